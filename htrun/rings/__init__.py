@@ -1,0 +1,1 @@
+"""Rings: the memory in which a guest thread (writer) leaves its records for htrun (reader)."""

@@ -1,0 +1,98 @@
+"""The memory that trampolines write and htrun reads: records, packets, rings and the thread table.
+
+This is the contract between the machine code of `htrun.x86.trampoline` and the Python that drains it.
+
+*Record*: ``timestamp`` (time stamp counter), ``index``, ``num_args`` arguments, each 64 bits; the first two in the
+host's byte order, the arguments in the guest's. There is no commit word: a trampoline publishes a record by advancing
+the ring's position behind it (x86 keeps stores in order), and a signal never runs a handler in the middle of a
+trampoline, because htrun sees every signal before the thread does and moves the thread out first.
+
+*Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written out as it lies.
+
+*Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
+
+*Thread table*: one for each address space, from thread pointer (``fs`` base) to control block, written by htrun only.
+All addresses in a control block or table are addresses in the tracee.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAGE = 4096
+
+RECORD_HEADER = 16
+"""Bytes of a record before its arguments: u64 timestamp, u64 index."""
+
+PACKET_HEADER = 256
+"""Bytes at the start of each packet that the reader fills in (a CTF packet header and context)."""
+
+# Control block, first cache line: written by the guest thread (and by htrun while that thread is stopped).
+POSITION = 0x00
+"""u64: address of the next record."""
+PACKET_END = 0x08
+"""u64: where the current packet is full; a trampoline whose position is not below it takes the slow path.
+0 (armed) makes the very next event trap."""
+PACKET_NUMBER = 0x10
+"""u64: how many packets were finished before the current one. It lies at ``number & mask`` in the ring."""
+DROPPED = 0x18
+"""u64: events lost because the ring was full and the overflow policy is not to block."""
+# Constants of the ring, written by htrun before the thread sees it.
+PACKETS = 0x20
+"""u64: address of the first packet."""
+PACKET_MASK = 0x28
+"""u64: the number of packets, a power of two, less one."""
+PACKET_STRIDE = 0x30
+"""u64: bytes from one packet to the next."""
+PACKET_PAYLOAD = 0x38
+"""u64: bytes of records a packet holds: a multiple of the record's size."""
+# Second cache line: written by the reader.
+RELEASED = 0x40
+"""u64: packets the reader has given to the writer; packet number N may be started while ``N < released``."""
+ON_FULL = 0x48
+"""u64: an `OnFull`: what a trampoline does when the next packet is not released."""
+
+ON_FULL_TRAP = 0
+"""Do the original store: it traps, htrun drains, and the thread tries again. Nothing is lost."""
+ON_FULL_DROP = 1
+"""Add one to `DROPPED` and go on behind the site."""
+
+TABLE_ENTRIES = 4096
+TABLE_ENTRY = 16
+"""Bytes: u64 key (the thread's ``fs`` base; 0 is free), u64 address of its ring's control block."""
+TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
+TABLE_MULTIPLIER = 0x9E3779B1
+"""2**32 divided by the golden ratio: spreads thread pointers, which differ in few bits, over the table."""
+
+
+def table_offsets(fs_base: int) -> tuple[int, int]:
+    """The two byte offsets in the thread table at which a thread may stand: its own place, then its neighbour.
+
+    In machine code: ``imul ecx, ecx, TABLE_MULTIPLIER; shr ecx, 16; and ecx, 0xfff0``; the neighbour is ``xor 16``.
+    """
+    first = ((fs_base & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> 16 & (TABLE_SIZE - TABLE_ENTRY)
+    return first, first ^ TABLE_ENTRY
+
+
+@dataclass(frozen=True)
+class RingShape:
+    """Sizes of every ring of a run. ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes."""
+
+    num_args: int
+    packets: int
+    packet_stride: int
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of one record."""
+        return RECORD_HEADER + 8 * self.num_args
+
+    @property
+    def packet_payload(self) -> int:
+        """Bytes of records in a full packet: a multiple of `record_size`."""
+        return (self.packet_stride - PACKET_HEADER) // self.record_size * self.record_size
+
+    @property
+    def size(self) -> int:
+        """Bytes of one ring with its control block."""
+        return PAGE + self.packets * self.packet_stride
