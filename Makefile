@@ -1,0 +1,46 @@
+# make demo    set up what is missing, then run the quick guide's program in three ways
+# make test    set up what is missing, then run every test          (make test ARGS="-k quick_guide")
+# make bench   set up what is missing, then measure htrun beside its rivals
+# make lint    ruff and mypy
+# make clean   remove everything that was made here
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+.PHONY: all setup guest bytecode demo test bench lint clean
+
+all: setup
+
+setup: debian-packages $(VENV)/installed bytecode guest
+
+.PHONY: debian-packages
+debian-packages:
+	@tools/install-debian-packages tools/debian-packages.txt
+
+$(VENV)/installed: setup.cfg pyproject.toml tools/make-venv | debian-packages
+	@tools/make-venv
+
+# Start-up counts: an edited module would be compiled anew by each run where PYTHONDONTWRITEBYTECODE is set.
+bytecode: $(VENV)/installed
+	@$(BIN)/python -m compileall -q htrun
+
+guest: | debian-packages
+	@$(MAKE) --no-print-directory --silent -C guest/user
+
+demo: setup
+	@tools/demo
+
+test: setup
+	@tools/run-tests $(ARGS)
+
+bench: setup
+	@tools/install-debian-packages tools/debian-packages-bench.txt
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: $(VENV)/installed
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+clean:
+	@rm -rf $(VENV) build *.egg-info
+	@$(MAKE) --no-print-directory --silent -C guest/user clean

@@ -1,0 +1,41 @@
+"""What happens when a tool that a test needs is missing: the one place where that is decided.
+
+On a user's machine the test is skipped and says why; in continuous integration (``CI=true``) it fails, so that a
+missing emulator or compiler can never pass for a success.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def in_ci() -> bool:
+    """Whether continuous integration runs the tests."""
+    return os.environ.get("CI", "") not in ("", "0", "false")
+
+
+def missing(what: str) -> NoReturn:
+    """End the test, which needs ``what``: a failure in continuous integration, else a skip."""
+    if in_ci():
+        pytest.fail(f"missing in CI: {what}", pytrace=False)
+    pytest.skip(f"missing: {what}")
+
+
+def require_tool(name: str, package: str) -> Path:
+    """The path of the program ``name``; without it, the test ends and tells to install the Debian ``package``."""
+    found = shutil.which(name)
+    if found is None:
+        missing(f"{name} (apt-get install {package})")
+    return Path(found)
+
+
+def require_directory(path: Path, package: str) -> Path:
+    """``path``, a directory; without it, the test ends and tells to install the Debian ``package``."""
+    if not path.is_dir():
+        missing(f"{path} (apt-get install {package})")
+    return path

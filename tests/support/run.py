@@ -1,0 +1,130 @@
+"""Run htrun on a program and look at all that comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+HTRUN = Path(sys.executable).with_name("htrun")
+"""The installed program, as users start it."""
+
+_LINE = re.compile(
+    r"(?P<tid>\d+)@(?P<seconds>\d+)\.(?P<micros>\d{6}):(?P<name>\w+) cpu=0x(?P<cpu>[0-9a-f]+)  (?P<fields>.*)"
+)
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """One line of the log. ``time``: microseconds of the wall clock; ``args``: ``arg1`` and the following."""
+
+    tid: int
+    time: int
+    name: str
+    cpu: int
+    index: int
+    args: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, line: str) -> LogEvent:
+        """The event of a ``guest_hypertrace`` line; AssertionError for any other or an incomplete one."""
+        match = _LINE.fullmatch(line)
+        assert match, f"not an event's line: {line!r}"
+        fields = dict(field.split("=", 1) for field in match["fields"].split(" "))
+        index = int(fields.pop("index"))
+        assert list(fields) == [f"arg{number}" for number in range(1, len(fields) + 1)], line
+        assert all(re.fullmatch("0x[0-9a-f]{16}", value) for value in fields.values()), line
+        time = int(match["seconds"]) * 1_000_000 + int(match["micros"])
+        args = tuple(int(value, 16) for value in fields.values())
+        return cls(int(match["tid"]), time, match["name"], int(match["cpu"], 16), index, args)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of htrun left. ``status``: exit status, or minus the signal's number."""
+
+    command: list[str]
+    status: int
+    stdout: str
+    stderr: str
+    channel: Path
+    log: Path
+    summary_file: Path
+
+    @cached_property
+    def events(self) -> list[LogEvent]:
+        """The events of the log, in its order."""
+        return [LogEvent.parse(line) for line in self.log.read_text().splitlines()]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The summary, as ``--summary`` wrote it."""
+        summary: dict[str, Any] = json.loads(self.summary_file.read_text())
+        return summary
+
+    def check(self) -> Result:
+        """This result, after a check that the run succeeded and that nothing of it was left behind or lost."""
+        told = f"{' '.join(self.command)}: status {self.status}\n{self.stdout}{self.stderr}"
+        assert self.status == 0, told
+        assert not os.path.lexists(self.channel), told
+        assert self.summary["lost"] == 0, told
+        assert self.summary["events"] == len(self.events), told
+        return self
+
+
+@dataclass(frozen=True)
+class Htrun:
+    """Runs htrun with channel, log and summary in ``directory``, one run after the other."""
+
+    directory: Path
+
+    @property
+    def channel(self) -> Path:
+        """The path given as ``--hypertrace``; pass it to guests that take it as an argument."""
+        return self.directory / "channel"
+
+    def command(self, *options: str | Path) -> list[str]:
+        """The command line up to the program: htrun, its files, ``options`` and ``--``."""
+        assert HTRUN.exists(), f"{HTRUN} is not installed; run: make setup"
+        files = ["-D", self.directory / "log", "--summary", self.directory / "summary.json"]
+        return [str(word) for word in [HTRUN, "--hypertrace", self.channel, *files, *options, "--"]]
+
+    def run(
+        self,
+        *program: str | Path,
+        options: tuple[str | Path, ...] = (),
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 60,
+    ) -> Result:
+        """Run ``program`` (a path and its arguments) under htrun with further ``options``.
+
+        ``env`` is added to the environment; ``timeout`` is in seconds.
+        """
+        (self.directory / "log").unlink(missing_ok=True)
+        (self.directory / "summary.json").unlink(missing_ok=True)
+        command = [*self.command(*options), *map(str, program)]
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=os.environ | (env or {}),
+            timeout=timeout,
+        )
+        return Result(
+            command,
+            done.returncode,
+            done.stdout,
+            done.stderr,
+            self.channel,
+            self.directory / "log",
+            self.directory / "summary.json",
+        )
