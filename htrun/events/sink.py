@@ -1,0 +1,45 @@
+"""What takes events: the contract between the drain and every output format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+
+
+class SinkError(Exception):
+    """A sink can't write any more. ``str()`` is one line that names the output and says why."""
+
+
+class Sink(Protocol):
+    """An output of decoded events. Every method may raise `SinkError`; after that only `close` may be called."""
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write a batch in time order. ``streams[event["stream"]]`` is an event's stream."""
+
+    def flush(self) -> None:
+        """Give everything written so far to the kernel."""
+
+    def close(self) -> None:
+        """Finish the output and release it. Must be safe to call after a failure, and twice."""
+
+
+class PacketSink(Protocol):
+    """An output that takes records as they lie in a ring. Failures are as in `Sink`."""
+
+    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+        """Write whole raw records of one stream, in the order the thread wrote them.
+
+        ``records``: bytes of whole records; the guest may change them while they are read. ``discarded``: events the
+        stream has lost since its start.
+        """
+
+    def flush(self) -> None:
+        """Give everything written so far to the kernel."""
+
+    def close(self) -> None:
+        """Finish the output and release it. Must be safe to call after a failure, and twice."""
