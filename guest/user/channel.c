@@ -1,0 +1,263 @@
+/*
+ * Opening, checking and mapping a channel.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC "HYPRTRC1"
+#define VERSION 1
+#define HEADER_BYTES 64
+#define REGION_ALIGNMENT UINT64_C(0x10000)
+#define SLOT_ALIGNMENT 64
+
+/* The header's fields, in the program's byte order. */
+struct header {
+    uint32_t version;
+    uint32_t num_args;
+    uint64_t max_clients;
+    uint64_t control_offset;
+    uint64_t control_size;
+    uint64_t data_offset;
+    uint64_t slot_stride;
+    uint64_t total_size;
+};
+
+/* Fields are little-endian whatever the program is. */
+static uint64_t little_endian(const unsigned char *bytes, unsigned count)
+{
+    uint64_t value = 0;
+
+    while (count-- > 0) {
+        value = value << 8 | bytes[count];
+    }
+    return value;
+}
+
+static int decode_header(struct header *header, const unsigned char *raw)
+{
+    if (memcmp(raw, MAGIC, 8) != 0) {
+        return EPROTO;
+    }
+    header->version = (uint32_t)little_endian(raw + 0x08, 4);
+    header->num_args = (uint32_t)little_endian(raw + 0x0c, 4);
+    header->max_clients = little_endian(raw + 0x10, 8);
+    header->control_offset = little_endian(raw + 0x18, 8);
+    header->control_size = little_endian(raw + 0x20, 8);
+    header->data_offset = little_endian(raw + 0x28, 8);
+    header->slot_stride = little_endian(raw + 0x30, 8);
+    header->total_size = little_endian(raw + 0x38, 8);
+    return header->version == VERSION ? 0 : ENOTSUP;
+}
+
+static bool is_region(uint64_t offset, uint64_t total_size)
+{
+    return offset >= REGION_ALIGNMENT && offset % REGION_ALIGNMENT == 0 && offset < total_size;
+}
+
+/* Whether the regions lie in the channel without overlap, and the slots in the data region. */
+static bool is_sane(const struct header *header)
+{
+    if (header->num_args < 1 || header->num_args > HYPERTRACE_MAX_ARGS) {
+        return false;
+    }
+    if (header->slot_stride % SLOT_ALIGNMENT != 0 || header->slot_stride < 8 * (uint64_t)header->num_args) {
+        return false;
+    }
+    if (!is_region(header->control_offset, header->total_size) || !is_region(header->data_offset, header->total_size)) {
+        return false;
+    }
+    if (header->data_offset <= header->control_offset || header->control_size < REGION_ALIGNMENT ||
+        header->control_size > header->data_offset - header->control_offset) {
+        return false;
+    }
+    /* An index is stored as 32 bits. */
+    return header->max_clients >= 1 && header->max_clients <= UINT32_MAX &&
+           header->max_clients <= (header->total_size - header->data_offset) / header->slot_stride;
+}
+
+static int map(void **memory, size_t size, int protection, int fd)
+{
+    *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    return *memory == MAP_FAILED ? errno : 0;
+}
+
+/* A PCI resource or a character device may be mapped only. */
+static int read_header_by_mapping(unsigned char *raw, int fd)
+{
+    void *memory;
+    int error = map(&memory, HEADER_BYTES, PROT_READ, fd);
+
+    if (error == 0) {
+        memcpy(raw, memory, HEADER_BYTES);
+        munmap(memory, HEADER_BYTES);
+    }
+    return error;
+}
+
+static int read_header(unsigned char *raw, int fd)
+{
+    ssize_t count = pread(fd, raw, HEADER_BYTES, 0);
+
+    if (count < 0 && (errno == EIO || errno == EINVAL)) {
+        return read_header_by_mapping(raw, fd);
+    }
+    if (count < 0) {
+        return errno;
+    }
+    return count == HEADER_BYTES ? 0 : EPROTO;
+}
+
+/* Read and check the header, and map the channel. Takes nothing when it fails. */
+static int load(struct hypertrace_channel *channel, int fd)
+{
+    unsigned char raw[HEADER_BYTES];
+    struct header header;
+    struct stat file;
+    void *memory;
+    int error;
+
+    if (fstat(fd, &file) != 0) {
+        return errno;
+    }
+    if (!S_ISREG(file.st_mode) && !S_ISCHR(file.st_mode)) {
+        return EINVAL;
+    }
+    error = read_header(raw, fd);
+    if (error == 0) {
+        error = decode_header(&header, raw);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (!is_sane(&header) || (S_ISREG(file.st_mode) && (uint64_t)file.st_size < header.total_size)) {
+        return EINVAL;
+    }
+    if (header.total_size > SIZE_MAX) {
+        return EOVERFLOW;
+    }
+    error = map(&memory, (size_t)header.total_size, PROT_READ | PROT_WRITE, fd);
+    if (error != 0) {
+        return error;
+    }
+    channel->num_args = header.num_args;
+    channel->max_clients = header.max_clients;
+    channel->slot_stride = header.slot_stride;
+    channel->memory = (char *)memory;
+    channel->size = (size_t)header.total_size;
+    channel->control = channel->memory + header.control_offset;
+    channel->data = channel->memory + header.data_offset;
+    channel->device = file.st_dev;
+    channel->inode = file.st_ino;
+    return 0;
+}
+
+/* A copy of the path that outlives chdir(), or NULL. */
+static char *absolute_path(const char *path)
+{
+    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *result;
+    size_t size;
+
+    if (directory == NULL) {
+        return strdup(path);
+    }
+    size = strlen(directory) + 1 + strlen(path) + 1;
+    result = (char *)malloc(size);
+    if (result != NULL) {
+        snprintf(result, size, "%s/%s", directory, path);
+    }
+    free(directory);
+    return result;
+}
+
+/* @channel is filled in on success only. */
+int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path)
+{
+    struct hypertrace_channel opened;
+    int error;
+
+    opened.fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (opened.fd < 0) {
+        return errno;
+    }
+    opened.path = absolute_path(path);
+    error = opened.path == NULL ? ENOMEM : load(&opened, opened.fd);
+    if (error != 0) {
+        free(opened.path);
+        close(opened.fd);
+        return error;
+    }
+    *channel = opened;
+    return 0;
+}
+
+int hypertrace_channel_close(struct hypertrace_channel *channel)
+{
+    int error = munmap(channel->memory, channel->size) == 0 ? 0 : errno;
+
+    if (hypertrace_channel_is_fd(channel, channel->fd)) {
+        close(channel->fd);
+    }
+    free(channel->path);
+    return error;
+}
+
+/* Whether @fd is the channel: the program may have closed ours and opened another file in its place. */
+bool hypertrace_channel_is_fd(const struct hypertrace_channel *channel, int fd)
+{
+    struct stat file;
+
+    return fd >= 0 && fstat(fd, &file) == 0 && file.st_dev == channel->device && file.st_ino == channel->inode;
+}
+
+static int open_channel_file(const struct hypertrace_channel *channel, const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0 && !hypertrace_channel_is_fd(channel, fd)) {
+        close(fd);
+        errno = ENOENT;
+        fd = -1;
+    }
+    return fd;
+}
+
+/*
+ * Replace the descriptor by one with an open file description of its own. By
+ * way of /proc where that still leads to the file, since the path may be gone.
+ * Used in the child of fork(): allocates nothing.
+ */
+int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel)
+{
+    char own[sizeof "/proc/self/fd/" + 3 * sizeof channel->fd];
+    int old = hypertrace_channel_is_fd(channel, channel->fd) ? channel->fd : -1;
+    int fresh = -1;
+    int error = 0;
+
+    if (old >= 0) {
+        snprintf(own, sizeof own, "/proc/self/fd/%d", old);
+        fresh = open_channel_file(channel, own);
+    }
+    if (fresh < 0) {
+        fresh = open_channel_file(channel, channel->path);
+    }
+    if (fresh < 0) {
+        error = errno;
+    }
+    if (old >= 0) {
+        close(old);
+    }
+    channel->fd = fresh;
+    return error;
+}

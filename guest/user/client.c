@@ -1,0 +1,216 @@
+/*
+ * Indexes for threads.
+ *
+ * Between processes, an index is held by an open-file-description lock on that
+ * byte of the channel's file: it goes when the process does, however it ends.
+ * All threads of a process share one such description, whose locks don't
+ * exclude each other, so a bitmap keeps them apart.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+#include "qemu-hypertrace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Which opening of a channel, in which process of a fork, an index is of; 0
+ * stands for no channel. An index of another generation is void.
+ */
+static unsigned generation;
+static unsigned last_generation;
+
+static struct hypertrace_channel *channel;      /* NULL: none open */
+static unsigned char *taken;                    /* bit N: a thread of this process has index N */
+static size_t taken_size;
+
+static __thread struct {
+    uint64_t index;
+    unsigned generation;
+} mine;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int key_error;
+
+static void begin_generation(void)
+{
+    if (++last_generation == 0) {
+        ++last_generation;
+    }
+    __atomic_store_n(&generation, last_generation, __ATOMIC_RELAXED);
+}
+
+static bool is_taken(uint64_t index)
+{
+    return taken[index / CHAR_BIT] >> index % CHAR_BIT & 1;
+}
+
+static void flip_taken(uint64_t index)
+{
+    taken[index / CHAR_BIT] ^= (unsigned char)(1u << index % CHAR_BIT);
+}
+
+/* @type: F_WRLCK or F_UNLCK; @command: one of F_OFD_*; @start: where the lock in the way begins, for F_OFD_GETLK. */
+static int lock_byte(int command, short type, uint64_t index, uint64_t *start)
+{
+    struct flock lock;
+
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = (off_t)index;
+    lock.l_len = 1;
+    if (fcntl(channel->fd, command, &lock) != 0) {
+        return errno;
+    }
+    if (start != NULL) {
+        *start = lock.l_type == F_UNLCK ? index + 1 : (uint64_t)lock.l_start;
+    }
+    return 0;
+}
+
+/*
+ * The highest free index. A process's neighbouring locks are one lock to the
+ * kernel, so the search takes as many steps as there are processes.
+ */
+static int claim_index(uint64_t *claimed)
+{
+    uint64_t above = channel->max_clients;
+    int error = 0;
+
+    if (!hypertrace_channel_is_fd(channel, channel->fd)) {
+        error = hypertrace_channel_reopen_fd(channel);
+    }
+    while (error == 0 && above > 0) {
+        uint64_t index = above - 1;
+
+        if (is_taken(index)) {
+            above = index;
+            continue;
+        }
+        error = lock_byte(F_OFD_SETLK, F_WRLCK, index, NULL);
+        if (error == 0) {
+            flip_taken(index);
+            *claimed = index;
+            return 0;
+        }
+        if (error == EAGAIN || error == EACCES) {
+            error = lock_byte(F_OFD_GETLK, F_WRLCK, index, &above);
+        }
+    }
+    return error != 0 ? error : EAGAIN;
+}
+
+static void release_index(uint64_t index)
+{
+    flip_taken(index);
+    if (hypertrace_channel_is_fd(channel, channel->fd)) {
+        (void)lock_byte(F_OFD_SETLK, F_UNLCK, index, NULL);
+    }
+}
+
+/* At the end of a thread that has asked for an index. */
+static void release_mine(void *unused)
+{
+    (void)unused;
+    hypertrace_lock();
+    if (generation != 0 && mine.generation == generation) {
+        release_index(mine.index);
+    }
+    mine.generation = 0;
+    mine.index = 0;
+    hypertrace_unlock();
+}
+
+static void create_key(void)
+{
+    key_error = pthread_key_create(&key, release_mine);
+}
+
+/* Fill in `mine`. */
+static int claim_mine(void)
+{
+    uint64_t index = 0;
+    int error;
+
+    if (generation != 0) {
+        error = claim_index(&index);
+        if (error != 0) {
+            return error;
+        }
+        error = pthread_setspecific(key, &mine);
+        if (error != 0) {
+            release_index(index);
+            return error;
+        }
+    }
+    mine.index = index;
+    mine.generation = generation;
+    return 0;
+}
+
+uint64_t qemu_hypertrace_client(void)
+{
+    int error;
+
+    if (mine.generation == __atomic_load_n(&generation, __ATOMIC_RELAXED)) {
+        return mine.index;
+    }
+    error = pthread_once(&key_once, create_key);
+    if (error == 0) {
+        error = key_error;
+    }
+    if (error == 0) {
+        hypertrace_lock();
+        error = claim_mine();
+        hypertrace_unlock();
+    }
+    if (error != 0) {
+        errno = error;
+        return UINT64_MAX;
+    }
+    return mine.index;
+}
+
+int hypertrace_clients_start(struct hypertrace_channel *opened)
+{
+    size_t size = (size_t)((opened->max_clients + CHAR_BIT - 1) / CHAR_BIT);
+
+    taken = (unsigned char *)calloc(size, 1);
+    if (taken == NULL) {
+        return ENOMEM;
+    }
+    taken_size = size;
+    channel = opened;
+    begin_generation();
+    return 0;
+}
+
+void hypertrace_clients_stop(void)
+{
+    __atomic_store_n(&generation, 0, __ATOMIC_RELAXED);
+    channel = NULL;
+    free(taken);
+    taken = NULL;
+}
+
+/*
+ * In the child of fork(): the parent's indexes stay the parent's. With the
+ * description shared, the child could take them, and would hold them after the
+ * parent's end. If it can't have its own now, qemu_hypertrace_client() tries again.
+ */
+void hypertrace_clients_forked(void)
+{
+    if (channel != NULL) {
+        (void)hypertrace_channel_reopen_fd(channel);
+        memset(taken, 0, taken_size);
+        begin_generation();
+    }
+}

@@ -1,0 +1,62 @@
+/*
+ * What the files of the library share.
+ *
+ * Functions that return int return 0 or an errno value; errno itself is set
+ * for the caller by the functions of qemu-hypertrace.h only.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef QEMU_HYPERTRACE_INTERNAL_H
+#define QEMU_HYPERTRACE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The limit of the ABI, in 64-bit words. */
+#define HYPERTRACE_MAX_ARGS 64
+
+/* Files of the PCI devices; tests put a directory of their own here. */
+#ifndef HYPERTRACE_PCI_DEVICES
+#define HYPERTRACE_PCI_DEVICES "/sys/bus/pci/devices"
+#endif
+
+/* An open and mapped channel. */
+struct hypertrace_channel {
+    uint64_t num_args;
+    uint64_t max_clients;
+    uint64_t slot_stride;       /* bytes */
+    char *memory;               /* the mapping, all of the channel */
+    size_t size;                /* its bytes */
+    char *control;
+    char *data;
+    char *path;                 /* absolute where that is to be had; allocated */
+    int fd;                     /* of the channel; -1 once it could not be opened again */
+    dev_t device;
+    ino_t inode;
+};
+
+/* channel.c: one channel, given its path. */
+int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path);
+int hypertrace_channel_close(struct hypertrace_channel *channel);
+bool hypertrace_channel_is_fd(const struct hypertrace_channel *channel, int fd);
+int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel);
+
+/* pci.c: the channel that is a device of this machine; ENOENT when there is none. */
+int hypertrace_pci_open(struct hypertrace_channel *channel);
+
+/*
+ * client.c: indexes for threads. All but the public function are called with
+ * the lock held.
+ */
+int hypertrace_clients_start(struct hypertrace_channel *channel);
+void hypertrace_clients_stop(void);
+void hypertrace_clients_forked(void);
+
+/* qemu-hypertrace.c: guards the open channel and the indexes, also across fork. */
+void hypertrace_lock(void);
+void hypertrace_unlock(void);
+
+#endif /* QEMU_HYPERTRACE_INTERNAL_H */

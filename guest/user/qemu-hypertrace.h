@@ -1,0 +1,174 @@
+/*
+ * Emit events through a hypertrace channel.
+ *
+ *     uint64_t *data;
+ *     qemu_hypertrace_init(NULL);
+ *     data = qemu_hypertrace_data(0);
+ *     data[0] = 0xcafe;
+ *     qemu_hypertrace(0);
+ *
+ * An event is the arguments in a slot of the channel, and then one store of
+ * the slot's index, which the tracer outside sees. Without a channel, and
+ * after a failed qemu_hypertrace_init(), every function here still works and
+ * nothing is recorded, so an instrumented program runs anywhere.
+ *
+ * Link with libqemu-hypertrace-guest.a (before glibc 2.34 also -pthread).
+ *
+ * Threads: every function may be called from any thread at any time, but for
+ * the two rules given at qemu_hypertrace_fini() and qemu_hypertrace_data().
+ * Signal handlers: qemu_hypertrace(), qemu_hypertrace_data() and the two
+ * numbers may be used in them; the others may not.
+ * fork: a child goes on with the channel of its parent and has nothing to do.
+ * exec: the new program calls qemu_hypertrace_init() of its own.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef QEMU_HYPERTRACE_H
+#define QEMU_HYPERTRACE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Open the channel.
+ *
+ * @base: path of the channel, the same as given to htrun. NULL stands for the
+ *        PCI device of the machine (system mode), else the path in the
+ *        environment variable HYPERTRACE, which htrun sets.
+ *
+ * Idempotent: with the channel open already, it returns 0 and does nothing;
+ * one qemu_hypertrace_fini() closes it, however often it was initialised.
+ *
+ * Returns 0, or -1 with errno
+ *   ENOENT     there is no channel: no such file; or NULL and neither a
+ *              device nor the variable
+ *   EACCES     the file or the device may not be opened for reading and writing
+ *   EBUSY      another channel than @base is open
+ *   EPROTO     @base is not a hypertrace channel (no header, another magic)
+ *   ENOTSUP    the channel is of another version than this library
+ *   EINVAL     the header contradicts itself or the size of the file; or
+ *              @base is neither a file nor a character device
+ *   EOVERFLOW  the channel is larger than the address space
+ * or what open(2), fstat(2), mmap(2) or malloc(3) failed with (EISDIR, EMFILE,
+ * ENOMEM, ...).
+ */
+int qemu_hypertrace_init(const char *base);
+
+/*
+ * Close the channel. Later calls record nothing; qemu_hypertrace_init() opens
+ * it again. Without a channel it does nothing.
+ *
+ * No other thread may use a pointer from qemu_hypertrace_data(), or be in
+ * qemu_hypertrace(), when it is called: the memory is unmapped.
+ *
+ * Returns 0, or -1 with the errno of munmap(2).
+ */
+int qemu_hypertrace_fini(void);
+
+/*
+ * Arguments of each event, in 64-bit words: 1 to 64. Without a channel, 4, as
+ * htrun has it by default.
+ */
+uint64_t qemu_hypertrace_num_args(void);
+
+/*
+ * Number of slots: valid indexes are 0 to qemu_hypertrace_max_clients() - 1.
+ * At least 1. Without a channel, 1024, as htrun has it by default.
+ */
+uint64_t qemu_hypertrace_max_clients(void);
+
+/*
+ * The slot of index @voffset: qemu_hypertrace_num_args() words, in the byte
+ * order of the program. The pointer serves until qemu_hypertrace_fini(). A
+ * slot keeps its words after an event; other bytes of the channel are not to
+ * be written.
+ *
+ * One slot is for one thread at a time: two threads that use one index mix
+ * their arguments. See qemu_hypertrace_client().
+ *
+ * Never NULL: without a channel, or when @voffset is out of range, the result
+ * is private memory of 64 words that nobody reads.
+ */
+uint64_t *qemu_hypertrace_data(uint64_t voffset);
+
+/*
+ * An index of the calling thread's own: the same for each call of the thread,
+ * and no other thread's, in all processes that use the channel with this
+ * function. The highest come first, so that they stay clear of small indexes
+ * chosen by hand. It is free for others again when the thread or the process
+ * ends, and with qemu_hypertrace_fini(). A child of fork() gets indexes of its
+ * own, so ask again after fork().
+ *
+ * The channel's file descriptor holds the index. It is close-on-exec; a
+ * program that closes descriptors it doesn't know loses the index to others.
+ *
+ * Returns the index; 0 without a channel; or UINT64_MAX with errno
+ *   EAGAIN     every index is taken, or the limit of pthread keys is reached
+ *   ENOMEM     out of memory
+ * or what open(2) or fcntl(2) failed with. UINT64_MAX does no harm in
+ * qemu_hypertrace_data() and qemu_hypertrace(), but is no event: htrun warns.
+ */
+uint64_t qemu_hypertrace_client(void);
+
+/*
+ * Emit the event of index @voffset, with the arguments its slot holds now. Only
+ * the lower 32 bits of @voffset are stored.
+ */
+static inline void qemu_hypertrace(uint64_t voffset);
+
+
+/* What follows is no part of the interface. */
+
+/*
+ * QEMU_HYPERTRACE_BIAS_ words before the control word, or before a word that
+ * nobody reads. It is never NULL, so emitting needs no branch.
+ */
+extern volatile uint32_t *qemu_hypertrace_control_;
+
+/*
+ * The store goes 128 bytes behind the pointer: on x86 that takes a 32-bit
+ * displacement, so the instruction is of 6 bytes or more, and a tracer can
+ * put a jump of 5 bytes in its place.
+ */
+#define QEMU_HYPERTRACE_BIAS_ 32
+
+/* Arguments are visible before the control word. */
+#if defined(__aarch64__)
+#define QEMU_HYPERTRACE_BARRIER_() __asm__ __volatile__("dmb ishst" ::: "memory")
+#elif defined(__riscv)
+#define QEMU_HYPERTRACE_BARRIER_() __asm__ __volatile__("fence w, w" ::: "memory")
+#else
+#define QEMU_HYPERTRACE_BARRIER_() __atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+__attribute__((__always_inline__))
+static inline void qemu_hypertrace(uint64_t voffset)
+{
+    volatile uint32_t *control = __atomic_load_n(&qemu_hypertrace_control_, __ATOMIC_RELAXED);
+    uint32_t index = voffset & UINT32_C(0xffffffff);
+
+#if defined(__i386__) || defined(__x86_64__)
+    /*
+     * In assembly because a compiler that doesn't optimise would add 128 to
+     * the pointer first and store with 2 bytes. The clobber is the barrier on
+     * both sides: x86 keeps stores in order.
+     */
+    __asm__ __volatile__("{movl %0, 128(%1)|mov dword ptr [%1 + 128], %0}"
+                         : : "ri" (index), "r" (control) : "memory");
+#else
+    QEMU_HYPERTRACE_BARRIER_();
+    control[QEMU_HYPERTRACE_BIAS_] = index;
+    /* The arguments of the next event must not be written before this one. */
+    __asm__ __volatile__("" ::: "memory");
+#endif
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* QEMU_HYPERTRACE_H */
