@@ -1,0 +1,128 @@
+"""The architectures that qemu-user emulates, and which of them an ELF header means.
+
+Machine numbers are those of Linux' ``include/uapi/linux/elf-em.h`` and of QEMU's ``include/elf.h``; which emulator
+takes which of them is each target's ``elf_check_arch`` in QEMU's ``linux-user``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from htrun.launch.elf import ElfError, ElfHeader
+
+_EM_386, _EM_486, _EM_MIPS, _EM_X86_64 = 3, 6, 8, 62
+
+_EF_MIPS_ABI2 = 0x20
+"""Set in ``e_flags`` of a 32-bit MIPS program of the n32 calling convention; clear for o32."""
+
+_IA32_EMULATION_SIGN = "/proc/sys/abi/vsyscall32"
+"""A 64-bit x86 kernel has this exactly when it was built to run 32-bit programs (``arch/x86/entry/vdso``)."""
+
+
+class UnknownMachineError(ElfError):
+    """No emulator of qemu-user runs programs of this machine, class and byte order."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One emulator's architecture. ``name``: as in ``qemu-NAME``.
+
+    ``triples``: the GNU names under which distributions install such programs' libraries in ``/usr``, likeliest first.
+    """
+
+    name: str
+    triples: tuple[str, ...]
+
+
+_Key = tuple[int, int, bool]
+"""``e_machine``, bits, whether big-endian."""
+
+_LITTLE, _BIG = False, True
+
+_BY_HEADER: dict[_Key, Architecture] = {
+    (183, 64, _LITTLE): Architecture("aarch64", ("aarch64-linux-gnu", "aarch64-linux-musl")),
+    (183, 64, _BIG): Architecture("aarch64_be", ("aarch64_be-linux-gnu",)),
+    (0x9026, 64, _LITTLE): Architecture("alpha", ("alpha-linux-gnu",)),
+    (40, 32, _LITTLE): Architecture("arm", ("arm-linux-gnueabihf", "arm-linux-gnueabi", "arm-linux-musleabihf")),
+    (40, 32, _BIG): Architecture("armeb", ("armeb-linux-gnueabihf", "armeb-linux-gnueabi")),
+    (76, 32, _LITTLE): Architecture("cris", ("cris-linux-gnu",)),
+    (164, 32, _LITTLE): Architecture("hexagon", ("hexagon-unknown-linux-musl",)),
+    (15, 32, _BIG): Architecture("hppa", ("hppa-linux-gnu",)),
+    (_EM_386, 32, _LITTLE): Architecture("i386", ("i686-linux-gnu", "i386-linux-gnu", "i486-linux-gnu")),
+    (258, 64, _LITTLE): Architecture("loongarch64", ("loongarch64-linux-gnu",)),
+    (4, 32, _BIG): Architecture("m68k", ("m68k-linux-gnu",)),
+    (189, 32, _BIG): Architecture("microblaze", ("microblaze-linux-gnu",)),
+    (189, 32, _LITTLE): Architecture("microblazeel", ("microblazeel-linux-gnu",)),
+    (_EM_MIPS, 32, _BIG): Architecture("mips", ("mips-linux-gnu", "mipsisa32r6-linux-gnu")),
+    (_EM_MIPS, 32, _LITTLE): Architecture("mipsel", ("mipsel-linux-gnu", "mipsisa32r6el-linux-gnu")),
+    (_EM_MIPS, 64, _BIG): Architecture("mips64", ("mips64-linux-gnuabi64", "mipsisa64r6-linux-gnuabi64")),
+    (_EM_MIPS, 64, _LITTLE): Architecture("mips64el", ("mips64el-linux-gnuabi64", "mipsisa64r6el-linux-gnuabi64")),
+    (113, 32, _LITTLE): Architecture("nios2", ("nios2-linux-gnu",)),
+    (92, 32, _BIG): Architecture("or1k", ("or1k-linux-gnu",)),
+    (20, 32, _BIG): Architecture("ppc", ("powerpc-linux-gnu",)),
+    (21, 64, _BIG): Architecture("ppc64", ("powerpc64-linux-gnu",)),
+    (21, 64, _LITTLE): Architecture("ppc64le", ("powerpc64le-linux-gnu",)),
+    (243, 32, _LITTLE): Architecture("riscv32", ("riscv32-linux-gnu",)),
+    (243, 64, _LITTLE): Architecture("riscv64", ("riscv64-linux-gnu",)),
+    (22, 64, _BIG): Architecture("s390x", ("s390x-linux-gnu",)),
+    (42, 32, _LITTLE): Architecture("sh4", ("sh4-linux-gnu",)),
+    (42, 32, _BIG): Architecture("sh4eb", ("sh4eb-linux-gnu",)),
+    (2, 32, _BIG): Architecture("sparc", ("sparc-linux-gnu",)),
+    (18, 32, _BIG): Architecture("sparc32plus", ("sparc-linux-gnu", "sparc64-linux-gnu")),
+    (43, 64, _BIG): Architecture("sparc64", ("sparc64-linux-gnu",)),
+    (_EM_X86_64, 64, _LITTLE): Architecture("x86_64", ("x86_64-linux-gnu",)),
+    (94, 32, _LITTLE): Architecture("xtensa", ("xtensa-linux-gnu",)),
+    (94, 32, _BIG): Architecture("xtensaeb", ("xtensaeb-linux-gnu",)),
+}
+
+_MIPS_N32 = {
+    _LITTLE: Architecture("mipsn32el", ("mips64el-linux-gnuabin32", "mipsisa64r6el-linux-gnuabin32")),
+    _BIG: Architecture("mipsn32", ("mips64-linux-gnuabin32", "mipsisa64r6-linux-gnuabin32")),
+}
+
+_SYNONYMS = {_EM_486: _EM_386, 0xBAAB: 189}
+"""Numbers from before the official one: the 486's own, and Microblaze's."""
+
+_NATIVE_64 = {(_EM_X86_64, 64), (_EM_X86_64, 32)}
+_NATIVE_32 = {(_EM_386, 32), (_EM_486, 32)}
+
+NAMES = frozenset(entry.name for entry in (*_BY_HEADER.values(), *_MIPS_N32.values()))
+"""Each ``ARCH`` of which there is a ``qemu-ARCH``."""
+
+
+def find_architecture(header: ElfHeader) -> Architecture | None:
+    """Whose program ``header`` describes; None where nobody's."""
+    machine = _SYNONYMS.get(header.machine, header.machine)
+    if machine == _EM_MIPS and header.bits == 32 and header.flags & _EF_MIPS_ABI2:
+        return _MIPS_N32[header.big_endian]
+    return _BY_HEADER.get((machine, header.bits, header.big_endian))
+
+
+def architecture(header: ElfHeader, path: str) -> Architecture:
+    """As `find_architecture`, but raises `UnknownMachineError`, which names ``path``, where nobody's."""
+    found = find_architecture(header)
+    if found is None:
+        order = "big" if header.big_endian else "little"
+        raise UnknownMachineError(
+            f"{path}: a program for ELF machine {header.machine} ({header.bits}-bit, {order}-endian), which neither "
+            "this kernel nor qemu-user runs: give an emulator with --emulator"
+        )
+    return found
+
+
+def is_native(header: ElfHeader) -> bool:
+    """Whether an x86-64 kernel starts such a program by itself.
+
+    Programs of the x32 convention count as native: no emulator runs them, so the kernel's answer is the last word.
+    """
+    if header.big_endian:
+        return False
+    kind = (header.machine, header.bits)
+    return kind in _NATIVE_64 or (kind in _NATIVE_32 and _runs_ia32())
+
+
+@cache
+def _runs_ia32() -> bool:
+    return os.path.exists(_IA32_EMULATION_SIGN)

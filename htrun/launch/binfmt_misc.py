@@ -1,0 +1,80 @@
+"""The program formats that the administrator taught the kernel: binfmt_misc.
+
+A registered handler comes before the kernel's own formats (``fs/binfmt_misc.c`` inserts itself first), so a file that
+one takes is the kernel's to start. The files read here: ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+DIRECTORY = "/proc/sys/fs/binfmt_misc"
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One enabled handler: which files it takes and the program it gives them to.
+
+    By ``extension`` (without the dot) where it has one, else by ``magic`` at ``offset`` bytes into the file, where only
+    the bits set in ``mask`` count (all of them, where it is empty).
+    """
+
+    name: str
+    interpreter: str
+    extension: str | None = None
+    offset: int = 0
+    magic: bytes = b""
+    mask: bytes = b""
+
+    def takes(self, path: str, start: bytes) -> bool:
+        """Whether the kernel gives the file at ``path``, which begins with ``start``, to this handler."""
+        if self.extension is not None:
+            # The kernel looks for the last dot of the whole path, directories included.
+            _, dot, extension = path.rpartition(".")
+            return bool(dot) and extension == self.extension
+        found = start[self.offset : self.offset + len(self.magic)].ljust(len(self.magic), b"\0")
+        mask = self.mask or b"\xff" * len(self.magic)
+        return all((have ^ want) & bits == 0 for have, want, bits in zip(found, self.magic, mask, strict=True))
+
+
+@cache
+def handlers() -> tuple[Handler, ...]:
+    """The handlers enabled when first asked; empty where binfmt_misc is not mounted or switched off."""
+    return read_handlers(DIRECTORY)
+
+
+def read_handlers(directory: str) -> tuple[Handler, ...]:
+    """The enabled handlers that the binfmt_misc file system mounted at ``directory`` shows."""
+    if _read(f"{directory}/status").strip() != "enabled":
+        return ()
+    names = [name for name in os.listdir(directory) if name not in ("register", "status")]
+    found = (parse_handler(name, _read(f"{directory}/{name}")) for name in sorted(names))
+    return tuple(handler for handler in found if handler is not None)
+
+
+def parse_handler(name: str, text: str) -> Handler | None:
+    """The handler that the file ``name`` with content ``text`` describes; None where it is disabled."""
+    state, *lines = text.splitlines() or [""]
+    if state != "enabled":
+        return None
+    fields = {key: value for key, _, value in (line.partition(" ") for line in lines)}
+    extension = fields.get("extension")
+    return Handler(
+        name,
+        fields.get("interpreter", ""),
+        extension.removeprefix(".") if extension is not None else None,
+        int(fields.get("offset", "0")),
+        bytes.fromhex(fields.get("magic", "")),
+        bytes.fromhex(fields.get("mask", "")),
+    )
+
+
+def _read(path: str) -> str:
+    """A file's text; empty where there is none, for binfmt_misc may not be mounted and handlers may go."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,187 @@
+"""What an ELF file's headers tell of the program in it, from a few hundred bytes and without a library.
+
+Layouts and numbers are those of elf(5) and of Linux' ``include/uapi/linux/elf.h``.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from htrun.errors import ExitCode, HtrunError
+
+MAGIC = b"\x7fELF"
+
+_MAX_PROGRAM_HEADERS_SIZE = 65536
+"""Bytes. Linux (``load_elf_phdrs``) refuses to run a program with more."""
+_MAX_INTERPRETER_SIZE = 4096
+"""Bytes with the closing NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
+
+_CLASS_BITS = {1: 32, 2: 64}
+_DATA_BIG_ENDIAN = {1: False, 2: True}
+_PT_LOAD, _PT_INTERP = 1, 3
+
+
+class ElfError(HtrunError):
+    """The file is not a program that an ELF loader could start. Exit code 126."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ExitCode.NOT_EXECUTABLE)
+
+
+class NotElfError(ElfError):
+    """The file does not begin as an ELF file does."""
+
+
+class TruncatedElfError(ElfError):
+    """The file ends before something that its headers name."""
+
+
+class MalformedElfError(ElfError):
+    """The headers contradict themselves or what every ELF loader demands."""
+
+
+class UnreadableElfError(ElfError):
+    """The file could not be opened or read."""
+
+
+class ElfType(IntEnum):
+    """``e_type``: what kind of ELF file it is. Only the second and third are programs."""
+
+    REL = 1
+    EXEC = 2
+    DYN = 3
+    CORE = 4
+
+
+@dataclass(frozen=True)
+class ElfHeader:
+    """The headers' part that decides where a program can run.
+
+    ``machine``: ``e_machine``. ``bits``: 32 or 64, the file's class. ``type``: ``e_type``, 2 (fixed address) or 3
+    (position independent) in a program. ``flags``: ``e_flags``, whose meaning is the machine's own.
+    ``interpreter``: the dynamic linker's path inside the program's root, None in a static program.
+    """
+
+    machine: int
+    bits: int
+    big_endian: bool
+    type: int
+    flags: int
+    interpreter: str | None = None
+
+
+@dataclass(frozen=True)
+class _Class:
+    """Where the fields of one ELF class lie. Each layout begins behind the 16 bytes of ``e_ident``."""
+
+    header_size: int
+    header: str
+    program_header: str
+    program_header_fields: tuple[int, int, int]
+    """Which items of a program header are ``p_type``, ``p_offset``, ``p_filesz``."""
+
+
+_CLASSES = {
+    32: _Class(52, "HHIIIIIHHH", "IIIIIIII", (0, 1, 4)),
+    64: _Class(64, "HHIQQQIHHH", "IIQQQQQQ", (0, 2, 5)),
+}
+
+
+@dataclass(frozen=True)
+class _ProgramHeaders:
+    """Where the table of program headers lies: ``offset`` in bytes, ``count`` entries of ``entry_size`` bytes."""
+
+    offset: int
+    count: int
+    entry_size: int
+
+
+def read_header(path: str | os.PathLike[str]) -> ElfHeader:
+    """The headers of the program at ``path``, its interpreter among them.
+
+    Raises an `ElfError` of its own kind for a file that can't be read, is no ELF file, ends too early (a loadable
+    segment outside the file included) or whose headers make no sense. Any ELF file type is accepted.
+    """
+    name = os.fspath(path)
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            return _read(file, name)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise UnreadableElfError(f"{name}: {error.strerror}") from error
+    except ValueError as error:
+        raise UnreadableElfError(f"{name!r}: {error}") from error
+
+
+def parse_header(start: bytes, name: str) -> ElfHeader:
+    """The header in a file's first bytes (64 are enough), without its interpreter. ``name``: for error messages."""
+    return _parse(start, name)[0]
+
+
+def _parse(start: bytes, name: str) -> tuple[ElfHeader, _ProgramHeaders]:
+    if not start.startswith(MAGIC):
+        raise NotElfError(f"{name}: not an ELF file")
+    if len(start) < 16:
+        raise TruncatedElfError(f"{name}: truncated ELF file: it ends within its header")
+    bits, big_endian = _CLASS_BITS.get(start[4]), _DATA_BIG_ENDIAN.get(start[5])
+    if bits is None:
+        raise MalformedElfError(f"{name}: malformed ELF file: class {start[4]} is neither 32-bit (1) nor 64-bit (2)")
+    if big_endian is None:
+        raise MalformedElfError(
+            f"{name}: malformed ELF file: byte order {start[5]} is neither little-endian (1) nor big-endian (2)"
+        )
+    layout = _CLASSES[bits]
+    if len(start) < layout.header_size:
+        raise TruncatedElfError(f"{name}: truncated ELF file: it ends within its header")
+    kind, machine, _, _, offset, _, flags, _, entry_size, count = struct.unpack_from(
+        _order(big_endian) + layout.header, start, 16
+    )
+    return ElfHeader(machine, bits, big_endian, kind, flags), _ProgramHeaders(offset, count, entry_size)
+
+
+def _read(file: int, name: str) -> ElfHeader:
+    header, where = _parse(os.pread(file, 64, 0), name)
+    if not where.count:
+        return header
+    layout = _CLASSES[header.bits]
+    format_ = struct.Struct(_order(header.big_endian) + layout.program_header)
+    if where.entry_size != format_.size:
+        raise MalformedElfError(
+            f"{name}: malformed ELF file: program headers of {where.entry_size} bytes instead of {format_.size}"
+        )
+    size = where.count * format_.size
+    if size > _MAX_PROGRAM_HEADERS_SIZE:
+        raise MalformedElfError(f"{name}: malformed ELF file: {where.count} program headers")
+    file_size = os.fstat(file).st_size
+    if where.offset + size > file_size:
+        raise TruncatedElfError(f"{name}: truncated ELF file: its program headers lie behind its end")
+    interpreter = None
+    for fields in format_.iter_unpack(os.pread(file, size, where.offset)):
+        kind, offset, length = (fields[index] for index in layout.program_header_fields)
+        if kind == _PT_INTERP and interpreter is None:
+            interpreter = _read_interpreter(file, name, offset, length, file_size)
+        elif kind == _PT_LOAD and length and offset + length > file_size:
+            raise TruncatedElfError(
+                f"{name}: truncated ELF file: it ends at byte {file_size}, its program at byte {offset + length}"
+            )
+    return ElfHeader(header.machine, header.bits, header.big_endian, header.type, header.flags, interpreter)
+
+
+def _read_interpreter(file: int, name: str, offset: int, length: int, file_size: int) -> str:
+    if not 2 <= length <= _MAX_INTERPRETER_SIZE:
+        raise MalformedElfError(f"{name}: malformed ELF file: an interpreter's path of {length} bytes")
+    if offset + length > file_size:
+        raise TruncatedElfError(f"{name}: truncated ELF file: its interpreter's path lies behind its end")
+    text = os.pread(file, length, offset)
+    if text[-1:] != b"\0" or text[:1] == b"\0":
+        raise MalformedElfError(f"{name}: malformed ELF file: its interpreter's path is no string")
+    return os.fsdecode(text[: text.index(b"\0")])
+
+
+def _order(big_endian: bool) -> str:
+    return ">" if big_endian else "<"

@@ -1,0 +1,143 @@
+"""Which emulator runs a foreign program, where it is, and its command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from htrun.errors import ExitCode, HtrunError
+from htrun.launch.architectures import NAMES, Architecture, architecture, find_architecture, is_native
+from htrun.launch.elf import ElfHeader
+from htrun.launch.files import HERE, FileView
+from htrun.launch.search import find_executable
+from htrun.launch.sysroots import find_sysroot
+
+PACKAGE = "qemu-user"
+"""Debian's package of every emulator."""
+
+_NAME = re.compile(r"qemu-([a-z0-9_]+)(-static|-[0-9.]+)?")
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """How a foreign program is run: ``argv`` for the emulator at ``emulator``.
+
+    ``sysroot``: the directory of the program's libraries that ``argv`` names, None where it names none.
+    ``warning``: one line for the user where it is likely to fail.
+    """
+
+    emulator: str
+    argv: tuple[str, ...]
+    sysroot: str | None
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Emulators:
+    """The emulators of one run, by the user's options and environment.
+
+    ``override``: absolute path of the emulator the user chose; ``sysroot``: absolute path of the directory.
+    """
+
+    environment: Mapping[str, str]
+    override: str | None = None
+    sysroot: str | None = None
+    _found: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def choose(cls, environment: Mapping[str, str], *, sysroot: str | None, emulator: str | None) -> Emulators:
+        """From the options ``-L`` and ``--emulator``. Raises HtrunError where what they name is not there."""
+        if sysroot is not None and not os.path.isdir(sysroot):
+            raise HtrunError(f"-L {sysroot}: not a directory")
+        override = None if emulator is None else find_executable(emulator, environment)
+        if emulator is not None and override is None:
+            raise HtrunError(f"--emulator {emulator}: no such program, or not executable", ExitCode.NOT_FOUND)
+        return cls(environment, override, None if sysroot is None else os.path.abspath(sysroot))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the user asked for an emulator or libraries, so that registered handlers are not his wish."""
+        return self.override is not None or self.sysroot is not None
+
+    def override_takes(self, header: ElfHeader) -> bool:
+        """Whether the emulator the user chose is for such programs. One that is not named ``qemu-ARCH`` is for all."""
+        if self.override is None:
+            return False
+        name = emulated_architecture(self.override)
+        wanted = find_architecture(header)
+        return name is None or (wanted is not None and name == wanted.name)
+
+    def wanted_for(self, header: ElfHeader, files: FileView = HERE) -> bool:
+        """Whether the program of ``header`` needs an emulator: the kernel can't run it.
+
+        So does a native program (an i386 one, mostly) without its interpreter in ``files``, where a cross compiler's
+        directory has it: the kernel would not start it at all.
+        """
+        if not is_native(header):
+            return True
+        wanted = find_architecture(header)
+        if header.interpreter is None or wanted is None or files.is_executable(header.interpreter):
+            return False
+        libraries = self.sysroot or find_sysroot(header, wanted)
+        return bool(libraries) and self.find(wanted) is not None
+
+    def find(self, wanted: Architecture) -> str | None:
+        """The absolute path of ``qemu-ARCH`` or ``qemu-ARCH-static`` in PATH; looked for once."""
+        if wanted.name not in self._found:
+            names = (f"qemu-{wanted.name}", f"qemu-{wanted.name}-static")
+            found = (find_executable(name, self.environment) for name in names)
+            self._found[wanted.name] = next((path for path in found if path is not None), None)
+        return self._found[wanted.name]
+
+    def emulate(self, header: ElfHeader, path: str, argv: Sequence[str], *, override: bool = False) -> Emulation:
+        """How to run the program at ``path`` with arguments ``argv``, its own name included.
+
+        ``override``: by the emulator the user chose, whatever the program. Raises HtrunError where there is none.
+        """
+        if self.override is not None and (override or self.override_takes(header)):
+            emulator = self.override
+        else:
+            wanted = architecture(header, path)
+            found = self.find(wanted)
+            if found is None:
+                raise HtrunError(
+                    f"{path}: a program for {wanted.name}, but its emulator qemu-{wanted.name} is not in PATH: install "
+                    f"Debian's package {PACKAGE}, or give an emulator with --emulator",
+                    ExitCode.NOT_EXECUTABLE,
+                )
+            emulator = found
+        program = f"./{path}" if path.startswith("-") else path
+        if emulated_architecture(emulator) is None:
+            return Emulation(emulator, (emulator, program, *argv[1:]), None)
+        return self._qemu(emulator, header, program, argv)
+
+    def _qemu(self, emulator: str, header: ElfHeader, program: str, argv: Sequence[str]) -> Emulation:
+        options: list[str] = []
+        if argv and argv[0] != program:
+            options += ["-0", argv[0]]
+        sysroot, warning = self._sysroot(header, program)
+        if sysroot:
+            options += ["-L", sysroot]
+        return Emulation(emulator, (emulator, *options, program, *argv[1:]), sysroot or None, warning)
+
+    def _sysroot(self, header: ElfHeader, program: str) -> tuple[str | None, str | None]:
+        if self.sysroot is not None:
+            return self.sysroot, None
+        if header.interpreter is None or "QEMU_LD_PREFIX" in self.environment:
+            return None, None
+        wanted = find_architecture(header)
+        found = None if wanted is None else find_sysroot(header, wanted)
+        if wanted is None or found is not None:
+            return found, None
+        return None, (
+            f"{program}: no directory with its interpreter {header.interpreter} was found (/usr/{wanted.triples[0]} "
+            "and the like): give the directory of its libraries with -L"
+        )
+
+
+def emulated_architecture(program: str) -> str | None:
+    """``ARCH`` where ``program`` (a path) is named ``qemu-ARCH``, as qemu-user's emulators are; else None."""
+    match = _NAME.fullmatch(os.path.basename(program))
+    return match[1] if match and match[1] in NAMES else None

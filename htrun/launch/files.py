@@ -1,0 +1,77 @@
+"""Files as the process that executes them sees them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+START_SIZE = 256
+"""Bytes of a file by which Linux decides how to start it (``BINPRM_BUF_SIZE``)."""
+
+_OWN_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/dev/(stdin|stdout|stderr)")
+_STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
+
+
+@dataclass(frozen=True)
+class FileView:
+    """The file system of this process (``pid`` None) or of another, whose paths are looked up through ``/proc/PID``.
+
+    ``directory``: what a relative path starts from, as this process names it; None for the working directory.
+    In a process with another root directory, a symbolic link with an absolute target is looked up in ours.
+    """
+
+    pid: int | None = None
+    directory: str | None = None
+
+    def host_path(self, path: str) -> str:
+        """How this process names what the other one calls ``path``."""
+        if not path.startswith("/"):
+            directory = self.directory
+            if directory is None and self.pid is not None:
+                directory = f"/proc/{self.pid}/cwd"
+            return path if directory is None else f"{directory}/{path}"
+        if self.pid is None:
+            return path
+        for own in ("/proc/self/", "/proc/thread-self/"):
+            if path.startswith(own):
+                return f"/proc/{self.pid}/{path.removeprefix(own)}"
+        if match := _OWN_DESCRIPTOR.fullmatch(path):
+            return f"/proc/{self.pid}/fd/{match[1] or _STANDARD[match[2]]}"
+        return f"/proc/{self.pid}/root{path}"
+
+    def is_executable(self, path: str) -> bool:
+        """Whether ``path`` is a regular file that may be executed."""
+        try:
+            self._check_executable(self.host_path(path))
+        except OSError:
+            return False
+        return True
+
+    def read_start(self, path: str) -> bytes | None:
+        """The first `START_SIZE` bytes of an executable file; None where it may be executed but not read.
+
+        Raises the OSError that ``execve`` of it would give.
+        """
+        where = self.host_path(path)
+        self._check_executable(where)
+        try:
+            file = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        except PermissionError:
+            return None
+        try:
+            return os.read(file, START_SIZE)
+        finally:
+            os.close(file)
+
+    @staticmethod
+    def _check_executable(where: str) -> None:
+        # The kernel answers EACCES for a directory or device, as for a lacking permission or a noexec mount.
+        if not stat.S_ISREG(os.stat(where).st_mode) or not os.access(where, os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
+
+
+HERE = FileView()
+"""The file system as this process sees it."""

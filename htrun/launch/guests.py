@@ -1,0 +1,38 @@
+"""Which program's code runs in a process: its own, or, in an emulator, the one it emulates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from htrun.launch.elf import ElfError, ElfHeader, read_header
+from htrun.launch.emulators import emulated_architecture
+from htrun.launch.files import HERE, FileView
+from htrun.launch.qemu_options import guest_position
+
+
+def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | None:
+    """The headers of the program that the emulator with the command line ``argv`` runs; None if that is not clear."""
+    position = guest_position(argv)
+    if position is None:
+        return None
+    try:
+        return read_header(files.host_path(argv[position]))
+    except ElfError:
+        return None  # The emulator will say so itself.
+
+
+def guest_of_process(pid: int) -> ElfHeader | None:
+    """The headers of the program whose code runs in process ``pid``, which has just executed it; None if unknown.
+
+    Raises OSError where the process is gone or may not be looked at.
+    """
+    executable = f"/proc/{pid}/exe"
+    if emulated_architecture(os.readlink(executable)) is None:
+        try:
+            return read_header(executable)
+        except ElfError:
+            return None  # A program may be executed without being readable.
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = file.read().split(b"\0")[:-1]
+    return emulated_guest([os.fsdecode(word) for word in words], FileView(pid))

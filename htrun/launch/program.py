@@ -1,0 +1,195 @@
+"""What to start, and how: the program named on htrun's command line."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from htrun.errors import ExitCode, HtrunError
+from htrun.launch import binfmt_misc
+from htrun.launch.binfmt_misc import Handler
+from htrun.launch.elf import ElfError, ElfHeader, ElfType, read_header
+from htrun.launch.emulators import Emulators, emulated_architecture
+from htrun.launch.files import HERE
+from htrun.launch.guests import emulated_guest
+from htrun.launch.images import Execution, Handled, Program, Unknown, follow
+from htrun.launch.search import candidates
+
+_SHELL = "/bin/sh"
+_SEARCH_ON = frozenset(
+    [errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT],
+)
+"""Errors after which glibc's ``execvp`` goes on to the next directory of PATH."""
+
+
+class Kind(Enum):
+    """Who runs the program."""
+
+    NATIVE = auto()
+    """The kernel: a program for this machine."""
+    SCRIPT = auto()
+    """The kernel, by way of an interpreter for this machine."""
+    HANDLED = auto()
+    """The kernel, by way of a registered binfmt_misc handler."""
+    FOREIGN = auto()
+    """An emulator that htrun chose."""
+    EMULATED = auto()
+    """An emulator that the user named as the program."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to execute.
+
+    ``executable``: the file for ``execve``; ``argv``: its arguments, its name included.
+    ``program``: the path of what the user asked for, as found in PATH.
+    ``guest``: the headers of the program whose code emits the events; None where they can't be known.
+    ``emulator``: its path, None where there is none. ``sysroot``: the guest's libraries, where htrun names them.
+    ``warning``: one line for the user where the start is likely to fail.
+    """
+
+    kind: Kind
+    executable: str
+    argv: tuple[str, ...]
+    program: str
+    guest: ElfHeader | None
+    emulator: str | None = None
+    sysroot: str | None = None
+    warning: str | None = None
+
+
+def resolve(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    sysroot: str | None = None,
+    emulator: str | None = None,
+) -> Launch:
+    """How to start ``argv``, found as ``execvp`` finds it in ``environment``.
+
+    A text file of no format runs by ``/bin/sh``, as with ``execvp`` (and so with env, nohup or timeout, not strace).
+    ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. The latter emulates even a native program, and
+    a native script's interpreter where it is an emulator for such; else it is for the foreign programs that follow.
+
+    Raises HtrunError: exit code 127 where there is no such program, 126 where it can't be executed.
+    """
+    if not argv:
+        raise HtrunError("no program given")
+    return launch(argv, Emulators.choose(environment, sysroot=sysroot, emulator=emulator))
+
+
+def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
+    """As `resolve`, with the emulators chosen already. ``argv`` is not empty."""
+    found = _search(argv, emulators.environment, () if emulators.chosen else binfmt_misc.handlers())
+    match found.last.image:
+        case Program():
+            return _launch_program(found, emulators)
+        case Handled(handler, header):
+            return Launch(Kind.HANDLED, found.executable, found.argv, found.program, header, handler.interpreter)
+        case _:
+            return Launch(Kind.NATIVE, found.executable, found.argv, found.program, None)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """``program``, found for its name; ``execve(executable, argv)`` starts it, and ``last`` is what runs in the end."""
+
+    program: str
+    executable: str
+    argv: tuple[str, ...]
+    last: Execution
+
+
+def _launch_program(found: _Found, emulators: Emulators) -> Launch:
+    path = found.last.path
+    guest = _read_program(path)
+    direct = path == found.executable == found.program
+    forced = direct and emulators.override is not None
+    if forced or emulators.wanted_for(guest) or emulators.override_takes(guest):
+        way = emulators.emulate(guest, path, found.last.argv, override=direct)
+        return Launch(
+            Kind.FOREIGN, way.emulator, way.argv, found.program, guest, way.emulator, way.sysroot, way.warning
+        )
+    _check_interpreter(path, guest)
+    if not direct:
+        return Launch(Kind.SCRIPT, found.executable, found.argv, found.program, guest)
+    if emulated_architecture(path):
+        return Launch(Kind.EMULATED, path, found.argv, path, emulated_guest(found.argv), path)
+    return Launch(Kind.NATIVE, path, found.argv, path, guest)
+
+
+def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Sequence[Handler]) -> _Found:
+    """The first of the program's candidates that can be executed, by the rules of ``execvp``."""
+    name = argv[0]
+    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for path in candidates(name, environment):
+        try:
+            return _examine(path, tuple(argv), handlers)
+        except OSError as error:
+            # Of all directories' failures, a file that is there but may not be executed tells the most.
+            if not isinstance(failure, PermissionError) and (isinstance(error, PermissionError) or "/" in name):
+                failure = error
+            if error.errno not in _SEARCH_ON:
+                failure = error
+                break
+        except ValueError as error:
+            raise HtrunError(f"{name!r}: {error}", ExitCode.NOT_FOUND) from error
+    if isinstance(failure, FileNotFoundError):
+        raise HtrunError(_not_found(name), ExitCode.NOT_FOUND)
+    raise _not_executable(name, _reason(failure))
+
+
+def _examine(path: str, argv: tuple[str, ...], handlers: Sequence[Handler]) -> _Found:
+    last = follow(path, argv, HERE, handlers)
+    if not isinstance(last.image, Unknown):
+        return _Found(path, path, argv, last)
+    if not last.image.text:
+        raise _not_executable(last.path, "neither an ELF program nor a script")
+    words = (_SHELL, path, *argv[1:])
+    return _Found(path, _SHELL, words, follow(_SHELL, words, HERE, handlers))
+
+
+def _read_program(path: str) -> ElfHeader:
+    header = read_header(path)
+    match header.type:
+        case ElfType.EXEC | ElfType.DYN:
+            return header
+        case ElfType.REL:
+            raise _not_executable(path, "an object file, which is not linked yet")
+        case ElfType.CORE:
+            raise _not_executable(path, "a core dump, not a program")
+        case other:
+            raise ElfError(f"{path}: an ELF file of type {other}, not a program")
+
+
+def _check_interpreter(path: str, program: ElfHeader) -> None:
+    """The kernel says no more than ENOENT of a program whose dynamic linker is missing."""
+    if program.interpreter is not None and not HERE.is_executable(program.interpreter):
+        raise HtrunError(
+            f"{path}: its interpreter {program.interpreter} is missing or not executable: install the C library it "
+            "was linked with",
+            ExitCode.NOT_EXECUTABLE if os.path.lexists(program.interpreter) else ExitCode.NOT_FOUND,
+        )
+
+
+def _not_found(name: str) -> str:
+    if "/" not in name:
+        return f"{name}: no such program in PATH"
+    if os.path.exists(name):
+        return f"{name}: the interpreter that its first line names does not exist"
+    return f"{name}: no such file"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        if isinstance(error.filename, str) and os.path.isdir(error.filename):
+            return "a directory, not a program"
+        return "not executable: permission denied (chmod +x makes a file executable)"
+    return error.strerror or str(error)
+
+
+def _not_executable(path: str, reason: str) -> HtrunError:
+    return HtrunError(f"{path}: {reason}", ExitCode.NOT_EXECUTABLE)

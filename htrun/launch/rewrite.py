@@ -1,0 +1,57 @@
+"""What becomes of an ``execve`` that a tracee makes: a program of another architecture gets its emulator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from htrun.errors import HtrunError
+from htrun.launch import binfmt_misc
+from htrun.launch.architectures import is_native
+from htrun.launch.elf import ElfHeader, ElfType, read_header
+from htrun.launch.emulators import Emulators
+from htrun.launch.files import HERE, FileView
+from htrun.launch.images import Program, follow
+
+
+@dataclass(frozen=True)
+class ExecRewrite:
+    """The ``execve`` to make instead: ``executable`` with ``argv`` emulates the program that ``guest`` describes."""
+
+    executable: bytes
+    argv: tuple[bytes, ...]
+    guest: ElfHeader
+
+
+def rewrite_exec(
+    path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView = HERE
+) -> ExecRewrite | None:
+    """The ``execve`` to make in the place of ``execve(path, argv)`` in the process whose files ``files`` shows.
+
+    None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
+    binfmt_misc handler, and all that fails, so that the tracee gets the kernel's own error. So does a foreign program
+    without an emulator, as it would without htrun.
+    """
+    if not path:
+        return None
+    try:
+        last = follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, binfmt_misc.handlers())
+        match last.image:
+            case Program(header) if header.type in (ElfType.EXEC, ElfType.DYN) and not _surely_native(header):
+                guest = read_header(files.host_path(last.path))
+            case _:
+                return None
+        if not emulators.wanted_for(guest, files):
+            return None
+        way = emulators.emulate(guest, last.path, last.argv)
+    except (OSError, ValueError, HtrunError):
+        return None  # Whatever the reason, the kernel finds it too and tells the tracee.
+    if not files.is_executable(way.emulator):
+        return None  # In a process with another root directory the emulator need not exist.
+    return ExecRewrite(os.fsencode(way.emulator), tuple(os.fsencode(word) for word in way.argv), guest)
+
+
+def _surely_native(header: ElfHeader) -> bool:
+    """By the first bytes alone, so that the common case costs no second look."""
+    return header.bits == 64 and is_native(header)

@@ -1,0 +1,28 @@
+"""Where a program is looked for, as ``execvp`` of the GNU C library does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from htrun.launch.files import HERE
+
+_DEFAULT_PATH = "/bin:/usr/bin"
+"""What glibc searches where there is no PATH (``confstr(_CS_PATH)``)."""
+
+
+def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """The paths to try for ``name``: itself where it has a slash, else one for each directory of PATH.
+
+    An empty directory in PATH is the working directory.
+    """
+    if "/" in name:
+        yield name
+        return
+    for directory in environment.get("PATH", _DEFAULT_PATH).split(":"):
+        yield f"{directory}/{name}" if directory else name
+
+
+def find_executable(name: str, environment: Mapping[str, str]) -> str | None:
+    """The absolute path of the first of the `candidates` that may be executed."""
+    return next((os.path.abspath(path) for path in candidates(name, environment) if HERE.is_executable(path)), None)

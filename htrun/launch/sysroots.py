@@ -1,0 +1,41 @@
+"""Where the libraries of a foreign program lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from htrun.launch.architectures import Architecture
+from htrun.launch.elf import ElfError, ElfHeader, parse_header
+from htrun.launch.files import HERE
+
+_INSIDE_TRIPLE = ("", "/sys-root", "/sysroot", "/libc")
+"""Under ``/usr/TRIPLE``: Debian, Ubuntu, Arch and Gentoo; Fedora; hand-made and vendors' cross compilers."""
+
+
+def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") -> str | None:
+    """The first usual directory that holds the interpreter of ``header`` for its own machine; None where none does.
+
+    The empty string is the root directory itself, where Debian's multiarch packages put foreign libraries. Several
+    machines share one interpreter's path (``/lib/ld.so.1``), hence the look into it. ``base`` goes before each place.
+    """
+    if header.interpreter is None or not header.interpreter.startswith("/"):
+        return None
+    return next((root for root in _places(architecture) if _fits(f"{base}{root}{header.interpreter}", header)), None)
+
+
+def _places(architecture: Architecture) -> Iterator[str]:
+    """QEMU's own default places come first, and it goes on to the root directory."""
+    yield f"/etc/qemu-binfmt/{architecture.name}"
+    yield f"/usr/gnemul/qemu-{architecture.name}"
+    yield ""
+    for triple in architecture.triples:
+        for inside in _INSIDE_TRIPLE:
+            yield f"/usr/{triple}{inside}"
+
+
+def _fits(path: str, program: ElfHeader) -> bool:
+    try:
+        found = parse_header(HERE.read_start(path) or b"", path)
+    except (OSError, ElfError):
+        return False  # Not there, or no dynamic linker: not the place.
+    return (found.machine, found.bits, found.big_endian) == (program.machine, program.bits, program.big_endian)
