@@ -1,0 +1,182 @@
+"""Who is being traced: address spaces, processes and threads, and what is known of each."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from htrun.channel import layout
+from htrun.tracee.abi import Abi
+from htrun.tracee.memory import Memory
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+    from htrun.intercept.sites import Site
+    from htrun.rings.ring import Ring
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mapping:
+    """A part of the channel in an address space: ``length`` bytes at ``start`` show the file from ``offset`` on."""
+
+    start: int
+    length: int
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """The first address behind the mapping."""
+        return self.start + self.length
+
+    def part(self, offset: int, length: int) -> tuple[int, int]:
+        """The addresses ``[low, high)`` at which file bytes ``[offset, offset + length)`` show; empty if low >= high."""
+        low = max(self.start, self.start + offset - self.offset)
+        high = min(self.end, self.start + offset + length - self.offset)
+        return low, high
+
+    @property
+    def control(self) -> tuple[int, int]:
+        """The addresses ``[low, high)`` of the control region in this mapping."""
+        return self.part(layout.CONTROL_OFFSET, layout.CONTROL_SIZE)
+
+    @property
+    def header(self) -> tuple[int, int]:
+        """The addresses ``[low, high)`` of the header region in this mapping."""
+        return self.part(0, layout.HEADER_SIZE)
+
+    def without(self, start: int, end: int) -> list[Mapping]:
+        """What is left of the mapping when ``[start, end)`` is unmapped: none, one or two pieces."""
+        pieces = []
+        if self.start < min(start, self.end):
+            pieces.append(Mapping(self.start, min(start, self.end) - self.start, self.offset))
+        if self.end > max(end, self.start):
+            low = max(end, self.start)
+            pieces.append(Mapping(low, self.end - low, self.offset + low - self.start))
+        return pieces
+
+
+class Mappings:
+    """The channel's mappings in one address space, ordered by address."""
+
+    def __init__(self) -> None:
+        self._all: list[Mapping] = []
+        self._starts: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def find(self, address: int) -> Mapping | None:
+        """The mapping that holds ``address``."""
+        place = bisect.bisect_right(self._starts, address) - 1
+        if place >= 0 and address < self._all[place].end:
+            return self._all[place]
+        return None
+
+    def add(self, mapping: Mapping) -> None:
+        """A new mapping, which replaces whatever was there."""
+        self.remove(mapping.start, mapping.end)
+        self._set([*self._all, mapping])
+
+    def remove(self, start: int, end: int) -> list[Mapping]:
+        """Forget ``[start, end)``; returns the mappings that lost something."""
+        hit = [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
+        if hit:
+            kept = [mapping for mapping in self._all if mapping not in hit]
+            self._set([*kept, *(piece for mapping in hit for piece in mapping.without(start, end))])
+        return hit
+
+    def overlapping(self, start: int, end: int) -> list[Mapping]:
+        """The mappings that share a byte with ``[start, end)``."""
+        return [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
+
+    def copy(self) -> Mappings:
+        """An independent copy, for a forked child."""
+        twin = Mappings()
+        twin._set(list(self._all))
+        return twin
+
+    def _set(self, mappings: list[Mapping]) -> None:
+        self._all = sorted(mappings)
+        self._starts = [mapping.start for mapping in self._all]
+
+
+@dataclass(eq=False, slots=True)
+class AddressSpace:
+    """One memory, shared by the threads of a process and by a vfork child and its parent.
+
+    ``sites``: by address of the instruction; ``guarded``: ranges for which a channel filter is in place;
+    ``threads``: those that run in it;
+    ``syscall_instruction``: where a system call instruction of ``abi`` was last seen.
+    """
+
+    memory: Memory
+    mappings: Mappings = field(default_factory=Mappings)
+    sites: dict[int, Site] = field(default_factory=dict)
+    guarded: list[tuple[int, int]] = field(default_factory=list)
+    threads: set[Thread] = field(default_factory=set)
+    abi: Abi | None = None
+    syscall_instruction: int = 0
+
+    def fork(self, tid: int) -> AddressSpace:
+        """The copy that a forked child has. The code is the same, so what is known of its sites holds for it too."""
+        return AddressSpace(
+            memory=Memory(tid),
+            mappings=self.mappings.copy(),
+            sites={address: site.fork() for address, site in self.sites.items()},
+            guarded=list(self.guarded),
+            abi=self.abi,
+            syscall_instruction=self.syscall_instruction,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class SignalActions:
+    """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND.
+
+    ``segv``: the kernel's struct sigaction as the guest last set it, None for the default action.
+    """
+
+    segv: bytes | None = None
+
+    @property
+    def segv_ignored(self) -> bool:
+        """Whether the guest ignores SIGSEGV (SIG_IGN is handler address 1)."""
+        return self.segv is not None and int.from_bytes(self.segv[:8], "little") == 1
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """A thread group. ``big_endian``: the byte order in which its guest writes arguments."""
+
+    pid: int
+    space: AddressSpace
+    actions: SignalActions
+    big_endian: bool = False
+    threads_seen: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Thread:
+    """A traced thread. ``number``: its place in its process's order of appearance, from 0.
+
+    ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
+    ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
+    ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail.
+    ``next_big_endian``: the byte order of the program that such an exec starts.
+    """
+
+    tid: int
+    process: Process
+    number: int
+    ring: Ring | None = None
+    segv_blocked: bool = False
+    entering_handler: bool = False
+    exec_registers: user_regs_struct | None = None
+    next_big_endian: bool = False
+
+    @property
+    def space(self) -> AddressSpace:
+        """The memory the thread runs in."""
+        return self.process.space

@@ -1,0 +1,172 @@
+"""System calls that make, change or end the channel's mappings, caught by the seccomp filters.
+
+A mapping of the channel is protected before the thread that made it goes on: the header becomes read-only, the control
+region inaccessible. What the guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is
+the guest's own again, or the protection comes back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from htrun.channel import layout
+from htrun.channel.file import Channel, Identity
+from htrun.events.warnings import Kind, Warnings
+from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.masks import Masks
+from htrun.tracee import ptrace, seccomp
+from htrun.tracee.abi import Abi
+from htrun.tracee.inject import Injection, resume_until_syscall_stop
+from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+_PROT_NONE, _PROT_READ = 0, 1
+_MMAP2_UNIT = 4096
+_MOST_FILTERS = 8
+_RED_ZONE = 128
+
+
+class MappingCalls:
+    """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel."""
+
+    def __init__(self, channel: Channel, waiter: Waiter, masks: Masks, warnings: Warnings) -> None:
+        self._channel = channel
+        self._waiter = waiter
+        self._masks = masks
+        self._warnings = warnings
+
+    def handle(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+        """A thread is stopped in front of call ``name``; behind this it is still stopped, before or after it."""
+        match name:
+            case "mmap" | "old_mmap":
+                self._mmap(thread, name, abi, registers)
+            case "munmap":
+                self._munmap(thread, abi, registers)
+            case "mremap":
+                self._mremap(thread, abi, registers)
+            case "mprotect" | "pkey_mprotect":
+                self._mprotect(thread, abi, registers)
+
+    def _finish(self, thread: Thread, registers: user_regs_struct) -> None:
+        """Let the call run; ``registers`` are then those of its syscall-exit-stop."""
+        # No signal is delivered between a call's start and its syscall-exit-stop, so none can be held back here.
+        resume_until_syscall_stop(thread.tid, self._waiter)
+        ptrace.get_registers(thread.tid, registers)
+
+    def _mmap(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+        length, flags, descriptor, offset = self._mmap_arguments(thread, name, abi, registers)
+        ours = not flags & seccomp.MAP_ANONYMOUS and self._is_channel(thread.tid, descriptor)
+        space = thread.space
+        if not ours and not space.mappings:
+            return
+        self._finish(thread, registers)
+        start = abi.result(registers)
+        if -4095 <= start < 0:
+            return
+        if not ours or not flags & seccomp.MAP_SHARED:
+            space.mappings.remove(start, start + length)
+            return
+        mapping = Mapping(start, -(-length // 4096) * 4096, offset)
+        space.mappings.add(mapping)
+        space.abi = abi
+        space.syscall_instruction = registers.rip - len(abi.instruction)
+        self._protect(thread, [mapping], abi, registers)
+
+    @staticmethod
+    def _mmap_arguments(
+        thread: Thread, name: str, abi: Abi, registers: user_regs_struct
+    ) -> tuple[int, int, int, int]:
+        """Length in bytes, flags, file descriptor, offset in bytes."""
+        if name == "old_mmap":
+            # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
+            block = thread.space.memory.read(abi.argument(registers, 0), 24)
+            words = [int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)]
+            return words[1], words[3], words[4], words[5]
+        length, flags, descriptor, offset = (abi.argument(registers, index) for index in (1, 3, 4, 5))
+        return length, flags, descriptor & 0xFFFFFFFF, offset * _MMAP2_UNIT if abi.bits == 32 else offset
+
+    def _is_channel(self, tid: int, descriptor: int) -> bool:
+        try:
+            status = os.stat(f"/proc/{tid}/fd/{descriptor}")
+        except OSError:
+            return False
+        return Identity.of(status) == self._channel.identity
+
+    def _protect(self, thread: Thread, mappings: list[Mapping], abi: Abi, registers: user_regs_struct) -> None:
+        """Put the protection on, and a filter that tells when the guest changes these mappings."""
+        space = thread.space
+        try:
+            with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
+                for mapping in mappings:
+                    for (low, high), protection in (
+                        (mapping.header, _PROT_READ),
+                        (mapping.control, _PROT_NONE),
+                    ):
+                        if low < high:
+                            injection.call("mprotect", low, high - low, protection)
+                    self._guard(injection, space, abi, mapping, registers)
+        except OSError as error:
+            self._warnings.warn(
+                Kind.INJECTION,
+                thread.process.pid,
+                f"process {thread.process.pid} has mapped the channel, but forbids htrun to guard it ({error}): "
+                "its events may be missed",
+            )
+        self._masks.begin(space)
+
+    def _guard(
+        self, injection: Injection, space: AddressSpace, abi: Abi, mapping: Mapping, registers: user_regs_struct
+    ) -> None:
+        """Add a filter for the mapping, unless one already covers it."""
+        low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
+        if low >= high or any(start <= low and high <= end for start, end in space.guarded):
+            return
+        # Each further filter makes every system call dearer, so many mappings get one filter that stops at all.
+        everything = len(space.guarded) >= _MOST_FILTERS
+        if everything:
+            low, high = 0, 1 << 64
+        program = seccomp.channel_filter(low, high, signal_masks=not space.guarded)
+        scratch = (registers.rsp - _RED_ZONE - len(program) - 64) & ~0xF
+        saved = space.memory.read(scratch, len(program) + 16)
+        header = seccomp.program_header(abi, program, scratch + 16)
+        space.memory.write(scratch, header.ljust(16, b"\0") + program)
+        try:
+            injection.call("seccomp", 1, seccomp.FLAG_TSYNC, scratch)
+        finally:
+            space.memory.write(scratch, saved)
+        space.guarded.append((low, high))
+
+    def _munmap(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+        start, length = abi.argument(registers, 0), abi.argument(registers, 1)
+        if not thread.space.mappings.overlapping(start, start + length):
+            return
+        self._finish(thread, registers)
+        if abi.result(registers) == 0:
+            thread.space.mappings.remove(start, start + -(-length // 4096) * 4096)
+
+    def _mremap(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+        old, old_length, new_length = (abi.argument(registers, index) for index in (0, 1, 2))
+        mappings = thread.space.mappings
+        moved = mappings.overlapping(old, old + max(old_length, 1))
+        self._finish(thread, registers)
+        start = abi.result(registers)
+        if -4095 <= start < 0:
+            return
+        mappings.remove(old, old + old_length)
+        mappings.remove(start, start + new_length)
+        if moved:
+            first = moved[0]
+            mapping = Mapping(start, new_length, first.offset + old - first.start)
+            mappings.add(mapping)
+            self._protect(thread, [mapping], abi, registers)
+
+    def _mprotect(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+        start, length = abi.argument(registers, 0), abi.argument(registers, 1)
+        touched = thread.space.mappings.overlapping(start, start + length)
+        if not touched:
+            return
+        self._finish(thread, registers)
+        self._protect(thread, touched, abi, registers)

@@ -1,0 +1,137 @@
+"""Putting SIGSEGV's mask and disposition back after a trap.
+
+When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblocks the signal and resets its action to
+the default before the tracer sees the stop (kernel/signal.c, force_sig_info_to_task), and nothing tells afterwards how
+it was. So both are followed: the action through the rt_sigaction calls the first filter stops at, the mask, once a
+process has mapped a channel, through its changes: rt_sigprocmask, rt_sigreturn, and the entry of each signal handler.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from htrun.events.warnings import Kind, Warnings
+from htrun.intercept.guest import AddressSpace, Thread
+from htrun.tracee import ptrace
+from htrun.tracee.abi import Abi
+from htrun.tracee.inject import Injection
+from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+_SEGV_BIT = 1 << (signal.SIGSEGV - 1)
+_SIGACTION_SIZE = {64: 32, 32: 20}
+_RED_ZONE = 128
+
+# Where a signal frame keeps the mask to be restored, from the stack pointer that (rt_)sigreturn is called with:
+# struct rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), behind the popped return address.
+_FRAME_MASK = {(64, "rt_sigreturn"): 296, (32, "rt_sigreturn"): 264, (32, "sigreturn"): 84}
+
+
+def _status_mask(tid: int, name: str) -> int:
+    """A signal mask of /proc/TID/status (proc_pid_status(5)); 0 when the thread is gone: its wait status will tell."""
+    try:
+        with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
+            return next((int(line.split()[1], 16) for line in status if line.startswith(name)), 0)
+    except OSError:
+        return 0
+
+
+class Masks:
+    """Follows and restores what the guest has set up for SIGSEGV."""
+
+    def __init__(self, waiter: Waiter, warnings: Warnings) -> None:
+        self._waiter = waiter
+        self._warnings = warnings
+
+    @staticmethod
+    def is_caught(thread: Thread, number: int) -> bool:
+        """Whether the process has a handler for signal ``number``."""
+        return bool(_status_mask(thread.tid, "SigCgt:") >> (number - 1) & 1)
+
+    @staticmethod
+    def begin(space: AddressSpace) -> None:
+        """A channel was mapped: note which masks the threads have now. All but one are running, so /proc is asked."""
+        for thread in space.threads:
+            thread.segv_blocked = bool(_status_mask(thread.tid, "SigBlk:") & _SEGV_BIT)
+
+    @staticmethod
+    def inherit(parent: Thread, child: Thread) -> None:
+        """A new thread starts with its creator's mask."""
+        child.segv_blocked = parent.segv_blocked
+
+    @staticmethod
+    def action_set(thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+        """The thread is about to set SIGSEGV's action."""
+        memory = thread.space.memory
+        try:
+            if name == "signal":
+                raw = abi.argument(registers, 1).to_bytes(4, "little").ljust(_SIGACTION_SIZE[32], b"\0")
+            elif name == "sigaction":
+                old = memory.read(abi.argument(registers, 1), 16)
+                raw = old[0:4] + old[8:16] + old[4:8] + b"\0\0\0\0"
+            else:
+                raw = memory.read(abi.argument(registers, 1), _SIGACTION_SIZE[abi.bits])
+        except OSError:
+            return
+        handler = int.from_bytes(raw[: abi.word], "little")
+        thread.process.actions.segv = None if handler == 0 else raw
+
+    @staticmethod
+    def mask_changing(thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+        """The thread is about to call rt_sigprocmask, rt_sigreturn or their 32-bit forefathers."""
+        memory = thread.space.memory
+        try:
+            if name.endswith("return"):
+                at = registers.rsp + _FRAME_MASK[abi.bits, name]
+                thread.segv_blocked = bool(memory.read(at, 4)[1] & _SEGV_BIT >> 8)
+                return
+            named = bool(memory.read(abi.argument(registers, 1), 4)[1] & _SEGV_BIT >> 8)
+        except OSError:
+            return
+        match abi.argument(registers, 0):
+            case 0:
+                thread.segv_blocked = thread.segv_blocked or named
+            case 1:
+                thread.segv_blocked = thread.segv_blocked and not named
+            case 2:
+                thread.segv_blocked = named
+
+    @staticmethod
+    def handler_entered(thread: Thread) -> None:
+        """The thread stands at the first instruction of a signal handler (or went on without one)."""
+        thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & _SEGV_BIT)
+
+    def restore(self, thread: Thread) -> None:
+        """Put back what the kernel took away when the thread's store trapped. The thread is ready to go on."""
+        actions = thread.process.actions
+        if thread.segv_blocked or actions.segv_ignored:
+            if actions.segv is not None:
+                self._restore_action(thread, actions.segv)
+            if thread.segv_blocked:
+                ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | _SEGV_BIT)
+
+    def _restore_action(self, thread: Thread, action: bytes) -> None:
+        from ptrace.binding.linux_struct import user_regs_struct
+
+        space = thread.space
+        assert space.abi is not None
+        registers = user_regs_struct()
+        ptrace.get_registers(thread.tid, registers)
+        scratch = (registers.rsp - _RED_ZONE - 64) & ~0xF
+        try:
+            saved = space.memory.read(scratch, len(action))
+            space.memory.write(scratch, action)
+            try:
+                with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+                    injection.call("rt_sigaction", signal.SIGSEGV, scratch, 0, 8)
+            finally:
+                space.memory.write(scratch, saved)
+        except OSError as error:
+            self._warnings.warn(
+                Kind.INJECTION,
+                thread.process.pid,
+                f"process {thread.process.pid} has lost its action for SIGSEGV, and it could not be put back ({error})",
+            )

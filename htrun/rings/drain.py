@@ -1,0 +1,220 @@
+"""The drain: takes records out of the rings in batches and gives them to the sinks.
+
+A thread of its own does so while records come; when none have come for a while it arms the rings, so that the next
+event traps, and sleeps until then: an idle guest costs nothing. Records younger than the round before stay in their
+rings for the next one, so that a batch is in time order although its threads write independently.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from htrun.events.clock import Clock
+from htrun.events.sink import PacketSink, Sink, SinkError
+from htrun.events.stream import Stream
+from htrun.events.warnings import Kind, Warnings
+from htrun.rings import layout
+from htrun.rings.ring import Ring, RingPool
+
+if TYPE_CHECKING:
+    from htrun.events.records import Events
+
+_PERIOD = 0.015
+"""Seconds between two rounds. A record is taken in the second round after it: well under the 50 ms that a live log may
+be late."""
+_ROUNDS_BEFORE_SLEEP = 8
+"""Empty rounds before the drain sleeps. The rings are armed half way: a thread that had passed the check of its ring's
+end just before has until the last of these rounds to finish its record."""
+
+
+class Overflow(Enum):
+    """What happens to events when a ring is full."""
+
+    BLOCK = "block"
+    DROP = "drop"
+    OVERWRITE = "overwrite"
+
+
+class Drain:
+    """Lends rings to threads and empties them. Public methods may be called from any thread of htrun."""
+
+    def __init__(
+        self,
+        pool: RingPool,
+        clock: Clock,
+        warnings: Warnings,
+        *,
+        sinks: Sequence[Sink],
+        packet_sink: PacketSink | None,
+        overflow: Overflow,
+    ) -> None:
+        self.events = 0
+        self.lost = 0
+        self.streams: list[Stream] = []
+        self._pool = pool
+        self._clock = clock
+        self._warnings = warnings
+        self._sinks = list(sinks)
+        self._packet_sink = packet_sink
+        self._overflow = overflow
+        self._rings: list[Ring] = []
+        self._horizon = 0
+        self._lock = threading.Lock()
+        self._wanted = threading.Semaphore(0)
+        self._asleep = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def lend(self, stream: Stream, base: int) -> Ring:
+        """A ring for a thread in whose address space the pool lies at ``base``."""
+        with self._lock:
+            ring = self._pool.take()
+            while ring is None:
+                self._collect(everything=True)
+                ring = self._pool.take()
+            on_full = layout.ON_FULL_DROP if self._overflow is Overflow.DROP else layout.ON_FULL_TRAP
+            self.streams.append(stream)
+            ring.lend(stream, len(self.streams) - 1, base, on_full)
+            self._rings.append(ring)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+            self._thread.start()
+        return ring
+
+    def end(self, ring: Ring) -> None:
+        """The ring's thread writes no more; the ring is lent again once its records are out."""
+        ring.ended = True
+
+    def make_room(self, ring: Ring) -> None:
+        """Empty the rings because ``ring`` is full."""
+        with self._lock:
+            self._collect(everything=True)
+
+    def wake(self) -> None:
+        """A record was written by htrun, or an armed ring has trapped."""
+        if self._asleep:
+            self._asleep = False
+            self._wanted.release()
+
+    def close(self) -> None:
+        """Take what is left out of the rings and close the sinks. No tracee writes any more."""
+        self._stopping = True
+        self._wanted.release()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self._collect(everything=True)
+        for sink in self._sinks:
+            self._guarded(sink, sink.close)
+        if self._packet_sink is not None:
+            self._guarded(self._packet_sink, self._packet_sink.close)
+
+    def _run(self) -> None:
+        idle = 0
+        while not self._stopping:
+            if self._wanted.acquire(timeout=_PERIOD):
+                continue
+            with self._lock:
+                taken = self._collect(everything=False)
+            idle = 0 if taken else idle + 1
+            if idle == _ROUNDS_BEFORE_SLEEP // 2:
+                self._arm()
+            if idle >= _ROUNDS_BEFORE_SLEEP:
+                self._sleep()
+                idle = 0
+
+    def _arm(self) -> None:
+        with self._lock:
+            for ring in self._rings:
+                ring.arm()
+
+    def _sleep(self) -> None:
+        self._asleep = True
+        with self._lock:
+            pending = any(True for ring in self._rings for _ in ring.unread())
+        if pending:
+            self._asleep = False
+        elif not self._stopping:
+            self._wanted.acquire()
+
+    def _collect(self, *, everything: bool) -> int:
+        """One round over all rings; returns how many records were taken. ``everything``: also the youngest."""
+        horizon = None if everything else self._horizon
+        self._horizon = self._clock.source.read()
+        batches: list[Events] = []
+        taken = 0
+        for ring in list(self._rings):
+            ended = ring.ended
+            taken += self._take(ring, None if ended else horizon, batches)
+            if ended:
+                self._retire(ring)
+        if batches:
+            from htrun.events.records import merge
+
+            events = merge(batches)
+            for sink in list(self._sinks):
+                self._guarded(sink, lambda sink=sink: self._write(sink, events))
+        self.events += taken
+        return taken
+
+    def _write(self, sink: Sink, events: Events) -> None:
+        sink.write(events, self.streams)
+        sink.flush()
+
+    def _take(self, ring: Ring, horizon: int | None, batches: list[Events]) -> int:
+        import numpy as np
+
+        from htrun.events.records import decode, record_dtype
+
+        assert ring.stream is not None
+        dtype = record_dtype(self._pool.shape.num_args, ring.stream.big_endian)
+        taken = 0
+        for span in ring.unread():
+            records = np.frombuffer(span, dtype)
+            if horizon is not None:
+                records = records[: int(np.searchsorted(records["timestamp"], horizon))]
+            count = len(records)
+            if count:
+                # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
+                records = records.copy()
+                if self._sinks:
+                    batches.append(decode(records, ring.stream_number, self._clock))
+                if self._packet_sink is not None:
+                    self._write_packet(ring, records.view(np.uint8).data)
+            taken += count
+            ring.consume(count * dtype.itemsize)
+            if count * dtype.itemsize < len(span):
+                break
+        if ring.damaged:
+            self._warnings.warn(
+                Kind.RING_DAMAGED,
+                ring.stream.tid,
+                f"thread {ring.stream.tid} wrote over its own ring: its further events are lost",
+            )
+        return taken
+
+    def _write_packet(self, ring: Ring, records: memoryview) -> None:
+        sink, stream = self._packet_sink, ring.stream
+        assert sink is not None and stream is not None
+        self._guarded(sink, lambda: sink.write_packet(stream, records, ring.dropped))
+
+    def _retire(self, ring: Ring) -> None:
+        self.lost += ring.dropped
+        self._rings.remove(ring)
+        self._pool.give_back(ring)
+
+    def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
+        """Do something with a sink; one that fails is reported and dropped, the guest and other sinks go on."""
+        try:
+            action()
+        except SinkError as error:
+            self._warnings.warn(Kind.SINK, sink, f"{error}; it gets no more events")
+            if sink in self._sinks:
+                self._sinks.remove(sink)
+            if sink is self._packet_sink:
+                self._packet_sink = None
+
+

@@ -1,0 +1,205 @@
+"""Rings as htrun sees them: a pool of shared memory, cut into rings that are lent to guest threads.
+
+The pool is one sealed memory file, sparse until used, so a process maps it once and has every ring any of its threads
+will ever get. Layout and roles are in `htrun.rings.layout`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+
+from htrun.events.stream import Stream
+from htrun.rings import layout
+from htrun.rings.layout import RingShape
+
+_RECORD_HEADER = struct.Struct("=QQ")
+_WORD = 8
+
+
+class Ring:
+    """One thread's ring. Positions are addresses in the tracee; `offset_of` turns one into an offset in the pool."""
+
+    __slots__ = (
+        "_control",
+        "_memory",
+        "_read_bytes",
+        "_read_packet",
+        "_record_size",
+        "base",
+        "damaged",
+        "ended",
+        "offset",
+        "shape",
+        "stream",
+        "stream_number",
+    )
+
+    def __init__(self, memory: memoryview, offset: int, shape: RingShape) -> None:
+        self._memory = memory
+        self._control = memory[offset : offset + layout.PAGE].cast("Q")
+        self._record_size = shape.record_size
+        self.offset = offset
+        self.shape = shape
+        self.base = 0
+        self.stream: Stream | None = None
+        self.stream_number = 0
+        self._read_packet = 0
+        self._read_bytes = 0
+        self.damaged = False
+        self.ended = False
+
+    def lend(self, stream: Stream, stream_number: int, base: int, on_full: int) -> None:
+        """Make the ring ready for a thread in whose address space the pool lies at ``base`` (0: nowhere)."""
+        shape = self.shape
+        self.base = base
+        self.stream = stream
+        self.stream_number = stream_number
+        self._read_packet = 0
+        self._read_bytes = 0
+        self.damaged = False
+        self.ended = False
+        control = self._control
+        packets = base + self.offset + layout.PAGE
+        control[layout.PACKETS // _WORD] = packets
+        control[layout.PACKET_MASK // _WORD] = shape.packets - 1
+        control[layout.PACKET_STRIDE // _WORD] = shape.packet_stride
+        control[layout.PACKET_PAYLOAD // _WORD] = shape.packet_payload
+        control[layout.RELEASED // _WORD] = shape.packets
+        control[layout.ON_FULL // _WORD] = on_full
+        control[layout.DROPPED // _WORD] = 0
+        control[layout.PACKET_NUMBER // _WORD] = 0
+        control[layout.POSITION // _WORD] = packets + layout.PACKET_HEADER
+        control[layout.PACKET_END // _WORD] = packets + layout.PACKET_HEADER + shape.packet_payload
+
+    @property
+    def address(self) -> int:
+        """Where the control block lies in the tracee."""
+        return self.base + self.offset
+
+    @property
+    def dropped(self) -> int:
+        """Events lost so far because the ring was full."""
+        return self._control[layout.DROPPED // _WORD]
+
+    @property
+    def armed(self) -> bool:
+        """Whether the next event will trap."""
+        return self._control[layout.PACKET_END // _WORD] == 0
+
+    def arm(self) -> None:
+        """Make the next event trap, so that nobody needs to look at the ring until then."""
+        self._control[layout.PACKET_END // _WORD] = 0
+
+    def disarm(self) -> None:
+        """Undo `arm`. The thread must be stopped."""
+        packet = self._packet_of(self._control[layout.POSITION // _WORD])
+        self._control[layout.PACKET_END // _WORD] = (
+            self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
+        )
+
+    def append(self, timestamp: int, index: int, arguments: bytes | memoryview) -> bool:
+        """Write a record for the (stopped) thread; False if the ring is full and must be drained first."""
+        control = self._control
+        position = control[0]
+        if position >= control[1] and not self._next_packet():
+            return False
+        position = control[0]
+        at = position - self.base
+        memory = self._memory
+        _RECORD_HEADER.pack_into(memory, at, timestamp, index)
+        memory[at + layout.RECORD_HEADER : at + self._record_size] = arguments
+        control[0] = position + self._record_size
+        return True
+
+    def _next_packet(self) -> bool:
+        control = self._control
+        if control[1] == 0:
+            self.disarm()
+            if control[0] < control[1]:
+                return True
+        number = control[layout.PACKET_NUMBER // _WORD] + 1
+        if number >= control[layout.RELEASED // _WORD]:
+            return False
+        start = self.base + self._packet_offset(number) + layout.PACKET_HEADER
+        control[0] = start
+        control[1] = start + self.shape.packet_payload
+        control[layout.PACKET_NUMBER // _WORD] = number
+        return True
+
+    def _packet_offset(self, number: int) -> int:
+        return self.offset + layout.PAGE + (number & (self.shape.packets - 1)) * self.shape.packet_stride
+
+    def _packet_of(self, position: int) -> int:
+        return (position - self.base - self.offset - layout.PAGE) // self.shape.packet_stride
+
+    # The reader's side. Nothing the guest may have written is believed further than its own ring.
+
+    def unread(self) -> Iterator[memoryview]:
+        """Spans of whole records that were written and not yet given to `consume`, oldest first: one a packet."""
+        shape = self.shape
+        position = self._control[layout.POSITION // _WORD]
+        place, used = self._locate(position)
+        if used is None:
+            self.damaged = True
+            return
+        ahead = (place - self._read_packet) & (shape.packets - 1)
+        if ahead == 0 and used < self._read_bytes:
+            self.damaged = True
+            return
+        start = self._read_bytes
+        for number in range(self._read_packet, self._read_packet + ahead + 1):
+            end = used if number == self._read_packet + ahead else shape.packet_payload
+            first = self._packet_offset(number) + layout.PACKET_HEADER
+            if start < end:
+                yield self._memory[first + start : first + end]
+            start = 0
+
+    def consume(self, length: int) -> None:
+        """``length`` bytes of the span that `unread` gave first are dealt with; a finished packet goes to the writer."""
+        self._read_bytes += length
+        if self._read_bytes >= self.shape.packet_payload:
+            self._read_bytes = 0
+            self._read_packet += 1
+            self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets
+
+    def _locate(self, position: int) -> tuple[int, int | None]:
+        """The packet's place in the ring and the bytes of records in it; None if ``position`` can't be one."""
+        shape = self.shape
+        place, within = divmod(position - self.base - self.offset - layout.PAGE, shape.packet_stride)
+        used = within - layout.PACKET_HEADER
+        if not (0 <= place < shape.packets and 0 <= used <= shape.packet_payload and used % shape.record_size == 0):
+            return 0, None
+        return place, used
+
+
+class RingPool:
+    """The memory of all rings of a run. ``most``: how many rings there can be at once."""
+
+    def __init__(self, shape: RingShape, most: int) -> None:
+        self.shape = shape
+        self.size = shape.size * most
+        self.file = os.memfd_create("htrun-rings", os.MFD_CLOEXEC)
+        os.ftruncate(self.file, self.size)
+        self._mapping = mmap.mmap(self.file, self.size)
+        self._memory = memoryview(self._mapping)
+        self._free: list[Ring] = []
+        self._made = 0
+        self._most = most
+
+    def take(self) -> Ring | None:
+        """A free ring; None when all are lent."""
+        if self._free:
+            return self._free.pop()
+        if self._made == self._most:
+            return None
+        ring = Ring(self._memory, self._made * self.shape.size, self.shape)
+        self._made += 1
+        return ring
+
+    def give_back(self, ring: Ring) -> None:
+        """A ring whose thread has ended and whose records have all been consumed."""
+        ring.stream = None
+        self._free.append(ring)

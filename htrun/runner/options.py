@@ -1,0 +1,42 @@
+"""What the user has asked of one run, checked as far as it can be before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from htrun.channel.layout import Layout
+from htrun.rings.drain import Overflow
+
+
+class Timestamp(Enum):
+    """How a patched site reads the clock. ``ORDERED`` fences the read, for microbenchmarks."""
+
+    TSC = "tsc"
+    ORDERED = "ordered"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """``program``: the program and its arguments. ``path``: the channel's path, None for a private one.
+
+    ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
+    ``log_wanted``: whether there is a log at all; ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet)
+    to 1.
+    """
+
+    program: tuple[str, ...]
+    layout: Layout
+    path: Path | None = None
+    log: Path | None = None
+    log_wanted: bool = True
+    trace: Path | None = None
+    summary: Path | None = None
+    sysroot: str | None = None
+    emulator: str | None = None
+    patch: bool = True
+    ring_size: int = 1 << 20
+    overflow: Overflow = Overflow.BLOCK
+    timestamp: Timestamp = Timestamp.TSC
+    verbosity: int = 0

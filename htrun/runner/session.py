@@ -1,0 +1,159 @@
+"""The tracer's side of one run: everything that takes part, wired together, and the account of it at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from htrun.channel.file import Channel
+from htrun.events.clock import best_clock
+from htrun.events.stream import Stream
+from htrun.events.warnings import Warnings
+from htrun.intercept.guest import Thread
+from htrun.intercept.mapping_calls import MappingCalls
+from htrun.intercept.masks import Masks
+from htrun.launch.emulators import Emulators
+from htrun.rings.drain import Drain
+from htrun.rings.layout import RingShape
+from htrun.rings.ring import Ring, RingPool
+from htrun.runner.follow import Follow
+from htrun.runner.foreign_exec import ForeignExec
+from htrun.runner.loop import Loop
+from htrun.runner.options import RunOptions
+from htrun.runner.outputs import Outputs
+from htrun.runner.tracees import Hooks, Tracees
+from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from htrun.intercept.traps import Traps
+
+_SWITCH_INTERVAL = 0.0005
+"""Seconds. How long the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
+_PACKETS = 16
+_MOST_RINGS = 4096
+
+
+class Session:
+    """One traced program, from its exec to the end of its last process."""
+
+    def __init__(
+        self, program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool
+    ) -> None:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._started = time.monotonic_ns()
+        self._options = options
+        self._channel = channel
+        self._outputs = outputs
+        self._warnings = Warnings(quiet=options.verbosity < 0)
+        self._clock = best_clock()
+        self._drain: Drain | None = None
+        self._pool: RingPool | None = None
+        self._traps: Traps | None = None
+        waiter = Waiter()
+        masks = Masks(waiter, self._warnings)
+        self._tracees = Tracees(
+            program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked)
+        )
+        self._loop = Loop(
+            self._tracees,
+            waiter,
+            make_traps=self._make_traps,
+            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings),
+            masks=masks,
+            foreign_exec=ForeignExec(
+                Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator)
+            ),
+            follow=Follow(),
+        )
+
+    def run(self) -> None:
+        """Trace until the last process has ended."""
+        self._loop.run()
+
+    def kill(self) -> None:
+        """End every process that is still traced."""
+        for process in self._tracees.processes():
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def finish(self) -> None:
+        """Write out everything that is left, and the summary."""
+        if self._drain is not None:
+            self._drain.close()
+        else:
+            self._outputs.close()
+        self._outputs.write_summary(self._account())
+
+    def ring_of(self, thread: Thread) -> Ring:
+        """The thread's ring, lent on its first event."""
+        if thread.ring is None:
+            thread.ring = self._drain_for_rings().lend(self._stream(thread), base=0)
+        return thread.ring
+
+    def make_room(self, ring: Ring) -> None:
+        """Drain a full ring."""
+        self._drain_for_rings().make_room(ring)
+
+    def wake(self) -> None:
+        """A record was written."""
+        self._drain_for_rings().wake()
+
+    def _drain_for_rings(self) -> Drain:
+        if self._drain is None:
+            packet_stride = max(4096, self._options.ring_size // _PACKETS // 4096 * 4096)
+            self._pool = RingPool(RingShape(self._channel.layout.num_args, _PACKETS, packet_stride), _MOST_RINGS)
+            self._drain = Drain(
+                self._pool,
+                self._clock,
+                self._warnings,
+                sinks=self._outputs.sinks,
+                packet_sink=self._outputs.packet_sink(self._clock),
+                overflow=self._options.overflow,
+            )
+        return self._drain
+
+    def _stream(self, thread: Thread) -> Stream:
+        try:
+            with open(f"/proc/{thread.tid}/comm", encoding="utf-8", errors="replace") as comm:
+                name = comm.read().rstrip("\n")
+        except OSError:
+            name = ""
+        process = thread.process
+        return Stream(thread.tid, process.pid, thread.number, name, process.big_endian, time.time_ns())
+
+    def _make_traps(self) -> Traps:
+        from htrun.intercept.traps import Traps
+
+        self._traps = Traps(self._channel, self, self._clock, self._warnings)
+        return self._traps
+
+    def _thread_ended(self, thread: Thread) -> None:
+        if thread.ring is not None and self._drain is not None:
+            self._drain.end(thread.ring)
+
+    def _forked(self, _creator: Thread, child: Thread) -> None:
+        child.ring = None
+
+    def _account(self) -> dict[str, Any]:
+        from htrun import __version__
+
+        status = self._tracees.first_status or 0
+        return {
+            "version": 1,
+            "htrun": __version__,
+            "program": list(self._options.program),
+            "events": self._drain.events if self._drain else 0,
+            "lost": self._drain.lost if self._drain else 0,
+            "traps": self._traps.count if self._traps else 0,
+            "sites": self._traps.sites() if self._traps else [],
+            "warnings": dict(self._warnings.counts),
+            "processes": self._tracees.processes_seen,
+            "threads": self._tracees.threads_seen,
+            "exit_status": os.waitstatus_to_exitcode(status),
+            "seconds": (time.monotonic_ns() - self._started) / 1e9,
+        }

@@ -1,0 +1,102 @@
+"""The two system call interfaces an x86-64 kernel gives its programs: numbers, and the registers that carry arguments.
+
+Numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+USER32_CS = 0x23
+"""The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abi:
+    """One system call interface.
+
+    ``bits``: 64 or 32; ``audit_arch``: what a seccomp filter sees; ``instruction``: the call instruction's two bytes;
+    ``arguments``: the registers of arguments 1 to 6; ``numbers``: call numbers by name.
+    """
+
+    bits: int
+    audit_arch: int
+    instruction: bytes
+    arguments: tuple[str, ...]
+    numbers: dict[str, int]
+
+    @property
+    def word(self) -> int:
+        """Bytes of a pointer."""
+        return self.bits // 8
+
+    def argument(self, registers: user_regs_struct, index: int) -> int:
+        """Argument ``index`` (0 to 5) of the call a thread is stopped at."""
+        value: int = getattr(registers, self.arguments[index])
+        return value & ((1 << self.bits) - 1)
+
+    def result(self, registers: user_regs_struct) -> int:
+        """A finished call's result as a signed number: -4095 to -1 is an errno."""
+        value: int = registers.rax & ((1 << self.bits) - 1)
+        return value - (1 << self.bits) if value >= (1 << self.bits) - 4095 else value
+
+
+X86_64 = Abi(
+    bits=64,
+    audit_arch=0xC000003E,
+    instruction=b"\x0f\x05",
+    arguments=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
+    numbers={
+        "open": 2,
+        "close": 3,
+        "mmap": 9,
+        "mprotect": 10,
+        "munmap": 11,
+        "rt_sigaction": 13,
+        "rt_sigprocmask": 14,
+        "rt_sigreturn": 15,
+        "mremap": 25,
+        "execve": 59,
+        "seccomp": 317,
+        "execveat": 322,
+        "membarrier": 324,
+        "pkey_mprotect": 329,
+    },
+)
+
+I386 = Abi(
+    bits=32,
+    audit_arch=0x40000003,
+    instruction=b"\xcd\x80",
+    arguments=("rbx", "rcx", "rdx", "rsi", "rdi", "rbp"),
+    numbers={
+        "open": 5,
+        "close": 6,
+        "execve": 11,
+        "signal": 48,
+        "sigaction": 67,
+        "old_mmap": 90,
+        "munmap": 91,
+        "sigreturn": 119,
+        "mprotect": 125,
+        "sigprocmask": 126,
+        "mremap": 163,
+        "rt_sigreturn": 173,
+        "rt_sigaction": 174,
+        "rt_sigprocmask": 175,
+        "mmap": 192,
+        "seccomp": 354,
+        "execveat": 358,
+        "membarrier": 375,
+        "pkey_mprotect": 380,
+    },
+)
+
+
+def abi_of(registers: user_regs_struct) -> Abi:
+    """The interface of the code a stopped thread runs."""
+    return I386 if registers.cs == USER32_CS else X86_64

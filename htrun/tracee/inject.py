@@ -1,0 +1,106 @@
+"""System calls made by a stopped tracee on htrun's behalf.
+
+The thread is sent to a system call instruction of its own code with other registers, watched from syscall-enter-stop to
+syscall-exit-stop, and then given back everything it had. Its signals are blocked meanwhile, so no handler can run with
+borrowed registers. Single-stepping is not used: its SIGTRAP is a forced signal, which would reset the disposition of a
+guest that blocks or ignores SIGTRAP (kernel/signal.c, force_sig_info_to_task).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from htrun.tracee import ptrace, stops
+from htrun.tracee.abi import Abi
+from htrun.tracee.ptrace import Request
+from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+_ALL_SIGNALS = (1 << 64) - 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def copy_registers(registers: user_regs_struct) -> user_regs_struct:
+    """An independent copy of a register structure."""
+    return type(registers).from_buffer_copy(registers)
+
+
+def resume_until_syscall_stop(tid: int, waiter: Waiter) -> list[int]:
+    """Let a stopped thread run to its next syscall-stop; returns the stop signals met (and held back) on the way.
+
+    Raises `ptrace.TraceeDied` when the thread dies instead; its wait status is then what `waiter` reports next.
+    """
+    held: list[int] = []
+    while True:
+        ptrace.request(Request.SYSCALL, tid)
+        match waiter.next_of(tid):
+            case stops.SyscallStop():
+                return held
+            case stops.SignalStop(_, number) | stops.GroupStop(_, number):
+                held.append(number)
+            case stops.Exited() | stops.Killed() | stops.EventStop(_, stops.Event.EXIT):
+                raise ptrace.TraceeDied(tid)
+            case _:
+                pass
+
+
+class Injection:
+    """A stopped thread that makes system calls for htrun, as a context: all is put back on the way out.
+
+    ``instruction``: address of a system call instruction of ``abi`` in the thread's memory. The thread may be in any
+    ptrace-stop; behind the context it is in a syscall-exit-stop, so a signal it was stopped for is discarded.
+    """
+
+    def __init__(self, tid: int, waiter: Waiter, abi: Abi, instruction: int, registers: user_regs_struct) -> None:
+        self._tid = tid
+        self._waiter = waiter
+        self._abi = abi
+        self._instruction = instruction
+        self._saved = copy_registers(registers)
+        self._mask = 0
+        self._held: list[int] = []
+
+    def __enter__(self) -> Injection:
+        self._mask = ptrace.signal_mask(self._tid)
+        ptrace.set_signal_mask(self._tid, _ALL_SIGNALS)
+        return self
+
+    def call(self, name: str, *arguments: int) -> int:
+        """Make the call; returns its result. Raises OSError with the call's errno."""
+        registers = copy_registers(self._saved)
+        registers.rip = self._instruction
+        registers.rax = self._abi.numbers[name]
+        registers.orig_rax = (1 << 64) - 1
+        for register, value in zip(self._abi.arguments, arguments, strict=False):
+            setattr(registers, register, value & ((1 << self._abi.bits) - 1))
+        ptrace.set_registers(self._tid, registers)
+        self._held += resume_until_syscall_stop(self._tid, self._waiter)
+        self._held += resume_until_syscall_stop(self._tid, self._waiter)
+        ptrace.get_registers(self._tid, registers)
+        result = self._abi.result(registers)
+        if -4095 <= result < 0:
+            raise OSError(-result, f"{name} in thread {self._tid}: {os.strerror(-result)}")
+        return result
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ptrace.TraceeDied):
+            return
+        ptrace.set_registers(self._tid, self._saved)
+        ptrace.set_signal_mask(self._tid, self._mask)
+        for number in self._held:
+            requeue(self._tid, number)
+
+
+def requeue(tid: int, number: int) -> None:
+    """Send a signal that was held back to the thread again (only stop signals get past a full mask)."""
+    with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
+        group = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
+    _libc.syscall(234, group, tid, number or signal.SIGSTOP)

@@ -1,0 +1,166 @@
+"""The ptrace(2) requests that htrun makes: the small layer that python-ptrace lacks.
+
+python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages. Its register structures are
+used as they are. Every request here is for a stopped thread and raises `TraceeDied` when that thread has been killed
+meanwhile (ESRCH): its wait status will tell.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+
+class TraceeDied(Exception):
+    """The thread was killed while it was stopped (ESRCH); carries its thread id."""
+
+    def __init__(self, tid: int) -> None:
+        super().__init__(f"thread {tid} died while it was stopped")
+        self.tid = tid
+
+
+class Request(IntEnum):
+    """Requests, from <linux/ptrace.h>."""
+
+    PEEKUSER = 3
+    POKEUSER = 6
+    CONT = 7
+    SINGLESTEP = 9
+    GETREGS = 12
+    SETREGS = 13
+    GETFPREGS = 14
+    DETACH = 17
+    SYSCALL = 24
+    SETOPTIONS = 0x4200
+    GETEVENTMSG = 0x4201
+    GETSIGINFO = 0x4202
+    SETSIGINFO = 0x4203
+    GETREGSET = 0x4204
+    SEIZE = 0x4206
+    INTERRUPT = 0x4207
+    LISTEN = 0x4208
+    GETSIGMASK = 0x420A
+    SETSIGMASK = 0x420B
+
+
+class Option(IntFlag):
+    """Options of SEIZE, from <linux/ptrace.h>."""
+
+    TRACESYSGOOD = 1
+    TRACEFORK = 1 << 1
+    TRACEVFORK = 1 << 2
+    TRACECLONE = 1 << 3
+    TRACEEXEC = 1 << 4
+    TRACEVFORKDONE = 1 << 5
+    TRACEEXIT = 1 << 6
+    TRACESECCOMP = 1 << 7
+    EXITKILL = 1 << 20
+
+
+SIGINFO_SIZE = 128
+SIGSET_SIZE = 8
+
+# PyDLL keeps the interpreter lock over the call: a request takes a microsecond, and giving the lock to the reader
+# thread in between would cost a switch interval for each of a trap's four requests.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_ptrace = _libc.ptrace
+_ptrace.restype = ctypes.c_long
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+
+def request(kind: int, tid: int, address: int = 0, data: int = 0) -> int:
+    """One ptrace request. Raises `TraceeDied` on ESRCH, OSError on anything else."""
+    result: int = _ptrace(kind, tid, address, data)
+    if result == -1:
+        code = ctypes.get_errno()
+        if code == errno.ESRCH:
+            raise TraceeDied(tid)
+        if code:
+            raise OSError(code, f"ptrace {Request(kind).name} of thread {tid}: {os.strerror(code)}")
+    return result
+
+
+def seize(pid: int, options: Option) -> None:
+    """Become the tracer of ``pid`` without stopping it."""
+    request(Request.SEIZE, pid, 0, options)
+
+
+_message = ctypes.c_ulong()
+
+
+def event_message(tid: int) -> int:
+    """The number that comes with a ptrace event: a new thread's id, an exit status, a former thread id."""
+    request(Request.GETEVENTMSG, tid, 0, ctypes.addressof(_message))
+    return _message.value
+
+
+_siginfo = ctypes.create_string_buffer(SIGINFO_SIZE)
+_siginfo_address = ctypes.addressof(_siginfo)
+_fault_fields = struct.Struct("=iiiiQ")
+
+
+def fault(tid: int) -> tuple[int, int]:
+    """``(si_code, si_addr)`` of the fault signal a thread is stopped for."""
+    request(Request.GETSIGINFO, tid, 0, _siginfo_address)
+    _signo, _errno, code, _pad, address = _fault_fields.unpack_from(_siginfo)
+    return code, address
+
+
+def signal_info(tid: int) -> bytes:
+    """The siginfo_t of the signal a thread is stopped for: 128 bytes."""
+    request(Request.GETSIGINFO, tid, 0, _siginfo_address)
+    return _siginfo.raw
+
+
+def set_signal_info(tid: int, info: bytes) -> None:
+    """Replace the siginfo_t that goes with the signal to be delivered."""
+    buffer = ctypes.create_string_buffer(info, SIGINFO_SIZE)
+    request(Request.SETSIGINFO, tid, 0, ctypes.addressof(buffer))
+
+
+def get_registers(tid: int, registers: user_regs_struct) -> None:
+    """Fill ``registers`` (python-ptrace's structure, always the 64-bit one on an x86-64 host)."""
+    request(Request.GETREGS, tid, 0, ctypes.addressof(registers))
+
+
+def set_registers(tid: int, registers: user_regs_struct) -> None:
+    """Write all general registers."""
+    request(Request.SETREGS, tid, 0, ctypes.addressof(registers))
+
+
+_mask = ctypes.c_uint64()
+
+
+def signal_mask(tid: int) -> int:
+    """The thread's blocked signals: bit N-1 is signal N."""
+    request(Request.GETSIGMASK, tid, SIGSET_SIZE, ctypes.addressof(_mask))
+    return _mask.value
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Replace the thread's blocked signals."""
+    value = ctypes.c_uint64(mask)
+    request(Request.SETSIGMASK, tid, SIGSET_SIZE, ctypes.addressof(value))
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+_NT_X86_XSTATE = 0x202
+_XSTATE_ROOM = 16384
+
+
+def extended_state(tid: int) -> bytes:
+    """The thread's XSAVE area (Intel SDM volume 1, chapter 13): at least 576 bytes."""
+    room = ctypes.create_string_buffer(_XSTATE_ROOM)
+    vector = _IoVec(ctypes.addressof(room), _XSTATE_ROOM)
+    request(Request.GETREGSET, tid, _NT_X86_XSTATE, ctypes.addressof(vector))
+    return room.raw[: vector.length]

@@ -1,0 +1,247 @@
+"""The seccomp filters that stop a tracee only at the few system calls that matter.
+
+Two programs in classic BPF (seccomp(2), Documentation/networking/filter.rst): `first_filter` is put in place before the
+program's exec, `channel_filter` is added when a process has mapped a channel and so has something to guard. A call that
+no rule names costs what the kernel's cache of allowed calls costs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from htrun.tracee.abi import I386, X86_64, Abi
+
+_ALLOW = 0x7FFF0000
+_TRACE = 0x7FF00000
+
+_LD_ABS, _LD_IMM, _LDX_TAX, _SUB_X, _RET = 0x20, 0x00, 0x07, 0x1C, 0x06
+_JA, _JEQ, _JGE, _JSET, _JGT_X = 0x05, 0x15, 0x35, 0x45, 0x2D
+
+_NR, _ARCH, _ARGUMENTS = 0, 4, 16
+_X32_BIT = 0x40000000
+
+MAP_SHARED = 0x01
+MAP_FIXED = 0x10
+MAP_ANONYMOUS = 0x20
+
+
+class Half(Enum):
+    """Which 32 bits of a 64-bit argument (little-endian struct seccomp_data) a condition looks at."""
+
+    LOW = 0
+    HIGH = 4
+
+
+class Test(Enum):
+    """What a condition asks of half an argument."""
+
+    EQUAL = "equal"
+    NOT_EQUAL = "not equal"
+    AT_LEAST = "at least"
+    BELOW = "below"
+    ANY_BIT = "any bit"
+    NO_BIT = "no bit"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``argument`` (0 to 5) put to a test against ``value`` (32 bits)."""
+
+    argument: int
+    half: Half
+    test: Test
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """A range of memory that starts below ``start`` reaches it: ``start - argument[address] < argument[length]``."""
+
+    address: int
+    length: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Stop at call ``name`` when all conditions hold."""
+
+    name: str
+    conditions: tuple[Condition | Reaches, ...] = ()
+
+
+Instruction = tuple[int, int, int, int]
+
+
+def _test(condition: Condition, to_next_rule: int) -> list[Instruction]:
+    load = (_LD_ABS, 0, 0, _ARGUMENTS + 8 * condition.argument + condition.half.value)
+    skip = to_next_rule - 2
+    match condition.test:
+        case Test.EQUAL:
+            jump = (_JEQ, 0, skip, condition.value)
+        case Test.NOT_EQUAL:
+            jump = (_JEQ, skip, 0, condition.value)
+        case Test.AT_LEAST:
+            jump = (_JGE, 0, skip, condition.value)
+        case Test.BELOW:
+            jump = (_JGE, skip, 0, condition.value)
+        case Test.ANY_BIT:
+            jump = (_JSET, 0, skip, condition.value)
+        case Test.NO_BIT:
+            jump = (_JSET, skip, 0, condition.value)
+    return [load, jump]
+
+
+def _reaches(condition: Reaches, to_next_rule: int) -> list[Instruction]:
+    return [
+        (_LD_ABS, 0, 0, _ARGUMENTS + 8 * condition.address),
+        (_LDX_TAX, 0, 0, 0),
+        (_LD_IMM, 0, 0, condition.start),
+        (_SUB_X, 0, 0, 0),
+        (_LDX_TAX, 0, 0, 0),
+        (_LD_ABS, 0, 0, _ARGUMENTS + 8 * condition.length),
+        (_JGT_X, 0, to_next_rule - 7, 0),
+    ]
+
+
+def _compile_rule(number: int, rule: Rule) -> list[Instruction]:
+    sizes = [7 if isinstance(condition, Reaches) else 2 for condition in rule.conditions]
+    left = sum(sizes) + 1
+    program: list[Instruction] = [(_LD_ABS, 0, 0, _NR), (_JEQ, 0, left, number)]
+    for condition, size in zip(rule.conditions, sizes, strict=True):
+        program += _reaches(condition, left) if isinstance(condition, Reaches) else _test(condition, left)
+        left -= size
+    program.append((_RET, 0, 0, _TRACE))
+    return program
+
+
+def _compile_abi(abi: Abi, rules: Iterable[Rule]) -> list[Instruction]:
+    body: list[Instruction] = []
+    for rule in rules:
+        if rule.name in abi.numbers:
+            body += _compile_rule(abi.numbers[rule.name], rule)
+    return [*body, (_RET, 0, 0, _ALLOW)]
+
+
+def _compile(rules: Sequence[Rule], rules_32: Sequence[Rule]) -> bytes:
+    """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
+    number means another call in 32-bit code."""
+    body_64 = _compile_abi(X86_64, rules)
+    body_32 = _compile_abi(I386, rules_32)
+    program: list[Instruction] = [
+        (_LD_ABS, 0, 0, _ARCH),
+        (_JEQ, 1, 0, X86_64.audit_arch),
+        (_JA, 0, 0, len(body_64) + 3),
+        (_LD_ABS, 0, 0, _NR),
+        (_JGE, 0, 1, _X32_BIT),
+        (_RET, 0, 0, _ALLOW),
+        *body_64,
+        (_JEQ, 1, 0, I386.audit_arch),
+        (_RET, 0, 0, _ALLOW),
+        *body_32,
+    ]
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+
+
+def _low(argument: int, test: Test, value: int) -> Condition:
+    return Condition(argument, Half.LOW, test, value)
+
+
+_SHARED_FILE = (_low(3, Test.ANY_BIT, MAP_SHARED), _low(3, Test.NO_BIT, MAP_ANONYMOUS))
+_SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
+
+_FIRST_RULES = (
+    Rule("mmap", _SHARED_FILE),
+    Rule("rt_sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
+    Rule("execve"),
+    Rule("execveat"),
+)
+_FIRST_RULES_32 = (
+    *_FIRST_RULES,
+    Rule("old_mmap"),
+    Rule("sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
+    Rule("signal", _SIGSEGV_SET),
+)
+
+
+def first_filter() -> bytes:
+    """Shared file mappings, SIGSEGV's action, exec: all that matters before a channel is mapped."""
+    return _compile(_FIRST_RULES, _FIRST_RULES_32)
+
+
+def _guard(name: str, address: int, length: int, start: int, end: int, *more: Condition) -> tuple[Rule, ...]:
+    same_high = Condition(address, Half.HIGH, Test.EQUAL, start >> 32)
+    low_start, low_end = start & 0xFFFFFFFF, end & 0xFFFFFFFF
+    return (
+        Rule(name, (*more, same_high, _low(address, Test.AT_LEAST, low_start), _low(address, Test.BELOW, low_end))),
+        Rule(name, (*more, same_high, _low(address, Test.BELOW, low_start), Reaches(address, length, low_start))),
+        # So long a range that it may start below the region's four gigabytes.
+        Rule(name, (*more, _low(length, Test.AT_LEAST, 1 << 30))),
+        Rule(name, (*more, Condition(length, Half.HIGH, Test.NOT_EQUAL, 0))),
+    )
+
+
+def channel_filter(start: int, end: int, *, signal_masks: bool) -> bytes:
+    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``signal_masks`` those
+    that change a thread's signal mask (needed once for each process, not for each mapping)."""
+    rules: list[Rule] = []
+    if start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF:
+        fixed = _low(3, Test.ANY_BIT, MAP_FIXED)
+        for name in ("munmap", "mprotect", "pkey_mprotect", "mremap"):
+            rules += _guard(name, 0, 1, start, end)
+        rules += _guard("mmap", 0, 1, start, end, fixed)
+    else:
+        rules += [Rule(name) for name in ("munmap", "mprotect", "pkey_mprotect", "mremap")]
+        rules += [Rule("mmap", (_low(3, Test.ANY_BIT, MAP_FIXED),))]
+    if signal_masks:
+        for name in ("rt_sigprocmask", "sigprocmask"):
+            rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
+        rules += [Rule("rt_sigreturn"), Rule("sigreturn")]
+    return _compile(rules, rules)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def program_header(abi: Abi, program: bytes, address: int) -> bytes:
+    """A struct sock_fprog for ``program`` (an array of sock_filter) that lies at ``address`` in a tracee."""
+    count = len(program) // 8
+    return struct.pack("<HHI", count, 0, address) if abi.bits == 32 else struct.pack("<H6xQ", count, address)
+
+
+_SET_MODE_FILTER = 1
+FLAG_TSYNC = 1
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def install(program: bytes) -> None:
+    """Put a filter on the calling process. Raises OSError where the kernel or an outer sandbox forbids it.
+
+    Without CAP_SYS_ADMIN the kernel asks for no_new_privs first; a set-user-id program gains nothing under ptrace
+    anyhow (execve(2)).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = ctypes.create_string_buffer(program, len(program))
+    header = _Program(len(program) // 8, ctypes.addressof(code))
+
+    def attempt() -> int:
+        result: int = libc.syscall(X86_64.numbers["seccomp"], _SET_MODE_FILTER, 0, ctypes.byref(header))
+        return 0 if result == 0 else ctypes.get_errno()
+
+    code_number = attempt()
+    if code_number == errno.EACCES:
+        if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+        code_number = attempt()
+    if code_number:
+        raise OSError(code_number, f"seccomp: {os.strerror(code_number)}")

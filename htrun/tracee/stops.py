@@ -1,0 +1,105 @@
+"""What can happen to a tracee: a wait status becomes one of these, and nothing else stands between waiting and acting.
+
+The kinds and their names are those of ptrace(2), "Stopped states". Each bears the thread id it is about.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from enum import Enum
+
+SEGV_STOPPED = signal.SIGSEGV << 8 | 0x7F
+"""The wait status of a thread stopped for SIGSEGV: looked for before anything else, since every trap has it."""
+
+_SYSCALL_TRAP = signal.SIGTRAP | 0x80
+_STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
+
+class Event(Enum):
+    """PTRACE_EVENT_*: the byte above the signal in a stop's wait status."""
+
+    FORK = 1
+    VFORK = 2
+    CLONE = 3
+    EXEC = 4
+    VFORK_DONE = 5
+    EXIT = 6
+    SECCOMP = 7
+    STOP = 128
+
+
+@dataclass(frozen=True, slots=True)
+class SignalStop:
+    """signal-delivery-stop: ``signal`` (1 to 64) is about to reach the thread."""
+
+    tid: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStop:
+    """group-stop: the thread takes part in a job-control stop; it stays stopped until SIGCONT (PTRACE_LISTEN)."""
+
+    tid: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptStop:
+    """PTRACE_EVENT_STOP that is no group-stop: the first stop of a new tracee, or the end of a listened group-stop."""
+
+    tid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyscallStop:
+    """syscall-enter-stop or syscall-exit-stop."""
+
+    tid: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventStop:
+    """A PTRACE_EVENT stop: fork, vfork, clone, exec, vfork-done, exit or seccomp."""
+
+    tid: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The thread ended with an exit status (0 to 255)."""
+
+    tid: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The thread was ended by a signal."""
+
+    tid: int
+    signal: int
+    core_dumped: bool
+
+
+Stop = SignalStop | GroupStop | InterruptStop | SyscallStop | EventStop | Exited | Killed
+
+
+def decode(tid: int, status: int) -> Stop:
+    """The meaning of a wait status, as wait(2) and ptrace(2) define it."""
+    low = status & 0x7F
+    if low == 0:
+        return Exited(tid, status >> 8 & 0xFF)
+    if status & 0xFF != 0x7F:
+        return Killed(tid, low, bool(status & 0x80))
+    number = status >> 8 & 0xFF
+    event = status >> 16
+    if event == Event.STOP.value:
+        return GroupStop(tid, number) if number in _STOP_SIGNALS else InterruptStop(tid)
+    if event:
+        return EventStop(tid, Event(event))
+    if number == _SYSCALL_TRAP:
+        return SyscallStop(tid)
+    return SignalStop(tid, number)

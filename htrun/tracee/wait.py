@@ -1,0 +1,109 @@
+"""The one place where htrun waits for tracees.
+
+`Waiter.next` blocks until any tracee has something to report. Once the first process has begun to die its death is
+*held*: the kernel shows a traced zombie to nobody but its tracer, so whoever started the program learns of its end
+only when htrun itself ends, with every record written (kernel/exit.c: "A zombie ptracee is only visible to its
+ptracer"). Until then waiting must step around that zombie, which a plain wait4(-1) would reap.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Collection, Iterator
+
+from htrun.tracee import stops
+
+WALL = 0x40000000
+"""__WALL: also wait for threads and clones (<linux/wait.h>)."""
+
+
+def _wait_status(result: os.waitid_result) -> int:
+    """The wait4(2) status that a waitid(2) result stands for."""
+    if result.si_code == os.CLD_EXITED:
+        return result.si_status << 8
+    if result.si_code == os.CLD_KILLED:
+        return result.si_status
+    if result.si_code == os.CLD_DUMPED:
+        return result.si_status | 0x80
+    return result.si_status << 8 | 0x7F
+
+
+class Waiter:
+    """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about."""
+
+    def __init__(self) -> None:
+        self._held: int | None = None
+        self._put_back: list[tuple[int, int]] = []
+
+    def hold(self, tid: int) -> None:
+        """From now on never reap ``tid``, the thread group leader of the first process."""
+        # Blocked, so that it stays pending and can be awaited: SIGCHLD's default action would discard it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        self._held = tid
+
+    def unhold(self) -> None:
+        """The held process lives on: another of its threads has taken over its id by an exec."""
+        self._held = None
+
+    def next(self, known: Collection[int]) -> tuple[int, int] | None:
+        """The next ``(tid, wait status)``; None when nothing but the held process is left and it is dead.
+
+        ``known``: the ids of all tracees, the held one too.
+        """
+        if self._put_back:
+            return self._put_back.pop(0)
+        if self._held is None:
+            try:
+                return os.waitpid(-1, WALL)
+            except ChildProcessError:
+                return None
+        return self._next_but(self._held, known)
+
+    def next_of(self, tid: int) -> stops.Stop:
+        """The next stop of one thread, which is known to be about to stop. A death, and the stop before it, is also
+        kept for `next`."""
+        flags = os.WEXITED | os.WSTOPPED | WALL
+        result = os.waitid(os.P_PID, tid, flags | (os.WNOWAIT if tid == self._held else 0))
+        if result is None:
+            raise ChildProcessError(tid)
+        status = _wait_status(result)
+        stop = stops.decode(tid, status)
+        match stop:
+            case stops.Exited() | stops.Killed() | stops.EventStop(_, stops.Event.EXIT):
+                self._put_back.append((tid, status))
+        return stop
+
+    def _next_but(self, held: int, known: Collection[int]) -> tuple[int, int] | None:
+        while True:
+            for result in self._poll(held, known):
+                return result.si_pid, _wait_status(result)
+            if not any(tid != held for tid in known) and self._is_dead(held):
+                return None
+            signal.sigwaitinfo({signal.SIGCHLD})
+
+    @staticmethod
+    def _poll(held: int, known: Collection[int]) -> Iterator[os.waitid_result]:
+        """Stops of any tracee, then deaths of all but the held one."""
+        try:
+            stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)
+        except ChildProcessError:
+            stopped = None
+        if stopped is not None:
+            yield stopped
+        for tid in known:
+            if tid == held:
+                continue
+            try:
+                dead = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)
+            except ChildProcessError:
+                continue
+            if dead is not None:
+                yield dead
+
+    @staticmethod
+    def _is_dead(held: int) -> bool:
+        try:
+            return os.waitid(os.P_PID, held, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL) is not None
+        except ChildProcessError:
+            return True
