@@ -1,0 +1,322 @@
+"""Decoding the instruction that stored to the control region: where it writes, and what.
+
+Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an immediate
+and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything else is
+refused with the reason:
+
+- what also reads its operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the control region is the
+  guest's mistake;
+- what also moves a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no compiler makes one of a
+  volatile store of a variable, and a block fill that runs over the control region is a mistake rather than an event;
+- masked AVX-512, MMX and x87 stores, and stores of segment registers: their value isn't a plain function of the
+  registers that a ptrace stop offers.
+
+iced-x86 is imported by the first decoding, not by importing this module: it costs 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iced_x86 import Instruction
+
+MAX_INSTRUCTION = 15
+"""Bytes. No x86 instruction is longer."""
+
+_MASK64 = (1 << 64) - 1
+
+
+class NotAStore(Exception):
+    """The instruction isn't a plain store. ``str()`` says why, in words that fit a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOperand:
+    """``segment base + base + index * scale + displacement``, cut to ``address_size`` bytes before the segment's base.
+
+    ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``: unsigned,
+    64 bits; of an instruction-pointer relative operand (``ip_relative``) the absolute address, with no base.
+    ``segment``: "fs" or "gs", or None where the segment's base is 0.
+    """
+
+    base: str | None
+    index: str | None
+    scale: int
+    displacement: int
+    address_size: int
+    segment: str | None
+    ip_relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterSource:
+    """A general register, by its full name; the value starts ``shift`` bits up (8 for ``%ah`` and its like)."""
+
+    name: str
+    shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImmediateSource:
+    """A constant, cut to the size of the store."""
+
+    constant: int
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSource:
+    """A vector register (0 to 31); the value starts ``offset`` bytes up in it."""
+
+    register: int
+    offset: int = 0
+
+
+Source = RegisterSource | ImmediateSource | VectorSource
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One plain store.
+
+    ``address``: of the instruction. ``code``: its bytes. ``bits``: 64 or 32, of the code it stands in.
+    ``text``: for people, AT&T syntax. ``size``: bytes written, 1 to 64. ``byte_swapped``: it is a ``movbe``.
+
+    ``effective_address(regs)``: where it writes. ``value(regs)``: what lies there afterwards, read as an unsigned
+    little-endian number of ``size`` bytes; not for a vector store, see `vector_value`. Both take a ``user_regs_struct``
+    as python-ptrace declares it, holding the registers before the store.
+    """
+
+    address: int
+    code: bytes
+    bits: int
+    text: str
+    size: int
+    memory: MemoryOperand
+    source: Source
+    byte_swapped: bool
+    effective_address: Callable[[Any], int] = field(repr=False, compare=False)
+    value: Callable[[Any], int] = field(repr=False, compare=False)
+
+    @property
+    def length(self) -> int:
+        """Bytes of the instruction."""
+        return len(self.code)
+
+    @property
+    def segment(self) -> str | None:
+        """"fs", "gs" or None."""
+        return self.memory.segment
+
+    @property
+    def vector_register(self) -> int | None:
+        """Number of the vector register stored, or None where the value comes from elsewhere."""
+        return self.source.register if isinstance(self.source, VectorSource) else None
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether the caller has to fetch a vector register and ask `vector_value`."""
+        return isinstance(self.source, VectorSource)
+
+    def vector_value(self, register: bytes) -> int:
+        """What a vector store leaves in memory, as `value`. ``register``: the register's bytes, lowest first."""
+        assert isinstance(self.source, VectorSource)
+        return int.from_bytes(register[self.source.offset : self.source.offset + self.size], "little")
+
+
+def decode_store(code: bytes, address: int, bits: int) -> Store:
+    """Decode the instruction at the start of ``code``, which lies at ``address`` in ``bits``-bit code (64 or 32).
+
+    ``code`` may be longer than the instruction. Raises `NotAStore`.
+    """
+    from iced_x86 import Decoder
+
+    instruction = Decoder(bits, code[:MAX_INSTRUCTION], ip=address).decode()
+    _refuse_others(instruction)
+    size = _size(instruction)
+    memory = _memory_operand(instruction, bits)
+    source = _source(instruction, size)
+    byte_swapped = _swaps_bytes(instruction)
+    return Store(
+        address=address,
+        code=bytes(code[: instruction.len]),
+        bits=bits,
+        text=describe(instruction),
+        size=size,
+        memory=memory,
+        source=source,
+        byte_swapped=byte_swapped,
+        effective_address=_address_accessor(memory, bits),
+        value=_value_accessor(source, size, byte_swapped),
+    )
+
+
+def describe(instruction: Instruction) -> str:
+    """The instruction in AT&T syntax, as objdump prints it."""
+    from iced_x86 import Formatter, FormatterSyntax
+
+    formatter = Formatter(FormatterSyntax.GAS)
+    formatter.uppercase_hex = False
+    formatter.leading_zeros = False
+    return formatter.format(instruction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mnemonics:
+    """The instructions whose memory operand comes first and is only written. Which part they store, if not the lowest."""
+
+    plain: frozenset[int]
+    high_half: frozenset[int]
+    element: frozenset[int]
+
+
+@cache
+def _mnemonics() -> _Mnemonics:
+    from iced_x86 import Mnemonic
+
+    def numbers(names: str, prefixes: tuple[str, ...] = ("", "V")) -> frozenset[int]:
+        return frozenset(getattr(Mnemonic, prefix + name) for name in names.split() for prefix in prefixes)
+
+    vector = "MOVD MOVQ MOVSS MOVSD MOVDQA MOVDQU MOVUPS MOVAPS MOVUPD MOVAPD MOVLPS MOVLPD MOVNTDQ MOVNTPS MOVNTPD"
+    masked = "DQA32 DQA64 DQU8 DQU16 DQU32 DQU64"
+    high_half = numbers("MOVHPS MOVHPD")
+    element = numbers("PEXTRB PEXTRW PEXTRD PEXTRQ EXTRACTPS")
+    plain = numbers("MOV MOVBE MOVNTI", ("",)) | numbers(vector) | numbers(masked, ("VMOV",))
+    return _Mnemonics(plain | high_half | element, high_half, element)
+
+
+def _refuse_others(instruction: Instruction) -> None:
+    from iced_x86 import InstructionInfoFactory, OpAccess, OpKind
+
+    if instruction.is_invalid:
+        raise NotAStore("not an instruction")
+    text = describe(instruction)
+    accesses = [memory.access for memory in InstructionInfoFactory().info(instruction).used_memory()]
+    if not accesses or all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
+        raise NotAStore(f"{text} stores nothing")
+    if any(access not in (OpAccess.WRITE, OpAccess.COND_WRITE) for access in accesses) or instruction.has_lock_prefix:
+        raise NotAStore(f"{text} does more than store")
+    if instruction.mnemonic not in _mnemonics().plain or instruction.op0_kind != OpKind.MEMORY:
+        raise NotAStore(f"{text} does more than store")
+    if instruction.has_op_mask:
+        raise NotAStore(f"{text} stores under a mask")
+
+
+def _size(instruction: Instruction) -> int:
+    from iced_x86 import MemorySizeExt
+
+    return MemorySizeExt.size(instruction.memory_size)
+
+
+def _memory_operand(instruction: Instruction, bits: int) -> MemoryOperand:
+    from iced_x86 import Register, RegisterExt
+
+    segment = {Register.FS: "fs", Register.GS: "gs"}.get(instruction.memory_segment)
+    base, index = instruction.memory_base, instruction.memory_index
+    if instruction.is_ip_rel_memory_operand:
+        size = RegisterExt.size(base)
+        return MemoryOperand(None, None, 1, instruction.ip_rel_memory_address, size, segment, ip_relative=True)
+    sizes = [RegisterExt.size(register) for register in (base, index) if register != Register.NONE]
+    return MemoryOperand(
+        base=_full_name(base),
+        index=_full_name(index),
+        scale=instruction.memory_index_scale,
+        displacement=instruction.memory_displacement & _MASK64,
+        address_size=sizes[0] if sizes else (instruction.memory_displ_size or bits // 8),
+        segment=segment,
+        ip_relative=False,
+    )
+
+
+def _source(instruction: Instruction, size: int) -> Source:
+    from iced_x86 import OpKind, Register, RegisterExt
+
+    mask = (1 << 8 * size) - 1
+    register = instruction.op1_register
+    match instruction.op1_kind:
+        case OpKind.REGISTER if RegisterExt.is_gpr(register):
+            high = register in (Register.AH, Register.BH, Register.CH, Register.DH)
+            name = _full_name(register)
+            assert name is not None
+            return RegisterSource(name, 8 if high else 0)
+        case OpKind.REGISTER if RegisterExt.is_vector_register(register):
+            return VectorSource(RegisterExt.number(register), _vector_offset(instruction, size))
+        case OpKind.REGISTER:
+            raise NotAStore(f"{describe(instruction)} stores neither a general nor a vector register")
+        case _:
+            return ImmediateSource(instruction.immediate(1) & mask)
+
+
+def _vector_offset(instruction: Instruction, size: int) -> int:
+    mnemonics = _mnemonics()
+    if instruction.mnemonic in mnemonics.high_half:
+        return 8
+    if instruction.mnemonic in mnemonics.element:
+        return int(instruction.immediate(2)) % (16 // size) * size
+    return 0
+
+
+def _swaps_bytes(instruction: Instruction) -> bool:
+    from iced_x86 import Mnemonic
+
+    return bool(instruction.mnemonic == Mnemonic.MOVBE)
+
+
+@cache
+def _register_names() -> dict[int, str]:
+    from iced_x86 import Register
+
+    general = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()
+    return {getattr(Register, name): name.lower() for name in general}
+
+
+def _full_name(register: int) -> str | None:
+    """The name of the 64-bit register that ``register`` is part of; None for no register."""
+    from iced_x86 import Register, RegisterExt
+
+    if register == Register.NONE:
+        return None
+    return _register_names()[RegisterExt.full_register(register)]
+
+
+def _address_accessor(memory: MemoryOperand, bits: int) -> Callable[[Any], int]:
+    """A function from registers to the address written: built once, called at each trap."""
+    mask = (1 << 8 * memory.address_size) - 1
+    limit = (1 << bits) - 1
+    displacement, scale = memory.displacement, memory.scale
+    base = attrgetter(memory.base) if memory.base else _zero
+    index = attrgetter(memory.index) if memory.index else _zero
+    segment = attrgetter(f"{memory.segment}_base") if memory.segment else _zero
+
+    def effective_address(regs: Any) -> int:
+        offset = base(regs) + index(regs) * scale + displacement & mask
+        return int(segment(regs) + offset & limit)
+
+    return effective_address
+
+
+def _zero(_regs: Any) -> int:
+    return 0
+
+
+def _value_accessor(source: Source, size: int, byte_swapped: bool) -> Callable[[Any], int]:
+    """A function from registers to the value stored: built once, called at each trap."""
+    mask = (1 << 8 * size) - 1
+    match source:
+        case ImmediateSource(constant):
+            return lambda _regs: constant
+        case RegisterSource(name, shift):
+            register = attrgetter(name)
+            if byte_swapped:
+                return lambda regs: int.from_bytes((register(regs) & mask).to_bytes(size, "little"), "big")
+            return lambda regs: register(regs) >> shift & mask
+        case VectorSource(number):
+
+            def refuse(_regs: Any) -> int:
+                raise ValueError(f"the value lies in vector register {number}: ask vector_value")
+
+            return refuse
