@@ -7,8 +7,8 @@ takes which of them is each target's ``elf_check_arch`` in QEMU's ``linux-user``
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from htrun.launch.elf import ElfError, ElfHeader
 
@@ -25,8 +25,7 @@ class UnknownMachineError(ElfError):
     """No emulator of qemu-user runs programs of this machine, class and byte order."""
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """One emulator's architecture. ``name``: as in ``qemu-NAME``.
 
     ``triples``: the GNU names under which distributions install such programs' libraries in ``/usr``, likeliest first.

@@ -7,14 +7,13 @@ one takes is the kernel's to start. The files read here: ``Documentation/admin-g
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 DIRECTORY = "/proc/sys/fs/binfmt_misc"
 
 
-@dataclass(frozen=True)
-class Handler:
+class Handler(NamedTuple):
     """One enabled handler: which files it takes and the program it gives them to.
 
     By ``extension`` (without the dot) where it has one, else by ``magic`` at ``offset`` bytes into the file, where only

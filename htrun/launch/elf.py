@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from htrun.errors import ExitCode, HtrunError
 
@@ -56,8 +56,7 @@ class ElfType(IntEnum):
     CORE = 4
 
 
-@dataclass(frozen=True)
-class ElfHeader:
+class ElfHeader(NamedTuple):
     """The headers' part that decides where a program can run.
 
     ``machine``: ``e_machine``. ``bits``: 32 or 64, the file's class. ``type``: ``e_type``, 2 (fixed address) or 3
@@ -73,8 +72,7 @@ class ElfHeader:
     interpreter: str | None = None
 
 
-@dataclass(frozen=True)
-class _Class:
+class _Class(NamedTuple):
     """Where the fields of one ELF class lie. Each layout begins behind the 16 bytes of ``e_ident``."""
 
     header_size: int
@@ -90,12 +88,11 @@ _CLASSES = {
 }
 
 
-@dataclass(frozen=True)
-class _ProgramHeaders:
-    """Where the table of program headers lies: ``offset`` in bytes, ``count`` entries of ``entry_size`` bytes."""
+class _ProgramHeaders(NamedTuple):
+    """Where the table of program headers lies: ``offset`` in bytes, ``entries`` of them, each of ``entry_size`` bytes."""
 
     offset: int
-    count: int
+    entries: int
     entry_size: int
 
 
@@ -146,7 +143,7 @@ def _parse(start: bytes, name: str) -> tuple[ElfHeader, _ProgramHeaders]:
 
 def _read(file: int, name: str) -> ElfHeader:
     header, where = _parse(os.pread(file, 64, 0), name)
-    if not where.count:
+    if not where.entries:
         return header
     layout = _CLASSES[header.bits]
     format_ = struct.Struct(_order(header.big_endian) + layout.program_header)
@@ -154,9 +151,9 @@ def _read(file: int, name: str) -> ElfHeader:
         raise MalformedElfError(
             f"{name}: malformed ELF file: program headers of {where.entry_size} bytes instead of {format_.size}"
         )
-    size = where.count * format_.size
+    size = where.entries * format_.size
     if size > _MAX_PROGRAM_HEADERS_SIZE:
-        raise MalformedElfError(f"{name}: malformed ELF file: {where.count} program headers")
+        raise MalformedElfError(f"{name}: malformed ELF file: {where.entries} program headers")
     file_size = os.fstat(file).st_size
     if where.offset + size > file_size:
         raise TruncatedElfError(f"{name}: truncated ELF file: its program headers lie behind its end")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from htrun.errors import ExitCode, HtrunError
 from htrun.launch.architectures import NAMES, Architecture, architecture, find_architecture, is_native
@@ -20,8 +20,7 @@ PACKAGE = "qemu-user"
 _NAME = re.compile(r"qemu-([a-z0-9_]+)(-static|-[0-9.]+)?")
 
 
-@dataclass(frozen=True)
-class Emulation:
+class Emulation(NamedTuple):
     """How a foreign program is run: ``argv`` for the emulator at ``emulator``.
 
     ``sysroot``: the directory of the program's libraries that ``argv`` names, None where it names none.
@@ -34,8 +33,7 @@ class Emulation:
     warning: str | None = None
 
 
-@dataclass(frozen=True)
-class Emulators:
+class Emulators(NamedTuple):
     """The emulators of one run, by the user's options and environment.
 
     ``override``: absolute path of the emulator the user chose; ``sysroot``: absolute path of the directory.
@@ -44,7 +42,6 @@ class Emulators:
     environment: Mapping[str, str]
     override: str | None = None
     sysroot: str | None = None
-    _found: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def choose(cls, environment: Mapping[str, str], *, sysroot: str | None, emulator: str | None) -> Emulators:
@@ -84,12 +81,9 @@ class Emulators:
         return bool(libraries) and self.find(wanted) is not None
 
     def find(self, wanted: Architecture) -> str | None:
-        """The absolute path of ``qemu-ARCH`` or ``qemu-ARCH-static`` in PATH; looked for once."""
-        if wanted.name not in self._found:
-            names = (f"qemu-{wanted.name}", f"qemu-{wanted.name}-static")
-            found = (find_executable(name, self.environment) for name in names)
-            self._found[wanted.name] = next((path for path in found if path is not None), None)
-        return self._found[wanted.name]
+        """The absolute path of ``qemu-ARCH`` or ``qemu-ARCH-static`` in PATH."""
+        plain = f"qemu-{wanted.name}"
+        return find_executable(plain, self.environment) or find_executable(f"{plain}-static", self.environment)
 
     def emulate(self, header: ElfHeader, path: str, argv: Sequence[str], *, override: bool = False) -> Emulation:
         """How to run the program at ``path`` with arguments ``argv``, its own name included.

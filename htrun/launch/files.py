@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 START_SIZE = 256
 """Bytes of a file by which Linux decides how to start it (``BINPRM_BUF_SIZE``)."""
@@ -15,8 +15,7 @@ _OWN_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/dev/(stdin|stdout|stderr)")
 _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
 
 
-@dataclass(frozen=True)
-class FileView:
+class FileView(NamedTuple):
     """The file system of this process (``pid`` None) or of another, whose paths are looked up through ``/proc/PID``.
 
     ``directory``: what a relative path starts from, as this process names it; None for the working directory.

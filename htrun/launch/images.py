@@ -10,7 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from htrun.launch.binfmt_misc import Handler
 from htrun.launch.elf import MAGIC, ElfHeader, parse_header
@@ -24,36 +24,31 @@ _NOT_BLANK = re.compile(rb"[^ \t]")
 _TERMINATOR = re.compile(rb"[ \t\0]")
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """An ELF file; ``header`` is without the interpreter, whose place lies further behind."""
 
     header: ElfHeader
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """A file that begins with ``#!``. ``argument``: all that follows the interpreter in that line, as one word."""
 
     interpreter: str
     argument: str | None
 
 
-@dataclass(frozen=True)
-class Handled:
+class Handled(NamedTuple):
     """A file that a binfmt_misc handler takes. ``header``: where it is an ELF file all the same."""
 
     handler: Handler
     header: ElfHeader | None
 
 
-@dataclass(frozen=True)
 class Unreadable:
     """A file that may be executed but not looked into."""
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(NamedTuple):
     """A file of no format the kernel knows: ENOEXEC. ``text``: a shell would take it for a script of its own."""
 
     text: bool
@@ -62,8 +57,7 @@ class Unknown:
 Image = Program | Script | Handled | Unreadable | Unknown
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(NamedTuple):
     """What runs in the end when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
 
     It differs from what was asked for by the scripts on the way, each of which gives way to its interpreter.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from htrun.errors import ExitCode, HtrunError
 from htrun.launch import binfmt_misc
@@ -40,8 +40,7 @@ class Kind(Enum):
     """An emulator that the user named as the program."""
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """What to execute.
 
     ``executable``: the file for ``execve``; ``argv``: its arguments, its name included.
@@ -93,8 +92,7 @@ def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
             return Launch(Kind.NATIVE, found.executable, found.argv, found.program, None)
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """``program``, found for its name; ``execve(executable, argv)`` starts it, and ``last`` is what runs in the end."""
 
     program: str

@@ -10,9 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _WITH_VALUE = frozenset(
-    "g L s cpu E U 0 r B R t d dfilter D p tb-size seed trace plugin".split(),
+    [
+        "g",
+        "L",
+        "s",
+        "cpu",
+        "E",
+        "U",
+        "0",
+        "r",
+        "B",
+        "R",
+        "t",
+        "d",
+        "dfilter",
+        "D",
+        "p",
+        "tb-size",
+        "seed",
+        "trace",
+        "plugin",
+    ],
 )
-_WITHOUT_VALUE = frozenset("one-insn-per-tb singlestep strace perfmap jitdump xtensa-abi-call0".split())
+_WITHOUT_VALUE = frozenset(["one-insn-per-tb", "singlestep", "strace", "perfmap", "jitdump", "xtensa-abi-call0"])
 """``h``, ``help`` and ``version`` are left out: with them QEMU runs no program."""
 
 

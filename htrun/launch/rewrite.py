@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from htrun.errors import HtrunError
 from htrun.launch import binfmt_misc
@@ -15,8 +15,7 @@ from htrun.launch.files import HERE, FileView
 from htrun.launch.images import Program, follow
 
 
-@dataclass(frozen=True)
-class ExecRewrite:
+class ExecRewrite(NamedTuple):
     """The ``execve`` to make instead: ``executable`` with ``argv`` emulates the program that ``guest`` describes."""
 
     executable: bytes
