@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.events.clock import Clock
-    from htrun.events.stream import Stream
 
     Events = NDArray[np.void]
     """A batch of decoded events, of `event_dtype`."""

@@ -1,0 +1,272 @@
+"""The channel as an object in memory and as a path that guests open.
+
+The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``, so that a link whose htrun has
+died dangles and the next run can tell it from anything else. Memory and path are made apart, because the process that
+reads the options is not the one that will own the memory: `Channel.create` before the fork, `Channel.publish` for the
+process that stays. Where ``/proc`` can't serve, a regular file takes the place of both.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import re
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.channel.layout import DATA_OFFSET, Layout
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = "hypertrace"
+_PROC = Path("/proc")
+_PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
+_MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
+"""What a link in ``/proc/PID/fd`` to such a file says: memfd_create(2)."""
+_MFD_NOEXEC_SEAL = 0x0008
+"""memfd_create(2), Linux 6.3: no execute permission ever; without it such kernels complain in their log."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """By which a mapping is recognised as the channel: ``st_dev`` and ``st_ino`` of its file."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """The identity of the file that ``status`` was asked of."""
+        return cls(status.st_dev, status.st_ino)
+
+
+class Channel:
+    """One run's channel, mapped into htrun. Make it with `create`.
+
+    ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
+    `Layout.total_size` bytes, shared with the guests, which may write any of them at any time.
+    """
+
+    def __init__(self, path: Path, layout: Layout, descriptor: int, directory: Path | None, linked: bool) -> None:
+        self.path = path
+        self.layout = layout
+        self.descriptor = descriptor
+        self.identity = Identity.of(os.fstat(descriptor))
+        self.memory = mmap.mmap(descriptor, layout.total_size)
+        self._directory = directory
+        self._linked = linked
+        self._target: str | None = None
+        self._arguments_size = 8 * layout.num_args
+        self._slot_stride = layout.slot_stride
+
+    @classmethod
+    def create(cls, path: Path | None, layout: Layout) -> Channel:
+        """A channel whose memory exists and whose path does not yet: guests can open it after `publish`.
+
+        ``path`` None stands for a path of the run's own, in a directory that only this user can enter. Raises
+        `HtrunError` if the path can't be used, as far as that can be told now.
+        """
+        directory = None
+        if path is None:
+            directory = _private_directory()
+            path = directory / "channel"
+        path = path.absolute()
+        try:
+            linked = _proc_serves()
+            if linked:
+                _check_place(path)
+            descriptor = _memory_file(layout) if linked else _regular_file(path, layout)
+            return cls(path, layout, descriptor, directory, linked)
+        except BaseException:
+            if directory is not None:
+                directory.rmdir()
+            raise
+
+    def publish(self, pid: int) -> None:
+        """Let guests open the path, which leads to the memory for as long as the process ``pid`` lives.
+
+        ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path meanwhile.
+        """
+        if not self._linked:
+            return
+        target = f"/proc/{pid}/fd/{self.descriptor}"
+        while True:
+            try:
+                self.path.symlink_to(target)
+            except FileExistsError:
+                if self._leads_here():
+                    break
+                _remove_stale(self.path)
+            except OSError as error:
+                raise _unusable(self.path, error) from error
+            else:
+                break
+        self._target = target
+
+    def arguments(self, index: int) -> bytes:
+        """The arguments in the slot of ``index``, as they are now, in the guest's byte order.
+
+        ``index`` must be from 0 to ``max_clients - 1``.
+        """
+        start = DATA_OFFSET + index * self._slot_stride
+        return self.memory[start : start + self._arguments_size]
+
+    def remove(self) -> None:
+        """Take the path away, if it still leads here; the memory lives on while anyone has it mapped. Never fails."""
+        with suppress(OSError):
+            if self._is_ours():
+                self.path.unlink()
+        if self._directory is not None:
+            with suppress(OSError):
+                self._directory.rmdir()
+
+    def _is_ours(self) -> bool:
+        if self._linked:
+            return self._target is not None and _target_of(self.path) == self._target
+        return Identity.of(self.path.lstat()) == self.identity
+
+    def _leads_here(self) -> bool:
+        """Whether the path is a link left by a run that had this process id and descriptor, and so leads here."""
+        if not _PROC_LINK.fullmatch(_target_of(self.path) or ""):
+            return False
+        with suppress(OSError):
+            return Identity.of(self.path.stat()) == self.identity
+        return False
+
+
+def _memory_file(layout: Layout) -> int:
+    try:
+        descriptor = _memfd_create()
+        os.truncate(descriptor, layout.total_size)
+        os.pwrite(descriptor, layout.header(), 0)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except OSError as error:
+        raise HtrunError(f"cannot make the channel's memory ({layout.total_size} bytes): {error.strerror}") from error
+    return descriptor
+
+
+def _memfd_create() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(_NAME, flags | _MFD_NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return os.memfd_create(_NAME, flags)
+
+
+def _regular_file(path: Path, layout: Layout) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        # Blocks must exist now: a store to a page of a sparse file on a full disk is a SIGBUS in the guest.
+        os.posix_fallocate(descriptor, 0, layout.total_size)
+        os.pwrite(descriptor, layout.header(), 0)
+    except OSError as error:
+        os.close(descriptor)
+        path.unlink()
+        raise _unusable(path, error) from error
+    return descriptor
+
+
+def _proc_serves() -> bool:
+    """Whether ``/proc`` is there and of our own process id namespace, so that a link into it leads to our files."""
+    with suppress(OSError):
+        return (_PROC / "self").readlink() == Path(str(os.getpid()))
+    return False
+
+
+def _private_directory() -> Path:
+    import tempfile
+
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
+    parent = runtime if os.access(runtime, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    try:
+        return Path(tempfile.mkdtemp(prefix="htrun-", dir=parent))
+    except OSError as error:
+        raise HtrunError(f"cannot make a directory for the channel in {parent}: {error.strerror}") from error
+
+
+def _check_place(path: Path) -> None:
+    """Raise `HtrunError` if a link can't be made at ``path``, so that it is said before anything is started."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise _unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))) from None
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _unusable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
+    except OSError as error:
+        raise _unusable(path, error) from error
+    else:
+        _require_stale(path)
+
+
+def _require_stale(path: Path) -> None:
+    """Raise `HtrunError` unless ``path`` is a link that a dead run left."""
+    target = _target_of(path)
+    if target is None:
+        kind = "a directory" if path.is_dir() else "a file that htrun did not make"
+        raise HtrunError(f"cannot make the channel {path}: it is {kind}; give another path, or remove it")
+    link = _PROC_LINK.fullmatch(target)
+    if link is None:
+        raise HtrunError(f"cannot make the channel {path}: it is a link to {target}; give another path, or remove it")
+    try:
+        leads_to = (_PROC / link[1] / "fd" / link[2]).readlink()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    except OSError as error:
+        raise HtrunError(
+            f"cannot make the channel {path}: it is a link into process {link[1]}, which cannot be looked at "
+            f"({error.strerror}); give another path"
+        ) from error
+    if str(leads_to) == _MEMFD_TARGET:
+        raise HtrunError(f"cannot make the channel {path}: the htrun in process {link[1]} uses it; give another path")
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove ``path``, which exists, if a dead run left it; return if it vanishes first. Else raise `HtrunError`."""
+    with suppress(FileNotFoundError), _locked(path):
+        _require_stale(path)
+        path.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other htruns from removing links in the directory of ``path``.
+
+    Two runs may find one stale link. Without the lock, the slower would remove the link that the faster has made since.
+    """
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HtrunError(
+            f"cannot replace the link {path} that an earlier run left: {path.parent}: {error.strerror}; remove it"
+        ) from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _target_of(path: Path) -> str | None:
+    """Where the link ``path`` leads; None if it is no link. Raises FileNotFoundError."""
+    try:
+        return str(path.readlink())
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return None
+        raise
+
+
+def _unusable(path: Path, error: OSError) -> HtrunError:
+    return HtrunError(f"cannot make the channel {path}: {error.strerror}")

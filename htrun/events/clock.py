@@ -1,0 +1,312 @@
+"""Time: what a ring's time stamps mean.
+
+A time stamp is a reading of the processor's time stamp counter, or, where that can't be trusted, of CLOCK_MONOTONIC.
+`Clock` relates it to the system's clocks by *anchors*: pairs of ticks and nanoseconds read at one moment. Every
+conversion takes a fresh anchor first, and a record is always older than its conversion, so times lie between two
+anchors, nothing is extrapolated, and what was once told is never told differently.
+
+CLOCK_MONOTONIC is what the anchors follow, since it is never set; the wall clock is a constant away from it, measured
+at the start. So when someone sets the wall clock during a run, the run's times go on undisturbed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SECOND = 1_000_000_000
+_MAX_ANCHORS = 4096
+_RECENT_ANCHORS = 2048
+"""Anchors that are never thinned out: at least two seconds of a drain that runs each millisecond."""
+_TRIES = 8
+"""Samples of which the tightest is taken: enough that one of them meets neither an interrupt nor a cache miss."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One system clock's time between two readings of the ticks: ``before <= ticks at nanoseconds <= after``."""
+
+    before: int
+    nanoseconds: int
+    after: int
+
+    @property
+    def window(self) -> int:
+        """Ticks between the readings."""
+        return self.after - self.before
+
+    @property
+    def middle(self) -> int:
+        """Our guess of the ticks at ``nanoseconds``, right within half of `window`."""
+        return self.before + self.window // 2
+
+
+class Source(Protocol):
+    """Where time stamps come from."""
+
+    name: str
+
+    def read(self) -> int:
+        """The ticks now."""
+
+    def sample(self, clock_id: int) -> Sample:
+        """One sample of the system clock ``clock_id``."""
+
+
+class TscSource:
+    """The time stamp counter, read by a few bytes of machine code of our own. x86-64 only."""
+
+    name = "tsc"
+
+    _READ = bytes.fromhex(
+        "0f31"  # rdtsc
+        "48c1e220 4809d0"  # shl $32,%rdx; or %rdx,%rax
+        "c3"  # ret
+    )
+    _SAMPLE = bytes.fromhex(
+        "53"  # push %rbx, which also aligns the stack for the call
+        "4889fb 4889d1"  # mov %rdi,%rbx; mov %rdx,%rcx
+        "89f7 488d7308"  # mov %esi,%edi; lea 8(%rbx),%rsi
+        "0faee8 0f31 48c1e220 4809d0 488903"  # lfence; rdtsc; ...; mov %rax,(%rbx)
+        "ffd1"  # call *%rcx
+        "0faee8 0f31 48c1e220 4809d0 48894318"  # lfence; rdtsc; ...; mov %rax,24(%rbx)
+        "5b c3"  # pop %rbx; ret
+    )
+    """``void sample(uint64_t out[4], clockid_t, clock_gettime)``: out is ticks, struct timespec, ticks."""
+
+    def __init__(self) -> None:
+        """Raises `HtrunError` where no memory may be executed (a hardened kernel)."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        address = _executable(libc, self._READ + self._SAMPLE)
+        self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+        self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(address + len(self._READ))
+        self._clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
+
+    def sample(self, clock_id: int) -> Sample:
+        """One sample; its window is the cost of a vDSO call, some 50 ns."""
+        out = (ctypes.c_uint64 * 4)()
+        self._sample(ctypes.addressof(out), clock_id, self._clock_gettime)
+        return Sample(out[0], out[1] * _SECOND + out[2], out[3])
+
+
+class MonotonicSource:
+    """CLOCK_MONOTONIC in nanoseconds, for processors whose counter can't be trusted."""
+
+    name = "monotonic"
+
+    def read(self) -> int:
+        """The ticks now."""
+        return time.monotonic_ns()
+
+    def sample(self, clock_id: int) -> Sample:
+        """One sample; its window is the time of three Python calls, some 300 ns."""
+        before = time.monotonic_ns()
+        if clock_id == time.CLOCK_MONOTONIC:
+            return Sample(before, before, before)
+        return Sample(before, time.clock_gettime_ns(clock_id), time.monotonic_ns())
+
+
+def tsc_is_invariant() -> bool:
+    """Whether the time stamp counter runs at one speed, whatever the processor's frequency and sleep states.
+
+    ``constant_tsc`` and ``nonstop_tsc`` in /proc/cpuinfo; and the kernel itself must not have found the counter wanting
+    (``tsc_unstable``, or another clock source in use than ``tsc`` or a hypervisor's clock built on it).
+    """
+    try:
+        flags = _flags(Path("/proc/cpuinfo"))
+        source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text().strip()
+    except OSError:
+        return False
+    return {"constant_tsc", "nonstop_tsc"} <= flags and source in _CLOCK_SOURCES_ON_TSC
+
+
+_CLOCK_SOURCES_ON_TSC = {"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "xen"}
+"""Kernel clock sources that are the counter itself, or a linear function of it."""
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    with cpuinfo.open() as lines:
+        for line in lines:
+            if line.startswith("flags"):
+                return set(line.partition(":")[2].split())
+    return set()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A straight line through a run: ``offset_seconds`` + (ticks + ``offset_ticks``) / ``frequency``, since the epoch.
+
+    ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: how far an anchor lies from the line at
+    most, and half the window in which it was read.
+    """
+
+    frequency: int
+    offset_seconds: int
+    offset_ticks: int
+    error_ns: int
+
+    def to_realtime_ns(self, ticks: int) -> int:
+        """The time of ``ticks``, nanoseconds since the epoch."""
+        return self.offset_seconds * _SECOND + (ticks + self.offset_ticks) * _SECOND // self.frequency
+
+
+class Clock:
+    """Turns ticks into nanoseconds. Make it when the run starts: earlier ticks count as its start.
+
+    ``source``: where the ticks come from. ``error_ns``: within which a converted time is true to CLOCK_REALTIME as it
+    was at the start, as far as the clocks' rates are steady between two conversions.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        real = _tightest(source, time.CLOCK_REALTIME)
+        first = _tightest(source, time.CLOCK_MONOTONIC)
+        # A rate good to 1e-4 is good enough for the few microseconds between the two samples.
+        second = _tightest(source, time.CLOCK_MONOTONIC)
+        ticks = second.middle - first.middle
+        nanoseconds = second.nanoseconds - first.nanoseconds
+        between = (first.middle - real.middle) * nanoseconds // ticks if ticks else 0
+        self.realtime_offset = real.nanoseconds + between - first.nanoseconds
+        """Nanoseconds from CLOCK_MONOTONIC to the wall clock, as they were at the start."""
+        self._half_window = max(real.window, first.window) * nanoseconds // max(ticks, 1) // 2 + 1
+        self._anchors = [(first.middle, first.nanoseconds)]
+
+    @property
+    def error_ns(self) -> int:
+        """Nanoseconds within which an anchor is true: half the time that reading the clock took, twice."""
+        return 2 * self._half_window
+
+    def refit(self) -> None:
+        """Take an anchor now."""
+        last_ticks, last_nanoseconds = self._anchors[-1]
+        sample = _tightest(self.source, time.CLOCK_MONOTONIC)
+        if sample.middle <= last_ticks:
+            return
+        # Two anchors taken within their own error could seem to go back.
+        self._anchors.append((sample.middle, max(sample.nanoseconds, last_nanoseconds)))
+        if len(self._anchors) > _MAX_ANCHORS:
+            self._anchors = _thinned(self._anchors)
+
+    def to_monotonic_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """CLOCK_MONOTONIC at ``ticks``, in nanoseconds.
+
+        Later ticks never give an earlier time, within one call and from one to the next. Ticks from the future, which
+        only a guest that writes to its ring can make, count as now.
+        """
+        import numpy as np
+
+        if not len(ticks):
+            return np.empty(0, np.uint64)
+        if int(ticks.max()) > self._anchors[-1][0] or len(self._anchors) == 1:
+            self.refit()
+        anchors = np.array(self._anchors[_first_needed(self._anchors, int(ticks.min())) :], np.uint64)
+        return _interpolated(ticks, anchors[:, 0], anchors[:, 1])
+
+    def to_realtime_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """The wall clock at ``ticks``, in nanoseconds since the epoch; as `to_monotonic_ns`."""
+        import numpy as np
+
+        return self.to_monotonic_ns(ticks) + np.uint64(self.realtime_offset)
+
+    def fit(self) -> Fit:
+        """The straight line that is nearest to the whole run so far, for formats that know but one clock rate."""
+        self.refit()
+        return _line(self._anchors, self.realtime_offset, self.error_ns)
+
+
+def best_clock() -> Clock:
+    """A clock on the time stamp counter where it can be trusted, else on CLOCK_MONOTONIC."""
+    return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
+
+
+def _executable(libc: ctypes.CDLL, code: bytes) -> int:
+    """The address of a page that holds ``code``. It is never writable: the bytes come from a file in memory."""
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    descriptor = os.memfd_create("hypertrace-clock", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, code)
+        address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, descriptor, 0)
+    finally:
+        os.close(descriptor)
+    if address == ctypes.c_void_p(-1).value:
+        raise HtrunError(f"cannot run code to read the time stamp counter: {os.strerror(ctypes.get_errno())}")
+    return int(address)
+
+
+def _tightest(source: Source, clock_id: int) -> Sample:
+    return min((source.sample(clock_id) for _ in range(_TRIES)), key=lambda sample: sample.window)
+
+
+def _thinned(anchors: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Every second of the old anchors, of which all records were converted long ago, and all of the recent ones."""
+    return anchors[:-_RECENT_ANCHORS:2] + anchors[-_RECENT_ANCHORS:]
+
+
+def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
+    """Index of the last anchor that is not after ``ticks``, or 0. Looks from the end, since ticks are recent."""
+    for place in range(len(anchors) - 1, 0, -1):
+        if anchors[place][0] <= ticks:
+            return place
+    return 0
+
+
+def _interpolated(
+    ticks: NDArray[np.uint64], anchor_ticks: NDArray[np.uint64], anchor_ns: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Nanoseconds at ``ticks``, on the broken line through the anchors, and flat beyond its ends.
+
+    Only differences from an anchor go through floating point. They stay below 2**53, so the result is exact to the
+    nanosecond where an absolute time, of some 2**60, would lose 256.
+    """
+    import numpy as np
+
+    if len(anchor_ticks) == 1:
+        return np.full(len(ticks), anchor_ns[0])
+    inside = np.clip(ticks, anchor_ticks[0], anchor_ticks[-1])
+    rates = np.diff(anchor_ns).astype(np.float64) / np.diff(anchor_ticks).astype(np.float64)
+    segment = np.searchsorted(anchor_ticks[1:-1], inside, side="right")
+    progress = (inside - anchor_ticks[segment]).astype(np.float64) * rates[segment]
+    nanoseconds = anchor_ns[segment] + progress.astype(np.uint64)
+    return np.minimum(nanoseconds, anchor_ns[segment + 1])
+
+
+def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: int) -> Fit:
+    """Least squares over the anchors. Centred on the first anchor, so that no difference is too large to be exact."""
+    first_ticks, first_ns = anchors[0]
+    points = [(ticks - first_ticks, nanoseconds - first_ns) for ticks, nanoseconds in anchors]
+    weights = _weights([ticks for ticks, _ in points])
+    total = sum(weights)
+    mean_ticks = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
+    mean_ns = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / total
+    covariance = sum(w * (x - mean_ticks) * (y - mean_ns) for w, (x, y) in zip(weights, points, strict=True))
+    variance = sum(w * (x - mean_ticks) ** 2 for w, (x, _) in zip(weights, points, strict=True))
+    frequency = round(variance / covariance * _SECOND) if covariance else _SECOND
+    centre = first_ns + realtime_offset + round(mean_ns)
+    origin = centre * frequency - (first_ticks + round(mean_ticks)) * _SECOND
+    offset_seconds, rest = divmod(origin, _SECOND * frequency)
+    fit = Fit(frequency, offset_seconds, rest // _SECOND, 0)
+    residual = max(abs(fit.to_realtime_ns(ticks) - nanoseconds - realtime_offset) for ticks, nanoseconds in anchors)
+    return Fit(fit.frequency, fit.offset_seconds, fit.offset_ticks, residual + error_ns)
+
+
+def _weights(ticks: Sequence[int]) -> list[int]:
+    """By the stretch of time an anchor stands for, so that a busy second counts no more than a quiet one."""
+    if len(ticks) < 3:
+        return [1] * len(ticks)
+    gaps = [after - before for before, after in pairwise(ticks)]
+    return [gaps[0], *(before + after for before, after in pairwise(gaps)), gaps[-1]]

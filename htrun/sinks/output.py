@@ -1,0 +1,100 @@
+"""Files and pipes to write to, whatever they are and however they fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+
+from htrun.errors import HtrunError
+from htrun.events.sink import SinkError
+
+_PIPE_BUF = select.PIPE_BUF
+"""Bytes that a write to a pipe puts there whole, whoever else writes to it: pipe(7)."""
+_OWN_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+
+
+class Output:
+    """A file open for writing. ``name``: how messages call it."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        """Takes ``descriptor`` over."""
+        self.name = name
+        self._descriptor = descriptor
+        self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+    @classmethod
+    def open(cls, path: str) -> Output:
+        """The file ``path``, emptied. Raises `HtrunError`.
+
+        Our own descriptors by name (``/dev/stdout``) are duplicated, not opened: a file opened again would have a
+        position of its own, and overwrite what the program writes to it; a socket can't be opened at all.
+        """
+        try:
+            own = _own_descriptor(path)
+            if own is not None:
+                return cls(os.dup(own), path)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+            return cls(os.open(path, flags, 0o666), path)
+        except OSError as error:
+            raise HtrunError(f"cannot write {path}: {error.strerror}") from error
+
+    @classmethod
+    def standard_error(cls) -> Output:
+        """Our standard error. Raises `HtrunError` if it is closed."""
+        try:
+            return cls(os.dup(2), "standard error")
+        except OSError as error:
+            raise HtrunError(f"cannot write to standard error: {error.strerror}; give -D FILE") from error
+
+    def write_lines(self, text: bytes) -> None:
+        """Write whole lines so that lines of other writers never come into the middle of one. Raises `SinkError`.
+
+        A file takes any write whole; a pipe, a terminal or a socket at least as much as PIPE_BUF.
+        """
+        if self._regular:
+            self.write(text)
+            return
+        view = memoryview(text)
+        start = 0
+        while start < len(text):
+            end = text.rfind(b"\n", start, start + _PIPE_BUF) + 1 or text.index(b"\n", start) + 1
+            self.write(view[start:end])
+            start = end
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Write all of ``data``, and wait for whoever reads it if need be. Raises `SinkError`."""
+        while len(data):
+            try:
+                written = os.write(self._descriptor, data)
+            except BlockingIOError:
+                # Not our choice: whoever else has the file made it non-blocking, for all that share it.
+                _wait_writable(self._descriptor)
+            except OSError as error:
+                raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
+            else:
+                data = data[written:]
+
+    def close(self) -> None:
+        """Close the file; once. Raises `SinkError` if the system only now finds that it could not be written."""
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
+
+
+def _own_descriptor(path: str) -> int | None:
+    match = _DESCRIPTOR.fullmatch(path)
+    return int(match[1]) if match else _OWN_DESCRIPTORS.get(path)
+
+
+def _wait_writable(descriptor: int) -> None:
+    """Return when a write would no longer block, or would fail."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    poll.poll()
