@@ -181,21 +181,40 @@ static char *absolute_path(const char *path)
     return result;
 }
 
+/*
+ * A mapping keeps the open file description it was made from, and every child
+ * of fork() inherits it, so locks on that one would outlive their process. The
+ * descriptor that is kept is therefore of another description.
+ */
+static int load_and_reopen(struct hypertrace_channel *channel)
+{
+    int error = load(channel, channel->fd);
+
+    if (error != 0) {
+        close(channel->fd);
+        return error;
+    }
+    error = hypertrace_channel_reopen_fd(channel);
+    if (error != 0) {
+        munmap(channel->memory, channel->size);
+    }
+    return error;
+}
+
 /* @channel is filled in on success only. */
 int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path)
 {
     struct hypertrace_channel opened;
     int error;
 
-    opened.fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (opened.fd < 0) {
-        return errno;
-    }
     opened.path = absolute_path(path);
-    error = opened.path == NULL ? ENOMEM : load(&opened, opened.fd);
+    if (opened.path == NULL) {
+        return ENOMEM;
+    }
+    opened.fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    error = opened.fd < 0 ? errno : load_and_reopen(&opened);
     if (error != 0) {
         free(opened.path);
-        close(opened.fd);
         return error;
     }
     *channel = opened;

@@ -33,7 +33,7 @@ struct hypertrace_channel {
     char *control;
     char *data;
     char *path;                 /* absolute where that is to be had; allocated */
-    int fd;                     /* of the channel; -1 once it could not be opened again */
+    int fd;                     /* of the channel, to lock; -1 after it could not be reopened */
     dev_t device;
     ino_t inode;
 };
