@@ -1,0 +1,48 @@
+// A process whose leader is gone is no zombie to its parent; a thread's exit_group gives the status; signals reach it.
+#include "subject.h"
+
+static int ready[2];
+
+static void handler(int number)
+{
+    say("handler %d in another thread than the leader %d", number, getpid() != (pid_t)syscall(SYS_gettid));
+}
+
+static void *remains(void *how)
+{
+    post(ready[1]);
+    pause();
+    mark();
+    if (how == NULL)
+        exit(33);
+    syscall(SYS_exit, 5);
+    return NULL;
+}
+
+static void leaderless(void *how)
+{
+    pid_t child = MUST(fork());
+    if (child == 0) {
+        on_signal(SIGUSR1, handler, 0);
+        pthread_t thread;
+        MUST0(pthread_create(&thread, NULL, remains, how));
+        syscall(SYS_exit, 11);
+    }
+    await_post(ready[0]);
+    siginfo_t info = {0};
+    for (int i = 0; i < 100; i++) {
+        MUST(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT));
+        sched_yield();
+    }
+    say("still there %d", info.si_pid == 0);
+    MUST(kill(child, SIGUSR1));
+    say("%s", reaped(child));
+}
+
+int main(void)
+{
+    MUST(pipe(ready));
+    leaderless(NULL);
+    leaderless((void *)"by its own exit");
+    return 0;
+}

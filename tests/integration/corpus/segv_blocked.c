@@ -1,0 +1,36 @@
+// A fault while SIGSEGV is blocked kills although there is a handler; one sent by kill waits until it is unblocked.
+// build: static, m32
+#include "subject.h"
+
+static void handler(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    say("handler %d code %d", number, info->si_code);
+}
+
+int main(void)
+{
+    on_siginfo(SIGSEGV, handler, 0);
+    mask(SIG_BLOCK, SIGSEGV);
+    mark();
+    kill(getpid(), SIGSEGV);
+    mark();
+    sigset_t now;
+    sigpending(&now);
+    say("pending %d", sigismember(&now, SIGSEGV));
+    mask(SIG_UNBLOCK, SIGSEGV);
+    mask(SIG_BLOCK, SIGSEGV);
+    mark();
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    struct sigaction kept;
+    sigaction(SIGSEGV, NULL, &kept);
+    say("still blocked %d, handler kept %d", sigismember(&now, SIGSEGV), kept.sa_sigaction == handler);
+    pid_t child = MUST(fork());
+    if (child == 0) {
+        *(volatile int *)4 = 1;
+        _exit(0);
+    }
+    say("child %s", reaped(child));
+    *(volatile int *)8 = 1;
+    return 0;
+}

@@ -1,0 +1,53 @@
+// A fault in one of four threads kills the whole process; a handler runs on the thread that faulted.
+// build: static
+#include "subject.h"
+
+static __thread int number_of_mine;
+static __thread sigjmp_buf back;
+static pthread_barrier_t barrier;
+
+static void handler(int number)
+{
+    (void)number;
+    mark();
+    siglongjmp(back, number_of_mine);
+}
+
+static void *faults(void *argument)
+{
+    number_of_mine = (int)(long)argument;
+    int wrong = 0;
+    for (volatile int i = 0; i < 200; i++) {
+        int got = sigsetjmp(back, 1);
+        if (got == 0)
+            *(volatile int *)4 = 1;
+        wrong += got != number_of_mine;
+    }
+    pthread_barrier_wait(&barrier);
+    return (void *)(long)wrong;
+}
+
+static void *dies(void *nothing)
+{
+    (void)nothing;
+    *(volatile int *)4 = 1;
+    return NULL;
+}
+
+int main(void)
+{
+    on_signal(SIGSEGV, handler, 0);
+    pthread_barrier_init(&barrier, NULL, 4);
+    pthread_t threads[4];
+    for (long i = 0; i < 4; i++)
+        MUST0(pthread_create(&threads[i], NULL, faults, (void *)(i + 1)));
+    for (int i = 0; i < 4; i++) {
+        void *wrong;
+        MUST0(pthread_join(threads[i], &wrong));
+        say("thread %d wrong %ld", i, (long)wrong);
+    }
+    on_signal(SIGSEGV, SIG_DFL, 0);
+    MUST0(pthread_create(&threads[0], NULL, dies, NULL));
+    pause();
+    return 0;
+}
