@@ -6,6 +6,7 @@ import os
 import re
 import select
 import stat
+from pathlib import Path
 
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
@@ -26,7 +27,7 @@ class Output:
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
 
     @classmethod
-    def open(cls, path: str) -> Output:
+    def open(cls, path: Path) -> Output:
         """The file ``path``, emptied. Raises `HtrunError`.
 
         Our own descriptors by name (``/dev/stdout``) are duplicated, not opened: a file opened again would have a
@@ -35,9 +36,9 @@ class Output:
         try:
             own = _own_descriptor(path)
             if own is not None:
-                return cls(os.dup(own), path)
+                return cls(os.dup(own), str(path))
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-            return cls(os.open(path, flags, 0o666), path)
+            return cls(os.open(path, flags, 0o666), str(path))
         except OSError as error:
             raise HtrunError(f"cannot write {path}: {error.strerror}") from error
 
@@ -88,9 +89,9 @@ class Output:
             raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
 
 
-def _own_descriptor(path: str) -> int | None:
-    match = _DESCRIPTOR.fullmatch(path)
-    return int(match[1]) if match else _OWN_DESCRIPTORS.get(path)
+def _own_descriptor(path: Path) -> int | None:
+    match = _DESCRIPTOR.fullmatch(str(path))
+    return int(match[1]) if match else _OWN_DESCRIPTORS.get(str(path))
 
 
 def _wait_writable(descriptor: int) -> None:

@@ -1,0 +1,27 @@
+"""``hypertrace info``: what recording is like on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import htrun
+from htrun.events.clock import best_clock
+from htrun.events.definitions import DEFINITIONS
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class InfoCommand:
+    """Show the version, the clock that time stamps come from, and the events that can be recorded."""
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """It takes no arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Print; always succeeds."""
+        clock = best_clock()
+        print(f"version: {htrun.__version__}")
+        print(f"clock: {clock.source.name}, within {clock.error_ns} ns")
+        print(f"events: {', '.join(definition.name for definition in DEFINITIONS)}")
+        return 0

@@ -1,0 +1,217 @@
+"""The command line of ``htrun``.
+
+It is parsed by hand: ``argparse`` takes long options with one dash (as QEMU spells its own) only together with its
+abbreviations, can't stop reliably at the program's name, and costs a tenth of the start-up time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import htrun
+from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
+from htrun.errors import HtrunError
+from htrun.events.definitions import DEFINITIONS
+from htrun.events.patterns import select, split_commas
+from htrun.rings.drain import Overflow
+from htrun.runner.options import RunOptions, Timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from enum import Enum
+
+HELP = f"""\
+usage: htrun [OPTIONS] [--] PROGRAM [ARGS...]
+
+Run PROGRAM and record, with time stamps, the events that it emits through a hypertrace channel. PROGRAM may be
+native, of another architecture (its emulator is found), an emulator, or a script.
+
+The channel:
+  --hypertrace PATH[,args=N][,max-clients=N]   (also -hypertrace)
+                        where PROGRAM opens the channel; events have N arguments ({MIN_ARGS} to {MAX_ARGS}, default \
+{DEFAULT_ARGS})
+                        and indexes below max-clients ({MIN_CLIENTS} to {MAX_CLIENTS}, default {DEFAULT_CLIENTS}).
+                        Write a comma in PATH twice. An empty PATH, or no --hypertrace, makes a path of its own.
+                        PROGRAM finds the path in its environment as HYPERTRACE in any case.
+
+What is written:
+  -D, --log FILE        lines as QEMU's log (default: to standard error, or none with -o)
+  -o, --output DIR      a native trace: CTF 1.8, for babeltrace2, Trace Compass and hypertrace
+  --summary FILE        when all is done, counts and facts of the run as JSON
+  --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
+                        the events to record, as in QEMU; may be repeated; "help" lists them
+  --overflow block|drop|overwrite
+                        when events come faster than they are written: let PROGRAM wait (default), lose new
+                        events, or lose old ones. What is lost is counted
+  --ring-size SIZE      memory for each thread's events, such as 512K or 1M (default)
+  --timestamp tsc|ordered
+                        ordered: no time stamp is taken before earlier instructions are done; dearer
+
+How PROGRAM runs:
+  -L SYSROOT            where the libraries of a foreign PROGRAM are
+  --emulator PROGRAM    the emulator of a foreign PROGRAM
+  --no-patch            never change PROGRAM's code; each event then costs thousands of times more
+
+  -v, -q                say more, or no warnings
+  --version, -h, --help
+
+The exit status is PROGRAM's; 125 if htrun itself fails, 126 if PROGRAM can't be run, 127 if it isn't found.
+
+Examples:
+  htrun --hypertrace /tmp/ht ./app /tmp/ht               events of a native program, on standard error
+  htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           the same, of a program for another architecture
+  htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
+  htrun -o trace ./app && babeltrace2 trace              a trace on disk, read by another tool
+"""
+
+_KIB = 1024
+_MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
+
+
+@dataclass(frozen=True)
+class Request:
+    """The user wants a run. ``unknown_events``: names in ``-trace`` patterns that no event has."""
+
+    options: RunOptions
+    unknown_events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Information:
+    """The user only asked for ``text``."""
+
+    text: str
+
+
+def parse(arguments: Sequence[str]) -> Request | Information:
+    """What ``arguments`` (without the program's own name) ask for. Raises `HtrunError`.
+
+    Options end at ``--`` or at the first word that is none; what follows is the program's.
+    """
+    words = deque(arguments)
+    values: dict[str, Any] = {}
+    patterns: list[str] = []
+    while words and words[0].startswith("-") and words[0] != "-":
+        word = words.popleft()
+        if word == "--":
+            break
+        if word in _INFORMATION:
+            return Information(_INFORMATION[word])
+        if _take_flags(word, values):
+            continue
+        option, value = _take_value(word, words)
+        if option not in _PATTERN_OPTIONS:
+            values |= _VALUES[option](option, value)
+        elif value == "help":
+            return Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
+        else:
+            patterns.append(value)
+    if not words or not words[0]:
+        raise HtrunError("no program was given; try: htrun --help")
+    selection = select(patterns)
+    if selection.file is not None:
+        values.setdefault("log", Path(selection.file))
+    values.setdefault("layout", Layout())
+    # With a trace there is no log, unless a file for it was named as well.
+    log_wanted = "log" in values or "trace" not in values
+    return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+def _take_flags(word: str, values: dict[str, Any]) -> bool:
+    """Apply ``word`` if it is made of options without a value."""
+    if word == "--no-patch":
+        values["patch"] = False
+    elif re.fullmatch("-v+", word):
+        values["verbosity"] = 1
+    elif word == "-q":
+        values["verbosity"] = -1
+    else:
+        return False
+    return True
+
+
+def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
+    """The option in ``word`` and its value, from ``word`` itself (-Dlog, --log=log) or the next of ``words``."""
+    known = _VALUES.keys() | _PATTERN_OPTIONS
+    name, equals, value = word.partition("=")
+    if word in known:
+        if not words:
+            raise HtrunError(f"{word} needs a value; try: htrun --help")
+        return word, words.popleft()
+    if equals and name in known and len(name) > len("-D"):
+        return name, value
+    if word[:2] in known:
+        return word[:2], word[2:]
+    raise HtrunError(f"unknown option {name}; try: htrun --help")
+
+
+def _hypertrace(option: str, value: str) -> dict[str, Any]:
+    path, *settings = split_commas(value)
+    if not path and not settings:
+        raise HtrunError(f"{option} needs a path")
+    numbers = {"args": DEFAULT_ARGS, "max-clients": DEFAULT_CLIENTS}
+    limits = {"args": (MIN_ARGS, MAX_ARGS), "max-clients": (MIN_CLIENTS, MAX_CLIENTS)}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in numbers:
+            raise HtrunError(
+                f"{option} {value}: unknown setting {key!r}; known are args and max-clients "
+                "(write a comma in a path twice)"
+            )
+        low, high = limits[key]
+        if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise HtrunError(f"{option} {value}: {key} must be a number from {low} to {high}")
+        numbers[key] = int(text)
+    return {"path": Path(path) if path else None, "layout": Layout(numbers["args"], numbers["max-clients"])}
+
+
+def _ring_size(option: str, value: str) -> dict[str, Any]:
+    match = re.fullmatch("([0-9]{1,12})([KMG]?)", value)
+    size = int(match[1]) * _KIB ** " KMG".index(match[2] or " ") if match else 0
+    if not _MIN_RING_SIZE <= size <= _MAX_RING_SIZE:
+        raise HtrunError(f"{option} {value}: must be a size from 64K to 1G")
+    return {"ring_size": size}
+
+
+def _choice(key: str, choices: type[Enum]) -> Callable[[str, str], dict[str, Any]]:
+    def convert(option: str, value: str) -> dict[str, Any]:
+        names = [choice.value for choice in choices]
+        if value not in names:
+            raise HtrunError(f"{option} {value}: must be one of {', '.join(names)}")
+        return {key: choices(value)}
+
+    return convert
+
+
+def _named(key: str, convert: Callable[[str], object] = str) -> Callable[[str, str], dict[str, Any]]:
+    def take(option: str, value: str) -> dict[str, Any]:
+        if not value:
+            raise HtrunError(f"{option} needs a value; try: htrun --help")
+        return {key: convert(value)}
+
+    return take
+
+
+_VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "--hypertrace": _hypertrace,
+    "-hypertrace": _hypertrace,
+    "-D": _named("log", Path),
+    "--log": _named("log", Path),
+    "-o": _named("trace", Path),
+    "--output": _named("trace", Path),
+    "--summary": _named("summary", Path),
+    "--overflow": _choice("overflow", Overflow),
+    "--ring-size": _ring_size,
+    "--timestamp": _choice("timestamp", Timestamp),
+    "-L": _named("sysroot"),
+    "--emulator": _named("emulator"),
+}
+"""Options with a value: each gives the fields of `RunOptions` that it sets."""
+
+_PATTERN_OPTIONS = {"--trace", "-trace"}
+
+_INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -1,0 +1,93 @@
+"""QEMU's ``-trace`` argument: which events are recorded.
+
+``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is an event's name, in which ``*`` stands for any text and
+``?`` for any character; with a leading ``-`` it disables. ``events=FILE`` names a file of patterns, one a line, with
+``#`` before comments. A comma within a value is written twice. (QEMU: docs/devel/tracing.rst, trace/control.c.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the ``-trace`` arguments of a command line come to.
+
+    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: names given
+    that no event has, for a warning.
+    """
+
+    events: frozenset[str] = frozenset({HYPERTRACE.name})
+    file: str | None = None
+    unknown: tuple[str, ...] = ()
+
+
+def select(arguments: Sequence[str]) -> Selection:
+    """The selection that ``arguments`` make, one after the other. Raises `HtrunError`.
+
+    If none enables anything, `Selection`'s default events are the ones to start from.
+    """
+    patterns: list[str] = []
+    file = None
+    for argument in arguments:
+        for setting in split_commas(argument):
+            key, equals, value = setting.partition("=")
+            match key if equals else "enable":
+                case "enable":
+                    patterns.append(value if equals else setting)
+                case "events":
+                    patterns += _patterns_in(Path(value))
+                case "file":
+                    file = value
+                case _:
+                    raise HtrunError(f"-trace {argument}: unknown setting {key!r}; known are enable, events and file")
+    events, unknown = _apply(patterns)
+    return Selection(events, file, unknown)
+
+
+def split_commas(argument: str) -> list[str]:
+    """The parts of ``argument`` between single commas; a doubled comma is a comma in a part, as everywhere in QEMU."""
+    # No argument of a program holds a NUL.
+    return [part.replace("\0", ",") for part in argument.replace(",,", "\0").split(",")]
+
+
+def _patterns_in(path: Path) -> list[str]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise HtrunError(f"cannot read the events file {path}: {reason}") from error
+    patterns = [line.partition("#")[0].strip() for line in lines]
+    return [pattern for pattern in patterns if pattern]
+
+
+def _apply(patterns: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The names that ``patterns`` leave enabled, and those among ``patterns`` that are no event's."""
+    enabling = any(pattern and not pattern.startswith("-") for pattern in patterns)
+    events = set() if enabling else set(Selection().events)
+    unknown = []
+    for pattern in patterns:
+        name = pattern.removeprefix("-")
+        if not name:
+            raise HtrunError(f"-trace: {pattern!r} is not a pattern; give an event's name, such as {HYPERTRACE.name}")
+        matching = _matching(name)
+        if not matching and not set(name) & set("*?"):
+            unknown.append(name)
+        events = events - matching if pattern.startswith("-") else events | matching
+    return frozenset(events), tuple(unknown)
+
+
+def _matching(pattern: str) -> set[str]:
+    wildcards = {"*": ".*", "?": "."}
+    expression = re.compile("".join(wildcards.get(character) or re.escape(character) for character in pattern))
+    return {definition.name for definition in DEFINITIONS if expression.fullmatch(definition.name)}
