@@ -4,6 +4,9 @@ A registered handler comes before the kernel's own formats (``fs/binfmt_misc.c``
 one takes is the kernel's to start. The files read here: ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel.
 """
 
+# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# ruff: noqa: PTH123, PTH208
+
 from __future__ import annotations
 
 import os

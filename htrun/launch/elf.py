@@ -89,7 +89,7 @@ _CLASSES = {
 
 
 class _ProgramHeaders(NamedTuple):
-    """Where the table of program headers lies: ``offset`` in bytes, ``entries`` of them, each of ``entry_size`` bytes."""
+    """Where the table of program headers lies. ``offset`` and ``entry_size`` are bytes."""
 
     offset: int
     entries: int

@@ -80,7 +80,7 @@ def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[H
             return Execution(path, words, image)
         optional = () if image.argument is None else (image.argument,)
         words = (image.interpreter, *optional, path, *words[1:])
-        path = image.interpreter
+        path = image.interpreter or "."  # Nothing behind "#!" names the working directory to the kernel: EACCES.
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 

@@ -1,5 +1,8 @@
 """What to start, and how: the program named on htrun's command line."""
 
+# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# ruff: noqa: PTH110, PTH112
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,8 @@
 """Where a program is looked for, as ``execvp`` of the GNU C library does it."""
 
+# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# ruff: noqa: PTH100
+
 from __future__ import annotations
 
 import os
@@ -14,10 +17,11 @@ _DEFAULT_PATH = "/bin:/usr/bin"
 def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
     """The paths to try for ``name``: itself where it has a slash, else one for each directory of PATH.
 
-    An empty directory in PATH is the working directory.
+    An empty directory in PATH is the working directory; an empty name is nowhere.
     """
     if "/" in name:
         yield name
+    if not name or "/" in name:
         return
     for directory in environment.get("PATH", _DEFAULT_PATH).split(":"):
         yield f"{directory}/{name}" if directory else name
