@@ -287,7 +287,7 @@ BAD_HEADERS = {
 @pytest.mark.parametrize("bad", BAD_HEADERS)
 def test_a_bad_header_is_refused(tmp_path: Path, toolchain: Toolchain, bad: str, target: Target) -> None:
     fields, expected = BAD_HEADERS[bad]
-    channel = make_channel(tmp_path / "channel", **fields)
+    channel = make_channel(tmp_path / "channel", Layout(), **fields)
     before = channel.read_bytes()
     assert init_result(toolchain, channel, target=target) == expected
     assert channel.read_bytes() == before
@@ -322,7 +322,7 @@ def test_no_descriptor_left(tmp_path: Path, toolchain: Toolchain, descriptors: i
     """Opening takes two for a moment. Static, since a dynamic loader needs descriptors, too."""
     channel = make_channel(tmp_path / "channel")
     program = toolchain.compile(GUESTS / "library_init.c", STATIC)
-    limited = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", program, channel]
+    limited: list[str | Path] = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", program, channel]
     assert run(limited).startswith("init EMFILE")
 
 
