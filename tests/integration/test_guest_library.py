@@ -5,6 +5,7 @@ Nobody protects the control region of such a file, so the stores that htrun woul
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import struct
@@ -250,7 +251,10 @@ def test_without_a_channel_every_call_works(toolchain: Toolchain) -> None:
 
 
 def test_a_link_to_a_memory_file(tmp_path: Path, toolchain: Toolchain) -> None:
-    descriptor = os.memfd_create("channel")
+    low = os.memfd_create("channel")
+    # A number that nothing else takes once it is closed.
+    descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 700)
+    os.close(low)
     os.ftruncate(descriptor, Layout().total_size)
     os.pwrite(descriptor, Layout().header(), 0)
     link = tmp_path / "channel"
