@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from htrun.errors import ExitCode, HtrunError
+from htrun.launch import binfmt_misc
 from htrun.launch.architectures import NAMES, Architecture, architecture, find_architecture, is_native
-from htrun.launch.elf import ElfHeader
+from htrun.launch.binfmt_misc import Handler
+from htrun.launch.elf import MAGIC, ElfHeader
 from htrun.launch.files import HERE, FileView
 from htrun.launch.search import find_executable
 from htrun.launch.sysroots import find_sysroot
@@ -56,10 +58,12 @@ class Emulators(NamedTuple):
             raise HtrunError(f"--emulator {emulator}: no such program, or not executable", ExitCode.NOT_FOUND)
         return cls(environment, override, None if sysroot is None else os.path.abspath(sysroot))
 
-    @property
-    def chosen(self) -> bool:
-        """Whether the user asked for an emulator or libraries, so that registered handlers are not his wish."""
-        return self.override is not None or self.sysroot is not None
+    def handlers(self) -> tuple[Handler, ...]:
+        """The binfmt_misc handlers to leave files to; none of ELF files where the user chose emulator or libraries."""
+        found = binfmt_misc.handlers()
+        if self.override is None and self.sysroot is None:
+            return found
+        return tuple(handler for handler in found if not handler.magic.startswith(MAGIC))
 
     def override_takes(self, header: ElfHeader) -> bool:
         """Whether the emulator the user chose is for such programs. One that is not named ``qemu-ARCH`` is for all."""

@@ -1,7 +1,7 @@
 """What to start, and how: the program named on htrun's command line."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH110, PTH112
+# ruff: noqa: PTH112
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from htrun.errors import ExitCode, HtrunError
-from htrun.launch import binfmt_misc
 from htrun.launch.binfmt_misc import Handler
 from htrun.launch.elf import ElfError, ElfHeader, ElfType, read_header
 from htrun.launch.emulators import Emulators, emulated_architecture
@@ -85,7 +84,7 @@ def resolve(
 
 def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
     """As `resolve`, with the emulators chosen already. ``argv`` is not empty."""
-    found = _search(argv, emulators.environment, () if emulators.chosen else binfmt_misc.handlers())
+    found = _search(argv, emulators.environment, emulators.handlers())
     match found.last.image:
         case Program():
             return _launch_program(found, emulators)
@@ -125,21 +124,24 @@ def _launch_program(found: _Found, emulators: Emulators) -> Launch:
 def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Sequence[Handler]) -> _Found:
     """The first of the program's candidates that can be executed, by the rules of ``execvp``."""
     name = argv[0]
-    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    failure: OSError | None = None
+    reason = f"{name}: no such file" if "/" in name else f"{name}: no such program in PATH"
     for path in candidates(name, environment):
         try:
             return _examine(path, tuple(argv), handlers)
         except OSError as error:
-            # Of all directories' failures, a file that is there but may not be executed tells the most.
-            if not isinstance(failure, PermissionError) and (isinstance(error, PermissionError) or "/" in name):
-                failure = error
-            if error.errno not in _SEARCH_ON:
+            if isinstance(error, FileNotFoundError) and error.filename != path:
+                reason = f"{path}: its first line asks for the interpreter {error.filename!r}, which does not exist"
+            if error.errno not in _SEARCH_ON or "/" in name:
                 failure = error
                 break
+            # Of all directories' failures, a file that is there but may not be executed counts the most.
+            if isinstance(error, PermissionError):
+                failure = failure or error
         except ValueError as error:
             raise HtrunError(f"{name!r}: {error}", ExitCode.NOT_FOUND) from error
-    if isinstance(failure, FileNotFoundError):
-        raise HtrunError(_not_found(name), ExitCode.NOT_FOUND)
+    if failure is None or isinstance(failure, FileNotFoundError):
+        raise HtrunError(reason, ExitCode.NOT_FOUND)
     raise _not_executable(name, _reason(failure))
 
 
@@ -174,14 +176,6 @@ def _check_interpreter(path: str, program: ElfHeader) -> None:
             "was linked with",
             ExitCode.NOT_EXECUTABLE if os.path.lexists(program.interpreter) else ExitCode.NOT_FOUND,
         )
-
-
-def _not_found(name: str) -> str:
-    if "/" not in name:
-        return f"{name}: no such program in PATH"
-    if os.path.exists(name):
-        return f"{name}: the interpreter that its first line names does not exist"
-    return f"{name}: no such file"
 
 
 def _reason(error: OSError) -> str:

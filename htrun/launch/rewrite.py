@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from htrun.errors import HtrunError
-from htrun.launch import binfmt_misc
 from htrun.launch.architectures import is_native
 from htrun.launch.elf import ElfHeader, ElfType, read_header
 from htrun.launch.emulators import Emulators
@@ -35,7 +34,7 @@ def rewrite_exec(
     if not path:
         return None
     try:
-        last = follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, binfmt_misc.handlers())
+        last = follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers())
         match last.image:
             case Program(header) if header.type in (ElfType.EXEC, ElfType.DYN) and not _surely_native(header):
                 guest = read_header(files.host_path(last.path))

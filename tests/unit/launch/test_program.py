@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -200,6 +201,31 @@ def test_a_missing_dynamic_linker_is_named(tmp_path: Path) -> None:
     failure = _failure([str(path)])
     assert failure.exit_code == 127
     assert "/lib/ld-none.so" in str(failure)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    script = write_program(tmp_path / "a-script", b"#!/bin/sh\r\necho\n")
+    failure = _failure(["a-script"], {"PATH": f"{tmp_path}:/bin"})
+    assert failure.exit_code == 127
+    assert str(failure) == f"{script}: its first line asks for the interpreter '/bin/sh\\r', which does not exist"
+    assert str(_failure(["no-such"])) == "no-such: no such program in PATH"
+    assert str(_failure(["./no-such"])) == "./no-such: no such file"
+    assert str(_failure([str(tmp_path)])) == f"{tmp_path}: a directory, not a program"
+    locked = write_program(tmp_path / "locked", b"", mode=0o644)
+    assert str(_failure([str(locked)])).startswith(f"{locked}: not executable: permission denied")
+
+
+def test_a_program_that_may_be_executed_but_not_read(hello: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        path = write_program(Path(directory) / "hello", (hello / "hello-x86_64").read_bytes(), mode=0o111)
+        child = os.fork()
+        if child == 0:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            launch = resolve([str(path)], os.environ)
+            os._exit(0 if (launch.kind, launch.guest) == (Kind.NATIVE, None) else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_broken_name() -> None:
