@@ -34,8 +34,8 @@ class PacketSink(Protocol):
     def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write whole raw records of one stream, in the order the thread wrote them.
 
-        ``records``: bytes of whole records; the guest may change them while they are read. ``discarded``: events the
-        stream has lost since its start.
+        ``records``: bytes of whole records, or of none if there is only a loss to tell of; the guest may change them
+        while they are read. ``discarded``: events the stream has lost since its start.
         """
 
     def flush(self) -> None:

@@ -1,0 +1,176 @@
+"""The metadata of a native trace: what its packets look like, in CTF 1.8's language TSDL.
+
+The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event is laid out
+as a record in a ring. Two stream classes differ in the byte order of the arguments only.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from htrun.events.definitions import HYPERTRACE
+from htrun.rings.layout import PACKET_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from htrun.events.clock import Fit
+    from htrun.events.stream import Stream
+
+MAGIC = 0xC1FC1FC1
+"""CTF 1.8, section 5.1."""
+COMM_SIZE = 16
+
+_HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
+"""Fields in the order of `_PACKET` below, with what the alignments there leave free."""
+_BITS = 8
+
+
+@dataclass(frozen=True)
+class Packet:
+    """The facts in a packet's header. ``begin`` and ``end``: ticks of the first and last record.
+
+    ``records_size``: bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: packets
+    of the stream before this one. ``instance``: the stream's number in the trace.
+    """
+
+    begin: int
+    end: int
+    records_size: int
+    discarded: int
+    number: int
+    instance: int
+
+
+def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
+    """The `PACKET_HEADER` bytes that make a CTF packet of the records that follow them."""
+    size = (PACKET_HEADER + packet.records_size) * _BITS
+    return _HEADER.pack(
+        MAGIC,
+        uuid.bytes,
+        int(stream.big_endian),
+        packet.instance,
+        packet.begin,
+        packet.end,
+        stream.pid,
+        stream.tid,
+        stream.vcpu,
+        stream.comm.encode(errors="replace")[: COMM_SIZE - 1],
+        size,
+        size,
+        packet.discarded,
+        packet.number,
+    )
+
+
+def metadata(uuid: UUID, num_args: int, clock: Fit, source: str, environment: Mapping[str, str | int]) -> str:
+    """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers."""
+    classes = [_stream_class(number, order, num_args) for number, order in enumerate(("le", "be"))]
+    return "\n".join([_PREAMBLE.format(uuid=uuid), _environment(environment), _clock(clock, source), *classes])
+
+
+_PREAMBLE = """\
+/* CTF 1.8 */
+
+typealias integer {{ size = 8; align = 8; signed = false; }} := u8;
+typealias integer {{ size = 8; align = 8; signed = false; encoding = UTF8; }} := character;
+typealias integer {{ size = 32; align = 32; signed = false; }} := u32;
+typealias integer {{ size = 64; align = 64; signed = false; }} := u64;
+typealias integer {{ size = 64; align = 64; signed = false; base = 16; byte_order = le; }} := arg_le;
+typealias integer {{ size = 64; align = 64; signed = false; base = 16; byte_order = be; }} := arg_be;
+
+trace {{
+	major = 1;
+	minor = 8;
+	uuid = "{uuid}";
+	byte_order = le;
+	packet.header := struct {{
+		u32 magic;
+		u8 uuid[16];
+		u32 stream_id;
+		u64 stream_instance_id;
+	}};
+}};
+"""
+
+_CLOCK = """\
+clock {{
+	name = "ticks";
+	description = "{description}";
+	freq = {frequency};
+	precision = {precision};
+	offset_s = {offset_seconds};
+	offset = {offset_ticks};
+	absolute = true;
+}};
+
+typealias integer {{ size = 64; align = 64; signed = false; map = clock.ticks.value; }} := ticks;
+
+/* The last fields of a packet's context are so aligned that the first event begins at byte 256. */
+typealias integer {{ size = 64; align = 1024; signed = false; map = clock.ticks.value; }} := ticks_at_128;
+typealias integer {{ size = 64; align = 512; signed = false; }} := u64_at_192;
+typealias integer {{ size = 64; align = 256; signed = false; }} := u64_at_224;
+typealias integer {{ size = 64; align = 128; signed = false; }} := u64_at_240;
+"""
+
+_STREAM = """\
+stream {{
+	id = {number};
+	packet.context := struct {{
+		ticks_at_128 timestamp_begin;
+		ticks timestamp_end;
+		u32 pid;
+		u32 tid;
+		u32 vcpu;
+		character comm[{comm_size}];
+		u64_at_192 content_size;
+		u64_at_224 packet_size;
+		u64_at_240 events_discarded;
+		u64 packet_seq_num;
+	}};
+	event.header := struct {{
+		ticks timestamp;
+	}};
+}};
+
+event {{
+	name = "{name}";
+	id = 0;
+	stream_id = {number};
+	fields := struct {{
+{fields}
+	}};
+}};
+"""
+
+
+def _environment(environment: Mapping[str, str | int]) -> str:
+    lines = [f"\t{key} = {_literal(value)};" for key, value in environment.items()]
+    return "\n".join(["env {", *lines, "};", ""])
+
+
+def _literal(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    # A raw line end would end TSDL's string, and surrogates, which Python makes of odd file names, are not UTF-8.
+    text = "".join(character if character.isprintable() else "?" for character in value)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _clock(fit: Fit, source: str) -> str:
+    return _CLOCK.format(
+        description=f"{source}; a straight line through the run, within {fit.error_ns} ns",
+        frequency=fit.frequency,
+        precision=fit.error_ns * fit.frequency // 1_000_000_000,
+        offset_seconds=fit.offset_seconds,
+        offset_ticks=fit.offset_ticks,
+    )
+
+
+def _stream_class(number: int, order: str, num_args: int) -> str:
+    index, *arguments = HYPERTRACE.field_names(num_args)
+    fields = [f"\t\tu64 {index};", *(f"\t\targ_{order} {argument};" for argument in arguments)]
+    return _STREAM.format(number=number, comm_size=COMM_SIZE, name=HYPERTRACE.name, fields="\n".join(fields))
