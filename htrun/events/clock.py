@@ -12,15 +12,13 @@ at the start. So when someone sets the wall clock during a run, the run's times 
 from __future__ import annotations
 
 import ctypes
-import mmap
-import os
 import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from htrun.errors import HtrunError
+from htrun.machine_code import executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +89,7 @@ class TscSource:
     def __init__(self) -> None:
         """Raises `HtrunError` where no memory may be executed (a hardened kernel)."""
         libc = ctypes.CDLL(None, use_errno=True)
-        address = _executable(libc, self._READ + self._SAMPLE)
+        address = executable(self._READ + self._SAMPLE)
         self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
         self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(address + len(self._READ))
         self._clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
@@ -231,21 +229,6 @@ class Clock:
 def best_clock() -> Clock:
     """A clock on the time stamp counter where it can be trusted, else on CLOCK_MONOTONIC."""
     return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
-
-
-def _executable(libc: ctypes.CDLL, code: bytes) -> int:
-    """The address of a page that holds ``code``. It is never writable: the bytes come from a file in memory."""
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    descriptor = os.memfd_create("hypertrace-clock", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, code)
-        address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, descriptor, 0)
-    finally:
-        os.close(descriptor)
-    if address == ctypes.c_void_p(-1).value:
-        raise HtrunError(f"cannot run code to read the time stamp counter: {os.strerror(ctypes.get_errno())}")
-    return int(address)
 
 
 def _tightest(source: Source, clock_id: int) -> Sample:

@@ -104,22 +104,18 @@ class Masks:
         """The thread stands at the first instruction of a signal handler (or went on without one)."""
         thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & _SEGV_BIT)
 
-    def restore(self, thread: Thread) -> None:
-        """Put back what the kernel took away when the thread's store trapped. The thread is ready to go on."""
+    def restore(self, thread: Thread, registers: user_regs_struct) -> None:
+        """Put back what the kernel took away when the thread's store trapped; it will go on with ``registers``."""
         actions = thread.process.actions
         if thread.segv_blocked or actions.segv_ignored:
             if actions.segv is not None:
-                self._restore_action(thread, actions.segv)
+                self._restore_action(thread, actions.segv, registers)
             if thread.segv_blocked:
                 ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | _SEGV_BIT)
 
-    def _restore_action(self, thread: Thread, action: bytes) -> None:
-        from ptrace.binding.linux_struct import user_regs_struct
-
+    def _restore_action(self, thread: Thread, action: bytes, registers: user_regs_struct) -> None:
         space = thread.space
         assert space.abi is not None
-        registers = user_regs_struct()
-        ptrace.get_registers(thread.tid, registers)
         scratch = (registers.rsp - _RED_ZONE - 64) & ~0xF
         try:
             saved = space.memory.read(scratch, len(action))

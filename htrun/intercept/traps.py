@@ -14,8 +14,8 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
-from htrun.tracee import ptrace
 from htrun.tracee.abi import USER32_CS
+from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.vectors import vector_register
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Recorder(Protocol):
 class Traps:
     """Turns SIGSEGV stops that are stores to a control region into records."""
 
-    def __init__(self, channel: Channel, recorder: Recorder, clock: Clock, warnings: Warnings) -> None:
-        from ptrace.binding.linux_struct import user_regs_struct
-
+    def __init__(
+        self, channel: Channel, recorder: Recorder, clock: Clock, warnings: Warnings, wait: TrapWait
+    ) -> None:
         self.count = 0
         self._sites: list[tuple[int, Site]] = []
-        self._registers: user_regs_struct = user_regs_struct()
+        self._wait = wait
         self._channel = channel
         self._recorder = recorder
         self._warnings = warnings
@@ -57,9 +57,9 @@ class Traps:
     def handle(self, thread: Thread) -> bool:
         """Deal with a SIGSEGV stop; False if it is the guest's own and has to be delivered.
 
-        When True is returned the thread is ready to go on behind its store, but still stopped.
+        When True is returned the thread is still stopped, and `TrapWait.registers` are those it is to go on with.
         """
-        code, address = ptrace.fault(thread.tid)
+        code, address = self._wait.facts(thread.tid)
         if code != SEGV_ACCERR:
             return False
         space = thread.process.space
@@ -69,8 +69,7 @@ class Traps:
         offset = address - mapping.start + mapping.offset - layout.CONTROL_OFFSET
         if not 0 <= offset < layout.CONTROL_SIZE:
             return False
-        registers = self._registers
-        ptrace.get_registers(thread.tid, registers)
+        registers = self._wait.registers
         site = space.sites.get(registers.rip) or self._new_site(thread, mapping, registers)
         if site is None:
             return False
@@ -81,7 +80,6 @@ class Traps:
         else:
             self._other_store(thread, site, offset, registers)
         registers.rip += site.store.length
-        ptrace.set_registers(thread.tid, registers)
         return True
 
     def sites(self) -> list[dict[str, object]]:

@@ -48,7 +48,8 @@ PACKET_PAYLOAD = 0x38
 """u64: bytes of records a packet holds: a multiple of the record's size."""
 # Second cache line: written by the reader.
 RELEASED = 0x40
-"""u64: packets the reader has given to the writer; packet number N may be started while ``N < released``."""
+"""u64: packets the reader has given to the writer; packet number N may be started while ``N < released``. Always one
+less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
 ON_FULL = 0x48
 """u64: an `OnFull`: what a trampoline does when the next packet is not released."""
 

@@ -67,7 +67,7 @@ class Ring:
         control[layout.PACKET_MASK // _WORD] = shape.packets - 1
         control[layout.PACKET_STRIDE // _WORD] = shape.packet_stride
         control[layout.PACKET_PAYLOAD // _WORD] = shape.packet_payload
-        control[layout.RELEASED // _WORD] = shape.packets
+        control[layout.RELEASED // _WORD] = shape.packets - 1
         control[layout.ON_FULL // _WORD] = on_full
         control[layout.DROPPED // _WORD] = 0
         control[layout.PACKET_NUMBER // _WORD] = 0
@@ -143,15 +143,16 @@ class Ring:
         position = self._control[layout.POSITION // _WORD]
         place, used = self._locate(position)
         if used is None:
-            self.damaged = True
+            self.damaged = True; import sys; print("DMG", hex(position), place, used, self._read_packet, self._read_bytes, hex(self._control[0]), list(self._control[:10]), file=sys.stderr)
             return
         ahead = (place - self._read_packet) & (shape.packets - 1)
         if ahead == 0 and used < self._read_bytes:
-            self.damaged = True
+            self.damaged = True; import sys; print("DMG", hex(position), place, used, self._read_packet, self._read_bytes, hex(self._control[0]), list(self._control[:10]), file=sys.stderr)
             return
-        start = self._read_bytes
-        for number in range(self._read_packet, self._read_packet + ahead + 1):
-            end = used if number == self._read_packet + ahead else shape.packet_payload
+        # Fixed now, since `consume` moves on while the caller goes through the spans.
+        start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead
+        for number in range(first_packet, last_packet + 1):
+            end = used if number == last_packet else shape.packet_payload
             first = self._packet_offset(number) + layout.PACKET_HEADER
             if start < end:
                 yield self._memory[first + start : first + end]
@@ -163,7 +164,7 @@ class Ring:
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0
             self._read_packet += 1
-            self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets
+            self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
 
     def _locate(self, position: int) -> tuple[int, int | None]:
         """The packet's place in the ring and the bytes of records in it; None if ``position`` can't be one."""
@@ -172,7 +173,9 @@ class Ring:
         used = within - layout.PACKET_HEADER
         if not (0 <= place < shape.packets and 0 <= used <= shape.packet_payload and used % shape.record_size == 0):
             return 0, None
-        return place, used
+        # The end of a packet is the start of the next, even before the writer has moved there. A writer never gets a
+        # whole ring ahead (`RELEASED`), so a position says which lap it is of.
+        return ((place + 1) & (shape.packets - 1), 0) if used == shape.packet_payload else (place, used)
 
 
 class RingPool:

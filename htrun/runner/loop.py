@@ -14,10 +14,13 @@ from htrun.tracee import ptrace, stops
 from htrun.tracee.abi import abi_of
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
+from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ptrace.binding.linux_struct import user_regs_struct
 
     from htrun.runner.follow import Follow
 
@@ -33,7 +36,7 @@ class Loop:
         tracees: Tracees,
         waiter: Waiter,
         *,
-        make_traps: Callable[[], Traps],
+        make_traps: Callable[[TrapWait], Traps],
         mapping_calls: MappingCalls,
         masks: Masks,
         foreign_exec: ForeignExec,
@@ -43,6 +46,7 @@ class Loop:
         self._waiter = waiter
         self._make_traps = make_traps
         self._traps: Traps | None = None
+        self._trap_wait: TrapWait | None = None
         self._mapping_calls = mapping_calls
         self._masks = masks
         self._foreign_exec = foreign_exec
@@ -66,12 +70,14 @@ class Loop:
         if not thread.process.space.mappings:
             self._deliver(thread, _SIGSEGV)
             return
-        if self._traps is None:
-            self._traps = self._make_traps()
+        if self._traps is None or self._trap_wait is None:
+            self._trap_wait = TrapWait(self._registers())
+            self._traps = self._make_traps(self._trap_wait)
+            self._waiter.expect_traps(self._trap_wait)
         if self._traps.handle(thread):
             self._follow.trapped(thread.tid)
-            self._masks.restore(thread)
-            ptrace.request(Request.CONT, thread.tid)
+            self._masks.restore(thread, self._trap_wait.registers)
+            self._trap_wait.resume_later(thread.tid)
         else:
             self._deliver(thread, _SIGSEGV)
 
@@ -82,8 +88,8 @@ class Loop:
             case stops.GroupStop(tid, _):
                 ptrace.request(Request.LISTEN, tid)
             case stops.InterruptStop(tid):
-                self._tracees.appeared(tid)
-                ptrace.request(Request.CONT, tid)
+                if self._tracees.appeared(tid):
+                    ptrace.request(Request.CONT, tid)
             case stops.SyscallStop(tid):
                 self._foreign_exec.failed(self._tracees.threads[tid])
                 ptrace.request(Request.CONT, tid)
@@ -91,12 +97,16 @@ class Loop:
                 ptrace.request(self._event(tid, event), tid)
             case stops.Exited(tid, _) | stops.Killed(tid, _, _):
                 self._tracees.ended(tid, stop)
+                for orphan in self._tracees.orphans():
+                    ptrace.request(Request.CONT, orphan)
 
     def _event(self, tid: int, event: Event) -> Request:
         """Act on an event; returns how the thread goes on."""
         match event:
             case Event.FORK | Event.VFORK | Event.CLONE:
-                self._tracees.created(tid, ptrace.event_message(tid))
+                child = ptrace.event_message(tid)
+                if self._tracees.created(tid, child):
+                    ptrace.request(Request.CONT, child)
             case Event.EXEC:
                 self._tracees.executed(tid, ptrace.event_message(tid))
             case Event.EXIT:
@@ -109,9 +119,7 @@ class Loop:
         """A thread is stopped in front of a call that a filter names."""
         if not self._tracees.launched:
             return Request.CONT
-        from ptrace.binding.linux_struct import user_regs_struct
-
-        registers = user_regs_struct()
+        registers = self._registers()
         ptrace.get_registers(thread.tid, registers)
         abi = abi_of(registers)
         number = registers.orig_rax
@@ -128,6 +136,13 @@ class Loop:
             case _:
                 self._mapping_calls.handle(thread, name, abi, registers)
         return Request.CONT
+
+    @staticmethod
+    def _registers() -> user_regs_struct:
+        """An empty register structure. Imported late: a program that maps no channel never needs it."""
+        from ptrace.binding.linux_struct import user_regs_struct
+
+        return user_regs_struct()
 
     def _deliver(self, thread: Thread, signal: int) -> None:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once

@@ -29,6 +29,7 @@ from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.intercept.traps import Traps
+    from htrun.tracee.trap_wait import TrapWait
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds. How long the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
@@ -86,8 +87,8 @@ class Session:
         if self._drain is not None:
             self._drain.close()
         else:
-            self._outputs.close()
-        self._outputs.write_summary(self._account())
+            self._outputs.close(self._warnings)
+        self._outputs.write_summary(self._account(), self._warnings)
 
     def ring_of(self, thread: Thread) -> Ring:
         """The thread's ring, lent on its first event."""
@@ -126,10 +127,10 @@ class Session:
         process = thread.process
         return Stream(thread.tid, process.pid, thread.number, name, process.big_endian, time.time_ns())
 
-    def _make_traps(self) -> Traps:
+    def _make_traps(self, wait: TrapWait) -> Traps:
         from htrun.intercept.traps import Traps
 
-        self._traps = Traps(self._channel, self, self._clock, self._warnings)
+        self._traps = Traps(self._channel, self, self._clock, self._warnings, wait)
         return self._traps
 
     def _thread_ended(self, thread: Thread) -> None:

@@ -49,30 +49,42 @@ class Tracees:
         self.first_status: int | None = None
         """The first process's wait status, once it is known."""
         self.processes_seen = 0
-        self.threads_seen = 0
+        self.threads_seen = 1
         self._processes: dict[int, Process] = {}
+        self._early: set[int] = set()
         self._waiter = waiter
         self._hooks = hooks
         self._new_process(first, AddressSpace(Memory(first)), SignalActions(), big_endian=big_endian)
 
-    def appeared(self, tid: int) -> None:
-        """A thread is at its first stop, which may come before its creator's event (ptrace(2), "Attaching")."""
+    def appeared(self, tid: int) -> bool:
+        """A thread is at its first stop, which may come before its creator's event (ptrace(2), "Attaching").
+
+        False if it must stay stopped, because only that event will tell whose it is (CLONE_PARENT hides it).
+        """
         if tid in self.threads:
-            return
+            return True
         ids = _ids(tid)
         if ids is None:
-            return
-        group, parent = ids
-        creator = self._processes.get(group) or self._processes.get(parent) or self._processes[self.first]
-        self._register(tid, group, next(iter(creator.space.threads), None) or self.threads[self.first])
+            return True
+        process = self._processes.get(ids[0]) or self._processes.get(ids[1])
+        creator = next(iter(process.space.threads), None) if process is not None else None
+        if creator is None:
+            self._early.add(tid)
+            return False
+        self._register(tid, ids[0], creator)
+        return True
 
-    def created(self, creator: int, tid: int) -> None:
-        """A fork, vfork or clone event of ``creator``: the new thread is ``tid``."""
-        if tid in self.threads:
-            return
+    def created(self, creator: int, tid: int) -> bool:
+        """A fork, vfork or clone event of ``creator``: the new thread is ``tid``.
+
+        True if that thread already waits at its first stop and may go on now.
+        """
         ids = _ids(tid)
-        if ids is not None:
+        if tid not in self.threads and ids is not None:
             self._register(tid, ids[0], self.threads[creator])
+        waits = tid in self._early
+        self._early.discard(tid)
+        return waits
 
     def executed(self, tid: int, former: int) -> None:
         """Exec: thread ``former`` has become ``tid``, its process's only thread, with a new memory."""
@@ -91,6 +103,7 @@ class Tracees:
         ignored = handler is not None and process.actions.segv_ignored
         process.actions = SignalActions(handler if ignored else None)
         process.threads_seen = 0
+        self._processes[process.pid] = process
         self._new_thread(tid, process)
 
     def exiting(self, tid: int, status: int) -> None:
@@ -112,12 +125,24 @@ class Tracees:
             self.first_status = how.status << 8 if isinstance(how, Exited) else how.signal
         self._forget(thread)
 
+    def orphans(self) -> list[int]:
+        """A thread has died, perhaps before its event could tell of a child that waits for it: the waiting ones, now
+        registered as children of any thread. One whose creator lives loses no more than its byte order."""
+        found = [tid for tid in self._early if self.threads]
+        for tid in found:
+            self._early.discard(tid)
+            ids = _ids(tid)
+            if ids is not None:
+                self._register(tid, ids[0], next(iter(self.threads.values())))
+        return found
+
     def processes(self) -> list[Process]:
         """All processes that are alive."""
         return list(self._processes.values())
 
     def _register(self, tid: int, group: int, creator: Thread) -> None:
         process = self._processes.get(group)
+        self.threads_seen += 1
         if process is not None:
             thread = self._new_thread(tid, process)
             Masks.inherit(creator, thread)
@@ -139,7 +164,6 @@ class Tracees:
     def _new_thread(self, tid: int, process: Process) -> Thread:
         thread = Thread(tid, process, process.threads_seen)
         process.threads_seen += 1
-        self.threads_seen += 1
         self.threads[tid] = thread
         process.space.threads.add(thread)
         return thread

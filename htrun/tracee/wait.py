@@ -13,6 +13,7 @@ import signal
 from collections.abc import Collection, Iterator
 
 from htrun.tracee import stops
+from htrun.tracee.trap_wait import TrapWait
 
 WALL = 0x40000000
 """__WALL: also wait for threads and clones (<linux/wait.h>)."""
@@ -34,6 +35,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self._held: int | None = None
+        self._quick: TrapWait | None = None
         self._put_back: list[tuple[int, int]] = []
 
     def hold(self, tid: int) -> None:
@@ -41,6 +43,10 @@ class Waiter:
         # Blocked, so that it stays pending and can be awaited: SIGCHLD's default action would discard it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._held = tid
+
+    def expect_traps(self, quick: TrapWait) -> None:
+        """From now on most stops will be traps: wait by way of ``quick``."""
+        self._quick = quick
 
     def unhold(self) -> None:
         """The held process lives on: another of its threads has taken over its id by an exec."""
@@ -51,11 +57,13 @@ class Waiter:
 
         ``known``: the ids of all tracees, the held one too.
         """
+        if self._quick is not None and (self._put_back or self._held is not None):
+            self._quick.flush()
         if self._put_back:
             return self._put_back.pop(0)
         if self._held is None:
             try:
-                return os.waitpid(-1, WALL)
+                return os.waitpid(-1, WALL) if self._quick is None else self._quick.next()
             except ChildProcessError:
                 return None
         return self._next_but(self._held, known)

@@ -1,0 +1,29 @@
+"""A few bytes of machine code of our own, made callable."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+
+from htrun.errors import HtrunError
+
+
+def executable(code: bytes) -> int:
+    """The address of pages that hold ``code``. They are never writable: the bytes come from a file in memory.
+
+    Raises `HtrunError` where no memory may be executed (a hardened kernel).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    descriptor = os.memfd_create("htrun-code", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, code)
+        size = -(-len(code) // mmap.PAGESIZE) * mmap.PAGESIZE
+        address = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, descriptor, 0)
+    finally:
+        os.close(descriptor)
+    if address == ctypes.c_void_p(-1).value:
+        raise HtrunError(f"cannot run code of its own: {os.strerror(ctypes.get_errno())}")
+    return int(address)

@@ -1,0 +1,111 @@
+"""A trap's system calls in one go: resume the thread of the last trap, wait, read the next trap's facts.
+
+Through ctypes each ptrace request costs more in the interpreter than in the kernel, and a trap needs four and a wait.
+So the sequence is machine code, made once: it gives up nothing but the way in and out of the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from htrun.machine_code import executable
+from htrun.tracee import ptrace
+from htrun.tracee.ptrace import SIGINFO_SIZE, Request
+from htrun.tracee.stops import SEGV_STOPPED
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+_CODE = bytes.fromhex(
+    "53 4889fb"  # push %rbx; mov %rdi,%rbx
+    "488b33 4885f6 742b"  # mov TID(%rbx),%rsi; test %rsi,%rsi; jz wait
+    "4c8b5318 4d85d2 740e"  # mov REGISTERS(%rbx),%r10; test %r10,%r10; jz resume
+    "b865000000 bf0d000000 31d2 0f05"  # ptrace(SETREGS, tid, 0, registers)
+    "b865000000 488b7b08 488b33 31d2 4c8b5310 0f05"  # resume: ptrace(request, tid, 0, signal)
+    "b83d000000 48c7c7ffffffff 488d7328 ba00000040 4531d2 0f05"  # wait: wait4(-1, &status, __WALL, 0)
+    "48894320"  # mov %rax,FOUND(%rbx)
+    "488b7320 4885f6 7e34"  # mov FOUND(%rbx),%rsi; test %rsi,%rsi; jle done
+    "817b287f0b0000 752b"  # cmpl $SEGV_STOPPED,STATUS(%rbx); jne done
+    "b865000000 bf02420000 31d2 4c8b5330 0f05"  # ptrace(GETSIGINFO, found, 0, siginfo)
+    "4885c0 7514"  # test %rax,%rax; jnz done
+    "b865000000 bf0c000000 488b7320 4c8b5338 0f05"  # ptrace(GETREGS, found, 0, registers)
+    "5b c3"  # done: pop %rbx; ret
+)
+
+
+_SI_CODE, _SI_ADDR = 8, 16
+"""Offsets in siginfo_t (<asm-generic/siginfo.h>)."""
+
+
+class _Block(ctypes.Structure):
+    """What the code reads and writes; the offsets are in `_CODE`."""
+
+    _fields_ = [
+        ("tid", ctypes.c_uint64),
+        ("request", ctypes.c_uint64),
+        ("signal", ctypes.c_uint64),
+        ("set_registers", ctypes.c_uint64),
+        ("found", ctypes.c_int64),
+        ("status", ctypes.c_uint64),
+        ("siginfo", ctypes.c_uint64),
+        ("registers", ctypes.c_uint64),
+    ]
+
+
+class TrapWait:
+    """Waits for any tracee, and knows the facts of the SIGSEGV stop it found.
+
+    ``registers``: those of the thread that `facts` was last asked for; what `resume_later` writes back.
+    """
+
+    def __init__(self, registers: user_regs_struct) -> None:
+        self.registers = registers
+        self._siginfo = ctypes.create_string_buffer(SIGINFO_SIZE)
+        self._code = ctypes.c_int32.from_buffer(self._siginfo, _SI_CODE)
+        self._address = ctypes.c_uint64.from_buffer(self._siginfo, _SI_ADDR)
+        self._registers_at = ctypes.addressof(registers)
+        self._block = _Block(
+            siginfo=ctypes.addressof(self._siginfo), registers=self._registers_at, request=Request.CONT
+        )
+        self._known = 0
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(executable(_CODE))
+        self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
+
+    def next(self) -> tuple[int, int]:
+        """The next ``(tid, wait status)`` of any tracee. Raises ChildProcessError when there is none."""
+        block = self._block
+        while True:
+            self._run()
+            block.tid = 0
+            found: int = block.found
+            if found > 0:
+                status: int = block.status
+                self._known = found if status == SEGV_STOPPED else 0
+                return found, status
+            if found != -errno.EINTR:
+                raise ChildProcessError(-found, os.strerror(-found))
+
+    def facts(self, tid: int) -> tuple[int, int]:
+        """``(si_code, si_addr)`` of the SIGSEGV a thread is stopped for; `registers` are then its own."""
+        if self._known != tid:
+            code, address = ptrace.fault(tid)
+            ptrace.get_registers(tid, self.registers)
+            return code, address
+        self._known = 0
+        return self._code.value, self._address.value
+
+    def resume_later(self, tid: int) -> None:
+        """Let a thread go on with `registers`, when `next` is called next."""
+        self._block.tid = tid
+        self._block.set_registers = self._registers_at
+
+    def flush(self) -> None:
+        """Resume now what `resume_later` has put off."""
+        tid, self._block.tid = self._block.tid, 0
+        if tid:
+            ptrace.set_registers(tid, self.registers)
+            ptrace.request(Request.CONT, tid)
