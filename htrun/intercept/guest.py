@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from htrun.tracee.memory import Memory
 if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
+    from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring
 
@@ -67,6 +69,9 @@ class Mappings:
     def __bool__(self) -> bool:
         return bool(self._all)
 
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._all)
+
     def find(self, address: int) -> Mapping | None:
         """The mapping that holds ``address``."""
         place = bisect.bisect_right(self._starts, address) - 1
@@ -108,7 +113,8 @@ class AddressSpace:
 
     ``sites``: by address of the instruction; ``guarded``: ranges for which a channel filter is in place;
     ``threads``: those that run in it;
-    ``syscall_instruction``: where a system call instruction of ``abi`` was last seen.
+    ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
+    it, once a site was to be patched; ``unpatchable``: why no site in it can be.
     """
 
     memory: Memory
@@ -118,6 +124,8 @@ class AddressSpace:
     threads: set[Thread] = field(default_factory=set)
     abi: Abi | None = None
     syscall_instruction: int = 0
+    arena: Arena | None = None
+    unpatchable: str = ""
 
     def fork(self, tid: int) -> AddressSpace:
         """The copy that a forked child has. The code is the same, so what is known of its sites holds for it too."""

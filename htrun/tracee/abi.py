@@ -60,6 +60,7 @@ X86_64 = Abi(
         "rt_sigprocmask": 14,
         "rt_sigreturn": 15,
         "mremap": 25,
+        "madvise": 28,
         "execve": 59,
         "seccomp": 317,
         "execveat": 322,
