@@ -1,0 +1,37 @@
+"""Every bench there is, in the order of the tables."""
+
+from __future__ import annotations
+
+from bench.cases import (
+    calls,
+    floor,
+    htrun_events,
+    lttng,
+    ptrace_loop,
+    sigsegv_handler,
+    startup,
+    sustained,
+    trace_marker,
+    uprobe,
+)
+from bench.model import Bench
+
+
+def every_bench() -> list[Bench]:
+    """All benches; those of a group stand together, its baseline first."""
+    return [
+        floor.Floor(threads=1),
+        floor.Floor(threads=2),
+        *htrun_events.benches(),
+        lttng.LttngEvent(threads=1),
+        lttng.LttngEvent(threads=2),
+        trace_marker.TraceMarker(),
+        uprobe.Uprobe(nop_bytes=5),
+        uprobe.Uprobe(nop_bytes=1),
+        sigsegv_handler.SigsegvHandler(),
+        ptrace_loop.PtraceLoop(processors=1),
+        ptrace_loop.PtraceLoop(processors=2),
+        *startup.benches(),
+        *calls.benches(),
+        *sustained.benches(),
+    ]

@@ -1,0 +1,72 @@
+"""An event of a guest under htrun: native and emulated, patched and not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bench import htrun
+from bench.emulators import LATER, Emulator
+from bench.groups import COST
+from bench.model import Bench, Run, Sample
+from bench.workshop import MEMORY, Plan, Workshop, needs_processors
+
+_PATCHED = Plan()
+_TRAPPING = Plan(events=100, bursts=20, warmup=3, singles=500)
+_COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
+
+
+class HtrunEvent(Bench):
+    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2."""
+
+    group = COST
+
+    def __init__(self, emulator: Emulator | None = None, *, patch: bool = True, threads: int = 1) -> None:
+        where = "native" if emulator is None else f"qemu-{emulator.architecture}"
+        words = ["htrun", *([] if patch else ["no-patch"]), where]
+        if emulator is not None and emulator.generation is not None:
+            words.append(emulator.generation)
+        self.name = "-".join([*words, *(["two-threads"] if threads == 2 else [])])
+        details = ["native" if emulator is None else f"under {emulator}"]
+        details += [] if patch else ["--no-patch"]
+        details += ["two threads"] if threads == 2 else []
+        self.title = "htrun, " + ", ".join(details)
+        self.tags = frozenset({"htrun", "patched" if patch else "trap", where.split("-")[0]})
+        self._emulator = emulator
+        self._patch = patch
+        self._threads = threads
+
+    def prepare(self, shop: Workshop) -> Run:
+        needs_processors(self._threads)
+        emulator = [] if self._emulator is None else [str(self._emulator.find())]
+        architecture = "x86_64" if self._emulator is None else self._emulator.architecture
+        htrun.works()
+        guest = shop.build_guest("guests/emit.c", _COMPILERS[architecture])
+        program = [*emulator, str(guest)]
+        options = [f"--ring-size={htrun.RING_SIZE}", *([] if self._patch else ["--no-patch"])]
+        # Where a site can't be patched, the figure shows it, but so many events would take an hour.
+        plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
+        # Only an x86-64 guest can read a clock often enough to time single events.
+        plan = shop.plan(plan if architecture == "x86_64" else plan.without_singles())
+
+        def run() -> Sample:
+            with shop.temporary_directory(MEMORY) as directory:
+                traced = htrun.traced(directory, *options)
+                sample = shop.measure([*traced.words, *program], plan)
+                account = traced.account()
+            account.check(plan.emitted)
+            return Sample(sample.value, sample.p50, sample.p99, {"emitted": plan.emitted, "traps": account.traps})
+
+        return run
+
+
+def benches() -> Iterator[Bench]:
+    """Native first, then each emulator, then the trap path."""
+    yield HtrunEvent()
+    yield HtrunEvent(threads=2)
+    for architecture in _COMPILERS:
+        for generation in (None, *LATER):
+            yield HtrunEvent(Emulator(architecture, generation))
+    yield HtrunEvent(patch=False)
+    yield HtrunEvent(patch=False, threads=2)
+    yield HtrunEvent(Emulator("x86_64", None), patch=False)

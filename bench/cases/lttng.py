@@ -1,0 +1,33 @@
+"""LTTng-UST: the fastest tracer of instrumented programs in wide use."""
+
+from __future__ import annotations
+
+from bench.groups import COST
+from bench.lttng import open_session
+from bench.model import Bench, Run, Sample
+from bench.workshop import Plan, Workshop, needs_processors
+
+
+class LttngEvent(Bench):
+    """A tracepoint with four u64. ``threads``: 1 or 2, each pinned to a processor of its own."""
+
+    group = COST
+    tags = frozenset({"rival", "lttng"})
+
+    def __init__(self, threads: int) -> None:
+        self.name = "lttng-ust" if threads == 1 else "lttng-ust-two-threads"
+        self.title = "LTTng-UST tracepoint" + ("" if threads == 1 else ", two threads")
+        self._plan = Plan(threads=threads)
+
+    def prepare(self, shop: Workshop) -> Run:
+        needs_processors(self._plan.threads)
+        session = open_session(shop)
+        plan = shop.plan(self._plan)
+
+        def run() -> Sample:
+            before = session.discarded()
+            sample = shop.measure([str(session.program)], plan, session.environment, session.user)
+            lost = session.discarded() - before
+            return Sample(sample.value, sample.p50, sample.p99, {"emitted": plan.emitted, "lost": lost})
+
+        return run

@@ -1,0 +1,27 @@
+"""The trap path in bare C: no tracer that stops at each event can be cheaper."""
+
+from __future__ import annotations
+
+from bench.groups import COST
+from bench.model import Bench, Run
+from bench.workshop import Plan, Workshop, needs_processors
+
+
+class PtraceLoop(Bench):
+    """``processors``: 1 has tracer and tracee share a processor, 2 has each on its own."""
+
+    group = COST
+    tags = frozenset({"rival", "trap", "ptrace"})
+
+    def __init__(self, processors: int) -> None:
+        count = "one-cpu" if processors == 1 else "two-cpus"
+        self.name = f"ptrace-{count}"
+        self.title = f"bare C ptrace loop, {count.replace('-', ' ').replace('cpu', 'processor')}"
+        self._processors = processors
+        self._plan = Plan(events=100, bursts=20, warmup=3, singles=1_000, cpu=1, own_cpu=2 - processors)
+
+    def prepare(self, shop: Workshop) -> Run:
+        needs_processors(self._processors)
+        program = shop.build("rivals/ptrace_loop.c")
+        plan = shop.plan(self._plan)
+        return lambda: shop.measure([str(program)], plan)

@@ -1,0 +1,46 @@
+"""What htrun adds to the start and end of a program that does nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from bench import htrun
+from bench.groups import STARTUP
+from bench.model import Bench, FailedError, Run, Sample
+from bench.workshop import Workshop
+
+
+class StartUp(Bench):
+    """``command``: what is run to its end, as a user starts it."""
+
+    group = STARTUP
+
+    def __init__(self, name: str, title: str, command: Sequence[str]) -> None:
+        self.name = name
+        self.title = title
+        self.tags = frozenset({"startup"})
+        self._command = list(command)
+
+    def prepare(self, shop: Workshop) -> Run:
+        if self._command[: len(htrun.command())] == list(htrun.command()):
+            htrun.works()
+        self._run()  # so that the files are in memory
+        return self._run
+
+    def _run(self) -> Sample:
+        begin = time.perf_counter()
+        done = subprocess.run(self._command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        elapsed = time.perf_counter() - begin
+        if done.returncode != 0:
+            raise FailedError(f"`{' '.join(self._command)}` ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        return Sample(elapsed * 1e3)
+
+
+def benches() -> Iterator[Bench]:
+    """The program alone, a Python that does nothing for comparison, and the program under htrun."""
+    yield StartUp("true", "true", ["true"])
+    yield StartUp("python", "Python that does nothing", [sys.executable, "-c", "pass"])
+    yield StartUp("htrun-true", "htrun true", htrun.without_options(["true"]))

@@ -1,0 +1,116 @@
+"""Two threads that emit without a pause, to a trace in memory: how many events a second reach the trace, and how many
+get lost on the way."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bench import htrun, lttng
+from bench.groups import SUSTAINED
+from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.workshop import MEMORY, Plan, Workshop, needs_processors
+
+_EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000
+_BYTES_EACH = 64
+"""More than any tracer here writes for an event."""
+
+
+def _plan(shop: Workshop) -> Plan:
+    """All the events in one burst. Raises `UnavailableError` where the machine is too small for them."""
+    needs_processors(2)
+    events = _QUICK_EVENTS if shop.quick else _EVENTS
+    need = events * _BYTES_EACH
+    free = min(psutil.disk_usage(str(MEMORY)).free, psutil.virtual_memory().available // 2)
+    if free < need:
+        raise UnavailableError(f"needs {need >> 20} MiB of {MEMORY}, has {free >> 20}")
+    return Plan(events=events // 2, bursts=1, warmup=0, pause_us=0, singles=0, threads=2)
+
+
+def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: int) -> Sample:
+    """Raises `FailedError` when the trace holds another number of events than the tracer says."""
+    if counted != emitted - lost:
+        raise FailedError(f"{emitted} events emitted, {lost} said to be lost, but babeltrace2 counts {counted}")
+    facts = {"emitted": emitted, "lost": lost, "counted": counted, "seconds": seconds, "ns in the program": guest_ns}
+    return Sample(counted / seconds / 1e6, facts=facts)
+
+
+def _count(shop: Workshop, trace: Path) -> int:
+    """The events in a CTF trace, all of them read by babeltrace2."""
+    output = shop.call(["babeltrace2", str(trace), "--component=sink.utils.counter", "--params=step=+0"])
+    found = re.search(r"(\d+) Event message", output)
+    if found is None:
+        raise FailedError(f"babeltrace2 printed no count: {output[-500:]!r}")
+    return int(found[1])
+
+
+def _needs_babeltrace() -> None:
+    if shutil.which("babeltrace2") is None:
+        raise UnavailableError("no babeltrace2: apt-get install babeltrace2")
+
+
+class SustainedHtrun(Bench):
+    """htrun to a native trace; a full ring holds the guest up, so nothing may be lost."""
+
+    name = "sustained-htrun"
+    title = "htrun, native, CTF trace"
+    group = SUSTAINED
+    tags = frozenset({"sustained", "htrun"})
+
+    def prepare(self, shop: Workshop) -> Run:
+        _needs_babeltrace()
+        plan = _plan(shop)
+        htrun.works()
+        guest = shop.build_guest("guests/emit.c")
+        if not htrun.patches(shop, [str(guest)]):
+            raise FailedError("the guest's site is not patched: so many traps would take half an hour")
+
+        def run() -> Sample:
+            with shop.temporary_directory(MEMORY) as directory:
+                traced = htrun.traced(directory)
+                begin = time.perf_counter()
+                sample = shop.measure([*traced.words, str(guest)], plan)
+                seconds = time.perf_counter() - begin
+                traced.account().check(plan.emitted)
+                return _sample(plan.emitted, 0, seconds, sample.value, _count(shop, traced.trace))
+
+        return run
+
+
+class SustainedLttng(Bench):
+    """LTTng-UST, until its consumer has written all. ``blocking``: whether a full buffer holds the program up."""
+
+    group = SUSTAINED
+
+    def __init__(self, *, blocking: bool) -> None:
+        self.name = "sustained-lttng-blocking" if blocking else "sustained-lttng"
+        self.title = "LTTng-UST, blocking" if blocking else "LTTng-UST"
+        self.tags = frozenset({"sustained", "lttng"})
+        self._blocking = blocking
+
+    def prepare(self, shop: Workshop) -> Run:
+        _needs_babeltrace()
+        plan = _plan(shop)
+        session = lttng.open_session(shop, blocking=self._blocking)
+
+        def run() -> Sample:
+            begin = time.perf_counter()
+            sample = shop.measure([str(session.program)], plan, session.environment, session.user)
+            session.command("stop", "bench")
+            seconds = time.perf_counter() - begin
+            counted = _count(shop, session.output / "trace")
+            return _sample(plan.emitted, session.discarded(), seconds, sample.value, counted)
+
+        return run
+
+
+def benches() -> Iterator[Bench]:
+    """LTTng-UST in both of its modes, then htrun."""
+    yield SustainedLttng(blocking=False)
+    yield SustainedLttng(blocking=True)
+    yield SustainedHtrun()

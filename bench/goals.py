@@ -1,0 +1,65 @@
+"""What htrun promises, as figures: ratios and differences of benches measured in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from bench.emulators import LATER
+from bench.results import Result, Status, Verdict
+
+
+class Measure(Enum):
+    """How two benches are compared. The value is a word for the table."""
+
+    AT_MOST = "at most {limit:g} times {over}"
+    AT_LEAST = "at least {limit:g} times {over}"
+    BEYOND = "at most {limit:g} ms beyond {over}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``name`` against ``over``, both names of benches. ``limit``: the bound."""
+
+    name: str
+    measure: Measure
+    over: str
+    limit: float
+
+    def judge(self, results: Sequence[Result]) -> Verdict | None:
+        """What was reached; None when either bench was not measured."""
+        found = {each.name: each for each in results if each.status is Status.MEASURED}
+        if self.name not in found or self.over not in found:
+            return None
+        this, other = found[self.name], found[self.over]
+        reached = this.difference(other) if self.measure is Measure.BEYOND else this.ratio(other)
+        met = reached >= self.limit if self.measure is Measure.AT_LEAST else reached <= self.limit
+        return Verdict(str(self), reached, met)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.measure.value.format(limit=self.limit, over=self.over)}"
+
+
+def _emulated() -> Iterator[Goal]:
+    for architecture in ("x86_64", "aarch64"):
+        for suffix in ("", *(f"-{generation}" for generation in LATER)):
+            yield Goal(f"htrun-qemu-{architecture}{suffix}", Measure.AT_MOST, "htrun-native", 1.3)
+
+
+GOALS = (
+    Goal("htrun-native", Measure.AT_MOST, "floor", 1.3),
+    *_emulated(),
+    Goal("htrun-native-two-threads", Measure.AT_MOST, "htrun-native", 1.2),
+    Goal("lttng-ust", Measure.AT_LEAST, "htrun-native", 5),
+    Goal("sigsegv-handler", Measure.AT_LEAST, "htrun-native", 100),
+    Goal("htrun-no-patch-native", Measure.AT_MOST, "ptrace-one-cpu", 1.15),
+    Goal("htrun-true", Measure.BEYOND, "true", 120),
+    Goal("getppid-htrun", Measure.AT_MOST, "getppid-filter", 1.05),
+    Goal("mmap-htrun", Measure.AT_MOST, "mmap-filter", 1.05),
+)
+
+
+def judge_all(results: Sequence[Result]) -> tuple[Verdict, ...]:
+    """The verdict on each goal that the results can answer."""
+    return tuple(verdict for goal in GOALS if (verdict := goal.judge(results)) is not None)

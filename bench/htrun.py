@@ -1,0 +1,91 @@
+"""Starting htrun from a bench, and checking that it recorded what the guest emitted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench.model import FailedError
+from bench.workshop import MEMORY, Plan, Workshop
+
+RING_SIZE = "4M"
+"""The drain takes a record at most 30 ms after it was written; what the guest of a `Plan` emits meanwhile fits,
+so a burst shows what an event costs the guest while htrun keeps up. The sustained bench shows when it does not."""
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """How htrun is started: the installed script, which starts faster, else the module."""
+    script = Path(sys.executable).with_name("htrun")
+    return (str(script),) if script.exists() else (sys.executable, "-m", "htrun")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What htrun's summary says: events recorded, events lost, traps taken."""
+
+    events: int
+    lost: int
+    traps: int
+
+    def check(self, emitted: int) -> None:
+        """Raises `FailedError` unless each of ``emitted`` events was recorded."""
+        if (self.events, self.lost) != (emitted, 0):
+            raise FailedError(f"the guest emitted {emitted} events, htrun recorded {self.events} and lost {self.lost}")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One run of htrun. ``words``: the command line up to the program; ``trace``, ``summary``: what it will write."""
+
+    words: list[str]
+    trace: Path
+    summary: Path
+
+    def account(self) -> Account:
+        """The account of the finished run. Raises `FailedError` when there is none."""
+        try:
+            found = json.loads(self.summary.read_text())
+            return Account(*(_total(found[key]) for key in ("events", "lost", "traps")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FailedError(f"htrun wrote no proper summary: {error!r}") from error
+
+
+def _total(number: int | dict[str, int]) -> int:
+    return sum(number.values()) if isinstance(number, dict) else int(number)
+
+
+def traced(directory: Path, *options: str) -> Traced:
+    """htrun with its files in ``directory``, which is empty, and a native trace."""
+    trace, summary = directory / "trace", directory / "summary.json"
+    words = [*command(), "--hypertrace", str(directory / "channel"), "-o", str(trace), "--summary", str(summary)]
+    return Traced([*words, *options, "--"], trace, summary)
+
+
+def patches(shop: Workshop, program: Sequence[str], *options: str) -> bool:
+    """Whether the guest's sites are patched, from a short run: a trap each time would be a thousand times dearer."""
+    plan = Plan(events=100, bursts=5, warmup=0, singles=0)
+    with shop.temporary_directory(MEMORY) as directory:
+        run = traced(directory, *options)
+        shop.measure([*run.words, *program], plan)
+        account = run.account()
+    account.check(plan.emitted)
+    return account.traps < plan.emitted // 2
+
+
+def works() -> None:
+    """Raises `FailedError` when htrun cannot even tell its version."""
+    done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise FailedError(f"`{' '.join(command())} --version` ended with {done.returncode}: {lines[-1]}")
+
+
+def without_options(program: Sequence[str]) -> list[str]:
+    """The plainest command line: ``htrun -- PROGRAM``."""
+    return [*command(), "--", *program]

@@ -1,0 +1,148 @@
+"""What a run of the benchmarks found: as objects, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.model import Bench, Group, Sample
+from bench.statistics import paired_difference, paired_ratio, spread
+
+
+class Status(StrEnum):
+    """What became of a bench."""
+
+    MEASURED = "measured"
+    SKIPPED = "skipped"
+    """The machine rules it out."""
+    FAILED = "failed"
+    """It did not do what it should."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One bench. ``reason``: why it was not measured. ``samples``: one for each round; empty unless measured."""
+
+    name: str
+    title: str
+    group: str
+    status: Status
+    reason: str = ""
+    samples: tuple[Sample, ...] = ()
+
+    @classmethod
+    def of(cls, bench: Bench, status: Status, reason: str = "", samples: Sequence[Sample] = ()) -> Result:
+        """The result of ``bench``."""
+        return cls(bench.name, bench.title, bench.group.name, status, reason, tuple(samples))
+
+    @property
+    def values(self) -> list[float]:
+        """One for each round."""
+        return [sample.value for sample in self.samples]
+
+    @property
+    def median(self) -> float:
+        """Of the rounds; only for a measured bench, as the properties below."""
+        return median(self.values)
+
+    @property
+    def p50(self) -> float | None:
+        """The median of the rounds' medians of single events, where they were timed."""
+        return _median_of([sample.p50 for sample in self.samples])
+
+    @property
+    def p99(self) -> float | None:
+        """As `p50`, of the 99th percentile."""
+        return _median_of([sample.p99 for sample in self.samples])
+
+    def ratio(self, base: Result) -> float:
+        """To ``base``, round by round."""
+        return paired_ratio(self.values, base.values)
+
+    def difference(self, base: Result) -> float:
+        """From ``base``, round by round."""
+        return paired_difference(self.values, base.values)
+
+
+def _median_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A goal and what was reached. ``text``: the goal; ``reached``: the figure; ``met``: whether it is good enough."""
+
+    text: str
+    reached: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run. ``when``: ISO 8601; ``seconds``: how long it took; ``machine``: what it ran on, by name."""
+
+    when: str
+    quick: bool
+    seconds: float
+    machine: Mapping[str, str]
+    groups: tuple[Group, ...]
+    results: tuple[Result, ...]
+    verdicts: tuple[Verdict, ...] = field(default=())
+
+    def measured(self, group: Group) -> list[Result]:
+        """The measured benches of a group."""
+        return [each for each in self.results if each.group == group.name and each.status is Status.MEASURED]
+
+    def unmeasured(self) -> list[Result]:
+        """Every bench that was skipped or failed."""
+        return [each for each in self.results if each.status is not Status.MEASURED]
+
+    def failed(self) -> bool:
+        """Whether any bench did not do what it should."""
+        return any(each.status is Status.FAILED for each in self.results)
+
+    def baseline(self, group: Group) -> Result | None:
+        """The bench that the ratios of the group refer to, when it was measured."""
+        return next((each for each in self.measured(group) if each.name == group.baseline), None)
+
+    def save(self, path: Path) -> None:
+        """Writes the report as JSON, with the figures derived from the samples for whoever reads it without us."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = asdict(self)
+        for raw, result in zip(found["results"], self.results, strict=True):
+            raw["derived"] = self._derived(result)
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Reads what `save` wrote. Raises OSError, ValueError, KeyError or TypeError for anything else."""
+        found: dict[str, Any] = json.loads(path.read_text())
+        return cls(
+            **{name: found[name] for name in ("when", "quick", "seconds", "machine")},
+            groups=tuple(Group(**each) for each in found["groups"]),
+            results=tuple(_load_result(each) for each in found["results"]),
+            verdicts=tuple(Verdict(**each) for each in found["verdicts"]),
+        )
+
+    def _derived(self, result: Result) -> dict[str, float | None]:
+        if result.status is not Status.MEASURED:
+            return {}
+        low, high = spread(result.values)
+        derived = {"median": result.median, "low": low, "high": high, "p50": result.p50, "p99": result.p99}
+        group = next(each for each in self.groups if each.name == result.group)
+        base = self.baseline(group)
+        if base is not None:
+            derived |= {"ratio": result.ratio(base), "difference": result.difference(base)}
+        return derived
+
+
+def _load_result(raw: dict[str, Any]) -> Result:
+    fields = {key: value for key, value in raw.items() if key not in ("derived", "samples", "status")}
+    samples = tuple(Sample(**each) for each in raw["samples"])
+    return Result(**fields, status=Status(raw["status"]), samples=samples)

@@ -1,0 +1,67 @@
+"""Runs benches in turn: A B C, A B C, ..., so that whatever slows the machine for a while slows all alike."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench.model import Bench, FailedError, Group, Run, Sample, UnavailableError
+from bench.results import Result, Status
+from bench.workshop import Workshop
+
+Tell = Callable[[str], None]
+"""Takes one line about what is happening."""
+
+
+@dataclass
+class _Entry:
+    """A bench on its way through the rounds. ``result``: set once it is out of the running."""
+
+    bench: Bench
+    run: Run | None = None
+    samples: list[Sample] = field(default_factory=list)
+    result: Result | None = None
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Does one step of the bench; a bench that cannot go on is left out from then on."""
+        try:
+            step()
+        except UnavailableError as error:
+            self.result = Result.of(self.bench, Status.SKIPPED, str(error))
+        except (FailedError, OSError, subprocess.TimeoutExpired) as error:
+            self.result = Result.of(self.bench, Status.FAILED, str(error))
+
+    def prepare(self, shop: Workshop) -> None:
+        self.run = self.bench.prepare(shop)
+
+    def sample(self) -> None:
+        assert self.run is not None
+        self.samples.append(self.run())
+
+    def finish(self) -> Result:
+        return self.result or Result.of(self.bench, Status.MEASURED, samples=self.samples)
+
+
+def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell) -> list[Result]:
+    """Prepares the benches of one group, runs them in turn and undoes what they set up."""
+    entries = [_Entry(bench) for bench in benches]
+    with tempfile.TemporaryDirectory(prefix="htrun-bench-") as scratch, ExitStack() as cleanup:
+        shop = Workshop(quick, Path(scratch), cleanup)
+        for entry in entries:
+            tell(f"{group.name}: preparing {entry.bench.name}")
+            entry.attempt(partial(entry.prepare, shop))
+        rounds = group.quick_rounds if quick else group.rounds
+        for number in range(1, rounds + 1):
+            for entry in _running(entries):
+                tell(f"{group.name}: round {number} of {rounds}: {entry.bench.name}")
+                entry.attempt(entry.sample)
+    return [entry.finish() for entry in entries]
+
+
+def _running(entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    return (entry for entry in entries if entry.result is None)

@@ -1,0 +1,88 @@
+"""A report as tables: on a terminal, and in Markdown for the README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.model import Group
+from bench.results import Report, Result, Status
+from bench.statistics import spread
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is drawn. The first column is text, the others are figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figure(value: float | None) -> str:
+    """A number to three significant digits, with thousands apart; empty for None."""
+    if value is None:
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def grids(report: Report) -> Iterator[Grid]:
+    """One for each group that has anything measured."""
+    for group in report.groups:
+        results = report.measured(group)
+        if results:
+            yield _grid(report, group, results)
+
+
+def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
+    base = report.baseline(group)
+    singles = any(each.p50 is not None for each in results)
+    facts = sorted({name for each in results for sample in each.samples for name in sample.facts} - {"emitted"})
+    columns = ["", group.unit, "quartiles", *([f"times {group.baseline}"] if base else [])]
+    columns += ["single p50", "p99"] if singles else []
+    columns += facts
+    rows = []
+    for each in results:
+        low, high = spread(each.values)
+        row = [each.title, figure(each.median), f"{figure(low)} to {figure(high)}"]
+        row += [figure(each.ratio(base))] if base else []
+        row += [figure(each.p50), figure(each.p99)] if singles else []
+        row += [figure(each.samples[-1].facts.get(name)) for name in facts]
+        rows.append(tuple(row))
+    return Grid(group.title, tuple(columns), tuple(rows))
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Every table, what was not measured and why, and the goals."""
+    for grid in grids(report):
+        table = Table(title=grid.title, title_justify="left", title_style="bold")
+        for number, column in enumerate(grid.columns):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for row in grid.rows:
+            table.add_row(*row)
+        console.print(table)
+    for result in report.unmeasured():
+        style = "red" if result.status is Status.FAILED else "yellow"
+        console.print(f"[{style}]{result.status}[/] {result.name}: ", end="")
+        console.print(result.reason, markup=False, highlight=False)
+    for verdict in report.verdicts:
+        word = "[green]met   [/]" if verdict.met else "[red]missed[/]"
+        console.print(f"{word} {verdict.text}: {figure(verdict.reached)}", highlight=False)
+
+
+def markdown(report: Report) -> str:
+    """The tables in Markdown, without what only a developer wants to know."""
+    return "\n".join(_markdown_table(grid) for grid in grids(report))
+
+
+def _markdown_table(grid: Grid) -> str:
+    lines = [f"**{grid.title}**", ""]
+    lines.append(f"| {' | '.join(grid.columns)} |")
+    lines.append(f"|{'|'.join(['---', *['---:'] * (len(grid.columns) - 1)])}|")
+    lines += [f"| {' | '.join(row)} |" for row in grid.rows]
+    return "\n".join(lines) + "\n"

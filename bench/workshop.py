@@ -1,0 +1,159 @@
+"""Where benches are built and run: compilers, temporary directories, processes, and their undoing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import median
+
+from bench.model import FailedError, Sample, UnavailableError
+
+SOURCE = Path(__file__).parent
+TOP = SOURCE.parent
+BUILD = SOURCE / "build"
+GUEST_LIBRARY = TOP / "guest" / "user"
+MEMORY = Path("/dev/shm")
+
+_CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread")
+_PATIENCE = 120
+"""Seconds after which a run counts as hung: far above the longest, so that it never decides a figure."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a measured program is to do: the arguments of ``measure.h``, which explains each.
+
+    A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
+    processor away, so that the median is of bursts that had the processor for themselves.
+    """
+
+    events: int = 10_000
+    bursts: int = 30
+    warmup: int = 12
+    pause_us: int = 5_000
+    singles: int = 10_000
+    threads: int = 1
+    cpu: int = 1
+    own_cpu: int = 1
+
+    def arguments(self) -> list[str]:
+        """As the program takes them."""
+        return [f"{item.name}={getattr(self, item.name)}" for item in fields(self)]
+
+    @property
+    def emitted(self) -> int:
+        """Events of a whole run, warm-up and single ones included."""
+        return self.threads * (self.events * (self.warmup + self.bursts) + self.singles)
+
+    def scaled(self, factor: float) -> Plan:
+        """The same with ``factor`` times the bursts and single events, of each at least one, and the whole warm-up."""
+        return replace(self, bursts=max(1, int(self.bursts * factor)), singles=int(self.singles * factor))
+
+    def without_singles(self) -> Plan:
+        """The same without single events."""
+        return replace(self, singles=0)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One run of the benchmarks.
+
+    ``quick``: shorter runs. ``scratch``: a directory that goes with the run. ``cleanup``: undoes what benches set up,
+    last first.
+    """
+
+    quick: bool
+    scratch: Path
+    cleanup: ExitStack
+
+    def plan(self, plan: Plan) -> Plan:
+        """A bench's plan as this run wants it."""
+        return plan.scaled(0.25) if self.quick else plan
+
+    def build(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
+        """Compiles ``source`` (below bench/) and gives back the program. Always afresh, which is quick."""
+        if shutil.which(compiler) is None:
+            raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
+        program = BUILD / self.target(compiler) / (name or Path(source).stem)
+        program.parent.mkdir(parents=True, exist_ok=True)
+        self.call([compiler, *_CFLAGS, "-o", str(program), str(SOURCE / source), *flags])
+        return program
+
+    def build_guest(self, source: str, compiler: str = "gcc") -> Path:
+        """Compiles a static program against the guest library, itself built for the compiler's target."""
+        if shutil.which(compiler) is None:
+            raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
+        self.call(["make", "--silent", "-C", str(GUEST_LIBRARY), f"CC={compiler}"])
+        library = GUEST_LIBRARY / "build" / self.target(compiler) / "libqemu-hypertrace-guest.a"
+        return self.build(source, str(library), f"-I{GUEST_LIBRARY}", "-static", compiler=compiler)
+
+    def target(self, compiler: str) -> str:
+        """The compiler's target triplet."""
+        return self.call([compiler, "-dumpmachine"]).strip()
+
+    def directory(self, parent: Path | None = None) -> Path:
+        """A new empty directory that goes with the run; in ``parent``, else in `scratch`."""
+        made = tempfile.mkdtemp(prefix="htrun-bench-", dir=parent or self.scratch)
+        self.cleanup.callback(shutil.rmtree, made, ignore_errors=True)
+        return Path(made)
+
+    @contextmanager
+    def temporary_directory(self, parent: Path) -> Iterator[Path]:
+        """A directory in ``parent`` for one run; it is removed after the run, since a trace may be large."""
+        with tempfile.TemporaryDirectory(prefix="htrun-bench-", dir=parent) as made:
+            yield Path(made)
+
+    def call(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, user: int | None = None
+    ) -> str:
+        """Runs a command to its end and gives back its standard output. Raises `FailedError` with what it printed."""
+        done = subprocess.run(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            check=False,
+        )
+        if done.returncode != 0:
+            output = (done.stderr + done.stdout).strip()
+            raise FailedError(f"`{' '.join(command)}` ended with {done.returncode}: {output[-2000:]}")
+        return done.stdout
+
+    def measure(
+        self,
+        command: Sequence[str],
+        plan: Plan,
+        environment: Mapping[str, str] | None = None,
+        user: int | None = None,
+    ) -> Sample:
+        """Runs a program that measures itself with ``measure.h``: the median of its bursts, nanoseconds an event."""
+        return parse_measurement(self.call([*command, *plan.arguments()], environment, user))
+
+
+def parse_measurement(output: str) -> Sample:
+    """The sample that a measured program printed as the last line of ``output``. Raises `FailedError`."""
+    lines = output.splitlines() or [""]
+    try:
+        found = json.loads(lines[-1])
+        return Sample(median(found["ns"]), found.get("p50"), found.get("p99"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FailedError(f"no measurement in the output: {output[-500:]!r}") from error
+
+
+def needs_processors(count: int) -> None:
+    """Raises `UnavailableError` where this process may not use ``count`` processors."""
+    usable = len(os.sched_getaffinity(0))
+    if usable < count:
+        raise UnavailableError(f"needs {count} processors, has {usable}")
