@@ -1,0 +1,232 @@
+"""The few instructions that trampolines are made of, as bytes or pieces of a `htrun.x86.templates.Template`.
+
+Registers are iced-x86's full registers (``Register.RAX``); the name says how much of one an instruction works on. Only
+forms whose length doesn't depend on an address are here, so that a template knows where everything lies.
+"""
+
+from __future__ import annotations
+
+from iced_x86 import Code, Encoder, Instruction, MemoryOperand, Register
+
+from htrun.x86.templates import Absolute, Piece, Relative
+
+LAHF = b"\x9f"
+SAHF = b"\x9e"
+RDTSC = b"\x0f\x31"
+LFENCE = b"\x0f\xae\xe8"
+
+JE = b"\x0f\x84"
+JNE = b"\x0f\x85"
+JAE = b"\x0f\x83"
+
+_GENERAL = (
+    Register.RAX,
+    Register.RCX,
+    Register.RDX,
+    Register.RBX,
+    Register.RSP,
+    Register.RBP,
+    Register.RSI,
+    Register.RDI,
+    Register.R8,
+    Register.R9,
+    Register.R10,
+    Register.R11,
+    Register.R12,
+    Register.R13,
+    Register.R14,
+    Register.R15,
+)
+
+
+def encode(instruction: Instruction) -> bytes:
+    """The bytes of an instruction that holds no address of code."""
+    encoder = Encoder(64)
+    encoder.encode(instruction, 0)
+    return bytes(encoder.take_buffer())
+
+
+def low(register: int) -> int:
+    """The low 32 bits of ``register``; writing them clears the upper half."""
+    return Register.EAX + _GENERAL.index(register)
+
+
+def memory(base: int, offset: int = 0) -> MemoryOperand:
+    """``offset(base)``."""
+    return MemoryOperand(base, displ=offset, displ_size=1 if offset else 0)
+
+
+def load(to: int, base: int, offset: int = 0) -> bytes:
+    """64 bits from memory."""
+    return encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, to, memory(base, offset)))
+
+
+def load32(to: int, base: int, offset: int = 0) -> bytes:
+    """32 bits from memory; clears the upper half."""
+    return encode(Instruction.create_reg_mem(Code.MOV_R32_RM32, low(to), memory(base, offset)))
+
+
+def store(base: int, offset: int, register: int) -> bytes:
+    """64 bits to memory."""
+    return encode(Instruction.create_mem_reg(Code.MOV_RM64_R64, memory(base, offset), register))
+
+
+def store32(base: int, offset: int, register: int) -> bytes:
+    """The low 32 bits to memory."""
+    return encode(Instruction.create_mem_reg(Code.MOV_RM32_R32, memory(base, offset), low(register)))
+
+
+def lea(to: int, operand: MemoryOperand) -> bytes:
+    """An address, without touching the flags."""
+    return encode(Instruction.create_reg_mem(Code.LEA_R64_M, to, operand))
+
+
+def move(to: int, register: int) -> bytes:
+    """64 bits from register to register."""
+    return encode(Instruction.create_reg_reg(Code.MOV_R64_RM64, to, register))
+
+
+def move32(to: int, register: int) -> bytes:
+    """32 bits from register to register; clears the upper half."""
+    return encode(Instruction.create_reg_reg(Code.MOV_R32_RM32, low(to), low(register)))
+
+
+def constant(to: int, name: str) -> tuple[Piece, ...]:
+    """A field's 64 bits into a register."""
+    return encode(Instruction.create_reg_u64(Code.MOV_R64_IMM64, to, 0))[:-8], Absolute(name)
+
+
+def immediate(to: int, value: int) -> bytes:
+    """An unsigned number, known now, into a register."""
+    if value < 1 << 32:
+        return encode(Instruction.create_reg_u32(Code.MOV_R32_IMM32, low(to), value))
+    return encode(Instruction.create_reg_u64(Code.MOV_R64_IMM64, to, value))
+
+
+def byte_swap(register: int, size: int) -> bytes:
+    """Reverse the low 4 or all 8 bytes; the flags stay."""
+    if size == 4:
+        return encode(Instruction.create_reg(Code.BSWAP_R32, low(register)))
+    return encode(Instruction.create_reg(Code.BSWAP_R64, register))
+
+
+def add(to: int, register: int) -> bytes:
+    """64-bit sum."""
+    return encode(Instruction.create_reg_reg(Code.ADD_RM64_R64, to, register))
+
+
+def add_memory(to: int, base: int, offset: int) -> bytes:
+    """64-bit sum with memory."""
+    return encode(Instruction.create_reg_mem(Code.ADD_R64_RM64, to, memory(base, offset)))
+
+
+def add_immediate(to: int, value: int) -> bytes:
+    """64-bit sum with a small constant."""
+    code = Code.ADD_RM64_IMM8 if -128 <= value < 128 else Code.ADD_RM64_IMM32
+    return encode(Instruction.create_reg_i32(code, to, value))
+
+
+def increment_memory(base: int, offset: int) -> bytes:
+    """Add one to 64 bits of memory, not atomically."""
+    return encode(Instruction.create_mem_i32(Code.ADD_RM64_IMM8, memory(base, offset), 1))
+
+
+def and_memory(to: int, base: int, offset: int) -> bytes:
+    """64-bit conjunction with memory."""
+    return encode(Instruction.create_reg_mem(Code.AND_R64_RM64, to, memory(base, offset)))
+
+
+def multiply_memory(to: int, base: int, offset: int) -> bytes:
+    """64-bit product with memory."""
+    return encode(Instruction.create_reg_mem(Code.IMUL_R64_RM64, to, memory(base, offset)))
+
+
+def multiply32(to: int, register: int, factor: int) -> bytes:
+    """32-bit product with an unsigned constant."""
+    signed = factor - (1 << 32) if factor >> 31 else factor
+    return encode(Instruction.create_reg_reg_i32(Code.IMUL_R32_RM32_IMM32, low(to), low(register), signed))
+
+
+def shift_right32(register: int, count: int) -> bytes:
+    """32-bit logical shift."""
+    return encode(Instruction.create_reg_u32(Code.SHR_RM32_IMM8, low(register), count))
+
+
+def shift_left(register: int, count: int) -> bytes:
+    """64-bit shift."""
+    return encode(Instruction.create_reg_u32(Code.SHL_RM64_IMM8, register, count))
+
+
+def and32(register: int, mask: int) -> bytes:
+    """32-bit conjunction with a constant."""
+    return encode(Instruction.create_reg_i32(Code.AND_RM32_IMM32, low(register), mask))
+
+
+def flip(register: int, mask: int) -> bytes:
+    """64-bit exclusive or with a small constant."""
+    return encode(Instruction.create_reg_i32(Code.XOR_RM64_IMM8, register, mask))
+
+
+def compare(left: int, right: int) -> bytes:
+    """Flags of ``left - right``, 64 bits."""
+    return encode(Instruction.create_reg_reg(Code.CMP_R64_RM64, left, right))
+
+
+def compare_memory(left: int, base: int, offset: int = 0) -> bytes:
+    """Flags of ``left - memory``, 64 bits."""
+    return encode(Instruction.create_reg_mem(Code.CMP_R64_RM64, left, memory(base, offset)))
+
+
+def compare_immediate(left: int, value: int) -> bytes:
+    """Flags of ``left - value``, 64 bits."""
+    return encode(Instruction.create_reg_i32(Code.CMP_RM64_IMM32, left, value))
+
+
+def compare_memory_immediate(base: int, offset: int, value: int) -> bytes:
+    """Flags of ``memory - value``, 64 bits; ``value`` is -128 to 127."""
+    return encode(Instruction.create_mem_i32(Code.CMP_RM64_IMM8, memory(base, offset), value))
+
+
+def thread_pointer(segment: str, to: int) -> bytes:
+    """The base of "fs" or "gs". Needs the processor's FSGSBASE and a kernel that allows it (5.9; AT_HWCAP2 bit 1)."""
+    code = Code.RDFSBASE_R64 if segment == "fs" else Code.RDGSBASE_R64
+    return encode(Instruction.create_reg(code, to))
+
+
+def jump(target: str) -> tuple[Piece, ...]:
+    """A jump of 5 bytes."""
+    return b"\xe9", Relative(target)
+
+
+def jump_if(condition: bytes, target: str) -> tuple[Piece, ...]:
+    """A jump of 6 bytes under `JE`, `JNE` or `JAE`."""
+    return condition, Relative(target)
+
+
+def jump_far(target: str) -> tuple[Piece, ...]:
+    """A jump to anywhere, 14 bytes: through the address that stands behind it."""
+    return b"\xff\x25\x00\x00\x00\x00", Absolute(target)
+
+
+def jump_to(register: int) -> bytes:
+    """A jump to the address in a register."""
+    return encode(Instruction.create_reg(Code.JMP_RM64, register))
+
+
+def address_of(to: int, target: str) -> tuple[Piece, ...]:
+    """``lea target(%rip),to``."""
+    code = Instruction.create_reg_mem(Code.LEA_R64_M, to, MemoryOperand(Register.RIP, displ=0x7FFFFFF, displ_size=4))
+    return encode(code)[:-4], Relative(target)
+
+
+def set_overflow(register: int) -> bytes:
+    """``seto`` into the low byte of RAX, RCX, RDX or RBX."""
+    number = _GENERAL.index(register)
+    return encode(Instruction.create_reg(Code.SETO_RM8, Register.AL + number))
+
+
+def registers_but(taken: frozenset[int], count: int) -> tuple[int, ...]:
+    """``count`` scratch registers out of those a compiler uses least around a store, none of ``taken``."""
+    wanted = (Register.RCX, Register.RSI, Register.RDI, Register.R8, Register.R9, Register.R10, Register.R11)
+    return tuple(register for register in wanted if register not in taken)[:count]
+

@@ -1,0 +1,119 @@
+"""Machine code declared once as fixed bytes, named fields and named places.
+
+From one declaration follow both the code for any address (`Template.link`) and where its parts lie (`Linked.offset`), so
+the two can't disagree. The idea is that of rr's ``assembly_templates.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+class OutOfReach(Exception):
+    """A relative field's target is 2 GiB or more away from the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A name for the next byte: a target of this template's own branches, and an offset to ask for."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """Four bytes: the distance from behind this field (and ``behind`` more bytes) to the target's address."""
+
+    target: str
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """Eight bytes: a name's address or value."""
+
+    name: str
+
+
+Piece = bytes | Place | Relative | Absolute
+
+
+def _width(piece: Piece) -> int:
+    match piece:
+        case bytes():
+            return len(piece)
+        case Place():
+            return 0
+        case Relative():
+            return 4
+        case Absolute():
+            return 8
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A template's code for one address, and the offset of each of its places."""
+
+    code: bytes
+    places: Mapping[str, int]
+
+    def offset(self, place: str) -> int:
+        """Bytes from the start of the code to ``place``."""
+        return self.places[place]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A stub of machine code."""
+
+    pieces: tuple[Piece, ...]
+
+    @classmethod
+    def of(cls, *parts: Piece | Iterable[Piece]) -> Template:
+        """A template of pieces and of groups of pieces, in order."""
+        pieces: list[Piece] = []
+        for part in parts:
+            if isinstance(part, bytes | Place | Relative | Absolute):
+                pieces.append(part)
+            else:
+                pieces.extend(part)
+        return cls(tuple(pieces))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the code, whatever its address."""
+        return sum(map(_width, self.pieces))
+
+    def places(self) -> dict[str, int]:
+        """The offset of each place."""
+        places, offset = {}, 0
+        for piece in self.pieces:
+            if isinstance(piece, Place):
+                places[piece.name] = offset
+            offset += _width(piece)
+        return places
+
+    def link(self, at: int, names: Mapping[str, int]) -> Linked:
+        """The code for address ``at``, with ``names`` for the fields that aren't places. Raises `OutOfReach`."""
+        places = self.places()
+        values = {**names, **{name: at + offset for name, offset in places.items()}}
+        code = bytearray()
+        for piece in self.pieces:
+            match piece:
+                case bytes():
+                    code += piece
+                case Relative(target, behind):
+                    code += _displacement(at + len(code) + 4 + behind, values[target])
+                case Absolute(name):
+                    code += (values[name] % (1 << 64)).to_bytes(8, "little")
+                case Place():
+                    pass
+        return Linked(bytes(code), places)
+
+
+def _displacement(origin: int, target: int) -> bytes:
+    distance = target - origin
+    if not -(1 << 31) <= distance < 1 << 31:
+        raise OutOfReach(f"{target:#x} is more than 2 GiB from {origin:#x}")
+    return distance.to_bytes(4, "little", signed=True)

@@ -1,0 +1,450 @@
+"""The code that a site's store becomes: it writes the event's record into the thread's ring, or does the store after all.
+
+A trampoline runs in the tracee between the site and the instruction behind it. In order:
+
+1. save four registers (and the flags, where they are live) to the stack *below* the red zone, without moving ``rsp``.
+   This is sound because no signal is delivered to a thread inside a trampoline: htrun sees each one first and moves the
+   thread out. With ``rsp`` as it was, stores through ``rsp`` and of ``rsp`` need no care;
+2. compute the address and the value as the store would;
+3. if it isn't the control word, or the index is out of range, or the thread has no ring: restore everything and do the
+   original store (`Trampoline.original`), which traps if it hits the control region;
+4. if the packet is full, go through the runtime stub (`build_runtime`), which starts the next packet, or counts a loss,
+   or has the original store done;
+5. else write the record and publish it by one store of `POSITION`; restore; jump behind the site.
+
+No call, no vector register changed, no memory of the guest's but its stack below the red zone. See
+`htrun.rings.layout` for the memory a trampoline works on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iced_x86 import Code, Decoder, Instruction, MemoryOperand, Register
+
+from htrun.rings import layout as ring
+from htrun.x86 import instructions as asm
+from htrun.x86.store import ImmediateSource, NotAStore, RegisterSource, Store, VectorSource
+from htrun.x86.templates import Linked, Piece, Place, Relative, Template
+
+RED_ZONE = 128
+"""Bytes below ``rsp`` that belong to the code (System V ABI, 3.2.2)."""
+
+EVENT_SIZES = (4, 8)
+"""Bytes. Only stores of these sizes stand for events."""
+
+_SAVED = tuple(-RED_ZONE - 8 * number for number in range(1, 6))
+_FLAGS = -RED_ZONE - 48
+_SPILL = -RED_ZONE - 56
+_VALUE = -RED_ZONE - 64
+
+_UNROLLED_ARGS = 16
+"""Up to so many arguments are copied without a loop, which would need one more register."""
+_ARGS_A_TURN = 4
+
+_JUMP = 5
+"""Bytes of a jump: the runtime stub returns to one of three that stand in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrampolineContext:
+    """What all trampolines of an address space share. Addresses are the tracee's.
+
+    ``control_address``: the control word, of the guest's mapping. ``data_address``: slot 0, of htrun's own mapping.
+    ``slot_stride``: bytes from slot to slot. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
+    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: how the guest means the bytes
+    it stores. ``runtime_address``: where `build_runtime`'s stub lies.
+    """
+
+    control_address: int
+    data_address: int
+    slot_stride: int
+    num_args: int
+    max_clients: int
+    table_address: int
+    guest_big_endian: bool
+    runtime_address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trampoline:
+    """Machine code for one site. All offsets are bytes from ``address``.
+
+    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store; there,
+    all registers (and flags, where they are live) are as they were at the site. ``commit``: the instruction
+    that publishes the record. ``exit``: the jump behind the site after a record was published or a loss was counted.
+    ``leave``: the first instruction on the way to ``exit``; ``undo``: the first on the way to ``original``.
+    ``saved``: for each register kept on the stack its name and its place relative to ``rsp``, once ``prepared``.
+    """
+
+    address: int
+    code: bytes
+    entry: int
+    original: int
+    commit: int
+    leave: int
+    exit: int
+    undo: int
+    prepared: int
+    saved: tuple[tuple[str, int], ...]
+
+    def __contains__(self, address: int) -> bool:
+        """Whether a program counter lies inside."""
+        return 0 <= address - self.address < len(self.code)
+
+    def is_before_commit(self, offset: int) -> bool:
+        """Whether a thread that is about to run the instruction at ``offset`` has not emitted the event.
+
+        Such a thread ends at ``original`` or emits; any other goes on behind the site.
+        """
+        return not self.leave <= offset < self.undo
+
+    def is_original(self, offset: int) -> bool:
+        """Whether a fault at ``offset`` is the guest's own, to be shown at the site."""
+        return offset == self.original
+
+
+@dataclass(frozen=True, slots=True)
+class _Registers:
+    """Who holds what. ``rax`` and ``rdx`` are scratch besides: ``rdtsc`` takes them."""
+
+    a: int
+    """The store's address, then the ring's control block."""
+    b: int
+    """The thread pointer, then the record's address."""
+    loop: int | None
+    """The counter of the argument loop, where there is one."""
+
+    @classmethod
+    def for_store(cls, store: Store, num_args: int) -> _Registers:
+        """Registers that the store itself doesn't use, so that its own are whole until they have been read."""
+        names = {store.memory.base, store.memory.index}
+        if isinstance(store.source, RegisterSource):
+            names.add(store.source.name)
+        taken = frozenset(getattr(Register, name.upper()) for name in names if name)
+        a, b, loop = asm.registers_but(taken, 3)
+        return cls(a, b, loop if num_args > _UNROLLED_ARGS else None)
+
+    @property
+    def saved(self) -> tuple[int, ...]:
+        """All that a trampoline changes, in the order of their places on the stack."""
+        registers = (Register.RAX, Register.RDX, self.a, self.b)
+        return registers if self.loop is None else (*registers, self.loop)
+
+
+def build(
+    store: Store, code_address: int, context: TrampolineContext, at: int, *, flags_live: bool, ordered: bool
+) -> Trampoline:
+    """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
+
+    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: fence the time stamp,
+    so that it is taken after everything before the store and before everything behind it.
+
+    Raises `NotAStore` for a store that can't be an event, and `htrun.x86.templates.OutOfReach` where the store's
+    ip-relative operand or the runtime stub is too far from ``at``.
+    """
+    if store.bits != 64 or store.size not in EVENT_SIZES:
+        raise NotAStore(f"{store.text} can't be done by a trampoline")
+    registers = _Registers.for_store(store, context.num_args)
+    template = Template.of(
+        Place("entry"),
+        _save(registers),
+        _address(store, registers),
+        _index(store, context),
+        _save_flags() if flags_live else (),
+        Place("prepared"),
+        _check(store, registers, context),
+        _find_ring(registers),
+        _find_room(registers),
+        _record(registers, context, ordered),
+        _advance(registers, context.num_args),
+        Place("commit"),
+        asm.store(registers.a, ring.POSITION, registers.b),
+        Place("leave"),
+        _restore(registers, flags_live),
+        Place("exit"),
+        _behind(code_address + store.length, at),
+        Place("undo"),
+        _restore(registers, flags_live),
+        Place("original"),
+        _original(store, code_address),
+        _behind(code_address + store.length, at),
+        _neighbour(registers),
+        _next_packet(registers),
+    )
+    names = {
+        "control": context.control_address,
+        "data": context.data_address,
+        "table": context.table_address,
+        "runtime": context.runtime_address,
+        "behind": code_address + store.length,
+        "target": store.memory.displacement,
+    }
+    return _trampoline(template.link(at, names), at, registers)
+
+
+def build_runtime(at: int) -> bytes:
+    """The stub at ``at`` that trampolines of an address space share: what to do when a packet is full.
+
+    Entered with the control block in RAX and the address of three jumps in RDX: try again, do the original store,
+    go on behind the site. Changes RAX, RDX, the flags, and `_SPILL` below the red zone.
+    """
+    return _runtime().link(at, {}).code
+
+
+def _runtime() -> Template:
+    rax, rcx, rdx = Register.RAX, Register.RCX, Register.RDX
+    return Template.of(
+        asm.store(Register.RSP, _SPILL, rcx),
+        asm.compare_memory_immediate(rax, ring.PACKET_END, 0),
+        asm.jump_if(asm.JE, "trap"),
+        asm.load(rcx, rax, ring.PACKET_NUMBER),
+        asm.add_immediate(rcx, 1),
+        asm.compare_memory(rcx, rax, ring.RELEASED),
+        asm.jump_if(asm.JAE, "full"),
+        asm.store(Register.RSP, _VALUE, rdx),
+        asm.move(rdx, rcx),
+        asm.and_memory(rdx, rax, ring.PACKET_MASK),
+        asm.multiply_memory(rdx, rax, ring.PACKET_STRIDE),
+        asm.add_memory(rdx, rax, ring.PACKETS),
+        asm.add_immediate(rdx, ring.PACKET_HEADER),
+        asm.store(rax, ring.POSITION, rdx),
+        asm.add_memory(rdx, rax, ring.PACKET_PAYLOAD),
+        asm.store(rax, ring.PACKET_END, rdx),
+        asm.store(rax, ring.PACKET_NUMBER, rcx),
+        asm.load(rdx, Register.RSP, _VALUE),
+        asm.jump("back"),
+        Place("full"),
+        asm.compare_memory_immediate(rax, ring.ON_FULL, ring.ON_FULL_DROP),
+        asm.jump_if(asm.JNE, "trap"),
+        Place("drop"),
+        asm.add_immediate(rdx, _JUMP),
+        asm.increment_memory(rax, ring.DROPPED),
+        Place("trap"),
+        asm.add_immediate(rdx, _JUMP),
+        Place("back"),
+        asm.load(rcx, Register.RSP, _SPILL),
+        asm.jump_to(rdx),
+    )
+
+
+def _save(registers: _Registers) -> Iterator[Piece]:
+    for register, place in zip(registers.saved, _SAVED, strict=False):
+        yield asm.store(Register.RSP, place, register)
+
+
+def _save_flags() -> Iterator[Piece]:
+    """``lahf; seto`` and back cost 0.8 ns where ``pushfq; popfq`` cost 5.5; they keep all six arithmetic flags."""
+    yield asm.LAHF
+    yield asm.set_overflow(Register.RAX)
+    yield asm.store32(Register.RSP, _FLAGS, Register.RAX)
+
+
+def _restore(registers: _Registers, flags_live: bool) -> Iterator[Piece]:
+    if flags_live:
+        yield asm.load32(Register.RAX, Register.RSP, _FLAGS)
+        yield b"\x04\x7f"  # add $0x7f,%al: overflows exactly when seto had stored 1; sahf sets the other five
+        yield asm.SAHF
+    for register, place in zip(registers.saved, _SAVED, strict=False):
+        yield asm.load(register, Register.RSP, place)
+
+
+def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
+    """The address the store writes to, in ``a``. The flags stay: they are saved only when RAX is free."""
+    memory = store.memory
+    if _is_static(store):
+        return
+    if memory.base is None and memory.index is None:
+        yield asm.immediate(registers.a, memory.displacement)
+    else:
+        instruction = _decoded(store)
+        lea = Instruction.create_reg_mem(
+            Code.LEA_R64_M,
+            registers.a,
+            MemoryOperand(
+                instruction.memory_base, instruction.memory_index, memory.scale, 0, instruction.memory_displ_size
+            ),
+        )
+        lea.memory_displacement = instruction.memory_displacement
+        yield asm.encode(lea)
+    if memory.segment:
+        yield asm.thread_pointer(memory.segment, registers.b)
+        yield asm.lea(registers.a, MemoryOperand(registers.a, registers.b))
+
+
+def _index(store: Store, context: TrampolineContext) -> Iterator[Piece]:
+    """The index as the guest means it, in RDX. The flags stay."""
+    match store.source:
+        case ImmediateSource(value):
+            yield asm.immediate(Register.RDX, value)
+        case RegisterSource(name):
+            move = asm.move32 if store.size == 4 else asm.move
+            yield move(Register.RDX, getattr(Register, name.upper()))
+        case VectorSource():
+            yield _spilled(store)
+            load = asm.load32 if store.size == 4 else asm.load
+            yield load(Register.RDX, Register.RSP, _VALUE)
+    if context.guest_big_endian != store.byte_swapped:
+        yield asm.byte_swap(Register.RDX, store.size)
+
+
+def _check(store: Store, registers: _Registers, context: TrampolineContext) -> Iterator[Piece]:
+    if not _is_static(store):
+        yield from asm.constant(Register.RAX, "control")
+        yield asm.compare(registers.a, Register.RAX)
+        yield from asm.jump_if(asm.JNE, "undo")
+    elif store.memory.displacement != context.control_address:
+        raise NotAStore(f"{store.text} never stores to the control word")
+    yield asm.compare_immediate(Register.RDX, context.max_clients)
+    yield from asm.jump_if(asm.JAE, "undo")
+
+
+def _find_ring(registers: _Registers) -> Iterator[Piece]:
+    """The thread's control block, in ``a``: see `htrun.rings.layout.table_offsets`."""
+    a, b = registers.a, registers.b
+    yield asm.thread_pointer("fs", b)
+    yield asm.multiply32(a, b, ring.TABLE_MULTIPLIER)
+    yield asm.shift_right32(a, 16)
+    yield asm.and32(a, ring.TABLE_SIZE - ring.TABLE_ENTRY)
+    yield from asm.constant(Register.RAX, "table")
+    yield asm.add(a, Register.RAX)
+    yield asm.compare_memory(b, a)
+    yield from asm.jump_if(asm.JNE, "neighbour")
+    yield Place("found")
+    yield asm.load(a, a, 8)
+
+
+def _neighbour(registers: _Registers) -> Iterator[Piece]:
+    yield Place("neighbour")
+    yield asm.flip(registers.a, ring.TABLE_ENTRY)
+    yield asm.compare_memory(registers.b, registers.a)
+    yield from asm.jump_if(asm.JE, "found")
+    yield from asm.jump("undo")
+
+
+def _find_room(registers: _Registers) -> Iterator[Piece]:
+    """The record's address, in ``b``."""
+    yield Place("again")
+    yield asm.load(registers.b, registers.a, ring.POSITION)
+    yield asm.compare_memory(registers.b, registers.a, ring.PACKET_END)
+    yield from asm.jump_if(asm.JAE, "full")
+
+
+def _next_packet(registers: _Registers) -> Iterator[Piece]:
+    """Call the runtime stub, which can't use the stack to come back: it jumps to one of the jumps behind."""
+    yield Place("full")
+    yield asm.move(registers.b, Register.RDX)
+    yield asm.move(Register.RAX, registers.a)
+    yield from asm.address_of(Register.RDX, "resume")
+    yield from asm.jump("runtime")
+    yield Place("resume")
+    yield from asm.jump("resumed")
+    yield from asm.jump("undo")
+    yield from asm.jump("leave")
+    yield Place("resumed")
+    yield asm.move(Register.RDX, registers.b)
+    yield from asm.jump("again")
+
+
+def _record(registers: _Registers, context: TrampolineContext, ordered: bool) -> Iterator[Piece]:
+    """Index, arguments and time stamp into the record at ``b``."""
+    slot, record = Register.RDX, registers.b
+    yield asm.store(record, 8, Register.RDX)
+    yield _times(slot, context.slot_stride)
+    yield from asm.constant(Register.RAX, "data")
+    yield asm.add(slot, Register.RAX)
+    yield from _copy_args(registers, slot, record, context.num_args)
+    yield asm.LFENCE + asm.RDTSC + asm.LFENCE if ordered else asm.RDTSC
+    yield asm.store32(record, 0, Register.RAX)
+    yield asm.store32(record, 4, Register.RDX)
+
+
+def _times(register: int, stride: int) -> bytes:
+    """Index to offset: below 2**20 times 512, so 32 bits hold it."""
+    if stride & (stride - 1):
+        return asm.multiply32(register, register, stride)
+    return asm.shift_left(register, stride.bit_length() - 1)
+
+
+def _copy_args(registers: _Registers, slot: int, record: int, count: int) -> Iterator[Piece]:
+    """Copy ``count`` arguments through RAX. Many of them in a loop, so that a trampoline stays below 1 KiB."""
+    first = 0
+    if registers.loop is not None:
+        first = count - count % _ARGS_A_TURN
+        yield from _copy_loop(registers.loop, slot, record, first)
+    for number in range(first, count):
+        yield asm.load(Register.RAX, slot, 8 * number)
+        yield asm.store(record, ring.RECORD_HEADER + 8 * number, Register.RAX)
+
+
+def _copy_loop(counter: int, slot: int, record: int, count: int) -> Iterator[Piece]:
+    """Copy ``count`` arguments, `_ARGS_A_TURN` a turn, with ``counter`` going from ``-8 * count`` up to 0."""
+    yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
+    yield Place("turn")
+    for offset in range(8 * count, 8 * (count + _ARGS_A_TURN), 8):
+        source = MemoryOperand(slot, counter, 1, offset, 4)
+        target = MemoryOperand(record, counter, 1, ring.RECORD_HEADER + offset, 4)
+        yield asm.encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, Register.RAX, source))
+        yield asm.encode(Instruction.create_mem_reg(Code.MOV_RM64_R64, target, Register.RAX))
+    yield asm.add_immediate(counter, 8 * _ARGS_A_TURN)
+    yield from asm.jump_if(asm.JNE, "turn")
+
+
+def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
+    yield asm.lea(registers.b, asm.memory(registers.b, ring.RECORD_HEADER + 8 * num_args))
+
+
+def _behind(target: int, at: int) -> tuple[Piece, ...]:
+    """A jump behind the site; a trampoline that isn't patched in may lie anywhere."""
+    near = abs(target - at) < (1 << 31) - ring.PAGE
+    return asm.jump("behind") if near else asm.jump_far("behind")
+
+
+def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
+    """The store itself: its own bytes, with an ip-relative displacement for its new place."""
+    if not store.memory.ip_relative:
+        return (store.code,)
+    decoder = Decoder(64, store.code, ip=code_address)
+    offsets = decoder.get_constant_offsets(decoder.decode())
+    at, end = offsets.displacement_offset, offsets.displacement_offset + offsets.displacement_size
+    return store.code[:at], Relative("target", store.length - end), store.code[end:]
+
+
+def _spilled(store: Store) -> bytes:
+    """The store done to the stack below the red zone: the only way to a part of a vector register that changes none."""
+    spilled = _decoded(store).copy()
+    spilled.memory_base, spilled.memory_index = Register.RSP, Register.NONE
+    spilled.segment_prefix = Register.NONE
+    spilled.memory_displ_size = 8
+    spilled.memory_displacement = _VALUE % (1 << 64)
+    return asm.encode(spilled)
+
+
+def _decoded(store: Store) -> Instruction:
+    return Decoder(64, store.code, ip=store.address).decode()
+
+
+def _is_static(store: Store) -> bool:
+    """Whether the store always writes to the same address."""
+    memory = store.memory
+    return memory.base is None and memory.index is None and memory.segment is None
+
+
+def _trampoline(linked: Linked, at: int, registers: _Registers) -> Trampoline:
+    names = {getattr(Register, name.upper()): name for name in _NAMES}
+    return Trampoline(
+        address=at,
+        code=linked.code,
+        entry=linked.offset("entry"),
+        original=linked.offset("original"),
+        commit=linked.offset("commit"),
+        leave=linked.offset("leave"),
+        exit=linked.offset("exit"),
+        undo=linked.offset("undo"),
+        prepared=linked.offset("prepared"),
+        saved=tuple((names[register], place) for register, place in zip(registers.saved, _SAVED, strict=False)),
+    )
+
+
+_NAMES = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
