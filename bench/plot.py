@@ -64,12 +64,19 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def _amount(value: float, unit: str, form: str | None = None) -> str:
+    """A value with its unit, nanoseconds as microseconds where those read better. ``form``: a format, else `figure`."""
+    if unit == "ns" and value >= 1000:
+        value, unit = value / 1000, "µs"
+    return f"{figure(value) if form is None else format(value, form)} {unit}"
+
+
 def _tick(power: int, x: float, height: int, unit: str) -> str:
     bottom = height - _BOTTOM
-    label = f"{10.0**power:,.{max(0, -power)}f}"
+    label = escape(_amount(10.0**power, unit, "g"))
     return (
         f'<line class="grid" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{bottom}"/>'
-        f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{label} {escape(unit)}</text>'
+        f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>'
     )
 
 
@@ -81,5 +88,5 @@ def _bar(bar: Bar, y: float, length: float, unit: str) -> str:
     return (
         f'<text x="{left - 10}" y="{text_y}" text-anchor="end">{escape(bar.label)}</text>'
         f'<rect class="{kind}" x="{left}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="3"/>'
-        f'<text x="{left + length + 8:.1f}" y="{text_y}">{figure(bar.value)} {escape(unit)}</text>'
+        f'<text x="{left + length + 8:.1f}" y="{text_y}">{escape(_amount(bar.value, unit))}</text>'
     )

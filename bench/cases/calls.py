@@ -12,7 +12,7 @@ from bench.groups import GETPPID, MMAP
 from bench.model import Bench, Group, Run
 from bench.workshop import Plan, Workshop
 
-_PLAN = Plan(events=20_000, bursts=10, warmup=2, pause_us=0, singles=0)
+_PLAN = Plan(events=1_000, bursts=100, pause_us=0, singles=0)
 
 
 class Under(Enum):

@@ -1,0 +1,41 @@
+"""Benches that measure nothing, for tests of what surrounds the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.model import Bench, Group, Run, Sample
+from bench.results import Report, Result, Status, Verdict
+from bench.workshop import Workshop
+
+GROUP = Group("cost", "What an event costs", "ns", "base", rounds=3, quick_rounds=2)
+
+
+class Fake(Bench):
+    """``run`` is what the bench does each round; ``prepare`` what it does before."""
+
+    group = GROUP
+
+    def __init__(self, name: str, run: Run, prepare: Callable[[], None] = lambda: None) -> None:
+        self.name = name
+        self.title = f"the {name}"
+        self.tags = frozenset({"fake", f"tag-{name}"})
+        self._run = run
+        self._prepare = prepare
+
+    def prepare(self, shop: Workshop) -> Run:
+        self._prepare()
+        return self._run
+
+
+def constant(name: str, *values: float) -> Result:
+    """A measured result with these values."""
+    samples = tuple(Sample(value, p50=value / 2, facts={"lost": 0}) for value in values)
+    return Result(name, f"the {name}", GROUP.name, Status.MEASURED, samples=samples)
+
+
+def report(*results: Result) -> Report:
+    """A report of one group."""
+    machine = {"processor": "a processor", "kernel": "Linux", "distribution": "Debian", "virtual machine": "yes"}
+    verdicts = (Verdict("a goal", 1.5, True),)
+    return Report("2026-01-02T03:04:05+00:00", False, 1.0, machine, (GROUP,), results, verdicts)

@@ -1,0 +1,112 @@
+"""What becomes of measured figures: JSON, tables, the plot, the README and the verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.goals import Goal, Measure
+from bench.plot import Bar, bar_chart
+from bench.readme import BEGIN, END, update
+from bench.results import Report, Result, Status
+from bench.tables import figure, markdown
+from htrun.errors import HtrunError
+from tests.unit.bench.fakes import constant, report
+
+BASE = constant("base", 10, 20, 10)
+OTHER = constant("other", 30, 60, 30)
+SKIPPED = Result("gone", "the gone", "cost", Status.SKIPPED, "no package")
+
+
+def test_a_report_survives_its_file(tmp_path: Path) -> None:
+    saved = report(BASE, OTHER, SKIPPED)
+    saved.save(tmp_path / "new" / "latest.json")
+    assert Report.load(tmp_path / "new" / "latest.json") == saved
+
+
+def test_the_file_holds_the_derived_figures(tmp_path: Path) -> None:
+    report(BASE, OTHER, SKIPPED).save(tmp_path / "latest.json")
+    _, other, skipped = json.loads((tmp_path / "latest.json").read_text())["results"]
+    assert other["derived"] == {
+        "median": 30,
+        "low": 30,
+        "high": 45,
+        "p50": 15,
+        "p99": None,
+        "ratio": 3,
+        "difference": 20,
+    }
+    assert skipped["derived"] == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (0, "0.00"), (1.234, "1.23"), (9.999, "10.00"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12,346")],
+)
+def test_figures_have_three_digits(value: float | None, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_the_table_has_ratios_and_leaves_out_what_was_not_measured() -> None:
+    lines = markdown(report(BASE, OTHER, SKIPPED)).splitlines()
+    assert lines[0] == "**What an event costs**"
+    assert lines[2] == "|  | ns | quartiles | times base | single p50 | p99 | lost |"
+    assert lines[5] == "| the other | 30.0 | 30.0 to 45.0 | 3.00 | 15.0 |  | 0.00 |"
+    assert len(lines) == 6
+
+
+def test_the_plot_is_well_formed_and_longer_for_more() -> None:
+    root = ElementTree.fromstring(bar_chart("a < b & c", "ns", [Bar("one", 10, True), Bar("two", 100, False)]))
+    bars = root.findall("{http://www.w3.org/2000/svg}rect")
+    assert [bar.get("class") for bar in bars] == ["ours", "other"]
+    assert float(bars[0].get("width", "")) < float(bars[1].get("width", ""))
+    texts = [text.text for text in root.findall("{http://www.w3.org/2000/svg}text")]
+    assert "a < b & c" in texts
+    assert "10.0 ns" in texts
+
+
+def test_the_readme_changes_between_its_markers_only(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    update(readme, report(BASE), "bench/results/latest.svg")
+    update(readme, report(BASE), "bench/results/latest.svg")
+    text = readme.read_text()
+    assert text.startswith(
+        f"before\n{BEGIN}\nMeasured by `make bench` on 2026-01-02: a processor, Linux, Debian, a virt"
+    )
+    assert text.endswith(f"{END}\nafter\n")
+    assert "old" not in text
+    assert text.count("![What an event costs](bench/results/latest.svg)") == 1
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(HtrunError, match="must stand there once each"):
+        update(readme, report(BASE), "plot.svg")
+    assert readme.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("measure", "limit", "reached", "met"),
+    [
+        (Measure.AT_MOST, 3.1, 3, True),
+        (Measure.AT_MOST, 2.9, 3, False),
+        (Measure.AT_LEAST, 2.9, 3, True),
+        (Measure.AT_LEAST, 3.1, 3, False),
+        (Measure.BEYOND, 21, 20, True),
+        (Measure.BEYOND, 19, 20, False),
+    ],
+)
+def test_goals_are_judged_by_pairs(measure: Measure, limit: float, reached: float, met: bool) -> None:
+    verdict = Goal("other", measure, "base", limit).judge([BASE, OTHER])
+    assert verdict is not None
+    assert (verdict.reached, verdict.met) == (reached, met)
+
+
+def test_a_goal_without_its_figures_has_no_verdict() -> None:
+    assert Goal("gone", Measure.AT_MOST, "base", 1).judge([BASE, SKIPPED]) is None
