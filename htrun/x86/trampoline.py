@@ -138,8 +138,10 @@ def build(
 ) -> Trampoline:
     """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
 
-    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: fence the time stamp,
-    so that it is taken after everything before the store and before everything behind it.
+    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: take the time stamp
+    after everything before the store has been executed, by ``lfence; rdtsc`` as the kernel's ``rdtsc_ordered`` does.
+    A second fence would keep what follows from starting while the counter is read, for as much time again: it disturbs
+    more than it orders.
 
     Raises `NotAStore` for a store that can't be an event, and `htrun.x86.templates.OutOfReach` where the store's
     ip-relative operand or the runtime stub is too far from ``at``.
@@ -355,7 +357,7 @@ def _record(registers: _Registers, context: TrampolineContext, ordered: bool) ->
     yield from asm.constant(Register.RAX, "data")
     yield asm.add(slot, Register.RAX)
     yield from _copy_args(registers, slot, record, context.num_args)
-    yield asm.LFENCE + asm.RDTSC + asm.LFENCE if ordered else asm.RDTSC
+    yield asm.LFENCE + asm.RDTSC if ordered else asm.RDTSC
     yield asm.store32(record, 0, Register.RAX)
     yield asm.store32(record, 4, Register.RDX)
 

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from ptrace.binding import (
+from ptrace.binding.func import (
     ptrace_cont,
     ptrace_getfpregs,
     ptrace_getregs,

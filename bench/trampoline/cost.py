@@ -1,0 +1,215 @@
+"""What one trampoline costs beside the floor, in this process: no tracer, no reader, no second processor.
+
+    python bench/trampoline/cost.py [--args N] [--repeats N]
+
+The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores its
+arguments and runs a patched site, ``mov %ebx,(%r12)``. Medians of repeated runs, in nanoseconds, and ratios to the floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import mmap
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iced_x86 import Code, Instruction, Register
+
+from htrun.rings import layout as ring
+from htrun.x86 import instructions as asm
+from htrun.x86.store import decode_store
+from htrun.x86.templates import Place, Template
+from htrun.x86.trampoline import TrampolineContext, build, build_runtime
+
+EVENTS = 2_000_000
+PACKETS, PACKET_STRIDE = 4, 64 * 1024
+CODE, TRAMPOLINE, RUNTIME, TABLE, RING = 0, 0x1000, 0x2000, 0x1_0000, 0x2_0000
+AREA = RING + ring.PAGE + PACKETS * PACKET_STRIDE
+STORE = bytes.fromhex("41891c24")  # mov %ebx,(%r12)
+RESTORED = (Register.RBX, Register.RBP, Register.R12, Register.R13, Register.R14, Register.R15)
+
+
+@dataclass(frozen=True)
+class Area:
+    """Executable memory with a ring and a table, and one data slot mapped twice, as the guest and htrun have it."""
+
+    memory: mmap.mmap
+    base: int
+    guest_slot: int
+    own_slot: int
+
+
+def area() -> Area:
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    memory = mmap.mmap(-1, AREA, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=access | mmap.PROT_EXEC)
+    descriptor = os.memfd_create("slot")
+    os.ftruncate(descriptor, mmap.PAGESIZE)
+    views = [mmap.mmap(descriptor, mmap.PAGESIZE, prot=access) for _ in range(2)]
+    _KEPT.extend(views)
+    return Area(memory, address(memory), address(views[0]), address(views[1]))
+
+
+_KEPT: list[object] = []
+
+
+def address(memory: mmap.mmap) -> int:
+    pin = ctypes.c_char.from_buffer(memory)
+    _KEPT.append(pin)
+    return ctypes.addressof(pin)
+
+
+def routine(where: Area, *body: object) -> Callable[[], None]:
+    """A C function of machine code."""
+    pushes = b"".join(asm.encode(Instruction.create_reg(Code.PUSH_R64, register)) for register in RESTORED)
+    pops = b"".join(asm.encode(Instruction.create_reg(Code.POP_R64, register)) for register in reversed(RESTORED))
+    names = {"ring": where.base + RING, "slot": where.guest_slot, "trampoline": where.base + TRAMPOLINE}
+    code = Template.of(pushes, *body, pops, b"\xc3").link(where.base + CODE, names).code  # type: ignore[arg-type]
+    where.memory[CODE : CODE + len(code)] = code
+    return ctypes.CFUNCTYPE(None)(where.base + CODE)
+
+
+def loop(*body: object) -> tuple[object, ...]:
+    """``body`` `EVENTS` times, counted in R14."""
+    return (
+        asm.immediate(Register.R14, EVENTS),
+        Place("loop"),
+        *body,
+        asm.add_immediate(Register.R14, -1),
+        asm.jump_if(asm.JNE, "loop"),
+    )
+
+
+def set_arguments(count: int) -> list[bytes]:
+    return [asm.store(Register.R13, 8 * number, Register.R14) for number in range(count)]
+
+
+def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
+    """``rdtsc``, a record, the same ring; starts over where the ring ends."""
+    record = Register.R12
+    size = shape.packet_payload * shape.packets
+    return routine(
+        where,
+        asm.constant(Register.R15, "ring"),
+        asm.lea(Register.RBX, asm.memory(Register.R15, ring.PAGE + size)),
+        asm.lea(record, asm.memory(Register.R15, ring.PAGE)),
+        *loop(
+            asm.RDTSC,
+            asm.store32(record, 0, Register.RAX),
+            asm.store32(record, 4, Register.RDX),
+            *(asm.store(record, offset, Register.R14) for offset in range(8, shape.record_size, 8)),
+            asm.add_immediate(record, shape.record_size),
+            asm.compare(record, Register.RBX),
+            asm.jump_if(asm.JAE, "over"),
+            Place("next"),
+        ),
+        asm.jump("end"),
+        Place("over"),
+        asm.lea(record, asm.memory(Register.R15, ring.PAGE)),
+        asm.jump("next"),
+        Place("end"),
+    )
+
+
+def event(
+    where: Area, shape: ring.RingShape, *, flags_live: bool, ordered: bool, own_mapping: bool
+) -> Callable[[], None]:
+    """The patched site; the arguments are stored before each event."""
+    context = TrampolineContext(
+        control_address=0x7FFF_0000_0000,
+        data_address=where.own_slot if own_mapping else where.guest_slot,
+        slot_stride=64 * -(-shape.num_args // 8),
+        num_args=shape.num_args,
+        max_clients=8,
+        table_address=where.base + TABLE,
+        guest_big_endian=False,
+        runtime_address=where.base + RUNTIME,
+    )
+    prepare_ring(where, shape)
+    body = (
+        asm.immediate(Register.R12, context.control_address),
+        asm.immediate(Register.RBX, 0),
+        asm.constant(Register.R13, "slot"),
+        *loop(*set_arguments(shape.num_args), Place("site"), asm.jump("trampoline")),
+    )
+    function = routine(where, *body)
+    site = bytes(where.memory[:0x400]).index(b"\xe9")
+    store = decode_store(STORE + b"\x90", where.base + site, 64)
+    at = where.base + TRAMPOLINE
+    trampoline = build(store, store.address + 1, context, at, flags_live=flags_live, ordered=ordered)
+    where.memory[TRAMPOLINE : TRAMPOLINE + len(trampoline.code)] = trampoline.code
+    runtime = build_runtime(where.base + RUNTIME)
+    where.memory[RUNTIME : RUNTIME + len(runtime)] = runtime
+    return function
+
+
+def prepare_ring(where: Area, shape: ring.RingShape) -> None:
+    """A ring that is never full, of this thread."""
+    packets = where.base + RING + ring.PAGE
+    first = packets + ring.PACKET_HEADER
+    values = {
+        ring.POSITION: first,
+        ring.PACKET_END: first + shape.packet_payload,
+        ring.PACKET_NUMBER: 0,
+        ring.PACKETS: packets,
+        ring.PACKET_MASK: shape.packets - 1,
+        ring.PACKET_STRIDE: shape.packet_stride,
+        ring.PACKET_PAYLOAD: shape.packet_payload,
+        ring.RELEASED: 1 << 62,
+    }
+    for offset, value in values.items():
+        put(where, RING + offset, value)
+    thread = thread_pointer(where)
+    first_place, _ = ring.table_offsets(thread)
+    put(where, TABLE + first_place, thread)
+    put(where, TABLE + first_place + 8, where.base + RING)
+
+
+def thread_pointer(where: Area) -> int:
+    code = asm.thread_pointer("fs", Register.RAX) + b"\xc3"
+    where.memory[CODE : CODE + len(code)] = code
+    return ctypes.CFUNCTYPE(ctypes.c_uint64)(where.base + CODE)()
+
+
+def put(where: Area, offset: int, value: int) -> None:
+    where.memory[offset : offset + 8] = value.to_bytes(8, "little")
+
+
+def nanoseconds(function: Callable[[], None]) -> float:
+    start = time.perf_counter_ns()
+    function()
+    return (time.perf_counter_ns() - start) / EVENTS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--args", type=int, default=4, help="arguments of an event, 1 to 64")
+    parser.add_argument("--repeats", type=int, default=9, help="runs of each")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    shape = ring.RingShape(options.args, PACKETS, PACKET_STRIDE)
+
+    def variant(flags_live: bool, ordered: bool, own_mapping: bool) -> Callable[[], None]:
+        return event(area(), shape, flags_live=flags_live, ordered=ordered, own_mapping=own_mapping)
+
+    ways = {
+        "floor": floor(area(), shape),
+        "event": variant(False, False, True),
+        "event, guest's own mapping": variant(False, False, False),
+        "event, flags live": variant(True, False, True),
+        "event, ordered": variant(False, True, True),
+    }
+    runs: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.repeats):
+        for name, function in ways.items():
+            runs[name].append(nanoseconds(function))
+    medians = {name: statistics.median(times) for name, times in runs.items()}
+    for name, median in medians.items():
+        print(f"{name:30} {median:7.2f} ns  {median / medians['floor']:5.2f} of the floor")
+
+
+if __name__ == "__main__":
+    main()

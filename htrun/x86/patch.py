@@ -1,0 +1,165 @@
+"""Planning the jump over a site: which bytes to write, and where its trampoline must then lie. Pure functions.
+
+Only the store's own bytes are ever written. With five or more a ``jmp rel32`` fits. With fewer, its last bytes are
+those of the instructions behind, as they are (*instruction punning*), so that every address which was a jump target
+still is one; what they say fixes the high bytes of the displacement. Prefixes that mean nothing before a jump shift the jump
+and so borrow other bytes: a smaller window, elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iced_x86 import Decoder, Instruction
+
+JUMP = b"\xe9"
+BREAKPOINT = b"\xcc"
+PREFIX = b"\x3e"
+"""A segment override (DS): no effect on a near direct jump in 64-bit code; assemblers align branches with it."""
+
+JUMP_LENGTH = 5
+_DISPLACEMENT = 4
+
+LOWEST_ADDRESS = 1 << 16
+"""Default of ``vm.mmap_min_addr``."""
+HIGHEST_ADDRESS = (1 << 47) - 4096
+"""User addresses end here with four-level page tables (Documentation/arch/x86/x86_64/mm.rst)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to patch a site.
+
+    ``site``: its address; ``original``: the store's bytes. ``prefixes``: how many stand before the jump.
+    ``borrowed``: the bytes behind the store that end the displacement; empty for a plain jump.
+    ``low``, ``high``: the trampoline's entry lies in ``[low, high)``.
+    """
+
+    site: int
+    original: bytes
+    prefixes: int
+    borrowed: bytes
+    low: int
+    high: int
+
+    @property
+    def is_pun(self) -> bool:
+        """Whether bytes behind the store are part of the jump."""
+        return bool(self.borrowed)
+
+    @property
+    def borrowed_range(self) -> range:
+        """Addresses of the borrowed bytes. As long as the patch stands, nobody may write to them."""
+        behind = self.site + len(self.original)
+        return range(behind, behind + len(self.borrowed))
+
+    def code_for(self, entry: int) -> bytes:
+        """The bytes to write over the store so that it jumps to ``entry``: exactly as many as the store has."""
+        if not self.low <= entry < self.high:
+            raise ValueError(f"{entry:#x} is not in the window {self.low:#x} to {self.high:#x}")
+        distance = entry - (self.site + self.prefixes + JUMP_LENGTH)
+        jump = PREFIX * self.prefixes + JUMP + distance.to_bytes(_DISPLACEMENT, "little", signed=True)
+        length = len(self.original)
+        return (jump + self.original[len(jump) :])[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What can be done at a site: ``candidates``, the widest window first; where there are none, ``reason`` says why."""
+
+    candidates: tuple[Candidate, ...]
+    reason: str | None
+
+
+def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
+    """How to patch the store of ``store_length`` bytes at ``site``.
+
+    ``code``: the bytes at ``site``, the store's and at least four behind, or all up to the end of what is mapped
+    executable. ``generated``: it lies in anonymous memory (an emulator's code cache), whose branches are relinked.
+    """
+    if store_length >= JUMP_LENGTH:
+        return Plan((_candidate(code, site, store_length, 0),), None)
+    following = code[store_length : store_length + JUMP_LENGTH]
+    limit = len(following)
+    forbidden = dict(_unborrowable(code[store_length:], site + store_length, generated))
+    candidates = []
+    reason = "no address that the jump could lead to"
+    for prefixes in range(store_length):
+        wanted = JUMP_LENGTH + prefixes - store_length
+        if wanted > _DISPLACEMENT:
+            break
+        if wanted > limit:
+            reason = "the executable mapping ends behind the store"
+            break
+        refusal = next((forbidden[offset] for offset in range(wanted) if offset in forbidden), None)
+        if refusal:
+            reason = refusal
+            break
+        candidate = _candidate(code, site, store_length, prefixes)
+        if candidate.low < candidate.high:
+            candidates.append(candidate)
+    return Plan(tuple(candidates), None if candidates else reason)
+
+
+def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
+    """The jump behind so many prefixes; its window may be empty once cut to the user's addresses."""
+    borrowed = code[length : max(length, prefixes + JUMP_LENGTH)]
+    free = _DISPLACEMENT - len(borrowed)
+    origin = site + prefixes + JUMP_LENGTH
+    if borrowed:
+        low = origin + (int.from_bytes(borrowed, "little", signed=True) << 8 * free)
+    else:
+        low = origin - (1 << 31)
+    high = low + (1 << 8 * free)
+    return Candidate(
+        site, code[:length], prefixes, borrowed, max(low, LOWEST_ADDRESS), min(high, HIGHEST_ADDRESS)
+    )
+
+
+def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
+    """Offsets of bytes behind the store that may change under the jump, each with the reason."""
+    decoder = Decoder(64, following, ip=address)
+    while decoder.can_decode and decoder.position < _DISPLACEMENT:
+        start = decoder.position
+        instruction = decoder.decode()
+        if following[start : start + 1] == BREAKPOINT:
+            yield start, "a breakpoint stands behind the store"
+        if generated and _is_direct_branch(instruction):
+            offsets = decoder.get_constant_offsets(instruction)
+            first = start + offsets.immediate_offset
+            for offset in range(first, first + offsets.immediate_size):
+                yield offset, "a branch behind the store is relinked at run time"
+
+
+def _is_direct_branch(instruction: Instruction) -> bool:
+    return bool(
+        instruction.is_jmp_short_or_near
+        or instruction.is_jcc_short_or_near
+        or instruction.is_call_near
+        or instruction.is_jcx_short
+        or instruction.is_loop
+        or instruction.is_loopcc
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a cross-modification; every processor must be made to see it before the next one."""
+
+    address: int
+    data: bytes
+
+
+def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
+    """How to turn ``old`` into ``new`` at ``site`` while other threads run it, as the kernel's ``text_poke_bp`` does.
+
+    First a breakpoint, then what lies behind the first byte, then the first byte. Between two writes every processor
+    must serialize (``membarrier(SYNC_CORE)``); a thread that meets the breakpoint is sent back to ``site``.
+    """
+    assert len(old) == len(new)
+    if old == new:
+        return ()
+    changed = max(number for number in range(len(new)) if old[number] != new[number])
+    first, tail = Write(site, new[:1]), Write(site + 1, new[1 : changed + 1])
+    return tuple(write for write in (Write(site, BREAKPOINT), tail, first) if write.data)
