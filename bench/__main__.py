@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -30,6 +33,8 @@ RESULTS = SOURCE / "results"
 def main(arguments: Sequence[str]) -> int:
     """Runs what the arguments ask for. 0, or 1 when a bench failed, or 125 after an error of the command line."""
     options = _parser().parse_args(arguments)
+    # Whatever ends a run, its session daemons and probes must go: the exception unwinds all that was set up.
+    signal.signal(signal.SIGTERM, _on_termination)
     console = Console(stderr=True)
     try:
         if options.list:
@@ -46,6 +51,13 @@ def main(arguments: Sequence[str]) -> int:
     except HtrunError as error:
         console.print(f"bench: {error}", markup=False, highlight=False)
         return error.exit_code
+    except KeyboardInterrupt:
+        console.print("bench: interrupted; no results were written")
+        return 128 + signal.SIGINT
+
+
+def _on_termination(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,8 +16,8 @@ from bench.workshop import MEMORY, SOURCE, Workshop
 
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")
 """32 MiB for each processor: larger ones made events no cheaper, and the default ones lose more."""
-_SHARED = MEMORY / "lttng-ust-wait-8"
-"""What LTTng-UST 2.13 leaves in shared memory for each user; the user's number is appended."""
+_SHARED = "lttng-ust-wait-8"
+"""What LTTng-UST 2.13 leaves in shared memory: under this name for root's daemon, and with each user's number appended."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,10 @@ def _program(shop: Workshop, home: Path) -> Path:
 def _start_daemon(session: Session) -> None:
     """Starts the daemon; the command returns when it is ready. It is ended with the run."""
     pid_file = session.home / "sessiond.pid"
-    shared = Path(f"{_SHARED}-{os.geteuid() if session.user is None else session.user}")
-    if not shared.exists():
-        session.shop.cleanup.callback(shared.unlink, missing_ok=True)
+    user = os.geteuid() if session.user is None else session.user
+    for left_behind in (MEMORY / _SHARED, MEMORY / f"{_SHARED}-{user}"):
+        if not left_behind.exists():
+            session.shop.cleanup.callback(left_behind.unlink, missing_ok=True)
     session.shop.call(
         ["lttng-sessiond", "--daemonize", "--no-kernel", f"--pidfile={pid_file}"], session.environment, session.user
     )

@@ -24,7 +24,7 @@ class Group:
     """Benches that belong in one table.
 
     ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: how often each bench
-    of the group runs, at least 1.
+    of the group runs, at least 1. ``facts``: of the samples' facts, those that the table shows.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Group:
     baseline: str
     rounds: int
     quick_rounds: int
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Report:
         found: dict[str, Any] = json.loads(path.read_text())
         return cls(
             **{name: found[name] for name in ("when", "quick", "seconds", "machine")},
-            groups=tuple(Group(**each) for each in found["groups"]),
+            groups=tuple(Group(**{**each, "facts": tuple(each["facts"])}) for each in found["groups"]),
             results=tuple(_load_result(each) for each in found["results"]),
             verdicts=tuple(Verdict(**each) for each in found["verdicts"]),
         )

@@ -23,9 +23,11 @@ class Grid:
 
 
 def figure(value: float | None) -> str:
-    """A number to three significant digits, with thousands apart; empty for None."""
+    """A count as it is, another number to three significant digits, with thousands apart; empty for None."""
     if value is None:
         return ""
+    if isinstance(value, int):
+        return f"{value:,}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -42,17 +44,16 @@ def grids(report: Report) -> Iterator[Grid]:
 def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
     base = report.baseline(group)
     singles = any(each.p50 is not None for each in results)
-    facts = sorted({name for each in results for sample in each.samples for name in sample.facts} - {"emitted"})
     columns = ["", group.unit, "quartiles", *([f"times {group.baseline}"] if base else [])]
     columns += ["single p50", "p99"] if singles else []
-    columns += facts
+    columns += group.facts
     rows = []
     for each in results:
         low, high = spread(each.values)
         row = [each.title, figure(each.median), f"{figure(low)} to {figure(high)}"]
         row += [figure(each.ratio(base))] if base else []
         row += [figure(each.p50), figure(each.p99)] if singles else []
-        row += [figure(each.samples[-1].facts.get(name)) for name in facts]
+        row += [figure(each.samples[-1].facts.get(name)) for name in group.facts]
         rows.append(tuple(row))
     return Grid(group.title, tuple(columns), tuple(rows))
 
@@ -76,7 +77,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def markdown(report: Report) -> str:
-    """The tables in Markdown, without what only a developer wants to know."""
+    """The tables in Markdown."""
     return "\n".join(_markdown_table(grid) for grid in grids(report))
 
 
