@@ -17,7 +17,7 @@ from bench.workshop import MEMORY, SOURCE, Workshop
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")
 """32 MiB for each processor: larger ones made events no cheaper, and the default ones lose more."""
 _SHARED = "lttng-ust-wait-8"
-"""What LTTng-UST 2.13 leaves in shared memory: under this name for root's daemon, and with each user's number appended."""
+"""What LTTng-UST 2.13 leaves in shared memory: for root's daemon, and with its number appended for each user's."""
 
 
 @dataclass(frozen=True)
