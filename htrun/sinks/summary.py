@@ -34,7 +34,7 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, mapping: Mapping[str, Any]) -> None:
-    """Write ``mapping`` to ``path``; a reader sees the old file or the whole new one. Raises `SinkError`."""
+    """Write ``mapping`` to ``path``; a reader sees the old file or the whole new one. Raises `HtrunError`."""
     text = json.dumps(mapping, indent=2) + "\n"
     if not _replaceable(path):
         _write_through(path, text.encode())
@@ -45,7 +45,7 @@ def write(path: Path, mapping: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+        raise HtrunError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _replaceable(path: Path) -> bool:
@@ -54,11 +54,9 @@ def _replaceable(path: Path) -> bool:
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    try:
-        output = Output.open(path)
-    except HtrunError as error:
-        raise SinkError(str(error)) from error
+    output = Output.open(path)
     try:
         output.write(data)
-    finally:
         output.close()
+    except SinkError as error:
+        raise HtrunError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from htrun.events.clock import best_clock
 from htrun.events.definitions import HYPERTRACE
 from htrun.events.records import decode, event_dtype, merge, record_dtype
-from htrun.rings.layout import RingShape
+from htrun.rings.layout import RECORD_HEADER, RingShape
 
 
 @pytest.mark.parametrize("num_args", [1, 4, 64])
@@ -21,9 +22,13 @@ def test_a_record_is_as_long_as_in_a_ring(num_args: int) -> None:
 @pytest.mark.parametrize(("big_endian", "order"), [(False, "<"), (True, ">")])
 def test_arguments_are_read_in_the_guests_byte_order(big_endian: bool, order: str) -> None:
     clock = best_clock()
-    raw = struct.pack("<QQ", clock.source.read(), 7) + struct.pack(f"{order}QQ", 0xCAFE, 2**64 - 1)
-    [event] = decode(np.frombuffer(raw, record_dtype(2, big_endian)), 3, clock)
+    dtype = record_dtype(2, big_endian)
+    header = np.zeros(1, dtype)
+    header["timestamp"], header["index"] = clock.source.read(), 7
+    raw = header.tobytes()[:RECORD_HEADER] + struct.pack(f"{order}QQ", 0xCAFE, 2**64 - 1)
+    [event] = decode(np.frombuffer(raw, dtype), 3, clock)
     assert (event["stream"], event["index"], *event["args"]) == (3, 7, 0xCAFE, 2**64 - 1)
+    assert abs(int(event["time"]) - time.time_ns()) < 1_000_000_000
 
 
 def test_merging_orders_by_time_and_keeps_the_order_of_equals() -> None:

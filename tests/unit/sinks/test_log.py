@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.events.records import Events, event_dtype
+from htrun.events.records import event_dtype
 from htrun.events.sink import SinkError
 from htrun.events.stream import Stream
 from htrun.sinks.log import LogSink, format_lines
 from htrun.sinks.output import Output
 
+if TYPE_CHECKING:
+    from htrun.events.records import Events
+
 Row = tuple[int, int, int, tuple[int, ...]]
 
 
 def batch(rows: list[Row], num_args: int) -> Events:
-    return np.array([(time, stream, index, args) for time, stream, index, args in rows], event_dtype(num_args))
+    events = np.zeros(len(rows), event_dtype(num_args))
+    for place, (time, stream, index, args) in enumerate(rows):
+        events["time"][place], events["stream"][place] = time, stream
+        events["index"][place], events["args"][place] = index, args
+    return events
 
 
 def expected(row: Row, streams: list[Stream]) -> str:

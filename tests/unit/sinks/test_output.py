@@ -43,7 +43,8 @@ def test_our_own_standard_output_is_shared_not_opened_again(tmp_path: Path, name
     """What was there stays, and what we and others write comes one after the other, although nobody appends."""
     code = (
         "import os, sys; from pathlib import Path; from htrun.sinks.output import Output\n"
-        f"output = Output.open(Path({name!r})); output.write(b'ours\\n'); os.write(1, b'theirs\\n'); output.write(b'ours\\n')"
+        f"output = Output.open(Path({name!r}))\n"
+        "output.write(b'ours\\n'); os.write(1, b'theirs\\n'); output.write(b'ours\\n')"
     )
     with (tmp_path / "out").open("w") as out:
         out.write("before\n")
