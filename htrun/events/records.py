@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 
 
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
-    """A record in a ring: u64 ``timestamp`` (ticks) and ``index``, then ``args`` in the guest's byte order."""
+    """A record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's byte order."""
     import numpy as np
 
-    return np.dtype([("timestamp", "<u8"), ("index", "<u8"), ("args", ">u8" if big_endian else "<u8", (num_args,))])
+    args = ">u8" if big_endian else "<u8"
+    return np.dtype([("timestamp", "<u8"), ("site", "<u4"), ("index", "<u4"), ("args", args, (num_args,))])
 
 
 def event_dtype(num_args: int) -> np.dtype[Any]:
-    """A decoded event: ``time`` (ns since the epoch), ``stream`` (number of its `Stream`), ``index``, ``args``."""
+    """A decoded event: ``time`` (ns since the epoch), ``stream`` (number of its `Stream`), ``site``, ``index``, ``args``."""
     import numpy as np
 
-    return np.dtype([("time", "<u8"), ("stream", "<u4"), ("index", "<u8"), ("args", "<u8", (num_args,))])
+    return np.dtype(
+        [("time", "<u8"), ("stream", "<u4"), ("site", "<u4"), ("index", "<u8"), ("args", "<u8", (num_args,))]
+    )
 
 
 def decode(records: Records, stream: int, clock: Clock) -> Events:
@@ -43,6 +46,7 @@ def decode(records: Records, stream: int, clock: Clock) -> Events:
     events = np.empty(len(records), event_dtype(num_args))
     events["time"] = clock.to_realtime_ns(records["timestamp"])
     events["stream"] = stream
+    events["site"] = records["site"]
     events["index"] = records["index"]
     events["args"] = records["args"]
     return events

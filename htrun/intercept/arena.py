@@ -27,6 +27,7 @@ from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
     from htrun.intercept.sites import Site
+    from htrun.x86.trampoline import Trampoline
 
 _PAGE = 4096
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
@@ -39,6 +40,8 @@ _CODE_SPAN = 64 << 20
 """Bytes of trampolines a run may have at most; sites beyond go on trapping."""
 _NEAR_CHUNK = 16 * _PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
+_REACH = (1 << 31) - (1 << 20)
+"""Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
 _SCRATCH_OFFSET = 0x1000
 """In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
 
@@ -138,9 +141,12 @@ class Arena:
     table: ThreadTable
     code: CodeMemory
     runs: list[CodeRun] = field(default_factory=list)
-    owners: dict[int, Site] = field(default_factory=dict)
+    trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
+    """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
     starts: list[int] = field(default_factory=list)
-    """Sorted starts of trampolines; `owners` says whose each is."""
+    """The keys of `trampolines`, sorted."""
+    runtimes: list[int] = field(default_factory=list)
+    """Where the stub stands that trampolines within two gigabytes share."""
 
     def fork(self) -> Arena:
         """The same in a forked child's copy of the memory; its sites are set by the caller."""
@@ -150,22 +156,28 @@ class Arena:
             ThreadTable(self.table.address, dict(self.table.entries)),
             self.code,
             list(self.runs),
+            runtimes=list(self.runtimes),
         )
 
     def holds(self, address: int) -> bool:
         """Whether ``address`` lies in a page of trampolines."""
         return any(run.address <= address < run.address + run.size for run in self.runs)
 
-    def owner(self, address: int) -> Site | None:
-        """The site whose trampoline holds ``address``."""
+    def at(self, address: int) -> tuple[Site, Trampoline] | None:
+        """The site and the trampoline that ``address`` lies in; None in the stub they share."""
         place = bisect.bisect_right(self.starts, address) - 1
-        return self.owners[self.starts[place]] if place >= 0 else None
+        if place >= 0:
+            site, trampoline = self.trampolines[self.starts[place]]
+            if address in trampoline:
+                return site, trampoline
+        return None
 
-    def adopt(self, start: int, site: Site) -> None:
-        """The trampoline at ``start`` is ``site``'s."""
-        if start not in self.owners:
+    def adopt(self, trampoline: Trampoline, site: Site) -> None:
+        """``trampoline`` is ``site``'s."""
+        start = trampoline.address
+        if start not in self.trampolines:
             bisect.insort(self.starts, start)
-        self.owners[start] = site
+        self.trampolines[start] = site, trampoline
 
     def write(self, address: int, code: bytes) -> None:
         """Put code at ``address``, which must lie in a run."""
@@ -222,6 +234,21 @@ class ArenaBuilder:
                 run_found.take(address, size)
                 return number, address
         raise NoRoom("no free memory where a jump from here can lead")
+
+    def runtime_near(self, injection: Injection, space: AddressSpace, at: int) -> int:
+        """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
+        from htrun.x86.trampoline import build_runtime
+
+        arena = space.arena
+        assert arena is not None
+        for runtime in arena.runtimes:
+            if abs(runtime - at) < _REACH:
+                return runtime
+        size = len(build_runtime(at))
+        _, place = self.place(injection, space, [(max(at - _REACH, 0), at + _REACH)], size)
+        arena.write(place, build_runtime(place))
+        arena.runtimes.append(place)
+        return place
 
     def _new_run(
         self, injection: Injection, space: AddressSpace, gaps: list[tuple[int, int]], low: int, high: int, size: int

@@ -114,7 +114,7 @@ class AddressSpace:
     ``sites``: by address of the instruction; ``guarded``: ranges for which a channel filter is in place;
     ``threads``: those that run in it;
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
-    it, once a site was to be patched; ``unpatchable``: why no site in it can be.
+    it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch in the making has put one.
     """
 
     memory: Memory
@@ -126,6 +126,7 @@ class AddressSpace:
     syscall_instruction: int = 0
     arena: Arena | None = None
     unpatchable: str = ""
+    breakpoints: set[int] = field(default_factory=set)
 
     def fork(self, tid: int) -> AddressSpace:
         """The copy that a forked child has. The code is the same, so what is known of its sites holds for it too."""
@@ -169,6 +170,8 @@ class Process:
 class Thread:
     """A traced thread. ``number``: its place in its process's order of appearance, from 0.
 
+    ``ring``: where its records go, from its first event on; ``pointer``: its thread pointer (``fs`` base) when last seen, 0 if
+    never; ``registered``: whether trampolines find the ring by that pointer.
     ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail.
@@ -179,6 +182,8 @@ class Thread:
     process: Process
     number: int
     ring: Ring | None = None
+    pointer: int = 0
+    registered: bool = False
     segv_blocked: bool = False
     entering_handler: bool = False
     exec_registers: user_regs_struct | None = None

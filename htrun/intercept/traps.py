@@ -11,18 +11,21 @@ from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import AddressSpace, Mapping, Thread
-from htrun.intercept.sites import Site
+from htrun.intercept.guest import Mapping, Thread
+from htrun.intercept.patcher import Patcher
+from htrun.intercept.places import place_of
+from htrun.intercept.sites import Site, describe
 from htrun.rings.ring import Ring
+from htrun.tracee import ptrace
 from htrun.tracee.abi import USER32_CS
 from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.vectors import vector_register
+from htrun.x86.store import MAX_INSTRUCTION
 
 if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
 SEGV_ACCERR = 2
-_LONGEST_INSTRUCTION = 15
 _INDEX_SIZES = (4, 8)
 
 
@@ -43,14 +46,22 @@ class Traps:
     """Turns SIGSEGV stops that are stores to a control region into records."""
 
     def __init__(
-        self, channel: Channel, recorder: Recorder, clock: Clock, warnings: Warnings, wait: TrapWait
+        self,
+        channel: Channel,
+        recorder: Recorder,
+        clock: Clock,
+        warnings: Warnings,
+        wait: TrapWait,
+        patcher: Patcher | None,
     ) -> None:
+        """``patcher``: None lets every site go on trapping."""
         self.count = 0
-        self._sites: list[tuple[int, Site]] = []
+        self._sites: list[Site] = []
         self._wait = wait
         self._channel = channel
         self._recorder = recorder
         self._warnings = warnings
+        self._patcher = patcher
         self._read_clock = clock.source.read
         self._max_clients = channel.layout.max_clients
 
@@ -60,42 +71,80 @@ class Traps:
         When True is returned the thread is still stopped, and `TrapWait.registers` are those it is to go on with.
         """
         code, address = self._wait.facts(thread.tid)
-        if code != SEGV_ACCERR:
-            return False
         space = thread.process.space
-        mapping = space.mappings.find(address)
+        registers = self._wait.registers
+        site = None
+        if space.arena is not None and space.arena.holds(registers.rip):
+            # A trampoline's own store: the guest must never see the trampoline, whatever becomes of the fault.
+            site = self._back_to_site(thread, registers)
+        mapping = space.mappings.find(address) if code == SEGV_ACCERR else None
         if mapping is None:
             return False
         offset = address - mapping.start + mapping.offset - layout.CONTROL_OFFSET
         if not 0 <= offset < layout.CONTROL_SIZE:
             return False
-        registers = self._wait.registers
-        site = space.sites.get(registers.rip) or self._new_site(thread, mapping, registers)
+        site = site or self._site_at(thread, registers)
         if site is None:
             return False
         site.traps += 1
         self.count += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
-            self._emit(thread, site, registers)
+            self._emit(thread, site, mapping, registers)
         else:
             self._other_store(thread, site, offset, registers)
         registers.rip += site.store.length
         return True
 
+    @staticmethod
+    def _back_to_site(thread: Thread, registers: user_regs_struct) -> Site | None:
+        """A thread has faulted in a trampoline: show the fault at its site, with the registers it had there."""
+        arena = thread.space.arena
+        found = arena.at(registers.rip) if arena is not None else None
+        if found is None:
+            return None
+        site, trampoline = found
+        if trampoline.prepared <= registers.rip - trampoline.address and not trampoline.is_original(
+            registers.rip - trampoline.address
+        ):
+            # The guest has unmapped htrun's memory: what the trampoline had saved is still on the stack.
+            for name, place in trampoline.saved:
+                word = thread.space.memory.read(registers.rsp + place, 8)
+                setattr(registers, name, int.from_bytes(word, "little"))
+        registers.rip = site.address
+        ptrace.set_registers(thread.tid, registers)
+        return site
+
+    def mappings_changed(self, thread: Thread, registers: user_regs_struct) -> None:
+        """The guest has unmapped, moved or replaced parts of the channel."""
+        if self._patcher is not None:
+            self._patcher.mappings_changed(thread, registers)
+
+    def leave_trampoline(self, thread: Thread) -> None:
+        """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
+        if self._patcher is not None:
+            self._patcher.leave_trampoline(thread)
+
+    def met_breakpoint(self, thread: Thread) -> bool:
+        """Whether a SIGTRAP stop is a breakpoint byte of a patch in the making; the thread then goes back to the site."""
+        return self._patcher is not None and self._patcher.met_breakpoint(thread)
+
     def sites(self) -> list[dict[str, object]]:
         """All sites of the run, for the summary."""
         return [
             {
-                "pid": pid,
+                "number": site.number,
+                "pid": site.pid,
                 "address": f"{site.address:#x}",
+                "file": site.place.file or "generated code",
                 "instruction": site.store.text,
+                "patched": describe(site.patch) if site.patch is not None else "",
+                "not_patched": site.refused,
                 "traps": site.traps,
-                "events": site.events,
             }
-            for pid, site in self._sites
+            for site in self._sites
         ]
 
-    def _emit(self, thread: Thread, site: Site, registers: user_regs_struct) -> None:
+    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: user_regs_struct) -> None:
         index = self._index(thread, site, registers)
         if index >= self._max_clients:
             self._warnings.warn(
@@ -106,11 +155,15 @@ class Traps:
             )
             return
         arguments = self._channel.arguments(index)
+        patchable = self._patcher is not None and self._patcher.prepare(thread, mapping, registers)
         ring = thread.ring or self._recorder.ring_of(thread)
-        while not ring.append(self._read_clock(), index, arguments):
+        while not ring.append(self._read_clock(), site.number, index, arguments):
             self._recorder.make_room(ring)
-        site.events += 1
         self._recorder.wake()
+        if patchable and self._patcher is not None:
+            self._patcher.register(thread, ring, registers)
+            if site.patch is None and not site.refused:
+                self._patcher.patch(thread, site, mapping, registers)
 
     def _index(self, thread: Thread, site: Site, registers: user_regs_struct) -> int:
         """The index as the guest means it: the bytes its store leaves in memory, read in the guest's byte order."""
@@ -123,8 +176,9 @@ class Traps:
     @staticmethod
     def _stored(thread: Thread, site: Site, registers: user_regs_struct) -> int:
         """The bytes the store leaves in memory, as a little-endian number."""
-        if site.store.is_vector:
-            return site.store.vector_value(vector_register(thread.tid, site.store.vector_register))
+        number = site.store.vector_register
+        if number is not None:
+            return site.store.vector_value(vector_register(thread.tid, number))
         return site.store.value(registers)
 
     def _other_store(self, thread: Thread, site: Site, offset: int, registers: user_regs_struct) -> None:
@@ -145,24 +199,37 @@ class Traps:
             f"{site.address:#x}; an event is a store of 4 or 8 bytes to offset 0: ignored",
         )
 
-    def _new_site(self, thread: Thread, mapping: Mapping, registers: user_regs_struct) -> Site | None:
-        """Decode the instruction a thread stands at; None if it is not a store (the guest's fault, and a warning)."""
+    def _site_at(self, thread: Thread, registers: user_regs_struct) -> Site | None:
+        """The site a thread stands at, known or new; None if it is no store (the guest's fault, and a warning)."""
+        space = thread.process.space
+        address = registers.rip
+        code = space.memory.read(address, MAX_INSTRUCTION)
+        site = space.sites.get(address)
+        if site is not None:
+            if site.patch is not None and code.startswith(site.patch.written):
+                # The thread trapped before another thread's trap had the site patched.
+                return site
+            site.patch = None
+            if code.startswith(site.code):
+                return site
+        # New, or generated code that was rewritten since.
+        return self._new_site(thread, code, registers)
+
+    def _new_site(self, thread: Thread, code: bytes, registers: user_regs_struct) -> Site | None:
         from htrun.x86.store import NotAStore, decode_store
 
-        space: AddressSpace = thread.process.space
-        address = registers.rip
-        code = space.memory.read(address, _LONGEST_INSTRUCTION)
+        address, pid = registers.rip, thread.process.pid
         try:
             store = decode_store(code, address, 32 if registers.cs == USER32_CS else 64)
         except NotAStore as reason:
             self._warnings.warn(
                 Kind.LOAD,
-                (thread.process.pid, address),
-                f"process {thread.process.pid} touched the control region at {address:#x} other than by a plain "
-                f"store ({reason}); it gets its SIGSEGV",
+                (pid, address),
+                f"process {pid} touched the control region at {address:#x} other than by a plain store ({reason}); it "
+                "gets its SIGSEGV",
             )
             return None
-        site = Site(address, code[: store.length], store)
-        space.sites[address] = site
-        self._sites.append((thread.process.pid, site))
+        site = Site(len(self._sites) + 1, pid, address, store.code, store, place_of(thread.tid, address))
+        self._sites.append(site)
+        thread.process.space.sites[address] = site
         return site

@@ -2,8 +2,8 @@
 
 This is the contract between the machine code of `htrun.x86.trampoline` and the Python that drains it.
 
-*Record*: ``timestamp`` (time stamp counter), ``index``, ``num_args`` arguments, each 64 bits; the first two in the
-host's byte order, the arguments in the guest's. There is no commit word: a trampoline publishes a record by advancing
+*Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
+``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit word: a trampoline publishes a record by advancing
 the ring's position behind it (x86 keeps stores in order), and a signal never runs a handler in the middle of a
 trampoline, because htrun sees every signal before the thread does and moves the thread out first.
 
@@ -22,7 +22,10 @@ from dataclasses import dataclass
 PAGE = 4096
 
 RECORD_HEADER = 16
-"""Bytes of a record before its arguments: u64 timestamp, u64 index."""
+"""Bytes of a record before its arguments."""
+RECORD_SITE = 8
+RECORD_INDEX = 12
+"""Offsets of the u32 ``site`` and the u32 ``index`` in a record."""
 
 PACKET_HEADER = 256
 """Bytes at the start of each packet that the reader fills in (a CTF packet header and context)."""

@@ -15,7 +15,7 @@ from htrun.events.stream import Stream
 from htrun.rings import layout
 from htrun.rings.layout import RingShape
 
-_RECORD_HEADER = struct.Struct("=QQ")
+_RECORD_HEADER = struct.Struct("=QII")
 _WORD = 8
 
 
@@ -100,7 +100,7 @@ class Ring:
             self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
         )
 
-    def append(self, timestamp: int, index: int, arguments: bytes | memoryview) -> bool:
+    def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
         """Write a record for the (stopped) thread; False if the ring is full and must be drained first."""
         control = self._control
         position = control[0]
@@ -109,7 +109,7 @@ class Ring:
         position = control[0]
         at = position - self.base
         memory = self._memory
-        _RECORD_HEADER.pack_into(memory, at, timestamp, index)
+        _RECORD_HEADER.pack_into(memory, at, timestamp, site, index)
         memory[at + layout.RECORD_HEADER : at + self._record_size] = arguments
         control[0] = position + self._record_size
         return True

@@ -135,6 +135,8 @@ class Loop:
                 self._masks.mask_changing(thread, name, abi, registers)
             case _:
                 self._mapping_calls.handle(thread, name, abi, registers)
+                if self._traps is not None:
+                    self._traps.mappings_changed(thread, registers)
         return Request.CONT
 
     @staticmethod
@@ -147,6 +149,11 @@ class Loop:
     def _deliver(self, thread: Thread, signal: int) -> None:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
         more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        if self._traps is not None and thread.space.arena is not None:
+            if signal == _SIGTRAP and self._traps.met_breakpoint(thread):
+                ptrace.request(Request.CONT, thread.tid)
+                return
+            self._traps.leave_trampoline(thread)
         if thread.entering_handler and signal == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
             thread.entering_handler = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun import __version__
 from htrun.errors import HtrunError
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.warnings import Kind, Warnings
@@ -25,6 +28,9 @@ class Outputs:
 
     sinks: Sequence[Sink]
     summary: Path | None
+    trace: Path | None
+    num_args: int
+    facts: Mapping[str, str | int]
 
     @classmethod
     def open(cls, options: RunOptions) -> Outputs:
@@ -34,11 +40,23 @@ class Outputs:
             sinks.append(LogSink(Output.open(options.log) if options.log else Output.standard_error()))
         if options.summary is not None:
             summary.check(options.summary)
-        return cls(sinks, options.summary)
+        if options.trace is not None:
+            from htrun.sinks.ctf import make_directory
 
-    def packet_sink(self, clock: Clock) -> PacketSink | None:
-        """The native trace, if one is wanted."""
-        return None
+            make_directory(options.trace)
+        return cls(sinks, options.summary, options.trace, options.layout.num_args, _facts(options))
+
+    def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
+        """The native trace, if one is wanted. Imported late: the program runs already."""
+        if self.trace is None:
+            return None
+        from htrun.sinks.ctf import CtfTrace
+
+        try:
+            return CtfTrace.create(self.trace, self.num_args, clock, self.facts)
+        except HtrunError as error:
+            warnings.warn(Kind.SINK, self.trace, str(error))
+            return None
 
     def close(self, warnings: Warnings) -> None:
         """Close sinks that never got an event."""
@@ -56,3 +74,18 @@ class Outputs:
             summary.write(self.summary, account)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.summary, str(error))
+
+
+def _facts(options: RunOptions) -> dict[str, str | int]:
+    """What the trace says of the run."""
+    system = os.uname()
+    return {
+        "tracer_name": "htrun",
+        "htrun_version": __version__,
+        "command": shlex.join(options.program),
+        "hostname": system.nodename,
+        "sysname": system.sysname,
+        "kernel_release": system.release,
+        "machine": system.machine,
+        "num_args": options.layout.num_args,
+    }

@@ -22,12 +22,13 @@ from htrun.rings.ring import Ring, RingPool
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
-from htrun.runner.options import RunOptions
+from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.tracees import Hooks, Tracees
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
     from htrun.tracee.trap_wait import TrapWait
 
@@ -53,10 +54,11 @@ class Session:
         self._drain: Drain | None = None
         self._pool: RingPool | None = None
         self._traps: Traps | None = None
-        waiter = Waiter()
+        self._waiter = waiter = Waiter()
+        self._patcher: Patcher | None = None
         masks = Masks(waiter, self._warnings)
         self._tracees = Tracees(
-            program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked)
+            program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked, self._at_birth)
         )
         self._loop = Loop(
             self._tracees,
@@ -84,6 +86,9 @@ class Session:
 
     def finish(self) -> None:
         """Write out everything that is left, and the summary."""
+        if self._options.trace is not None:
+            # A trace of no events is a trace too.
+            self._drain_for_rings()
         if self._drain is not None:
             self._drain.close()
         else:
@@ -93,7 +98,9 @@ class Session:
     def ring_of(self, thread: Thread) -> Ring:
         """The thread's ring, lent on its first event."""
         if thread.ring is None:
-            thread.ring = self._drain_for_rings().lend(self._stream(thread), base=0)
+            arena = thread.space.arena
+            base = arena.rings if arena is not None else 0
+            thread.ring = self._drain_for_rings().lend(self._stream(thread), base)
         return thread.ring
 
     def make_room(self, ring: Ring) -> None:
@@ -113,7 +120,7 @@ class Session:
                 self._clock,
                 self._warnings,
                 sinks=self._outputs.sinks,
-                packet_sink=self._outputs.packet_sink(self._clock),
+                packet_sink=self._outputs.packet_sink(self._clock, self._warnings),
                 overflow=self._options.overflow,
             )
         return self._drain
@@ -128,17 +135,30 @@ class Session:
         return Stream(thread.tid, process.pid, thread.number, name, process.big_endian, time.time_ns())
 
     def _make_traps(self, wait: TrapWait) -> Traps:
+        from htrun.intercept.patcher import Patcher
         from htrun.intercept.traps import Traps
 
-        self._traps = Traps(self._channel, self, self._clock, self._warnings, wait)
+        self._drain_for_rings()
+        assert self._pool is not None
+        if self._options.patch:
+            ordered = self._options.timestamp is Timestamp.ORDERED
+            self._patcher = Patcher(self._channel, self._pool, self._waiter, self._warnings, ordered=ordered)
+        self._traps = Traps(self._channel, self, self._clock, self._warnings, wait, self._patcher)
         return self._traps
 
     def _thread_ended(self, thread: Thread) -> None:
+        if self._patcher is not None:
+            self._patcher.unregister(thread)
         if thread.ring is not None and self._drain is not None:
             self._drain.end(thread.ring)
 
-    def _forked(self, _creator: Thread, child: Thread) -> None:
-        child.ring = None
+    def _forked(self, creator: Thread, child: Thread) -> None:
+        if self._patcher is not None:
+            self._patcher.forked(child, creator.space)
+
+    def _at_birth(self, thread: Thread) -> None:
+        if self._patcher is not None:
+            self._patcher.learn_pointer(thread)
 
     def _account(self) -> dict[str, Any]:
         from htrun import __version__

@@ -33,10 +33,15 @@ def _ids(tid: int) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What others want to know: a thread's records end; an address space was copied by a fork; one has ended."""
+    """What others want to know.
+
+    ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child
+    process. ``at_birth``: a thread stands at its first stop, or at the event that tells of a child of its own.
+    """
 
     thread_ended: Callable[[Thread], None]
     forked: Callable[[Thread, Thread], None]
+    at_birth: Callable[[Thread], None]
 
 
 class Tracees:
@@ -62,6 +67,7 @@ class Tracees:
         False if it must stay stopped, because only that event will tell whose it is (CLONE_PARENT hides it).
         """
         if tid in self.threads:
+            self._hooks.at_birth(self.threads[tid])
             return True
         ids = _ids(tid)
         if ids is None:
@@ -72,6 +78,7 @@ class Tracees:
             self._early.add(tid)
             return False
         self._register(tid, ids[0], creator)
+        self._hooks.at_birth(self.threads[tid])
         return True
 
     def created(self, creator: int, tid: int) -> bool:
@@ -82,6 +89,7 @@ class Tracees:
         ids = _ids(tid)
         if tid not in self.threads and ids is not None:
             self._register(tid, ids[0], self.threads[creator])
+        self._hooks.at_birth(self.threads[creator])
         waits = tid in self._early
         self._early.discard(tid)
         return waits

@@ -134,6 +134,9 @@ stream {{
 	event.header := struct {{
 		ticks timestamp;
 	}};
+	event.context := struct {{
+		u32 site;
+	}};
 }};
 
 event {{
@@ -172,5 +175,5 @@ def _clock(fit: Fit, source: str) -> str:
 
 def _stream_class(number: int, order: str, num_args: int) -> str:
     index, *arguments = HYPERTRACE.field_names(num_args)
-    fields = [f"\t\tu64 {index};", *(f"\t\targ_{order} {argument};" for argument in arguments)]
+    fields = [f"\t\tu32 {index};", *(f"\t\targ_{order} {argument};" for argument in arguments)]
     return _STREAM.format(number=number, comm_size=COMM_SIZE, name=HYPERTRACE.name, fields="\n".join(fields))

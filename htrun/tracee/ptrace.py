@@ -135,6 +135,29 @@ def set_registers(tid: int, registers: user_regs_struct) -> None:
     request(Request.SETREGS, tid, 0, ctypes.addressof(registers))
 
 
+RIP_OFFSET = 16 * 8
+FS_BASE_OFFSET = 21 * 8
+"""Of the program counter and the thread pointer in struct user (<sys/user.h>)."""
+
+_peek = _libc.syscall
+_peek.restype = ctypes.c_long
+_word = ctypes.c_uint64()
+_SYS_PTRACE = 101
+
+
+def user_word(tid: int, offset: int) -> int:
+    """One word of struct user. By syscall(2), since the C library's wrapper can't tell a word of -1 from an error."""
+    kind, address = ctypes.c_long(Request.PEEKUSER), ctypes.c_long(offset)
+    if _peek(_SYS_PTRACE, kind, ctypes.c_long(tid), address, ctypes.byref(_word)) == -1:
+        raise TraceeDied(tid)
+    return _word.value
+
+
+def set_user_word(tid: int, offset: int, value: int) -> None:
+    """Replace one word of struct user."""
+    request(Request.POKEUSER, tid, offset, value)
+
+
 _mask = ctypes.c_uint64()
 
 

@@ -2,8 +2,8 @@
 
 Only the store's own bytes are ever written. With five or more a ``jmp rel32`` fits. With fewer, its last bytes are
 those of the instructions behind, as they are (*instruction punning*), so that every address which was a jump target
-still is one; what they say fixes the high bytes of the displacement. Prefixes that mean nothing before a jump shift the jump
-and so borrow other bytes: a smaller window, elsewhere.
+still is one; what they say fixes the high bytes of the displacement. Prefixes that mean nothing before a jump shift
+it and so borrow other bytes: a smaller window, elsewhere.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What can be done at a site: ``candidates``, the widest window first; where there are none, ``reason`` says why."""
+    """What can be done at a site: ``candidates``, the widest window first; if none, ``reason`` says why."""
 
     candidates: tuple[Candidate, ...]
     reason: str | None
@@ -107,14 +107,10 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
     borrowed = code[length : max(length, prefixes + JUMP_LENGTH)]
     free = _DISPLACEMENT - len(borrowed)
     origin = site + prefixes + JUMP_LENGTH
-    if borrowed:
-        low = origin + (int.from_bytes(borrowed, "little", signed=True) << 8 * free)
-    else:
-        low = origin - (1 << 31)
+    fixed = int.from_bytes(borrowed, "little", signed=True) << 8 * free
+    low = origin + fixed if borrowed else origin - (1 << 31)
     high = low + (1 << 8 * free)
-    return Candidate(
-        site, code[:length], prefixes, borrowed, max(low, LOWEST_ADDRESS), min(high, HIGHEST_ADDRESS)
-    )
+    return Candidate(site, code[:length], prefixes, borrowed, max(low, LOWEST_ADDRESS), min(high, HIGHEST_ADDRESS))
 
 
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:

@@ -1,13 +1,13 @@
 """Decoding the instruction that stored to the control region: where it writes, and what.
 
-Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an immediate
-and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything else is
+Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an
+immediate and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything else is
 refused with the reason:
 
 - what also reads its operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the control region is the
   guest's mistake;
-- what also moves a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no compiler makes one of a
-  volatile store of a variable, and a block fill that runs over the control region is a mistake rather than an event;
+- what also moves a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no compiler makes one of
+  a volatile store of a variable, and a block fill that runs over the control region is a mistake rather than an event;
 - masked AVX-512, MMX and x87 stores, and stores of segment registers: their value isn't a plain function of the
   registers that a ptrace stop offers.
 
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
+    from iced_x86.Register import Register as RegisterNumber
 
 MAX_INSTRUCTION = 15
 """Bytes. No x86 instruction is longer."""
@@ -39,8 +40,8 @@ class NotAStore(Exception):
 class MemoryOperand:
     """``segment base + base + index * scale + displacement``, cut to ``address_size`` bytes before the segment's base.
 
-    ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``: unsigned,
-    64 bits; of an instruction-pointer relative operand (``ip_relative``) the absolute address, with no base.
+    ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``:
+    unsigned, 64 bits; of an instruction-pointer relative operand (``ip_relative``) the absolute address, with no base.
     ``segment``: "fs" or "gs", or None where the segment's base is 0.
     """
 
@@ -109,7 +110,7 @@ class Store:
 
     @property
     def segment(self) -> str | None:
-        """"fs", "gs" or None."""
+        """ "fs", "gs" or None."""
         return self.memory.segment
 
     @property
@@ -167,7 +168,7 @@ def describe(instruction: Instruction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Mnemonics:
-    """The instructions whose memory operand comes first and is only written. Which part they store, if not the lowest."""
+    """Instructions whose memory operand comes first and is only written; which part they store, if not the lowest."""
 
     plain: frozenset[int]
     high_half: frozenset[int]
@@ -196,7 +197,7 @@ def _refuse_others(instruction: Instruction) -> None:
         raise NotAStore("not an instruction")
     text = describe(instruction)
     accesses = [memory.access for memory in InstructionInfoFactory().info(instruction).used_memory()]
-    if not accesses or all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
+    if all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
         raise NotAStore(f"{text} stores nothing")
     if any(access not in (OpAccess.WRITE, OpAccess.COND_WRITE) for access in accesses) or instruction.has_lock_prefix:
         raise NotAStore(f"{text} does more than store")
@@ -270,11 +271,11 @@ def _swaps_bytes(instruction: Instruction) -> bool:
 def _register_names() -> dict[int, str]:
     from iced_x86 import Register
 
-    general = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()
-    return {getattr(Register, name): name.lower() for name in general}
+    general = ("AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI", *map(str, range(8, 16)))
+    return {getattr(Register, f"R{name}"): f"r{name.lower()}" for name in general}
 
 
-def _full_name(register: int) -> str | None:
+def _full_name(register: RegisterNumber) -> str | None:
     """The name of the 64-bit register that ``register`` is part of; None for no register."""
     from iced_x86 import Register, RegisterExt
 

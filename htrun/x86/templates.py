@@ -1,7 +1,7 @@
 """Machine code declared once as fixed bytes, named fields and named places.
 
-From one declaration follow both the code for any address (`Template.link`) and where its parts lie (`Linked.offset`), so
-the two can't disagree. The idea is that of rr's ``assembly_templates.py``.
+From one declaration follow both the code for any address (`Template.link`) and where its parts lie (`Linked.offset`),
+so the two can't disagree. The idea is that of rr's ``assembly_templates.py``.
 """
 
 from __future__ import annotations

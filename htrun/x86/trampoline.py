@@ -1,4 +1,4 @@
-"""The code that a site's store becomes: it writes the event's record into the thread's ring, or does the store after all.
+"""The code that a site's store becomes: it writes a record into the thread's ring, or does the store after all.
 
 A trampoline runs in the tracee between the site and the instruction behind it. In order:
 
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from iced_x86 import Code, Decoder, Instruction, MemoryOperand, Register
+from iced_x86.Register import Register as RegisterNumber
 
 from htrun.rings import layout as ring
 from htrun.x86 import instructions as asm
@@ -53,8 +54,8 @@ class TrampolineContext:
 
     ``control_address``: the control word, of the guest's mapping. ``data_address``: slot 0, of htrun's own mapping.
     ``slot_stride``: bytes from slot to slot. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
-    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: how the guest means the bytes
-    it stores. ``runtime_address``: where `build_runtime`'s stub lies.
+    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: how the guest means the
+    bytes it stores. ``runtime_address``: where `build_runtime`'s stub lies.
     """
 
     control_address: int
@@ -71,8 +72,8 @@ class TrampolineContext:
 class Trampoline:
     """Machine code for one site. All offsets are bytes from ``address``.
 
-    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store; there,
-    all registers (and flags, where they are live) are as they were at the site. ``commit``: the instruction
+    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store;
+    there, all registers (and flags, where they are live) are as they were at the site. ``commit``: the instruction
     that publishes the record. ``exit``: the jump behind the site after a record was published or a loss was counted.
     ``leave``: the first instruction on the way to ``exit``; ``undo``: the first on the way to ``original``.
     ``saved``: for each register kept on the stack its name and its place relative to ``rsp``, once ``prepared``.
@@ -109,11 +110,11 @@ class Trampoline:
 class _Registers:
     """Who holds what. ``rax`` and ``rdx`` are scratch besides: ``rdtsc`` takes them."""
 
-    a: int
+    a: RegisterNumber
     """The store's address, then the ring's control block."""
-    b: int
+    b: RegisterNumber
     """The thread pointer, then the record's address."""
-    loop: int | None
+    loop: RegisterNumber | None
     """The counter of the argument loop, where there is one."""
 
     @classmethod
@@ -127,17 +128,25 @@ class _Registers:
         return cls(a, b, loop if num_args > _UNROLLED_ARGS else None)
 
     @property
-    def saved(self) -> tuple[int, ...]:
+    def saved(self) -> tuple[RegisterNumber, ...]:
         """All that a trampoline changes, in the order of their places on the stack."""
         registers = (Register.RAX, Register.RDX, self.a, self.b)
         return registers if self.loop is None else (*registers, self.loop)
 
 
 def build(
-    store: Store, code_address: int, context: TrampolineContext, at: int, *, flags_live: bool, ordered: bool
+    store: Store,
+    code_address: int,
+    context: TrampolineContext,
+    at: int,
+    *,
+    site: int,
+    flags_live: bool,
+    ordered: bool,
 ) -> Trampoline:
     """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
 
+    ``site``: the number that its records bear, 32 bits.
     ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: take the time stamp
     after everything before the store has been executed, by ``lfence; rdtsc`` as the kernel's ``rdtsc_ordered`` does.
     A second fence would keep what follows from starting while the counter is read, for as much time again: it disturbs
@@ -159,7 +168,7 @@ def build(
         _check(store, registers, context),
         _find_ring(registers),
         _find_room(registers),
-        _record(registers, context, ordered),
+        _record(registers, context, site, ordered),
         _advance(registers, context.num_args),
         Place("commit"),
         asm.store(registers.a, ring.POSITION, registers.b),
@@ -349,10 +358,11 @@ def _next_packet(registers: _Registers) -> Iterator[Piece]:
     yield from asm.jump("again")
 
 
-def _record(registers: _Registers, context: TrampolineContext, ordered: bool) -> Iterator[Piece]:
+def _record(registers: _Registers, context: TrampolineContext, site: int, ordered: bool) -> Iterator[Piece]:
     """Index, arguments and time stamp into the record at ``b``."""
     slot, record = Register.RDX, registers.b
-    yield asm.store(record, 8, Register.RDX)
+    yield asm.store_constant32(record, ring.RECORD_SITE, site)
+    yield asm.store32(record, ring.RECORD_INDEX, Register.RDX)
     yield _times(slot, context.slot_stride)
     yield from asm.constant(Register.RAX, "data")
     yield asm.add(slot, Register.RAX)
@@ -362,14 +372,14 @@ def _record(registers: _Registers, context: TrampolineContext, ordered: bool) ->
     yield asm.store32(record, 4, Register.RDX)
 
 
-def _times(register: int, stride: int) -> bytes:
+def _times(register: RegisterNumber, stride: int) -> bytes:
     """Index to offset: below 2**20 times 512, so 32 bits hold it."""
     if stride & (stride - 1):
         return asm.multiply32(register, register, stride)
     return asm.shift_left(register, stride.bit_length() - 1)
 
 
-def _copy_args(registers: _Registers, slot: int, record: int, count: int) -> Iterator[Piece]:
+def _copy_args(registers: _Registers, slot: RegisterNumber, record: RegisterNumber, count: int) -> Iterator[Piece]:
     """Copy ``count`` arguments through RAX. Many of them in a loop, so that a trampoline stays below 1 KiB."""
     first = 0
     if registers.loop is not None:
@@ -380,7 +390,7 @@ def _copy_args(registers: _Registers, slot: int, record: int, count: int) -> Ite
         yield asm.store(record, ring.RECORD_HEADER + 8 * number, Register.RAX)
 
 
-def _copy_loop(counter: int, slot: int, record: int, count: int) -> Iterator[Piece]:
+def _copy_loop(counter: RegisterNumber, slot: RegisterNumber, record: RegisterNumber, count: int) -> Iterator[Piece]:
     """Copy ``count`` arguments, `_ARGS_A_TURN` a turn, with ``counter`` going from ``-8 * count`` up to 0."""
     yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
     yield Place("turn")
