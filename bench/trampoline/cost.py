@@ -2,8 +2,9 @@
 
     python bench/trampoline/cost.py [--args N] [--repeats N]
 
-The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores its
-arguments and runs a patched site, ``mov %ebx,(%r12)``. Medians of repeated runs, in nanoseconds, and ratios to the floor.
+The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores
+its arguments and runs a patched site, ``mov %ebx,(%r12)``. Medians of repeated runs, in nanoseconds, and ratios to the
+floor.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def event(
     site = bytes(where.memory[:0x400]).index(b"\xe9")
     store = decode_store(STORE + b"\x90", where.base + site, 64)
     at = where.base + TRAMPOLINE
-    trampoline = build(store, store.address + 1, context, at, flags_live=flags_live, ordered=ordered)
+    trampoline = build(store, store.address + 1, context, at, site=0, flags_live=flags_live, ordered=ordered)
     where.memory[TRAMPOLINE : TRAMPOLINE + len(trampoline.code)] = trampoline.code
     runtime = build_runtime(where.base + RUNTIME)
     where.memory[RUNTIME : RUNTIME + len(runtime)] = runtime

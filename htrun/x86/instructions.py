@@ -6,10 +6,14 @@ forms whose length doesn't depend on an address are here, so that a template kno
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from iced_x86 import Code, Encoder, Instruction, MemoryOperand, Register, RegisterExt
-from iced_x86.Register import Register as RegisterNumber
 
 from htrun.x86.templates import Absolute, Piece, Relative
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 LAHF = b"\x9f"
 SAHF = b"\x9e"

@@ -1,8 +1,8 @@
 """Decoding the instruction that stored to the control region: where it writes, and what.
 
 Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an
-immediate and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything else is
-refused with the reason:
+immediate and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything
+else is refused with the reason:
 
 - what also reads its operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the control region is the
   guest's mistake;
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
-    from iced_x86.Register import Register as RegisterNumber
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 MAX_INSTRUCTION = 15
 """Bytes. No x86 instruction is longer."""

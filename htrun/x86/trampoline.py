@@ -20,14 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, MemoryOperand, Register
-from iced_x86.Register import Register as RegisterNumber
 
 from htrun.rings import layout as ring
 from htrun.x86 import instructions as asm
 from htrun.x86.store import ImmediateSource, NotAStore, RegisterSource, Store, VectorSource
 from htrun.x86.templates import Linked, Piece, Place, Relative, Template
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 RED_ZONE = 128
 """Bytes below ``rsp`` that belong to the code (System V ABI, 3.2.2)."""
