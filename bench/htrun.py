@@ -51,13 +51,9 @@ class Traced:
         """The account of the finished run. Raises `FailedError` when there is none."""
         try:
             found = json.loads(self.summary.read_text())
-            return Account(*(_total(found[key]) for key in ("events", "lost", "traps")))
+            return Account(**{key: int(found[key]) for key in ("events", "lost", "traps")})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailedError(f"htrun wrote no proper summary: {error!r}") from error
-
-
-def _total(number: int | dict[str, int]) -> int:
-    return sum(number.values()) if isinstance(number, dict) else int(number)
 
 
 def traced(directory: Path, *options: str) -> Traced:
