@@ -192,8 +192,9 @@ class Drain:
             self._warnings.warn(
                 Kind.RING_DAMAGED,
                 ring.stream.tid,
-                f"thread {ring.stream.tid} wrote over its own ring: its further events are lost",
+                f"thread {ring.stream.tid} wrote over its own ring: what was in it is lost",
             )
+            ring.repair()
         return taken
 
     def _write_packet(self, ring: Ring, records: memoryview) -> None:

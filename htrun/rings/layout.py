@@ -93,8 +93,9 @@ class RingShape:
 
     @property
     def packet_payload(self) -> int:
-        """Bytes of records in a full packet: a multiple of `record_size`."""
-        return (self.packet_stride - PACKET_HEADER) // self.record_size * self.record_size
+        """Bytes of records in a full packet: a multiple of `record_size`, and less than there is room for, so that the end
+        of a packet is not the start of the next."""
+        return (self.packet_stride - PACKET_HEADER - 1) // self.record_size * self.record_size
 
     @property
     def size(self) -> int:

@@ -53,7 +53,6 @@ class Ring:
 
     def lend(self, stream: Stream, stream_number: int, base: int, on_full: int) -> None:
         """Make the ring ready for a thread in whose address space the pool lies at ``base`` (0: nowhere)."""
-        shape = self.shape
         self.base = base
         self.stream = stream
         self.stream_number = stream_number
@@ -61,8 +60,11 @@ class Ring:
         self._read_bytes = 0
         self.damaged = False
         self.ended = False
-        control = self._control
-        packets = base + self.offset + layout.PAGE
+        self._prepare(on_full)
+
+    def _prepare(self, on_full: int) -> None:
+        shape, control = self.shape, self._control
+        packets = self.base + self.offset + layout.PAGE
         control[layout.PACKETS // _WORD] = packets
         control[layout.PACKET_MASK // _WORD] = shape.packets - 1
         control[layout.PACKET_STRIDE // _WORD] = shape.packet_stride
@@ -73,6 +75,13 @@ class Ring:
         control[layout.PACKET_NUMBER // _WORD] = 0
         control[layout.POSITION // _WORD] = packets + layout.PACKET_HEADER
         control[layout.PACKET_END // _WORD] = packets + layout.PACKET_HEADER + shape.packet_payload
+
+    def repair(self) -> None:
+        """Start again: the guest has written over the control block, and what is in the ring means nothing."""
+        self.damaged = False
+        self._read_packet = 0
+        self._read_bytes = 0
+        self._prepare(self._control[layout.ON_FULL // _WORD])
 
     @property
     def address(self) -> int:
@@ -143,11 +152,11 @@ class Ring:
         position = self._control[layout.POSITION // _WORD]
         place, used = self._locate(position)
         if used is None:
-            self.damaged = True; import sys; print("DMG", hex(position), place, used, self._read_packet, self._read_bytes, hex(self._control[0]), list(self._control[:10]), file=sys.stderr)
+            self.damaged = True
             return
         ahead = (place - self._read_packet) & (shape.packets - 1)
         if ahead == 0 and used < self._read_bytes:
-            self.damaged = True; import sys; print("DMG", hex(position), place, used, self._read_packet, self._read_bytes, hex(self._control[0]), list(self._control[:10]), file=sys.stderr)
+            self.damaged = True
             return
         # Fixed now, since `consume` moves on while the caller goes through the spans.
         start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead

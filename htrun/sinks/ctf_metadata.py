@@ -79,8 +79,9 @@ typealias integer {{ size = 8; align = 8; signed = false; }} := u8;
 typealias integer {{ size = 8; align = 8; signed = false; encoding = UTF8; }} := character;
 typealias integer {{ size = 32; align = 32; signed = false; }} := u32;
 typealias integer {{ size = 64; align = 64; signed = false; }} := u64;
-typealias integer {{ size = 64; align = 64; signed = false; base = 16; byte_order = le; }} := arg_le;
-typealias integer {{ size = 64; align = 64; signed = false; base = 16; byte_order = be; }} := arg_be;
+/* An event's fields begin with a u32 in the middle of a word; a stricter alignment here would move them all. */
+typealias integer {{ size = 64; align = 32; signed = false; base = 16; byte_order = le; }} := arg_le;
+typealias integer {{ size = 64; align = 32; signed = false; base = 16; byte_order = be; }} := arg_be;
 
 trace {{
 	major = 1;
