@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import htrun
 from htrun.commands.info import InfoCommand
-from htrun.errors import ExitCode, HtrunError
+from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HtrunError as error:
         print(f"hypertrace: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        return ExitCode.OWN_FAILURE
 
 
 def _parser() -> argparse.ArgumentParser:

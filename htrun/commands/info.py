@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import htrun
+from htrun.commands.output import show
 from htrun.events.clock import best_clock
 from htrun.events.definitions import DEFINITIONS
 
@@ -19,9 +20,12 @@ class InfoCommand:
         """It takes no arguments."""
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print; always succeeds."""
+        """Print; 0. Raises `HtrunError` if nobody takes it."""
         clock = best_clock()
-        print(f"version: {htrun.__version__}")
-        print(f"clock: {clock.source.name}, within {clock.error_ns} ns")
-        print(f"events: {', '.join(definition.name for definition in DEFINITIONS)}")
+        lines = [
+            f"version: {htrun.__version__}",
+            f"clock: {clock.source.name}, within {clock.error_ns} ns",
+            f"events: {', '.join(definition.name for definition in DEFINITIONS)}",
+        ]
+        show("\n".join(lines) + "\n")
         return 0

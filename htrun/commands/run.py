@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from htrun.commands.options import Information, Request, parse
+from htrun.commands.output import show
 from htrun.errors import HtrunError
 
 
@@ -16,7 +17,8 @@ def main() -> int:
     try:
         match parse(sys.argv[1:]):
             case Information(text):
-                return _print(text)
+                show(text)
+                return 0
             case Request() as request:
                 _run(request)
     except HtrunError as error:
@@ -37,17 +39,6 @@ def _run(request: Request) -> NoReturn:
     from htrun.runner.run import run
 
     run(request.options)
-
-
-def _print(text: str) -> int:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would try again to write the rest when it exits, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
-    return 0
 
 
 if __name__ == "__main__":

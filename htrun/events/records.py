@@ -30,7 +30,7 @@ def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def event_dtype(num_args: int) -> np.dtype[Any]:
-    """A decoded event: ``time`` (ns since the epoch), ``stream`` (number of its `Stream`), ``site``, ``index``, ``args``."""
+    """A decoded event: ``time`` (ns since the epoch), number of its ``stream``, ``site``, ``index``, ``args``."""
     import numpy as np
 
     return np.dtype(

@@ -1,0 +1,175 @@
+"""htrun's command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import htrun
+from htrun.channel.layout import Layout
+from htrun.commands.options import Information, Request, parse
+from htrun.errors import HtrunError
+from htrun.rings.drain import Overflow
+from htrun.runner.options import RunOptions, Timestamp
+
+PROGRAM = ("./app", "-v", "--", "--log", "x")
+
+
+def parsed(*arguments: str) -> RunOptions:
+    request = parse([*arguments, *PROGRAM])
+    assert isinstance(request, Request)
+    assert request.options.program == PROGRAM
+    return request.options
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(HtrunError) as caught:
+        parse(arguments)
+    assert caught.value.exit_code == 125
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_without_options_there_is_a_log_and_a_private_path() -> None:
+    options = parsed()
+    assert options == RunOptions(program=PROGRAM, layout=Layout())
+    assert options.log_wanted
+    assert options.path is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--hypertrace", "/tmp/ht"], "path", Path("/tmp/ht")),
+        (["-hypertrace", "/tmp/ht"], "path", Path("/tmp/ht")),
+        (["--hypertrace=/tmp/ht"], "path", Path("/tmp/ht")),
+        (["--hypertrace", "/tmp/a=b"], "path", Path("/tmp/a=b")),
+        (["--hypertrace", "/tmp/a,,b"], "path", Path("/tmp/a,b")),
+        (["--hypertrace", "/tmp/ht,args=8"], "layout", Layout(num_args=8)),
+        (["--hypertrace", "/tmp/ht,args=64,max-clients=1"], "layout", Layout(64, 1)),
+        (["--hypertrace", ",args=1,max-clients=1048576"], "layout", Layout(1, 1 << 20)),
+        (["--hypertrace", ",args=1"], "path", None),
+        (["-D", "log"], "log", Path("log")),
+        (["-Dlog"], "log", Path("log")),
+        (["--log=log"], "log", Path("log")),
+        (["--log", "--log"], "log", Path("--log")),
+        (["-D", "a", "--log", "b"], "log", Path("b")),
+        (["-trace", "guest*,file=log"], "log", Path("log")),
+        (["-D", "a", "-trace", "file=b"], "log", Path("a")),
+        (["-o", "dir"], "trace", Path("dir")),
+        (["--output=dir"], "trace", Path("dir")),
+        (["-o", "dir"], "log_wanted", False),
+        (["-o", "dir", "-D", "log"], "log_wanted", True),
+        (["--summary", "s.json"], "summary", Path("s.json")),
+        (["-L", "/srv/arm"], "sysroot", "/srv/arm"),
+        (["--emulator", "qemu-arm"], "emulator", "qemu-arm"),
+        (["--no-patch"], "patch", False),
+        (["-v"], "verbosity", 1),
+        (["-q"], "verbosity", -1),
+        (["-q", "-v"], "verbosity", 1),
+        (["--ring-size", "64K"], "ring_size", 65536),
+        (["--ring-size", "100000"], "ring_size", 100_000),
+        (["--ring-size", "1G"], "ring_size", 1 << 30),
+        (["--overflow", "drop"], "overflow", Overflow.DROP),
+        (["--overflow=overwrite"], "overflow", Overflow.OVERWRITE),
+        (["--timestamp", "ordered"], "timestamp", Timestamp.ORDERED),
+    ],
+)
+def test_an_option_sets_its_field(arguments: list[str], field: str, value: Any) -> None:
+    assert getattr(parsed(*arguments), field) == value
+    assert getattr(parsed(*arguments, "--"), field) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "program"),
+    [
+        (["--", "-app", "-v"], ("-app", "-v")),
+        (["--", "--", "x"], ("--", "x")),
+        (["app", "--", "--help"], ("app", "--", "--help")),
+        (["-", "--version"], ("-", "--version")),
+    ],
+)
+def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str, ...]) -> None:
+    request = parse(arguments)
+    assert isinstance(request, Request)
+    assert request.options.program == program
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "no program"),
+        (["--"], "no program"),
+        (["-v"], "no program"),
+        ([""], "no program"),
+        (["-x", "app"], "unknown option -x"),
+        (["-vx", "app"], "unknown option -vx"),
+        (["--hyper=x", "app"], "unknown option --hyper"),
+        (["--no-patch=1", "app"], "unknown option --no-patch"),
+        (["-D"], "-D needs a value"),
+        (["-D", "", "app"], "-D needs a value"),
+        (["--log=", "app"], "--log needs a value"),
+        (["--hypertrace", "", "app"], "--hypertrace needs a path"),
+        (["--hypertrace", "/t,b", "app"], "unknown setting 'b'"),
+        (["--hypertrace", "/t,,args=3,x=1", "app"], "unknown setting 'x'"),
+        (["--hypertrace", "/t,args=0", "app"], "from 1 to 64"),
+        (["--hypertrace", "/t,args=65", "app"], "from 1 to 64"),
+        (["--hypertrace", "/t,args=-1", "app"], "from 1 to 64"),
+        (["--hypertrace", "/t,args=", "app"], "from 1 to 64"),
+        (["--hypertrace", "/t,args=٣", "app"], "from 1 to 64"),
+        (["--hypertrace", "/t,max-clients=0", "app"], "from 1 to 1048576"),
+        (["--hypertrace", "/t,max-clients=1048577", "app"], "from 1 to 1048576"),
+        (["--hypertrace", "/t,max-clients=" + "9" * 5000, "app"], "from 1 to 1048576"),
+        (["--ring-size", "1", "app"], "64K to 1G"),
+        (["--ring-size", "2G", "app"], "64K to 1G"),
+        (["--ring-size", "4m", "app"], "64K to 1G"),
+        (["--overflow", "lose", "app"], "block, drop, overwrite"),
+        (["--timestamp", "utc", "app"], "tsc, ordered"),
+        (["-trace", "guest*,size=1", "app"], "unknown setting"),
+    ],
+)
+def test_bad_usage_is_one_line(arguments: list[str], reason: str) -> None:
+    assert reason in refusal(*arguments)
+
+
+@pytest.mark.parametrize("spelling", ["-h", "--help"])
+def test_help_tells_every_option(spelling: str) -> None:
+    information = parse([spelling])
+    assert isinstance(information, Information)
+    assert max(map(len, information.text.splitlines())) <= 120
+    for option in ("--hypertrace", "-D", "--log", "-o", "--summary", "-trace", "--overflow", "--ring-size",
+                   "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version", "Examples:"):  # fmt: skip
+        assert option in information.text
+
+
+def test_version_and_the_list_of_events() -> None:
+    assert parse(["--version"]) == Information(f"htrun {htrun.__version__}\n")
+    assert parse(["-trace", "help"]) == Information("guest_hypertrace\n")
+
+
+def test_unknown_events_are_told() -> None:
+    request = parse(["-trace", "gest", "-trace", "guest*", "app"])
+    assert isinstance(request, Request)
+    assert request.unknown_events == ("gest",)
+
+
+words = st.sampled_from(
+    ["-D", "-trace", "--hypertrace", "/t,args=3", "-v", "--", "app", "-q", "x", "-o", "--log=a", "--no-patch", "-L"]
+) | st.text(st.characters(exclude_characters="\0", codec="utf-8")).filter(lambda text: "events=" not in text)
+
+
+@given(st.lists(words, max_size=8))
+def test_any_command_line_is_understood_or_refused_in_one_line(arguments: list[str]) -> None:
+    try:
+        result = parse(arguments)
+    except HtrunError as error:
+        result = error
+    match result:
+        case Request(options):
+            assert options.program == tuple(arguments[len(arguments) - len(options.program) :])
+        case HtrunError():
+            assert result.exit_code == 125

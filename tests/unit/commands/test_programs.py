@@ -1,0 +1,76 @@
+"""The two programs' ends: exit codes, output, and what a failure looks like."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import htrun
+
+
+def run(program: str, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"htrun.commands.{program}", *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.parametrize(("program", "arguments"), [("run", []), ("run", ["-x"]), ("hypertrace", ["nonsense"])])
+def test_bad_usage_is_one_line_and_125(program: str, arguments: list[str]) -> None:
+    done = run(program, *arguments)
+    name = "htrun" if program == "run" else program
+    assert done.returncode == 125
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"{name}: ")
+    assert done.stderr.count("\n") == 1
+    assert f"try: {name} --help" in done.stderr
+
+
+@pytest.mark.parametrize(("program", "name"), [("run", "htrun"), ("hypertrace", "hypertrace")])
+def test_version(program: str, name: str) -> None:
+    done = run(program, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name} {htrun.__version__}\n", "")
+
+
+@pytest.mark.parametrize("program", ["run", "hypertrace"])
+def test_help(program: str) -> None:
+    done = run(program, "--help")
+    assert done.returncode == 0
+    assert "usage:" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_to_a_full_disk_is_a_failure() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    done = run("run", "--help", stdout=full)
+    os.close(full)
+    assert done.returncode == 125
+    assert done.stderr == "htrun: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(("program", "argument"), [("run", "--help"), ("hypertrace", "info")])
+def test_a_reader_that_has_gone_gives_no_traceback(program: str, argument: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = run(program, argument, stdout=write)
+    os.close(write)
+    assert done.returncode == 125
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("cannot write to standard output: Broken pipe\n")
+
+
+def test_info_tells_clock_and_events() -> None:
+    done = run("hypertrace", "info")
+    assert done.returncode == 0
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["version", "clock", "events"]
+    assert "guest_hypertrace" in done.stdout
+
+
+def test_start_up_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import htrun.commands.run\n"
+        "print({'numpy', 'lief', 'rich', 'psutil', 'argparse', 'iced_x86', 'htrun.runner.run'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
