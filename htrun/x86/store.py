@@ -277,11 +277,9 @@ def _register_names() -> dict[int, str]:
 
 def _full_name(register: RegisterNumber) -> str | None:
     """The name of the 64-bit register that ``register`` is part of; None for no register."""
-    from iced_x86 import Register, RegisterExt
+    from iced_x86 import RegisterExt
 
-    if register == Register.NONE:
-        return None
-    return _register_names()[RegisterExt.full_register(register)]
+    return _register_names().get(RegisterExt.full_register(register))
 
 
 def _address_accessor(memory: MemoryOperand, bits: int) -> Callable[[Any], int]:

@@ -1,0 +1,519 @@
+"""Trampolines run for real: what they record, and that nothing else of the thread changes."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from iced_x86 import Decoder
+from ptrace.binding.linux_struct import user_regs_struct
+
+from htrun.rings import layout as ring
+from htrun.x86.store import NotAStore, Store, decode_store
+from htrun.x86.templates import OutOfReach
+from htrun.x86.trampoline import RED_ZONE, Trampoline, TrampolineContext, build, build_runtime
+from tests.unit.x86 import forms
+from tests.unit.x86.machine import (
+    ARITHMETIC_FLAGS,
+    CONTROL,
+    DATA,
+    ELSEWHERE,
+    GENERAL,
+    INT3,
+    RING,
+    RUNTIME,
+    SITE,
+    STACK,
+    TABLE,
+    TRAMPOLINE,
+    Machine,
+)
+
+CLIENTS = 8
+PACKETS = 4
+SITE_NUMBER = 0xC0FFEE42
+DIRTY = 0x202
+"""Flags at the start: interrupts on and the bit that is always 1; the arithmetic ones are added at random."""
+
+
+@dataclass
+class Scene:
+    """A machine with a ring, a table and data slots, and a store aimed somewhere."""
+
+    machine: Machine
+    store: Store
+    values: dict[str, int]
+    context: TrampolineContext
+    shape: ring.RingShape
+    chance: random.Random
+    xmm: bytes
+
+    @property
+    def first_record(self) -> int:
+        return RING + ring.PAGE + ring.PACKET_HEADER
+
+    def build(self, *, flags_live: bool = True, ordered: bool = False) -> Trampoline:
+        made = build(
+            self.store,
+            self.store.address,
+            self.context,
+            self.machine.at(TRAMPOLINE) + self.chance.randrange(64),
+            site=SITE_NUMBER,
+            flags_live=flags_live,
+            ordered=ordered,
+        )
+        place = made.address - self.machine.base
+        self.machine.write(place, made.code)
+        self.machine.write(SITE, b"\x0f\x0b" * 8)
+        self.machine.write(SITE + self.store.length, INT3)
+        return made
+
+    def start(self, made: Trampoline) -> user_regs_struct:
+        flags = DIRTY | self.chance.getrandbits(12) & ARITHMETIC_FLAGS
+        self.machine.set_vectors(self.xmm)
+        return self.machine.registers(**self.values, eflags=flags, rip=made.address + made.entry)
+
+    def set_index(self, index: int) -> None:
+        """Put into the stored register, or vector, what leaves ``index`` in the guest's byte order."""
+        store = self.store
+        stored = index % (1 << 8 * store.size)
+        if self.context.guest_big_endian:
+            stored = int.from_bytes(stored.to_bytes(store.size, "big"), "little")
+        if store.is_vector:
+            at = 16 * store.source.register + store.source.offset
+            self.xmm = self.xmm[:at] + stored.to_bytes(store.size, "little") + self.xmm[at + store.size :]
+            return
+        if store.byte_swapped:
+            stored = int.from_bytes(stored.to_bytes(store.size, "little"), "big")
+        name = store.source.name
+        above = self.values[name] >> 8 * store.size << 8 * store.size
+        self.values[name] = above | stored
+
+
+def scene(
+    machine: Machine,
+    form: str,
+    target: int = CONTROL,
+    *,
+    num_args: int = 4,
+    index: int | None = 3,
+    big_endian: bool = False,
+    seed: int = 0,
+) -> Scene:
+    """A ready scene; the store is aimed at ``target`` first, so a store of its own base register emits a wild index."""
+    chance = random.Random(seed)
+    store, values = forms.aimed(machine, form, machine.at(target), chance, SITE)
+    shape = ring.RingShape(num_args, PACKETS, 4096)
+    context = TrampolineContext(
+        control_address=machine.at(CONTROL),
+        data_address=machine.at(DATA),
+        slot_stride=64 * -(-num_args // 8),
+        num_args=num_args,
+        max_clients=CLIENTS,
+        table_address=machine.at(TABLE),
+        guest_big_endian=big_endian,
+        runtime_address=machine.at(RUNTIME),
+    )
+    made = Scene(machine, store, values, context, shape, chance, chance.randbytes(256))
+    if index is not None and settable(store):
+        made.set_index(index)
+    fill(made)
+    return made
+
+
+def settable(store: Store) -> bool:
+    """Whether the value may be chosen freely: it is no constant, and no register the address depends on."""
+    name = getattr(store.source, "name", None)
+    return store.is_vector or (name is not None and name not in (store.memory.base, store.memory.index, "rsp"))
+
+
+def fill(made: Scene) -> None:
+    machine, shape = made.machine, made.shape
+    machine.write(STACK - 0x1000, made.chance.randbytes(0x3000))
+    machine.write(ELSEWHERE, made.chance.randbytes(0x1000))
+    machine.write(CONTROL - 0x1000, made.chance.randbytes(0x3000))
+    machine.write(DATA, made.chance.randbytes(CLIENTS * made.context.slot_stride))
+    machine.write(RUNTIME, build_runtime(machine.at(RUNTIME)))
+    machine.write(TABLE, bytes(ring.TABLE_SIZE))
+    machine.write(RING, bytes(ring.PAGE) + b"\xee" * (PACKETS * shape.packet_stride))
+    words = {
+        ring.POSITION: machine.at(made.first_record),
+        ring.PACKET_END: machine.at(made.first_record) + shape.packet_payload,
+        ring.PACKETS: machine.at(RING + ring.PAGE),
+        ring.PACKET_MASK: PACKETS - 1,
+        ring.PACKET_STRIDE: shape.packet_stride,
+        ring.PACKET_PAYLOAD: shape.packet_payload,
+        ring.RELEASED: PACKETS,
+    }
+    for offset, value in words.items():
+        machine.write_u64(RING + offset, value)
+    enter_thread(made, neighbour=False)
+
+
+def enter_thread(made: Scene, *, neighbour: bool) -> None:
+    """Put the thread into the table, at its own place or, with a stranger there, at the neighbour's."""
+    key = made.values["fs_base"]
+    own, other = ring.table_offsets(key)
+    if neighbour:
+        made.machine.write_u64(TABLE + own, key ^ 0x1000)
+    place = TABLE + (other if neighbour else own)
+    made.machine.write_u64(place, key)
+    made.machine.write_u64(place + 8, made.machine.at(RING))
+
+
+class Watched:
+    """All that must stay: registers, flags, vector state, memory above the red zone's end, the target of the store."""
+
+    def __init__(self, made: Scene, before: user_regs_struct) -> None:
+        self.made, self.before = made, before
+        self.vectors = made.machine.vectors()
+        self.rsp = before.rsp - made.machine.base
+        self.memory = made.machine.read(0, 4 << 20)
+
+    def check(self, after: user_regs_struct, *, flags: bool = True, written: range = range(0)) -> None:
+        """``written``: places that may have changed besides the ring and the stack below the red zone."""
+        for name in (*GENERAL, "fs_base", "gs_base", "fs", "gs", "ds", "es", "cs", "ss"):
+            assert getattr(after, name) == getattr(self.before, name), name
+        kept = 0xFFFFFFFF if flags else ~ARITHMETIC_FLAGS & 0xFFFFFFFF
+        assert after.eflags & kept == self.before.eflags & kept
+        assert self.made.machine.vectors() == self.vectors
+        now = self.made.machine.read(0, 4 << 20)
+        free = (
+            range(RING, RING + self.made.shape.size),
+            range(self.rsp - RED_ZONE - 128, self.rsp - RED_ZONE),
+            written,
+        )
+        assert masked(now, free) == masked(self.memory, free)
+
+
+def masked(memory: bytes, free: tuple[range, ...]) -> bytes:
+    copy = bytearray(memory)
+    for part in free:
+        copy[part.start : part.stop] = bytes(len(part))
+    return bytes(copy)
+
+
+def records(made: Scene, count: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Time stamp, site, index and argument bytes of each."""
+    for number in range(count):
+        data = made.machine.read(made.first_record + number * made.shape.record_size, made.shape.record_size)
+        words = [int.from_bytes(data[at : at + size], "little") for at, size in ((0, 8), (8, 4), (12, 4))]
+        yield words[0], words[1], words[2], data[16:]
+
+
+def slot(made: Scene, index: int) -> bytes:
+    return made.machine.read(DATA + index * made.context.slot_stride, 8 * made.context.num_args)
+
+
+def position(made: Scene) -> int:
+    """Bytes of records in the first packet."""
+    return made.machine.read_u64(RING + ring.POSITION) - made.machine.at(made.first_record)
+
+
+def index_of(made: Scene) -> int:
+    """The index the scene's store means."""
+    store = made.store
+    if store.vector_register is not None:
+        stored = store.vector_value(made.xmm[16 * store.vector_register :][:16])
+    else:
+        stored = store.value(user_regs_struct(**made.values))
+    if made.context.guest_big_endian:
+        return int.from_bytes(stored.to_bytes(store.size, "little"), "big")
+    return stored
+
+
+def check_emits(made: Scene, *, flags_live: bool = True, ordered: bool = False) -> None:
+    trampoline = made.build(flags_live=flags_live, ordered=ordered)
+    before = made.start(trampoline)
+    watched = Watched(made, before)
+    after, number = made.machine.run(before)
+    assert (number, after.rip) == (signal.SIGTRAP, made.store.address + made.store.length + 1)
+    watched.check(after, flags=flags_live)
+    assert position(made) == made.shape.record_size
+    [(timestamp, site, index, arguments)] = records(made, 1)
+    assert timestamp != 0xEEEEEEEEEEEEEEEE
+    assert site == SITE_NUMBER
+    assert index == index_of(made)
+    assert arguments == slot(made, index)
+
+
+def check_traps(made: Scene, *, flags_live: bool = True) -> None:
+    """The original store is done, with everything as at the site, and faults there."""
+    trampoline = made.build(flags_live=flags_live)
+    before = made.start(trampoline)
+    watched = Watched(made, before)
+    at = position(made)
+    after, number = made.machine.run(before)
+    assert number == signal.SIGSEGV
+    assert trampoline.is_original(after.rip - trampoline.address)
+    watched.check(after, flags=flags_live)
+    assert position(made) == at
+
+
+def check_stores_elsewhere(made: Scene, target: int, *, flags_live: bool = True) -> None:
+    trampoline = made.build(flags_live=flags_live)
+    before = made.start(trampoline)
+    watched = Watched(made, before)
+    after, number = made.machine.run(before)
+    assert (number, after.rip) == (signal.SIGTRAP, made.store.address + made.store.length + 1)
+    watched.check(after, flags=flags_live, written=range(target, target + made.store.size))
+    stored = int.from_bytes(made.machine.read(target, made.store.size), "little")
+    if made.store.vector_register is not None:
+        assert stored == made.store.vector_value(made.xmm[16 * made.store.vector_register :][:16])
+    else:
+        assert stored == made.store.value(before)
+    assert position(made) == 0
+
+
+def check_event(made: Scene, *, flags_live: bool = True) -> None:
+    """An event, or a trap where the store can only mean a wild index."""
+    if index_of(made) < CLIENTS:
+        check_emits(made, flags_live=flags_live)
+    else:
+        check_traps(made, flags_live=flags_live)
+
+
+@pytest.mark.parametrize("flags_live", [True, False])
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("form", forms.WORDS)
+def test_every_form_emits(machine: Machine, form: str, big_endian: bool, flags_live: bool) -> None:
+    made = scene(machine, form, big_endian=big_endian, seed=1)
+    assert not settable(made.store) or index_of(made) == 3
+    check_event(made, flags_live=flags_live)
+
+
+@pytest.mark.parametrize("form", forms.WORDS)
+def test_every_form_stores_elsewhere(machine: Machine, form: str) -> None:
+    for offset in (0, 0x7F8):
+        made = scene(machine, form, ELSEWHERE + offset, seed=offset)
+        check_stores_elsewhere(made, ELSEWHERE + offset)
+
+
+@pytest.mark.parametrize("form", forms.WORDS)
+@pytest.mark.parametrize("offset", [8, 16])
+def test_other_words_of_the_control_region_trap(machine: Machine, form: str, offset: int) -> None:
+    check_traps(scene(machine, form, CONTROL + offset))
+
+
+@pytest.mark.parametrize("form", forms.WORDS_OF_LOW_ADDRESSES)
+def test_addresses_of_32_bits(low_machine: Machine, form: str) -> None:
+    check_event(scene(low_machine, form))
+    check_stores_elsewhere(scene(low_machine, form, ELSEWHERE), ELSEWHERE)
+
+
+@pytest.mark.parametrize(("opcode", "immediate"), [("8905", ""), ("4c8925", ""), ("c705", "05000000"), ("48c705", "05000000")])
+def test_ip_relative(machine: Machine, opcode: str, immediate: str) -> None:
+    length = len(bytes.fromhex(opcode + immediate)) + 4
+    distance = CONTROL - (SITE + length)
+    form = opcode + distance.to_bytes(4, "little", signed=True).hex() + immediate
+    check_emits(scene(machine, form))
+    check_traps(scene(machine, form.replace("05000000", "08000000") if immediate else form, index=CLIENTS))
+
+
+@pytest.mark.parametrize("num_args", range(1, 65))
+def test_every_number_of_arguments(machine: Machine, num_args: int) -> None:
+    for form in ("41891c24", "4889041f", "f20f1110"):
+        check_emits(scene(machine, form, num_args=num_args, index=CLIENTS - 1))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_time_goes_on(machine: Machine, ordered: bool) -> None:
+    made = scene(machine, "41891c24")
+    trampoline = made.build(ordered=ordered)
+    for _ in range(3):
+        machine.run(made.start(trampoline))
+    stamps = [timestamp for timestamp, *_ in records(made, 3)]
+    assert stamps == sorted(set(stamps))
+    assert (b"\x0f\xae\xe8\x0f\x31" in trampoline.code) == ordered
+
+
+@pytest.mark.parametrize("index", [CLIENTS, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 64) - 1])
+@pytest.mark.parametrize("form", ["49891c24", "41891c24", "4d0f38f126", "c5f9d613"])
+def test_a_wild_index_traps(machine: Machine, form: str, index: int) -> None:
+    made = scene(machine, form, index=index)
+    check_event(made)
+    assert index_of(made) >= CLIENTS or index == 1 << 32
+
+
+def test_an_unknown_thread_traps(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    machine.write(TABLE, bytes(ring.TABLE_SIZE))
+    check_traps(made)
+
+
+def test_a_thread_is_found_at_its_neighbours_place(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    machine.write(TABLE, bytes(ring.TABLE_SIZE))
+    enter_thread(made, neighbour=True)
+    check_emits(made)
+
+
+def run_once(made: Scene, trampoline: Trampoline) -> int:
+    """Run the site once: the signal it ends with. Whatever the way, nothing but the ring changes."""
+    before = made.start(trampoline)
+    watched = Watched(made, before)
+    after, number = made.machine.run(before)
+    watched.check(after)
+    assert number in (signal.SIGTRAP, signal.SIGSEGV)
+    if number == signal.SIGSEGV:
+        assert trampoline.is_original(after.rip - trampoline.address)
+    return number
+
+
+@pytest.mark.parametrize("num_args", [4, 50, 64])
+def test_packets_are_filled_in_turn_until_none_is_released(machine: Machine, num_args: int) -> None:
+    made = scene(machine, "41891c24", num_args=num_args)
+    trampoline = made.build()
+    each = made.shape.packet_payload // made.shape.record_size
+    for number in range(PACKETS * each):
+        assert run_once(made, trampoline) == signal.SIGTRAP, number
+        assert machine.read_u64(RING + ring.PACKET_NUMBER) == number // each
+        packet = machine.at(made.first_record) + number // each * made.shape.packet_stride
+        assert machine.read_u64(RING + ring.POSITION) == packet + (number % each + 1) * made.shape.record_size
+        assert machine.read_u64(RING + ring.PACKET_END) == packet + made.shape.packet_payload
+    assert run_once(made, trampoline) == signal.SIGSEGV
+    assert machine.read_u64(RING + ring.PACKET_NUMBER) == PACKETS - 1
+    machine.write_u64(RING + ring.RELEASED, PACKETS + 1)
+    assert run_once(made, trampoline) == signal.SIGTRAP
+    assert machine.read_u64(RING + ring.PACKET_NUMBER) == PACKETS
+    assert position(made) == made.shape.record_size
+    assert machine.read_u64(RING + ring.DROPPED) == 0
+
+
+@pytest.mark.parametrize("form", ["41891c24", "890c24", "48890e", "c5f9d613"])
+def test_losses_are_counted_where_a_full_ring_drops(machine: Machine, form: str) -> None:
+    made = scene(machine, form)
+    trampoline = made.build()
+    machine.write_u64(RING + ring.POSITION, machine.read_u64(RING + ring.PACKET_END))
+    machine.write_u64(RING + ring.RELEASED, 1)
+    machine.write_u64(RING + ring.ON_FULL, ring.ON_FULL_DROP)
+    full = position(made)
+    for lost in range(1, 4):
+        assert run_once(made, trampoline) == signal.SIGTRAP
+        assert machine.read_u64(RING + ring.DROPPED) == lost
+    assert position(made) == full
+
+
+@pytest.mark.parametrize("on_full", [ring.ON_FULL_TRAP, ring.ON_FULL_DROP])
+def test_an_armed_ring_traps_at_the_next_event(machine: Machine, on_full: int) -> None:
+    made = scene(machine, "41891c24")
+    machine.write_u64(RING + ring.PACKET_END, 0)
+    machine.write_u64(RING + ring.ON_FULL, on_full)
+    check_traps(made)
+    assert machine.read_u64(RING + ring.DROPPED) == 0
+    assert machine.read_u64(RING + ring.PACKET_NUMBER) == 0
+
+
+@pytest.mark.parametrize("target", [CONTROL, ELSEWHERE, CONTROL + 8])
+@pytest.mark.parametrize("form", ["41891c24", "48890e", "65890c2500000000", "660fd60a"])
+def test_a_thread_is_known_at_each_instruction(machine: Machine, form: str, target: int) -> None:
+    made = scene(machine, form, target)
+    trampoline = made.build()
+    regs = made.start(trampoline)
+    behind = made.store.address + made.store.length
+    while regs.rip != behind and not trampoline.is_original(regs.rip - trampoline.address):
+        assert regs.rip in trampoline
+        recorded = position(made) != 0
+        assert trampoline.is_before_commit(regs.rip - trampoline.address) == (not recorded)
+        here = regs.rip
+        regs = machine.step_until(regs, lambda now, here=here: now.rip != here)
+    assert behind not in trampoline
+    assert (position(made) != 0) == (target == CONTROL)
+
+
+def test_saved_registers_are_where_it_says(machine: Machine) -> None:
+    made = scene(machine, "41891c24", num_args=64)
+    trampoline = made.build()
+    before = made.start(trampoline)
+    prepared = trampoline.address + trampoline.prepared
+    after = machine.step_until(before, lambda now: now.rip == prepared)
+    assert len(trampoline.saved) == 5
+    for name, offset in trampoline.saved:
+        assert machine.read_u64(after.rsp + offset - machine.base) == getattr(before, name)
+
+
+@pytest.mark.parametrize("form", forms.OTHERS)
+def test_stores_of_other_sizes_have_no_trampoline(machine: Machine, form: str) -> None:
+    with pytest.raises(NotAStore):
+        scene(machine, form, index=None).build()
+
+
+def test_a_store_of_32_bit_code_has_no_trampoline(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    made.store = decode_store(bytes.fromhex("891a"), machine.at(SITE), 32)
+    with pytest.raises(NotAStore):
+        made.build()
+
+
+def test_a_store_that_always_misses_the_control_word_has_no_trampoline(machine: Machine) -> None:
+    with pytest.raises(NotAStore, match="never stores to the control word"):
+        scene(machine, "890500000000", ELSEWHERE, index=None).build()
+
+
+def test_a_runtime_stub_out_of_reach_is_an_error(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    made.context = replace(made.context, runtime_address=made.context.runtime_address + (1 << 32))
+    with pytest.raises(OutOfReach):
+        made.build()
+
+
+def test_a_far_site_is_reached_by_its_address(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    far = 0x1234_5678_9000
+    trampoline = build(
+        replace(made.store, address=far),
+        far,
+        made.context,
+        machine.at(TRAMPOLINE),
+        site=SITE_NUMBER,
+        flags_live=True,
+        ordered=False,
+    )
+    machine.write(TRAMPOLINE, trampoline.code)
+    after, number = machine.run(made.start(trampoline))
+    assert (number, after.rip) == (signal.SIGSEGV, far + made.store.length)
+    assert position(made) == made.shape.record_size
+
+
+@pytest.mark.parametrize("form", [*forms.WORDS])
+def test_every_byte_is_an_instruction_that_moves_no_stack_and_calls_nothing(machine: Machine, form: str) -> None:
+    made = scene(machine, form)
+    trampoline = made.build()
+    for instruction in Decoder(64, trampoline.code, ip=trampoline.address):
+        assert not instruction.is_invalid
+        assert not instruction.is_stack_instruction
+        assert not instruction.is_call_near
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    form=st.sampled_from([form for form in forms.WORDS if "24" not in form or form in forms.SEEN_IN_EMULATORS]),
+    num_args=st.integers(1, 64),
+    index=st.one_of(st.integers(0, CLIENTS - 1), st.integers(0, (1 << 64) - 1)),
+    target=st.sampled_from([CONTROL, CONTROL, CONTROL + 8, ELSEWHERE]),
+    big_endian=st.booleans(),
+    flags_live=st.booleans(),
+    seed=st.integers(0, 1 << 32),
+)
+def test_any_store_from_any_registers(
+    machine: Machine,
+    form: str,
+    num_args: int,
+    index: int,
+    target: int,
+    big_endian: bool,
+    flags_live: bool,
+    seed: int,
+) -> None:
+    made = scene(machine, form, target, num_args=num_args, index=index, big_endian=big_endian, seed=seed)
+    if target == CONTROL:
+        check_event(made, flags_live=flags_live)
+    elif target == ELSEWHERE:
+        check_stores_elsewhere(made, target, flags_live=flags_live)
+    else:
+        check_traps(made, flags_live=flags_live)
