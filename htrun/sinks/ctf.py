@@ -73,7 +73,7 @@ class CtfTrace:
 
         file = self._streams.get(stream)
         if file is None:
-            file = self._streams[stream] = _StreamFile.create(self.path, len(self._streams), stream, self._uuid)
+            file = self._streams[stream] = _StreamFile(self.path, len(self._streams), stream, self._uuid)
         raw = np.frombuffer(records, record_dtype(self._num_args, stream.big_endian))
         file.write(raw, discarded, self._clock.source.read())
         if time.monotonic() - self._started >= self._refit_at:
@@ -84,12 +84,10 @@ class CtfTrace:
         """Nothing is held back."""
 
     def close(self) -> None:
-        """Correct the clock in the metadata for the whole run, and close the files. Raises `SinkError`."""
+        """Correct the clock in the metadata for the whole run. Raises `SinkError`."""
         if self._closed:
             return
         self._closed = True
-        for file in self._streams.values():
-            file.close()
         self._write_metadata()
 
     def _write_metadata(self) -> None:
@@ -121,26 +119,16 @@ def make_directory(path: Path) -> None:
 
 
 class _StreamFile:
-    """One stream's file. Nothing in it was written but whole packets."""
+    """One stream's file, made of whole packets. It is open only while one is written: threads may be many thousands."""
 
-    def __init__(self, path: Path, descriptor: int, instance: int, stream: Stream, uuid: UUID) -> None:
-        self._path = path
-        self._descriptor = descriptor
+    def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID) -> None:
+        self._path = directory / f"stream-{instance}-{stream.tid}"
         self._instance = instance
         self._stream = stream
         self._uuid = uuid
         self._size = 0
         self._packets = 0
         self._last = 0
-
-    @classmethod
-    def create(cls, directory: Path, instance: int, stream: Stream, uuid: UUID) -> _StreamFile:
-        path = directory / f"stream-{instance}-{stream.tid}"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise _failed(path, error) from error
-        return cls(path, descriptor, instance, stream, uuid)
 
     def write(self, records: Records, discarded: int, now: int) -> None:
         """Append a packet of ``records``, or, to tell of losses alone, of none. ``now``: no record can be after it."""
@@ -157,23 +145,21 @@ class _StreamFile:
         """Write a whole packet, or nothing of it."""
         size = len(header) + len(records)
         try:
-            written = os.writev(self._descriptor, [header, records])
-            while written < size:
-                written += os.write(self._descriptor, records[written - len(header) :])
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            os.ftruncate(self._descriptor, self._size)
             raise _failed(self._path, error) from error
-        self._size += size
-
-    def close(self) -> None:
-        """Close the file; once."""
-        if self._descriptor < 0:
-            return
-        descriptor, self._descriptor = self._descriptor, -1
         try:
-            os.close(descriptor)
+            written = os.writev(descriptor, [header, records])
+            # The disk is full, or nearly: the next write says so.
+            rest = memoryview(b"".join((header, records)))[written:] if written < size else memoryview(b"")
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         except OSError as error:
+            os.ftruncate(descriptor, self._size)
             raise _failed(self._path, error) from error
+        finally:
+            os.close(descriptor)
+        self._size += size
 
 
 def _in_order(records: Records, earliest: int, latest: int) -> Records:

@@ -172,7 +172,8 @@ def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock
     assert result.times == sorted(result.times)
 
 
-def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock) -> None:
+@pytest.mark.parametrize("room", [0, 100, PACKET_HEADER, 1000])
+def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: int) -> None:
     """The limit on a file's size stands for the disk: a write is cut short, then fails."""
     trace.write_packet(LITTLE, records(clock, 100), 0)
     size = PACKET_HEADER + 100 * RECORD_SIZE
@@ -180,7 +181,7 @@ def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock) -> None
     if pid == 0:
         status = 1
         try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, size + 1000))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, size + room))
             with pytest.raises(SinkError, match="cannot write"):
                 trace.write_packet(LITTLE, records(clock, 100), 0)
             status = 0
@@ -210,6 +211,15 @@ def test_the_metadata_tells_of_the_run(tmp_path: Path, clock: Clock) -> None:
     ):
         assert fact in done.stdout
     assert "Origin is Unix epoch: Yes" in done.stdout
+
+
+def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock) -> None:
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    for tid in range(1, 201):
+        trace.write_packet(Stream(tid, 1), records(clock, 1), 0)
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
+    trace.close()
+    assert [int(event["tid"]) for event in read(trace.path).events] == list(range(1, 201))
 
 
 def test_a_packets_header_fills_what_a_ring_keeps_for_it() -> None:
