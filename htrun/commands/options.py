@@ -17,7 +17,7 @@ from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CL
 from htrun.errors import HtrunError
 from htrun.events.definitions import DEFINITIONS
 from htrun.events.patterns import select, split_commas
-from htrun.rings.drain import Overflow
+from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp
 
 if TYPE_CHECKING:

@@ -7,35 +7,31 @@ rings for the next one, so that a batch is in time order although its threads wr
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from htrun.events.clock import Clock
+from htrun.events.records import decode, merge, record_dtype
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
-from htrun.rings import layout
-from htrun.rings.ring import Ring, RingPool
+from htrun.rings.ring import Overflow, Ring, RingPool
 
 if TYPE_CHECKING:
-    from htrun.events.records import Events
+    from htrun.events.records import Events, Records
 
 _PERIOD = 0.015
 """Seconds between two rounds. A record is taken in the second round after it: well under the 50 ms that a live log may
 be late."""
+_BUSY_SHARE = 4
+"""A round that took more than one in so many bytes of a ring is followed by the next at once: rings are filling fast."""
 _ROUNDS_BEFORE_SLEEP = 8
 """Empty rounds before the drain sleeps. The rings are armed half way: a thread that had passed the check of its ring's
 end just before has until the last of these rounds to finish its record."""
-
-
-class Overflow(Enum):
-    """What happens to events when a ring is full."""
-
-    BLOCK = "block"
-    DROP = "drop"
-    OVERWRITE = "overwrite"
 
 
 class Drain:
@@ -53,6 +49,8 @@ class Drain:
     ) -> None:
         self.events = 0
         self.lost = 0
+        self.site_events: Counter[int] = Counter()
+        """Events by the number of the site that wrote them (as the guest's memory says)."""
         self.streams: list[Stream] = []
         self._pool = pool
         self._clock = clock
@@ -65,6 +63,7 @@ class Drain:
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(0)
         self._asleep = False
+        self._processors = os.sched_getaffinity(0)
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -75,9 +74,8 @@ class Drain:
             while ring is None:
                 self._collect(everything=True)
                 ring = self._pool.take()
-            on_full = layout.ON_FULL_DROP if self._overflow is Overflow.DROP else layout.ON_FULL_TRAP
             self.streams.append(stream)
-            ring.lend(stream, len(self.streams) - 1, base, on_full)
+            ring.lend(stream, len(self.streams) - 1, base, self._overflow)
             self._rings.append(ring)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
@@ -89,9 +87,11 @@ class Drain:
         ring.ended = True
 
     def make_room(self, ring: Ring) -> None:
-        """Empty the rings because ``ring`` is full."""
+        """Empty the rings because ``ring`` is full, and go on doing so without a pause while they fill that fast."""
         with self._lock:
             self._collect(everything=True)
+        self._asleep = False
+        self._wanted.release()
 
     def wake(self) -> None:
         """A record was written by htrun, or an armed ring has trapped."""
@@ -106,6 +106,8 @@ class Drain:
         if self._thread is not None:
             self._thread.join()
         with self._lock:
+            for ring in self._rings:
+                ring.ended = True
             self._collect(everything=True)
         for sink in self._sinks:
             self._guarded(sink, sink.close)
@@ -113,12 +115,16 @@ class Drain:
             self._guarded(self._packet_sink, self._packet_sink.close)
 
     def _run(self) -> None:
-        idle = 0
+        # The tracer's thread may be bound to the processor of the guest, which is the one place not to be.
+        os.sched_setaffinity(0, self._processors)
+        idle, pause = 0, _PERIOD
+        many = self._pool.shape.packets * self._pool.shape.packet_payload // _BUSY_SHARE
         while not self._stopping:
-            if self._wanted.acquire(timeout=_PERIOD):
-                continue
+            if pause:
+                self._wanted.acquire(timeout=pause)
             with self._lock:
                 taken = self._collect(everything=False)
+            pause = 0 if taken * self._pool.shape.record_size > many else _PERIOD
             idle = 0 if taken else idle + 1
             if idle == _ROUNDS_BEFORE_SLEEP // 2:
                 self._arm()
@@ -148,15 +154,15 @@ class Drain:
         taken = 0
         for ring in list(self._rings):
             ended = ring.ended
+            if ring.overwrites and not ended:
+                continue
             taken += self._take(ring, None if ended else horizon, batches)
             if ended:
                 self._retire(ring)
         if batches:
-            from htrun.events.records import merge
-
             events = merge(batches)
             for sink in list(self._sinks):
-                self._guarded(sink, lambda sink=sink: self._write(sink, events))
+                self._guarded(sink, partial(self._write, sink, events))
         self.events += taken
         return taken
 
@@ -165,28 +171,23 @@ class Drain:
         sink.flush()
 
     def _take(self, ring: Ring, horizon: int | None, batches: list[Events]) -> int:
+        """Take records older than ``horizon`` (None: all) out of one ring; returns how many."""
         import numpy as np
-
-        from htrun.events.records import decode, record_dtype
 
         assert ring.stream is not None
         dtype = record_dtype(self._pool.shape.num_args, ring.stream.big_endian)
         taken = 0
         for span in ring.unread():
             records = np.frombuffer(span, dtype)
-            if horizon is not None:
+            if horizon is not None and records["timestamp"][-1] >= horizon:
                 records = records[: int(np.searchsorted(records["timestamp"], horizon))]
-            count = len(records)
-            if count:
+            size = len(records) * dtype.itemsize
+            if size:
                 # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
-                records = records.copy()
-                if self._sinks:
-                    batches.append(decode(records, ring.stream_number, self._clock))
-                if self._packet_sink is not None:
-                    self._write_packet(ring, records.view(np.uint8).data)
-            taken += count
-            ring.consume(count * dtype.itemsize)
-            if count * dtype.itemsize < len(span):
+                self._give(ring, records.copy(), batches)
+            taken += len(records)
+            ring.consume(size)
+            if size < len(span):
                 break
         if ring.damaged:
             self._warnings.warn(
@@ -197,13 +198,33 @@ class Drain:
             ring.repair()
         return taken
 
+    def _give(self, ring: Ring, records: Records, batches: list[Events]) -> None:
+        self._count_sites(records)
+        if self._sinks:
+            batches.append(decode(records, ring.stream_number, self._clock))
+        self._write_packet(ring, records.view("u1").data)
+
+    def _count_sites(self, records: Records) -> None:
+        import numpy as np
+
+        sites = records["site"]
+        if sites[0] == sites[-1] and (sites == sites[0]).all():
+            self.site_events[int(sites[0])] += len(sites)
+            return
+        for site, count in zip(*np.unique(sites, return_counts=True), strict=True):
+            self.site_events[int(site)] += int(count)
+
     def _write_packet(self, ring: Ring, records: memoryview) -> None:
         sink, stream = self._packet_sink, ring.stream
-        assert sink is not None and stream is not None
-        self._guarded(sink, lambda: sink.write_packet(stream, records, ring.dropped))
+        if sink is not None and stream is not None:
+            ring.reported = ring.lost
+            self._guarded(sink, lambda: sink.write_packet(stream, records, ring.reported))
 
     def _retire(self, ring: Ring) -> None:
-        self.lost += ring.dropped
+        """The ring's thread has ended and its records are out: what it lost is told, and the ring is free."""
+        if ring.lost != ring.reported:
+            self._write_packet(ring, memoryview(b""))
+        self.lost += ring.lost
         self._rings.remove(ring)
         self._pool.give_back(ring)
 

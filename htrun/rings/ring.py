@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from enum import Enum
 
 from htrun.events.stream import Stream
 from htrun.rings import layout
@@ -17,6 +18,18 @@ from htrun.rings.layout import RingShape
 
 _RECORD_HEADER = struct.Struct("=QII")
 _WORD = 8
+
+
+class Overflow(Enum):
+    """What happens to events when a ring is full: the thread waits, new events are lost, or the oldest are."""
+
+    BLOCK = "block"
+    DROP = "drop"
+    OVERWRITE = "overwrite"
+
+
+_ENDLESS = 1 << 62
+"""Packets: a release count that no writer reaches."""
 
 
 class Ring:
@@ -32,6 +45,9 @@ class Ring:
         "damaged",
         "ended",
         "offset",
+        "overflow",
+        "overwritten",
+        "reported",
         "shape",
         "stream",
         "stream_number",
@@ -50,8 +66,11 @@ class Ring:
         self._read_bytes = 0
         self.damaged = False
         self.ended = False
+        self.overflow = Overflow.BLOCK
+        self.overwritten = 0
+        self.reported = 0
 
-    def lend(self, stream: Stream, stream_number: int, base: int, on_full: int) -> None:
+    def lend(self, stream: Stream, stream_number: int, base: int, overflow: Overflow) -> None:
         """Make the ring ready for a thread in whose address space the pool lies at ``base`` (0: nowhere)."""
         self.base = base
         self.stream = stream
@@ -60,17 +79,21 @@ class Ring:
         self._read_bytes = 0
         self.damaged = False
         self.ended = False
-        self._prepare(on_full)
+        self.overflow = overflow
+        self.overwritten = 0
+        self.reported = 0
+        self._prepare()
 
-    def _prepare(self, on_full: int) -> None:
+    def _prepare(self) -> None:
         shape, control = self.shape, self._control
         packets = self.base + self.offset + layout.PAGE
         control[layout.PACKETS // _WORD] = packets
         control[layout.PACKET_MASK // _WORD] = shape.packets - 1
         control[layout.PACKET_STRIDE // _WORD] = shape.packet_stride
         control[layout.PACKET_PAYLOAD // _WORD] = shape.packet_payload
-        control[layout.RELEASED // _WORD] = shape.packets - 1
-        control[layout.ON_FULL // _WORD] = on_full
+        control[layout.RELEASED // _WORD] = _ENDLESS if self.overwrites else shape.packets - 1
+        drops = self.overflow is Overflow.DROP
+        control[layout.ON_FULL // _WORD] = layout.ON_FULL_DROP if drops else layout.ON_FULL_TRAP
         control[layout.DROPPED // _WORD] = 0
         control[layout.PACKET_NUMBER // _WORD] = 0
         control[layout.POSITION // _WORD] = packets + layout.PACKET_HEADER
@@ -81,7 +104,7 @@ class Ring:
         self.damaged = False
         self._read_packet = 0
         self._read_bytes = 0
-        self._prepare(self._control[layout.ON_FULL // _WORD])
+        self._prepare()
 
     @property
     def address(self) -> int:
@@ -89,9 +112,14 @@ class Ring:
         return self.base + self.offset
 
     @property
-    def dropped(self) -> int:
+    def overwrites(self) -> bool:
+        """Whether the thread writes over its oldest packet when the ring is full: it is read once, at the end."""
+        return self.overflow is Overflow.OVERWRITE
+
+    @property
+    def lost(self) -> int:
         """Events lost so far because the ring was full."""
-        return self._control[layout.DROPPED // _WORD]
+        return self._control[layout.DROPPED // _WORD] + self.overwritten
 
     @property
     def armed(self) -> bool:
@@ -154,6 +182,8 @@ class Ring:
         if used is None:
             self.damaged = True
             return
+        if self.overwrites:
+            self._skip_overwritten(place, used)
         ahead = (place - self._read_packet) & (shape.packets - 1)
         if ahead == 0 and used < self._read_bytes:
             self.damaged = True
@@ -167,13 +197,25 @@ class Ring:
                 yield self._memory[first + start : first + end]
             start = 0
 
+    def _skip_overwritten(self, place: int, used: int) -> None:
+        """Begin with the oldest packet that is still whole, and count what is not."""
+        shape = self.shape
+        number = self._control[layout.PACKET_NUMBER // _WORD]
+        # `_locate` calls the end of a packet the start of the next, which the thread has not begun yet.
+        current = number + 1 if (number + 1) & (shape.packets - 1) == place and used == 0 else number
+        oldest = current - (shape.packets - 1)
+        if current & (shape.packets - 1) == place and oldest > self._read_packet:
+            self.overwritten += (oldest - self._read_packet) * (shape.packet_payload // shape.record_size)
+            self._read_packet = oldest
+
     def consume(self, length: int) -> None:
         """``length`` bytes of the span that `unread` gave first are dealt with; a finished packet goes to the writer."""
         self._read_bytes += length
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0
             self._read_packet += 1
-            self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
+            if not self.overwrites:
+                self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
 
     def _locate(self, position: int) -> tuple[int, int | None]:
         """The packet's place in the ring and the bytes of records in it; None if ``position`` can't be one."""

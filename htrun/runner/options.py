@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from htrun.channel.layout import Layout
-from htrun.rings.drain import Overflow
+from htrun.rings.ring import Overflow
 
 
 class Timestamp(Enum):

@@ -13,7 +13,7 @@ import htrun
 from htrun.channel.layout import Layout
 from htrun.commands.options import Information, Request, parse
 from htrun.errors import HtrunError
-from htrun.rings.drain import Overflow
+from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp
 
 PROGRAM = ("./app", "-v", "--", "--log", "x")
