@@ -2,13 +2,13 @@
 // build: static, m32
 #include "subject.h"
 
-static int depth;
+static int depth, raised;
 
 static void nested(int number)
 {
     say("enter %d at depth %d", number, depth);
     mark();
-    if (depth++ < 2)
+    if (depth++ < 2 && raised++ < 4)
         raise(number);
     if (number == SIGUSR1 && depth < 5)
         raise(SIGUSR2);

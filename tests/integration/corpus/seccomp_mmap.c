@@ -24,9 +24,11 @@ int main(void)
     say("shared mmap %d %s", where == MAP_FAILED, strerror(errno));
     where = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     say("private mmap %d %s", where == MAP_FAILED, strerror(errno));
-    say("mprotect %d %s", mprotect(&code, 1, PROT_READ), strerror(errno));
+    int result = mprotect(where, 4096, PROT_READ);
+    say("mprotect %d %s", result, strerror(errno));
     struct sigaction action = {.sa_handler = SIG_IGN};
-    say("sigaction %d %s", sigaction(SIGSEGV, &action, NULL), strerror(errno));
+    result = sigaction(SIGSEGV, &action, NULL);
+    say("sigaction %d %s", result, strerror(errno));
     mark();
     return 0;
 }

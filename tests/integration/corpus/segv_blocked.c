@@ -27,10 +27,10 @@ int main(void)
     say("still blocked %d, handler kept %d", sigismember(&now, SIGSEGV), kept.sa_sigaction == handler);
     pid_t child = MUST(fork());
     if (child == 0) {
-        *(volatile int *)4 = 1;
+        fault_at(4);
         _exit(0);
     }
     say("child %s", reaped(child));
-    *(volatile int *)8 = 1;
+    fault_at(8);
     return 0;
 }

@@ -17,10 +17,10 @@ int main(void)
 {
     on_signal(SIGSEGV, faults_again, SA_NODEFER);
     if (sigsetjmp(back, 1) == 0)
-        *(volatile int *)4 = 1;
+        fault_at(4);
     say("back");
     depth = 0;
     on_signal(SIGSEGV, faults_again, 0);
-    *(volatile int *)4 = 1;
+    fault_at(4);
     return 0;
 }

@@ -8,7 +8,7 @@ int main(int argc, char **argv)
     if (argc > 1) {
         sigaction(SIGSEGV, NULL, &kept);
         say("after exec ignored %d", kept.sa_handler == SIG_IGN);
-        *(volatile int *)8 = 1;
+        fault_at(8);
         return 0;
     }
     on_signal(SIGSEGV, SIG_IGN, 0);
@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     say("ignored %d", kept.sa_handler == SIG_IGN);
     pid_t child = MUST(fork());
     if (child == 0) {
-        *(volatile int *)4 = 1;
+        fault_at(4);
         _exit(0);
     }
     say("child %s", reaped(child));

@@ -16,21 +16,21 @@ static void handler(int number)
 static void *faults(void *argument)
 {
     number_of_mine = (int)(long)argument;
-    int wrong = 0;
+    volatile long wrong = 0;
     for (volatile int i = 0; i < 200; i++) {
         int got = sigsetjmp(back, 1);
         if (got == 0)
-            *(volatile int *)4 = 1;
-        wrong += got != number_of_mine;
+            fault_at(4);
+        wrong = wrong + (got != number_of_mine);
     }
     pthread_barrier_wait(&barrier);
-    return (void *)(long)wrong;
+    return (void *)wrong;
 }
 
 static void *dies(void *nothing)
 {
     (void)nothing;
-    *(volatile int *)4 = 1;
+    fault_at(4);
     return NULL;
 }
 

@@ -21,7 +21,7 @@ int main(void)
         sigqueue(getpid(), SIGSEGV, (union sigval){.sival_int = i});
         raise(SIGSEGV);
         if (sigsetjmp(back, 1) == 0)
-            *(volatile int *)4 = 1;
+            fault_at(4);
     }
     on_signal(SIGSEGV, SIG_DFL, 0);
     kill(getpid(), SIGSEGV);

@@ -40,7 +40,7 @@ int main(void)
     store(shared + 5);
 
     if (sigsetjmp(back, 1) == 0)
-        say("%d", 1 / zero);
+        say("%d", 77 / zero);
     if (sigsetjmp(back, 1) == 0)
         __asm__ volatile("ud2");
     expected = NULL;
@@ -49,6 +49,7 @@ int main(void)
     if (sigsetjmp(back, 1) == 0)
         __asm__ volatile("hlt");
     say("recovered from all");
-    zero = *(volatile int *)(pages + page);
+    on_signal(SIGSEGV, SIG_DFL, 0);
+    fault_at(4);
     return 0;
 }

@@ -99,6 +99,13 @@ __attribute__((unused)) static const char *reaped(pid_t child)
     return described(status);
 }
 
+/* A store to an unmapped address that the compiler doesn't know. */
+__attribute__((unused)) static void fault_at(uintptr_t address)
+{
+    __asm__ volatile("" : "+r"(address));
+    *(volatile int *)address = 1;
+}
+
 __attribute__((unused)) static void on_signal(int number, void (*handler)(int), int flags)
 {
     struct sigaction action;
@@ -148,7 +155,7 @@ __attribute__((unused)) static void await_blocked(pid_t thread, long call)
     }
 }
 
-/* Every byte of standard input of this pipe end until its writers are gone. */
+/* Waits until all writers of the pipe are gone. */
 __attribute__((unused)) static void await_end(int pipe_end)
 {
     char byte;

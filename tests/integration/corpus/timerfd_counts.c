@@ -10,7 +10,8 @@ int main(void)
     struct epoll_event interest = {.events = EPOLLIN};
     MUST(epoll_ctl(set, EPOLL_CTL_ADD, timer, &interest));
     uint64_t expirations, total = 0;
-    say("not yet: %zd %s", read(timer, &expirations, sizeof expirations), strerror(errno));
+    ssize_t got = read(timer, &expirations, sizeof expirations);
+    say("not yet: %zd %s", got, strerror(errno));
     struct itimerspec often = {{0, 2000000}, {0, 2000000}};
     MUST(timerfd_settime(timer, 0, &often, NULL));
     while (total < 10) {

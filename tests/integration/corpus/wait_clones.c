@@ -22,18 +22,22 @@ int main(void)
     pid_t silent = cloned(0, 3);
     int got = waitpid(silent, &status, 0);
     say("waitpid %d %s", got, strerror(errno));
-    say("__WCLONE %d %s", waitpid(silent, &status, __WCLONE) == silent, described(status));
+    say("__WCLONE %d", waitpid(silent, &status, __WCLONE) == silent);
+    say("%s", described(status));
     on_signal(SIGUSR1, handler, SA_RESTART);
     pid_t loud = cloned(SIGUSR1, 4);
-    say("__WALL %d %s", waitpid(loud, &status, __WALL) == loud, described(status));
+    say("__WALL %d", waitpid(loud, &status, __WALL) == loud);
+    say("%s", described(status));
     pid_t ordinary = cloned(SIGCHLD, 5);
-    say("plain %d %s", waitpid(ordinary, &status, 0) == ordinary, described(status));
+    say("plain %d", waitpid(ordinary, &status, 0) == ordinary);
+    say("%s", described(status));
 
     pid_t tid = 0, child_tid = -1;
     pid_t child = (pid_t)MUST(
         syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0, &tid, &child_tid, 0));
     if (child == 0)
         _exit(child_tid == getpid() ? 6 : 7);
-    say("parent's word %d, %s, my own word %d", tid == child, reaped(child), child_tid);
+    say("parent's word %d, my own word %d", tid == child, child_tid);
+    say("%s", reaped(child));
     return 0;
 }

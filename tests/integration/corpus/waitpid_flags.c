@@ -47,8 +47,10 @@ int main(void)
     show("exited, left", waitid((idtype_t)3, (id_t)handle, &info, WEXITED | WNOWAIT), &info, child);
     show("exited, left again", waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), &info, child);
     struct rusage used;
-    say("wait4 %d %s", wait4(child, &status, __WALL, &used) == child, described(status));
+    say("wait4 %d", wait4(child, &status, __WALL, &used) == child);
+    say("%s", described(status));
     show("gone", waitid(P_PID, (id_t)child, &info, WEXITED), &info, child);
-    say("waitpid %d %s", waitpid(-1, &status, 0), strerror(errno));
+    int result = waitpid(-1, &status, 0);
+    say("waitpid %d %s", result, strerror(errno));
     return 0;
 }

@@ -1,0 +1,11 @@
+// The first process dies with a core file of its own in its directory.
+#include "subject.h"
+
+int main(void)
+{
+    struct rlimit core = {RLIM_INFINITY, RLIM_INFINITY};
+    MUST(setrlimit(RLIMIT_CORE, &core));
+    mark();
+    fault_at(4);
+    return 0;
+}

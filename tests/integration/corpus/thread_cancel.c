@@ -1,0 +1,42 @@
+// Thread cancellation: clean-up handlers, thread-specific destructors, deferred and asynchronous.
+// build: static
+#include "subject.h"
+
+static pthread_key_t key;
+
+static void cleaned(void *name)
+{
+    say("clean-up %s", (char *)name);
+    mark();
+}
+
+static void *sleeps(void *name)
+{
+    int old;
+    pthread_setcanceltype(strcmp((char *)name, "asynchronous") == 0 ? PTHREAD_CANCEL_ASYNCHRONOUS : PTHREAD_CANCEL_DEFERRED,
+                          &old);
+    pthread_setspecific(key, name);
+    pthread_cleanup_push(cleaned, name);
+    if (strcmp((char *)name, "asynchronous") == 0)
+        for (volatile int i = 0;; i++)
+            ;
+    pause();
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_key_create(&key, cleaned);
+    const char *names[] = {"deferred", "asynchronous"};
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        void *result;
+        MUST0(pthread_create(&thread, NULL, sleeps, (void *)(uintptr_t)names[i]));
+        usleep(20000);
+        MUST0(pthread_cancel(thread));
+        MUST0(pthread_join(thread, &result));
+        say("cancelled %d", result == PTHREAD_CANCELED);
+    }
+    return 0;
+}
