@@ -398,8 +398,8 @@ def _copy_loop(counter: RegisterNumber, slot: RegisterNumber, record: RegisterNu
     yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
     yield Place("turn")
     for offset in range(8 * count, 8 * (count + _ARGS_A_TURN), 8):
-        source = MemoryOperand(slot, counter, 1, offset, 4)
-        target = MemoryOperand(record, counter, 1, ring.RECORD_HEADER + offset, 4)
+        source = MemoryOperand(slot, counter, 1, offset, 8)
+        target = MemoryOperand(record, counter, 1, ring.RECORD_HEADER + offset, 8)
         yield asm.encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, Register.RAX, source))
         yield asm.encode(Instruction.create_mem_reg(Code.MOV_RM64_R64, target, Register.RAX))
     yield asm.add_immediate(counter, 8 * _ARGS_A_TURN)
