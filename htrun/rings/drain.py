@@ -28,7 +28,7 @@ _PERIOD = 0.015
 """Seconds between two rounds. A record is taken in the second round after it: well under the 50 ms that a live log may
 be late."""
 _BUSY_SHARE = 4
-"""A round that took more than one in so many bytes of a ring is followed by the next at once: rings are filling fast."""
+"""A round that took more than this part of a ring is followed by the next at once: rings are filling fast."""
 _ROUNDS_BEFORE_SLEEP = 8
 """Empty rounds before the drain sleeps. The rings are armed half way: a thread that had passed the check of its ring's
 end just before has until the last of these rounds to finish its record."""
@@ -238,5 +238,3 @@ class Drain:
                 self._sinks.remove(sink)
             if sink is self._packet_sink:
                 self._packet_sink = None
-
-

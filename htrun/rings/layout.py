@@ -3,9 +3,10 @@
 This is the contract between the machine code of `htrun.x86.trampoline` and the Python that drains it.
 
 *Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
-``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit word: a trampoline publishes a record by advancing
-the ring's position behind it (x86 keeps stores in order), and a signal never runs a handler in the middle of a
-trampoline, because htrun sees every signal before the thread does and moves the thread out first.
+``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit
+word: a trampoline publishes a record by advancing the ring's position behind it (x86 keeps stores in order), and a
+signal never runs a handler in the middle of a trampoline, because htrun sees every signal before the thread does and
+moves the thread out first.
 
 *Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written out as it lies.
 
@@ -93,8 +94,8 @@ class RingShape:
 
     @property
     def packet_payload(self) -> int:
-        """Bytes of records in a full packet: a multiple of `record_size`, and less than there is room for, so that the end
-        of a packet is not the start of the next."""
+        """Bytes of records in a full packet: a multiple of `record_size`, and less than there is room for, so that the
+        end of a packet is not the start of the next."""
         return (self.packet_stride - PACKET_HEADER - 1) // self.record_size * self.record_size
 
     @property

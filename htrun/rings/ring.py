@@ -209,7 +209,7 @@ class Ring:
             self._read_packet = oldest
 
     def consume(self, length: int) -> None:
-        """``length`` bytes of the span that `unread` gave first are dealt with; a finished packet goes to the writer."""
+        """``length`` bytes of the span that `unread` gave first are dealt with; the writer gets a finished packet."""
         self._read_bytes += length
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from htrun import __version__
 from htrun.errors import HtrunError
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.warnings import Kind, Warnings
+from htrun.launch.architectures import find_architecture
+from htrun.launch.program import Launch
 from htrun.runner.options import RunOptions
 from htrun.sinks import summary
 from htrun.sinks.log import LogSink
@@ -31,9 +34,10 @@ class Outputs:
     trace: Path | None
     num_args: int
     facts: Mapping[str, str | int]
+    emulator: str | None
 
     @classmethod
-    def open(cls, options: RunOptions) -> Outputs:
+    def open(cls, options: RunOptions, launch: Launch) -> Outputs:
         """Open everything ``options`` name. Raises `HtrunError` for the first that can't be written."""
         sinks: list[Sink] = []
         if options.log_wanted:
@@ -44,7 +48,7 @@ class Outputs:
             from htrun.sinks.ctf import make_directory
 
             make_directory(options.trace)
-        return cls(sinks, options.summary, options.trace, options.layout.num_args, _facts(options))
+        return cls(sinks, options.summary, options.trace, options.layout.num_args, _facts(options, launch), launch.emulator)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
         """The native trace, if one is wanted. Imported late: the program runs already."""
@@ -53,7 +57,8 @@ class Outputs:
         from htrun.sinks.ctf import CtfTrace
 
         try:
-            return CtfTrace.create(self.trace, self.num_args, clock, self.facts)
+            facts = {**self.facts, "emulator_version": _version(self.emulator)} if self.emulator else self.facts
+            return CtfTrace.create(self.trace, self.num_args, clock, facts)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.trace, str(error))
             return None
@@ -76,10 +81,22 @@ class Outputs:
             warnings.warn(Kind.SINK, self.summary, str(error))
 
 
-def _facts(options: RunOptions) -> dict[str, str | int]:
+def _version(emulator: str) -> str:
+    """What an emulator says of its version: the first line of its ``--version``."""
+    try:
+        said = subprocess.run([emulator, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.partition("\n")[0]
+
+
+def _facts(options: RunOptions, launch: Launch) -> dict[str, str | int]:
     """What the trace says of the run."""
     system = os.uname()
+    guest = find_architecture(launch.guest) if launch.guest is not None else None
     return {
+        "emulator": launch.emulator or "",
+        "guest_architecture": guest.name if guest is not None else "",
         "tracer_name": "htrun",
         "htrun_version": __version__,
         "command": shlex.join(options.program),

@@ -28,7 +28,7 @@ def run(options: RunOptions) -> NoReturn:
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = Channel.create(options.path, options.layout)
     try:
-        outputs = Outputs.open(options)
+        outputs = Outputs.open(options, launch)
     except HtrunError:
         channel.remove()
         raise
@@ -83,5 +83,3 @@ def _report(error: Exception, options: RunOptions) -> None:
 
         traceback.print_exception(error)
     sys.stderr.flush()
-
-

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.channel.file import Channel
 from htrun.events.clock import best_clock
 from htrun.events.stream import Stream
-from htrun.events.warnings import Warnings
+from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
@@ -51,6 +52,12 @@ class Session:
         self._outputs = outputs
         self._warnings = Warnings(quiet=options.verbosity < 0)
         self._clock = best_clock()
+        if self._clock.source.name != "tsc" and options.patch:
+            self._warnings.warn(
+                Kind.CLOCK,
+                "tsc",
+                "this processor's time stamp counter is not invariant: sites are not patched, and each event traps",
+            )
         self._drain: Drain | None = None
         self._pool: RingPool | None = None
         self._traps: Traps | None = None
@@ -127,8 +134,7 @@ class Session:
 
     def _stream(self, thread: Thread) -> Stream:
         try:
-            with open(f"/proc/{thread.tid}/comm", encoding="utf-8", errors="replace") as comm:
-                name = comm.read().rstrip("\n")
+            name = Path(f"/proc/{thread.tid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
         except OSError:
             name = ""
         process = thread.process
@@ -140,7 +146,8 @@ class Session:
 
         self._drain_for_rings()
         assert self._pool is not None
-        if self._options.patch:
+        # A trampoline can read nothing but the counter.
+        if self._options.patch and self._clock.source.name == "tsc":
             ordered = self._options.timestamp is Timestamp.ORDERED
             self._patcher = Patcher(self._channel, self._pool, self._waiter, self._warnings, ordered=ordered)
         self._traps = Traps(self._channel, self, self._clock, self._warnings, wait, self._patcher)
