@@ -169,13 +169,13 @@ static void parse_plan(struct plan *plan, int argc, char **argv)
     }
 }
 
+#if defined(__x86_64__)
 static int by_size(const void *left, const void *right)
 {
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
     return (a > b) - (a < b);
 }
 
-#if defined(__x86_64__)
 static double ns_per_tick(void)
 {
     double from_ns = now_ns();
