@@ -17,6 +17,8 @@ from bench.model import Bench, FailedError, Run, Sample, UnavailableError
 from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000
+_RING_SIZE = "32M"
+"""For each thread: as much as LTTng-UST gets for each processor."""
 _BYTES_EACH = 64
 """More than any tracer here writes for an event."""
 
@@ -72,7 +74,7 @@ class SustainedHtrun(Bench):
 
         def run() -> Sample:
             with shop.temporary_directory(MEMORY) as directory:
-                traced = htrun.traced(directory)
+                traced = htrun.traced(directory, f"--ring-size={_RING_SIZE}")
                 begin = time.perf_counter()
                 sample = shop.measure([*traced.words, str(guest)], plan)
                 seconds = time.perf_counter() - begin
