@@ -97,19 +97,13 @@ class Traps:
 
     @staticmethod
     def _back_to_site(thread: Thread, registers: user_regs_struct) -> Site | None:
-        """A thread has faulted in a trampoline: show the fault at its site, with the registers it had there."""
+        """A thread has faulted in a trampoline: show the fault at its site. At the original store, and where its stack
+        ends amid the saves, all registers are as they were there."""
         arena = thread.space.arena
         found = arena.at(registers.rip) if arena is not None else None
         if found is None:
             return None
-        site, trampoline = found
-        if trampoline.prepared <= registers.rip - trampoline.address and not trampoline.is_original(
-            registers.rip - trampoline.address
-        ):
-            # The guest has unmapped htrun's memory: what the trampoline had saved is still on the stack.
-            for name, place in trampoline.saved:
-                word = thread.space.memory.read(registers.rsp + place, 8)
-                setattr(registers, name, int.from_bytes(word, "little"))
+        site, _trampoline = found
         registers.rip = site.address
         ptrace.set_registers(thread.tid, registers)
         return site
