@@ -14,6 +14,7 @@ BUDGET = 64
 
 _ARITHMETIC = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF | RflagsBits.CF | RflagsBits.PF
 _FOLLOWED = (FlowControl.NEXT, FlowControl.UNCONDITIONAL_BRANCH, FlowControl.CONDITIONAL_BRANCH, FlowControl.CALL)
+_LOGIC = frozenset((Mnemonic.TEST, Mnemonic.AND, Mnemonic.OR, Mnemonic.XOR))
 _SHIFTS = frozenset(
     (
         Mnemonic.SHL,
@@ -69,14 +70,19 @@ def _decode(code: bytes, code_address: int, address: int) -> Instruction | None:
 
 
 def _overwritten(instruction: Instruction) -> int:
-    """The flags certainly written. A shift by 0 and a repeated string instruction with a count of 0 write none."""
+    """The flags certainly written. A shift by 0 and a repeated string instruction with a count of 0 write none.
+
+    What the manuals call undefined may be the old value (so it is with ``imul`` on AMD processors) and doesn't count,
+    but for AF after logic: ``test``, ``and``, ``or``, ``xor`` do write it on every processor.
+    """
     if instruction.mnemonic in _SHIFTS:
         last = instruction.op_count - 1
         if instruction.op_kind(last) != OpKind.IMMEDIATE8 or instruction.immediate(last) & 31 == 0:
             return 0
     if instruction.has_rep_prefix or instruction.has_repne_prefix:
         return 0
-    return int(instruction.rflags_modified)
+    modified, undefined = instruction.rflags_modified, instruction.rflags_undefined
+    return int(modified & ~undefined | (undefined & RflagsBits.AF if instruction.mnemonic in _LOGIC else 0))
 
 
 def _successors(instruction: Instruction, generated: bool) -> tuple[int, ...]:

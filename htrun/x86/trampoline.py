@@ -43,6 +43,10 @@ _FLAGS = -RED_ZONE - 48
 _SPILL = -RED_ZONE - 56
 _VALUE = -RED_ZONE - 64
 
+_LAHF_FLAGS = 0xD5
+"""SF, ZF, AF, PF and CF."""
+_OVERFLOW = 0x800
+
 _UNROLLED_ARGS = 16
 """Up to so many arguments are copied without a loop, which would need one more register."""
 _ARGS_A_TURN = 4
@@ -76,22 +80,26 @@ class Trampoline:
     """Machine code for one site. All offsets are bytes from ``address``.
 
     ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store;
-    there, all registers (and flags, where they are live) are as they were at the site. ``commit``: the instruction
-    that publishes the record. ``exit``: the jump behind the site after a record was published or a loss was counted.
-    ``leave``: the first instruction on the way to ``exit``; ``undo``: the first on the way to ``original``.
-    ``saved``: for each register kept on the stack its name and its place relative to ``rsp``, once ``prepared``.
+    there, all registers (and flags, where they are live) are as they were at the site.
+    ``prepared``: up to there they all are, too; from there on the values of ``saved`` lie on the stack, which gives
+    names and places relative to ``rsp``. ``flags_saved``: up to there the flags are as at the site; from there on
+    `flags_at_site` tells, from the word at ``flags_place`` (None where the flags are dead).
+    ``commit``: the instruction that publishes the record. ``leave``: the first on the way to ``exit``, the jump behind
+    the site after a record was published or a loss counted. ``undo``: the first on the way to ``original``.
     """
 
     address: int
     code: bytes
     entry: int
     original: int
+    prepared: int
+    saved: tuple[tuple[str, int], ...]
+    flags_saved: int
+    flags_place: int | None
     commit: int
     leave: int
     exit: int
     undo: int
-    prepared: int
-    saved: tuple[tuple[str, int], ...]
 
     def __contains__(self, address: int) -> bool:
         """Whether a program counter lies inside."""
@@ -107,6 +115,14 @@ class Trampoline:
     def is_original(self, offset: int) -> bool:
         """Whether a fault at ``offset`` is the guest's own, to be shown at the site."""
         return offset == self.original
+
+
+def flags_at_site(eflags: int, saved: int) -> int:
+    """The flags register of a thread inside a trampoline, with the arithmetic flags it had at the site.
+
+    ``saved``: the low 16 bits of the word at `Trampoline.flags_place`, overflow in the low byte, the others above.
+    """
+    return eflags & ~(_LAHF_FLAGS | _OVERFLOW) | saved >> 8 & _LAHF_FLAGS | (saved & 1) * _OVERFLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +180,11 @@ def build(
     template = Template.of(
         Place("entry"),
         _save(registers),
+        Place("prepared"),
         _address(store, registers),
         _index(store, context),
         _save_flags() if flags_live else (),
-        Place("prepared"),
+        Place("flags_saved"),
         _check(store, registers, context),
         _find_ring(registers),
         _find_room(registers),
@@ -195,7 +212,7 @@ def build(
         "behind": code_address + store.length,
         "target": store.memory.displacement,
     }
-    return _trampoline(template.link(at, names), at, registers)
+    return _trampoline(template.link(at, names), at, registers, flags_live)
 
 
 def build_runtime(at: int) -> bytes:
@@ -446,20 +463,31 @@ def _is_static(store: Store) -> bool:
     return memory.base is None and memory.index is None and memory.segment is None
 
 
-def _trampoline(linked: Linked, at: int, registers: _Registers) -> Trampoline:
-    names = {getattr(Register, name.upper()): name for name in _NAMES}
+def _trampoline(linked: Linked, at: int, registers: _Registers, flags_live: bool) -> Trampoline:
     return Trampoline(
         address=at,
         code=linked.code,
         entry=linked.offset("entry"),
         original=linked.offset("original"),
+        prepared=linked.offset("prepared"),
+        saved=tuple((_NAMES[register], place) for register, place in zip(registers.saved, _SAVED, strict=False)),
+        flags_saved=linked.offset("flags_saved"),
+        flags_place=_FLAGS if flags_live else None,
         commit=linked.offset("commit"),
         leave=linked.offset("leave"),
         exit=linked.offset("exit"),
         undo=linked.offset("undo"),
-        prepared=linked.offset("prepared"),
-        saved=tuple((names[register], place) for register, place in zip(registers.saved, _SAVED, strict=False)),
     )
 
 
-_NAMES = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
+_NAMES = {
+    Register.RAX: "rax",
+    Register.RCX: "rcx",
+    Register.RDX: "rdx",
+    Register.RSI: "rsi",
+    Register.RDI: "rdi",
+    Register.R8: "r8",
+    Register.R9: "r9",
+    Register.R10: "r10",
+    Register.R11: "r11",
+}

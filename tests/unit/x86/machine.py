@@ -31,7 +31,7 @@ GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}
 ARITHMETIC_FLAGS = 0x8D5
 """CF, PF, AF, ZF, SF, OF."""
 
-ARENA_SIZE = 4 << 20
+ARENA_SIZE = 0x21_0000
 # Places in the arena.
 SITE = 0x0_1000
 TRAMPOLINE = 0x1_0000

@@ -52,7 +52,9 @@ def test_addresses_of_32_bits_wrap(low_machine: Machine, form: str) -> None:
         check(low_machine, form, seed)
 
 
-@pytest.mark.parametrize(("form", "immediate"), [("8905", ""), ("4c8925", ""), ("c705", "05000000"), ("48c705", "05000000")])
+@pytest.mark.parametrize(
+    ("form", "immediate"), [("8905", ""), ("4c8925", ""), ("c705", "05000000"), ("48c705", "05000000")]
+)
 def test_ip_relative(machine: Machine, form: str, immediate: str) -> None:
     length = len(bytes.fromhex(form + immediate)) + 4
     distance = (ELSEWHERE + 0x400) - (SITE + length)
@@ -115,15 +117,14 @@ def test_what_is_no_plain_store_is_refused(form: str, reason: str) -> None:
 def test_any_bytes_are_a_store_or_refused(code: bytes, address: int, bits: int) -> None:
     try:
         store = decode_store(code, address % (1 << bits), bits)
-    except NotAStore as reason:
-        assert str(reason)
-    else:
-        assert code.startswith(store.code)
-        assert 1 <= store.size <= 64
-        regs = user_regs_struct()
-        assert 0 <= store.effective_address(regs) < 1 << bits
-        if not store.is_vector:
-            assert 0 <= store.value(regs) < 1 << 8 * store.size
+    except NotAStore:
+        return
+    assert code.startswith(store.code)
+    assert 1 <= store.size <= 64
+    regs = user_regs_struct()
+    assert 0 <= store.effective_address(regs) < 1 << bits
+    if not store.is_vector:
+        assert 0 <= store.value(regs) < 1 << 8 * store.size
 
 
 def test_text_is_as_objdump_prints() -> None:

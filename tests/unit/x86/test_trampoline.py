@@ -16,9 +16,10 @@ from ptrace.binding.linux_struct import user_regs_struct
 from htrun.rings import layout as ring
 from htrun.x86.store import NotAStore, Store, decode_store
 from htrun.x86.templates import OutOfReach
-from htrun.x86.trampoline import RED_ZONE, Trampoline, TrampolineContext, build, build_runtime
+from htrun.x86.trampoline import RED_ZONE, Trampoline, TrampolineContext, build, build_runtime, flags_at_site
 from tests.unit.x86 import forms
 from tests.unit.x86.machine import (
+    ARENA_SIZE,
     ARITHMETIC_FLAGS,
     CONTROL,
     DATA,
@@ -175,7 +176,7 @@ class Watched:
         self.made, self.before = made, before
         self.vectors = made.machine.vectors()
         self.rsp = before.rsp - made.machine.base
-        self.memory = made.machine.read(0, 4 << 20)
+        self.memory = made.machine.read(0, ARENA_SIZE)
 
     def check(self, after: user_regs_struct, *, flags: bool = True, written: range = range(0)) -> None:
         """``written``: places that may have changed besides the ring and the stack below the red zone."""
@@ -184,20 +185,14 @@ class Watched:
         kept = ~RESUME_FLAG if flags else ~(RESUME_FLAG | ARITHMETIC_FLAGS)
         assert after.eflags & kept == self.before.eflags & kept
         assert self.made.machine.vectors() == self.vectors
-        now = self.made.machine.read(0, 4 << 20)
-        free = (
-            range(RING, RING + self.made.shape.size),
-            range(self.rsp - RED_ZONE - 128, self.rsp - RED_ZONE),
-            written,
-        )
-        assert masked(now, free) == masked(self.memory, free)
-
-
-def masked(memory: bytes, free: tuple[range, ...]) -> bytes:
-    copy = bytearray(memory)
-    for part in free:
-        copy[part.start : part.stop] = bytes(len(part))
-    return bytes(copy)
+        now = self.made.machine.read(0, ARENA_SIZE)
+        ring_memory = range(RING, RING + self.made.shape.size)
+        scratch = range(self.rsp - RED_ZONE - 128, self.rsp - RED_ZONE)
+        at = 0
+        for free in sorted((ring_memory, scratch, written), key=lambda part: part.start):
+            assert now[at : free.start] == self.memory[at : free.start]
+            at = max(at, free.stop)
+        assert now[at:] == self.memory[at:]
 
 
 def records(made: Scene, count: int) -> Iterator[tuple[int, int, int, bytes]]:
@@ -308,7 +303,9 @@ def test_addresses_of_32_bits(low_machine: Machine, form: str) -> None:
     check_stores_elsewhere(scene(low_machine, form, ELSEWHERE), ELSEWHERE)
 
 
-@pytest.mark.parametrize(("opcode", "immediate"), [("8905", ""), ("4c8925", ""), ("c705", "05000000"), ("48c705", "05000000")])
+@pytest.mark.parametrize(
+    ("opcode", "immediate"), [("8905", ""), ("4c8925", ""), ("c705", "05000000"), ("48c705", "05000000")]
+)
 def test_ip_relative(machine: Machine, opcode: str, immediate: str) -> None:
     length = len(bytes.fromhex(opcode + immediate)) + 4
     distance = CONTROL - (SITE + length)
@@ -428,15 +425,49 @@ def test_a_thread_is_known_at_each_instruction(machine: Machine, form: str, targ
     assert (position(made) != 0) == (target == CONTROL)
 
 
-def test_saved_registers_are_where_it_says(machine: Machine) -> None:
+def test_a_thread_without_stack_is_as_at_the_site(machine: Machine) -> None:
+    """The first save faults where no stack is left below the red zone; nothing has changed yet."""
     made = scene(machine, "41891c24", num_args=64)
+    made.values["rsp"] = machine.at(CONTROL) + RED_ZONE + 40 + 8
     trampoline = made.build()
     before = made.start(trampoline)
-    prepared = trampoline.address + trampoline.prepared
-    after = machine.step_until(before, lambda now: now.rip == prepared)
-    assert len(trampoline.saved) == 5
-    for name, offset in trampoline.saved:
-        assert machine.read_u64(after.rsp + offset - machine.base) == getattr(before, name)
+    watched = Watched(made, before)
+    after, number = machine.run(before)
+    assert number == signal.SIGSEGV
+    assert 0 <= after.rip - trampoline.address <= trampoline.prepared
+    watched.check(after)
+
+
+def put_back(made: Scene, trampoline: Trampoline, regs: user_regs_struct) -> None:
+    """Undo what a trampoline that has not committed did to a thread's registers."""
+    offset = regs.rip - trampoline.address
+    stack = regs.rsp - made.machine.base
+    if offset >= trampoline.prepared:
+        for name, place in trampoline.saved:
+            setattr(regs, name, made.machine.read_u64(stack + place))
+    if offset >= trampoline.flags_saved and trampoline.flags_place is not None:
+        regs.eflags = flags_at_site(regs.eflags, made.machine.read_u64(stack + trampoline.flags_place) & 0xFFFF)
+
+
+@pytest.mark.parametrize("num_args", [4, 64])
+@pytest.mark.parametrize("flags_live", [True, False])
+@pytest.mark.parametrize("form", ["41891c24", "48890e", "8902", "66480f7e03"])
+def test_a_thread_can_be_put_back_until_it_commits(
+    machine: Machine, form: str, flags_live: bool, num_args: int
+) -> None:
+    for seed in range(3):
+        made = scene(machine, form, num_args=num_args, seed=seed)
+        trampoline = made.build(flags_live=flags_live)
+        before = made.start(trampoline)
+        kept = ARITHMETIC_FLAGS if flags_live else 0
+        regs = machine.registers(**made.values, eflags=before.eflags, rip=before.rip)
+        while regs.rip != trampoline.address + trampoline.commit:
+            here = regs.rip
+            regs = machine.step_until(regs, lambda now, here=here: now.rip != here)
+            as_it_was = machine.registers()
+            put_back(made, trampoline, as_it_was)
+            assert as_it_was.eflags & kept == before.eflags & kept
+            assert [getattr(as_it_was, name) for name in GENERAL] == [getattr(before, name) for name in GENERAL]
 
 
 @pytest.mark.parametrize("form", forms.OTHERS)
