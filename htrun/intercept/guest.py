@@ -144,26 +144,36 @@ class AddressSpace:
 class SignalActions:
     """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND.
 
-    ``segv``: the kernel's struct sigaction as the guest last set it, None for the default action.
+    ``segv``: the kernel's struct sigaction as the guest last set it, in the form of the guest's own system calls; None
+    for the default action. ``segv_ignored``: whether its handler is SIG_IGN.
     """
 
     segv: bytes | None = None
+    segv_ignored: bool = False
 
-    @property
-    def segv_ignored(self) -> bool:
-        """Whether the guest ignores SIGSEGV (SIG_IGN is handler address 1)."""
-        return self.segv is not None and int.from_bytes(self.segv[:8], "little") == 1
+    @classmethod
+    def ignoring(cls) -> SignalActions:
+        """SIGSEGV ignored, as it is inherited by exec: no flags, no mask, in 64-bit or 32-bit form."""
+        return cls((1).to_bytes(32, "little"), True)
+
+    def copy(self) -> SignalActions:
+        """A copy, for a forked child."""
+        return SignalActions(self.segv, self.segv_ignored)
 
 
 @dataclass(eq=False, slots=True)
 class Process:
-    """A thread group. ``big_endian``: the byte order in which its guest writes arguments."""
+    """A thread group. ``big_endian``: the byte order in which its guest writes arguments.
+
+    ``filtered``: it has, or inherited, a seccomp filter that is not htrun's.
+    """
 
     pid: int
     space: AddressSpace
     actions: SignalActions
     big_endian: bool = False
     threads_seen: int = 0
+    filtered: bool = False
 
 
 @dataclass(eq=False, slots=True)

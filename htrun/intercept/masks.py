@@ -12,7 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import AddressSpace, Thread
+from htrun.intercept.guest import AddressSpace, SignalActions, Thread
 from htrun.tracee import ptrace
 from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
@@ -58,6 +58,13 @@ class Masks:
             thread.segv_blocked = bool(_status_mask(thread.tid, "SigBlk:") & _SEGV_BIT)
 
     @staticmethod
+    def adopt(thread: Thread) -> None:
+        """A thread begins whose creator's mask is not known, with SIGSEGV ignored perhaps."""
+        thread.segv_blocked = bool(_status_mask(thread.tid, "SigBlk:") & _SEGV_BIT)
+        if _status_mask(thread.tid, "SigIgn:") & _SEGV_BIT:
+            thread.process.actions = SignalActions.ignoring()
+
+    @staticmethod
     def inherit(parent: Thread, child: Thread) -> None:
         """A new thread starts with its creator's mask."""
         child.segv_blocked = parent.segv_blocked
@@ -78,6 +85,7 @@ class Masks:
             return
         handler = int.from_bytes(raw[: abi.word], "little")
         thread.process.actions.segv = None if handler == 0 else raw
+        thread.process.actions.segv_ignored = handler == 1
 
     @staticmethod
     def mask_changing(thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from htrun.runner.foreign_exec import ForeignExec
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.traps import Traps
+from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.tracees import Tracees
-from htrun.tracee import ptrace, stops
-from htrun.tracee.abi import abi_of
+from htrun.tracee import ptrace, seccomp, stops
+from htrun.tracee.abi import call_name
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
 from htrun.tracee.trap_wait import TrapWait
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
     from htrun.runner.follow import Follow
+    from htrun.tracee.abi import Abi
 
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
+_ENOSYS = 38
 
 
 class Loop:
@@ -55,16 +60,39 @@ class Loop:
     def run(self) -> None:
         """Wait and act until no tracee is left but the first process, whose death is held back (`Waiter`)."""
         threads = self._tracees.threads
-        while (found := self._waiter.next(threads.keys())) is not None:
+        while (found := self._waiter.next(self._tracees)) is not None:
             tid, status = found
+            thread = threads.get(tid)
             try:
-                if status == SEGV_STOPPED:
-                    self._segv(threads[tid])
+                if thread is None:
+                    self._stranger(stops.decode(tid, status))
+                elif status == SEGV_STOPPED:
+                    self._segv(thread)
                 else:
-                    self._dispatch(stops.decode(tid, status))
+                    self._dispatch(thread, stops.decode(tid, status))
             except TraceeDied:
                 # Killed while it was stopped: the wait status of its death is still to come.
                 continue
+        self._tracees.account_for_first()
+
+    def run_down(self) -> None:
+        """Kill every tracee, those too that are only now being created, and wait until the last has ended."""
+        for tid in self._tracees:
+            _kill(tid)
+        while (found := self._waiter.next(self._tracees)) is not None:
+            tid, status = found
+            stop = stops.decode(tid, status)
+            thread = self._tracees.threads.get(tid)
+            if isinstance(stop, stops.Exited | stops.Killed):
+                if thread is not None:
+                    self._tracees.ended(thread, stop)
+                continue
+            _kill(tid)
+            with suppress(TraceeDied):
+                if thread is not None and stop == stops.EventStop(tid, Event.EXIT):
+                    self._tracees.exiting(thread, ptrace.event_message(tid))
+                ptrace.request(Request.CONT, tid)
+        self._tracees.account_for_first()
 
     def _segv(self, thread: Thread) -> None:
         if not thread.process.space.mappings:
@@ -81,50 +109,82 @@ class Loop:
         else:
             self._deliver(thread, _SIGSEGV)
 
-    def _dispatch(self, stop: stops.Stop) -> None:
+    def _stranger(self, stop: stops.Stop) -> None:
+        """Something of a thread that its creator has not told of yet. If it is dying, nobody needs to know it."""
         match stop:
-            case stops.SignalStop(tid, signal):
-                self._deliver(self._tracees.threads[tid], signal)
+            case stops.Exited(tid, _) | stops.Killed(tid, _, _):
+                self._tracees.stranger_ended(tid)
+            case stops.EventStop(tid, Event.EXIT):
+                self._tracees.stranger_ended(tid)
+                ptrace.request(Request.CONT, tid)
+            case _:
+                self._tracees.stranger_stopped(stop)
+
+    def _dispatch(self, thread: Thread, stop: stops.Stop) -> None:
+        match stop:
+            case stops.SignalStop(_, number):
+                self._deliver(thread, number)
             case stops.GroupStop(tid, _):
+                self._tracees.born(thread)
                 ptrace.request(Request.LISTEN, tid)
             case stops.InterruptStop(tid):
-                if self._tracees.appeared(tid):
-                    ptrace.request(Request.CONT, tid)
+                self._tracees.born(thread)
+                ptrace.request(Request.CONT, tid)
             case stops.SyscallStop(tid):
-                self._foreign_exec.failed(self._tracees.threads[tid])
+                self._foreign_exec.failed(thread)
                 ptrace.request(Request.CONT, tid)
             case stops.EventStop(tid, event):
-                ptrace.request(self._event(tid, event), tid)
-            case stops.Exited(tid, _) | stops.Killed(tid, _, _):
-                self._tracees.ended(tid, stop)
-                for orphan in self._tracees.orphans():
-                    ptrace.request(Request.CONT, orphan)
+                ptrace.request(self._event(thread, event), tid)
+            case stops.Exited() | stops.Killed():
+                self._tracees.ended(thread, stop)
+                for first_stop in self._tracees.orphans(thread):
+                    self._begin(first_stop)
 
-    def _event(self, tid: int, event: Event) -> Request:
+    def _begin(self, first_stop: stops.Stop) -> None:
+        """A thread that has waited at its first stop is known now. It may have been killed meanwhile."""
+        with suppress(TraceeDied):
+            self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
+
+    def _event(self, thread: Thread, event: Event) -> Request:
         """Act on an event; returns how the thread goes on."""
         match event:
             case Event.FORK | Event.VFORK | Event.CLONE:
-                child = ptrace.event_message(tid)
-                if self._tracees.created(tid, child):
-                    ptrace.request(Request.CONT, child)
+                first_stop = self._tracees.created(thread, ptrace.event_message(thread.tid))
+                if first_stop is not None:
+                    self._begin(first_stop)
             case Event.EXEC:
-                self._tracees.executed(tid, ptrace.event_message(tid))
+                self._tracees.executed(thread.tid, ptrace.event_message(thread.tid))
             case Event.EXIT:
-                self._tracees.exiting(tid, ptrace.event_message(tid))
+                self._tracees.exiting(thread, ptrace.event_message(thread.tid))
             case Event.SECCOMP:
-                return self._system_call(self._tracees.threads[tid])
+                return self._filtered(thread)
         return Request.CONT
 
-    def _system_call(self, thread: Thread) -> Request:
-        """A thread is stopped in front of a call that a filter names."""
-        if not self._tracees.launched:
-            return Request.CONT
+    def _filtered(self, thread: Thread) -> Request:
+        """A seccomp filter has stopped a call: one of htrun's, or one of the guest's own that asks for a tracer."""
+        call = ptrace.filtered_call(thread.tid)
+        abi, name = call_name(call.audit_arch, call.number)
+        if call.data != seccomp.STOP_DATA:
+            # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).
+            self._refuse(thread)
+        elif self._tracees.launched and name is not None:
+            return self._system_call(thread, name, abi)
+        return Request.CONT
+
+    def _refuse(self, thread: Thread) -> None:
         registers = self._registers()
         ptrace.get_registers(thread.tid, registers)
-        abi = abi_of(registers)
-        number = registers.orig_rax
-        name = next(name for name, value in abi.numbers.items() if value == number)
+        registers.rax, registers.orig_rax = -_ENOSYS & (1 << 64) - 1, (1 << 64) - 1
+        ptrace.set_registers(thread.tid, registers)
+
+    def _system_call(self, thread: Thread, name: str, abi: Abi) -> Request:
+        """A thread is stopped in front of a call that htrun's filters name."""
+        thread.process.space.memory.reach_through(thread.tid)
+        registers = self._registers()
+        ptrace.get_registers(thread.tid, registers)
         match name:
+            case "seccomp" | "prctl":
+                thread.process.filtered = True
             case "execve" | "execveat":
                 if self._foreign_exec.redirect(thread, name, abi, registers):
                     # So as to see it fail, when the registers must be put back.
@@ -146,21 +206,27 @@ class Loop:
 
         return user_regs_struct()
 
-    def _deliver(self, thread: Thread, signal: int) -> None:
+    def _deliver(self, thread: Thread, number: int) -> None:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
         more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
         if self._traps is not None and thread.space.arena is not None:
-            if signal == _SIGTRAP and self._traps.met_breakpoint(thread):
+            if number == _SIGTRAP and self._traps.met_breakpoint(thread):
                 ptrace.request(Request.CONT, thread.tid)
                 return
             self._traps.leave_trampoline(thread)
-        if thread.entering_handler and signal == _SIGTRAP:
+        if thread.entering_handler and number == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
             thread.entering_handler = False
             self._masks.handler_entered(thread)
             ptrace.request(Request.CONT, thread.tid)
-        elif thread.process.space.mappings and self._masks.is_caught(thread, signal):
+        elif thread.process.space.mappings and self._masks.is_caught(thread, number):
             thread.entering_handler = True
-            ptrace.request(Request.SINGLESTEP, thread.tid, 0, signal)
+            ptrace.request(Request.SINGLESTEP, thread.tid, 0, number)
         else:
-            ptrace.request(Request.CONT, thread.tid, 0, signal)
+            ptrace.request(Request.CONT, thread.tid, 0, number)
+
+
+def _kill(tid: int) -> None:
+    """Kill the process of a thread, if there is still one."""
+    with suppress(ProcessLookupError):
+        os.kill(tid, signal.SIGKILL)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
 from htrun.tracee.memory import Memory
-from htrun.tracee.stops import Exited, Killed
+from htrun.tracee.stops import Exited, Killed, Stop
 from htrun.tracee.wait import Waiter
 
 _SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 5
@@ -21,13 +23,13 @@ def _same(kind: int, one: int, other: int) -> bool:
     return int(_libc.syscall(_SYS_KCMP, one, other, kind, 0, 0)) == 0
 
 
-def _ids(tid: int) -> tuple[int, int] | None:
-    """A thread's thread group id and its parent's; None when it is gone."""
+def _ids(tid: int) -> tuple[int, int]:
+    """A thread's thread group id and its parent's; zeros when it is gone."""
     try:
         with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
             fields = dict(line.split(":", 1) for line in status)
     except OSError:
-        return None
+        return 0, 0
     return int(fields["Tgid"]), int(fields["PPid"])
 
 
@@ -45,7 +47,11 @@ class Hooks:
 
 
 class Tracees:
-    """All threads that are traced, and the end of the first process."""
+    """All threads that are traced, and the end of the first process.
+
+    A new thread's first stop may come before its creator's event (ptrace(2), "Attaching"). Such a *stranger* stays
+    stopped until that event tells whose child it is, or until its creator's death means that no event will.
+    """
 
     def __init__(self, first: int, waiter: Waiter, *, big_endian: bool, hooks: Hooks) -> None:
         self.threads: dict[int, Thread] = {}
@@ -56,112 +62,127 @@ class Tracees:
         self.processes_seen = 0
         self.threads_seen = 1
         self._processes: dict[int, Process] = {}
-        self._early: set[int] = set()
+        self._strangers: dict[int, Stop] = {}
         self._waiter = waiter
         self._hooks = hooks
         self._new_process(first, AddressSpace(Memory(first)), SignalActions(), big_endian=big_endian)
 
-    def appeared(self, tid: int) -> bool:
-        """A thread is at its first stop, which may come before its creator's event (ptrace(2), "Attaching").
+    def __iter__(self) -> Iterator[int]:
+        """The ids of all tracees, strangers too."""
+        yield from self.threads
+        yield from self._strangers
 
-        False if it must stay stopped, because only that event will tell whose it is (CLONE_PARENT hides it).
-        """
-        if tid in self.threads:
-            self._hooks.at_birth(self.threads[tid])
-            return True
-        ids = _ids(tid)
-        if ids is None:
-            return True
-        process = self._processes.get(ids[0]) or self._processes.get(ids[1])
-        creator = next(iter(process.space.threads), None) if process is not None else None
-        if creator is None:
-            self._early.add(tid)
-            return False
-        self._register(tid, ids[0], creator)
-        self._hooks.at_birth(self.threads[tid])
-        return True
+    def stranger_stopped(self, stop: Stop) -> None:
+        """A thread that no event has told of is stopped; it stays so."""
+        self._strangers[stop.tid] = stop
 
-    def created(self, creator: int, tid: int) -> bool:
+    def stranger_ended(self, tid: int) -> None:
+        """A thread that no event has told of goes on or is gone, killed before it ran."""
+        self._strangers.pop(tid, None)
+
+    def created(self, creator: Thread, tid: int) -> Stop | None:
         """A fork, vfork or clone event of ``creator``: the new thread is ``tid``.
 
-        True if that thread already waits at its first stop and may go on now.
+        Returns the first stop at which that thread already waits.
         """
-        ids = _ids(tid)
-        if tid not in self.threads and ids is not None:
-            self._register(tid, ids[0], self.threads[creator])
-        self._hooks.at_birth(self.threads[creator])
-        waits = tid in self._early
-        self._early.discard(tid)
-        return waits
+        # One that was killed at its first stop may be gone: then it must not be waited for.
+        if tid not in self.threads and self._waiter.is_tracee(tid):
+            self._register(tid, creator)
+        self._hooks.at_birth(creator)
+        return self._strangers.pop(tid, None)
+
+    def born(self, thread: Thread) -> None:
+        """A thread is at its first stop, or at a later one that looks the same."""
+        self._hooks.at_birth(thread)
+
+    def orphans(self, dead: Thread) -> list[Stop]:
+        """A thread has died, perhaps before its event could tell of a child that waits for it. Returns the stops of
+        waiting threads that are now registered: those of its process, and, once that is gone, all."""
+        found = []
+        for tid, stop in list(self._strangers.items()):
+            group, parent = _ids(tid)
+            process = self._processes.get(group) or self._processes.get(parent)
+            if dead.process.pid in (group, parent) or dead.process.pid not in self._processes:
+                creator = next(iter(process.space.threads), dead) if process is not None else dead
+                del self._strangers[tid]
+                self._register(tid, creator)
+                found.append(stop)
+        return found
 
     def executed(self, tid: int, former: int) -> None:
-        """Exec: thread ``former`` has become ``tid``, its process's only thread, with a new memory."""
+        """Exec: thread ``former`` has become ``tid``, its process's only thread that lives, with a new memory.
+
+        Its siblings are dead, but their wait statuses may still be to come.
+        """
         caller = self.threads.get(former) or self.threads[tid]
         process = caller.process
         if self.launched:
             process.big_endian = caller.next_big_endian
-        self.launched = True
         if tid == self.first:
             self._waiter.unhold()
-        for thread in [thread for thread in self.threads.values() if thread.process is process]:
-            self._forget(thread)
+        for old in (former, tid):
+            if old in self.threads:
+                self._forget(self.threads[old])
+        self._leave(process)
         process.space = AddressSpace(Memory(tid))
-        handler = process.actions.segv
         # Exec resets caught signals to the default and keeps ignored ones (execve(2)).
-        ignored = handler is not None and process.actions.segv_ignored
-        process.actions = SignalActions(handler if ignored else None)
+        ignored = process.actions.segv_ignored
+        process.actions = SignalActions.ignoring() if ignored else SignalActions()
         process.threads_seen = 0
         self._processes[process.pid] = process
-        self._new_thread(tid, process)
+        thread = self._new_thread(tid, process)
+        if not self.launched:
+            Masks.adopt(thread)
+        self.launched = True
 
-    def exiting(self, tid: int, status: int) -> None:
+    def exiting(self, thread: Thread, status: int) -> None:
         """A thread is at its exit event: it makes no more records. ``status``: the wait status it will have."""
-        thread = self.threads[tid]
         self._hooks.thread_ended(thread)
         thread.ring = None
-        if tid == self.first:
+        if thread.tid == self.first:
             self.first_status = status
-            self._waiter.hold(tid)
+            self._waiter.hold(thread.tid)
 
-    def ended(self, tid: int, how: Exited | Killed) -> None:
+    def ended(self, thread: Thread, how: Exited | Killed) -> None:
         """A thread has been reaped."""
-        thread = self.threads.get(tid)
-        if thread is None:
-            # A thread that an exec of another thread has already replaced.
-            return
-        if tid == self.first:
+        if thread.tid == self.first:
             self.first_status = how.status << 8 if isinstance(how, Exited) else how.signal
         self._forget(thread)
 
-    def orphans(self) -> list[int]:
-        """A thread has died, perhaps before its event could tell of a child that waits for it: the waiting ones, now
-        registered as children of any thread. One whose creator lives loses no more than its byte order."""
-        found = [tid for tid in self._early if self.threads]
-        for tid in found:
-            self._early.discard(tid)
-            ids = _ids(tid)
-            if ids is not None:
-                self._register(tid, ids[0], next(iter(self.threads.values())))
-        return found
+    def account_for_first(self) -> None:
+        """Note how the first process ended: its exit event doesn't know if its leader ended before other threads."""
+        status = self._waiter.held_status()
+        if status is not None:
+            self.first_status = status
 
     def processes(self) -> list[Process]:
         """All processes that are alive."""
         return list(self._processes.values())
 
-    def _register(self, tid: int, group: int, creator: Thread) -> None:
-        process = self._processes.get(group)
+    def _register(self, tid: int, creator: Thread) -> None:
         self.threads_seen += 1
-        if process is not None:
-            thread = self._new_thread(tid, process)
-            Masks.inherit(creator, thread)
+        process = creator.process
+        if os.path.exists(f"/proc/{process.pid}/task/{tid}"):
+            Masks.inherit(creator, self._new_thread(tid, process))
             return
-        parent = creator.process
-        shares_memory = _same(_KCMP_VM, creator.tid, tid)
-        space = parent.space if shares_memory else parent.space.fork(tid)
-        actions = parent.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else SignalActions(parent.actions.segv)
-        thread = self._new_process(tid, space, actions, big_endian=parent.big_endian)
+        thread = self._new_process(
+            tid,
+            process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process.space, tid),
+            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else process.actions.copy(),
+            big_endian=process.big_endian,
+        )
+        thread.process.filtered = process.filtered
         Masks.inherit(creator, thread)
         self._hooks.forked(creator, thread)
+
+    @staticmethod
+    def _copied(space: AddressSpace, tid: int) -> AddressSpace:
+        copy = space.fork(tid)
+        if copy.mappings:
+            # Killed meanwhile: then nobody will ask for its memory.
+            with suppress(OSError):
+                copy.memory.open()
+        return copy
 
     def _new_process(self, pid: int, space: AddressSpace, actions: SignalActions, *, big_endian: bool) -> Thread:
         process = Process(pid, space, actions, big_endian)
@@ -181,11 +202,17 @@ class Tracees:
             self._hooks.thread_ended(thread)
             thread.ring = None
         del self.threads[thread.tid]
-        space = thread.process.space
-        space.threads.discard(thread)
+        process = thread.process
+        process.space.threads.discard(thread)
+        if not process.space.threads:
+            process.space.memory.close()
+        if not any(other.process is process for other in process.space.threads):
+            self._processes.pop(process.pid, None)
+
+    @staticmethod
+    def _leave(process: Process) -> None:
+        """The process has left its memory, which others may go on using (vfork)."""
+        space = process.space
+        space.threads = {thread for thread in space.threads if thread.process is not process}
         if not space.threads:
             space.memory.close()
-        if thread.tid == thread.process.pid and not any(
-            other.process is thread.process for other in space.threads
-        ):
-            self._processes.pop(thread.process.pid, None)

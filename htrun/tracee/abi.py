@@ -66,6 +66,7 @@ X86_64 = Abi(
         "execveat": 322,
         "membarrier": 324,
         "pkey_mprotect": 329,
+        "prctl": 157,
     },
 )
 
@@ -94,8 +95,21 @@ I386 = Abi(
         "execveat": 358,
         "membarrier": 375,
         "pkey_mprotect": 380,
+        "prctl": 172,
     },
 )
+
+
+_ABIS = {abi.audit_arch: abi for abi in (X86_64, I386)}
+_NAMES = {abi.audit_arch: {number: name for name, number in abi.numbers.items()} for abi in (X86_64, I386)}
+
+
+def call_name(audit_arch: int, number: int) -> tuple[Abi, str | None]:
+    """The interface a call was made by, and the call's name if `Abi.numbers` has it.
+
+    64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment doesn't tell.
+    """
+    return _ABIS[audit_arch], _NAMES[audit_arch].get(number)
 
 
 def abi_of(registers: user_regs_struct) -> Abi:

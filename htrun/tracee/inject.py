@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from htrun.tracee import ptrace, stops
 from htrun.tracee.abi import Abi
+from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
 _ALL_SIGNALS = (1 << 64) - 1
+_MOST_ERRNO = 4095
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,23 +33,42 @@ def copy_registers(registers: user_regs_struct) -> user_regs_struct:
     return type(registers).from_buffer_copy(registers)
 
 
-def resume_until_syscall_stop(tid: int, waiter: Waiter) -> list[int]:
-    """Let a stopped thread run to its next syscall-stop; returns the stop signals met (and held back) on the way.
+def call_instruction(memory: Memory, abi: Abi, behind: int) -> int:
+    """The address of the call instruction that ends at ``behind``, where a thread stands that has made a call.
 
-    Raises `ptrace.TraceeDied` when the thread dies instead; its wait status is then what `waiter` reports next.
+    Raises OSError if there is none: such a place can't be sent back to make another call.
     """
-    held: list[int] = []
+    address = behind - len(abi.instruction)
+    if memory.read(address, len(abi.instruction)) != abi.instruction:
+        raise OSError(8, f"no {abi.bits}-bit system call instruction at {address:#x}")
+    return address
+
+
+def resume_until_syscall_stop(tid: int, waiter: Waiter) -> None:
+    """Let a stopped thread run to its next syscall-stop.
+
+    A job-control stop that comes meanwhile happens to the rest of its process; this thread is kept going, and joins
+    the others, or finds that SIGCONT was there first, when it is resumed next (PTRACE_INTERRUPT; kernel/signal.c,
+    do_jobctl_trap). Raises `ptrace.TraceeDied` when the thread dies; `waiter` then reports its wait status next.
+    """
+    deliver = 0
+    joined = False
     while True:
-        ptrace.request(Request.SYSCALL, tid)
+        ptrace.request(Request.SYSCALL, tid, 0, deliver)
+        deliver = 0
         match waiter.next_of(tid):
             case stops.SyscallStop():
-                return held
-            case stops.SignalStop(_, number) | stops.GroupStop(_, number):
-                held.append(number)
+                break
+            case stops.SignalStop(_, number):
+                deliver = number
+            case stops.GroupStop():
+                joined = True
             case stops.Exited() | stops.Killed() | stops.EventStop(_, stops.Event.EXIT):
                 raise ptrace.TraceeDied(tid)
             case _:
                 pass
+    if joined:
+        ptrace.request(Request.INTERRUPT, tid)
 
 
 class Injection:
@@ -64,7 +85,6 @@ class Injection:
         self._instruction = instruction
         self._saved = copy_registers(registers)
         self._mask = 0
-        self._held: list[int] = []
 
     def __enter__(self) -> Injection:
         self._mask = ptrace.signal_mask(self._tid)
@@ -80,11 +100,11 @@ class Injection:
         for register, value in zip(self._abi.arguments, arguments, strict=False):
             setattr(registers, register, value & ((1 << self._abi.bits) - 1))
         ptrace.set_registers(self._tid, registers)
-        self._held += resume_until_syscall_stop(self._tid, self._waiter)
-        self._held += resume_until_syscall_stop(self._tid, self._waiter)
+        resume_until_syscall_stop(self._tid, self._waiter)
+        resume_until_syscall_stop(self._tid, self._waiter)
         ptrace.get_registers(self._tid, registers)
         result = self._abi.result(registers)
-        if -4095 <= result < 0:
+        if -_MOST_ERRNO <= result < 0:
             raise OSError(-result, f"{name} in thread {self._tid}: {os.strerror(-result)}")
         return result
 
@@ -95,8 +115,6 @@ class Injection:
             return
         ptrace.set_registers(self._tid, self._saved)
         ptrace.set_signal_mask(self._tid, self._mask)
-        for number in self._held:
-            requeue(self._tid, number)
 
 
 def requeue(tid: int, number: int) -> None:

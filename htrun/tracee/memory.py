@@ -6,17 +6,33 @@ import os
 
 
 class Memory:
-    """The memory of one address space, opened through one of its threads. Close it when the address space ends."""
+    """The memory of one address space. Close it when the address space ends.
+
+    It is opened when it is first used, since a process that maps no channel and execs none but native programs, as most
+    of a shell script's do, is never looked into. Until then `reach_through` says by which of its threads.
+    """
 
     def __init__(self, tid: int) -> None:
-        self._file = os.open(f"/proc/{tid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        self._tid = tid
+        self._file = -1
+
+    def reach_through(self, tid: int) -> None:
+        """Open the memory by way of ``tid``, a stopped thread, if it has still to be opened."""
+        self._tid = tid
+
+    def open(self) -> None:
+        """Open the memory now, because later the thread may be gone. Raises OSError if it is already."""
+        if self._file < 0:
+            self._file = os.open(f"/proc/{self._tid}/mem", os.O_RDWR | os.O_CLOEXEC)
 
     def read(self, address: int, length: int) -> bytes:
         """Up to ``length`` bytes: fewer where the mapping ends. Raises OSError (EIO) where nothing is mapped."""
+        self.open()
         return os.pread(self._file, length, address)
 
     def write(self, address: int, data: bytes) -> None:
         """Write all of ``data``, even to pages the tracee itself may not write (a private copy is made)."""
+        self.open()
         if os.pwrite(self._file, data, address) != len(data):
             raise OSError(5, f"short write of {len(data)} bytes at {address:#x}")
 
@@ -46,4 +62,6 @@ class Memory:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import struct
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class Request(IntEnum):
     LISTEN = 0x4208
     GETSIGMASK = 0x420A
     SETSIGMASK = 0x420B
+    GET_SYSCALL_INFO = 0x420E
 
 
 class Option(IntFlag):
@@ -171,6 +173,27 @@ def set_signal_mask(tid: int, mask: int) -> None:
     """Replace the thread's blocked signals."""
     value = ctypes.c_uint64(mask)
     request(Request.SETSIGMASK, tid, SIGSET_SIZE, ctypes.addressof(value))
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredCall:
+    """A system call that a seccomp filter has stopped: ``audit_arch`` and ``number`` say which, ``data`` is what the
+    filter gave with SECCOMP_RET_TRACE (0 to 65535)."""
+
+    audit_arch: int
+    number: int
+    data: int
+
+
+# struct ptrace_syscall_info of a seccomp stop (<linux/ptrace.h>, Linux 5.3): arch, nr, ret_data.
+_syscall_info = ctypes.create_string_buffer(88)
+_syscall_info_fields = struct.Struct("=4xI16xq48xI")
+
+
+def filtered_call(tid: int) -> FilteredCall:
+    """The system call at whose seccomp stop a thread is."""
+    request(Request.GET_SYSCALL_INFO, tid, len(_syscall_info), ctypes.addressof(_syscall_info))
+    return FilteredCall(*_syscall_info_fields.unpack_from(_syscall_info))
 
 
 class _IoVec(ctypes.Structure):

@@ -18,8 +18,11 @@ from enum import Enum
 
 from htrun.tracee.abi import I386, X86_64, Abi
 
+STOP_DATA = 0x4854
+"""What htrun's filters give with their stops, by which they are told from those of a guest's own filters."""
+
 _ALLOW = 0x7FFF0000
-_TRACE = 0x7FF00000
+_TRACE = 0x7FF00000 | STOP_DATA
 
 _LD_ABS, _LD_IMM, _LDX_TAX, _SUB_X, _RET = 0x20, 0x00, 0x07, 0x1C, 0x06
 _JA, _JEQ, _JGE, _JSET, _JGT_X = 0x05, 0x15, 0x35, 0x45, 0x2D
@@ -157,11 +160,15 @@ def _low(argument: int, test: Test, value: int) -> Condition:
 _SHARED_FILE = (_low(3, Test.ANY_BIT, MAP_SHARED), _low(3, Test.NO_BIT, MAP_ANONYMOUS))
 _SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
 
+_PR_SET_SECCOMP = 22
+
 _FIRST_RULES = (
     Rule("mmap", _SHARED_FILE),
     Rule("rt_sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
     Rule("execve"),
     Rule("execveat"),
+    Rule("seccomp", (_low(0, Test.BELOW, 2),)),
+    Rule("prctl", (_low(0, Test.EQUAL, _PR_SET_SECCOMP),)),
 )
 _FIRST_RULES_32 = (
     *_FIRST_RULES,
@@ -172,7 +179,7 @@ _FIRST_RULES_32 = (
 
 
 def first_filter() -> bytes:
-    """Shared file mappings, SIGSEGV's action, exec: all that matters before a channel is mapped."""
+    """Shared file mappings, SIGSEGV's action, exec, the guest's own filters: what matters before a channel is mapped."""
     return _compile(_FIRST_RULES, _FIRST_RULES_32)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 
 from htrun.tracee import stops
 from htrun.tracee.trap_wait import TrapWait
@@ -31,28 +31,51 @@ def _wait_status(result: os.waitid_result) -> int:
 
 
 class Waiter:
-    """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about."""
+    """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about.
+
+    To be made before any other thread of this process is: each must have SIGCHLD blocked.
+    """
 
     def __init__(self) -> None:
+        # Blocked, so that it stays pending and can be awaited. Its default action discards it when it is sent, unless
+        # the main thread blocks it, and when any thread takes it (kernel/signal.c, sig_ignored, get_signal).
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._held: int | None = None
         self._quick: TrapWait | None = None
         self._put_back: list[tuple[int, int]] = []
 
     def hold(self, tid: int) -> None:
         """From now on never reap ``tid``, the thread group leader of the first process."""
-        # Blocked, so that it stays pending and can be awaited: SIGCHLD's default action would discard it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._held = tid
-
-    def expect_traps(self, quick: TrapWait) -> None:
-        """From now on most stops will be traps: wait by way of ``quick``."""
-        self._quick = quick
 
     def unhold(self) -> None:
         """The held process lives on: another of its threads has taken over its id by an exec."""
         self._held = None
 
-    def next(self, known: Collection[int]) -> tuple[int, int] | None:
+    def held_status(self) -> int | None:
+        """The wait status of the held process, once it is dead."""
+        if self._held is None:
+            return None
+        try:
+            result = os.waitid(os.P_PID, self._held, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+        except ChildProcessError:
+            return None
+        return None if result is None else _wait_status(result)
+
+    @staticmethod
+    def is_tracee(tid: int) -> bool:
+        """Whether ``tid`` is traced and has not been reaped."""
+        try:
+            os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+        except ChildProcessError:
+            return False
+        return True
+
+    def expect_traps(self, quick: TrapWait) -> None:
+        """From now on most stops will be traps: wait by way of ``quick``."""
+        self._quick = quick
+
+    def next(self, known: Iterable[int]) -> tuple[int, int] | None:
         """The next ``(tid, wait status)``; None when nothing but the held process is left and it is dead.
 
         ``known``: the ids of all tracees, the held one too.
@@ -82,7 +105,7 @@ class Waiter:
                 self._put_back.append((tid, status))
         return stop
 
-    def _next_but(self, held: int, known: Collection[int]) -> tuple[int, int] | None:
+    def _next_but(self, held: int, known: Iterable[int]) -> tuple[int, int] | None:
         while True:
             for result in self._poll(held, known):
                 return result.si_pid, _wait_status(result)
@@ -91,7 +114,7 @@ class Waiter:
             signal.sigwaitinfo({signal.SIGCHLD})
 
     @staticmethod
-    def _poll(held: int, known: Collection[int]) -> Iterator[os.waitid_result]:
+    def _poll(held: int, known: Iterable[int]) -> Iterator[os.waitid_result]:
         """Stops of any tracee, then deaths of all but the held one."""
         try:
             stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)
@@ -109,9 +132,6 @@ class Waiter:
             if dead is not None:
                 yield dead
 
-    @staticmethod
-    def _is_dead(held: int) -> bool:
-        try:
-            return os.waitid(os.P_PID, held, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL) is not None
-        except ChildProcessError:
-            return True
+    def _is_dead(self, held: int) -> bool:
+        """Whether the held process is dead, or can't be asked because somebody has reaped it all the same."""
+        return not self.is_tracee(held) or self.held_status() is not None
