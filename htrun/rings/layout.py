@@ -19,6 +19,7 @@ All addresses in a control block or table are addresses in the tracee.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 PAGE = 4096
 
@@ -87,12 +88,12 @@ class RingShape:
     packets: int
     packet_stride: int
 
-    @property
+    @cached_property
     def record_size(self) -> int:
         """Bytes of one record."""
         return RECORD_HEADER + 8 * self.num_args
 
-    @property
+    @cached_property
     def packet_payload(self) -> int:
         """Bytes of records in a full packet: a multiple of `record_size`, and less than there is room for, so that the
         end of a packet is not the start of the next."""
