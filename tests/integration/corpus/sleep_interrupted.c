@@ -25,7 +25,7 @@ int main(void)
     pid_t child = MUST(fork());
     if (child == 0) {
         int result = nanosleep(&long_time, &left);
-        say("nanosleep %d %s, left between 0 and 20: %d", result, strerror(errno), left.tv_sec > 0 && left.tv_sec < 20);
+        say("nanosleep %d %s, left between 0 and 20: %d", result, strerror(errno), left.tv_sec > 0 && left.tv_sec <= 20);
         post(awake[1]);
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);

@@ -1,0 +1,64 @@
+"""Find the processes of one test: they carry its mark in their environment, tracer and guests alike."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+VARIABLE = "HTRUN_TEST_MARK"
+
+
+def marked(mark: str) -> list[int]:
+    """Processes that run with ``mark`` in their environment. One that is dead has none left and is not among them."""
+    wanted = f"{VARIABLE}={mark}".encode()
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdecimal() and int(directory.name) != os.getpid():
+            with suppress(OSError):
+                if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                    found.append(int(directory.name))
+    return found
+
+
+def remaining(mark: str, seconds: float = 5) -> list[str]:
+    """What runs with ``mark`` and does not end within ``seconds``: one description for each process."""
+    deadline = time.monotonic() + seconds
+    while left := marked(mark):
+        if not _await_end(left[0], deadline):
+            return [_described(pid) for pid in marked(mark)]
+    return []
+
+
+def kill(mark: str) -> None:
+    """End all processes with ``mark``, after a test that failed."""
+    while left := marked(mark):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            _await_end(pid, time.monotonic() + 5)
+
+
+def _await_end(pid: int, deadline: float) -> bool:
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        return bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    finally:
+        os.close(handle)
+
+
+def _described(pid: int) -> str:
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return f"{pid} {state} {words}"
+    return f"{pid} (gone)"

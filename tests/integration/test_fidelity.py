@@ -1,0 +1,54 @@
+"""Each program of the corpus gives the same under htrun as alone: output, order, status, core flag and files."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.integration.corpus.outcome import observe
+from tests.integration.corpus.programs import Case, cases
+from tests.support.run import HTRUN
+from tests.support.targets import I686, NATIVE
+from tests.support.toolchain import Toolchain
+
+_CASES = list(cases())
+_EMITTING = [case for case in _CASES if case.program.emits and case.target in (NATIVE, I686)]
+
+
+def test_corpus_is_large_enough() -> None:
+    assert len({case.program.source for case in _CASES}) >= 60
+
+
+@pytest.mark.parametrize("case", _CASES, ids=str)
+def test_same_as_alone(case: Case, toolchain: Toolchain, tmp_path: Path) -> None:
+    program = [str(case.program.build(toolchain, case.target, emitting=False)), *case.arguments]
+    alone = observe(program, tmp_path / "alone" / "work", str(tmp_path), {})
+    traced = observe([str(HTRUN), "--", *program], tmp_path / "traced" / "work", str(tmp_path), {})
+    assert traced == alone
+    assert b"subject.h:" not in alone.stderr and b".c:" not in alone.stderr
+
+
+@pytest.mark.parametrize("case", _EMITTING, ids=str)
+@pytest.mark.parametrize("mode", ["patched", "trapped"])
+def test_same_while_emitting(case: Case, mode: str, toolchain: Toolchain, tmp_path: Path) -> None:
+    program = [str(case.program.build(toolchain, case.target, emitting=True)), *case.arguments]
+    counter, log, summary = tmp_path / "counter", tmp_path / "log", tmp_path / "summary"
+    counter.write_bytes(bytes(8))
+    counter.chmod(0o666)
+    environment = {"SUBJECT_EVENTS": str(counter)}
+    options = ["-D", str(log), "--summary", str(summary), *(["--no-patch"] if mode == "trapped" else [])]
+    alone = observe(program, tmp_path / "alone" / "work", str(tmp_path), environment)
+    traced = observe(
+        [str(HTRUN), *options, "--", *program], tmp_path / "traced" / "work", str(tmp_path), environment
+    )
+    assert traced == alone
+    (emitted,) = struct.unpack("<Q", counter.read_bytes())
+    told = json.loads(summary.read_text())
+    assert emitted > 0
+    assert (told["events"], told["lost"]) == (emitted, 0)
+    lines = log.read_text().splitlines()
+    assert len(lines) == emitted
+    assert all("index=0 arg1=0x000000000c0a9005 " in line for line in lines)
