@@ -53,6 +53,7 @@ class Drain:
         """Events by the number of the site that wrote them (as the guest's memory says)."""
         self.streams: list[Stream] = []
         self._pool = pool
+        self._spare_pools: list[RingPool] = []
         self._clock = clock
         self._warnings = warnings
         self._sinks = list(sinks)
@@ -71,15 +72,21 @@ class Drain:
         """A ring for a thread in whose address space the pool lies at ``base``."""
         with self._lock:
             ring = self._pool.take()
-            while ring is None:
+            if ring is None:
                 self._collect(everything=True)
-                ring = self._pool.take()
+                ring = self._pool.take() or self._spare_ring()
             self.streams.append(stream)
-            ring.lend(stream, len(self.streams) - 1, base, self._overflow)
+            ring.lend(stream, len(self.streams) - 1, base if ring.pool is self._pool else 0, self._overflow)
             self._rings.append(ring)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
             self._thread.start()
+        return ring
+
+    def _spare_ring(self) -> Ring:
+        """A ring that no tracee has mapped, for a thread beyond the most that emit at once: it goes on trapping."""
+        while (ring := self._spare_pools[-1].take() if self._spare_pools else None) is None:
+            self._spare_pools.append(RingPool(self._pool.shape, self._pool.most))
         return ring
 
     def end(self, ring: Ring) -> None:
@@ -122,6 +129,8 @@ class Drain:
         while not self._stopping:
             if pause:
                 self._wanted.acquire(timeout=pause)
+            while self._wanted.acquire(blocking=False):
+                pass
             with self._lock:
                 taken = self._collect(everything=False)
             pause = 0 if taken * self._pool.shape.record_size > many else _PERIOD
@@ -226,7 +235,7 @@ class Drain:
             self._write_packet(ring, memoryview(b""))
         self.lost += ring.lost
         self._rings.remove(ring)
-        self._pool.give_back(ring)
+        ring.pool.give_back(ring)
 
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
         """Do something with a sink; one that fails is reported and dropped, the guest and other sinks go on."""

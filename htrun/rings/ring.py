@@ -47,13 +47,16 @@ class Ring:
         "offset",
         "overflow",
         "overwritten",
+        "pool",
         "reported",
         "shape",
         "stream",
         "stream_number",
     )
 
-    def __init__(self, memory: memoryview, offset: int, shape: RingShape) -> None:
+    def __init__(self, pool: RingPool, memory: memoryview, offset: int) -> None:
+        shape = pool.shape
+        self.pool = pool
         self._memory = memory
         self._control = memory[offset : offset + layout.PAGE].cast("Q")
         self._record_size = shape.record_size
@@ -239,17 +242,17 @@ class RingPool:
         os.ftruncate(self.file, self.size)
         self._mapping = mmap.mmap(self.file, self.size)
         self._memory = memoryview(self._mapping)
+        self.most = most
         self._free: list[Ring] = []
         self._made = 0
-        self._most = most
 
     def take(self) -> Ring | None:
         """A free ring; None when all are lent."""
         if self._free:
             return self._free.pop()
-        if self._made == self._most:
+        if self._made == self.most:
             return None
-        ring = Ring(self._memory, self._made * self.shape.size, self.shape)
+        ring = Ring(self, self._memory, self._made * self.shape.size)
         self._made += 1
         return ring
 

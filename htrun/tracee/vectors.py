@@ -1,18 +1,35 @@
-"""A stopped thread's vector registers."""
+"""A stopped thread's vector registers, out of its XSAVE area (Intel SDM volume 1, chapter 13)."""
 
 from __future__ import annotations
 
+import ctypes
+from functools import cache
+
+from htrun.machine_code import executable
 from htrun.tracee import ptrace
 
-_XMM_OFFSET = 160
-_XMM_SIZE = 16
+_LEGACY_OFFSET = 160
+_LEGACY_SIZE = 16
 _LEGACY_REGISTERS = 16
+_UPPER_SIZE = 64
+_LOWEST = 16
+
+_UPPER_OFFSET_CODE = bytes.fromhex(
+    "53 b80d000000 b907000000 0fa2 89d8 5b c3"  # push %rbx; cpuid leaf 0xd, subleaf 7; mov %ebx,%eax; pop %rbx; ret
+)
 
 
 def vector_register(tid: int, number: int) -> bytes:
-    """The lowest 16 bytes of vector register ``number`` (0 to 15), from the legacy part of the XSAVE area (Intel SDM
-    volume 1, table 10-2). Raises ValueError for the registers that only AVX-512 has."""
-    if not 0 <= number < _LEGACY_REGISTERS:
-        raise ValueError(f"vector register {number} is not in the legacy area")
-    at = _XMM_OFFSET + _XMM_SIZE * number
-    return ptrace.extended_state(tid)[at : at + _XMM_SIZE]
+    """The lowest 16 bytes of vector register ``number`` (0 to 31; from 16 on only where there is AVX-512)."""
+    area = ptrace.extended_state(tid)
+    if number < _LEGACY_REGISTERS:
+        at = _LEGACY_OFFSET + _LEGACY_SIZE * number
+    else:
+        at = _upper_offset() + _UPPER_SIZE * (number - _LEGACY_REGISTERS)
+    return area[at : at + _LOWEST]
+
+
+@cache
+def _upper_offset() -> int:
+    """Where registers 16 to 31 lie: it differs between processors, and only CPUID tells."""
+    return int(ctypes.CFUNCTYPE(ctypes.c_uint32)(executable(_UPPER_OFFSET_CODE))())
