@@ -1,10 +1,10 @@
 """What one trampoline costs beside the floor, in this process: no tracer, no reader, no second processor.
 
-    python bench/trampoline/cost.py [--args N] [--repeats N]
+    python bench/trampoline/cost.py [--args N] [--repeats N] [--cpu N]
 
 The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores
-its arguments and runs a patched site, ``mov %ebx,(%r12)``. Medians of repeated runs, in nanoseconds, and ratios to the
-floor.
+its arguments and runs a patched site, ``mov %ebx,(%r12)``. Rounds are short and each has its own floor, so that
+what else the machine does falls on both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from htrun.x86.store import decode_store
 from htrun.x86.templates import Place, Template
 from htrun.x86.trampoline import TrampolineContext, build, build_runtime
 
-EVENTS = 2_000_000
+EVENTS = 100_000
 PACKETS, PACKET_STRIDE = 4, 64 * 1024
 CODE, TRAMPOLINE, RUNTIME, TABLE, RING = 0, 0x1000, 0x2000, 0x1_0000, 0x2_0000
 AREA = RING + ring.PAGE + PACKETS * PACKET_STRIDE
@@ -188,9 +188,10 @@ def nanoseconds(function: Callable[[], None]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--args", type=int, default=4, help="arguments of an event, 1 to 64")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each")
+    parser.add_argument("--repeats", type=int, default=99, help="rounds; each runs every way once")
+    parser.add_argument("--cpu", type=int, default=min(os.sched_getaffinity(0)), help="the processor to run on")
     options = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {options.cpu})
     shape = ring.RingShape(options.args, PACKETS, PACKET_STRIDE)
 
     def variant(flags_live: bool, ordered: bool, own_mapping: bool) -> Callable[[], None]:
@@ -207,9 +208,10 @@ def main() -> None:
     for _ in range(options.repeats):
         for name, function in ways.items():
             runs[name].append(nanoseconds(function))
-    medians = {name: statistics.median(times) for name, times in runs.items()}
-    for name, median in medians.items():
-        print(f"{name:30} {median:7.2f} ns  {median / medians['floor']:5.2f} of the floor")
+    for name, times in runs.items():
+        ratio = statistics.median(mine / floors for mine, floors in zip(times, runs["floor"], strict=True))
+        median, best = statistics.median(times), min(times)
+        print(f"{name:30} median {median:6.2f} ns  best {best:6.2f} ns  {ratio:5.2f} of the floor of its round")
 
 
 if __name__ == "__main__":
