@@ -1,0 +1,106 @@
+"""One event for each store, in order for each thread, with the right values, whatever threads and processes do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.support.run import Htrun, LogEvent
+from tests.support.targets import I686, NATIVE, STATIC, Target
+from tests.support.toolchain import Toolchain
+
+_GUESTS = Path(__file__).parent / "guests"
+_WORD = (1 << 64) - 1
+
+EXPECTED = {
+    "exact_threads": {who: 1000 for who in range(1, 9)},
+    "exact_tree": {who: 20 for who in range(1, 51)},
+    "exact_fork_in_thread": {who: 125 for who in range(1, 5)}
+    | {who * 100 + child: 25 for who in range(1, 5) for child in range(1, 6)},
+    "exact_spawn": {1: 15}
+    | {100 + number: 10 for number in range(5)}
+    | {kind + number: 30 for kind in (200, 300) for number in range(5)},
+    "exact_exec": {10 * image + who: 50 for image in range(9) for who in range(4)} | {90: 50},
+}
+"""How many events each emitter of a guest has."""
+
+MODES = [(), ("--no-patch",)]
+
+
+def _events_by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
+    """The events of each emitter, after a check of what each event says of itself."""
+    emitters = defaultdict(list)
+    for event in events:
+        who, number, _, checksum = event.args
+        assert checksum == ((who << 32 ^ number) * 0x9E3779B97F4A7C15) & _WORD
+        emitters[who].append(event)
+    return emitters
+
+
+@pytest.mark.parametrize("target", [NATIVE, STATIC, I686], ids=lambda target: target.name)
+@pytest.mark.parametrize("options", MODES, ids=["patched", "trapped"])
+@pytest.mark.parametrize("guest", EXPECTED)
+def test_exact(guest: str, options: tuple[str, ...], target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / f"{guest}.c", target)
+    result = htrun.run(program, options=options).check()
+    assert result.stderr == ""
+    emitters = _events_by_emitter(result.events)
+    assert {who: len(events) for who, events in emitters.items()} == EXPECTED[guest]
+    for events in emitters.values():
+        assert [event.args[1] for event in events] == list(range(len(events)))
+        assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
+    times = [event.time for event in result.events]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("options", MODES, ids=["patched", "trapped"])
+def test_killed_in_the_middle(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "exact_killed.c")
+    with subprocess.Popen(
+        [*htrun.command(*options), str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        told = [int(process.stdout.readline()) for _ in range(5)]
+        os.kill(process.pid, signal.SIGKILL)
+        told += [int(line) for line in process.stdout.read().splitlines()]
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
+    assert list(_events_by_emitter(events)) == [1]
+    assert [event.args[1] for event in events] == list(range(len(events)))
+    # The guest may have been killed behind up to 99 further events, and between the 100th and its message.
+    assert told[-1] <= len(events) <= told[-1] + 100
+    assert not os.path.lexists(htrun.channel)
+
+
+def test_children_outlive_the_first_process(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(
+        """
+#include "exact_events.h"
+
+int main(void)
+{
+    int gate[2];
+    start_events();
+    check(pipe(gate) == 0, "pipe");
+    if (fork() == 0) {
+        char byte;
+        close(gate[1]);
+        check(read(gate[0], &byte, 1) == 0, "read");
+        emit_run(2, 100);
+        _exit(3);
+    }
+    emit_run(1, 100);
+    return 0;
+}
+""",
+        "outliving",
+        flags=(f"-I{_GUESTS}",),
+    )
+    emitters = _events_by_emitter(htrun.run(program).check().events)
+    assert {who: len(events) for who, events in emitters.items()} == {1: 100, 2: 100}
