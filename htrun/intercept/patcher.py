@@ -138,7 +138,11 @@ class Patcher:
         if patch is None:
             return False
         expected = patch.written + patch.borrowed
-        return space.memory.read(site.address, len(expected)) == expected
+        try:
+            return space.memory.read(site.address, len(expected)) == expected
+        except OSError:
+            # The guest has unmapped its code.
+            return False
 
     def mappings_changed(self, thread: Thread, registers: user_regs_struct) -> None:
         """The guest has unmapped or moved the channel: sites whose control word is gone get their own bytes back, since
