@@ -7,18 +7,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Definition:
-    """One kind of event. ``name``: as in patterns and traces. ``fields``: those before the arguments."""
+    """One kind of event.
+
+    ``name``: as in patterns and traces. ``fields``: the name of what a decoded event holds as ``index``; none if that
+    means nothing. ``arguments``: the names of what it holds as ``args``; None for as many as the run's channel has.
+    """
 
     name: str
-    fields: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = ()
+
+    def argument_names(self, num_args: int) -> tuple[str, ...]:
+        """The names of the arguments of an event, where the run's channel has ``num_args``."""
+        return _numbered(num_args) if self.arguments is None else self.arguments
 
     def field_names(self, num_args: int) -> tuple[str, ...]:
-        """Every field of an event with ``num_args`` arguments, in the order of a trace."""
-        return self.fields + tuple(f"arg{number}" for number in range(1, num_args + 1))
+        """Every field of an event, where the run's channel has ``num_args`` arguments, in the order of a trace."""
+        return self.fields + self.argument_names(num_args)
 
 
-HYPERTRACE = Definition("guest_hypertrace", ("index",))
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"arg{number}" for number in range(1, count + 1))
+
+
+SYSCALL_ARGS = 8
+"""As many as QEMU's ``guest_user_syscall`` has; the last two are for system calls of MIPS o32."""
+
+HYPERTRACE = Definition("guest_hypertrace", ("index",), None)
 """A guest stored an index to the control region."""
+USER_SYSCALL = Definition("guest_user_syscall", ("num",), _numbered(SYSCALL_ARGS))
+"""The program makes a system call."""
+USER_SYSCALL_RET = Definition("guest_user_syscall_ret", ("num",), ("ret",))
+"""A system call of the program has returned."""
+CPU_ENTER = Definition("guest_cpu_enter")
+"""A thread of the guest begins."""
+CPU_EXIT = Definition("guest_cpu_exit")
+"""A thread of the guest ends."""
 
-DEFINITIONS = (HYPERTRACE,)
-"""Every kind of event that a pattern can name."""
+DEFINITIONS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
+"""Every kind of event that a pattern can name. The ``kind`` of a decoded event is its place here."""

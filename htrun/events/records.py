@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,16 +32,21 @@ def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def event_dtype(num_args: int) -> np.dtype[Any]:
-    """A decoded event: ``time`` (ns since the epoch), number of its ``stream``, ``site``, ``index``, ``args``."""
+    """A decoded event.
+
+    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``site``: of the instruction that
+    emitted it. ``index``: the slot, or a system call's number. ``kind``: which event it is, a place in `DEFINITIONS`.
+    ``args``: ``num_args`` of them; an event with fewer has zeros behind its own, and a batch with system calls has room
+    for at least `SYSCALL_ARGS`.
+    """
     import numpy as np
 
-    return np.dtype(
-        [("time", "<u8"), ("stream", "<u4"), ("site", "<u4"), ("index", "<u8"), ("args", "<u8", (num_args,))]
-    )
+    fields = [("time", "<u8"), ("stream", "<u4"), ("site", "<u4"), ("index", "<u8"), ("kind", "<u2")]
+    return np.dtype([*fields, ("args", "<u8", (num_args,))], align=True)
 
 
 def decode(records: Records, stream: int, clock: Clock) -> Events:
-    """The events of ``records``, which all come from the stream with the number ``stream``."""
+    """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``."""
     import numpy as np
 
     num_args = records.dtype["args"].shape[0]
@@ -48,6 +55,7 @@ def decode(records: Records, stream: int, clock: Clock) -> Events:
     events["stream"] = stream
     events["site"] = records["site"]
     events["index"] = records["index"]
+    events["kind"] = DEFINITIONS.index(HYPERTRACE)
     events["args"] = records["args"]
     return events
 

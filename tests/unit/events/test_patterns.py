@@ -13,6 +13,8 @@ from htrun.errors import HtrunError
 from htrun.events.patterns import Selection, select, split_commas
 
 HYPERTRACE = frozenset({"guest_hypertrace"})
+SYSCALLS = frozenset({"guest_user_syscall", "guest_user_syscall_ret"})
+ALL = HYPERTRACE | SYSCALLS | {"guest_cpu_enter", "guest_cpu_exit"}
 NONE: frozenset[str] = frozenset()
 
 
@@ -22,15 +24,15 @@ NONE: frozenset[str] = frozenset()
         ([], HYPERTRACE),
         (["guest_hypertrace"], HYPERTRACE),
         (["enable=guest_hypertrace"], HYPERTRACE),
-        (["enable=guest*"], HYPERTRACE),
-        (["*"], HYPERTRACE),
+        (["enable=guest*"], ALL),
+        (["*"], ALL),
         (["guest_hypertrac?"], HYPERTRACE),
         (["guest_hypertrac[e]"], NONE),
         (["guest"], NONE),
         (["other*"], NONE),
         (["-guest_hypertrace"], NONE),
         (["-guest*"], NONE),
-        (["guest*", "-guest_hypertrace"], NONE),
+        (["guest*", "-guest_hypertrace", "-guest_cpu*"], SYSCALLS),
         (["-guest*", "guest_hypertrace"], HYPERTRACE),
         (["file=log"], HYPERTRACE),
     ],
@@ -48,7 +50,7 @@ def test_settings_are_told_apart_by_their_keys(tmp_path: Path) -> None:
     events = tmp_path / "a,b"
     events.write_text("# all of them\n\nguest*   # these\n-guest_hypertrace\n")
     doubled = str(events).replace(",", ",,")
-    assert select([f"other*,events={doubled},file=x,,y"]) == Selection(NONE, "x,y")
+    assert select([f"other*,events={doubled},file=x,,y"]) == Selection(ALL - HYPERTRACE, "x,y")
 
 
 @pytest.mark.parametrize("argument", ["", "-", "enable=", "enable=-", "guest*,", "guest*,size=3", "events=/no/file"])
@@ -75,4 +77,4 @@ def test_parts_joined_by_single_commas_are_found_again(parts: list[str]) -> None
 @given(st.lists(arguments.filter(lambda text: "events=" not in text)))
 def test_any_argument_is_taken_or_refused(texts: list[str]) -> None:
     with suppress(HtrunError):
-        assert select(texts).events <= HYPERTRACE
+        assert select(texts).events <= ALL

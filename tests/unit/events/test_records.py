@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from htrun.events.clock import best_clock
-from htrun.events.definitions import HYPERTRACE
+from htrun.events.definitions import DEFINITIONS
 from htrun.events.records import decode, event_dtype, merge, record_dtype
 from htrun.rings.layout import RECORD_HEADER, RingShape
 
@@ -27,7 +27,7 @@ def test_arguments_are_read_in_the_guests_byte_order(big_endian: bool, order: st
     header["timestamp"], header["index"] = clock.source.read(), 7
     raw = header.tobytes()[:RECORD_HEADER] + struct.pack(f"{order}QQ", 0xCAFE, 2**64 - 1)
     [event] = decode(np.frombuffer(raw, dtype), 3, clock)
-    assert (event["stream"], event["index"], *event["args"]) == (3, 7, 0xCAFE, 2**64 - 1)
+    assert (event["stream"], event["index"], event["kind"], *event["args"]) == (3, 7, 0, 0xCAFE, 2**64 - 1)
     assert abs(int(event["time"]) - time.time_ns()) < 1_000_000_000
 
 
@@ -39,6 +39,11 @@ def test_merging_orders_by_time_and_keeps_the_order_of_equals() -> None:
     assert merge([first]) is first
 
 
-def test_the_event_has_the_names_of_qemu() -> None:
-    assert HYPERTRACE.name == "guest_hypertrace"
-    assert HYPERTRACE.field_names(2) == ("index", "arg1", "arg2")
+def test_the_events_have_the_names_of_qemu() -> None:
+    assert [(event.name, *event.field_names(2)) for event in DEFINITIONS] == [
+        ("guest_hypertrace", "index", "arg1", "arg2"),
+        ("guest_user_syscall", "num", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8"),
+        ("guest_user_syscall_ret", "num", "ret"),
+        ("guest_cpu_enter",),
+        ("guest_cpu_exit",),
+    ]
