@@ -54,7 +54,13 @@ def test_exact(guest: str, options: tuple[str, ...], target: Target, toolchain: 
     for events in emitters.values():
         assert [event.args[1] for event in events] == list(range(len(events)))
         assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
-    times = [event.time for event in result.events]
+
+
+@pytest.mark.parametrize("guest", ["exact_threads", "exact_tree"])
+@pytest.mark.parametrize("options", MODES, ids=["patched", "trapped"])
+def test_log_is_in_time_order(guest: str, options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
+    events = htrun.run(toolchain.compile(_GUESTS / f"{guest}.c"), options=options).check().events
+    times = [event.time for event in events]
     assert times == sorted(times)
 
 

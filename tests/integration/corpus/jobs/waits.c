@@ -1,0 +1,32 @@
+/* Emits an event, says so, and waits for signals; after a stop it says that it goes on. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <qemu-hypertrace.h>
+
+static void tell(const char *line)
+{
+    if (write(STDOUT_FILENO, line, strlen(line)) < 0)
+        _exit(1);
+}
+
+static void goes_on(int number)
+{
+    (void)number;
+    qemu_hypertrace(0);
+    tell("going on\n");
+}
+
+int main(void)
+{
+    qemu_hypertrace_init(NULL);
+    signal(SIGCONT, goes_on);
+    if (fork() != 0) {
+        qemu_hypertrace(0);
+        tell("waiting\n");
+    }
+    for (;;)
+        pause();
+}

@@ -1,0 +1,204 @@
+"""htrun under an interactive shell on a real terminal: keys and kills do what they do to the program alone.
+
+Afterwards no process, no channel and no terminal setting is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.corpus import leftovers
+from tests.support.requirements import require_tool
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+_SECONDS = 20
+_PROMPT = "ready> "
+
+
+class Shell:
+    """``bash -i`` on a pseudo-terminal of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        bash = require_tool("bash", "bash")
+        self._master: int | None
+        self._master, slave = os.openpty()
+        self._seen = ""
+        try:
+            self._process = subprocess.Popen(
+                [bash, "--norc", "--noprofile", "--noediting", "-i"],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                cwd=directory,
+                env={"PATH": os.environ["PATH"], "PS1": _PROMPT, "TERM": "dumb", "LANG": "C", "HOME": str(directory)},
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            )
+        finally:
+            os.close(slave)
+        self.read_until(_PROMPT)
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def read_until(self, text: str) -> str:
+        """What the terminal showed up to ``text``."""
+        deadline = time.monotonic() + _SECONDS
+        while text not in self._seen:
+            ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"no {text!r} within {_SECONDS} s; the terminal shows {self._seen!r}"
+            self._seen += os.read(self._master, 65536).decode(errors="replace").replace("\r\n", "\n")
+        before, _, self._seen = self._seen.partition(text)
+        return before
+
+    def ask(self, command: str) -> str:
+        """What ``command`` prints."""
+        self.type(f"{command}\n")
+        self.read_until(f"{command}\n")
+        return self.read_until(_PROMPT)
+
+    def settings(self) -> list[object]:
+        """The terminal's settings, as tcgetattr has them."""
+        return termios.tcgetattr(self._master)
+
+    def close(self) -> None:
+        if self._master is not None:
+            os.close(self._master)
+            self._master = None
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+    leftovers.kill(str(tmp_path))
+
+
+@pytest.fixture
+def program(toolchain: Toolchain) -> Path:
+    return toolchain.compile(Path(__file__).parent / "corpus" / "jobs" / "waits.c")
+
+
+def _started(shell: Shell, command: str, *, background: bool = False) -> None:
+    shell.type(f"{command}{' &' if background else ''}\n")
+    shell.read_until("\nwaiting\n")
+
+
+def _told(text: str, command: str) -> str:
+    """What the shell told, without job numbers' process ids and the command line that differs."""
+    return re.sub(r"\b\d{3,}\b", "PID", text.replace(command, "COMMAND"))
+
+
+def _key(key: str) -> Callable[[Shell, str], list[str]]:
+    def scenario(shell: Shell, command: str) -> list[str]:
+        _started(shell, command)
+        shell.type(key)
+        return [shell.read_until(_PROMPT), shell.ask("echo $?")]
+
+    return scenario
+
+
+def _stop_and_foreground(shell: Shell, command: str) -> list[str]:
+    told = []
+    _started(shell, command)
+    for _ in range(3):
+        shell.type("\x1a")
+        told += [shell.read_until(_PROMPT), shell.ask("echo $?"), shell.ask("jobs")]
+        shell.type("fg\n")
+        told.append(shell.read_until("going on\n"))
+    shell.type("\x03")
+    return [*told, shell.read_until(_PROMPT), shell.ask("echo $?")]
+
+
+SCENARIOS = {
+    "ctrl-c": _key("\x03"),
+    "ctrl-backslash": _key("\x1c"),
+    "ctrl-z-and-fg": _stop_and_foreground,
+}
+
+
+def _command(program: Path, mark: Path, *options: str) -> str:
+    return shlex.join([f"{leftovers.VARIABLE}={mark}", *options, str(program)])
+
+
+def _traced(program: Path, directory: Path) -> str:
+    options = ["--hypertrace", str(directory / "channel"), "-D", str(directory / "log"), "--"]
+    return _command(program, directory, str(HTRUN), *options)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_keys(scenario: str, shell: Shell, program: Path, tmp_path: Path) -> None:
+    shell.ask("ulimit -c 0")
+    settings = shell.settings()
+    told = []
+    for command in (_command(program, tmp_path), _traced(program, tmp_path)):
+        told.append([_told(text, command) for text in SCENARIOS[scenario](shell, command)])
+        assert leftovers.remaining(str(tmp_path)) == []
+    assert told[1] == told[0]
+    assert not os.path.lexists(tmp_path / "channel")
+    assert shell.settings() == settings
+    assert shell.ask("ps -o tpgid= -p $$").split() == shell.ask("ps -o pgid= -p $$").split()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
+def test_kill_of_the_job(number: signal.Signals, shell: Shell, program: Path, tmp_path: Path) -> None:
+    settings = shell.settings()
+    statuses = []
+    for command in (_command(program, tmp_path), _traced(program, tmp_path)):
+        _started(shell, command, background=True)
+        shell.type(f"kill -{number.value} -- -$!; wait $! 2>/dev/null; echo status $?\n")
+        shell.read_until("\nstatus ")
+        statuses.append(shell.read_until("\n"))
+        shell.read_until(_PROMPT)
+        assert leftovers.remaining(str(tmp_path)) == []
+        assert not os.path.lexists(tmp_path / "channel")
+    assert statuses == [str(128 + number)] * 2
+    assert shell.settings() == settings
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
+def test_kill_of_the_tracer(number: signal.Signals, shell: Shell, program: Path, tmp_path: Path) -> None:
+    settings = shell.settings()
+    _started(shell, _traced(program, tmp_path), background=True)
+    shell.type("\n")
+    shell.read_until(_PROMPT)
+    tracer = int(re.findall(r"^TracerPid:\t(\d+)", shell.ask("grep TracerPid /proc/$!/status"), re.MULTILINE)[0])
+    assert tracer > 0
+    os.kill(tracer, number)
+    shell.type("wait $! 2>/dev/null; echo status $?\n")
+    shell.read_until("\nstatus ")
+    assert int(shell.read_until("\n")) > 128, "a program without its tracer is killed"
+    shell.read_until(_PROMPT)
+    assert leftovers.remaining(str(tmp_path)) == []
+    if number != signal.SIGKILL:
+        assert not os.path.lexists(tmp_path / "channel")
+    assert shell.settings() == settings
+    # After SIGKILL, which nobody can clean up after, the link is stale and the next run replaces it.
+    _started(shell, _traced(program, tmp_path))
+    shell.type("\x03")
+    shell.read_until(_PROMPT)
+    assert not os.path.lexists(tmp_path / "channel")
+
+
+def test_hang_up_of_the_terminal(shell: Shell, program: Path, tmp_path: Path) -> None:
+    _started(shell, _traced(program, tmp_path))
+    shell.close()
+    # The terminal is gone: the program in its foreground gets SIGHUP, and nothing may stay.
+    assert leftovers.remaining(str(tmp_path)) == []
+    assert not os.path.lexists(tmp_path / "channel")
