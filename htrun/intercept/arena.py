@@ -14,14 +14,17 @@ from __future__ import annotations
 import bisect
 import mmap
 import os
+import resource
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.channel import layout as channel_layout
 from htrun.channel.file import Channel
+from htrun.intercept.free_memory import PAGE, FreeMemory
 from htrun.intercept.guest import AddressSpace, Mapping
 from htrun.rings import layout as ring_layout
-from htrun.rings.ring import RingPool
+from htrun.rings.ring import Ring, RingPool
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 
@@ -29,25 +32,30 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Site
     from htrun.x86.trampoline import Trampoline
 
-_PAGE = 4096
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x01, 0x02, 0x20, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
 _O_RDWR_CLOEXEC = 0o2000002
 _MADV_DONTDUMP = 16
 _MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6
-_CODE_SPAN = 64 << 20
-"""Bytes of trampolines a run may have at most; sites beyond go on trapping."""
-_NEAR_CHUNK = 16 * _PAGE
+_CODE_SPAN = 256 << 20
+"""Bytes of trampolines a run may have at one time; sites beyond go on trapping."""
+_MOST_RUNS = 1 << 14
+"""Mappings of trampolines in one address space: a quarter of what vm.max_map_count leaves the guest."""
+_NEAR_CHUNK = 16 * PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
-_REACH = (1 << 31) - (1 << 20)
+REACH = (1 << 31) - (1 << 20)
 """Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
+_LIMITED_SHARE = 8
+"""Where the guest's address space is limited, the rings take no more than this part of what is left."""
 _SCRATCH_OFFSET = 0x1000
 """In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
+_NOBODY = 1
+"""A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would match."""
 
 
 class NoRoom(Exception):
-    """There is no free memory where a trampoline would have to lie."""
+    """There is no free memory where a trampoline would have to lie; or no trampoline can be made."""
 
 
 class CodeMemory:
@@ -56,54 +64,71 @@ class CodeMemory:
     def __init__(self) -> None:
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC)
         os.ftruncate(self.file, _CODE_SPAN)
-        self.view = memoryview(mmap.mmap(self.file, _CODE_SPAN))
+        self._mapping = mmap.mmap(self.file, _CODE_SPAN)
+        self.view = memoryview(self._mapping)
         self._used = 0
+        self._free: dict[int, list[int]] = {}
 
     def take(self, size: int) -> int:
         """The file offset of ``size`` fresh bytes (a multiple of the page size). Raises `NoRoom`."""
+        if self._free.get(size):
+            return self._free[size].pop()
         if self._used + size > _CODE_SPAN:
             raise NoRoom("all memory for trampolines is used up")
         offset = self._used
         self._used += size
         return offset
 
+    def give_back(self, offset: int, size: int) -> None:
+        """Nothing maps these bytes any more."""
+        self._mapping.madvise(mmap.MADV_REMOVE, offset, size)
+        self._free.setdefault(size, []).append(offset)
+
 
 @dataclass(eq=False, slots=True)
 class CodeRun:
     """Neighbouring pages of trampolines: ``size`` bytes at ``address`` in the tracee, ``offset`` in the code memory.
 
-    ``used``: sorted, separate ``(start, end)`` offsets in the run. Shared by forked copies of an address space, since
-    they share the memory.
+    ``free``: sorted ``(start, end)`` addresses. ``shares``: how many address spaces have it: forked copies share the
+    memory, and so what is free.
     """
 
     address: int
     size: int
     offset: int
-    used: list[tuple[int, int]] = field(default_factory=list)
+    free: list[tuple[int, int]] = field(default_factory=list)
+    shares: int = 1
 
-    def fit(self, low: int, high: int, size: int) -> int | None:
-        """The first address in ``[low, high)`` at which ``size`` bytes are free."""
-        start = max(low - self.address, 0)
-        for begin, end in [*self.used, (self.size, self.size)]:
-            if start + size <= begin:
+    @property
+    def end(self) -> int:
+        """The first address behind the run."""
+        return self.address + self.size
+
+    def take(self, low: int, high: int, size: int) -> int | None:
+        """The first address in ``[low, high)`` at which ``size`` bytes are free; they no longer are."""
+        for place, (start, end) in enumerate(self.free):
+            address = max(start, low)
+            if address >= high:
                 break
-            start = max(start, end)
-        if start + size > self.size or not low <= self.address + start < high:
-            return None
-        return self.address + start
-
-    def take(self, address: int, size: int) -> None:
-        """Mark ``size`` bytes at ``address`` as used."""
-        bisect.insort(self.used, (address - self.address, address - self.address + size))
+            if address + size <= end:
+                rest = [(start, address), (address + size, end)]
+                self.free[place : place + 1] = [piece for piece in rest if piece[0] < piece[1]]
+                return address
+        return None
 
 
 @dataclass(eq=False, slots=True)
 class ThreadTable:
-    """The table from thread pointer to ring, at ``address`` in the tracee, written through its memory file."""
+    """The table from thread pointer to ring, at ``address`` in the tracee, which can only read it."""
 
     address: int
     entries: dict[int, int] = field(default_factory=dict)
     """Offset in the table to the thread pointer that stands there."""
+
+    def prepare(self, memory: Memory) -> None:
+        """Make a table of zeros one in which nobody has a ring."""
+        for offset in ring_layout.table_offsets(0):
+            memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def add(self, memory: Memory, fs_base: int, ring: int) -> bool:
         """Let the thread with ``fs_base`` find its ``ring``; False if both of its places are taken."""
@@ -117,14 +142,14 @@ class ThreadTable:
         return False
 
     def remove(self, memory: Memory, fs_base: int) -> None:
-        """The thread with ``fs_base`` has no ring any more: its next event traps."""
+        """The thread with ``fs_base`` has no ring any more: its next event traps. Raises OSError if the memory is gone."""
         for offset in ring_layout.table_offsets(fs_base):
             if self.entries.get(offset) == fs_base:
-                memory.write(self.address + offset, bytes(ring_layout.TABLE_ENTRY))
                 del self.entries[offset]
+                memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def clear(self, memory: Memory) -> None:
-        """Nobody has a ring: the memory is a forked child's."""
+        """Nobody has a ring: the memory is a forked child's. Raises OSError if the memory is gone."""
         for fs_base in list(self.entries.values()):
             self.remove(memory, fs_base)
 
@@ -133,57 +158,105 @@ class ThreadTable:
 class Arena:
     """htrun's memory in one address space. Addresses are the tracee's.
 
-    ``rings``: where the ring pool starts; ``data``: where the channel's data region starts in htrun's own mapping.
+    ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the channel's data
+    region starts in htrun's own mapping; ``controls``: the control words for which patches may stand.
     """
 
     rings: int
+    rings_size: int
     data: int
     table: ThreadTable
     code: CodeMemory
-    runs: list[CodeRun] = field(default_factory=list)
+    free_memory: FreeMemory = field(default_factory=FreeMemory)
+    controls: frozenset[int] = frozenset()
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
     """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
-    starts: list[int] = field(default_factory=list)
-    """The keys of `trampolines`, sorted."""
     runtimes: list[int] = field(default_factory=list)
     """Where the stub stands that trampolines within two gigabytes share."""
+    runs: list[CodeRun] = field(default_factory=list)
+    """Sorted by address."""
+    _run_starts: list[int] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    """The keys of `trampolines`, sorted."""
 
-    def fork(self) -> Arena:
-        """The same in a forked child's copy of the memory; its sites are set by the caller."""
-        return Arena(
-            self.rings,
-            self.data,
-            ThreadTable(self.table.address, dict(self.table.entries)),
-            self.code,
-            list(self.runs),
-            runtimes=list(self.runtimes),
+    def fork(self, mapped: list[tuple[int, int]]) -> Arena | None:
+        """The same in a forked child's copy of the memory, which has these ranges ``mapped``: what the parent got after
+        the copy was made is not in it. None if that is so of the arena itself. No trampoline has a site yet."""
+        present = _Ranges(mapped)
+        if not all(start in present for start in (self.rings, self.data, self.table.address)):
+            return None
+        twin = Arena(
+            self.rings, self.rings_size, self.data, ThreadTable(self.table.address, dict(self.table.entries)), self.code
         )
+        for run in self.runs:
+            if run.address in present:
+                run.shares += 1
+                twin.add(run)
+        twin.runtimes = [runtime for runtime in self.runtimes if twin.holds(runtime)]
+        return twin
+
+    def close(self) -> None:
+        """The address space is gone."""
+        for run in self.runs:
+            run.shares -= 1
+            if run.shares == 0:
+                self.code.give_back(run.offset, run.size)
+        self.runs = []
+
+    def add(self, run: CodeRun) -> None:
+        """``run`` is mapped."""
+        place = bisect.bisect(self._run_starts, run.address)
+        self._run_starts.insert(place, run.address)
+        self.runs.insert(place, run)
+
+    def run_at(self, address: int) -> CodeRun | None:
+        """The pages of trampolines that ``address`` lies in."""
+        place = bisect.bisect_right(self._run_starts, address) - 1
+        return self.runs[place] if place >= 0 and address < self.runs[place].end else None
 
     def holds(self, address: int) -> bool:
         """Whether ``address`` lies in a page of trampolines."""
-        return any(run.address <= address < run.address + run.size for run in self.runs)
+        return self.run_at(address) is not None
+
+    def take(self, low: int, high: int, size: int) -> int | None:
+        """``size`` free bytes that start in ``[low, high)``, in the pages there are."""
+        first = max(bisect.bisect_right(self._run_starts, low) - 1, 0)
+        for run in self.runs[first : bisect.bisect_left(self._run_starts, high)]:
+            address = run.take(low, high, size)
+            if address is not None:
+                return address
+        return None
 
     def at(self, address: int) -> tuple[Site, Trampoline] | None:
         """The site and the trampoline that ``address`` lies in; None in the stub they share."""
-        place = bisect.bisect_right(self.starts, address) - 1
+        place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0:
-            site, trampoline = self.trampolines[self.starts[place]]
+            site, trampoline = self.trampolines[self._starts[place]]
             if address in trampoline:
                 return site, trampoline
         return None
+
+    def runtime_at(self, address: int) -> int | None:
+        """The start of the runtime stub that ``address``, of no trampoline, lies in or just behind."""
+        return max((runtime for runtime in self.runtimes if runtime <= address), default=None)
 
     def adopt(self, trampoline: Trampoline, site: Site) -> None:
         """``trampoline`` is ``site``'s."""
         start = trampoline.address
         if start not in self.trampolines:
-            bisect.insort(self.starts, start)
+            bisect.insort(self._starts, start)
         self.trampolines[start] = site, trampoline
 
     def write(self, address: int, code: bytes) -> None:
         """Put code at ``address``, which must lie in a run."""
-        run = next(run for run in self.runs if run.address <= address < run.address + run.size)
+        run = self.run_at(address)
+        assert run is not None
         at = run.offset + address - run.address
         self.code.view[at : at + len(code)] = code
+
+    def reaches(self, ring: Ring) -> bool:
+        """Whether ``ring`` is mapped."""
+        return ring.base == self.rings and ring.offset + ring.shape.size <= self.rings_size
 
 
 class ArenaBuilder:
@@ -194,24 +267,30 @@ class ArenaBuilder:
         self._pool = pool
         self._code = CodeMemory()
 
-    def build(self, injection: Injection, mapping: Mapping) -> Arena:
-        """The arena of an address space that shows the channel at ``mapping``. Raises OSError, or `NoRoom` when the
-        channel's header isn't mapped."""
+    def build(self, injection: Injection, space: AddressSpace, tid: int) -> Arena:
+        """The arena of an address space that shows the channel. Raises OSError or `NoRoom`."""
+        mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
-        rings = self._map(injection, mapping, self._pool.file, 0, self._pool.size, _PROT_READ | _PROT_WRITE, 0)
-        # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
-        injection.call("madvise", rings, self._pool.size, _MADV_DONTDUMP)
-        data = self._map(
-            injection, mapping, self._channel.descriptor, channel_layout.DATA_OFFSET, data_size, _PROT_READ, 0
-        )
-        table = injection.call(
-            "mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, _MAP_PRIVATE | _MAP_ANONYMOUS, (1 << 64) - 1, 0
-        )
-        injection.call("membarrier", _MEMBARRIER_REGISTER_SYNC_CORE, 0, 0)
-        return Arena(rings, data, ThreadTable(table), self._code)
+        size = _rings_size(tid, self._pool)
+        rings = self._map(injection, tid, mapping, self._pool.file, 0, size, _PROT_READ | _PROT_WRITE)
+        try:
+            # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
+            injection.call("madvise", rings, size, _MADV_DONTDUMP)
+            data = self._map(
+                injection, tid, mapping, self._channel.descriptor, channel_layout.DATA_OFFSET, data_size, _PROT_READ
+            )
+            private = _MAP_PRIVATE | _MAP_ANONYMOUS
+            table = injection.call("mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, private, (1 << 64) - 1, 0)
+        except (OSError, NoRoom):
+            injection.call("munmap", rings, size)
+            raise
+        register_barrier(injection)
+        arena = Arena(rings, size, data, ThreadTable(table), self._code)
+        arena.table.prepare(space.memory)
+        return arena
 
     def place(
-        self, injection: Injection, space: AddressSpace, windows: list[tuple[int, int]], size: int
+        self, injection: Injection, space: AddressSpace, tid: int, windows: list[tuple[int, int]], size: int
     ) -> tuple[int, int]:
         """Room for ``size`` bytes of code that start in one of ``windows`` (``[low, high)``, the best one first).
 
@@ -220,87 +299,123 @@ class ArenaBuilder:
         arena = space.arena
         assert arena is not None
         for number, (low, high) in enumerate(windows):
-            for run in arena.runs:
-                address = run.fit(low, high, size)
-                if address is not None:
-                    run.take(address, size)
-                    return number, address
-        gaps = _gaps(next(iter(space.threads)).tid)
-        for number, (low, high) in enumerate(windows):
-            run_found = self._new_run(injection, space, gaps, low, high, size)
-            if run_found is not None:
-                address = run_found.fit(low, high, size)
-                assert address is not None
-                run_found.take(address, size)
+            address = arena.take(low, high, size)
+            if address is not None:
                 return number, address
+        for look in (False, True):
+            if look:
+                arena.free_memory.look(tid)
+            for number, (low, high) in enumerate(windows):
+                run = self._new_run(injection, space, tid, low, high, size)
+                if run is not None:
+                    address = run.take(low, high, size)
+                    assert address is not None
+                    return number, address
         raise NoRoom("no free memory where a jump from here can lead")
 
-    def runtime_near(self, injection: Injection, space: AddressSpace, at: int) -> int:
+    def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
         """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
         from htrun.x86.trampoline import build_runtime
 
         arena = space.arena
         assert arena is not None
         for runtime in arena.runtimes:
-            if abs(runtime - at) < _REACH:
+            if abs(runtime - at) < REACH:
                 return runtime
         size = len(build_runtime(at))
-        _, place = self.place(injection, space, [(max(at - _REACH, 0), at + _REACH)], size)
+        _, place = self.place(injection, space, tid, [(max(at - REACH, 0), at + REACH)], size)
         arena.write(place, build_runtime(place))
         arena.runtimes.append(place)
         return place
 
     def _new_run(
-        self, injection: Injection, space: AddressSpace, gaps: list[tuple[int, int]], low: int, high: int, size: int
+        self, injection: Injection, space: AddressSpace, tid: int, low: int, high: int, size: int
     ) -> CodeRun | None:
-        wide = high - low > 4 * _NEAR_CHUNK
-        for gap_low, gap_high in gaps:
-            first = max(gap_low, (low + _PAGE - 1 if wide else low) // _PAGE * _PAGE)
-            length = _NEAR_CHUNK if wide else (max(low, first) + size + _PAGE - 1) // _PAGE * _PAGE - first
-            last_start = min(high - 1, gap_high - size)
-            if first + length > gap_high or max(low, first) > last_start:
-                continue
-            assert space.arena is not None
-            offset = space.arena.code.take(length)
-            mapping = next(mapping for mapping in space.mappings if mapping.header[0] < mapping.header[1])
+        arena = space.arena
+        assert arena is not None
+        if len(arena.runs) >= _MOST_RUNS:
+            raise NoRoom(f"there are {_MOST_RUNS} mappings of trampolines already")
+        mapping = _with_header(space)
+        for start, end in arena.free_memory.proposals(low, high, size, _NEAR_CHUNK):
+            offset = self._code.take(end - start)
+            protection = _PROT_READ | _PROT_EXEC
             try:
-                address = self._map(
-                    injection, mapping, self._code.file, offset, length, _PROT_READ | _PROT_EXEC, first
-                )
-            except OSError:
-                continue
-            run = CodeRun(address, length, offset)
-            space.arena.runs.append(run)
+                self._map(injection, tid, mapping, self._code.file, offset, end - start, protection, start)
+            except OSError as error:
+                self._code.give_back(offset, end - start)
+                if isinstance(error, FileExistsError):
+                    # The guest has mapped something there since.
+                    continue
+                raise
+            arena.free_memory.take(start, end)
+            run = CodeRun(start, end - start, offset, [(start, end)])
+            arena.add(run)
             return run
         return None
 
     def _map(
-        self, injection: Injection, mapping: Mapping, file: int, offset: int, size: int, protection: int, at: int
+        self,
+        injection: Injection,
+        tid: int,
+        mapping: Mapping,
+        file: int,
+        offset: int,
+        size: int,
+        protection: int,
+        at: int = 0,
     ) -> int:
-        """Let the tracee map a file that htrun has open."""
-        low, high = mapping.header
-        if high - low < _SCRATCH_OFFSET + _PAGE:
-            raise NoRoom("the channel's header is not mapped")
+        """Let the tracee map a file that htrun has open. Raises OSError; FileExistsError if there is something ``at``."""
+        low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path
         descriptor = injection.call("open", low + _SCRATCH_OFFSET, _O_RDWR_CLOEXEC, 0)
         try:
+            _require_same(tid, descriptor, file)
             flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at else 0)
             return injection.call("mmap", at, size, protection, flags, descriptor, offset)
         finally:
             injection.call("close", descriptor)
 
 
-def _gaps(tid: int) -> list[tuple[int, int]]:
-    """The free ranges of a tracee's address space, from /proc/TID/maps (proc_pid_maps(5)), that may be mapped."""
-    lowest, highest = 0x10000, (1 << 47) - _PAGE
-    gaps, last = [], lowest
-    with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
-        for line in maps:
-            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-            if start > last:
-                gaps.append((last, min(start, highest)))
-            last = max(last, end)
-    if last < highest:
-        gaps.append((last, highest))
-    return gaps
+def register_barrier(injection: Injection) -> None:
+    """Let the process use membarrier(2)'s serialization of all its threads."""
+    injection.call("membarrier", _MEMBARRIER_REGISTER_SYNC_CORE, 0, 0)
+
+
+def _with_header(space: AddressSpace) -> Mapping:
+    """A mapping of the channel that shows enough of its header. Raises `NoRoom`."""
+    for mapping in space.mappings:
+        low, high = mapping.header
+        if mapping.offset == 0 and high - low >= _SCRATCH_OFFSET + PAGE:
+            return mapping
+    raise NoRoom("the channel's header is not mapped")
+
+
+def _require_same(tid: int, descriptor: int, file: int) -> None:
+    """Raise `NoRoom` unless the tracee has opened ``file``: in another PID namespace the path means another one."""
+    theirs, ours = os.stat(f"/proc/{tid}/fd/{descriptor}"), os.fstat(file)
+    if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
+        raise NoRoom("its /proc is another one than htrun's")
+
+
+def _rings_size(tid: int, pool: RingPool) -> int:
+    """Bytes of the pool that can be mapped: all, unless the guest's address space is limited. Raises `NoRoom`."""
+    limit = resource.prlimit(tid, resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return pool.size
+    used = int(Path(f"/proc/{tid}/statm").read_text().split()[0]) * mmap.PAGESIZE
+    rings = (limit - used) // _LIMITED_SHARE // pool.shape.size
+    if rings < 1:
+        raise NoRoom(f"its address space is limited to {limit >> 20} MiB (ulimit -v)")
+    return min(pool.size, rings * pool.shape.size)
+
+
+class _Ranges:
+    """Sorted, separate address ranges."""
+
+    def __init__(self, ranges: list[tuple[int, int]]) -> None:
+        self._ranges = ranges
+
+    def __contains__(self, address: int) -> bool:
+        place = bisect.bisect_right(self._ranges, (address, 1 << 64)) - 1
+        return place >= 0 and self._ranges[place][0] <= address < self._ranges[place][1]

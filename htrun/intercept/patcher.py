@@ -7,38 +7,36 @@ trapping, and the site says why.
 
 from __future__ import annotations
 
-import signal
+import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.arena import ArenaBuilder, NoRoom
+from htrun.intercept import way_out
+from htrun.intercept.arena import REACH, ArenaBuilder, NoRoom, register_barrier
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.places import mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
 from htrun.rings.ring import Ring, RingPool
-from htrun.tracee import ptrace, stops
-from htrun.tracee.inject import Injection, requeue
-from htrun.tracee.ptrace import Request
+from htrun.tracee import ptrace
+from htrun.tracee.inject import Injection
 from htrun.tracee.wait import Waiter
-from htrun.x86.store import MAX_INSTRUCTION
 
 if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
+    from htrun.x86.patch import Candidate
     from htrun.x86.trampoline import Trampoline, TrampolineContext
 
-BREAKPOINT = b"\xcc"
-_SIGTRAP_BIT = 1 << 4
 _MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
 """Bytes of code behind a site that are read, for the jump's borrowed bytes and to see which flags are read."""
-_MOST_PATCHES = 64
-"""How often a site is patched anew after its code was rewritten; then it is left alone."""
 
 
 class Patcher:
-    """Patches sites and takes patches back. Every method is for a thread that is stopped at a trap."""
+    """Patches sites and takes patches back. Every method is for a thread that is stopped."""
 
     def __init__(
         self, channel: Channel, pool: RingPool, waiter: Waiter, warnings: Warnings, *, ordered: bool
@@ -49,7 +47,7 @@ class Patcher:
         self._ordered = ordered
         self._builder = ArenaBuilder(channel, pool)
 
-    def prepare(self, thread: Thread, mapping: Mapping, registers: user_regs_struct) -> bool:
+    def prepare(self, thread: Thread, registers: user_regs_struct) -> bool:
         """Whether the thread's address space has an arena; it is made now if it can be."""
         space = thread.space
         if space.arena is not None:
@@ -60,12 +58,13 @@ class Patcher:
             space.unpatchable = "32-bit code"
             return False
         try:
-            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
-                space.arena = self._builder.build(injection, mapping)
+            with self._injection(thread, registers) as injection:
+                space.arena = self._builder.build(injection, space, thread.tid)
         except (OSError, NoRoom) as error:
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {error}"
             self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
             return False
+        space.arena.controls = _control_words(space)
         return True
 
     def register(self, thread: Thread, ring: Ring, registers: user_regs_struct) -> None:
@@ -75,7 +74,9 @@ class Patcher:
         them apart, so they go on trapping for as long as both live.
         """
         space = thread.space
-        if space.arena is None or not ring.base or (thread.registered and thread.pointer == registers.fs_base):
+        if thread.registered and thread.pointer == registers.fs_base:
+            return
+        if space.arena is None or not space.arena.reaches(ring):
             return
         self.unregister(thread)
         thread.pointer = registers.fs_base
@@ -86,7 +87,9 @@ class Patcher:
     def unregister(thread: Thread) -> None:
         """The thread's next event traps."""
         if thread.registered and thread.space.arena is not None:
-            thread.space.arena.table.remove(thread.space.memory, thread.pointer)
+            # The memory is gone already where the whole process was killed.
+            with suppress(OSError):
+                thread.space.arena.table.remove(thread.space.memory, thread.pointer)
         thread.registered = False
 
     def learn_pointer(self, thread: Thread) -> None:
@@ -95,42 +98,69 @@ class Patcher:
         space = thread.space
         if space.arena is None:
             return
-        thread.pointer = ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)
+        pointer = ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)
+        if thread.pointer != pointer:
+            self.unregister(thread)
+            thread.pointer = pointer
         for other in space.threads:
             if other is not thread and other.registered and other.pointer == thread.pointer:
                 self.unregister(other)
 
-    @staticmethod
-    def forked(child: Thread, parent: AddressSpace) -> None:
+    def forked(self, child: Thread, parent: AddressSpace) -> None:
         """A child has a copy of a parent's memory, arena and patches included; no thread of it has a ring yet."""
         if parent.arena is None or child.space is parent:
             return
-        arena = child.space.arena = parent.arena.fork()
+        space = child.space
+        arena = space.arena = parent.arena.fork(mapped_ranges(child.tid))
+        # Killed meanwhile: nobody will use its memory.
+        with suppress(OSError):
+            if len(parent.threads) > 1:
+                self._settle(space, parent)
+            if arena is not None:
+                arena.controls = _control_words(space)
+                arena.table.clear(space.memory)
+        if arena is None:
+            return
         for site, trampoline in parent.arena.trampolines.values():
-            arena.adopt(trampoline, child.space.sites.get(site.address, site))
-        arena.table.clear(child.space.memory)
+            if arena.holds(trampoline.address):
+                twin = space.sites.get(site.address)
+                arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
+
+    @staticmethod
+    def _settle(space: AddressSpace, parent: AddressSpace) -> None:
+        """Other threads of the parent may have had sites patched between the copying and this moment, or amid it: see
+        which patches the copy has, and complete none that was in the making."""
+        from htrun.x86.patch import HALT
+
+        for address, site in space.sites.items():
+            code = space.memory.read(address, len(site.code))
+            if address in parent.breakpoints and code.startswith(HALT):
+                space.memory.write(address, site.code)
+            if site.patch is not None and code != site.patch.written:
+                site.patch = None
 
     def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: user_regs_struct) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
+        from htrun.x86.store import NotAStore
+        from htrun.x86.templates import OutOfReach
+
+        if site.traps < site.not_before:
+            return
+        if thread.process.filtered:
+            site.refused = "the process has a seccomp filter of its own, which might kill it for what htrun does"
+            return
         space = thread.space
-        if site.refused or space.arena is None:
-            return
-        if site.patches >= _MOST_PATCHES:
-            site.refused = "its code is rewritten again and again"
-            return
-        code = self._code_from(space, site)
-        assert space.abi is not None
         try:
-            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
-                patch = self._build(injection, space, site, mapping, code)
+            with self._injection(thread, registers) as injection:
+                patch = self._patch_for(injection, thread, site, mapping)
                 self._write(injection, space, site.address, patch.original, patch.written)
-        except NoRoom as reason:
+        except (NoRoom, NotAStore, OutOfReach) as reason:
             site.refused = str(reason)
         except OSError as error:
             site.refused = f"a system call in the tracee failed: {error}"
         else:
             site.patch = patch
-            site.patches += 1
+            site.made[patch.control] = patch
 
     def still_holds(self, space: AddressSpace, site: Site) -> bool:
         """Whether the code at a patched site is what was written there, with the bytes it borrowed."""
@@ -148,142 +178,184 @@ class Patcher:
         """The guest has unmapped or moved the channel: sites whose control word is gone get their own bytes back, since
         what they store there is the guest's own again."""
         space = thread.space
-        gone = [
-            site
-            for site in space.sites.values()
-            if site.patch is not None and not self._is_control(space, site.patch.control)
-        ]
-        if not gone or space.abi is None:
+        controls = _control_words(space)
+        if space.arena is None or controls == space.arena.controls:
             return
-        with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
-            for site in gone:
-                patch = site.patch
-                if patch is not None and self.still_holds(space, site):
-                    self._write(injection, space, site.address, patch.written, patch.original)
-                site.patch = None
+        space.arena.controls = controls
+        gone = [site for site in space.sites.values() if site.patch is not None and site.patch.control not in controls]
+        if not gone:
+            return
+        if thread.process.filtered:
+            self._take_back(None, space, gone)
+        else:
+            with self._injection(thread, registers) as injection:
+                self._take_back(injection, space, gone)
+
+    def _take_back(self, injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
+        for site in sites:
+            patch = site.patch
+            if patch is not None and self.still_holds(space, site):
+                self._write(injection, space, site.address, patch.written, patch.original)
+            site.patch = None
+
+    def abandon(self, thread: Thread) -> None:
+        """The guest has unmapped trampolines: none of its sites may lead to one any more."""
+        space = thread.space
+        space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
+        self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
+        self._take_back(None, space, list(space.sites.values()))
+        for other in space.threads:
+            other.registered = False
+        space.arena = None
 
     @staticmethod
-    def met_breakpoint(thread: Thread) -> bool:
-        """Whether a thread stopped for SIGTRAP ran on the breakpoint byte of a patch that has since been finished. It is
-        sent back to the site. A breakpoint of the guest's own is still there, and the guest's."""
-        space = thread.space
-        at = ptrace.user_word(thread.tid, ptrace.RIP_OFFSET) - 1
-        if at not in space.breakpoints or space.memory.read(at, 1) == BREAKPOINT:
-            return False
-        ptrace.set_user_word(thread.tid, ptrace.RIP_OFFSET, at)
-        return True
+    def met_halt(space: AddressSpace, address: int) -> bool:
+        """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. One
+        that is still there is the guest's."""
+        from htrun.x86.patch import HALT
 
-    def leave_trampoline(self, thread: Thread) -> None:
-        """Step a thread that is stopped for a signal to the site or behind it, if it is inside a trampoline.
+        return address in space.breakpoints and space.memory.read(address, 1) != HALT
 
-        All registers are then what they would be without htrun. The signal stays the one to be delivered.
-        """
+    @staticmethod
+    def leave_trampoline(thread: Thread) -> None:
+        """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or behind it."""
         arena = thread.space.arena
         if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
             return
-        info = ptrace.signal_info(thread.tid)
-        mask = ptrace.signal_mask(thread.tid)
-        held: list[int] = []
-        # Nothing else may come between; SIGTRAP must, since a blocked forced signal loses its disposition.
-        ptrace.set_signal_mask(thread.tid, ~_SIGTRAP_BIT & (1 << 64) - 1)
-        while True:
-            at = ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)
-            if not arena.holds(at):
-                break
-            found = arena.at(at)
-            if found is not None and found[1].is_original(at - found[1].address):
-                ptrace.set_user_word(thread.tid, ptrace.RIP_OFFSET, found[0].address)
-                break
-            held += self._step(thread.tid)
-        ptrace.set_signal_mask(thread.tid, mask)
-        ptrace.set_signal_info(thread.tid, info)
-        for number in held:
-            requeue(thread.tid, number)
+        from ptrace.binding.linux_struct import user_regs_struct
 
-    def _step(self, tid: int) -> list[int]:
-        """One instruction; returns the stop signal that came instead, which no mask keeps away."""
-        ptrace.request(Request.SINGLESTEP, tid)
-        match self._waiter.next_of(tid):
-            case stops.SignalStop(_, signal.SIGTRAP):
-                return []
-            case stops.SignalStop(_, number) | stops.GroupStop(_, number):
-                return [number]
-            case stops.Exited() | stops.Killed() | stops.EventStop():
-                raise ptrace.TraceeDied(tid)
-            case _:
-                return []
+        registers = user_regs_struct()
+        ptrace.get_registers(thread.tid, registers)
+        if way_out.leave(thread, arena, registers) is not None:
+            ptrace.set_registers(thread.tid, registers)
 
-    @staticmethod
-    def _is_control(space: AddressSpace, address: int) -> bool:
-        mapping = space.mappings.find(address)
-        return mapping is not None and mapping.control[0] <= address < mapping.control[1]
+    def _injection(self, thread: Thread, registers: user_regs_struct) -> Injection:
+        """Raises `NoRoom` where a call by htrun might be the thread's death."""
+        space = thread.space
+        assert space.abi is not None
+        if thread.process.filtered:
+            raise NoRoom("it has a seccomp filter of its own")
+        return Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers)
 
-    @staticmethod
-    def _code_from(space: AddressSpace, site: Site) -> bytes:
-        """The code from the site on, up to the end of its mapping."""
-        return space.memory.read(site.address, min(_LOOK_AHEAD, site.place.end - site.address))
-
-    def _build(self, injection: Injection, space: AddressSpace, site: Site, mapping: Mapping, code: bytes) -> Patch:
-        """Make the trampoline and find the jump that leads to it. Raises `NoRoom` with the reason when there is none."""
+    def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
+        """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason when
+        there is none."""
         from htrun.x86.liveness import flags_live
         from htrun.x86.patch import plan
-        from htrun.x86.trampoline import build
 
-        generated = not site.place.file
-        behind = site.address + site.store.length
-        planned = plan(code, site.address, site.store.length, generated=generated)
+        if site.losses or site.made:
+            site.place = place_of(thread.tid, site.address)
+        place, length = site.place, site.store.length
+        if place.shared:
+            raise NoRoom("its code is memory that other processes may share")
+        if site.address + length > place.end:
+            raise NoRoom("the store lies in two mappings")
+        code = thread.space.memory.read(site.address, min(_LOOK_AHEAD, place.end - site.address))
+        planned = plan(code, site.address, length, generated=not place.file)
         if planned.reason is not None:
             raise NoRoom(planned.reason)
-        live = flags_live(code, site.address, behind, generated=generated)
+        live = flags_live(code, site.address, site.address + length, generated=not place.file)
+        made = site.made.get(mapping.control[0])
+        if made is not None and _serves(made, planned.candidates, live):
+            return made
+        return self._build(injection, thread, site, mapping.control[0], planned.candidates, live)
+
+    def _build(
+        self,
+        injection: Injection,
+        thread: Thread,
+        site: Site,
+        control: int,
+        candidates: tuple[Candidate, ...],
+        live: bool,
+    ) -> Patch:
+        from htrun.x86.trampoline import build
 
         def made(at: int, runtime: int) -> Trampoline:
+            context = self._context(thread, control, runtime)
             return build(
-                site.store,
-                site.address,
-                self._context(space, mapping, runtime),
-                at,
-                site=site.number,
-                flags_live=live,
-                ordered=self._ordered,
+                site.store, site.address, context, at, site=site.number, flags_live=live, ordered=self._ordered
             )
 
-        windows = [(candidate.low, candidate.high) for candidate in planned.candidates]
-        size = len(made(windows[0][0], windows[0][0]).code)
-        number, at = self._builder.place(injection, space, windows, size)
-        trampoline = made(at, self._builder.runtime_near(injection, space, at))
-        assert space.arena is not None
-        space.arena.write(at, trampoline.code)
-        space.arena.adopt(trampoline, site)
-        candidate = planned.candidates[number]
-        return Patch(site.code, candidate.code_for(at), candidate.borrowed, trampoline, mapping.control[0])
+        arena, tid = thread.space.arena, thread.tid
+        assert arena is not None
+        windows = [_window(candidate, site) for candidate in candidates]
+        sample = next((low for low, high in windows if low < high), None)
+        if sample is None:
+            raise NoRoom("no address that the jump could lead to")
+        # As long wherever it lies in these windows.
+        size = len(made(sample, sample).code)
+        number, at = self._builder.place(injection, thread.space, tid, windows, size)
+        trampoline = made(at, self._builder.runtime_near(injection, thread.space, tid, at))
+        arena.write(at, trampoline.code)
+        arena.adopt(trampoline, site)
+        candidate = candidates[number]
+        return Patch(site.code, candidate.code_for(at), candidate.borrowed, trampoline, control, live)
 
-    def _context(self, space: AddressSpace, mapping: Mapping, runtime: int) -> TrampolineContext:
+    def _context(self, thread: Thread, control: int, runtime: int) -> TrampolineContext:
         from htrun.x86.trampoline import TrampolineContext
 
-        shape, arena = self._channel.layout, space.arena
+        shape, arena = self._channel.layout, thread.space.arena
         assert arena is not None
         return TrampolineContext(
-            control_address=mapping.control[0],
+            control_address=control,
             data_address=arena.data,
             slot_stride=shape.slot_stride,
             num_args=shape.num_args,
             max_clients=shape.max_clients,
             table_address=arena.table.address,
-            guest_big_endian=self._big_endian(space),
+            guest_big_endian=thread.process.big_endian,
             runtime_address=runtime,
         )
 
-    @staticmethod
-    def _big_endian(space: AddressSpace) -> bool:
-        return next(iter(space.threads)).process.big_endian
-
-    def _write(self, injection: Injection, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
-        """Replace ``old`` by ``new`` while other threads may run there: a breakpoint first, the tail, the first byte,
-        and a serialising barrier in all threads between (as the kernel's text_poke_bp does)."""
+    def _write(
+        self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes
+    ) -> None:
+        """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
+        serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
+        no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen."""
         from htrun.x86.patch import steps
 
         space.breakpoints.add(address)
         for step in steps(address, old, new):
             space.memory.write(step.address, step.data)
-            if len(space.threads) > 1:
-                injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+            if injection is not None and len(space.threads) > 1:
+                _synchronize(injection)
+
+
+def _synchronize(injection: Injection) -> None:
+    """Let every thread of the process serialize its instruction stream."""
+    try:
+        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
+        register_barrier(injection)
+        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+
+
+def _control_words(space: AddressSpace) -> frozenset[int]:
+    """The addresses at which the channel's control word can be stored to."""
+    words = (mapping.part(layout.CONTROL_OFFSET, 1) for mapping in space.mappings)
+    return frozenset(low for low, high in words if low < high)
+
+
+def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
+    """Whether a patch that was in place before is right for the code that is there now."""
+    if live and not made.keeps_flags:
+        return False
+    return any(
+        candidate.borrowed == made.borrowed
+        and candidate.low <= made.at < candidate.high
+        and candidate.code_for(made.at) == made.written
+        for candidate in candidates
+    )
+
+
+def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
+    """Where a trampoline may start: where the jump leads, near enough to jump back, and to what the store names relative
+    to itself."""
+    memory = site.store.memory
+    near = [site.address, memory.displacement] if memory.ip_relative else [site.address]
+    low = max([candidate.low, *(address - REACH for address in near)])
+    return low, min([candidate.high, *(address + REACH for address in near)])

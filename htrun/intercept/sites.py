@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from htrun.intercept.places import Place
@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from htrun.x86.store import Store
     from htrun.x86.trampoline import Trampoline
 
+_FREE_LOSSES = 16
+_MOST_PATIENCE = 4096
+"""Traps. A patch is as dear as some ten of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
     """A site's jump to its trampoline.
 
     ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes behind the store that belong to
-    the jump too, unchanged; ``control``: the control word for which the trampoline records.
+    the jump too, unchanged; ``control``: the control word for which the trampoline records; ``keeps_flags``: whether the
+    arithmetic flags survive it.
     """
 
     original: bytes
@@ -25,6 +30,7 @@ class Patch:
     borrowed: bytes
     trampoline: Trampoline
     control: int
+    keeps_flags: bool
 
     @property
     def at(self) -> int:
@@ -37,9 +43,11 @@ class Site:
     """One instruction, in one address space, that stored to the control region.
 
     ``number``: of the site, unique in the run: what records bear; ``address``: of the instruction; ``code``: its bytes
-    when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``traps``: how often it was
-    caught; ``patch``: the patch that is in place; ``refused``: why there can be none; ``place``: the
-    mapping it is part of.
+    when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``place``: the mapping it is
+    part of; ``parent``: the same site in the process that this one's was forked from.
+    ``traps``: how often it was caught, in forked children too; ``patch``: the patch that is in place; ``refused``: why there can
+    be none; ``made``: by control word, patches that were in place once and may be again; ``losses``: how often the guest
+    wrote over a patch; ``not_before``: the count of traps from which on it may be patched again.
     """
 
     number: int
@@ -49,15 +57,44 @@ class Site:
     store: Store
     place: Place
     traps: int = 0
-    patches: int = 0
     patch: Patch | None = None
     refused: str = ""
+    made: dict[int, Patch] = field(default_factory=dict)
+    losses: int = 0
+    not_before: int = 0
+    parent: Site | None = None
 
     def fork(self) -> Site:
         """The same instruction in a forked child's copy of the memory, patched as it is."""
         return Site(
-            self.number, self.pid, self.address, self.code, self.store, self.place, patch=self.patch, refused=self.refused
+            self.number,
+            self.pid,
+            self.address,
+            self.code,
+            self.store,
+            self.place,
+            patch=self.patch,
+            refused=self.refused,
+            parent=self.parent or self,
         )
+
+    def trapped(self) -> None:
+        """It was caught once more."""
+        self.traps += 1
+        if self.parent is not None:
+            self.parent.traps += 1
+
+    def lost_patch(self) -> None:
+        """The guest has written over the patch, and may do so again: from some times on, patching pays only if there are
+        so many events in between that they are worth it."""
+        self.patch = None
+        self.losses += 1
+        self.not_before = self.traps + self.patience
+
+    @property
+    def patience(self) -> int:
+        """How many traps to wait before patching."""
+        return 0 if self.losses <= _FREE_LOSSES else min(1 << self.losses - _FREE_LOSSES, _MOST_PATIENCE)
 
 
 def describe(patch: Patch) -> str:

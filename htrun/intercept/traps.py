@@ -11,7 +11,8 @@ from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import Mapping, Thread
+from htrun.intercept import way_out
+from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import place_of
 from htrun.intercept.sites import Site, describe
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
 SEGV_ACCERR = 2
+_SI_KERNEL = 0x80
+"""si_code of a general protection fault (<asm-generic/siginfo.h>), such as a user's HLT."""
 _INDEX_SIZES = (4, 8)
 
 
@@ -74,9 +77,13 @@ class Traps:
         space = thread.process.space
         registers = self._wait.registers
         site = None
-        if space.arena is not None and space.arena.holds(registers.rip):
-            # A trampoline's own store: the guest must never see the trampoline, whatever becomes of the fault.
-            site = self._back_to_site(thread, registers)
+        if space.arena is not None:
+            if code == _SI_KERNEL and self._met_halt(space, registers.rip):
+                return True
+            if space.arena.holds(registers.rip):
+                site, goes_on = self._back_to_site(thread, address, registers)
+                if goes_on:
+                    return True
         mapping = space.mappings.find(address) if code == SEGV_ACCERR else None
         if mapping is None:
             return False
@@ -86,7 +93,7 @@ class Traps:
         site = site or self._site_at(thread, registers)
         if site is None:
             return False
-        site.traps += 1
+        site.trapped()
         self.count += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
             self._emit(thread, site, mapping, registers)
@@ -95,18 +102,33 @@ class Traps:
         registers.rip += site.store.length
         return True
 
-    @staticmethod
-    def _back_to_site(thread: Thread, registers: user_regs_struct) -> Site | None:
-        """A thread has faulted in a trampoline: show the fault at its site. At the original store, and where its stack
-        ends amid the saves, all registers are as they were there."""
-        arena = thread.space.arena
-        found = arena.at(registers.rip) if arena is not None else None
+    def _met_halt(self, space: AddressSpace, address: int) -> bool:
+        return self._patcher is not None and self._patcher.met_halt(space, address)
+
+    def _back_to_site(
+        self, thread: Thread, address: int, registers: user_regs_struct
+    ) -> tuple[Site | None, bool]:
+        """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
+
+        Returns the site, where the thread then stands, if it is the original store that faulted; and whether the thread
+        is simply to go on with ``registers``, since what faulted was something of the trampoline's own.
+        """
+        arena, at = thread.space.arena, registers.rip
+        assert arena is not None
+        found = way_out.leave(thread, arena, registers)
         if found is None:
-            return None
-        site, _trampoline = found
-        registers.rip = site.address
-        ptrace.set_registers(thread.tid, registers)
-        return site
+            return None, False
+        site, trampoline = found
+        if address == at and self._patcher is not None:
+            self._patcher.abandon(thread)
+            return None, True
+        if at == trampoline.address + trampoline.original:
+            ptrace.set_registers(thread.tid, registers)
+            return site, False
+        if registers.rip == site.address:
+            # There is no room below its stack, or the guest has unmapped htrun's memory: leave it at the store.
+            registers.rip = trampoline.address + trampoline.original
+        return None, True
 
     def mappings_changed(self, thread: Thread, registers: user_regs_struct) -> None:
         """The guest has unmapped, moved or replaced parts of the channel."""
@@ -117,10 +139,6 @@ class Traps:
         """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
         if self._patcher is not None:
             self._patcher.leave_trampoline(thread)
-
-    def met_breakpoint(self, thread: Thread) -> bool:
-        """Whether a SIGTRAP stop is a breakpoint byte of a patch in the making; the thread then goes back to the site."""
-        return self._patcher is not None and self._patcher.met_breakpoint(thread)
 
     def sites(self) -> list[dict[str, object]]:
         """All sites of the run, for the summary."""
@@ -149,7 +167,7 @@ class Traps:
             )
             return
         arguments = self._channel.arguments(index)
-        patchable = self._patcher is not None and self._patcher.prepare(thread, mapping, registers)
+        patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
         ring = thread.ring or self._recorder.ring_of(thread)
         while not ring.append(self._read_clock(), site.number, index, arguments):
             self._recorder.make_room(ring)
@@ -200,10 +218,11 @@ class Traps:
         code = space.memory.read(address, MAX_INSTRUCTION)
         site = space.sites.get(address)
         if site is not None:
-            if site.patch is not None and code.startswith(site.patch.written):
-                # The thread trapped before another thread's trap had the site patched.
-                return site
-            site.patch = None
+            if site.patch is not None:
+                if code.startswith(site.patch.written):
+                    # The thread trapped before another thread's trap had the site patched.
+                    return site
+                site.lost_patch()
             if code.startswith(site.code):
                 return site
         # New, or generated code that was rewritten since.
@@ -225,5 +244,8 @@ class Traps:
             return None
         site = Site(len(self._sites) + 1, pid, address, store.code, store, place_of(thread.tid, address))
         self._sites.append(site)
-        thread.process.space.sites[address] = site
+        sites = thread.process.space.sites
+        if address in sites:
+            site.losses, site.not_before = sites[address].losses, sites[address].patience
+        sites[address] = site
         return site

@@ -210,16 +210,19 @@ class Loop:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
         more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
         if self._traps is not None and thread.space.arena is not None:
-            if number == _SIGTRAP and self._traps.met_breakpoint(thread):
-                ptrace.request(Request.CONT, thread.tid)
-                return
             self._traps.leave_trampoline(thread)
         if thread.entering_handler and number == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
             thread.entering_handler = False
             self._masks.handler_entered(thread)
             ptrace.request(Request.CONT, thread.tid)
-        elif thread.process.space.mappings and self._masks.is_caught(thread, number):
+            return
+        if not thread.process.space.mappings:
+            ptrace.request(Request.CONT, thread.tid, 0, number)
+            return
+        if number == _SIGSEGV:
+            self._masks.restore_before_fault(thread)
+        if self._masks.is_caught(thread, number):
             thread.entering_handler = True
             ptrace.request(Request.SINGLESTEP, thread.tid, 0, number)
         else:

@@ -15,6 +15,12 @@ from iced_x86 import Decoder, Instruction
 
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
+HALT = b"\xf4"
+"""What stands at a site while it is being patched: one byte that stops a user's thread with SIGSEGV (Intel SDM, HLT).
+
+Not a breakpoint: its SIGTRAP is a forced signal too, and would take away the mask and the disposition of a guest that
+blocks or ignores SIGTRAP (kernel/signal.c), which nobody follows; SIGSEGV's are put back after each trap anyhow.
+"""
 PREFIX = b"\x3e"
 """A segment override (DS): no effect on a near direct jump in 64-bit code; assemblers align branches with it."""
 
@@ -150,12 +156,12 @@ class Write:
 def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
     """How to turn ``old`` into ``new`` at ``site`` while other threads run it, as the kernel's ``text_poke_bp`` does.
 
-    First a breakpoint, then what lies behind the first byte, then the first byte. Between two writes every processor
-    must serialize (``membarrier(SYNC_CORE)``); a thread that meets the breakpoint is sent back to ``site``.
+    First a byte that stops, then what lies behind the first byte, then the first byte. Between two writes every processor
+    must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt is let go again, at ``site``.
     """
     assert len(old) == len(new)
     if old == new:
         return ()
     changed = max(number for number in range(len(new)) if old[number] != new[number])
     first, tail = Write(site, new[:1]), Write(site + 1, new[1 : changed + 1])
-    return tuple(write for write in (Write(site, BREAKPOINT), tail, first) if write.data)
+    return tuple(write for write in (Write(site, HALT), tail, first) if write.data)

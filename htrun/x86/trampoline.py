@@ -53,6 +53,11 @@ _ARGS_A_TURN = 4
 
 _JUMP = 5
 """Bytes of a jump: the runtime stub returns to one of three that stand in a row."""
+_LOST = 2 * _JUMP
+"""Offset of the third, taken when a loss was counted."""
+
+RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
+"""Places, relative to ``rsp``, where the runtime stub keeps RCX behind its first instruction, and RDX while it uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class Trampoline:
     leave: int
     exit: int
     undo: int
+    ways_back: int
 
     def __contains__(self, address: int) -> bool:
         """Whether a program counter lies inside."""
@@ -110,7 +116,7 @@ class Trampoline:
 
         Such a thread ends at ``original`` or emits; any other goes on behind the site.
         """
-        return not self.leave <= offset < self.undo
+        return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
 
     def is_original(self, offset: int) -> bool:
         """Whether a fault at ``offset`` is the guest's own, to be shown at the site."""
@@ -222,6 +228,14 @@ def build_runtime(at: int) -> bytes:
     go on behind the site. Changes RAX, RDX, the flags, and `_SPILL` below the red zone.
     """
     return _runtime().link(at, {}).code
+
+
+def runtime_lost(offset: int, way: int) -> bool:
+    """Whether a thread at ``offset`` in the runtime stub has counted a loss, so that it must go on behind the site.
+
+    ``way``: bytes from `Trampoline.ways_back` to where the stub would return now.
+    """
+    return way == _LOST or (way == _JUMP and offset == _runtime().places()["trap"])
 
 
 def _runtime() -> Template:
@@ -367,9 +381,9 @@ def _next_packet(registers: _Registers) -> Iterator[Piece]:
     yield Place("full")
     yield asm.move(registers.b, Register.RDX)
     yield asm.move(Register.RAX, registers.a)
-    yield from asm.address_of(Register.RDX, "resume")
+    yield from asm.address_of(Register.RDX, "ways_back")
     yield from asm.jump("runtime")
-    yield Place("resume")
+    yield Place("ways_back")
     yield from asm.jump("resumed")
     yield from asm.jump("undo")
     yield from asm.jump("leave")
@@ -477,6 +491,7 @@ def _trampoline(linked: Linked, at: int, registers: _Registers, flags_live: bool
         leave=linked.offset("leave"),
         exit=linked.offset("exit"),
         undo=linked.offset("undo"),
+        ways_back=linked.offset("ways_back"),
     )
 
 

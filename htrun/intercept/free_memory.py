@@ -1,0 +1,93 @@
+"""Where in a tracee's address space there is room for trampolines."""
+
+from __future__ import annotations
+
+import bisect
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+PAGE = 4096
+_HIGHEST = (1 << 47) - PAGE
+_HEAP_ROOM = 256 << 20
+"""Bytes behind the program break that stay free, so that the heap grows as it would alone."""
+_STACK_ROOM = 1 << 30
+"""Bytes below the stack that stay free where its limit is infinite."""
+_STACK_GUARD = 1 << 20
+"""Bytes that the kernel keeps free below a stack (stack_guard_gap, Documentation/admin-guide/kernel-parameters.txt)."""
+_START_BRK = 46
+"""Place of start_brk in /proc/PID/stat (proc_pid_stat(5), field 47)."""
+
+Range = tuple[int, int]
+
+
+class FreeMemory:
+    """The free ranges of one address space, as they were when it was last looked at.
+
+    The guest maps and unmaps meanwhile, so a range is only a proposal: who maps there asks the kernel not to replace
+    anything (MAP_FIXED_NOREPLACE), and looks again if something was there.
+    """
+
+    def __init__(self) -> None:
+        self._ranges: list[Range] = []
+
+    def look(self, tid: int) -> None:
+        """Read the memory map of thread ``tid``. Raises OSError."""
+        lowest = max(int(Path("/proc/sys/vm/mmap_min_addr").read_text()), 1 << 16)
+        used = sorted([*_mappings(tid), *_growth(tid)])
+        self._ranges = list(gaps(used, lowest, _HIGHEST))
+
+    def take(self, start: int, end: int) -> None:
+        """``[start, end)``, a part of a proposal, is mapped now."""
+        place = bisect.bisect_right(self._ranges, (start, _HIGHEST)) - 1
+        if place >= 0:
+            low, high = self._ranges[place]
+            pieces = [(low, min(start, high)), (max(end, low), high)]
+            self._ranges[place : place + 1] = [piece for piece in pieces if piece[0] < piece[1]]
+
+    def proposals(self, low: int, high: int, size: int, most: int) -> Iterator[Range]:
+        """Free page ranges in which ``size`` bytes can start in ``[low, high)``; of ``most`` bytes where the window and
+        the free range have room for more than what is needed."""
+        place = max(bisect.bisect_right(self._ranges, (low, _HIGHEST)) - 1, 0)
+        for start, end in self._ranges[place:]:
+            if start >= high:
+                return
+            first = max(start, low // PAGE * PAGE)
+            entry = max(low, first)
+            needed = -(-(entry + size) // PAGE) * PAGE
+            if entry < high and needed <= end:
+                yield first, min(max(needed, first + most), end) if high - low > most else needed
+
+
+def gaps(used: list[Range], lowest: int, highest: int) -> Iterator[Range]:
+    """What is left of ``[lowest, highest)`` beside the sorted ranges ``used``."""
+    last = lowest
+    for start, end in used:
+        if start > last:
+            yield last, min(start, highest)
+        last = max(last, end)
+    if last < highest:
+        yield last, highest
+
+
+def _mappings(tid: int) -> Iterator[Range]:
+    with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
+        for line in maps:
+            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
+            yield start, end
+
+
+def _growth(tid: int) -> Iterator[Range]:
+    """Where the heap and the stack of the first thread are going to grow."""
+    stat = Path(f"/proc/{tid}/stat").read_text(encoding="utf-8", errors="replace")
+    heap_end = int(stat.rpartition(")")[2].split()[_START_BRK - 2])
+    limit = resource.prlimit(tid, resource.RLIMIT_STACK)[0]
+    room = _STACK_ROOM if limit == resource.RLIM_INFINITY else min(limit, _STACK_ROOM)
+    with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
+        for line in maps:
+            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
+            if line.endswith("[heap]\n"):
+                heap_end = end
+            elif line.endswith("[stack]\n"):
+                yield start - room - _STACK_GUARD, start
+    yield heap_end, heap_end + _HEAP_ROOM
