@@ -41,8 +41,9 @@ int main(void)
             say("member %s", described(status));
             _exit(3);
         }
-        say("middle %s", reaped(middle));
+        const char *ended = reaped(middle);
         await_post(told[0]);
+        say("middle %s", ended);
         _exit(4);
     }
     say("leader %s", reaped(leader));
