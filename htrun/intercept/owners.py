@@ -1,0 +1,42 @@
+"""Each byte of code has one owner: a site whose patch stands owns its store and what its jump borrows behind it.
+
+Nobody else's patch may change these bytes, and they are given back in the right order: a jump that ends in another
+site's jump has to go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from htrun.intercept.guest import AddressSpace
+from htrun.intercept.sites import Site
+
+_LONGEST_PUN = 8
+"""Bytes: a store of four and four borrowed ones."""
+
+
+def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
+    """Other sites whose patches stand on bytes of this one's store."""
+    for address in range(site.address - _LONGEST_PUN + 1, site.address + site.store.length):
+        other = space.sites.get(address)
+        if other is None or other is site or other.patch is None:
+            continue
+        if other.address + len(other.patch.written) + len(other.patch.borrowed) > site.address:
+            yield other
+
+
+def with_owners(space: AddressSpace, sites: Iterable[Site]) -> list[Site]:
+    """``sites``, each behind those whose patches stand on its bytes: in this order patches may be taken back."""
+    found: dict[Site, None] = {}
+
+    def add(site: Site) -> None:
+        if site in found:
+            return
+        for other in owners_of(space, site):
+            if other.address < site.address:
+                add(other)
+        found[site] = None
+
+    for site in sites:
+        add(site)
+    return list(found)
