@@ -140,6 +140,15 @@ class Ring:
             self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
         )
 
+    def settle(self) -> None:
+        """Finish what the thread, stopped now, may have begun: going to the next packet, of which the position is set
+        first, the number last."""
+        control = self._control
+        number = control[layout.PACKET_NUMBER // _WORD] + 1
+        if self._packet_of(control[layout.POSITION // _WORD]) == number & (self.shape.packets - 1):
+            control[layout.PACKET_NUMBER // _WORD] = number
+            self.disarm()
+
     def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
         """Write a record for the (stopped) thread; False if the ring is full and must be drained first."""
         control = self._control

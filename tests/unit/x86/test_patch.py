@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from iced_x86 import Code, Decoder
 
-from htrun.x86.patch import BREAKPOINT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, Write, plan, steps
+from htrun.x86.patch import HALT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, Write, plan, steps
 from htrun.x86.store import decode_store
 from tests.unit.x86 import forms
 from tests.unit.x86.machine import ARENA_SIZE, INT3, SITE, TRAMPOLINE, Machine
@@ -165,14 +165,14 @@ def test_steps_are_safe_for_a_thread_at_any_time(old: bytes, data: st.DataObject
         seen.append(bytes(memory))
     assert memory == new
     for state in seen[1:-1]:
-        assert state[:1] == BREAKPOINT
+        assert state[:1] == HALT
     assert seen[0] == old
 
 
 def test_steps_of_a_direct_jump_leave_the_tail() -> None:
     old, new = bytes.fromhex("c70005000000"), bytes.fromhex("e91122334400")
     assert steps(0x1000, old, new) == (
-        Write(0x1000, b"\xcc"),
+        Write(0x1000, b"\xf4"),
         Write(0x1001, bytes.fromhex("11223344")),
         Write(0x1000, b"\xe9"),
     )
