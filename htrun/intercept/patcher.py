@@ -17,6 +17,7 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
 from htrun.intercept.arena import REACH, ArenaBuilder, NoRoom, register_barrier
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.owners import owners_of, with_owners
 from htrun.intercept.places import mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
 from htrun.rings.ring import Ring, RingPool
@@ -133,7 +134,12 @@ class Patcher:
         from htrun.x86.patch import HALT
 
         for address, site in space.sites.items():
-            code = space.memory.read(address, len(site.code))
+            try:
+                code = space.memory.read(address, len(site.code))
+            except OSError:
+                # Unmapped since, as generated code is.
+                site.patch = None
+                continue
             if address in parent.breakpoints and code.startswith(HALT):
                 space.memory.write(address, site.code)
             if site.patch is not None and code != site.patch.written:
@@ -192,7 +198,7 @@ class Patcher:
                 self._take_back(injection, space, gone)
 
     def _take_back(self, injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-        for site in sites:
+        for site in with_owners(space, sites):
             patch = site.patch
             if patch is not None and self.still_holds(space, site):
                 self._write(injection, space, site.address, patch.written, patch.original)
@@ -250,6 +256,8 @@ class Patcher:
             raise NoRoom("its code is memory that other processes may share")
         if site.address + length > place.end:
             raise NoRoom("the store lies in two mappings")
+        if any(self.still_holds(thread.space, other) for other in owners_of(thread.space, site)):
+            raise NoRoom("its bytes are part of another site's jump")
         code = thread.space.memory.read(site.address, min(_LOOK_AHEAD, place.end - site.address))
         planned = plan(code, site.address, length, generated=not place.file)
         if planned.reason is not None:
