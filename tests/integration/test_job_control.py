@@ -97,7 +97,7 @@ def program(toolchain: Toolchain) -> Path:
 
 def _started(shell: Shell, command: str, *, background: bool = False) -> None:
     shell.type(f"{command}{' &' if background else ''}\n")
-    shell.read_until("\nwaiting\n")
+    shell.read_until("waiting\n")
 
 
 def _told(text: str, command: str) -> str:
