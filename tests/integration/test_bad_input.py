@@ -23,7 +23,13 @@ def _htrun(directory: Path, *words: str | Path, path: str | None = None) -> subp
     if path is not None:
         environment["PATH"] = path
     return subprocess.run(
-        [HTRUN, *words], cwd=directory, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [HTRUN, *words],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -117,10 +123,11 @@ def test_emulator_not_installed(toolchain: Toolchain, tmp_path: Path) -> None:
 
 def test_live_channel_of_another_run(tmp_path: Path) -> None:
     channel = tmp_path / "ht"
-    command = [HTRUN, "--hypertrace", channel, "sh", "-c", "echo up; cat"]
+    command = [str(HTRUN), "--hypertrace", str(channel), "sh", "-c", "echo up; cat"]
     environment = os.environ | {leftovers.VARIABLE: f"{tmp_path}/first"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as first:
-        assert first.stdin and first.stdout
+        assert first.stdin
+        assert first.stdout
         assert first.stdout.readline() == b"up\n"
         _check(_htrun(tmp_path, "--hypertrace", channel, "true"), 125, "another path", tmp_path, ["ht"])
         first.stdin.close()

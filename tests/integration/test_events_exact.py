@@ -18,9 +18,9 @@ _GUESTS = Path(__file__).parent / "guests"
 _WORD = (1 << 64) - 1
 
 EXPECTED = {
-    "exact_threads": {who: 1000 for who in range(1, 9)},
-    "exact_tree": {who: 20 for who in range(1, 51)},
-    "exact_fork_in_thread": {who: 125 for who in range(1, 5)}
+    "exact_threads": dict.fromkeys(range(1, 9), 1000),
+    "exact_tree": dict.fromkeys(range(1, 51), 20),
+    "exact_fork_in_thread": dict.fromkeys(range(1, 5), 125)
     | {who * 100 + child: 25 for who in range(1, 5) for child in range(1, 6)},
     "exact_spawn": {1: 15}
     | {100 + number: 10 for number in range(5)}
@@ -70,7 +70,8 @@ def test_killed_in_the_middle(options: tuple[str, ...], toolchain: Toolchain, ht
     with subprocess.Popen(
         [*htrun.command(*options), str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         told = [int(process.stdout.readline()) for _ in range(5)]
         os.kill(process.pid, signal.SIGKILL)
         told += [int(line) for line in process.stdout.read().splitlines()]

@@ -21,7 +21,8 @@ def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
 def _arguments(result: Result) -> list[int]:
     assert "Traceback" not in result.stderr
     assert all(line.startswith("htrun: warning: ") for line in result.stderr.splitlines()), result.stderr
-    assert not result.channel.is_symlink() and not result.channel.exists()
+    assert not result.channel.is_symlink()
+    assert not result.channel.exists()
     assert result.summary["lost"] == 0
     assert result.summary["events"] == len(result.events)
     return [event.args[0] for event in result.events]

@@ -36,12 +36,13 @@ def observe(command: list[str], directory: Path, mark: str, environment: Mapping
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=_environment(mark) | environment,
+        env={**_environment(mark), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     with process.stdout, process.stderr, ThreadPoolExecutor(2) as readers:
         outputs = [readers.submit(stream.read) for stream in (process.stdout, process.stderr)]
         try:

@@ -22,8 +22,8 @@ static void goes_on(int number)
 int main(void)
 {
     qemu_hypertrace_init(NULL);
-    signal(SIGCONT, goes_on);
     if (fork() != 0) {
+        signal(SIGCONT, goes_on);
         qemu_hypertrace(0);
         tell("waiting\n");
     }
