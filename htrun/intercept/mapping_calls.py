@@ -15,9 +15,10 @@ from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.masks import Masks
+from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
 from htrun.tracee.abi import Abi
-from htrun.tracee.inject import Injection, resume_until_syscall_stop
+from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 _PROT_NONE, _PROT_READ = 0, 1
 _MMAP2_UNIT = 4096
 _MOST_FILTERS = 8
-_RED_ZONE = 128
+_PROGRAM_HEADER = 16
+"""Bytes kept for a struct sock_fprog before the filter it points to."""
 
 
 class MappingCalls:
@@ -35,6 +37,7 @@ class MappingCalls:
     def __init__(self, channel: Channel, waiter: Waiter, masks: Masks, warnings: Warnings) -> None:
         self._channel = channel
         self._waiter = waiter
+        self._scratch = Scratch(channel)
         self._masks = masks
         self._warnings = warnings
 
@@ -57,7 +60,11 @@ class MappingCalls:
         ptrace.get_registers(thread.tid, registers)
 
     def _mmap(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
-        length, flags, descriptor, offset = self._mmap_arguments(thread, name, abi, registers)
+        try:
+            length, flags, descriptor, offset = self._mmap_arguments(thread, name, abi, registers)
+        except OSError:
+            # A bad address: the kernel will say EFAULT.
+            return
         ours = not flags & seccomp.MAP_ANONYMOUS and self._is_channel(thread.tid, descriptor)
         space = thread.space
         if not ours and not space.mappings:
@@ -71,9 +78,12 @@ class MappingCalls:
             return
         mapping = Mapping(start, -(-length // 4096) * 4096, offset)
         space.mappings.add(mapping)
-        space.abi = abi
-        space.syscall_instruction = registers.rip - len(abi.instruction)
-        self._protect(thread, [mapping], abi, registers)
+        if thread.process.filtered:
+            # The guest's own filter may forbid mprotect, but has just allowed this very call.
+            flags |= seccomp.MAP_FIXED
+            self._protect(thread, [mapping], abi, registers, remap=(flags, descriptor))
+        else:
+            self._protect(thread, [mapping], abi, registers)
 
     @staticmethod
     def _mmap_arguments(
@@ -95,49 +105,97 @@ class MappingCalls:
             return False
         return Identity.of(status) == self._channel.identity
 
-    def _protect(self, thread: Thread, mappings: list[Mapping], abi: Abi, registers: user_regs_struct) -> None:
-        """Put the protection on, and a filter that tells when the guest changes these mappings."""
-        space = thread.space
+    def _protect(
+        self,
+        thread: Thread,
+        mappings: list[Mapping],
+        abi: Abi,
+        registers: user_regs_struct,
+        remap: tuple[int, int] | None = None,
+    ) -> None:
+        """Put the protection on, and a filter that tells when the guest changes these mappings.
+
+        ``remap``: flags and file descriptor with which to map the regions anew instead of calling mprotect.
+        """
+        space, pid = thread.space, thread.process.pid
         try:
+            space.syscall_instruction = call_instruction(space.memory, abi, registers.rip)
+            space.abi = abi
             with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
                 for mapping in mappings:
-                    for (low, high), protection in (
-                        (mapping.header, _PROT_READ),
-                        (mapping.control, _PROT_NONE),
-                    ):
-                        if low < high:
-                            injection.call("mprotect", low, high - low, protection)
-                    self._guard(injection, space, abi, mapping, registers)
+                    self._set_protection(injection, abi, mapping, mapping.header, _PROT_READ, remap)
+                    self._set_protection(injection, abi, mapping, mapping.control, _PROT_NONE, remap)
+                    self._guard(injection, thread, abi, mapping, registers)
         except OSError as error:
             self._warnings.warn(
                 Kind.INJECTION,
-                thread.process.pid,
-                f"process {thread.process.pid} has mapped the channel, but forbids htrun to guard it ({error}): "
-                "its events may be missed",
+                pid,
+                f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): its events may be missed",
             )
         self._masks.begin(space)
 
-    def _guard(
-        self, injection: Injection, space: AddressSpace, abi: Abi, mapping: Mapping, registers: user_regs_struct
+    @staticmethod
+    def _set_protection(
+        injection: Injection,
+        abi: Abi,
+        mapping: Mapping,
+        part: tuple[int, int],
+        protection: int,
+        remap: tuple[int, int] | None,
     ) -> None:
-        """Add a filter for the mapping, unless one already covers it."""
+        low, high = part
+        if low >= high:
+            return
+        if remap is None:
+            injection.call("mprotect", low, high - low, protection)
+            return
+        flags, descriptor = remap
+        offset = mapping.offset + low - mapping.start
+        unit = _MMAP2_UNIT if abi.bits == 32 else 1
+        injection.call("mmap", low, high - low, protection, flags, descriptor, offset // unit)
+
+    def _guard(
+        self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: user_regs_struct
+    ) -> None:
+        """Add a filter for the mapping, unless one already covers it.
+
+        Where that can't be, the channel works, but the guest's later changes to the mapping go unseen.
+        """
+        space, pid = thread.space, thread.process.pid
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in space.guarded):
             return
         # Each further filter makes every system call dearer, so many mappings get one filter that stops at all.
-        everything = len(space.guarded) >= _MOST_FILTERS
-        if everything:
+        if len(space.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
-        program = seccomp.channel_filter(low, high, signal_masks=not space.guarded)
-        scratch = (registers.rsp - _RED_ZONE - len(program) - 64) & ~0xF
-        saved = space.memory.read(scratch, len(program) + 16)
-        header = seccomp.program_header(abi, program, scratch + 16)
-        space.memory.write(scratch, header.ljust(16, b"\0") + program)
         try:
-            injection.call("seccomp", 1, seccomp.FLAG_TSYNC, scratch)
-        finally:
-            space.memory.write(scratch, saved)
+            if thread.process.filtered:
+                raise PermissionError(1, "it has a seccomp filter of its own")
+            self._install(injection, space, abi, registers, low, high)
+        except OSError as error:
+            self._warnings.warn(
+                Kind.INJECTION,
+                pid,
+                f"process {pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
+                f"({error.strerror}): stores behind an munmap or mprotect of the control region may not be events",
+            )
+        # Also when it failed: trying again would fail again.
         space.guarded.append((low, high))
+
+    def _install(
+        self, injection: Injection, space: AddressSpace, abi: Abi, registers: user_regs_struct, low: int, high: int
+    ) -> None:
+        program = seccomp.channel_filter(low, high, signal_masks=not space.guarded)
+
+        def at(address: int) -> bytes:
+            header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)
+            return header.ljust(_PROGRAM_HEADER, b"\0") + program
+
+        with self._scratch.holding(space, registers, _PROGRAM_HEADER + len(program), at) as address:
+            # With TSYNC the result is the id of a thread that has a filter of its own and so can't be given this one.
+            if injection.call("seccomp", 1, seccomp.FLAG_TSYNC, address) == 0:
+                return
+            injection.call("seccomp", 1, 0, address)
 
     def _munmap(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
         start, length = abi.argument(registers, 0), abi.argument(registers, 1)
@@ -159,7 +217,7 @@ class MappingCalls:
         mappings.remove(start, start + new_length)
         if moved:
             first = moved[0]
-            mapping = Mapping(start, new_length, first.offset + old - first.start)
+            mapping = Mapping(start, -(-new_length // 4096) * 4096, first.offset + old - first.start)
             mappings.add(mapping)
             self._protect(thread, [mapping], abi, registers)
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import AddressSpace, SignalActions, Thread
-from htrun.tracee import ptrace
+from htrun.intercept.scratch import Scratch
+from htrun.tracee import ptrace, stops
 from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
+from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _SEGV_BIT = 1 << (signal.SIGSEGV - 1)
 _SIGACTION_SIZE = {64: 32, 32: 20}
-_RED_ZONE = 128
 
 # Where a signal frame keeps the mask to be restored, from the stack pointer that (rt_)sigreturn is called with:
 # struct rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), behind the popped return address.
@@ -42,8 +43,9 @@ def _status_mask(tid: int, name: str) -> int:
 class Masks:
     """Follows and restores what the guest has set up for SIGSEGV."""
 
-    def __init__(self, waiter: Waiter, warnings: Warnings) -> None:
+    def __init__(self, waiter: Waiter, scratch: Scratch, warnings: Warnings) -> None:
         self._waiter = waiter
+        self._scratch = scratch
         self._warnings = warnings
 
     @staticmethod
@@ -121,21 +123,47 @@ class Masks:
             if thread.segv_blocked:
                 ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | _SEGV_BIT)
 
+    def restore_before_fault(self, thread: Thread) -> None:
+        """The thread is about to get a SIGSEGV of its own.
+
+        A trap in another thread that blocks the signal, in a handler say, may just have reset the action for the whole
+        process. It is put back now, so that this thread finds its handler, unless the kernel would have reset it for
+        this fault as well.
+        """
+        actions = thread.process.actions
+        lost = actions.segv is not None and not actions.segv_ignored and not self.is_caught(thread, signal.SIGSEGV)
+        if not lost or thread.segv_blocked:
+            return
+        from ptrace.binding.linux_struct import user_regs_struct
+
+        info = ptrace.signal_info(thread.tid)
+        registers = user_regs_struct()
+        ptrace.get_registers(thread.tid, registers)
+        assert actions.segv is not None
+        self._restore_action(thread, actions.segv, registers)
+        # The call has ended the signal's stop. A signal sent by a tracer makes another, before any instruction is run.
+        ptrace.request(Request.CONT, thread.tid, 0, signal.SIGSEGV)
+        while not isinstance(stop := self._waiter.next_of(thread.tid), stops.SignalStop):
+            if not isinstance(stop, stops.GroupStop | stops.InterruptStop):
+                raise ptrace.TraceeDied(thread.tid)
+            ptrace.request(Request.CONT, thread.tid)
+        ptrace.set_signal_info(thread.tid, info)
+
     def _restore_action(self, thread: Thread, action: bytes, registers: user_regs_struct) -> None:
-        space = thread.space
-        assert space.abi is not None
-        scratch = (registers.rsp - _RED_ZONE - 64) & ~0xF
+        space, pid = thread.space, thread.process.pid
         try:
-            saved = space.memory.read(scratch, len(action))
-            space.memory.write(scratch, action)
-            try:
-                with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
-                    injection.call("rt_sigaction", signal.SIGSEGV, scratch, 0, 8)
-            finally:
-                space.memory.write(scratch, saved)
+            if thread.process.filtered:
+                raise PermissionError(1, "it has a seccomp filter of its own")
+            assert space.abi is not None
+            with (
+                self._scratch.holding(space, registers, len(action), lambda _: action) as address,
+                Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection,
+            ):
+                injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
         except OSError as error:
             self._warnings.warn(
                 Kind.INJECTION,
-                thread.process.pid,
-                f"process {thread.process.pid} has lost its action for SIGSEGV, and it could not be put back ({error})",
+                pid,
+                f"process {pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then resets and htrun "
+                f"could not put back ({error.strerror})",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from htrun.channel.file import Channel
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
 class Terminated(BaseException):
     """Somebody has sent the tracer itself a signal to end."""
 
 
 def run(options: RunOptions) -> NoReturn:
     """Run ``options.program``. Returns only by exec or by raising `HtrunError`, with nothing left behind."""
+    _occupy_standard_streams()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = Channel.create(options.path, options.layout)
     try:
@@ -40,7 +45,7 @@ def run(options: RunOptions) -> NoReturn:
         trace=lambda program: _trace(program, options, channel, outputs, big_endian=big_endian),
     )
     try:
-        become(launch.executable, launch.argv, environment, tracer)
+        become(launch.executable, list(launch.argv), environment, tracer)
     except HtrunError:
         channel.remove()
         raise
@@ -48,19 +53,16 @@ def run(options: RunOptions) -> NoReturn:
 
 def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
     """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
-    from htrun.runner.session import Session
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    for number in _ENDING:
         signal.signal(number, _terminate)
     try:
-        session = Session(program, options, channel, outputs, big_endian=big_endian)
         try:
-            session.run()
-        except Terminated:
-            session.kill()
+            _raise_limits()
+            _trace_and_account(program, options, channel, outputs, big_endian=big_endian)
         finally:
             channel.remove()
-            session.finish()
+    except Terminated:
+        os._exit(1)
     except Exception as error:
         _report(error, options)
         os._exit(1)
@@ -69,17 +71,58 @@ def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs
     os._exit(0)
 
 
+def _trace_and_account(
+    program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool
+) -> None:
+    # Only now: the program starts meanwhile.
+    from htrun.runner.session import Session
+
+    session = Session(program, options, channel, outputs, big_endian=big_endian)
+    try:
+        session.run()
+    except Terminated:
+        session.kill()
+    finally:
+        # So that nobody opens it who comes after the last process, while records are still being written.
+        channel.remove()
+        session.finish()
+
+
+def _raise_limits() -> None:
+    """The program's limits are not meant for the tracer, which has a file for each memory it looks into and maps every
+    ring of the run; those it may lift it lifts."""
+    import resource
+
+    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (hard, hard))
+
+
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Terminated(number)
 
 
 def _report(error: Exception, options: RunOptions) -> None:
-    sys.stderr.write(f"htrun: internal error: {type(error).__name__}: {error}; the program is killed. Please report it")
-    sys.stderr.write("\n" if options.verbosity > 0 else " with what -v shows.\n")
-    if options.verbosity > 0:
-        import traceback
+    if isinstance(error, HtrunError):
+        message = f"{error}; the program is killed"
+    else:
+        hint = "" if options.verbosity > 0 else " with what -v shows"
+        message = f"internal error: {type(error).__name__}: {error}; the program is killed. Please report it{hint}."
+    # Standard error may be gone; then nobody can be told.
+    with suppress(OSError):
+        sys.stderr.write(f"htrun: {message}\n")
+        if options.verbosity > 0:
+            import traceback
 
-        traceback.print_exception(error)
-    sys.stderr.flush()
+            traceback.print_exception(error)
+        sys.stderr.flush()
+
+
+def _occupy_standard_streams() -> None:
+    """If the user has closed standard input, output or error, see that no file of ours takes its number: the tracer
+    gives these three away. The program gets them closed, as it would alone (each is closed by its exec)."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
+from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
@@ -63,7 +63,7 @@ class Session:
         self._traps: Traps | None = None
         self._waiter = waiter = Waiter()
         self._patcher: Patcher | None = None
-        masks = Masks(waiter, self._warnings)
+        masks = Masks(waiter, Scratch(channel), self._warnings)
         self._tracees = Tracees(
             program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked, self._at_birth)
         )
@@ -85,11 +85,7 @@ class Session:
 
     def kill(self) -> None:
         """End every process that is still traced."""
-        for process in self._tracees.processes():
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        self._loop.run_down()
 
     def finish(self) -> None:
         """Write out everything that is left, and the summary."""

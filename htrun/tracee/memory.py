@@ -61,7 +61,9 @@ class Memory:
         return words
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file for good."""
+        # There is no process 0, so a later use is an error and never another program's memory.
+        self._tid = 0
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -32,6 +33,7 @@ _OPTIONS = (
 )
 _PR_SET_PTRACER = 0x59616D61
 _READY = b"\0"
+_STANDARD_ERROR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Tracer:
 
 
 def become(
-    executable: str, arguments: Sequence[str], environment: Mapping[str, str], tracer: Tracer
+    executable: str, arguments: list[str], environment: Mapping[str, str], tracer: Tracer
 ) -> NoReturn:
     """Run the program in this process, traced by a new one.
 
@@ -94,7 +96,7 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
         _refuse(theirs, str(error))
     except (OSError, ptrace.TraceeDied) as error:
         _refuse(theirs, _why_not(program, error))
-    _release_standard_streams()
+    _release_inherited()
     os.write(theirs, _READY)
     os.close(theirs)
     tracer.trace(program)
@@ -106,20 +108,24 @@ def _refuse(theirs: int, message: str) -> NoReturn:
 
 
 def _why_not(program: int, error: Exception) -> str:
-    tracer = 0
     with open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
         tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
     if tracer:
-        return f"cannot trace: process {tracer} (strace, gdb, another htrun?) already traces this one; run htrun outside it"
+        return f"cannot trace: process {tracer} (strace, gdb, an htrun?) already traces this one; run htrun outside it"
     return f"cannot trace ({error}): does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"
 
 
-def _release_standard_streams() -> None:
-    """The program's standard input and output are not the tracer's to hold open: others wait for their end."""
+def _release_inherited() -> None:
+    """What the program inherits is not the tracer's to hold open, but for standard error: others wait for its end."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
+    for name in os.listdir("/proc/self/fd"):
+        # Our own files are close-on-exec, so one that is not came from outside. The list itself was one of them.
+        with suppress(OSError):
+            if int(name) > _STANDARD_ERROR and os.get_inheritable(int(name)):
+                os.close(int(name))
 
 
 def _await_tracer(mine: int) -> None:

@@ -1,0 +1,61 @@
+"""Memory in a tracee for the arguments of an injected call.
+
+The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write it, through its own mapping,
+and the tracee may read it: so it serves wherever a thread's stack can't, which may be a few bytes on a guard page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from htrun.channel.file import Channel
+from htrun.channel.layout import HEADER_SIZE
+from htrun.intercept.guest import AddressSpace
+
+if TYPE_CHECKING:
+    from ptrace.binding.linux_struct import user_regs_struct
+
+_OFFSET = 0x8000
+"""Where in the header region, out of the way of whatever a later version of the ABI puts at its start."""
+_ROOM = HEADER_SIZE - _OFFSET
+_RED_ZONE = 128
+
+
+class Scratch:
+    """Lends memory for one call at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @contextmanager
+    def holding(
+        self, space: AddressSpace, registers: user_regs_struct, size: int, content: Callable[[int], bytes]
+    ) -> Iterator[int]:
+        """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, for as long as the context
+        lasts. ``content`` makes what they hold from their address.
+
+        Raises OSError where neither the header nor the thread's stack has room.
+        """
+        address = self._in_header(space, size)
+        if address is not None:
+            self._channel.memory[_OFFSET : _OFFSET + size] = content(address)
+            yield address
+            return
+        address = (registers.rsp - _RED_ZONE - size) & ~0xF
+        saved = space.memory.read(address, size)
+        space.memory.write(address, content(address))
+        try:
+            yield address
+        finally:
+            space.memory.write(address, saved)
+
+    @staticmethod
+    def _in_header(space: AddressSpace, size: int) -> int | None:
+        """The address in a mapping that shows this part of the header; a guest may map none of it."""
+        for mapping in space.mappings:
+            low, high = mapping.part(_OFFSET, _ROOM)
+            if high - low >= size and mapping.offset <= _OFFSET:
+                return low
+        return None
