@@ -18,7 +18,7 @@ from htrun.intercept import way_out
 from htrun.intercept.arena import REACH, ArenaBuilder, NoRoom, register_barrier
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.owners import owners_of, with_owners
-from htrun.intercept.places import mapped_ranges, place_of
+from htrun.intercept.places import is_emulator, mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
 from htrun.rings.ring import Ring, RingPool
 from htrun.tracee import ptrace
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
 """Bytes of code behind a site that are read, for the jump's borrowed bytes and to see which flags are read."""
+
+
+class Rewritten(Exception):
+    """The guest has changed the code that was to be patched."""
 
 
 class Patcher:
@@ -164,6 +168,8 @@ class Patcher:
             site.refused = str(reason)
         except OSError as error:
             site.refused = f"a system call in the tracee failed: {error}"
+        except Rewritten:
+            site.lost_patch()
         else:
             site.patch = patch
             site.made[patch.control] = patch
@@ -201,7 +207,8 @@ class Patcher:
         for site in with_owners(space, sites):
             patch = site.patch
             if patch is not None and self.still_holds(space, site):
-                self._write(injection, space, site.address, patch.written, patch.original)
+                with suppress(Rewritten):
+                    self._write(injection, space, site.address, patch.written, patch.original)
             site.patch = None
 
     def abandon(self, thread: Thread) -> None:
@@ -262,11 +269,16 @@ class Patcher:
         planned = plan(code, site.address, length, generated=not place.file)
         if planned.reason is not None:
             raise NoRoom(planned.reason)
+        candidates = planned.candidates
+        if not place.file and not is_emulator(thread.tid):
+            candidates = tuple(candidate for candidate in candidates if not candidate.is_pun)
+            if not candidates:
+                raise NoRoom("too short for a jump, and the program may rewrite the code it has generated behind it")
         live = flags_live(code, site.address, site.address + length, generated=not place.file)
         made = site.made.get(mapping.control[0])
-        if made is not None and _serves(made, planned.candidates, live):
+        if made is not None and _serves(made, candidates, live):
             return made
-        return self._build(injection, thread, site, mapping.control[0], planned.candidates, live)
+        return self._build(injection, thread, site, mapping.control[0], candidates, live)
 
     def _build(
         self,
@@ -321,12 +333,23 @@ class Patcher:
     ) -> None:
         """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
         serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
-        no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen."""
-        from htrun.x86.patch import steps
+        no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
+
+        Raises `Rewritten` when something else stands there.
+        """
+        from htrun.x86.patch import HALT, steps
 
         space.breakpoints.add(address)
+        expected = old
         for step in steps(address, old, new):
+            found = space.memory.read(address, len(old))
+            if found != expected:
+                if expected != old and found.startswith(HALT):
+                    space.memory.write(address, old[:1])
+                raise Rewritten
             space.memory.write(step.address, step.data)
+            offset = step.address - address
+            expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
             if injection is not None and len(space.threads) > 1:
                 _synchronize(injection)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,15 @@ def place_of(tid: int, address: int) -> Place:
             shared = permissions.endswith("s")
             return Place(start, end, name[0].rstrip("\n") if fixed else "", int(offset, 16), shared)
     return Place(address, address, "", 0, shared=False)
+
+
+def is_emulator(tid: int) -> bool:
+    """Whether a thread runs QEMU, whose generated code is known: nothing in it is rewritten but the displacements of
+    direct branches."""
+    try:
+        return "qemu-" in os.path.basename(os.readlink(f"/proc/{tid}/exe"))
+    except OSError:
+        return False
 
 
 def mapped_ranges(tid: int) -> list[tuple[int, int]]:
