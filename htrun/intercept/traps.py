@@ -169,7 +169,8 @@ class Traps:
         arguments = self._channel.arguments(index)
         patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
         ring = thread.ring or self._recorder.ring_of(thread)
-        while not ring.append(self._read_clock(), site.number, index, arguments):
+        time = ring.take_trap_time(self._read_clock())
+        while not ring.append(time, site.number, index, arguments):
             self._recorder.make_room(ring)
         self._recorder.wake()
         if patchable and self._patcher is not None:

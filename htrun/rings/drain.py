@@ -1,21 +1,22 @@
 """The drain: takes records out of the rings in batches and gives them to the sinks.
 
 A thread of its own does so while records come; when none have come for a while it arms the rings, so that the next
-event traps, and sleeps until then: an idle guest costs nothing. Records younger than the round before stay in their
-rings for the next one, so that a batch is in time order although its threads write independently.
+event traps, and sleeps until then: an idle guest costs nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from htrun.events.clock import Clock
-from htrun.events.records import decode, merge, record_dtype
+from htrun.events.order import TimeOrder
+from htrun.events.records import decode, record_dtype
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from htrun.events.records import Events, Records
 
 _PERIOD = 0.015
-"""Seconds between two rounds. A record is taken in the second round after it: well under the 50 ms that a live log may
-be late."""
+"""Seconds between two rounds: with the time for which `TimeOrder` holds events back, well under the 50 ms that a live
+log may be late."""
 _BUSY_SHARE = 4
 """A round that took more than this part of a ring is followed by the next at once: rings are filling fast."""
 _ROUNDS_BEFORE_SLEEP = 8
@@ -60,7 +61,8 @@ class Drain:
         self._packet_sink = packet_sink
         self._overflow = overflow
         self._rings: list[Ring] = []
-        self._horizon = 0
+        self._order = TimeOrder(clock)
+        self._partial_at = 0.0
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(0)
         self._asleep = False
@@ -73,7 +75,7 @@ class Drain:
         with self._lock:
             ring = self._pool.take()
             if ring is None:
-                self._collect(everything=True)
+                self._collect()
                 ring = self._pool.take() or self._spare_ring()
             self.streams.append(stream)
             ring.lend(stream, len(self.streams) - 1, base if ring.pool is self._pool else 0, self._overflow)
@@ -96,7 +98,7 @@ class Drain:
     def make_room(self, ring: Ring) -> None:
         """Empty the rings because ``ring`` is full, and go on doing so without a pause while they fill that fast."""
         with self._lock:
-            self._collect(everything=True)
+            self._collect()
         self._asleep = False
         self._wanted.release()
 
@@ -115,7 +117,7 @@ class Drain:
         with self._lock:
             for ring in self._rings:
                 ring.ended = True
-            self._collect(everything=True)
+            self._collect(final=True)
         for sink in self._sinks:
             self._guarded(sink, sink.close)
         if self._packet_sink is not None:
@@ -132,9 +134,9 @@ class Drain:
             while self._wanted.acquire(blocking=False):
                 pass
             with self._lock:
-                taken = self._collect(everything=False)
+                taken = self._collect()
             pause = 0 if taken * self._pool.shape.record_size > many else _PERIOD
-            idle = 0 if taken else idle + 1
+            idle = 0 if taken or self._order else idle + 1
             if idle == _ROUNDS_BEFORE_SLEEP // 2:
                 self._arm()
             if idle >= _ROUNDS_BEFORE_SLEEP:
@@ -155,49 +157,47 @@ class Drain:
         elif not self._stopping:
             self._wanted.acquire()
 
-    def _collect(self, *, everything: bool) -> int:
-        """One round over all rings; returns how many records were taken. ``everything``: also the youngest."""
-        horizon = None if everything else self._horizon
-        self._horizon = self._clock.source.read()
-        batches: list[Events] = []
+    def _collect(self, *, final: bool = False) -> int:
+        """One round over all rings; returns how many records were taken. ``final``: nothing is held back."""
+        now = time.monotonic()
+        partial = final or now >= self._partial_at
+        if partial:
+            self._partial_at = now + _PERIOD
         taken = 0
         for ring in list(self._rings):
             ended = ring.ended
             if ring.overwrites and not ended:
                 continue
-            taken += self._take(ring, None if ended else horizon, batches)
+            taken += self._take(ring, partial=partial or ended)
             if ended:
                 self._retire(ring)
-        if batches:
-            events = merge(batches)
-            for sink in list(self._sinks):
-                self._guarded(sink, partial(self._write, sink, events))
         self.events += taken
+        events = self._order.take(everything=final) if self._sinks else None
+        if events is not None:
+            for sink in list(self._sinks):
+                self._guarded(sink, functools.partial(self._write, sink, events))
         return taken
 
     def _write(self, sink: Sink, events: Events) -> None:
         sink.write(events, self.streams)
         sink.flush()
 
-    def _take(self, ring: Ring, horizon: int | None, batches: list[Events]) -> int:
-        """Take records older than ``horizon`` (None: all) out of one ring; returns how many."""
+    def _take(self, ring: Ring, *, partial: bool) -> int:
+        """Take the records out of one ring; returns how many. Without ``partial`` only full packets are taken."""
         import numpy as np
 
         assert ring.stream is not None
-        dtype = record_dtype(self._pool.shape.num_args, ring.stream.big_endian)
+        shape = self._pool.shape
+        dtype = record_dtype(shape.num_args, ring.stream.big_endian)
         taken = 0
         for span in ring.unread():
-            records = np.frombuffer(span, dtype)
-            if horizon is not None and records["timestamp"][-1] >= horizon:
-                records = records[: int(np.searchsorted(records["timestamp"], horizon))]
-            size = len(records) * dtype.itemsize
-            if size:
-                # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
-                self._give(ring, records.copy(), batches)
-            taken += len(records)
-            ring.consume(size)
-            if size < len(span):
+            if not partial and not ring.fills_packet(len(span)):
                 break
+            # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
+            records = np.frombuffer(span, dtype).copy()
+            ring.consume(len(span))
+            taken += len(records)
+            self._give(ring, records)
         if ring.damaged:
             self._warnings.warn(
                 Kind.RING_DAMAGED,
@@ -207,10 +207,10 @@ class Drain:
             ring.repair()
         return taken
 
-    def _give(self, ring: Ring, records: Records, batches: list[Events]) -> None:
+    def _give(self, ring: Ring, records: Records) -> None:
         self._count_sites(records)
         if self._sinks:
-            batches.append(decode(records, ring.stream_number, self._clock))
+            self._order.add(decode(records, ring.stream_number, self._clock))
         self._write_packet(ring, records.view("u1").data)
 
     def _count_sites(self, records: Records) -> None:

@@ -42,6 +42,9 @@ PACKET_NUMBER = 0x10
 """u64: how many packets were finished before the current one. It lies at ``number & mask`` in the ring."""
 DROPPED = 0x18
 """u64: events lost because the ring was full and the overflow policy is not to block."""
+TRAP_TIME = 0x50
+"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed: the time of the event that
+then traps. 0 when htrun has taken it."""
 # Constants of the ring, written by htrun before the thread sees it.
 PACKETS = 0x20
 """u64: address of the first packet."""

@@ -32,6 +32,10 @@ _ENDLESS = 1 << 62
 """Packets: a release count that no writer reaches."""
 
 
+_LONGEST_TRAP = 1 << 40
+"""Ticks: minutes. A thread may be stopped for long between its event and its trap."""
+
+
 class Ring:
     """One thread's ring. Positions are addresses in the tracee; `offset_of` turns one into an offset in the pool."""
 
@@ -98,6 +102,7 @@ class Ring:
         drops = self.overflow is Overflow.DROP
         control[layout.ON_FULL // _WORD] = layout.ON_FULL_DROP if drops else layout.ON_FULL_TRAP
         control[layout.DROPPED // _WORD] = 0
+        control[layout.TRAP_TIME // _WORD] = 0
         control[layout.PACKET_NUMBER // _WORD] = 0
         control[layout.POSITION // _WORD] = packets + layout.PACKET_HEADER
         control[layout.PACKET_END // _WORD] = packets + layout.PACKET_HEADER + shape.packet_payload
@@ -148,6 +153,13 @@ class Ring:
         if self._packet_of(control[layout.POSITION // _WORD]) == number & (self.shape.packets - 1):
             control[layout.PACKET_NUMBER // _WORD] = number
             self.disarm()
+
+    def take_trap_time(self, now: int) -> int:
+        """The ticks at which the thread's event happened that has trapped: its trampoline's, if it got that far, else
+        ``now``. What the guest may have written there is not believed further than `_LONGEST_TRAP`."""
+        time = self._control[layout.TRAP_TIME // _WORD]
+        self._control[layout.TRAP_TIME // _WORD] = 0
+        return time if 0 <= now - time < _LONGEST_TRAP else now
 
     def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
         """Write a record for the (stopped) thread; False if the ring is full and must be drained first."""
@@ -219,6 +231,10 @@ class Ring:
         if current & (shape.packets - 1) == place and oldest > self._read_packet:
             self.overwritten += (oldest - self._read_packet) * (shape.packet_payload // shape.record_size)
             self._read_packet = oldest
+
+    def fills_packet(self, length: int) -> bool:
+        """Whether ``length`` further bytes are all that was missing of the packet that is being read."""
+        return self._read_bytes + length == self.shape.packet_payload
 
     def consume(self, length: int) -> None:
         """``length`` bytes of the span that `unread` gave first are dealt with; the writer gets a finished packet."""

@@ -225,7 +225,8 @@ def build_runtime(at: int) -> bytes:
     """The stub at ``at`` that trampolines of an address space share: what to do when a packet is full.
 
     Entered with the control block in RAX and the address of three jumps in RDX: try again, do the original store,
-    go on behind the site. Changes RAX, RDX, the flags, and `_SPILL` below the red zone.
+    go on behind the site. Changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the red zone. Before a trap it
+    leaves the time stamp for htrun, which comes to see the event only microseconds later.
     """
     return _runtime().link(at, {}).code
 
@@ -235,7 +236,7 @@ def runtime_lost(offset: int, way: int) -> bool:
 
     ``way``: bytes from `Trampoline.ways_back` to where the stub would return now.
     """
-    return way == _LOST or (way == _JUMP and offset == _runtime().places()["trap"])
+    return way == _LOST or (way == _JUMP and offset == _runtime().places()["dropped"])
 
 
 def _runtime() -> Template:
@@ -266,7 +267,16 @@ def _runtime() -> Template:
         Place("drop"),
         asm.add_immediate(rdx, _JUMP),
         asm.increment_memory(rax, ring.DROPPED),
+        Place("dropped"),
+        asm.add_immediate(rdx, _JUMP),
+        asm.jump("back"),
         Place("trap"),
+        asm.store(Register.RSP, _VALUE, rdx),
+        asm.move(rcx, rax),
+        asm.RDTSC,
+        asm.store32(rcx, ring.TRAP_TIME, rax),
+        asm.store32(rcx, ring.TRAP_TIME + 4, rdx),
+        asm.load(rdx, Register.RSP, _VALUE),
         asm.add_immediate(rdx, _JUMP),
         Place("back"),
         asm.load(rcx, Register.RSP, _SPILL),

@@ -1,0 +1,64 @@
+"""Putting events of many threads into one time order while they still come.
+
+Each thread's events arrive in order, but one thread's may arrive after younger ones of another: a thread can be
+interrupted between its time stamp and its record, and an event that traps is seen microseconds after it happened. So
+the youngest events are held back for a while.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from htrun.events.records import merge
+
+if TYPE_CHECKING:
+    from htrun.events.clock import Clock
+    from htrun.events.records import Events
+
+_HOLD_BACK_NS = 5_000_000
+"""How long an event is held back at least, and at most twice this and the pause between two calls."""
+
+
+class TimeOrder:
+    """Takes batches, each in time order, and gives back one sequence in time order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._batches: list[Events] = []
+        self._settled = 0
+        self._next_settled = clock.source.read()
+        self._next_at = 0
+
+    def __bool__(self) -> bool:
+        """Whether events are held back."""
+        return bool(self._batches)
+
+    def add(self, events: Events) -> None:
+        """Take a batch of one thread's events."""
+        self._batches.append(events)
+
+    def take(self, *, everything: bool) -> Events | None:
+        """The events that no older one can come before any more (or all that there are); None if there are none."""
+        import numpy as np
+
+        settled = self._advance()
+        if not self._batches:
+            return None
+        events = merge(self._batches)
+        self._batches = []
+        if everything:
+            return events
+        limit = self._clock.to_realtime_ns(np.array([settled], np.uint64))[0]
+        count = int(np.searchsorted(events["time"], limit))
+        if count < len(events):
+            self._batches.append(events[count:])
+        return events[:count] if count else None
+
+    def _advance(self) -> int:
+        """The ticks before which everything has been seen: those of a moment at least `_HOLD_BACK_NS` ago."""
+        now = time.monotonic_ns()
+        if now >= self._next_at:
+            self._settled, self._next_settled = self._next_settled, self._clock.source.read()
+            self._next_at = now + _HOLD_BACK_NS
+        return self._settled
