@@ -1,0 +1,1 @@
+"""Traces read back: metadata, packets, events in the order of time, and what can be asked of them."""

@@ -1,0 +1,366 @@
+"""Native traces as batches of events in the order of time, in memory that does not grow with the trace.
+
+Pieces (see `htrun.analysis.packets`) are read in the order in which they begin. Whatever is older than the beginning of
+the next piece can have nothing before it any more, and goes out; the rest waits. No step looks at a single event.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.analysis.packets import Damage, StreamFile, index_of, scan, stream_files
+from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
+from htrun.errors import HtrunError
+from htrun.events.definitions import DEFINITIONS
+from htrun.events.records import event_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.analysis.packets import Pieces
+    from htrun.analysis.tsdl import StreamClass
+    from htrun.events.clock import Fit
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+
+    _Warn = Callable[[Path, str, int], None]
+    """Takes damage: the file, what is wrong, and where: bytes into the file."""
+
+BATCH = 1 << 16
+"""Events read before any go out, at least: enough that what a batch costs is little for each event."""
+_MOST_METADATA = 1 << 24
+"""Bytes. More is no metadata of ours."""
+_OPEN_FILES = 64
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which events are wanted: ``begin <= time < end`` in ns since the epoch, of the ``streams`` with these numbers
+    (None: of all)."""
+
+    begin: int = 0
+    end: int = 2**64 - 1
+    streams: frozenset[int] | None = None
+
+
+EVERYTHING = Span()
+
+
+class CtfReader:
+    """A native trace. ``streams``: its threads; ``files``: what is known of each file; ``discarded``: events lost, by
+    stream."""
+
+    def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
+        self.path = path
+        self.metadata = metadata
+        self.streams: list[Stream] = list(dict.fromkeys(_thread(file.stream) for file in files))
+        self._files = files
+        self._warn = warn
+        numbers = {stream: number for number, stream in enumerate(self.streams)}
+        self._stream_numbers = [numbers[_thread(file.stream)] for file in files]
+        self.discarded = [0] * len(self.streams)
+        for file, number in zip(files, self._stream_numbers, strict=True):
+            self.discarded[number] += file.discarded
+        self._pieces = index_of(files)
+
+    @classmethod
+    def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
+        """The trace in the directory ``path``. Damage is told to ``warn``. Raises `HtrunError` if it is no trace."""
+
+        def tell(file: Path, damage: str, place: int) -> None:
+            warn(f"{file}: {damage} (byte {place}); what comes before is read")
+
+        metadata = _metadata(path)
+        files: list[StreamFile] = []
+        try:
+            for file in stream_files(path):
+                found = scan(file, len(files), metadata)
+                if isinstance(found, Damage):
+                    tell(file, found.what, found.place)
+                    continue
+                files.append(found)
+                if found.damage is not None:
+                    tell(file, found.damage.what, found.damage.place)
+        except OSError as error:
+            raise HtrunError(f"cannot read {error.filename or path}: {error.strerror}") from error
+        return cls(path, metadata, files, tell)
+
+    @property
+    def events(self) -> int:
+        """Events in the trace: exact unless times within a packet are damaged."""
+        return sum(file.events for file in self._files)
+
+    @property
+    def num_args(self) -> int:
+        """Arguments that a batch has room for."""
+        return max((file.stream_class.arguments for file in self._files), default=self._metadata_args())
+
+    @property
+    def duration(self) -> tuple[int, int] | None:
+        """Time of the first and last event, or None if there is none."""
+        if not len(self._pieces):
+            return None
+        ends = (int(self._pieces["begin"][0]), int(self._pieces["limit"].max()))
+        return self.metadata.clock.to_realtime_ns(ends[0]), self.metadata.clock.to_realtime_ns(ends[1])
+
+    def batches(self, span: Span = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
+        """The events of ``span`` in the order of time, about ``size`` at once."""
+        loader = _Loader(self._files, self._stream_numbers, self.metadata.clock, self.num_args, self._warn)
+        try:
+            for events in _in_order(self._wanted(span), loader, size):
+                wanted = _within(events, span)
+                if len(wanted):
+                    yield wanted
+        finally:
+            loader.close()
+
+    def _wanted(self, span: Span) -> Pieces:
+        import numpy as np
+
+        pieces = self._pieces
+        if span.streams is not None:
+            files = [file for file, number in enumerate(self._stream_numbers) if number in span.streams]
+            pieces = pieces[np.isin(pieces["file"], files)]
+        if span.begin > 0 or span.end < EVERYTHING.end:
+            clock = self.metadata.clock
+            begun = to_nanoseconds(pieces["begin"], clock) < span.end
+            pieces = pieces[begun & (to_nanoseconds(pieces["limit"], clock) >= span.begin)]
+        return pieces
+
+    def _metadata_args(self) -> int:
+        return max((each.arguments for each in self.metadata.classes.values() if each.kind == 0), default=0)
+
+
+def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
+    """The wall clock at ``ticks``; the same as `Fit.to_realtime_ns`, for many at once.
+
+    Whole seconds are split off first, so that nothing overflows and nothing is rounded twice.
+    """
+    import numpy as np
+
+    frequency = np.uint64(clock.frequency)
+    moved = ticks + np.uint64(clock.offset_ticks)
+    seconds = moved // frequency
+    rest = moved - seconds * frequency
+    return (seconds + np.uint64(clock.offset_seconds)) * np.uint64(_SECOND) + rest * np.uint64(_SECOND) // frequency
+
+
+def _thread(stream: Stream) -> Stream:
+    """The thread behind a file's stream: its files differ in what they hold, and so perhaps in byte order."""
+    return replace(stream, big_endian=False)
+
+
+def _metadata(path: Path) -> Metadata:
+    text = _metadata_text(path)
+    producer = environment_of(text).get("tracer_name")
+    try:
+        return parse(text)
+    except TsdlError as error:
+        if producer == "htrun":
+            version = environment_of(text).get("htrun_version", "?")
+            raise HtrunError(
+                f"{path} is damaged, or was written by another version of htrun ({version}): {error}"
+            ) from None
+        by = f"by {producer}, not by htrun" if producer else "by another program than htrun"
+        raise HtrunError(f"{path} was written {by} ({error}); babeltrace2 may read it") from None
+
+
+def _metadata_text(path: Path) -> str:
+    if path.is_file() and not path.stat().st_size:
+        raise HtrunError(f"{path} is not a trace: it is empty")
+    try:
+        with (path / "metadata").open("rb") as file:
+            raw = file.read(_MOST_METADATA + 1)
+    except NotADirectoryError:
+        raise HtrunError(f"{path} is not a trace: it is not a directory, as those of htrun -o are") from None
+    except FileNotFoundError:
+        what = "it has no file 'metadata'" if path.is_dir() else "it does not exist"
+        raise HtrunError(f"{path} is not a trace: {what}") from None
+    except OSError as error:
+        raise HtrunError(f"cannot read {path / 'metadata'}: {error.strerror}") from error
+    if not raw:
+        raise HtrunError(f"{path} is not a trace: its metadata is empty")
+    return raw.decode(errors="replace")
+
+
+def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
+    import numpy as np
+
+    waiting = np.empty(0, loader.dtype)
+    ends = np.cumsum(pieces["count"], dtype=np.int64)
+    place = 0
+    while place < len(pieces):
+        # At least as many as wait already, or events of very many threads would be sorted again and again.
+        wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
+        upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
+        events = _sorted([waiting, *loader.load(pieces[place:upto])])
+        place = upto
+        ready = len(events)
+        if place < len(pieces):
+            horizon = to_nanoseconds(pieces["begin"][place : place + 1], loader.clock)[0]
+            ready = int(np.searchsorted(events["time"], horizon))
+        waiting = events[ready:]
+        for start in range(0, ready, size):
+            yield events[start : min(start + size, ready)]
+
+
+def _sorted(runs: Sequence[Events]) -> Events:
+    """One batch in the order of time; a thread's events of one time, which are in one run, stay in their order."""
+    import numpy as np
+
+    runs = [run for run in runs if len(run)] or runs[:1]
+    # numpy copies structures field by field, and rows of words as they lie.
+    words = runs[0].dtype.itemsize // 8
+    rows = np.concatenate([run.view("<u8").reshape(-1, words) for run in runs]) if len(runs) > 1 else None
+    events = runs[0] if rows is None else rows.reshape(-1).view(runs[0].dtype)
+    times = np.ascontiguousarray(events["time"])
+    if bool((times[1:] >= times[:-1]).all()):
+        return events
+    # Stable sorting is also quick here, since it makes use of the stretches that are in order.
+    order = np.argsort(times, kind="stable")
+    return events.view("<u8").reshape(-1, words).take(order, axis=0).reshape(-1).view(events.dtype)
+
+
+def _within(events: Events, span: Span) -> Events:
+    import numpy as np
+
+    times = events["time"]
+    if span.begin <= int(times[0]) and int(times[-1]) < span.end:
+        return events
+    return events[np.searchsorted(times, np.uint64(span.begin)) : np.searchsorted(times, np.uint64(span.end))]
+
+
+class _Loader:
+    """Reads and decodes pieces, until a stream turns out to be damaged."""
+
+    def __init__(
+        self, files: Sequence[StreamFile], stream_numbers: Sequence[int], clock: Fit, num_args: int, warn: _Warn
+    ) -> None:
+        import numpy as np
+
+        self.clock = clock
+        self.dtype = event_dtype(num_args)
+        self._files = files
+        self._stream_numbers = np.array(stream_numbers, np.uint32)
+        self._class_numbers = np.array([file.stream_class.number for file in files])
+        self._classes = {file.stream_class.number: file.stream_class for file in files}
+        self._warn = warn
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._damaged: set[int] = set()
+
+    def load(self, pieces: Pieces) -> list[Events]:
+        """The events of ``pieces`` up to the first of each stream that can't be right: a batch for each class."""
+        import numpy as np
+
+        batches = []
+        classes = self._class_numbers[pieces["file"]]
+        for number, stream_class in self._classes.items():
+            own = pieces[classes == number]
+            if len(own):
+                records, counts = self._records(own, stream_class)
+                streams = np.repeat(self._stream_numbers[own["file"]], counts)
+                batches.append(self._decoded(records, stream_class, streams))
+        return batches
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _records(self, pieces: Pieces, stream_class: StreamClass) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """The records of ``pieces`` that can be right, and how many each has."""
+        import numpy as np
+
+        records = np.empty(int(pieces["count"].sum()), stream_class.event_dtype)
+        counts = pieces["count"].astype(np.int64)
+        starts = np.cumsum(counts) - counts
+        got = [
+            self._read(piece, records[start : start + count])
+            for piece, start, count in zip(pieces.tolist(), starts.tolist(), counts.tolist(), strict=True)
+        ]
+        if got == counts.tolist() and _all_right(records["timestamp"], pieces, starts, counts):
+            return records, counts
+        right = [
+            self._right(piece, records["timestamp"][start : start + count])
+            for piece, start, count in zip(pieces, starts.tolist(), got, strict=True)
+        ]
+        kept = [records[start : start + count] for start, count in zip(starts.tolist(), right, strict=True)]
+        return np.concatenate(kept), np.array(right, np.int64)
+
+    def _read(self, piece: tuple[int, ...], records: NDArray[np.void]) -> int:
+        """Fill ``records`` with those of ``piece``; how many there were."""
+        _, _, offset, _, number = piece
+        if number in self._damaged:
+            return 0
+        try:
+            size = os.preadv(self._descriptor(number), [records.view("u1").data], offset)
+        except OSError as error:
+            raise HtrunError(f"cannot read {self._files[number].path}: {error.strerror}") from error
+        return size // records.dtype.itemsize
+
+    def _descriptor(self, number: int) -> int:
+        descriptor = self._open.pop(number, -1)
+        if descriptor < 0:
+            if len(self._open) == _OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1])
+            descriptor = os.open(self._files[number].path, os.O_RDONLY | os.O_CLOEXEC)
+        self._open[number] = descriptor
+        return descriptor
+
+    def _right(self, piece: Any, times: NDArray[np.uint64]) -> int:
+        """How many of a piece's ``times`` come before the first that can't be right; says so if that is not all."""
+        number = int(piece["file"])
+        if number in self._damaged:
+            return 0
+        count = _right_times(times, piece)
+        if count < piece["count"]:
+            self._damaged.add(number)
+            file = self._files[number]
+            place = int(piece["offset"]) + count * file.stream_class.event_size
+            self._warn(file.path, "time goes back", place)
+        return count
+
+    def _decoded(self, records: NDArray[np.void], stream_class: StreamClass, streams: NDArray[np.uint32]) -> Events:
+        import numpy as np
+
+        definition = DEFINITIONS[stream_class.kind]
+        complete = bool(definition.fields) and stream_class.arguments == self.dtype["args"].shape[0]
+        events = (np.empty if complete else np.zeros)(len(records), self.dtype)
+        events["time"] = to_nanoseconds(records["timestamp"], self.clock)
+        events["stream"] = streams
+        events["site"] = records["site"]
+        events["kind"] = stream_class.kind
+        if definition.fields:
+            events["index"] = records[definition.fields[0]]
+        if stream_class.arguments:
+            events["args"][:, : stream_class.arguments] = records["args"]
+        return events
+
+
+def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:
+    """Whether within each piece time begins and ends as the index says, and never goes back."""
+    back = times[1:] < times[:-1]
+    back[starts[1:] - 1] = False
+    return bool(
+        not back.any()
+        and (times[starts] == pieces["begin"]).all()
+        and (times[starts + counts - 1] <= pieces["limit"]).all()
+    )
+
+
+def _right_times(times: NDArray[np.uint64], piece: Any) -> int:
+    import numpy as np
+
+    if not len(times) or times[0] != piece["begin"]:
+        return 0
+    wrong = times > piece["limit"]
+    wrong[1:] |= times[1:] < times[:-1]
+    return int(np.argmax(wrong)) if bool(wrong.any()) else len(times)

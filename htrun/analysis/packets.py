@@ -1,0 +1,198 @@
+"""What lies where in a native trace: a look at every packet's header, and at no event.
+
+The result is an index of *pieces*: stretches of one packet small enough to be read at once. What does not fit together
+(a file that ends within a packet, time that goes back, another trace's packet) is damage; a stream is read up to there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from htrun.events.stream import Stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.analysis.tsdl import Metadata, StreamClass
+
+    Pieces = NDArray[np.void]
+    """An index, of `PIECE_FIELDS`."""
+
+PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count", "<u4"), ("file", "<u4")]
+"""``begin``: ticks of the first event. ``limit``: no event has later ticks. ``offset``: bytes into the stream's file.
+``count``: events. ``file``: the number of the stream's file."""
+
+_PIECE = struct.Struct("<QQQII")
+_PIECE_SIZE = 1 << 18
+"""Bytes of events read at once, about: they stay in the processor's cache while they are decoded."""
+_BITS = 8
+_MAGIC = 0xC1FC1FC1
+"""CTF 1.8, section 5.1."""
+_NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})")
+_TIMESTAMP = struct.Struct("<Q")
+
+
+class _Damaged(Exception):
+    """``str()`` says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Where a file stops making sense. ``what``: is wrong; ``place``: bytes into the file."""
+
+    what: str
+    place: int
+
+
+@dataclass(frozen=True)
+class StreamFile:
+    """One file of a trace. ``pieces``: its part of the index, packed; ``packets``, ``events``: how many there are up to
+    the damage; ``discarded``: events lost."""
+
+    path: Path
+    stream: Stream
+    stream_class: StreamClass
+    pieces: bytes
+    packets: int
+    events: int
+    discarded: int
+    damage: Damage | None
+
+
+def stream_files(directory: Path) -> list[Path]:
+    """The files of streams in ``directory``, in the order in which the streams began. Raises `OSError`."""
+    numbered = [(int(match[1]), path) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(numbered)]
+
+
+def scan(path: Path, number: int, metadata: Metadata) -> StreamFile | Damage:
+    """What is in ``path``, the trace's file ``number``; if not even its first packet is sound, what is wrong."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        scanner = _Scanner(descriptor, path, number, metadata)
+        damage = None
+        try:
+            scanner.run()
+        except _Damaged as error:
+            damage = Damage(str(error), scanner.offset)
+        if scanner.stream is None or scanner.stream_class is None:
+            return damage or Damage("it is empty", 0)
+        return StreamFile(
+            path,
+            scanner.stream,
+            scanner.stream_class,
+            bytes(scanner.pieces),
+            scanner.packets,
+            scanner.events,
+            scanner.discarded,
+            damage,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def index_of(files: list[StreamFile]) -> Pieces:
+    """The pieces of all ``files``, by the time of their first event."""
+    import numpy as np
+
+    pieces = np.frombuffer(b"".join(file.pieces for file in files), np.dtype(PIECE_FIELDS))
+    return pieces[np.argsort(pieces["begin"], kind="stable")]
+
+
+class _Scanner:
+    def __init__(self, descriptor: int, path: Path, number: int, metadata: Metadata) -> None:
+        self.stream: Stream | None = None
+        self.stream_class: StreamClass | None = None
+        self.pieces = bytearray()
+        self.packets = 0
+        self.events = 0
+        self.discarded = 0
+        self.offset = 0
+        self._descriptor = descriptor
+        self._name = path.name
+        self._number = number
+        self._metadata = metadata
+        self._size = os.fstat(descriptor).st_size
+        self._last = 0
+        self._identity: tuple[Any, ...] = ()
+
+    def run(self) -> None:
+        """Go through the packets. Raises `_Damaged`."""
+        while self.offset < self._size:
+            stream_class, header = self._header()
+            content, whole = header["content_size"] // _BITS, header["packet_size"] // _BITS
+            self._check(header, stream_class, content, whole)
+            self.stream_class = stream_class
+            present = min(content, self._size - self.offset) - stream_class.header_size
+            self._add_pieces(header, present // stream_class.event_size)
+            self.packets += 1
+            self.discarded = header["events_discarded"]
+            self._last = header["timestamp_end"]
+            if self.offset + whole > self._size:
+                raise _Damaged("it ends in the middle of a packet")
+            self.offset += whole
+
+    def _header(self) -> tuple[StreamClass, dict[str, Any]]:
+        # All packets of a trace have headers of one layout.
+        some = next(iter(self._metadata.classes.values()))
+        raw = os.pread(self._descriptor, some.header_size, self.offset)
+        if len(raw) < some.header_size:
+            raise _Damaged("it ends in the middle of a packet's header")
+        header = some.packet(raw)
+        stream_class = self._metadata.classes.get(header["stream_id"])
+        if stream_class is None or (self.stream_class is not None and stream_class is not self.stream_class):
+            raise _Damaged("a packet is of another kind of stream")
+        return stream_class, header
+
+    def _check(self, header: dict[str, Any], stream_class: StreamClass, content: int, whole: int) -> None:
+        if header["magic"] != _MAGIC:
+            raise _Damaged("here should be a packet")
+        if header["uuid"] != self._metadata.uuid.bytes:
+            raise _Damaged("a packet is of another trace")
+        if header["packet_seq_num"] != self.packets:
+            raise _Damaged("packets are missing or out of order")
+        if not stream_class.header_size <= content <= whole or header["packet_size"] % _BITS:
+            raise _Damaged("a packet's size is impossible")
+        if (content - stream_class.header_size) % stream_class.event_size:
+            raise _Damaged("a packet holds no whole number of events")
+        if not self._last <= header["timestamp_begin"] <= header["timestamp_end"]:
+            raise _Damaged("time goes back")
+        if header["events_discarded"] < self.discarded:
+            raise _Damaged("the count of lost events goes back")
+        self._identify(header, stream_class)
+
+    def _identify(self, header: dict[str, Any], stream_class: StreamClass) -> None:
+        identity = tuple(header[field] for field in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))
+        if self.stream is None and self._name == f"stream-{identity[0]}-{identity[1]}":
+            comm = header["comm"].rstrip(b"\0").decode(errors="replace")
+            self.stream = Stream(header["tid"], header["pid"], header["vcpu"], comm, stream_class.big_endian)
+            self._identity = identity
+        if identity != self._identity:
+            raise _Damaged("a packet is of another stream")
+
+    def _add_pieces(self, header: dict[str, Any], count: int) -> None:
+        """Index ``count`` events. Raises `_Damaged` at a piece that does not begin between its neighbours."""
+        assert self.stream_class is not None
+        size = self.stream_class.event_size
+        most = max(_PIECE_SIZE // size, 1)
+        begin, end = header["timestamp_begin"], header["timestamp_end"]
+        at = self.offset + self.stream_class.header_size
+        for first in range(0, count, most):
+            length = min(most, count - first)
+            following = self._ticks(at + (first + length) * size) if first + length < count else end
+            self.pieces += _PIECE.pack(begin, min(max(following, begin), end), at + first * size, length, self._number)
+            self.events += length
+            if not begin <= following <= end:
+                self.offset = at + (first + length) * size
+                raise _Damaged("time goes back")
+            begin = following
+
+    def _ticks(self, offset: int) -> int:
+        return int(_TIMESTAMP.unpack(os.pread(self._descriptor, _TIMESTAMP.size, offset))[0])
