@@ -185,12 +185,13 @@ def _proc_serves() -> bool:
 
 
 def _private_directory() -> Path:
-    import tempfile
-
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-    parent = runtime if os.access(runtime, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    """A new directory that only this user can enter. Not by tempfile, which takes 5 ms of the start-up to import."""
+    places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
+    parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
+    directory = parent / f"htrun-{os.getpid()}-{os.urandom(6).hex()}"
     try:
-        return Path(tempfile.mkdtemp(prefix="htrun-", dir=parent))
+        directory.mkdir(0o700)
+        return directory
     except OSError as error:
         raise HtrunError(f"cannot make a directory for the channel in {parent}: {error.strerror}") from error
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
-from htrun.intercept.traps import Traps
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.tracees import Tracees
 from htrun.tracee import ptrace, seccomp, stops
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from ptrace.binding.linux_struct import user_regs_struct
 
+    from htrun.intercept.traps import Traps
     from htrun.runner.follow import Follow
     from htrun.tracee.abi import Abi
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +82,8 @@ class Outputs:
 
 def _version(emulator: str) -> str:
     """What an emulator says of its version: the first line of its ``--version``."""
+    import subprocess
+
     try:
         said = subprocess.run([emulator, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
