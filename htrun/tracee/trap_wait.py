@@ -15,24 +15,24 @@ from typing import TYPE_CHECKING
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
-from htrun.tracee.stops import SEGV_STOPPED
 
 if TYPE_CHECKING:
     from ptrace.binding.linux_struct import user_regs_struct
 
 _CODE = bytes.fromhex(
-    "53 4889fb"  # push %rbx; mov %rdi,%rbx
+    "53 4889fb c6434000"  # push %rbx; mov %rdi,%rbx; movb $0,COMPLETE(%rbx)
     "488b33 4885f6 742b"  # mov TID(%rbx),%rsi; test %rsi,%rsi; jz wait
     "4c8b5318 4d85d2 740e"  # mov REGISTERS(%rbx),%r10; test %r10,%r10; jz resume
     "b865000000 bf0d000000 31d2 0f05"  # ptrace(SETREGS, tid, 0, registers)
     "b865000000 488b7b08 488b33 31d2 4c8b5310 0f05"  # resume: ptrace(request, tid, 0, signal)
     "b83d000000 48c7c7ffffffff 488d7328 ba00000040 4531d2 0f05"  # wait: wait4(-1, &status, __WALL, 0)
     "48894320"  # mov %rax,FOUND(%rbx)
-    "488b7320 4885f6 7e34"  # mov FOUND(%rbx),%rsi; test %rsi,%rsi; jle done
-    "817b287f0b0000 752b"  # cmpl $SEGV_STOPPED,STATUS(%rbx); jne done
+    "488b7320 4885f6 7e3d"  # mov FOUND(%rbx),%rsi; test %rsi,%rsi; jle done
+    "817b287f0b0000 7534"  # cmpl $SEGV_STOPPED,STATUS(%rbx); jne done
     "b865000000 bf02420000 31d2 4c8b5330 0f05"  # ptrace(GETSIGINFO, found, 0, siginfo)
-    "4885c0 7514"  # test %rax,%rax; jnz done
+    "4885c0 751d"  # test %rax,%rax; jnz done
     "b865000000 bf0c000000 488b7320 4c8b5338 0f05"  # ptrace(GETREGS, found, 0, registers)
+    "4885c0 7504 c6434001"  # test %rax,%rax; jnz done; movb $1,COMPLETE(%rbx)
     "5b c3"  # done: pop %rbx; ret
 )
 
@@ -53,6 +53,7 @@ class _Block(ctypes.Structure):
         ("status", ctypes.c_uint64),
         ("siginfo", ctypes.c_uint64),
         ("registers", ctypes.c_uint64),
+        ("complete", ctypes.c_uint64),
     ]
 
 
@@ -84,7 +85,8 @@ class TrapWait:
             found: int = block.found
             if found > 0:
                 status: int = block.status
-                self._known = found if status == SEGV_STOPPED else 0
+                # A thread that is killed after it has stopped has no facts any more: those here are another's then.
+                self._known = found if block.complete else 0
                 return found, status
             if found != -errno.EINTR:
                 raise ChildProcessError(-found, os.strerror(-found))
