@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from htrun.channel.file import Channel
 from htrun.errors import HtrunError
-from htrun.launch.environment import guest_environment
-from htrun.launch.program import resolve
+from htrun.launch.environment import callers_environment, guest_environment
+from htrun.launch.program import Kind, resolve
+from htrun.launch.system import Device, with_device
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
 from htrun.tracee.spawn import Tracer, become
@@ -33,15 +34,19 @@ def run(options: RunOptions) -> NoReturn:
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = Channel.create(options.path, options.layout)
     try:
+        if launch.kind is Kind.SYSTEM:
+            device = Device(str(channel.path), channel.layout.total_size)
+            launch = launch._replace(argv=with_device(launch.argv, device, add=options.device))
         outputs = Outputs.open(options, launch)
     except HtrunError:
         channel.remove()
         raise
-    environment = guest_environment(os.environ, str(channel.path))
+    environment = guest_environment(callers_environment(), str(channel.path))
 
     big_endian = bool(launch.guest and launch.guest.big_endian)
     tracer = Tracer(
         prepare=lambda: channel.publish(os.getpid()),
+        undo=channel.remove,
         trace=lambda program: _trace(program, options, channel, outputs, big_endian=big_endian),
     )
     try:

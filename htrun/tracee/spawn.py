@@ -39,9 +39,10 @@ _STANDARD_ERROR = 2
 @dataclass(frozen=True, slots=True)
 class Tracer:
     """What the new process does: ``prepare`` before the program may start (raises `HtrunError`), then ``trace``,
-    which gets the program's process id and never returns."""
+    which gets the program's process id and never returns; or ``undo``, where it can't become the tracer."""
 
     prepare: Callable[[], None]
+    undo: Callable[[], None]
     trace: Callable[[int], NoReturn]
 
 
@@ -89,12 +90,15 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
         os._exit(0)
     os.close(mine)
     os.setsid()
+    # Seized last: a tracer that ends takes its tracees along (EXITKILL), and this one must live to print why.
     try:
-        ptrace.seize(program, _OPTIONS)
         tracer.prepare()
     except HtrunError as error:
         _refuse(theirs, str(error))
+    try:
+        ptrace.seize(program, _OPTIONS)
     except (OSError, ptrace.TraceeDied) as error:
+        tracer.undo()
         _refuse(theirs, _why_not(program, error))
     _release_inherited()
     os.write(theirs, _READY)
