@@ -185,7 +185,7 @@ class MappingCalls:
     def _install(
         self, injection: Injection, space: AddressSpace, abi: Abi, registers: user_regs_struct, low: int, high: int
     ) -> None:
-        program = seccomp.channel_filter(low, high, signal_masks=not space.guarded)
+        program = seccomp.channel_filter(low, high, threads=not space.guarded)
 
         def at(address: int) -> bytes:
             header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)

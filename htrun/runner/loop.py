@@ -103,7 +103,7 @@ class Loop:
             self._traps = self._make_traps(self._trap_wait)
             self._waiter.expect_traps(self._trap_wait)
         if self._traps.handle(thread):
-            self._follow.trapped(thread.tid)
+            self._follow.trapped(thread)
             self._masks.restore(thread, self._trap_wait.registers)
             self._trap_wait.resume_later(thread.tid)
         else:
@@ -136,6 +136,7 @@ class Loop:
             case stops.EventStop(tid, event):
                 ptrace.request(self._event(thread, event), tid)
             case stops.Exited() | stops.Killed():
+                self._follow.ended(thread.tid)
                 self._tracees.ended(thread, stop)
                 for first_stop in self._tracees.orphans(thread):
                     self._begin(first_stop)
@@ -149,7 +150,9 @@ class Loop:
         """Act on an event; returns how the thread goes on."""
         match event:
             case Event.FORK | Event.VFORK | Event.CLONE:
-                first_stop = self._tracees.created(thread, ptrace.event_message(thread.tid))
+                child = ptrace.event_message(thread.tid)
+                self._follow.created(thread.tid, child)
+                first_stop = self._tracees.created(thread, child)
                 if first_stop is not None:
                     self._begin(first_stop)
             case Event.EXEC:
@@ -185,6 +188,8 @@ class Loop:
         match name:
             case "seccomp" | "prctl":
                 thread.process.filtered = True
+            case "sched_setaffinity" | "sched_getaffinity":
+                self._follow.processors_asked()
             case "execve" | "execveat":
                 if self._foreign_exec.redirect(thread, name, abi, registers):
                     # So as to see it fail, when the registers must be put back.

@@ -67,6 +67,8 @@ X86_64 = Abi(
         "membarrier": 324,
         "pkey_mprotect": 329,
         "prctl": 157,
+        "sched_setaffinity": 203,
+        "sched_getaffinity": 204,
     },
 )
 
@@ -96,6 +98,8 @@ I386 = Abi(
         "membarrier": 375,
         "pkey_mprotect": 380,
         "prctl": 172,
+        "sched_setaffinity": 241,
+        "sched_getaffinity": 242,
     },
 )
 

@@ -195,9 +195,9 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     )
 
 
-def channel_filter(start: int, end: int, *, signal_masks: bool) -> bytes:
-    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``signal_masks`` those
-    that change a thread's signal mask (needed once for each process, not for each mapping)."""
+def channel_filter(start: int, end: int, *, threads: bool) -> bytes:
+    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``threads`` those that
+    change a thread's signal mask or are about its processors (needed once for each process, not for each mapping)."""
     rules: list[Rule] = []
     if start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF:
         fixed = _low(3, Test.ANY_BIT, MAP_FIXED)
@@ -207,10 +207,10 @@ def channel_filter(start: int, end: int, *, signal_masks: bool) -> bytes:
     else:
         rules += [Rule(name) for name in ("munmap", "mprotect", "pkey_mprotect", "mremap")]
         rules += [Rule("mmap", (_low(3, Test.ANY_BIT, MAP_FIXED),))]
-    if signal_masks:
+    if threads:
         for name in ("rt_sigprocmask", "sigprocmask"):
             rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
-        rules += [Rule("rt_sigreturn"), Rule("sigreturn")]
+        rules += [Rule(name) for name in ("rt_sigreturn", "sigreturn", "sched_setaffinity", "sched_getaffinity")]
     return _compile(rules, rules)
 
 
