@@ -47,7 +47,8 @@ class Site:
     part of; ``parent``: the same site in the process that this one's was forked from.
     ``traps``: how often it was caught, in forked children too; ``patch``: the patch that is in place; ``refused``: why there can
     be none; ``made``: by control word, patches that were in place once and may be again; ``losses``: how often the guest
-    wrote over a patch; ``not_before``: the count of traps from which on it may be patched again.
+    wrote over a patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their
+    bytes, all sites that were ever seen at this address, this one too.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Site:
     made: dict[int, Patch] = field(default_factory=dict)
     losses: int = 0
     not_before: int = 0
+    siblings: dict[bytes, Site] = field(default_factory=dict)
     parent: Site | None = None
 
     def fork(self) -> Site:
@@ -84,15 +86,21 @@ class Site:
         if self.parent is not None:
             self.parent.traps += 1
 
+    def succeed(self, former: Site) -> None:
+        """The guest has replaced the code of ``former`` by this."""
+        self.siblings = former.siblings
+        self.losses = former.losses
+        self.not_before = self._patience
+
     def lost_patch(self) -> None:
         """The guest has written over the patch, and may do so again: from some times on, patching pays only if there are
         so many events in between that they are worth it."""
         self.patch = None
         self.losses += 1
-        self.not_before = self.traps + self.patience
+        self.not_before = self.traps + self._patience
 
     @property
-    def patience(self) -> int:
+    def _patience(self) -> int:
         """How many traps to wait before patching."""
         return 0 if self.losses <= _FREE_LOSSES else min(1 << self.losses - _FREE_LOSSES, _MOST_PATIENCE)
 

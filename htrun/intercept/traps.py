@@ -226,10 +226,16 @@ class Traps:
                 site.lost_patch()
             if code.startswith(site.code):
                 return site
-        # New, or generated code that was rewritten since.
-        return self._new_site(thread, code, registers)
+            # Generated code that was rewritten: other sites may have been at this address before.
+            for bytes_then, former in site.siblings.items():
+                if code.startswith(bytes_then):
+                    space.sites[address] = former
+                    return former
+        return self._new_site(thread, code, registers, site)
 
-    def _new_site(self, thread: Thread, code: bytes, registers: user_regs_struct) -> Site | None:
+    def _new_site(
+        self, thread: Thread, code: bytes, registers: user_regs_struct, former: Site | None
+    ) -> Site | None:
         from htrun.x86.store import NotAStore, decode_store
 
         address, pid = registers.rip, thread.process.pid
@@ -245,8 +251,8 @@ class Traps:
             return None
         site = Site(len(self._sites) + 1, pid, address, store.code, store, place_of(thread.tid, address))
         self._sites.append(site)
-        sites = thread.process.space.sites
-        if address in sites:
-            site.losses, site.not_before = sites[address].losses, sites[address].patience
-        sites[address] = site
+        if former is not None:
+            site.succeed(former)
+        site.siblings[site.code] = site
+        thread.process.space.sites[address] = site
         return site

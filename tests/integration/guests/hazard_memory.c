@@ -1,0 +1,449 @@
+/* hazard_memory CASE: what a patched program does with its memory. */
+#include "hazard.h"
+
+#include <sys/resource.h>
+
+__asm__(".text\n"
+        ".balign 64\n"
+        /* copy_words(to, from, count): an ordinary helper that may hit any memory. */
+        ".globl copy_words\n"
+        "copy_words:\n"
+        "testq %rdx, %rdx\n"
+        "jz 2f\n"
+        "1: movl (%rsi), %eax\n"
+        ".globl copy_words_site\n"
+        "copy_words_site: .byte 0x89, 0x87, 0x00, 0x00, 0x00, 0x00\n"
+        "addq $4, %rsi\n"
+        "addq $4, %rdi\n"
+        "decq %rdx\n"
+        "jnz 1b\n"
+        "2: ret\n"
+        ".balign 64\n"
+        /* on_stack(control, index, stack): with the stack pointer at @stack. */
+        ".globl on_stack\n"
+        "on_stack:\n"
+        "movq %rsp, %rcx\n"
+        "movq %rdx, %rsp\n"
+        ".globl on_stack_site\n"
+        "on_stack_site: .byte 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
+        "movq %rcx, %rsp\n"
+        "ret\n"
+        ".balign 64\n"
+        ".globl plain_store\n"
+        "plain_store: .byte 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
+        "ret\n"
+        ".balign 64\n"
+        /* flags_after(control, index): 0 if flags and red zone are as before the store. */
+        ".globl flags_after\n"
+        "flags_after:\n"
+        "movabs $0x0123456789abcdef, %rax\n"
+        "movq %rax, -8(%rsp)\n"
+        "movq %rax, -64(%rsp)\n"
+        "movq %rax, -128(%rsp)\n"
+        "movl $0x80000000, %ecx\n"
+        "addl %ecx, %ecx\n"              /* carry, overflow, zero */
+        ".globl flags_after_site\n"
+        "flags_after_site: .byte 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
+        "jnc 3f\n"
+        "jno 3f\n"
+        "jnz 3f\n"
+        "js 3f\n"
+        "jnp 3f\n"
+        "cmpq %rax, -8(%rsp)\n"
+        "jne 3f\n"
+        "cmpq %rax, -64(%rsp)\n"
+        "jne 3f\n"
+        "cmpq %rax, -128(%rsp)\n"
+        "jne 3f\n"
+        "xorl %eax, %eax\n"
+        "ret\n"
+        "3: movl $1, %eax\n"
+        "ret\n"
+        ".balign 64\n");
+
+extern void copy_words(volatile uint32_t *to, const uint32_t *from, size_t count);
+extern void on_stack(volatile uint32_t *control, uint32_t index, void *stack);
+extern int flags_after(volatile uint32_t *control, uint32_t index);
+extern emitter plain_store;
+extern const char copy_words_site[], on_stack_site[], flags_after_site[];
+
+static const char long_store[] = {'\x40', '\x89', '\xb7', '\x00', '\x00', '\x00', '\x00', '\xc3'};
+
+/* Ordinary stores and events by the same instruction, in several threads. */
+static void *copy(void *argument)
+{
+    uint32_t index = 10 + (uintptr_t)argument, from[64], to[64];
+    int i, turn;
+
+    for (turn = 0; turn < 3000; turn++) {
+        for (i = 0; i < 64; i++) {
+            from[i] = turn * 64 + i;
+        }
+        copy_words(to, from, 64);
+        assert(memcmp(to, from, sizeof to) == 0);
+        qemu_hypertrace_data(index)[0] = emitted++;
+        copy_words(control, &index, 1);
+    }
+    tell();
+    return NULL;
+}
+
+static void shared_helper(void)
+{
+    pthread_t threads[3];
+    uintptr_t i;
+
+    for (i = 0; i < 3; i++) {
+        assert(pthread_create(&threads[i], NULL, copy, (void *)i) == 0);
+    }
+    for (i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    site("jump", copy_words_site);
+}
+
+/* The trampoline's place below the red zone is a guard page: there the store is left to itself. */
+static void guard_page(void)
+{
+    char *stack = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static volatile uint32_t plain;
+    int i;
+
+    assert(stack != MAP_FAILED && mprotect(stack, PAGE, PROT_NONE) == 0);
+    for (i = 0; i < 500; i++) {
+        qemu_hypertrace_data(1)[0] = emitted++;
+        on_stack(control, 1, stack + 2 * PAGE);
+        /* All below is the guard page, or from the third register on, or the flags. */
+        qemu_hypertrace_data(1)[0] = emitted++;
+        on_stack(control, 1, stack + PAGE + 8 * (i % 26));
+        on_stack(&plain, i, stack + PAGE + 8 * (i % 26));
+        assert(plain == (uint32_t)i);
+    }
+    site("jump", on_stack_site);
+}
+
+static void flags_and_red_zone(void)
+{
+    int i;
+
+    for (i = 0; i < 1000; i++) {
+        qemu_hypertrace_data(1)[0] = emitted++;
+        assert(flags_after(control, 1) == 0);
+    }
+    site("jump", flags_after_site);
+}
+
+static unsigned sum(const char *code, size_t size)
+{
+    unsigned result = 0;
+
+    while (size-- > 0) {
+        result = result * 31 + (unsigned char)*code++;
+    }
+    return result;
+}
+
+static void own_code(void)
+{
+    unsigned before = sum((const char *)plain_store, 8);
+    int i;
+
+    for (i = 0; i < 100; i++) {
+        emit(plain_store);
+    }
+    printf("code %s\n", sum((const char *)plain_store, 8) == before ? "unchanged" : "changed");
+    printf("first byte %#x\n", *(unsigned char *)plain_store);
+}
+
+/* Nothing in the program's memory is writable and executable, nor is the same memory once this and once that. */
+static void w_xor_x(void)
+{
+    char line[512], permissions[8];
+    int i, trampolines = 0, rings = 0;
+    FILE *maps;
+
+    for (i = 0; i < 100; i++) {
+        emit(plain_store);
+    }
+    maps = fopen("/proc/self/maps", "r");
+    assert(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        assert(sscanf(line, "%*s %7s", permissions) == 1);
+        assert(permissions[1] != 'w' || permissions[2] != 'x');
+        if (strstr(line, "htrun-trampolines") != NULL) {
+            assert(strcmp(permissions, "r-xs") == 0);
+            trampolines++;
+        } else if (strstr(line, "htrun-rings") != NULL) {
+            assert(permissions[2] == '-');
+            rings++;
+        }
+    }
+    fclose(maps);
+    assert(trampolines > 0 && rings == 1);
+}
+
+/* The channel is unmapped and mapped again, here and elsewhere; in between its address is ordinary memory. */
+static void remapped(void)
+{
+    volatile uint32_t *former;
+    int i, j;
+    char *page;
+
+    for (i = 0; i < 200; i++) {
+        for (j = 0; j < 10; j++) {
+            emit(plain_store);
+        }
+        former = control;
+        assert(qemu_hypertrace_fini() == 0);
+        page = mmap((void *)((uintptr_t)former & -PAGE), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                    -1, 0);
+        assert(page != MAP_FAILED);
+        plain_store(former, i);
+        assert(*former == (uint32_t)i);
+        if (i % 3 != 0) {
+            munmap(page, PAGE);
+        }
+        open_channel();
+    }
+    site("jump", (const void *)plain_store);
+}
+
+/* 10,000 sites. */
+static void many_sites(void)
+{
+    enum { SITES = 10000, ROOM = 16 };
+    char *code = mmap(NULL, SITES * ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int i, turn;
+
+    assert(code != MAP_FAILED);
+    for (i = 0; i < SITES; i++) {
+        memcpy(code + i * ROOM, long_store, sizeof long_store);
+    }
+    assert(mprotect(code, SITES * ROOM, PROT_READ | PROT_EXEC) == 0);
+    for (turn = 0; turn < 3; turn++) {
+        for (i = 0; i < SITES; i++) {
+            emit((emitter *)(code + i * ROOM));
+        }
+    }
+    site("jump", code);
+    site("jump", code + (SITES - 1) * ROOM);
+}
+
+static void *thread_of_many(void *unused)
+{
+    (void)unused;
+    emit(plain_store);
+    emit(plain_store);
+    tell();
+    return NULL;
+}
+
+static void many_threads(void)
+{
+    pthread_t threads[4];
+    int i, j;
+
+    for (i = 0; i < 10000 / 4; i++) {
+        for (j = 0; j < 4; j++) {
+            assert(pthread_create(&threads[j], NULL, thread_of_many, NULL) == 0);
+        }
+        for (j = 0; j < 4; j++) {
+            pthread_join(threads[j], NULL);
+        }
+    }
+    site("jump", (const void *)plain_store);
+}
+
+/* All that a jump could reach is taken: the site goes on trapping. */
+static void no_window(void)
+{
+    const uintptr_t reach = UINT64_C(0x81000000);
+    char *code = generated(long_store, sizeof long_store, 0);
+    uintptr_t low = ((uintptr_t)code - reach) & -PAGE, high = ((uintptr_t)code + reach) & -PAGE, size, address;
+    int i;
+
+    for (size = UINT64_C(1) << 30; size >= PAGE; size /= 2) {
+        for (address = low & -size; address < high; address += size) {
+            mmap((void *)address, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+            if (size < 1 << 20 && errno != EEXIST) {
+                break;
+            }
+        }
+        if (size == 1 << 21) {
+            break;
+        }
+    }
+    /* The rest piece by piece, between what is mapped. */
+    for (i = 0; i < 2; i++) {
+        FILE *maps = fopen("/proc/self/maps", "r");
+        unsigned long last = low, start, end;
+        static struct { uintptr_t start, end; } gaps[4096];
+        int count = 0;
+        char line[512];
+
+        assert(maps != NULL);
+        while (fgets(line, sizeof line, maps) != NULL && count < 4096) {
+            assert(sscanf(line, "%lx-%lx", &start, &end) == 2);
+            if (last < start && start <= high) {
+                gaps[count].start = last;
+                gaps[count++].end = start;
+            }
+            last = end > last ? end : last;
+        }
+        fclose(maps);
+        while (count-- > 0) {
+            mmap((void *)gaps[count].start, gaps[count].end - gaps[count].start, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        }
+    }
+    for (i = 0; i < 300; i++) {
+        emit((emitter *)code);
+    }
+    site("refused", code);
+}
+
+/* The same place holds other code again and again. */
+static void regenerated(void)
+{
+    static const char codes[3][16] = {
+        {'\x40', '\x89', '\xb7', '\x00', '\x00', '\x00', '\x00', '\xc3'},            /* movl %esi,0(%rdi) */
+        {'\x90', '\x90', '\x89', '\xb7', '\x00', '\x00', '\x00', '\x00', '\xc3'},    /* one byte further */
+        {'\xc7', '\x87', '\x00', '\x00', '\x00', '\x00', '\x05', '\x00', '\x00', '\x00', '\xc3'},  /* movl $5,0(%rdi) */
+    };
+    char *code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int i, j;
+
+    assert(code != MAP_FAILED);
+    for (i = 0; i < 600; i++) {
+        assert(mprotect(code, PAGE, PROT_READ | PROT_WRITE) == 0);
+        memcpy(code, codes[i % 3], 16);
+        assert(mprotect(code, PAGE, PROT_READ | PROT_EXEC) == 0);
+        for (j = 0; j < 10; j++) {
+            emit_as((emitter *)code, 5);
+        }
+    }
+}
+
+/* Only what stands behind a short store is rewritten: a jump that had borrowed it would lead anywhere. */
+static void rewritten_behind(void)
+{
+    static const char code[] = {'\x89', '\x77', '\x00', '\xb8', '\x00', '\x00', '\x00', '\x00', '\xc3'};  /* ...; movl $0,%eax; ret */
+    char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint32_t i;
+    int result;
+
+    assert(memory != MAP_FAILED);
+    memcpy(memory, code, sizeof code);
+    for (i = 0; i < 300; i++) {
+        int value = (int)(i * 0x01010101);
+
+        memcpy(memory + 4, &value, 4);
+        qemu_hypertrace_data(0)[0] = emitted++;
+        result = ((int (*)(volatile uint32_t *, uint32_t))memory)(control, 0);
+        assert(result == value);
+    }
+    site("refused", memory);
+}
+
+/* The guest puts a breakpoint over a site that is patched, and takes it away. */
+static volatile sig_atomic_t traps;
+
+static void step_over(int number, siginfo_t *info, void *context)
+{
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+    (void)number;
+    (void)info;
+    traps++;
+    registers[REG_RIP] += 6;
+}
+
+static void breakpoint_over(void)
+{
+    char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct sigaction action = {.sa_sigaction = step_over, .sa_flags = SA_SIGINFO};
+    char first;
+    int i;
+
+    assert(memory != MAP_FAILED && sigaction(SIGTRAP, &action, NULL) == 0);
+    memcpy(memory, long_store, sizeof long_store);
+    for (i = 0; i < 300; i++) {
+        emit((emitter *)memory);
+        emit((emitter *)memory);
+        first = memory[0];
+        memory[0] = '\xcc';
+        ((emitter *)memory)(control, 9);
+        memory[0] = first;
+    }
+    assert(traps == 300);
+    site("jump", memory);
+}
+
+/* The heap grows by brk() as it would alone. */
+static void heap_grows(void)
+{
+    char *start = sbrk(0);
+    int i;
+
+    for (i = 0; i < 200; i++) {
+        emit(plain_store);
+        assert(sbrk(1 << 20) == start + ((size_t)i << 20));
+    }
+    site("jump", (const void *)plain_store);
+}
+
+/* Somebody unmaps what he doesn't know. */
+static void unmaps_strangers(void)
+{
+    char line[512];
+    unsigned long start, end;
+    int i;
+    FILE *maps;
+
+    for (i = 0; i < 100; i++) {
+        emit(plain_store);
+    }
+    maps = fopen("/proc/self/maps", "r");
+    assert(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (strstr(line, "htrun-") != NULL && strstr(line, control == NULL ? "?" : "trampolines") != NULL) {
+            assert(sscanf(line, "%lx-%lx", &start, &end) == 2);
+            assert(munmap((void *)start, end - start) == 0);
+        }
+    }
+    fclose(maps);
+    for (i = 0; i < 100; i++) {
+        emit(plain_store);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { const char *name; void (*run)(void); } cases[] = {
+        {"shared_helper", shared_helper},
+        {"guard_page", guard_page},
+        {"flags_and_red_zone", flags_and_red_zone},
+        {"own_code", own_code},
+        {"w_xor_x", w_xor_x},
+        {"remapped", remapped},
+        {"many_sites", many_sites},
+        {"many_threads", many_threads},
+        {"no_window", no_window},
+        {"regenerated", regenerated},
+        {"rewritten_behind", rewritten_behind},
+        {"breakpoint_over", breakpoint_over},
+        {"heap_grows", heap_grows},
+        {"unmaps_strangers", unmaps_strangers},
+    };
+    size_t i;
+
+    open_channel();
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (argc > 1 && strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return done();
+        }
+    }
+    fprintf(stderr, "unknown case\n");
+    return 2;
+}
