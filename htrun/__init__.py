@@ -1,3 +1,29 @@
 """htrun: run a program and record the events it emits through a hypertrace channel."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from htrun.analysis.trace import Trace
+    from htrun.events.named import NamedEvents
+
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "open"]
+
+
+def open(path: str | os.PathLike[str], names: NamedEvents | None = None) -> Trace:
+    """The trace that ``htrun -o`` wrote to the directory ``path``; see `htrun.analysis.trace.Trace`.
+
+    ``names``: instead of those that the trace carries. Raises `HtrunError` if it is no trace; damage further on is a
+    warning, and what comes before it is read.
+    """
+    # Only here: `htrun` itself starts a program before it imports anything large.
+    from pathlib import Path
+
+    from htrun.analysis.trace import Trace
+
+    return Trace.open(Path(path), names)

@@ -1,0 +1,172 @@
+"""A trace as Python sees it: ``htrun.open(path)``.
+
+::
+
+    trace = htrun.open("trace")
+    for event in trace:                       # one object for each event
+        print(event.time, event.stream.comm, event.name, event.values)
+    for batch in trace.events():              # numpy record arrays, in constant memory
+        ...
+    trace.to_numpy(), trace.to_arrow()        # all of it
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
+from htrun.events.named import NamedEvents, Phase
+from htrun.events.records import event_dtype
+from htrun.events.shapes import Shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow
+
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shape
+    from htrun.events.stream import Stream
+
+NAMED_EVENTS_FACT = "named_events"
+"""The fact in a trace's metadata that holds the TOML text of its named events."""
+
+
+class DamagedTraceWarning(UserWarning):
+    """A trace can be read only in part. The message tells the file, the place and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event.
+
+    ``time``: ns since the epoch. ``name``: the user's, or else QEMU's. ``stream``: the thread. ``site``: number of the
+    instruction that emitted it. ``index``: the slot, or a system call's number. ``args``: as they were stored.
+    ``values``: every argument by its name, of the type the user declared.
+    """
+
+    time: int
+    name: str
+    phase: Phase
+    stream: Stream
+    site: int
+    index: int
+    args: tuple[int, ...]
+    values: Mapping[str, int | float | bool | str]
+
+
+class Trace:
+    """A trace on disk. Nothing of it is kept in memory but where its packets lie.
+
+    ``path``: its directory. ``names``: the user's names of events, None if there are none.
+    """
+
+    def __init__(self, reader: CtfReader, names: NamedEvents | None) -> None:
+        self.path = reader.path
+        self.names = names
+        self._reader = reader
+
+    @classmethod
+    def open(cls, path: Path, names: NamedEvents | None = None, warn: Callable[[str], None] | None = None) -> Trace:
+        """The trace at ``path``. Raises `HtrunError` if it is none.
+
+        ``names``: instead of those that the trace carries. ``warn``: is told of damage, now and while events are read;
+        without it, damage is a `DamagedTraceWarning`.
+        """
+        reader = CtfReader.open(path, warn or _warn)
+        carried = reader.metadata.environment.get(NAMED_EVENTS_FACT)
+        if names is None and isinstance(carried, str) and carried:
+            names = NamedEvents.parse(carried, f"{path}: named events")
+        return cls(reader, names)
+
+    @property
+    def environment(self) -> Mapping[str, str | int]:
+        """The facts of the run: command, host, emulator, and so on."""
+        return self._reader.metadata.environment
+
+    @property
+    def num_args(self) -> int:
+        """Arguments that a row of `events` has room for."""
+        return self._reader.num_args
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The threads; an event's ``stream`` is a place in here."""
+        return self._reader.streams
+
+    @property
+    def discarded(self) -> Sequence[int]:
+        """Events that were lost, by stream."""
+        return self._reader.discarded
+
+    @property
+    def duration(self) -> tuple[int, int] | None:
+        """Time of the first and last event, ns since the epoch; None if there is none."""
+        return self._reader.duration
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """What fields events have."""
+        return Shapes(self.num_args, self.names)
+
+    def __len__(self) -> int:
+        """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
+        return self._reader.events
+
+    def events(self, span: Span = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
+        """The events of ``span`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
+
+        All threads' events are in one order of time. Memory does not grow with the trace.
+        """
+        return self._reader.batches(span, size)
+
+    def __iter__(self) -> Iterator[Event]:
+        """One object for each event, in the order of time."""
+        for batch in self.events():
+            yield from self._objects(batch)
+
+    def to_numpy(self) -> Events:
+        """All events as one record array."""
+        import numpy as np
+
+        whole = np.empty(len(self), event_dtype(self.num_args))
+        count = 0
+        for batch in self.events():
+            whole[count : count + len(batch)] = batch
+            count += len(batch)
+        return whole[:count]
+
+    def to_arrow(self) -> pyarrow.Table:
+        """All events as an Arrow table. Raises `HtrunError` without the package pyarrow."""
+        from htrun.analysis.arrow import to_table
+
+        return to_table(self)
+
+    def _objects(self, batch: Events) -> Iterator[Event]:
+        made: list[Event | None] = [None] * len(batch)
+        for shape, rows in self.shapes.split(batch):
+            places = range(len(batch))[rows] if isinstance(rows, slice) else rows.tolist()
+            for place, event in zip(places, self._of_shape(batch[rows], shape), strict=True):
+                made[place] = event
+        yield from (event for event in made if event is not None)
+
+    def _of_shape(self, events: Events, shape: Shape) -> Iterator[Event]:
+        phase = shape.named.phase if shape.named else Phase.INSTANT
+        own = slice(0, shape.first + len(shape.arguments))
+        for time, stream, site, index, args in zip(
+            *(events[field].tolist() for field in ("time", "stream", "site", "index", "args")), strict=True
+        ):
+            values: dict[str, Any] = {
+                argument.name: argument.value(word)
+                for argument, word in zip(shape.arguments, args[shape.first :], strict=False)
+            }
+            known = args if shape.named else args[own]
+            yield Event(time, shape.title, phase, self.streams[stream], site, index, tuple(known), values)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DamagedTraceWarning, stacklevel=2)
