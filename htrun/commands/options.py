@@ -54,6 +54,8 @@ What is written:
 How PROGRAM runs:
   -L SYSROOT            where the libraries of a foreign PROGRAM are
   --emulator PROGRAM    the emulator of a foreign PROGRAM
+  --no-device           leave it to you to give a machine (qemu-system-*) the channel as a PCI device
+  --print-device        print the arguments with which QEMU makes that device, for the PATH of --hypertrace
   --no-patch            never change PROGRAM's code; each event then costs thousands of times more
 
   -v, -q                say more, or no warnings
@@ -65,6 +67,8 @@ Examples:
   htrun --hypertrace /tmp/ht ./app /tmp/ht               events of a native program, on standard error
   htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           the same, of a program for another architecture
   htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
+  htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
+                                                         of a whole machine
   htrun -o trace ./app && babeltrace2 trace              a trace on disk, read by another tool
 """
 
@@ -110,6 +114,8 @@ def parse(arguments: Sequence[str]) -> Request | Information:
             return Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
         else:
             patterns.append(value)
+    if values.pop("print_device", False):
+        return Information(_device_arguments(values))
     if not words or not words[0]:
         raise HtrunError("no program was given; try: htrun --help")
     selection = select(patterns)
@@ -125,6 +131,10 @@ def _take_flags(word: str, values: dict[str, Any]) -> bool:
     """Apply ``word`` if it is made of options without a value."""
     if word == "--no-patch":
         values["patch"] = False
+    elif word == "--no-device":
+        values["device"] = False
+    elif word == "--print-device":
+        values["print_device"] = True
     elif re.fullmatch("-v+", word):
         values["verbosity"] = 1
     elif word == "-q":
@@ -167,6 +177,18 @@ def _hypertrace(option: str, value: str) -> dict[str, Any]:
             raise HtrunError(f"{option} {value}: {key} must be a number from {low} to {high}")
         numbers[key] = int(text)
     return {"path": Path(path) if path else None, "layout": Layout(numbers["args"], numbers["max-clients"])}
+
+
+def _device_arguments(values: dict[str, Any]) -> str:
+    """The words that a shell needs to give a machine the channel that ``values`` describe, on one line."""
+    import shlex
+
+    from htrun.launch.system import Device
+
+    if values.get("path") is None:
+        raise HtrunError("--print-device needs the channel's path: give --hypertrace PATH")
+    device = Device(str(values["path"].absolute()), values["layout"].total_size)
+    return shlex.join(device.arguments) + "\n"
 
 
 def _ring_size(option: str, value: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from htrun.launch.files import HERE
 from htrun.launch.guests import emulated_guest
 from htrun.launch.images import Execution, Handled, Program, Unknown, follow
 from htrun.launch.search import candidates
+from htrun.launch.system import is_system_emulator
 
 _SHELL = "/bin/sh"
 _SEARCH_ON = frozenset(
@@ -40,6 +41,8 @@ class Kind(Enum):
     """An emulator that htrun chose."""
     EMULATED = auto()
     """An emulator that the user named as the program."""
+    SYSTEM = auto()
+    """An emulator of whole machines."""
 
 
 class Launch(NamedTuple):
@@ -116,6 +119,8 @@ def _launch_program(found: _Found, emulators: Emulators) -> Launch:
     _check_interpreter(path, guest)
     if not direct:
         return Launch(Kind.SCRIPT, found.executable, found.argv, found.program, guest)
+    if is_system_emulator(path):
+        return Launch(Kind.SYSTEM, path, found.argv, path, None, path)
     if emulated_architecture(path):
         return Launch(Kind.EMULATED, path, found.argv, path, emulated_guest(found.argv), path)
     return Launch(Kind.NATIVE, path, found.argv, path, guest)

@@ -22,8 +22,8 @@ class RunOptions:
     """``program``: the program and its arguments. ``path``: the channel's path, None for a private one.
 
     ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
-    ``log_wanted``: whether there is a log at all; ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet)
-    to 1.
+    ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
+    ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
 
     program: tuple[str, ...]
@@ -36,6 +36,7 @@ class RunOptions:
     sysroot: str | None = None
     emulator: str | None = None
     patch: bool = True
+    device: bool = True
     ring_size: int = 1 << 20
     overflow: Overflow = Overflow.BLOCK
     timestamp: Timestamp = Timestamp.TSC

@@ -1,0 +1,164 @@
+"""Whole machines: the channel as a PCI device of a stock ``qemu-system-*``.
+
+The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
+TCG accelerator a guest's store to it is a store of the QEMU process, as any guest's under an emulator. With the others
+the processor makes it inside the guest, where nobody outside can see it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from htrun.errors import HtrunError
+from htrun.launch.system_options import OFF, Option, joined, options, settings
+
+_NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[0-9.]+)?")
+_VCPU = re.compile(r"CPU (\d+)/TCG")
+_MEMORY = "hypertrace-channel"
+_DRIVER = "hypertrace"
+"""What the device was called in the patched QEMUs that had one of their own; still a way to place it."""
+_WITHOUT_PCI = frozenset(["none", "isapc", "microvm", "xenpv"])
+"""Machines that can't have the device. Others, of boards mostly, are QEMU's to refuse."""
+
+
+class Device(NamedTuple):
+    """The channel as a device. ``path``: the channel's, absolute; ``size``: bytes of the whole channel."""
+
+    path: str
+    size: int
+
+    @property
+    def memory(self) -> tuple[str, str]:
+        """The option that makes the channel's memory known to QEMU."""
+        words = {
+            "qom-type": "memory-backend-file",
+            "id": _MEMORY,
+            "share": "on",
+            "mem-path": self.path,
+            "size": str(self.size),
+        }
+        return "-object", joined(words, "qom-type")
+
+    def pci(self, placed: dict[str, str] | None = None) -> tuple[str, str]:
+        """The option that makes the PCI device, with the properties ``placed`` (``addr``, ``bus``, ...)."""
+        return "-device", joined({"driver": "ivshmem-plain", "memdev": _MEMORY, **(placed or {})}, "driver")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What a command line needs for the device."""
+        return (*self.memory, *self.pci())
+
+
+def is_system_emulator(program: str) -> bool:
+    """Whether ``program`` (a path) is named as the emulators of whole machines are."""
+    return _NAME.fullmatch(os.path.basename(program)) is not None
+
+
+def vcpu_of(comm: str) -> int | None:
+    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if it runs none of its own.
+
+    ``CPU 0/TCG``: ``tcg-accel-ops-mttcg.c``. QEMU names threads with ``-name debug-threads=on``.
+    """
+    match = _VCPU.fullmatch(comm)
+    return int(match[1]) if match else None
+
+
+def with_device(argv: Sequence[str], device: Device, *, add: bool = True) -> tuple[str, ...]:
+    """``argv``, a command line of qemu-system, with ``device`` in the machine and named threads.
+
+    The device stands where ``-device hypertrace[,addr=...][,bus=...]`` stands, which it replaces; else it comes last,
+    so that the others keep their places. A command line that has it already, as `Device.arguments` tells, keeps it.
+    ``add``: False leaves the device to the user.
+
+    Raises HtrunError where events of such a machine could not be seen.
+    """
+    given = list(options(argv))
+    if any(option.name in ("h", "help", "version") for option in given):
+        return tuple(argv)
+    _check_accelerator(given)
+    wishes = [option for option in given if option.name == "device" and _driver(option) == _DRIVER]
+    present = _backends(given, device.path)
+    if wishes and not add:
+        raise HtrunError(f"-device {wishes[0].value} asks for the device that --no-device keeps out: leave one away")
+    if len(wishes) + len(present) > 1:
+        raise HtrunError("a machine can have one hypertrace device, which serves all its processors: leave one away")
+    words = list(argv)
+    if wishes:
+        _check_machine(given)
+        (wish,) = wishes
+        words[wish.position : wish.position + 2] = [*device.memory, *device.pci(_placed(wish))]
+    elif add and not present:
+        _check_machine(given)
+        words += device.arguments
+    return (*words, *_thread_names(given))
+
+
+def _driver(option: Option) -> str | None:
+    return settings(option.value, "driver").get("driver")
+
+
+def _placed(wish: Option) -> dict[str, str]:
+    """The properties of the device that the user asks for, but for those that only the channel can have."""
+    placed = settings(wish.value, "driver")
+    if placed.pop("share", "on") in OFF:
+        raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: leave share=off away")
+    if "memdev" in placed:
+        raise HtrunError(f"-device {wish.value}: its memory is the channel: leave memdev away, or use --no-device")
+    del placed["driver"]
+    return placed
+
+
+def _backends(given: Sequence[Option], path: str) -> list[Option]:
+    """The memory backends that are the channel at ``path``."""
+    found = []
+    for option in given:
+        words = settings(option.value, "qom-type") if option.name == "object" else {}
+        if "mem-path" not in words or os.path.abspath(words["mem-path"]) != path:
+            continue
+        if words.get("share", "off") in OFF:
+            raise HtrunError(f"-object {option.value}: the channel must be shared with htrun: add share=on")
+        found.append(option)
+    return found
+
+
+def _check_accelerator(given: Sequence[Option]) -> None:
+    """QEMU takes the first of the accelerators named that works, and TCG works always."""
+    named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
+    from_machine = _machine(given).get("accel")
+    if from_machine is not None:
+        named += from_machine.split(":")
+    if any(option.name == "enable-kvm" for option in given):
+        named.append("kvm")
+    if named and named[0] not in ("tcg", "help"):
+        raise HtrunError(
+            f"the accelerator {named[0]} runs the machine's stores where htrun can't see them: use -accel tcg"
+        )
+
+
+def _check_machine(given: Sequence[Option]) -> None:
+    machine = _machine(given)
+    kind = machine.get("type", "")
+    if kind in _WITHOUT_PCI and machine.get("pcie", "off") in OFF:
+        raise HtrunError(
+            f"the machine type {kind} has no PCI bus for the hypertrace device: "
+            + ("add pcie=on to it" if kind == "microvm" else "use another, such as q35, pc or virt")
+            + ", or --no-device to run it without"
+        )
+
+
+def _machine(given: Sequence[Option]) -> dict[str, str]:
+    """The machine's settings; of repeated ones the last counts."""
+    machine: dict[str, str] = {}
+    for option in given:
+        if option.name in ("M", "machine"):
+            machine |= settings(option.value, "type")
+    return machine
+
+
+def _thread_names(given: Sequence[Option]) -> tuple[str, ...]:
+    """The option that makes QEMU name its threads; it merges with others of its kind (``merge_lists``)."""
+    names = [settings(option.value, "guest") for option in given if option.name == "name"]
+    return () if any("debug-threads" in name for name in names) else ("-name", "debug-threads=on")
