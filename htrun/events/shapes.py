@@ -1,0 +1,103 @@
+"""Batches by shape: events of one kind and name have the same fields, so that a sink formats them column by column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from htrun.events.arguments import Argument, ArgumentType
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE, Definition
+from htrun.events.named import NamedEvent, NamedEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+
+    Rows = slice | NDArray[np.int64]
+    """Which events of a batch: a slice for all."""
+
+_HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The fields of one kind of event.
+
+    ``named``: set if the event has a name of the user's. ``arguments``: of ``args`` from ``first`` on.
+    """
+
+    definition: Definition
+    named: NamedEvent | None
+    arguments: tuple[Argument, ...]
+    first: int = 0
+
+    @property
+    def index_name(self) -> str | None:
+        """What the event's ``index`` is called; None if it means nothing."""
+        return next(iter(self.definition.fields), None)
+
+    @property
+    def title(self) -> str:
+        """The event's name as a user knows it best."""
+        return self.named.name if self.named else self.definition.name
+
+    def words(self, events: Events) -> Iterator[tuple[Argument, NDArray[np.uint64]]]:
+        """Each argument with its column of ``events``, which are all of this shape."""
+        for place, argument in enumerate(self.arguments, self.first):
+            yield argument, events["args"][:, place]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes that the events of one trace can have.
+
+    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names.
+    """
+
+    num_args: int
+    named: NamedEvents | None = None
+
+    def split(self, events: Events) -> list[tuple[Shape, Rows]]:
+        """The shapes among ``events``, and which of them have it. Rows keep the order of ``events``."""
+        import numpy as np
+
+        codes = self._codes(events)
+        if not len(codes):
+            return []
+        if (codes == codes[0]).all():
+            return [(self._shapes[codes[0]], slice(None))]
+        return [(self._shapes[code], np.flatnonzero(codes == code)) for code in np.unique(codes)]
+
+    def all(self) -> tuple[Shape, ...]:
+        """Every shape there is."""
+        return self._shapes
+
+    def _codes(self, events: Events) -> NDArray[np.int64]:
+        """Each event's place in `_shapes`: its kind, or, behind those, its name."""
+        import numpy as np
+
+        kinds = events["kind"].astype(np.int64)
+        if self.named is None:
+            return kinds
+        places = self.named.places(events["args"][:, 0])
+        return np.where((kinds == _HYPERTRACE) & (places >= 0), places + len(DEFINITIONS), kinds)
+
+    @cached_property
+    def _shapes(self) -> tuple[Shape, ...]:
+        plain = [
+            Shape(
+                definition,
+                None,
+                tuple(Argument(name, ArgumentType.HEX) for name in definition.argument_names(self.num_args)),
+            )
+            for definition in DEFINITIONS
+        ]
+        events = self.named.events if self.named else ()
+        # An event may declare more arguments than this trace's channel has.
+        named = [Shape(HYPERTRACE, event, event.arguments[: self.num_args - 1], first=1) for event in events]
+        return (*plain, *named)

@@ -1,0 +1,55 @@
+"""Where things stand in a TOML text: the standard library's parser tells lines of bad syntax only."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+
+class TomlLines:
+    """Finds lines, counted from 1, in a valid TOML ``text`` that holds an array of tables called ``array``."""
+
+    def __init__(self, text: str, array: str) -> None:
+        self._lines = text.splitlines()
+        self._array = array
+
+    def of_key(self, key: str) -> int:
+        """The line of a top-level ``key`` or table."""
+        name = _name(key)
+        return self._first(re.compile(rf"\s*(\[+\s*)?{name}\s*[=.\]]"), 0, len(self._lines))
+
+    def of_table(self, number: int, key: str | None = None, text: str | None = None) -> int:
+        """The line of table ``number`` (from 0) of the array, of its ``key``, or, from there on, of a string ``text``.
+
+        The nearest line that is known: the table's, where the key is not there.
+        """
+        headers = self._headers()
+        if number >= len(headers):
+            return self.of_key(self._array)
+        start = headers[number]
+        end = headers[number + 1] if number + 1 < len(headers) else len(self._lines)
+        if key is None:
+            return start + 1
+        line = self._first(re.compile(rf"\s*{_name(key)}\s*[=.]"), start, end)
+        return line if text is None else self._first(re.compile(".*" + re.escape(text)), line - 1, end)
+
+    def _first(self, pattern: re.Pattern[str], start: int, end: int) -> int:
+        """The first line of ``start .. end`` that begins with ``pattern``, else that of ``start``."""
+        found = (place for place in range(start, end) if pattern.match(self._lines[place]))
+        return next(found, start) + 1
+
+    def _headers(self) -> list[int]:
+        """The places of the lines that begin a table of the array: outside of strings, where the text so far parses."""
+        header = re.compile(rf"\s*\[\[\s*{_name(self._array)}\s*\]\]")
+        return [place for place, line in enumerate(self._lines) if header.match(line) and self._whole_before(place)]
+
+    def _whole_before(self, place: int) -> bool:
+        try:
+            tomllib.loads("\n".join(self._lines[:place]))
+        except tomllib.TOMLDecodeError:
+            return False
+        return True
+
+
+def _name(key: str) -> str:
+    return rf"""["']?{re.escape(key)}["']?"""

@@ -1,0 +1,142 @@
+"""Chrome's trace event format: JSON for chrome://tracing, Perfetto's viewer, Speedscope and others.
+
+(Google, "Trace Event Format".) Times in it are microseconds in a float, which holds no nanoseconds since 1970; so they
+count from the whole second before the first event, and ``otherData`` tells that second.
+
+Spans pair within a thread (``B``, ``E``), or, where they have a key, by it (``b``, ``e``). System calls and the lives
+of threads are of the second kind too: an end whose begin was not recorded then closes nobody else's span.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.named import Phase
+from htrun.events.shapes import Shape, Shapes
+from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side, text_of
+from htrun.sinks.text import TextSink, new_output
+from htrun.sinks.values import JSON, VIEWER, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.columns import Column
+    from htrun.sinks.facts import TraceFacts
+
+_SECOND = 1_000_000_000
+_ASYNC = {
+    USER_SYSCALL: ("b", "system call"),
+    USER_SYSCALL_RET: ("e", "system call"),
+    CPU_ENTER: ("b", "guest CPU"),
+    CPU_EXIT: ("e", "guest CPU"),
+}
+"""QEMU's events that are one half of something: their phase, and what the whole is called."""
+_PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: "C"}
+
+
+def open_sink(path: Path, facts: TraceFacts) -> TextSink:
+    """A trace in the file ``path``. Raises `HtrunError`."""
+    trace = ChromeTrace(facts)
+    return TextSink(new_output(path), trace.format, head=trace.head, tail=b"\n]}\n")
+
+
+class ChromeTrace:
+    """Makes the parts of a trace's text: `head` once, then `format` for each batch."""
+
+    def __init__(self, facts: TraceFacts) -> None:
+        self._facts = facts
+        self._shapes = Shapes(facts.num_args, facts.named)
+        self._base = facts.start
+        self._described = 0
+        self._separator = b""
+
+    def head(self, events: Events) -> bytes:
+        """What comes before the first of ``events``."""
+        first = int(events["time"][0]) if len(events) else self._facts.start
+        self._base = first // _SECOND * _SECOND
+        other = {**self._facts.environment, "start_time_ns": str(self._base)}
+        return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
+
+    def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
+        """The text of ``events`` (at least one), and before it the names of threads that are new in ``streams``."""
+        parts = [(rows, self._lines(shape, events[rows], streams)) for shape, rows in self._shapes.split(events)]
+        names = [_names(stream) for stream in streams[self._described :]]
+        self._described = len(streams)
+        text = b"".join(names) + text_of(parts, len(events))
+        # Each line begins with its separator, since what follows the last is not known.
+        start = 1 if not self._separator else 0
+        self._separator = b","
+        return text[start:]
+
+    def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+        columns: list[Column] = [
+            b",\n" + _title(shape),
+            of_streams(events["stream"], streams, lambda stream: b'"pid":%d,"tid":%d' % (stream.pid, stream.tid)),
+            *self._time(events),
+            *_identity(shape, events, streams),
+            *_arguments(shape, events),
+            b"}",
+        ]
+        return side_by_side(columns, len(events))
+
+    def _time(self, events: Events) -> list[Column]:
+        import numpy as np
+
+        since = (events["time"] - np.uint64(self._base)).view(np.int64)
+        # An event before the base: of a thread whose records came late.
+        sign: list[Column] = [np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]] if (since < 0).any() else []
+        microseconds, nanoseconds = np.divmod(np.abs(since).view(np.uint64), np.uint64(1000))
+        return [b',"ts":', *sign, decimal(microseconds), b".", digits(nanoseconds, 3)]
+
+
+def _title(shape: Shape) -> bytes:
+    phase, name = _ASYNC.get(shape.definition, ("i", shape.title))
+    category = "guest"
+    if shape.named is not None:
+        category = "named"
+        phase = _PHASES[shape.named.phase]
+        phase = phase.lower() if shape.named.key is not None else phase
+    scope = '"s":"t",' if phase == "i" else ""
+    return f'{{"name":{json.dumps(name)},"cat":"{category}","ph":"{phase}",{scope}'.encode()
+
+
+def _identity(shape: Shape, events: Events, streams: Sequence[Stream]) -> list[Column]:
+    """What pairs the two halves of something."""
+    if shape.definition in _ASYNC:
+        return [b',"id":"', of_streams(events["stream"], streams, lambda stream: b"%d" % stream.tid), b'"']
+    place = shape.named.key_place if shape.named is not None else None
+    if place is None or place >= len(shape.arguments):
+        return []
+    return [b',"id":"0x', hexadecimal(events["args"][:, shape.first + place]), b'"']
+
+
+def _arguments(shape: Shape, events: Events) -> list[Column]:
+    columns: list[Column] = []
+    if shape.named is None and shape.index_name is not None:
+        columns += [f',"{shape.index_name}":'.encode(), decimal(events["index"])]
+    counts = shape.named is not None and shape.named.phase is Phase.COUNTER
+    for argument, words in shape.words(events):
+        columns += [f',"{argument.name}":'.encode(), *texts(argument, words, JSON if counts else VIEWER)]
+    if not columns:
+        return []
+    first = columns[0]
+    assert isinstance(first, bytes)
+    return [b',"args":{' + first.removeprefix(b","), *columns[1:], b"}"]
+
+
+def _names(stream: Stream) -> bytes:
+    """The lines that name a thread and its process."""
+    thread = json.dumps(f"{stream.comm} (vCPU {stream.vcpu})")
+    ids = f'"ph":"M","pid":{stream.pid},"tid":{stream.tid}'
+    text = f',\n{{"name":"thread_name",{ids},"args":{{"name":{thread}}}}}'
+    if stream.vcpu == 0:
+        text += f',\n{{"name":"process_name",{ids},"args":{{"name":{json.dumps(stream.comm)}}}}}'
+    return text.encode()

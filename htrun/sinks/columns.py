@@ -1,0 +1,172 @@
+"""Text and bytes of many events at once: each column is made for a whole batch, and then they are put side by side.
+
+A text column is an array of events by characters in which a NUL stands for each character that a shorter text lacks.
+No step looks at a single event, but for texts that only Python can make (`from_texts`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.shapes import Rows
+    from htrun.events.stream import Stream
+
+    Column = bytes | NDArray[np.uint8]
+    """The same bytes for every event, or events by bytes."""
+
+BATCH = 1 << 14
+"""Events formatted at once: their text stays in the processor's second-level cache, and one write takes it."""
+
+_GROUP_DIGITS = 4
+_GROUP = 10**_GROUP_DIGITS
+"""Decimal numbers are made of groups of four digits, each one look-up in a table."""
+
+
+def side_by_side(columns: Sequence[Column], rows: int) -> NDArray[np.uint8]:
+    """``columns`` next to one another: events by bytes."""
+    import numpy as np
+
+    widths = [width(column) for column in columns]
+    result = np.empty((rows, sum(widths)), np.uint8)
+    start = 0
+    for column, size in zip(columns, widths, strict=True):
+        result[:, start : start + size] = np.frombuffer(column, np.uint8) if isinstance(column, bytes) else column
+        start += size
+    return result
+
+
+def width(column: Column) -> int:
+    """Bytes that a column takes in each row."""
+    return len(column) if isinstance(column, bytes) else int(column.shape[1])
+
+
+def text_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes:
+    """The text of ``rows`` events. ``parts``: which of them, and their text; NULs are dropped from it."""
+    import numpy as np
+
+    if len(parts) == 1:
+        flat = parts[0][1].reshape(-1)
+    else:
+        text = np.zeros((rows, max(part.shape[1] for _, part in parts)), np.uint8)
+        for places, part in parts:
+            text[places, : part.shape[1]] = part
+        flat = text.reshape(-1)
+    present = flat != 0
+    return flat.tobytes() if present.all() else flat[present].tobytes()
+
+
+def bytes_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes:
+    """As `text_of`, for rows of binary data, whose NULs count."""
+    import numpy as np
+
+    if len(parts) == 1:
+        return parts[0][1].tobytes()
+    sizes = np.empty(rows, np.int64)
+    for places, part in parts:
+        sizes[places] = part.shape[1]
+    ends = np.cumsum(sizes)
+    result = np.empty(int(ends[-1]), np.uint8)
+    for places, part in parts:
+        starts = (ends - sizes)[places]
+        result[starts[:, None] + np.arange(part.shape[1])] = part
+    return result.tobytes()
+
+
+def of_streams(
+    numbers: NDArray[np.uint32], streams: Sequence[Stream], text: Callable[[Stream], bytes]
+) -> NDArray[np.uint8]:
+    """Each event's text by the number of its stream."""
+    import numpy as np
+
+    if (numbers == numbers[0]).all():
+        same = np.frombuffer(text(streams[numbers[0]]), np.uint8)
+        return np.broadcast_to(same, (len(numbers), len(same)))
+    used, place = np.unique(numbers, return_inverse=True)
+    return from_texts([text(streams[number]) for number in used])[place]
+
+
+def from_texts(texts: Sequence[bytes]) -> NDArray[np.uint8]:
+    """A column of ``texts``."""
+    import numpy as np
+
+    return np.array(texts, np.bytes_).view(np.uint8).reshape(len(texts), -1)
+
+
+def decimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """``values`` without leading zeros: NULs are in their place, before the digits."""
+    import numpy as np
+
+    count = len(str(int(values.max())))
+    text = digits(values, count)
+    if len(str(int(values.min()))) < count:
+        powers = np.array([10**power for power in range(1, count)], np.uint64)
+        text = text & _leading(count)[np.searchsorted(powers, values, side="right")]
+    return text
+
+
+def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """``values`` without leading zeros, and a minus before those below zero."""
+    import numpy as np
+
+    negative = values < 0
+    words = values.view(np.uint64)
+    if not negative.any():
+        return decimal(words)
+    minus = np.where(negative, np.uint8(ord("-")), np.uint8(0))[:, None]
+    # Unsigned, so that the least number, which has no positive counterpart, is right too.
+    return np.hstack([minus, decimal(np.where(negative, np.uint64(0) - words, words))])
+
+
+def digits(values: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
+    """The last ``count`` decimal digits of ``values``, with leading zeros."""
+    import numpy as np
+
+    groups = -(-count // _GROUP_DIGITS)
+    table = _groups()
+    text = np.empty((len(values), groups), table.dtype)
+    for group in range(groups - 1, -1, -1):
+        # Dividing by a constant is much quicker than numpy's divmod.
+        rest = values // np.uint64(_GROUP)
+        text[:, group] = table[values - rest * np.uint64(_GROUP)]
+        values = rest
+    return text.view(np.uint8)[:, -count:]
+
+
+def hexadecimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """``values`` as 16 digits each; any shape of ``values`` gets one more dimension."""
+    import numpy as np
+
+    octets = values.astype(">u8").view(np.uint8).reshape(*values.shape, 8)
+    return _hexadecimal_pairs()[octets].view(np.uint8).reshape(*values.shape, 16)
+
+
+@cache
+def _groups() -> NDArray[np.uint32]:
+    """The text of 0000 to 9999, each four characters in one element."""
+    import numpy as np
+
+    return np.array([f"{number:0{_GROUP_DIGITS}}".encode() for number in range(_GROUP)]).view(np.uint32)
+
+
+@cache
+def _leading(count: int) -> NDArray[np.uint8]:
+    """Masks for texts of ``count`` digits, a row for each number of digits less one that are to be kept."""
+    import numpy as np
+
+    kept = np.arange(count)[None, :] >= count - 1 - np.arange(count)[:, None]
+    return np.where(kept, np.uint8(0xFF), np.uint8(0))
+
+
+@cache
+def _hexadecimal_pairs() -> NDArray[np.uint16]:
+    """The text of 00 to ff, each two characters in one element."""
+    import numpy as np
+
+    return np.array([f"{byte:02x}".encode() for byte in range(256)]).view(np.uint16)

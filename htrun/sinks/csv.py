@@ -1,0 +1,88 @@
+"""CSV as RFC 4180 has it: a head line, fields between commas, lines that end with CR LF.
+
+The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,arg1,...``. ``name`` and
+``phase`` are empty where the user has named nothing. An argument stands in the column of its number, with the text of
+its type; a system call's number stands in ``index``, its result in ``arg1``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import SYSCALL_ARGS
+from htrun.events.shapes import Shape, Shapes
+from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
+from htrun.sinks.text import TextSink, new_output
+from htrun.sinks.values import CSV, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.columns import Column
+    from htrun.sinks.facts import TraceFacts
+
+_FACTS = ("time_ns", "pid", "tid", "vcpu", "comm", "event", "name", "phase", "index")
+
+
+def open_sink(path: Path, facts: TraceFacts) -> TextSink:
+    """CSV in the file ``path``. Raises `HtrunError`."""
+    shapes = Shapes(facts.num_args, facts.named)
+    return TextSink(
+        new_output(path),
+        lambda events, streams: format_lines(events, streams, shapes),
+        head=lambda _: head(facts.num_args),
+    )
+
+
+def head(num_args: int) -> bytes:
+    """The head line. There is always room for a system call's arguments, since the line comes before the events."""
+    arguments = [f"arg{number}" for number in range(1, _argument_columns(num_args) + 1)]
+    return ",".join((*_FACTS, *arguments)).encode() + b"\r\n"
+
+
+def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> bytes:
+    """The lines of ``events`` (at least one), each with its line end."""
+    parts = [(rows, _lines(shape, events[rows], streams, shapes.num_args)) for shape, rows in shapes.split(events)]
+    return text_of(parts, len(events))
+
+
+def field(text: str) -> bytes:
+    """``text`` as a field: in quotes where it needs them. A NUL, which no text reader takes, becomes a question mark."""
+    text = text.replace("\0", "?")
+    if re.search('[",\r\n]', text):
+        text = '"' + text.replace('"', '""') + '"'
+    return text.encode(errors="replace")
+
+
+def _argument_columns(num_args: int) -> int:
+    return max(num_args, SYSCALL_ARGS)
+
+
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], num_args: int) -> NDArray[np.uint8]:
+    columns: list[Column] = [decimal(events["time"]), of_streams(events["stream"], streams, _stream), _title(shape)]
+    if shape.index_name is not None:
+        columns.append(decimal(events["index"]))
+    if shape.named is not None:
+        columns += [b",", decimal(events["args"][:, 0])]
+    for argument, words in shape.words(events):
+        columns += [b",", *texts(argument, words, CSV)]
+    absent = _argument_columns(num_args) - shape.first - len(shape.arguments)
+    columns.append(b"," * absent + b"\r\n")
+    return side_by_side(columns, len(events))
+
+
+def _stream(stream: Stream) -> bytes:
+    return b",%d,%d,%d,%b," % (stream.pid, stream.tid, stream.vcpu, field(stream.comm))
+
+
+def _title(shape: Shape) -> bytes:
+    named = shape.named
+    name, phase = (named.name, named.phase.value) if named is not None else ("", "")
+    return b"%b,%b,%b," % (shape.definition.name.encode(), field(name), phase.encode())

@@ -1,0 +1,24 @@
+"""What a sink is told of the trace that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from htrun.channel.layout import DEFAULT_ARGS
+from htrun.events.named import NamedEvents
+
+
+@dataclass(frozen=True)
+class TraceFacts:
+    """Facts known before the first event.
+
+    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: of the run, ns
+    since the epoch. ``host``: where it ran. ``environment``: what else is known of the run, as in a trace's metadata.
+    """
+
+    num_args: int = DEFAULT_ARGS
+    named: NamedEvents | None = None
+    start: int = 0
+    host: str = ""
+    environment: Mapping[str, str | int] = field(default_factory=dict)

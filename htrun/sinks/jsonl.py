@@ -1,0 +1,74 @@
+"""JSON lines: one object a line for each event.
+
+::
+
+    {"time_ns":1473096085744211999,"pid":1,"tid":2,"vcpu":0,"comm":"app","event":"guest_hypertrace","index":0,"args":{"arg1":51966}}
+
+An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. All numbers are
+whole; a float that is none (NaN, infinities) is a string.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from htrun.events.shapes import Shape, Shapes
+from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
+from htrun.sinks.text import TextSink, new_output
+from htrun.sinks.values import JSON, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.columns import Column
+    from htrun.sinks.facts import TraceFacts
+
+
+def open_sink(path: Path, facts: TraceFacts) -> TextSink:
+    """JSON lines in the file ``path``. Raises `HtrunError`."""
+    shapes = Shapes(facts.num_args, facts.named)
+    return TextSink(new_output(path), lambda events, streams: format_lines(events, streams, shapes))
+
+
+def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> bytes:
+    """The lines of ``events`` (at least one), each with its line end."""
+    parts = [(rows, _lines(shape, events[rows], streams)) for shape, rows in shapes.split(events)]
+    return text_of(parts, len(events))
+
+
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+    columns: list[Column] = [
+        b'{"time_ns":',
+        decimal(events["time"]),
+        of_streams(events["stream"], streams, _stream),
+        _title(shape),
+    ]
+    if shape.index_name is not None:
+        columns += [f',"{shape.index_name}":'.encode(), decimal(events["index"])]
+    if shape.arguments:
+        separator = b',"args":{'
+        for argument, words in shape.words(events):
+            columns += [separator + f'"{argument.name}":'.encode(), *texts(argument, words, JSON)]
+            separator = b","
+        columns.append(b"}")
+    columns.append(b"}\n")
+    return side_by_side(columns, len(events))
+
+
+def _stream(stream: Stream) -> bytes:
+    facts = f',"pid":{stream.pid},"tid":{stream.tid},"vcpu":{stream.vcpu},"comm":{json.dumps(stream.comm)}'
+    return facts.encode()
+
+
+def _title(shape: Shape) -> bytes:
+    text = f',"event":"{shape.definition.name}"'
+    if shape.named is not None:
+        text += f',"name":{json.dumps(shape.named.name)},"phase":"{shape.named.phase.value}"'
+    return text.encode()

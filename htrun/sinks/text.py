@@ -1,0 +1,79 @@
+"""What all text formats share: a head, a piece of text for each batch of events, and a tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.sinks.columns import BATCH
+from htrun.sinks.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+
+    Formatter = Callable[[Events, Sequence[Stream]], bytes]
+    """Makes whole lines of at least one event."""
+
+
+class TextSink:
+    """Writes events as lines to ``output``, which it takes over. They are written when `write` returns."""
+
+    def __init__(
+        self, output: Output, formatter: Formatter, *, head: Callable[[Events], bytes] | None = None, tail: bytes = b""
+    ) -> None:
+        """``head``: what is written before the first event, which it may depend on; ``tail``: after the last."""
+        self._output = output
+        self._formatter = formatter
+        self._head = head
+        self._tail = tail
+        self._failed = False
+        self._closed = False
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write a line for each event. Raises `SinkError`."""
+        self._failed = True
+        self._write_head(events)
+        for start in range(0, len(events), BATCH):
+            self._output.write_lines(self._formatter(events[start : start + BATCH], streams))
+        self._failed = False
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Finish and close the output. Raises `SinkError`."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self._failed:
+                self._finish()
+        finally:
+            self._output.close()
+
+    def _finish(self) -> None:
+        if self._head is not None:
+            from htrun.events.records import event_dtype
+
+            import numpy as np
+
+            self._write_head(np.empty(0, event_dtype(1)))
+        self._output.write(self._tail)
+
+    def _write_head(self, events: Events) -> None:
+        if self._head is not None:
+            head, self._head = self._head(events), None
+            self._output.write(head)
+
+
+def new_output(path: Path) -> Output:
+    """The file ``path`` for a trace: a new or empty one, a pipe, or a device. Raises `HtrunError`."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_size:
+        raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or remove it")
+    if path.is_dir():
+        raise HtrunError(f"cannot write a trace to {path}: it is a directory; this format is one file")
+    return Output.open(path)

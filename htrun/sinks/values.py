@@ -1,0 +1,81 @@
+"""Typed arguments as columns of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from htrun.events.arguments import Argument, ArgumentType
+from htrun.sinks.columns import decimal, from_texts, hexadecimal, signed_decimal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.sinks.columns import Column
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a format spells what is no plain number.
+
+    ``real``: the text of a float. ``label``: the text of an enumeration's label. ``hexadecimal``: what comes before and
+    after hexadecimal digits; None to write such arguments as decimal numbers. ``spec``: whether the user's format
+    specifications are followed.
+    """
+
+    real: Callable[[float], str]
+    label: Callable[[str], str]
+    hexadecimal: tuple[bytes, bytes] | None = None
+    spec: bool = False
+
+
+def json_real(value: float) -> str:
+    """JSON knows no infinities and no NaN: they are strings, such as Python, JavaScript and DuckDB turn into floats."""
+    if math.isfinite(value):
+        return repr(value)
+    return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+def quoted(label: str) -> str:
+    """``label``, which is an identifier, as a JSON string."""
+    return f'"{label}"'
+
+
+JSON = Notation(json_real, quoted)
+"""Numbers for programs: an address is a number too."""
+VIEWER = Notation(json_real, quoted, hexadecimal=(b'"0x', b'"'))
+"""JSON for people, and for viewers that keep only 53 bits of a number."""
+CSV = Notation(repr, str)
+LOG = Notation(str, str, hexadecimal=(b"0x", b""), spec=True)
+
+
+def texts(argument: Argument, words: NDArray[np.uint64], notation: Notation) -> list[Column]:
+    """The columns that together are the text of each of ``words`` (at least one), read as ``argument``."""
+    if argument.spec and notation.spec:
+        return [from_texts([argument.text(word).encode() for word in words.tolist()])]
+    match argument.type:
+        case ArgumentType.I64:
+            return [signed_decimal(argument.values(words))]
+        case ArgumentType.F64:
+            return [from_texts([notation.real(value).encode() for value in argument.values(words).tolist()])]
+        case ArgumentType.BOOL:
+            return [from_texts([b"false", b"true"])[argument.values(words).view("u1")]]
+        case ArgumentType.ENUM:
+            return [_labels(argument, words, notation)]
+        case ArgumentType.HEX if notation.hexadecimal is not None:
+            before, after = notation.hexadecimal
+            return [before, hexadecimal(words), after]
+        case _:
+            return [decimal(words)]
+
+
+def _labels(argument: Argument, words: NDArray[np.uint64], notation: Notation) -> NDArray[np.uint8]:
+    import numpy as np
+
+    used, place = np.unique(words, return_inverse=True)
+    values = [argument.value(word) for word in used.tolist()]
+    labels = [notation.label(value) if isinstance(value, str) else str(value) for value in values]
+    return from_texts([label.encode() for label in labels])[place]
