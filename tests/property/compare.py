@@ -1,0 +1,161 @@
+"""Is a trace what the interpreter says it emitted? Each event exactly once, in order, with the right values.
+
+The trace is read here by its documented layout alone (``htrun/sinks/ctf_metadata.py``), not by htrun's own reader.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PACKET_HEADER = 256
+_MAGIC = 0xC1FC1FC1
+_SIZES_AT, _DISCARDED_AT, _NUMBER_AT, _IDS_AT, _TIMES_AT = 192, 240, 248, 144, 128
+
+UNUSED, INTENDED, DONE, NOT_EMITTED = range(4)
+LEVELS = 4
+_ENTRIES_AT = 4096
+_ENTRY = np.dtype(
+    [
+        (name, "<u4")
+        for name in ("stream", "sequence", "tid", "index", "state", "below_done", "below_intended", "program")
+    ]
+)
+
+Records = NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class TraceStream:
+    """One stream of a trace. ``records``: in their order; ``discarded``: events it tells it has lost."""
+
+    tid: int
+    records: Records
+    discarded: int
+    packets: int
+
+
+def record_dtype(num_args: int) -> np.dtype[Any]:
+    """A little-endian guest's event as it lies in a packet."""
+    return np.dtype([("timestamp", "<u8"), ("site", "<u4"), ("index", "<u4"), ("args", "<u8", (num_args,))])
+
+
+def read_trace(directory: Path, num_args: int) -> list[TraceStream]:
+    """All streams of a native trace; AssertionError for what no reader would accept."""
+    return [_read_stream(path, num_args) for path in sorted(directory.glob("stream-*"))]
+
+
+def _read_stream(path: Path, num_args: int) -> TraceStream:
+    data = path.read_bytes()
+    at, packets, discarded, last, tid = 0, 0, 0, 0, 0
+    parts = []
+    while at < len(data):
+        header = data[at : at + PACKET_HEADER]
+        assert struct.unpack_from("<I", header)[0] == _MAGIC, f"{path}: no packet at {at}"
+        begin, end = struct.unpack_from("<QQ", header, _TIMES_AT)
+        _pid, tid = struct.unpack_from("<II", header, _IDS_AT)
+        bits = struct.unpack_from("<Q", header, _SIZES_AT)[0]
+        lost, number = struct.unpack_from("<QQ", header, _DISCARDED_AT)
+        assert number == packets, path
+        assert lost >= discarded, path
+        assert last <= begin <= end, path
+        assert bits % 8 == 0, path
+        size = bits // 8 - PACKET_HEADER
+        records = np.frombuffer(data[at + PACKET_HEADER : at + PACKET_HEADER + size], record_dtype(num_args))
+        assert len(records) == 0 or (records["timestamp"][0] == begin and records["timestamp"][-1] == end), path
+        parts.append(records)
+        at, packets, discarded, last = at + PACKET_HEADER + size, packets + 1, lost, end
+    records = np.concatenate(parts) if parts else np.empty(0, record_dtype(num_args))
+    assert bool((np.diff(records["timestamp"].astype("<i8")) >= 0).all()), f"{path}: time goes back"
+    return TraceStream(tid, records, discarded, packets)
+
+
+def read_log(path: Path) -> Records:
+    """The interpreter's log, without entries that it had no time to begin."""
+    with path.open("rb") as file:
+        count = struct.unpack("<I", file.read(4))[0]
+        file.seek(_ENTRIES_AT)
+        entries = np.frombuffer(file.read(count * _ENTRY.itemsize), _ENTRY)
+    return entries[entries["state"] != UNUSED]
+
+
+def check(log: Records, trace: list[TraceStream], num_args: int) -> int:
+    """Compare; returns how many events the trace has. AssertionError says what is wrong."""
+    by_tid: dict[int, Records] = {}
+    for stream in trace:
+        by_tid[stream.tid] = (
+            np.concatenate([by_tid[stream.tid], stream.records]) if stream.tid in by_tid else stream.records
+        )
+    assert set(by_tid) <= set(log["tid"].tolist()), "a thread that emitted nothing has events"
+    for tid in np.unique(log["tid"]).tolist():
+        records = by_tid.get(tid, np.empty(0, record_dtype(num_args)))
+        _check_values(tid, records, num_args)
+        _check_thread(tid, log[log["tid"] == tid], records)
+    return sum(len(records) for records in by_tid.values())
+
+
+def _check_values(tid: int, records: Records, num_args: int) -> None:
+    event = records["args"][:, 0]
+    for number in range(1, num_args):
+        value = (event + np.uint64(number)) * np.uint64(0x9E3779B97F4A7C15)
+        wrong = np.flatnonzero(records["args"][:, number] != value ^ value >> np.uint64(29))
+        assert len(wrong) == 0, f"thread {tid}: argument {number + 1} of record {wrong[0]} is wrong: {records[wrong[0]]}"
+
+
+def _check_thread(tid: int, log: Records, records: Records) -> None:
+    streams = (records["args"][:, 0] >> np.uint64(32)).astype(np.int64)
+    sequences = (records["args"][:, 0] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    unknown = set(streams.tolist()) - set(log["stream"].tolist())
+    assert not unknown, f"thread {tid}: events of streams {unknown}, which are not its own"
+    positions: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    for stream in np.unique(log["stream"]).tolist():
+        place = np.flatnonzero(streams == stream)
+        positions[stream] = sequences[place], place
+        entries = log[log["stream"] == stream]
+        _check_stream(f"thread {tid}, stream {stream}", entries, records[place], sequences[place])
+    for stream, (_, place) in positions.items():
+        if stream % LEVELS and stream - 1 in positions:
+            entries = log[log["stream"] == stream]
+            _check_interruptions(f"thread {tid}, stream {stream}", entries, records, place, positions[stream - 1])
+
+
+def _check_stream(who: str, entries: Records, records: Records, sequences: NDArray[np.int64]) -> None:
+    steps = np.flatnonzero(np.diff(sequences) <= 0)
+    assert len(steps) == 0, f"{who}: event {sequences[steps[0] + 1]} comes behind {sequences[steps[0]]}"
+    found = set(sequences.tolist())
+    by_state = {state: set(entries["sequence"][entries["state"] == state].tolist()) for state in range(4)}
+    missing = by_state[DONE] - found
+    assert not missing, f"{who}: lost {len(missing)} of {len(by_state[DONE])} events, first {min(missing)}"
+    invented = found & by_state[NOT_EMITTED] | found - by_state[DONE] - by_state[INTENDED] - by_state[NOT_EMITTED]
+    assert not invented, f"{who}: events that were never emitted: {sorted(invented)[:5]}"
+    index = dict(zip(entries["sequence"].tolist(), entries["index"].tolist(), strict=True))
+    expected = np.array([index[sequence] for sequence in sequences.tolist()], np.uint32)
+    wrong = np.flatnonzero(records["index"] != expected)
+    assert len(wrong) == 0, f"{who}: index of event {sequences[wrong[0]]} is {records['index'][wrong[0]]}"
+
+
+def _check_interruptions(
+    who: str,
+    entries: Records,
+    records: Records,
+    place: NDArray[np.int64],
+    below: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    """Events of a handler lie behind all events that the interrupted code had emitted, and before the later ones."""
+    bounds = {
+        int(sequence): (int(done), int(intended))
+        for sequence, done, intended in zip(
+            entries["sequence"], entries["below_done"], entries["below_intended"], strict=True
+        )
+    }
+    sequences, positions = below
+    for position in place.tolist():
+        done, intended = bounds[int(records["args"][position, 0] & np.uint64(0xFFFFFFFF))]
+        earlier, later = np.searchsorted(sequences, done), np.searchsorted(sequences, intended)
+        assert earlier == 0 or positions[earlier - 1] < position, f"{who}: event at {position} comes too early"
+        assert later == len(sequences) or position < positions[later], f"{who}: event at {position} comes too late"
