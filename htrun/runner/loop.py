@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _ENOSYS = 38
+_MODE_FILTER = {"seccomp": (0, 1), "prctl": (1, 2)}
+"""Which argument of the call says that a filter follows, and how: SECCOMP_SET_MODE_FILTER, SECCOMP_MODE_FILTER."""
 
 
 class Loop:
@@ -56,6 +58,8 @@ class Loop:
         self._masks = masks
         self._foreign_exec = foreign_exec
         self._follow = follow
+        self._ending = False
+        self._put_down_all = False
 
     def run(self) -> None:
         """Wait and act until no tracee is left but the first process, whose death is held back (`Waiter`)."""
@@ -64,7 +68,9 @@ class Loop:
             tid, status = found
             thread = threads.get(tid)
             try:
-                if thread is None:
+                if self._ending:
+                    self._put_down(stops.decode(tid, status))
+                elif thread is None:
                     self._stranger(stops.decode(tid, status))
                 elif status == SEGV_STOPPED:
                     self._segv(thread)
@@ -75,24 +81,26 @@ class Loop:
                 continue
         self._tracees.account_for_first()
 
-    def run_down(self) -> None:
-        """Kill every tracee, those too that are only now being created, and wait until the last has ended."""
-        for tid in self._tracees:
+    def end(self) -> None:
+        """Kill every tracee, so that `run` returns once the last has ended. May be called from any thread."""
+        self._ending = True
+        for tid in list(self._tracees.threads):
             _kill(tid)
-        while (found := self._waiter.next(self._tracees)) is not None:
-            tid, status = found
-            stop = stops.decode(tid, status)
-            thread = self._tracees.threads.get(tid)
-            if isinstance(stop, stops.Exited | stops.Killed):
-                if thread is not None:
-                    self._tracees.ended(thread, stop)
-                continue
+
+    def _put_down(self, stop: stops.Stop) -> None:
+        """What is done with a stop once all is to end. A thread that was just being created is killed here."""
+        thread = self._tracees.threads.get(stop.tid)
+        if isinstance(stop, stops.Exited | stops.Killed):
+            if thread is not None:
+                self._tracees.ended(thread, stop)
+            return
+        # The first time, so as to reach whatever has been created while `end` was at it.
+        for tid in {stop.tid, *self._tracees} if not self._put_down_all else {stop.tid}:
             _kill(tid)
-            with suppress(TraceeDied):
-                if thread is not None and stop == stops.EventStop(tid, Event.EXIT):
-                    self._tracees.exiting(thread, ptrace.event_message(tid))
-                ptrace.request(Request.CONT, tid)
-        self._tracees.account_for_first()
+        self._put_down_all = True
+        if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
+            self._tracees.exiting(thread, ptrace.event_message(stop.tid))
+        ptrace.request(Request.CONT, stop.tid)
 
     def _segv(self, thread: Thread) -> None:
         if not thread.process.space.mappings:
@@ -187,7 +195,8 @@ class Loop:
         ptrace.get_registers(thread.tid, registers)
         match name:
             case "seccomp" | "prctl":
-                thread.process.filtered = True
+                if not _asks_only(name, abi, registers):
+                    thread.process.filtered = True
             case "sched_setaffinity" | "sched_getaffinity":
                 self._follow.processors_asked()
             case "execve" | "execveat":
@@ -238,3 +247,9 @@ def _kill(tid: int) -> None:
     """Kill the process of a thread, if there is still one."""
     with suppress(ProcessLookupError):
         os.kill(tid, signal.SIGKILL)
+
+
+def _asks_only(name: str, abi: Abi, registers: user_regs_struct) -> bool:
+    """Whether the call is to fail: a filter at no address. So libseccomp learns, in QEMU, what the kernel can do."""
+    argument, value = _MODE_FILTER[name]
+    return abi.argument(registers, argument) & 0xFFFFFFFF == value and abi.argument(registers, 2) == 0
