@@ -14,14 +14,13 @@ from __future__ import annotations
 import bisect
 import mmap
 import os
-import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.channel import layout as channel_layout
 from htrun.channel.file import Channel
-from htrun.intercept.free_memory import PAGE, FreeMemory
+from htrun.intercept.free_memory import PAGE, FreeMemory, limit_of
 from htrun.intercept.guest import AddressSpace, Mapping
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import Ring, RingPool
@@ -400,8 +399,8 @@ def _require_same(tid: int, descriptor: int, file: int) -> None:
 
 def _rings_size(tid: int, pool: RingPool) -> int:
     """Bytes of the pool that can be mapped: all, unless the guest's address space is limited. Raises `NoRoom`."""
-    limit = resource.prlimit(tid, resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
+    limit = limit_of(tid, "Max address space")
+    if limit is None:
         return pool.size
     used = int(Path(f"/proc/{tid}/statm").read_text().split()[0]) * mmap.PAGESIZE
     rings = (limit - used) // _LIMITED_SHARE // pool.shape.size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +69,13 @@ def gaps(used: list[Range], lowest: int, highest: int) -> Iterator[Range]:
         yield last, highest
 
 
+def limit_of(tid: int, name: str) -> int | None:
+    """A soft limit of /proc/TID/limits, in bytes; None if there is none. Raises OSError."""
+    lines = Path(f"/proc/{tid}/limits").read_text().splitlines()
+    value = next(line for line in lines if line.startswith(name))[len(name) :].split()[0]
+    return None if value == "unlimited" else int(value)
+
+
 def _mappings(tid: int) -> Iterator[Range]:
     with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
         for line in maps:
@@ -81,8 +87,7 @@ def _growth(tid: int) -> Iterator[Range]:
     """Where the heap and the stack of the first thread are going to grow."""
     stat = Path(f"/proc/{tid}/stat").read_text(encoding="utf-8", errors="replace")
     heap_end = int(stat.rpartition(")")[2].split()[_START_BRK - 2])
-    limit = resource.prlimit(tid, resource.RLIMIT_STACK)[0]
-    room = _STACK_ROOM if limit == resource.RLIM_INFINITY else min(limit, _STACK_ROOM)
+    room = min(limit_of(tid, "Max stack size") or _STACK_ROOM, _STACK_ROOM)
     with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
         for line in maps:
             start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))

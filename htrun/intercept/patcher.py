@@ -66,7 +66,8 @@ class Patcher:
             with self._injection(thread, registers) as injection:
                 space.arena = self._builder.build(injection, space, thread.tid)
         except (OSError, NoRoom) as error:
-            space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {error}"
+            why = error.strerror if isinstance(error, OSError) else error
+            space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
             self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
             return False
         space.arena.controls = _control_words(space)
@@ -167,7 +168,7 @@ class Patcher:
         except (NoRoom, NotAStore, OutOfReach) as reason:
             site.refused = str(reason)
         except OSError as error:
-            site.refused = f"a system call in the tracee failed: {error}"
+            site.refused = f"a system call in the tracee failed: {error.strerror}"
         except Rewritten:
             site.lost_patch()
         else:

@@ -324,6 +324,31 @@ static void regenerated(void)
     }
 }
 
+/* An emulator translates so much code that its cache overflows, and forgets all. */
+static void code_cache(void)
+{
+    enum { FUNCTIONS = 5000, ROOM = 16, TURNS = 100 };
+    char *code = mmap(NULL, FUNCTIONS * ROOM, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned turn, i;
+
+    assert(code != MAP_FAILED);
+    for (turn = 0; turn < TURNS; turn++) {
+        for (i = 0; i < FUNCTIONS; i++) {
+            unsigned value = turn * FUNCTIONS + i;
+
+            code[i * ROOM] = '\xb8';            /* movl $value,%eax */
+            memcpy(code + i * ROOM + 1, &value, sizeof value);
+            code[i * ROOM + 5] = '\xc3';
+        }
+        for (i = 0; i < FUNCTIONS; i++) {
+            assert(((unsigned (*)(void))(code + i * ROOM))() == turn * FUNCTIONS + i);
+            if (i % 100 == 0) {
+                emit(plain_store);
+            }
+        }
+    }
+}
+
 /* Only what stands behind a short store is rewritten: a jump that had borrowed it would lead anywhere. */
 static void rewritten_behind(void)
 {
@@ -430,6 +455,7 @@ int main(int argc, char **argv)
         {"many_threads", many_threads},
         {"no_window", no_window},
         {"regenerated", regenerated},
+        {"code_cache", code_cache},
         {"rewritten_behind", rewritten_behind},
         {"breakpoint_over", breakpoint_over},
         {"heap_grows", heap_grows},
