@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
 
-_LARGE_BATCH = 1 << 18
-
 
 def to_table(trace: Trace) -> pyarrow.Table:
     """All events of ``trace``. Raises `HtrunError` without the package pyarrow."""
@@ -45,7 +43,7 @@ def schema(trace: Trace) -> pyarrow.Schema:
 
 def record_batches(trace: Trace) -> Iterator[pyarrow.RecordBatch]:
     """All events of ``trace``, some at once."""
-    for events in trace.events(size=_LARGE_BATCH):
+    for events in trace.events():
         yield record_batch(trace, events)
 
 
@@ -109,4 +107,4 @@ def _lacking(codes: NDArray[np.int32], shapes: Sequence[Shape], number: int) -> 
             for shape in shapes
         ]
     )
-    return lacks[codes] if lacks[np.unique(codes)].any() else None
+    return lacks[codes] if bool((lacks & (np.bincount(codes, minlength=len(shapes)) > 0)).any()) else None

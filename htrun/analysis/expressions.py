@@ -1,0 +1,274 @@
+"""Conditions on events, as users write them: ``arg1 == 0xcafe and arg2 > 5``.
+
+The syntax is Python's, read with `ast`; what is not in the short list below is refused, and nothing is ever evaluated
+by Python itself. Columns are numpy's, so integers have 64 bits and wrap around as in C.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+}
+_COMPARING: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_INTEGERS_ONLY = (ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift)
+_MOST_CHARACTERS = 10_000
+_MOST_LEVELS = 100
+
+
+class Columns(Protocol):
+    """The fields of some events of one shape."""
+
+    def column(self, name: str) -> NDArray[Any] | None:
+        """The field ``name`` of every event: of numbers or texts; None if they have none of that name."""
+
+    def labels(self, name: str) -> dict[str, int]:
+        """The names of the values of an enumeration ``name``; empty for any other field."""
+
+
+class _Lacking(Exception):
+    """The events have no such field."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A condition. ``text``: as it was given. ``names``: the fields it asks for."""
+
+    text: str
+    names: frozenset[str]
+    _tree: ast.expr
+
+    @classmethod
+    def parse(cls, text: str, known: Collection[str]) -> Expression:
+        """The condition ``text`` on fields among ``known``. Raises `HtrunError`."""
+        if len(text) > _MOST_CHARACTERS:
+            raise HtrunError(f"the expression is longer than {_MOST_CHARACTERS} characters")
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except SyntaxError as error:
+            raise _wrong(text, f"{error.msg}") from None
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise _wrong(text, f"it can't be read: {error}") from None
+        _check(tree, text, 0)
+        names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+        for name in sorted(names.difference(known)):
+            raise _wrong(text, f"there is no field {name!r}; known are {', '.join(sorted(known, key=_natural))}")
+        return cls(text, names, tree)
+
+    def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
+        """Which of ``count`` events fulfil it; a comparison with a field that they lack is false.
+
+        Raises `HtrunError` where it makes no sense for them.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(_Evaluation(self.text, columns).truth(self._tree), (count,))
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """``arg2`` before ``arg10``."""
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)
+
+
+def _wrong(text: str, reason: str) -> HtrunError:
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return HtrunError(f"the expression {shown!r} is wrong: {reason}")
+
+
+def _check(node: ast.AST, text: str, level: int) -> None:
+    """Raise `HtrunError` if ``node`` is not of the few kinds that are understood."""
+    if level > _MOST_LEVELS:
+        raise _wrong(text, "it is nested too deep")
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() as value):
+            if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+                raise _wrong(text, f"{value:#x} does not fit into 64 bits")
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)) if value > 1 << 63:
+            raise _wrong(text, f"-{value:#x} does not fit into 64 bits")
+        case ast.BinOp(op=op) if type(op) not in _BINARY:
+            raise _wrong(text, "the operators are + - * / // % & | ^ << >>")
+        case ast.Compare():
+            _check_comparison(node, text, level)
+            return
+        case (
+            ast.Name() | ast.BoolOp() | ast.BinOp() | ast.UnaryOp()
+            | ast.operator() | ast.unaryop() | ast.boolop() | ast.expr_context()
+        ):  # fmt: skip
+            pass
+        case _:
+            raise _wrong(text, f"{ast.unparse(node)[:40]!r} is not understood; comparisons with and, or, not are")
+    for child in ast.iter_child_nodes(node):
+        _check(child, text, level + 1)
+
+
+def _check_comparison(node: ast.Compare, text: str, level: int) -> None:
+    _check(node.left, text, level + 1)
+    for comparison, right in zip(node.ops, node.comparators, strict=True):
+        match comparison, right:
+            case ast.In() | ast.NotIn(), ast.Tuple() | ast.List() | ast.Set():
+                for element in right.elts:
+                    _check(element, text, level + 1)
+            case _ if type(comparison) in _COMPARING:
+                _check(right, text, level + 1)
+            case _:
+                raise _wrong(text, "comparisons are == != < <= > >=, and 'in' with a list such as (1, 2)")
+
+
+class _Evaluation:
+    """One expression on some events of one shape."""
+
+    def __init__(self, text: str, columns: Columns) -> None:
+        self._text = text
+        self._columns = columns
+
+    def truth(self, node: ast.expr) -> Any:
+        """Whether ``node`` holds, for each event."""
+        import numpy as np
+
+        match node:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return np.logical_and.reduce(np.broadcast_arrays(*map(self.truth, values)))
+            case ast.BoolOp(values=values):
+                return np.logical_or.reduce(np.broadcast_arrays(*map(self.truth, values)))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return np.logical_not(self.truth(operand))
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                sides = [left, *comparators]
+                pairs = zip(sides, ops, comparators, strict=False)
+                return np.logical_and.reduce(np.broadcast_arrays(*(self._compare(*pair) for pair in pairs)))
+            case _:
+                try:
+                    value = self._value(node)
+                except _Lacking:
+                    return np.False_
+                return value != "" if _is_text(value) else value != 0
+
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
+        import numpy as np
+
+        if isinstance(op, ast.In | ast.NotIn):
+            assert isinstance(right, ast.Tuple | ast.List | ast.Set)
+            if self._lacks(left):
+                return np.False_
+            equals = [self._compare(left, ast.Eq(), each) for each in right.elts]
+            found = np.logical_or.reduce(np.broadcast_arrays(*equals)) if equals else np.False_
+            return np.logical_not(found) if isinstance(op, ast.NotIn) else found
+        try:
+            first, second = self._labelled(left, right), self._labelled(right, left)
+        except _Lacking:
+            return np.False_
+        if _is_text(first) != _is_text(second):
+            raise _wrong(self._text, f"{ast.unparse(left)} and {ast.unparse(right)} are a text and a number")
+        return _COMPARING[type(op)](first, second)
+
+    def _lacks(self, node: ast.expr) -> bool:
+        names = (child.id for child in ast.walk(node) if isinstance(child, ast.Name))
+        return any(self._columns.column(name) is None for name in names)
+
+    def _labelled(self, node: ast.expr, other: ast.expr) -> Any:
+        """The value of ``node``; of a text beside an enumeration, the number of that label."""
+        match node, other:
+            case ast.Constant(value=str() as label), ast.Name(id=name) if labels := self._columns.labels(name):
+                import numpy as np
+
+                if label not in labels:
+                    raise _wrong(self._text, f"{name} is never {label!r}; its values are {', '.join(labels)}")
+                return np.uint64(labels[label])
+        return self._value(node)
+
+    def _value(self, node: ast.expr) -> Any:
+        import numpy as np
+
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                return _constant(value)
+            case ast.Name(id=name):
+                column = self._columns.column(name)
+                if column is None:
+                    raise _Lacking
+                return column
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)):
+                return np.int64(-value)
+            case ast.UnaryOp(op=op, operand=operand) if not isinstance(op, ast.Not):
+                return self._unary(op, self._number(operand))
+            case ast.BinOp(left=left, op=op, right=right):
+                return self._arithmetic(self._number(left), op, self._number(right))
+            case _:
+                return self.truth(node)
+
+    def _number(self, node: ast.expr) -> Any:
+        import numpy as np
+
+        value = self._value(node)
+        if _is_text(value):
+            raise _wrong(self._text, f"{ast.unparse(node)} is a text; one can only compare it")
+        return value.astype(np.int64) if value.dtype == np.bool_ else value
+
+    def _unary(self, op: ast.unaryop, value: Any) -> Any:
+        if isinstance(op, ast.Invert):
+            self._only_integers(value)
+            return ~value
+        return -value if isinstance(op, ast.USub) else value
+
+    def _arithmetic(self, left: Any, op: ast.operator, right: Any) -> Any:
+        import numpy as np
+
+        if isinstance(op, _INTEGERS_ONLY):
+            self._only_integers(left, right)
+        if left.dtype != right.dtype and left.dtype.kind in "iu" and right.dtype.kind in "iu":
+            # numpy would make floats of them, which have no 64 bits.
+            left, right = left.astype(np.int64), right.astype(np.int64)
+        return _BINARY[type(op)](left, right)
+
+    def _only_integers(self, *values: Any) -> None:
+        if any(value.dtype.kind not in "iu" for value in values):
+            raise _wrong(self._text, "the operators & | ^ ~ << >> are for whole numbers")
+
+
+def _constant(value: bool | int | float | str) -> Any:
+    import numpy as np
+
+    match value:
+        case bool():
+            return np.int64(value)
+        case int():
+            return np.uint64(value)
+        case float():
+            return np.float64(value)
+        case _:
+            return np.str_(value)
+
+
+def _is_text(value: Any) -> bool:
+    return bool(value.dtype.kind == "U")

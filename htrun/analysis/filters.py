@@ -1,0 +1,138 @@
+"""Which events of a trace are wanted: by time, thread, name and arguments, a batch at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from htrun.analysis.ctf_reader import BATCH, EVERYTHING, Span
+from htrun.analysis.expressions import Expression
+from htrun.errors import HtrunError
+from htrun.events.arguments import ArgumentType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shape
+
+_STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
+_EVENT_FIELDS = ("time", "site", "index", "num", "event")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Makes a trace's events fewer. ``span``: of time and threads; ``events``: patterns of names, empty for all;
+    ``where``: a condition, None for none."""
+
+    span: Span = EVERYTHING
+    events: tuple[str, ...] = ()
+    where: Expression | None = None
+
+    def batches(self, trace: Trace, size: int = BATCH) -> Iterator[Events]:
+        """The events of ``trace`` that are wanted. Raises `HtrunError` where a condition makes no sense."""
+        for events in trace.events(self.span, size):
+            kept = self._kept(trace, events)
+            if len(kept):
+                yield kept
+
+    def _kept(self, trace: Trace, events: Events) -> Events:
+        import numpy as np
+
+        if not self.events and self.where is None:
+            return events
+        keep = np.zeros(len(events), bool)
+        for shape, rows in trace.shapes.split(events):
+            if not self._named(shape):
+                continue
+            if self.where is None:
+                keep[rows] = True
+            else:
+                own = events[rows]
+                keep[rows] = self.where.matches(_Columns(trace, shape, own), len(own))
+        return events[keep]
+
+    def _named(self, shape: Shape) -> bool:
+        names = {shape.title, shape.definition.name}
+        return not self.events or any(fnmatchcase(name, pattern) for name in names for pattern in self.events)
+
+
+def thread_numbers(trace: Trace, threads: Sequence[str], processes: Sequence[int]) -> frozenset[int] | None:
+    """The streams of ``threads`` (ids, or patterns of names) and of ``processes``; None if none are given: all.
+
+    Raises `HtrunError` for one that the trace does not have.
+    """
+    if not threads and not processes:
+        return None
+    found: set[int] = set()
+    for thread in threads:
+        matching = {
+            number
+            for number, stream in enumerate(trace.streams)
+            if str(stream.tid) == thread or fnmatchcase(stream.comm, thread)
+        }
+        if not matching:
+            raise HtrunError(f"{trace.path} has no thread {thread!r}; hypertrace info lists them")
+        found |= matching
+    for process in processes:
+        matching = {number for number, stream in enumerate(trace.streams) if stream.pid == process}
+        if not matching:
+            raise HtrunError(f"{trace.path} has no process {process}; hypertrace info lists them")
+        found |= matching
+    return frozenset(found)
+
+
+def field_names(trace: Trace) -> frozenset[str]:
+    """Every field that a condition on events of ``trace`` may ask for."""
+    arguments = {argument.name for shape in trace.shapes.all() for argument in shape.arguments}
+    numbered = {f"arg{number}" for number in range(1, trace.num_args + 1)}
+    return frozenset(arguments | numbered | {*_STREAM_FIELDS, *_EVENT_FIELDS})
+
+
+class _Columns:
+    """See `htrun.analysis.expressions.Columns`."""
+
+    def __init__(self, trace: Trace, shape: Shape, events: Events) -> None:
+        self._trace = trace
+        self._shape = shape
+        self._events = events
+
+    def column(self, name: str) -> NDArray[Any] | None:
+        import numpy as np
+
+        for argument, words in self._shape.words(self._events):
+            if argument.name == name:
+                return argument.values(words)
+        if name in _STREAM_FIELDS:
+            values = np.array([getattr(stream, name) for stream in self._trace.streams])
+            return np.asarray(values if name == "comm" else values.astype(np.uint64))[self._events["stream"]]
+        if name == "event":
+            return np.full(len(self._events), self._shape.title)
+        if name == "time":
+            begin, _ = self._trace.duration or (0, 0)
+            # Seconds since the first event: what a user can type.
+            return (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
+        if name == "site" or name == self._shape.index_name:
+            words: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
+            return words
+        return self._numbered(name)
+
+    def labels(self, name: str) -> dict[str, int]:
+        """The labels of the enumeration ``name``."""
+        for argument in self._shape.arguments:
+            if argument.name == name and argument.type is ArgumentType.ENUM:
+                return {label: value for value, label in argument.labels.items()}
+        return {}
+
+    def _numbered(self, name: str) -> NDArray[np.uint64] | None:
+        """An argument by its number, which it has even if the user gave it a name."""
+        if self._shape.named is None or not name.startswith("arg") or not name[3:].isdecimal():
+            return None
+        place = int(name[3:]) - 1
+        arguments: NDArray[np.uint64] = self._events["args"]
+        return arguments[:, place] if 0 <= place < arguments.shape[1] else None
