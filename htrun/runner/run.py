@@ -18,14 +18,10 @@ from htrun.runner.outputs import Outputs
 from htrun.tracee.spawn import Tracer, become
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from htrun.runner.session import Session
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-
-
-class Terminated(BaseException):
-    """Somebody has sent the tracer itself a signal to end."""
 
 
 def run(options: RunOptions) -> NoReturn:
@@ -58,16 +54,15 @@ def run(options: RunOptions) -> NoReturn:
 
 def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
     """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
-    for number in _ENDING:
-        signal.signal(number, _terminate)
+    # For `_end_when_told`: a handler would run at any point of the tracer's work, or, when the signal comes just before a
+    # wait, at none.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         try:
             _raise_limits()
             _trace_and_account(program, options, channel, outputs, big_endian=big_endian)
         finally:
             channel.remove()
-    except Terminated:
-        os._exit(1)
     except Exception as error:
         _report(error, options)
         os._exit(1)
@@ -80,17 +75,28 @@ def _trace_and_account(
     program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool
 ) -> None:
     # Only now: the program starts meanwhile.
+    import threading
+
     from htrun.runner.session import Session
 
     session = Session(program, options, channel, outputs, big_endian=big_endian)
+    threading.Thread(target=_end_when_told, args=(session, channel), daemon=True).start()
     try:
         session.run()
-    except Terminated:
-        session.kill()
     finally:
         # So that nobody opens it who comes after the last process, while records are still being written.
         channel.remove()
         session.finish()
+
+
+def _end_when_told(session: Session, channel: Channel) -> None:
+    """If somebody sends the tracer itself a signal to end, kill the program, whose records are then still written; at
+    the second signal leave at once (a reader of the log may have stopped reading)."""
+    signal.sigwait(_ENDING)
+    session.kill()
+    signal.sigwait(_ENDING)
+    channel.remove()
+    os._exit(1)
 
 
 def _raise_limits() -> None:
@@ -101,12 +107,6 @@ def _raise_limits() -> None:
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
         hard = resource.getrlimit(kind)[1]
         resource.setrlimit(kind, (hard, hard))
-
-
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    for other in _ENDING:
-        signal.signal(other, signal.SIG_IGN)
-    raise Terminated(number)
 
 
 def _report(error: Exception, options: RunOptions) -> None:

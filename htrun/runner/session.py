@@ -30,6 +30,7 @@ from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.intercept.patcher import Patcher
+    from htrun.intercept.site_report import Account
     from htrun.intercept.traps import Traps
     from htrun.tracee.trap_wait import TrapWait
 
@@ -63,6 +64,7 @@ class Session:
         self._traps: Traps | None = None
         self._waiter = waiter = Waiter()
         self._patcher: Patcher | None = None
+        self._sites: list[Account] = []
         masks = Masks(waiter, Scratch(channel), self._warnings)
         self._tracees = Tracees(
             program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked, self._at_birth)
@@ -84,8 +86,8 @@ class Session:
         self._loop.run()
 
     def kill(self) -> None:
-        """End every process that is still traced."""
-        self._loop.run_down()
+        """Kill every process that is traced: `run` then returns. May be called from any thread."""
+        self._loop.end()
 
     def finish(self) -> None:
         """Write out everything that is left, and the summary."""
@@ -96,7 +98,20 @@ class Session:
             self._drain.close()
         else:
             self._outputs.close(self._warnings)
+        if self._options.summary is not None or self._options.verbosity > 0:
+            self._tell_sites()
         self._outputs.write_summary(self._account(), self._warnings)
+
+    def _tell_sites(self) -> None:
+        """For whoever has asked. The symbols in it cost time that others need not wait."""
+        if self._traps is None or self._drain is None:
+            return
+        from htrun.intercept.site_report import account, lines
+
+        self._sites = account(self._traps.sites, self._drain.site_events)
+        if self._options.verbosity > 0:
+            for line in lines(self._sites):
+                print(f"htrun: {line}", file=sys.stderr)
 
     def ring_of(self, thread: Thread) -> Ring:
         """The thread's ring, lent on its first event."""
@@ -174,7 +189,7 @@ class Session:
             "events": self._drain.events if self._drain else 0,
             "lost": self._drain.lost if self._drain else 0,
             "traps": self._traps.count if self._traps else 0,
-            "sites": self._traps.sites() if self._traps else [],
+            "sites": self._sites,
             "warnings": dict(self._warnings.counts),
             "processes": self._tracees.processes_seen,
             "threads": self._tracees.threads_seen,
