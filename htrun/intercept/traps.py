@@ -5,6 +5,7 @@ This is the hot path of sites that are not patched: four ptrace requests, one lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from htrun.channel import layout
@@ -15,7 +16,7 @@ from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import place_of
-from htrun.intercept.sites import Site, describe
+from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
 from htrun.tracee import ptrace
 from htrun.tracee.abi import USER32_CS
@@ -140,21 +141,10 @@ class Traps:
         if self._patcher is not None:
             self._patcher.leave_trampoline(thread)
 
-    def sites(self) -> list[dict[str, object]]:
-        """All sites of the run, for the summary."""
-        return [
-            {
-                "number": site.number,
-                "pid": site.pid,
-                "address": f"{site.address:#x}",
-                "file": site.place.file or "generated code",
-                "instruction": site.store.text,
-                "patched": describe(site.patch) if site.patch is not None else "",
-                "not_patched": site.refused,
-                "traps": site.traps,
-            }
-            for site in self._sites
-        ]
+    @property
+    def sites(self) -> Sequence[Site]:
+        """All sites of the run, in the order of their numbers, from 1."""
+        return self._sites
 
     def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: user_regs_struct) -> None:
         index = self._index(thread, site, registers)
@@ -173,7 +163,11 @@ class Traps:
         while not ring.append(time, site.number, index, arguments):
             self._recorder.make_room(ring)
         self._recorder.wake()
-        if patchable and self._patcher is not None:
+        if self._patcher is None:
+            site.refused = "--no-patch"
+        elif not patchable:
+            site.refused = thread.space.unpatchable
+        else:
             self._patcher.register(thread, ring, registers)
             if site.patch is None and not site.refused:
                 self._patcher.patch(thread, site, mapping, registers)

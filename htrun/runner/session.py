@@ -110,8 +110,10 @@ class Session:
 
         self._sites = account(self._traps.sites, self._drain.site_events)
         if self._options.verbosity > 0:
-            for line in lines(self._sites):
-                print(f"htrun: {line}", file=sys.stderr)
+            # Standard error may be gone (a closed pipe): there is nobody left to tell.
+            with suppress(OSError):
+                sys.stderr.writelines(f"htrun: {line}\n" for line in lines(self._sites))
+                sys.stderr.flush()
 
     def ring_of(self, thread: Thread) -> Ring:
         """The thread's ring, lent on its first event."""
