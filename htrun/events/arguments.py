@@ -41,7 +41,7 @@ class Argument:
     name: str
     type: ArgumentType = ArgumentType.U64
     spec: str = ""
-    labels: Mapping[int, str] = field(default_factory=dict)
+    labels: Mapping[int, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def parse(cls, text: str) -> Argument:

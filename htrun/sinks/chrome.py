@@ -58,10 +58,9 @@ class ChromeTrace:
         self._described = 0
         self._separator = b""
 
-    def head(self, events: Events) -> bytes:
-        """What comes before the first of ``events``."""
-        first = int(events["time"][0]) if len(events) else self._facts.start
-        self._base = first // _SECOND * _SECOND
+    def head(self, first: int | None) -> bytes:
+        """What comes before the first event, which happened at ``first`` (ns since the epoch), if there is one."""
+        self._base = (self._facts.start if first is None else first) // _SECOND * _SECOND
         other = {**self._facts.environment, "start_time_ns": str(self._base)}
         return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
 
@@ -92,9 +91,9 @@ class ChromeTrace:
 
         since = (events["time"] - np.uint64(self._base)).view(np.int64)
         # An event before the base: of a thread whose records came late.
-        sign: list[Column] = [np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]] if (since < 0).any() else []
+        minus = np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]
         microseconds, nanoseconds = np.divmod(np.abs(since).view(np.uint64), np.uint64(1000))
-        return [b',"ts":', *sign, decimal(microseconds), b".", digits(nanoseconds, 3)]
+        return [b',"ts":', minus, decimal(microseconds), b".", digits(nanoseconds, 3)]
 
 
 def _title(shape: Shape) -> bytes:

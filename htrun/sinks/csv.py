@@ -54,7 +54,7 @@ def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> b
 
 
 def field(text: str) -> bytes:
-    """``text`` as a field: in quotes where it needs them. A NUL, which no text reader takes, becomes a question mark."""
+    """``text`` as a field: in quotes where it needs them. A NUL, which few readers take, becomes a ``?``."""
     text = text.replace("\0", "?")
     if re.search('[",\r\n]', text):
         text = '"' + text.replace('"', '""') + '"'

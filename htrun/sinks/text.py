@@ -23,9 +23,15 @@ class TextSink:
     """Writes events as lines to ``output``, which it takes over. They are written when `write` returns."""
 
     def __init__(
-        self, output: Output, formatter: Formatter, *, head: Callable[[Events], bytes] | None = None, tail: bytes = b""
+        self,
+        output: Output,
+        formatter: Formatter,
+        *,
+        head: Callable[[int | None], bytes] | None = None,
+        tail: bytes = b"",
     ) -> None:
-        """``head``: what is written before the first event, which it may depend on; ``tail``: after the last."""
+        """``head``: what comes before the first event, made from its time (ns since the epoch; None if there is none);
+        ``tail``: what comes after the last."""
         self._output = output
         self._formatter = formatter
         self._head = head
@@ -36,7 +42,8 @@ class TextSink:
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
         """Write a line for each event. Raises `SinkError`."""
         self._failed = True
-        self._write_head(events)
+        if len(events):
+            self._write_head(int(events["time"][0]))
         for start in range(0, len(events), BATCH):
             self._output.write_lines(self._formatter(events[start : start + BATCH], streams))
         self._failed = False
@@ -56,17 +63,12 @@ class TextSink:
             self._output.close()
 
     def _finish(self) -> None:
-        if self._head is not None:
-            from htrun.events.records import event_dtype
-
-            import numpy as np
-
-            self._write_head(np.empty(0, event_dtype(1)))
+        self._write_head(None)
         self._output.write(self._tail)
 
-    def _write_head(self, events: Events) -> None:
+    def _write_head(self, first: int | None) -> None:
         if self._head is not None:
-            head, self._head = self._head(events), None
+            head, self._head = self._head(first), None
             self._output.write(head)
 
 

@@ -1,0 +1,142 @@
+"""QEMU's ``simple`` trace, version 4: binary, in the host's byte order, for ``scripts/simpletrace.py`` of QEMU.
+
+The file begins with three u64: all ones, a magic number, 4. Then come records, each with a u64 type first:
+
+- 0, a name: u64 id, u32 length, the name
+- 1, an event: u64 id, u64 time in ns, u32 length (from the id on), u32 pid, the arguments as u64
+
+(QEMU: trace/simple.c.) An event's arguments are ``cpu``, the guest thread's number, and then its fields as in the log.
+``PATH.trace-events-all``, written beside, tells their names, as simpletrace.py wants it::
+
+    simpletrace.py trace.simple.trace-events-all trace.simple
+
+Times are ns since the epoch, where QEMU's count from the machine's start.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.events.definitions import DEFINITIONS
+from htrun.events.shapes import Shape, Shapes
+from htrun.sinks.columns import bytes_of
+from htrun.sinks.text import new_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.facts import TraceFacts
+    from htrun.sinks.output import Output
+
+_HEADER_ID = 0xFFFFFFFFFFFFFFFF
+_MAGIC = 0xF2B177CB0AA429B4
+_VERSION = 4
+_NAME, _EVENT = 0, 1
+_DROPPED_ID = 0xFFFFFFFFFFFFFFFE
+_EVENT_HEADER = struct.Struct("=QQII")
+"""Id, time, length, pid: what an event's length counts besides its arguments."""
+_BATCH = 1 << 15
+
+
+class SimpleSink:
+    """Writes events to ``output``, which it takes over. ``num_args``: arguments of a ``guest_hypertrace`` event."""
+
+    def __init__(self, output: Output, num_args: int) -> None:
+        self._output = output
+        # Names of the user's have no place here: QEMU's scripts go by QEMU's names.
+        self._shapes = Shapes(num_args)
+        self._head = struct.pack("=QQQ", _HEADER_ID, _MAGIC, _VERSION) + _names()
+        self._failed = False
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write a record for each event. Raises `SinkError`."""
+        self._write_head()
+        for start in range(0, len(events), _BATCH):
+            batch = events[start : start + _BATCH]
+            parts = [(rows, _records(shape, batch[rows], streams)) for shape, rows in self._shapes.split(batch)]
+            self._put(bytes_of(parts, len(batch)))
+
+    def dropped(self, count: int, time: int) -> None:
+        """Tell of ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
+        self._write_head()
+        size = _EVENT_HEADER.size + 8
+        self._put(struct.pack("=Q", _EVENT) + _EVENT_HEADER.pack(_DROPPED_ID, time, size, 0) + struct.pack("=Q", count))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Close the output; a trace of no events is a trace too. Raises `SinkError`."""
+        try:
+            if not self._failed:
+                self._write_head()
+        finally:
+            self._output.close()
+
+    def _write_head(self) -> None:
+        head, self._head = self._head, b""
+        self._put(head)
+
+    def _put(self, data: bytes) -> None:
+        self._failed = True
+        self._output.write(data)
+        self._failed = False
+
+
+def open_sink(path: Path, facts: TraceFacts) -> SimpleSink:
+    """A trace in the file ``path``, and its trace-events file beside it. Raises `HtrunError`."""
+    output = new_output(path)
+    described = path.with_name(path.name + ".trace-events-all")
+    if path.is_file() and not path.is_symlink():
+        try:
+            described.write_text(trace_events(facts.num_args))
+        except OSError as error:
+            raise HtrunError(f"cannot write {described}: {error.strerror}") from error
+    return SimpleSink(output, facts.num_args)
+
+
+def trace_events(num_args: int) -> str:
+    """QEMU's description of all events (docs/devel/tracing.rst, "Trace events")."""
+    lines = ["# The events in a trace of htrun's; see QEMU's docs/devel/tracing.rst"]
+    for definition in DEFINITIONS:
+        fields = definition.field_names(num_args)
+        types = ["void *cpu", *(f"uint64_t {field}" for field in fields)]
+        formats = ["cpu=%p", *(f'{field}=0x%016"PRIx64"' for field in fields)]
+        lines.append(f'{definition.name}({", ".join(types)}) "{" ".join(formats)}"')
+    return "\n".join(lines) + "\n"
+
+
+def _names() -> bytes:
+    return b"".join(
+        struct.pack("=QQI", _NAME, number, len(definition.name)) + definition.name.encode()
+        for number, definition in enumerate(DEFINITIONS)
+    )
+
+
+def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+    """The records of ``events``, which are all of ``shape``: events by bytes."""
+    import numpy as np
+
+    indexed = int(shape.index_name is not None)
+    words = 1 + indexed + len(shape.arguments)
+    head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
+    records = np.empty(len(events), np.dtype([*head, ("words", "u8", (words,))]))
+    records["type"] = _EVENT
+    records["id"] = DEFINITIONS.index(shape.definition)
+    records["time"] = events["time"]
+    records["length"] = _EVENT_HEADER.size + 8 * words
+    numbers = events["stream"]
+    records["pid"] = np.array([stream.pid for stream in streams], np.uint32)[numbers]
+    records["words"][:, 0] = np.array([stream.vcpu for stream in streams], np.uint64)[numbers]
+    if indexed:
+        records["words"][:, 1] = events["index"]
+    records["words"][:, 1 + indexed :] = events["args"][:, : len(shape.arguments)]
+    return records.view(np.uint8).reshape(len(events), -1)
