@@ -6,6 +6,7 @@ will ever get. Layout and roles are in `htrun.rings.layout`.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -35,16 +36,25 @@ _ENDLESS = 1 << 62
 _LONGEST_TRAP = 1 << 40
 """Ticks: minutes. A thread may be stopped for long between its event and its trap."""
 
+_MOST_EVENTS = 1 << 48
+"""More than any thread can emit: what claims more was not written by a trampoline."""
+_MOST_REPAIRS = 8
+"""How often a ring is repaired for one event."""
+_WORD_MASK = (1 << 64) - 1
+
 
 class Ring:
     """One thread's ring. Positions are addresses in the tracee; `offset_of` turns one into an offset in the pool."""
 
     __slots__ = (
         "_control",
+        "_lost",
+        "_lost_before_repair",
         "_memory",
         "_read_bytes",
         "_read_packet",
         "_record_size",
+        "_vain_repairs",
         "base",
         "damaged",
         "ended",
@@ -76,6 +86,9 @@ class Ring:
         self.overflow = Overflow.BLOCK
         self.overwritten = 0
         self.reported = 0
+        self._lost = 0
+        self._lost_before_repair = 0
+        self._vain_repairs = 0
 
     def lend(self, stream: Stream, stream_number: int, base: int, overflow: Overflow) -> None:
         """Make the ring ready for a thread in whose address space the pool lies at ``base`` (0: nowhere)."""
@@ -89,6 +102,9 @@ class Ring:
         self.overflow = overflow
         self.overwritten = 0
         self.reported = 0
+        self._lost = 0
+        self._lost_before_repair = 0
+        self._vain_repairs = 0
         self._prepare()
 
     def _prepare(self) -> None:
@@ -109,6 +125,7 @@ class Ring:
 
     def repair(self) -> None:
         """Start again: the guest has written over the control block, and what is in the ring means nothing."""
+        self._lost_before_repair = self.lost - self.overwritten
         self.damaged = False
         self._read_packet = 0
         self._read_bytes = 0
@@ -126,8 +143,10 @@ class Ring:
 
     @property
     def lost(self) -> int:
-        """Events lost so far because the ring was full."""
-        return self._control[layout.DROPPED // _WORD] + self.overwritten
+        """Events lost so far because the ring was full: as the guest's memory says, but never fewer than before."""
+        dropped = min(self._control[layout.DROPPED // _WORD], _MOST_EVENTS)
+        self._lost = max(self._lost, self._lost_before_repair + dropped + self.overwritten)
+        return self._lost
 
     @property
     def armed(self) -> bool:
@@ -151,7 +170,7 @@ class Ring:
         control = self._control
         number = control[layout.PACKET_NUMBER // _WORD] + 1
         if self._packet_of(control[layout.POSITION // _WORD]) == number & (self.shape.packets - 1):
-            control[layout.PACKET_NUMBER // _WORD] = number
+            control[layout.PACKET_NUMBER // _WORD] = number & _WORD_MASK
             self.disarm()
 
     def take_trap_time(self, now: int) -> int:
@@ -162,18 +181,37 @@ class Ring:
         return time if 0 <= now - time < _LONGEST_TRAP else now
 
     def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
-        """Write a record for the (stopped) thread; False if the ring is full and must be drained first."""
+        """Write a record for the (stopped) thread; False if the ring must be drained first: it is full, or the guest
+        has written over its control block. Nothing is ever written outside the ring's packets."""
         control = self._control
+        if control[0] >= control[1] and not self._next_packet():
+            return self.damaged and self._gives_up()
         position = control[0]
-        if position >= control[1] and not self._next_packet():
-            return False
-        position = control[0]
+        if not self._has_room(position):
+            self.damaged = True
+            return self._gives_up()
         at = position - self.base
         memory = self._memory
         _RECORD_HEADER.pack_into(memory, at, timestamp, site, index)
         memory[at + layout.RECORD_HEADER : at + self._record_size] = arguments
         control[0] = position + self._record_size
+        self._vain_repairs = 0
         return True
+
+    def _gives_up(self) -> bool:
+        """Whether the event is to be counted as lost, since others of the guest write here all the time."""
+        self._vain_repairs += 1
+        if self._vain_repairs < _MOST_REPAIRS:
+            return False
+        self._vain_repairs = 0
+        self._lost_before_repair += 1
+        return True
+
+    def _has_room(self, position: int) -> bool:
+        """Whether a record at ``position`` lies in a packet."""
+        place, within = divmod(position - self.base - self.offset - layout.PAGE, self.shape.packet_stride)
+        used = within - layout.PACKET_HEADER
+        return 0 <= place < self.shape.packets and 0 <= used <= self.shape.packet_payload - self._record_size
 
     def _next_packet(self) -> bool:
         control = self._control
@@ -181,14 +219,26 @@ class Ring:
             self.disarm()
             if control[0] < control[1]:
                 return True
-        number = control[layout.PACKET_NUMBER // _WORD] + 1
-        if number >= control[layout.RELEASED // _WORD]:
+        number = control[layout.PACKET_NUMBER // _WORD]
+        if not self._is_current(number, control[0]):
+            self.damaged = True
             return False
-        start = self.base + self._packet_offset(number) + layout.PACKET_HEADER
+        # What the reader knows itself, not what lies in memory as `RELEASED`.
+        if not self.overwrites and number + 1 >= self._read_packet + self.shape.packets - 1:
+            return False
+        start = self.base + self._packet_offset(number + 1) + layout.PACKET_HEADER
         control[0] = start
         control[1] = start + self.shape.packet_payload
-        control[layout.PACKET_NUMBER // _WORD] = number
+        control[layout.PACKET_NUMBER // _WORD] = number + 1
         return True
+
+    def _is_current(self, number: int, position: int) -> bool:
+        """Whether a thread at ``position`` can be in packet ``number``."""
+        # The reader calls the end of a packet the start of the next, so it may be one ahead.
+        ahead = number + 1 - self._read_packet
+        if not 0 <= ahead <= (_MOST_EVENTS if self.overwrites else self.shape.packets):
+            return False
+        return self._packet_of(position) == number & (self.shape.packets - 1)
 
     def _packet_offset(self, number: int) -> int:
         return self.offset + layout.PAGE + (number & (self.shape.packets - 1)) * self.shape.packet_stride
@@ -200,6 +250,8 @@ class Ring:
 
     def unread(self) -> Iterator[memoryview]:
         """Spans of whole records that were written and not yet given to `consume`, oldest first: one a packet."""
+        if self.damaged:
+            return
         shape = self.shape
         position = self._control[layout.POSITION // _WORD]
         place, used = self._locate(position)
@@ -228,7 +280,7 @@ class Ring:
         # `_locate` calls the end of a packet the start of the next, which the thread has not begun yet.
         current = number + 1 if (number + 1) & (shape.packets - 1) == place and used == 0 else number
         oldest = current - (shape.packets - 1)
-        if current & (shape.packets - 1) == place and oldest > self._read_packet:
+        if current & (shape.packets - 1) == place and self._read_packet < oldest < _MOST_EVENTS:
             self.overwritten += (oldest - self._read_packet) * (shape.packet_payload // shape.record_size)
             self._read_packet = oldest
 
@@ -263,8 +315,10 @@ class RingPool:
     def __init__(self, shape: RingShape, most: int) -> None:
         self.shape = shape
         self.size = shape.size * most
-        self.file = os.memfd_create("htrun-rings", os.MFD_CLOEXEC)
+        self.file = os.memfd_create("htrun-rings", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.file, self.size)
+        # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
+        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._mapping = mmap.mmap(self.file, self.size)
         self._memory = memoryview(self._mapping)
         self.most = most
