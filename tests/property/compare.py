@@ -104,7 +104,9 @@ def _check_values(tid: int, records: Records, num_args: int) -> None:
     for number in range(1, num_args):
         value = (event + np.uint64(number)) * np.uint64(0x9E3779B97F4A7C15)
         wrong = np.flatnonzero(records["args"][:, number] != value ^ value >> np.uint64(29))
-        assert len(wrong) == 0, f"thread {tid}: argument {number + 1} of record {wrong[0]} is wrong: {records[wrong[0]]}"
+        assert len(wrong) == 0, (
+            f"thread {tid}: argument {number + 1} of record {wrong[0]} is wrong: {records[wrong[0]]}"
+        )
 
 
 def _check_thread(tid: int, log: Records, records: Records) -> None:

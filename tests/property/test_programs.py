@@ -84,7 +84,12 @@ def interpreter(toolchain: Toolchain) -> Path:
 
 
 def run_and_compare(
-    interpreter: Path, setting: Setting, batch: list[Program], *, emulator: tuple[str, ...] = (), env: dict[str, str] = {}
+    interpreter: Path,
+    setting: Setting,
+    batch: list[Program],
+    *,
+    emulator: tuple[str, ...] = (),
+    env: dict[str, str] = {},
 ) -> None:
     """Run all programs of ``batch`` in one htrun and compare the trace with what they say."""
     with tempfile.TemporaryDirectory(prefix="htrun-property-", dir=_memory()) as name:
