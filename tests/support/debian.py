@@ -1,0 +1,110 @@
+"""Debian packages unpacked aside, of any suite and architecture, cached from one test session to the next.
+
+They come through apt, with lists and a cache of its own, from the mirror that the machine's own sources name
+(``HTRUN_TEST_DEBIAN_MIRROR`` names another, for machines that are not Debian).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.locks import make_once
+from tests.support.requirements import missing, require_tool
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_APT_SOURCES = Path("/etc/apt")
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Packages to unpack in one directory.
+
+    ``name``: of the directory. ``suite``: empty for those that the machine's own sources name.
+    ``patterns``: regular expressions, each for the whole name of one package; where several match, the last in the
+    order of their versions is taken. ``architecture``: Debian's name; empty for the machine's own.
+    """
+
+    name: str
+    suite: str
+    patterns: tuple[str, ...]
+    architecture: str = ""
+
+    def directory(self) -> Path:
+        """Where they are; the first call may download them. Without network or apt the test ends."""
+        return make_once(cache() / self.name, self._unpack)
+
+    def _unpack(self, directory: Path) -> None:
+        for tool in ("apt-get", "apt-cache", "dpkg"):
+            require_tool(tool, "apt dpkg")
+        workshop = directory.parent
+        options = ["-q"]
+        if self.suite:
+            options += _private_apt(workshop, self.suite, self.architecture)
+            _run(["apt-get", *options, "update"], workshop)
+        known = _run(["apt-cache", *options, "pkgnames"], workshop).splitlines()
+        names = [_last(pattern, known, self.suite) for pattern in self.patterns]
+        _run(["apt-get", *options, "download", *names], workshop)
+        for package in workshop.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, directory], check=True)
+
+
+def cache() -> Path:
+    """A directory that survives from one test session to the next."""
+    home = os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests"
+    return Path(home)
+
+
+def _last(pattern: str, known: list[str], suite: str) -> str:
+    found = [name for name in known if re.fullmatch(pattern, name)]
+    if not found:
+        missing(f"a package {pattern} in Debian {suite}")
+    return max(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+
+
+def _run(command: list[str], workshop: Path) -> str:
+    done = subprocess.run(command, cwd=workshop, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        missing(f"Debian packages: {command[0]} ... {command[-1]}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
+    """Options by which apt knows nothing but ``suite`` and writes nowhere but in ``workshop``."""
+    sources = workshop / "only.sources"
+    signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
+    sources.write_text(f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n{signed}")
+    for directory in ("lists/partial", "cache/archives/partial"):
+        (workshop / directory).mkdir(parents=True)
+    settings = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State::lists": workshop / "lists",
+        "Dir::Cache": workshop / "cache",
+        # As root, apt changes to a user that can't write below a private directory.
+        "APT::Sandbox::User": "root",
+        "APT::Update::Post-Invoke-Success": "",
+    }
+    if architecture:
+        # Without the packages that are installed here, which are of another architecture.
+        (workshop / "status").touch()
+        settings |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
+        settings |= {"Dir::State::status": workshop / "status"}
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _mirror() -> str:
+    """The Debian mirror that the machine's own sources name; without one, the test ends."""
+    named = os.environ.get("HTRUN_TEST_DEBIAN_MIRROR")
+    if named:
+        return named
+    texts = [path.read_text() for path in sorted(_APT_SOURCES.glob("sources.list*"), reverse=True) if path.is_file()]
+    texts += [path.read_text() for path in sorted(_APT_SOURCES.glob("sources.list.d/*")) if path.is_file()]
+    # One-line style and deb822 style; a mirror's path ends in "debian", that of its security archive does not.
+    found = re.search(r"^(?:deb\b.*?|URIs:.*?)(\S+:/\S*/debian)/?(?=\s|$)", "\n".join(texts), re.MULTILINE)
+    if not found:
+        missing("a Debian mirror among apt's sources; name one in HTRUN_TEST_DEBIAN_MIRROR")
+    return found[1]
