@@ -5,8 +5,8 @@ A PATH that ends in ``.parquet`` is one file. Any other is a directory in the la
     PATH/run_date=2026-01-31/host=name/run_id=20260131T101500-1a2b3c4d/part-0.parquet
 
 Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``name`` and ``phase`` (null where the
-user has named nothing), ``index``, ``site``, ``arg1`` ... as u64; and a column of its own type for each argument that the
-user has named, called ``NAME.ARGUMENT``, null for other events.
+user has named nothing), ``index``, ``site``, ``arg1`` ... as u64; and a column of its own type for each argument that
+the user has named, called ``NAME.ARGUMENT``, null for other events.
 
 A file gets its name only when it is whole. It has rows in groups of some hundred thousand, so nothing of a live run can
 be read before its end.
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 SUFFIX = ".parquet"
 _ROW_GROUP = 1 << 18
 """Rows of a group, which is what readers skip or take whole."""
+_REPETITIVE = ("pid", "tid", "vcpu", "site", "index")
+"""Columns that are compressed. Packing times and arguments as well would take three times as long as all the rest."""
 _SECOND = 1_000_000_000
 
 
@@ -117,7 +119,7 @@ class ParquetSink:
             self._writer = pq.ParquetWriter(
                 self._temporary,
                 self._tables.schema,
-                compression="lz4",
+                compression=dict.fromkeys(_REPETITIVE, "lz4"),
                 use_dictionary=["comm", "event", "name", "phase"],
                 write_statistics=["time"],
             )
@@ -163,20 +165,20 @@ class _Tables:
 
         events = self._joined(batches)
         parts = self._shapes.split(events)
+        # The place of each event's shape among all.
         shapes = np.zeros(len(events), np.int32)
         places = {shape: place for place, shape in enumerate(self._shapes.all())}
         for shape, rows in parts:
             shapes[rows] = places[shape]
         number = events["stream"].astype(np.int32)
-        index = None if all(shape.index_name for shape, _ in parts) else _lacking(parts, len(events))
         columns = [
             pa.array(events["time"].astype(np.int64), pa.timestamp("ns", "UTC")),
             *(pa.array(_of_streams(number, streams, field)) for field in ("pid", "tid", "vcpu")),
             _dictionary(number, [stream.comm.encode(errors="replace").decode() for stream in streams]),
             *self._titles(shapes),
-            pa.array(np.ascontiguousarray(events["index"]), mask=index),
+            _present(events["index"], parts, lambda shape: shape.index_name is not None),
             pa.array(np.ascontiguousarray(events["site"])),
-            *(self._argument(events, place) for place in range(self._columns)),
+            *(self._argument(events, parts, place) for place in range(self._columns)),
             *(self._typed_column(uses, argument, parts, events) for argument, uses in self._typed.values()),
         ]
         return pa.Table.from_arrays(columns, schema=self.schema)
@@ -185,6 +187,8 @@ class _Tables:
         """One array of all ``batches``, whose events may have room for different numbers of arguments."""
         import numpy as np
 
+        if len(batches) == 1:
+            return batches[0]
         events = np.zeros(sum(len(batch) for batch in batches), event_dtype(self._columns))
         start = 0
         for batch in batches:
@@ -206,16 +210,14 @@ class _Tables:
             _dictionary(shapes, [event.phase.value if event else None for event in named]),
         ]
 
-    def _argument(self, events: Events, place: int) -> Any:
+    def _argument(self, events: Events, parts: Sequence[tuple[Shape, Rows]], place: int) -> Any:
         """The column of an argument as it came: null for events that have fewer."""
-        import numpy as np
         import pyarrow as pa
 
-        counts = [len(definition.argument_names(self._num_args)) for definition in DEFINITIONS]
-        absent = (np.array(counts) <= place)[events["kind"]]
-        if absent.all():
+        if place >= events["args"].shape[1]:
             return pa.nulls(len(events), pa.uint64())
-        return pa.array(np.ascontiguousarray(events["args"][:, place]), mask=absent if absent.any() else None)
+        counted = {definition: len(definition.argument_names(self._num_args)) > place for definition in DEFINITIONS}
+        return _present(events["args"][:, place], parts, lambda shape: counted[shape.definition])
 
     @cached_property
     def _typed(self) -> dict[str, tuple[Argument, list[tuple[Shape, int]]]]:
@@ -286,11 +288,15 @@ def _dictionary(codes: NDArray[np.int32], values: Sequence[str | None]) -> Any:
     return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
 
 
-def _lacking(parts: Iterable[tuple[Shape, Rows]], rows: int) -> NDArray[np.bool_]:
-    """Which events have no index."""
+def _present(words: NDArray[np.uint64], parts: Sequence[tuple[Shape, Rows]], has: Callable[[Shape], bool]) -> Any:
+    """The column of ``words``, null for events of the shapes that have no such field."""
     import numpy as np
+    import pyarrow as pa
 
-    lacking = np.zeros(rows, np.bool_)
-    for shape, places in parts:
-        lacking[places] = shape.index_name is None
-    return lacking
+    without = [rows for shape, rows in parts if not has(shape)]
+    if len(without) == len(parts):
+        return pa.nulls(len(words), pa.uint64())
+    absent = np.zeros(len(words), np.bool_)
+    for rows in without:
+        absent[rows] = True
+    return pa.array(np.ascontiguousarray(words), mask=absent if without else None)
