@@ -1,0 +1,66 @@
+"""A process's memory, read and written from outside: here the test's own."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from htrun.tracee.memory import Memory
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    memory = Memory(os.getpid())
+    yield memory
+    memory.close()
+
+
+def test_reads_and_writes(memory: Memory) -> None:
+    buffer = ctypes.create_string_buffer(b"before", 16)
+    memory.write(ctypes.addressof(buffer), b"behind")
+    assert buffer.value == b"behind"
+    assert memory.read(ctypes.addressof(buffer), 16) == buffer.raw
+
+
+def test_strings_cross_pages(memory: Memory) -> None:
+    pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    text = b"x" * (mmap.PAGESIZE + 100)
+    pages[: len(text)] = text
+    assert memory.read_string(address) == text
+
+
+def test_words_end_with_a_zero(memory: Memory) -> None:
+    wide = ctypes.create_string_buffer(struct.pack("<3Q", 5, 1 << 40, 0))
+    narrow = ctypes.create_string_buffer(struct.pack("<3I", 5, 6, 0))
+    assert memory.read_words(ctypes.addressof(wide), 8) == [5, 1 << 40]
+    assert memory.read_words(ctypes.addressof(narrow), 4) == [5, 6]
+
+
+def test_nothing_is_mapped_at_zero(memory: Memory) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        memory.read(0, 8)
+
+
+def test_it_is_opened_when_it_is_used() -> None:
+    memory = Memory(2**22 + 1)
+    with pytest.raises(FileNotFoundError):
+        memory.read(0, 8)
+    memory.reach_through(os.getpid())
+    buffer = ctypes.create_string_buffer(b"found")
+    assert memory.read(ctypes.addressof(buffer), 5) == b"found"
+    memory.close()
+
+
+def test_a_closed_memory_stays_closed() -> None:
+    memory = Memory(os.getpid())
+    memory.open()
+    memory.close()
+    memory.close()
+    with pytest.raises(FileNotFoundError):
+        memory.read(0, 8)

@@ -1,0 +1,106 @@
+"""The filters decide as a plain description of them does: run here by an interpreter of classic BPF."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htrun.tracee.abi import I386, X86_64, Abi
+from htrun.tracee.seccomp import MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED, STOP_DATA, channel_filter, first_filter
+
+_ALLOW = 0x7FFF0000
+_STOP = 0x7FF00000 | STOP_DATA
+_START, _SIZE = 0x7F1234560000, 0x20000
+
+
+def verdict(program: bytes, abi: Abi, name: str, *arguments: int) -> int:
+    """What the kernel would do with a call (net/core/filter.c, for the instructions that htrun uses)."""
+    mask = (1 << abi.bits) - 1
+    words = [*(argument & mask for argument in arguments), *[0] * (6 - len(arguments))]
+    data = struct.pack("<iIQ6Q", abi.numbers[name], abi.audit_arch, 0, *words)
+    instructions = list(struct.iter_unpack("<HBBI", program))
+    at = accumulator = index = 0
+    while True:
+        code, true, false, value = instructions[at]
+        at += 1
+        match code:
+            case 0x20:
+                (accumulator,) = struct.unpack_from("<I", data, value)
+            case 0x00:
+                accumulator = value
+            case 0x07:
+                index = accumulator
+            case 0x1C:
+                accumulator = (accumulator - index) & 0xFFFFFFFF
+            case 0x05:
+                at += value
+            case 0x15:
+                at += true if accumulator == value else false
+            case 0x35:
+                at += true if accumulator >= value else false
+            case 0x45:
+                at += true if accumulator & value else false
+            case 0x2D:
+                at += true if accumulator > index else false
+            case 0x06:
+                return int(value)
+            case _:
+                raise AssertionError(f"instruction {code:#x}")
+
+
+@pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
+def test_first_filter(abi: Abi) -> None:
+    program = first_filter()
+    assert verdict(program, abi, "mmap", 0, 4096, 3, MAP_SHARED, 3) == _STOP
+    assert verdict(program, abi, "mmap", 0, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, 3) == _ALLOW
+    assert verdict(program, abi, "mmap", 0, 4096, 3, 2, 3) == _ALLOW
+    assert verdict(program, abi, "rt_sigaction", 11, 0x1000) == _STOP
+    assert verdict(program, abi, "rt_sigaction", 11, 0) == _ALLOW
+    assert verdict(program, abi, "rt_sigaction", 10, 0x1000) == _ALLOW
+    assert verdict(program, abi, "execve") == _STOP
+    assert verdict(program, abi, "prctl", 22, 2) == _STOP
+    assert verdict(program, abi, "prctl", 15) == _ALLOW
+    assert verdict(program, abi, "seccomp", 1) == _STOP
+    assert verdict(program, abi, "seccomp", 2) == _ALLOW
+    assert verdict(program, abi, "munmap", _START, _SIZE) == _ALLOW
+
+
+@pytest.mark.parametrize("name", ["munmap", "mprotect", "mremap"])
+@given(
+    start=st.integers(-0x40000, 0x40000).map(lambda offset: _START + (offset & ~0xFFF)),
+    pages=st.integers(1, 1 << 20),
+)
+def test_a_call_that_touches_the_region_stops(name: str, start: int, pages: int) -> None:
+    length = pages << 12
+    touches = start < _START + _SIZE and start + length > _START
+    stops = verdict(channel_filter(_START, _START + _SIZE, threads=False), X86_64, name, start, length) == _STOP
+    # A range of a gigabyte or more stops wherever it lies.
+    assert stops == (touches or length >= 1 << 30)
+
+
+@given(start=st.integers(0, (1 << 47) - 1), length=st.integers(1, 1 << 40))
+def test_no_call_that_touches_the_region_is_missed(start: int, length: int) -> None:
+    program = channel_filter(_START, _START + _SIZE, threads=False)
+    if start < _START + _SIZE and start + length > _START:
+        assert verdict(program, X86_64, "munmap", start, length) == _STOP
+        assert verdict(program, X86_64, "mmap", start, length, 0, MAP_FIXED) == _STOP
+        assert verdict(program, X86_64, "mmap", start, length, 0, 2) == _ALLOW
+
+
+def test_a_region_across_four_gigabytes_stops_everything() -> None:
+    program = channel_filter((1 << 32) - 0x10000, (1 << 32) + 0x10000, threads=False)
+    assert verdict(program, X86_64, "munmap", 0x1000, 0x1000) == _STOP
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_masks_and_processors_are_watched_once(threads: bool) -> None:
+    program = channel_filter(_START, _START + _SIZE, threads=threads)
+    expected = _STOP if threads else _ALLOW
+    assert verdict(program, X86_64, "rt_sigreturn") == expected
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0x1000) == expected
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0) == _ALLOW
+    assert verdict(program, X86_64, "sched_getaffinity") == expected
+    assert verdict(program, I386, "sigreturn") == expected

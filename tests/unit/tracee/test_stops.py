@@ -1,0 +1,40 @@
+"""A wait status becomes the stop that ptrace(2) says it is."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from htrun.tracee import stops
+from htrun.tracee.stops import Event, decode
+
+
+def _stopped(number: int, event: int = 0) -> int:
+    return event << 16 | number << 8 | 0x7F
+
+
+@pytest.mark.parametrize(
+    ("status", "stop"),
+    [
+        (0, stops.Exited(7, 0)),
+        (255 << 8, stops.Exited(7, 255)),
+        (signal.SIGKILL, stops.Killed(7, signal.SIGKILL, False)),
+        (signal.SIGSEGV | 0x80, stops.Killed(7, signal.SIGSEGV, True)),
+        (_stopped(signal.SIGUSR1), stops.SignalStop(7, signal.SIGUSR1)),
+        (_stopped(signal.SIGSTOP), stops.SignalStop(7, signal.SIGSTOP)),
+        (_stopped(signal.SIGTRAP), stops.SignalStop(7, signal.SIGTRAP)),
+        (_stopped(64), stops.SignalStop(7, 64)),
+        (_stopped(signal.SIGTRAP | 0x80), stops.SyscallStop(7)),
+        (_stopped(signal.SIGSTOP, 128), stops.GroupStop(7, signal.SIGSTOP)),
+        (_stopped(signal.SIGTTOU, 128), stops.GroupStop(7, signal.SIGTTOU)),
+        (_stopped(signal.SIGTRAP, 128), stops.InterruptStop(7)),
+        *[(_stopped(signal.SIGTRAP, event.value), stops.EventStop(7, event)) for event in Event if event is not Event.STOP],
+    ],
+)
+def test_decode(status: int, stop: stops.Stop) -> None:
+    assert decode(7, status) == stop
+
+
+def test_the_status_of_a_trap() -> None:
+    assert decode(7, stops.SEGV_STOPPED) == stops.SignalStop(7, signal.SIGSEGV)
