@@ -81,7 +81,8 @@ def read_log(path: Path) -> Records:
         count = struct.unpack("<I", file.read(4))[0]
         file.seek(_ENTRIES_AT)
         entries = np.frombuffer(file.read(count * _ENTRY.itemsize), _ENTRY)
-    return entries[entries["state"] != UNUSED]
+    begun: Records = entries[entries["state"] != UNUSED]
+    return begun
 
 
 def check(log: Records, trace: list[TraceStream], num_args: int) -> int:

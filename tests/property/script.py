@@ -108,7 +108,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Program:
-    """``isolated``: run in a process of its own, which has never had an event. ``home``: address of the control word."""
+    """``isolated``: run in a process of its own, which has never had an event. ``home``: where the control word is."""
 
     isolated: bool
     home: int
@@ -210,7 +210,7 @@ class _Assembler:
 
 
 def _tail(tail: Tail, rng: random.Random, at: int) -> tuple[bytes, tuple[int, int, int], int]:
-    """Code behind a store that ends at offset ``at``; the displacement that is rewritten (offset, two values); flags."""
+    """Code behind a store that ends at offset ``at``; the displacement that is rewritten (offset, values); flags."""
     nothing = 0, 0, 0
     match tail:
         case Tail.RETURN_AND_POP:

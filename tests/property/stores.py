@@ -8,8 +8,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Encoder, Instruction, MemoryOperand, Register
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Code as CodeNumber
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 MASK = (1 << 64) - 1
 RSP = 4
@@ -85,11 +90,12 @@ def _shortest_store(rng: random.Random) -> StoreCode:
     return StoreCode(encoder.take_buffer(), {base: (Source.CONTROL, 0), source: index})
 
 
-def _register(number: int, prefix: str = "") -> int:
+def _register(number: int, prefix: str = "") -> RegisterNumber:
     name = GENERAL[number]
     if prefix == "32":
         name = f"{name}D" if name[1:].isdigit() else "E" + name[1:]
-    return int(getattr(Register, name))
+    register: RegisterNumber = getattr(Register, name)
+    return register
 
 
 def _displacement(rng: random.Random) -> int:
@@ -140,7 +146,7 @@ def _random_value(rng: random.Random, address: _Address, place: Place, fixed_ind
     number = rng.choice(free)
     wide = rng.random() < 0.4
     vector = rng.randrange(16)
-    xmm = int(getattr(Register, f"XMM{vector}"))
+    xmm: RegisterNumber = getattr(Register, f"XMM{vector}")
     register = _register(number, "" if wide else "32")
     garbage = rng.getrandbits(32)
     index = (Source.INDEX, 0 if wide else garbage)
@@ -186,7 +192,7 @@ def _random_value(rng: random.Random, address: _Address, place: Place, fixed_ind
             code = Code.MOV_MOFFS64_RAX if wide else Code.MOV_MOFFS32_EAX
             return _store(
                 rng, place, _Address(operand, {}, absolute=True), code,
-                int(Register.RAX if wide else Register.EAX), {0: index},
+                Register.RAX if wide else Register.EAX, {0: index},
             )  # fmt: skip
 
 
@@ -194,8 +200,8 @@ def _store(
     rng: random.Random,
     place: Place,
     address: _Address,
-    code: int,
-    register: int,
+    code: CodeNumber,
+    register: RegisterNumber,
     registers: dict[int, tuple[Source, int]],
     *,
     vector: tuple[int, int, int] | None = None,

@@ -193,7 +193,8 @@ def test_the_drain_goes_on_while_a_guest_writes_all_over_its_ring(overflow: Over
     drain = Drain(pool, clock, warnings, sinks=[sink], packet_sink=Packets(), overflow=overflow)
     # The process is made before there are threads in this one.
     victim, other = pool.take(), pool.take()
-    assert victim is not None and other is not None
+    assert victim is not None
+    assert other is not None
     pool.give_back(victim)
     victim.base = BASE
     with scribbling(pool, victim, seed):
