@@ -10,6 +10,9 @@ from htrun.tracee import stops
 from htrun.tracee.stops import Event, decode
 
 
+_EVENTS = [event for event in Event if event is not Event.STOP]
+
+
 def _stopped(number: int, event: int = 0) -> int:
     return event << 16 | number << 8 | 0x7F
 
@@ -29,7 +32,7 @@ def _stopped(number: int, event: int = 0) -> int:
         (_stopped(signal.SIGSTOP, 128), stops.GroupStop(7, signal.SIGSTOP)),
         (_stopped(signal.SIGTTOU, 128), stops.GroupStop(7, signal.SIGTTOU)),
         (_stopped(signal.SIGTRAP, 128), stops.InterruptStop(7)),
-        *[(_stopped(signal.SIGTRAP, event.value), stops.EventStop(7, event)) for event in Event if event is not Event.STOP],
+        *[(_stopped(signal.SIGTRAP, event.value), stops.EventStop(7, event)) for event in _EVENTS],
     ],
 )
 def test_decode(status: int, stop: stops.Stop) -> None:

@@ -1,0 +1,111 @@
+"""The tracer under odd circumstances: what it inherits, what it borrows, and what it must not touch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.run import HTRUN, Htrun
+from tests.support.targets import I686, NATIVE, Target
+from tests.support.toolchain import Toolchain
+
+_GUESTS = Path(__file__).parent / "guests"
+
+
+def test_a_thread_kept_on_one_processor_does_not_see_it(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "tracer_processors.c")
+    result = htrun.run(program, options=("--no-patch",)).check()
+    assert result.stdout == "0\n"
+    assert len(result.events) == 5 * 3 * 400 + 400
+
+
+@pytest.mark.parametrize("target", [NATIVE, I686], ids=lambda target: target.name)
+def test_injected_calls_need_no_stack(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "tracer_small_stack.c", target)
+    result = htrun.run(program, options=("--no-patch",)).check()
+    assert result.stdout == "ready\n0\n"
+    assert [event.args[0] for event in result.events] == [1, 2]
+    assert result.stderr == ""
+
+
+def test_old_system_calls_of_64_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "tracer_old_interface.c")
+    alone = subprocess.run([program], capture_output=True, text=True, env=os.environ | {"HYPERTRACE": "/nonexistent"})
+    result = htrun.run(program, options=("--no-patch",))
+    assert alone.returncode == 1, "there is no channel"
+    assert result.check().stdout == "mprotect -22\nexecve -14\nsignal 0\nmmap 1\n"
+    assert len(result.events) == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapped"])
+def test_a_sandbox_that_kills_is_not_provoked(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "tracer_sandboxed.c")
+    result = htrun.run(program, options=options).check()
+    assert result.stdout == "alive\n"
+    assert [event.args[0] for event in result.events] == [0, 1, 2]
+    assert result.summary["warnings"]["injection"] > 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-", "7</dev/null"])
+def test_descriptors_are_what_they_would_be_alone(closed: str, tmp_path: Path) -> None:
+    script = f'ls -1 /proc/self/fd >{tmp_path}/$0 2>&1'
+    for name, launcher in (("alone", ""), ("traced", f"{HTRUN} -q")):
+        subprocess.run(["sh", "-c", f"{launcher} sh -c '{script}' {name} {closed}"], check=True)
+    assert (tmp_path / "traced").read_text() == (tmp_path / "alone").read_text()
+
+
+def test_a_pipe_ends_when_the_program_closes_it() -> None:
+    mine, theirs = os.pipe()
+    os.set_inheritable(theirs, True)
+    command = [HTRUN, "-q", "sh", "-c", f"exec {theirs}>&-; exec sleep 100"]
+    with subprocess.Popen(command, pass_fds=[theirs], stdin=subprocess.DEVNULL) as program:
+        os.close(theirs)
+        assert os.read(mine, 1) == b"", "the tracer holds no end of the program's pipes"
+        program.kill()
+    os.close(mine)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: Htrun, toolchain: Toolchain) -> None:
+    program = toolchain.compile_text(
+        """
+        #include <qemu-hypertrace.h>
+        #include <stdio.h>
+        #include <unistd.h>
+        int main(void)
+        {
+            if (qemu_hypertrace_init(NULL) != 0)
+                return 1;
+            for (int i = 0; i < 100; i++)
+                qemu_hypertrace(0);
+            puts("emitted");
+            fflush(stdout);
+            if (fork() == 0)
+                pause();
+            pause();
+        }
+        """,
+        "emits_and_waits",
+    )
+    with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "emitted\n"
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        os.kill(int(status.partition("TracerPid:")[2].split()[0]), number)
+        assert process.stdout.read() == "", "the child is gone, too"
+    assert process.returncode == -signal.SIGKILL
+    assert len((htrun.directory / "log").read_text().splitlines()) == 100
+    assert not os.path.lexists(htrun.channel)
+
+
+def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
+    started = time.monotonic()
+    script = "for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'sh -c : & :' & :); /bin/true; done"
+    result = htrun.run("sh", "-c", script).check()
+    assert result.summary["processes"] >= 30
+    assert time.monotonic() - started < 30
