@@ -145,7 +145,7 @@ class Ring:
     def lost(self) -> int:
         """Events lost so far because the ring was full: as the guest's memory says, but never fewer than before."""
         dropped = min(self._control[layout.DROPPED // _WORD], _MOST_EVENTS)
-        self._lost = max(self._lost, self._lost_before_repair + dropped + self.overwritten)
+        self._lost = max(self._lost, min(self._lost_before_repair + dropped + self.overwritten, _MOST_EVENTS))
         return self._lost
 
     @property
