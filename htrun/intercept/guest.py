@@ -33,7 +33,7 @@ class Mapping:
         return self.start + self.length
 
     def part(self, offset: int, length: int) -> tuple[int, int]:
-        """The addresses ``[low, high)`` at which file bytes ``[offset, offset + length)`` show; empty if low >= high."""
+        """The addresses ``[low, high)`` where file bytes ``[offset, offset + length)`` show; empty if low >= high."""
         low = max(self.start, self.start + offset - self.offset)
         high = min(self.end, self.start + offset + length - self.offset)
         return low, high
@@ -114,7 +114,8 @@ class AddressSpace:
     ``sites``: by address of the instruction; ``guarded``: ranges for which a channel filter is in place;
     ``threads``: those that run in it;
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
-    it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch in the making has put one.
+    it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
+    in the making has put one.
     """
 
     memory: Memory
@@ -180,8 +181,8 @@ class Process:
 class Thread:
     """A traced thread. ``number``: its place in its process's order of appearance, from 0.
 
-    ``ring``: where its records go, from its first event on; ``pointer``: its thread pointer (``fs`` base) when last seen, 0 if
-    never; ``registered``: whether trampolines find the ring by that pointer.
+    ``ring``: where its records go, from its first event on; ``pointer``: its thread pointer (``fs`` base) when last
+    seen, 0 if never; ``registered``: whether trampolines find the ring by that pointer.
     ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail.

@@ -130,7 +130,8 @@ class MappingCalls:
             self._warnings.warn(
                 Kind.INJECTION,
                 pid,
-                f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): its events may be missed",
+                f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): "
+                "its events may be missed",
             )
         self._masks.begin(space)
 

@@ -164,6 +164,6 @@ class Masks:
             self._warnings.warn(
                 Kind.INJECTION,
                 pid,
-                f"process {pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then resets and htrun "
-                f"could not put back ({error.strerror})",
+                f"process {pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then resets and "
+                f"htrun could not put back ({error.strerror})",
             )

@@ -33,8 +33,8 @@ class Scratch:
     def holding(
         self, space: AddressSpace, registers: user_regs_struct, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
-        """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, for as long as the context
-        lasts. ``content`` makes what they hold from their address.
+        """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, within the context.
+        ``content`` makes what they hold from their address.
 
         Raises OSError where neither the header nor the thread's stack has room.
         """

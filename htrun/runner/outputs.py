@@ -47,7 +47,8 @@ class Outputs:
             from htrun.sinks.ctf import make_directory
 
             make_directory(options.trace)
-        return cls(sinks, options.summary, options.trace, options.layout.num_args, _facts(options, launch), launch.emulator)
+        facts = _facts(options, launch)
+        return cls(sinks, options.summary, options.trace, options.layout.num_args, facts, launch.emulator)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
         """The native trace, if one is wanted. Imported late: the program runs already."""

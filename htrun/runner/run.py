@@ -54,8 +54,8 @@ def run(options: RunOptions) -> NoReturn:
 
 def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
     """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
-    # For `_end_when_told`: a handler would run at any point of the tracer's work, or, when the signal comes just before a
-    # wait, at none.
+    # For `_end_when_told`: a handler would run at any point of the tracer's work, or, when the signal comes just before
+    # a wait, at none.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         try:

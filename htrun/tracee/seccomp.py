@@ -179,7 +179,7 @@ _FIRST_RULES_32 = (
 
 
 def first_filter() -> bytes:
-    """Shared file mappings, SIGSEGV's action, exec, the guest's own filters: what matters before a channel is mapped."""
+    """Shared file mappings, SIGSEGV's action, exec, filters of the guest: what matters before a channel is mapped."""
     return _compile(_FIRST_RULES, _FIRST_RULES_32)
 
 

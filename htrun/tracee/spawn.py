@@ -65,7 +65,7 @@ def become(
     try:
         seccomp.install(seccomp.first_filter())
     except OSError as error:
-        raise HtrunError(f"cannot install a seccomp filter ({error.strerror}): is htrun itself in a sandbox?") from error
+        raise HtrunError(f"cannot install a seccomp filter ({error.strerror}): is htrun in a sandbox?") from error
     # Python ignores these two for itself; the program must not inherit that (exec keeps ignored signals).
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

@@ -9,7 +9,6 @@ import pytest
 from htrun.tracee import stops
 from htrun.tracee.stops import Event, decode
 
-
 _EVENTS = [event for event in Event if event is not Event.STOP]
 
 
