@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+from htrun.events.definitions import HYPERTRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,6 +58,7 @@ def record_batch(trace: Trace, events: Events) -> pyarrow.RecordBatch:
     for shape, rows in trace.shapes.split(events):
         codes[rows] = shapes.index(shape)
     streams = events["stream"].astype(np.int32)
+    indexes = np.array([len(shape.definition.fields) for shape in shapes])
     columns = [events["time"].astype("<M8[ns]")]
     columns += [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
     columns += [
@@ -64,12 +66,10 @@ def record_batch(trace: Trace, events: Events) -> pyarrow.RecordBatch:
         _texts(codes, [shape.title for shape in shapes]),
         _texts(codes, [shape.named.phase.value if shape.named else "instant" for shape in shapes]),
         events["site"],
-        arrow.array(events["index"], mask=_lacking(codes, shapes, 0)),
+        arrow.array(events["index"], mask=_lacking(indexes, codes, 1)),
     ]
-    columns += [
-        arrow.array(events["args"][:, place], mask=_lacking(codes, shapes, place + 1))
-        for place in range(trace.num_args)
-    ]
+    counts = np.array([_argument_count(trace, shape) for shape in shapes])
+    columns += [arrow.array(events["args"][:, n], mask=_lacking(counts, codes, n + 1)) for n in range(trace.num_args)]
     wanted = schema(trace)
     return arrow.record_batch(
         [arrow.array(column).cast(field.type) for column, field in zip(columns, wanted, strict=True)], wanted
@@ -97,14 +97,14 @@ def _texts(codes: NDArray[np.int32], texts: Sequence[str]) -> pyarrow.Dictionary
     return arrow.DictionaryArray.from_arrays(places[codes], unique)
 
 
-def _lacking(codes: NDArray[np.int32], shapes: Sequence[Shape], number: int) -> NDArray[np.bool_] | None:
-    """Which events have no argument ``number`` (0: no index); None if all have it."""
+def _argument_count(trace: Trace, shape: Shape) -> int:
+    return trace.shapes.num_args if shape.definition is HYPERTRACE else len(shape.arguments)
+
+
+def _lacking(counts: NDArray[np.int64], codes: NDArray[np.int32], number: int) -> NDArray[np.bool_] | None:
+    """Which events have no field ``number``, where those of each shape have as many as ``counts``; None if all do."""
     import numpy as np
 
-    lacks = np.array(
-        [
-            not shape.definition.fields if number == 0 else shape.named is None and len(shape.arguments) < number
-            for shape in shapes
-        ]
-    )
-    return lacks[codes] if bool((lacks & (np.bincount(codes, minlength=len(shapes)) > 0)).any()) else None
+    lacks = counts < number
+    used = np.bincount(codes, minlength=len(counts)) > 0
+    return lacks[codes] if bool((lacks & used).any()) else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.analysis.packets import Damage, StreamFile, index_of, scan, stream_files
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
 from htrun.events.records import event_dtype
 
 if TYPE_CHECKING:
@@ -101,7 +101,13 @@ class CtfReader:
     @property
     def num_args(self) -> int:
         """Arguments that a batch has room for."""
-        return max((file.stream_class.arguments for file in self._files), default=self._metadata_args())
+        return max([self.channel_args, *(file.stream_class.arguments for file in self._files)])
+
+    @property
+    def channel_args(self) -> int:
+        """Arguments of a ``guest_hypertrace`` event."""
+        classes = self.metadata.classes.values()
+        return max((each.arguments for each in classes if DEFINITIONS[each.kind] is HYPERTRACE), default=1)
 
     @property
     def duration(self) -> tuple[int, int] | None:
@@ -134,9 +140,6 @@ class CtfReader:
             begun = to_nanoseconds(pieces["begin"], clock) < span.end
             pieces = pieces[begun & (to_nanoseconds(pieces["limit"], clock) >= span.begin)]
         return pieces
-
-    def _metadata_args(self) -> int:
-        return max((each.arguments for each in self.metadata.classes.values() if each.kind == 0), default=0)
 
 
 def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:

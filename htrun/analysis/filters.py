@@ -109,17 +109,19 @@ class _Columns:
             if argument.name == name:
                 return argument.values(words)
         if name in _STREAM_FIELDS:
-            values = np.array([getattr(stream, name) for stream in self._trace.streams])
-            return np.asarray(values if name == "comm" else values.astype(np.uint64))[self._events["stream"]]
+            of_streams = [getattr(stream, name) for stream in self._trace.streams]
+            values: NDArray[Any] = np.array(of_streams, np.str_ if name == "comm" else np.uint64)
+            return np.asarray(values[self._events["stream"]])
         if name == "event":
             return np.full(len(self._events), self._shape.title)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
             # Seconds since the first event: what a user can type.
-            return (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
+            seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
+            return seconds
         if name == "site" or name == self._shape.index_name:
-            words: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
-            return words
+            numbers: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
+            return numbers
         return self._numbered(name)
 
     def labels(self, name: str) -> dict[str, int]:

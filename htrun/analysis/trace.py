@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
+from htrun.events.definitions import HYPERTRACE
 from htrun.events.named import NamedEvents, Phase
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
@@ -111,7 +112,7 @@ class Trace:
     @cached_property
     def shapes(self) -> Shapes:
         """What fields events have."""
-        return Shapes(self.num_args, self.names)
+        return Shapes(self._reader.channel_args, self.names)
 
     def __len__(self) -> int:
         """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
@@ -156,7 +157,7 @@ class Trace:
 
     def _of_shape(self, events: Events, shape: Shape) -> Iterator[Event]:
         phase = shape.named.phase if shape.named else Phase.INSTANT
-        own = slice(0, shape.first + len(shape.arguments))
+        count = self.shapes.num_args if shape.definition is HYPERTRACE else len(shape.arguments)
         for time, stream, site, index, args in zip(
             *(events[field].tolist() for field in ("time", "stream", "site", "index", "args")), strict=True
         ):
@@ -164,8 +165,7 @@ class Trace:
                 argument.name: argument.value(word)
                 for argument, word in zip(shape.arguments, args[shape.first :], strict=False)
             }
-            known = args if shape.named else args[own]
-            yield Event(time, shape.title, phase, self.streams[stream], site, index, tuple(known), values)
+            yield Event(time, shape.title, phase, self.streams[stream], site, index, tuple(args[:count]), values)
 
 
 def _warn(message: str) -> None:

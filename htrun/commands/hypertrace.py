@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import htrun
 from htrun.commands.info import InfoCommand
+from htrun.commands.output import ReaderGone
+from htrun.commands.print import PrintCommand
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """A verb. The first line of its docstring is its help."""
+    """A verb. The first line of its docstring is its help; ``examples`` stand below its options."""
+
+    examples: str
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the verb's arguments."""
@@ -24,7 +30,10 @@ class Command(Protocol):
         """Do it; the exit code. Raises `HtrunError`."""
 
 
-COMMANDS: dict[str, Command] = {"info": InfoCommand()}
+COMMANDS: dict[str, Command] = {
+    "info": InfoCommand(),
+    "print": PrintCommand(),
+}
 """Every verb by its name."""
 
 
@@ -42,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HtrunError as error:
         print(f"hypertrace: {error}", file=sys.stderr)
         return error.exit_code
+    except ReaderGone as gone:
+        return gone.exit_code
+    except KeyboardInterrupt:
+        # Die of it, so that the shell knows and stops its own script as well.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").partition("\n")[0]
-        command.prepare_parser(verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False))
+        verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=command.examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.prepare_parser(verb)
     return parser
 
 

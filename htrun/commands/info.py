@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class InfoCommand:
     """Show the version, the clock that time stamps come from, and the events that can be recorded."""
 
+    examples = ""
+
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """It takes no arguments."""
 

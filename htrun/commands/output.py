@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ReaderGone(Exception):
+    """Nobody reads our standard output any more (``| head``): stop, and say nothing, as SIGPIPE would have it."""
+
+    exit_code = 141
+    """What a shell says of a program that SIGPIPE has ended."""
 
 
 def show(text: str) -> None:
@@ -17,3 +28,16 @@ def show(text: str) -> None:
         # Python would try again to write the rest when it exits, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def stream_out(pieces: Iterable[bytes]) -> None:
+    """Print ``pieces`` on standard output as they come. Raises `HtrunError` if it fails, `ReaderGone` if it ends."""
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            try:
+                rest = rest[os.write(sys.stdout.fileno(), rest) :]
+            except BrokenPipeError:
+                raise ReaderGone from None
+            except OSError as error:
+                raise HtrunError(f"cannot write to standard output: {error.strerror}") from error

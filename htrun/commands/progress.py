@@ -1,0 +1,50 @@
+"""How far work has come, shown on the terminal once it takes long enough for someone to wonder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from htrun.events.records import Events
+
+_PATIENCE = 1.0
+"""Seconds of work before anything is shown."""
+
+
+def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: bool = True) -> Iterator[Events]:
+    """``batches`` as they are, while a bar on standard error tells how many of ``total`` events have gone by.
+
+    Nothing is shown if that is no terminal, or not ``wanted``.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield from batches
+        return
+    started, done = time.monotonic(), 0
+    bar: Any = None
+    try:
+        for events in batches:
+            if bar is None and time.monotonic() - started > _PATIENCE:
+                bar = _bar()
+                task = bar.add_task(what, total=total)
+            yield events
+            done += len(events)
+            if bar is not None:
+                bar.update(task, completed=done)
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar() -> Any:
+    # Imported only for those who wait anyway.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar

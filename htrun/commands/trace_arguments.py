@@ -1,0 +1,98 @@
+"""Arguments that several verbs share: the trace, names of events, and which events are wanted."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from htrun.analysis.filters import Filter
+    from htrun.analysis.trace import Trace
+
+_OFFSET = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?(s|ms|us|ns)?")
+_EPOCH = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?")
+_UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_NS_PER_US = 1000
+
+
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """TRACE and --events."""
+    parser.add_argument("trace", type=Path, metavar="TRACE", help="the directory that htrun -o wrote")
+    parser.add_argument(
+        "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
+    )
+
+
+def open_trace(arguments: argparse.Namespace) -> Trace:
+    """The trace of `add_trace`; damage is told on standard error. Raises `HtrunError`."""
+    from htrun.analysis.trace import Trace
+    from htrun.events.named import NamedEvents
+
+    names = NamedEvents.load(arguments.events) if arguments.events is not None else None
+    return Trace.open(arguments.trace, names, lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr))
+
+
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    """The options that say which events are wanted."""
+    group = parser.add_argument_group("which events")
+    group.add_argument("--from", dest="begin", metavar="TIME", help="from then on: see below")
+    group.add_argument("--to", dest="end", metavar="TIME", help="before then")
+    group.add_argument(
+        "--thread", action="append", default=[], metavar="THREAD", help="of the thread with this id or name; repeatable"
+    )
+    group.add_argument(
+        "--process", action="append", default=[], type=int, metavar="PID", help="of this process; repeatable"
+    )
+    group.add_argument(
+        "--event", action="append", default=[], metavar="PATTERN", help="of this name, such as 'io*'; repeatable"
+    )
+    group.add_argument("--where", metavar="EXPR", help="which fulfil a condition: see below")
+
+
+FILTER_HELP = """\
+A TIME counts from the first event (1.5, 20ms, 300us) or is a time of day or date (14:05:00.25, 2026-01-31T14:05,
+@SECONDS since 1970). An EXPR compares fields, as Python does: arg1 == 0xcafe and (arg2 > 5 or size in (1, 2)).
+Its fields are those of print --json, arguments of named events, and time: seconds since the first event.
+"""
+
+
+def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
+    """What the options of `add_filter` say. Raises `HtrunError`."""
+    from htrun.analysis.ctf_reader import EVERYTHING, Span
+    from htrun.analysis.expressions import Expression
+    from htrun.analysis.filters import Filter, field_names, thread_numbers
+
+    span = Span(
+        EVERYTHING.begin if arguments.begin is None else moment(arguments.begin, trace.duration),
+        EVERYTHING.end if arguments.end is None else moment(arguments.end, trace.duration),
+        thread_numbers(trace, arguments.thread, arguments.process),
+    )
+    where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
+    return Filter(span, tuple(arguments.event), where)
+
+
+def moment(text: str, duration: tuple[int, int] | None) -> int:
+    """The TIME ``text`` of a trace with this ``duration``, in ns since the epoch. Raises `HtrunError`."""
+    begin = duration[0] if duration is not None else 0
+    if match := _OFFSET.fullmatch(text):
+        unit = _UNITS[match[3] or "s"]
+        return begin + int(match[1]) * unit + int((match[2] or "").ljust(9, "0")) * unit // 10**9
+    if match := _EPOCH.fullmatch(text):
+        return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0"))
+    try:
+        if ":" in text and "-" not in text:
+            # A time of day is of the day on which the trace begins.
+            text = f"{datetime.fromtimestamp(begin // 10**9).date().isoformat()}T{text}"
+        told = datetime.fromisoformat(text).astimezone()
+        return (int(told.replace(microsecond=0).timestamp()) * 10**6 + told.microsecond) * _NS_PER_US
+    except (ValueError, OverflowError, OSError):
+        raise HtrunError(
+            f"{text!r} is not a time; write 1.5, 20ms, 14:05:00.25, 2026-01-31T14:05 or @SECONDS"
+        ) from None
