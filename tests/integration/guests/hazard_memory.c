@@ -229,11 +229,10 @@ static void many_sites(void)
     site("jump", code + (SITES - 1) * ROOM);
 }
 
-static void *thread_of_many(void *unused)
+static void *thread_of_many(void *index)
 {
-    (void)unused;
-    emit(plain_store);
-    emit(plain_store);
+    emit_as(plain_store, (uintptr_t)index);
+    emit_as(plain_store, (uintptr_t)index);
     tell();
     return NULL;
 }
@@ -241,11 +240,12 @@ static void *thread_of_many(void *unused)
 static void many_threads(void)
 {
     pthread_t threads[4];
-    int i, j;
+    uintptr_t j;
+    int i;
 
     for (i = 0; i < 10000 / 4; i++) {
         for (j = 0; j < 4; j++) {
-            assert(pthread_create(&threads[j], NULL, thread_of_many, NULL) == 0);
+            assert(pthread_create(&threads[j], NULL, thread_of_many, (void *)j) == 0);
         }
         for (j = 0; j < 4; j++) {
             pthread_join(threads[j], NULL);

@@ -1,0 +1,316 @@
+"""The hazards of patching code while it runs: one named test each, with a real program.
+
+A guest prints what it expects: ``events N``, and for a site ``site ADDRESS jump|any|refused``, where "jump" is a patch
+of the store's own bytes, "any" is one of them or a pun, "refused" is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.requirements import require_tool
+from tests.support.run import Htrun, Result
+from tests.support.targets import NATIVE, NO_PIE, STATIC, Target
+from tests.support.toolchain import Toolchain
+
+GUESTS = Path(__file__).parent / "guests"
+
+
+@pytest.fixture
+def run(toolchain: Toolchain, htrun: Htrun) -> Runner:
+    """Runs a case of a guest."""
+    return Runner(toolchain, htrun)
+
+
+class Runner:
+    """Compiles guests and runs their cases under htrun."""
+
+    def __init__(self, toolchain: Toolchain, htrun: Htrun) -> None:
+        self._toolchain = toolchain
+        self._htrun = htrun
+
+    def __call__(
+        self,
+        guest: str,
+        case: str,
+        *,
+        target: Target = NATIVE,
+        emulator: str | None = None,
+        options: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+    ) -> Result:
+        """Run ``case`` of ``guest``, which must succeed with nothing lost."""
+        program = self._toolchain.compile(GUESTS / f"{guest}.c", target, flags=(f"-I{GUESTS}",))
+        command = [emulator, program] if emulator else [program]
+        return self._htrun.run(*command, case, options=options, env=env, timeout=100).check()
+
+
+def words(result: Result, name: str) -> list[str]:
+    """What stands behind ``name`` in the guest's lines that begin with it."""
+    return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
+
+
+def sites_at(result: Result, address: str) -> list[dict[str, Any]]:
+    """The summary's entries of the sites at an address."""
+    return [site for site in result.summary["sites"] if site["address"] == address]
+
+
+def check_events(result: Result) -> None:
+    """Exactly the events that the guest told of, each whole, each thread's in its order."""
+    assert [str(len(result.events))] == words(result, "events"), result.stdout + result.stderr
+    last: defaultdict[tuple[int, int], int] = defaultdict(lambda: -1)
+    for event in result.events:
+        number, _index, inverted, _constant = event.args
+        if inverted:
+            assert inverted == ~number & (1 << 64) - 1, event
+        assert number > last[event.tid, event.index], event
+        last[event.tid, event.index] = number
+
+
+def check_sites(result: Result) -> None:
+    """Each site has become what the guest expected; a patched one doesn't trap for each event."""
+    expected = words(result, "site")
+    assert expected, result.stdout
+    for line in expected:
+        address, what = line.split(" ")
+        found = sites_at(result, address)
+        assert found, line
+        for site in found:
+            if what == "refused":
+                assert site["not_patched"], site
+                assert not site["patched"], site
+            else:
+                assert re.match("jump" if what == "jump" else "jump|pun", site["patched"]), site
+                assert site["traps"] < site["events"], site
+
+
+def check(result: Result) -> Result:
+    """All a guest has told."""
+    check_events(result)
+    check_sites(result)
+    return result
+
+
+PLACES = ("page_end", "page_across", "before_target", "before_return", "before_call", "two_bytes")
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_place_of_a_site(run: Runner, case: str) -> None:
+    """At the end of a page; across two; followed by a jump's target, a return, a call; shorter than any pun but one."""
+    check(run("hazard_places", case))
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_place_of_a_site_in_a_program_at_a_low_address(run: Runner, case: str) -> None:
+    """Where half of all jumps would lead below address 0, a pun may have no place."""
+    result = run("hazard_places", case, target=NO_PIE)
+    check_events(result)
+    for line in words(result, "site"):
+        (site,) = sites_at(result, line.split(" ")[0])
+        assert site["patched"] or site["not_patched"], site
+
+
+def test_site_at_the_end_of_a_mapping(run: Runner) -> None:
+    result = check(run("hazard_places", "mapping_end"))
+    reasons = {site["not_patched"] for site in result.summary["sites"] if site["traps"] > 1}
+    assert reasons == {"the executable mapping ends behind the store", "the store lies in two mappings"}
+
+
+def test_breakpoint_of_the_guest_behind_a_store(run: Runner) -> None:
+    check(run("hazard_places", "breakpoint"))
+
+
+def test_breakpoint_of_the_guest_over_a_patched_site(run: Runner) -> None:
+    check(run("hazard_memory", "breakpoint_over"))
+
+
+def test_signals_at_each_instruction_of_a_trampoline(run: Runner) -> None:
+    """Thousands of signals hit a thread that does little else than go through a trampoline. The handler finds it at the
+    site or behind, with the registers, flags and red zone it has there, and unwinds. (What htrun does at each single
+    instruction is in tests/unit/intercept/test_way_out.py.)"""
+    result = run("hazard_signals", "signals_in_trampoline")
+    check_sites(result)
+    assert words(result, "events") == [str(len(result.events))]
+
+
+@pytest.mark.parametrize("emulator", [None, "qemu-x86_64"], ids=["native", "qemu"])
+def test_site_in_a_handler_on_an_alternate_stack(run: Runner, emulator: str | None) -> None:
+    result = emulated(run, "hazard_signals", "alternate_stack", emulator)
+    (handled,) = words(result, "handled")
+    by_index = Counter(event.index for event in result.events)
+    assert by_index[3] == int(handled)
+    assert words(result, "events") == [str(len(result.events))]
+    for index in (2, 3):
+        numbers = [event.args[0] for event in result.events if event.index == index]
+        assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("emulator", [None, "qemu-x86_64"], ids=["native", "qemu"])
+def test_handler_that_jumps_out_of_an_event(run: Runner, emulator: str | None) -> None:
+    """The guest can't tell whether its last event before a jump has happened: one for each jump is in doubt."""
+    result = emulated(run, "hazard_signals", "long_jump", emulator)
+    (line,) = words(result, "counted")
+    counted, _, jumps = line.split(" ")
+    assert int(counted) <= result.summary["events"] <= int(counted) + int(jumps)
+
+
+@pytest.mark.parametrize("emulator", [None, "qemu-x86_64"], ids=["native", "qemu"])
+def test_own_fault_at_a_patched_site(run: Runner, emulator: str | None) -> None:
+    """A null pointer through a store that emits at other times: the guest's handler sees it at the site."""
+    result = emulated(run, "hazard_signals", "own_fault", emulator)
+    check_events(result)
+    assert any(site["patched"] and site["traps"] < 20 for site in result.summary["sites"])
+
+
+def test_threads_at_a_site_while_it_is_patched(run: Runner) -> None:
+    """Four threads meet at a new site, ten times; they block all signals and ignore SIGTRAP and SIGSEGV, and still do
+    when it is done."""
+    result = run("hazard_signals", "patched_under_way")
+    check_sites(result)
+    assert words(result, "events") == [str(len(result.events))]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "shared_helper",
+        "guard_page",
+        "flags_and_red_zone",
+        "no_window",
+        "rewritten_behind",
+        "heap_grows",
+        "many_sites",
+        "many_threads",
+    ],
+)
+def test_memory(run: Runner, case: str) -> None:
+    """Ordinary stores of the same instruction; no room below the red zone; flags read behind the site, values in the
+    red zone; nowhere to put a trampoline; code that the program rewrites behind a store; brk(); 10,000 sites; 10,000
+    threads."""
+    check(run("hazard_memory", case))
+
+
+def test_code_that_reads_itself(run: Runner) -> None:
+    """As docs/troubleshooting.md says: it finds the jump, or its own bytes with --no-patch."""
+    patched = run("hazard_memory", "own_code")
+    check_events(patched)
+    assert words(patched, "code") == ["changed"]
+    assert words(patched, "first") == ["byte 0xe9"]
+    left_alone = run("hazard_memory", "own_code", options=("--no-patch",))
+    check_events(left_alone)
+    assert words(left_alone, "code") == ["unchanged"]
+    assert {site["not_patched"] for site in left_alone.summary["sites"] if site["events"]} == {"--no-patch"}
+
+
+def test_nothing_is_writable_and_executable(run: Runner) -> None:
+    check_events(run("hazard_memory", "w_xor_x"))
+
+
+def test_channel_unmapped_and_mapped_again(run: Runner) -> None:
+    """In between, a patched store to the same address reaches the guest's own memory."""
+    result = run("hazard_memory", "remapped")
+    check_events(result)
+    (line,) = words(result, "site")
+    (site,) = sites_at(result, line.split(" ")[0])
+    # Once for each time it was mapped: 200 times 10 events.
+    assert site["traps"] == 200
+    assert site["events"] == 2000
+
+
+def test_trampolines_unmapped_by_the_guest(run: Runner) -> None:
+    result = run("hazard_memory", "unmaps_strangers")
+    check_events(result)
+    assert result.summary["warnings"] == {"injection": 1}
+    assert result.stderr.count("htrun: warning:") == 1
+
+
+def test_code_rewritten_in_place(run: Runner) -> None:
+    """Other code at the same addresses, 600 times: three sites in all, and the patches that don't pay are given up."""
+    result = run("hazard_memory", "regenerated")
+    assert len(result.events) == 6000
+    assert len([site for site in result.summary["sites"] if site["events"]]) == 3
+
+
+@pytest.mark.parametrize("case", ["code_cache", "regenerated"])
+def test_code_cache_of_an_emulator_flushed(run: Runner, case: str) -> None:
+    """A guest that modifies itself: its translations are thrown away, one by one and all at once."""
+    result = emulated(run, "hazard_memory", case, "qemu-x86_64")
+    assert words(result, "events") == [str(len(result.events))]
+    emitting = [site for site in result.summary["sites"] if site["events"]]
+    assert len(emitting) > 1
+    assert all(site["symbol"] == "generated code" for site in emitting)
+    assert result.summary["traps"] < len(result.events) / 5
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["fork_unmaps", "vfork_emits", "spawn_emits", "no_pointer", "limited_memory", "own_filter"],
+)
+def test_processes(run: Runner, case: str) -> None:
+    """A forked child that unmaps the channel; vfork and posix_spawn children; a thread without a thread pointer; ulimit
+    -v; a guest's own seccomp filter, which would kill it for htrun's calls."""
+    check(run("hazard_processes", case))
+
+
+def test_threads_with_one_thread_pointer(run: Runner) -> None:
+    """No trampoline can tell them apart, so they trap, and nothing is mixed up."""
+    result = run("hazard_processes", "same_pointer")
+    check_events(result)
+    (line,) = words(result, "site")
+    (site,) = sites_at(result, line.split(" ")[0])
+    assert site["traps"] == site["events"] == 6000
+
+
+def test_exec(run: Runner) -> None:
+    result = run("hazard_processes", "exec_again")
+    assert len(result.events) == 21 * 10
+    assert sum(1 for site in result.summary["sites"] if site["patched"]) == 21
+
+
+def test_forks_amid_patching(run: Runner) -> None:
+    result = run("hazard_processes", "fork_amid_patching")
+    assert words(result, "events") == [str(len(result.events))]
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("tiny_memory", "its address space is limited to 8 MiB (ulimit -v)"),
+        ("no_descriptors", "Too many open files"),
+        ("no_proc", "No such file or directory"),
+        ("other_user", "Permission denied"),
+    ],
+)
+def test_trapping_where_htrun_gets_no_memory(run: Runner, case: str, reason: str) -> None:
+    """Every event is seen, and one warning says why it is slow."""
+    result = run("hazard_processes", case)
+    check(result)
+    assert result.summary["warnings"] == {"injection": 1}
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("htrun: warning:")]
+    assert reason in warning
+    assert warning.endswith("; its events trap")
+    assert "[Errno" not in warning
+
+
+def test_sites_are_told_of(run: Runner) -> None:
+    """With -v a line for each site: address, symbol, instruction, what became of it, traps, events."""
+    result = check(run("hazard_places", "page_end", options=("-v",)))
+    (line,) = [line for line in result.stderr.splitlines() if ", page_end+0x0: " in line]
+    (site,) = [site for site in result.summary["sites"] if site["symbol"] == "page_end+0x0"]
+    assert line == (
+        f"htrun: site {site['address']} in process {site['pid']}, page_end+0x0: mov %esi,(%rdi): "
+        f"patched, {site['patched']}; traps {site['traps']}, events 1000"
+    )
+
+
+def emulated(run: Runner, guest: str, case: str, emulator: str | None) -> Result:
+    """The result of a case, under an emulator perhaps."""
+    if emulator is None:
+        return run(guest, case)
+    require_tool(emulator, "qemu-user")
+    return run(guest, case, target=STATIC, emulator=emulator)
