@@ -5,7 +5,6 @@ takes which of them is each target's ``elf_check_arch`` in QEMU's ``linux-user``
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH110
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ one takes is the kernel's to start. The files read here: ``Documentation/admin-g
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH123, PTH208
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Which emulator runs a foreign program, where it is, and its command line."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH100, PTH112, PTH119
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ CHANNEL_VARIABLE = "HYPERTRACE"
 
 
 def callers_environment() -> dict[str, str]:
-    """The environment as the caller gave it: without the LC_CTYPE that Python sets for itself in the C locale (PEP 538),
-    which is missing in the block that the kernel still shows."""
+    """The environment as the caller gave it: without the LC_CTYPE that Python sets for itself in the C locale (PEP
+    538), which is missing in the block that the kernel still shows."""
     environment = dict(os.environ)
     if "LC_CTYPE" in environment:
         try:

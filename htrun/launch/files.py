@@ -1,7 +1,6 @@
 """Files as the process that executes them sees them."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH116
 
 from __future__ import annotations
 

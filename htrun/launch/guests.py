@@ -1,7 +1,6 @@
 """Which program's code runs in a process: its own, or, in an emulator, the one it emulates."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH115, PTH123
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What to start, and how: the program named on htrun's command line."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH112
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Where a program is looked for, as ``execvp`` of the GNU C library does it."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
-# ruff: noqa: PTH100
 
 from __future__ import annotations
 

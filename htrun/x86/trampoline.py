@@ -57,7 +57,7 @@ _LOST = 2 * _JUMP
 """Offset of the third, taken when a loss was counted."""
 
 RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
-"""Places, relative to ``rsp``, where the runtime stub keeps RCX behind its first instruction, and RDX while it uses it."""
+"""Places, relative to ``rsp``, where the runtime stub keeps RCX, from its first instruction on, and RDX at times."""
 
 
 @dataclass(frozen=True, slots=True)
