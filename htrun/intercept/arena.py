@@ -12,6 +12,7 @@ table is a private copy.
 from __future__ import annotations
 
 import bisect
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x01, 0x02, 0x20, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
-_O_RDWR_CLOEXEC = 0o2000002
+_O_RDONLY_CLOEXEC, _O_RDWR_CLOEXEC = 0o2000000, 0o2000002
+_F_SEAL_FUTURE_WRITE = 0x0010
+"""<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
+_CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _MADV_DONTDUMP = 16
 _MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6
 _CODE_SPAN = 256 << 20
@@ -61,9 +65,11 @@ class CodeMemory:
     """The memory file that holds the trampolines of a whole run, written through htrun's own mapping."""
 
     def __init__(self) -> None:
-        self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC)
+        self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.file, _CODE_SPAN)
         self._mapping = mmap.mmap(self.file, _CODE_SPAN)
+        # Nobody but this mapping writes it ever: it is the code of every process of the run.
+        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
         self._free: dict[int, list[int]] = {}
@@ -367,7 +373,9 @@ class ArenaBuilder:
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path
-        descriptor = injection.call("open", low + _SCRATCH_OFFSET, _O_RDWR_CLOEXEC, 0)
+        # What was opened for reading only can't be made writable by mprotect(2) either.
+        mode = _O_RDWR_CLOEXEC if protection & _PROT_WRITE else _O_RDONLY_CLOEXEC
+        descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
         try:
             _require_same(tid, descriptor, file)
             flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at else 0)
