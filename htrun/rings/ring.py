@@ -144,7 +144,8 @@ class Ring:
     @property
     def lost(self) -> int:
         """Events lost so far because the ring was full: as the guest's memory says, but never fewer than before."""
-        dropped = min(self._control[layout.DROPPED // _WORD], _MOST_EVENTS)
+        drops = self.overflow is Overflow.DROP
+        dropped = self._control[layout.DROPPED // _WORD] if drops else 0
         self._lost = max(self._lost, min(self._lost_before_repair + dropped + self.overwritten, _MOST_EVENTS))
         return self._lost
 
