@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 SUFFIX = ".parquet"
 _ROW_GROUP = 1 << 18
 """Rows of a group, which is what readers skip or take whole."""
-_REPETITIVE = ("pid", "tid", "vcpu", "site", "index")
-"""Columns that are compressed. Packing times and arguments as well would take three times as long as all the rest."""
+_DICTIONARIES = ["pid", "tid", "vcpu", "comm", "event", "name", "phase", "site"]
+"""Columns of few values. Nothing is compressed beyond that: it would take several times as long as all the rest."""
 _SECOND = 1_000_000_000
 
 
@@ -119,8 +119,8 @@ class ParquetSink:
             self._writer = pq.ParquetWriter(
                 self._temporary,
                 self._tables.schema,
-                compression=dict.fromkeys(_REPETITIVE, "lz4"),
-                use_dictionary=["comm", "event", "name", "phase"],
+                compression="none",
+                use_dictionary=_DICTIONARIES,
                 write_statistics=["time"],
             )
         waiting, self._waiting, self._rows = self._waiting, [], 0

@@ -1,0 +1,171 @@
+"""Perfetto's trace format, for ui.perfetto.dev and its trace processor: a protocol buffer of packets.
+
+(perfetto: protos/perfetto/trace/trace_packet.proto, track_event/track_event.proto; docs "Synthetic Track Event".)
+
+- a track for each process, and below it for each thread and its life as a vCPU
+- what the user named begin and end are slices of the thread, or, with a key, of a track of its own for each key
+- counters are tracks of their process, one for each argument
+- system calls are slices of a track of their own below the thread; every other event is an instant of the thread
+- arguments are debug annotations
+
+All packets of one kind of event have the same layout, so a batch is made column by column. The package ``perfetto``
+is not needed to write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.events.named import Phase
+from htrun.events.shapes import Shape, Shapes
+from htrun.sinks import protobuf as pb
+from htrun.sinks.columns import BATCH, bytes_of, side_by_side
+from htrun.sinks.perfetto_names import Names
+from htrun.sinks.perfetto_packets import SEQUENCE, SEQUENCE_FLAGS, SEQUENCE_ID, packets
+from htrun.sinks.perfetto_tracks import Track, counter_uuid, key_tracks
+from htrun.sinks.text import new_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.columns import Column
+    from htrun.sinks.facts import TraceFacts
+    from htrun.sinks.output import Output
+
+_STATE_CLEARED = 1
+_REALTIME = 1
+"""``BuiltinClock``: CLOCK_REALTIME."""
+_MAX_KEYS = 1 << 18
+# Fields of Trace and of TracePacket.
+_PACKET, _CLOCK_SNAPSHOT, _INTERNED_DATA, _TIMESTAMP_CLOCK_ID, _DEFAULTS, _TRACK_DESCRIPTOR = 1, 6, 12, 58, 59, 60
+# Fields of TrackDescriptor.
+_UUID, _NAME, _PROCESS, _THREAD, _PARENT, _COUNTER = 1, 2, 3, 4, 5, 8
+
+
+class PerfettoSink:
+    """Writes events to ``output``, which it takes over."""
+
+    def __init__(self, output: Output, facts: TraceFacts) -> None:
+        self._output = output
+        self._shapes = Shapes(facts.num_args, facts.named)
+        self._names = Names(self._shapes.all())
+        self._start = facts.start
+        self._begun = False
+        self._described = 0
+        self._tracks: set[int] = set()
+        self._keys: set[int] = set()
+        self._failed = False
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write the packets of each event. Raises `SinkError`."""
+        if not len(events):
+            return
+        self._begin(int(events["time"][0]))
+        for number in range(self._described, len(streams)):
+            self._put(self._thread(streams[number], number))
+        self._described = len(streams)
+        for start in range(0, len(events), BATCH):
+            batch = events[start : start + BATCH]
+            parts = []
+            for shape, rows in self._shapes.split(batch):
+                part = batch[rows]
+                self._put(self._new_tracks(shape, part, streams))
+                parts.append((rows, packets(shape, part, streams, self._names)))
+            self._put(bytes_of(parts, len(batch)))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Close the output; a trace of no events is a trace too. Raises `SinkError`."""
+        try:
+            if not self._failed:
+                self._begin(self._start)
+        finally:
+            self._output.close()
+
+    def _put(self, data: bytes) -> None:
+        self._failed = True
+        self._output.write(data)
+        self._failed = False
+
+    def _begin(self, now: int) -> None:
+        """What all packets rely on: that times are of CLOCK_REALTIME, and the names."""
+        if self._begun:
+            return
+        self._begun = True
+        clock = pb.message(1, pb.number(1, _REALTIME), pb.number(2, now))
+        snapshot = pb.message(_CLOCK_SNAPSHOT, clock, pb.number(2, _REALTIME))
+        defaults = pb.message(_DEFAULTS, pb.number(_TIMESTAMP_CLOCK_ID, _REALTIME))
+        flags = pb.number(SEQUENCE_FLAGS, _STATE_CLEARED)
+        self._put(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
+
+    def _thread(self, stream: Stream, number: int) -> bytes:
+        """The tracks of a thread and, if it is new, of its process."""
+        process, thread = Track.PROCESS.uuid(stream.pid), Track.THREAD.uuid(number)
+        facts = pb.message(_PROCESS, pb.number(1, stream.pid), pb.text(6, stream.comm))
+        ids = pb.message(_THREAD, pb.number(1, stream.pid), pb.number(2, stream.tid), pb.text(5, stream.comm))
+        vcpu = pb.text(_NAME, f"vCPU {stream.vcpu}")
+        return b"".join(
+            [
+                self._track(process, facts),
+                self._track(thread, ids, pb.number(_PARENT, process)),
+                self._track(Track.VCPU.uuid(number), vcpu, pb.number(_PARENT, thread)),
+                self._track(Track.SYSCALLS.uuid(number), pb.text(_NAME, "system calls"), pb.number(_PARENT, thread)),
+            ]
+        )
+
+    def _track(self, uuid: int, *fields: list[Column]) -> bytes:
+        """The packet that describes a track, once."""
+        if uuid in self._tracks:
+            return b""
+        self._tracks.add(uuid)
+        return _packet(pb.message(_TRACK_DESCRIPTOR, pb.number(_UUID, uuid), *fields))
+
+    def _new_tracks(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
+        """The tracks that ``events`` of ``shape`` are the first to need."""
+        if shape.named is not None and shape.named.phase is Phase.COUNTER:
+            return self._counters(shape, events, streams)
+        return self._keyed(shape, events)
+
+    def _counters(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
+        import numpy as np
+
+        event = self._names.events[shape.title]
+        return b"".join(
+            self._track(
+                counter_uuid(event, place, pid),
+                pb.text(_NAME, f"{shape.title} {argument.name}"),
+                pb.number(_PARENT, Track.PROCESS.uuid(pid)),
+                pb.message(_COUNTER),
+            )
+            for pid in {streams[number].pid for number in np.unique(events["stream"])}
+            for place, argument in enumerate(shape.arguments)
+        )
+
+    def _keyed(self, shape: Shape, events: Events) -> bytes:
+        import numpy as np
+
+        tracks = key_tracks(shape, events, self._names)
+        new = set(np.unique(tracks).tolist()) - self._keys if tracks is not None else set()
+        if not new:
+            return b""
+        if len(self._keys) > _MAX_KEYS:
+            # To describe a track twice does no harm, but a set of all keys would grow with the trace.
+            self._keys.clear()
+        self._keys |= new
+        uuids = pb.number(_UUID, pb.varints(np.array(list(new), np.uint64)))
+        described = pb.message(_TRACK_DESCRIPTOR, uuids, pb.text(_NAME, shape.title))
+        return side_by_side(pb.message(_PACKET, pb.number(SEQUENCE_ID, SEQUENCE), described), len(new)).tobytes()
+
+
+def open_sink(path: Path, facts: TraceFacts) -> PerfettoSink:
+    """A trace in the file ``path``. Raises `HtrunError`."""
+    return PerfettoSink(new_output(path), facts)
+
+
+def _packet(*fields: list[Column]) -> bytes:
+    return pb.single(pb.message(_PACKET, pb.number(SEQUENCE_ID, SEQUENCE), *fields))

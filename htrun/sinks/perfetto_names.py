@@ -1,0 +1,49 @@
+"""The names in a Perfetto trace: written once, and then referred to by number (*interned*)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.sinks import protobuf as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from htrun.events.shapes import Shape
+    from htrun.sinks.columns import Column
+
+CATEGORY = 1
+"""The number of the one category that all events have."""
+
+# Fields of InternedData; each entry has its number in field 1 and its text in field 2.
+_CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
+
+
+class Names:
+    """The names that events of ``shapes`` need, numbered from 1: all are known before the first event."""
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        arguments = [argument for shape in shapes for argument in shape.arguments]
+        indexes = [shape.index_name for shape in shapes if shape.index_name is not None]
+        self.events = _numbered(shape.title for shape in shapes)
+        self.annotations = _numbered([*indexes, *(argument.name for argument in arguments)])
+        self.labels = _numbered(label for argument in arguments for label in argument.labels.values())
+
+    def interned(self, field: int) -> list[Column]:
+        """All of them as the field ``field``, an InternedData."""
+        tables = {
+            _CATEGORIES: {"hypertrace": CATEGORY},
+            _EVENT_NAMES: self.events,
+            _ANNOTATION_NAMES: self.annotations,
+            _ANNOTATION_STRINGS: self.labels,
+        }
+        entries = [
+            pb.message(kind, pb.number(1, number), pb.text(2, name))
+            for kind, table in tables.items()
+            for name, number in table.items()
+        ]
+        return pb.message(field, *entries)
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}

@@ -1,0 +1,85 @@
+"""Protocol buffers written by hand, for one message or for the same message of many events at once.
+
+A message for many events has the same layout for each: what differs between them is written in a fixed number of
+bytes, so that whole batches are put together column by column. Protocol buffers allow that: a varint may have more
+bytes than it needs, up to ten (protobuf.dev, "Encoding").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.sinks.columns import width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.sinks.columns import Column
+
+_VARINT, _FIXED64, _LENGTH = 0, 1, 2
+WORD = 10
+"""Bytes of a varint that holds any 64 bits."""
+
+
+def varint(value: int, size: int = 1) -> bytes:
+    """``value`` as a varint of at least ``size`` bytes; a negative one as its two's complement of 64 bits."""
+    value &= (1 << 64) - 1
+    octets = bytearray()
+    while value or len(octets) < size:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets[-1] &= 0x7F
+    return bytes(octets)
+
+
+def varints(values: NDArray[np.uint64], size: int = WORD) -> NDArray[np.uint8]:
+    """``values``, each below ``2 ** (7 * size)``, as varints of ``size`` bytes each."""
+    import numpy as np
+
+    octets = np.empty((len(values), size), np.uint8)
+    for place in range(size):
+        octets[:, place] = (values >> np.uint64(7 * place)).astype(np.uint8) | np.uint8(0x80)
+    octets[:, -1] &= 0x7F
+    return octets
+
+
+def number(field: int, value: int | NDArray[np.uint8]) -> list[Column]:
+    """A field of a varint: one ``value``, or the varints of many events."""
+    return [_tag(field, _VARINT), varint(value) if isinstance(value, int) else value]
+
+
+def padded_number(field: int, value: int, size: int) -> bytes:
+    """A field of a varint that takes ``size`` bytes in all."""
+    tag = _tag(field, _VARINT)
+    return tag + varint(value, size - len(tag))
+
+
+def double(field: int, values: NDArray[np.float64]) -> list[Column]:
+    """A field of a float, for many events."""
+    import numpy as np
+
+    return [_tag(field, _FIXED64), values.astype("<f8").view(np.uint8).reshape(len(values), 8)]
+
+
+def text(field: int, value: str | bytes) -> list[Column]:
+    """A field of text or bytes."""
+    data = value.encode(errors="replace") if isinstance(value, str) else value
+    return [_tag(field, _LENGTH), varint(len(data)), data]
+
+
+def message(field: int, *parts: Sequence[Column]) -> list[Column]:
+    """A field that is a message, made of the fields ``parts``."""
+    columns = [column for part in parts for column in part]
+    return [_tag(field, _LENGTH), varint(sum(width(column) for column in columns)), *columns]
+
+
+def single(columns: Sequence[Column]) -> bytes:
+    """The bytes of fields that are the same for all events."""
+    return b"".join(bytes(column) for column in columns)
+
+
+def _tag(field: int, wire_type: int) -> bytes:
+    return varint(field << 3 | wire_type)
