@@ -1,0 +1,87 @@
+"""Events in the host kernel's own trace: each a line written to ``trace_marker`` of tracefs.
+
+The kernel stamps a marker when it is written, which is some milliseconds after the event; so each marker is a line as
+in the log, with the event's own time and thread. PATH is tracefs, one of its instances, or a ``trace_marker`` itself.
+(Linux: Documentation/trace/ftrace.rst.)
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.events.shapes import Shapes
+from htrun.events.sink import SinkError
+from htrun.sinks.columns import BATCH
+from htrun.sinks.log import format_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.facts import TraceFacts
+
+_IOV_MAX = 1024
+_MARKER = "trace_marker"
+
+
+class FtraceSink:
+    """Writes events to the open ``trace_marker`` ``descriptor``, which it takes over."""
+
+    def __init__(self, descriptor: int, name: str, shapes: Shapes) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._shapes = shapes
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write a marker for each event. Raises `SinkError`."""
+        for start in range(0, len(events), BATCH):
+            lines = format_lines(events[start : start + BATCH], streams, self._shapes).splitlines()
+            for first in range(0, len(lines), _IOV_MAX):
+                self._put(lines[first : first + _IOV_MAX])
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Close the marker; once."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _put(self, lines: list[bytes]) -> None:
+        """Write each of ``lines`` as a marker of its own: the kernel makes one of each part of a vector.
+
+        A line longer than a marker may be (1 KiB in older kernels) goes on in the next.
+        """
+        while lines:
+            try:
+                written = os.writev(self._descriptor, lines)
+            except OSError as error:
+                raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+            whole = 0
+            while whole < len(lines) and written >= len(lines[whole]):
+                written -= len(lines[whole])
+                whole += 1
+            lines = lines[whole:]
+            if lines:
+                lines[0] = lines[0][written:]
+
+
+def open_sink(path: Path, facts: TraceFacts) -> FtraceSink:
+    """Markers in the tracefs at ``path``. Raises `HtrunError`."""
+    marker = path / _MARKER if path.is_dir() else path
+    if marker.name != _MARKER:
+        raise HtrunError(f"cannot write to ftrace at {path}: give a {_MARKER} or tracefs, such as /sys/kernel/tracing")
+    try:
+        descriptor = os.open(marker, os.O_WRONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise HtrunError(f"cannot write {marker}: only root may; run htrun as root, or let root grant it") from None
+    except FileNotFoundError:
+        raise HtrunError(f"cannot write {marker}: not there; mount -t tracefs tracefs /sys/kernel/tracing") from None
+    except OSError as error:
+        raise HtrunError(f"cannot write {marker}: {error.strerror}") from error
+    return FtraceSink(descriptor, str(marker), Shapes(facts.num_args, facts.named))

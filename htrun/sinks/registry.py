@@ -1,0 +1,68 @@
+"""Every output format by name and by suffix. A format's module is imported when the format is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from htrun.events.sink import Sink
+    from htrun.sinks.facts import TraceFacts
+
+CTF = "ctf"
+"""The native format, which takes records as they lie in a ring (`htrun.sinks.ctf`), and so has no `Sink`."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. ``suffixes``: of paths that stand for it. ``summary``: a few words for a list of formats.
+
+    ``module``: has ``open_sink(path, facts)``; empty for `CTF`. ``extra``: what of htrun's extras it needs.
+    """
+
+    name: str
+    summary: str
+    suffixes: tuple[str, ...] = ()
+    module: str = ""
+    extra: str | None = None
+
+    def open(self, path: Path, facts: TraceFacts) -> Sink:
+        """A sink that writes to ``path``. Raises `HtrunError`."""
+        return cast("Sink", import_module(self.module).open_sink(path, facts))
+
+
+FORMATS = (
+    Format(CTF, "native trace: a directory in CTF 1.8"),
+    Format("log", "lines of text as QEMU's log", (".log", ".txt"), "htrun.sinks.log"),
+    Format("simple", "QEMU's binary trace, version 4", (".simple",), "htrun.sinks.simple"),
+    Format("perfetto", "for ui.perfetto.dev", (".pftrace", ".perfetto-trace", ".perfetto"), "htrun.sinks.perfetto"),
+    Format("chrome", "Chrome's trace events, JSON", (".json", ".chrome"), "htrun.sinks.chrome"),
+    Format("jsonl", "an object of JSON on each line", (".jsonl", ".ndjson"), "htrun.sinks.jsonl"),
+    Format("csv", "comma-separated values, RFC 4180", (".csv",), "htrun.sinks.csv"),
+    Format("parquet", "a file, or a directory partitioned by run", (".parquet",), "htrun.sinks.parquet", "arrow"),
+    Format("ftrace", "markers in the host kernel's trace", ("/trace_marker",), "htrun.sinks.ftrace"),
+    Format("syslog", "messages to the system's log", ("/dev/log",), "htrun.sinks.syslog"),
+)
+
+
+def by_name(name: str) -> Format:
+    """The format ``name``. Raises `HtrunError`."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    names = ", ".join(known.name for known in FORMATS)
+    raise HtrunError(f"unknown format {name!r}; known are {names}")
+
+
+def by_suffix(path: Path) -> Format | None:
+    """The format that the end of ``path`` tells; None if it tells none."""
+    return next((known for known in FORMATS if known.suffixes and str(path).endswith(known.suffixes)), None)
+
+
+def choose(path: Path, name: str | None) -> Format:
+    """The format ``name``, else what ``path`` tells, else the native one. Raises `HtrunError`."""
+    return by_name(name) if name is not None else by_suffix(path) or by_name(CTF)

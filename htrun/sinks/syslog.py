@@ -1,0 +1,83 @@
+"""Events as messages to the system's log. PATH is its socket, ``/dev/log``.
+
+A message is as the C library's syslog(3) makes it, of the facility ``user`` and the level ``info``, with the event's
+own time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is the log's. (RFC 3164.)
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.events.shapes import Shapes
+from htrun.events.sink import SinkError
+from htrun.sinks.columns import BATCH
+from htrun.sinks.log import format_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.facts import TraceFacts
+
+_PRIORITY = 1 << 3 | 6
+"""LOG_USER and LOG_INFO."""
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class SyslogSink:
+    """Sends events through ``connection``, which it takes over. ``name``: how messages call it."""
+
+    def __init__(self, connection: socket.socket, name: str, shapes: Shapes) -> None:
+        self._socket = connection
+        self._name = name
+        self._shapes = shapes
+        # A stream has no messages of its own: its reader takes a NUL or a line end for the end of one.
+        self._end = b"\n" if connection.type == socket.SOCK_STREAM else b""
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Send a message for each event. Raises `SinkError`."""
+        for start in range(0, len(events), BATCH):
+            for line in format_lines(events[start : start + BATCH], streams, self._shapes).splitlines():
+                self._send(line)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _send(self, line: bytes) -> None:
+        tid, _, rest = line.partition(b"@")
+        seconds = int(rest.partition(b".")[0])
+        try:
+            self._socket.sendall(_head(seconds) + b"htrun[%b]: %b%b" % (tid, line, self._end))
+        except OSError as error:
+            raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+
+
+def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
+    """Messages to the socket ``path``. Raises `HtrunError`."""
+    shapes = Shapes(facts.num_args, facts.named)
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        connection = socket.socket(socket.AF_UNIX, kind)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            return SyslogSink(connection, str(path), shapes)
+    raise HtrunError(f"cannot write to the system's log at {path}: {failure.strerror}; is it /dev/log?") from failure
+
+
+def _head(seconds: int) -> bytes:
+    """Months are in English whatever the locale."""
+    moment = time.localtime(seconds)
+    date = f"{_MONTHS[moment.tm_mon - 1]} {moment.tm_mday:2} {moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}"
+    return f"<{_PRIORITY}>{date} ".encode()
