@@ -166,9 +166,10 @@ class Ring:
         )
 
     def settle(self) -> None:
-        """Finish what the thread, stopped now, may have begun: going to the next packet, of which the position is set
-        first, the number last."""
+        """Finish what the thread, stopped now and about to leave its trampoline, may have begun: going to the next packet,
+        of which the position is set first, the number last. The event of a trap to come has its own time."""
         control = self._control
+        control[layout.TRAP_TIME // _WORD] = 0
         number = control[layout.PACKET_NUMBER // _WORD] + 1
         if self._packet_of(control[layout.POSITION // _WORD]) == number & (self.shape.packets - 1):
             control[layout.PACKET_NUMBER // _WORD] = number & _WORD_MASK

@@ -1,0 +1,174 @@
+"""A thread stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never been there.
+
+The trampolines run in a real process, instruction by instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ptrace.binding.linux_struct import user_regs_struct
+
+from htrun.intercept import way_out
+from htrun.intercept.arena import Arena, CodeRun, ThreadTable
+from htrun.intercept.places import Place
+from htrun.intercept.sites import Site
+from htrun.rings import layout as ring
+from htrun.rings.ring import Ring
+from htrun.x86.trampoline import Trampoline
+from tests.unit.x86.machine import (
+    ARITHMETIC_FLAGS,
+    CONTROL,
+    ELSEWHERE,
+    GENERAL,
+    RING,
+    RUNTIME,
+    TABLE,
+    TRAMPOLINE,
+    Machine,
+)
+from tests.unit.x86.test_trampoline import Scene, scene
+
+ROOM = "room"
+NEXT = "next packet"
+DROP = "full, drop"
+TRAP = "full, trap"
+ARMED = "armed"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    made = Machine()
+    yield made
+    made.close()
+
+
+class Stopped:
+    """A thread in a trampoline, as htrun sees it."""
+
+    def __init__(self, made: Scene, trampoline: Trampoline) -> None:
+        machine = made.machine
+        self.made = made
+        self.trampoline = trampoline
+        self.site = Site(
+            1, machine.pid, made.store.address, made.store.code, made.store, Place(0, 0, "", 0, shared=False)
+        )
+        self.arena = Arena(0, 0, 0, ThreadTable(machine.at(TABLE)), None)  # type: ignore[arg-type]
+        self.arena.add(CodeRun(machine.at(TRAMPOLINE), TABLE - TRAMPOLINE, 0))
+        self.arena.runtimes.append(machine.at(RUNTIME))
+        self.arena.adopt(trampoline, self.site)
+        self.memory = SimpleNamespace(read=lambda address, size: machine.read(address - machine.base, size))
+
+    def leave(self, regs: user_regs_struct) -> Any:
+        """Let it go, with ``regs``; the ring is settled as htrun would."""
+        machine = self.made.machine
+        end = RING + self.made.shape.size
+        # A copy, since a ring's view would keep the machine's memory open.
+        copy = memoryview(bytearray(machine.read(0, end)))
+        lent = Ring(SimpleNamespace(shape=self.made.shape), copy, RING)  # type: ignore[arg-type]
+        lent.base = machine.base
+        thread = SimpleNamespace(space=SimpleNamespace(memory=self.memory), ring=lent)
+        found = way_out.leave(thread, self.arena, regs)  # type: ignore[arg-type]
+        machine.write(RING, bytes(copy[RING:end]))
+        return found
+
+
+def prepare(made: Scene, room: str) -> None:
+    """Fill the ring as far as the case asks."""
+    machine, shape = made.machine, made.shape
+    last = machine.at(made.first_record) + shape.packet_payload
+    if room != ROOM:
+        machine.write_u64(RING + ring.POSITION, last)
+    if room in (DROP, TRAP):
+        machine.write_u64(RING + ring.RELEASED, 0)
+    if room == DROP:
+        machine.write_u64(RING + ring.ON_FULL, ring.ON_FULL_DROP)
+    if room == ARMED:
+        machine.write_u64(RING + ring.PACKET_END, 0)
+
+
+def outcome(made: Scene) -> tuple[int, int, int, int]:
+    """What a ring's writer has done so far: losses, packets, the record's place, the packet's end."""
+    read = made.machine.read_u64
+    return (
+        read(RING + ring.DROPPED),
+        read(RING + ring.PACKET_NUMBER),
+        read(RING + ring.POSITION) - made.machine.base,
+        read(RING + ring.PACKET_END) - made.machine.base,
+    )
+
+
+def is_over(regs: user_regs_struct, made: Scene, trampoline: Trampoline) -> bool:
+    behind = made.store.address + made.store.length
+    return regs.rip == behind or trampoline.is_original(regs.rip - trampoline.address)
+
+
+def run_for(machine: Machine, regs: user_regs_struct, steps: int) -> user_regs_struct:
+    left = iter(range(steps))
+    return machine.step_until(regs, lambda _regs: next(left, None) is None)
+
+
+@pytest.mark.parametrize("flags_live", [True, False])
+@pytest.mark.parametrize("room", [ROOM, NEXT, DROP, TRAP, ARMED])
+@pytest.mark.parametrize("form", ["41891c24", "66480f7e03"])
+def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, flags_live: bool) -> None:
+    expected = None
+    steps = 0
+    published = []
+    while True:
+        made = scene(machine, form)
+        prepare(made, room)
+        trampoline = made.build(flags_live=flags_live)
+        stopped = Stopped(made, trampoline)
+        before = made.start(trampoline)
+        if expected is None:
+            machine.step_until(before, lambda regs, made=made, at=trampoline: is_over(regs, made, at))
+            expected = outcome(made)
+            continue
+        regs = run_for(machine, before, steps)
+        if regs.rip == made.store.address + made.store.length:
+            break
+        ended = trampoline.is_original(regs.rip - trampoline.address)
+        assert stopped.leave(regs) == (stopped.site, trampoline)
+        kept = ARITHMETIC_FLAGS if flags_live else 0
+        assert regs.eflags & kept == before.eflags & kept, steps
+        assert [getattr(regs, name) for name in GENERAL] == [getattr(before, name) for name in GENERAL], steps
+        published.append(regs.rip != made.store.address)
+        if published[-1]:
+            assert regs.rip == made.store.address + made.store.length
+        else:
+            # It comes back, when its handler is through, and what it does then is what it would have done.
+            regs.rip = trampoline.address + trampoline.entry
+            machine.step_until(regs, lambda regs, made=made, at=trampoline: is_over(regs, made, at))
+        assert outcome(made) == expected, steps
+        if ended:
+            break
+        steps += 1
+    assert steps > 20
+    assert published == sorted(published), "once a thread has published, it is past its site"
+    assert any(published) == (room in (ROOM, NEXT, DROP))
+
+
+def test_leaving_behind_an_ordinary_store(machine: Machine) -> None:
+    made = scene(machine, "41891c24", ELSEWHERE)
+    trampoline = made.build()
+    stopped = Stopped(made, trampoline)
+    before = made.start(trampoline)
+    after_store = trampoline.address + trampoline.original + made.store.length
+    regs = machine.step_until(before, lambda regs: regs.rip == after_store)
+    assert stopped.leave(regs) == (stopped.site, trampoline)
+    assert regs.rip == made.store.address + made.store.length
+    assert [getattr(regs, name) for name in GENERAL] == [getattr(before, name) for name in GENERAL]
+
+
+def test_a_place_in_no_trampoline(machine: Machine) -> None:
+    made = scene(machine, "41891c24")
+    stopped = Stopped(made, made.build())
+    for place in (TRAMPOLINE + 0x4000, RUNTIME + 8, CONTROL):
+        regs = machine.registers(rip=machine.at(place), rdx=0, rsp=machine.at(ELSEWHERE))
+        before = bytes(regs)
+        assert stopped.leave(regs) is None
+        assert bytes(regs) == before
