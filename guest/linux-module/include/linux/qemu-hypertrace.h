@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Emit events through the hypertrace channel of this machine.
+ *
+ *	u64 args[] = { 0xcafe, 0xbabe };
+ *
+ *	qemu_hypertrace_emit(args, ARRAY_SIZE(args));
+ *
+ * An event is the arguments in a slot of the channel, and then one store of
+ * the slot's index, which the tracer outside the machine sees.
+ *
+ * Every function may be called in any context, interrupts included. Without
+ * a device they all still work, and nothing is recorded. A module that uses
+ * them keeps qemu-hypertrace loaded, and what qemu_hypertrace_data() returned
+ * stays valid as long, even if the device is unplugged.
+ */
+#ifndef _LINUX_QEMU_HYPERTRACE_H
+#define _LINUX_QEMU_HYPERTRACE_H
+
+#include <linux/types.h>
+
+/* Arguments of each event, in 64-bit words: 1 to 64; 0 without a device. */
+u64 qemu_hypertrace_num_args(void);
+
+/* Number of slots: valid indexes are below it; 0 without a device. */
+u64 qemu_hypertrace_max_clients(void);
+
+/**
+ * qemu_hypertrace_data() - the slot of an index
+ * @voffset: the index
+ *
+ * A slot is for one user at a time. The module's own events take four indexes
+ * for each processor, from its parameter first_index on.
+ *
+ * Return: qemu_hypertrace_num_args() words; never NULL: without a device, or
+ * with @voffset out of range, memory of 64 words that nobody reads.
+ */
+u64 *qemu_hypertrace_data(u64 voffset);
+
+/**
+ * qemu_hypertrace() - emit the event of an index, with what its slot holds
+ * @voffset: the index; nothing happens if it is out of range
+ */
+void qemu_hypertrace(u64 voffset);
+
+/**
+ * qemu_hypertrace_emit() - emit an event through an index of this processor
+ * @args: the arguments
+ * @count: how many; those that an event has more are 0, and what it has less
+ *	is left out
+ *
+ * Tasks, soft interrupts, interrupts and NMIs have indexes apart, so that one
+ * that interrupts another doesn't disturb its event.
+ */
+void qemu_hypertrace_emit(const u64 *args, unsigned int count);
+
+#endif /* _LINUX_QEMU_HYPERTRACE_H */
