@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from tests.property.compare import check, read_log, read_trace
-from tests.property.script import Program, encode, programs
+from tests.property.script import Program, encode, for_emulator, programs
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.targets import STATIC
@@ -137,4 +137,4 @@ def test_every_event_of_an_emulated_program_once_and_in_order(
     interpreter: Path, setting: Setting, batch: list[Program]
 ) -> None:
     emulator = require_tool("qemu-x86_64", "qemu-user")
-    run_and_compare(interpreter, setting, batch, (str(emulator),), "max")
+    run_and_compare(interpreter, setting, [for_emulator(program) for program in batch], (str(emulator),), "max")
