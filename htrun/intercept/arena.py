@@ -86,7 +86,6 @@ class CodeMemory:
 
     def give_back(self, offset: int, size: int) -> None:
         """Nothing maps these bytes any more."""
-        self._mapping.madvise(mmap.MADV_REMOVE, offset, size)
         self._free.setdefault(size, []).append(offset)
 
 

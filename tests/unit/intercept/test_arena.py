@@ -1,0 +1,168 @@
+"""htrun's memory in a tracee: who has which part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable
+from htrun.intercept.free_memory import PAGE
+from htrun.rings import layout as ring
+from htrun.tracee.memory import Memory
+
+TABLE = 0x7000_0000_0000
+
+
+@dataclass
+class FakeMemory:
+    """What was written to a tracee's thread table."""
+
+    words: dict[int, int] = field(default_factory=dict)
+
+    def write(self, address: int, data: bytes) -> None:
+        for at in range(0, len(data), 8):
+            self.words[address + at] = int.from_bytes(data[at : at + 8], "little")
+
+    def find(self, pointer: int) -> int | None:
+        """The ring that a trampoline finds for a thread pointer."""
+        for offset in ring.table_offsets(pointer):
+            if self.words.get(TABLE + offset, 0) == pointer:
+                return self.words.get(TABLE + offset + 8, 0)
+        return None
+
+
+def table() -> tuple[ThreadTable, FakeMemory, Memory]:
+    fake = FakeMemory()
+    made = ThreadTable(TABLE)
+    made.prepare(cast(Memory, fake))
+    return made, fake, cast(Memory, fake)
+
+
+def colliding(count: int) -> list[int]:
+    """Thread pointers that share their places in the table."""
+    places: dict[int, list[int]] = {}
+    pointer = 0x7F00_0000_0740
+    while True:
+        pointer += 64
+        same = places.setdefault(min(ring.table_offsets(pointer)), [])
+        same.append(pointer)
+        if len(same) == count:
+            return same
+
+
+def test_nobody_has_a_ring_at_first() -> None:
+    _, fake, _ = table()
+    assert fake.find(0) is None
+    assert fake.find(0x7F00_0000_0740) is None
+
+
+@pytest.mark.parametrize("pointer", [0, 0x7F00_0000_0740])
+def test_a_thread_finds_its_ring_until_it_is_removed(pointer: int) -> None:
+    threads, fake, memory = table()
+    assert threads.add(memory, pointer, 0x1234000)
+    assert fake.find(pointer) == 0x1234000
+    threads.remove(memory, pointer)
+    assert fake.find(pointer) is None
+    threads.remove(memory, pointer)
+    assert threads.entries == {}
+
+
+def test_two_threads_fit_where_three_do_not() -> None:
+    one, two, three = colliding(3)
+    threads, fake, memory = table()
+    assert threads.add(memory, one, 0x1000)
+    assert threads.add(memory, two, 0x2000)
+    assert not threads.add(memory, three, 0x3000)
+    assert (fake.find(one), fake.find(two), fake.find(three)) == (0x1000, 0x2000, None)
+    threads.remove(memory, one)
+    assert threads.add(memory, three, 0x3000)
+    assert (fake.find(one), fake.find(two), fake.find(three)) == (None, 0x2000, 0x3000)
+    threads.clear(memory)
+    assert {fake.find(pointer) for pointer in (one, two, three)} == {None}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4 * PAGE), st.integers(1, PAGE), st.integers(1, 700)), max_size=60))
+def test_pieces_of_a_run_never_overlap(wishes: list[tuple[int, int, int]]) -> None:
+    run = CodeRun(PAGE, 3 * PAGE, 0, [(PAGE, 4 * PAGE)])
+    taken: list[tuple[int, int]] = []
+    for low, width, size in wishes:
+        address = run.take(low, low + width, size)
+        if address is None:
+            continue
+        assert low <= address < low + width
+        assert address >= run.address
+        assert address + size <= run.end
+        assert all(address + size <= start or end <= address for start, end in taken)
+        taken.append((address, address + size))
+    assert sum(end - start for start, end in [*taken, *run.free]) == run.size
+
+
+def arena(code: CodeMemory) -> Arena:
+    made = Arena(0x10000, PAGE, 0x20000, ThreadTable(0x30000), code)
+    for address in (0x60000, 0x40000):
+        made.add(CodeRun(address, PAGE, code.take(PAGE), [(address, address + PAGE)]))
+    return made
+
+
+def test_an_address_is_held_by_its_run_only() -> None:
+    made = arena(CodeMemory())
+    held = [address for address in range(0x38000, 0x70000, 0x800) if made.holds(address)]
+    assert held == [0x40000, 0x40800, 0x60000, 0x60800]
+
+
+def test_code_lands_in_its_run() -> None:
+    code = CodeMemory()
+    made = arena(code)
+    made.write(0x60010, b"trampoline")
+    run = made.run_at(0x60000)
+    assert run is not None
+    assert bytes(code.view[run.offset + 0x10 : run.offset + 0x1A]) == b"trampoline"
+
+
+def test_room_is_sought_in_all_runs_of_a_window() -> None:
+    made = arena(CodeMemory())
+    assert made.take(0x50000, 0x70000, 3000) == 0x60000
+    assert made.take(0x50000, 0x70000, 3000) is None
+    assert made.take(0, 0x70000, 3000) == 0x40000
+    assert made.take(0, 0x70000, 1000) == 0x40000 + 3000
+    assert made.take(0x60FFF, 0x61000, 1) == 0x60FFF
+
+
+MAPPED = [(0x10000, 0x11000), (0x20000, 0x21000), (0x30000, 0x31000)]
+
+
+def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
+    made = arena(CodeMemory())
+    made.runtimes = [0x40100, 0x60100]
+    assert made.fork(MAPPED[1:]) is None
+    twin = made.fork([*MAPPED, (0x40000, 0x41000)])
+    assert twin is not None
+    assert [run.address for run in twin.runs] == [0x40000]
+    assert twin.runtimes == [0x40100]
+    # What one takes of the memory that both share, the other doesn't get.
+    assert made.take(0x40000, 0x40001, 100) == 0x40000
+    assert twin.take(0x40000, 0x41000, 100) == 0x40000 + 100
+
+
+def test_code_memory_is_used_again_when_the_last_address_space_is_gone() -> None:
+    code = CodeMemory()
+    made = arena(code)
+    twin = made.fork([*MAPPED, (0x40000, 0x41000), (0x60000, 0x61000)])
+    assert twin is not None
+    first = {run.offset for run in made.runs}
+    made.close()
+    assert code.take(PAGE) not in first
+    twin.close()
+    again = {code.take(PAGE), code.take(PAGE)}
+    assert again == first
+
+
+def test_code_memory_ends() -> None:
+    code = CodeMemory()
+    code.take(200 << 20)
+    with pytest.raises(NoRoom, match="used up"):
+        code.take(200 << 20)
