@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from htrun.errors import HtrunError
+from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.definitions import HYPERTRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import pyarrow
@@ -20,21 +21,24 @@ if TYPE_CHECKING:
 
 
 def to_table(trace: Trace) -> pyarrow.Table:
-    """All events of ``trace``. Raises `HtrunError` without the package pyarrow."""
+    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``.
+
+    Raises `HtrunError` without the package pyarrow.
+    """
     arrow = require_pyarrow()
-    return arrow.Table.from_batches(record_batches(trace), schema(trace))
+    time = arrow.field("time", arrow.timestamp("ns", tz="UTC"))
+    table = arrow.Table.from_batches((record_batch(trace, events) for events in trace.events()), schema(trace))
+    return table.set_column(0, time, table.column(0).cast(time.type))
 
 
 def schema(trace: Trace) -> pyarrow.Schema:
-    """The columns: ``time``, the thread, ``event`` and ``phase``, ``site``, ``index``, ``arg1`` and on."""
+    """The columns: ``time_ns`` since the epoch, the thread, ``event`` as QEMU calls it, ``name`` and ``phase`` if
+    the user has named it, ``site``, ``index``, ``arg1`` and on."""
     arrow = require_pyarrow()
     text = arrow.dictionary(arrow.int32(), arrow.string())
     columns = {
-        "time": arrow.timestamp("ns", tz="UTC"),
-        **dict.fromkeys(("pid", "tid", "vcpu"), arrow.uint32()),
-        "comm": text,
-        "event": text,
-        "phase": text,
+        **_common_columns(),
+        **dict.fromkeys(("event", "name", "phase"), text),
         "site": arrow.uint32(),
         "index": arrow.uint64(),
         **{f"arg{number}": arrow.uint64() for number in range(1, trace.num_args + 1)},
@@ -42,10 +46,67 @@ def schema(trace: Trace) -> pyarrow.Schema:
     return arrow.schema(columns.items())
 
 
-def record_batches(trace: Trace) -> Iterator[pyarrow.RecordBatch]:
-    """All events of ``trace``, some at once."""
-    for events in trace.events():
-        yield record_batch(trace, events)
+def typed_schema(shape: Shape) -> pyarrow.Schema:
+    """The columns of one shape's events: ``time_ns``, the thread, ``index``, and its arguments by name and type."""
+    arrow = require_pyarrow()
+    columns = {**_common_columns(), "index": arrow.uint64()}
+    for argument in shape.arguments:
+        # A name that is taken (SQL knows no upper and lower case) gets a line behind it.
+        name = argument.name
+        while name.lower() in (other.lower() for other in columns):
+            name += "_"
+        columns[name] = _type(argument)
+    return arrow.schema(columns.items())
+
+
+def typed_batch(trace: Trace, shape: Shape, events: Events) -> pyarrow.RecordBatch:
+    """``events``, which all are of one ``shape``, as columns of `typed_schema`."""
+    columns = [*_common_values(trace, events), events["index"]]
+    for argument, words in shape.words(events):
+        columns.append(_labelled(argument, words) if argument.type is ArgumentType.ENUM else argument.values(words))
+    return _batch(columns, typed_schema(shape))
+
+
+def _type(argument: Argument) -> pyarrow.DataType:
+    arrow = require_pyarrow()
+    match argument.type:
+        case ArgumentType.I64:
+            return arrow.int64()
+        case ArgumentType.F64:
+            return arrow.float64()
+        case ArgumentType.BOOL:
+            return arrow.bool_()
+        case ArgumentType.ENUM:
+            return arrow.dictionary(arrow.int32(), arrow.string())
+        case _:
+            return arrow.uint64()
+
+
+def _labelled(argument: Argument, words: NDArray[np.uint64]) -> pyarrow.DictionaryArray:
+    import numpy as np
+
+    used, places = np.unique(words, return_inverse=True)
+    return _texts(places, [str(argument.value(word)) for word in used.tolist()])
+
+
+def _common_columns() -> dict[str, pyarrow.DataType]:
+    arrow = require_pyarrow()
+    ids = dict.fromkeys(_IDS, arrow.uint32())
+    return {"time_ns": arrow.int64(), **ids, "comm": arrow.dictionary(arrow.int32(), arrow.string())}
+
+
+def _common_values(trace: Trace, events: Events) -> list[Any]:
+    import numpy as np
+
+    streams = events["stream"].astype(np.int32)
+    ids = [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
+    return [events["time"].astype(np.int64), *ids, _texts(streams, [stream.comm for stream in trace.streams])]
+
+
+def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
+    arrow = require_pyarrow()
+    arrays = [arrow.array(column).cast(field.type) for column, field in zip(columns, wanted, strict=True)]
+    return arrow.record_batch(arrays, wanted)
 
 
 def record_batch(trace: Trace, events: Events) -> pyarrow.RecordBatch:
@@ -57,23 +118,18 @@ def record_batch(trace: Trace, events: Events) -> pyarrow.RecordBatch:
     codes = np.empty(len(events), np.int32)
     for shape, rows in trace.shapes.split(events):
         codes[rows] = shapes.index(shape)
-    streams = events["stream"].astype(np.int32)
     indexes = np.array([len(shape.definition.fields) for shape in shapes])
-    columns = [events["time"].astype("<M8[ns]")]
-    columns += [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
-    columns += [
-        _texts(streams, [stream.comm for stream in trace.streams]),
-        _texts(codes, [shape.title for shape in shapes]),
-        _texts(codes, [shape.named.phase.value if shape.named else "instant" for shape in shapes]),
+    counts = np.array([_argument_count(trace, shape) for shape in shapes])
+    columns = [
+        *_common_values(trace, events),
+        _texts(codes, [shape.definition.name for shape in shapes]),
+        _texts(codes, [shape.named.name if shape.named else None for shape in shapes]),
+        _texts(codes, [shape.named.phase.value if shape.named else None for shape in shapes]),
         events["site"],
         arrow.array(events["index"], mask=_lacking(indexes, codes, 1)),
     ]
-    counts = np.array([_argument_count(trace, shape) for shape in shapes])
     columns += [arrow.array(events["args"][:, n], mask=_lacking(counts, codes, n + 1)) for n in range(trace.num_args)]
-    wanted = schema(trace)
-    return arrow.record_batch(
-        [arrow.array(column).cast(field.type) for column, field in zip(columns, wanted, strict=True)], wanted
-    )
+    return _batch(columns, schema(trace))
 
 
 _IDS = ("pid", "tid", "vcpu")
@@ -88,13 +144,16 @@ def require_pyarrow() -> pyarrow:
     return pyarrow
 
 
-def _texts(codes: NDArray[np.int32], texts: Sequence[str]) -> pyarrow.DictionaryArray:
-    arrow = require_pyarrow()
-    unique = list(dict.fromkeys(texts))
+def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
+    """``texts[code]`` for each of ``codes``; null where that is None."""
     import numpy as np
 
-    places = np.array([unique.index(text) for text in texts], np.int32)
-    return arrow.DictionaryArray.from_arrays(places[codes], unique)
+    arrow = require_pyarrow()
+    unique = [text for text in dict.fromkeys(texts) if text is not None]
+    places = np.array([-1 if text is None else unique.index(text) for text in texts], np.int32)[codes]
+    absent = places < 0
+    indices = arrow.array(places, mask=absent if bool(absent.any()) else None)
+    return arrow.DictionaryArray.from_arrays(indices, arrow.array(unique, arrow.string()))
 
 
 def _argument_count(trace: Trace, shape: Shape) -> int:

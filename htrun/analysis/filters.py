@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape
 
 _STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
-_EVENT_FIELDS = ("time", "site", "index", "num", "event")
+_NAME_FIELDS = ("event", "name", "phase")
+_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", *_NAME_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,16 @@ class _Columns:
             of_streams = [getattr(stream, name) for stream in self._trace.streams]
             values: NDArray[Any] = np.array(of_streams, np.str_ if name == "comm" else np.uint64)
             return np.asarray(values[self._events["stream"]])
-        if name == "event":
-            return np.full(len(self._events), self._shape.title)
+        if name in _NAME_FIELDS:
+            text = self._text(name)
+            return None if text is None else np.full(len(self._events), text)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
             # Seconds since the first event: what a user can type.
             seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
             return seconds
+        if name == "time_ns":
+            return np.asarray(self._events["time"])
         if name == "site" or name == self._shape.index_name:
             numbers: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
             return numbers
@@ -130,6 +134,12 @@ class _Columns:
             if argument.name == name and argument.type is ArgumentType.ENUM:
                 return {label: value for value, label in argument.labels.items()}
         return {}
+
+    def _text(self, name: str) -> str | None:
+        if name == "event":
+            return self._shape.definition.name
+        named = self._shape.named
+        return None if named is None else named.name if name == "name" else named.phase.value
 
     def _numbered(self, name: str) -> NDArray[np.uint64] | None:
         """An argument by its number, which it has even if the user gave it a name."""

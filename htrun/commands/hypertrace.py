@@ -9,9 +9,13 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import htrun
+from htrun.commands.completion import CompletionCommand
+from htrun.commands.convert import ConvertCommand
+from htrun.commands.header import HeaderCommand
 from htrun.commands.info import InfoCommand
 from htrun.commands.output import ReaderGone
 from htrun.commands.print import PrintCommand
+from htrun.commands.query import QueryCommand
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -33,6 +37,10 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "info": InfoCommand(),
     "print": PrintCommand(),
+    "convert": ConvertCommand(),
+    "query": QueryCommand(),
+    "header": HeaderCommand(),
+    "completion": CompletionCommand(lambda: _parser()),
 }
 """Every verb by its name."""
 

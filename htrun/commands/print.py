@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from htrun.commands.output import stream_out
 from htrun.commands.progress import with_progress
+from htrun.commands.table import printable
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
 
@@ -169,9 +170,7 @@ class Lines:
 
 
 def _thread(stream: Stream) -> bytes:
-    # A guest chooses its threads' names: it must not reach the terminal's controls.
-    name = "".join(character if character.isprintable() else "?" for character in stream.comm)
-    return f"{name}:{stream.tid}".encode()
+    return f"{printable(stream.comm)}:{stream.tid}".encode()
 
 
 def _seconds(nanoseconds: NDArray[np.uint64], width: int) -> list[Column]:

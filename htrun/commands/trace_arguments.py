@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.commands.completion import complete_directory, complete_file
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -22,11 +23,21 @@ _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _NS_PER_US = 1000
 
 
-def add_trace(parser: argparse.ArgumentParser) -> None:
-    """TRACE and --events."""
-    parser.add_argument("trace", type=Path, metavar="TRACE", help="the directory that htrun -o wrote")
-    parser.add_argument(
-        "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
+def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """TRACE and --events. ``optional``: whether TRACE may be left out."""
+    complete_directory(
+        parser.add_argument(
+            "trace",
+            nargs="?" if optional else None,
+            type=Path,
+            metavar="TRACE",
+            help="the directory that htrun -o wrote",
+        )
+    )
+    complete_file(
+        parser.add_argument(
+            "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
+        )
     )
 
 

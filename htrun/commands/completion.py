@@ -1,0 +1,53 @@
+"""``hypertrace completion``: what a shell needs to complete our command lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from htrun.commands.output import show
+from htrun.errors import HtrunError
+
+_SHELLS = ("bash", "zsh", "tcsh")
+
+
+class CompletionCommand:
+    """Print a script that completes hypertrace's command lines in a shell."""
+
+    examples = """
+examples:
+  hypertrace completion bash > ~/.local/share/bash-completion/completions/hypertrace
+  hypertrace completion zsh > ~/.zfunc/_hypertrace
+"""
+
+    def __init__(self, parser: Callable[[], argparse.ArgumentParser]) -> None:
+        """``parser``: makes the parser of all verbs."""
+        self._parser = parser
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """SHELL."""
+        parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Print; 0. Raises `HtrunError` without the package shtab."""
+        try:
+            import shtab
+        except ImportError:
+            raise HtrunError("this needs the package shtab; install it with: pip install 'htrun[completion]'") from None
+        show(shtab.complete(self._parser(), shell=arguments.shell) + "\n")
+        return 0
+
+
+# What shtab.FILE and shtab.DIRECTORY are; the package itself is needed only to make a script.
+_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+_DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+
+
+def complete_file(action: argparse.Action) -> None:
+    """Let a shell complete ``action`` with names of files."""
+    action.complete = _FILE  # type: ignore[attr-defined]
+
+
+def complete_directory(action: argparse.Action) -> None:
+    """Let a shell complete ``action`` with names of directories."""
+    action.complete = _DIRECTORY  # type: ignore[attr-defined]

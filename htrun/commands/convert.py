@@ -1,0 +1,72 @@
+"""``hypertrace convert``: a trace in another format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.commands.progress import with_progress
+from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
+from htrun.errors import HtrunError
+from htrun.events.sink import SinkError
+from htrun.sinks.facts import TraceFacts
+from htrun.sinks.registry import CTF, FORMATS, choose
+
+if TYPE_CHECKING:
+    import argparse
+
+    from htrun.analysis.trace import Trace
+
+_FORMATS = "".join(
+    f"  {known.name:<10} {known.summary}{'; ' + ', '.join(known.suffixes) if known.suffixes else ''}\n"
+    for known in FORMATS
+    if known.name != CTF
+)
+
+
+class ConvertCommand:
+    """Convert a trace, all or some of it, to another format."""
+
+    examples = f"""\
+Formats, and the suffixes of OUT that stand for them:
+{_FORMATS}
+{FILTER_HELP}
+examples:
+  hypertrace convert trace trace.pftrace
+  hypertrace convert trace runs --format parquet
+  hypertrace convert trace slow.csv --event 'io*' --from 20ms --to 30ms
+"""
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """TRACE, OUT and the format."""
+        add_trace(parser)
+        parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
+        parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells")
+        add_filter(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Convert; 0. Raises `HtrunError`."""
+        chosen = choose(arguments.out, arguments.format)
+        if chosen.name == CTF:
+            known = ", ".join(known.name for known in FORMATS if known.name != CTF)
+            raise HtrunError(f"the trace is in the native format already; give --format, one of {known}")
+        trace = open_trace(arguments)
+        wanted = filter_of(arguments, trace)
+        sink = chosen.open(arguments.out, facts_of(trace))
+        try:
+            try:
+                for events in with_progress(wanted.batches(trace), len(trace), "converting"):
+                    sink.write(events, trace.streams)
+                sink.flush()
+            finally:
+                sink.close()
+        except SinkError as error:
+            raise HtrunError(str(error)) from error
+        return 0
+
+
+def facts_of(trace: Trace) -> TraceFacts:
+    """What a sink is told of ``trace``."""
+    begin, _ = trace.duration or (0, 0)
+    host = trace.environment.get("hostname", "")
+    return TraceFacts(trace.shapes.num_args, trace.names, begin, str(host), trace.environment)
