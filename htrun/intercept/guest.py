@@ -12,11 +12,10 @@ from htrun.tracee.abi import Abi
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
-
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring
+    from htrun.tracee.registers import Registers
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,6 +128,12 @@ class AddressSpace:
     unpatchable: str = ""
     breakpoints: set[int] = field(default_factory=set)
 
+    def close(self) -> None:
+        """Nobody runs in it any more."""
+        self.memory.close()
+        if self.arena is not None:
+            self.arena.close()
+
     def fork(self, tid: int) -> AddressSpace:
         """The copy that a forked child has. The code is the same, so what is known of its sites holds for it too."""
         return AddressSpace(
@@ -197,7 +202,7 @@ class Thread:
     registered: bool = False
     segv_blocked: bool = False
     entering_handler: bool = False
-    exec_registers: user_regs_struct | None = None
+    exec_registers: Registers | None = None
     next_big_endian: bool = False
 
     @property

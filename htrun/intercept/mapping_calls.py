@@ -22,7 +22,7 @@ from htrun.tracee.inject import Injection, call_instruction, resume_until_syscal
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _PROT_NONE, _PROT_READ = 0, 1
 _MMAP2_UNIT = 4096
@@ -41,7 +41,7 @@ class MappingCalls:
         self._masks = masks
         self._warnings = warnings
 
-    def handle(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+    def handle(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         """A thread is stopped in front of call ``name``; behind this it is still stopped, before or after it."""
         match name:
             case "mmap" | "old_mmap":
@@ -53,13 +53,13 @@ class MappingCalls:
             case "mprotect" | "pkey_mprotect":
                 self._mprotect(thread, abi, registers)
 
-    def _finish(self, thread: Thread, registers: user_regs_struct) -> None:
+    def _finish(self, thread: Thread, registers: Registers) -> None:
         """Let the call run; ``registers`` are then those of its syscall-exit-stop."""
         # No signal is delivered between a call's start and its syscall-exit-stop, so none can be held back here.
         resume_until_syscall_stop(thread.tid, self._waiter)
         ptrace.get_registers(thread.tid, registers)
 
-    def _mmap(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+    def _mmap(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         try:
             length, flags, descriptor, offset = self._mmap_arguments(thread, name, abi, registers)
         except OSError:
@@ -87,7 +87,7 @@ class MappingCalls:
 
     @staticmethod
     def _mmap_arguments(
-        thread: Thread, name: str, abi: Abi, registers: user_regs_struct
+        thread: Thread, name: str, abi: Abi, registers: Registers
     ) -> tuple[int, int, int, int]:
         """Length in bytes, flags, file descriptor, offset in bytes."""
         if name == "old_mmap":
@@ -110,7 +110,7 @@ class MappingCalls:
         thread: Thread,
         mappings: list[Mapping],
         abi: Abi,
-        registers: user_regs_struct,
+        registers: Registers,
         remap: tuple[int, int] | None = None,
     ) -> None:
         """Put the protection on, and a filter that tells when the guest changes these mappings.
@@ -156,7 +156,7 @@ class MappingCalls:
         injection.call("mmap", low, high - low, protection, flags, descriptor, offset // unit)
 
     def _guard(
-        self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: user_regs_struct
+        self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: Registers
     ) -> None:
         """Add a filter for the mapping, unless one already covers it.
 
@@ -184,7 +184,7 @@ class MappingCalls:
         space.guarded.append((low, high))
 
     def _install(
-        self, injection: Injection, space: AddressSpace, abi: Abi, registers: user_regs_struct, low: int, high: int
+        self, injection: Injection, space: AddressSpace, abi: Abi, registers: Registers, low: int, high: int
     ) -> None:
         program = seccomp.channel_filter(low, high, threads=not space.guarded)
 
@@ -198,7 +198,7 @@ class MappingCalls:
                 return
             injection.call("seccomp", 1, 0, address)
 
-    def _munmap(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+    def _munmap(self, thread: Thread, abi: Abi, registers: Registers) -> None:
         start, length = abi.argument(registers, 0), abi.argument(registers, 1)
         if not thread.space.mappings.overlapping(start, start + length):
             return
@@ -206,7 +206,7 @@ class MappingCalls:
         if abi.result(registers) == 0:
             thread.space.mappings.remove(start, start + -(-length // 4096) * 4096)
 
-    def _mremap(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+    def _mremap(self, thread: Thread, abi: Abi, registers: Registers) -> None:
         old, old_length, new_length = (abi.argument(registers, index) for index in (0, 1, 2))
         mappings = thread.space.mappings
         moved = mappings.overlapping(old, old + max(old_length, 1))
@@ -222,7 +222,7 @@ class MappingCalls:
             mappings.add(mapping)
             self._protect(thread, [mapping], abi, registers)
 
-    def _mprotect(self, thread: Thread, abi: Abi, registers: user_regs_struct) -> None:
+    def _mprotect(self, thread: Thread, abi: Abi, registers: Registers) -> None:
         start, length = abi.argument(registers, 0), abi.argument(registers, 1)
         touched = thread.space.mappings.overlapping(start, start + length)
         if not touched:

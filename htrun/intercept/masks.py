@@ -21,7 +21,7 @@ from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _SEGV_BIT = 1 << (signal.SIGSEGV - 1)
 _SIGACTION_SIZE = {64: 32, 32: 20}
@@ -72,7 +72,7 @@ class Masks:
         child.segv_blocked = parent.segv_blocked
 
     @staticmethod
-    def action_set(thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+    def action_set(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         """The thread is about to set SIGSEGV's action."""
         memory = thread.space.memory
         try:
@@ -90,7 +90,7 @@ class Masks:
         thread.process.actions.segv_ignored = handler == 1
 
     @staticmethod
-    def mask_changing(thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> None:
+    def mask_changing(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         """The thread is about to call rt_sigprocmask, rt_sigreturn or their 32-bit forefathers."""
         memory = thread.space.memory
         try:
@@ -114,7 +114,7 @@ class Masks:
         """The thread stands at the first instruction of a signal handler (or went on without one)."""
         thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & _SEGV_BIT)
 
-    def restore(self, thread: Thread, registers: user_regs_struct) -> None:
+    def restore(self, thread: Thread, registers: Registers) -> None:
         """Put back what the kernel took away when the thread's store trapped; it will go on with ``registers``."""
         actions = thread.process.actions
         if thread.segv_blocked or actions.segv_ignored:
@@ -134,10 +134,10 @@ class Masks:
         lost = actions.segv is not None and not actions.segv_ignored and not self.is_caught(thread, signal.SIGSEGV)
         if not lost or thread.segv_blocked:
             return
-        from ptrace.binding.linux_struct import user_regs_struct
+        from htrun.tracee.registers import Registers
 
         info = ptrace.signal_info(thread.tid)
-        registers = user_regs_struct()
+        registers = Registers()
         ptrace.get_registers(thread.tid, registers)
         assert actions.segv is not None
         self._restore_action(thread, actions.segv, registers)
@@ -149,7 +149,7 @@ class Masks:
             ptrace.request(Request.CONT, thread.tid)
         ptrace.set_signal_info(thread.tid, info)
 
-    def _restore_action(self, thread: Thread, action: bytes, registers: user_regs_struct) -> None:
+    def _restore_action(self, thread: Thread, action: bytes, registers: Registers) -> None:
         space, pid = thread.space, thread.process.pid
         try:
             if thread.process.filtered:

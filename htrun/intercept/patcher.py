@@ -26,8 +26,7 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
-
+    from htrun.tracee.registers import Registers
     from htrun.x86.patch import Candidate
     from htrun.x86.trampoline import Trampoline, TrampolineContext
 
@@ -52,7 +51,7 @@ class Patcher:
         self._ordered = ordered
         self._builder = ArenaBuilder(channel, pool)
 
-    def prepare(self, thread: Thread, registers: user_regs_struct) -> bool:
+    def prepare(self, thread: Thread, registers: Registers) -> bool:
         """Whether the thread's address space has an arena; it is made now if it can be."""
         space = thread.space
         if space.arena is not None:
@@ -73,7 +72,7 @@ class Patcher:
         space.arena.controls = _control_words(space)
         return True
 
-    def register(self, thread: Thread, ring: Ring, registers: user_regs_struct) -> None:
+    def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
         """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
 
         Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not tell
@@ -150,7 +149,7 @@ class Patcher:
             if site.patch is not None and code != site.patch.written:
                 site.patch = None
 
-    def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: user_regs_struct) -> None:
+    def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
         from htrun.x86.store import NotAStore
         from htrun.x86.templates import OutOfReach
@@ -187,7 +186,7 @@ class Patcher:
             # The guest has unmapped its code.
             return False
 
-    def mappings_changed(self, thread: Thread, registers: user_regs_struct) -> None:
+    def mappings_changed(self, thread: Thread, registers: Registers) -> None:
         """The guest has unmapped or moved the channel: sites whose control word is gone get their own bytes back, since
         what they store there is the guest's own again."""
         space = thread.space
@@ -236,14 +235,16 @@ class Patcher:
         arena = thread.space.arena
         if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
             return
-        from ptrace.binding.linux_struct import user_regs_struct
+        from htrun.tracee.registers import Registers
 
-        registers = user_regs_struct()
+        registers = Registers()
         ptrace.get_registers(thread.tid, registers)
         if way_out.leave(thread, arena, registers) is not None:
             ptrace.set_registers(thread.tid, registers)
+            if thread.ring is not None:
+                thread.ring.settle()
 
-    def _injection(self, thread: Thread, registers: user_regs_struct) -> Injection:
+    def _injection(self, thread: Thread, registers: Registers) -> Injection:
         """Raises `NoRoom` where a call by htrun might be the thread's death."""
         space = thread.space
         assert space.abi is not None

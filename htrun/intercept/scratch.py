@@ -15,7 +15,7 @@ from htrun.channel.layout import HEADER_SIZE
 from htrun.intercept.guest import AddressSpace
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _OFFSET = 0x8000
 """Where in the header region, out of the way of whatever a later version of the ABI puts at its start."""
@@ -31,7 +31,7 @@ class Scratch:
 
     @contextmanager
     def holding(
-        self, space: AddressSpace, registers: user_regs_struct, size: int, content: Callable[[int], bytes]
+        self, space: AddressSpace, registers: Registers, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
         """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, within the context.
         ``content`` makes what they hold from their address.

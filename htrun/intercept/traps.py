@@ -25,7 +25,7 @@ from htrun.tracee.vectors import vector_register
 from htrun.x86.store import MAX_INSTRUCTION
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 SEGV_ACCERR = 2
 _SI_KERNEL = 0x80
@@ -107,7 +107,7 @@ class Traps:
         return self._patcher is not None and self._patcher.met_halt(space, address)
 
     def _back_to_site(
-        self, thread: Thread, address: int, registers: user_regs_struct
+        self, thread: Thread, address: int, registers: Registers
     ) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
@@ -131,7 +131,7 @@ class Traps:
             registers.rip = trampoline.address + trampoline.original
         return None, True
 
-    def mappings_changed(self, thread: Thread, registers: user_regs_struct) -> None:
+    def mappings_changed(self, thread: Thread, registers: Registers) -> None:
         """The guest has unmapped, moved or replaced parts of the channel."""
         if self._patcher is not None:
             self._patcher.mappings_changed(thread, registers)
@@ -146,7 +146,7 @@ class Traps:
         """All sites of the run, in the order of their numbers, from 1."""
         return self._sites
 
-    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: user_regs_struct) -> None:
+    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         index = self._index(thread, site, registers)
         if index >= self._max_clients:
             self._warnings.warn(
@@ -172,7 +172,7 @@ class Traps:
             if site.patch is None and not site.refused:
                 self._patcher.patch(thread, site, mapping, registers)
 
-    def _index(self, thread: Thread, site: Site, registers: user_regs_struct) -> int:
+    def _index(self, thread: Thread, site: Site, registers: Registers) -> int:
         """The index as the guest means it: the bytes its store leaves in memory, read in the guest's byte order."""
         store = site.store
         stored = self._stored(thread, site, registers)
@@ -181,14 +181,14 @@ class Traps:
         return stored
 
     @staticmethod
-    def _stored(thread: Thread, site: Site, registers: user_regs_struct) -> int:
+    def _stored(thread: Thread, site: Site, registers: Registers) -> int:
         """The bytes the store leaves in memory, as a little-endian number."""
         number = site.store.vector_register
         if number is not None:
             return site.store.vector_value(vector_register(thread.tid, number))
         return site.store.value(registers)
 
-    def _other_store(self, thread: Thread, site: Site, offset: int, registers: user_regs_struct) -> None:
+    def _other_store(self, thread: Thread, site: Site, offset: int, registers: Registers) -> None:
         """A store to the control region that is no event: hello, a 64-bit store's second half, or a mistake."""
         size = site.store.size
         if offset == layout.HELLO_OFFSET and size == 4:
@@ -206,7 +206,7 @@ class Traps:
             f"{site.address:#x}; an event is a store of 4 or 8 bytes to offset 0: ignored",
         )
 
-    def _site_at(self, thread: Thread, registers: user_regs_struct) -> Site | None:
+    def _site_at(self, thread: Thread, registers: Registers) -> Site | None:
         """The site a thread stands at, known or new; None if it is no store (the guest's fault, and a warning)."""
         space = thread.process.space
         address = registers.rip
@@ -228,7 +228,7 @@ class Traps:
         return self._new_site(thread, code, registers, site)
 
     def _new_site(
-        self, thread: Thread, code: bytes, registers: user_regs_struct, former: Site | None
+        self, thread: Thread, code: bytes, registers: Registers, former: Site | None
     ) -> Site | None:
         from htrun.x86.store import NotAStore, decode_store
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from htrun.intercept.guest import Thread
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
-
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
+    from htrun.tracee.registers import Registers
     from htrun.x86.trampoline import Trampoline
 
 
-def leave(thread: Thread, arena: Arena, registers: user_regs_struct) -> tuple[Site, Trampoline] | None:
+def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
     """Make ``registers`` those of a thread at its site or behind it; returns what it was in.
 
     None, with nothing changed, for a thread that stands in no trampoline: not by way of a patch, at least.
@@ -40,7 +39,7 @@ def leave(thread: Thread, arena: Arena, registers: user_regs_struct) -> tuple[Si
     return site, trampoline
 
 
-def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: user_regs_struct) -> None:
+def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: Registers) -> None:
     from htrun.x86.trampoline import flags_at_site
 
     memory = thread.space.memory
@@ -53,7 +52,7 @@ def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: use
 
 
 def _leave_runtime(
-    thread: Thread, arena: Arena, registers: user_regs_struct
+    thread: Thread, arena: Arena, registers: Registers
 ) -> tuple[Site, Trampoline, bool] | None:
     """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
     from htrun.x86.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, runtime_lost

@@ -14,7 +14,7 @@ from htrun.tracee.abi import Abi
 from htrun.tracee.inject import copy_registers
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _RED_ZONE = 128
 _AT_EMPTY_PATH = 0x1000
@@ -27,7 +27,7 @@ class ForeignExec:
     def __init__(self, emulators: Emulators) -> None:
         self._emulators = emulators
 
-    def redirect(self, thread: Thread, name: str, abi: Abi, registers: user_regs_struct) -> bool:
+    def redirect(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> bool:
         """Whether the exec was given another program. The thread must then be watched to the end of the call, since a
         failed exec leaves it with registers of ours (`failed`)."""
         try:
@@ -66,7 +66,7 @@ class ForeignExec:
 
     @staticmethod
     def _target(
-        thread: Thread, name: str, abi: Abi, registers: user_regs_struct
+        thread: Thread, name: str, abi: Abi, registers: Registers
     ) -> tuple[bytes, FileView, int]:
         """The program's path, the files among which it is looked up, and which argument is argv."""
         memory = thread.space.memory
@@ -83,7 +83,7 @@ class ForeignExec:
 
     @staticmethod
     def _write_arguments(
-        thread: Thread, abi: Abi, registers: user_regs_struct, rewrite: ExecRewrite
+        thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite
     ) -> tuple[int, int]:
         """Put path and argv below the thread's stack pointer; returns their addresses. Exec throws them away; if it
         fails, nothing below the red zone is anybody's."""

@@ -22,11 +22,10 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ptrace.binding.linux_struct import user_regs_struct
-
     from htrun.intercept.traps import Traps
     from htrun.runner.follow import Follow
     from htrun.tracee.abi import Abi
+    from htrun.tracee.registers import Registers
 
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
@@ -214,11 +213,11 @@ class Loop:
         return Request.CONT
 
     @staticmethod
-    def _registers() -> user_regs_struct:
+    def _registers() -> Registers:
         """An empty register structure. Imported late: a program that maps no channel never needs it."""
-        from ptrace.binding.linux_struct import user_regs_struct
+        from htrun.tracee.registers import Registers
 
-        return user_regs_struct()
+        return Registers()
 
     def _deliver(self, thread: Thread, number: int) -> None:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
@@ -249,7 +248,7 @@ def _kill(tid: int) -> None:
         os.kill(tid, signal.SIGKILL)
 
 
-def _asks_only(name: str, abi: Abi, registers: user_regs_struct) -> bool:
+def _asks_only(name: str, abi: Abi, registers: Registers) -> bool:
     """Whether the call is to fail: a filter at no address. So libseccomp learns, in QEMU, what the kernel can do."""
     argument, value = _MODE_FILTER[name]
     return abi.argument(registers, argument) & 0xFFFFFFFF == value and abi.argument(registers, 2) == 0

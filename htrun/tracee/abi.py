@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 USER32_CS = 0x23
 """The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""
@@ -34,12 +34,12 @@ class Abi:
         """Bytes of a pointer."""
         return self.bits // 8
 
-    def argument(self, registers: user_regs_struct, index: int) -> int:
+    def argument(self, registers: Registers, index: int) -> int:
         """Argument ``index`` (0 to 5) of the call a thread is stopped at."""
         value: int = getattr(registers, self.arguments[index])
         return value & ((1 << self.bits) - 1)
 
-    def result(self, registers: user_regs_struct) -> int:
+    def result(self, registers: Registers) -> int:
         """A finished call's result as a signed number: -4095 to -1 is an errno."""
         value: int = registers.rax & ((1 << self.bits) - 1)
         return value - (1 << self.bits) if value >= (1 << self.bits) - 4095 else value
@@ -116,6 +116,6 @@ def call_name(audit_arch: int, number: int) -> tuple[Abi, str | None]:
     return _ABIS[audit_arch], _NAMES[audit_arch].get(number)
 
 
-def abi_of(registers: user_regs_struct) -> Abi:
+def abi_of(registers: Registers) -> Abi:
     """The interface of the code a stopped thread runs."""
     return I386 if registers.cs == USER32_CS else X86_64

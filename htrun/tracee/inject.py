@@ -21,14 +21,14 @@ from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _ALL_SIGNALS = (1 << 64) - 1
 _MOST_ERRNO = 4095
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def copy_registers(registers: user_regs_struct) -> user_regs_struct:
+def copy_registers(registers: Registers) -> Registers:
     """An independent copy of a register structure."""
     return type(registers).from_buffer_copy(registers)
 
@@ -78,7 +78,7 @@ class Injection:
     ptrace-stop; behind the context it is in a syscall-exit-stop, so a signal it was stopped for is discarded.
     """
 
-    def __init__(self, tid: int, waiter: Waiter, abi: Abi, instruction: int, registers: user_regs_struct) -> None:
+    def __init__(self, tid: int, waiter: Waiter, abi: Abi, instruction: int, registers: Registers) -> None:
         self._tid = tid
         self._waiter = waiter
         self._abi = abi

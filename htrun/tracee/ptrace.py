@@ -1,8 +1,8 @@
 """The ptrace(2) requests that htrun makes: the small layer that python-ptrace lacks.
 
-python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages. Its register structures are
-used as they are. Every request here is for a stopped thread and raises `TraceeDied` when that thread has been killed
-meanwhile (ESRCH): its wait status will tell.
+python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages, and its binding is slow to
+import (`htrun.tracee.registers`). Every request here is for a stopped thread and raises `TraceeDied` when that thread
+has been killed meanwhile (ESRCH): its wait status will tell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 
 class TraceeDied(Exception):
@@ -127,12 +127,12 @@ def set_signal_info(tid: int, info: bytes) -> None:
     request(Request.SETSIGINFO, tid, 0, ctypes.addressof(buffer))
 
 
-def get_registers(tid: int, registers: user_regs_struct) -> None:
+def get_registers(tid: int, registers: Registers) -> None:
     """Fill ``registers`` (python-ptrace's structure, always the 64-bit one on an x86-64 host)."""
     request(Request.GETREGS, tid, 0, ctypes.addressof(registers))
 
 
-def set_registers(tid: int, registers: user_regs_struct) -> None:
+def set_registers(tid: int, registers: Registers) -> None:
     """Write all general registers."""
     request(Request.SETREGS, tid, 0, ctypes.addressof(registers))
 

@@ -17,7 +17,7 @@ from htrun.tracee import ptrace
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
 
 if TYPE_CHECKING:
-    from ptrace.binding.linux_struct import user_regs_struct
+    from htrun.tracee.registers import Registers
 
 _CODE = bytes.fromhex(
     "53 4889fb c6434000"  # push %rbx; mov %rdi,%rbx; movb $0,COMPLETE(%rbx)
@@ -63,7 +63,7 @@ class TrapWait:
     ``registers``: those of the thread that `facts` was last asked for; what `resume_later` writes back.
     """
 
-    def __init__(self, registers: user_regs_struct) -> None:
+    def __init__(self, registers: Registers) -> None:
         self.registers = registers
         self._siginfo = ctypes.create_string_buffer(SIGINFO_SIZE)
         self._code = ctypes.c_int32.from_buffer(self._siginfo, _SI_CODE)
