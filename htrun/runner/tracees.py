@@ -205,7 +205,7 @@ class Tracees:
         process = thread.process
         process.space.threads.discard(thread)
         if not process.space.threads:
-            process.space.memory.close()
+            process.space.close()
         if not any(other.process is process for other in process.space.threads):
             self._processes.pop(process.pid, None)
 
@@ -215,4 +215,4 @@ class Tracees:
         space = process.space
         space.threads = {thread for thread in space.threads if thread.process is not process}
         if not space.threads:
-            space.memory.close()
+            space.close()
