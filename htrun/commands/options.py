@@ -40,7 +40,11 @@ The channel:
 
 What is written:
   -D, --log FILE        lines as QEMU's log (default: to standard error, or none with -o)
-  -o, --output DIR      a native trace: CTF 1.8, for babeltrace2, Trace Compass and hypertrace
+  -o, --output PATH     a trace, in the format that PATH's suffix tells; without one, a directory in CTF 1.8, for
+                        babeltrace2, Trace Compass and hypertrace. May be repeated
+  --format FORMAT       of the -o before it (or of the first after): ctf, log, simple, perfetto, chrome, jsonl,
+                        csv, parquet, ftrace or syslog
+  --events FILE         names for events, by the value of arg1, and types for their arguments (TOML)
   --summary FILE        when all is done, counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         the events to record, as in QEMU; may be repeated; "help" lists them
@@ -70,6 +74,7 @@ Examples:
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
                                                          of a whole machine
   htrun -o trace ./app && babeltrace2 trace              a trace on disk, read by another tool
+  htrun --events app.toml -o app.pftrace ./app           a trace for ui.perfetto.dev, with named events
 """
 
 _KIB = 1024
@@ -99,6 +104,7 @@ def parse(arguments: Sequence[str]) -> Request | Information:
     words = deque(arguments)
     values: dict[str, Any] = {}
     patterns: list[str] = []
+    traces = _Traces()
     while words and words[0].startswith("-") and words[0] != "-":
         word = words.popleft()
         if word == "--":
@@ -108,7 +114,9 @@ def parse(arguments: Sequence[str]) -> Request | Information:
         if _take_flags(word, values):
             continue
         option, value = _take_value(word, words)
-        if option not in _PATTERN_OPTIONS:
+        if option in _TRACE_OPTIONS:
+            traces.take(option, value)
+        elif option not in _PATTERN_OPTIONS:
             values |= _VALUES[option](option, value)
         elif value == "help":
             return Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
@@ -122,9 +130,47 @@ def parse(arguments: Sequence[str]) -> Request | Information:
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
+    values |= traces.fields()
     # With a trace there is no log, unless a file for it was named as well.
-    log_wanted = "log" in values or "trace" not in values
+    log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+class _Traces:
+    """The traces asked for: each ``-o`` with the ``--format`` that belongs to it."""
+
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+        self._formats: dict[int, str] = {}
+
+    def take(self, option: str, value: str) -> None:
+        """One of the options with its value. Raises `HtrunError`."""
+        if not value:
+            raise HtrunError(f"{option} needs a value; try: htrun --help")
+        if option != "--format":
+            self._paths.append(Path(value))
+            return
+        place = max(len(self._paths) - 1, 0)
+        if place in self._formats:
+            place += 1
+        self._formats[place] = value
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `RunOptions` that they set. Raises `HtrunError`."""
+        if not self._paths and not self._formats:
+            return {}
+        from htrun.sinks.registry import CTF, choose
+
+        for place, name in self._formats.items():
+            if place >= len(self._paths):
+                raise HtrunError(f"--format {name} belongs to no -o PATH")
+        chosen = [(path, choose(path, self._formats.get(place)).name) for place, path in enumerate(self._paths)]
+        native = [path for path, name in chosen if name == CTF]
+        if len(native) > 1:
+            raise HtrunError(f"-o {native[0]} and -o {native[1]}: one native trace is enough; give a --format")
+        others = tuple(output for output in chosen if output[1] != CTF)
+        fields: dict[str, Any] = {"trace": native[0]} if native else {}
+        return fields | ({"outputs": others} if others else {})
 
 
 def _take_flags(word: str, values: dict[str, Any]) -> bool:
@@ -146,7 +192,7 @@ def _take_flags(word: str, values: dict[str, Any]) -> bool:
 
 def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
     """The option in ``word`` and its value, from ``word`` itself (-Dlog, --log=log) or the next of ``words``."""
-    known = _VALUES.keys() | _PATTERN_OPTIONS
+    known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS
     name, equals, value = word.partition("=")
     if word in known:
         if not words:
@@ -223,8 +269,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "-hypertrace": _hypertrace,
     "-D": _named("log", Path),
     "--log": _named("log", Path),
-    "-o": _named("trace", Path),
-    "--output": _named("trace", Path),
+    "--events": _named("events", Path),
     "--summary": _named("summary", Path),
     "--overflow": _choice("overflow", Overflow),
     "--ring-size": _ring_size,
@@ -235,5 +280,6 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 """Options with a value: each gives the fields of `RunOptions` that it sets."""
 
 _PATTERN_OPTIONS = {"--trace", "-trace"}
+_TRACE_OPTIONS = {"-o", "--output", "--format"}
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -21,15 +21,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.channel.layout import MAX_ARGS
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument
-from htrun.events.toml_lines import TomlLines
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.events.toml_lines import TomlLines
+
+_MAX_ARGUMENTS = 63
+"""Of an event beside ``arg1``: a channel has at most 64 (`htrun.channel.layout`)."""
 _MAX_ID = (1 << 64) - 1
 _KEYS = ("id", "name", "phase", "args", "key")
 
@@ -86,11 +88,13 @@ class NamedEvents:
         """From the TOML ``text``; ``source`` is what errors call it. Raises `HtrunError` that tells the line."""
         import tomllib
 
+        from htrun.events.toml_lines import TomlLines
+
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise HtrunError(f"{source}: {error}") from error
-        return cls(_Reader(text, source).events(document), text)
+        return cls(_Reader(TomlLines(text, "event"), source).events(document), text)
 
     def lookup(self, arg1: int) -> NamedEvent | None:
         """The event of an ``arg1``, if it has a name."""
@@ -126,10 +130,10 @@ class NamedEvents:
 
 
 class _Reader:
-    """Checks a parsed document; it knows the text, so as to tell the line of what is wrong."""
+    """Checks a parsed document, and tells the line of what is wrong."""
 
-    def __init__(self, text: str, source: str) -> None:
-        self._lines = TomlLines(text, "event")
+    def __init__(self, lines: TomlLines, source: str) -> None:
+        self._lines = lines
         self._source = source
 
     def events(self, document: Mapping[str, Any]) -> tuple[NamedEvent, ...]:
@@ -176,8 +180,8 @@ class _Reader:
     def _arguments(self, number: int, texts: object) -> tuple[Argument, ...]:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise self._wrong(number, "args", 'args must be a list of texts, such as ["size:u64", "ratio:f64:.3f"]')
-        if len(texts) >= MAX_ARGS:
-            raise self._wrong(number, "args", f"{len(texts)} arguments are more than the {MAX_ARGS - 1} that fit")
+        if len(texts) > _MAX_ARGUMENTS:
+            raise self._wrong(number, "args", f"{len(texts)} arguments are more than the {_MAX_ARGUMENTS} that fit")
         arguments: list[Argument] = []
         for text in texts:
             try:

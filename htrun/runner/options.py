@@ -22,6 +22,7 @@ class RunOptions:
     """``program``: the program and its arguments. ``path``: the channel's path, None for a private one.
 
     ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
+    ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
     ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
     ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
@@ -32,6 +33,8 @@ class RunOptions:
     log: Path | None = None
     log_wanted: bool = True
     trace: Path | None = None
+    outputs: tuple[tuple[Path, str], ...] = ()
+    events: Path | None = None
     summary: Path | None = None
     sysroot: str | None = None
     emulator: str | None = None

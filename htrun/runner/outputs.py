@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,15 @@ from htrun.launch.architectures import find_architecture
 from htrun.launch.program import Launch
 from htrun.runner.options import RunOptions
 from htrun.sinks import summary
-from htrun.sinks.log import LogSink
 from htrun.sinks.output import Output
+from htrun.sinks.text import TextSink
 
 if TYPE_CHECKING:
     from htrun.events.clock import Clock
+    from htrun.events.named import NamedEvents
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shapes
+    from htrun.events.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,21 @@ class Outputs:
     @classmethod
     def open(cls, options: RunOptions, launch: Launch) -> Outputs:
         """Open everything ``options`` name. Raises `HtrunError` for the first that can't be written."""
+        facts = _facts(options, launch)
+        named = _named_events(options)
+        if named is not None:
+            facts["named_events"] = named.text
         sinks: list[Sink] = []
         if options.log_wanted:
-            sinks.append(LogSink(Output.open(options.log) if options.log else Output.standard_error()))
+            output = Output.open(options.log) if options.log else Output.standard_error()
+            sinks.append(TextSink(output, _LogLines(options.layout.num_args, named)))
+        sinks += _other_formats(options, named, facts)
         if options.summary is not None:
             summary.check(options.summary)
         if options.trace is not None:
             from htrun.sinks.ctf import make_directory
 
             make_directory(options.trace)
-        facts = _facts(options, launch)
         return cls(sinks, options.summary, options.trace, options.layout.num_args, facts, launch.emulator)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
@@ -79,6 +89,53 @@ class Outputs:
             summary.write(self.summary, account)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.summary, str(error))
+
+
+class _LogLines:
+    """Makes the log's lines. What that takes is imported with the first event: the program runs already."""
+
+    def __init__(self, num_args: int, named: NamedEvents | None) -> None:
+        self._num_args = num_args
+        self._named = named
+        self._shapes: Shapes | None = None
+
+    def __call__(self, events: Events, streams: Sequence[Stream]) -> bytes:
+        """The lines of ``events``."""
+        from htrun.events.shapes import Shapes
+        from htrun.sinks.log import format_lines
+
+        if self._shapes is None:
+            self._shapes = Shapes(self._num_args, self._named)
+        return format_lines(events, streams, self._shapes)
+
+
+def _named_events(options: RunOptions) -> NamedEvents | None:
+    """The events that the user has named. Raises `HtrunError` if they need more arguments than the channel has."""
+    if options.events is None:
+        return None
+    from htrun.events.named import NamedEvents
+
+    named = NamedEvents.load(options.events)
+    if named.num_args > options.layout.num_args:
+        raise HtrunError(
+            f"{options.events}: its events need {named.num_args} arguments, and the channel has "
+            f"{options.layout.num_args}; try: --hypertrace PATH,args={named.num_args}"
+        )
+    return named
+
+
+def _other_formats(
+    options: RunOptions, named: NamedEvents | None, environment: Mapping[str, str | int]
+) -> Sequence[Sink]:
+    """Sinks of all formats but the native one. Raises `HtrunError`."""
+    if not options.outputs:
+        return ()
+    from htrun.sinks.facts import TraceFacts
+    from htrun.sinks.registry import by_name
+
+    host = str(environment["hostname"])
+    facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment)
+    return [by_name(name).open(path, facts) for path, name in options.outputs]
 
 
 def _version(emulator: str) -> str:

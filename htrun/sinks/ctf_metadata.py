@@ -27,6 +27,7 @@ COMM_SIZE = 16
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
 """Fields in the order of `_PACKET` below, with what the alignments there leave free."""
 _BITS = 8
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,8 @@ def _literal(value: str | int) -> str:
     if isinstance(value, int):
         return str(value)
     # A raw line end would end TSDL's string, and surrogates, which Python makes of odd file names, are not UTF-8.
-    text = "".join(character if character.isprintable() else "?" for character in value)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    plain = (character if character.isprintable() else "?" for character in value)
+    return '"' + "".join(_ESCAPES.get(given, shown) for given, shown in zip(value, plain, strict=True)) + '"'
 
 
 def _clock(fit: Fit, source: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from htrun.channel.layout import DEFAULT_ARGS
-from htrun.events.named import NamedEvents
+
+if TYPE_CHECKING:
+    from htrun.events.named import NamedEvents
 
 
 @dataclass(frozen=True)

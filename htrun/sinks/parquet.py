@@ -60,9 +60,10 @@ def open_sink(path: Path, facts: TraceFacts) -> ParquetSink:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
     except OSError as error:
         raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise HtrunError(f"cannot write a trace to {path}: Permission denied")
     return ParquetSink(target, temporary, facts)
 
 

@@ -203,7 +203,7 @@ def test_the_metadata_tells_of_the_run(tmp_path: Path, clock: Clock) -> None:
         ["babeltrace2", str(trace.path), "-c", "sink.text.details"], capture_output=True, text=True, check=True
     )
     for fact in (
-        'a "b" \\n c??',
+        'a "b" \\n c\n?',
         "count: 3",
         "guest_arch: aarch64",
         f"clock_source: {clock.source.name}",
