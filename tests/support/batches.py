@@ -1,0 +1,88 @@
+"""Batches of decoded events for tests of sinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import strategies as st
+
+from htrun.events.definitions import DEFINITIONS, SYSCALL_ARGS
+from htrun.events.named import NamedEvents
+from htrun.events.records import event_dtype
+from htrun.events.stream import Stream
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from htrun.events.records import Events
+
+NUM_ARGS = 4
+STREAMS = (
+    Stream(11, 10, 0, "app"),
+    Stream(12, 10, 1, 'odd "name",\r\n\x01\x1b\\'),
+    Stream(2**22, 2**22, 2**20, "\u00e9\u2028"),
+    Stream(21, 20, 0, ""),
+)
+NAMED = NamedEvents.parse(
+    """
+event = [
+    {id = 1, name = "io", phase = "begin", args = ["size:u64", "kind:enum:READ=0,WRITE=1,MINUS=-1"]},
+    {id = 2, name = "io", phase = "end", args = ["result:i64", "ok:bool"]},
+    {id = 3, name = "job", phase = "begin", args = ["ratio:f64:.3f", "key"], key = "key"},
+    {id = 18446744073709551615, name = "job", phase = "end", args = ["key", "at:hex"], key = "key"},
+    {id = 5, name = "depth", phase = "counter", args = ["n:i64", "load:f64", "total:u64"]},
+    {id = 6, name = 'a "quoted", name', args = []},
+]
+"""
+)
+WORDS = [0, 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 0x7FF0000000000000, 0xFFF0000000000000]
+WORDS += [0x7FF8000000000000, 0x3FB999999999999A, 0x8000000000000000, 0x0000000000000001]
+"""Least, greatest and negative numbers; and as floats infinities, NaN, 0.1, -0.0 and the least of all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event, spelt out. ``args`` are as many as its kind has."""
+
+    time: int
+    stream: int
+    index: int
+    kind: int
+    args: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """QEMU's name."""
+        return DEFINITIONS[self.kind].name
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """The event's arguments by name."""
+        return dict(zip(DEFINITIONS[self.kind].argument_names(NUM_ARGS), self.args, strict=True))
+
+
+def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
+    """The events of ``rows``, with ``room`` for arguments."""
+    events = np.zeros(len(rows), event_dtype(room))
+    for place, row in enumerate(rows):
+        # What an event has no argument for is not to be looked at.
+        args = (*row.args, *[0xBAD] * (room - len(row.args)))
+        events[place] = (row.time, row.stream, 7, row.index, row.kind, args)
+    return events
+
+
+def rows() -> SearchStrategy[list[Row]]:
+    """Some events of every kind, in time order."""
+    words = st.sampled_from(WORDS) | st.integers(0, 2**64 - 1)
+    ids = st.sampled_from([event.id for event in NAMED.events])
+    times = st.integers(1_700_000_000 * 10**9, 1_700_000_100 * 10**9)
+
+    def row(kind: int) -> SearchStrategy[Row]:
+        count = len(DEFINITIONS[kind].argument_names(NUM_ARGS))
+        args = st.tuples(*[ids | words if kind == 0 and place == 0 else words for place in range(count)])
+        return st.builds(Row, times, st.integers(0, len(STREAMS) - 1), words, st.just(kind), args)
+
+    every = st.sampled_from([0, 0, 0, 0, *range(1, len(DEFINITIONS))]).flatmap(row)
+    return st.lists(every, min_size=1, max_size=25).map(lambda some: sorted(some, key=lambda event: event.time))
