@@ -92,6 +92,7 @@ class Loop:
         if isinstance(stop, stops.Exited | stops.Killed):
             if thread is not None:
                 self._tracees.ended(thread, stop)
+            self._tracees.stranger_ended(stop.tid)
             return
         # The first time, so as to reach whatever has been created while `end` was at it.
         for tid in {stop.tid, *self._tracees} if not self._put_down_all else {stop.tid}:
