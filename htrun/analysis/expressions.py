@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,7 +74,8 @@ class Expression:
         if len(text) > _MOST_CHARACTERS:
             raise HtrunError(f"the expression is longer than {_MOST_CHARACTERS} characters")
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings(action="ignore"):
+                tree = ast.parse(text.strip(), mode="eval").body
         except SyntaxError as error:
             raise _wrong(text, f"{error.msg}") from None
         except (RecursionError, MemoryError, ValueError) as error:

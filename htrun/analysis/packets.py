@@ -127,17 +127,17 @@ class _Scanner:
         """Go through the packets. Raises `_Damaged`."""
         while self.offset < self._size:
             stream_class, header = self._header()
-            content, whole = header["content_size"] // _BITS, header["packet_size"] // _BITS
-            self._check(header, stream_class, content, whole)
+            size = header["packet_size"] // _BITS
+            self._check(header, stream_class, size)
             self.stream_class = stream_class
-            present = min(content, self._size - self.offset) - stream_class.header_size
+            present = min(size, self._size - self.offset) - stream_class.header_size
             self._add_pieces(header, present // stream_class.event_size)
             self.packets += 1
             self.discarded = header["events_discarded"]
             self._last = header["timestamp_end"]
-            if self.offset + whole > self._size:
+            if self.offset + size > self._size:
                 raise _Damaged("it ends in the middle of a packet")
-            self.offset += whole
+            self.offset += size
 
     def _header(self) -> tuple[StreamClass, dict[str, Any]]:
         # All packets of a trace have headers of one layout.
@@ -151,16 +151,18 @@ class _Scanner:
             raise _Damaged("a packet is of another kind of stream")
         return stream_class, header
 
-    def _check(self, header: dict[str, Any], stream_class: StreamClass, content: int, whole: int) -> None:
+    def _check(self, header: dict[str, Any], stream_class: StreamClass, size: int) -> None:
         if header["magic"] != _MAGIC:
             raise _Damaged("here should be a packet")
         if header["uuid"] != self._metadata.uuid.bytes:
             raise _Damaged("a packet is of another trace")
         if header["packet_seq_num"] != self.packets:
             raise _Damaged("packets are missing or out of order")
-        if not stream_class.header_size <= content <= whole or header["packet_size"] % _BITS:
+        # A ring's packets are filled to the end.
+        whole = header["packet_size"] == header["content_size"] and header["packet_size"] % _BITS == 0
+        if size < stream_class.header_size or not whole:
             raise _Damaged("a packet's size is impossible")
-        if (content - stream_class.header_size) % stream_class.event_size:
+        if (size - stream_class.header_size) % stream_class.event_size:
             raise _Damaged("a packet holds no whole number of events")
         if not self._last <= header["timestamp_begin"] <= header["timestamp_end"]:
             raise _Damaged("time goes back")

@@ -1,0 +1,81 @@
+"""Traces made by our own writer, of which every event is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htrun.events.clock import Clock, Fit, Sample
+from htrun.events.records import record_dtype
+from htrun.events.stream import Stream
+from htrun.sinks.ctf import CtfTrace
+
+FACTS: Mapping[str, str | int] = {"tracer_name": "htrun", "htrun_version": "0.1.0", "command": "app", "hostname": "box"}
+
+
+class FixedSource:
+    """A clock of 1 GHz that began with 1970: a tick is a nanosecond, and now is always late enough."""
+
+    name = "fixed"
+
+    def read(self) -> int:
+        """The end of time, as far as these traces go."""
+        return 1 << 62
+
+    def sample(self, clock_id: int) -> Sample:
+        """A sample without an error."""
+        return Sample(self.read(), self.read(), self.read())
+
+
+class FixedClock(Clock):
+    """See `FixedSource`. ``fitted``: what the metadata says."""
+
+    fitted = Fit(1_000_000_000, 0, 0, 0)
+
+    def fit(self) -> Fit:
+        """The same at all times."""
+        return self.fitted
+
+
+@dataclass
+class Made:
+    """A trace in the directory ``path``; write packets, then ``close`` it."""
+
+    path: Path
+    num_args: int = 2
+    facts: Mapping[str, str | int] = field(default_factory=lambda: FACTS)
+    fitted: Fit = FixedClock.fitted
+
+    def __post_init__(self) -> None:
+        clock = FixedClock(FixedSource())
+        clock.fitted = self.fitted
+        self._trace = CtfTrace.create(self.path, self.num_args, clock, self.facts)
+
+    def packet(
+        self,
+        stream: Stream,
+        times: Sequence[int] | NDArray[np.uint64],
+        args: Sequence[Sequence[int]] | None = None,
+        *,
+        discarded: int = 0,
+        index: int = 0,
+        site: int = 0,
+    ) -> Made:
+        """Write a packet of events at ``times``; without ``args`` the first is the event's time, the others 0."""
+        records = np.zeros(len(times), record_dtype(self.num_args, stream.big_endian))
+        records["timestamp"], records["index"], records["site"] = times, index, site
+        if args is None:
+            records["args"][:, 0] = times
+        else:
+            records["args"] = np.array(args, np.uint64)
+        self._trace.write_packet(stream, records.view("u1").data, discarded)
+        return self
+
+    def close(self) -> Path:
+        """Finish; the trace's directory."""
+        self._trace.close()
+        return self.path
