@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "rings") == 0) {
         if (write(go[1], "x", 1) != 1)
             return 5;
-        for (uint64_t seed = 1; seed < 40; seed++) {
+        for (uint64_t seed = 1; seed < 12; seed++) {
             scribble(rings, seed * UINT64_C(0x9e3779b97f4a7c15));
             emit(20, 0, false);
         }

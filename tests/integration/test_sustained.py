@@ -1,0 +1,218 @@
+"""Long and sudden: millions of events, ends by SIGKILL, what is there while the program runs, and the cost of nothing.
+
+``HTRUN_SUSTAINED_EVENTS=50000000 pytest tests/integration/test_sustained.py`` records so many (48 bytes each, in
+memory) instead of two million.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.property.compare import PACKET_HEADER, PACKET_SIZE_AT, read_trace
+from tests.support.requirements import require_tool
+from tests.support.run import HTRUN, Htrun, LogEvent
+from tests.support.toolchain import Toolchain
+
+GUESTS = Path(__file__).parent / "guests"
+NUM_ARGS = 4
+EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
+PATIENCE = 30.0
+"""Seconds until something that has to happen is taken for not happening."""
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory, where there is one."""
+    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="htrun-sustained-", dir=where) as name:
+        yield Path(name)
+
+
+def counted_by_babeltrace(trace: Path) -> int:
+    """How many events babeltrace2 finds in a trace that it accepts."""
+    command: list[str | Path] = [require_tool("babeltrace2", "babeltrace2"), trace, "--component=sink.utils.counter"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # It counts aloud; the last line is the total.
+    return [int(line.split()[0]) for line in done.stdout.splitlines() if "Event message" in line][-1]
+
+
+def test_millions_of_events_of_two_threads_and_none_lost(htrun: Htrun, toolchain: Toolchain, memory: Path) -> None:
+    each = EVENTS // 2
+    program = toolchain.compile(GUESTS / "property_burst.c")
+    result = htrun.run(program, str(each), "2", options=("-o", memory / "trace"), timeout=60 + EVENTS / 100_000)
+    assert result.status == 0, result.stderr
+    assert result.summary["events"] == 2 * each
+    assert result.summary["lost"] == 0
+    assert counted_by_babeltrace(memory / "trace") == 2 * each
+    streams = read_trace(memory / "trace", NUM_ARGS)
+    assert len(streams) == 2
+    for stream in streams:
+        assert bool((stream.records["args"][:, 0] == np.arange(each, dtype=np.uint64)).all())
+
+
+@dataclass(frozen=True)
+class Live:
+    """A run of ``property_live`` that goes on. ``directory``: with its trace and counter."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+
+    def command(self, what: bytes) -> None:
+        """Send a command."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(what)
+        self.process.stdin.flush()
+
+    def emit(self) -> None:
+        """One event; it was emitted when this returns."""
+        assert self.process.stdout is not None
+        self.command(b"e")
+        assert self.process.stdout.read(1) == b"e"
+
+    @property
+    def emitted(self) -> int:
+        """Events so far."""
+        counter = self.directory / "counter"
+        return int.from_bytes(counter.read_bytes(), "little") if counter.exists() else 0
+
+    @property
+    def tracer(self) -> int:
+        """The process id of the htrun that traces."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid:"))
+
+    def recorded(self) -> list[int]:
+        """The numbers of the events in the trace's whole packets, in order."""
+        return [
+            int(number)
+            for stream in read_trace(self.directory / "trace", NUM_ARGS)
+            for number in stream.records["args"][:, 0]
+        ]
+
+    def trace_size(self) -> int:
+        """Bytes of the trace's streams."""
+        return sum(path.stat().st_size for path in (self.directory / "trace").glob("stream-*"))
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again, since a file that grows tells nobody."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"not within {PATIENCE} s: {what}"
+        time.sleep(0.002)
+
+
+@contextmanager
+def live(toolchain: Toolchain, directory: Path, *options: str | Path) -> Iterator[Live]:
+    """Start ``property_live`` under htrun."""
+    command: list[str | Path] = [HTRUN, "--hypertrace", directory / "channel", *options, "--"]
+    command += [toolchain.compile(GUESTS / "property_live.c"), directory / "counter"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            yield Live(process, directory)
+        finally:
+            process.kill()
+
+
+def test_a_program_that_is_killed_leaves_a_complete_trace(toolchain: Toolchain, tmp_path: Path) -> None:
+    with live(toolchain, tmp_path, "-o", tmp_path / "trace") as run:
+        run.command(b"f")
+        wait_until(lambda: run.emitted > 300_000, "300,000 events")
+        run.process.kill()
+        assert run.process.wait(PATIENCE) == -signal.SIGKILL
+        recorded, emitted = run.recorded(), run.emitted
+        assert recorded == list(range(len(recorded)))
+        assert emitted <= len(recorded) <= emitted + 1
+        assert counted_by_babeltrace(tmp_path / "trace") == len(recorded)
+
+
+TORN = 64 * 1024
+"""Bytes: no packet is longer with rings of the usual size."""
+
+
+def cut_torn_packets(trace: Path) -> None:
+    """Cut off the packet that was being written when htrun was killed: SIGKILL ends a write(2) between two pages, and
+    babeltrace2 refuses a trace with part of a packet."""
+    for path in trace.glob("stream-*"):
+        data = path.read_bytes()
+        at = 0
+        while at + PACKET_HEADER <= len(data):
+            size = int.from_bytes(data[at + PACKET_SIZE_AT : at + PACKET_SIZE_AT + 8], "little") // 8
+            if at + size > len(data):
+                break
+            at += size
+        assert len(data) - at < TORN
+        os.truncate(path, at)
+
+
+def test_what_was_written_when_htrun_is_killed_can_be_read(toolchain: Toolchain, tmp_path: Path) -> None:
+    with live(toolchain, tmp_path, "-o", tmp_path / "trace") as run:
+        run.command(b"f")
+        wait_until(lambda: run.emitted > 0 and run.trace_size() > 1_000_000, "a megabyte of trace")
+        size = run.trace_size()
+        os.kill(run.tracer, signal.SIGKILL)
+        assert run.process.wait(PATIENCE) == -signal.SIGKILL
+        assert run.trace_size() >= size
+        cut_torn_packets(tmp_path / "trace")
+        assert run.trace_size() >= size - TORN
+        recorded = run.recorded()
+        assert recorded == list(range(len(recorded)))
+        assert len(recorded) > 20_000
+        assert counted_by_babeltrace(tmp_path / "trace") == len(recorded)
+
+
+def test_each_line_of_a_live_log_is_there_while_the_program_runs(toolchain: Toolchain, tmp_path: Path) -> None:
+    with live(toolchain, tmp_path) as run:
+        assert run.process.stderr is not None
+        for number in range(40):
+            run.emit()
+            if number % 10 == 9:
+                # A line that comes late would come after the next events.
+                events = [LogEvent.parse(run.process.stderr.readline().decode().rstrip("\n")) for _ in range(10)]
+                assert [event.args[0] for event in events] == list(range(number - 9, number + 1))
+                assert all(event.time * 1000 - event.args[1] < 1_000_000_000 for event in events)
+                assert all(time.time_ns() - event.args[1] < 1_000_000_000 for event in events)
+        assert run.process.stdin is not None
+        run.process.stdin.close()
+        assert run.process.wait(PATIENCE) == 0
+        assert run.process.stderr.read() == b""
+
+
+def switches(pid: int) -> int:
+    """How often threads of a process have been scheduled."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        lines = status.read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if "voluntary_ctxt_switches" in line)
+    return total
+
+
+@pytest.mark.parametrize("events", [0, 1, 100])
+def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_path: Path, events: int) -> None:
+    with live(toolchain, tmp_path, "-o", tmp_path / "trace", "-D", tmp_path / "log") as run:
+        for _ in range(events):
+            run.emit()
+        wait_until(lambda: run.tracer != 0, "a tracer")
+
+        def stands_still() -> bool:
+            before = switches(run.tracer)
+            time.sleep(1)
+            return switches(run.tracer) == before
+
+        wait_until(stands_still, "a second without htrun being scheduled")
+        # And it wakes up again.
+        run.emit()
+        wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == events + 1, "the event in the log")
