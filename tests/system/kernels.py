@@ -15,7 +15,7 @@ _SOURCES = Path("/usr/src")
 
 @dataclass(frozen=True)
 class Kernel:
-    """``image``: what QEMU's ``-kernel`` takes. ``headers``: what modules are built with; None for other architectures."""
+    """``image``: what QEMU's ``-kernel`` takes. ``headers``: what modules are built with; None where none are."""
 
     image: Path
     headers: Path | None = None

@@ -1,0 +1,126 @@
+"""The guest's kernel module: builds without a warning; kernel code and unprivileged programs emit events by it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.support.locks import make_once
+from tests.support.requirements import require_tool
+from tests.support.run import Htrun
+from tests.support.toolchain import ROOT, Toolchain
+from tests.system import kernels
+from tests.system.machines import X86_64, Machine, guest, installed_qemu, readme_program, said
+
+SOURCES = ROOT / "guest" / "linux-module"
+ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
+LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED = 1, 2, 3, 4
+TASK, SOFTIRQ, HARDIRQ, NMI, CONTEXTS = range(5)
+FIRST_INDEX = 512
+"""Half of the indexes that a channel has by default."""
+EAGAIN = 11
+
+
+@pytest.fixture(scope="session")
+def modules(session_directory: Path) -> list[Path]:
+    """The module and its example, built with every warning that the kernel's makefiles call sensible."""
+    headers = kernels.amd64().headers
+    assert headers is not None
+    require_tool("make", "make")
+
+    def build(directory: Path) -> None:
+        shutil.copytree(SOURCES, directory)
+        command = ["make", "-C", str(directory), f"KDIR={headers}", "W=1"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        told = done.stdout + done.stderr
+        assert done.returncode == 0, told
+        assert "warning" not in told.lower(), told
+
+    directory = make_once(session_directory / "linux-module", build)
+    return [directory / f"{name}.ko" for name in ("qemu-hypertrace", "qemu-hypertrace-example")]
+
+
+def machine(steps: list[str], modules: list[Path], toolchain: Toolchain, directory: Path) -> Machine:
+    programs = {name: guest(name, X86_64, toolchain) for name in ("emit_many", "repeat_module")}
+    programs["my-hypertrace"] = readme_program(X86_64, toolchain)
+    return Machine(X86_64, toolchain, directory, steps, programs, modules)
+
+
+def test_unprivileged_program(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    steps = [
+        "insmod /qemu-hypertrace.ko",
+        "user /bin/my-hypertrace /dev/hypertrace",
+        "user /bin/emit_many 10000 2 /dev/hypertrace",
+        "rmmod qemu_hypertrace",
+        "insmod /qemu-hypertrace.ko mode=0600",
+        "user /bin/my-hypertrace /dev/hypertrace",
+    ]
+    tested = machine(steps, modules, toolchain, tmp_path)
+    result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2").check()
+    assert said(result) == [
+        "emitting hypertrace event",
+        "2 threads emitted 10000 events each",
+        "error: qemu_hypertrace_init: Permission denied",
+        "init: user /bin/my-hypertrace /dev/hypertrace: 134",
+    ]
+    assert result.events[0].args == ARGUMENTS
+    for thread in range(2):
+        numbers = [event.args[0] for event in result.events[1:] if event.index == thread]
+        assert numbers == list(range(10_000))
+
+
+def test_kernel_code(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    count = 1000
+    steps = [
+        "insmod /qemu-hypertrace.ko",
+        f"insmod /qemu-hypertrace-example.ko count={count}",
+        "rmmod qemu_hypertrace",
+        "rmmod qemu_hypertrace_example",
+        "rmmod qemu_hypertrace",
+    ]
+    tested = machine(steps, modules, toolchain, tmp_path)
+    result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2").check()
+    assert said(result) == [f"init: rmmod qemu_hypertrace: {EAGAIN}"], "the example keeps the module in use"
+    first, *others, last = result.events
+    assert (first.index, first.args[0]) == (0, LOADED)
+    assert last.args[:2] == (UNLOADED, count)
+    by_kind = defaultdict(list)
+    for event in others:
+        what, number, processor, rest = event.args
+        context = (event.index - FIRST_INDEX) % CONTEXTS
+        assert (event.index - FIRST_INDEX) // CONTEXTS == processor == event.cpu
+        assert rest == 0, "what an event has less is 0"
+        by_kind[what, processor].append(number)
+        # Of all processors, the one that loads the module calls the function itself.
+        assert context == HARDIRQ if what == IN_TIMER else context in (TASK, HARDIRQ)
+    assert by_kind[ON_PROCESSOR, 0] == by_kind[ON_PROCESSOR, 1] == list(range(count))
+    in_timer = sorted(by_kind[IN_TIMER, 0] + by_kind[IN_TIMER, 1])
+    assert in_timer == list(range(count))
+
+
+def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """And nothing of it is left: no device, no claim on the memory, no complaint of the kernel's."""
+    steps = ["/bin/repeat_module 100 /qemu-hypertrace.ko qemu_hypertrace", "/bin/my-hypertrace"]
+    result = machine(steps, modules[:1], toolchain, tmp_path).run(htrun, installed_qemu("qemu-system-x86_64")).check()
+    assert said(result) == ["loaded and unloaded 100 times", "emitting hypertrace event"]
+    assert [event.args for event in result.events] == [ARGUMENTS]
+
+
+def test_other_device_refused(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """A device of the same kind that holds no channel is nobody's: there is no /dev/hypertrace."""
+    other = tmp_path / "other"
+    other.write_bytes(bytes(1 << 20))
+    steps = ["insmod /qemu-hypertrace.ko", "/bin/my-hypertrace /dev/hypertrace"]
+    result = machine(steps, modules[:1], toolchain, tmp_path).run(
+        htrun,
+        installed_qemu("qemu-system-x86_64"),
+        *("-object", f"memory-backend-file,id=other,share=on,mem-path={other},size=1M"),
+        *("-device", "ivshmem-plain,memdev=other"),
+        options=("--no-device",),
+    )
+    assert said(result.check())[0] == "error: qemu_hypertrace_init: No such file or directory"
+    assert result.events == []

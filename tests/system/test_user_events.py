@@ -1,0 +1,106 @@
+"""Programs in a Linux machine on stock QEMU emit events through the PCI device that htrun adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.run import Htrun, LogEvent, Result
+from tests.support.toolchain import Toolchain
+from tests.system.machines import (
+    ARM64,
+    X86_64,
+    Architecture,
+    Machine,
+    guest,
+    installed_qemu,
+    later_qemu,
+    readme_program,
+    said,
+)
+
+ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
+MASK = (1 << 64) - 1
+MOST_TRAPS = 100
+"""For any number of events of a machine whose sites are patched."""
+
+
+@pytest.fixture
+def machine(toolchain: Toolchain, tmp_path: Path) -> Callable[..., Machine]:
+    """Makes machines that run the README's program and then others of its kind."""
+
+    def make(architecture: Architecture, *steps: str) -> Machine:
+        programs = {name: guest(name, architecture, toolchain) for name in ("emit_many", "count_boots")}
+        programs["my-hypertrace"] = readme_program(architecture, toolchain)
+        return Machine(architecture, toolchain, tmp_path, ["/bin/my-hypertrace", *steps], programs)
+
+    return make
+
+
+def check(result: Result, count: int, threads: int) -> None:
+    """Check that there are the README program's event and those of ``emit_many COUNT THREADS``, each in its place."""
+    result.check()
+    first, *others = result.events
+    assert (first.index, first.args) == (0, ARGUMENTS)
+    by_thread: dict[int, list[LogEvent]] = {thread: [] for thread in range(threads)}
+    for event in others:
+        by_thread[event.index].append(event)
+    for thread, events in by_thread.items():
+        assert [event.args for event in events] == [(n, ~n & MASK, thread, thread) for n in range(count)]
+        assert {event.cpu for event in events} == {thread}, "an event bears the number of its processor"
+        assert len({event.tid for event in events}) == 1
+    assert all(before.time <= after.time for before, after in zip(result.events, result.events[1:], strict=False))
+    assert result.summary["warnings"] == {}
+
+
+@pytest.mark.parametrize("qemu", [installed_qemu, later_qemu], ids=["installed", "10.0"])
+@pytest.mark.parametrize(("processors", "count"), [(1, 20_000), (2, 100_000)])
+def test_x86_64(
+    qemu: Callable[[str], list[str]], processors: int, count: int, machine: Callable[..., Machine], htrun: Htrun
+) -> None:
+    tested = machine(X86_64, f"/bin/emit_many {count} {processors}")
+    result = tested.run(htrun, qemu("qemu-system-x86_64"), "-smp", str(processors))
+    assert said(result) == ["emitting hypertrace event", f"{processors} threads emitted {count} events each"]
+    check(result, count, processors)
+    assert result.summary["traps"] < MOST_TRAPS
+
+
+def test_x86_64_without_patches(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    tested = machine(X86_64, "/bin/emit_many 500 2")
+    result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2", options=("--no-patch",))
+    check(result, 500, 2)
+    assert result.summary["traps"] >= result.summary["events"]
+
+
+def test_aarch64(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    tested = machine(ARM64, "/bin/emit_many 20000 2")
+    result = tested.run(htrun, installed_qemu("qemu-system-aarch64"), "-smp", "2")
+    check(result, 20_000, 2)
+    assert result.summary["traps"] < MOST_TRAPS
+
+
+def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], htrun: Htrun, tmp_path: Path) -> None:
+    """The channel is found by what it holds, on any bus; a device of the same kind is left alone."""
+    other = tmp_path / "other"
+    other.write_bytes(bytes(1 << 20))
+    result = machine(X86_64, "/bin/emit_many 10 1").run(
+        htrun,
+        installed_qemu("qemu-system-x86_64"),
+        *("-object", f"memory-backend-file,id=other,share=on,mem-path={other},size=1M"),
+        *("-device", "ivshmem-plain,memdev=other"),
+        *("-device", "pci-bridge,id=bridge,chassis_nr=1"),
+        *("-device", "hypertrace,bus=bridge,addr=3"),
+    )
+    check(result, 10, 1)
+    assert other.read_bytes() == bytes(1 << 20)
+
+
+def test_without_privilege_or_module(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    result = machine(X86_64, "user /bin/my-hypertrace").run(htrun, installed_qemu("qemu-system-x86_64"))
+    check(result, 0, 1)
+    assert said(result)[1:] == [
+        "error: qemu_hypertrace_init: Permission denied",
+        "init: user /bin/my-hypertrace: 134",
+    ]
