@@ -33,8 +33,7 @@ class FreeMemory:
     def look(self, tid: int) -> None:
         """Read the memory map of thread ``tid``. Raises OSError."""
         lowest = max(int(Path("/proc/sys/vm/mmap_min_addr").read_text()), 1 << 16)
-        used = sorted([*_mappings(tid), *_growth(tid)])
-        self._ranges = list(gaps(used, lowest, _HIGHEST))
+        self._ranges = list(gaps(sorted(_used(tid)), lowest, _HIGHEST))
 
     def take(self, start: int, end: int) -> None:
         """``[start, end)``, a part of a proposal, is mapped now."""
@@ -76,15 +75,8 @@ def limit_of(tid: int, name: str) -> int | None:
     return None if value == "unlimited" else int(value)
 
 
-def _mappings(tid: int) -> Iterator[Range]:
-    with open(f"/proc/{tid}/maps", encoding="ascii", errors="replace") as maps:
-        for line in maps:
-            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-            yield start, end
-
-
-def _growth(tid: int) -> Iterator[Range]:
-    """Where the heap and the stack of the first thread are going to grow."""
+def _used(tid: int) -> Iterator[Range]:
+    """What is mapped, and where the heap and the stack of the first thread are going to grow."""
     stat = Path(f"/proc/{tid}/stat").read_text(encoding="utf-8", errors="replace")
     heap_end = int(stat.rpartition(")")[2].split()[_START_BRK - 2])
     room = min(limit_of(tid, "Max stack size") or _STACK_ROOM, _STACK_ROOM)
@@ -94,5 +86,6 @@ def _growth(tid: int) -> Iterator[Range]:
             if line.endswith("[heap]\n"):
                 heap_end = end
             elif line.endswith("[stack]\n"):
-                yield start - room - _STACK_GUARD, start
+                start -= room + _STACK_GUARD
+            yield start, end
     yield heap_end, heap_end + _HEAP_ROOM

@@ -50,6 +50,7 @@ class Patcher:
         self._warnings = warnings
         self._ordered = ordered
         self._builder = ArenaBuilder(channel, pool)
+        self._sizes: dict[tuple[bytes, bool, bool], int] = {}
 
     def prepare(self, thread: Thread, registers: Registers) -> bool:
         """Whether the thread's address space has an arena; it is made now if it can be."""
@@ -305,8 +306,11 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # As long wherever it lies in these windows.
-        size = len(made(sample, sample).code)
+        # As long wherever it lies in these windows, for the same store, and dear to find out.
+        form = (site.code, live, thread.process.big_endian)
+        size = self._sizes.get(form)
+        if size is None:
+            size = self._sizes[form] = len(made(sample, sample).code)
         number, at = self._builder.place(injection, thread.space, tid, windows, size)
         trampoline = made(at, self._builder.runtime_near(injection, thread.space, tid, at))
         arena.write(at, trampoline.code)

@@ -15,7 +15,7 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.patcher import Patcher
-from htrun.intercept.places import place_of
+from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
 from htrun.tracee import ptrace
@@ -61,6 +61,7 @@ class Traps:
         """``patcher``: None lets every site go on trapping."""
         self.count = 0
         self._sites: list[Site] = []
+        self._places = PlaceFinder()
         self._wait = wait
         self._channel = channel
         self._recorder = recorder
@@ -243,7 +244,7 @@ class Traps:
                 "gets its SIGSEGV",
             )
             return None
-        site = Site(len(self._sites) + 1, pid, address, store.code, store, place_of(thread.tid, address))
+        site = Site(len(self._sites) + 1, pid, address, store.code, store, self._places.find(thread.space, thread.tid, address))
         self._sites.append(site)
         if former is not None:
             site.succeed(former)
