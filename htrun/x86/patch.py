@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iced_x86 import Decoder, Instruction
+from iced_x86 import Decoder, FlowControl, Instruction
 
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
@@ -122,9 +122,14 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
     """Offsets of bytes behind the store that may change under the jump, each with the reason."""
     decoder = Decoder(64, following, ip=address)
+    ended = False
     while decoder.can_decode and decoder.position < _DISPLACEMENT:
         start = decoder.position
+        if generated and ended:
+            yield from ((offset, "the code behind the store ends") for offset in range(start, _DISPLACEMENT))
+            return
         instruction = decoder.decode()
+        ended = instruction.flow_control in _ENDS
         if following[start : start + 1] == BREAKPOINT:
             yield start, "a breakpoint stands behind the store"
         if generated and _is_direct_branch(instruction):
@@ -132,6 +137,10 @@ def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[t
             first = start + offsets.immediate_offset
             for offset in range(first, first + offsets.immediate_size):
                 yield offset, "a branch behind the store is relinked at run time"
+
+
+_ENDS = (FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.RETURN)
+"""What stands behind one of these may be another piece of code, which is generated and thrown away on its own."""
 
 
 def _is_direct_branch(instruction: Instruction) -> bool:
