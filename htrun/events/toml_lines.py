@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 
 class TomlLines:
@@ -39,16 +38,9 @@ class TomlLines:
         return next(found, start) + 1
 
     def _headers(self) -> list[int]:
-        """The places of the lines that begin a table of the array: outside of strings, where the text so far parses."""
+        """The places of the lines that begin a table of the array."""
         header = re.compile(rf"\s*\[\[\s*{_name(self._array)}\s*\]\]")
-        return [place for place, line in enumerate(self._lines) if header.match(line) and self._whole_before(place)]
-
-    def _whole_before(self, place: int) -> bool:
-        try:
-            tomllib.loads("\n".join(self._lines[:place]))
-        except tomllib.TOMLDecodeError:
-            return False
-        return True
+        return [place for place, line in enumerate(self._lines) if header.match(line)]
 
 
 def _name(key: str) -> str:
