@@ -65,6 +65,24 @@ def test_without_options_there_is_a_log_and_a_private_path() -> None:
         (["--output=dir"], "trace", Path("dir")),
         (["-o", "dir"], "log_wanted", False),
         (["-o", "dir", "-D", "log"], "log_wanted", True),
+        (["-o", "a.json"], "outputs", ((Path("a.json"), "chrome"),)),
+        (["-o", "a.json"], "trace", None),
+        (["-o", "a.json"], "log_wanted", False),
+        (["-o", "a", "--format", "csv"], "outputs", ((Path("a"), "csv"),)),
+        (["--format", "csv", "-o", "a"], "outputs", ((Path("a"), "csv"),)),
+        (["-o", "a.json", "--format", "ctf"], "trace", Path("a.json")),
+        (["-o", "a", "-o", "b", "--format=csv", "-o", "c.simple"], "trace", Path("a")),
+        (
+            ["-o", "a", "-o", "b", "--format=csv", "-o", "c.simple"],
+            "outputs",
+            ((Path("b"), "csv"), (Path("c.simple"), "simple")),
+        ),
+        (
+            ["-o", "a", "--format", "csv", "--format", "log", "-o", "b"],
+            "outputs",
+            ((Path("a"), "csv"), (Path("b"), "log")),
+        ),
+        (["--events", "e.toml"], "events", Path("e.toml")),
         (["--summary", "s.json"], "summary", Path("s.json")),
         (["-L", "/srv/arm"], "sysroot", "/srv/arm"),
         (["--emulator", "qemu-arm"], "emulator", "qemu-arm"),
@@ -131,6 +149,11 @@ def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str
         (["--overflow", "lose", "app"], "block, drop, overwrite"),
         (["--timestamp", "utc", "app"], "tsc, ordered"),
         (["-trace", "guest*,size=1", "app"], "unknown setting"),
+        (["-o", "", "app"], "-o needs a value"),
+        (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; known are ctf, log"),
+        (["--format", "csv", "app"], "--format csv belongs to no -o PATH"),
+        (["-o", "a", "--format", "csv", "--format", "log", "app"], "--format log belongs to no -o PATH"),
+        (["-o", "a", "-o", "b", "app"], "-o a and -o b: one native trace is enough"),
     ],
 )
 def test_bad_usage_is_one_line(arguments: list[str], reason: str) -> None:
@@ -142,8 +165,8 @@ def test_help_tells_every_option(spelling: str) -> None:
     information = parse([spelling])
     assert isinstance(information, Information)
     assert max(map(len, information.text.splitlines())) <= 120
-    for option in ("--hypertrace", "-D", "--log", "-o", "--summary", "-trace", "--overflow", "--ring-size",
-                   "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version", "Examples:"):  # fmt: skip
+    for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--overflow",
+                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version", "Examples:"):  # fmt: skip
         assert option in information.text
 
 
