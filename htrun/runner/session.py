@@ -63,7 +63,7 @@ class Session:
         self._drain: Drain | None = None
         self._pool: RingPool | None = None
         self._traps: Traps | None = None
-        self._waiter = waiter = Waiter()
+        self._waiter = waiter = Waiter(program)
         self._patcher: Patcher | None = None
         self._sites: list[Account] = []
         masks = Masks(waiter, Scratch(channel), self._warnings)

@@ -1,7 +1,8 @@
 """A trap's system calls in one go: resume the thread of the last trap, wait, read the next trap's facts.
 
 Through ctypes each ptrace request costs more in the interpreter than in the kernel, and a trap needs four and a wait.
-So the sequence is machine code, made once: it gives up nothing but the way in and out of the interpreter.
+So the sequence is machine code, made once: it gives up nothing but the way in and out of the interpreter. It looks
+before it takes, and takes nothing but stops: a death is for `htrun.tracee.wait` to reap or to hold.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
 _CODE = bytes.fromhex(
     "53 4889fb c6434000"  # push %rbx; mov %rdi,%rbx; movb $0,COMPLETE(%rbx)
     "488b33 4885f6 742b"  # mov TID(%rbx),%rsi; test %rsi,%rsi; jz wait
-    "4c8b5318 4d85d2 740e"  # mov REGISTERS(%rbx),%r10; test %r10,%r10; jz resume
+    "4c8b5318 4d85d2 740e"  # mov SET_REGISTERS(%rbx),%r10; test %r10,%r10; jz resume
     "b865000000 bf0d000000 31d2 0f05"  # ptrace(SETREGS, tid, 0, registers)
     "b865000000 488b7b08 488b33 31d2 4c8b5310 0f05"  # resume: ptrace(request, tid, 0, signal)
-    "b83d000000 48c7c7ffffffff 488d7328 ba00000040 4531d2 0f05"  # wait: wait4(-1, &status, __WALL, 0)
-    "48894320"  # mov %rax,FOUND(%rbx)
-    "488b7320 4885f6 7e3d"  # mov FOUND(%rbx),%rsi; test %rsi,%rsi; jle done
-    "817b287f0b0000 7534"  # cmpl $SEGV_STOPPED,STATUS(%rbx); jne done
-    "b865000000 bf02420000 31d2 4c8b5330 0f05"  # ptrace(GETSIGINFO, found, 0, siginfo)
+    "b8f7000000 31ff 31f6 488b5348 41ba06000041 4531c0 0f05"  # wait: waitid(P_ALL, 0, info, WEXITED|WSTOPPED|WNOWAIT|__WALL)
+    "48894320 4885c0 0f8885000000"  # mov %rax,FOUND(%rbx); test %rax,%rax; js done
+    "488b5348 8b7210 48897320 48c7432800000000"  # si_pid of INFO(%rbx) into FOUND(%rbx); 0 into STATUS(%rbx)
+    "837a0804 756c"  # cmpl $CLD_TRAPPED,si_code(%rdx); jne done
+    "b8f7000000 bf01000000 41ba03000040 0f05"  # waitid(P_PID, found, info, WSTOPPED | WNOHANG | __WALL)
+    "4885c0 75ab 488b5348 837a1000 74a1"  # jump to wait if that failed or si_pid is 0: it was killed meanwhile
+    "8b4218 c1e008 83c87f 894328"  # si_status << 8 | 0x7f into STATUS(%rbx)
+    "3d7f0b0000 7538"  # cmp $SEGV_STOPPED,%eax; jne done
+    "b865000000 bf02420000 488b7320 31d2 4c8b5330 0f05"  # ptrace(GETSIGINFO, found, 0, siginfo)
     "4885c0 751d"  # test %rax,%rax; jnz done
     "b865000000 bf0c000000 488b7320 4c8b5338 0f05"  # ptrace(GETREGS, found, 0, registers)
     "4885c0 7504 c6434001"  # test %rax,%rax; jnz done; movb $1,COMPLETE(%rbx)
@@ -54,6 +59,7 @@ class _Block(ctypes.Structure):
         ("siginfo", ctypes.c_uint64),
         ("registers", ctypes.c_uint64),
         ("complete", ctypes.c_uint64),
+        ("info", ctypes.c_uint64),
     ]
 
 
@@ -69,15 +75,22 @@ class TrapWait:
         self._code = ctypes.c_int32.from_buffer(self._siginfo, _SI_CODE)
         self._address = ctypes.c_uint64.from_buffer(self._siginfo, _SI_ADDR)
         self._registers_at = ctypes.addressof(registers)
+        self._info = ctypes.create_string_buffer(SIGINFO_SIZE)
         self._block = _Block(
-            siginfo=ctypes.addressof(self._siginfo), registers=self._registers_at, request=Request.CONT
+            request=Request.CONT,
+            siginfo=ctypes.addressof(self._siginfo),
+            registers=self._registers_at,
+            info=ctypes.addressof(self._info),
         )
         self._known = 0
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(executable(_CODE))
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
-    def next(self) -> tuple[int, int]:
-        """The next ``(tid, wait status)`` of any tracee. Raises ChildProcessError when there is none."""
+    def next(self) -> tuple[int, int | None]:
+        """The next ``(tid, wait status)`` of any tracee; a status of None is a death, which is not reaped yet.
+
+        Raises ChildProcessError when there is no tracee.
+        """
         block = self._block
         while True:
             self._run()
@@ -87,7 +100,7 @@ class TrapWait:
                 status: int = block.status
                 # A thread that is killed after it has stopped has no facts any more: those here are another's then.
                 self._known = found if block.complete else 0
-                return found, status
+                return found, status or None
             if found != -errno.EINTR:
                 raise ChildProcessError(-found, os.strerror(-found))
 

@@ -36,10 +36,12 @@ class Waiter:
     To be made before any other thread of this process is: each must have SIGCHLD blocked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        """``first``: the thread group leader of the first process, whose death is never reaped."""
         # Blocked, so that it stays pending and can be awaited. Its default action discards it when it is sent, unless
         # the main thread blocks it, and when any thread takes it (kernel/signal.c, sig_ignored, get_signal).
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        self._first = first
         self._held: int | None = None
         self._quick: TrapWait | None = None
         self._put_back: list[tuple[int, int]] = []
@@ -84,26 +86,55 @@ class Waiter:
             self._quick.flush()
         if self._put_back:
             return self._put_back.pop(0)
-        if self._held is None:
+        while self._held is None:
             try:
-                return os.waitpid(-1, WALL) if self._quick is None else self._quick.next()
+                tid, status = self._look() if self._quick is None else self._quick.next()
             except ChildProcessError:
                 return None
+            if status is not None:
+                return tid, status
+            if tid != self._first:
+                return os.waitpid(tid, WALL)
+            # Killed while it was stopped: its exit event was let go before anyone could see it.
+            self.hold(tid)
         return self._next_but(self._held, known)
+
+    @staticmethod
+    def _look() -> tuple[int, int | None]:
+        """What `TrapWait.next` does, without the facts of traps."""
+        while True:
+            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
+            if seen is None or seen.si_code != os.CLD_TRAPPED:
+                return (seen.si_pid if seen is not None else 0), None
+            taken = os.waitid(os.P_PID, seen.si_pid, os.WSTOPPED | os.WNOHANG | WALL)
+            if taken is not None:
+                return taken.si_pid, _wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
         """The next stop of one thread, which is known to be about to stop. A death, and the stop before it, is also
         kept for `next`."""
-        flags = os.WEXITED | os.WSTOPPED | WALL
-        result = os.waitid(os.P_PID, tid, flags | (os.WNOWAIT if tid == self._held else 0))
-        if result is None:
-            raise ChildProcessError(tid)
-        status = _wait_status(result)
-        stop = stops.decode(tid, status)
-        match stop:
-            case stops.Exited() | stops.Killed() | stops.EventStop(_, stops.Event.EXIT):
+        while True:
+            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
+            if seen is None:
+                raise ChildProcessError(tid)
+            if seen.si_code != os.CLD_TRAPPED:
+                return self._death_of(tid, _wait_status(seen))
+            taken = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
+            if taken is None:
+                continue
+            status = _wait_status(taken)
+            stop = stops.decode(tid, status)
+            if isinstance(stop, stops.EventStop) and stop.event is stops.Event.EXIT:
                 self._put_back.append((tid, status))
-        return stop
+            return stop
+
+    def _death_of(self, tid: int, status: int) -> stops.Stop:
+        if tid == self._first:
+            self.hold(tid)
+        else:
+            os.waitpid(tid, WALL)
+            self._put_back.append((tid, status))
+        return stops.decode(tid, status)
 
     def _next_but(self, held: int, known: Iterable[int]) -> tuple[int, int] | None:
         while True:
