@@ -8,7 +8,7 @@ from collections.abc import Callable
 from htrun.commands.output import show
 from htrun.errors import HtrunError
 
-_SHELLS = ("bash", "zsh", "tcsh")
+_SHELLS = ("bash", "zsh")
 
 
 class CompletionCommand:
@@ -38,9 +38,9 @@ examples:
         return 0
 
 
-# What shtab.FILE and shtab.DIRECTORY are; the package itself is needed only to make a script.
-_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-_DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+# Of what shtab.FILE and shtab.DIRECTORY are; the package itself is needed only to make a script.
+_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files"}
+_DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 
 
 def complete_file(action: argparse.Action) -> None:
