@@ -166,7 +166,8 @@ def test_help_tells_every_option(spelling: str) -> None:
     assert isinstance(information, Information)
     assert max(map(len, information.text.splitlines())) <= 120
     for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--overflow",
-                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version", "Examples:"):  # fmt: skip
+                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version",
+                   "Examples:"):  # fmt: skip
         assert option in information.text
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.shapes import Shapes
 from tests.support.batches import NAMED, NUM_ARGS, Row, batch, rows
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_every_event_is_in_the_part_of_its_shape(some: list[Row]) -> None:
     events = batch(some)

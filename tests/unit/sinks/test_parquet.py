@@ -57,7 +57,7 @@ def comparable(values: dict[str, Any]) -> dict[str, Any]:
     return {key: "NaN" if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(rows())
 def test_every_event_is_read_back(some: list[Row]) -> None:
     with TemporaryDirectory() as directory:

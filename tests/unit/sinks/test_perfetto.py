@@ -89,7 +89,7 @@ def values(row: Row) -> dict[str, Any]:
     return index | row.fields
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_every_event_is_read_back(some: list[Row]) -> None:
     trace = write(some)

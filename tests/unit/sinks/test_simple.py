@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from htrun.errors import HtrunError
 from htrun.sinks.facts import TraceFacts
@@ -40,6 +40,7 @@ def read(data: bytes) -> list[tuple[str | int, int, int, tuple[int, ...]]]:
     return events
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_every_event_is_read_back(some: list[Row]) -> None:
     with TemporaryDirectory() as directory:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.named import NamedEvent, Phase
@@ -67,6 +67,7 @@ def no_constant(text: str) -> None:
     raise AssertionError(f"{text} is no JSON")
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_json_lines_say_what_was_written(some: list[Row]) -> None:
     lines = written("jsonl", some).decode().split("\n")
@@ -85,6 +86,7 @@ def test_json_lines_say_what_was_written(some: list[Row]) -> None:
         assert found.get("args", {}) == {argument.name: json_value(argument, word) for argument, word in arguments(row)}
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_csv_says_what_was_written(some: list[Row]) -> None:
     text = written("csv", some).decode()
@@ -107,6 +109,7 @@ def test_csv_says_what_was_written(some: list[Row]) -> None:
 CHROME_PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: "C"}
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows())
 def test_chrome_traces_say_what_was_written(some: list[Row]) -> None:
     document = json.loads(written("chrome", some), parse_constant=no_constant, parse_float=str)
