@@ -225,16 +225,18 @@ class Loop:
         more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
         if self._traps is not None and thread.space.arena is not None:
             self._traps.leave_trampoline(thread)
-        if thread.entering_handler and number == _SIGTRAP:
+        entering, thread.entering_handler = thread.entering_handler, False
+        if entering and number == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
-            thread.entering_handler = False
             self._masks.handler_entered(thread)
             ptrace.request(Request.CONT, thread.tid)
             return
         if not thread.process.space.mappings:
             ptrace.request(Request.CONT, thread.tid, 0, number)
             return
-        if number == _SIGSEGV:
+        # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset the
+        # action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
+        if number == _SIGSEGV and not entering:
             self._masks.restore_before_fault(thread)
         if self._masks.is_caught(thread, number):
             thread.entering_handler = True
