@@ -54,7 +54,8 @@ _LIMITED_SHARE = 8
 _SCRATCH_OFFSET = 0x1000
 """In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
 _NOBODY = 1
-"""A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would match."""
+"""A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would
+match."""
 
 
 class NoRoom(Exception):
@@ -146,7 +147,8 @@ class ThreadTable:
         return False
 
     def remove(self, memory: Memory, fs_base: int) -> None:
-        """The thread with ``fs_base`` has no ring any more: its next event traps. Raises OSError if the memory is gone."""
+        """The thread with ``fs_base`` has no ring any more: its next event traps. Raises OSError if the memory is
+        gone."""
         for offset in ring_layout.table_offsets(fs_base):
             if self.entries.get(offset) == fs_base:
                 del self.entries[offset]
@@ -368,7 +370,8 @@ class ArenaBuilder:
         protection: int,
         at: int = 0,
     ) -> int:
-        """Let the tracee map a file that htrun has open. Raises OSError; FileExistsError if there is something ``at``."""
+        """Let the tracee map a file that htrun has open. Raises OSError; FileExistsError if there is something
+        ``at``."""
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path

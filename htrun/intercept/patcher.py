@@ -76,8 +76,8 @@ class Patcher:
     def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
         """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
 
-        Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not tell
-        them apart, so they go on trapping for as long as both live.
+        Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
+        tell them apart, so they go on trapping for as long as both live.
         """
         space = thread.space
         if thread.registered and thread.pointer == registers.fs_base:
@@ -254,8 +254,8 @@ class Patcher:
         return Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers)
 
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
-        """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason when
-        there is none."""
+        """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason
+        when there is none."""
         from htrun.x86.liveness import flags_live
         from htrun.x86.patch import plan
 
@@ -338,8 +338,8 @@ class Patcher:
         self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes
     ) -> None:
         """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
-        serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
-        no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
+        serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there
+        are no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
 
         Raises `Rewritten` when something else stands there.
         """
@@ -390,8 +390,8 @@ def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
 
 
 def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
-    """Where a trampoline may start: where the jump leads, near enough to jump back, and to what the store names relative
-    to itself."""
+    """Where a trampoline may start: where the jump leads, near enough to jump back, and to what the store names
+    relative to itself."""
     memory = site.store.memory
     near = [site.address, memory.displacement] if memory.ip_relative else [site.address]
     low = max([candidate.low, *(address - REACH for address in near)])

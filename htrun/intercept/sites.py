@@ -20,9 +20,9 @@ _MOST_PATIENCE = 4096
 class Patch:
     """A site's jump to its trampoline.
 
-    ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes behind the store that belong to
-    the jump too, unchanged; ``control``: the control word for which the trampoline records; ``keeps_flags``: whether the
-    arithmetic flags survive it.
+    ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes behind the store that belong
+    to the jump too, unchanged; ``control``: the control word for which the trampoline records; ``keeps_flags``: whether
+    the arithmetic flags survive it.
     """
 
     original: bytes
@@ -43,12 +43,12 @@ class Site:
     """One instruction, in one address space, that stored to the control region.
 
     ``number``: of the site, unique in the run: what records bear; ``address``: of the instruction; ``code``: its bytes
-    when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``place``: the mapping it is
-    part of; ``parent``: the same site in the process that this one's was forked from.
-    ``traps``: how often it was caught, in forked children too; ``patch``: the patch that is in place; ``refused``: why there can
-    be none; ``made``: by control word, patches that were in place once and may be again; ``losses``: how often the guest
-    wrote over a patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their
-    bytes, all sites that were ever seen at this address, this one too.
+    when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``place``: the mapping it
+    is part of; ``parent``: the same site in the process that this one's was forked from. ``traps``: how often it was
+    caught, in forked children too; ``patch``: the patch that is in place; ``refused``: why there can be none; ``made``:
+    by control word, patches that were in place once and may be again; ``losses``: how often the guest wrote over a
+    patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their bytes, all
+    sites that were ever seen at this address, this one too.
     """
 
     number: int
@@ -93,8 +93,8 @@ class Site:
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """The guest has written over the patch, and may do so again: from some times on, patching pays only if there are
-        so many events in between that they are worth it."""
+        """The guest has written over the patch, and may do so again: from some times on, patching pays only if there
+        are so many events in between that they are worth it."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience

@@ -21,8 +21,8 @@ GENERATED = "generated code"
 
 
 def symbol_of(place: Place, address: int) -> str:
-    """``function+0x12`` for an ``address`` that lies in ``place``; the file's name and an offset where it has no symbol for
-    it, `GENERATED` where there is no file."""
+    """``function+0x12`` for an ``address`` that lies in ``place``; the file's name and an offset where it has no symbol
+    for it, `GENERATED` where there is no file."""
     if not place.file:
         return GENERATED
     offset = address - place.start + place.offset
@@ -33,8 +33,8 @@ def symbol_of(place: Place, address: int) -> str:
 class _Table:
     """A file's functions, and how its bytes are loaded.
 
-    ``segments``: ``(file offset, virtual address, bytes)``; ``starts``, ``functions``: addresses, and names and sizes, in order
-    of address; a size of 0 is unknown.
+    ``segments``: ``(file offset, virtual address, bytes)``; ``starts``, ``functions``: addresses, and names and sizes,
+    in order of address; a size of 0 is unknown.
     """
 
     segments: Sequence[tuple[int, int, int]]
@@ -43,11 +43,12 @@ class _Table:
 
     def name_of(self, offset: int) -> str | None:
         """The function that byte ``offset`` of the file belongs to, and how far it lies in."""
-        address = next((offset - first + at for first, at, size in self.segments if first <= offset < first + size), None)
-        place = -1 if address is None else bisect.bisect_right(self.starts, address) - 1
-        if address is None or place < 0:
+        spans = (at - first for first, at, size in self.segments if first <= offset < first + size)
+        distance = next(spans, None)
+        place = -1 if distance is None else bisect.bisect_right(self.starts, offset + distance) - 1
+        if distance is None or place < 0:
             return None
-        (name, size), within = self.functions[place], address - self.starts[place]
+        (name, size), within = self.functions[place], offset + distance - self.starts[place]
         return f"{name}+{within:#x}" if not size or within < size else None
 
 

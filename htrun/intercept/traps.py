@@ -244,7 +244,8 @@ class Traps:
                 "gets its SIGSEGV",
             )
             return None
-        site = Site(len(self._sites) + 1, pid, address, store.code, store, self._places.find(thread.space, thread.tid, address))
+        place = self._places.find(thread.space, thread.tid, address)
+        site = Site(len(self._sites) + 1, pid, address, store.code, store, place)
         self._sites.append(site)
         if former is not None:
             site.succeed(former)

@@ -1,7 +1,7 @@
 """The way out of a trampoline, for a thread that is stopped inside one.
 
-Nothing is run for it: what a trampoline has changed it has saved, so a thread that has not yet published its record goes
-back to the site, as if it had not left, and one that has goes behind it. The guest never sees it anywhere else.
+Nothing is run for it: what a trampoline has changed it has saved, so a thread that has not yet published its record
+goes back to the site, as if it had not left, and one that has goes behind it. The guest never sees it anywhere else.
 """
 
 from __future__ import annotations

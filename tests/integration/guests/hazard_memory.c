@@ -220,7 +220,7 @@ static void many_sites(void)
         memcpy(code + i * ROOM, long_store, sizeof long_store);
     }
     assert(mprotect(code, SITES * ROOM, PROT_READ | PROT_EXEC) == 0);
-    for (turn = 0; turn < 3; turn++) {
+    for (turn = 0; turn < 2; turn++) {
         for (i = 0; i < SITES; i++) {
             emit((emitter *)(code + i * ROOM));
         }

@@ -170,7 +170,7 @@ static void *send_signals(void *target)
     struct timespec pause = {0, 20000};
     int i;
 
-    for (i = 0; i < 6000; i++) {
+    for (i = 0; i < 3000; i++) {
         pthread_kill(*(pthread_t *)target, SIGUSR1);
         pause.tv_nsec = 1000 + i * 97 % 20000;
         nanosleep(&pause, NULL);
@@ -248,7 +248,7 @@ static void long_jump(void)
     if (sigsetjmp(back, 1) != 0) {
         jumps++;
     }
-    if (jumps < 200) {
+    if (jumps < 80) {
         assert(setitimer(ITIMER_REAL, &timer, NULL) == 0);
         for (;;) {
             qemu_hypertrace_data(5)[0] = count;

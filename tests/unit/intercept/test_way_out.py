@@ -1,4 +1,5 @@
-"""A thread stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never been there.
+"""A thread stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never been
+there.
 
 The trampolines run in a real process, instruction by instruction.
 """
