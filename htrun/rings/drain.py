@@ -30,6 +30,8 @@ _PERIOD = 0.015
 log may be late."""
 _BUSY_SHARE = 4
 """A round that took more than this part of a ring is followed by the next at once: rings are filling fast."""
+_MOST_SITES = 1 << 20
+"""Sites whose events are counted one by one."""
 _ROUNDS_BEFORE_SLEEP = 8
 """Empty rounds before the drain sleeps. The rings are armed half way: a thread that had passed the check of its ring's
 end just before has until the last of these rounds to finish its record."""
@@ -220,7 +222,9 @@ class Drain:
         if sites[0] == sites[-1] and (sites == sites[0]).all():
             self.site_events[int(sites[0])] += len(sites)
             return
-        for site, count in zip(*np.unique(sites, return_counts=True), strict=True):
+        # A guest that writes records itself may name any number of sites.
+        known = sites[sites < _MOST_SITES]
+        for site, count in zip(*np.unique(known, return_counts=True), strict=True):
             self.site_events[int(site)] += int(count)
 
     def _write_packet(self, ring: Ring, records: memoryview) -> None:

@@ -165,6 +165,18 @@ def scribbling(pool: RingPool, ring: Ring, seed: int) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
+def test_invented_sites_do_not_fill_htruns_memory() -> None:
+    pool = RingPool(SHAPE, 1)
+    drain = Drain(pool, best_clock(), Warnings(quiet=True), sinks=[], packet_sink=None, overflow=Overflow.BLOCK)
+    ring = drain.lend(stream(1), BASE)
+    writer = Writer(ring)
+    for site in (1, 1, 2, 1 << 20, (1 << 32) - 1):
+        assert writer.write(struct.pack("<QIIQQ", 5, site, 0, 0, 0))
+    drain.close()
+    assert drain.events == 5
+    assert drain.site_events == {1: 2, 2: 1}
+
+
 class Packets:
     """A packet sink that checks what it is given."""
 
