@@ -234,8 +234,8 @@ class Loop:
         if not thread.process.space.mappings:
             ptrace.request(Request.CONT, thread.tid, 0, number)
             return
-        # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset the
-        # action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
+        # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset
+        # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
         if number == _SIGSEGV and not entering:
             self._masks.restore_before_fault(thread)
         if self._masks.is_caught(thread, number):

@@ -26,11 +26,11 @@ _CODE = bytes.fromhex(
     "4c8b5318 4d85d2 740e"  # mov SET_REGISTERS(%rbx),%r10; test %r10,%r10; jz resume
     "b865000000 bf0d000000 31d2 0f05"  # ptrace(SETREGS, tid, 0, registers)
     "b865000000 488b7b08 488b33 31d2 4c8b5310 0f05"  # resume: ptrace(request, tid, 0, signal)
-    "b8f7000000 31ff 31f6 488b5348 41ba06000041 4531c0 0f05"  # wait: waitid(P_ALL, 0, info, WEXITED|WSTOPPED|WNOWAIT|__WALL)
+    "b8f7000000 31ff 31f6 488b5348 41ba06000041 4531c0 0f05"  # wait: waitid(P_ALL, 0, info, WEXITED|WSTOPPED|WNOWAIT)
     "48894320 4885c0 0f8885000000"  # mov %rax,FOUND(%rbx); test %rax,%rax; js done
     "488b5348 8b7210 48897320 48c7432800000000"  # si_pid of INFO(%rbx) into FOUND(%rbx); 0 into STATUS(%rbx)
     "837a0804 756c"  # cmpl $CLD_TRAPPED,si_code(%rdx); jne done
-    "b8f7000000 bf01000000 41ba03000040 0f05"  # waitid(P_PID, found, info, WSTOPPED | WNOHANG | __WALL)
+    "b8f7000000 bf01000000 41ba03000040 0f05"  # waitid(P_PID, found, info, WSTOPPED|WNOHANG)
     "4885c0 75ab 488b5348 837a1000 74a1"  # jump to wait if that failed or si_pid is 0: it was killed meanwhile
     "8b4218 c1e008 83c87f 894328"  # si_status << 8 | 0x7f into STATUS(%rbx)
     "3d7f0b0000 7538"  # cmp $SEGV_STOPPED,%eax; jne done
