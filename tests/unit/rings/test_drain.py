@@ -1,0 +1,201 @@
+"""The drain gives every record to every sink, in time order, and outlives sinks that fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from htrun.events.clock import best_clock
+from htrun.events.sink import SinkError
+from htrun.events.warnings import Kind, Warnings
+from htrun.rings import layout
+from htrun.rings.drain import Drain
+from htrun.rings.ring import Overflow, Ring, RingPool
+from tests.unit.rings.memory import BASE, RECORDS_A_PACKET, SHAPE, Writer, numbers, record, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from htrun.events.records import Events
+    from htrun.events.sink import PacketSink, Sink
+    from htrun.events.stream import Stream
+
+CLOCK = best_clock()
+PATIENCE = 20.0
+
+
+class Seen:
+    """A sink that remembers events as ``(tid, first argument)``."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.events: list[tuple[int, int]] = []
+        self.times: list[int] = []
+        self.closed = 0
+        self.fails = fails
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        if self.fails:
+            raise SinkError("cannot write /dev/full: No space left on device")
+        self.times += events["time"].tolist()
+        self.events += [(streams[event["stream"]].tid, int(event["args"][0])) for event in events]
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class SeenPackets:
+    """A packet sink that remembers packets as ``(tid, numbers, discarded)``."""
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[int, list[int], int]] = []
+
+    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+        self.packets.append((stream.tid, numbers(records), discarded))
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def make(
+    *sinks: Sink, packets: PacketSink | None = None, rings: int = 4, overflow: Overflow = Overflow.BLOCK
+) -> tuple[Drain, Warnings]:
+    warnings = Warnings(quiet=True)
+    pool = RingPool(SHAPE, rings)
+    return Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=packets, overflow=overflow), warnings
+
+
+def emit(writer: Writer, number: int) -> None:
+    assert writer.write(record(number, CLOCK.source.read()))
+
+
+def trap(drain: Drain, ring: Ring, number: int) -> None:
+    data = record(number)[layout.RECORD_HEADER :]
+    while not ring.append(CLOCK.source.read(), 7, number % 1000, data):
+        drain.make_room(ring)
+    drain.wake()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_events_of_all_threads_come_in_time_order() -> None:
+    sink, packets = Seen(), SeenPackets()
+    drain, _ = make(sink, packets=packets)
+    writers = [Writer(drain.lend(stream(tid), BASE)) for tid in (1, 2, 3)]
+    expected = []
+    for number in range(200):
+        emit(writers[number % 3], number)
+        expected.append((number % 3 + 1, number))
+    drain.close()
+    assert sink.events == expected
+    assert sink.times == sorted(sink.times)
+    assert drain.events == 200
+    for tid in (1, 2, 3):
+        in_packets = [number for packet in packets.packets if packet[0] == tid for number in packet[1]]
+        assert in_packets == [number for number in range(200) if number % 3 + 1 == tid]
+    assert sink.closed == 1
+
+
+def test_events_come_while_the_program_runs_and_after_a_rest() -> None:
+    sink = Seen()
+    drain, _ = make(sink)
+    ring = drain.lend(stream(1), BASE)
+    writer = Writer(ring)
+    emit(writer, 0)
+    wait_until(lambda: sink.events == [(1, 0)])
+    wait_until(lambda: ring.armed)
+    trap(drain, ring, 1)
+    emit(writer, 2)
+    wait_until(lambda: sink.events == [(1, 0), (1, 1), (1, 2)])
+    drain.close()
+
+
+def test_a_full_ring_is_emptied_for_the_next_record() -> None:
+    sink = Seen()
+    drain, _ = make(sink)
+    ring = drain.lend(stream(1), BASE)
+    count = 5 * SHAPE.packets * RECORDS_A_PACKET
+    for number in range(count):
+        trap(drain, ring, number)
+    drain.close()
+    assert sink.events == [(1, number) for number in range(count)]
+    assert drain.lost == 0
+
+
+def test_a_ring_is_lent_again_when_its_thread_has_ended() -> None:
+    sink = Seen()
+    drain, _ = make(sink, rings=1)
+    for tid in range(1, 6):
+        ring = drain.lend(stream(tid), BASE)
+        emit(Writer(ring), tid)
+        drain.end(ring)
+    drain.close()
+    assert sink.events == [(tid, tid) for tid in range(1, 6)]
+
+
+def test_threads_beyond_the_pool_get_rings_that_only_traps_fill() -> None:
+    sink = Seen()
+    drain, _ = make(sink, rings=2)
+    rings = [drain.lend(stream(tid), BASE) for tid in range(1, 6)]
+    assert [bool(ring.base) for ring in rings] == [True, True, False, False, False]
+    for ring in rings:
+        assert ring.stream is not None
+        trap(drain, ring, ring.stream.tid)
+    drain.close()
+    assert sink.events == [(tid, tid) for tid in range(1, 6)]
+
+
+def test_a_sink_that_fails_is_left_out_and_the_others_go_on() -> None:
+    failing, sink, packets = Seen(fails=True), Seen(), SeenPackets()
+    drain, warnings = make(failing, sink, packets=packets)
+    writer = Writer(drain.lend(stream(1), BASE))
+    emit(writer, 0)
+    wait_until(lambda: len(sink.events) == 1)
+    emit(writer, 1)
+    drain.close()
+    assert sink.events == [(1, 0), (1, 1)]
+    assert warnings.counts == {Kind.SINK.value: 1}
+    assert [number for packet in packets.packets for number in packet[1]] == [0, 1]
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP, Overflow.OVERWRITE])
+def test_losses_are_told_to_the_trace_and_summed(overflow: Overflow) -> None:
+    packets = SeenPackets()
+    drain, _ = make(packets=packets, overflow=overflow)
+    ring = drain.lend(stream(1), BASE)
+    writer = Writer(ring)
+    count = 40 * RECORDS_A_PACKET
+    for number in range(count):
+        writer.write(record(number, CLOCK.source.read()))
+    drain.end(ring)
+    drain.close()
+    assert drain.events + drain.lost == count
+    assert packets.packets[-1][2] == drain.lost > 0
+    assert [packet[2] for packet in packets.packets] == sorted(packet[2] for packet in packets.packets)
+    kept = [number for packet in packets.packets for number in packet[1]]
+    assert kept == sorted(set(kept))
+    if overflow is Overflow.OVERWRITE:
+        assert kept[-1] == count - 1
+    else:
+        assert kept[0] == 0
+
+
+def test_a_drain_that_never_lent_a_ring_closes_its_sinks() -> None:
+    sink = Seen()
+    drain, _ = make(sink)
+    drain.close()
+    assert sink.events == []
+    assert sink.closed == 1
