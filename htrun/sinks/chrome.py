@@ -45,7 +45,7 @@ _PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """A trace in the file ``path``. Raises `HtrunError`."""
     trace = ChromeTrace(facts)
-    return TextSink(new_output(path), trace.format, head=trace.head, tail=b"\n]}\n")
+    return TextSink(new_output(path), trace.format, head=trace.head, tail=b"]}\n")
 
 
 class ChromeTrace:
@@ -62,7 +62,7 @@ class ChromeTrace:
         """What comes before the first event, which happened at ``first`` (ns since the epoch), if there is one."""
         self._base = (self._facts.start if first is None else first) // _SECOND * _SECOND
         other = {**self._facts.environment, "start_time_ns": str(self._base)}
-        return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
+        return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":[\n'.encode()
 
     def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
         """The text of ``events`` (at least one), and before it the names of threads that are new in ``streams``."""
@@ -77,12 +77,12 @@ class ChromeTrace:
 
     def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
         columns: list[Column] = [
-            b",\n" + _title(shape),
+            b"," + _title(shape),
             of_streams(events["stream"], streams, lambda stream: b'"pid":%d,"tid":%d' % (stream.pid, stream.tid)),
             *self._time(events),
             *_identity(shape, events, streams),
             *_arguments(shape, events),
-            b"}",
+            b"}\n",
         ]
         return side_by_side(columns, len(events))
 
@@ -135,7 +135,7 @@ def _names(stream: Stream) -> bytes:
     """The lines that name a thread and its process."""
     thread = json.dumps(f"{stream.comm} (vCPU {stream.vcpu})")
     ids = f'"ph":"M","pid":{stream.pid},"tid":{stream.tid}'
-    text = f',\n{{"name":"thread_name",{ids},"args":{{"name":{thread}}}}}'
+    text = f',{{"name":"thread_name",{ids},"args":{{"name":{thread}}}}}\n'
     if stream.vcpu == 0:
-        text += f',\n{{"name":"process_name",{ids},"args":{{"name":{json.dumps(stream.comm)}}}}}'
+        text += f',{{"name":"process_name",{ids},"args":{{"name":{json.dumps(stream.comm)}}}}}\n'
     return text.encode()

@@ -282,10 +282,12 @@ def _dictionary(codes: NDArray[np.int32], values: Sequence[str | None]) -> Any:
     import pyarrow as pa
 
     texts = list(dict.fromkeys(value for value in values if value is not None))
+    if not texts:
+        return pa.nulls(len(codes), pa.dictionary(pa.int32(), pa.string()))
     place = {text: number for number, text in enumerate(texts)}
     renumbered = np.array([place.get(value, -1) if value is not None else -1 for value in values], np.int32)[codes]
-    absent = renumbered < 0
-    indices = pa.array(renumbered, mask=absent if absent.any() else None)
+    absent = renumbered < 0 if None in values else None
+    indices = pa.array(renumbered, mask=absent)
     return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
 
 

@@ -153,6 +153,19 @@ def test_chrome_keeps_times_before_the_first_event() -> None:
     assert b'"ts":-1.500' in line
 
 
+@pytest.mark.parametrize("name", ["jsonl", "csv", "chrome", "log"])
+def test_a_trace_goes_through_a_pipe(name: str) -> None:
+    some = [Row(10**18 + number, number % 4, 0, 0, (9, 0, 0, 0)) for number in range(100)]
+    read, write = os.pipe()
+    sink = by_name(name).open(Path(f"/dev/fd/{write}"), FACTS)
+    sink.write(batch(some[:60]), STREAMS)
+    sink.write(batch(some[60:]), STREAMS)
+    sink.close()
+    os.close(write)
+    with open(read, "rb") as pipe:
+        assert pipe.read() == written(name, some)
+
+
 def test_traces_of_no_events_are_traces_too() -> None:
     assert json.loads(written("chrome", []))["traceEvents"] == []
     assert written("csv", []).startswith(b"time_ns,pid,")
