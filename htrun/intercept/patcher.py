@@ -163,17 +163,16 @@ class Patcher:
         space = thread.space
         try:
             with self._injection(thread, registers) as injection:
-                patch = self._patch_for(injection, thread, site, mapping)
+                patch = site.patch = self._patch_for(injection, thread, site, mapping)
+                site.made[patch.control] = patch
                 self._write(injection, space, site.address, patch.original, patch.written)
         except (NoRoom, NotAStore, OutOfReach) as reason:
             site.refused = str(reason)
         except OSError as error:
+            site.patch = None
             site.refused = f"a system call in the tracee failed: {error.strerror}"
         except Rewritten:
             site.lost_patch()
-        else:
-            site.patch = patch
-            site.made[patch.control] = patch
 
     def still_holds(self, space: AddressSpace, site: Site) -> bool:
         """Whether the code at a patched site is what was written there, with the bytes it borrowed."""
@@ -347,6 +346,7 @@ class Patcher:
 
         space.breakpoints.add(address)
         expected = old
+        died: ptrace.TraceeDied | None = None
         for step in steps(address, old, new):
             found = space.memory.read(address, len(old))
             if found != expected:
@@ -357,7 +357,13 @@ class Patcher:
             offset = step.address - address
             expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
             if injection is not None and len(space.threads) > 1:
-                _synchronize(injection)
+                try:
+                    _synchronize(injection)
+                except ptrace.TraceeDied as death:
+                    # Others may live in its memory (vfork): what was begun has to be finished.
+                    died, injection = death, None
+        if died is not None:
+            raise died
 
 
 def _synchronize(injection: Injection) -> None:

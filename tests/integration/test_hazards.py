@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.requirements import require_tool
 from tests.support.run import Htrun, Result
-from tests.support.targets import NATIVE, NO_PIE, STATIC, Target
+from tests.support.targets import I686, NATIVE, NO_PIE, STATIC, Target
 from tests.support.toolchain import Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
@@ -96,6 +96,19 @@ def check(result: Result) -> Result:
     return result
 
 
+EMITS = """
+#include <qemu-hypertrace.h>
+int main(void)
+{
+    int i;
+    if (qemu_hypertrace_init(0) != 0)
+        return 1;
+    for (i = 0; i < 20; i++)
+        qemu_hypertrace(3);
+    return 0;
+}
+"""
+
 PLACES = ("page_end", "page_across", "before_target", "before_return", "before_call", "two_bytes")
 
 
@@ -113,6 +126,20 @@ def test_place_of_a_site_in_a_program_at_a_low_address(run: Runner, case: str) -
     for line in words(result, "site"):
         (site,) = sites_at(result, line.split(" ")[0])
         assert site["patched"] or site["not_patched"], site
+
+
+def test_two_sites_on_the_same_bytes(run: Runner) -> None:
+    """The jump of one would end in the store of the other, and the channel comes and goes meanwhile."""
+    result = run("hazard_places", "adjacent")
+    assert len(result.events) == 300
+    assert len([site for site in result.summary["sites"] if site["events"]]) == 2
+
+
+def test_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(EMITS, "emits", I686)
+    result = htrun.run(program).check()
+    assert len(result.events) == 20
+    assert {site["not_patched"] for site in result.summary["sites"] if site["events"]} == {"32-bit code"}
 
 
 def test_site_at_the_end_of_a_mapping(run: Runner) -> None:

@@ -52,13 +52,21 @@ __asm__(".text\n"
         "ret\n"
         "5: ret\n"
         ".balign 64\n"
+        /* The first one's jump ends in the second one's bytes. */
+        ".globl adjacent\n"
+        "adjacent: .byte 0x89, 0x77, 0x00\n"
+        ".globl adjacent_second\n"
+        "adjacent_second: .byte 0x89, 0x77, 0x00\n"
+        "leal 1(%rsi), %eax\n"
+        "ret\n"
+        ".balign 64\n"
         ".globl two_bytes\n"
         "two_bytes: .byte 0x89, 0x37\n"
         "ret\n"
         ".byte 0x48, 0x8d, 0x45, 0xf0\n"
         ".balign 64\n");
 
-extern emitter page_end, page_across_short, page_across_long, before_target, before_return, before_call, two_bytes;
+extern emitter page_end, page_across_short, page_across_long, before_target, before_return, before_call, two_bytes, adjacent, adjacent_second;
 extern const char before_target_site[], before_call_site[];
 
 static void emit_at(const char *what, const void *where, emitter *how)
@@ -128,6 +136,28 @@ int main(int argc, char **argv)
         emit_at("any", before_call_site, before_call);
     } else if (strcmp(name, "two_bytes") == 0) {
         emit_at("any", two_bytes, two_bytes);
+    } else if (strcmp(name, "adjacent") == 0) {
+        int i;
+
+        for (i = 0; i < 50; i++) {
+            int first;
+
+            for (first = 0; first < 2; first++) {
+                /* Either is patched first, in turn; each call of the first emits twice. */
+                if (first == i % 2) {
+                    qemu_hypertrace_data(0)[2] = 0;
+                    adjacent(control, 0);
+                    adjacent(control, 0);
+                    emitted += 4;
+                } else {
+                    adjacent_second(control, 0);
+                    adjacent_second(control, 0);
+                    emitted += 2;
+                }
+            }
+            assert(qemu_hypertrace_fini() == 0);
+            open_channel();
+        }
     } else if (strcmp(name, "mapping_end") == 0) {
         code = mapping_end(short_store, sizeof short_store);
         emit_at("refused", code, (emitter *)code);

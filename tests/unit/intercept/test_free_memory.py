@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from htrun.intercept.free_memory import PAGE, FreeMemory, Range, gaps, limit_of
 
-RANGES = st.lists(st.integers(1, 400), min_size=0, max_size=12, unique=True).map(
-    lambda pages: [(low * PAGE, high * PAGE) for low, high in zip(sorted(pages)[::2], sorted(pages)[1::2], strict=False)]
+RANGES = st.lists(st.integers(1, 400), max_size=12, unique=True).map(
+    lambda pages: [
+        (low * PAGE, high * PAGE) for low, high in zip(sorted(pages)[::2], sorted(pages)[1::2], strict=False)
+    ]
 )
 
 
