@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
+from htrun.errors import HtrunError
 from htrun.events.definitions import HYPERTRACE
 from htrun.events.named import NamedEvents, Phase
 from htrun.events.records import event_dtype
@@ -78,11 +79,9 @@ class Trace:
         ``names``: instead of those that the trace carries. ``warn``: is told of damage, now and while events are read;
         without it, damage is a `DamagedTraceWarning`.
         """
-        reader = CtfReader.open(path, warn or _warn)
-        carried = reader.metadata.environment.get(NAMED_EVENTS_FACT)
-        if names is None and isinstance(carried, str) and carried:
-            names = NamedEvents.parse(carried, f"{path}: named events")
-        return cls(reader, names)
+        warn = warn or _warn
+        reader = CtfReader.open(path, warn)
+        return cls(reader, names or _carried_names(reader, warn))
 
     @property
     def environment(self) -> Mapping[str, str | int]:
@@ -166,6 +165,18 @@ class Trace:
                 for argument, word in zip(shape.arguments, args[shape.first :], strict=False)
             }
             yield Event(time, shape.title, phase, self.streams[stream], site, index, tuple(args[:count]), values)
+
+
+def _carried_names(reader: CtfReader, warn: Callable[[str], None]) -> NamedEvents | None:
+    text = reader.metadata.environment.get(NAMED_EVENTS_FACT)
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return NamedEvents.parse(text, f"{reader.path}: the named events in its metadata")
+    except HtrunError as error:
+        # The events are worth reading even if what they are called is lost.
+        warn(str(error))
+        return None
 
 
 def _warn(message: str) -> None:

@@ -82,14 +82,19 @@ def test_arrow_of_a_trace_without_events(tmp_path: Path) -> None:
 
 
 def test_names_that_the_trace_carries(tmp_path: Path) -> None:
-    text = '[[event]] \n id = 5\n name = "it"\n'
-    # As a metadata writer must escape it: TSDL's strings are C's.
-    made = Made(tmp_path / "t", facts={**FACTS, "named_events": "@"}).packet(ONE, [1], [[5, 0]])
-    path = made.close()
-    escaped = text.replace('"', '\\"').replace("\n", "\\n")
-    (path / "metadata").write_text((path / "metadata").read_text().replace('"@"', f'"{escaped}"'))
+    made = Made(tmp_path / "t", num_args=3, facts={**FACTS, "named_events": NAMES})
+    path = made.packet(ONE, [1], [[1, 2, 0]]).close()
     [event] = htrun.open(path)
-    assert event.name == "it"
+    assert (event.name, event.values) == ("io", {"size": 2, "kind": "READ"})
+    [other] = htrun.open(path, NamedEvents.parse('[[event]]\nid = 1\nname = "other"\n'))
+    assert other.name == "other"
+
+
+def test_damaged_names_are_a_warning(tmp_path: Path) -> None:
+    path = Made(tmp_path / "t", facts={**FACTS, "named_events": "[[event]"}).packet(ONE, [1], [[1, 2]]).close()
+    with pytest.warns(DamagedTraceWarning, match="named events in its metadata"):
+        trace = htrun.open(path)
+    assert [event.name for event in trace] == ["guest_hypertrace"]
 
 
 def test_damage_is_a_warning_and_the_rest_is_read(path: Path) -> None:
