@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.packets import Damage, StreamFile, index_of, scan, stream_files
+from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, scan, stream_files
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -81,8 +81,9 @@ class CtfReader:
         metadata = _metadata(path)
         files: list[StreamFile] = []
         try:
-            for file in stream_files(path):
-                found = scan(file, len(files), metadata)
+            paths = stream_files(path)
+            for file in paths:
+                found = scan(file, len(files), metadata, piece_size(len(paths)))
                 if isinstance(found, Damage):
                     tell(file, found.what, found.place)
                     continue

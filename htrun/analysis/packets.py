@@ -30,8 +30,10 @@ PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count",
 ``count``: events. ``file``: the number of the stream's file."""
 
 _PIECE = struct.Struct("<QQQII")
-_PIECE_SIZE = 1 << 18
+_PIECE_SIZE, _LEAST_PIECE_SIZE = 1 << 18, 1 << 12
 """Bytes of events read at once, about: they stay in the processor's cache while they are decoded."""
+_ALL_PIECES_SIZE = 1 << 25
+"""Bytes of one piece of every stream: so much may have to be in memory, if all threads emit at once."""
 _BITS = 8
 _MAGIC = 0xC1FC1FC1
 """CTF 1.8, section 5.1."""
@@ -72,11 +74,19 @@ def stream_files(directory: Path) -> list[Path]:
     return [path for _, path in sorted(numbered)]
 
 
-def scan(path: Path, number: int, metadata: Metadata) -> StreamFile | Damage:
-    """What is in ``path``, the trace's file ``number``; if not even its first packet is sound, what is wrong."""
+def piece_size(files: int) -> int:
+    """Bytes of the pieces of a trace that has so many ``files``."""
+    return max(_LEAST_PIECE_SIZE, min(_PIECE_SIZE, _ALL_PIECES_SIZE // max(files, 1)))
+
+
+def scan(path: Path, number: int, metadata: Metadata, size: int) -> StreamFile | Damage:
+    """What is in ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
+
+    If not even its first packet is sound, what is wrong with it.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        scanner = _Scanner(descriptor, path, number, metadata)
+        scanner = _Scanner(descriptor, path, number, metadata, size)
         damage = None
         try:
             scanner.run()
@@ -107,7 +117,7 @@ def index_of(files: list[StreamFile]) -> Pieces:
 
 
 class _Scanner:
-    def __init__(self, descriptor: int, path: Path, number: int, metadata: Metadata) -> None:
+    def __init__(self, descriptor: int, path: Path, number: int, metadata: Metadata, piece: int) -> None:
         self.stream: Stream | None = None
         self.stream_class: StreamClass | None = None
         self.pieces = bytearray()
@@ -119,6 +129,7 @@ class _Scanner:
         self._name = path.name
         self._number = number
         self._metadata = metadata
+        self._piece = piece
         self._size = os.fstat(descriptor).st_size
         self._last = 0
         self._identity: tuple[Any, ...] = ()
@@ -183,7 +194,7 @@ class _Scanner:
         """Index ``count`` events. Raises `_Damaged` at a piece that does not begin between its neighbours."""
         assert self.stream_class is not None
         size = self.stream_class.event_size
-        most = max(_PIECE_SIZE // size, 1)
+        most = max(self._piece // size, 1)
         begin, end = header["timestamp_begin"], header["timestamp_end"]
         at = self.offset + self.stream_class.header_size
         for first in range(0, count, most):

@@ -120,6 +120,17 @@ def test_a_packet_too_large_for_one_piece_is_read_in_several(tmp_path: Path) -> 
     assert events["time"].tolist() == sorted([*times.tolist(), *(times + np.uint64(1)).tolist()])
 
 
+def test_more_streams_than_files_that_are_kept_open(tmp_path: Path) -> None:
+    made = Made(tmp_path / "t", num_args=1)
+    for start in range(0, 3000, 1000):
+        for tid in range(1, 151):
+            made.packet(Stream(tid, 1), range(start + tid, start + tid + 20))
+    reader, told = opened(made.close())
+    times = [time for events in reader.batches(size=100) for time in events["time"].tolist()]
+    expected = [start + tid + place for start in range(0, 3000, 1000) for tid in range(1, 151) for place in range(20)]
+    assert (times, told) == (sorted(expected), [])
+
+
 def test_a_span_is_exactly_what_lies_in_it(tmp_path: Path) -> None:
     made = Made(tmp_path / "t", num_args=1)
     for start in range(0, 1000, 100):
