@@ -1,0 +1,140 @@
+"""What is remembered of a site, and told at the end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from htrun.intercept.guest import AddressSpace
+from htrun.intercept.patcher import Patcher
+from htrun.intercept.places import Place
+from htrun.intercept.site_report import account, lines
+from htrun.intercept.sites import Patch, Site, describe
+from htrun.tracee.memory import Memory
+from htrun.x86.patch import HALT
+from htrun.x86.store import decode_store
+from htrun.x86.trampoline import Trampoline
+
+ADDRESS = 0x7000_0000_1000
+CONTROL = 0x7F00_0000_0000
+STORE = bytes.fromhex("897700")
+JUMP = bytes.fromhex("e91122")
+
+
+def site(number: int = 1, code: bytes = STORE) -> Site:
+    place = Place(ADDRESS, ADDRESS + 0x1000, "", 0, shared=False)
+    return Site(number, 4711, ADDRESS, code, decode_store(code, ADDRESS, 64), place)
+
+
+def patch(borrowed: bytes = b"\xc3\x00") -> Patch:
+    trampoline = cast(Trampoline, SimpleNamespace(address=0x6000_0000_0000))
+    return Patch(STORE, JUMP, borrowed, trampoline, CONTROL, keeps_flags=True)
+
+
+def test_a_patch_that_the_guest_writes_over_again_and_again_is_given_time() -> None:
+    subject = site()
+    waits = []
+    for _ in range(40):
+        subject.patch = patch()
+        subject.traps += 1
+        subject.lost_patch()
+        assert subject.patch is None
+        waits.append(subject.not_before - subject.traps)
+    assert waits[:16] == [0] * 16
+    assert waits[16:20] == [2, 4, 8, 16]
+    assert max(waits) == waits[-1] == 4096
+
+
+def test_code_that_replaces_other_code_is_as_little_trusted() -> None:
+    former = site()
+    for _ in range(20):
+        former.lost_patch()
+    later = site(2, bytes.fromhex("8937"))
+    later.succeed(former)
+    assert later.losses == 20
+    assert later.not_before == 16
+    assert later.siblings is former.siblings
+
+
+def test_a_forked_childs_traps_count_for_its_parents_site() -> None:
+    parent = site()
+    parent.patch = patch()
+    child = parent.fork().fork()
+    child.trapped()
+    parent.trapped()
+    assert (child.traps, parent.traps) == (1, 2)
+    assert child.patch is parent.patch
+    assert child.made == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "patched"),
+    [
+        (JUMP, JUMP, True),
+        (STORE, STORE, False),
+        (HALT + STORE[1:], STORE, False),
+        (HALT + JUMP[1:], STORE, False),
+        (b"\x90\x90\x90", b"\x90\x90\x90", False),
+    ],
+    ids=["patched", "not yet", "begun", "half done", "other code"],
+)
+def test_a_copy_made_amid_a_patch_is_settled(found: bytes, expected: bytes, patched: bool) -> None:
+    content = bytearray(found)
+
+    def write(_address: int, data: bytes) -> None:
+        content[: len(data)] = data
+
+    memory = SimpleNamespace(read=lambda _address, size: bytes(content[:size]), write=write)
+    parent = AddressSpace(cast(Memory, memory), breakpoints={ADDRESS})
+    copy = AddressSpace(cast(Memory, memory), sites={ADDRESS: site()})
+    copy.sites[ADDRESS].patch = patch()
+    Patcher._settle(copy, parent)
+    assert bytes(content) == expected
+    assert (copy.sites[ADDRESS].patch is not None) == patched
+
+
+def test_a_halt_of_the_guests_own_stays() -> None:
+    memory = SimpleNamespace(read=lambda _address, size: HALT[:size])
+    space = AddressSpace(cast(Memory, memory))
+    assert not Patcher.met_halt(space, ADDRESS)
+    space.breakpoints.add(ADDRESS)
+    assert not Patcher.met_halt(space, ADDRESS)
+    memory.read = lambda _address, size: JUMP[:size]
+    assert Patcher.met_halt(space, ADDRESS)
+
+
+def test_how_a_site_is_patched() -> None:
+    assert describe(patch()) == "pun of 3 + 2 bytes to 0x600000000000"
+    assert describe(patch(b"")) == "jump to 0x600000000000"
+
+
+def reason(subject: Site, events: int) -> object:
+    (entry,) = account([subject], {1: events})
+    return entry["not_patched"]
+
+
+def test_why_no_patch_stands() -> None:
+    subject = site()
+    assert reason(subject, 0) == "it never emitted an event"
+    assert reason(subject, 1) == "the channel is no longer mapped where it stored to"
+    subject.lost_patch()
+    assert reason(subject, 1) == "its code was rewritten"
+    subject.lost_patch()
+    assert reason(subject, 1) == "its code was rewritten 2 times"
+    subject.refused = "--no-patch"
+    assert reason(subject, 1) == "--no-patch"
+    subject.patch = patch()
+    assert reason(subject, 1) == ""
+
+
+def test_a_line_for_each_site() -> None:
+    patched, refused = site(), site(2)
+    patched.patch, refused.refused = patch(), "32-bit code"
+    assert list(lines(account([patched, refused], {1: 100}))) == [
+        "site 0x700000001000 in process 4711, generated code: mov %esi,(%rdi): "
+        "patched, pun of 3 + 2 bytes to 0x600000000000; traps 0, events 100",
+        "site 0x700000001000 in process 4711, generated code: mov %esi,(%rdi): not patched: 32-bit code; "
+        "traps 0, events 0",
+    ]
