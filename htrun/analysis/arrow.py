@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.definitions import HYPERTRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import pyarrow
     from numpy.typing import NDArray
 
-    from htrun.analysis.trace import Trace
     from htrun.events.records import Events
-    from htrun.events.shapes import Shape
+    from htrun.events.shapes import Shape, Shapes
+    from htrun.events.stream import Stream
 
 
-def to_table(trace: Trace) -> pyarrow.Table:
+class Source(Protocol):
+    """What is needed of a trace."""
+
+    @property
+    def num_args(self) -> int:
+        """Arguments that a row of `events` has room for."""
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The threads."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """What fields events have."""
+
+    def events(self) -> Iterator[Events]:
+        """Batches of events."""
+
+
+def to_table(trace: Source) -> pyarrow.Table:
     """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``.
 
     Raises `HtrunError` without the package pyarrow.
@@ -31,7 +50,7 @@ def to_table(trace: Trace) -> pyarrow.Table:
     return table.set_column(0, time, table.column(0).cast(time.type))
 
 
-def schema(trace: Trace) -> pyarrow.Schema:
+def schema(trace: Source) -> pyarrow.Schema:
     """The columns: ``time_ns`` since the epoch, the thread, ``event`` as QEMU calls it, ``name`` and ``phase`` if
     the user has named it, ``site``, ``index``, ``arg1`` and on."""
     arrow = require_pyarrow()
@@ -59,7 +78,7 @@ def typed_schema(shape: Shape) -> pyarrow.Schema:
     return arrow.schema(columns.items())
 
 
-def typed_batch(trace: Trace, shape: Shape, events: Events) -> pyarrow.RecordBatch:
+def typed_batch(trace: Source, shape: Shape, events: Events) -> pyarrow.RecordBatch:
     """``events``, which all are of one ``shape``, as columns of `typed_schema`."""
     columns = [*_common_values(trace, events), events["index"]]
     for argument, words in shape.words(events):
@@ -95,7 +114,7 @@ def _common_columns() -> dict[str, pyarrow.DataType]:
     return {"time_ns": arrow.int64(), **ids, "comm": arrow.dictionary(arrow.int32(), arrow.string())}
 
 
-def _common_values(trace: Trace, events: Events) -> list[Any]:
+def _common_values(trace: Source, events: Events) -> list[Any]:
     import numpy as np
 
     streams = events["stream"].astype(np.int32)
@@ -109,7 +128,7 @@ def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatc
     return arrow.record_batch(arrays, wanted)
 
 
-def record_batch(trace: Trace, events: Events) -> pyarrow.RecordBatch:
+def record_batch(trace: Source, events: Events) -> pyarrow.RecordBatch:
     """A batch of ``trace`` as Arrow columns of `schema`. What an event does not have is null."""
     import numpy as np
 
@@ -156,7 +175,7 @@ def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyar
     return arrow.DictionaryArray.from_arrays(indices, arrow.array(unique, arrow.string()))
 
 
-def _argument_count(trace: Trace, shape: Shape) -> int:
+def _argument_count(trace: Source, shape: Shape) -> int:
     return trace.shapes.num_args if shape.definition is HYPERTRACE else len(shape.arguments)
 
 
