@@ -17,6 +17,7 @@ from htrun.tracee.abi import call_name
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
 from htrun.tracee.trap_wait import TrapWait
+from htrun.tracee.undisturbed import undisturb
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ class Loop:
     def _deliver(self, thread: Thread, number: int) -> None:
         """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
         more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        undisturb(thread.tid, number)
         if self._traps is not None and thread.space.arena is not None:
             self._traps.leave_trampoline(thread)
         entering, thread.entering_handler = thread.entering_handler, False

@@ -70,6 +70,13 @@ def test_a_pipe_ends_when_the_program_closes_it() -> None:
     os.close(mine)
 
 
+def test_strict_seccomp_mode_is_refused(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Documented in docs/how-it-works.md: a process with a filter can't enter it."""
+    result = htrun.run(toolchain.compile(_GUESTS / "tracer_strict_mode.c"))
+    assert result.stdout == "strict -1 Invalid argument\n"
+    assert result.status == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: Htrun, toolchain: Toolchain) -> None:
     program = toolchain.compile_text(

@@ -35,6 +35,7 @@ int main(void)
         on_signal(SIGUSR1, handler, SA_RESTART);
         result = fcntl(file, F_SETLKW, &lock);
         say("granted %d", result);
+        post(done[1]);
         _exit(0);
     }
     await_blocked(waiter, SYS_fcntl);
@@ -43,6 +44,7 @@ int main(void)
     await_blocked(waiter, SYS_fcntl);
     kill(waiter, SIGUSR1);
     kill(holder, SIGKILL);
+    await_post(done[0]);
     say("holder %s", reaped(holder));
     say("waiter %s", reaped(waiter));
     int other = MUST(open(name, O_RDWR));

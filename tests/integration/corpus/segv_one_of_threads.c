@@ -1,5 +1,6 @@
 // A fault in one of four threads kills the whole process; a handler runs on the thread that faulted.
 // build: static
+// emit: no, a trap while SIGSEGV is blocked resets the action of all threads for microseconds
 #include "subject.h"
 
 static __thread int number_of_mine;

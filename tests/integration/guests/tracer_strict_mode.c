@@ -1,0 +1,13 @@
+/* Asks for seccomp's strict mode, which a process with a filter (ours) can't have: it is told so, and goes on. */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+int main(void)
+{
+    int result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+    printf("strict %d %s\n", result, result == -1 ? strerror(errno) : "");
+    return 0;
+}
