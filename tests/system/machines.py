@@ -71,21 +71,22 @@ class Machine:
     def arguments(self, *kernel_options: str) -> list[str]:
         """QEMU's arguments for it; more may follow."""
         options = ["panic=-1", "quiet", f"console={self.architecture.console}", *kernel_options]
-        kernel = ["-kernel", str(self.architecture.kernel().image), "-initrd", str(self._initrd())]
+        initrd = self.pack(self.directory / "initrd")
+        kernel = ["-kernel", str(self.architecture.kernel().image), "-initrd", str(initrd)]
         return [*self.architecture.machine, *_NO_MENUS, *kernel, "-append", " ".join(options)]
 
     def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str, ...] = ()) -> Result:
         """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``."""
         return htrun.run(*qemu, *self.arguments(), *arguments, options=options, timeout=TIMEOUT)
 
-    def _initrd(self) -> Path:
+    def pack(self, target: Path) -> Path:
+        """Write the machine's first file system to ``target``."""
         init = guest("init", self.architecture, self.toolchain)
         files = {"init": init.read_bytes(), "steps": "".join(f"{step}\n" for step in self.steps).encode()}
         files |= {f"bin/{name}": path.read_bytes() for name, path in self.programs.items()}
         files |= {path.name: path.read_bytes() for path in self.modules}
-        packed = self.directory / "initrd"
-        packed.write_bytes(initramfs.pack(files))
-        return packed
+        target.write_bytes(initramfs.pack(files))
+        return target
 
 
 def guest(name: str, architecture: Architecture, toolchain: Toolchain) -> Path:

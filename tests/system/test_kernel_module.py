@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
-from tests.support.locks import make_once
-from tests.support.requirements import require_tool
 from tests.support.run import Htrun
-from tests.support.toolchain import ROOT, Toolchain
-from tests.system import kernels
+from tests.support.toolchain import Toolchain
 from tests.system.machines import X86_64, Machine, guest, installed_qemu, readme_program, said
 
-SOURCES = ROOT / "guest" / "linux-module"
 ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED = 1, 2, 3, 4
 TASK, SOFTIRQ, HARDIRQ, NMI, CONTEXTS = range(5)
 FIRST_INDEX = 512
 """Half of the indexes that a channel has by default."""
 EAGAIN = 11
-
-
-@pytest.fixture(scope="session")
-def modules(session_directory: Path) -> list[Path]:
-    """The module and its example, built with every warning that the kernel's makefiles call sensible."""
-    headers = kernels.amd64().headers
-    assert headers is not None
-    require_tool("make", "make")
-
-    def build(directory: Path) -> None:
-        shutil.copytree(SOURCES, directory)
-        command = ["make", "-C", str(directory), f"KDIR={headers}", "W=1"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        told = done.stdout + done.stderr
-        assert done.returncode == 0, told
-        assert "warning" not in told.lower(), told
-
-    directory = make_once(session_directory / "linux-module", build)
-    return [directory / f"{name}.ko" for name in ("qemu-hypertrace", "qemu-hypertrace-example")]
 
 
 def machine(steps: list[str], modules: list[Path], toolchain: Toolchain, directory: Path) -> Machine:
@@ -53,7 +26,7 @@ def machine(steps: list[str], modules: list[Path], toolchain: Toolchain, directo
 def test_unprivileged_program(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     steps = [
         "insmod /qemu-hypertrace.ko",
-        "user /bin/my-hypertrace /dev/hypertrace",
+        "user /bin/my-hypertrace",
         "user /bin/emit_many 10000 2 /dev/hypertrace",
         "rmmod qemu_hypertrace",
         "insmod /qemu-hypertrace.ko mode=0600",
