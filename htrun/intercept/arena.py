@@ -16,43 +16,22 @@ import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.channel import layout as channel_layout
-from htrun.channel.file import Channel
-from htrun.intercept.free_memory import PAGE, FreeMemory, limit_of
-from htrun.intercept.guest import AddressSpace, Mapping
+from htrun.intercept.free_memory import FreeMemory
 from htrun.rings import layout as ring_layout
-from htrun.rings.ring import Ring, RingPool
-from htrun.tracee.inject import Injection
+from htrun.rings.ring import Ring
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
     from htrun.intercept.sites import Site
     from htrun.x86.trampoline import Trampoline
 
-_PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
-_MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x01, 0x02, 0x20, 0x4000
-_MAP_FIXED_NOREPLACE = 0x100000
-_O_RDONLY_CLOEXEC, _O_RDWR_CLOEXEC = 0o2000000, 0o2000002
 _F_SEAL_FUTURE_WRITE = 0x0010
 """<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
-_MADV_DONTDUMP = 16
-_MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6
 _CODE_SPAN = 256 << 20
 """Bytes of trampolines a run may have at one time; sites beyond go on trapping."""
-_MOST_RUNS = 1 << 14
-"""Mappings of trampolines in one address space: a quarter of what vm.max_map_count leaves the guest."""
-_NEAR_CHUNK = 16 * PAGE
-"""Bytes mapped at once for trampolines that may lie anywhere near their sites."""
-REACH = (1 << 31) - (1 << 20)
-"""Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
-_LIMITED_SHARE = 8
-"""Where the guest's address space is limited, the rings take no more than this part of what is left."""
-_SCRATCH_OFFSET = 0x1000
-"""In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
 _NOBODY = 1
 """A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would
 match."""
@@ -263,160 +242,6 @@ class Arena:
     def reaches(self, ring: Ring) -> bool:
         """Whether ``ring`` is mapped."""
         return ring.base == self.rings and ring.offset + ring.shape.size <= self.rings_size
-
-
-class ArenaBuilder:
-    """Makes arenas, by calls injected into a tracee."""
-
-    def __init__(self, channel: Channel, pool: RingPool) -> None:
-        self._channel = channel
-        self._pool = pool
-        self._code = CodeMemory()
-
-    def build(self, injection: Injection, space: AddressSpace, tid: int) -> Arena:
-        """The arena of an address space that shows the channel. Raises OSError or `NoRoom`."""
-        mapping = _with_header(space)
-        data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
-        size = _rings_size(tid, self._pool)
-        rings = self._map(injection, tid, mapping, self._pool.file, 0, size, _PROT_READ | _PROT_WRITE)
-        try:
-            # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
-            injection.call("madvise", rings, size, _MADV_DONTDUMP)
-            data = self._map(
-                injection, tid, mapping, self._channel.descriptor, channel_layout.DATA_OFFSET, data_size, _PROT_READ
-            )
-            private = _MAP_PRIVATE | _MAP_ANONYMOUS
-            table = injection.call("mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, private, (1 << 64) - 1, 0)
-        except (OSError, NoRoom):
-            injection.call("munmap", rings, size)
-            raise
-        register_barrier(injection)
-        arena = Arena(rings, size, data, ThreadTable(table), self._code)
-        arena.table.prepare(space.memory)
-        return arena
-
-    def place(
-        self, injection: Injection, space: AddressSpace, tid: int, windows: list[tuple[int, int]], size: int
-    ) -> tuple[int, int]:
-        """Room for ``size`` bytes of code that start in one of ``windows`` (``[low, high)``, the best one first).
-
-        Returns the number of the window and the address. Maps more memory where there is none yet. Raises `NoRoom`.
-        """
-        arena = space.arena
-        assert arena is not None
-        for number, (low, high) in enumerate(windows):
-            address = arena.take(low, high, size)
-            if address is not None:
-                return number, address
-        for look in (False, True):
-            if look:
-                arena.free_memory.look(tid)
-            for number, (low, high) in enumerate(windows):
-                run = self._new_run(injection, space, tid, low, high, size)
-                if run is not None:
-                    address = run.take(low, high, size)
-                    assert address is not None
-                    return number, address
-        raise NoRoom("no free memory where a jump from here can lead")
-
-    def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
-        """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
-        from htrun.x86.trampoline import build_runtime
-
-        arena = space.arena
-        assert arena is not None
-        for runtime in arena.runtimes:
-            if abs(runtime - at) < REACH:
-                return runtime
-        size = len(build_runtime(at))
-        _, place = self.place(injection, space, tid, [(max(at - REACH, 0), at + REACH)], size)
-        arena.write(place, build_runtime(place))
-        arena.runtimes.append(place)
-        return place
-
-    def _new_run(
-        self, injection: Injection, space: AddressSpace, tid: int, low: int, high: int, size: int
-    ) -> CodeRun | None:
-        arena = space.arena
-        assert arena is not None
-        if len(arena.runs) >= _MOST_RUNS:
-            raise NoRoom(f"there are {_MOST_RUNS} mappings of trampolines already")
-        mapping = _with_header(space)
-        for start, end in arena.free_memory.proposals(low, high, size, _NEAR_CHUNK):
-            offset = self._code.take(end - start)
-            protection = _PROT_READ | _PROT_EXEC
-            try:
-                self._map(injection, tid, mapping, self._code.file, offset, end - start, protection, start)
-            except OSError as error:
-                self._code.give_back(offset, end - start)
-                if isinstance(error, FileExistsError):
-                    # The guest has mapped something there since.
-                    continue
-                raise
-            arena.free_memory.take(start, end)
-            run = CodeRun(start, end - start, offset, [(start, end)])
-            arena.add(run)
-            return run
-        return None
-
-    def _map(
-        self,
-        injection: Injection,
-        tid: int,
-        mapping: Mapping,
-        file: int,
-        offset: int,
-        size: int,
-        protection: int,
-        at: int = 0,
-    ) -> int:
-        """Let the tracee map a file that htrun has open. Raises OSError; FileExistsError if there is something
-        ``at``."""
-        low, _high = mapping.header
-        path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
-        self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path
-        # What was opened for reading only can't be made writable by mprotect(2) either.
-        mode = _O_RDWR_CLOEXEC if protection & _PROT_WRITE else _O_RDONLY_CLOEXEC
-        descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
-        try:
-            _require_same(tid, descriptor, file)
-            flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at else 0)
-            return injection.call("mmap", at, size, protection, flags, descriptor, offset)
-        finally:
-            injection.call("close", descriptor)
-
-
-def register_barrier(injection: Injection) -> None:
-    """Let the process use membarrier(2)'s serialization of all its threads."""
-    injection.call("membarrier", _MEMBARRIER_REGISTER_SYNC_CORE, 0, 0)
-
-
-def _with_header(space: AddressSpace) -> Mapping:
-    """A mapping of the channel that shows enough of its header. Raises `NoRoom`."""
-    for mapping in space.mappings:
-        low, high = mapping.header
-        if mapping.offset == 0 and high - low >= _SCRATCH_OFFSET + PAGE:
-            return mapping
-    raise NoRoom("the channel's header is not mapped")
-
-
-def _require_same(tid: int, descriptor: int, file: int) -> None:
-    """Raise `NoRoom` unless the tracee has opened ``file``: in another PID namespace the path means another one."""
-    theirs, ours = os.stat(f"/proc/{tid}/fd/{descriptor}"), os.fstat(file)
-    if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
-        raise NoRoom("its /proc is another one than htrun's")
-
-
-def _rings_size(tid: int, pool: RingPool) -> int:
-    """Bytes of the pool that can be mapped: all, unless the guest's address space is limited. Raises `NoRoom`."""
-    limit = limit_of(tid, "Max address space")
-    if limit is None:
-        return pool.size
-    used = int(Path(f"/proc/{tid}/statm").read_text().split()[0]) * mmap.PAGESIZE
-    rings = (limit - used) // _LIMITED_SHARE // pool.shape.size
-    if rings < 1:
-        raise NoRoom(f"its address space is limited to {limit >> 20} MiB (ulimit -v)")
-    return min(pool.size, rings * pool.shape.size)
 
 
 class _Ranges:

@@ -15,7 +15,8 @@ from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
-from htrun.intercept.arena import REACH, ArenaBuilder, NoRoom, register_barrier
+from htrun.intercept.arena import NoRoom
+from htrun.intercept.arena_builder import REACH, ArenaBuilder, register_barrier
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.owners import owners_of, with_owners
 from htrun.intercept.places import is_emulator, mapped_ranges, place_of

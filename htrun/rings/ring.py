@@ -166,8 +166,8 @@ class Ring:
         )
 
     def settle(self) -> None:
-        """Finish what the thread, stopped now and about to leave its trampoline, may have begun: going to the next packet,
-        of which the position is set first, the number last. The event of a trap to come has its own time."""
+        """Finish what the thread, stopped now and about to leave its trampoline, may have begun: going to the next
+        packet, of which the position is set first, the number last. The event of a trap to come has its own time."""
         control = self._control
         control[layout.TRAP_TIME // _WORD] = 0
         number = control[layout.PACKET_NUMBER // _WORD] + 1

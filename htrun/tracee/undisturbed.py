@@ -1,7 +1,7 @@
 """Waits that a signal nobody wants must not end.
 
-A signal that a process ignores does not reach it, and wakes nobody. For a traced process the kernel wakes the thread all
-the same, so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the
+A signal that a process ignores does not reach it, and wakes nobody. For a traced process the kernel wakes the thread
+all the same, so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the
 kernel, but some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; sigtimedwait and semop are others). Such a
 call is made again here, as if it had never been woken. Its time-out starts anew, which is the lesser evil.
 """

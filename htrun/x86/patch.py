@@ -165,8 +165,8 @@ class Write:
 def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
     """How to turn ``old`` into ``new`` at ``site`` while other threads run it, as the kernel's ``text_poke_bp`` does.
 
-    First a byte that stops, then what lies behind the first byte, then the first byte. Between two writes every processor
-    must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt is let go again, at ``site``.
+    First a byte that stops, then what lies behind the first byte, then the first byte. Between two writes every
+    processor must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt is let go again, at ``site``.
     """
     assert len(old) == len(new)
     if old == new:
