@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from htrun.errors import ExitCode
 from htrun.launch.system import vcpu_of
+from htrun.launch.system_options import options
+from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, Htrun
 
 OBJECT = "memory-backend-file,id=hypertrace-channel,share=on,mem-path={channel},size=1048576"
@@ -129,6 +132,18 @@ def test_wish_against_no_device_refused(machine: Path, htrun: Htrun) -> None:
     result = htrun.run(machine, "-device", "hypertrace", options=("--no-device",))
     assert result.status == ExitCode.OWN_FAILURE
     assert "--no-device" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["qemu-system-x86_64", "qemu-system-aarch64"])
+def test_options_without_a_value(name: str) -> None:
+    """Each that QEMU's help lists is known as such: else the option behind it would pass for its value."""
+    qemu = require_tool(name, "qemu-system-x86 qemu-system-arm")
+    told = subprocess.run([qemu, "-help"], check=True, capture_output=True, text=True).stdout
+    # An option's value follows it after one space, its description in a column of its own; -dtb's value does so too.
+    listed = set(re.findall(r"^--?([\w-]+)(?: {2,}.*)?$", told, re.MULTILINE)) - {"dtb"}
+    assert len(listed) > 20
+    for option in listed:
+        assert [found.name for found in options(["qemu", f"-{option}", "-device", "x"])] == [option, "device"]
 
 
 def test_print_device_without_a_path() -> None:
