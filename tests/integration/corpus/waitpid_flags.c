@@ -24,6 +24,8 @@ int main(void)
         await_post(gate[0]);
         raise(SIGSTOP);
         mark();
+        /* Not before it was seen to run: a new stop takes the news of the last continuation away. */
+        await_post(gate[0]);
         raise(SIGTSTP);
         await_post(gate[0]);
         _exit(42);
@@ -37,6 +39,7 @@ int main(void)
     show("no more", waitid(P_PGID, (id_t)child, &info, WSTOPPED | WNOHANG), &info, child);
     kill(child, SIGCONT);
     show("continued", waitid(P_PID, (id_t)child, &info, WCONTINUED), &info, child);
+    post(gate[1]);
     say("waitpid stop %d", waitpid(-child, &status, WUNTRACED) == child);
     say("%s", described(status));
     kill(child, SIGCONT);
