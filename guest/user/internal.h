@@ -23,6 +23,9 @@
 #define HYPERTRACE_PCI_DEVICES "/sys/bus/pci/devices"
 #endif
 
+/* What the kernel module of guest/linux-module makes. */
+#define HYPERTRACE_DEVICE "/dev/hypertrace"
+
 /* An open and mapped channel. */
 struct hypertrace_channel {
     uint64_t num_args;

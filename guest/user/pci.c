@@ -94,12 +94,21 @@ static int open_device(struct hypertrace_channel *channel, const char *device)
     return error;
 }
 
+/*
+ * The kernel module's device comes first: it needs no privilege, and a kernel
+ * with CONFIG_IO_STRICT_DEVMEM lets nobody map the memory of a PCI device that
+ * has a driver.
+ */
 int hypertrace_pci_open(struct hypertrace_channel *channel)
 {
-    DIR *devices = opendir(HYPERTRACE_PCI_DEVICES);
+    int result = hypertrace_channel_open(channel, HYPERTRACE_DEVICE);
     const struct dirent *entry;
-    int result = ENOENT;
+    DIR *devices;
 
+    if (result != ENOENT) {
+        return result;
+    }
+    devices = opendir(HYPERTRACE_PCI_DEVICES);
     if (devices == NULL) {
         return ENOENT;
     }

@@ -27,6 +27,8 @@ _NEAR_CHUNK = 16 * PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
 REACH = (1 << 31) - (1 << 20)
 """Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
+_FAR = 0x4000_0000_0000
+"""Where the rings best lie: gigabytes that, beside code, would take the room for the trampolines of its sites."""
 _LIMITED_SHARE = 8
 """Where the guest's address space is limited, the rings take no more than this part of what is left."""
 _SCRATCH_OFFSET = 0x1000
@@ -46,7 +48,8 @@ class ArenaBuilder:
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         size = _rings_size(tid, self._pool)
-        rings = self._map(injection, tid, mapping, self._pool.file, 0, size, _PROT_READ | _PROT_WRITE)
+        protection = _PROT_READ | _PROT_WRITE
+        rings = self._map(injection, tid, mapping, self._pool.file, 0, size, protection, _FAR, fixed=False)
         try:
             # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
             injection.call("madvise", rings, size, _MADV_DONTDUMP)
@@ -137,9 +140,13 @@ class ArenaBuilder:
         size: int,
         protection: int,
         at: int = 0,
+        *,
+        fixed: bool = True,
     ) -> int:
-        """Let the tracee map a file that htrun has open. Raises OSError; FileExistsError if there is something
-        ``at``."""
+        """Let the tracee map a file that htrun has open, ``at`` an address or, unless it must be ``fixed``, elsewhere.
+
+        Raises OSError; FileExistsError if there is something at the fixed address.
+        """
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path
@@ -148,7 +155,7 @@ class ArenaBuilder:
         descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
         try:
             _require_same(tid, descriptor, file)
-            flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at else 0)
+            flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at and fixed else 0)
             return injection.call("mmap", at, size, protection, flags, descriptor, offset)
         finally:
             injection.call("close", descriptor)

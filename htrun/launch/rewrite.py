@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from htrun.errors import HtrunError
@@ -12,30 +12,39 @@ from htrun.launch.elf import ElfHeader, ElfType, read_header
 from htrun.launch.emulators import Emulators
 from htrun.launch.files import HERE, FileView
 from htrun.launch.images import Program, follow
+from htrun.launch.system import is_system_emulator
 
 
 class ExecRewrite(NamedTuple):
-    """The ``execve`` to make instead: ``executable`` with ``argv`` emulates the program that ``guest`` describes."""
+    """The ``execve`` to make instead: ``executable`` with ``argv`` emulates the program that ``guest`` describes, or a
+    whole machine, whose programs are not known (None)."""
 
     executable: bytes
     argv: tuple[bytes, ...]
-    guest: ElfHeader
+    guest: ElfHeader | None
 
 
 def rewrite_exec(
-    path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView = HERE
+    path: bytes,
+    argv: Sequence[bytes],
+    emulators: Emulators,
+    files: FileView = HERE,
+    machine: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> ExecRewrite | None:
     """The ``execve`` to make in the place of ``execve(path, argv)`` in the process whose files ``files`` shows.
 
     None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
     binfmt_misc handler, and all that fails, so that the tracee gets the kernel's own error. So does a foreign program
-    without an emulator, as it would without htrun.
+    without an emulator, as it would without htrun. ``machine`` makes the command line of a machine with the channel in
+    it from one of qemu-system; a machine that can't have it runs without.
     """
     if not path:
         return None
     try:
         last = follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers())
         match last.image:
+            case Program() if machine is not None and is_system_emulator(last.path):
+                return ExecRewrite(path, tuple(os.fsencode(word) for word in machine(last.argv)), None)
             case Program(header) if header.type in (ElfType.EXEC, ElfType.DYN) and not _surely_native(header):
                 guest = read_header(files.host_path(last.path))
             case _:

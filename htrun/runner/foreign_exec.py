@@ -14,6 +14,8 @@ from htrun.tracee.abi import Abi
 from htrun.tracee.inject import copy_registers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from htrun.tracee.registers import Registers
 
 _RED_ZONE = 128
@@ -24,8 +26,9 @@ _AT_FDCWD = -100
 class ForeignExec:
     """Redirects execve and execveat at the call's seccomp stop, by other arguments on the thread's own stack."""
 
-    def __init__(self, emulators: Emulators) -> None:
+    def __init__(self, emulators: Emulators, machine: Callable[[Sequence[str]], Sequence[str]]) -> None:
         self._emulators = emulators
+        self._machine = machine
 
     def redirect(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> bool:
         """Whether the exec was given another program. The thread must then be watched to the end of the call, since a
@@ -37,7 +40,7 @@ class ForeignExec:
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return False
-        rewrite = rewrite_exec(path, argv, self._emulators, files)
+        rewrite = rewrite_exec(path, argv, self._emulators, files, self._machine)
         if rewrite is None:
             return False
         thread.exec_registers = copy_registers(registers)
@@ -48,7 +51,7 @@ class ForeignExec:
         setattr(registers, abi.arguments[first - 1], path_at)
         setattr(registers, abi.arguments[first], argv_at)
         ptrace.set_registers(thread.tid, registers)
-        thread.next_big_endian = rewrite.guest.big_endian
+        thread.next_big_endian = rewrite.guest is not None and rewrite.guest.big_endian
         return True
 
     def failed(self, thread: Thread) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
+from htrun.launch.system import Device, vcpu_of, with_device
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
@@ -77,7 +79,12 @@ class Session:
             mapping_calls=MappingCalls(channel, waiter, masks, self._warnings),
             masks=masks,
             foreign_exec=ForeignExec(
-                Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator)
+                Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
+                functools.partial(
+                    with_device,
+                    device=Device(str(channel.path), channel.layout.total_size),
+                    add=options.device,
+                ),
             ),
             follow=Follow(),
         )
@@ -152,7 +159,9 @@ class Session:
         except OSError:
             name = ""
         process = thread.process
-        return Stream(thread.tid, process.pid, thread.number, name, process.big_endian, time.time_ns())
+        vcpu = vcpu_of(name)
+        number = thread.number if vcpu is None else vcpu
+        return Stream(thread.tid, process.pid, number, name, process.big_endian, time.time_ns())
 
     def _make_traps(self, wait: TrapWait) -> Traps:
         from htrun.intercept.patcher import Patcher

@@ -94,6 +94,13 @@ def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
     assert result.stdout.splitlines() == [*printed, *NAMES]
 
 
+def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
+    """What a launcher starts gets the device too, and where it can't be had runs without, as it would alone."""
+    command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel kvm"
+    result = htrun.run("/bin/sh", "-c", command).check()
+    assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "kvm"]
+
+
 @pytest.mark.parametrize("question", ["-version", "--help", "-h"])
 def test_questions_are_left_alone(question: str, machine: Path, htrun: Htrun) -> None:
     assert htrun.run(machine, question).check().stdout.splitlines() == [question]
