@@ -114,8 +114,3 @@ def call_name(audit_arch: int, number: int) -> tuple[Abi, str | None]:
     64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment doesn't tell.
     """
     return _ABIS[audit_arch], _NAMES[audit_arch].get(number)
-
-
-def abi_of(registers: Registers) -> Abi:
-    """The interface of the code a stopped thread runs."""
-    return I386 if registers.cs == USER32_CS else X86_64

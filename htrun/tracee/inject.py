@@ -8,9 +8,7 @@ guest that blocks or ignores SIGTRAP (kernel/signal.c, force_sig_info_to_task).
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 _ALL_SIGNALS = (1 << 64) - 1
 _MOST_ERRNO = 4095
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def copy_registers(registers: Registers) -> Registers:
@@ -115,10 +112,3 @@ class Injection:
             return
         ptrace.set_registers(self._tid, self._saved)
         ptrace.set_signal_mask(self._tid, self._mask)
-
-
-def requeue(tid: int, number: int) -> None:
-    """Send a signal that was held back to the thread again (only stop signals get past a full mask)."""
-    with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
-        group = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
-    _libc.syscall(234, group, tid, number or signal.SIGSTOP)
