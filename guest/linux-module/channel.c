@@ -21,6 +21,8 @@
 #include <linux/sizes.h>
 #include <linux/smp.h>
 
+#include "internal.h"
+
 #define HYPERTRACE_BAR		2
 #define HYPERTRACE_MAGIC	"HYPRTRC1"
 #define HYPERTRACE_VERSION	1
@@ -31,6 +33,7 @@
 #define HYPERTRACE_HELLO	8
 #define HYPERTRACE_HELLO_VALUE	0x01020304
 
+/* A processor's indexes. */
 enum hypertrace_context {
 	HYPERTRACE_TASK,
 	HYPERTRACE_SOFTIRQ,
@@ -138,6 +141,17 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count)
 	preempt_enable_notrace();
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_emit);
+
+/* Behind the indexes of qemu_hypertrace_emit(), as the host expects of no index in particular. */
+int hypertrace_blob_indexes(u64 *first, u64 count)
+{
+	u64 max_clients = qemu_hypertrace_max_clients();
+
+	if (!max_clients)
+		return -ENODEV;
+	*first = first_index + (u64)nr_cpu_ids * HYPERTRACE_CONTEXTS;
+	return *first < max_clients && count <= max_clients - *first ? 0 : -ENOSPC;
+}
 
 static ssize_t hypertrace_read(struct file *file, char __user *buffer, size_t count, loff_t *position)
 {
@@ -316,12 +330,17 @@ static struct pci_driver hypertrace_driver = {
 
 static int __init hypertrace_init(void)
 {
-	return pci_register_driver(&hypertrace_driver);
+	int error = pci_register_driver(&hypertrace_driver);
+
+	if (!error)
+		hypertrace_ftrace_init();
+	return error;
 }
 module_init(hypertrace_init);
 
 static void __exit hypertrace_exit(void)
 {
+	hypertrace_ftrace_exit();
 	pci_unregister_driver(&hypertrace_driver);
 	if (channel.memory)
 		memunmap(channel.memory);

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The kernel's own trace through the channel: every event, function and marker
+ * that ftrace records is also sent to the host, as a blob, and so are, once
+ * for each, the formats of events and the names of functions.
+ *
+ * What ftrace records is chosen in tracefs as ever. Nothing in this module can
+ * be traced itself (see the Makefile), so what it sends makes no more to send.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bitmap.h>
+#include <linux/hash.h>
+#include <linux/irq_work.h>
+#include <linux/irqflags.h>
+#include <linux/kallsyms.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/timekeeping.h>
+#include <linux/trace.h>
+#include <linux/trace_events.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+#define MOST_TYPES	(1U << 16)	/* of struct trace_entry's type */
+#define FUNCTION_TYPE	1		/* TRACE_FN of kernel/trace/trace.h */
+#define SYMBOL_BITS	16
+#define SYMBOL_SLOTS	(1U << SYMBOL_BITS)
+#define SYMBOL_PROBES	16
+
+/* An entry of FUNCTION_TYPE: struct ftrace_entry of kernel/trace/trace.h. */
+struct function_entry {
+	struct trace_entry entry;
+	unsigned long ip;
+	unsigned long parent_ip;
+};
+
+struct hypertrace_symbol {
+	u64 address;
+	char name[KSYM_SYMBOL_LEN];
+};
+
+/* A processor's indexes for entries. */
+enum { EXPORT_ORDINARY, EXPORT_NMI, EXPORT_CONTEXTS };
+
+static DEFINE_MUTEX(switch_lock);	/* of @wanted, @ready, @exporting */
+static bool wanted;
+static bool ready;
+static bool exporting;
+
+static DEFINE_MUTEX(telling);	/* of the index below and what has been told */
+static u64 telling_index;
+static u64 first_entry_index;
+
+/* Types of entries that were exported, and those whose format was told, or is nowhere to be had. */
+static DECLARE_BITMAP(types_seen, MOST_TYPES);
+static DECLARE_BITMAP(types_told, MOST_TYPES);
+
+/* Addresses of functions, hashed; what finds no room stays without a name. */
+static unsigned long *symbols;
+static DECLARE_BITMAP(symbols_told, SYMBOL_SLOTS);
+
+static void tell(struct work_struct *work);
+static void start_telling(struct irq_work *work);
+static DECLARE_WORK(tell_work, tell);
+/* Entries come from where no work can be queued: from within the scheduler, or an NMI. */
+static DEFINE_IRQ_WORK(tell_soon, start_telling);
+
+static void start_telling(struct irq_work *work)
+{
+	schedule_work(&tell_work);
+}
+
+static int tell_format(const char *system, const char *text, void *only_seen)
+{
+	const char *line = strstr(text, "\nID: ");
+	unsigned int type;
+	size_t size;
+	char *whole;
+
+	if (!line || sscanf(line, "\nID: %u", &type) != 1 || type >= MOST_TYPES || test_bit(type, types_told))
+		return 0;
+	if (only_seen && !test_bit(type, types_seen))
+		return 0;
+	size = strlen(system) + 1 + strlen(text);
+	whole = kvmalloc(size + 1, GFP_KERNEL);
+	if (!whole)
+		return -ENOMEM;
+	snprintf(whole, size + 1, "%s\n%s", system, text);
+	hypertrace_blob(telling_index, HYPERTRACE_FORMAT, ktime_get_mono_fast_ns(), whole, size);
+	kvfree(whole);
+	set_bit(type, types_told);
+	cond_resched();
+	return 0;
+}
+
+static void tell_formats_from(const char *list, bool only_seen)
+{
+	int error = hypertrace_formats(list, tell_format, only_seen ? types_seen : NULL);
+
+	if (error)
+		pr_warn_once("the formats of events can't be read (%d): name them to the host by a file\n", error);
+}
+
+/* Formats of the events that were seen: as a rule one that is enabled, else of an instance of its own. */
+static void tell_formats(void)
+{
+	if (bitmap_subset(types_seen, types_told, MOST_TYPES))
+		return;
+	tell_formats_from("set_event", false);
+	if (bitmap_subset(types_seen, types_told, MOST_TYPES))
+		return;
+	tell_formats_from("available_events", true);
+	bitmap_or(types_told, types_told, types_seen, MOST_TYPES);
+}
+
+static void tell_symbol(unsigned long address)
+{
+	struct hypertrace_symbol symbol = { .address = address };
+	int length = sprint_symbol_no_offset(symbol.name, address);
+
+	hypertrace_blob(telling_index, HYPERTRACE_SYMBOL, ktime_get_mono_fast_ns(), &symbol,
+			offsetof(struct hypertrace_symbol, name) + length);
+}
+
+static void tell_symbols(void)
+{
+	unsigned long address;
+	unsigned int slot;
+
+	for (slot = 0; slot < SYMBOL_SLOTS; slot++) {
+		address = READ_ONCE(symbols[slot]);
+		if (address && !test_and_set_bit(slot, symbols_told))
+			tell_symbol(address);
+		cond_resched();
+	}
+}
+
+static void tell(struct work_struct *work)
+{
+	mutex_lock(&telling);
+	tell_formats();
+	tell_symbols();
+	mutex_unlock(&telling);
+}
+
+static void want_symbol(unsigned long address)
+{
+	u32 slot = hash_long(address, SYMBOL_BITS);
+	unsigned long found;
+	int probe;
+
+	for (probe = 0; probe < SYMBOL_PROBES; probe++, slot = (slot + 1) % SYMBOL_SLOTS) {
+		found = READ_ONCE(symbols[slot]);
+		if (!found)
+			found = cmpxchg(&symbols[slot], 0, address);
+		if (found == address)
+			return;
+		if (!found) {
+			irq_work_queue(&tell_soon);
+			return;
+		}
+	}
+}
+
+static void want_meaning(const struct trace_entry *entry)
+{
+	const struct function_entry *function;
+
+	if (!test_bit(entry->type, types_seen)) {
+		set_bit(entry->type, types_seen);
+		if (!test_bit(entry->type, types_told))
+			irq_work_queue(&tell_soon);
+	}
+	if (entry->type == FUNCTION_TYPE) {
+		function = container_of(entry, struct function_entry, entry);
+		want_symbol(function->ip);
+		want_symbol(function->parent_ip);
+	}
+}
+
+/*
+ * Without interrupts, so that one processor's entries are sent in the order of
+ * their times; an NMI may come all the same, and has an index of its own.
+ */
+static void export_entry(struct trace_export *export, const void *entry, unsigned int size)
+{
+	unsigned long flags;
+	u64 voffset;
+
+	want_meaning(entry);
+	raw_local_irq_save(flags);
+	voffset = first_entry_index + raw_smp_processor_id() * EXPORT_CONTEXTS +
+		  (in_nmi() ? EXPORT_NMI : EXPORT_ORDINARY);
+	hypertrace_blob(voffset, HYPERTRACE_ENTRY, ktime_get_mono_fast_ns(), entry, size);
+	raw_local_irq_restore(flags);
+}
+
+static struct trace_export hypertrace_export = {
+	.write = export_entry,
+	.flags = TRACE_EXPORT_EVENT | TRACE_EXPORT_FUNCTION | TRACE_EXPORT_MARKER,
+};
+
+/* A host that has begun to listen since is told all anew. */
+static void forget_told(void)
+{
+	bitmap_zero(types_seen, MOST_TYPES);
+	bitmap_zero(types_told, MOST_TYPES);
+	bitmap_zero(symbols_told, SYMBOL_SLOTS);
+}
+
+static int start_export(void)
+{
+	u64 first;
+	int error = hypertrace_blob_indexes(&first, 1 + (u64)nr_cpu_ids * EXPORT_CONTEXTS);
+
+	if (error)
+		return error;
+	symbols = kvcalloc(SYMBOL_SLOTS, sizeof(*symbols), GFP_KERNEL);
+	if (!symbols)
+		return -ENOMEM;
+	mutex_lock(&telling);
+	telling_index = first;
+	first_entry_index = first + 1;
+	forget_told();
+	tell_formats_from("set_event", false);
+	tell_formats_from("ftrace:function", false);
+	tell_formats_from("ftrace:print", false);
+	mutex_unlock(&telling);
+	error = register_ftrace_export(&hypertrace_export);
+	if (error)
+		kvfree(symbols);
+	return error;
+}
+
+static void stop_export(void)
+{
+	unregister_ftrace_export(&hypertrace_export);
+	/* Functions are traced where RCU is not watching, too. */
+#ifdef CONFIG_TASKS_RUDE_RCU
+	synchronize_rcu_tasks_rude();
+#endif
+	synchronize_rcu();
+	irq_work_sync(&tell_soon);
+	cancel_work_sync(&tell_work);
+	kvfree(symbols);
+}
+
+static int set_exporting(bool on)
+{
+	int error = 0;
+
+	if (on == exporting)
+		return 0;
+	if (on)
+		error = start_export();
+	else
+		stop_export();
+	if (!error)
+		exporting = on;
+	return error;
+}
+
+static int set_wanted(const char *text, const struct kernel_param *parameter)
+{
+	bool on;
+	int error = kstrtobool(text, &on);
+
+	if (error)
+		return error;
+	mutex_lock(&switch_lock);
+	if (ready)
+		error = set_exporting(on);
+	if (!error)
+		wanted = on;
+	mutex_unlock(&switch_lock);
+	return error;
+}
+
+static const struct kernel_param_ops wanted_ops = {
+	.set = set_wanted,
+	.get = param_get_bool,
+};
+
+module_param_cb(ftrace, &wanted_ops, &wanted, 0644);
+MODULE_PARM_DESC(ftrace, "send what ftrace records to the host as well (default 0)");
+
+void hypertrace_ftrace_init(void)
+{
+	int error = 0;
+
+	mutex_lock(&switch_lock);
+	ready = true;
+	if (wanted)
+		error = set_exporting(true);
+	if (error) {
+		pr_warn("ftrace=1: %s (%d); try again by /sys/module/" KBUILD_MODNAME "/parameters/ftrace\n",
+			error == -ENODEV ? "there is no hypertrace device" :
+			error == -ENOSPC ? "the channel has too few indexes: raise max-clients of htrun" : "it failed",
+			error);
+		wanted = false;
+	}
+	mutex_unlock(&switch_lock);
+}
+
+void hypertrace_ftrace_exit(void)
+{
+	mutex_lock(&switch_lock);
+	ready = false;
+	set_exporting(false);
+	mutex_unlock(&switch_lock);
+}

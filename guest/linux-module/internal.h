@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* What the parts of the module know of one another. */
+#ifndef QEMU_HYPERTRACE_INTERNAL_H
+#define QEMU_HYPERTRACE_INTERNAL_H
+
+#include <linux/types.h>
+
+/* What a blob holds; the host knows these numbers. */
+enum hypertrace_blob_kind {
+	/* The format of one of the kernel's events: its system's name, a line end, and tracefs's text. */
+	HYPERTRACE_FORMAT = 1,
+	/* struct hypertrace_symbol, up to the end of the name. */
+	HYPERTRACE_SYMBOL = 2,
+	/* An entry of the kernel's trace, as ftrace has it. */
+	HYPERTRACE_ENTRY = 3,
+};
+
+/**
+ * hypertrace_blob_indexes() - indexes that are for blobs only
+ * @first: set to the first of them
+ * @count: how many are needed
+ *
+ * Return: 0, -ENODEV without a channel, or -ENOSPC if it has too few indexes.
+ */
+int hypertrace_blob_indexes(u64 *first, u64 count);
+
+/**
+ * hypertrace_blob() - send bytes through as many events as they need
+ * @voffset: an index that nobody else uses before this returns
+ * @kind: what they are
+ * @time: of the machine's monotonic clock, in ns
+ * @data: the bytes
+ * @size: how many; of more than 16 MiB less one only so many
+ */
+void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data, size_t size);
+
+/* Takes the text of one file; an error ends the reading. */
+typedef int (*hypertrace_take)(const char *system, const char *text, void *context);
+
+/**
+ * hypertrace_formats() - read the formats of events from tracefs
+ * @list: a file of tracefs that names them, as set_event does, or one event
+ *	as SYSTEM:NAME
+ * @take: is given each
+ * @context: for @take
+ *
+ * Return: 0, what @take returned, or why tracefs can't be read.
+ */
+int hypertrace_formats(const char *list, hypertrace_take take, void *context);
+
+#ifdef CONFIG_TRACING
+void hypertrace_ftrace_init(void);
+void hypertrace_ftrace_exit(void);
+#else
+static inline void hypertrace_ftrace_init(void)
+{
+}
+
+static inline void hypertrace_ftrace_exit(void)
+{
+}
+#endif
+
+#endif /* QEMU_HYPERTRACE_INTERNAL_H */
