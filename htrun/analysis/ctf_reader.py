@@ -67,8 +67,10 @@ class CtfReader:
         numbers = {stream: number for number, stream in enumerate(self.streams)}
         self._stream_numbers = [numbers[_thread(file.stream)] for file in files]
         self.discarded = [0] * len(self.streams)
-        for file, number in zip(files, self._stream_numbers, strict=True):
-            self.discarded[number] += file.discarded
+        # A thread may have several streams, and a stream several files, each of which counts from the stream's start.
+        ends = {file.instance: file for file in files}
+        for file in ends.values():
+            self.discarded[numbers[_thread(file.stream)]] += file.discarded
         self._pieces = index_of(files)
 
     @classmethod
@@ -81,15 +83,19 @@ class CtfReader:
         metadata = _metadata(path)
         files: list[StreamFile] = []
         try:
-            paths = stream_files(path)
-            for file in paths:
-                found = scan(file, len(files), metadata, piece_size(len(paths)))
-                if isinstance(found, Damage):
-                    tell(file, found.what, found.place)
-                    continue
-                files.append(found)
-                if found.damage is not None:
-                    tell(file, found.damage.what, found.damage.place)
+            streams = stream_files(path)
+            size = piece_size(len(streams))
+            for paths in streams:
+                before: StreamFile | None = None
+                for file in paths:
+                    found = scan(file, len(files), metadata, size, before)
+                    damage = found if isinstance(found, Damage) else found.damage
+                    if isinstance(found, StreamFile):
+                        files.append(found)
+                        before = found
+                    if damage is not None:
+                        tell(file, damage.what, damage.place)
+                        break
         except OSError as error:
             raise HtrunError(f"cannot read {error.filename or path}: {error.strerror}") from error
         return cls(path, metadata, files, tell)
@@ -302,7 +308,7 @@ class _Loader:
     def _read(self, piece: tuple[int, ...], records: NDArray[np.void]) -> int:
         """Fill ``records`` with those of ``piece``; how many there were."""
         _, _, offset, _, number = piece
-        if number in self._damaged:
+        if self._files[number].instance in self._damaged:
             return 0
         try:
             size = os.preadv(self._descriptor(number), [records.view("u1").data], offset)
@@ -322,12 +328,12 @@ class _Loader:
     def _right(self, piece: Any, times: NDArray[np.uint64]) -> int:
         """How many of a piece's ``times`` come before the first that can't be right; says so if that is not all."""
         number = int(piece["file"])
-        if number in self._damaged:
+        file = self._files[number]
+        if file.instance in self._damaged:
             return 0
         count = _right_times(times, piece)
         if count < piece["count"]:
-            self._damaged.add(number)
-            file = self._files[number]
+            self._damaged.add(file.instance)
             place = int(piece["offset"]) + count * file.stream_class.event_size
             self._warn(file.path, "time goes back", place)
         return count

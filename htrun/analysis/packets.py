@@ -37,7 +37,8 @@ _ALL_PIECES_SIZE = 1 << 25
 _BITS = 8
 _MAGIC = 0xC1FC1FC1
 """CTF 1.8, section 5.1."""
-_NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})")
+_NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
+"""The stream's number, the thread's, and the number of the file if it is not the stream's first."""
 _TIMESTAMP = struct.Struct("<Q")
 
 
@@ -55,23 +56,37 @@ class Damage:
 
 @dataclass(frozen=True)
 class StreamFile:
-    """One file of a trace. ``pieces``: its part of the index, packed; ``packets``, ``events``: how many there are up to
-    the damage; ``discarded``: events lost."""
+    """One file of a trace.
+
+    ``identity``: what all packets of its stream have in common. ``pieces``: its part of the index, packed; ``events``:
+    how many there are up to the damage. What its stream has come to by its end: ``packets``; ``last``: ticks;
+    ``discarded``: events lost.
+    """
 
     path: Path
     stream: Stream
     stream_class: StreamClass
+    identity: tuple[Any, ...]
     pieces: bytes
-    packets: int
     events: int
+    packets: int
+    last: int
     discarded: int
     damage: Damage | None
 
+    @property
+    def instance(self) -> int:
+        """The number of the stream in the trace."""
+        return int(self.identity[0])
 
-def stream_files(directory: Path) -> list[Path]:
-    """The files of streams in ``directory``, in the order in which the streams began. Raises `OSError`."""
-    numbered = [(int(match[1]), path) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(numbered)]
+
+def stream_files(directory: Path) -> list[list[Path]]:
+    """The files of each stream in ``directory``, in the order in which the streams began. Raises `OSError`."""
+    found = [(match, path) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
+    streams: dict[tuple[int, int], list[tuple[int, Path]]] = {}
+    for match, path in found:
+        streams.setdefault((int(match[1]), int(match[2])), []).append((int(match[3] or 0), path))
+    return [[path for _, path in sorted(streams[key])] for key in sorted(streams)]
 
 
 def piece_size(files: int) -> int:
@@ -79,28 +94,31 @@ def piece_size(files: int) -> int:
     return max(_LEAST_PIECE_SIZE, min(_PIECE_SIZE, _ALL_PIECES_SIZE // max(files, 1)))
 
 
-def scan(path: Path, number: int, metadata: Metadata, size: int) -> StreamFile | Damage:
+def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamFile | None) -> StreamFile | Damage:
     """What is in ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
 
+    ``before``: the file of the same stream that this one goes on from, None if it is the first.
     If not even its first packet is sound, what is wrong with it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        scanner = _Scanner(descriptor, path, number, metadata, size)
+        scanner = _Scanner(descriptor, path, number, metadata, size, before)
         damage = None
         try:
             scanner.run()
         except _Damaged as error:
             damage = Damage(str(error), scanner.offset)
-        if scanner.stream is None or scanner.stream_class is None:
+        if not scanner.sound or scanner.stream is None or scanner.stream_class is None:
             return damage or Damage("it is empty", 0)
         return StreamFile(
             path,
             scanner.stream,
             scanner.stream_class,
+            scanner.identity,
             bytes(scanner.pieces),
-            scanner.packets,
             scanner.events,
+            scanner.packets,
+            scanner.last,
             scanner.discarded,
             damage,
         )
@@ -117,35 +135,39 @@ def index_of(files: list[StreamFile]) -> Pieces:
 
 
 class _Scanner:
-    def __init__(self, descriptor: int, path: Path, number: int, metadata: Metadata, piece: int) -> None:
-        self.stream: Stream | None = None
-        self.stream_class: StreamClass | None = None
+    def __init__(
+        self, descriptor: int, path: Path, number: int, metadata: Metadata, piece: int, before: StreamFile | None
+    ) -> None:
+        self.stream = before.stream if before else None
+        self.stream_class = before.stream_class if before else None
+        self.identity: tuple[Any, ...] = before.identity if before else ()
+        self.packets = before.packets if before else 0
+        self.last = before.last if before else 0
+        self.discarded = before.discarded if before else 0
         self.pieces = bytearray()
-        self.packets = 0
         self.events = 0
-        self.discarded = 0
         self.offset = 0
+        self.sound = False
         self._descriptor = descriptor
         self._name = path.name
         self._number = number
         self._metadata = metadata
         self._piece = piece
         self._size = os.fstat(descriptor).st_size
-        self._last = 0
-        self._identity: tuple[Any, ...] = ()
 
     def run(self) -> None:
         """Go through the packets. Raises `_Damaged`."""
         while self.offset < self._size:
             stream_class, header = self._header()
-            size = header["packet_size"] // _BITS
-            self._check(header, stream_class, size)
+            content, size = header["content_size"] // _BITS, header["packet_size"] // _BITS
+            self._check(header, stream_class, content)
             self.stream_class = stream_class
-            present = min(size, self._size - self.offset) - stream_class.header_size
+            self.sound = True
+            present = min(content, self._size - self.offset) - stream_class.header_size
             self._add_pieces(header, present // stream_class.event_size)
             self.packets += 1
             self.discarded = header["events_discarded"]
-            self._last = header["timestamp_end"]
+            self.last = header["timestamp_end"]
             if self.offset + size > self._size:
                 raise _Damaged("it ends in the middle of a packet")
             self.offset += size
@@ -162,20 +184,19 @@ class _Scanner:
             raise _Damaged("a packet is of another kind of stream")
         return stream_class, header
 
-    def _check(self, header: dict[str, Any], stream_class: StreamClass, size: int) -> None:
+    def _check(self, header: dict[str, Any], stream_class: StreamClass, content: int) -> None:
         if header["magic"] != _MAGIC:
             raise _Damaged("here should be a packet")
         if header["uuid"] != self._metadata.uuid.bytes:
             raise _Damaged("a packet is of another trace")
         if header["packet_seq_num"] != self.packets:
             raise _Damaged("packets are missing or out of order")
-        # A ring's packets are filled to the end.
-        whole = header["packet_size"] == header["content_size"] and header["packet_size"] % _BITS == 0
-        if size < stream_class.header_size or not whole:
+        whole = header["packet_size"] % _BITS == header["content_size"] % _BITS == 0
+        if not stream_class.header_size * _BITS <= header["content_size"] <= header["packet_size"] or not whole:
             raise _Damaged("a packet's size is impossible")
-        if (size - stream_class.header_size) % stream_class.event_size:
+        if (content - stream_class.header_size) % stream_class.event_size:
             raise _Damaged("a packet holds no whole number of events")
-        if not self._last <= header["timestamp_begin"] <= header["timestamp_end"]:
+        if not self.last <= header["timestamp_begin"] <= header["timestamp_end"]:
             raise _Damaged("time goes back")
         if header["events_discarded"] < self.discarded:
             raise _Damaged("the count of lost events goes back")
@@ -183,11 +204,11 @@ class _Scanner:
 
     def _identify(self, header: dict[str, Any], stream_class: StreamClass) -> None:
         identity = tuple(header[field] for field in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))
-        if self.stream is None and self._name == f"stream-{identity[0]}-{identity[1]}":
+        if self.stream is None and self._name.partition(".")[0] == f"stream-{identity[0]}-{identity[1]}":
             comm = header["comm"].rstrip(b"\0").decode(errors="replace")
             self.stream = Stream(header["tid"], header["pid"], header["vcpu"], comm, stream_class.big_endian)
-            self._identity = identity
-        if identity != self._identity:
+            self.identity = identity
+        if identity != self.identity:
             raise _Damaged("a packet is of another stream")
 
     def _add_pieces(self, header: dict[str, Any], count: int) -> None:

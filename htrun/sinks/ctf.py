@@ -1,7 +1,8 @@
 """The native trace: a CTF 1.8 directory with a stream for each guest thread.
 
 A packet is written as it comes from a ring, behind a header; nothing is converted. The metadata is there before the
-first packet and every packet is whole, so the trace of an htrun that was killed can be read up to then.
+first packet, and a packet is there when it is whole (`htrun.sinks.ctf_stream`), so the trace of an htrun that was
+killed can be read up to then.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from uuid import uuid4
 from htrun.errors import HtrunError
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
-from htrun.sinks.ctf_metadata import Packet, metadata, packet_header
+from htrun.sinks.ctf_metadata import metadata
+from htrun.sinks.ctf_stream import StreamFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from uuid import UUID
 
     from htrun.events.clock import Clock
-    from htrun.events.records import Records
     from htrun.events.stream import Stream
 
 _FIRST_REFIT = 1.0
@@ -39,7 +39,7 @@ class CtfTrace:
         self._clock = clock
         self._environment = dict(environment)
         self._uuid = uuid4()
-        self._streams: dict[Stream, _StreamFile] = {}
+        self._streams: dict[Stream, StreamFiles] = {}
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
         self._closed = False
@@ -71,11 +71,11 @@ class CtfTrace:
         """
         import numpy as np
 
-        file = self._streams.get(stream)
-        if file is None:
-            file = self._streams[stream] = _StreamFile(self.path, len(self._streams), stream, self._uuid)
+        files = self._streams.get(stream)
+        if files is None:
+            files = self._streams[stream] = StreamFiles(self.path, len(self._streams), stream, self._uuid)
         raw = np.frombuffer(records, record_dtype(self._num_args, stream.big_endian))
-        file.write(raw, discarded, self._clock.source.read())
+        files.write(raw, discarded, self._clock.source.read())
         if time.monotonic() - self._started >= self._refit_at:
             self._refit_at *= 2
             self._write_metadata()
@@ -84,10 +84,12 @@ class CtfTrace:
         """Nothing is held back."""
 
     def close(self) -> None:
-        """Correct the clock in the metadata for the whole run. Raises `SinkError`."""
+        """Cut what the streams' files do not use, and correct the clock for the whole run. Raises `SinkError`."""
         if self._closed:
             return
         self._closed = True
+        for files in self._streams.values():
+            files.close()
         self._write_metadata()
 
     def _write_metadata(self) -> None:
@@ -116,62 +118,6 @@ def make_directory(path: Path) -> None:
         raise HtrunError(f"cannot write a trace to {path}: the directory is not empty; give another, or remove it")
     if not os.access(path, os.W_OK | os.X_OK):
         raise HtrunError(f"cannot write a trace to {path}: Permission denied")
-
-
-class _StreamFile:
-    """One stream's file, made of whole packets. It is open only while one is written: threads may be many thousands."""
-
-    def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID) -> None:
-        self._path = directory / f"stream-{instance}-{stream.tid}"
-        self._instance = instance
-        self._stream = stream
-        self._uuid = uuid
-        self._size = 0
-        self._packets = 0
-        self._last = 0
-
-    def write(self, records: Records, discarded: int, now: int) -> None:
-        """Append a packet of ``records``, or, to tell of losses alone, of none. ``now``: no record can be after it."""
-        begin = end = max(self._last, now)
-        if len(records):
-            records = _in_order(records, self._last, now)
-            begin, end = int(records["timestamp"][0]), int(records["timestamp"][-1])
-        self._last = end
-        packet = Packet(begin, end, records.nbytes, discarded, self._packets, self._instance)
-        self._append(packet_header(self._uuid, self._stream, packet), records.view("u1").data)
-        self._packets += 1
-
-    def _append(self, header: bytes, records: memoryview) -> None:
-        """Write a whole packet, or nothing of it."""
-        size = len(header) + len(records)
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise _failed(self._path, error) from error
-        try:
-            written = os.writev(descriptor, [header, records])
-            # The disk is full, or nearly: the next write says so.
-            rest = memoryview(b"".join((header, records)))[written:] if written < size else memoryview(b"")
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        except OSError as error:
-            os.ftruncate(descriptor, self._size)
-            raise _failed(self._path, error) from error
-        finally:
-            os.close(descriptor)
-        self._size += size
-
-
-def _in_order(records: Records, earliest: int, latest: int) -> Records:
-    """``records`` if their times lie in ``earliest .. latest`` and never go back; else a copy where it is so."""
-    import numpy as np
-
-    times = records["timestamp"].copy()
-    if earliest <= times[0] and times[-1] <= latest and bool((times[1:] >= times[:-1]).all()):
-        return records
-    spoilt = records.copy()
-    spoilt["timestamp"] = np.maximum.accumulate(np.clip(times, earliest, max(earliest, latest)))
-    return spoilt
 
 
 def _failed(path: Path, error: OSError) -> SinkError:

@@ -35,7 +35,8 @@ class Packet:
     """The facts in a packet's header. ``begin`` and ``end``: ticks of the first and last record.
 
     ``records_size``: bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: packets
-    of the stream before this one. ``instance``: the stream's number in the trace.
+    of the stream before this one. ``instance``: the stream's number in the trace. ``padding``: bytes behind the
+    records that belong to the packet and mean nothing.
     """
 
     begin: int
@@ -44,11 +45,16 @@ class Packet:
     discarded: int
     number: int
     instance: int
+    padding: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole packet."""
+        return PACKET_HEADER + self.records_size + self.padding
 
 
 def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
     """The `PACKET_HEADER` bytes that make a CTF packet of the records that follow them."""
-    size = (PACKET_HEADER + packet.records_size) * _BITS
     return _HEADER.pack(
         MAGIC,
         uuid.bytes,
@@ -60,8 +66,8 @@ def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
         stream.tid,
         stream.vcpu,
         stream.comm.encode(errors="replace")[: COMM_SIZE - 1],
-        size,
-        size,
+        (PACKET_HEADER + packet.records_size) * _BITS,
+        packet.size * _BITS,
         packet.discarded,
         packet.number,
     )

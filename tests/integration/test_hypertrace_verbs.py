@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from htrun.events.stream import Stream
+from htrun.rings.layout import PACKET_HEADER
 from tests.support.run import HTRUN
 from tests.unit.analysis.made import FACTS, Made
 
@@ -217,7 +218,7 @@ def test_query(trace: Path, names: Path) -> None:
 
 def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
     [file] = trace.glob("stream-0-*")
-    file.write_bytes(file.read_bytes()[:-3])
+    file.write_bytes(file.read_bytes()[: PACKET_HEADER + 70])
     done = subprocess.run([HYPERTRACE, "print", trace], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 2

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 PACKET_HEADER = 256
 _MAGIC = 0xC1FC1FC1
-PACKET_SIZE_AT = 224
-_SIZES_AT, _DISCARDED_AT, _NUMBER_AT, _IDS_AT, _TIMES_AT = 192, 240, 248, 144, 128
+_CONTENT_AT, _SIZE_AT, _DISCARDED_AT, _IDS_AT, _TIMES_AT = 192, 224, 240, 144, 128
 
 UNUSED, INTENDED, DONE, NOT_EMITTED = range(4)
 LEVELS = 4
@@ -48,11 +47,16 @@ def record_dtype(num_args: int) -> np.dtype[Any]:
 
 def read_trace(directory: Path, num_args: int) -> list[TraceStream]:
     """All streams of a native trace; AssertionError for what no reader would accept."""
-    return [_read_stream(path, num_args) for path in sorted(directory.glob("stream-*"))]
+    files: dict[str, list[Path]] = {}
+    for path in sorted(directory.glob("stream-*"), key=lambda path: int(path.suffix[1:] or 0)):
+        files.setdefault(path.stem, []).append(path)
+    return [_read_stream(files[name], num_args) for name in sorted(files)]
 
 
-def _read_stream(path: Path, num_args: int) -> TraceStream:
-    data = path.read_bytes()
+def _read_stream(paths: list[Path], num_args: int) -> TraceStream:
+    """A stream of one file after the other."""
+    path = paths[0]
+    data = b"".join(path.read_bytes() for path in paths)
     at, packets, discarded, last, tid = 0, 0, 0, 0, 0
     parts = []
     while at < len(data):
@@ -60,17 +64,17 @@ def _read_stream(path: Path, num_args: int) -> TraceStream:
         assert struct.unpack_from("<I", header)[0] == _MAGIC, f"{path}: no packet at {at}"
         begin, end = struct.unpack_from("<QQ", header, _TIMES_AT)
         _pid, tid = struct.unpack_from("<II", header, _IDS_AT)
-        bits = struct.unpack_from("<Q", header, _SIZES_AT)[0]
+        content, whole = (struct.unpack_from("<Q", header, place)[0] for place in (_CONTENT_AT, _SIZE_AT))
         lost, number = struct.unpack_from("<QQ", header, _DISCARDED_AT)
         assert number == packets, path
         assert lost >= discarded, path
         assert last <= begin <= end, path
-        assert bits % 8 == 0, path
-        size = bits // 8 - PACKET_HEADER
-        records = np.frombuffer(data[at + PACKET_HEADER : at + PACKET_HEADER + size], record_dtype(num_args))
+        assert content % 8 == whole % 8 == 0, path
+        assert 8 * PACKET_HEADER <= content <= whole <= 8 * (len(data) - at), path
+        records = np.frombuffer(data[at + PACKET_HEADER : at + content // 8], record_dtype(num_args))
         assert len(records) == 0 or (records["timestamp"][0] == begin and records["timestamp"][-1] == end), path
         parts.append(records)
-        at, packets, discarded, last = at + PACKET_HEADER + size, packets + 1, lost, end
+        at, packets, discarded, last = at + whole // 8, packets + 1, lost, end
     records = np.concatenate(parts) if parts else np.empty(0, record_dtype(num_args))
     assert bool((np.diff(records["timestamp"].astype("<i8")) >= 0).all()), f"{path}: time goes back"
     return TraceStream(tid, records, discarded, packets)

@@ -63,7 +63,7 @@ def test_a_thread_that_emits_two_kinds_of_events_is_one_stream(tmp_path: Path) -
     second = second.replace("\t\targ_be arg1;\n", "").replace("arg_be arg2", "arg_le ret")
     metadata.write_text(first + "stream {\n\tid = 1;" + second)
     file = next(path.glob("stream-1-*"))
-    packet = bytearray(file.read_bytes()[:-8])
+    packet = bytearray(file.read_bytes()[: PACKET_HEADER + 24])
     for place, size in ((192, 8), (224, 8)):
         packet[place : place + size] = (len(packet) * 8).to_bytes(size, "little")
     packet[144:148], packet[148:152], packet[156:160] = b"\x0a\0\0\0", b"\x0a\0\0\0", b"one\0"
@@ -190,8 +190,8 @@ class Sample:
         count, at = 0, 0
         data = (self.path / file.name).read_bytes()
         while at < len(data):
-            size = int.from_bytes(data[at + 224 : at + 232], "little") // 8
-            count += max(0, min(place, at + size) - at - PACKET_HEADER) // (RECORD_HEADER + 16)
+            content, size = (int.from_bytes(data[at + field : at + field + 8], "little") // 8 for field in (192, 224))
+            count += max(0, min(place, at + content) - at - PACKET_HEADER) // (RECORD_HEADER + 16)
             if place < at + size:
                 break
             at += size

@@ -14,6 +14,7 @@ from htrun.analysis.trace import DamagedTraceWarning, Trace
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents, Phase
 from htrun.events.stream import Stream
+from htrun.rings.layout import PACKET_HEADER
 from tests.unit.analysis.made import FACTS, Made
 
 ONE, TWO = Stream(10, 10, 0, "one"), Stream(21, 20, 0, "two", big_endian=True)
@@ -99,7 +100,7 @@ def test_damaged_names_are_a_warning(tmp_path: Path) -> None:
 
 def test_damage_is_a_warning_and_the_rest_is_read(path: Path) -> None:
     [file] = path.glob("stream-1-*")
-    file.write_bytes(file.read_bytes()[:-1])
+    file.write_bytes(file.read_bytes()[: PACKET_HEADER + 60])
     with pytest.warns(DamagedTraceWarning, match="in the middle of a packet"):
         trace = htrun.open(path)
     assert [event.time for event in trace] == [100, 200, 300]
@@ -108,7 +109,7 @@ def test_damage_is_a_warning_and_the_rest_is_read(path: Path) -> None:
 def test_a_damaged_time_is_told_when_it_is_met(path: Path) -> None:
     [file] = path.glob("stream-0-*")
     raw = bytearray(file.read_bytes())
-    raw[-40:-32] = bytes(8)
+    raw[PACKET_HEADER + 40 : PACKET_HEADER + 48] = bytes(8)
     file.write_bytes(raw)
     told: list[str] = []
     trace = Trace.open(path, warn=told.append)

@@ -177,6 +177,7 @@ def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: i
     """The limit on a file's size stands for the disk: a write is cut short, then fails."""
     trace.write_packet(LITTLE, records(clock, 100), 0)
     size = PACKET_HEADER + 100 * RECORD_SIZE
+    size += -size % PACKET_HEADER
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -220,6 +221,41 @@ def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock)
     assert len(list(Path("/proc/self/fd").iterdir())) == opened
     trace.close()
     assert [int(event["tid"]) for event in read(trace.path).events] == list(range(1, 201))
+
+
+def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> None:
+    """All of one stream to readers, with nothing between them missing."""
+    for number in range(150):
+        trace.write_packet(LITTLE, records(clock, 1000, first=1000 * number), number // 50)
+    trace.write_packet(BIG, records(clock, 70_000, big_endian=True), 0)
+    names = ["stream-0-10", "stream-0-10.1", "stream-0-10.2", "stream-0-10.3", "stream-1-11"]
+    for finish in (lambda: None, trace.close):
+        finish()
+        files = {path.name: path.stat() for path in trace.path.glob("stream-*")}
+        assert sorted(files) == names
+        assert sum(file.st_blocks for file in files.values()) * 512 < 240_000 * RECORD_SIZE
+        result = read(trace.path)
+        own = [int(event["index"]) for event in result.events if event["tid"] == "10"]
+        assert own == list(range(150_000))
+        assert len(result.events) == 220_000
+        assert (result.discarded, "packet" in result.messages) == (2, False)
+    assert sum(file.st_size for file in files.values()) < 223_000 * RECORD_SIZE
+
+
+def test_files_that_may_not_be_long(trace: CtfTrace, clock: Clock) -> None:
+    """A limit on a file's size that a packet fits in is no reason to write none."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+            for number in range(10):
+                trace.write_packet(LITTLE, records(clock, 500, first=500 * number), 0)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [int(event["index"]) for event in read(trace.path).events] == list(range(5000))
 
 
 def test_a_packets_header_fills_what_a_ring_keeps_for_it() -> None:

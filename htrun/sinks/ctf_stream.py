@@ -1,0 +1,172 @@
+"""The files of one stream of a native trace, each of which is readable at every moment, whenever htrun is killed.
+
+SIGKILL ends a write(2) between two pages, and readers refuse a file with part of a packet. So no packet is ever written
+at the end of a file. A file has a length from the start, without taking room on the disk, and ends with an empty packet
+whose padding is all that is not used yet. A new packet is written into that padding, where nobody looks, and behind it
+the header of the next such empty packet; at last its own header replaces that of the empty packet, in one page and so
+at once. When the run ends, or the next packet does not fit, the file is cut behind its last packet.
+
+Once a file is full the stream goes on in another, as LTTng's do that rotate: ``stream-0-1234``, ``stream-0-1234.1``.
+A file gets its name when it is sound.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from htrun.events.sink import SinkError
+from htrun.rings.layout import PACKET_HEADER
+from htrun.sinks.ctf_metadata import Packet, packet_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from htrun.events.records import Records
+    from htrun.events.stream import Stream
+
+_ALIGNMENT = PACKET_HEADER
+"""Bytes. Packets begin at multiples of it, so that no header lies on two pages."""
+_FIRST_LENGTH, _MOST_LENGTH = 1 << 20, 1 << 30
+"""Bytes of a stream's first file, and of any; each other is as long as all before it together."""
+_APART = 64
+"""Ticks, at least a few nanoseconds: babeltrace2 puts packets in the order of the nanoseconds in which they begin."""
+
+
+class StreamFiles:
+    """One stream. ``instance``: its number in the trace. Files are open only while one is written: threads may be many
+    thousands."""
+
+    def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID) -> None:
+        self._directory = directory
+        self._instance = instance
+        self._stream = stream
+        self._uuid = uuid
+        self._files = 0
+        self._total = 0
+        self._packets = 0
+        self._last = 0
+        self._path = directory
+        self._end = self._length = 0
+
+    def write(self, records: Records, discarded: int, now: int) -> None:
+        """Append a packet of ``records``, or, to tell of losses alone, of none. ``now``: no record can be after it.
+
+        Raises `SinkError`; what was written before can be read.
+        """
+        begin = end = max(self._last, now)
+        if len(records):
+            records = _in_order(records, self._last, now)
+            begin, end = int(records["timestamp"][0]), int(records["timestamp"][-1])
+        packet = Packet(begin, end, records.nbytes, discarded, self._packets, self._instance, _padding(records.nbytes))
+        try:
+            if self._length - self._end < packet.size:
+                self._finish()
+                self._begin(packet, records)
+            else:
+                self._append(packet, records)
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
+        self._last = end
+        self._packets += 1
+        self._end += packet.size
+        self._total += packet.size
+
+    def close(self) -> None:
+        """Cut what is not used. Raises `SinkError`."""
+        try:
+            self._finish()
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _begin(self, packet: Packet, records: Records) -> None:
+        """Make a file that begins with ``packet``."""
+        name = f"stream-{self._instance}-{self._stream.tid}" + (f".{self._files}" if self._files else "")
+        self._path = self._directory / name
+        # Readers take every file for a stream, but not hidden ones.
+        hidden = self._directory / f".{name}"
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            self._length = _reserve(descriptor, packet.size, max(_FIRST_LENGTH, min(self._total, _MOST_LENGTH)))
+            self._put(descriptor, packet, records)
+            hidden.rename(self._path)
+        except OSError:
+            self._length = 0
+            hidden.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        self._files += 1
+
+    def _append(self, packet: Packet, records: Records) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self._put(descriptor, packet, records)
+        except OSError:
+            os.ftruncate(descriptor, self._end)
+            self._length = self._end
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _put(self, descriptor: int, packet: Packet, records: Records) -> None:
+        """Write ``packet`` in place of the empty one at the file's end."""
+        behind = self._end + packet.size
+        rest = self._length - behind
+        tail = bytes(packet.padding)
+        if rest:
+            after = packet.end + _APART
+            empty = Packet(after, after, 0, packet.discarded, packet.number + 1, self._instance, rest - PACKET_HEADER)
+            tail += packet_header(self._uuid, self._stream, empty)
+        _write_at(descriptor, self._end + PACKET_HEADER, records.view("u1").data, tail)
+        _write_at(descriptor, self._end, packet_header(self._uuid, self._stream, packet))
+
+    def _finish(self) -> None:
+        """Cut the file behind its last packet; no more will be written to it."""
+        if self._end < self._length:
+            os.truncate(self._path, self._end)
+        self._end = self._length = 0
+
+
+def _padding(size: int) -> int:
+    """Bytes from the end of ``size`` bytes of records to where the next packet may begin."""
+    return -(PACKET_HEADER + size) % _ALIGNMENT
+
+
+def _reserve(descriptor: int, least: int, wanted: int) -> int:
+    """Give a file a length of ``wanted`` bytes, or, where files may not be that long, at least ``least``."""
+    length = max(wanted // _ALIGNMENT * _ALIGNMENT, least)
+    while True:
+        try:
+            os.ftruncate(descriptor, length)
+        except OSError as error:
+            # A limit of the user's (RLIMIT_FSIZE) or of the file system.
+            if error.errno != errno.EFBIG or length == least:
+                raise
+            length = max(length // 2 // _ALIGNMENT * _ALIGNMENT, least)
+        else:
+            return length
+
+
+def _write_at(descriptor: int, offset: int, *parts: memoryview | bytes) -> None:
+    size = sum(map(len, parts))
+    written = os.pwritev(descriptor, parts, offset)
+    if written < size:
+        # The disk is full, or nearly: the next write says so.
+        rest = memoryview(b"".join(parts))
+        while written < size:
+            written += os.pwrite(descriptor, rest[written:], offset + written)
+
+
+def _in_order(records: Records, earliest: int, latest: int) -> Records:
+    """``records`` if their times lie in ``earliest .. latest`` and never go back; else a copy where it is so."""
+    import numpy as np
+
+    times = records["timestamp"].copy()
+    if earliest <= times[0] and times[-1] <= latest and bool((times[1:] >= times[:-1]).all()):
+        return records
+    spoilt = records.copy()
+    spoilt["timestamp"] = np.maximum.accumulate(np.clip(times, earliest, max(earliest, latest)))
+    return spoilt

@@ -1,0 +1,117 @@
+"""SIGKILL at any moment leaves a trace that readers accept, with every packet that was written.
+
+``HTRUN_KILLS=3000 pytest tests/integration/test_killed_while_writing.py`` kills so often instead of forty times.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from htrun.events.clock import Clock, best_clock
+from htrun.events.records import record_dtype
+from htrun.events.stream import Stream
+from htrun.sinks.ctf import CtfTrace
+from tests.property.compare import read_trace
+from tests.support.requirements import require_tool
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+KILLS = int(os.environ.get("HTRUN_KILLS", "40"))
+RUNS = max(4, KILLS // 30)
+NUM_ARGS = 4
+MOST = 300_000
+"""Records of one thread: some 14 MB, in several files."""
+GUESTS = Path(__file__).parent / "guests"
+
+
+def write_for_ever(path: Path, clock: Clock, sizes: random.Random, written: int) -> None:
+    """Write packets of two threads until killed, and a byte to ``written`` for each packet that is there."""
+    trace = CtfTrace.create(path, NUM_ARGS, clock, {})
+    count = 0
+    while count < MOST:
+        records = np.zeros(sizes.choice([1, 50, 85, 1000, 1365, 5000]), record_dtype(NUM_ARGS, False))
+        records["args"][:, 0] = np.arange(count, count + len(records))
+        for tid in (1, 2):
+            records["timestamp"] = clock.source.read()
+            trace.write_packet(Stream(tid, 1), records.view("u1").data, 0)
+        os.write(written, len(records).to_bytes(4, "little"))
+        count += len(records)
+    signal.pause()
+
+
+def killed(path: Path, clock: Clock, chance: random.Random) -> int:
+    """Kill a process that writes a trace; how many records of each thread it says are there."""
+    said, written = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            write_for_ever(path, clock, chance, written)
+        finally:
+            os._exit(1)
+    os.close(written)
+    first = os.read(said, 4)
+    time.sleep(chance.uniform(0, 0.02))
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    with os.fdopen(said, "rb") as pipe:
+        return int(np.frombuffer(first + pipe.read(), "<u4").sum())
+
+
+def accepted(path: Path) -> int:
+    """How many events babeltrace2 finds, after a check that it finds nothing wrong or missing."""
+    babeltrace = require_tool("babeltrace2", "babeltrace2")
+    done = subprocess.run(
+        [babeltrace, path, "--component=sink.utils.counter", "--params=step=+0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = dict(reversed(line.split(maxsplit=1)) for line in done.stdout.splitlines() if line)
+    assert counts["Discarded packet messages"] == counts["Discarded event messages"] == "0"
+    return int(counts["Event messages"])
+
+
+def test_a_writer_killed_at_any_moment(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    chance, clock = random.Random(seed), best_clock()
+    for _ in range(KILLS):
+        least = killed(tmp_path / "trace", clock, chance)
+        streams = read_trace(tmp_path / "trace", NUM_ARGS)
+        for stream in streams:
+            assert len(stream.records) >= least, f"seed {seed}"
+            assert bool((stream.records["args"][:, 0] == np.arange(len(stream.records))).all()), f"seed {seed}"
+        assert accepted(tmp_path / "trace") == sum(len(stream.records) for stream in streams), f"seed {seed}"
+        shutil.rmtree(tmp_path / "trace")
+
+
+@pytest.mark.parametrize("options", [(), ("--ring-size", "64K")], ids=["usual rings", "small rings"])
+def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolchain, tmp_path: Path) -> None:
+    """Each thread's events are there from its first on, none twice and none missing between."""
+    program = toolchain.compile(GUESTS / "property_burst.c")
+    for number in range(RUNS // 2):
+        trace = tmp_path / f"trace{number}"
+        command = [HTRUN, "--hypertrace", tmp_path / "channel", "-o", trace, *options, "--", program, "1000000000", "2"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            end = time.monotonic() + 30
+            while not sum(len(stream.records) for stream in (read_trace(trace, NUM_ARGS) if trace.exists() else [])):
+                assert process.poll() is None
+                assert time.monotonic() < end
+            time.sleep(random.uniform(0, 0.05))
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGKILL)
+            assert process.wait(30) == -signal.SIGKILL
+        streams = read_trace(trace, NUM_ARGS)
+        for stream in streams:
+            assert bool((stream.records["args"][:, 0] == np.arange(len(stream.records))).all())
+        assert accepted(trace) == sum(len(stream.records) for stream in streams) > 0
+        shutil.rmtree(trace)
