@@ -1,0 +1,469 @@
+"""Spans: the begins and ends of a trace, paired, a batch at once and with no look at a single event.
+
+A begin and an end pair if they have one name and come from one thread, the innermost first; where the events have a
+key, if they have one name and one key, from whichever threads. What has no partner is counted, never guessed: see
+`Unpaired`. Memory grows only with the spans that are open at one time, up to `MOST_OPEN`.
+
+::
+
+    pairer = Pairer(trace.names, trace.losses)
+    for events in trace.events():
+        spans = pairer.feed(events)           # those that end here, in the order of their ends
+        names = pairer.names[spans["name"][0]], ...
+    pairer.finish()                           # what had no partner, by name
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from htrun.errors import HtrunError
+from htrun.events import calibration
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+from htrun.events.named import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.named import NamedEvent, NamedEvents
+    from htrun.events.records import Events
+
+    Spans = NDArray[np.void]
+    """Spans, of `span_dtype`."""
+    Marks = NDArray[np.void]
+    """Begins and ends, of `mark_dtype`."""
+
+    _Ints = NDArray[np.int64]
+
+CALIBRATION = "(calibration)"
+"""The name of the pairs with nothing between: see `htrun.events.calibration`. No event of a user's is called so, since
+these are told apart by their place in `Pairer.names`: it is the last."""
+MOST_OPEN = 1 << 20
+"""Begins that wait for their ends at one time; the oldest beyond count as unpaired."""
+_MOST_STRAY = 1 << 16
+"""Ends with a key and without a begin that are remembered, in case the begin comes later."""
+_MOST_NEGATIVE = 100_000
+"""Nanoseconds that an end may come before its begin and still be taken for its partner: far more than the clocks of two
+processors differ, and less than it takes until a key is used again."""
+_DIRECT = 1 << 20
+"""Numbers below this are codes as they are."""
+_HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A stretch of a thread's time in which events were lost. ``stream``: the thread's number; ``begin`` and ``end``:
+    ns since the epoch: what lies strictly between may be incomplete; ``events``: how many were lost."""
+
+    stream: int
+    begin: int
+    end: int
+    events: int
+
+
+@dataclass
+class Unpaired:
+    """Begins and ends of one name that make no span.
+
+    ``begins``: without an end. ``ends``: without a begin. ``negative``: pairs of a key whose end came before the
+    begin. ``lost``: begins and ends which a loss of events keeps from being paired with any certainty.
+    """
+
+    begins: int = 0
+    ends: int = 0
+    negative: int = 0
+    lost: int = 0
+
+    @property
+    def total(self) -> int:
+        """Begins and ends; a negative pair counts as both."""
+        return self.begins + self.ends + 2 * self.negative + self.lost
+
+
+def span_dtype(num_args: int = 0) -> np.dtype[Any]:
+    """A span.
+
+    ``name``: place in `Pairer.names`. ``begin``, ``end``: ns since the epoch. ``begin_stream``, ``end_stream``: the
+    threads; they differ only where spans have a key. ``begin_number``, ``end_number``: of the events, counted from 1 in
+    the order of the trace. ``depth``: spans of the thread, but those with a key, that were open when it began.
+    ``steps``: events the thread emitted from behind the begin up to the end, 1 if none lies between (and always where
+    the span has a key).
+    ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are wanted.
+    """
+    import numpy as np
+
+    fields: list[tuple[Any, ...]] = [
+        ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
+        ("name", "<u4"), ("depth", "<u4"), ("begin_stream", "<u4"), ("end_stream", "<u4"),
+    ]  # fmt: skip
+    if num_args:
+        fields += [("begin_args", "<u8", (num_args,)), ("end_args", "<u8", (num_args,))]
+    return np.dtype(fields)
+
+
+def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
+    """A begin or an end, as `Pairer` keeps it.
+
+    ``time``: ns since the epoch. ``number``: of the event in the trace, from 1. ``ordinal``: of the event in its
+    stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``sign``: 1 or -1.
+    """
+    import numpy as np
+
+    fields: list[tuple[Any, ...]] = [
+        ("time", "<u8"), ("number", "<u8"), ("ordinal", "<u8"), ("scope", "<u8"), ("epoch", "<i8"),
+        ("name", "<u4"), ("stream", "<u4"), ("depth", "<u4"), ("sign", "<i4"),
+    ]  # fmt: skip
+    if num_args:
+        fields.append(("args", "<u8", (num_args,)))
+    return np.dtype(fields)
+
+
+class Pairer:
+    """Pairs begins and ends. ``names``: of spans; the last is `CALIBRATION`. ``keyed``: which of them pair by a key.
+
+    ``named``: the user's names. ``losses``: where events were lost. ``num_args``: arguments that spans shall carry.
+    """
+
+    def __init__(self, named: NamedEvents | None, losses: Sequence[Loss] = (), *, num_args: int = 0) -> None:
+        import numpy as np
+
+        begins = [event for event in _events(named) if event.phase is Phase.BEGIN]
+        self.names: tuple[str, ...] = (*(event.name for event in begins), CALIBRATION)
+        self.keyed: tuple[bool, ...] = (*(event.key is not None for event in begins), False)
+        self.seen = 0
+        """Events looked at."""
+        self._kinds = _Kinds(named, self.names)
+        self._losses = _Losses(losses)
+        self._num_args = num_args
+        self._keyed = np.array(self.keyed)
+        self._open: Marks = np.empty(0, mark_dtype(num_args))
+        self._stray: Marks = np.empty(0, mark_dtype(num_args))
+        self._ordinals = np.zeros(0, np.uint64)
+        self._unpaired = [Unpaired() for _ in self.names]
+
+    @property
+    def open(self) -> Marks:
+        """The begins whose ends have not come yet, in the order of the trace."""
+        return self._open
+
+    def feed(self, events: Events) -> Spans:
+        """The spans that end with ``events``, which follow those given before, in the order of their ends.
+
+        Raises `HtrunError` if the key of a name is an argument that ``events`` do not have.
+        """
+        import numpy as np
+
+        marks = self._marks(events)
+        if not len(marks):
+            return np.empty(0, span_dtype(self._num_args))
+        both = np.concatenate([self._open, marks]) if len(self._open) else marks
+        paired = _pair(both)
+        _set_depths(both, len(self._open), paired.stray, self._keyed)
+        self._keep_stray(both[paired.stray])
+        self._keep_open(both[paired.open])
+        return self._spans(both[paired.begins], both[paired.ends])
+
+    def finish(self) -> Mapping[str, Unpaired]:
+        """What is left without a partner, by name; names of which nothing is left are not in it. Call it once, last."""
+        import numpy as np
+
+        negative = _negative(self._open, self._stray)
+        names, counts = np.unique(self._open["name"][negative], return_counts=True)
+        for name, count in zip(names.tolist(), counts.tolist(), strict=True):
+            self._unpaired[name].negative += count
+            self._unpaired[name].ends -= count
+        self._count(self._open[~negative])
+        self._open, self._stray = self._open[:0], self._stray[:0]
+        return {name: left for name, left in zip(self.names, self._unpaired, strict=True) if left.total}
+
+    def _marks(self, events: Events) -> Marks:
+        """The begins and ends among ``events``; those within a loss are counted as such, and left out."""
+        import numpy as np
+
+        ordinals = self._next_ordinals(events["stream"])
+        first = self.seen + 1
+        self.seen += len(events)
+        rows, kinds = self._kinds.of(events)
+        marks = np.empty(len(rows), mark_dtype(self._num_args))
+        for field in ("time", "stream"):
+            marks[field] = events[field][rows]
+        marks["number"] = rows + first
+        marks["ordinal"] = ordinals[rows]
+        marks["name"] = self._kinds.names[kinds]
+        marks["sign"] = self._kinds.signs[kinds]
+        marks["scope"] = self._kinds.scopes(events, rows, kinds)
+        marks["depth"] = 0
+        if self._num_args:
+            marks["args"] = events["args"][rows, : self._num_args]
+        marks["epoch"] = self._losses.epochs(marks, self._keyed)
+        within = marks["epoch"] % 2 == 1
+        if within.any():
+            self._count(marks[within])
+            marks = marks[~within]
+        return marks
+
+    def _next_ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """The number of each of ``streams``' events within its stream, counted over all batches."""
+        import numpy as np
+
+        counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
+        before = np.zeros(len(counts), np.uint64)
+        before[: len(self._ordinals)] = self._ordinals
+        self._ordinals = before + counts
+        if counts.max(initial=0) == len(streams):
+            all_one: NDArray[np.uint64] = before[streams] + np.arange(len(streams), dtype=np.uint64)
+            return all_one
+        order = np.argsort(streams, kind="stable")
+        starts = np.cumsum(counts) - counts
+        ordinals = np.empty(len(streams), np.uint64)
+        ordinals[order] = np.arange(len(streams), dtype=np.uint64) + (before - starts)[streams[order]]
+        return ordinals
+
+    def _spans(self, begins: Marks, ends: Marks) -> Spans:
+        import numpy as np
+
+        spans = np.empty(len(begins), span_dtype(self._num_args))
+        for prefix, marks in (("begin", begins), ("end", ends)):
+            spans[prefix] = marks["time"]
+            spans[f"{prefix}_number"] = marks["number"]
+            spans[f"{prefix}_stream"] = marks["stream"]
+            if self._num_args:
+                spans[f"{prefix}_args"] = marks["args"]
+        spans["name"], spans["depth"] = begins["name"], begins["depth"]
+        spans["steps"] = np.where(self._keyed[begins["name"]], np.uint64(1), ends["ordinal"] - begins["ordinal"])
+        return spans
+
+    def _keep_stray(self, stray: Marks) -> None:
+        import numpy as np
+
+        self._count(stray)
+        keyed = stray[self._keyed[stray["name"]] & (stray["epoch"] == 0)]
+        if len(keyed):
+            self._stray = np.concatenate([self._stray, keyed])[-_MOST_STRAY:]
+
+    def _keep_open(self, waiting: Marks) -> None:
+        beyond = max(len(waiting) - MOST_OPEN, 0)
+        self._count(waiting[:beyond])
+        self._open = waiting[beyond:].copy()
+
+    def _count(self, marks: Marks) -> None:
+        """Count ``marks``, which have no partner."""
+        import numpy as np
+
+        if not len(marks):
+            return
+        # A begin before a loss may have had its end in it, and an end behind one its begin.
+        lost = np.where(marks["sign"] > 0, marks["epoch"] < self._losses.last(marks, self._keyed), marks["epoch"] > 0)
+        for name in np.unique(marks["name"]).tolist():
+            own, unpaired = marks["name"] == name, self._unpaired[name]
+            unpaired.lost += int((own & lost).sum())
+            unpaired.begins += int((own & ~lost & (marks["sign"] > 0)).sum())
+            unpaired.ends += int((own & ~lost & (marks["sign"] < 0)).sum())
+
+
+def _events(named: NamedEvents | None) -> Sequence[NamedEvent]:
+    return () if named is None else named.events
+
+
+class _Kinds:
+    """The events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each kind."""
+
+    def __init__(self, named: NamedEvents | None, names: Sequence[str]) -> None:
+        import numpy as np
+
+        signs = {Phase.BEGIN: 1, Phase.END: -1}
+        places = {name: place for place, name in enumerate(names[:-1])}
+        marks = [event for event in _events(named) if event.phase in signs]
+        rows = [(event.id, places[event.name], signs[event.phase], event.key_place) for event in marks]
+        taken = {event.id for event in _events(named)}
+        own = [(calibration.BEGIN_ID, len(names) - 1, 1, None), (calibration.END_ID, len(names) - 1, -1, None)]
+        rows = sorted([*rows, *(row for row in own if row[0] not in taken)])
+        self._ids = np.array([row[0] for row in rows], np.uint64)
+        self.names = np.array([row[1] for row in rows], np.uint32)
+        self.signs = np.array([row[2] for row in rows], np.int32)
+        self._all_names = names
+        # Arguments of the user's begin with arg2.
+        self._keys = {kind: row[3] + 1 for kind, row in enumerate(rows) if row[3] is not None}
+
+    def of(self, events: Events) -> tuple[_Ints, _Ints]:
+        """The rows of ``events`` that begin or end spans, and the kind of each."""
+        import numpy as np
+
+        arg1 = np.ascontiguousarray(events["args"][:, 0])
+        kinds = np.searchsorted(self._ids, arg1)
+        found = self._ids[np.minimum(kinds, len(self._ids) - 1)] == arg1
+        rows = np.flatnonzero(found & (events["kind"] == _HYPERTRACE))
+        return rows, kinds[rows]
+
+    def scopes(self, events: Events, rows: _Ints, kinds: _Ints) -> NDArray[np.uint64]:
+        """Within what each of ``rows`` pairs: the number of its stream, or its key. Raises `HtrunError`."""
+        scopes: NDArray[np.uint64] = events["stream"][rows].astype("<u8")
+        for kind, argument in self._keys.items():
+            own = kinds == kind
+            if not own.any():
+                continue
+            if argument >= events["args"].shape[1]:
+                name = self._all_names[self.names[kind]]
+                raise HtrunError(f"the key of {name!r} is arg{argument + 1}, which the trace's events do not have")
+            scopes[own] = events["args"][rows[own], argument]
+        return scopes
+
+
+class _Losses:
+    """Divides time into epochs: even ones between losses, odd ones within. What has a key may come from any thread, so
+    all threads' losses count for it."""
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        import numpy as np
+
+        self._any = bool(losses)
+        of_streams: dict[int, list[tuple[int, int]]] = {}
+        for loss in losses:
+            of_streams.setdefault(loss.stream, []).append((loss.begin, loss.end))
+        every = [stretch for stretches in of_streams.values() for stretch in stretches]
+        self._all = np.array(_merged(every), np.uint64).reshape(-1, 2)
+        self._streams = {
+            stream: np.array(_merged(stretches), np.uint64).reshape(-1, 2) for stream, stretches in of_streams.items()
+        }
+
+    def epochs(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
+        """The epoch of each of ``marks``, which ``keyed`` tells by name whether they have a key."""
+        return self._each(marks, keyed, lambda stretches, times: _epochs(stretches, times))
+
+    def last(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
+        """The last epoch that there is, for each of ``marks``."""
+        import numpy as np
+
+        return self._each(marks, keyed, lambda stretches, times: np.full(len(times), 2 * len(stretches), np.int64))
+
+    def _each(
+        self,
+        marks: Marks,
+        keyed: NDArray[np.bool_],
+        function: Callable[[NDArray[np.uint64], NDArray[np.uint64]], _Ints],
+    ) -> _Ints:
+        import numpy as np
+
+        values = np.zeros(len(marks), np.int64)
+        if not self._any:
+            return values
+        with_key = keyed[marks["name"]]
+        values[with_key] = function(self._all, marks["time"][with_key])
+        for stream in np.unique(marks["stream"]).tolist():
+            if stream in self._streams:
+                own = ~with_key & (marks["stream"] == stream)
+                values[own] = function(self._streams[stream], marks["time"][own])
+        return values
+
+
+def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """``stretches`` in order, those that touch each other as one."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
+    import numpy as np
+
+    # The ends of a stretch belong to what is outside.
+    begun = np.searchsorted(stretches[:, 0], times, side="left")
+    return begun + np.searchsorted(stretches[:, 1], times, side="right")
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Places of marks: ``begins`` with their ``ends``, in the order of these; begins still ``open``; ends that are
+    ``stray``."""
+
+    begins: _Ints
+    ends: _Ints
+    open: _Ints
+    stray: _Ints
+
+
+def _pair(marks: Marks) -> _Paired:
+    """Pair ``marks``, which are in the order of time, by name, scope and epoch, the innermost first.
+
+    Within a group, the running sum of signs is the number of open begins, but for ends without a begin: at each of
+    those the sum reaches a new low. Counted from the lowest so far it is the nesting level, and on one level begins and
+    ends take turns.
+    """
+    import numpy as np
+
+    groups = _codes(marks["name"], marks["scope"], marks["epoch"])
+    order = np.argsort(groups, kind="stable")
+    groups, signs = groups[order], marks["sign"][order].astype(np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    lengths = np.diff(np.append(starts, len(groups)))
+    sums = np.cumsum(signs)
+    sums -= np.repeat(sums[starts] - signs[starts], lengths)
+    # Each group is moved below all before it, so that one running minimum serves them all.
+    drop = np.repeat(np.arange(len(starts)) * (2 * len(marks) + 2), lengths)
+    lows = np.minimum(np.minimum.accumulate(sums - drop) + drop, 0)
+    before = np.concatenate([[0], lows[:-1]])
+    before[starts] = 0
+    stray = (signs < 0) & (lows < before)
+    levels = sums - lows + (signs < 0)
+    kept = ~stray
+    order, signs, stray_places = order[kept], signs[kept], order[stray]
+    by_level = np.argsort(_codes(groups[kept], levels[kept]), kind="stable")
+    order, signs = order[by_level], signs[by_level]
+    ends = np.flatnonzero(signs < 0)
+    unpaired = signs > 0
+    unpaired[ends - 1] = False
+    in_time = np.argsort(order[ends])
+    return _Paired(order[ends - 1][in_time], order[ends][in_time], np.sort(order[unpaired]), np.sort(stray_places))
+
+
+def _codes(*columns: NDArray[Any]) -> _Ints:
+    """A number for each row, the same for rows in which all ``columns`` are the same."""
+    import numpy as np
+
+    codes = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        small = np.unique(column, return_inverse=True)[1] if column.max(initial=0) >= _DIRECT else column
+        codes = codes * (int(small.max(initial=0)) + 1) + small.astype(np.int64)
+    return codes
+
+
+def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) -> None:
+    """Set the depth of ``marks`` behind the first ``old``, which are begins that were open before."""
+    import numpy as np
+
+    steps = marks["sign"].astype(np.int64)
+    steps[stray] = 0
+    steps[keyed[marks["name"]]] = 0
+    threads = _codes(marks["stream"], marks["epoch"])
+    order = np.argsort(threads, kind="stable")
+    threads, steps = threads[order], steps[order]
+    starts = np.flatnonzero(np.concatenate([[True], threads[1:] != threads[:-1]]))
+    before = np.cumsum(steps) - steps
+    before -= np.repeat(before[starts], np.diff(np.append(starts, len(threads))))
+    new = order >= old
+    depths = marks["depth"]
+    depths[order[new]] = np.maximum(before[new], 0)
+
+
+def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
+    """Which of ``begins`` have an end of their name and key among ``ends`` that came a moment before."""
+    import numpy as np
+
+    found = np.zeros(len(begins), bool)
+    if not len(begins) or not len(ends):
+        return found
+    both = np.concatenate([begins, ends])
+    codes = _codes(both["name"], both["scope"])
+    order = np.lexsort((both["time"], codes))
+    codes, times, signs = codes[order], both["time"][order].astype(np.int64), both["sign"][order]
+    near = (codes[1:] == codes[:-1]) & (signs[:-1] < 0) & (signs[1:] > 0) & (np.diff(times) <= _MOST_NEGATIVE)
+    found[order[1:][near]] = True
+    return found

@@ -1,0 +1,195 @@
+"""Spans: the same pairs as a plain reading of the events gives, however these are cut into batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htrun.analysis import spans as spans_module
+from htrun.analysis.spans import CALIBRATION, Loss, Pairer, Unpaired
+from htrun.errors import HtrunError
+from htrun.events.calibration import BEGIN_ID, END_ID
+from htrun.events.named import NamedEvents
+from htrun.events.records import event_dtype
+
+if TYPE_CHECKING:
+    from htrun.events.records import Events
+
+NAMED = NamedEvents.parse(
+    """
+event = [
+    {id = 1, name = "outer", phase = "begin"},
+    {id = 2, name = "outer", phase = "end"},
+    {id = 3, name = "inner", phase = "begin", args = ["size"]},
+    {id = 4, name = "inner", phase = "end"},
+    {id = 5, name = "job", phase = "begin", args = ["key", "what"], key = "key"},
+    {id = 6, name = "job", phase = "end", args = ["result", "key"], key = "key"},
+    {id = 7, name = "mark"},
+]
+"""
+)
+JOB_KEY = {5: 1, 6: 2}
+"""Which word of the arguments is the key."""
+
+Step = tuple[int, int, int]
+"""An event: ``arg1``, its stream, its key."""
+
+
+def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
+    """Events of ``steps``, ``gap`` ns apart."""
+    events = np.zeros(len(steps), event_dtype(4))
+    for place, (arg1, stream, key) in enumerate(steps):
+        args = [arg1, 0, 0, 0]
+        args[JOB_KEY.get(arg1, 3)] = key
+        events[place] = (begin + gap * place, stream, 0, 0, 0, args)
+    return events
+
+
+@dataclass
+class Model:
+    """Pairs one event after the other, as one would by hand."""
+
+    spans: list[tuple[str, int, int, int, int]] = field(default_factory=list)
+    """Name, numbers of begin and end, depth, steps."""
+    unpaired: dict[str, Unpaired] = field(default_factory=dict)
+
+    def run(self, steps: list[Step]) -> Model:
+        """Pair all of ``steps``."""
+        stacks: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+        ordinals: dict[int, int] = {}
+        depths: dict[int, int] = {}
+        for number, (arg1, stream, key) in enumerate(steps, 1):
+            ordinals[stream] = ordinals.get(stream, 0) + 1
+            if arg1 == 7:
+                continue
+            name = {1: "outer", 2: "outer", 3: "inner", 4: "inner", 5: "job", 6: "job"}[arg1]
+            keyed = name == "job"
+            stack = stacks.setdefault((name, key if keyed else stream), [])
+            if arg1 % 2:
+                stack.append((number, depths.get(stream, 0), ordinals[stream]))
+                depths[stream] = depths.get(stream, 0) + (not keyed)
+            elif stack:
+                begin, depth, ordinal = stack.pop()
+                steps_between = 1 if keyed else ordinals[stream] - ordinal
+                self.spans.append((name, begin, number, depth, steps_between))
+                depths[stream] = depths.get(stream, 0) - (not keyed)
+            else:
+                self.unpaired.setdefault(name, Unpaired()).ends += 1
+        for (name, _), stack in stacks.items():
+            if stack:
+                self.unpaired.setdefault(name, Unpaired()).begins += len(stack)
+        return self
+
+
+def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[tuple[str, ...]], object]:
+    """What the pairer makes of ``events``, given in batches of ``sizes`` and a last one with the rest."""
+    pairer = Pairer(NAMED, losses)
+    found = []
+    for batch in np.split(events, np.cumsum(sizes)):
+        for span in pairer.feed(batch):
+            name = pairer.names[span["name"]]
+            found.append((name, *(int(span[key]) for key in ("begin_number", "end_number", "depth", "steps"))))
+            times = (1000 + 10 * (int(span[f"{end}_number"]) - 1) for end in ("begin", "end"))
+            assert tuple(times) == (span["begin"], span["end"])
+    return found, pairer.finish()
+
+
+steps = st.tuples(st.integers(1, 7), st.integers(0, 2), st.integers(0, 1))
+
+
+@given(st.lists(steps, max_size=60), st.lists(st.integers(0, 20), max_size=5))
+def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step], sizes: list[int]) -> None:
+    model = Model().run(steps)
+    # 10 ns apart every early end would be near enough to its key's begin to count as negative.
+    events = events_of(steps)
+    spans_at_distance = pytest.MonkeyPatch()
+    spans_at_distance.setattr(spans_module, "_MOST_NEGATIVE", 0)
+    try:
+        found, unpaired = paired(events, sizes)
+    finally:
+        spans_at_distance.undo()
+    assert found == model.spans
+    assert unpaired == model.unpaired
+
+
+def test_names_tell_spans_apart_even_if_they_cross() -> None:
+    found, unpaired = paired(events_of([(1, 0, 0), (3, 0, 0), (2, 0, 0), (4, 0, 0)]), [])
+    assert found == [("outer", 1, 3, 0, 2), ("inner", 2, 4, 1, 2)]
+    assert not unpaired
+
+
+def test_a_key_pairs_across_threads() -> None:
+    found, unpaired = paired(events_of([(5, 0, 2**63), (5, 1, 9), (6, 2, 2**63), (6, 0, 9)]), [1])
+    assert found == [("job", 1, 3, 0, 1), ("job", 2, 4, 0, 1)]
+    assert not unpaired
+
+
+def test_an_end_that_comes_just_before_its_begin_is_negative() -> None:
+    events = events_of([(6, 1, 8), (5, 0, 8), (5, 0, 3)])
+    _, unpaired = paired(events, [1])
+    assert unpaired == {"job": Unpaired(begins=1, negative=1)}
+    events["time"][1:] += 10**9
+    pairer = Pairer(NAMED)
+    pairer.feed(events)
+    assert pairer.finish() == {"job": Unpaired(begins=2, ends=1)}
+
+
+def test_nothing_is_paired_across_a_loss() -> None:
+    # Lost between the 2nd and the 3rd event: an inner end and an inner begin, say.
+    steps = [(1, 0, 0), (3, 0, 0), (4, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (4, 1, 0), (1, 0, 0)]
+    found, unpaired = paired(events_of(steps), [3], losses=(Loss(0, 1010, 1020, 2),))
+    assert found == [("inner", 5, 6, 0, 1), ("inner", 7, 8, 0, 1)]
+    # The last begin has none after it, and needs none: there simply is no end.
+    assert unpaired == {"outer": Unpaired(begins=1, lost=2), "inner": Unpaired(lost=2)}
+
+
+def test_what_lies_within_a_loss_is_not_paired_at_all() -> None:
+    steps = [(3, 0, 0), (4, 0, 0), (3, 0, 0), (4, 0, 0), (3, 0, 0), (4, 0, 0)]
+    losses = (Loss(0, 1010, 1040, 5), Loss(0, 1015, 1030, 5))
+    found, unpaired = paired(events_of(steps), [], losses=losses)
+    assert found == [("inner", 1, 2, 0, 1), ("inner", 5, 6, 0, 1)]
+    assert unpaired == {"inner": Unpaired(lost=2)}
+
+
+def test_a_loss_of_any_thread_makes_spans_with_a_key_doubtful() -> None:
+    found, unpaired = paired(
+        events_of([(5, 0, 1), (5, 0, 2), (6, 1, 2), (6, 1, 1)]), [], losses=(Loss(7, 1012, 1018, 1),)
+    )
+    assert not found
+    assert unpaired == {"job": Unpaired(lost=4)}
+
+
+def test_calibration_pairs_need_no_names() -> None:
+    pairer = Pairer(None)
+    spans = pairer.feed(events_of([(BEGIN_ID, 0, 0), (END_ID, 0, 0)]))
+    assert [pairer.names[name] for name in spans["name"]] == [CALIBRATION]
+    assert not pairer.finish()
+
+
+def test_arguments_come_with_the_spans_on_request() -> None:
+    pairer = Pairer(NAMED, num_args=3)
+    events = events_of([(5, 0, 77), (6, 0, 77)])
+    (span,) = pairer.feed(events)
+    assert span["begin_args"].tolist() == [5, 77, 0]
+    assert span["end_args"].tolist() == [6, 0, 77]
+
+
+def test_too_many_open_spans_are_given_up_from_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans_module, "MOST_OPEN", 3)
+    pairer = Pairer(NAMED)
+    assert not len(pairer.feed(events_of([(1, 0, 0)] * 5)))
+    assert len(pairer.open) == 3
+    assert len(pairer.feed(events_of([(2, 0, 0)] * 4, begin=5000))) == 3
+    assert pairer.finish() == {"outer": Unpaired(begins=2, ends=1)}
+
+
+def test_a_key_that_the_channel_has_no_room_for_is_said() -> None:
+    events = np.zeros(1, event_dtype(2))
+    events["args"] = [6, 0]
+    with pytest.raises(HtrunError, match="the key of 'job' is arg3"):
+        Pairer(NAMED).feed(events)
