@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
-from htrun.events.definitions import HYPERTRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +81,7 @@ def typed_batch(trace: Source, shape: Shape, events: Events) -> pyarrow.RecordBa
     """``events``, which all are of one ``shape``, as columns of `typed_schema`."""
     columns = [*_common_values(trace, events), events["index"]]
     for argument, words in shape.words(events):
-        columns.append(_labelled(argument, words) if argument.type is ArgumentType.ENUM else argument.values(words))
+        columns.append(_labelled(argument, words) if argument.type in _LABELLED else argument.values(words))
     return _batch(columns, typed_schema(shape))
 
 
@@ -95,7 +94,7 @@ def _type(argument: Argument) -> pyarrow.DataType:
             return arrow.float64()
         case ArgumentType.BOOL:
             return arrow.bool_()
-        case ArgumentType.ENUM:
+        case ArgumentType.ENUM | ArgumentType.TEXT:
             return arrow.dictionary(arrow.int32(), arrow.string())
         case _:
             return arrow.uint64()
@@ -138,7 +137,7 @@ def record_batch(trace: Source, events: Events) -> pyarrow.RecordBatch:
     for shape, rows in trace.shapes.split(events):
         codes[rows] = shapes.index(shape)
     indexes = np.array([len(shape.definition.fields) for shape in shapes])
-    counts = np.array([_argument_count(trace, shape) for shape in shapes])
+    counts = np.array([trace.shapes.width(shape) for shape in shapes])
     columns = [
         *_common_values(trace, events),
         _texts(codes, [shape.definition.name for shape in shapes]),
@@ -152,6 +151,7 @@ def record_batch(trace: Source, events: Events) -> pyarrow.RecordBatch:
 
 
 _IDS = ("pid", "tid", "vcpu")
+_LABELLED = (ArgumentType.ENUM, ArgumentType.TEXT)
 
 
 def require_pyarrow() -> pyarrow:
@@ -173,10 +173,6 @@ def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyar
     absent = places < 0
     indices = arrow.array(places, mask=absent if bool(absent.any()) else None)
     return arrow.DictionaryArray.from_arrays(indices, arrow.array(unique, arrow.string()))
-
-
-def _argument_count(trace: Source, shape: Shape) -> int:
-    return trace.shapes.num_args if shape.definition is HYPERTRACE else len(shape.arguments)
 
 
 def _lacking(counts: NDArray[np.int64], codes: NDArray[np.int32], number: int) -> NDArray[np.bool_] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.analysis.ctf_reader import BATCH, EVERYTHING, Span
 from htrun.analysis.expressions import Expression
 from htrun.errors import HtrunError
-from htrun.events.arguments import ArgumentType
+from htrun.events.arguments import Argument, ArgumentType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,7 +108,7 @@ class _Columns:
 
         for argument, words in self._shape.words(self._events):
             if argument.name == name:
-                return argument.values(words)
+                return _texts(argument, words) if argument.type is ArgumentType.TEXT else argument.values(words)
         if name in _STREAM_FIELDS:
             of_streams = [getattr(stream, name) for stream in self._trace.streams]
             values: NDArray[Any] = np.array(of_streams, np.str_ if name == "comm" else np.uint64)
@@ -148,3 +148,10 @@ class _Columns:
         place = int(name[3:]) - 1
         arguments: NDArray[np.uint64] = self._events["args"]
         return arguments[:, place] if 0 <= place < arguments.shape[1] else None
+
+
+def _texts(argument: Argument, words: NDArray[np.uint64]) -> NDArray[np.str_]:
+    import numpy as np
+
+    used, place = np.unique(words, return_inverse=True)
+    return np.array([str(argument.value(word)) for word in used.tolist()], np.str_)[place]

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
 from htrun.errors import HtrunError
-from htrun.events.definitions import HYPERTRACE
 from htrun.events.named import NamedEvents, Phase
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
@@ -30,10 +29,14 @@ if TYPE_CHECKING:
 
     import pyarrow
 
+    from htrun.analysis.guest_formats import EventFormat
+    from htrun.analysis.guest_trace import GuestTrace
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.events.stream import Stream
 
+_MARGIN = 50_000_000
+"""Nanoseconds that the pieces of one entry of a guest's trace are apart at most, but for a machine that stood still."""
 NAMED_EVENTS_FACT = "named_events"
 """The fact in a trace's metadata that holds the TOML text of its named events."""
 
@@ -71,17 +74,29 @@ class Trace:
         self.path = reader.path
         self.names = names
         self._reader = reader
+        self._guest_formats: Sequence[EventFormat] | None = ()
+        self._warn: Callable[[str], None] = _warn
 
     @classmethod
-    def open(cls, path: Path, names: NamedEvents | None = None, warn: Callable[[str], None] | None = None) -> Trace:
+    def open(
+        cls,
+        path: Path,
+        names: NamedEvents | None = None,
+        warn: Callable[[str], None] | None = None,
+        guest_formats: Sequence[EventFormat] | None = (),
+    ) -> Trace:
         """The trace at ``path``. Raises `HtrunError` if it is none.
 
         ``names``: instead of those that the trace carries. ``warn``: is told of damage, now and while events are read;
-        without it, damage is a `DamagedTraceWarning`.
+        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: of events of a guest's kernel, where the guest
+        has not sent them; None leaves the trace of a guest's kernel in the pieces in which it came.
         """
         warn = warn or _warn
         reader = CtfReader.open(path, warn)
-        return cls(reader, names or _carried_names(reader, warn))
+        trace = cls(reader, names or _carried_names(reader, warn))
+        trace._guest_formats = guest_formats
+        trace._warn = warn
+        return trace
 
     @property
     def environment(self) -> Mapping[str, str | int]:
@@ -91,7 +106,23 @@ class Trace:
     @property
     def num_args(self) -> int:
         """Arguments that a row of `events` has room for."""
-        return self._reader.num_args
+        return self._reader.num_args if self.guest is None else self.guest.num_args
+
+    @cached_property
+    def guest(self) -> GuestTrace | None:
+        """What a guest's kernel has sent of its own trace; None if nothing has come. The first question takes a look at
+        the whole trace, if a machine ran."""
+        if self._guest_formats is None:
+            return None
+        from htrun.analysis.guest_trace import GuestTrace
+
+        return GuestTrace.read(
+            self.streams,
+            self._reader.channel_args,
+            lambda streams: self._reader.batches(Span(streams=streams)),
+            self._guest_formats,
+            self._warn,
+        )
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -111,7 +142,8 @@ class Trace:
     @cached_property
     def shapes(self) -> Shapes:
         """What fields events have."""
-        return Shapes(self._reader.channel_args, self.names)
+        names = self.names if self.guest is None else self.guest.names(self.names)
+        return Shapes(self._reader.channel_args, names)
 
     def __len__(self) -> int:
         """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
@@ -122,7 +154,20 @@ class Trace:
 
         All threads' events are in one order of time. Memory does not grow with the trace.
         """
-        return self._reader.batches(span, size)
+        if self.guest is None:
+            return self._reader.batches(span, size)
+        return self._decoded(self.guest, span, size)
+
+    def _decoded(self, guest: GuestTrace, span: Span, size: int) -> Iterator[Events]:
+        """What belongs together may lie on both sides of a limit of ``span``."""
+        import numpy as np
+
+        wider = Span(max(span.begin - _MARGIN, 0), min(span.end + _MARGIN, EVERYTHING.end), span.streams)
+        for events in guest.decode(self._reader.batches(wider, size)):
+            first, last = np.searchsorted(events["time"], np.array([span.begin, span.end], np.uint64))
+            wanted = events[first:last]
+            for start in range(0, len(wanted), size):
+                yield wanted[start : start + size]
 
     def __iter__(self) -> Iterator[Event]:
         """One object for each event, in the order of time."""
@@ -156,7 +201,7 @@ class Trace:
 
     def _of_shape(self, events: Events, shape: Shape) -> Iterator[Event]:
         phase = shape.named.phase if shape.named else Phase.INSTANT
-        count = self.shapes.num_args if shape.definition is HYPERTRACE else len(shape.arguments)
+        count = self.shapes.width(shape)
         for time, stream, site, index, args in zip(
             *(events[field].tolist() for field in ("time", "stream", "site", "index", "args")), strict=True
         ):

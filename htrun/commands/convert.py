@@ -10,7 +10,7 @@ from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, f
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 from htrun.sinks.facts import TraceFacts
-from htrun.sinks.registry import CTF, FORMATS, choose
+from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,8 @@ examples:
         if chosen.name == CTF:
             known = ", ".join(known.name for known in FORMATS if known.name != CTF)
             raise HtrunError(f"the trace is in the native format already; give --format, one of {known}")
-        trace = open_trace(arguments)
+        # QEMU's scripts know nothing of a guest's kernel: its trace goes out in the pieces in which it came.
+        trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
         sink = chosen.open(arguments.out, facts_of(trace))
         try:
@@ -69,4 +70,4 @@ def facts_of(trace: Trace) -> TraceFacts:
     """What a sink is told of ``trace``."""
     begin, _ = trace.duration or (0, 0)
     host = trace.environment.get("hostname", "")
-    return TraceFacts(trace.shapes.num_args, trace.names, begin, str(host), trace.environment)
+    return TraceFacts(trace.shapes.num_args, trace.shapes.named, begin, str(host), trace.environment)

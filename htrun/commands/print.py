@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.analysis.trace import Trace
+    from htrun.commands.guest_lines import GuestLines
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
     from htrun.events.stream import Stream
@@ -78,7 +79,8 @@ examples:
         batches = with_progress(wanted, len(trace), "printing", wanted=not sys.stdout.isatty())
         if arguments.lines is not None:
             batches = _first(batches, arguments.lines)
-        lines = Lines(trace.shapes, trace.streams, (trace.duration or (0, 0))[0], clocks, _palette(arguments.color))
+        begin, _ = trace.duration or (0, 0)
+        lines = Lines(trace.shapes, trace.streams, begin, clocks, _palette(arguments.color), _guest_lines(trace))
         stream_out(_json(trace, batches) if arguments.json else lines.pieces(batches))
         return 0
 
@@ -100,13 +102,14 @@ COLOURS = Palette(b"\x1b[2m", b"\x1b[36m", b"\x1b[1m", b"\x1b[34m", b"\x1b[0m")
 @dataclass
 class Lines:
     """Makes lines of events. ``begin``: the time that relative ones count from, ns since the epoch; ``clocks``: the
-    times that a line begins with."""
+    times that a line begins with; ``guest``: makes the text of the events of a guest's kernel."""
 
     shapes: Shapes
     streams: Sequence[Stream]
     begin: int
     clocks: Sequence[str] = ("relative",)
     palette: Palette = field(default_factory=Palette)
+    guest: GuestLines | None = None
     _last: int | None = None
 
     def pieces(self, batches: Iterator[Events]) -> Iterator[bytes]:
@@ -159,6 +162,9 @@ class Lines:
         from htrun.sinks.values import LOG, texts
 
         columns: list[Column] = [shape.title.encode(), self.palette.off]
+        text = self.guest.columns(shape, events) if self.guest is not None else None
+        if text is not None:
+            return [*columns, *text, b"\n"]
         if shape.index_name is not None:
             columns += [self._field(shape.index_name), decimal(events["index"])]
         for argument, words in shape.words(events):
@@ -167,6 +173,14 @@ class Lines:
 
     def _field(self, name: str) -> bytes:
         return b" " + self.palette.field + name.encode() + self.palette.off + b"="
+
+
+def _guest_lines(trace: Trace) -> GuestLines | None:
+    if trace.guest is None:
+        return None
+    from htrun.commands.guest_lines import GuestLines
+
+    return GuestLines(trace.guest.events)
 
 
 def _thread(stream: Stream) -> bytes:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from htrun.analysis.filters import Filter
+    from htrun.analysis.guest_formats import EventFormat
     from htrun.analysis.trace import Trace
 
 _OFFSET = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?(s|ms|us|ns)?")
@@ -39,15 +40,45 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
             "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
         )
     )
+    complete_file(
+        parser.add_argument(
+            "--guest-formats",
+            type=Path,
+            metavar="FILE",
+            help="formats of events of a guest's kernel that it has not sent: its events/*/*/format in one file",
+        )
+    )
+    parser.add_argument(
+        "--no-guest-trace",
+        action="store_true",
+        help="leave the trace of a guest's kernel in the pieces in which it came",
+    )
 
 
-def open_trace(arguments: argparse.Namespace) -> Trace:
-    """The trace of `add_trace`; damage is told on standard error. Raises `HtrunError`."""
+def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
+    """The trace of `add_trace`; damage is told on standard error. ``guest``: whether the trace of a guest's kernel is
+    decoded, unless the user wants it not to be. Raises `HtrunError`."""
     from htrun.analysis.trace import Trace
     from htrun.events.named import NamedEvents
 
     names = NamedEvents.load(arguments.events) if arguments.events is not None else None
-    return Trace.open(arguments.trace, names, lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr))
+    return Trace.open(
+        arguments.trace,
+        names,
+        lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr),
+        _guest_formats(arguments.guest_formats) if guest and not arguments.no_guest_trace else None,
+    )
+
+
+def _guest_formats(path: Path | None) -> list[EventFormat]:
+    if path is None:
+        return []
+    from htrun.analysis.guest_formats import parse_formats
+
+    try:
+        return parse_formats(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    except OSError as error:
+        raise HtrunError(f"cannot read {path}: {error.strerror}") from error
 
 
 def add_filter(parser: argparse.ArgumentParser) -> None:

@@ -29,13 +29,18 @@ class ArgumentType(Enum):
     """A u64 that is read as a hexadecimal number: an address, flags."""
     BOOL = "bool"
     ENUM = "enum"
+    TEXT = "text"
+    """The number of a text, which ``labels`` has. Only a guest kernel's events have them: no user can declare one."""
+
+
+_DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not ArgumentType.TEXT}
 
 
 @dataclass(frozen=True)
 class Argument:
     """One argument. ``spec``: a format specification as Python has them, empty for the usual text of the type.
 
-    ``labels``: the names of an enumeration's values.
+    ``labels``: the names of an enumeration's values; of texts, all that have come up yet.
     """
 
     name: str
@@ -51,9 +56,9 @@ class Argument:
         if not IDENTIFIER.fullmatch(name):
             raise ValueError(f"{name!r} is no name for an argument: letters, digits and _ only")
         try:
-            type_ = ArgumentType(type_name or "u64")
-        except ValueError:
-            known = ", ".join(known.value for known in ArgumentType)
+            type_ = _DECLARED[type_name or "u64"]
+        except KeyError:
+            known = ", ".join(_DECLARED)
             raise ValueError(f"{name} has the unknown type {type_name!r}; known are {known}") from None
         if type_ is ArgumentType.ENUM:
             return cls(name, type_, labels=_labels(name, spec))
@@ -72,7 +77,7 @@ class Argument:
                 return float(struct.unpack("<d", word.to_bytes(8, "little"))[0])
             case ArgumentType.BOOL:
                 return word != 0
-            case ArgumentType.ENUM:
+            case ArgumentType.ENUM | ArgumentType.TEXT:
                 return self.labels.get(word, word)
             case _:
                 return word
@@ -91,7 +96,7 @@ class Argument:
                 return str(value)
 
     def values(self, words: NDArray[np.uint64]) -> NDArray[Any]:
-        """The values of many ``words`` at once: of u8, i8, f8 or bool; an enumeration's are its numbers."""
+        """The values of many ``words`` at once: of u8, i8, f8 or bool; those of enumerations and texts are numbers."""
         import numpy as np
 
         match self.type:

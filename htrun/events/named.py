@@ -49,7 +49,8 @@ class Phase(Enum):
 class NamedEvent:
     """One event. ``id``: the value of ``arg1``. ``arguments``: of ``arg2`` and on.
 
-    ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread.
+    ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread. ``carried``: its
+    arguments are not the channel's but come from a guest's kernel, so that there may be more of them.
     """
 
     id: int
@@ -57,6 +58,7 @@ class NamedEvent:
     phase: Phase = Phase.INSTANT
     arguments: tuple[Argument, ...] = ()
     key: str | None = None
+    carried: bool = False
 
     @property
     def key_place(self) -> int | None:

@@ -77,6 +77,12 @@ class Shapes:
         """Every shape there is."""
         return self._shapes
 
+    def width(self, shape: Shape) -> int:
+        """Arguments that an event of ``shape`` has, those that bear no name too."""
+        if shape.definition is not HYPERTRACE or (shape.named is not None and shape.named.carried):
+            return shape.first + len(shape.arguments)
+        return self.num_args
+
     def _codes(self, events: Events) -> NDArray[np.int64]:
         """Each event's place in `_shapes`: its kind, or, behind those, its name."""
         import numpy as np
@@ -98,6 +104,9 @@ class Shapes:
             for definition in DEFINITIONS
         ]
         events = self.named.events if self.named else ()
-        # An event may declare more arguments than this trace's channel has.
-        named = [Shape(HYPERTRACE, event, event.arguments[: self.num_args - 1], first=1) for event in events]
+        named = [Shape(HYPERTRACE, event, self._own(event), first=1) for event in events]
         return (*plain, *named)
+
+    def _own(self, event: NamedEvent) -> tuple[Argument, ...]:
+        """The arguments of an event in this trace: it may declare more than the channel has."""
+        return event.arguments if event.carried else event.arguments[: self.num_args - 1]

@@ -7,14 +7,13 @@ its type; a system call's number stands in ``index``, its result in ``arg1``.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import SYSCALL_ARGS
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
-from htrun.sinks.values import CSV, texts
+from htrun.sinks.values import CSV, comma_separated, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,35 +36,33 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     return TextSink(
         new_output(path),
         lambda events, streams: format_lines(events, streams, shapes),
-        head=lambda _: head(facts.num_args),
+        head=lambda _: head(shapes),
     )
 
 
-def head(num_args: int) -> bytes:
+def head(shapes: Shapes) -> bytes:
     """The head line. There is always room for a system call's arguments, since the line comes before the events."""
-    arguments = [f"arg{number}" for number in range(1, _argument_columns(num_args) + 1)]
+    arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
     return ",".join((*_FACTS, *arguments)).encode() + b"\r\n"
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> bytes:
     """The lines of ``events`` (at least one), each with its line end."""
-    parts = [(rows, _lines(shape, events[rows], streams, shapes.num_args)) for shape, rows in shapes.split(events)]
+    count = _argument_columns(shapes)
+    parts = [(rows, _lines(shape, events[rows], streams, count)) for shape, rows in shapes.split(events)]
     return text_of(parts, len(events))
 
 
 def field(text: str) -> bytes:
-    """``text`` as a field: in quotes where it needs them. A NUL, which few readers take, becomes a ``?``."""
-    text = text.replace("\0", "?")
-    if re.search('[",\r\n]', text):
-        text = '"' + text.replace('"', '""') + '"'
-    return text.encode(errors="replace")
+    """``text`` as a field."""
+    return comma_separated(text).encode(errors="replace")
 
 
-def _argument_columns(num_args: int) -> int:
-    return max(num_args, SYSCALL_ARGS)
+def _argument_columns(shapes: Shapes) -> int:
+    return max(shapes.num_args, SYSCALL_ARGS, *(shape.first + len(shape.arguments) for shape in shapes.all()))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream], num_args: int) -> NDArray[np.uint8]:
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], count: int) -> NDArray[np.uint8]:
     columns: list[Column] = [decimal(events["time"]), of_streams(events["stream"], streams, _stream), _title(shape)]
     if shape.index_name is not None:
         columns.append(decimal(events["index"]))
@@ -73,7 +70,7 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], num_args: in
         columns += [b",", decimal(events["args"][:, 0])]
     for argument, words in shape.words(events):
         columns += [b",", *texts(argument, words, CSV)]
-    absent = _argument_columns(num_args) - shape.first - len(shape.arguments)
+    absent = count - shape.first - len(shape.arguments)
     columns.append(b"," * absent + b"\r\n")
     return side_by_side(columns, len(events))
 

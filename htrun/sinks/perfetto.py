@@ -72,7 +72,7 @@ class PerfettoSink:
             parts = []
             for shape, rows in self._shapes.split(batch):
                 part = batch[rows]
-                self._put(self._new_tracks(shape, part, streams))
+                self._put(self._new_tracks(shape, part, streams) + self._new_texts(shape, part))
                 parts.append((rows, packets(shape, part, streams, self._names)))
             self._put(bytes_of(parts, len(batch)))
 
@@ -130,6 +130,11 @@ class PerfettoSink:
         if shape.named is not None and shape.named.phase is Phase.COUNTER:
             return self._counters(shape, events, streams)
         return self._keyed(shape, events)
+
+    def _new_texts(self, shape: Shape, events: Events) -> bytes:
+        """The texts that ``events`` of ``shape`` are the first to bear."""
+        texts = self._names.learn(_INTERNED_DATA, shape, events)
+        return _packet(texts) if texts else b""
 
     def _counters(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
         import numpy as np

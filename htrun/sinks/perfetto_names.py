@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.events.arguments import ArgumentType
 from htrun.sinks import protobuf as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.sinks.columns import Column
 
@@ -20,14 +22,19 @@ _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
-    """The names that events of ``shapes`` need, numbered from 1: all are known before the first event."""
+    """The names that events of ``shapes`` need, numbered from 1: all are known before the first event but texts."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         arguments = [argument for shape in shapes for argument in shape.arguments]
         indexes = [shape.index_name for shape in shapes if shape.index_name is not None]
         self.events = _numbered(shape.title for shape in shapes)
         self.annotations = _numbered([*indexes, *(argument.name for argument in arguments)])
-        self.labels = _numbered(label for argument in arguments for label in argument.labels.values())
+        self.labels = _numbered(
+            label
+            for argument in arguments
+            if argument.type is not ArgumentType.TEXT
+            for label in argument.labels.values()
+        )
 
     def interned(self, field: int) -> list[Column]:
         """All of them as the field ``field``, an InternedData."""
@@ -37,12 +44,27 @@ class Names:
             _ANNOTATION_NAMES: self.annotations,
             _ANNOTATION_STRINGS: self.labels,
         }
-        entries = [
-            pb.message(kind, pb.number(1, number), pb.text(2, name))
-            for kind, table in tables.items()
-            for name, number in table.items()
-        ]
-        return pb.message(field, *entries)
+        return pb.message(field, *(entry for kind, table in tables.items() for entry in _entries(kind, table)))
+
+    def learn(self, field: int, shape: Shape, events: Events) -> list[Column]:
+        """The texts that ``events`` of ``shape`` are the first to need, as the field ``field``; empty if there are
+        none."""
+        import numpy as np
+
+        used = {
+            argument.value(word)
+            for argument, words in shape.words(events)
+            if argument.type is ArgumentType.TEXT
+            for word in np.unique(words).tolist()
+        }
+        new = {str(text): 0 for text in used if text not in self.labels}
+        for text in new:
+            new[text] = self.labels[text] = len(self.labels) + 1
+        return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
+
+
+def _entries(kind: int, table: Mapping[str, int]) -> Iterator[list[Column]]:
+    return (pb.message(kind, pb.number(1, number), pb.text(2, name)) for name, number in table.items())
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:

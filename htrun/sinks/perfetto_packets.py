@@ -113,7 +113,7 @@ def _value(argument: Argument, words: NDArray[np.uint64], names: Names) -> Field
             return pb.number(_BOOL, argument.values(words).astype("u1")[:, None])
         case ArgumentType.HEX:
             return pb.number(_POINTER, pb.varints(words))
-        case ArgumentType.ENUM:
+        case ArgumentType.ENUM | ArgumentType.TEXT:
             return [_label(argument, words, names)]
         case _:
             return pb.number(_UINT, pb.varints(words))

@@ -17,6 +17,9 @@ CTF = "ctf"
 """The native format, which takes records as they lie in a ring (`htrun.sinks.ctf`), and so has no `Sink`."""
 
 
+SIMPLE = "simple"
+
+
 @dataclass(frozen=True)
 class Format:
     """One format. ``suffixes``: of paths that stand for it. ``summary``: a few words for a list of formats.
@@ -38,7 +41,7 @@ class Format:
 FORMATS = (
     Format(CTF, "native trace: a directory in CTF 1.8"),
     Format("log", "lines of text as QEMU's log", (".log", ".txt"), "htrun.sinks.log"),
-    Format("simple", "QEMU's binary trace, version 4", (".simple",), "htrun.sinks.simple"),
+    Format(SIMPLE, "QEMU's binary trace, version 4", (".simple",), "htrun.sinks.simple"),
     Format("perfetto", "for ui.perfetto.dev", (".pftrace", ".perfetto-trace", ".perfetto"), "htrun.sinks.perfetto"),
     Format("chrome", "Chrome's trace events, JSON", (".json", ".chrome"), "htrun.sinks.chrome"),
     Format("jsonl", "an object of JSON on each line", (".jsonl", ".ndjson"), "htrun.sinks.jsonl"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 class Notation:
     """How a format spells what is no plain number.
 
-    ``real``: the text of a float. ``label``: the text of an enumeration's label. ``hexadecimal``: what comes before and
-    after hexadecimal digits; None to write such arguments as decimal numbers. ``spec``: whether the user's format
-    specifications are followed.
+    ``real``: the text of a float. ``label``: of an enumeration's label, or of a text. ``hexadecimal``: what comes
+    before and after hexadecimal digits; None to write such arguments as decimal numbers. ``spec``: whether the user's
+    format specifications are followed.
     """
 
     real: Callable[[float], str]
@@ -39,17 +41,23 @@ def json_real(value: float) -> str:
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
-def quoted(label: str) -> str:
-    """``label``, which is an identifier, as a JSON string."""
-    return f'"{label}"'
+def comma_separated(text: str) -> str:
+    """``text`` as a field of CSV: in quotes where it needs them. A NUL, which few readers take, becomes a ``?``."""
+    text = text.replace("\0", "?")
+    return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 
 
-JSON = Notation(json_real, quoted)
+def on_one_line(text: str) -> str:
+    """``text`` with whatever would end or spoil a line spelt as Python does."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+JSON = Notation(json_real, json.dumps)
 """Numbers for programs: an address is a number too."""
-VIEWER = Notation(json_real, quoted, hexadecimal=(b'"0x', b'"'))
+VIEWER = Notation(json_real, json.dumps, hexadecimal=(b'"0x', b'"'))
 """JSON for people, and for viewers that keep only 53 bits of a number."""
-CSV = Notation(repr, str)
-LOG = Notation(str, str, hexadecimal=(b"0x", b""), spec=True)
+CSV = Notation(repr, comma_separated)
+LOG = Notation(str, on_one_line, hexadecimal=(b"0x", b""), spec=True)
 
 
 def texts(argument: Argument, words: NDArray[np.uint64], notation: Notation) -> list[Column]:
@@ -63,7 +71,7 @@ def texts(argument: Argument, words: NDArray[np.uint64], notation: Notation) -> 
             return [from_texts([notation.real(value).encode() for value in argument.values(words).tolist()])]
         case ArgumentType.BOOL:
             return [from_texts([b"false", b"true"])[argument.values(words).view("u1")]]
-        case ArgumentType.ENUM:
+        case ArgumentType.ENUM | ArgumentType.TEXT:
             return [_labels(argument, words, notation)]
         case ArgumentType.HEX if notation.hexadecimal is not None:
             before, after = notation.hexadecimal
@@ -78,4 +86,4 @@ def _labels(argument: Argument, words: NDArray[np.uint64], notation: Notation) -
     used, place = np.unique(words, return_inverse=True)
     values = [argument.value(word) for word in used.tolist()]
     labels = [notation.label(value) if isinstance(value, str) else str(value) for value in values]
-    return from_texts([label.encode() for label in labels])[place]
+    return from_texts([label.encode(errors="replace") for label in labels])[place]

@@ -1,0 +1,164 @@
+"""Blobs: bytes that a guest's kernel module sends through as many events as they need.
+
+The events come from indexes that nothing else uses, so a blob's are next to one another among those of its index. Its
+words are a head, the guest's time in ns, and the bytes as they lay in the guest's memory, filled up with zeros to a
+whole number of events (``guest/linux-module/blob.c``)::
+
+    63..32  magic
+    31      the bytes are a big-endian machine's
+    30..24  the kind
+    23..0   the number of bytes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+
+MAGIC = 0xB10B7ACE
+HEAD_WORDS = 2
+_BIG_ENDIAN_SHIFT, _KIND_SHIFT, _KIND_MASK, _SIZE_MASK = 31, 24, 0x7F, 0xFFFFFF
+_HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
+
+
+class BlobKind(IntEnum):
+    """What a blob holds."""
+
+    FORMAT = 1
+    """The format of an event: a line with its system's name, and tracefs's text."""
+    SYMBOL = 2
+    """A function's name behind its address, a word."""
+    ENTRY = 3
+    """An entry of the guest kernel's trace."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Blobs among a batch of events.
+
+    ``rows``: all events of a blob's indexes, in the order of index and time: their places in the batch. Of each whole
+    blob: ``start``, the place of its first event in ``rows``; ``count``, how many it has; ``head``, its first word.
+    ``unfinished``: the places in the batch of the first events of those whose end is not there yet.
+    """
+
+    rows: NDArray[np.int64]
+    start: NDArray[np.int64]
+    count: NDArray[np.int64]
+    head: NDArray[np.uint64]
+    unfinished: NDArray[np.int64]
+
+    @property
+    def kind(self) -> NDArray[np.uint64]:
+        """Of each, a `BlobKind`."""
+        return kind_of(self.head)
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Bytes of each."""
+        import numpy as np
+
+        return (self.head & np.uint64(_SIZE_MASK)).astype(np.int64)
+
+    @property
+    def big_endian(self) -> NDArray[np.bool_]:
+        """Whether its bytes are of a big-endian machine."""
+        import numpy as np
+
+        return (self.head >> np.uint64(_BIG_ENDIAN_SHIFT) & np.uint64(1)).astype(np.bool_)
+
+    def places(self, blob: int) -> NDArray[np.int64]:
+        """The places in the batch of the events of ``blob``."""
+        start = int(self.start[blob])
+        places: NDArray[np.int64] = self.rows[start : start + int(self.count[blob])]
+        return places
+
+    def consumed(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The places in the batch of all events of the blobs that are ``chosen``."""
+        import numpy as np
+
+        starts, counts = self.start[chosen], self.count[chosen]
+        if not len(starts):
+            return np.empty(0, np.int64)
+        firsts = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        rows: NDArray[np.int64] = self.rows[firsts + np.arange(int(counts.sum()))]
+        return rows
+
+
+def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which first arguments are heads of blobs of a known kind."""
+    import numpy as np
+
+    kinds = kind_of(words)
+    known = (kinds >= np.uint64(min(BlobKind))) & (kinds <= np.uint64(max(BlobKind)))
+    heads: NDArray[np.bool_] = (words >> np.uint64(32) == np.uint64(MAGIC)) & known
+    return heads
+
+
+def kind_of(heads: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The kinds that ``heads`` tell."""
+    import numpy as np
+
+    kinds: NDArray[np.uint64] = heads >> np.uint64(_KIND_SHIFT) & np.uint64(_KIND_MASK)
+    return kinds
+
+
+def heads_of(events: Events) -> NDArray[np.int64]:
+    """The places in ``events`` where a blob seems to begin."""
+    import numpy as np
+
+    found = np.flatnonzero(is_head(events["args"][:, 0]))
+    heads: NDArray[np.int64] = found[events["kind"][found] == _HYPERTRACE]
+    return heads
+
+
+def find(
+    events: Events, keys: NDArray[np.uint64], wanted: NDArray[np.uint64], num_args: int, *, last: bool = False
+) -> Blobs:
+    """The blobs in ``events``. ``keys``: of each event its index, and whatever else tells indexes apart; ``wanted``:
+    the keys whose events may be of blobs. ``num_args``: arguments of an event; ``last``: whether no events follow."""
+    import numpy as np
+
+    mine = np.flatnonzero((events["kind"] == _HYPERTRACE) & np.isin(keys, wanted))
+    rows = mine[np.argsort(keys[mine], kind="stable")]
+    own = keys[rows]
+    words = events["args"][rows, 0]
+    heads = np.flatnonzero(is_head(words))
+    words = words[heads]
+    sizes = (words & np.uint64(_SIZE_MASK)).astype(np.int64)
+    needs = -(-(HEAD_WORDS + -(-sizes // 8)) // num_args)
+    # Where the events of a head's key end.
+    limits = np.searchsorted(own, own[heads], side="right")
+    ends = heads + needs
+    following = np.minimum(np.append(heads[1:], len(rows))[: len(heads)], limits)
+    kept = np.ones(len(heads), np.bool_)
+    if bool(((ends > following) & (following < limits)).any()):
+        kept[:] = False
+        kept[list(_untangled(heads.tolist(), ends.tolist(), limits.tolist(), last=last))] = True
+    whole = kept & (ends <= limits)
+    unfinished = rows[heads[kept & (ends > limits)]]
+    return Blobs(rows, heads[whole], needs[whole], words[whole], unfinished)
+
+
+def _untangled(heads: list[int], ends: list[int], limits: list[int], *, last: bool) -> Iterator[int]:
+    """Which of ``heads`` begin a blob, where what seems a head lies within another blob: either its bytes happen to
+    look like one, or it has lost its end. Then the next would not begin where it should end."""
+    begins = set(heads)
+    at = 0
+    for number, (head, end, limit) in enumerate(zip(heads, ends, limits, strict=True)):
+        if head < at:
+            continue
+        more_to_come = end > limit and not last
+        if more_to_come or end == limit or end in begins or number + 1 == len(heads) or heads[number + 1] >= end:
+            yield number
+            at = min(end, limit)

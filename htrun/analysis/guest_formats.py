@@ -1,0 +1,145 @@
+"""The formats of a guest kernel's events, as its tracefs tells them in ``events/SYSTEM/NAME/format``.
+
+::
+
+    name: sched_switch
+    ID: 314
+    format:
+            field:unsigned short common_type;       offset:0;       size:2; signed:0;
+            ...
+    print fmt: "prev_comm=%s ...", REC->prev_comm, ...
+
+(Linux: Documentation/trace/events.rst, kernel/trace/trace_events.c.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from htrun.errors import HtrunError
+
+_FIELD = re.compile(
+    r"\s*field(?:\s+special)?:(?P<declaration>[^;]*);\s*offset:(?P<offset>\d{1,9});\s*size:(?P<size>\d{1,9});"
+    r"(?:\s*signed:(?P<signed>\d);)?\s*"
+)
+_DECLARATION = re.compile(r"(?P<type>.*?)\s*\b(?P<name>[A-Za-z_]\w*)\s*(?P<array>\[[^\]]*\])?\s*")
+_LOCATED = re.compile(r"(__data_loc|__rel_loc)\s+(.*)")
+_SYSTEM = re.compile(r"[\w.-]+")
+_NUMBER = re.compile(r"\d{1,9}")
+_MOST_TYPES = 1 << 16
+"""An entry bears its event's number in 16 bits."""
+_MOST_BYTES = 1 << 24
+
+
+class Location(Enum):
+    """Where a field's bytes are: in the entry; or behind it, where a word in their place tells, whose offset counts
+    from the entry's start (``__data_loc``) or from the word's end (``__rel_loc``)."""
+
+    HERE = ""
+    FROM_START = "__data_loc"
+    FROM_WORD = "__rel_loc"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an entry. ``type``: as C spells it, of an element if ``is_array``; ``offset``, ``size``: bytes."""
+
+    name: str
+    type: str
+    offset: int
+    size: int
+    signed: bool = False
+    is_array: bool = False
+    length: int = 0
+    """Elements of an array in the entry; 0 if that is not known."""
+    location: Location = Location.HERE
+
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it is an address."""
+        return self.type.endswith("*") and not self.is_array
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is an array of characters."""
+        return self.is_array and re.sub(r"\bconst\b", "", self.type).strip() == "char"
+
+
+@dataclass(frozen=True)
+class EventFormat:
+    """One event. ``system``: empty if it is not known; ``type``: the number that its entries bear; ``fields``: those
+    that all events have, too; ``print_format``: what makes a text of them, as C."""
+
+    system: str
+    name: str
+    type: int
+    fields: tuple[Field, ...]
+    print_format: str = ""
+
+    @property
+    def title(self) -> str:
+        """As tracefs's ``set_event`` calls it."""
+        return f"{self.system}:{self.name}" if self.system else self.name
+
+
+def parse_formats(text: str, source: str) -> list[EventFormat]:
+    """The formats in ``text``: any number of format files, one behind the other, each perhaps with a line before it
+    that names its system. ``source`` is what errors call it. Raises `HtrunError` that tells the line."""
+    lines = text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
+    if not starts:
+        raise HtrunError(f"{source}: there is no format of an event in it: a line that begins with 'name:'")
+    formats = []
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        system = lines[start - 1].strip() if start > 0 else ""
+        system = system if _SYSTEM.fullmatch(system) else ""
+        try:
+            formats.append(_parse(system, lines[start:end]))
+        except ValueError as error:
+            raise HtrunError(f"{source}: {error} (in the format at line {start + 1})") from None
+    return formats
+
+
+def _parse(system: str, lines: list[str]) -> EventFormat:
+    """One format. Raises ValueError."""
+    name = lines[0].partition(":")[2].strip()
+    type_, fields, print_format = None, [], ""
+    for line in lines[1:]:
+        key, _, value = line.partition(":")
+        match key.strip():
+            case "ID" if _NUMBER.fullmatch(value.strip()):
+                type_ = int(value)
+            case "print fmt":
+                print_format = value.strip()
+            case "field" | "field special":
+                fields.append(_field(line))
+    if not name or type_ is None or type_ >= _MOST_TYPES:
+        raise ValueError("an event needs a name and an ID below 65536")
+    return EventFormat(system, name, type_, tuple(fields), print_format)
+
+
+def _field(line: str) -> Field:
+    match = _FIELD.fullmatch(line)
+    declaration = _DECLARATION.fullmatch(match["declaration"]) if match else None
+    if match is None or declaration is None:
+        raise ValueError(f"{line.strip()!r} is no field")
+    offset, size = int(match["offset"]), int(match["size"])
+    if offset > _MOST_BYTES or size > _MOST_BYTES:
+        raise ValueError(f"{line.strip()!r} is larger than an entry can be")
+    type_, array, location = declaration["type"].strip(), declaration["array"], Location.HERE
+    located = _LOCATED.fullmatch(type_)
+    if located:
+        location, type_ = Location(located[1]), located[2]
+        # "__data_loc char[] name": the brackets belong to the type.
+        type_, array = type_.removesuffix("[]").strip(), "[]"
+        if size != _LOCATION_SIZE:
+            raise ValueError(f"{line.strip()!r}: what says where a field is has {_LOCATION_SIZE} bytes")
+    elif type_.endswith("[]"):
+        type_, array = type_.removesuffix("[]").strip(), array or "[]"
+    length = int(array[1:-1]) if array and _NUMBER.fullmatch(array[1:-1]) else 0
+    return Field(declaration["name"], type_, offset, size, match["signed"] == "1", array is not None, length, location)
+
+
+_LOCATION_SIZE = 4

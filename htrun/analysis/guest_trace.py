@@ -1,0 +1,273 @@
+"""A guest kernel's own trace within a trace: found, put together again, and decoded.
+
+The guest's kernel module sends what ftrace records as blobs (`htrun.analysis.blobs`), and so, sooner or later, the
+formats and names that they are read by. So a trace is looked through once for those, and then each batch's blobs give
+way to the events they stand for, at the time when each began. What is not understood stays as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from htrun.analysis.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
+from htrun.analysis.guest_events import GuestEvent, Texts
+from htrun.analysis.guest_formats import EventFormat, parse_formats
+from htrun.errors import HtrunError
+from htrun.events.named import NamedEvents
+from htrun.events.records import event_dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+
+_VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
+"""The names of the threads that run a machine's processors."""
+_IDS = 0xB10B7ACE << 32
+"""Ids of guest events: what no arguments are but the heads of blobs."""
+_MOST_WAITING = 1 << 19
+"""Events held back until a blob among them is whole. One that takes longer is left as it came."""
+_ADDRESS = 8
+_ENTRY_HEAD = 8
+"""Bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
+
+
+@dataclass
+class _Machine:
+    """What is known of one machine's kernel: formats by type, and names of functions by address."""
+
+    formats: dict[int, EventFormat] = field(default_factory=dict)
+    symbols: dict[int, str] = field(default_factory=dict)
+    events: dict[int, GuestEvent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Entries of one size and machine. ``places``: of each one's pieces in a batch; ``order``: of their bytes, as numpy
+    spells it."""
+
+    places: NDArray[np.int64]
+    size: int
+    order: str
+
+
+class GuestTrace:
+    """The kernel traces in one trace. Make it with `read`. ``events``: every kind of event that is known."""
+
+    def __init__(
+        self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, _Machine], keys: NDArray[np.uint64]
+    ) -> None:
+        import numpy as np
+
+        self.texts = Texts()
+        self._num_args = num_args
+        self._keys = keys
+        self._machines = machines
+        self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
+        self.events: tuple[GuestEvent, ...] = tuple(self._events())
+        self.num_args = max([num_args, *(1 + len(event.named.arguments) for event in self.events)])
+        """Arguments that a row has room for."""
+
+    @classmethod
+    def read(
+        cls,
+        streams: Sequence[Stream],
+        num_args: int,
+        batches: Callable[[frozenset[int]], Iterable[Events]],
+        formats: Sequence[EventFormat] = (),
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> GuestTrace | None:
+        """What there is in the trace of ``streams``; None if that is nothing.
+
+        ``batches``: gives the events of the streams with some numbers; ``formats``: known without the trace; ``warn``:
+        is told of formats that can't be read.
+        """
+        wanted = frozenset(number for number, stream in enumerate(streams) if _VCPU.fullmatch(stream.comm))
+        if not wanted:
+            return None
+        search = _Search(streams, num_args, warn)
+        for events in batches(wanted):
+            search.look(events)
+        if not search.keys:
+            return None
+        import numpy as np
+
+        for machine in search.machines.values():
+            machine.formats = {each.type: each for each in formats} | machine.formats
+        return cls(streams, num_args, search.machines, np.array(sorted(search.keys), np.uint64))
+
+    def names(self, named: NamedEvents | None) -> NamedEvents:
+        """The user's names, and the guest's."""
+        mine = tuple(event.named for event in self.events)
+        return NamedEvents((*(named.events if named else ()), *mine), named.text if named else "")
+
+    def decode(self, batches: Iterable[Events]) -> Iterator[Events]:
+        """The same events with the guest's own in the place of the blobs; rows are wider."""
+        import numpy as np
+
+        waiting = None
+        for batch in batches:
+            events = batch if waiting is None else np.concatenate([waiting, batch])
+            done, waiting = self._step(events, last=False)
+            if len(done):
+                yield done
+        if waiting is not None and len(waiting):
+            yield self._step(waiting, last=True)[0]
+
+    def _step(self, events: Events, *, last: bool) -> tuple[Events, Events]:
+        """What can go out of ``events``, and what has to wait for others."""
+        import numpy as np
+
+        keys = _keys(events, self._machine_of_stream)
+        blobs = find(events, keys, self._keys, self._num_args, last=last)
+        horizon = int(blobs.unfinished.min()) if len(blobs.unfinished) and not last else len(events)
+        if len(events) - horizon > _MOST_WAITING:
+            return self._step(events, last=True)
+        firsts = blobs.rows[blobs.start]
+        ready = firsts < horizon
+        entries, decoded = self._entries(events, blobs, ready)
+        gone = np.zeros(len(events), np.bool_)
+        gone[blobs.consumed(ready & ((blobs.kind != BlobKind.ENTRY) | entries))] = True
+        kept = np.flatnonzero(~gone[:horizon])
+        places = np.concatenate([kept, *(places for places, _ in decoded)])
+        rows = np.concatenate([self._widened(events[kept]), *(rows for _, rows in decoded)])
+        order = np.argsort(places, kind="stable")
+        return rows[order], events[horizon:][~gone[horizon:]]
+
+    def _widened(self, events: Events) -> Events:
+        import numpy as np
+
+        rows = np.zeros(len(events), event_dtype(self.num_args))
+        for name in ("time", "stream", "site", "index", "kind"):
+            rows[name] = events[name]
+        rows["args"][:, : events["args"].shape[1]] = events["args"]
+        return rows
+
+    def _entries(
+        self, events: Events, blobs: Blobs, ready: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int64], Events]]]:
+        """Which blobs are entries that could be decoded; and their places and rows, by kind of event."""
+        import numpy as np
+
+        decoded = np.zeros(len(blobs.start), np.bool_)
+        chosen = np.flatnonzero(ready & (blobs.kind == BlobKind.ENTRY) & (blobs.size >= _ENTRY_HEAD))
+        rows: list[tuple[NDArray[np.int64], Events]] = []
+        if not len(chosen):
+            return decoded, rows
+        start, big = blobs.start[chosen], blobs.big_endian[chosen]
+        row, column = divmod(HEAD_WORDS, self._num_args)
+        word = events["args"][blobs.rows[start + row], column]
+        types = np.where(big, word >> np.uint64(48), word & np.uint64(0xFFFF))
+        machine = self._machine_of_stream[events["stream"][blobs.rows[start]]]
+        fields = np.stack([machine, types, blobs.size[chosen].astype(np.uint64), big.astype(np.uint64)], axis=1)
+        groups, members = np.unique(fields, axis=0, return_inverse=True)
+        for number, (pid, type_, size, is_big) in enumerate(groups.tolist()):
+            event = self._machines[pid].events.get(type_)
+            if event is None:
+                continue
+            own = chosen[members.reshape(-1) == number]
+            decoded[own] = True
+            places = blobs.rows[blobs.start[own][:, None] + np.arange(blobs.count[own[0]])]
+            entries = _Entries(places, size, ">" if is_big else "<")
+            rows.append((places[:, 0], self._rows(events, entries, event, self._machines[pid])))
+        return decoded, rows
+
+    def _rows(self, events: Events, entries: _Entries, event: GuestEvent, machine: _Machine) -> Events:
+        """The rows of ``entries``, which all are of one kind of ``event``."""
+        import numpy as np
+
+        places = entries.places
+        rows = np.zeros(len(places), event_dtype(self.num_args))
+        for name in ("time", "stream", "site", "index", "kind"):
+            rows[name] = events[name][places[:, 0]]
+        words = events["args"][:, : self._num_args][places].reshape(len(places), -1)
+        raw = np.ascontiguousarray(words[:, HEAD_WORDS:], f"{entries.order}u8").view(np.uint8)[:, : entries.size]
+        arguments = rows["args"]
+        arguments[:, 0] = event.named.id
+        arguments[:, 1] = words[:, 1]
+        event.fill(arguments, raw, entries.order, machine.symbols)
+        return rows
+
+    def _events(self) -> Iterator[GuestEvent]:
+        """The kinds of events, one for equal formats of several machines."""
+        made: dict[EventFormat, GuestEvent] = {}
+        titles: set[str] = set()
+        for machine in self._machines.values():
+            for type_, format_ in machine.formats.items():
+                event = made.get(format_)
+                if event is None:
+                    title = format_.title
+                    number = 1
+                    while title in titles:
+                        number += 1
+                        title = f"{format_.title}#{number}"
+                    titles.add(title)
+                    event = made[format_] = GuestEvent(format_, _IDS | len(made), title, self.texts)
+                    yield event
+                machine.events[type_] = event
+
+
+class _Search:
+    """The first look at a trace: which indexes blobs come from, and the texts among them."""
+
+    def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
+        import numpy as np
+
+        self.keys: set[int] = set()
+        self.machines: dict[int, _Machine] = {stream.pid: _Machine() for stream in streams}
+        self._texts: set[int] = set()
+        self._num_args = num_args
+        self._warn = warn
+        self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
+        self._waiting: Events | None = None
+
+    def look(self, events: Events) -> None:
+        """Look at the next batch."""
+        import numpy as np
+
+        heads = heads_of(events)
+        if not len(heads) and self._waiting is None:
+            return
+        keys = _keys(events, self._machine_of_stream)
+        kinds = kind_of(events["args"][heads, 0])
+        self.keys.update(np.unique(keys[heads]).tolist())
+        self._texts.update(np.unique(keys[heads[kinds != BlobKind.ENTRY]]).tolist())
+        if not self._texts:
+            return
+        wanted = np.array(sorted(self._texts), np.uint64)
+        mine = events[np.isin(keys, wanted)]
+        if self._waiting is not None:
+            mine = np.concatenate([self._waiting, mine])
+        blobs = find(mine, _keys(mine, self._machine_of_stream), wanted, self._num_args)
+        for blob in np.flatnonzero(blobs.kind != BlobKind.ENTRY).tolist():
+            self._take(mine, blobs, blob)
+        self._waiting = mine[int(blobs.unfinished.min()) :] if len(blobs.unfinished) else None
+
+    def _take(self, events: Events, blobs: Blobs, blob: int) -> None:
+        places = blobs.places(blob)
+        machine = self.machines[int(self._machine_of_stream[events["stream"][places[0]]])]
+        words = events["args"][places, : self._num_args].reshape(-1)[HEAD_WORDS:]
+        big = bool(blobs.big_endian[blob])
+        raw = words.astype(">u8" if big else "<u8").tobytes()[: int(blobs.size[blob])]
+        if blobs.kind[blob] == BlobKind.SYMBOL:
+            address = int.from_bytes(raw[:_ADDRESS], "big" if big else "little")
+            machine.symbols[address] = raw[_ADDRESS:].decode(errors="replace")
+            return
+        try:
+            for format_ in parse_formats(raw.decode(errors="replace"), "a format that the guest has sent"):
+                machine.formats[format_.type] = format_
+        except HtrunError as error:
+            self._warn(str(error))
+
+
+def _keys(events: Events, machine_of_stream: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """What tells the indexes of several machines apart."""
+    import numpy as np
+
+    keys: NDArray[np.uint64] = machine_of_stream[events["stream"]] << np.uint64(32) | events["index"]
+    return keys
