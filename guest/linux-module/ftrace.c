@@ -29,15 +29,16 @@
 
 #define MOST_TYPES	(1U << 16)	/* of struct trace_entry's type */
 #define FUNCTION_TYPE	1		/* TRACE_FN of kernel/trace/trace.h */
+#define PRINT_TYPE	5		/* TRACE_PRINT */
 #define SYMBOL_BITS	16
 #define SYMBOL_SLOTS	(1U << SYMBOL_BITS)
 #define SYMBOL_PROBES	16
 
-/* An entry of FUNCTION_TYPE: struct ftrace_entry of kernel/trace/trace.h. */
-struct function_entry {
+/* How entries of FUNCTION_TYPE and PRINT_TYPE begin: see kernel/trace/trace_entries.h. */
+struct code_entry {
 	struct trace_entry entry;
 	unsigned long ip;
-	unsigned long parent_ip;
+	unsigned long parent_ip;	/* not of PRINT_TYPE */
 };
 
 struct hypertrace_symbol {
@@ -170,18 +171,17 @@ static void want_symbol(unsigned long address)
 
 static void want_meaning(const struct trace_entry *entry)
 {
-	const struct function_entry *function;
+	const struct code_entry *code = container_of(entry, struct code_entry, entry);
 
 	if (!test_bit(entry->type, types_seen)) {
 		set_bit(entry->type, types_seen);
 		if (!test_bit(entry->type, types_told))
 			irq_work_queue(&tell_soon);
 	}
-	if (entry->type == FUNCTION_TYPE) {
-		function = container_of(entry, struct function_entry, entry);
-		want_symbol(function->ip);
-		want_symbol(function->parent_ip);
-	}
+	if (entry->type == FUNCTION_TYPE || entry->type == PRINT_TYPE)
+		want_symbol(code->ip);
+	if (entry->type == FUNCTION_TYPE)
+		want_symbol(code->parent_ip);
 }
 
 /*
