@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, scan, stream_files
+from htrun.analysis.threads import ThreadNumbers, threads_in
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -39,6 +40,8 @@ _MOST_METADATA = 1 << 24
 """Bytes. More is no metadata of ours."""
 _OPEN_FILES = 64
 _SECOND = 1_000_000_000
+_SHARED = 2**32 - 1
+"""The number of no stream: of a file whose events each tell their thread."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,17 @@ class CtfReader:
     def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
         self.path = path
         self.metadata = metadata
-        self.streams: list[Stream] = list(dict.fromkeys(_thread(file.stream) for file in files))
+        own = [file for file in files if not file.stream_class.tells_threads]
+        named = threads_in(file for file in files if file.stream_class.tells_threads)
+        self.streams: list[Stream] = list(dict.fromkeys([*(_thread(file.stream) for file in own), *named.values()]))
         self._files = files
         self._warn = warn
         numbers = {stream: number for number, stream in enumerate(self.streams)}
-        self._stream_numbers = [numbers[_thread(file.stream)] for file in files]
+        self._stream_numbers = [numbers.get(_thread(file.stream), _SHARED) for file in files]
+        self._named = ThreadNumbers({number: numbers[stream] for number, stream in named.items()})
         self.discarded = [0] * len(self.streams)
         # A thread may have several streams, and a stream several files, each of which counts from the stream's start.
-        ends = {file.instance: file for file in files}
+        ends = {file.instance: file for file in own}
         for file in ends.values():
             self.discarded[numbers[_thread(file.stream)]] += file.discarded
         self._pieces = index_of(files)
@@ -126,21 +132,31 @@ class CtfReader:
 
     def batches(self, span: Span = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
         """The events of ``span`` in the order of time, about ``size`` at once."""
-        loader = _Loader(self._files, self._stream_numbers, self.metadata.clock, self.num_args, self._warn)
+        numbers = self._stream_numbers
+        loader = _Loader(self._files, numbers, self._named, self.metadata.clock, self.num_args, self._warn)
         try:
             for events in _in_order(self._wanted(span), loader, size):
-                wanted = _within(events, span)
+                wanted = within(self._of_threads(events, span), span)
                 if len(wanted):
                     yield wanted
         finally:
             loader.close()
+
+    def _of_threads(self, events: Events, span: Span) -> Events:
+        """Those of ``events`` that are of the threads of ``span``: all, but where threads share a stream."""
+        import numpy as np
+
+        if span.streams is None or _SHARED not in self._stream_numbers:
+            return events
+        return events[np.isin(events["stream"], list(span.streams))]
 
     def _wanted(self, span: Span) -> Pieces:
         import numpy as np
 
         pieces = self._pieces
         if span.streams is not None:
-            files = [file for file, number in enumerate(self._stream_numbers) if number in span.streams]
+            numbers = {*span.streams, _SHARED}
+            files = [file for file, number in enumerate(self._stream_numbers) if number in numbers]
             pieces = pieces[np.isin(pieces["file"], files)]
         if span.begin > 0 or span.end < EVERYTHING.end:
             clock = self.metadata.clock
@@ -239,11 +255,12 @@ def _sorted(runs: Sequence[Events]) -> Events:
     return events.view("<u8").reshape(-1, words).take(order, axis=0).reshape(-1).view(events.dtype)
 
 
-def _within(events: Events, span: Span) -> Events:
+def within(events: Events, span: Span) -> Events:
+    """Those of ``events`` that happened in ``span``."""
     import numpy as np
 
     times = events["time"]
-    if span.begin <= int(times[0]) and int(times[-1]) < span.end:
+    if not len(events) or (span.begin <= int(times[0]) and int(times[-1]) < span.end):
         return events
     return events[np.searchsorted(times, np.uint64(span.begin)) : np.searchsorted(times, np.uint64(span.end))]
 
@@ -252,7 +269,13 @@ class _Loader:
     """Reads and decodes pieces, until a stream turns out to be damaged."""
 
     def __init__(
-        self, files: Sequence[StreamFile], stream_numbers: Sequence[int], clock: Fit, num_args: int, warn: _Warn
+        self,
+        files: Sequence[StreamFile],
+        stream_numbers: Sequence[int],
+        named: ThreadNumbers,
+        clock: Fit,
+        num_args: int,
+        warn: _Warn,
     ) -> None:
         import numpy as np
 
@@ -260,6 +283,7 @@ class _Loader:
         self.dtype = event_dtype(num_args)
         self._files = files
         self._stream_numbers = np.array(stream_numbers, np.uint32)
+        self._named = named
         self._class_numbers = np.array([file.stream_class.number for file in files])
         self._classes = {file.stream_class.number: file.stream_class for file in files}
         self._warn = warn
@@ -276,7 +300,10 @@ class _Loader:
             own = pieces[classes == number]
             if len(own):
                 records, counts = self._records(own, stream_class)
-                streams = np.repeat(self._stream_numbers[own["file"]], counts)
+                if stream_class.tells_threads:
+                    streams = self._named.places(records["thread"])
+                else:
+                    streams = np.repeat(self._stream_numbers[own["file"]], counts)
                 batches.append(self._decoded(records, stream_class, streams))
         return batches
 
@@ -346,13 +373,19 @@ class _Loader:
         events = (np.empty if complete else np.zeros)(len(records), self.dtype)
         events["time"] = to_nanoseconds(records["timestamp"], self.clock)
         events["stream"] = streams
-        events["site"] = records["site"]
+        events["site"] = records[site] if (site := _site_field(stream_class)) else 0
         events["kind"] = stream_class.kind
         if definition.fields:
             events["index"] = records[definition.fields[0]]
         if stream_class.arguments:
             events["args"][:, : stream_class.arguments] = records["args"]
         return events
+
+
+def _site_field(stream_class: StreamClass) -> str | None:
+    """The field that is an event's ``site``: see `htrun.events.records.event_dtype`."""
+    names = {field.name for field in stream_class.event}
+    return next((name for name in ("site", "arch") if name in names), None)
 
 
 def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:

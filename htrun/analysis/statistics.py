@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from htrun.events.definitions import HYPERTRACE
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -45,8 +47,9 @@ def count(batches: Iterable[Events], shapes: Shapes) -> Counts:
         counts.first = int(events["time"][0]) if counts.first is None else counts.first
         counts.last = int(events["time"][-1])
         counts.streams.update(_tally(events["stream"]))
-        counts.sites.update(_tally(events["site"]))
         for shape, rows in shapes.split(events):
+            if shape.definition is HYPERTRACE:
+                counts.sites.update(_tally(events["site"][rows]))
             counts.names[shape.title] += len(range(len(events))[rows]) if isinstance(rows, slice) else len(rows)
     return counts
 

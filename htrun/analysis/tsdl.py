@@ -86,6 +86,11 @@ class StreamClass:
         return _aligned(self.event[-1].end, _alignment(self.event))
 
     @property
+    def tells_threads(self) -> bool:
+        """Whether each event tells whose it is, so that all threads share a stream."""
+        return any(field.name == "thread" for field in self.event)
+
+    @property
     def big_endian(self) -> bool:
         """The byte order of the arguments."""
         return self.event[-1].code.startswith(">")
@@ -306,7 +311,8 @@ def _stream_class(number: int, trace: _Block, stream: _Block, events: Mapping[in
     _check(header, _HEADER_FIELDS, "packet")
     if any(field.code not in _STRUCT_CODES for field in header):
         raise TsdlError("the packet's header is not little-endian")
-    _check(placed, {"timestamp": 8, "site": 4}, "event")
+    shared = any(field.name == "thread" for field in placed)
+    _check(placed, _SHARED_EVENT_FIELDS if shared else _EVENT_FIELDS, "event")
     _check_arguments(placed, kind, arguments)
     return StreamClass(number, kind, header, placed, arguments)
 
@@ -317,6 +323,9 @@ _HEADER_FIELDS = {
     "packet_seq_num": 8,
 }  # fmt: skip
 """What is needed of a packet's header and context, and its size in bytes."""
+_EVENT_FIELDS = {"timestamp": 8, "site": 4}
+_SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu": 4, "comm": 16}
+"""What is needed of an event's header and context, in a stream of one thread, and in one that all threads share."""
 
 
 def _check(fields: Sequence[Field], needed: Mapping[str, int], where: str) -> None:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.patterns import select, split_commas
 from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from enum import Enum
 
 HELP = f"""\
@@ -47,7 +47,10 @@ What is written:
   --events FILE         names for events, by the value of arg1, and types for their arguments (TOML)
   --summary FILE        when all is done, counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
-                        the events to record, as in QEMU; may be repeated; "help" lists them
+                        the events to record, as in QEMU; may be repeated; "help" lists them. Default:
+                        guest_hypertrace. What is not enabled costs nothing
+  --syscalls NAME,...   the system calls to record: enables guest_user_syscall and guest_user_syscall_ret for
+                        these alone; "all" for all of them (as -trace does); "help" lists their names
   --overflow block|drop|overwrite
                         when events come faster than they are written: let PROGRAM wait (default), lose new
                         events, or lose old ones. What is lost is counted
@@ -75,6 +78,8 @@ Examples:
                                                          of a whole machine
   htrun -o trace ./app && babeltrace2 trace              a trace on disk, read by another tool
   htrun --events app.toml -o app.pftrace ./app           a trace for ui.perfetto.dev, with named events
+  htrun -trace 'guest*' -D log ./app                     its system calls and threads as well
+  htrun --syscalls openat,read -o trace ./app            two system calls, and the events
 """
 
 _KIB = 1024
@@ -96,14 +101,16 @@ class Information:
     text: str
 
 
-def parse(arguments: Sequence[str]) -> Request | Information:
+def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request | Information:
     """What ``arguments`` (without the program's own name) ask for. Raises `HtrunError`.
 
-    Options end at ``--`` or at the first word that is none; what follows is the program's.
+    Options end at ``--`` or at the first word that is none; what follows is the program's. ``environment``: its
+    HTRUN_TRACE is as a ``-trace`` before all others.
     """
     words = deque(arguments)
     values: dict[str, Any] = {}
     patterns: list[str] = []
+    calls = _SystemCalls()
     traces = _Traces()
     while words and words[0].startswith("-") and words[0] != "-":
         word = words.popleft()
@@ -116,6 +123,10 @@ def parse(arguments: Sequence[str]) -> Request | Information:
         option, value = _take_value(word, words)
         if option in _TRACE_OPTIONS:
             traces.take(option, value)
+        elif option == _CALLS_OPTION and value != "help":
+            calls.take(option, value)
+        elif option == _CALLS_OPTION:
+            return Information(_system_calls())
         elif option not in _PATTERN_OPTIONS:
             values |= _VALUES[option](option, value)
         elif value == "help":
@@ -126,7 +137,10 @@ def parse(arguments: Sequence[str]) -> Request | Information:
         return Information(_device_arguments(values))
     if not words or not words[0]:
         raise HtrunError("no program was given; try: htrun --help")
-    selection = select(patterns)
+    if inherited := (environment or {}).get("HTRUN_TRACE"):
+        patterns.insert(0, inherited)
+    selection = select(patterns, calls.events)
+    values |= {"recorded": selection.events, "syscalls": calls.names}
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
@@ -134,6 +148,35 @@ def parse(arguments: Sequence[str]) -> Request | Information:
     # With a trace there is no log, unless a file for it was named as well.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+class _SystemCalls:
+    """The system calls asked for. ``names``: None for all; ``events``: those that asking enables."""
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] | None = None
+        self.events: frozenset[str] = frozenset()
+
+    def take(self, option: str, value: str) -> None:
+        """The option with its value: names with commas between, or ``all``. Raises `HtrunError`."""
+        from htrun.events.syscalls import is_known, similar
+
+        names = frozenset(value.split(","))
+        for name in sorted(names - {"all"}):
+            if not is_known(name):
+                meant = " or ".join(repr(found) for found in similar(name))
+                hint = f"did you mean {meant}?" if meant else f"{option} help lists them"
+                raise HtrunError(f"{option} {value}: there is no system call {name!r}; {hint}")
+        everything = "all" in names or (self.events and self.names is None)
+        self.names = None if everything else (self.names or frozenset()) | names
+        self.events = frozenset({USER_SYSCALL.name, USER_SYSCALL_RET.name})
+
+
+def _system_calls() -> str:
+    from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
+
+    names = {name for arch in (ARCH_X86_64, ARCH_I386) for name in table(arch).numbers}
+    return "".join(f"{name}\n" for name in sorted(names))
 
 
 class _Traces:
@@ -192,7 +235,7 @@ def _take_flags(word: str, values: dict[str, Any]) -> bool:
 
 def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
     """The option in ``word`` and its value, from ``word`` itself (-Dlog, --log=log) or the next of ``words``."""
-    known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS
+    known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS | {_CALLS_OPTION}
     name, equals, value = word.partition("=")
     if word in known:
         if not words:
@@ -280,6 +323,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 """Options with a value: each gives the fields of `RunOptions` that it sets."""
 
 _PATTERN_OPTIONS = {"--trace", "-trace"}
+_CALLS_OPTION = "--syscalls"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

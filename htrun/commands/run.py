@@ -15,7 +15,7 @@ from htrun.errors import HtrunError
 def main() -> int:
     """Run htrun with the arguments of this process; its exit code. Does not return where the program takes over."""
     try:
-        match parse(sys.argv[1:]):
+        match parse(sys.argv[1:], os.environ):
             case Information(text):
                 show(text)
                 return 0

@@ -32,10 +32,11 @@ class Selection:
     unknown: tuple[str, ...] = ()
 
 
-def select(arguments: Sequence[str]) -> Selection:
+def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Selection:
     """The selection that ``arguments`` make, one after the other. Raises `HtrunError`.
 
-    If none enables anything, `Selection`'s default events are the ones to start from.
+    If none enables anything, `Selection`'s default events are the ones to start from. ``also``: events that are enabled
+    before the first.
     """
     patterns: list[str] = []
     file = None
@@ -51,7 +52,7 @@ def select(arguments: Sequence[str]) -> Selection:
                     file = value
                 case _:
                     raise HtrunError(f"-trace {argument}: unknown setting {key!r}; known are enable, events and file")
-    events, unknown = _apply(patterns)
+    events, unknown = _apply(patterns, also)
     return Selection(events, file, unknown)
 
 
@@ -71,10 +72,10 @@ def _patterns_in(path: Path) -> list[str]:
     return [pattern for pattern in patterns if pattern]
 
 
-def _apply(patterns: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+def _apply(patterns: Sequence[str], also: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]:
     """The names that ``patterns`` leave enabled, and those among ``patterns`` that are no event's."""
     enabling = any(pattern and not pattern.startswith("-") for pattern in patterns)
-    events = set() if enabling else set(Selection().events)
+    events = set(also) if enabling else set(also | Selection().events)
     unknown = []
     for pattern in patterns:
         name = pattern.removeprefix("-")

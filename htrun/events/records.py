@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.events.clock import Clock
+    from htrun.events.tracer_events import TracerRecords
 
     Events = NDArray[np.void]
     """A batch of decoded events, of `event_dtype`."""
@@ -35,9 +36,9 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
     """A decoded event.
 
     ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``site``: of the instruction that
-    emitted it. ``index``: the slot, or a system call's number. ``kind``: which event it is, a place in `DEFINITIONS`.
-    ``args``: ``num_args`` of them; an event with fewer has zeros behind its own, and a batch with system calls has room
-    for at least `SYSCALL_ARGS`.
+    emitted it, or a system call's interface (`htrun.events.syscalls`). ``index``: the slot, or a system call's number.
+    ``kind``: which event it is, a place in `DEFINITIONS`. ``args``: ``num_args`` of them; an event with fewer has zeros
+    behind its own, and a batch with system calls has room for at least `SYSCALL_ARGS`.
     """
     import numpy as np
 
@@ -45,18 +46,38 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
     return np.dtype([*fields, ("args", "<u8", (num_args,))], align=True)
 
 
-def decode(records: Records, stream: int, clock: Clock) -> Events:
-    """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``."""
+def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
+    """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``.
+
+    ``room``: for how many arguments there is room at least, as in other batches that are to be one with these.
+    """
     import numpy as np
 
     num_args = records.dtype["args"].shape[0]
-    events = np.empty(len(records), event_dtype(num_args))
+    events = (np.zeros if room > num_args else np.empty)(len(records), event_dtype(max(num_args, room)))
     events["time"] = clock.to_realtime_ns(records["timestamp"])
     events["stream"] = stream
     events["site"] = records["site"]
     events["index"] = records["index"]
     events["kind"] = DEFINITIONS.index(HYPERTRACE)
-    events["args"] = records["args"]
+    events["args"][:, :num_args] = records["args"]
+    return events
+
+
+def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Events:
+    """The events of ``records``, with ``room`` for arguments: at least `SYSCALL_ARGS`.
+
+    A system call's interface, which says whose numbers its is, is the event's ``site``.
+    """
+    import numpy as np
+
+    events = np.zeros(len(records), event_dtype(room))
+    events["time"] = clock.to_realtime_ns(records["timestamp"])
+    events["stream"] = records["stream"]
+    events["site"] = records["arch"]
+    events["index"] = records["num"]
+    events["kind"] = records["kind"]
+    events["args"][:, : records["args"].shape[1]] = records["args"]
     return events
 
 

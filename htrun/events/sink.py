@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from htrun.events.records import Events
     from htrun.events.stream import Stream
+    from htrun.events.tracer_events import TracerRecords
 
 
 class SinkError(Exception):
@@ -37,6 +38,9 @@ class PacketSink(Protocol):
         ``records``: bytes of whole records, or of none if there is only a loss to tell of; the guest may change them
         while they are read. ``discarded``: events the stream has lost since its start.
         """
+
+    def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
+        """Write what the tracer has recorded itself, in the order of time. ``streams``: by number, as for `Sink`."""
 
     def flush(self) -> None:
         """Give everything written so far to the kernel."""

@@ -34,7 +34,16 @@ _PROGRAM_HEADER = 16
 class MappingCalls:
     """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel."""
 
-    def __init__(self, channel: Channel, waiter: Waiter, masks: Masks, warnings: Warnings) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        waiter: Waiter,
+        masks: Masks,
+        warnings: Warnings,
+        recorded: seccomp.Calls = seccomp.NO_CALLS,
+    ) -> None:
+        """``recorded``: the calls that are recorded, of which further filters have to know."""
+        self._recorded = recorded
         self._channel = channel
         self._waiter = waiter
         self._scratch = Scratch(channel)
@@ -186,7 +195,7 @@ class MappingCalls:
     def _install(
         self, injection: Injection, space: AddressSpace, abi: Abi, registers: Registers, low: int, high: int
     ) -> None:
-        program = seccomp.channel_filter(low, high, threads=not space.guarded)
+        program = seccomp.channel_filter(low, high, self._recorded, threads=not space.guarded)
 
         def at(address: int) -> bytes:
             header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)

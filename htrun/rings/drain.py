@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from htrun.events.clock import Clock
+from htrun.events.definitions import SYSCALL_ARGS
 from htrun.events.order import TimeOrder
-from htrun.events.records import decode, record_dtype
+from htrun.events.records import decode, decode_tracer_records, record_dtype
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
@@ -24,6 +25,7 @@ from htrun.rings.ring import Overflow, Ring, RingPool
 
 if TYPE_CHECKING:
     from htrun.events.records import Events, Records
+    from htrun.events.tracer_events import TracerEvents
 
 _PERIOD = 0.015
 """Seconds between two rounds: with the time for which `TimeOrder` holds events back, well under the 50 ms that a live
@@ -49,7 +51,9 @@ class Drain:
         sinks: Sequence[Sink],
         packet_sink: PacketSink | None,
         overflow: Overflow,
+        tracer_events: TracerEvents | None = None,
     ) -> None:
+        """``tracer_events``: what the tracer records itself, None for nothing; it is drained like a ring."""
         self.events = 0
         self.lost = 0
         self.site_events: Counter[int] = Counter()
@@ -64,6 +68,9 @@ class Drain:
         self._overflow = overflow
         self._rings: list[Ring] = []
         self._order = TimeOrder(clock)
+        self._tracer_events = tracer_events
+        self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
+        self._numbers: dict[Stream, int] = {}
         self._partial_at = 0.0
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(0)
@@ -79,13 +86,23 @@ class Drain:
             if ring is None:
                 self._collect()
                 ring = self._pool.take() or self._spare_ring()
-            self.streams.append(stream)
-            ring.lend(stream, len(self.streams) - 1, base if ring.pool is self._pool else 0, self._overflow)
+            ring.lend(stream, self.number_of(stream), base if ring.pool is self._pool else 0, self._overflow)
             self._rings.append(ring)
+        self.start()
+        return ring
+
+    def number_of(self, stream: Stream) -> int:
+        """The place of ``stream`` in ``streams``, from now on if it is new."""
+        number = self._numbers.setdefault(stream, len(self.streams))
+        if number == len(self.streams):
+            self.streams.append(stream)
+        return number
+
+    def start(self) -> None:
+        """Begin to drain, unless that has begun."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
             self._thread.start()
-        return ring
 
     def _spare_ring(self) -> Ring:
         """A ring that no tracee has mapped, for a thread beyond the most that emit at once: it goes on trapping."""
@@ -97,8 +114,9 @@ class Drain:
         """The ring's thread writes no more; the ring is lent again once its records are out."""
         ring.ended = True
 
-    def make_room(self, ring: Ring) -> None:
-        """Empty the rings because ``ring`` is full, and go on doing so without a pause while they fill that fast."""
+    def make_room(self, ring: Ring | None) -> None:
+        """Empty the rings because ``ring`` (None: the tracer's own) is full, and go on doing so without a pause while
+        they fill that fast."""
         with self._lock:
             self._collect()
         self._asleep = False
@@ -152,9 +170,12 @@ class Drain:
 
     def _sleep(self) -> None:
         self._asleep = True
+        if self._tracer_events is not None:
+            self._tracer_events.idle = True
+        # Taking the lock also makes sure that a writer either sees that, or has its record seen here.
         with self._lock:
             pending = any(True for ring in self._rings for _ in ring.unread())
-        if pending:
+        if pending or (self._tracer_events is not None and self._tracer_events.pending):
             self._asleep = False
         elif not self._stopping:
             self._wanted.acquire()
@@ -165,7 +186,7 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + _PERIOD
-        taken = 0
+        taken = self._take_tracer_events()
         for ring in list(self._rings):
             ended = ring.ended
             if ring.overwrites and not ended:
@@ -179,6 +200,18 @@ class Drain:
             for sink in list(self._sinks):
                 self._guarded(sink, functools.partial(self._write, sink, events))
         return taken
+
+    def _take_tracer_events(self) -> int:
+        """Take what the tracer has recorded itself; returns how many records."""
+        records = self._tracer_events.take() if self._tracer_events is not None else None
+        if records is None:
+            return 0
+        if self._sinks:
+            self._order.add(decode_tracer_records(records, self._clock, self._room))
+        if self._packet_sink is not None:
+            sink = self._packet_sink
+            self._guarded(sink, lambda: sink.write_tracer_records(records, self.streams))
+        return len(records)
 
     def _write(self, sink: Sink, events: Events) -> None:
         sink.write(events, self.streams)
@@ -212,7 +245,7 @@ class Drain:
     def _give(self, ring: Ring, records: Records) -> None:
         self._count_sites(records)
         if self._sinks:
-            self._order.add(decode(records, ring.stream_number, self._clock))
+            self._order.add(decode(records, ring.stream_number, self._clock, self._room))
         self._write_packet(ring, records.view("u1").data)
 
     def _count_sites(self, records: Records) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from htrun.intercept.traps import Traps
+    from htrun.runner.calls import Calls
     from htrun.runner.follow import Follow
     from htrun.tracee.abi import Abi
     from htrun.tracee.registers import Registers
@@ -48,7 +49,9 @@ class Loop:
         masks: Masks,
         foreign_exec: ForeignExec,
         follow: Follow,
+        calls: Calls | None = None,
     ) -> None:
+        """``calls``: None where neither system calls nor the lives of threads are recorded."""
         self._tracees = tracees
         self._waiter = waiter
         self._make_traps = make_traps
@@ -58,6 +61,7 @@ class Loop:
         self._masks = masks
         self._foreign_exec = foreign_exec
         self._follow = follow
+        self._calls = calls
         self._ending = False
         self._put_down_all = False
 
@@ -140,10 +144,12 @@ class Loop:
                 self._tracees.born(thread)
                 ptrace.request(Request.CONT, tid)
             case stops.SyscallStop(tid):
+                if self._calls is not None:
+                    self._calls.returned(thread)
                 self._foreign_exec.failed(thread)
-                ptrace.request(Request.CONT, tid)
+                self._resume(tid, Request.CONT)
             case stops.EventStop(tid, event):
-                ptrace.request(self._event(thread, event), tid)
+                self._resume(tid, self._event(thread, event))
             case stops.Exited() | stops.Killed():
                 self._follow.ended(thread.tid)
                 self._tracees.ended(thread, stop)
@@ -155,6 +161,10 @@ class Loop:
         with suppress(TraceeDied):
             self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
 
+    def _resume(self, tid: int, request: Request) -> None:
+        """Let a thread go on that may be within a call whose return is recorded."""
+        ptrace.request(request if self._calls is None else self._calls.resume(tid, request), tid)
+
     def _event(self, thread: Thread, event: Event) -> Request:
         """Act on an event; returns how the thread goes on."""
         match event:
@@ -165,7 +175,7 @@ class Loop:
                 if first_stop is not None:
                     self._begin(first_stop)
             case Event.EXEC:
-                self._tracees.executed(thread.tid, ptrace.event_message(thread.tid))
+                self._executed(thread.tid, ptrace.event_message(thread.tid))
             case Event.EXIT:
                 self._tracees.exiting(thread, ptrace.event_message(thread.tid))
             case Event.SECCOMP:
@@ -176,12 +186,33 @@ class Loop:
         """A seccomp filter has stopped a call: one of htrun's, or one of the guest's own that asks for a tracer."""
         call = ptrace.filtered_call(thread.tid)
         abi, name = call_name(call.audit_arch, call.number)
-        if call.data != seccomp.STOP_DATA:
+        recorded = call.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
+        if not recorded and call.data != seccomp.WATCHED:
             # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).
             self._refuse(thread)
-        elif self._tracees.launched and name is not None:
-            return self._system_call(thread, name, abi)
-        return Request.CONT
+            return Request.CONT
+        if recorded and self._calls is not None:
+            self._record(thread, name, self._calls)
+        if not self._tracees.launched or name is None or call.data == seccomp.RECORDED:
+            return Request.CONT
+        request = self._system_call(thread, name, abi)
+        if recorded and self._calls is not None:
+            self._calls.made(thread)
+        return request
+
+    def _record(self, thread: Thread, name: str | None, calls: Calls) -> None:
+        """A thread is in front of a call that is to be recorded, unless it is htrun's own before the program runs."""
+        if self._tracees.launched:
+            calls.entered(thread)
+        elif name == "execve":
+            calls.launching(thread)
+
+    def _executed(self, tid: int, former: int) -> None:
+        if self._calls is None:
+            self._tracees.executed(tid, former)
+            return
+        self._calls.executed(former, tid, lambda: self._tracees.executed(tid, former))
+        self._waiter.record_calls(self._calls.wait)
 
     def _refuse(self, thread: Thread) -> None:
         registers = self._registers()
@@ -202,6 +233,8 @@ class Loop:
                 self._follow.processors_asked()
             case "execve" | "execveat":
                 if self._foreign_exec.redirect(thread, name, abi, registers):
+                    if self._calls is not None:
+                        self._calls.watch(thread)
                     # So as to see it fail, when the registers must be put back.
                     return Request.SYSCALL
             case "rt_sigaction" | "sigaction" | "signal":

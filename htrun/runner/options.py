@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from htrun.channel.layout import Layout
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT, HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, Definition
 from htrun.rings.ring import Overflow
 
 
@@ -24,6 +25,7 @@ class RunOptions:
     ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
     ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
     ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
+    ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
     ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
 
@@ -35,6 +37,8 @@ class RunOptions:
     trace: Path | None = None
     outputs: tuple[tuple[Path, str], ...] = ()
     events: Path | None = None
+    recorded: frozenset[str] = frozenset({HYPERTRACE.name})
+    syscalls: frozenset[str] | None = None
     summary: Path | None = None
     sysroot: str | None = None
     emulator: str | None = None
@@ -44,3 +48,19 @@ class RunOptions:
     overflow: Overflow = Overflow.BLOCK
     timestamp: Timestamp = Timestamp.TSC
     verbosity: int = 0
+
+    @property
+    def channel_recorded(self) -> bool:
+        """Whether what the program stores to the channel is recorded."""
+        return HYPERTRACE.name in self.recorded
+
+    @property
+    def calls_recorded(self) -> bool:
+        """Whether system calls are."""
+        return not self.recorded.isdisjoint({USER_SYSCALL.name, USER_SYSCALL_RET.name})
+
+    @property
+    def tracer_events(self) -> tuple[Definition, ...]:
+        """The events among them that the tracer sees by itself."""
+        kinds = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
+        return tuple(kind for kind in kinds if kind.name in self.recorded)

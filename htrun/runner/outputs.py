@@ -23,6 +23,7 @@ from htrun.sinks.text import TextSink
 
 if TYPE_CHECKING:
     from htrun.events.clock import Clock
+    from htrun.events.definitions import Definition
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.events.shapes import Shapes
@@ -39,6 +40,7 @@ class Outputs:
     num_args: int
     facts: Mapping[str, str | int]
     emulator: str | None
+    tracer_events: Sequence[Definition]
 
     @classmethod
     def open(cls, options: RunOptions, launch: Launch) -> Outputs:
@@ -58,7 +60,8 @@ class Outputs:
             from htrun.sinks.ctf import make_directory
 
             make_directory(options.trace)
-        return cls(sinks, options.summary, options.trace, options.layout.num_args, facts, launch.emulator)
+        num_args = options.layout.num_args
+        return cls(sinks, options.summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
         """The native trace, if one is wanted. Imported late: the program runs already."""
@@ -68,7 +71,7 @@ class Outputs:
 
         try:
             facts = {**self.facts, "emulator_version": _version(self.emulator)} if self.emulator else self.facts
-            return CtfTrace.create(self.trace, self.num_args, clock, facts)
+            return CtfTrace.create(self.trace, self.num_args, clock, facts, self.tracer_events)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.trace, str(error))
             return None

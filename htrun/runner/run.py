@@ -13,8 +13,10 @@ from htrun.errors import HtrunError
 from htrun.launch.environment import callers_environment, guest_environment
 from htrun.launch.program import Kind, resolve
 from htrun.launch.system import Device, with_device
+from htrun.runner.calls import calls_to_record
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
+from htrun.tracee import seccomp
 from htrun.tracee.spawn import Tracer, become
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def run(options: RunOptions) -> NoReturn:
         prepare=lambda: channel.publish(os.getpid()),
         undo=channel.remove,
         trace=lambda program: _trace(program, options, channel, outputs, big_endian=big_endian),
+        stops=seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
     )
     try:
         become(launch.executable, list(launch.argv), environment, tracer)

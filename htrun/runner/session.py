@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.channel.file import Channel
 from htrun.events.clock import best_clock
+from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.guest import Thread
@@ -23,6 +24,7 @@ from htrun.launch.system import Device, vcpu_of, with_device
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
+from htrun.runner.calls import calls_to_record
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
@@ -32,9 +34,11 @@ from htrun.runner.tracees import Hooks, Tracees
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.events.tracer_events import TracerEvents
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.site_report import Account
     from htrun.intercept.traps import Traps
+    from htrun.runner.calls import Calls
     from htrun.tracee.trap_wait import TrapWait
 
 _SWITCH_INTERVAL = 0.0005
@@ -69,14 +73,14 @@ class Session:
         self._patcher: Patcher | None = None
         self._sites: list[Account] = []
         masks = Masks(waiter, Scratch(channel), self._warnings)
-        self._tracees = Tracees(
-            program, waiter, big_endian=big_endian, hooks=Hooks(self._thread_ended, self._forked, self._at_birth)
-        )
+        self._tracer_events: TracerEvents | None = None
+        self._calls = self._record_calls() if options.tracer_events else None
+        self._tracees = Tracees(program, waiter, big_endian=big_endian, hooks=self._hooks())
         self._loop = Loop(
             self._tracees,
             waiter,
             make_traps=self._make_traps,
-            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings),
+            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings, calls_to_record(options)),
             masks=masks,
             foreign_exec=ForeignExec(
                 Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
@@ -87,6 +91,7 @@ class Session:
                 ),
             ),
             follow=Follow(),
+            calls=self._calls,
         )
 
     def run(self) -> None:
@@ -131,8 +136,8 @@ class Session:
             thread.ring = self._drain_for_rings().lend(self._stream(thread), base)
         return thread.ring
 
-    def make_room(self, ring: Ring) -> None:
-        """Drain a full ring."""
+    def make_room(self, ring: Ring | None) -> None:
+        """Drain a full ring, or what the tracer has recorded itself."""
         self._drain_for_rings().make_room(ring)
 
     def wake(self) -> None:
@@ -150,8 +155,36 @@ class Session:
                 sinks=self._outputs.sinks,
                 packet_sink=self._outputs.packet_sink(self._clock, self._warnings),
                 overflow=self._options.overflow,
+                tracer_events=self._tracer_events,
             )
         return self._drain
+
+    def _record_calls(self) -> Calls:
+        """What records system calls and the lives of threads. Imported only where they are wanted."""
+        from htrun.events.tracer_events import TracerEvents
+        from htrun.runner.calls import Calls
+        from htrun.tracee.call_wait import CallWait
+
+        self._tracer_events = TracerEvents()
+        drain = self._drain_for_rings()
+        drain.start()
+        source = self._clock.source
+        wait = CallWait(
+            self._tracer_events,
+            entries=USER_SYSCALL.name in self._options.recorded,
+            returns=USER_SYSCALL_RET.name in self._options.recorded,
+            clock=source.read,
+            in_one_go=source.name == "tsc",
+            make_room=functools.partial(self.make_room, None),
+            wake=drain.wake,
+        )
+        return Calls(wait, self._options.recorded, source.read, lambda thread: drain.number_of(self._stream(thread)))
+
+    def _hooks(self) -> Hooks:
+        calls = self._calls
+        began = calls.began if calls is not None else _no_matter
+        ended = calls.ended if calls is not None else _no_matter
+        return Hooks(self._thread_ended, self._forked, self._at_birth, began, ended)
 
     def _stream(self, thread: Thread) -> Stream:
         try:
@@ -208,3 +241,7 @@ class Session:
             "exit_status": os.waitstatus_to_exitcode(status),
             "seconds": (time.monotonic_ns() - self._started) / 1e9,
         }
+
+
+def _no_matter(_thread: Thread) -> None:
+    """Nobody wants to know of the thread's life."""

@@ -39,11 +39,14 @@ class Hooks:
 
     ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child
     process. ``at_birth``: a thread stands at its first stop, or at the event that tells of a child of its own.
+    ``began``, ``ended``: a thread's life; its end may be told twice.
     """
 
     thread_ended: Callable[[Thread], None]
     forked: Callable[[Thread, Thread], None]
     at_birth: Callable[[Thread], None]
+    began: Callable[[Thread], None]
+    ended: Callable[[Thread], None]
 
 
 class Tracees:
@@ -122,6 +125,8 @@ class Tracees:
             self._waiter.unhold()
         for old in (former, tid):
             if old in self.threads:
+                if former != tid:
+                    self._hooks.ended(self.threads[old])
                 self._forget(self.threads[old])
         self._leave(process)
         process.space = AddressSpace(Memory(tid))
@@ -131,6 +136,8 @@ class Tracees:
         process.threads_seen = 0
         self._processes[process.pid] = process
         thread = self._new_thread(tid, process)
+        if not self.launched or former != tid:
+            self._hooks.began(thread)
         if not self.launched:
             Masks.adopt(thread)
         self.launched = True
@@ -139,6 +146,7 @@ class Tracees:
         """A thread is at its exit event: it makes no more records. ``status``: the wait status it will have."""
         self._hooks.thread_ended(thread)
         thread.ring = None
+        self._hooks.ended(thread)
         if thread.tid == self.first:
             self.first_status = status
             self._waiter.hold(thread.tid)
@@ -147,6 +155,7 @@ class Tracees:
         """A thread has been reaped."""
         if thread.tid == self.first:
             self.first_status = how.status << 8 if isinstance(how, Exited) else how.signal
+        self._hooks.ended(thread)
         self._forget(thread)
 
     def account_for_first(self) -> None:
@@ -163,7 +172,9 @@ class Tracees:
         self.threads_seen += 1
         process = creator.process
         if os.path.exists(f"/proc/{process.pid}/task/{tid}"):
-            Masks.inherit(creator, self._new_thread(tid, process))
+            thread = self._new_thread(tid, process)
+            Masks.inherit(creator, thread)
+            self._hooks.began(thread)
             return
         thread = self._new_process(
             tid,
@@ -174,6 +185,7 @@ class Tracees:
         thread.process.filtered = process.filtered
         Masks.inherit(creator, thread)
         self._hooks.forked(creator, thread)
+        self._hooks.began(thread)
 
     @staticmethod
     def _copied(space: AddressSpace, tid: int) -> AddressSpace:

@@ -16,42 +16,64 @@ from uuid import uuid4
 from htrun.errors import HtrunError
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
-from htrun.sinks.ctf_metadata import metadata
+from htrun.events.stream import Stream
+from htrun.sinks.ctf_metadata import FIRST_TRACER_CLASS, metadata
 from htrun.sinks.ctf_stream import StreamFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from htrun.events.clock import Clock
-    from htrun.events.stream import Stream
+    from htrun.events.definitions import Definition
+    from htrun.events.tracer_events import TracerRecords
 
 _FIRST_REFIT = 1.0
 """Seconds from the start until the clock in the metadata is corrected; then each time the run is twice as old. An htrun
 that is killed so leaves times that are good to a few parts in a million of the time since."""
 
 
+NO_THREAD = Stream(0, 0)
+"""What stands where a packet tells its thread, in streams whose events each tell theirs."""
+
+
 class CtfTrace:
     """A trace that is being written. ``path``: its directory. Make it with `create`."""
 
-    def __init__(self, path: Path, num_args: int, clock: Clock, environment: Mapping[str, str | int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        num_args: int,
+        clock: Clock,
+        environment: Mapping[str, str | int],
+        tracer_events: Sequence[Definition] = (),
+    ) -> None:
         self.path = path
+        self._tracer_events = tuple(tracer_events)
         self._num_args = num_args
         self._clock = clock
         self._environment = dict(environment)
         self._uuid = uuid4()
-        self._streams: dict[Stream, StreamFiles] = {}
+        self._streams: dict[Stream | Definition, StreamFiles] = {}
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
         self._closed = False
 
     @classmethod
-    def create(cls, path: Path, num_args: int, clock: Clock, environment: Mapping[str, str | int]) -> CtfTrace:
+    def create(
+        cls,
+        path: Path,
+        num_args: int,
+        clock: Clock,
+        environment: Mapping[str, str | int],
+        tracer_events: Sequence[Definition] = (),
+    ) -> CtfTrace:
         """A new trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
 
-        ``environment``: facts of the run for the metadata; its keys must be C identifiers. Raises `HtrunError`.
+        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: what
+        `write_tracer_records` will be given. Raises `HtrunError`.
         """
         make_directory(path)
-        trace = cls(path, num_args, clock, environment)
+        trace = cls(path, num_args, clock, environment, tracer_events)
         try:
             trace._write_metadata()
         except SinkError as error:
@@ -71,11 +93,28 @@ class CtfTrace:
         """
         import numpy as np
 
-        files = self._streams.get(stream)
-        if files is None:
-            files = self._streams[stream] = StreamFiles(self.path, len(self._streams), stream, self._uuid)
         raw = np.frombuffer(records, record_dtype(self._num_args, stream.big_endian))
+        files = self._files(stream, stream, int(stream.big_endian))
         files.write(raw, discarded, self._clock.source.read())
+        self._refit_in_time()
+
+    def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
+        """Write what the tracer has recorded itself: see `PacketSink`. Raises `SinkError`."""
+        from htrun.sinks.ctf_tracer import by_definition
+
+        for definition, events in by_definition(records, streams):
+            stream_class = FIRST_TRACER_CLASS + self._tracer_events.index(definition)
+            self._files(definition, NO_THREAD, stream_class).write(events, 0, self._clock.source.read())
+        self._refit_in_time()
+
+    def _files(self, key: Stream | Definition, stream: Stream, stream_class: int) -> StreamFiles:
+        files = self._streams.get(key)
+        if files is None:
+            files = StreamFiles(self.path, len(self._streams), stream, self._uuid, stream_class)
+            self._streams[key] = files
+        return files
+
+    def _refit_in_time(self) -> None:
         if time.monotonic() - self._started >= self._refit_at:
             self._refit_at *= 2
             self._write_metadata()
@@ -95,7 +134,7 @@ class CtfTrace:
     def _write_metadata(self) -> None:
         fit = self._clock.fit()
         facts = self._environment | {"clock_source": self._clock.source.name, "clock_error_ns": fit.error_ns}
-        text = metadata(self._uuid, self._num_args, fit, self._clock.source.name, facts)
+        text = metadata(self._uuid, self._num_args, fit, self._clock.source.name, facts, self._tracer_events)
         # Readers take every file for a stream, but not hidden ones.
         temporary = self.path / ".metadata"
         try:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from htrun.events.definitions import HYPERTRACE
+from htrun.events.definitions import HYPERTRACE, Definition
 from htrun.rings.layout import PACKET_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from htrun.events.clock import Fit
     from htrun.events.stream import Stream
 
+FIRST_TRACER_CLASS = 2
+"""The stream classes before are those of ``guest_hypertrace`` in each byte order."""
 MAGIC = 0xC1FC1FC1
 """CTF 1.8, section 5.1."""
 COMM_SIZE = 16
@@ -36,7 +38,7 @@ class Packet:
 
     ``records_size``: bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: packets
     of the stream before this one. ``instance``: the stream's number in the trace. ``padding``: bytes behind the
-    records that belong to the packet and mean nothing.
+    records that belong to the packet and mean nothing. ``stream_class``: the number of the stream's class.
     """
 
     begin: int
@@ -46,6 +48,7 @@ class Packet:
     number: int
     instance: int
     padding: int = 0
+    stream_class: int = 0
 
     @property
     def size(self) -> int:
@@ -58,7 +61,7 @@ def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
     return _HEADER.pack(
         MAGIC,
         uuid.bytes,
-        int(stream.big_endian),
+        packet.stream_class,
         packet.instance,
         packet.begin,
         packet.end,
@@ -73,9 +76,18 @@ def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
     )
 
 
-def metadata(uuid: UUID, num_args: int, clock: Fit, source: str, environment: Mapping[str, str | int]) -> str:
-    """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers."""
+def metadata(
+    uuid: UUID,
+    num_args: int,
+    clock: Fit,
+    source: str,
+    environment: Mapping[str, str | int],
+    tracer_events: Sequence[Definition] = (),
+) -> str:
+    """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers.
+    ``tracer_events``: what the tracer records itself, each a stream class of its own, in this order."""
     classes = [_stream_class(number, order, num_args) for number, order in enumerate(("le", "be"))]
+    classes += [_tracer_class(number, event) for number, event in enumerate(tracer_events, FIRST_TRACER_CLASS)]
     return "\n".join([_PREAMBLE.format(uuid=uuid), _environment(environment), _clock(clock, source), *classes])
 
 
@@ -89,6 +101,8 @@ typealias integer {{ size = 64; align = 64; signed = false; }} := u64;
 /* An event's fields begin with a u32 in the middle of a word; a stricter alignment here would move them all. */
 typealias integer {{ size = 64; align = 32; signed = false; base = 16; byte_order = le; }} := arg_le;
 typealias integer {{ size = 64; align = 32; signed = false; base = 16; byte_order = be; }} := arg_be;
+/* AUDIT_ARCH_*: whose numbers a system call's is. */
+typealias integer {{ size = 32; align = 32; signed = false; base = 16; }} := audit_arch;
 
 trace {{
 	major = 1;
@@ -143,7 +157,7 @@ stream {{
 		ticks timestamp;
 	}};
 	event.context := struct {{
-		u32 site;
+{context}
 	}};
 }};
 
@@ -183,5 +197,29 @@ def _clock(fit: Fit, source: str) -> str:
 
 def _stream_class(number: int, order: str, num_args: int) -> str:
     index, *arguments = HYPERTRACE.field_names(num_args)
-    fields = [f"\t\tu32 {index};", *(f"\t\targ_{order} {argument};" for argument in arguments)]
-    return _STREAM.format(number=number, comm_size=COMM_SIZE, name=HYPERTRACE.name, fields="\n".join(fields))
+    fields = [f"u32 {index};", *(f"arg_{order} {argument};" for argument in arguments)]
+    return _class_of(number, HYPERTRACE, ["u32 site;"], fields)
+
+
+def _tracer_class(number: int, definition: Definition) -> str:
+    """One stream for all threads: each event tells its own (see `htrun.sinks.ctf_tracer`)."""
+    context = [f"u32 {field};" for field in ("thread", "pid", "tid", "vcpu")] + [f"character comm[{COMM_SIZE}];"]
+    if definition.fields:
+        context.append("audit_arch arch;")
+    arguments = definition.argument_names(0)
+    return _class_of(
+        number,
+        definition,
+        context,
+        [f"u64 {field};" for field in definition.fields] + [f"arg_le {argument};" for argument in arguments],
+    )
+
+
+def _class_of(number: int, definition: Definition, context: Sequence[str], fields: Sequence[str]) -> str:
+    return _STREAM.format(
+        number=number,
+        comm_size=COMM_SIZE,
+        name=definition.name,
+        context="\n".join(f"\t\t{field}" for field in context),
+        fields="\n".join(f"\t\t{field}" for field in fields),
+    )

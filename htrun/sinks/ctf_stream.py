@@ -36,11 +36,13 @@ _APART = 64
 
 
 class StreamFiles:
-    """One stream. ``instance``: its number in the trace. Files are open only while one is written: threads may be many
-    thousands."""
+    """One stream. ``instance``: its number in the trace; ``stream_class``: the number of its class.
 
-    def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID) -> None:
+    Files are open only while one is written: threads may be many thousands."""
+
+    def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID, stream_class: int) -> None:
         self._directory = directory
+        self._stream_class = stream_class
         self._instance = instance
         self._stream = stream
         self._uuid = uuid
@@ -60,7 +62,8 @@ class StreamFiles:
         if len(records):
             records = _in_order(records, self._last, now)
             begin, end = int(records["timestamp"][0]), int(records["timestamp"][-1])
-        packet = Packet(begin, end, records.nbytes, discarded, self._packets, self._instance, _padding(records.nbytes))
+        padding = _padding(records.nbytes)
+        packet = self._packet(begin, end, records.nbytes, discarded, self._packets, padding)
         try:
             if self._length - self._end < packet.size:
                 self._finish()
@@ -118,10 +121,13 @@ class StreamFiles:
         tail = bytes(packet.padding)
         if rest:
             after = packet.end + _APART
-            empty = Packet(after, after, 0, packet.discarded, packet.number + 1, self._instance, rest - PACKET_HEADER)
+            empty = self._packet(after, after, 0, packet.discarded, packet.number + 1, rest - PACKET_HEADER)
             tail += packet_header(self._uuid, self._stream, empty)
         _write_at(descriptor, self._end + PACKET_HEADER, records.view("u1").data, tail)
         _write_at(descriptor, self._end, packet_header(self._uuid, self._stream, packet))
+
+    def _packet(self, begin: int, end: int, size: int, discarded: int, number: int, padding: int) -> Packet:
+        return Packet(begin, end, size, discarded, number, self._instance, padding, self._stream_class)
 
     def _finish(self) -> None:
         """Cut the file behind its last packet; no more will be written to it."""

@@ -12,17 +12,18 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from htrun.tracee.abi import I386, X86_64, Abi
 
-STOP_DATA = 0x4854
-"""What htrun's filters give with their stops, by which they are told from those of a guest's own filters."""
+WATCHED, RECORDED, WATCHED_AND_RECORDED = 0x4854, 0x4855, 0x4856
+"""What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun
+itself must see the call, is to record it, or both."""
 
 _ALLOW = 0x7FFF0000
-_TRACE = 0x7FF00000 | STOP_DATA
+_TRACE = 0x7FF00000
 
 _LD_ABS, _LD_IMM, _LDX_TAX, _SUB_X, _RET = 0x20, 0x00, 0x07, 0x1C, 0x06
 _JA, _JEQ, _JGE, _JSET, _JGT_X = 0x05, 0x15, 0x35, 0x45, 0x2D
@@ -83,6 +84,20 @@ class Rule:
 Instruction = tuple[int, int, int, int]
 
 
+@dataclass(frozen=True)
+class Calls:
+    """Which calls are to be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
+
+    numbers: Mapping[int, frozenset[int]] | None
+
+    def include(self, abi: Abi, number: int) -> bool:
+        """Whether a call is one of them."""
+        return self.numbers is None or number in self.numbers.get(abi.audit_arch, ())
+
+
+NO_CALLS = Calls({})
+
+
 def _test(condition: Condition, to_next_rule: int) -> list[Instruction]:
     load = (_LD_ABS, 0, 0, _ARGUMENTS + 8 * condition.argument + condition.half.value)
     skip = to_next_rule - 2
@@ -114,37 +129,53 @@ def _reaches(condition: Reaches, to_next_rule: int) -> list[Instruction]:
     ]
 
 
-def _compile_rule(number: int, rule: Rule) -> list[Instruction]:
+def _compile_rule(number: int, rule: Rule, data: int) -> list[Instruction]:
     sizes = [7 if isinstance(condition, Reaches) else 2 for condition in rule.conditions]
     left = sum(sizes) + 1
     program: list[Instruction] = [(_LD_ABS, 0, 0, _NR), (_JEQ, 0, left, number)]
     for condition, size in zip(rule.conditions, sizes, strict=True):
         program += _reaches(condition, left) if isinstance(condition, Reaches) else _test(condition, left)
         left -= size
-    program.append((_RET, 0, 0, _TRACE))
+    program.append((_RET, 0, 0, _TRACE | data))
     return program
 
 
-def _compile_abi(abi: Abi, rules: Iterable[Rule]) -> list[Instruction]:
+def _compile_abi(abi: Abi, rules: Iterable[Rule], calls: Calls, otherwise: int) -> list[Instruction]:
     body: list[Instruction] = []
     for rule in rules:
         if rule.name in abi.numbers:
-            body += _compile_rule(abi.numbers[rule.name], rule)
-    return [*body, (_RET, 0, 0, _ALLOW)]
+            number = abi.numbers[rule.name]
+            body += _compile_rule(number, rule, WATCHED_AND_RECORDED if calls.include(abi, number) else WATCHED)
+    return [*body, (_RET, 0, 0, otherwise)]
 
 
-def _compile(rules: Sequence[Rule], rules_32: Sequence[Rule]) -> bytes:
+def _recorded(abi: Abi, calls: Calls) -> list[Instruction]:
+    """A stop at each of ``calls``, if all that are called are known by number."""
+    numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
+    load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
+    return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
+
+
+def _compile(rules: Sequence[Rule], rules_32: Sequence[Rule], calls: Calls, *, record: bool) -> bytes:
     """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
-    number means another call in 32-bit code."""
-    body_64 = _compile_abi(X86_64, rules)
-    body_32 = _compile_abi(I386, rules_32)
+    number means another call in 32-bit code.
+
+    Where several filters stop at a call, the stop is that of the one installed last. So each has to know of ``calls``,
+    and only the first has to stop (``record``) at those for which it has no rule.
+    """
+    otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
+    body_64 = _compile_abi(X86_64, rules, calls, otherwise)
+    body_32 = _compile_abi(I386, rules_32, calls, otherwise)
+    if record:
+        body_64[-1:-1] = _recorded(X86_64, calls)
+        body_32[-1:-1] = _recorded(I386, calls)
     program: list[Instruction] = [
         (_LD_ABS, 0, 0, _ARCH),
         (_JEQ, 1, 0, X86_64.audit_arch),
         (_JA, 0, 0, len(body_64) + 3),
         (_LD_ABS, 0, 0, _NR),
         (_JGE, 0, 1, _X32_BIT),
-        (_RET, 0, 0, _ALLOW),
+        (_RET, 0, 0, otherwise),
         *body_64,
         (_JEQ, 1, 0, I386.audit_arch),
         (_RET, 0, 0, _ALLOW),
@@ -162,25 +193,27 @@ _SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
 
 _PR_SET_SECCOMP = 22
 
-_FIRST_RULES = (
+_EXEC_RULES = (Rule("execve"), Rule("execveat"))
+_CHANNEL_RULES = (
     Rule("mmap", _SHARED_FILE),
     Rule("rt_sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
-    Rule("execve"),
-    Rule("execveat"),
     Rule("seccomp", (_low(0, Test.BELOW, 2),)),
     Rule("prctl", (_low(0, Test.EQUAL, _PR_SET_SECCOMP),)),
 )
-_FIRST_RULES_32 = (
-    *_FIRST_RULES,
+_CHANNEL_RULES_32 = (
+    *_CHANNEL_RULES,
     Rule("old_mmap"),
     Rule("sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
     Rule("signal", _SIGSEGV_SET),
 )
 
 
-def first_filter() -> bytes:
-    """Shared file mappings, SIGSEGV's action, exec, filters of the guest: what matters before a channel is mapped."""
-    return _compile(_FIRST_RULES, _FIRST_RULES_32)
+def first_filter(calls: Calls = NO_CALLS, *, channel: bool = True) -> bytes:
+    """Exec, ``calls``, which are recorded, and, unless there is no channel to look out for, what matters before one is
+    mapped: shared file mappings, SIGSEGV's action, filters of the guest."""
+    rules = _CHANNEL_RULES if channel else ()
+    rules_32 = _CHANNEL_RULES_32 if channel else ()
+    return _compile((*rules, *_EXEC_RULES), (*rules_32, *_EXEC_RULES), calls, record=True)
 
 
 def _guard(name: str, address: int, length: int, start: int, end: int, *more: Condition) -> tuple[Rule, ...]:
@@ -195,9 +228,11 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     )
 
 
-def channel_filter(start: int, end: int, *, threads: bool) -> bytes:
+def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, threads: bool) -> bytes:
     """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``threads`` those that
-    change a thread's signal mask or are about its processors (needed once for each process, not for each mapping)."""
+    change a thread's signal mask or are about its processors (needed once for each process, not for each mapping).
+
+    ``calls``: those that the first filter records."""
     rules: list[Rule] = []
     if start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF:
         fixed = _low(3, Test.ANY_BIT, MAP_FIXED)
@@ -211,7 +246,7 @@ def channel_filter(start: int, end: int, *, threads: bool) -> bytes:
         for name in ("rt_sigprocmask", "sigprocmask"):
             rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
         rules += [Rule(name) for name in ("rt_sigreturn", "sigreturn", "sched_setaffinity", "sched_getaffinity")]
-    return _compile(rules, rules)
+    return _compile(rules, rules, calls, record=False)
 
 
 class _Program(ctypes.Structure):

@@ -39,16 +39,17 @@ _STANDARD_ERROR = 2
 @dataclass(frozen=True, slots=True)
 class Tracer:
     """What the new process does: ``prepare`` before the program may start (raises `HtrunError`), then ``trace``,
-    which gets the program's process id and never returns; or ``undo``, where it can't become the tracer."""
+    which gets the program's process id and never returns; or ``undo``, where it can't become the tracer.
+
+    ``stops``: the seccomp filter that tells at which of the program's calls it is stopped."""
 
     prepare: Callable[[], None]
     undo: Callable[[], None]
     trace: Callable[[int], NoReturn]
+    stops: bytes
 
 
-def become(
-    executable: str, arguments: list[str], environment: Mapping[str, str], tracer: Tracer
-) -> NoReturn:
+def become(executable: str, arguments: list[str], environment: Mapping[str, str], tracer: Tracer) -> NoReturn:
     """Run the program in this process, traced by a new one.
 
     Raises `HtrunError` when there can be no tracer or the program can't be executed.
@@ -63,7 +64,7 @@ def become(
     _await_tracer(mine)
     _allow_tracer(False)
     try:
-        seccomp.install(seccomp.first_filter())
+        seccomp.install(tracer.stops)
     except OSError as error:
         raise HtrunError(f"cannot install a seccomp filter ({error.strerror}): is htrun in a sandbox?") from error
     # Python ignores these two for itself; the program must not inherit that (exec keeps ignored signals).

@@ -11,9 +11,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from htrun.tracee import stops
 from htrun.tracee.trap_wait import TrapWait
+
+if TYPE_CHECKING:
+    from htrun.tracee.call_wait import CallWait
 
 WALL = 0x40000000
 """__WALL: also wait for threads and clones (<linux/wait.h>)."""
@@ -44,6 +48,7 @@ class Waiter:
         self._first = first
         self._held: int | None = None
         self._quick: TrapWait | None = None
+        self._calls: CallWait | None = None
         self._put_back: list[tuple[int, int]] = []
 
     def hold(self, tid: int) -> None:
@@ -77,18 +82,22 @@ class Waiter:
         """From now on most stops will be traps: wait by way of ``quick``."""
         self._quick = quick
 
+    def record_calls(self, calls: CallWait) -> None:
+        """From now on wait by way of ``calls``, which records calls meanwhile."""
+        self._calls = calls
+
     def next(self, known: Iterable[int]) -> tuple[int, int] | None:
         """The next ``(tid, wait status)``; None when nothing but the held process is left and it is dead.
 
         ``known``: the ids of all tracees, the held one too.
         """
-        if self._quick is not None and (self._put_back or self._held is not None):
+        if self._quick is not None and (self._put_back or self._held is not None or self._calls is not None):
             self._quick.flush()
         if self._put_back:
             return self._put_back.pop(0)
         while self._held is None:
             try:
-                tid, status = self._look() if self._quick is None else self._quick.next()
+                tid, status = self._any()
             except ChildProcessError:
                 return None
             if status is not None:
@@ -98,6 +107,11 @@ class Waiter:
             # Killed while it was stopped: its exit event was let go before anyone could see it.
             self.hold(tid)
         return self._next_but(self._held, known)
+
+    def _any(self) -> tuple[int, int | None]:
+        if self._calls is not None:
+            return self._calls.next()
+        return self._look() if self._quick is None else self._quick.next()
 
     @staticmethod
     def _look() -> tuple[int, int | None]:
@@ -138,6 +152,8 @@ class Waiter:
 
     def _next_but(self, held: int, known: Iterable[int]) -> tuple[int, int] | None:
         while True:
+            if self._calls is not None and (stop := self._calls.stopped()) is not None:
+                return stop
             for result in self._poll(held, known):
                 return result.si_pid, _wait_status(result)
             if not any(tid != held for tid in known) and self._is_dead(held):

@@ -42,7 +42,7 @@ def test_the_layout_is_that_of_a_ring(num_args: int, big_endian: bool) -> None:
 
 def test_a_packets_header_is_read_field_by_field() -> None:
     stream = Stream(12, 11, 3, "äpp", big_endian=True)
-    raw = packet_header(UUID_, stream, Packet(100, 200, 64, 5, 7, 9))
+    raw = packet_header(UUID_, stream, Packet(100, 200, 64, 5, 7, 9, stream_class=1))
     header = parse(TEXT).classes[1].packet(raw)
     assert header["comm"].rstrip(b"\0").decode() == "äpp"
     assert header["uuid"] == UUID_.bytes

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.tracee.abi import I386, X86_64, Abi
-from htrun.tracee.seccomp import MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED, STOP_DATA, channel_filter, first_filter
+from htrun.tracee.seccomp import MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED, WATCHED, channel_filter, first_filter
 
 _ALLOW = 0x7FFF0000
-_STOP = 0x7FF00000 | STOP_DATA
+_STOP = 0x7FF00000 | WATCHED
 _START, _SIZE = 0x7F1234560000, 0x20000
 
 

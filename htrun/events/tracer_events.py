@@ -1,0 +1,114 @@
+"""Events that the tracer itself sees, on their way from its main thread to the drain: system calls, threads' lives.
+
+They lie in a ring of memory that one thread fills and another empties. The filling is done by machine code
+(`htrun.tracee.call_wait`) as well, so the layout is fixed: `RECORD`, and `_Control`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from typing import TYPE_CHECKING, Any
+
+from htrun.events.definitions import DEFINITIONS, SYSCALL_ARGS, Definition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    TracerRecords = NDArray[np.void]
+    """A batch of raw records, of `tracer_dtype`."""
+
+RECORD = struct.Struct(f"<QIIQQ{SYSCALL_ARGS}Q")
+"""Ticks, number of the stream, kind (a place in `DEFINITIONS`), interface of the call, its number, arguments."""
+_CAPACITY = 1 << 15
+"""Records: some 20 ms of calls as fast as a tracer can see them."""
+
+
+def tracer_dtype() -> np.dtype[Any]:
+    """`RECORD` for numpy."""
+    import numpy as np
+
+    fields = [("timestamp", "<u8"), ("stream", "<u4"), ("kind", "<u4"), ("arch", "<u8"), ("num", "<u8")]
+    return np.dtype([*fields, ("args", "<u8", (SYSCALL_ARGS,))])
+
+
+class _Control(ctypes.Structure):
+    """What both sides share. ``head``: records ever written; ``tail``: of those the reader has taken."""
+
+    _fields_ = [
+        ("records", ctypes.c_uint64),
+        ("mask", ctypes.c_uint64),
+        ("head", ctypes.c_uint64),
+        ("tail", ctypes.c_uint64),
+        ("idle", ctypes.c_uint32),
+    ]
+
+
+class TracerEvents:
+    """The ring. ``append`` is for the tracer's main thread only, ``take`` for whoever holds the drain's lock.
+
+    ``address``: of the `_Control`.
+    """
+
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        """``capacity``: records; a power of two."""
+        self._memory = mmap.mmap(-1, capacity * RECORD.size)
+        self._capacity = capacity
+        self._control = _Control(
+            records=ctypes.addressof(ctypes.c_char.from_buffer(self._memory)), mask=capacity - 1, head=0, tail=0
+        )
+        self.address = ctypes.addressof(self._control)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        return bool(self._control.head - self._control.tail >= self._capacity)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the reader sleeps, and has to be woken by the next record's writer."""
+        return bool(self._control.idle)
+
+    @idle.setter
+    def idle(self, idle: bool) -> None:
+        self._control.idle = idle
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are records that were not taken yet."""
+        return bool(self._control.head != self._control.tail)
+
+    def append(
+        self,
+        ticks: int,
+        stream: int,
+        definition: Definition,
+        *,
+        arch: int = 0,
+        number: int = 0,
+        arguments: Sequence[int] = (),
+    ) -> None:
+        """Write a record; there must be room. ``arguments``: the first of them; the others are zero."""
+        head = self._control.head
+        padding = (0,) * (SYSCALL_ARGS - len(arguments))
+        at = (head & self._capacity - 1) * RECORD.size
+        kind = DEFINITIONS.index(definition)
+        RECORD.pack_into(self._memory, at, ticks, stream, kind, arch, number, *arguments, *padding)
+        self._control.head = head + 1
+
+    def take(self) -> TracerRecords | None:
+        """A copy of all records that were not taken yet, in the order of time; None if there are none."""
+        import numpy as np
+
+        head, tail = self._control.head, self._control.tail
+        if head == tail:
+            return None
+        ring = np.frombuffer(self._memory, tracer_dtype())
+        first, last = tail & self._capacity - 1, head & self._capacity - 1
+        records = ring[first:last].copy() if first < last else np.concatenate([ring[first:], ring[:last]])
+        self._control.tail = head
+        return records

@@ -1,0 +1,123 @@
+"""System calls and the lives of threads as events: what a tracer sees of a program by itself.
+
+Where nothing else is asked of a thread's stops they never come here (`htrun.tracee.call_wait`). Here is what is left:
+calls that htrun must see itself, calls within which a process is created or a program started, and the threads' ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.tracee import seccomp
+from htrun.tracee.call_wait import CallWait, Entry, State
+from htrun.tracee.ptrace import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.events.definitions import Definition
+    from htrun.intercept.guest import Thread
+    from htrun.runner.options import RunOptions
+
+
+def calls_to_record(options: RunOptions) -> seccomp.Calls:
+    """The calls for which the program's filters are to stop, so that they are recorded."""
+    if not options.calls_recorded:
+        return seccomp.NO_CALLS
+    if options.syscalls is None:
+        return seccomp.Calls(None)
+    from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
+
+    tables = {arch: table(arch).numbers for arch in (ARCH_X86_64, ARCH_I386)}
+    return seccomp.Calls(
+        {
+            arch: frozenset(numbers[name] for name in options.syscalls & numbers.keys())
+            for arch, numbers in tables.items()
+        }
+    )
+
+
+class Calls:
+    """Records what `CallWait` does not record by itself.
+
+    ``wait``: see there. ``events``: names of those to record; ``clock`` reads the ticks; ``stream_of`` numbers a
+    thread's stream.
+    """
+
+    def __init__(
+        self,
+        wait: CallWait,
+        events: frozenset[str],
+        clock: Callable[[], int],
+        stream_of: Callable[[Thread], int],
+    ) -> None:
+        self.wait = wait
+        self._events = events
+        self._clock = clock
+        self._stream_of = stream_of
+        self._alive: set[int] = set()
+        self._first: Entry | None = None
+
+    def began(self, thread: Thread) -> None:
+        """A thread begins."""
+        self._alive.add(thread.tid)
+        first, self._first = self._first, None
+        # The first thread begins before its first call.
+        self._lives(thread, CPU_ENTER, self._clock() if first is None else first.ticks - 1)
+        if first is not None:
+            self._identify(thread)
+            self.wait.enter(thread.tid, first)
+
+    def ended(self, thread: Thread) -> None:
+        """A thread makes no more records; may be said more than once."""
+        if thread.tid in self._alive:
+            self._alive.remove(thread.tid)
+            self._lives(thread, CPU_EXIT, self._clock())
+            self.wait.forget(thread.tid)
+
+    def launching(self, thread: Thread) -> None:
+        """The first process is about to exec the program, if it can: its first call, if it comes to that."""
+        self._first = self.wait.look(thread.tid)
+
+    def entered(self, thread: Thread) -> None:
+        """A thread is stopped in front of a call that is to be recorded."""
+        self._identify(thread)
+        self.wait.enter(thread.tid, self.wait.look(thread.tid))
+
+    def watch(self, thread: Thread) -> None:
+        """The loop must see the end of the call that the thread is in."""
+        self.wait.watch(thread.tid)
+
+    def returned(self, thread: Thread) -> None:
+        """A thread is stopped behind a call, perhaps one that is recorded."""
+        if self.wait.state(thread.tid) is not State.OUTSIDE:
+            self._identify(thread)
+            self.wait.leave(thread.tid)
+
+    def made(self, thread: Thread) -> None:
+        """htrun has dealt with a call it had to see itself: the thread is still in front of it, or behind it."""
+        if self.wait.state(thread.tid) is not State.OUTSIDE and self.wait.has_returned(thread.tid):
+            self.returned(thread)
+
+    def resume(self, tid: int, request: Request) -> Request:
+        """How a thread goes on that would by ``request``: it stops behind a call whose return is recorded."""
+        within = request is Request.CONT and self.wait.state(tid) is not State.OUTSIDE
+        return Request.SYSCALL if within else request
+
+    def executed(self, former: int, tid: int, learn: Callable[[], None]) -> None:
+        """Exec: thread ``former`` is now ``tid``, of another name. ``learn`` makes it known to everybody else."""
+        call = self.wait.call_of(former)
+        if former == tid:
+            self.wait.set_stream(tid, None)
+        learn()
+        self.wait.set_call(tid, call)
+
+    def _lives(self, thread: Thread, definition: Definition, ticks: int) -> None:
+        if definition.name in self._events:
+            self._identify(thread)
+            self.wait.append(thread.tid, definition, Entry(ticks, 0, 0, ()))
+
+    def _identify(self, thread: Thread) -> None:
+        if self.wait.stream(thread.tid) is None:
+            self.wait.set_stream(thread.tid, self._stream_of(thread))

@@ -1,0 +1,72 @@
+"""What the tracer records itself, laid out for a native trace: one stream for each kind of event.
+
+It sees all threads one after the other, so each event tells whose it is, as LTTng's contexts do. A stream for each
+thread, as those that emit have, would be thousands of files where a script starts thousands of programs, and readers
+keep every file open. ``thread`` is the thread's number in the run: ids come again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from htrun.events.definitions import DEFINITIONS, Definition
+from htrun.sinks.ctf_metadata import COMM_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.stream import Stream
+    from htrun.events.tracer_events import TracerRecords
+
+_THREAD_FIELDS = ("pid", "tid", "vcpu")
+
+
+def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator[tuple[Definition, NDArray[np.void]]]:
+    """The events of each kind among ``records``, as their stream has them."""
+    import numpy as np
+
+    used, places = np.unique(records["stream"], return_inverse=True)
+    threads = _threads([streams[number] for number in used.tolist()])
+    for kind in np.unique(records["kind"]).tolist():
+        rows = np.flatnonzero(records["kind"] == kind)
+        yield DEFINITIONS[kind], _events(DEFINITIONS[kind], records[rows], threads[places[rows]])
+
+
+def _threads(streams: Sequence[Stream]) -> NDArray[np.void]:
+    import numpy as np
+
+    threads = np.empty(len(streams), [*((field, "<u4") for field in _THREAD_FIELDS), ("comm", f"S{COMM_SIZE}")])
+    for field in _THREAD_FIELDS:
+        threads[field] = [getattr(stream, field) for stream in streams]
+    threads["comm"] = [stream.comm.encode(errors="replace")[: COMM_SIZE - 1] for stream in streams]
+    return threads
+
+
+def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.void]) -> NDArray[np.void]:
+    import numpy as np
+
+    arguments = len(definition.argument_names(0))
+    events = np.zeros(len(records), _dtype(definition, arguments))
+    events["timestamp"] = records["timestamp"]
+    events["thread"] = records["stream"]
+    for field in (*_THREAD_FIELDS, "comm"):
+        events[field] = threads[field]
+    if definition.fields:
+        events["arch"] = records["arch"]
+        events[definition.fields[0]] = records["num"]
+        events["args"] = records["args"][:, :arguments]
+    return events
+
+
+def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
+    """As the metadata says (`htrun.sinks.ctf_metadata`)."""
+    import numpy as np
+
+    fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *((field, "<u4") for field in _THREAD_FIELDS)]
+    fields.append(("comm", f"S{COMM_SIZE}"))
+    if definition.fields:
+        fields += [("arch", "<u4"), (definition.fields[0], "<u8"), ("args", "<u8", (arguments,))]
+    return np.dtype(fields, align=True)
