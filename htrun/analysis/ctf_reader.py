@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from htrun.analysis.packets import Pieces
     from htrun.analysis.tsdl import StreamClass
     from htrun.events.clock import Fit
+    from htrun.events.definitions import Definition
     from htrun.events.records import Events
     from htrun.events.stream import Stream
 
@@ -115,6 +116,11 @@ class CtfReader:
     def num_args(self) -> int:
         """Arguments that a batch has room for."""
         return max([self.channel_args, *(file.stream_class.arguments for file in self._files)])
+
+    @property
+    def kinds(self) -> tuple[Definition, ...]:
+        """The events that there are stream classes for."""
+        return tuple(DEFINITIONS[kind] for kind in sorted({each.kind for each in self.metadata.classes.values()}))
 
     @property
     def channel_args(self) -> int:

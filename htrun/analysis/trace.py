@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.guest_formats import EventFormat
     from htrun.analysis.guest_trace import GuestTrace
+    from htrun.events.definitions import Definition
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.events.stream import Stream
@@ -133,6 +134,11 @@ class Trace:
     def discarded(self) -> Sequence[int]:
         """Events that were lost, by stream."""
         return self._reader.discarded
+
+    @property
+    def kinds(self) -> tuple[Definition, ...]:
+        """The events that the trace can hold."""
+        return self._reader.kinds
 
     @property
     def duration(self) -> tuple[int, int] | None:

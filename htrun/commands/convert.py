@@ -70,4 +70,4 @@ def facts_of(trace: Trace) -> TraceFacts:
     """What a sink is told of ``trace``."""
     begin, _ = trace.duration or (0, 0)
     host = trace.environment.get("hostname", "")
-    return TraceFacts(trace.shapes.num_args, trace.shapes.named, begin, str(host), trace.environment)
+    return TraceFacts(trace.shapes.num_args, trace.shapes.named, begin, str(host), trace.environment, trace.kinds)

@@ -66,7 +66,7 @@ class Shapes:
         """The shapes among ``events``, and which of them have it. Rows keep the order of ``events``."""
         import numpy as np
 
-        codes = self._codes(events)
+        codes = self.codes(events)
         if not len(codes):
             return []
         if (codes == codes[0]).all():
@@ -83,8 +83,8 @@ class Shapes:
             return shape.first + len(shape.arguments)
         return self.num_args
 
-    def _codes(self, events: Events) -> NDArray[np.int64]:
-        """Each event's place in `_shapes`: its kind, or, behind those, its name."""
+    def codes(self, events: Events) -> NDArray[np.int64]:
+        """Each event's place in `all`: its kind, or, behind those, its name."""
         import numpy as np
 
         kinds = events["kind"].astype(np.int64)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
 from htrun.errors import HtrunError
+from htrun.events.definitions import HYPERTRACE
 from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.warnings import Kind, Warnings
 from htrun.launch.architectures import find_architecture
@@ -137,7 +138,8 @@ def _other_formats(
     from htrun.sinks.registry import by_name
 
     host = str(environment["hostname"])
-    facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment)
+    kinds = (HYPERTRACE, *options.tracer_events)
+    facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment, kinds)
     return [by_name(name).open(path, facts) for path, name in options.outputs]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from htrun.channel.layout import DEFAULT_ARGS
+from htrun.events.definitions import DEFINITIONS, Definition
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -18,6 +19,7 @@ class TraceFacts:
 
     ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: of the run, ns
     since the epoch. ``host``: where it ran. ``environment``: what else is known of the run, as in a trace's metadata.
+    ``kinds``: the events that can come.
     """
 
     num_args: int = DEFAULT_ARGS
@@ -25,3 +27,4 @@ class TraceFacts:
     start: int = 0
     host: str = ""
     environment: Mapping[str, str | int] = field(default_factory=dict)
+    kinds: tuple[Definition, ...] = DEFINITIONS

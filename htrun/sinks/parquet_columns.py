@@ -1,0 +1,274 @@
+"""The columns of a Parquet file, filled event by event and handed over as Arrow tables without another copy.
+
+Events lie row by row, and a column is one word of each row: taking columns out of some hundred thousand rows at once
+would read all of them from memory once for each column. So rows are spread over the columns a few thousand at a time,
+while the processor's cache still has them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from htrun.events.arguments import ArgumentType
+from htrun.events.shapes import Shape, Shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.arguments import Argument
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+    from htrun.sinks.facts import TraceFacts
+
+_BLOCK = 1 << 12
+"""Rows spread at once."""
+TEXTS = ("comm", "event", "name", "phase")
+NUMBERS = ("time", "pid", "tid", "vcpu", "site", "index")
+"""Columns of numbers that are close to those of the row before."""
+
+
+class Schema:
+    """What columns there are, by the shapes of the events that can come."""
+
+    def __init__(self, facts: TraceFacts) -> None:
+        self.shapes = Shapes(facts.num_args, facts.named)
+        self.possible = [shape for shape in self.shapes.all() if shape.definition in facts.kinds]
+        self.room = max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
+        self._environment = {key: str(value) for key, value in facts.environment.items()}
+
+    @cached_property
+    def arguments(self) -> int:
+        """How many ``arg`` columns there are. Those of carried events have columns by their names."""
+        own = [shape for shape in self.possible if shape.named is None or not shape.named.carried]
+        return max((self.shapes.width(shape) for shape in own), default=0)
+
+    def has_argument(self, shape: Shape, place: int) -> bool:
+        """Whether events of ``shape`` have something in the ``arg`` column ``place``."""
+        return place < self.shapes.width(shape)
+
+    @cached_property
+    def arrow(self) -> Any:
+        """The columns as Arrow's, with the facts of the run as the file's own metadata."""
+        import pyarrow as pa
+
+        text, u32, u64 = pa.dictionary(pa.int32(), pa.string()), pa.uint32(), pa.uint64()
+        given = [("time", pa.timestamp("ns", "UTC")), ("pid", u32), ("tid", u32), ("vcpu", u32), ("comm", text)]
+        given += [("event", text), ("site", u32)]
+        fields = [pa.field(name, type_, nullable=False) for name, type_ in given]
+        fields += [pa.field(name, text) for name in ("name", "phase")]
+        indexed = all(shape.index_name is not None for shape in self.possible)
+        fields.append(pa.field("index", u64, nullable=not indexed))
+        for place in range(self.arguments):
+            always = all(self.has_argument(shape, place) for shape in self.possible)
+            fields.append(pa.field(f"arg{place + 1}", u64, nullable=not always))
+        fields += [pa.field(name, _arrow_type(argument)) for name, (argument, _) in self.typed.items()]
+        return pa.schema(fields, metadata=self._environment)
+
+    @cached_property
+    def typed(self) -> dict[str, tuple[Argument, dict[int, int]]]:
+        """The columns of arguments the user has named: their type, and by the number of a shape which of its arguments
+        they are."""
+        columns: dict[str, tuple[Argument, dict[int, int]]] = {}
+        for number, shape in enumerate(self.shapes.all()):
+            if shape.named is None:
+                continue
+            for place, argument in enumerate(shape.arguments, shape.first):
+                name = f"{shape.named.name}.{argument.name}"
+                if name in columns and columns[name][0] != argument:
+                    # A begin and an end may mean different things by one name.
+                    name = f"{shape.named.name}.{shape.named.phase.value}.{argument.name}"
+                columns.setdefault(name, (argument, {}))[1][number] = place
+        return columns
+
+
+class Columns:
+    """Room for ``room`` events of ``schema``. ``rows``: how many there are."""
+
+    def __init__(self, schema: Schema, room: int) -> None:
+        import numpy as np
+
+        self.rows = 0
+        self._schema = schema
+        self._room = room
+        self._time = np.empty(room, np.int64)
+        self._stream = np.empty(room, np.int32)
+        self._site = np.empty(room, np.uint32)
+        self._index = np.empty(room, np.uint64)
+        self._shape = np.empty(room, np.int32)
+        self._args = np.zeros((schema.room, room), np.uint64)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is room for no more."""
+        return self.rows == self._room
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self.rows = 0
+
+    def add(self, events: Events) -> int:
+        """Take as many of ``events`` as there is room for; how many that were."""
+        count = min(len(events), self._room - self.rows)
+        # An event's own arguments are fewer than the room it has for some; the rest is never looked at.
+        width = min(events["args"].shape[1], self._schema.room)
+        self._shape[self.rows : self.rows + count] = self._schema.shapes.codes(events[:count])
+        for start in range(0, count, _BLOCK):
+            block = events[start : min(start + _BLOCK, count)]
+            to = slice(self.rows, self.rows + len(block))
+            self._time[to] = block["time"]
+            self._stream[to] = block["stream"]
+            self._site[to] = block["site"]
+            self._index[to] = block["index"]
+            for place in range(width):
+                self._args[place, to] = block["args"][:, place]
+            self.rows += len(block)
+        return count
+
+    def table(self, streams: Sequence[Stream]) -> Any:
+        """The table of all events; it lies in this object's memory."""
+        import numpy as np
+        import pyarrow as pa
+
+        every = self._schema.shapes.all()
+        codes = self._shape[: self.rows]
+        used = np.flatnonzero(np.bincount(codes, minlength=len(every))).tolist()
+        stream = self._stream[: self.rows]
+        streams_used = np.flatnonzero(np.bincount(stream, minlength=len(streams))).tolist()
+        ids = [np.array([getattr(each, field) for each in streams], np.uint32) for field in ("pid", "tid", "vcpu")]
+        named = [shape.named for shape in every]
+        columns = [
+            pa.array(self._time[: self.rows], pa.timestamp("ns", "UTC")),
+            *(pa.array(each[stream]) for each in ids),
+            _texts(stream, streams_used, [each.comm.encode(errors="replace").decode() for each in streams]),
+            _texts(codes, used, [shape.definition.name for shape in every]),
+            pa.array(self._site[: self.rows]),
+            _texts(codes, used, [event.name if event else None for event in named]),
+            _texts(codes, used, [event.phase.value if event else None for event in named]),
+            self._words(self._index, used, {number for number in used if every[number].index_name is not None}),
+            *(self._argument(place, used) for place in range(self._schema.arguments)),
+            *(self._typed(argument, places, used) for argument, places in self._schema.typed.values()),
+        ]
+        return pa.Table.from_arrays(columns, schema=self._schema.arrow)
+
+    def _argument(self, place: int, used: Sequence[int]) -> Any:
+        every = self._schema.shapes.all()
+        having = {number for number in used if self._schema.has_argument(every[number], place)}
+        return self._words(self._args[place], used, having)
+
+    def _words(self, words: NDArray[np.uint64], used: Sequence[int], having: set[int]) -> Any:
+        """The column of ``words``, null for events of the shapes that are not among ``having``."""
+        import pyarrow as pa
+
+        if not having:
+            return pa.nulls(self.rows, pa.uint64())
+        buffers = [_bits(self._present(used, having)), pa.py_buffer(words[: self.rows])]
+        return pa.Array.from_buffers(pa.uint64(), self.rows, buffers)
+
+    def _typed(self, argument: Argument, places: dict[int, int], used: Sequence[int]) -> Any:
+        import numpy as np
+        import pyarrow as pa
+
+        type_ = _arrow_type(argument)
+        having = {number for number in used if number in places}
+        if not having:
+            return pa.nulls(self.rows, type_)
+        words = self._joined({number: places[number] for number in having})
+        present = self._present(used, having)
+        match argument.type:
+            case ArgumentType.ENUM | ArgumentType.TEXT:
+                return _labels(argument, words, present)
+            case ArgumentType.BOOL:
+                bits = np.packbits(words != 0, bitorder="little")
+                return pa.Array.from_buffers(type_, self.rows, [_bits(present), pa.py_buffer(bits)])
+            case _:
+                return pa.Array.from_buffers(type_, self.rows, [_bits(present), pa.py_buffer(words)])
+
+    def _joined(self, places: dict[int, int]) -> NDArray[np.uint64]:
+        """One column of the arguments at ``places``, by shape. What events of other shapes have there means nothing."""
+        first, *others = dict.fromkeys(places.values())
+        words = self._args[first, : self.rows]
+        for place in others:
+            codes = [number for number, own in places.items() if own == place]
+            words = _chosen(self._shape[: self.rows], codes, self._args[place, : self.rows], words)
+        return words
+
+    def _present(self, used: Sequence[int], having: set[int]) -> NDArray[np.bool_] | None:
+        """Which events are of the shapes ``having``; None if all are."""
+        import numpy as np
+
+        if len(having) == len(used):
+            return None
+        has = np.zeros(len(self._schema.shapes.all()), np.bool_)
+        has[list(having)] = True
+        return has[self._shape[: self.rows]]
+
+
+def _bits(present: NDArray[np.bool_] | None) -> Any:
+    """The bits by which Arrow knows what is null; None if nothing is."""
+    import numpy as np
+    import pyarrow as pa
+
+    return None if present is None else pa.py_buffer(np.packbits(present, bitorder="little"))
+
+
+def _chosen(
+    shapes: NDArray[np.int32], codes: Sequence[int], words: NDArray[np.uint64], others: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    import numpy as np
+
+    return np.where(np.isin(shapes, codes), words, others)
+
+
+def _labels(argument: Argument, words: NDArray[np.uint64], present: NDArray[np.bool_] | None) -> Any:
+    """The labels of an enumeration; a value that has none is its number."""
+    import numpy as np
+    import pyarrow as pa
+
+    if present is not None:
+        words = np.where(present, words, words[np.argmax(present)])
+    known = np.array(sorted(argument.labels), np.uint64)
+    codes = np.minimum(np.searchsorted(known, words), max(len(known) - 1, 0))
+    if not len(known) or not bool((known[codes] == words).all()):
+        known, codes = np.unique(words, return_inverse=True)
+    labels = pa.array([str(argument.value(word)) for word in known.tolist()], pa.string())
+    indices = pa.Array.from_buffers(pa.int32(), len(words), [_bits(present), pa.py_buffer(codes.astype(np.int32))])
+    return pa.DictionaryArray.from_arrays(indices, labels)
+
+
+def _arrow_type(argument: Argument) -> Any:
+    import pyarrow as pa
+
+    match argument.type:
+        case ArgumentType.I64:
+            return pa.int64()
+        case ArgumentType.F64:
+            return pa.float64()
+        case ArgumentType.BOOL:
+            return pa.bool_()
+        case ArgumentType.ENUM | ArgumentType.TEXT:
+            return pa.dictionary(pa.int32(), pa.string())
+        case _:
+            return pa.uint64()
+
+
+def _texts(codes: NDArray[np.int32], used: Sequence[int], values: Sequence[str | None]) -> Any:
+    """A column of texts: ``values[code]`` for each code. ``used``: the codes that there are."""
+    import numpy as np
+    import pyarrow as pa
+
+    texts = [text for text in dict.fromkeys(values[code] for code in used) if text is not None]
+    if not texts:
+        return pa.nulls(len(codes), pa.dictionary(pa.int32(), pa.string()))
+    if len(used) == 1:
+        indices = pa.array(np.zeros(len(codes), np.int32))
+    else:
+        place = {text: number for number, text in enumerate(texts)}
+        renumbered = np.array([-1 if value is None else place.get(value, -1) for value in values], np.int32)[codes]
+        absent = renumbered < 0 if any(values[code] is None for code in used) else None
+        indices = pa.array(renumbered, mask=absent)
+    # Equal texts are one in the file.
+    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
