@@ -24,7 +24,7 @@ _FIELD = re.compile(
     r"\s*field(?:\s+special)?:(?P<declaration>[^;]*);\s*offset:(?P<offset>\d{1,9});\s*size:(?P<size>\d{1,9});"
     r"(?:\s*signed:(?P<signed>\d);)?\s*"
 )
-_DECLARATION = re.compile(r"(?P<type>.*?)\s*\b(?P<name>[A-Za-z_]\w*)\s*(?P<array>\[[^\]]*\])?\s*")
+_DECLARATION = re.compile(r"(?P<type>.+?)\s*\b(?P<name>[A-Za-z_]\w*)\s*(?P<array>\[[^\]]*\])?\s*")
 _LOCATED = re.compile(r"(__data_loc|__rel_loc)\s+(.*)")
 _SYSTEM = re.compile(r"[\w.-]+")
 _NUMBER = re.compile(r"\d{1,9}")

@@ -6,7 +6,8 @@
  *     user PROGRAM [ARGS...]   as an unprivileged user
  *     insmod FILE [PARAMS...]  load a kernel module
  *     rmmod NAME
- *     write FILE TEXT          into a file of the kernel's
+ *     write FILE TEXT...       into a file of the kernel's
+ *     copy FILE                to the console
  *     reset, panic             the machine's end; nothing follows
  *
  * It prints "init: LINE: STATUS" for each step that did not end with 0.
@@ -74,6 +75,33 @@ static int write_text(const char *path, const char *text)
     return result;
 }
 
+static int write_words(char **words)
+{
+    char text[1024] = "";
+
+    for (char **word = words + 2; *word != NULL; word++) {
+        strncat(text, *word, sizeof text - strlen(text) - 1);
+        strncat(text, word[1] != NULL ? " " : "\n", sizeof text - strlen(text) - 1);
+    }
+    return write_text(words[1], text);
+}
+
+static int copy_out(const char *path)
+{
+    char buffer[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count;
+
+    if (fd < 0) {
+        return errno;
+    }
+    while ((count = read(fd, buffer, sizeof buffer)) > 0) {
+        fwrite(buffer, 1, (size_t)count, stdout);
+    }
+    close(fd);
+    return count < 0 ? errno : 0;
+}
+
 static int do_step(char **words)
 {
     if (strcmp(words[0], "user") == 0) {
@@ -86,7 +114,10 @@ static int do_step(char **words)
         return syscall(SYS_delete_module, words[1], O_NONBLOCK) == 0 ? 0 : errno;
     }
     if (strcmp(words[0], "write") == 0) {
-        return write_text(words[1], words[2]);
+        return write_words(words);
+    }
+    if (strcmp(words[0], "copy") == 0) {
+        return copy_out(words[1]);
     }
     if (strcmp(words[0], "reset") == 0) {
         return reboot(RB_AUTOBOOT);
