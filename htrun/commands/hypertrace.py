@@ -16,6 +16,7 @@ from htrun.commands.info import InfoCommand
 from htrun.commands.output import ReaderGone
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
+from htrun.commands.view import ViewCommand
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "print": PrintCommand(),
     "convert": ConvertCommand(),
     "query": QueryCommand(),
+    "view": ViewCommand(),
     "header": HeaderCommand(),
     "completion": CompletionCommand(lambda: _parser()),
 }

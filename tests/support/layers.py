@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
-    ("runner",),
+    ("runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
     ("x86", "tracee"),
     ("rings",),

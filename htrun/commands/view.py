@@ -1,0 +1,132 @@
+"""``hypertrace view``: a trace as a page for a browser."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.commands.completion import complete_directory, complete_file
+from htrun.commands.output import show
+from htrun.commands.progress import with_progress
+from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
+from htrun.errors import HtrunError
+from htrun.events.sink import SinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
+
+_HEAD = 4096
+"""Bytes of a page within which it says that it is one."""
+
+
+class ViewCommand:
+    """Make one HTML page of a trace, to look at it in a browser."""
+
+    examples = (
+        FILTER_HELP
+        + """
+The page needs no network and no program but a browser; give it to whom you like. docs/view.md tells its keys.
+
+examples:
+  hypertrace view trace
+  hypertrace view trace --open
+  hypertrace view trace -o slow.html --from 20ms --to 30ms --thread worker
+  hypertrace view trace --compare other-trace -o both.html
+"""
+    )
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """TRACE, the page, and what is to be on it."""
+        add_trace(parser)
+        complete_file(
+            parser.add_argument(
+                "-o", "--output", type=Path, metavar="FILE", help="the page; by default, the trace's name with .html"
+            )
+        )
+        complete_directory(
+            parser.add_argument(
+                "--compare", type=Path, metavar="TRACE", help="show beside it how another trace's spans differ"
+            )
+        )
+        parser.add_argument("--open", action="store_true", help="show the page in a browser at once")
+        parser.add_argument(
+            "--most", type=int, metavar="N", help="events that the page may hold; 4,000,000 if not given"
+        )
+        add_filter(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Write the page, and print where it is; 0. Raises `HtrunError`."""
+        if arguments.most is not None and arguments.most < 1:
+            raise HtrunError(f"--most {arguments.most}: must be at least 1")
+        from htrun.view.content import MOST_EVENTS, choose, content_of
+        from htrun.view.page import page
+
+        trace = open_trace(arguments)
+        output = _output(arguments.output, trace.path)
+        comparison = _comparison(trace, arguments) if arguments.compare is not None else None
+        events = _batches(trace, arguments, "reading")
+        chosen = choose(events, trace.shapes, trace.num_args, arguments.most or MOST_EVENTS)
+        _write(output, page(content_of(trace, chosen), comparison))
+        show(f"{output}\n")
+        if arguments.open:
+            _open(output)
+        return 0
+
+
+def _open(page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise HtrunError(f"no browser could be started; open {page} in one")
+
+
+def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator[Events]:
+    return with_progress(filter_of(arguments, trace).batches(trace), len(trace), what)
+
+
+def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
+    from htrun.view.comparison import comparison_of
+    from htrun.view.durations import durations_of
+
+    other = open_trace(argparse.Namespace(**{**vars(arguments), "trace": arguments.compare}))
+    durations = [durations_of(each, _batches(each, arguments, "comparing")) for each in (trace, other)]
+    return comparison_of((str(trace.path), str(other.path)), (durations[0], durations[1]))
+
+
+def _output(path: Path | None, trace: Path) -> Path:
+    """Where the page is written. A page of an earlier call is written anew; anything else is left alone, since a
+    mistaken name may stand for what can't be replaced. Raises `HtrunError`."""
+    output = path or Path(f"{trace.resolve().name}.html")
+    if output.is_dir():
+        raise HtrunError(f"cannot write {output}: it is a directory")
+    if output.is_file() and output.stat().st_size and not _is_page(output):
+        raise HtrunError(f"cannot write {output}: it exists, and is no page of ours; give another, or remove it")
+    return output
+
+
+def _is_page(path: Path) -> bool:
+    from htrun.view.page import GENERATOR
+
+    try:
+        with path.open("rb") as file:
+            return GENERATOR.encode() in file.read(_HEAD)
+    except OSError as error:
+        raise HtrunError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    from htrun.sinks.output import Output
+
+    output = Output.open(path)
+    try:
+        try:
+            for piece in pieces:
+                output.write(piece.encode())
+        finally:
+            output.close()
+    except SinkError as error:
+        raise HtrunError(str(error)) from error

@@ -1,0 +1,114 @@
+// The page "Details": what is known of the span or event that was chosen.
+
+import { make, swatch } from "./dom.js";
+import { count, duration, exact, percent, value, wallClock } from "./format.js";
+import { lowerBound } from "./pyramid.js";
+
+export class DetailsPage {
+  // `actions`: `step(by)`, `same(by)`, `fit()`.
+  constructor(holder, state, actions) {
+    this.holder = holder;
+    this.state = state;
+    this.actions = actions;
+    this.clear();
+  }
+
+  clear() {
+    this.holder.replaceChildren(make("p", { class: "empty" },
+      "Click a span or an event in the timeline, or go from one to the next with , and . (comma and full stop)."));
+  }
+
+  // Show `chosen` (see hit.js), or that nothing is.
+  async show(chosen) {
+    if (!chosen) {
+      this.clear();
+      return;
+    }
+    const { trace } = this.state;
+    const span = chosen.row.kind === "spans" ? chosen.item : -1;
+    const parts = [facts("Facts", span >= 0 ? this.spanFacts(span) : this.eventFacts(chosen))];
+    parts.push(...(await this.arguments(span >= 0 ? [trace.spanBegin[span], trace.spanEnd[span]] : [chosen.event])));
+    // While the arguments were unpacked something else may have been chosen.
+    if (this.state.chosen !== chosen) return;
+    this.holder.replaceChildren(this.head(chosen, span), make("div", { class: "cards" }, ...parts));
+  }
+
+  head(chosen, span) {
+    const { trace, palette } = this.state;
+    const name = trace.nameOf(chosen.event);
+    const button = (text, title, click) => make("button", { type: "button", title, click }, text);
+    return make("div", { class: "row head" },
+      make("h2", {}, swatch(palette, name), trace.names[name]),
+      span >= 0 ? make("span", { class: "big" }, duration(trace.duration(span))) : null,
+      make("span", { class: "grow" }),
+      button("‹ before", "Event before it on this line (,)", () => this.actions.step(-1)),
+      button("next ›", "Next event of this line (.)", () => this.actions.step(1)),
+      button("zoom to it", "Zoom to it (F)", () => this.actions.fit()),
+    );
+  }
+
+  spanFacts(span) {
+    const { trace } = this.state;
+    const [first, last] = [trace.spanBegin[span], trace.spanEnd[span]];
+    const threads = [trace.thread[first], trace.thread[last]].map((number) => threadText(trace.threads[number]));
+    return [
+      ["duration", exact(trace.duration(span))],
+      ["longer than", this.rank(span)],
+      ["begins", `${duration(trace.start[span])} after the first event`],
+      ["date", wallClock(trace.begin, trace.start[span])],
+      ["thread", threads[0]],
+      ...(threads[0] === threads[1] ? [] : [["ends in thread", threads[1]]]),
+      ["events", `${count(first + 1)} to ${count(last + 1)}`],
+    ];
+  }
+
+  // Which part of the spans of its name is shorter.
+  rank(span) {
+    const { trace } = this.state;
+    this.sorted ??= new Map();
+    const name = trace.spanName[span];
+    if (!this.sorted.has(name)) {
+      const all = [];
+      for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(trace.duration(i));
+      this.sorted.set(name, Float64Array.from(all).sort());
+    }
+    const all = this.sorted.get(name);
+    return `${percent(lowerBound(all, trace.duration(span)) / all.length)} of ${count(all.length)}`;
+  }
+
+  eventFacts({ event, row, place }) {
+    const { trace } = this.state;
+    const before = place > 0 ? duration(row.start[place] - row.start[place - 1]) : null;
+    const { phase } = trace.kinds[trace.kind[event]];
+    return [
+      ["time", `${duration(trace.time[event])} after the first event`],
+      ["date", wallClock(trace.begin, trace.time[event])],
+      ...(before ? [["since the one before", before]] : []),
+      ["thread", threadText(trace.threads[trace.thread[event]])],
+      ["event", count(event + 1)],
+      ...(trace.unpaired(event) ? [["unpaired", `a ${phase} without its ${phase === "begin" ? "end" : "begin"}`]] : []),
+    ];
+  }
+
+  async arguments(events) {
+    const { trace } = this.state;
+    const titles = events.length > 1 ? ["Begin", "End"] : ["Arguments"];
+    return Promise.all(
+      events.map(async (event, place) => {
+        const rows = (await trace.fields(event)).map(([field, word]) => [field.name, value(field, word)]);
+        rows.push(["site", String(await trace.site(event))]);
+        return facts(titles[place], rows);
+      }),
+    );
+  }
+}
+
+export function threadText(thread) {
+  return `${thread.comm || "?"} (${thread.tid}, process ${thread.pid}, vCPU ${thread.vcpu})`;
+}
+
+// A card with a table of names and values.
+export function facts(title, rows) {
+  const lines = rows.map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, text)));
+  return make("section", { class: "card" }, make("h3", {}, title), make("table", {}, make("tbody", {}, ...lines)));
+}

@@ -1,0 +1,66 @@
+// The column beside the tracks: what each one is. Elements exist only for what is on the screen.
+
+import { make } from "./dom.js";
+
+export class Labels {
+  // `toggled`: is called with a process that is to be opened or closed.
+  constructor(holder, state, toggled) {
+    this.holder = holder;
+    this.state = state;
+    this.toggled = toggled;
+    this.shown = new Map();
+  }
+
+  draw() {
+    const { layout, scroll } = this.state;
+    const height = this.holder.clientHeight;
+    const wanted = new Map();
+    for (const each of layout.within(layout.headers, scroll, scroll + height)) wanted.set(each.process, each);
+    for (const each of layout.within(layout.tracks, scroll, scroll + height)) wanted.set(each.track, each);
+    for (const [key, element] of this.shown) {
+      if (wanted.has(key)) continue;
+      element.remove();
+      this.shown.delete(key);
+    }
+    for (const [key, placed] of wanted) {
+      let element = this.shown.get(key);
+      if (!element) {
+        element = placed.process ? this.header(placed.process) : this.track(placed.track);
+        this.holder.append(element);
+        this.shown.set(key, element);
+      }
+      element.style.transform = `translateY(${placed.top - scroll}px)`;
+      element.style.height = `${placed.height}px`;
+      // The name of a tall track stays where it can be read.
+      const inner = element.firstElementChild;
+      const hidden = Math.max(0, scroll - placed.top);
+      inner.style.transform = hidden ? `translateY(${Math.min(hidden, Math.max(0, placed.height - 38))}px)` : "";
+    }
+  }
+
+  header(process) {
+    const button = make(
+      "button",
+      { type: "button", class: "process", "aria-expanded": process.open, title: "Open or close (Enter)" },
+      make("span", { class: "chevron", "aria-hidden": "true" }, "▾"),
+      make("span", { class: "name" }, process.title),
+      make("span", { class: "detail" }, `process ${process.pid}`),
+    );
+    button.addEventListener("click", () => {
+      process.open = !process.open;
+      button.setAttribute("aria-expanded", process.open);
+      this.toggled();
+    });
+    return make("div", { class: "header", role: "listitem" }, button);
+  }
+
+  track(track) {
+    const inner = make(
+      "div",
+      { class: "inner" },
+      make("span", { class: "name", title: track.title }, track.title),
+      make("span", { class: "detail" }, track.detail),
+    );
+    return make("div", { class: `track ${track.kind}`, role: "listitem" }, inner);
+  }
+}

@@ -1,0 +1,54 @@
+// Where each process, track and row lies, from top to bottom, in CSS pixels.
+
+const PROCESS = 30;
+const GAP = 8;
+const HEIGHTS = { spans: 20, instants: 18, counter: 44 };
+const DENSE = { lanes: 16, height: 7 };
+
+export class Layout {
+  constructor(processes) {
+    this.processes = processes;
+    this.arrange();
+  }
+
+  // `headers`: processes; `tracks`: those of open processes; `rows`: theirs. Each with `top` and `height`.
+  arrange() {
+    this.headers = [];
+    this.tracks = [];
+    this.rows = [];
+    let top = 0;
+    for (const process of this.processes) {
+      this.headers.push({ process, top, height: PROCESS });
+      top += PROCESS;
+      if (process.open) for (const track of process.tracks) top = this.addTrack(track, top);
+    }
+    this.height = top + GAP;
+  }
+
+  addTrack(track, top) {
+    const dense = track.rows.length > DENSE.lanes;
+    const placed = { track, top, height: 0 };
+    let y = top + GAP / 2;
+    for (const row of track.rows) {
+      const height = dense && row.kind === "spans" ? DENSE.height : HEIGHTS[row.kind];
+      this.rows.push({ row, track, top: y, height });
+      y += height;
+    }
+    placed.height = Math.max(y + GAP / 2 - top, 38);
+    this.tracks.push(placed);
+    return top + placed.height;
+  }
+
+  // Those of `placed` (headers, tracks or rows) that lie between `top` and `bottom`.
+  within(placed, top, bottom) {
+    return placed.filter((each) => each.top + each.height > top && each.top < bottom);
+  }
+
+  rowAt(y) {
+    return this.rows.find((each) => y >= each.top && y < each.top + each.height);
+  }
+
+  rowOf(row) {
+    return this.rows.find((each) => each.row === row);
+  }
+}

@@ -1,0 +1,105 @@
+// What a stretch of time comes to, by name: spans that begin in it, intervals between single events, counters.
+
+import { lowerBound } from "./pyramid.js";
+
+// From so many values on is a percentile more than the greatest values by another name.
+const ENOUGH = { p90: 10, p99: 100, p999: 1000 };
+
+// `begin`, `end`: ns; `thread`: the number of the only one that counts, or null. The rows of a table, as `summary` makes
+// them, each with its `name` and `what`: "span", "interval" or "counter".
+export function statistics(trace, begin, end, thread) {
+  return [...spans(trace, begin, end, thread), ...singles(trace, begin, end, thread)];
+}
+
+// `values`: sorted.
+export function summary(values) {
+  const count = values.length;
+  let total = 0;
+  for (let i = 0; i < count; i++) total += values[i];
+  const at = (share) => quantile(values, share);
+  return {
+    count,
+    values,
+    total,
+    mean: count ? total / count : NaN,
+    median: at(0.5),
+    min: count ? values[0] : NaN,
+    max: count ? values[count - 1] : NaN,
+    p90: count >= ENOUGH.p90 ? at(0.9) : NaN,
+    p99: count >= ENOUGH.p99 ? at(0.99) : NaN,
+    p999: count >= ENOUGH.p999 ? at(0.999) : NaN,
+  };
+}
+
+// Between the two nearest values, as numpy does it.
+export function quantile(values, share) {
+  if (!values.length) return NaN;
+  const place = share * (values.length - 1);
+  const low = Math.floor(place);
+  const high = Math.min(low + 1, values.length - 1);
+  return values[low] + (values[high] - values[low]) * (place - low);
+}
+
+function spans(trace, begin, end, thread) {
+  const from = lowerBound(trace.start, begin);
+  const to = lowerBound(trace.start, end, from);
+  const fits = (span) => thread === null || trace.thread[trace.spanBegin[span]] === thread;
+  const lists = collect(trace.names.length, from, to, (span) => (fits(span) ? trace.spanName[span] : -1), (span) =>
+    trace.end[span] - trace.start[span],
+  );
+  return rows(lists, "span");
+}
+
+// Single events, as the intervals from one to the next of the same name and thread; samples of counters by their number.
+function singles(trace, begin, end, thread) {
+  const from = lowerBound(trace.time, begin);
+  const to = lowerBound(trace.time, end, from);
+  const counts = trace.kinds.map((kind) => kind.phase === "counter");
+  const seen = new Uint32Array(trace.names.length);
+  const last = new Map();
+  const interval = new Float64Array(to - from).fill(-1);
+  for (let event = from; event < to; event++) {
+    if (trace.spanOf[event] !== -1 || (thread !== null && trace.thread[event] !== thread)) continue;
+    const name = trace.kindName[trace.kind[event]];
+    seen[name]++;
+    if (counts[trace.kind[event]]) continue;
+    const key = name * trace.threads.length + trace.thread[event];
+    const before = last.get(key);
+    if (before !== undefined) interval[event - from] = trace.time[event] - before;
+    last.set(key, trace.time[event]);
+  }
+  const lists = collect(trace.names.length, from, to, (event) =>
+    interval[event - from] >= 0 ? trace.kindName[trace.kind[event]] : -1, (event) => interval[event - from],
+  );
+  const kinds = new Map(trace.kinds.map((kind, number) => [trace.kindName[number], kind.phase]));
+  return [...seen.entries()]
+    .filter(([, count]) => count)
+    .map(([name, count]) => ({
+      name,
+      what: kinds.get(name) === "counter" ? "counter" : "interval",
+      ...summary(lists[name]),
+      count,
+      total: NaN,
+    }));
+}
+
+function rows(lists, what) {
+  return lists.map((values, name) => ({ name, what, ...summary(values) })).filter((row) => row.count);
+}
+
+// Sorted values by name, of the places from .. to-1. `nameOf`: -1 leaves a place out.
+function collect(names, from, to, nameOf, valueOf) {
+  const sizes = new Uint32Array(names);
+  for (let i = from; i < to; i++) {
+    const name = nameOf(i);
+    if (name >= 0) sizes[name]++;
+  }
+  const lists = Array.from(sizes, (size) => new Float64Array(size));
+  sizes.fill(0);
+  for (let i = from; i < to; i++) {
+    const name = nameOf(i);
+    if (name >= 0) lists[name][sizes[name]++] = valueOf(i);
+  }
+  for (const list of lists) list.sort();
+  return lists;
+}

@@ -1,0 +1,106 @@
+// What is too small to be drawn by itself: for each row one line of pixels, each the colour of what is longest there,
+// and the more opaque the more of its time is taken. All lines are one image, which is stretched to the rows' heights.
+
+import { gallop, lowerBound } from "./pyramid.js";
+
+const FAINT = 70;
+const DIMMED = 40;
+
+export class Strip {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.context = this.canvas.getContext("2d");
+    this.image = null;
+  }
+
+  // Make room for `rows` lines of `width` pixels, all clear.
+  clear(width, rows) {
+    if (!this.image || this.image.width !== width || this.image.height < rows) {
+      this.canvas.width = width;
+      this.canvas.height = Math.max(rows, 1);
+      this.image = this.context.createImageData(width, this.canvas.height);
+      this.pixels = new Uint32Array(this.image.data.buffer);
+    } else {
+      this.pixels.fill(0, 0, width * rows);
+    }
+    this.width = width;
+    this.rows = rows;
+  }
+
+  // Paint the spans of `row` on the given line; those of `least` pixels and more go to `large` instead.
+  // `begin`, `scale`: the time at the left edge, and device pixels for each ns.
+  spans(line, row, begin, scale, look, large, least) {
+    const { start, end, busy, items, longest } = row;
+    const { width, pixels } = this;
+    const from = line * width;
+    const until = begin + width / scale;
+    let i = lowerBound(end, begin);
+    // A span that ends where the picture begins is not seen, unless it has no length.
+    while (i < start.length && start[i] < until) {
+      const left = (start[i] - begin) * scale;
+      const right = (end[i] - begin) * scale;
+      if (right - left >= least) {
+        large(i, left, right);
+        i++;
+        continue;
+      }
+      const pixel = Math.max(0, Math.floor(left));
+      if (right - left >= 2) {
+        this.run(from, pixel, Math.min(width, Math.round(right) - 1), look(items[i]), 255);
+        i++;
+        continue;
+      }
+      // All that begin within this pixel.
+      let j = gallop(start, begin + (pixel + 1) / scale, i);
+      if (j === i) j = i + 1;
+      if (j > i + 1 && (end[j - 1] - start[j - 1]) * scale >= 2) j--;
+      const taken = (busy[j] - busy[i]) * scale;
+      const best = j - i > 1 ? longest.of(i, j) : i;
+      pixels[from + pixel] = shade(look(items[best]), FAINT + (255 - FAINT) * Math.min(1, taken));
+      i = j;
+    }
+  }
+
+  // Paint single events; those with `apart` pixels of room behind them go to `large` instead.
+  instants(line, row, begin, scale, look, large, apart) {
+    const { start, items } = row;
+    const { width, pixels } = this;
+    const from = line * width;
+    let i = lowerBound(start, begin - apart / scale);
+    const until = begin + width / scale;
+    while (i < start.length && start[i] < until) {
+      const x = (start[i] - begin) * scale;
+      const pixel = Math.floor(x);
+      const j = Math.max(i + 1, gallop(start, begin + (pixel + 1) / scale, i));
+      const room = (j < start.length ? (start[j] - begin) * scale : Infinity) - x;
+      if (j === i + 1 && room >= apart) {
+        large(i, x, room);
+      } else if (pixel >= 0) {
+        pixels[from + pixel] = shade(look(items[i]), Math.min(255, 120 + 30 * Math.log2(j - i)));
+      }
+      i = j;
+    }
+  }
+
+  run(from, left, right, look, alpha) {
+    this.pixels.fill(shade(look, alpha), from + left, from + Math.max(left + 1, right));
+  }
+
+  // Hand the lines to the image that `line` draws from.
+  done() {
+    this.context.putImageData(this.image, 0, 0, 0, 0, this.width, this.rows);
+  }
+
+  // Draw one line, stretched.
+  draw(context, line, x, y, height) {
+    context.drawImage(this.canvas, 0, line, this.width, 1, x, y, this.width, height);
+  }
+}
+
+// `look`: a pixel's colour, with 1 in its highest byte where it is dimmed.
+function shade(look, alpha) {
+  const opacity = look >>> 24 ? Math.min(alpha, DIMMED) : alpha;
+  return ((look & 0xffffff) | (opacity << 24)) >>> 0;
+}
+
+export const dimmed = (word) => (word | 0x1000000) >>> 0;

@@ -1,0 +1,57 @@
+"""Columns of numbers as a page carries them: small, and quick to make into typed arrays again.
+
+A column of 64-bit words is cut into eight planes: all the lowest bytes, all the second ones, and so on. A plane whose
+bytes are all the same is not stored, and the others compress far better than the words would: times differ little from
+one to the next, and most arguments are small. ``assets/js/codec.js`` is the reader.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_WORD = 8
+"""Bytes, and so planes."""
+_LEVEL = 6
+"""Of compression: planes of arguments hardly get smaller above it, and take several times as long."""
+
+
+class Section:
+    """Columns that a page unpacks together. ``number``: of the section in its page."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._compressor = zlib.compressobj(_LEVEL)
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, values: NDArray[Any], *, rising: bool = False) -> dict[str, Any]:
+        """Store ``values``, integers not below zero; what the page has to know to read them.
+
+        ``rising``: whether they never get smaller; then their differences are stored.
+        """
+        import numpy as np
+
+        words = values.astype("<u8")
+        if rising and len(words):
+            words = np.diff(words, prepend=np.uint64(0))
+        start = self._size
+        planes = [self._plane(plane) for plane in words.view(np.uint8).reshape(-1, _WORD).T]
+        return {"section": self.number, "start": start, "count": len(words), "planes": planes, "rising": rising}
+
+    def text(self) -> str:
+        """The section, compressed, in letters that HTML leaves alone. Nothing can be added behind it."""
+        return b64encode(b"".join([*self._parts, self._compressor.flush()])).decode()
+
+    def _plane(self, plane: NDArray[np.uint8]) -> int | None:
+        """The byte that ``plane`` consists of; else None, and it is stored."""
+        if not len(plane) or bool((plane == plane[0]).all()):
+            return int(plane[0]) if len(plane) else 0
+        self._parts.append(self._compressor.compress(plane.tobytes()))
+        self._size += len(plane)
+        return None

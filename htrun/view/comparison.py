@@ -1,0 +1,55 @@
+"""Two traces side by side: for each name of spans the figures of both and their histograms, on one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Durations = Mapping[str, NDArray[np.float64]]
+    """Sorted, in ns, by the name of the spans."""
+
+_BINS = 64
+_WIDE = 30
+"""A scale of powers is for durations of which the longest is more than so many times the shortest."""
+
+
+def comparison_of(titles: tuple[str, str], durations: tuple[Durations, Durations]) -> dict[str, Any]:
+    """What the page shows of two traces, called ``titles``, for JSON."""
+    import numpy as np
+
+    one, other = durations
+    rows = []
+    for name in dict.fromkeys([*one, *other]):
+        both = [one.get(name, np.empty(0)), other.get(name, np.empty(0))]
+        medians = [float(np.median(each)) if len(each) else None for each in both]
+        rows.append(
+            {
+                "name": name,
+                "counts": [len(each) for each in both],
+                "medians": medians,
+                "ratio": medians[1] / medians[0] if medians[0] and medians[1] is not None else None,
+                "interval": None,
+                "verdict": "" if all(map(len, both)) else "only in A" if len(both[0]) else "only in B",
+                "histogram": _histogram(both),
+            }
+        )
+    return {"a": titles[0], "b": titles[1], "remarks": [], "rows": rows}
+
+
+def _histogram(both: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Counts of both in the same bins: of one width, or each so many times as wide as the one before."""
+    import numpy as np
+
+    together = np.concatenate(both)
+    low, high = float(together.min()), float(together.max())
+    logarithmic = low > 0 and high / low > _WIDE
+    edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, max(high, low + 1), _BINS + 1)
+    # What rounding has made of the ends must leave no value out.
+    edges[0], edges[-1] = low, max(high, low + 1)
+    counts = [np.histogram(each, edges)[0].tolist() for each in both]
+    return {"edges": edges.tolist(), "logarithmic": logarithmic, "counts": counts}

@@ -1,0 +1,182 @@
+"""What a page holds of a trace: its events as columns, and which of them make spans.
+
+The result is plain data for JSON, and sections of columns (`htrun.view.columns`). The first section is what the page
+needs before it can draw; each other one holds a column of arguments, which is unpacked when someone asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from htrun.analysis.spans import Pairer, span_dtype
+from htrun.errors import HtrunError
+from htrun.events.named import Phase
+from htrun.view.columns import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.analysis.trace import Trace
+    from htrun.events.arguments import Argument
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shape, Shapes
+
+MOST_EVENTS = 4_000_000
+"""That a page takes unless its user wants more: a browser needs some 100 bytes of memory for each."""
+
+
+_BATCH = 1 << 17
+"""Events paired at once: what that takes of memory stays small beside the events themselves."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The events that a page shows, in the order of time. ``codes``: the place of each one's shape in `Shapes.all`."""
+
+    events: Events
+    codes: NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of. ``head``: plain data for JSON; ``sections``: columns, in text."""
+
+    head: dict[str, Any]
+    sections: tuple[str, ...]
+
+
+def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int = MOST_EVENTS) -> Chosen:
+    """All events of ``batches``. Raises `HtrunError` if they are more than ``most``."""
+    import numpy as np
+
+    from htrun.events.records import event_dtype
+
+    kept: list[Events] = [np.empty(0, event_dtype(num_args))]
+    count = 0
+    for events in batches:
+        count += len(events)
+        if count > most:
+            raise HtrunError(
+                f"these are more than {most:,} events, too many for a page; "
+                "choose some with --from, --to, --thread or --event, or raise --most"
+            )
+        kept.append(events)
+    events = np.concatenate(kept)
+    codes = np.zeros(len(events), np.uint16)
+    for shape, rows in shapes.split(events):
+        codes[rows] = shapes.all().index(shape)
+    return Chosen(events, codes)
+
+
+def content_of(trace: Trace, chosen: Chosen) -> Content:
+    """The page's content for the events ``chosen`` from ``trace``."""
+    import numpy as np
+
+    events, first = chosen.events, Section(0)
+    begin = int(events["time"][0]) if len(events) else 0
+    used, places = np.unique(chosen.codes, return_inverse=True)
+    shapes = [trace.shapes.all()[code] for code in used.tolist()]
+    columns = {
+        "time": first.add(events["time"] - np.uint64(begin), rising=True),
+        "kind": first.add(places),
+        "thread": first.add(events["stream"]),
+    }
+    pairer = Pairer(trace.names)
+    spans = _spans(pairer, events, first)
+    unpaired = pairer.finish()
+    rest = _Sections(first)
+    kinds = [_kind(shape, events[places == place], rest) for place, shape in enumerate(shapes)]
+    columns["site"] = rest.later().add(events["site"])
+    head = {
+        "begin": str(begin),
+        "length": int(events["time"][-1]) - begin if len(events) else 0,
+        "trace": trace.path.name or str(trace.path),
+        "facts": dict(_facts(trace.environment)),
+        "threads": [
+            {"pid": each.pid, "tid": each.tid, "vcpu": each.vcpu, "comm": each.comm, "lost": lost}
+            for each, lost in zip(trace.streams, trace.discarded, strict=True)
+        ],
+        "kinds": kinds,
+        "events": columns,
+        "spans": spans,
+        "unpaired": [{"name": name, **asdict(each)} for name, each in unpaired.items()],
+    }
+    return Content(head, rest.texts())
+
+
+def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, Any]]:
+    """Each name's spans, in the order of their begins: the numbers of their two events, from 0."""
+    import numpy as np
+
+    found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
+    spans = np.concatenate([np.empty(0, span_dtype()), *found])
+    spans = spans[np.argsort(spans["begin_number"])]
+    described = []
+    for place in np.unique(spans["name"]).tolist():
+        own = spans[spans["name"] == place]
+        begin = section.add(own["begin_number"] - np.uint64(1), rising=True)
+        end = section.add(own["end_number"] - np.uint64(1))
+        described.append({"name": pairer.names[place], "across": pairer.keyed[place], "begin": begin, "end": end})
+    return described
+
+
+class _Sections:
+    """The sections of a page behind ``first``."""
+
+    def __init__(self, first: Section) -> None:
+        self.first = first
+        self._all = [first]
+
+    def later(self) -> Section:
+        """A new section, for what a page does not need at once."""
+        self._all.append(Section(len(self._all)))
+        return self._all[-1]
+
+    def texts(self) -> tuple[str, ...]:
+        """All of them, finished."""
+        return tuple(section.text() for section in self._all)
+
+
+def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
+    """What a page knows of ``events``, which are all those of ``shape``."""
+    phase = shape.named.phase if shape.named is not None else Phase.INSTANT
+    # A counter's line is drawn from the start.
+    section = sections.first if phase is Phase.COUNTER else None
+    fields = []
+    if shape.index_name is not None and shape.named is None:
+        fields.append({"name": shape.index_name, "type": "u64", "column": sections.later().add(events["index"])})
+    fields += [
+        {**_argument(argument), "column": (section or sections.later()).add(words)}
+        for argument, words in shape.words(events)
+    ]
+    return {"name": shape.title, "phase": phase.value, "fields": fields}
+
+
+def _argument(argument: Argument) -> dict[str, Any]:
+    labels = {str(value): label for value, label in argument.labels.items()}
+    return {"name": argument.name, "type": argument.type.value, **({"labels": labels} if labels else {})}
+
+
+_FACTS: Sequence[tuple[str, str]] = (
+    ("command", "command"),
+    ("hostname", "host"),
+    ("kernel_release", "kernel"),
+    ("machine", "machine"),
+    ("guest_architecture", "guest"),
+    ("emulator", "emulator"),
+    ("emulator_version", "emulator version"),
+    ("htrun_version", "htrun"),
+    ("clock_source", "clock"),
+    ("clock_error_ns", "clock error, ns"),
+)
+"""Facts of a run that a page tells, and how it calls them."""
+
+
+def _facts(environment: Mapping[str, str | int]) -> Iterator[tuple[str, str]]:
+    for key, name in _FACTS:
+        if environment.get(key) not in (None, ""):
+            yield name, str(environment[key])

@@ -1,0 +1,52 @@
+"""Small JavaScript modules as one script.
+
+A page that was opened from a disk may import nothing, not even from itself. So each module becomes a function that
+gives back what it exports, in the order in which they need one another. The modules keep to two forms, each at the
+beginning of a line: ``import { a, b } from "./x.js";``, and ``export`` before a function, a class or a constant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z_]+)\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
+_OTHER_FORM = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+
+
+def bundle(entry: str, read: Callable[[str], str]) -> str:
+    """The script of the module ``entry`` and of all that it needs. ``read``: gives a module's text by its name.
+
+    Raises `ValueError` where a module imports what another does not export, keeps to neither form, or needs itself.
+    """
+    done: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ValueError(f"modules need one another in a circle: {' -> '.join([*path, name])}")
+        if name in done:
+            return
+        text = read(name)
+        for names, needed in _IMPORT.findall(text):
+            visit(needed, (*path, name))
+            missing = set(_words(names)) - set(done[needed][1])
+            if missing:
+                raise ValueError(f"{name}.js imports {', '.join(sorted(missing))}, which {needed}.js does not export")
+        done[name] = _as_function(name, text)
+
+    visit(entry, ())
+    return '"use strict";\n' + "".join(text for text, _ in done.values())
+
+
+def _as_function(name: str, text: str) -> tuple[str, tuple[str, ...]]:
+    """The text of a module as a function that is called at once, and the names that it exports."""
+    exported = tuple(_EXPORT.findall(text))
+    text = _EXPORT.sub("", _IMPORT.sub(lambda found: f"const {{{found[1]}}} = ${found[2]};\n", text))
+    if other := _OTHER_FORM.search(text):
+        raise ValueError(f"{name}.js: {other[0]!r} has a form that is not known here")
+    return f"const ${name} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n", exported
+
+
+def _words(names: str) -> list[str]:
+    return [word.strip() for word in names.split(",") if word.strip()]

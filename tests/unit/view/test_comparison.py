@@ -1,0 +1,36 @@
+"""Two traces side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from htrun.view.comparison import comparison_of
+
+
+def test_both_are_counted_in_the_same_bins() -> None:
+    one = {"io": np.array([100.0, 110.0, 120.0]), "alone": np.array([5.0])}
+    other = {"io": np.array([110.0, 121.0, 132.0, 133.0]), "new": np.array([7.0, 7.0])}
+    shown = comparison_of(("a", "b"), (one, other))
+    rows = {row["name"]: row for row in shown["rows"]}
+    assert list(rows) == ["io", "alone", "new"]
+    assert (rows["io"]["counts"], rows["io"]["medians"]) == ([3, 4], [110.0, 126.5])
+    assert rows["io"]["ratio"] == 1.15
+    histogram = rows["io"]["histogram"]
+    assert (histogram["edges"][0], histogram["edges"][-1], histogram["logarithmic"]) == (100.0, 133.0, False)
+    assert [sum(counts) for counts in histogram["counts"]] == [3, 4]
+    assert (rows["alone"]["ratio"], rows["alone"]["verdict"]) == (None, "only in A")
+    assert (rows["new"]["medians"], rows["new"]["verdict"]) == ([None, 7.0], "only in B")
+
+
+def test_very_different_durations_get_bins_of_powers() -> None:
+    values = np.array([3.0, 50.0, 12345.678, 9e9])
+    [row] = comparison_of(("a", "b"), ({"io": values}, {"io": values}))["rows"]
+    edges = row["histogram"]["edges"]
+    assert row["histogram"]["logarithmic"]
+    assert [sum(counts) for counts in row["histogram"]["counts"]] == [4, 4]
+    assert np.allclose(np.diff(np.log(edges)), np.log(3e9) / (len(edges) - 1))
+
+
+def test_spans_of_no_length() -> None:
+    [row] = comparison_of(("a", "b"), ({"io": np.zeros(3)}, {"io": np.zeros(2)}))["rows"]
+    assert (row["ratio"], row["histogram"]["counts"][0][0], row["histogram"]["counts"][1][0]) == (None, 3, 2)
