@@ -214,13 +214,13 @@ class Pairer:
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
         self._ordinals = before + counts
+        ordinals = np.arange(len(streams), dtype=np.uint64)
         if counts.max(initial=0) == len(streams):
-            all_one: NDArray[np.uint64] = before[streams] + np.arange(len(streams), dtype=np.uint64)
-            return all_one
+            ordinals += before[streams]
+            return ordinals
         order = np.argsort(streams, kind="stable")
         starts = np.cumsum(counts) - counts
-        ordinals = np.empty(len(streams), np.uint64)
-        ordinals[order] = np.arange(len(streams), dtype=np.uint64) + (before - starts)[streams[order]]
+        ordinals[order] = ordinals + (before - starts)[streams[order]]
         return ordinals
 
     def _spans(self, begins: Marks, ends: Marks) -> Spans:
