@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.runner.follow import CALL_STOPS
 from htrun.tracee import seccomp
 from htrun.tracee.call_wait import CallWait, Entry, State
 from htrun.tracee.ptrace import Request
@@ -62,6 +63,7 @@ class Calls:
     def began(self, thread: Thread) -> None:
         """A thread begins."""
         self._alive.add(thread.tid)
+        self.wait.set_stops_left(thread.tid, CALL_STOPS)
         first, self._first = self._first, None
         # The first thread begins before its first call.
         self._lives(thread, CPU_ENTER, self._clock() if first is None else first.ticks - 1)

@@ -1,13 +1,17 @@
-"""While one thread traps densely, it and the tracer share a processor.
+"""While threads stop densely, they and the tracer share a processor.
 
-A trap wakes the tracer and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
+A stop wakes the tracer and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
 sleeping processor; on one it is a context switch, four times cheaper. The kernel's scheduler sees two threads that wake
 each other and spreads them over idle processors each time, so it isn't enough that the tracer goes where the tracee is:
 the tracee has to be kept there.
 
-The guest is not to notice: it gets its processors back when it has been quiet for a moment, before a call of its own
-that asks for them or sets them (caught by the channel's filter), and so do the threads it creates. What is left to see
-is ``Cpus_allowed`` in ``/proc``, meanwhile, and the same asked by a process without a channel.
+Of threads that trap one is kept at most: the others may have much to do between their traps. Of those that make
+recorded calls each is that makes enough of them, and so are the processes it creates, since most make a few dozen calls
+and end.
+
+The guest is not to notice: a thread gets its processors back when it has been quiet for a moment, before a call of its
+own that asks for them or sets them (caught by a filter), and so do the threads it creates. What is left to see is
+``Cpus_allowed`` in ``/proc``, meanwhile, and the same asked by a process without a channel.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ import os
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,23 +32,53 @@ _RUN = 64
 """Traps of one thread, with none of another between, after which it is looked at."""
 _DENSE_NS = 10_000_000
 """How fast a run must be for the thread to be kept: it spends a good part of its time in traps."""
+CALL_STOPS = 16
+"""Stops of one thread for recorded calls after which it is looked at."""
+_DENSE_CALLS_NS = 4_000_000
+"""How fast those must be."""
+_MANY_STOPS = 1 << 30
+"""Stops of a thread that is kept: it need not be looked at."""
 _QUIET = 0.02
-"""Seconds. A thread that has not trapped for that long is let go; at most twice as long passes."""
+"""Seconds. A thread that has hardly stopped for that long is let go; at most twice as long passes."""
+_FEW_STOPS = 8
+"""In that time."""
 _PROCESSOR_FIELD = 36
 """Field 39 of /proc/TID/stat (proc_pid_stat(5)), counted from the field behind the command name, from 0."""
 
 
+class CallStops(Protocol):
+    """Counts the stops of threads for recorded calls, down from a number."""
+
+    def stops_left(self, tid: int) -> int:
+        """Stops until `Follow.ran` is told of the thread."""
+
+    def set_stops_left(self, tid: int, count: int) -> None:
+        """Count down from ``count``."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """``processors``: those that the thread had. ``left``, ``traps``: what was counted when it was last looked at."""
+
+    processors: set[int]
+    left: int
+    traps: int
+
+
 class Follow:
-    """Keeps at most one thread beside the tracer. One instance, made and used by the tracer's main thread only."""
+    """Keeps threads beside the tracer. One instance, made and used by the tracer's main thread only."""
 
     def __init__(self) -> None:
+        self.calls: CallStops | None = None
+        """None where no calls are recorded."""
         self._own = os.sched_getaffinity(0)
+        self._processor = -1
+        self._kept: dict[int, _Kept] = {}
         self._tid = 0
         self._left = _RUN
         self._since = 0
         self._runs = 0
-        self._seen = (0, 0)
-        self._kept = 0
+        self._looked_at: dict[int, int] = {}
         self._processors: dict[int, set[int]] = {}
         """The processors that threads had that are or were kept: their children may have been created meanwhile."""
         signal.signal(signal.SIGALRM, self._tick)
@@ -60,16 +95,18 @@ class Follow:
             self._left = _RUN
             self._look(thread)
 
+    def ran(self, tid: int) -> None:
+        """A thread has stopped as often for recorded calls as it was to, and is stopped now."""
+        now = time.monotonic_ns()
+        before, self._looked_at[tid] = self._looked_at.get(tid), now
+        if tid not in self._kept and (before is None or now - before < _DENSE_CALLS_NS):
+            self._keep(tid)
+        self._count_anew(tid)
+
     def release(self) -> None:
-        """Give the kept thread its processors back, and the tracer its own."""
-        if not self._kept:
-            return
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(self._kept, self._processors[self._kept])
-        os.sched_setaffinity(0, self._own)
-        self._kept = 0
-        self._tid = 0
+        """Give all kept threads their processors back, and the tracer its own."""
+        for tid in list(self._kept):
+            self._let_go(tid)
 
     def processors_asked(self) -> None:
         """A guest is about to ask for or set a thread's processors."""
@@ -78,15 +115,31 @@ class Follow:
 
     def created(self, creator: int, tid: int) -> None:
         """A thread was created, with the processors that its creator had then."""
-        if creator in self._processors:
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(tid, self._processors[creator])
+        if creator not in self._processors:
+            return
+        if self.calls is not None and creator in self._kept:
+            self._kept[tid] = _Kept(self._processors[creator], 0, 0)
+            self._processors[tid] = self._processors[creator]
+            return
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(tid, self._processors[creator])
+
+    def moved(self, former: int, tid: int) -> None:
+        """By an exec, thread ``former`` has become ``tid``."""
+        if former == tid:
+            return
+        self.ended(tid)
+        if former in self._processors:
+            self._processors[tid] = self._processors.pop(former)
+        if former in self._kept:
+            self._kept[tid] = self._kept.pop(former)
 
     def ended(self, tid: int) -> None:
         """A thread has ended."""
-        if self._kept == tid:
-            self.release()
+        if tid in self._kept:
+            self._let_go(tid)
         self._processors.pop(tid, None)
+        self._looked_at.pop(tid, None)
 
     def _look(self, thread: Thread) -> None:
         now = time.monotonic_ns()
@@ -94,12 +147,12 @@ class Follow:
         self._since = now
         self._runs += 1
         # A guest with a filter of its own was given none that would catch its questions.
-        if dense and self._kept != thread.tid and not thread.process.filtered:
+        if dense and thread.tid not in self._kept and not thread.process.filtered:
+            self.release()
             self._keep(thread.tid)
 
     def _keep(self, tid: int) -> None:
-        self.release()
-        processor = _processor_of(tid)
+        processor = self._processor if self._kept else _processor_of(tid)
         try:
             allowed = os.sched_getaffinity(tid)
             if processor not in allowed or processor not in self._own:
@@ -108,16 +161,42 @@ class Follow:
         except OSError:
             # It is gone, or a security module forbids it.
             return
-        os.sched_setaffinity(0, {processor})
+        if not self._kept:
+            os.sched_setaffinity(0, {processor})
+            self._processor = processor
+            signal.setitimer(signal.ITIMER_REAL, _QUIET, _QUIET)
         self._processors[tid] = allowed
-        self._kept = self._tid = tid
-        signal.setitimer(signal.ITIMER_REAL, _QUIET, _QUIET)
+        self._kept[tid] = _Kept(allowed, 0, self._traps_of(tid))
+
+    def _let_go(self, tid: int) -> None:
+        kept = self._kept.pop(tid)
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(tid, kept.processors)
+        self._count_anew(tid)
+        if not self._kept:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            os.sched_setaffinity(0, self._own)
+            self._tid = 0
+
+    def _count_anew(self, tid: int) -> None:
+        if self.calls is None:
+            return
+        kept = self._kept.get(tid)
+        left = CALL_STOPS if kept is None else _MANY_STOPS
+        self.calls.set_stops_left(tid, left)
+        if kept is not None:
+            kept.left = left
+
+    def _traps_of(self, tid: int) -> int:
+        return self._runs * _RUN - self._left if tid == self._tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        now = (self._runs, self._left)
-        if now == self._seen:
-            self.release()
-        self._seen = now
+        for tid, kept in list(self._kept.items()):
+            traps, left = self._traps_of(tid), self.calls.stops_left(tid) if self.calls is not None else 0
+            quiet = traps == kept.traps and abs(kept.left - left) < _FEW_STOPS
+            kept.traps, kept.left = traps, left
+            if quiet:
+                self._let_go(tid)
 
 
 def _processor_of(tid: int) -> int:

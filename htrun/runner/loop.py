@@ -208,6 +208,7 @@ class Loop:
             calls.launching(thread)
 
     def _executed(self, tid: int, former: int) -> None:
+        self._follow.moved(former, tid)
         if self._calls is None:
             self._tracees.executed(tid, former)
             return

@@ -73,6 +73,7 @@ class Session:
         self._patcher: Patcher | None = None
         self._sites: list[Account] = []
         masks = Masks(waiter, Scratch(channel), self._warnings)
+        self._follow = follow = Follow()
         self._tracer_events: TracerEvents | None = None
         self._calls = self._record_calls() if options.tracer_events else None
         self._tracees = Tracees(program, waiter, big_endian=big_endian, hooks=self._hooks())
@@ -90,7 +91,7 @@ class Session:
                     add=options.device,
                 ),
             ),
-            follow=Follow(),
+            follow=follow,
             calls=self._calls,
         )
 
@@ -177,7 +178,9 @@ class Session:
             in_one_go=source.name == "tsc",
             make_room=functools.partial(self.make_room, None),
             wake=drain.wake,
+            ran=self._follow.ran,
         )
+        self._follow.calls = wait
         return Calls(wait, self._options.recorded, source.read, lambda thread: drain.number_of(self._stream(thread)))
 
     def _hooks(self) -> Hooks:

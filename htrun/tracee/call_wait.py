@@ -39,33 +39,33 @@ _CODE = bytes.fromhex(
     "48832300"  # andq $0,TID(%rbx)
     "b8f7000000 31ff 31f6 488b5328"  # look: waitid(P_ALL, 0, info, ...
     "4c8b5310 4531c0 0f05"  # ... OPTIONS(%rbx))
-    "48894318 4885c0 0f85b2010000"  # mov %rax,FOUND(%rbx); test %rax,%rax; jnz done
+    "48894318 4885c0 0f85c2010000"  # mov %rax,FOUND(%rbx); test %rax,%rax; jnz done
     "488b5328 8b7210 48897318 4883632000"  # si_pid of INFO(%rbx) into FOUND(%rbx); 0 into STATUS(%rbx)
-    "837a0804 0f8598010000"  # cmpl $CLD_TRAPPED,si_code(%rdx); jne done
+    "837a0804 0f85a8010000"  # cmpl $CLD_TRAPPED,si_code(%rdx); jne done
     "b8f7000000 bf01000000 41ba03000040 0f05"  # waitid(P_PID, found, info, WSTOPPED|WNOHANG|__WALL)
     "4885c0 75ac 488b5328 837a1000 74a2"  # jump to look if that failed or si_pid is 0
     "8b4a18 89c8 c1e008 83c87f 894320"  # si_status into %ecx; si_status << 8 | 0x7f into STATUS(%rbx)
-    "4c8b6b18 4c3b6b40 0f835b010000"  # mov FOUND(%rbx),%r13; cmp THREADS(%rbx),%r13; jae done
-    "49c1e504 4c036b38 41837d0000 0f8448010000"  # the thread's _Entry into %r13; cmpl $0,STREAM(%r13); je done
-    "498b442410 492b442418 493b442408 0f8733010000"  # head - tail of CONTROL; cmp MASK(%r12),%rax; ja done
+    "4c8b6b18 4c3b6b40 0f836b010000"  # mov FOUND(%rbx),%r13; cmp THREADS(%rbx),%r13; jae done
+    "49c1e505 4c036b38 41837d0000 0f8458010000"  # the thread's _Entry into %r13; cmpl $0,STREAM(%r13); je done
+    "498b442410 492b442418 493b442408 0f8743010000"  # head - tail of CONTROL; cmp MASK(%r12),%rax; ja done
     "81f905070000 7417"  # cmp $SIGTRAP|PTRACE_EVENT_SECCOMP<<8,%ecx; je facts
-    "81f985000000 0f851f010000"  # cmp $SIGTRAP|0x80,%ecx; jne done
-    "41837d0401 0f8514010000"  # cmpl $IN_CALL,STATE(%r13); jne done
+    "81f985000000 0f852f010000"  # cmp $SIGTRAP|0x80,%ecx; jne done
+    "41837d0401 0f8524010000"  # cmpl $IN_CALL,STATE(%r13); jne done
     "b865000000 bf0e420000 488b7318 ba58000000 4c8b5330 0f05"  # facts: ptrace(GET_SYSCALL_INFO, found, 88, call)
-    "4885c0 0f8ef2000000"  # test %rax,%rax; jle done
+    "4885c0 0f8e02010000"  # test %rax,%rax; jle done
     "4c8b4330"  # mov CALL(%rbx),%r8
     "498b7c2410 49237c2408 486bff60 49033c24"  # the place of record number HEAD into %rdi
     "0f31 48c1e220 4809d0 488907"  # rdtsc; its ticks into TICKS(%rdi)
     "418b4500 ffc8 894708"  # STREAM(%r13) - 1 into the record
     "c7430807000000"  # movl $PTRACE_CONT,REQUEST(%rbx)
     "41803803 7438"  # cmpb $PTRACE_SYSCALL_INFO_SECCOMP,(%r8); je entry
-    "41803802 0f85b0000000"  # cmpb $PTRACE_SYSCALL_INFO_EXIT,(%r8); jne done
+    "41803802 0f85c0000000"  # cmpb $PTRACE_SYSCALL_INFO_EXIT,(%r8); jne done
     "4183650400"  # andl $0,STATE(%r13)
     "8b435c 89470c"  # RETURN_KIND(%rbx) into the record
     "418b4508 48894710 418b450c 48894718"  # the call's interface and number, from %r13
     "498b4018 48894720"  # its result
-    "4883c728 b907000000 eb58"  # 7 arguments are zero; jmp rest
-    "4181785055480000 7578"  # entry: cmpl $RECORDED,ret_data(%r8); jne done
+    "4883c728 b907000000 eb5c"  # 7 arguments are zero; jmp rest
+    "4181785055480000 0f8584000000"  # entry: cmpl $RECORDED,ret_data(%r8); jne done
     "418b4804 498b5018"  # interface into %ecx, number into %rdx
     "837b5400 7417"  # cmpl $0,RETURNS(%rbx); je mark
     "41c7450401000000 41894d08 4189550c"  # IN_CALL, interface and number into %r13's
@@ -78,8 +78,9 @@ _CODE = bytes.fromhex(
     "31c0 f348ab"  # rest: the zeros
     "49ff442410 0faef0"  # incq HEAD(%r12); mfence
     "488b4318 488903"  # go: the thread is to be resumed: FOUND(%rbx) into TID(%rbx)
-    "41837c242000 0f8419feffff"  # cmpl $0,IDLE(%r12); je resume
-    "4883631800 4883632000"  # 0 into FOUND(%rbx) and STATUS(%rbx)
+    "41ff4d10 7506 48894360 eb0c"  # decl STOPS_LEFT(%r13); jnz same; mov %rax,RAN(%rbx); jmp back
+    "41837c242000 0f8409feffff"  # same: cmpl $0,IDLE(%r12); je resume
+    "4883631800 4883632000"  # back: 0 into FOUND(%rbx) and STATUS(%rbx)
     "415d 415c 5b c3"  # done: pop %r13, %r12, %rbx; ret
 )
 
@@ -106,18 +107,20 @@ class _Block(ctypes.Structure):
         ("returns", ctypes.c_uint32),
         ("entry_kind", ctypes.c_uint32),
         ("return_kind", ctypes.c_uint32),
+        ("ran", ctypes.c_uint64),
     ]
 
 
 _THREAD = struct.Struct("<IIII")
+_THREAD_SIZE = 32
 """What is known of a thread, by its id: its stream's number plus one (0: unknown), `State`, and, within a call, the
-call's interface and number."""
+call's interface and number; behind that, at `_STOPS_AT`, how often it has still to stop until somebody is told."""
 _MOST_THREADS = 1 << 22
 """No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
 _MAP_NORESERVE = 0x4000
 """<asm-generic/mman-common.h>; Python 3.11 has no name for it."""
-_STATE = struct.Struct("<I")
-_STREAM_AT, _STATE_AT = 0, 4
+_FIELD = struct.Struct("<I")
+_STREAM_AT, _STATE_AT, _STOPS_AT = 0, 4, 16
 _CALL_INFO = struct.Struct("<B3xI16x7Q")
 """struct ptrace_syscall_info (<linux/ptrace.h>, Linux 5.3): what stop it is of, interface, number or result, arguments.
 """
@@ -152,7 +155,8 @@ class CallWait:
 
     ``entries``, ``returns``: which half of a call is recorded. ``clock``: reads the ticks; ``in_one_go``: whether they
     are the time stamp counter's, as the machine code reads it; else every stop is returned. ``make_room`` empties
-    ``events``; ``wake`` wakes whoever does so.
+    ``events``; ``wake`` wakes whoever does so. ``ran`` is told of a thread that has stopped as often as
+    `set_stops_left` says, while it is stopped.
     """
 
     def __init__(
@@ -165,6 +169,7 @@ class CallWait:
         in_one_go: bool,
         make_room: Callable[[], None],
         wake: Callable[[], None],
+        ran: Callable[[int], None],
     ) -> None:
         self._events = events
         self._entries = entries
@@ -173,9 +178,10 @@ class CallWait:
         self._in_one_go = in_one_go
         self._make_room = make_room
         self._wake = wake
+        self._ran = ran
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         # Untouched pages of it take no memory.
-        self._threads = mmap.mmap(-1, _MOST_THREADS * _THREAD.size, flags)
+        self._threads = mmap.mmap(-1, _MOST_THREADS * _THREAD_SIZE, flags)
         self._info = ctypes.create_string_buffer(SIGINFO_SIZE)
         self._call = ctypes.create_string_buffer(_CALL_INFO_SIZE)
         self._block = _Block(
@@ -200,6 +206,7 @@ class CallWait:
         while True:
             found, status = self._go_round(_ANY_CHANGE)
             self._wake_reader()
+            self._tell_who_ran()
             if found > 0:
                 return found, status or None
             if found not in (0, -errno.EINTR):
@@ -211,7 +218,8 @@ class CallWait:
             found, status = self._go_round(_STOPS_NOW)
             if found > 0:
                 return found, status
-            if found != -errno.EINTR and not self._wake_reader():
+            woken, ran = self._wake_reader(), self._tell_who_ran()
+            if found != -errno.EINTR and not woken and not ran:
                 return None
 
     def _go_round(self, options: int) -> tuple[int, int]:
@@ -227,34 +235,50 @@ class CallWait:
         self._wake()
         return True
 
+    def _tell_who_ran(self) -> bool:
+        """Tell of the thread that has stopped so often; whether there was one."""
+        tid, self._block.ran = self._block.ran, 0
+        if tid:
+            self._ran(tid)
+        return bool(tid)
+
     # What is known of threads.
 
     def stream(self, tid: int) -> int | None:
         """The number of the thread's stream, if it is known."""
-        number: int = _STATE.unpack_from(self._threads, tid * _THREAD.size + _STREAM_AT)[0]
+        number: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STREAM_AT)[0]
         return number - 1 if number else None
 
     def set_stream(self, tid: int, number: int | None) -> None:
         """What the thread's records bear; None: it has to be found out anew."""
-        _STATE.pack_into(self._threads, tid * _THREAD.size + _STREAM_AT, 0 if number is None else number + 1)
+        _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
+
+    def stops_left(self, tid: int) -> int:
+        """How often the thread has still to stop until ``ran`` is told."""
+        left: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STOPS_AT)[0]
+        return left
+
+    def set_stops_left(self, tid: int, count: int) -> None:
+        """Tell ``ran`` when the thread has stopped ``count`` times."""
+        _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STOPS_AT, count)
 
     def state(self, tid: int) -> State:
         """What the thread does."""
-        return State(_STATE.unpack_from(self._threads, tid * _THREAD.size + _STATE_AT)[0])
+        return State(_FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STATE_AT)[0])
 
     def forget(self, tid: int) -> None:
         """The thread is no more."""
-        _THREAD.pack_into(self._threads, tid * _THREAD.size, 0, 0, 0, 0)
+        self._threads[tid * _THREAD_SIZE : (tid + 1) * _THREAD_SIZE] = bytes(_THREAD_SIZE)
 
     def call_of(self, tid: int) -> tuple[State, int, int]:
         """What the thread does, and the interface and number of the call it is in."""
-        _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD.size)
+        _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD_SIZE)
         return State(state), arch, number
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
         """If ``call``, another thread's `call_of`, is one, the thread is in it now."""
         if call[0] is not State.OUTSIDE:
-            struct.pack_into("<III", self._threads, tid * _THREAD.size + _STATE_AT, *call)
+            struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
     # The same by hand.
 
@@ -267,7 +291,7 @@ class CallWait:
     def enter(self, tid: int, call: Entry) -> None:
         """A thread, whose stream is known, makes a call."""
         if self._returns:
-            at = tid * _THREAD.size + _STATE_AT
+            at = tid * _THREAD_SIZE + _STATE_AT
             struct.pack_into("<III", self._threads, at, State.IN_CALL, call.arch, call.number & 0xFFFFFFFF)
         if self._entries:
             self.append(tid, USER_SYSCALL, call)
@@ -275,7 +299,7 @@ class CallWait:
     def watch(self, tid: int) -> None:
         """The return from the call the thread is in is not for the machine code alone."""
         if self.state(tid) is State.IN_CALL:
-            _STATE.pack_into(self._threads, tid * _THREAD.size + _STATE_AT, State.IN_WATCHED_CALL)
+            _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.IN_WATCHED_CALL)
 
     def has_returned(self, tid: int) -> bool:
         """Whether a stopped thread is behind its call, not in front of it."""
@@ -286,10 +310,10 @@ class CallWait:
         """A thread, whose stream is known, is behind the call it was in."""
         ticks = self._clock()
         kind, _, result, *_ = self._facts(tid)
-        _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD.size)
+        _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD_SIZE)
         if kind != _EXIT or state == State.OUTSIDE:
             return
-        _STATE.pack_into(self._threads, tid * _THREAD.size + _STATE_AT, State.OUTSIDE)
+        _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.OUTSIDE)
         self.append(tid, USER_SYSCALL_RET, Entry(ticks, arch, number, (result,)))
 
     def append(self, tid: int, definition: Definition, call: Entry) -> None:

@@ -193,6 +193,7 @@ _SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
 
 _PR_SET_SECCOMP = 22
 
+_PROCESSOR_RULES = (Rule("sched_setaffinity"), Rule("sched_getaffinity"))
 _EXEC_RULES = (Rule("execve"), Rule("execveat"))
 _CHANNEL_RULES = (
     Rule("mmap", _SHARED_FILE),
@@ -210,10 +211,14 @@ _CHANNEL_RULES_32 = (
 
 def first_filter(calls: Calls = NO_CALLS, *, channel: bool = True) -> bytes:
     """Exec, ``calls``, which are recorded, and, unless there is no channel to look out for, what matters before one is
-    mapped: shared file mappings, SIGSEGV's action, filters of the guest."""
-    rules = _CHANNEL_RULES if channel else ()
-    rules_32 = _CHANNEL_RULES_32 if channel else ()
-    return _compile((*rules, *_EXEC_RULES), (*rules_32, *_EXEC_RULES), calls, record=True)
+    mapped: shared file mappings, SIGSEGV's action, filters of the guest.
+
+    A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` a
+    question for them is told as well.
+    """
+    rules = _EXEC_RULES if calls == NO_CALLS else (*_EXEC_RULES, *_PROCESSOR_RULES)
+    rules_64, rules_32 = (_CHANNEL_RULES, _CHANNEL_RULES_32) if channel else ((), ())
+    return _compile((*rules_64, *rules), (*rules_32, *rules), calls, record=True)
 
 
 def _guard(name: str, address: int, length: int, start: int, end: int, *more: Condition) -> tuple[Rule, ...]:
@@ -245,7 +250,7 @@ def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, threads: bo
     if threads:
         for name in ("rt_sigprocmask", "sigprocmask"):
             rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
-        rules += [Rule(name) for name in ("rt_sigreturn", "sigreturn", "sched_setaffinity", "sched_getaffinity")]
+        rules += [Rule("rt_sigreturn"), Rule("sigreturn"), *_PROCESSOR_RULES]
     return _compile(rules, rules, calls, record=False)
 
 
