@@ -14,6 +14,7 @@ class Kind(Enum):
     WRONG_OFFSET = "wrong-offset"
     WRONG_SIZE = "wrong-size"
     LOAD = "load"
+    HEADER = "header-store"
     RING_DAMAGED = "ring-damaged"
     INJECTION = "injection"
     CLOCK = "clock"

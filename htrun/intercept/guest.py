@@ -114,7 +114,8 @@ class AddressSpace:
     ``threads``: those that run in it;
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
     it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
-    in the making has put one.
+    in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
+    die.
     """
 
     memory: Memory
@@ -127,6 +128,7 @@ class AddressSpace:
     arena: Arena | None = None
     unpatchable: str = ""
     breakpoints: set[int] = field(default_factory=set)
+    machine: bool = False
 
     def close(self) -> None:
         """Nobody runs in it any more."""
@@ -143,6 +145,7 @@ class AddressSpace:
             guarded=list(self.guarded),
             abi=self.abi,
             syscall_instruction=self.syscall_instruction,
+            machine=self.machine,
         )
 
 

@@ -1,8 +1,9 @@
 """System calls that make, change or end the channel's mappings, caught by the seccomp filters.
 
 A mapping of the channel is protected before the thread that made it goes on: the header becomes read-only, the control
-region inaccessible. What the guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is
-the guest's own again, or the protection comes back.
+region inaccessible, or, in a machine, of whose loads its emulator would die, read-only too: it holds zeros. What the
+guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is the guest's own again, or the
+protection comes back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from htrun.tracee.inject import Injection, call_instruction, resume_until_syscal
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from htrun.tracee.registers import Registers
 
 _PROT_NONE, _PROT_READ = 0, 1
@@ -41,8 +44,11 @@ class MappingCalls:
         masks: Masks,
         warnings: Warnings,
         recorded: seccomp.Calls = seccomp.NO_CALLS,
+        is_machine: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """``recorded``: the calls that are recorded, of which further filters have to know."""
+        """``recorded``: the calls that are recorded, of which further filters have to know. ``is_machine``: whether the
+        process with some id runs a whole machine."""
+        self._is_machine = is_machine
         self._recorded = recorded
         self._channel = channel
         self._waiter = waiter
@@ -87,6 +93,7 @@ class MappingCalls:
             return
         mapping = Mapping(start, -(-length // 4096) * 4096, offset)
         space.mappings.add(mapping)
+        space.machine = self._is_machine(thread.process.pid)
         if thread.process.filtered:
             # The guest's own filter may forbid mprotect, but has just allowed this very call.
             flags |= seccomp.MAP_FIXED
@@ -133,7 +140,8 @@ class MappingCalls:
             with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
                 for mapping in mappings:
                     self._set_protection(injection, abi, mapping, mapping.header, _PROT_READ, remap)
-                    self._set_protection(injection, abi, mapping, mapping.control, _PROT_NONE, remap)
+                    control = _PROT_READ if space.machine else _PROT_NONE
+                    self._set_protection(injection, abi, mapping, mapping.control, control, remap)
                     self._guard(injection, thread, abi, mapping, registers)
         except OSError as error:
             self._warnings.warn(

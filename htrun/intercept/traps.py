@@ -90,11 +90,13 @@ class Traps:
         if mapping is None:
             return False
         offset = address - mapping.start + mapping.offset - layout.CONTROL_OFFSET
-        if not 0 <= offset < layout.CONTROL_SIZE:
+        if offset < 0:
+            return space.machine and self._ignore(thread, address, mapping.header, registers)
+        if offset >= layout.CONTROL_SIZE:
             return False
         site = site or self._site_at(thread, registers)
         if site is None:
-            return False
+            return space.machine and self._ignore(thread, address, mapping.control, registers)
         site.trapped()
         self.count += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
@@ -146,6 +148,24 @@ class Traps:
     def sites(self) -> Sequence[Site]:
         """All sites of the run, in the order of their numbers, from 1."""
         return self._sites
+
+    def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
+        """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
+        from htrun.x86.ignored import ignore_store
+        from htrun.x86.store import NotAStore
+
+        memory, at = thread.space.memory, registers.rip
+        try:
+            text = ignore_store(memory.read(at, MAX_INSTRUCTION), registers, address, region[1], memory.read)
+        except NotAStore:
+            return False
+        self._warnings.warn(
+            Kind.HEADER,
+            (thread.process.pid, region),
+            f"the machine of process {thread.process.pid} stores to the channel's header or control region other than "
+            f"to emit an event ({text} at {at:#x}): ignored",
+        )
+        return True
 
     def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         index = self._index(thread, site, registers)
@@ -208,7 +228,7 @@ class Traps:
         )
 
     def _site_at(self, thread: Thread, registers: Registers) -> Site | None:
-        """The site a thread stands at, known or new; None if it is no store (the guest's fault, and a warning)."""
+        """The site a thread stands at, known or new; None if it is no store (a program's fault, and a warning)."""
         space = thread.process.space
         address = registers.rip
         code = space.memory.read(address, MAX_INSTRUCTION)
@@ -237,6 +257,8 @@ class Traps:
         try:
             store = decode_store(code, address, 32 if registers.cs == USER32_CS else 64)
         except NotAStore as reason:
+            if thread.space.machine:
+                return None
             self._warnings.warn(
                 Kind.LOAD,
                 (pid, address),

@@ -57,6 +57,15 @@ def is_system_emulator(program: str) -> bool:
     return _NAME.fullmatch(os.path.basename(program)) is not None
 
 
+def runs_machine(pid: int) -> bool:
+    """Whether the process ``pid`` is such an emulator."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return is_system_emulator(program.removesuffix(" (deleted)"))
+
+
 def vcpu_of(comm: str) -> int | None:
     """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if it runs none of its own.
 

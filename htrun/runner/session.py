@@ -20,7 +20,7 @@ from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
-from htrun.launch.system import Device, vcpu_of, with_device
+from htrun.launch.system import Device, runs_machine, vcpu_of, with_device
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
@@ -81,7 +81,7 @@ class Session:
             self._tracees,
             waiter,
             make_traps=self._make_traps,
-            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings, calls_to_record(options)),
+            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings, calls_to_record(options), runs_machine),
             masks=masks,
             foreign_exec=ForeignExec(
                 Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),

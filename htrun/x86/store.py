@@ -223,8 +223,8 @@ def _memory_operand(instruction: Instruction, bits: int) -> MemoryOperand:
         return MemoryOperand(None, None, 1, instruction.ip_rel_memory_address, size, segment, ip_relative=True)
     sizes = [RegisterExt.size(register) for register in (base, index) if register != Register.NONE]
     return MemoryOperand(
-        base=_full_name(base),
-        index=_full_name(index),
+        base=full_name(base),
+        index=full_name(index),
         scale=instruction.memory_index_scale,
         displacement=instruction.memory_displacement & _MASK64,
         address_size=sizes[0] if sizes else (instruction.memory_displ_size or bits // 8),
@@ -241,7 +241,7 @@ def _source(instruction: Instruction, size: int) -> Source:
     match instruction.op1_kind:
         case OpKind.REGISTER if RegisterExt.is_gpr(register):
             high = register in (Register.AH, Register.BH, Register.CH, Register.DH)
-            name = _full_name(register)
+            name = full_name(register)
             assert name is not None
             return RegisterSource(name, 8 if high else 0)
         case OpKind.REGISTER if RegisterExt.is_vector_register(register):
@@ -275,7 +275,7 @@ def _register_names() -> dict[int, str]:
     return {getattr(Register, f"R{name}"): f"r{name.lower()}" for name in general}
 
 
-def _full_name(register: RegisterNumber) -> str | None:
+def full_name(register: RegisterNumber) -> str | None:
     """The name of the 64-bit register that ``register`` is part of; None for no register."""
     from iced_x86 import RegisterExt
 

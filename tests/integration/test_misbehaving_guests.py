@@ -66,3 +66,17 @@ def test_a_thousand_mappings_at_once(options: tuple[str, ...], toolchain: Toolch
     result = htrun.run(toolchain.compile(_GUESTS / "bad_holder.c"), options=options)
     assert (result.status, result.stdout) == (0, "mapped\n")
     assert _arguments(result) == list(range(1000))
+
+
+def test_a_machine_survives_its_guest(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
+    """An emulator would die of what its guest makes it do: there loads give zeros, and stores come to nothing."""
+    program = toolchain.compile(_GUESTS / "bad_machine.c", flags=("-O1",))
+    copy = htrun.directory / "bin" / "qemu-system-any"
+    copy.parent.mkdir()
+    copy.write_bytes(program.read_bytes())
+    copy.chmod(0o755)
+    result = htrun.run(copy, options=options)
+    assert (result.status, result.stdout) == (0, "done\n"), result.stderr
+    assert _arguments(result) == [1, 2]
+    assert result.summary["warnings"]["header-store"] > 10
+    assert len(result.stderr.splitlines()) <= 8, "one line for each kind and place, not for each store"

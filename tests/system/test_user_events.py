@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -96,6 +97,17 @@ def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], 
     )
     check(result, 10, 1)
     assert other.read_bytes() == bytes(1 << 20)
+
+
+def test_stray_accesses(toolchain: Toolchain, machine: Callable[..., Machine], htrun: Htrun) -> None:
+    """A machine can't be killed through the channel: what it stores outside the slots comes to nothing, and is told."""
+    tested = machine(X86_64, "/bin/stray_accesses", "/bin/emit_many 100 2")
+    tested = replace(tested, programs={**tested.programs, "stray_accesses": guest("stray_accesses", X86_64, toolchain)})
+    result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2").check()
+    assert said(result)[1:] == ["as before", "2 threads emitted 100 events each"]
+    assert len(result.events) == 1 + 200
+    assert result.summary["warnings"]["header-store"] > 0
+    assert all(line.startswith("htrun: warning: ") for line in result.stderr.splitlines())
 
 
 def test_without_privilege_or_module(machine: Callable[..., Machine], htrun: Htrun) -> None:

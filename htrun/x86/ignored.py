@@ -1,0 +1,129 @@
+"""A store into memory that takes none, as a machine's hardware would have it: nothing changes there, and the program
+goes on.
+
+Emulators of whole machines die of a fault that their guest has caused, and a guest can make them store in many ways:
+by translated code, by their helpers' atomic instructions, or, as a device, by the C library's block moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from htrun.x86.store import MAX_INSTRUCTION, NotAStore, describe, full_name
+
+if TYPE_CHECKING:
+    from iced_x86 import Instruction
+    from iced_x86._iced_x86_py import Register as RegisterNumber
+
+    from htrun.tracee.registers import Registers
+
+_ZERO_FLAG, _DIRECTION_FLAG = 1 << 6, 1 << 10
+_WHOLE_REGISTER = 4
+"""Bytes from which on a write to a general register leaves nothing of what it held."""
+_MASK64 = (1 << 64) - 1
+
+
+def ignore_store(
+    code: bytes, registers: Registers, fault: int, end: int, read: Callable[[int, int], bytes]
+) -> str:
+    """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are behind it, but
+    for flags of arithmetic. Of a repeated block move that goes on behind ``end`` only what lies before it is done.
+
+    ``fault``: the address it may not write; ``end``: the first behind it that it may; ``read``: gives bytes of the
+    thread's memory. Returns the instruction's text. Raises `NotAStore` where it does not store, or does more.
+    """
+    from iced_x86 import Decoder
+
+    instruction = Decoder(64, code[:MAX_INSTRUCTION], ip=registers.rip).decode()
+    text = _checked(instruction)
+    length = int(instruction.len)
+    if instruction.is_string_instruction:
+        if _move_block(instruction, registers, end - fault):
+            registers.rip += length
+        return text
+    _exchange(instruction, registers, fault, read)
+    registers.rip += length
+    return text
+
+
+def _checked(instruction: Instruction) -> str:
+    """The instruction's text. Raises `NotAStore` if it doesn't store to one piece of memory."""
+    from iced_x86 import InstructionInfoFactory, OpAccess
+
+    if instruction.is_invalid:
+        raise NotAStore("not an instruction")
+    text = describe(instruction)
+    accesses = [memory.access for memory in InstructionInfoFactory().info(instruction).used_memory()]
+    if all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
+        raise NotAStore(f"{text} stores nothing")
+    return text
+
+
+def _move_block(instruction: Instruction, registers: Registers, room: int) -> bool:
+    """Step over ``stos`` and ``movs``, as far as ``room`` bytes allow; whether that is all of it."""
+    from iced_x86 import MemorySizeExt, Mnemonic
+
+    moves = {Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ}
+    if instruction.mnemonic not in moves | {Mnemonic.STOSB, Mnemonic.STOSW, Mnemonic.STOSD, Mnemonic.STOSQ}:
+        raise NotAStore(f"{describe(instruction)} does more than store")
+    size = MemorySizeExt.size(instruction.memory_size)
+    repeated = instruction.has_rep_prefix or instruction.has_repne_prefix
+    backwards = bool(registers.eflags & _DIRECTION_FLAG)
+    count = min(registers.rcx, 1 if backwards else max(room // size, 1)) if repeated else 1
+    moved = -size * count if backwards else size * count
+    registers.rdi = registers.rdi + moved & _MASK64
+    if instruction.mnemonic in moves:
+        registers.rsi = registers.rsi + moved & _MASK64
+    if repeated:
+        registers.rcx -= count
+    return not repeated or not registers.rcx
+
+
+def _exchange(instruction: Instruction, registers: Registers, address: int, read: Callable[[int, int], bytes]) -> None:
+    """What the instruction reads goes where it wants it."""
+    from iced_x86 import InstructionInfoFactory, MemorySizeExt, Mnemonic, OpAccess
+
+    size = MemorySizeExt.size(instruction.memory_size)
+    match instruction.mnemonic:
+        case Mnemonic.XCHG | Mnemonic.XADD:
+            register = instruction.op1_register if instruction.op0_register == 0 else instruction.op0_register
+            _set(registers, register, size, int.from_bytes(read(address, size), "little"))
+        case Mnemonic.CMPXCHG:
+            _compare(registers, ("rax",), size, int.from_bytes(read(address, size), "little"))
+        case Mnemonic.CMPXCHG8B | Mnemonic.CMPXCHG16B:
+            _compare(registers, ("rax", "rdx"), size // 2, int.from_bytes(read(address, size), "little"))
+        case _:
+            writes = (OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE)
+            used = InstructionInfoFactory().info(instruction).used_registers()
+            if any(each.access in writes for each in used) or instruction.fpu_stack_increment_info().writes_top:
+                raise NotAStore(f"{describe(instruction)} does more than store")
+
+
+def _compare(registers: Registers, names: tuple[str, ...], size: int, found: int) -> None:
+    """Compare what was ``found`` with ``size`` bytes of each register, lowest first; if they differ, they get it."""
+    mask = (1 << 8 * size) - 1
+    wanted = sum((getattr(registers, name) & mask) << 8 * size * place for place, name in enumerate(names))
+    if wanted == found:
+        registers.eflags |= _ZERO_FLAG
+        return
+    registers.eflags &= ~_ZERO_FLAG
+    for place, name in enumerate(names):
+        _set_part(registers, name, size, found >> 8 * size * place & mask)
+
+
+def _set(registers: Registers, register: RegisterNumber, size: int, value: int) -> None:
+    from iced_x86 import Register
+
+    name = full_name(register)
+    assert name is not None
+    high = register in (Register.AH, Register.BH, Register.CH, Register.DH)
+    if high:
+        setattr(registers, name, getattr(registers, name) & ~0xFF00 | value << 8)
+    else:
+        _set_part(registers, name, size, value)
+
+
+def _set_part(registers: Registers, name: str, size: int, value: int) -> None:
+    kept = 0 if size >= _WHOLE_REGISTER else getattr(registers, name) & ~((1 << 8 * size) - 1)
+    setattr(registers, name, kept | value)
