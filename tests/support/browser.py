@@ -6,6 +6,7 @@ out on 4), so no port is opened and no library is needed. https://chromedevtools
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import selectors
@@ -36,6 +37,7 @@ _OPTIONS = (
     "--no-default-browser-check",
     "--force-device-scale-factor=1",
 )
+_FREE = 10
 _MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
 
 
@@ -191,15 +193,33 @@ class Tab:
         self._pipe.events = kept
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe whose descriptors are none that the browser's could overwrite."""
+    ends = os.pipe()
+    moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FREE) for end in ends]
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]
+
+
 @contextmanager
 def browser(profile: Path) -> Iterator[Tab]:
     """A browser with one empty tab. ``profile``: a directory for what it writes. Ends the test without Chromium."""
     program = require_tool("chromium", "chromium")
-    to_browser, from_us = os.pipe()
-    from_browser, to_us = os.pipe()
+    to_browser, from_us = _pipe()
+    from_browser, to_us = _pipe()
     process = subprocess.Popen(
-        # The browser wants its pipes on descriptors 3 and 4, which Popen can't give by number.
-        ["sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{to_us}', "sh", program, *_OPTIONS, f"--user-data-dir={profile}"],
+        # The browser wants its pipes on descriptors 3 and 4, which Popen can't give by number; bash, which unlike dash
+        # takes numbers of two digits, can.
+        [
+            "bash",
+            "-c",
+            f'exec "$@" 3<&{to_browser} 4>&{to_us}',
+            "bash",
+            program,
+            *_OPTIONS,
+            f"--user-data-dir={profile}",
+        ],
         pass_fds=(to_browser, to_us),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,0 +1,446 @@
+"""``hypertrace view``: its page in a real browser, opened from the disk and used as people use it.
+
+Screenshots are left in ``build/screenshots``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from htrun.events.stream import Stream
+from tests.support.browser import Tab, browser
+from tests.support.run import HTRUN
+from tests.support.spans import BEGIN, NAMES, trace_of_requests
+from tests.support.toolchain import ROOT
+from tests.unit.analysis.made import FACTS, Made
+
+HYPERTRACE = HTRUN.with_name("hypertrace")
+SCREENSHOTS = ROOT / "build" / "screenshots"
+LEFT, TOP = 216, 127
+"""Where the timeline begins in the window, in CSS pixels (``--labels`` in the style sheet, and what is above it)."""
+
+
+def view(*arguments: str | Path, directory: Path, status: int = 0, environment: dict[str, str] | None = None) -> str:
+    """What ``hypertrace view`` prints; on failure, its one line on standard error."""
+    done = subprocess.run(
+        [HYPERTRACE, "view", *arguments],
+        cwd=directory,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    if status == 0:
+        assert done.stderr == ""
+        return done.stdout
+    assert done.stdout == ""
+    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+class Shown:
+    """A page in a tab."""
+
+    def __init__(self, tab: Tab, page: Path) -> None:
+        self.tab = tab
+        self.page = page
+        tab.open(page)
+        tab.run("window.hypertrace.then(() => null)")
+
+    def ask(self, script: str) -> Any:
+        """The value of ``script``, in which ``page`` is the page's own object."""
+        return self.tab.run(f"window.hypertrace.then((page) => ({script}))")
+
+    def show(self, begin: float, end: float) -> None:
+        """Let the timeline show these ns."""
+        self.ask(f"(page.state.viewport.show({begin}, {end}), null)")
+        self.settle()
+
+    def settle(self) -> None:
+        """Return when what is shown no longer moves, and is drawn."""
+        self.tab.run(
+            "window.hypertrace.then((page) => new Promise((done) => { let calm = 0; let last = null;"
+            " const look = () => { const { begin, end } = page.state.viewport; const now = `${begin} ${end}`;"
+            " calm = now === last && !page.wanted ? calm + 1 : 0; last = now;"
+            " if (calm > 3) done(null); else requestAnimationFrame(look); }; look(); }))"
+        )
+
+    def x(self, time: float) -> float:
+        """Where a time is, in the window."""
+        return LEFT + float(self.ask(f"page.state.viewport.x({time})"))
+
+    def row(self, number: int) -> float:
+        """The height at which a row's middle is, in the window."""
+        script = f"(({{ top, height }}) => top + height / 2 - page.state.scroll)(page.state.layout.rows[{number}])"
+        return TOP + float(self.ask(script))
+
+    def text(self, selector: str) -> str:
+        """What an element says."""
+        return str(self.tab.run(f"document.querySelector({selector!r}).innerText"))
+
+    def picture(self, name: str) -> None:
+        """Leave a screenshot."""
+        self.settle()
+        self.tab.screenshot(SCREENSHOTS / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A browser."""
+    with browser(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+@pytest.fixture
+def open_page(window: Tab) -> Iterator[Callable[[Path], Shown]]:
+    """Opens a page. At the end, whatever was done with it: nothing was requested but files, and nothing failed."""
+    window.errors.clear()
+    window.requests.clear()
+    window.prefer("light")
+    pages: list[Path] = []
+
+    def open_it(page: Path) -> Shown:
+        pages.append(page)
+        return Shown(window, page)
+
+    yield open_it
+    window.run("null")
+    assert window.errors == []
+    assert window.requests == [page.as_uri() for page in pages]
+
+
+@pytest.fixture(scope="module")
+def requests_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a trace with 8,000 events of four threads."""
+    directory = tmp_path_factory.mktemp("requests")
+    trace_of_requests(directory / "trace", 8_000)
+    assert view("trace", directory=directory) == "trace.html\n"
+    return directory / "trace.html"
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """The page of a trace of which every event can be named: one request of 25 us with a parse of 10 us in it."""
+    made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": NAMES})
+    rows = [
+        (10_000, [1, 2**63, 1]),
+        (12_000, [3, 0, 0]),
+        (22_000, [4, 0, 0]),
+        (24_000, [5, 0xFFFF800000000000, 0]),
+        (35_000, [2, 2**64 - 5, 0]),
+        (60_000, [1, 7, 5]),
+        (61_000, [2, 9, 0]),
+        (100_000, [3, 0, 0]),
+    ]
+    made.packet(Stream(100, 100, 0, "ma\x1bin"), [BEGIN + time for time, _ in rows], [args for _, args in rows], site=3)
+    made.packet(Stream(101, 100, 1, "worker"), [BEGIN, BEGIN + 110_000], [[77, 1, 2], [77, 3, 4]], discarded=12)
+    made.close()
+    view("trace", "-o", "known.html", directory=tmp_path)
+    return tmp_path / "known.html"
+
+
+def test_it_opens_from_the_disk_in_both_themes(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(requests_page)
+    assert shown.text("h1") == "./server --workers 4"
+    assert "8,000 events" in shown.text("#subtitle")
+    assert shown.ask("page.state.layout.tracks.map(({ track }) => track.title)") == [
+        "server",
+        "worker-1",
+        "worker-2",
+        "worker-3",
+        "job",
+        "queue",
+    ]
+    shown.picture("whole-light")
+    light = shown.tab.run("getComputedStyle(document.body).backgroundColor")
+    shown.tab.prefer("dark")
+    shown.picture("whole-dark")
+    dark = shown.tab.run("getComputedStyle(document.body).backgroundColor")
+    shown.tab.press("t")
+    assert shown.tab.run("getComputedStyle(document.body).backgroundColor") == light != dark
+    shown.show(100_000, 200_000)
+    shown.tab.click(shown.x(150_000), shown.row(1))
+    shown.picture("near-light")
+    shown.tab.press("t")
+    assert shown.tab.run("getComputedStyle(document.body).backgroundColor") == dark
+    shown.picture("near-dark")
+    shown.tab.press("?")
+    shown.picture("keys-dark")
+
+
+def test_nothing_that_is_drawn_is_an_element(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(requests_page)
+    assert shown.tab.run("document.querySelectorAll('*').length") < 500
+
+
+def test_a_drag_measures(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+    shown.show(0, 100_000)
+    # Some pixels beside the begin and the end of the request, on its row: they stick to these.
+    shown.tab.drag((shown.x(10_000) + 4, shown.row(1)), (shown.x(35_000) - 3, shown.row(1)))
+    assert shown.ask("page.state.range") == {"begin": 10_000, "end": 35_000}
+    assert shown.text("#said") == "measured 25.0 µs"
+    assert shown.text("#about") == "What begins in the 25.0 µs that are measured"
+    shown.picture("measured-light")
+    rows = shown.tab.run("[...document.querySelectorAll('.statistics tbody tr')].map((row) => row.innerText)")
+    assert [re.split(r"\s+", row)[0] for row in rows] == ["request", "parse", "miss"]
+    # An edge can be moved; the end of the second request is at 61 us.
+    shown.tab.drag((shown.x(35_000), shown.row(0)), (shown.x(61_000) + 2, shown.row(1)))
+    assert shown.ask("page.state.range") == {"begin": 10_000, "end": 61_000}
+    # Where nothing is near, times are those of the pixels.
+    shown.tab.drag((shown.x(70_000), shown.row(2)), (shown.x(90_000), shown.row(2)))
+    measured = shown.ask("page.state.range.end - page.state.range.begin")
+    assert abs(measured - 20_000) <= shown.ask("2 / page.state.viewport.scale")
+    shown.tab.press("Escape")
+    assert shown.ask("page.state.range") is None
+
+
+def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+    shown.show(0, 100_000)
+    shown.tab.click(shown.x(30_000), shown.row(1))
+    shown.tab.wait_for("document.querySelector('#page-details h2')")
+    cards = shown.tab.run(
+        "Object.fromEntries([...document.querySelectorAll('#page-details .card')].map((card) => [card.querySelector("
+        "'h3').textContent, Object.fromEntries([...card.querySelectorAll('tr')].map((row) => [row.cells[0].textContent,"
+        " row.cells[1].textContent]))]))"
+    )
+    assert cards["Begin"] == {"number": str(2**63), "kind": "WRITE", "site": "3"}
+    assert cards["End"] == {"result": "-5", "site": "3"}
+    assert cards["Facts"]["duration"] == "25,000 ns"
+    assert cards["Facts"]["longer than"] == "50.0% of 2"
+    assert cards["Facts"]["date"].endswith(".000010000")
+    shown.tab.click(shown.x(24_000), shown.row(0))
+    shown.tab.wait_for("document.querySelector('#page-details h2').textContent === 'miss'")
+    assert "0xffff800000000000" in shown.text("#page-details")
+    # The last event is a begin without its end.
+    shown.ask("(page.state.viewport.show(60000, 110000), null)")
+    shown.tab.click(shown.x(100_000), shown.row(0))
+    shown.tab.wait_for("document.querySelector('#page-details h2').textContent === 'parse'")
+    assert "a begin without its end" in shown.text("#page-details")
+
+
+def test_a_search_finds(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+
+    def found(query: str) -> str:
+        shown.tab.run(f"(document.querySelector('#query').value = {query!r}, null)")
+        return str(shown.ask("page.search().then(() => document.querySelector('#found').textContent)"))
+
+    assert found("req") == "2 found"
+    assert found("request dur>1us") == "1 found"
+    assert found("dur>=1us") == "3 found"
+    assert found("kind=WRITE") == "1 found"
+    assert found("result<0") == "1 found"
+    assert found(f"number={2**63}") == "1 found"
+    assert found("number>=7 result>0") == "1 found"
+    assert found("address=0xffff800000000000") == "1 found"
+    assert found("thread=worker") == "2 found"
+    assert found("arg2=3") == "1 found"
+    assert found("nothing") == "0 found"
+    assert found("sise=3") == "no event has a field sise"
+    assert found("dur>long") == "long is not a duration: write 500ns, 10us, 1.5ms"
+    assert found("number=x") == "x is not a number"
+    assert found("") == ""
+
+
+def test_matches_are_gone_through_by_keys(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(requests_page)
+    shown.show(0, 100_000)
+    shown.tab.press("/")
+    shown.tab.type("number=77")
+    shown.tab.press("Enter")
+    shown.tab.wait_for("document.querySelector('#found').textContent === '1 of 4'")
+    shown.settle()
+    place = shown.ask("(({ row, place }) => [page.state.viewport.begin < row.start[place], "
+                      "row.start[place] < page.state.viewport.end])(page.state.chosen)")  # fmt: skip
+    assert place == [True, True]
+    for expected in ("2 of 4", "3 of 4", "4 of 4", "1 of 4"):
+        shown.tab.press("n")
+        assert shown.text("#found") == expected
+    shown.tab.press("N")
+    assert shown.text("#found") == "4 of 4"
+    shown.picture("found-light")
+
+
+def test_the_keyboard_alone_will_do(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+    for _ in range(12):
+        shown.tab.press("Tab")
+        if shown.tab.run("document.activeElement.id") == "timeline":
+            break
+    assert shown.tab.run("document.activeElement.id") == "timeline"
+    shown.tab.press(".")
+    assert shown.text("#said").startswith("request 1.00 µs, ma")
+    shown.tab.press(",")
+    assert shown.text("#said").startswith("request 25.0 µs")
+    shown.tab.press("ArrowDown", "Alt")
+    assert shown.text("#said").startswith("parse 10.0 µs")
+    shown.tab.press("m")
+    assert shown.ask("page.state.range") == {"begin": 12_000, "end": 22_000}
+    shown.tab.press("ArrowUp", "Alt")
+    shown.tab.press(".")
+    shown.tab.press("m")
+    assert shown.ask("page.state.range") == {"begin": 12_000, "end": 61_000}
+    before = shown.ask("page.state.viewport.span")
+    shown.tab.press("+")
+    shown.settle()
+    assert shown.ask("page.state.viewport.span") == pytest.approx(before / 1.6)
+    begin = shown.ask("page.state.viewport.begin")
+    shown.tab.press("ArrowLeft")
+    shown.settle()
+    assert shown.ask("page.state.viewport.begin") < begin
+    shown.tab.press("0")
+    shown.settle()
+    assert shown.ask("page.state.viewport.span") == pytest.approx(before)
+
+
+def test_the_mouse_zooms_moves_and_scrolls(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(requests_page)
+    whole = shown.ask("page.state.viewport.span")
+    under = shown.ask("page.state.viewport.time(300)")
+    shown.tab.mouse("Wheel", LEFT + 300, TOP + 60, deltaX=0, deltaY=-500)
+    shown.settle()
+    assert shown.ask("page.state.viewport.span") < whole / 2
+    assert shown.ask(f"page.state.viewport.x({under})") == pytest.approx(300, abs=0.5)
+    begin, span = shown.ask("[page.state.viewport.begin, page.state.viewport.span]")
+    shown.tab.drag((LEFT + 500, TOP + 60), (LEFT + 300, TOP + 60), modifiers=8)
+    shown.settle()
+    assert shown.ask("page.state.viewport.span") == pytest.approx(span)
+    assert shown.ask("page.state.viewport.begin") > begin
+    assert shown.ask("page.state.range") is None
+    shown.tab.resize(1000, 600)
+    shown.settle()
+    shown.tab.mouse("Wheel", LEFT + 300, TOP + 60, deltaX=0, deltaY=80, modifiers=8)
+    shown.tab.wait_for("document.querySelector('#tracks').scrollTop === 80")
+    shown.settle()
+    assert shown.ask("page.state.scroll") == 80
+    shown.tab.resize(1440, 900)
+
+
+def test_statistics_are_those_of_numpy(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(requests_page)
+    [row] = shown.ask(
+        "page.statistics.rows.filter((row) => page.trace.names[row.name] === 'request')"
+        ".map(({ values, ...row }) => ({ ...row, values: [...values] }))"
+    )
+    values = np.array(row["values"])
+    assert len(values) == row["count"] == 1000
+    assert row["total"] == values.sum()
+    for key, share in {"median": 50, "p90": 90, "p99": 99, "p999": 99.9}.items():
+        assert row[key] == pytest.approx(np.percentile(values, share))
+    assert (row["min"], row["max"]) == (values.min(), values.max())
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(
+    requests_page: Path, open_page: Callable[[Path], Shown]
+) -> None:
+    nodes = open_page(requests_page).tab.accessible()
+    needs_name = {"button", "tab", "tabpanel", "textbox", "combobox", "application", "image", "separator", "splitter"}
+    assert [node for node in nodes if node[0] in needs_name and not node[1]] == []
+    roles = {role for role, _ in nodes}
+    assert {"banner", "main", "search", "tablist", "table", "columnheader", "rowheader", "heading"} <= roles
+    assert ("button", "server process 100") in [(role, re.sub(r"^\W+", "", name)) for role, name in nodes]
+
+
+def test_names_are_text_whatever_they_are(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    evil = "</script><script>document.title='hit'</script><img src=http://a.invalid/>"
+    names = NAMES.replace('"miss"', f'"{evil}"')
+    made = Made(tmp_path / "t", 3, {**FACTS, "command": evil, "named_events": names})
+    made.packet(Stream(5, 5, 0, "</script><b>"), [BEGIN, BEGIN + 5], [[5, 0, 0], [5, 1, 0]]).close()
+    view("t", directory=tmp_path)
+    shown = open_page(tmp_path / "t.html")
+    shown.tab.click(shown.x(0), shown.row(0))
+    shown.tab.wait_for("document.querySelector('#page-details h2')")
+    assert shown.text("h1") == evil
+    assert evil in shown.text("#page-details")
+    assert shown.tab.run("document.querySelectorAll('img, b:not(.tip b)').length") == 0
+    assert shown.tab.run("document.title") == "t · hypertrace"
+
+
+def test_a_trace_says_what_it_lacks(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+    shown.tab.run("(document.querySelector('#tab-trace').click(), null)")
+    text = shown.text("#page-trace")
+    assert "lost events\t12" in text
+    assert "parse\t1 begins without an end" in text
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_a_trace_of_hardly_anything(events: int, tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    made = Made(tmp_path / "t")
+    if events:
+        made.packet(Stream(5, 5, 0, "app"), [BEGIN])
+    made.close()
+    view("t", directory=tmp_path)
+    shown = open_page(tmp_path / "t.html")
+    assert f"{events} events" in shown.text("#subtitle")
+    for key in (".", "+", "-", "f", "m", "n", "ArrowLeft", "0"):
+        shown.tab.press(key)
+    shown.settle()
+
+
+def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    trace_of_requests(tmp_path / "old", 4_000, threads=1)
+    trace_of_requests(tmp_path / "new", 8_000, threads=2)
+    view("old", "--compare", "new", "-o", "both.html", directory=tmp_path)
+    shown = open_page(tmp_path / "both.html")
+    rows = shown.tab.run("[...document.querySelectorAll('#page-comparison tbody tr')].map((row) => row.innerText)")
+    [request] = [row for row in rows if row.startswith("request")]
+    assert re.split(r"\s+", request)[1:3] == ["500", "1,000"]
+    shown.picture("comparison-light")
+    shown.tab.press("t")
+    shown.picture("comparison-dark")
+
+
+def test_a_filter_chooses_what_is_shown(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    trace_of_requests(tmp_path / "t", 8_000)
+    view("t", "--event", "request", "--thread", "worker-*", directory=tmp_path)
+    shown = open_page(tmp_path / "t.html")
+    assert shown.ask("[...new Set(page.trace.names)]") == ["request"]
+    assert shown.ask("page.state.layout.tracks.length") == 3
+
+
+def test_it_is_opened_in_a_browser_if_wanted(tmp_path: Path) -> None:
+    trace_of_requests(tmp_path / "t", 100)
+    opened = tmp_path / "opened"
+    environment = {"BROWSER": f"sh -c 'echo %s >{opened}'"}
+    assert view("t", "--open", directory=tmp_path, environment=environment) == "t.html\n"
+    assert opened.read_text().strip() == (tmp_path / "t.html").as_uri()
+
+
+def test_a_page_is_written_anew_and_nothing_else_is(tmp_path: Path) -> None:
+    trace_of_requests(tmp_path / "t", 100)
+    assert view("t", directory=tmp_path) == view("t", directory=tmp_path) == "t.html\n"
+    (tmp_path / "notes.html").write_text("mine")
+    assert "it exists, and is no page of ours" in view("t", "-o", "notes.html", directory=tmp_path, status=125)
+    assert (tmp_path / "notes.html").read_text() == "mine"
+    assert view("t", "-o", "/dev/stdout", directory=tmp_path).startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere"], "does not exist"),
+        (["t", "-o", "."], "it is a directory"),
+        (["t", "-o", "no/such.html"], "No such file or directory"),
+        (["t", "-o", "/dev/full"], "No space left on device"),
+        (["t", "--most", "0"], "must be at least 1"),
+        (["t", "--most", "99"], "more than 99 events"),
+        (["t", "--compare", "nowhere"], "nowhere is not a trace"),
+        (["t", "--thread", "nobody"], "no thread 'nobody'"),
+    ],
+)
+def test_bad_usage_is_told_in_one_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    trace_of_requests(tmp_path / "t", 100)
+    assert reason in view(*arguments, directory=tmp_path, status=125)
