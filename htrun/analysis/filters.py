@@ -10,6 +10,8 @@ from htrun.analysis.ctf_reader import BATCH, EVERYTHING, Span
 from htrun.analysis.expressions import Expression
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
+from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.syscalls import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 _STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
 _NAME_FIELDS = ("event", "name", "phase")
-_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", *_NAME_FIELDS)
+_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", *_NAME_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,9 @@ class _Columns:
             return seconds
         if name == "time_ns":
             return np.asarray(self._events["time"])
+        if name == "syscall":
+            is_call = self._shape.definition in (USER_SYSCALL, USER_SYSCALL_RET)
+            return names_of(self._events) if is_call else None
         if name == "site" or name == self._shape.index_name:
             numbers: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
             return numbers

@@ -42,6 +42,7 @@ examples:
         add_trace(parser)
         parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
         parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells")
+        parser.add_argument("--decode", action="store_true", help="log, jsonl: tell what system calls mean")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -53,7 +54,7 @@ examples:
         # QEMU's scripts know nothing of a guest's kernel: its trace goes out in the pieces in which it came.
         trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
-        sink = chosen.open(arguments.out, facts_of(trace))
+        sink = chosen.open(arguments.out, facts_of(trace, decode=arguments.decode))
         try:
             try:
                 for events in with_progress(wanted.batches(trace), len(trace), "converting"):
@@ -66,8 +67,10 @@ examples:
         return 0
 
 
-def facts_of(trace: Trace) -> TraceFacts:
-    """What a sink is told of ``trace``."""
+def facts_of(trace: Trace, *, decode: bool) -> TraceFacts:
+    """What a sink is told of ``trace``. ``decode``: whether it is to tell what system calls mean."""
     begin, _ = trace.duration or (0, 0)
     host = trace.environment.get("hostname", "")
-    return TraceFacts(trace.shapes.num_args, trace.shapes.named, begin, str(host), trace.environment, trace.kinds)
+    return TraceFacts(
+        trace.shapes.num_args, trace.shapes.named, begin, str(host), trace.environment, trace.kinds, decode
+    )

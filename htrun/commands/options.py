@@ -45,6 +45,7 @@ What is written:
   --format FORMAT       of the -o before it (or of the first after): ctf, log, simple, perfetto, chrome, jsonl,
                         csv, parquet, ftrace or syslog
   --events FILE         names for events, by the value of arg1, and types for their arguments (TOML)
+  --decode              tell what system calls mean, in the log and in jsonl: names, types, flags, errors
   --summary FILE        when all is done, counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         the events to record, as in QEMU; may be repeated; "help" lists them. Default:
@@ -220,6 +221,8 @@ def _take_flags(word: str, values: dict[str, Any]) -> bool:
     """Apply ``word`` if it is made of options without a value."""
     if word == "--no-patch":
         values["patch"] = False
+    elif word == "--decode":
+        values["decode"] = True
     elif word == "--no-device":
         values["device"] = False
     elif word == "--print-device":

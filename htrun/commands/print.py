@@ -60,6 +60,7 @@ examples:
             help="times since the first event (relative, the default), since the line before (delta), as date and time "
             "(wall), in seconds since 1970 (epoch); several with commas between",
         )
+        group.add_argument("--decode", action="store_true", help="tell what system calls mean: names, flags, errors")
         group.add_argument("-n", "--lines", type=int, metavar="N", help="no more than the first N events")
         group.add_argument(
             "--color", choices=("auto", "always", "never"), default="auto", help="whether to use colours"
@@ -80,8 +81,9 @@ examples:
         if arguments.lines is not None:
             batches = _first(batches, arguments.lines)
         begin, _ = trace.duration or (0, 0)
-        lines = Lines(trace.shapes, trace.streams, begin, clocks, _palette(arguments.color), _guest_lines(trace))
-        stream_out(_json(trace, batches) if arguments.json else lines.pieces(batches))
+        palette, decode = _palette(arguments.color), arguments.decode
+        lines = Lines(trace.shapes, trace.streams, begin, clocks, palette, _guest_lines(trace), decode)
+        stream_out(_json(trace, batches, decode=decode) if arguments.json else lines.pieces(batches))
         return 0
 
 
@@ -102,7 +104,8 @@ COLOURS = Palette(b"\x1b[2m", b"\x1b[36m", b"\x1b[1m", b"\x1b[34m", b"\x1b[0m")
 @dataclass
 class Lines:
     """Makes lines of events. ``begin``: the time that relative ones count from, ns since the epoch; ``clocks``: the
-    times that a line begins with; ``guest``: makes the text of the events of a guest's kernel."""
+    times that a line begins with; ``guest``: makes the text of the events of a guest's kernel;
+    ``decode``: whether system calls are told by their names."""
 
     shapes: Shapes
     streams: Sequence[Stream]
@@ -110,6 +113,7 @@ class Lines:
     clocks: Sequence[str] = ("relative",)
     palette: Palette = field(default_factory=Palette)
     guest: GuestLines | None = None
+    decode: bool = False
     _last: int | None = None
 
     def pieces(self, batches: Iterator[Events]) -> Iterator[bytes]:
@@ -158,10 +162,13 @@ class Lines:
                 return _dates(times)
 
     def _fields(self, shape: Shape, events: Events) -> list[Column]:
+        from htrun.sinks import syscall_text
         from htrun.sinks.columns import decimal
         from htrun.sinks.values import LOG, texts
 
         columns: list[Column] = [shape.title.encode(), self.palette.off]
+        if self.decode and syscall_text.is_call(shape.definition):
+            return [*columns, b" ", syscall_text.lines(shape.definition, events), b"\n"]
         text = self.guest.columns(shape, events) if self.guest is not None else None
         if text is not None:
             return [*columns, *text, b"\n"]
@@ -230,13 +237,13 @@ def _first(batches: Iterator[Events], count: int) -> Iterator[Events]:
         count -= len(events)
 
 
-def _json(trace: Trace, batches: Iterator[Events]) -> Iterator[bytes]:
+def _json(trace: Trace, batches: Iterator[Events], *, decode: bool) -> Iterator[bytes]:
     from htrun.sinks.columns import BATCH
     from htrun.sinks.jsonl import format_lines
 
     for events in batches:
         for start in range(0, len(events), BATCH):
-            yield format_lines(events[start : start + BATCH], trace.streams, trace.shapes)
+            yield format_lines(events[start : start + BATCH], trace.streams, trace.shapes, decode=decode)
 
 
 def _palette(choice: str) -> Palette:

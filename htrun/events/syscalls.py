@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+
 ARCH_X86_64 = 0xC000003E
 ARCH_I386 = 0x40000003
 """AUDIT_ARCH_* (<linux/audit.h>), by which the kernel tells whose numbers a call's is."""
@@ -123,6 +128,16 @@ def is_known(name: str) -> bool:
     return any(name in table(arch).numbers for arch in (ARCH_X86_64, ARCH_I386))
 
 
+def names_of(events: Events) -> NDArray[np.str_]:
+    """The name of the call that each of ``events``, which are calls and returns, is about."""
+    import numpy as np
+
+    keys = np.stack([events["site"].astype(np.uint64), events["index"]], axis=1)
+    used, places = np.unique(keys, axis=0, return_inverse=True)
+    names = np.array([table(arch).name(number) for arch, number in used.tolist()], np.str_)
+    return np.asarray(names[places.reshape(-1)])
+
+
 def similar(name: str) -> list[str]:
     """Names that the mistaken ``name`` may have been meant for, the likeliest first."""
     from difflib import get_close_matches
@@ -133,15 +148,20 @@ def similar(name: str) -> list[str]:
 
 def ptrace_table(file: str, name: str) -> Any:
     """The table ``name`` of the module ``file`` of python-ptrace, a path in its package of system calls."""
-    spec = find_spec("ptrace")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("python-ptrace is not installed")
-    of_file = spec_from_file_location("htrun_syscall_table", Path(spec.origin).parent / "syscall" / file)
+    of_file = spec_from_file_location("htrun_syscall_table", ptrace_source(file))
     assert of_file is not None
     assert of_file.loader is not None
     module = module_from_spec(of_file)
     of_file.loader.exec_module(module)
     return getattr(module, name)
+
+
+def ptrace_source(file: str) -> Path:
+    """The module ``file`` of python-ptrace's package of system calls."""
+    spec = find_spec("ptrace")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("python-ptrace is not installed")
+    return Path(spec.origin).parent / "syscall" / file
 
 
 def _table(names: dict[int, str]) -> SyscallTable:

@@ -26,6 +26,7 @@ class RunOptions:
     ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
     ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
+    ``decode``: whether log and JSON lines tell what system calls mean;
     ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
 
@@ -39,6 +40,7 @@ class RunOptions:
     events: Path | None = None
     recorded: frozenset[str] = frozenset({HYPERTRACE.name})
     syscalls: frozenset[str] | None = None
+    decode: bool = False
     summary: Path | None = None
     sysroot: str | None = None
     emulator: str | None = None

@@ -53,7 +53,7 @@ class Outputs:
         sinks: list[Sink] = []
         if options.log_wanted:
             output = Output.open(options.log) if options.log else Output.standard_error()
-            sinks.append(TextSink(output, _LogLines(options.layout.num_args, named)))
+            sinks.append(TextSink(output, _LogLines(options.layout.num_args, named, decode=options.decode)))
         sinks += _other_formats(options, named, facts)
         if options.summary is not None:
             summary.check(options.summary)
@@ -98,7 +98,8 @@ class Outputs:
 class _LogLines:
     """Makes the log's lines. What that takes is imported with the first event: the program runs already."""
 
-    def __init__(self, num_args: int, named: NamedEvents | None) -> None:
+    def __init__(self, num_args: int, named: NamedEvents | None, *, decode: bool) -> None:
+        self._decode = decode
         self._num_args = num_args
         self._named = named
         self._shapes: Shapes | None = None
@@ -110,7 +111,7 @@ class _LogLines:
 
         if self._shapes is None:
             self._shapes = Shapes(self._num_args, self._named)
-        return format_lines(events, streams, self._shapes)
+        return format_lines(events, streams, self._shapes, decode=self._decode)
 
 
 def _named_events(options: RunOptions) -> NamedEvents | None:
@@ -139,7 +140,7 @@ def _other_formats(
 
     host = str(environment["hostname"])
     kinds = (HYPERTRACE, *options.tracer_events)
-    facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment, kinds)
+    facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment, kinds, decode=options.decode)
     return [by_name(name).open(path, facts) for path, name in options.outputs]
 
 

@@ -19,7 +19,8 @@ class TraceFacts:
 
     ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: of the run, ns
     since the epoch. ``host``: where it ran. ``environment``: what else is known of the run, as in a trace's metadata.
-    ``kinds``: the events that can come.
+    ``kinds``: the events that can come. ``decode``: whether the user wants to be told what system calls mean, where a
+    format can.
     """
 
     num_args: int = DEFAULT_ARGS
@@ -28,3 +29,4 @@ class TraceFacts:
     host: str = ""
     environment: Mapping[str, str | int] = field(default_factory=dict)
     kinds: tuple[Definition, ...] = DEFINITIONS
+    decode: bool = False

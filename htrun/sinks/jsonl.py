@@ -5,7 +5,8 @@
     {"time_ns":1473096085744211999,"pid":1,"tid":2,"vcpu":0,"comm":"app","event":"guest_hypertrace","index":0,"args":{"arg1":51966}}
 
 An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. All numbers are
-whole; a float that is none (NaN, infinities) is a string.
+whole; a float that is none (NaN, infinities) is a string. On request a system call and its return have ``syscall``:
+what they mean (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 from typing import TYPE_CHECKING
 
 from htrun.events.shapes import Shape, Shapes
+from htrun.sinks import syscall_text
 from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import JSON, texts
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """JSON lines in the file ``path``. Raises `HtrunError`."""
     shapes = Shapes(facts.num_args, facts.named)
-    return TextSink(new_output(path), lambda events, streams: format_lines(events, streams, shapes))
+    return TextSink(
+        new_output(path), lambda events, streams: format_lines(events, streams, shapes, decode=facts.decode)
+    )
 
 
-def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end."""
-    parts = [(rows, _lines(shape, events[rows], streams)) for shape, rows in shapes.split(events)]
+def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
+    """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
+    parts = [(rows, _lines(shape, events[rows], streams, decode=decode)) for shape, rows in shapes.split(events)]
     return text_of(parts, len(events))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: bool) -> NDArray[np.uint8]:
     columns: list[Column] = [
         b'{"time_ns":',
         decimal(events["time"]),
@@ -58,6 +62,8 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[n
             columns += [separator + f'"{argument.name}":'.encode(), *texts(argument, words, JSON)]
             separator = b","
         columns.append(b"}")
+    if decode and syscall_text.is_call(shape.definition):
+        columns += [b',"syscall":', syscall_text.objects(shape.definition, events)]
     columns.append(b"}\n")
     return side_by_side(columns, len(events))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.definitions import HYPERTRACE
 from htrun.events.shapes import Shape, Shapes
+from htrun.sinks import syscall_text
 from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import LOG, texts
@@ -36,27 +37,31 @@ _US_PER_SECOND = 1_000_000
 
 
 class LogSink(TextSink):
-    """Writes events as lines to ``output``, which it takes over. ``shapes``: None for as many arguments as come."""
+    """Writes events as lines to ``output``, which it takes over. ``shapes``: None for as many arguments as come;
+    ``decode``: see `format_lines`."""
 
-    def __init__(self, output: Output, shapes: Shapes | None = None) -> None:
-        super().__init__(output, lambda events, streams: format_lines(events, streams, shapes))
+    def __init__(self, output: Output, shapes: Shapes | None = None, *, decode: bool = False) -> None:
+        super().__init__(output, lambda events, streams: format_lines(events, streams, shapes, decode=decode))
 
 
 def open_sink(path: Path, facts: TraceFacts) -> LogSink:
     """A log in the file ``path``. Raises `HtrunError`."""
-    return LogSink(new_output(path), Shapes(facts.num_args, facts.named))
+    return LogSink(new_output(path), Shapes(facts.num_args, facts.named), decode=facts.decode)
 
 
-def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes | None = None) -> bytes:
-    """The lines of ``events``, each with its line end. ``shapes``: None for as many arguments as come, and no names."""
+def format_lines(
+    events: Events, streams: Sequence[Stream], shapes: Shapes | None = None, *, decode: bool = False
+) -> bytes:
+    """The lines of ``events``, each with its line end. ``shapes``: None for as many arguments as come, and no names;
+    ``decode``: system calls by their names."""
     if not len(events):
         return b""
     shapes = shapes or Shapes(events["args"].shape[1])
-    parts = [(rows, _lines(shape, events[rows], streams)) for shape, rows in shapes.split(events)]
+    parts = [(rows, _lines(shape, events[rows], streams, decode=decode)) for shape, rows in shapes.split(events)]
     return text_of(parts, len(events))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: bool) -> NDArray[np.uint8]:
     import numpy as np
 
     microseconds = events["time"] // np.uint64(_NS_PER_US)
@@ -69,6 +74,8 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[n
         f":{shape.title} cpu=0x".encode(),
         of_streams(events["stream"], streams, lambda stream: b"%x" % stream.vcpu),
     ]
+    if decode and syscall_text.is_call(shape.definition):
+        return side_by_side([*columns, b"  ", syscall_text.lines(shape.definition, events), b"\n"], len(events))
     if shape.definition is HYPERTRACE:
         columns += [b"  index=", decimal(events["index"])]
     elif shape.index_name is not None:

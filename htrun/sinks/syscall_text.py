@@ -1,0 +1,151 @@
+"""System calls as people read them: by name, with what their arguments and results mean.
+
+::
+
+    openat(dirfd=AT_FDCWD, filename=0x7ffe3a1c, flags=O_RDONLY|O_CLOEXEC, mode=00)
+    openat = -2 ENOENT
+
+Calls of one name are made into text column by column; only names of flags and errors are looked up, each value once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.syscall_arguments import Kind, Parameter, Signature, error_name, signature
+from htrun.events.syscalls import ARCH_I386
+from htrun.sinks.columns import decimal, from_texts, hexadecimal, side_by_side, signed_decimal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.definitions import Definition
+    from htrun.events.records import Events
+    from htrun.sinks.columns import Column
+
+    _Writer = Callable[[Definition, Signature, int, Events], list[Column]]
+    """Makes the columns of some calls or returns of one signature, of words of so many bits."""
+
+_LEAST_ERROR = (1 << 64) - 4095
+
+
+def is_call(definition: Definition) -> bool:
+    """Whether events of ``definition`` are system calls or their returns."""
+    return definition in (USER_SYSCALL, USER_SYSCALL_RET)
+
+
+def lines(definition: Definition, events: Events) -> NDArray[np.uint8]:
+    """The text of each of ``events``, which are all calls, or all returns."""
+    return _each(definition, events, _line)
+
+
+def objects(definition: Definition, events: Events) -> NDArray[np.uint8]:
+    """The same as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or ``{"name":"openat","result":-2,
+    "error":"ENOENT"}``. Addresses, and what has a name, are texts."""
+    return _each(definition, events, _object)
+
+
+def _each(definition: Definition, events: Events, write: _Writer) -> NDArray[np.uint8]:
+    import numpy as np
+
+    parts = []
+    for arch, number, rows in _groups(events):
+        bits = 32 if arch == ARCH_I386 else 64
+        columns = write(definition, signature(arch, number), bits, events[rows])
+        parts.append((rows, side_by_side(columns, len(rows))))
+    text = np.zeros((len(events), max(part.shape[1] for _, part in parts)), np.uint8)
+    for rows, part in parts:
+        text[rows, : part.shape[1]] = part
+    return text
+
+
+def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
+    """The calls among ``events`` by interface and number, and which events are about each."""
+    import numpy as np
+
+    keys = np.stack([events["site"].astype(np.uint64), events["index"]], axis=1)
+    used, places = np.unique(keys, axis=0, return_inverse=True)
+    places = places.reshape(-1)
+    return [(int(arch), int(number), np.flatnonzero(places == place)) for place, (arch, number) in enumerate(used)]
+
+
+def _line(definition: Definition, call: Signature, bits: int, events: Events) -> list[Column]:
+    name = call.name.encode()
+    if definition is USER_SYSCALL_RET:
+        return [name + b" = ", *_result(call, events)]
+    columns: list[Column] = [name + b"("]
+    for place, parameter in enumerate(call.parameters):
+        separator = b", " if place else b""
+        columns += [separator + parameter.name.encode() + b"=", *_value(parameter, bits, events["args"][:, place])]
+    return [*columns, b")"]
+
+
+def _object(definition: Definition, call: Signature, bits: int, events: Events) -> list[Column]:
+    head = f'{{"name":{json.dumps(call.name)}'.encode()
+    if definition is USER_SYSCALL_RET:
+        return [head + b',"result":', *_result(call, events, '"', ',"error":"{}"'), b"}"]
+    columns: list[Column] = [head + b',"args":{']
+    for place, parameter in enumerate(call.parameters):
+        separator = b"," if place else b""
+        quote = b'"' if parameter.kind in {Kind.ADDRESS, Kind.NAMES} else b""
+        words = events["args"][:, place]
+        columns += [separator + f'"{parameter.name}":'.encode() + quote, *_value(parameter, bits, words), quote]
+    return [*columns, b"}}"]
+
+
+def _value(parameter: Parameter, bits: int, words: NDArray[np.uint64]) -> list[Column]:
+    import numpy as np
+
+    match parameter.kind:
+        case Kind.INT:
+            return [signed_decimal(words.astype(np.uint32).view(np.int32).astype(np.int64))]
+        case Kind.LONG:
+            return [signed_decimal(_signed(words, bits))]
+        case Kind.ADDRESS:
+            return [b"0x", _short_hexadecimal(words)]
+        case Kind.NAMES:
+            used, place = np.unique(words, return_inverse=True)
+            return [from_texts([parameter.text(word).encode() for word in used.tolist()])[place]]
+        case _:
+            return [decimal(words)]
+
+
+def _result(
+    call: Signature, events: Events, quote: str = "", error: str = " {}"
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The columns of results, and of the names of errors."""
+    import numpy as np
+
+    words = events["args"][:, 0]
+    failed = words >= np.uint64(_LEAST_ERROR)
+    used, place = np.unique(np.where(failed, words, np.uint64(0)), return_inverse=True)
+    errors = [error.format(name).encode() if (name := error_name(word - (1 << 64))) else b"" for word in used.tolist()]
+    values = signed_decimal(_signed(words, 64))
+    if call.result_is_address:
+        addresses = side_by_side([f"{quote}0x".encode(), _short_hexadecimal(words), quote.encode()], len(words))
+        room = addresses.shape[1]
+        values = np.hstack([np.zeros((len(words), max(room - values.shape[1], 0)), np.uint8), values])
+        values = np.where(failed[:, None], values, np.pad(addresses, ((0, 0), (values.shape[1] - room, 0))))
+    return values, from_texts(errors)[place]
+
+
+def _signed(words: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    import numpy as np
+
+    if bits == 32:
+        return words.astype(np.uint32).view(np.int32).astype(np.int64)
+    return words.view(np.int64) if words.flags.c_contiguous else words.copy().view(np.int64)
+
+
+def _short_hexadecimal(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """``words`` without leading zeros."""
+    import numpy as np
+
+    text = hexadecimal(words)
+    shown = np.logical_or.accumulate(text != ord("0"), axis=1)
+    shown[:, -1] = True
+    return np.where(shown, text, np.uint8(0))
