@@ -138,9 +138,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         return Information(_device_arguments(values))
     if not words or not words[0]:
         raise HtrunError("no program was given; try: htrun --help")
-    if inherited := (environment or {}).get("HTRUN_TRACE"):
-        patterns.insert(0, inherited)
-    selection = select(patterns, calls.events)
+    selection = select([*_inherited_patterns(environment or {}), *patterns], calls.events)
     values |= {"recorded": selection.events, "syscalls": calls.names}
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
@@ -149,6 +147,18 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     # With a trace there is no log, unless a file for it was named as well.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
+    """HTRUN_TRACE, if it is set. Raises `HtrunError` where it makes no sense."""
+    inherited = environment.get(_PATTERNS_VARIABLE)
+    if not inherited:
+        return []
+    try:
+        select([inherited])
+    except HtrunError as error:
+        raise HtrunError(f"{_PATTERNS_VARIABLE}: {error}") from error
+    return [inherited]
 
 
 class _SystemCalls:
@@ -326,6 +336,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 """Options with a value: each gives the fields of `RunOptions` that it sets."""
 
 _PATTERN_OPTIONS = {"--trace", "-trace"}
+_PATTERNS_VARIABLE = "HTRUN_TRACE"
 _CALLS_OPTION = "--syscalls"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from htrun.intercept.guest import Thread
     from htrun.runner.options import RunOptions
 
+_BEFORE_FIRST = 1000
+"""Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
+
 
 def calls_to_record(options: RunOptions) -> seccomp.Calls:
     """The calls for which the program's filters are to stop, so that they are recorded."""
@@ -65,8 +68,7 @@ class Calls:
         self._alive.add(thread.tid)
         self.wait.set_stops_left(thread.tid, CALL_STOPS)
         first, self._first = self._first, None
-        # The first thread begins before its first call.
-        self._lives(thread, CPU_ENTER, self._clock() if first is None else first.ticks - 1)
+        self._lives(thread, CPU_ENTER, self._clock() if first is None else first.ticks - _BEFORE_FIRST)
         if first is not None:
             self._identify(thread)
             self.wait.enter(thread.tid, first)

@@ -16,17 +16,21 @@ own that asks for them or sets them (caught by a filter), and so do the threads 
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from htrun.intercept.guest import Thread
+
+_P = ParamSpec("_P")
 
 _RUN = 64
 """Traps of one thread, with none of another between, after which it is looked at."""
@@ -65,12 +69,27 @@ class _Kept:
     traps: int
 
 
+def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Concatenate[Follow, _P], None]:
+    """The clock, which may tick between any two steps of the tracer's main thread, does nothing meanwhile."""
+
+    @functools.wraps(method)
+    def undisturbed(self: Follow, *arguments: _P.args, **more: _P.kwargs) -> None:
+        before, self.busy = self.busy, True
+        try:
+            method(self, *arguments, **more)
+        finally:
+            self.busy = before
+
+    return undisturbed
+
+
 class Follow:
     """Keeps threads beside the tracer. One instance, made and used by the tracer's main thread only."""
 
     def __init__(self) -> None:
         self.calls: CallStops | None = None
         """None where no calls are recorded."""
+        self.busy = False
         self._own = os.sched_getaffinity(0)
         self._processor = -1
         self._kept: dict[int, _Kept] = {}
@@ -95,6 +114,7 @@ class Follow:
             self._left = _RUN
             self._look(thread)
 
+    @_undisturbed
     def ran(self, tid: int) -> None:
         """A thread has stopped as often for recorded calls as it was to, and is stopped now."""
         now = time.monotonic_ns()
@@ -103,16 +123,19 @@ class Follow:
             self._keep(tid)
         self._count_anew(tid)
 
+    @_undisturbed
     def release(self) -> None:
         """Give all kept threads their processors back, and the tracer its own."""
         for tid in list(self._kept):
             self._let_go(tid)
 
+    @_undisturbed
     def processors_asked(self) -> None:
         """A guest is about to ask for or set a thread's processors."""
         self.release()
         self._processors.clear()
 
+    @_undisturbed
     def created(self, creator: int, tid: int) -> None:
         """A thread was created, with the processors that its creator had then."""
         if creator not in self._processors:
@@ -124,6 +147,7 @@ class Follow:
         with suppress(ProcessLookupError):
             os.sched_setaffinity(tid, self._processors[creator])
 
+    @_undisturbed
     def moved(self, former: int, tid: int) -> None:
         """By an exec, thread ``former`` has become ``tid``."""
         if former == tid:
@@ -134,6 +158,7 @@ class Follow:
         if former in self._kept:
             self._kept[tid] = self._kept.pop(former)
 
+    @_undisturbed
     def ended(self, tid: int) -> None:
         """A thread has ended."""
         if tid in self._kept:
@@ -141,6 +166,7 @@ class Follow:
         self._processors.pop(tid, None)
         self._looked_at.pop(tid, None)
 
+    @_undisturbed
     def _look(self, thread: Thread) -> None:
         now = time.monotonic_ns()
         dense = now - self._since < _DENSE_NS
@@ -191,6 +217,8 @@ class Follow:
         return self._runs * _RUN - self._left if tid == self._tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
+        if self.busy:
+            return
         for tid, kept in list(self._kept.items()):
             traps, left = self._traps_of(tid), self.calls.stops_left(tid) if self.calls is not None else 0
             quiet = traps == kept.traps and abs(kept.left - left) < _FEW_STOPS

@@ -1,0 +1,45 @@
+/* Threads that begin and end, and one that starts another program, which then is the process's only one. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char *program;
+
+static void *works(void *number) {
+    syscall(SYS_getppid);
+    for (long i = 0; i < (long)number; i++) {
+        dup(-1);
+    }
+    return NULL;
+}
+
+static void *replaces(void *unused) {
+    char *const arguments[] = {program, "again", NULL};
+    /* Nothing tells that the first thread is within the call in which it is to end. */
+    usleep(50000);
+    execv(program, arguments);
+    return unused;
+}
+
+static void run(void *(*function)(void *), long number) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, function, (void *)number) != 0 || pthread_join(thread, NULL) != 0) {
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        puts("replaced");
+        return 0;
+    }
+    program = argv[0];
+    for (long number = 1; number <= 3; number++) {
+        run(works, number);
+    }
+    run(replaces, 0);
+    return 1;
+}

@@ -1,0 +1,143 @@
+"""What strace shows of a program's system calls, and what a trace of htrun's does, in one form that can be compared.
+
+Two runs of a program differ in its processes' ids, in addresses, and in what it learns of time. So a thread is known by
+its place in the tree of who created whom, and results of calls that mean such things are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from errno import errorcode
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.events.syscalls import table
+
+if TYPE_CHECKING:
+    from htrun.analysis.trace import Trace
+
+_LINE = re.compile(r"(?P<tid>\d+) +(?P<rest>.*)")
+_START = re.compile(r"(?P<name>\w+)\(")
+_RESUMED = re.compile(r"<\.\.\. (?P<name>\w+) resumed>")
+_RESULT = re.compile(r"= (?P<value>0x[0-9a-f]+|-?\d+|\?)(?: (?P<error>E\w+))?[^=]*$")
+_CREATING = frozenset({"clone", "clone3", "fork", "vfork"})
+_ADDRESSES = frozenset({"mmap", "mmap2", "mremap", "brk", "shmat"})
+_IDS = _CREATING | {"getpid", "getppid", "gettid", "wait4", "waitpid", "waitid", "set_tid_address", "getpgrp", "setsid"}
+_RESTARTS = {-512: "ERESTARTSYS", -513: "ERESTARTNOINTR", -514: "ERESTARTNOHAND", -516: "ERESTART_RESTARTBLOCK"}
+
+
+Tree = dict[str, list[tuple[str, str | None]]]
+"""The calls of each thread, by its place, and their results."""
+
+
+@dataclass
+class Call:
+    """``result``: as `_result` has it; None if the call never returned."""
+
+    name: str
+    result: str | None = None
+
+
+@dataclass
+class Calls:
+    """What happened, in its order. ``by_thread``: each thread's calls; ``children``: whom it created, in order."""
+
+    by_thread: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    children: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def enter(self, tid: int, name: str) -> None:
+        """A thread makes a call."""
+        self.by_thread[tid].append(Call(name))
+
+    def leave(self, tid: int, name: str, value: int | None, error: str | None) -> None:
+        """A thread's last call has returned."""
+        call = self.by_thread[tid][-1]
+        if name == "execve" and call.name != name:
+            # The thread that made the call has taken the id of its process's first one.
+            call = next(calls[-1] for calls in self.by_thread.values() if calls[-1] == Call(name))
+        assert (call.name, call.result) == (name, None), f"thread {tid}: {name} returns, but it is in {call}"
+        call.result = _result(name, value, error)
+        if name in _CREATING and value is not None and value > 0:
+            self.children[tid].append(value)
+
+    def tree(self, without: frozenset[str] = frozenset()) -> Tree:
+        """The calls of each thread but those ``without``, by its place: the first is ``1``, its second child ``1.2``.
+
+        How often the kernel goes on with a call that a stop has interrupted depends on the tracer, and is left out.
+        """
+        root = next(iter(self.by_thread))
+        found: Tree = {}
+        waiting = [("1", root)]
+        for place, tid in waiting:
+            calls = [(call.name, call.result) for call in self.by_thread[tid] if call.name not in without]
+            found[place] = [call for call in calls if call != ("restart_syscall", "ERESTART_RESTARTBLOCK")]
+            waiting += [(f"{place}.{number}", child) for number, child in enumerate(self.children[tid], 1)]
+        assert len(found) == len(self.by_thread), "a thread's creator is not known"
+        return found
+
+
+def strace(command: Sequence[str], log: Path, directory: Path) -> Calls:
+    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``."""
+    words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o", str(log), *command]
+    subprocess.run(words, check=True, capture_output=True, cwd=directory, timeout=120)
+    return _parsed(log.read_text(errors="replace"))
+
+
+def _parsed(text: str) -> Calls:
+    calls = Calls()
+    for line in text.splitlines():
+        match = _LINE.fullmatch(line)
+        assert match is not None, line
+        tid, rest = int(match["tid"]), match["rest"]
+        if rest.startswith("+++"):
+            continue
+        if resumed := _RESUMED.match(rest):
+            _leave(calls, tid, resumed["name"], rest)
+            continue
+        begin = _START.match(rest)
+        assert begin is not None, line
+        calls.enter(tid, begin["name"])
+        if "<unfinished ...>" not in rest and "<pid changed to" not in rest:
+            _leave(calls, tid, begin["name"], rest)
+    return calls
+
+
+def _leave(calls: Calls, tid: int, name: str, rest: str) -> None:
+    match = _RESULT.search(rest)
+    assert match is not None, rest
+    if match["value"] != "?":
+        calls.leave(tid, name, int(match["value"], 0), match["error"])
+    elif match["error"]:
+        calls.leave(tid, name, None, match["error"])
+
+
+def traced(trace: Trace) -> Calls:
+    """The calls in a native trace of htrun's."""
+    calls = Calls()
+    for event in trace:
+        name = table(event.site).name(event.index)
+        if event.name == "guest_user_syscall":
+            calls.enter(event.stream.tid, name)
+        elif event.name == "guest_user_syscall_ret":
+            value = event.args[0] - (1 << 64) if event.args[0] >> 63 else event.args[0]
+            calls.leave(event.stream.tid, name, *_told(value))
+    return calls
+
+
+def _told(value: int) -> tuple[int | None, str | None]:
+    """A result as strace tells it: -1 and the error's name, or no result where the kernel restarts the call."""
+    if value in _RESTARTS:
+        return None, _RESTARTS[value]
+    return (-1, errorcode[-value]) if -4096 < value < 0 else (value, None)
+
+
+def _result(name: str, value: int | None, error: str | None) -> str:
+    if error is not None:
+        return error
+    if name in _IDS and value:
+        return "id"
+    return "address" if name in _ADDRESSES else str(value)
