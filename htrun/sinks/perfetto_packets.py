@@ -82,10 +82,19 @@ def _count(events: Events, track: NDArray[np.uint64], argument: Argument, words:
     values = argument.values(words)
     if argument.type is ArgumentType.F64:
         return _event(events, _COUNT, track, pb.double(_DOUBLE_VALUE, values))
-    if argument.type is not ArgumentType.I64 and bool((words >> 63).any()):
-        # Perfetto's counters are signed.
-        return _event(events, _COUNT, track, pb.double(_DOUBLE_VALUE, words.astype("f8")))
-    return _event(events, _COUNT, track, pb.number(_COUNTER_VALUE, pb.varints(values.astype("u8"))))
+    number = pb.number(_COUNTER_VALUE, pb.varints(values.astype("u8")))
+    if argument.type not in {ArgumentType.I64, ArgumentType.BOOL} and bool((words >> 63).any()):
+        # Perfetto's counters are signed: what is beyond is a float. It is shorter, so the type is said twice.
+        real = [*pb.double(_DOUBLE_VALUE, words.astype("f8")), *pb.number(_TYPE, _COUNT)]
+        return _event(events, _COUNT, track, [_either(words >> 63 != 0, real, number)])
+    return _event(events, _COUNT, track, number)
+
+
+def _either(chosen: NDArray[np.bool_], first: Fields, second: Fields) -> NDArray[np.uint8]:
+    """The fields ``first`` of the events that are ``chosen``, ``second`` of the others; both take as many bytes."""
+    import numpy as np
+
+    return np.where(chosen[:, None], side_by_side(first, len(chosen)), side_by_side(second, len(chosen)))
 
 
 def _annotations(shape: Shape, events: Events, names: Names) -> list[Fields]:

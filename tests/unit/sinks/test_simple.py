@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,31 +12,13 @@ from htrun.errors import HtrunError
 from htrun.sinks.facts import TraceFacts
 from htrun.sinks.output import Output
 from htrun.sinks.simple import SimpleSink, open_sink, trace_events
+from tests.support import simple
 from tests.support.batches import NUM_ARGS, STREAMS, Row, batch, rows
 
-DROPPED = 0xFFFFFFFFFFFFFFFE
 
-
-def read(data: bytes) -> list[tuple[str | int, int, int, tuple[int, ...]]]:
-    """Every event: its name (or id, if it has none), time, pid and arguments."""
-    assert struct.unpack_from("=QQQ", data) == (2**64 - 1, 0xF2B177CB0AA429B4, 4)
-    position, names, events = 24, {}, []
-    while position < len(data):
-        (kind,) = struct.unpack_from("=Q", data, position)
-        position += 8
-        if kind == 0:
-            number, length = struct.unpack_from("=QI", data, position)
-            position += 12
-            names[number] = data[position : position + length].decode()
-            position += length
-            continue
-        assert kind == 1
-        number, time, length, pid = struct.unpack_from("=QQII", data, position)
-        arguments = struct.unpack_from(f"={(length - 24) // 8}Q", data, position + 24)
-        events.append((names.get(number, number), time, pid, arguments))
-        position += length
-    assert position == len(data)
-    return events
+def read(data: bytes) -> list[tuple[str | None, int, int, tuple[int, ...]]]:
+    """Every event: its name (None: a loss), time, pid and arguments."""
+    return [(record.name, record.time, record.pid, record.arguments) for record in simple.read(data)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -67,7 +48,7 @@ def test_losses_are_told(tmp_path: Path) -> None:
     sink = SimpleSink(Output.open(tmp_path / "trace"), 1)
     sink.dropped(2**40, 77)
     sink.close()
-    assert read((tmp_path / "trace").read_bytes()) == [(DROPPED, 77, 0, (2**40,))]
+    assert read((tmp_path / "trace").read_bytes()) == [(None, 77, 0, (2**40,))]
 
 
 def test_a_trace_of_no_events_has_its_head_and_names(tmp_path: Path) -> None:
