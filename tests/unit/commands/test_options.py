@@ -165,8 +165,8 @@ def test_help_tells_every_option(spelling: str) -> None:
     information = parse([spelling])
     assert isinstance(information, Information)
     assert max(map(len, information.text.splitlines())) <= 120
-    for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--overflow",
-                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "-v", "-q", "--version",
+    for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--syscalls", "--overflow",
+                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "--decode", "-v", "-q", "--version",
                    "Examples:"):  # fmt: skip
         assert option in information.text
 
@@ -174,6 +174,47 @@ def test_help_tells_every_option(spelling: str) -> None:
 def test_version_and_the_list_of_events() -> None:
     assert parse(["--version"]) == Information(f"htrun {htrun.__version__}\n")
     assert parse(["-trace", "help"]) == Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
+
+
+CALLS = frozenset({"guest_user_syscall", "guest_user_syscall_ret"})
+HYPERTRACE = frozenset({"guest_hypertrace"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "events", "names"),
+    [
+        ([], HYPERTRACE, None),
+        (["-trace", "guest*"], HYPERTRACE | CALLS | {"guest_cpu_enter", "guest_cpu_exit"}, None),
+        (["--syscalls", "read"], HYPERTRACE | CALLS, {"read"}),
+        (["--syscalls", "read,openat", "--syscalls=write"], HYPERTRACE | CALLS, {"read", "openat", "write"}),
+        (["--syscalls", "all"], HYPERTRACE | CALLS, None),
+        (["--syscalls", "read,all"], HYPERTRACE | CALLS, None),
+        (["--syscalls", "all", "--syscalls", "read"], HYPERTRACE | CALLS, None),
+        (["--syscalls", "read", "--syscalls", "all"], HYPERTRACE | CALLS, None),
+        (["--syscalls", "mmap2", "-trace", "guest_user_syscall"], CALLS, {"mmap2"}),
+        (["--syscalls", "read", "-trace", "-guest_user_syscall_ret"], HYPERTRACE | {"guest_user_syscall"}, {"read"}),
+        (["-trace", "-guest_hypertrace", "--syscalls", "read"], CALLS, {"read"}),
+    ],
+)
+def test_events_and_calls_to_record(arguments: list[str], events: frozenset[str], names: set[str] | None) -> None:
+    options = parsed(*arguments)
+    assert options.recorded == events
+    assert options.syscalls == names
+    assert options.calls_recorded == bool(events & CALLS)
+    assert options.channel_recorded == bool(events & HYPERTRACE)
+    assert {definition.name for definition in options.tracer_events} == events - HYPERTRACE
+
+
+def test_patterns_of_the_environment_come_first() -> None:
+    request = parse(["-trace", "-guest_user*", *PROGRAM], {"HTRUN_TRACE": "guest_cpu*,guest_user_syscall,gest"})
+    assert isinstance(request, Request)
+    assert request.options.recorded == {"guest_cpu_enter", "guest_cpu_exit"}
+    assert request.unknown_events == ("gest",)
+    with pytest.raises(HtrunError, match=r"^HTRUN_TRACE: -trace x=y: unknown setting 'x'"):
+        parse(PROGRAM, {"HTRUN_TRACE": "x=y"})
+    request = parse(PROGRAM, {"HTRUN_TRACE": ""})
+    assert isinstance(request, Request)
+    assert request.options.recorded == HYPERTRACE
 
 
 def test_unknown_events_are_told() -> None:

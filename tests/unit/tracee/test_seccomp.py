@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.tracee.abi import I386, X86_64, Abi
-from htrun.tracee.seccomp import MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED, WATCHED, channel_filter, first_filter
+from htrun.tracee.seccomp import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_SHARED,
+    RECORDED,
+    WATCHED,
+    WATCHED_AND_RECORDED,
+    Calls,
+    channel_filter,
+    first_filter,
+)
 
 _ALLOW = 0x7FFF0000
 _STOP = 0x7FF00000 | WATCHED
@@ -20,7 +31,7 @@ def verdict(program: bytes, abi: Abi, name: str, *arguments: int) -> int:
     """What the kernel would do with a call (net/core/filter.c, for the instructions that htrun uses)."""
     mask = (1 << abi.bits) - 1
     words = [*(argument & mask for argument in arguments), *[0] * (6 - len(arguments))]
-    data = struct.pack("<iIQ6Q", abi.numbers[name], abi.audit_arch, 0, *words)
+    data = struct.pack("<IIQ6Q", abi.numbers[name], abi.audit_arch, 0, *words)
     instructions = list(struct.iter_unpack("<HBBI", program))
     at = accumulator = index = 0
     while True:
@@ -104,3 +115,59 @@ def test_masks_and_processors_are_watched_once(threads: bool) -> None:
     assert verdict(program, X86_64, "rt_sigprocmask", 0, 0) == _ALLOW
     assert verdict(program, X86_64, "sched_getaffinity") == expected
     assert verdict(program, I386, "sigreturn") == expected
+
+
+_RECORDED, _BOTH = 0x7FF00000 | RECORDED, 0x7FF00000 | WATCHED_AND_RECORDED
+_SOME = Calls({X86_64.audit_arch: frozenset({0, 9, 59}), I386.audit_arch: frozenset({3, 11})})
+_NUMBERS = {64: {"read": 0, "write": 1}, 32: {"read": 3, "write": 4}}
+
+
+def numbered(abi: Abi) -> Abi:
+    """``abi``, of which two more calls can be asked by name."""
+    return replace(abi, numbers={**abi.numbers, **_NUMBERS[abi.bits], "x32": 0x40000000})
+
+
+@pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
+def test_wanted_calls_are_recorded(abi: Abi) -> None:
+    program = first_filter(_SOME)
+    asked = numbered(abi)
+    assert verdict(program, asked, "read") == _RECORDED
+    assert verdict(program, asked, "write") == _ALLOW
+    assert verdict(program, asked, "execve") == _BOTH
+    assert verdict(program, asked, "execveat") == _STOP
+    assert verdict(program, asked, "mmap", 0, 4096, 3, MAP_SHARED, 3) == (_BOTH if abi is X86_64 else _STOP)
+    assert verdict(program, asked, "mmap", 0, 4096, 3, 2, 3) == (_RECORDED if abi is X86_64 else _ALLOW)
+    assert verdict(program, asked, "sched_getaffinity") == _STOP
+
+
+@pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
+def test_all_calls_are_recorded(abi: Abi) -> None:
+    program = first_filter(Calls(None))
+    asked = numbered(abi)
+    for name in ("read", "write", "x32"):
+        assert verdict(program, asked, name) == _RECORDED
+    assert verdict(program, asked, "execve") == _BOTH
+    assert verdict(program, asked, "rt_sigaction", 11, 0x1000) == _BOTH
+    assert verdict(program, asked, "rt_sigaction", 10, 0x1000) == _RECORDED
+
+
+@pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
+def test_without_a_channel_only_exec_matters(abi: Abi) -> None:
+    program = first_filter(channel=False)
+    assert verdict(program, abi, "execve") == _STOP
+    assert verdict(program, abi, "mmap", 0, 4096, 3, MAP_SHARED, 3) == _ALLOW
+    assert verdict(program, abi, "rt_sigaction", 11, 0x1000) == _ALLOW
+    assert verdict(program, abi, "sched_getaffinity") == _ALLOW
+
+
+def test_a_later_filter_knows_what_the_first_records() -> None:
+    """Its stop is the one that counts."""
+    program = channel_filter(_START, _START + _SIZE, _SOME, threads=True)
+    fixed = MAP_FIXED | MAP_SHARED
+    assert verdict(program, X86_64, "mmap", _START, 4096, 3, fixed, 3) == _BOTH
+    assert verdict(program, X86_64, "munmap", _START, 4096) == _STOP
+    assert verdict(program, numbered(X86_64), "read") == _ALLOW
+    everything = channel_filter(_START, _START + _SIZE, Calls(None), threads=True)
+    assert verdict(everything, X86_64, "munmap", _START, 4096) == _BOTH
+    assert verdict(everything, X86_64, "rt_sigreturn") == _BOTH
+    assert verdict(everything, numbered(X86_64), "read") == _ALLOW

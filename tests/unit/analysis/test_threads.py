@@ -1,0 +1,107 @@
+"""What the tracer recorded itself, read back from streams that all threads share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from htrun.analysis.ctf_reader import CtfReader, Span
+from htrun.analysis.trace import DamagedTraceWarning, Trace
+from htrun.errors import HtrunError
+from htrun.events.definitions import CPU_ENTER, DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, Definition
+from htrun.events.records import event_dtype, record_dtype
+from htrun.events.stream import Stream
+from htrun.events.syscalls import ARCH_I386, ARCH_X86_64
+from htrun.events.tracer_events import tracer_dtype
+from htrun.sinks.ctf import CtfTrace
+from tests.unit.analysis.made import FACTS, FixedClock, FixedSource
+
+if TYPE_CHECKING:
+    from htrun.events.tracer_events import TracerRecords
+
+_STREAMS = (Stream(10, 10, 0, "one"), Stream(11, 10, 1, "one"), Stream(10, 10, 0, "other"))
+_KINDS = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER)
+
+
+def records(*rows: tuple[int, int, Definition, int, int, int]) -> TracerRecords:
+    """Records of times, streams, kinds, interfaces, numbers and first arguments."""
+    made = np.zeros(len(rows), tracer_dtype())
+    for record, (time, stream, definition, arch, number, argument) in zip(made, rows, strict=True):
+        record["timestamp"], record["stream"], record["kind"] = time, stream, DEFINITIONS.index(definition)
+        record["arch"], record["num"] = arch, number
+        record["args"] = [argument + place if argument else 0 for place in range(8)]
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A trace of calls and lives of threads in two packets, and of an event of the first thread between them."""
+    trace = CtfTrace.create(tmp_path / "t", 2, FixedClock(FixedSource()), FACTS, _KINDS)
+    trace.write_tracer_records(
+        records(
+            (1, 0, CPU_ENTER, 0, 0, 0),
+            (2, 0, USER_SYSCALL, ARCH_X86_64, 257, 5),
+            (3, 1, USER_SYSCALL, ARCH_I386, 4, 7),
+            (4, 0, USER_SYSCALL_RET, ARCH_X86_64, 257, 3),
+        ),
+        _STREAMS,
+    )
+    emitted = np.zeros(1, record_dtype(2, big_endian=False))
+    emitted["timestamp"], emitted["args"] = 5, [[8, 9]]
+    trace.write_packet(_STREAMS[0], emitted.view("u1").data, 0)
+    trace.write_tracer_records(
+        records((6, 2, USER_SYSCALL, ARCH_X86_64, 1, 1), (7, 1, USER_SYSCALL_RET, ARCH_I386, 4, 2**64 - 9)), _STREAMS
+    )
+    trace.close()
+    return tmp_path / "t"
+
+
+def test_all_of_it(path: Path) -> None:
+    trace = Trace.open(path)
+    assert len(trace) == 7
+    told = [(event.time, event.name, event.stream.tid, event.stream.comm, event.site, event.index) for event in trace]
+    assert told == [
+        (1, "guest_cpu_enter", 10, "one", 0, 0),
+        (2, "guest_user_syscall", 10, "one", ARCH_X86_64, 257),
+        (3, "guest_user_syscall", 11, "one", ARCH_I386, 4),
+        (4, "guest_user_syscall_ret", 10, "one", ARCH_X86_64, 257),
+        (5, "guest_hypertrace", 10, "one", 0, 0),
+        (6, "guest_user_syscall", 10, "other", ARCH_X86_64, 1),
+        (7, "guest_user_syscall_ret", 11, "one", ARCH_I386, 4),
+    ]
+    args = [event.args for event in trace]
+    assert args[1] == (5, 6, 7, 8, 9, 10, 11, 12)
+    assert args[3] == (3,)
+    assert args[4] == (8, 9)
+    assert args[6] == (2**64 - 9,)
+    # The thread that both emits and calls is one.
+    assert [(stream.tid, stream.comm) for stream in trace.streams] == [(10, "one"), (11, "one"), (10, "other")]
+    assert list(trace.discarded) == [0, 0, 0]
+    assert trace.to_numpy().dtype == event_dtype(8)
+
+
+def test_only_some_threads_and_times(path: Path) -> None:
+    reader = CtfReader.open(path, pytest.fail)
+    (some,) = reader.batches(Span(streams=frozenset({1})))
+    assert some["time"].tolist() == [3, 7]
+    (some,) = reader.batches(Span(begin=4, end=7, streams=frozenset({0, 2})))
+    assert some["time"].tolist() == [4, 5, 6]
+    assert list(reader.batches(Span(begin=100, streams=frozenset({0})))) == []
+
+
+def test_what_is_cut_off_is_missed_and_told(path: Path) -> None:
+    calls = next(file for file in path.iterdir() if file.name.endswith("-0") and file.stat().st_size == 3 * 512 - 512)
+    with calls.open("r+b") as file:
+        file.truncate(512 + 256 + 60)
+    with pytest.warns(DamagedTraceWarning, match="ends in the middle of a packet"):
+        times = [event.time for event in Trace.open(path)]
+    assert set(times) < set(range(1, 8))
+
+
+def test_more_threads_than_there_can_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("htrun.analysis.threads._MOST_THREADS", 1)
+    with pytest.raises(HtrunError, match="is damaged: it names more threads than there can be"):
+        Trace.open(path)
