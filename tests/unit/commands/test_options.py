@@ -165,9 +165,9 @@ def test_help_tells_every_option(spelling: str) -> None:
     information = parse([spelling])
     assert isinstance(information, Information)
     assert max(map(len, information.text.splitlines())) <= 120
-    for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--syscalls", "--overflow",
-                   "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "--decode", "-v", "-q", "--version",
-                   "Examples:"):  # fmt: skip
+    for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--syscalls",
+                   "--overflow", "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "--decode", "-v", "-q",
+                   "--version", "Examples:"):  # fmt: skip
         assert option in information.text
 
 
