@@ -58,6 +58,9 @@ int hypertrace_clients_start(struct hypertrace_channel *channel);
 void hypertrace_clients_stop(void);
 void hypertrace_clients_forked(void);
 
+/* calibrate.c: what the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */
+void hypertrace_calibrate_if_asked(void);
+
 /* qemu-hypertrace.c: guards the open channel and the indexes, also across fork. */
 void hypertrace_lock(void);
 void hypertrace_unlock(void);

@@ -115,14 +115,19 @@ static int result_of(int error)
 int qemu_hypertrace_init(const char *base)
 {
     int error = pthread_once(&fork_once, handle_forks);
+    bool opened = false;
 
     if (error == 0) {
         error = fork_error;
     }
     if (error == 0) {
         hypertrace_lock();
-        error = current == NULL ? start(base) : check_same(base);
+        opened = current == NULL;
+        error = opened ? start(base) : check_same(base);
         hypertrace_unlock();
+    }
+    if (error == 0 && opened) {
+        hypertrace_calibrate_if_asked();
     }
     return result_of(error);
 }

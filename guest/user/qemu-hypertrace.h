@@ -120,6 +120,22 @@ uint64_t qemu_hypertrace_client(void);
  */
 static inline void qemu_hypertrace(uint64_t voffset);
 
+/*
+ * Emit @pairs pairs of events (at most 1,000,000) with nothing between, from
+ * the slot of index @voffset, whose words are as before afterwards. hypertrace
+ * stat learns from them what an event costs on this thread, and corrects the
+ * durations of spans by it.
+ *
+ * With the environment variable HYPERTRACE_CALIBRATE=PAIRS (hypertrace bench
+ * sets it), qemu_hypertrace_init() calls this for the thread that opens the
+ * channel.
+ */
+void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
+
+/* The first argument of the events of such a pair. */
+#define QEMU_HYPERTRACE_CALIBRATION_BEGIN UINT64_C(0x6362726174650001)
+#define QEMU_HYPERTRACE_CALIBRATION_END UINT64_C(0x6362726174650002)
+
 
 /* What follows is no part of the interface. */
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, scan, stream_files
+from htrun.analysis.spans import Loss
 from htrun.analysis.threads import ThreadNumbers, threads_in
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
@@ -78,6 +79,16 @@ class CtfReader:
         ends = {file.instance: file for file in own}
         for file in ends.values():
             self.discarded[numbers[_thread(file.stream)]] += file.discarded
+        self.losses = [
+            Loss(
+                numbers[_thread(file.stream)],
+                metadata.clock.to_realtime_ns(loss.begin),
+                min(metadata.clock.to_realtime_ns(loss.end), EVERYTHING.end),
+                loss.events,
+            )
+            for file in ends.values()
+            for loss in file.losses
+        ]
         self._pieces = index_of(files)
 
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from htrun.events.stream import Stream
@@ -35,6 +35,8 @@ _PIECE_SIZE, _LEAST_PIECE_SIZE = 1 << 18, 1 << 12
 _ALL_PIECES_SIZE = 1 << 25
 """Bytes of one piece of every stream: so much may have to be in memory, if all threads emit at once."""
 _BITS = 8
+_NEVER = (1 << 63) - 1
+"""Ticks."""
 _MAGIC = 0xC1FC1FC1
 """CTF 1.8, section 5.1."""
 _NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
@@ -54,13 +56,28 @@ class Damage:
     place: int
 
 
+_RING_PACKETS = 17
+"""Packets, at most, that a thread had written before it lost an event and that come behind the one which tells of it:
+a ring's, and the one that was taken while it happened."""
+
+
+@dataclass(frozen=True)
+class TickLoss:
+    """``events`` were lost after ``begin`` and before ``end``, ticks; ``packet``: the number of the one that tells."""
+
+    packet: int
+    begin: int
+    end: int
+    events: int
+
+
 @dataclass(frozen=True)
 class StreamFile:
     """One file of a trace.
 
     ``identity``: what all packets of its stream have in common. ``pieces``: its part of the index, packed; ``events``:
     how many there are up to the damage. What its stream has come to by its end: ``packets``; ``last``: ticks;
-    ``discarded``: events lost.
+    ``discarded``: events lost, of which ``losses`` tell.
     """
 
     path: Path
@@ -72,6 +89,7 @@ class StreamFile:
     packets: int
     last: int
     discarded: int
+    losses: tuple[TickLoss, ...]
     damage: Damage | None
 
     @property
@@ -120,6 +138,7 @@ def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamF
             scanner.packets,
             scanner.last,
             scanner.discarded,
+            tuple(scanner.losses),
             damage,
         )
     finally:
@@ -144,6 +163,7 @@ class _Scanner:
         self.packets = before.packets if before else 0
         self.last = before.last if before else 0
         self.discarded = before.discarded if before else 0
+        self.losses = list(before.losses) if before else []
         self.pieces = bytearray()
         self.events = 0
         self.offset = 0
@@ -165,12 +185,25 @@ class _Scanner:
             self.sound = True
             present = min(content, self._size - self.offset) - stream_class.header_size
             self._add_pieces(header, present // stream_class.event_size)
+            self._note_losses(header)
             self.packets += 1
             self.discarded = header["events_discarded"]
             self.last = header["timestamp_end"]
             if self.offset + size > self._size:
                 raise _Damaged("it ends in the middle of a packet")
             self.offset += size
+
+    def _note_losses(self, header: dict[str, Any]) -> None:
+        if self.losses and self.packets == self.losses[-1].packet + _RING_PACKETS:
+            self.losses[-1] = replace(self.losses[-1], end=header["timestamp_begin"])
+        lost = header["events_discarded"] - self.discarded
+        if not lost:
+            return
+        if self.losses and self.packets < self.losses[-1].packet + _RING_PACKETS:
+            # They overlap, and are one: a thread that loses for hours takes no more memory for it.
+            self.losses[-1] = replace(self.losses[-1], packet=self.packets, events=self.losses[-1].events + lost)
+        else:
+            self.losses.append(TickLoss(self.packets, self.last, _NEVER, lost))
 
     def _header(self) -> tuple[StreamClass, dict[str, Any]]:
         # All packets of a trace have headers of one layout.

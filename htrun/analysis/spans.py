@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.named import NamedEvent, NamedEvents
+    from htrun.events.named import NamedEvents
     from htrun.events.records import Events
+    from htrun.events.shapes import Shape, Shapes
 
     Spans = NDArray[np.void]
     """Spans, of `span_dtype`."""
@@ -63,6 +64,16 @@ class Loss:
     begin: int
     end: int
     events: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """What lies from an event to the next of another kind. ``name``: what it is called; ``begin``, ``end``: the values
+    of ``arg1`` of the two kinds."""
+
+    name: str
+    begin: int
+    end: int
 
 
 @dataclass
@@ -126,17 +137,26 @@ class Pairer:
     """Pairs begins and ends. ``names``: of spans; the last is `CALIBRATION`. ``keyed``: which of them pair by a key.
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: arguments that spans shall carry.
+    ``region``: what to look for instead of the user's begins and ends.
     """
 
-    def __init__(self, named: NamedEvents | None, losses: Sequence[Loss] = (), *, num_args: int = 0) -> None:
+    def __init__(
+        self,
+        named: NamedEvents | None,
+        losses: Sequence[Loss] = (),
+        *,
+        num_args: int = 0,
+        region: Region | None = None,
+    ) -> None:
         import numpy as np
 
-        begins = [event for event in _events(named) if event.phase is Phase.BEGIN]
-        self.names: tuple[str, ...] = (*(event.name for event in begins), CALIBRATION)
-        self.keyed: tuple[bool, ...] = (*(event.key is not None for event in begins), False)
+        sorts = _sorts(named) if region is None else _of_region(region)
+        begins = [sort for sort in sorts if sort.sign > 0]
+        self.names: tuple[str, ...] = (*(sort.name for sort in begins), CALIBRATION)
+        self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), False)
         self.seen = 0
         """Events looked at."""
-        self._kinds = _Kinds(named, self.names)
+        self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
         self._num_args = num_args
         self._keyed = np.array(self.keyed)
@@ -184,9 +204,9 @@ class Pairer:
         """The begins and ends among ``events``; those within a loss are counted as such, and left out."""
         import numpy as np
 
-        ordinals = self._next_ordinals(events["stream"])
+        ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
-        self.seen += len(events)
+        self._advance(events["stream"])
         rows, kinds = self._kinds.of(events)
         marks = np.empty(len(rows), mark_dtype(self._num_args))
         for field in ("time", "stream"):
@@ -206,14 +226,13 @@ class Pairer:
             marks = marks[~within]
         return marks
 
-    def _next_ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """The number of each of ``streams``' events within its stream, counted over all batches."""
+    def ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """The number of each of ``streams``' events within its stream, where these come next."""
         import numpy as np
 
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
-        self._ordinals = before + counts
         ordinals = np.arange(len(streams), dtype=np.uint64)
         if counts.max(initial=0) == len(streams):
             ordinals += before[streams]
@@ -223,18 +242,18 @@ class Pairer:
         ordinals[order] = ordinals + (before - starts)[streams[order]]
         return ordinals
 
-    def _spans(self, begins: Marks, ends: Marks) -> Spans:
+    def _advance(self, streams: NDArray[np.uint32]) -> None:
         import numpy as np
 
-        spans = np.empty(len(begins), span_dtype(self._num_args))
-        for prefix, marks in (("begin", begins), ("end", ends)):
-            spans[prefix] = marks["time"]
-            spans[f"{prefix}_number"] = marks["number"]
-            spans[f"{prefix}_stream"] = marks["stream"]
-            if self._num_args:
-                spans[f"{prefix}_args"] = marks["args"]
-        spans["name"], spans["depth"] = begins["name"], begins["depth"]
-        spans["steps"] = np.where(self._keyed[begins["name"]], np.uint64(1), ends["ordinal"] - begins["ordinal"])
+        counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
+        counts[: len(self._ordinals)] += self._ordinals
+        self._ordinals = counts
+        self.seen += len(streams)
+
+    def _spans(self, begins: Marks, ends: Marks) -> Spans:
+        spans = _made(begins, ends, self._num_args)
+        together = ~self._keyed[begins["name"]]
+        spans["steps"][together] = (ends["ordinal"] - begins["ordinal"])[together]
         return spans
 
     def _keep_stray(self, stray: Marks) -> None:
@@ -265,29 +284,119 @@ class Pairer:
             unpaired.ends += int((own & ~lost & (marks["sign"] < 0)).sum())
 
 
-def _events(named: NamedEvents | None) -> Sequence[NamedEvent]:
-    return () if named is None else named.events
+class Intervals:
+    """The time from each event to the thread's next of the same sort, as spans. ``names``: of the sorts; the last is
+    `CALIBRATION`, whose pairs are spans here as well."""
+
+    def __init__(self, shapes: Shapes, losses: Sequence[Loss] = (), *, num_args: int = 0) -> None:
+        import numpy as np
+
+        self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), CALIBRATION)
+        self._shapes = shapes
+        self._num_args = num_args
+        self._losses = _Losses(losses)
+        self._pairer = Pairer(None, losses, num_args=num_args)
+        self._last: Marks = np.empty(0, mark_dtype(num_args))
+        self._lost = 0
+
+    def feed(self, events: Events) -> Spans:
+        """The intervals that end with ``events``, which follow those given before."""
+        import numpy as np
+
+        first = self._pairer.seen + 1
+        ordinals = self._pairer.ordinals(events["stream"])
+        calibrations = self._pairer.feed(events)
+        calibrations["name"] = len(self.names) - 1
+        marks = np.zeros(len(events), mark_dtype(self._num_args))
+        marks["time"], marks["stream"] = events["time"], events["stream"]
+        marks["number"] = np.arange(first, first + len(events), dtype=np.uint64)
+        marks["ordinal"] = ordinals
+        if self._num_args:
+            marks["args"] = events["args"][:, : self._num_args]
+        places = {id(shape): place for place, shape in enumerate(self._shapes.all())}
+        for shape, rows in self._shapes.split(events):
+            marks["name"][rows] = places[id(shape)]
+        marks["epoch"] = self._losses.epochs(marks, np.zeros(len(self.names), bool))
+        own = (events["args"][:, 0] != calibration.BEGIN_ID) & (events["args"][:, 0] != calibration.END_ID)
+        both = np.concatenate([self._last, marks[own]])
+        both = both[np.argsort(_codes(both["name"], both["stream"]), kind="stable")]
+        same = (both["name"][1:] == both["name"][:-1]) & (both["stream"][1:] == both["stream"][:-1])
+        self._last = both[np.append(~same, True)] if len(both) else both
+        sound = same & (both["epoch"][1:] == both["epoch"][:-1]) & (both["epoch"][1:] % 2 == 0)
+        self._lost += int((same & ~sound).sum())
+        spans = _made(both[:-1][sound], both[1:][sound], self._num_args)
+        spans["steps"] = both["ordinal"][1:][sound] - both["ordinal"][:-1][sound]
+        return np.concatenate([calibrations, spans[np.argsort(spans["end_number"])]])
+
+    def finish(self) -> Mapping[str, Unpaired]:
+        """Intervals in which events were lost, by no name: any sort of event may have been among them."""
+        return {"": Unpaired(lost=self._lost)} if self._lost else {}
+
+
+def _title(shape: Shape) -> str:
+    """A name for events of one shape; a begin and its end have one name, but different intervals."""
+    if shape.named is None or shape.named.phase not in {Phase.BEGIN, Phase.END}:
+        return shape.title
+    return f"{shape.title}:{shape.named.phase.value}"
+
+
+def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
+    """Spans of pairs, all of one step."""
+    import numpy as np
+
+    spans = np.empty(len(begins), span_dtype(num_args))
+    for prefix, marks in (("begin", begins), ("end", ends)):
+        spans[prefix] = marks["time"]
+        spans[f"{prefix}_number"] = marks["number"]
+        spans[f"{prefix}_stream"] = marks["stream"]
+        if num_args:
+            spans[f"{prefix}_args"] = marks["args"]
+    spans["name"], spans["depth"], spans["steps"] = begins["name"], begins["depth"], 1
+    return spans
+
+
+@dataclass(frozen=True, order=True)
+class _Sort:
+    """A sort of event that begins or ends spans. ``id``: its ``arg1``; ``sign``: 1 or -1; ``key``: the place of its key
+    among all arguments, None if it has none."""
+
+    id: int
+    name: str
+    sign: int
+    key: int | None = None
+
+
+def _sorts(named: NamedEvents | None) -> list[_Sort]:
+    events = () if named is None else named.events
+    signs = {Phase.BEGIN: 1, Phase.END: -1}
+    # Arguments of the user's begin with arg2.
+    return [
+        _Sort(event.id, event.name, signs[event.phase], None if event.key_place is None else event.key_place + 1)
+        for event in events
+        if event.phase in signs
+    ]
+
+
+def _of_region(region: Region) -> list[_Sort]:
+    return [_Sort(region.begin, region.name, 1), _Sort(region.end, region.name, -1)]
 
 
 class _Kinds:
-    """The events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each kind."""
+    """The sorts of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
 
-    def __init__(self, named: NamedEvents | None, names: Sequence[str]) -> None:
+    def __init__(self, sorts: Sequence[_Sort], names: Sequence[str]) -> None:
         import numpy as np
 
-        signs = {Phase.BEGIN: 1, Phase.END: -1}
+        taken = {sort.id for sort in sorts}
+        own = [_Sort(calibration.BEGIN_ID, CALIBRATION, 1), _Sort(calibration.END_ID, CALIBRATION, -1)]
+        every = sorted([*sorts, *(sort for sort in own if sort.id not in taken)], key=lambda sort: sort.id)
         places = {name: place for place, name in enumerate(names[:-1])}
-        marks = [event for event in _events(named) if event.phase in signs]
-        rows = [(event.id, places[event.name], signs[event.phase], event.key_place) for event in marks]
-        taken = {event.id for event in _events(named)}
-        own = [(calibration.BEGIN_ID, len(names) - 1, 1, None), (calibration.END_ID, len(names) - 1, -1, None)]
-        rows = sorted([*rows, *(row for row in own if row[0] not in taken)])
-        self._ids = np.array([row[0] for row in rows], np.uint64)
-        self.names = np.array([row[1] for row in rows], np.uint32)
-        self.signs = np.array([row[2] for row in rows], np.int32)
+        self._ids = np.array([sort.id for sort in every], np.uint64)
+        last = len(names) - 1
+        self.names = np.array([last if sort in own else places[sort.name] for sort in every], np.uint32)
+        self.signs = np.array([sort.sign for sort in every], np.int32)
         self._all_names = names
-        # Arguments of the user's begin with arg2.
-        self._keys = {kind: row[3] + 1 for kind, row in enumerate(rows) if row[3] is not None}
+        self._keys = {kind: sort.key for kind, sort in enumerate(every) if sort.key is not None}
 
     def of(self, events: Events) -> tuple[_Ints, _Ints]:
         """The rows of ``events`` that begin or end spans, and the kind of each."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.guest_formats import EventFormat
     from htrun.analysis.guest_trace import GuestTrace
+    from htrun.analysis.spans import Loss
     from htrun.events.definitions import Definition
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
@@ -103,6 +104,16 @@ class Trace:
     def environment(self) -> Mapping[str, str | int]:
         """The facts of the run: command, host, emulator, and so on."""
         return self._reader.metadata.environment
+
+    @property
+    def clock_frequency(self) -> int:
+        """Ticks of the trace's clock in a second."""
+        return self._reader.metadata.clock.frequency
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """When events were lost, and of which threads."""
+        return self._reader.losses
 
     @property
     def num_args(self) -> int:

@@ -1,0 +1,208 @@
+"""What can be concluded from durations: intervals, modes, drift, and whether two runs differ. By scipy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from htrun.analysis.distribution import Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+_SEED = 1
+"""The same trace always gives the same figures."""
+_RESAMPLES = 2000
+_WINDOW = 6.0
+"""Standard errors on either side of the median that are resampled value by value."""
+_MOST_VALUES = 512
+"""Different values in that window up to which they are; beyond, there are no steps to be seen."""
+
+_MODES_LEAST = 50
+"""Values of which modes are looked for."""
+_GRID = 512
+_SECOND_PEAK = 0.1
+"""Height of a second mode, of the first's."""
+_VALLEY = 0.6
+"""Height of what lies between, of the second's, at most."""
+_SHARE = 0.05
+"""Share of all values that belong to a mode, at least."""
+
+_DRIFT_LEAST = 20
+"""Blocks of time of which a drift is looked for."""
+_DRIFT_PROBABILITY = 1e-3
+_DRIFT_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def median_interval(distribution: Distribution) -> Interval:
+    """The median with its bootstrap interval (percentiles).
+
+    Resampling changes how many values fall on each step of the clock near the median, so just that is drawn. Where so
+    many different values are near that no step shows, the bootstrap's limit is known (Efron 1979, section 3: order
+    statistics of the sample, by a binomial law), and taken without drawing.
+    """
+    import numpy as np
+    from scipy.special import betaincinv
+
+    count = distribution.count
+    tail = (1 - CONFIDENCE) / 2
+    reach = _WINDOW / 2 / np.sqrt(count)
+    near = np.flatnonzero(np.abs(distribution.places - 0.5) <= reach)
+    if len(near) <= _MOST_VALUES:
+        first = max(int(near[0]) - 1, 0) if len(near) else int(np.searchsorted(distribution.places, 0.5)) - 1
+        last = int(near[-1]) + 1 if len(near) else first + 1
+        medians = _resampled_medians(distribution, first, min(last, len(distribution.values) - 1))
+        low, high = np.quantile(medians, [tail, 1 - tail])
+    else:
+        share = float(betaincinv((count + 1) / 2, (count + 1) / 2, tail))
+        low, high = distribution.quantiles([share, 1 - share])
+    return Interval(distribution.median, float(low), float(high))
+
+
+def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
+    """Medians of `_RESAMPLES` samples as large as ``distribution``, drawn from it; values beyond ``first .. last``
+    count as those."""
+    import numpy as np
+
+    counts = distribution.counts[first : last + 1].copy()
+    counts[0] += distribution.counts[:first].sum()
+    counts[-1] += distribution.counts[last + 1 :].sum()
+    values = distribution.values[first : last + 1]
+    total = distribution.count
+    drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
+    places = (np.cumsum(drawn, axis=1) - drawn / 2) / total
+    rows = np.arange(_RESAMPLES)
+    # The nearest values that were drawn, on either side of the middle.
+    above = np.argmax((drawn > 0) & (places >= 0.5), axis=1)
+    below = len(values) - 1 - np.argmax(((drawn > 0) & (places <= 0.5))[:, ::-1], axis=1)
+    above = np.where((places[rows, above] >= 0.5) & (drawn[rows, above] > 0), above, below)
+    below = np.where((places[rows, below] <= 0.5) & (drawn[rows, below] > 0), below, above)
+    width = places[rows, above] - places[rows, below]
+    part = np.where(width > 0, (0.5 - places[rows, below]) / np.where(width > 0, width, 1), 0.0)
+    medians: Floats = values[below] + part * (values[above] - values[below])
+    return medians
+
+
+def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
+    """The values around which most others lie, if there are several such: clearly apart, with little between them.
+
+    ``step``: of the clock; what is no further apart is one. The rarest hundredth at each end is left out.
+    """
+    import numpy as np
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import find_peaks
+
+    if distribution.count < _MODES_LEAST:
+        return ()
+    low, high = distribution.quantiles([0.01, 0.99])
+    inside = (distribution.values >= low) & (distribution.values <= high)
+    core = Distribution(distribution.values[inside], distribution.counts[inside])
+    first, third = core.quartiles
+    spread = min(np.sqrt(core.variance), (third - first) / 1.34) or np.sqrt(core.variance)
+    # Silverman's rule (1986, equation 3.31), and wide enough for the clock's steps to melt together.
+    width = max(0.9 * spread * core.count**-0.2, step)
+    if high - low <= 2 * width:
+        return ()
+    margin = 3 * width
+    grid = min(max(int((high - low + 2 * margin) / width * 4), 16), 16 * _GRID)
+    edges = np.linspace(low - margin, high + margin, grid + 1)
+    density = gaussian_filter1d(
+        core.histogram(edges).astype(np.float64), width / (edges[1] - edges[0]), mode="constant"
+    )
+    peaks, _ = find_peaks(density, height=_SECOND_PEAK * density.max())
+    kept = _apart(density, peaks.tolist())
+    bounds = [0, *(int(one + np.argmin(density[one:other])) for one, other in pairwise(kept)), grid]
+    shares = [density[one:other].sum() / density.sum() for one, other in pairwise(bounds)]
+    middles = (edges[1:] + edges[:-1]) / 2
+    found = [float(middles[peak]) for peak, share in zip(kept, shares, strict=True) if share >= _SHARE]
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
+    """Those of ``peaks`` between which ``density`` falls far; of two with no valley between, the higher."""
+    kept: list[int] = []
+    for peak in peaks:
+        while kept and density[kept[-1] : peak].min() > _VALLEY * min(density[kept[-1]], density[peak]):
+            if density[kept[-1]] >= density[peak]:
+                break
+            kept.pop()
+        else:
+            kept.append(peak)
+    return kept
+
+
+def drift(blocks: Floats, step: float) -> float | None:
+    """By how much ``blocks``, medians of equal stretches one after the other, rise or fall from the first to the last;
+    None if that is no more than chance (Kendall's tau) or not worth a word: less than ``step`` or 1%."""
+    import numpy as np
+    from scipy.stats import kendalltau, theilslopes
+
+    if len(blocks) < _DRIFT_LEAST:
+        return None
+    times = np.arange(len(blocks))
+    probability = float(kendalltau(times, blocks).pvalue)
+    if not probability < _DRIFT_PROBABILITY:
+        return None
+    change = float(theilslopes(blocks, times).slope) * (len(blocks) - 1)
+    return change if abs(change) > max(step, _DRIFT_SHARE * float(np.median(blocks))) else None
+
+
+class Blocks:
+    """Medians of consecutive stretches of durations, few enough to keep: when there are too many, two become one."""
+
+    _MOST = 512
+    _FIRST = 16
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._rest = np.empty(0, np.float64)
+        self._medians = np.empty(0, np.float64)
+        self._pairs = 0
+        self._half: list[float] = []
+
+    def add(self, durations: Floats) -> None:
+        """The durations that come next."""
+        import numpy as np
+
+        values = np.concatenate([self._rest, durations])
+        whole = len(values) // self._FIRST * self._FIRST
+        self._rest = values[whole:]
+        medians = np.median(values[:whole].reshape(-1, self._FIRST), axis=1)
+        self._medians = np.concatenate([self._medians, self._combined(medians)])
+        while len(self._medians) >= 2 * self._MOST:
+            even = len(self._medians) // 2 * 2
+            self._half = []
+            self._medians = self._medians[:even].reshape(-1, 2).mean(axis=1)
+            self._pairs += 1
+
+    @property
+    def medians(self) -> Floats:
+        """One for each stretch; what does not fill a stretch is left out."""
+        return self._medians
+
+    def _combined(self, medians: Floats) -> Floats:
+        import numpy as np
+
+        size = 1 << self._pairs
+        values = np.concatenate([np.array(self._half, np.float64), medians])
+        whole = len(values) // size * size
+        self._half = values[whole:].tolist()
+        combined: Floats = values[:whole].reshape(-1, size).mean(axis=1)
+        return combined
