@@ -17,6 +17,7 @@ from htrun.events.sink import PacketSink, Sink, SinkError
 from htrun.events.warnings import Kind, Warnings
 from htrun.launch.architectures import find_architecture
 from htrun.launch.program import Launch
+from htrun.runner.machine import facts_at_start
 from htrun.runner.options import RunOptions
 from htrun.sinks import summary
 from htrun.sinks.output import Output
@@ -68,10 +69,13 @@ class Outputs:
         """The native trace, if one is wanted. Imported late: the program runs already."""
         if self.trace is None:
             return None
+        from htrun.runner.machine import machine_facts
         from htrun.sinks.ctf import CtfTrace
 
         try:
-            facts = {**self.facts, "emulator_version": _version(self.emulator)} if self.emulator else self.facts
+            facts = {**self.facts, **machine_facts(clock.source)}
+            if self.emulator:
+                facts["emulator_version"] = _version(self.emulator)
             return CtfTrace.create(self.trace, self.num_args, clock, facts, self.tracer_events)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.trace, str(error))
@@ -170,4 +174,5 @@ def _facts(options: RunOptions, launch: Launch) -> dict[str, str | int]:
         "kernel_release": system.release,
         "machine": system.machine,
         "num_args": options.layout.num_args,
+        **facts_at_start(options.program),
     }

@@ -1,0 +1,78 @@
+"""Why measured times may not be what they seem: facts of a trace, judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Facts = Mapping[str, str | int]
+
+ENVIRONMENT = (
+    "command", "hostname", "sysname", "kernel_release", "machine", "cpu_model", "cpu_count", "cpu_governor",
+    "cpu_turbo", "cpu_smt", "hypervisor", "aslr", "load", "affinity", "emulator", "emulator_version",
+    "guest_architecture", "guest_cpu", "clock_source", "clock_error_ns", "clock_step_ticks", "htrun_version",
+)  # fmt: skip
+"""The facts of a trace that say where its times come from."""
+
+EMULATED = "under emulation: these are host times of translated code, not cycles of the target"
+_BUSY = 0.5
+"""Load for each processor from which others get in the way."""
+_COMPARED = {
+    "hostname": "machines",
+    "cpu_model": "processors",
+    "kernel_release": "kernels",
+    "cpu_governor": "governors",
+    "cpu_turbo": "turbo",
+    "cpu_smt": "SMT",
+    "affinity": "processors used",
+    "emulator": "emulators",
+    "emulator_version": "versions of the emulator",
+    "guest_architecture": "guest architectures",
+    "guest_cpu": "guest processors",
+    "clock_source": "clocks",
+    "htrun_version": "versions of htrun",
+}
+
+
+def environment_of(facts: Facts) -> dict[str, str | int]:
+    """Those of ``facts`` that say where times come from."""
+    return {key: facts[key] for key in ENVIRONMENT if key in facts and facts[key] != ""}
+
+
+def is_emulated(facts: Facts) -> bool:
+    """Whether an emulator ran the guest."""
+    return bool(facts.get("emulator"))
+
+
+def doubts(facts: Facts) -> Iterator[str]:
+    """What makes times of a run with these ``facts`` doubtful, a line each."""
+    if facts.get("clock_source") == "monotonic":
+        yield "the time stamp counter could not be trusted: each event trapped, and cost microseconds"
+    governors = str(facts.get("cpu_governor", ""))
+    if governors not in {"", "performance"}:
+        yield f"the processor's speed may change (governor {governors}); hypertrace bench --tune sets performance"
+    if facts.get("cpu_turbo") == "on":
+        yield "turbo is on: speed depends on what else runs and on temperature; hypertrace bench --tune switches it off"
+    if facts.get("hypervisor") == 1:
+        yield "the machine is virtual: others on its host may take time unseen"
+    count, load = facts.get("cpu_count"), _as_float(facts.get("load", ""))
+    if isinstance(count, int) and count and load is not None and load / count >= _BUSY:
+        yield f"the machine was busy when the run began (load {load} on {count} processors)"
+
+
+def differences(one: Facts, other: Facts) -> Iterator[str]:
+    """What is not the same in two environments, a line each. What only one of them tells is no difference, but that one
+    ran under an emulator and the other did not."""
+    for key, what in _COMPARED.items():
+        mine, theirs = str(one.get(key, "")), str(other.get(key, ""))
+        if mine != theirs and ((mine and theirs) or key == "emulator"):
+            yield f"different {what}: {mine or 'none'}, {theirs or 'none'}"
+
+
+def _as_float(text: str | int) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
