@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.channel.file import Channel
@@ -45,6 +44,8 @@ _SWITCH_INTERVAL = 0.0005
 """Seconds. How long the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
 _PACKETS = 16
 _MOST_RINGS = 4096
+_MOST_NAME = 64
+"""Bytes: four times what the kernel keeps of a thread's name."""
 
 
 class Session:
@@ -190,10 +191,7 @@ class Session:
         return Hooks(self._thread_ended, self._forked, self._at_birth, began, ended)
 
     def _stream(self, thread: Thread) -> Stream:
-        try:
-            name = Path(f"/proc/{thread.tid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
-        except OSError:
-            name = ""
+        name = _name_of(thread.tid)
         process = thread.process
         vcpu = vcpu_of(name)
         number = thread.number if vcpu is None else vcpu
@@ -244,6 +242,20 @@ class Session:
             "exit_status": os.waitstatus_to_exitcode(status),
             "seconds": (time.monotonic_ns() - self._started) / 1e9,
         }
+
+
+def _name_of(tid: int) -> str:
+    """A thread's name; empty if it is gone. Asked for each program that is started, so without pathlib's ease."""
+    try:
+        descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, _MOST_NAME).decode(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def _no_matter(_thread: Thread) -> None:
