@@ -133,8 +133,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Timing:
-    """Spans of one name, of one group. ``corrected``: None where the trace has no calibration; ``drift``: by how much
-    durations rose from first to last, ns, None if they did not; ``mild``, ``severe``: how many outliers."""
+    """Spans of one name, of one group.
+
+    ``corrected``: None where the trace has no calibration; ``drift``: by how much durations rose from first to last,
+    ns, None if they did not; ``mild``, ``severe``: how many outliers; ``step``: of the clock.
+    """
 
     name: str
     group: int | None
@@ -144,6 +147,7 @@ class Timing:
     drift: float | None
     mild: int
     severe: int
+    step: ClockStep
 
     @property
     def count(self) -> int:
@@ -270,6 +274,5 @@ class Timings:
         severe = figures.distribution.beyond(severe_low, severe_high)
         mild = figures.distribution.beyond(mild_low, mild_high) - severe
         moved = drift(self._blocks[name, group].medians * self.step.ns, self.step.ns)
-        return Timing(
-            self._names[name], None if self.grouping is None else group, figures, better, cost, moved, mild, severe
-        )
+        told_by = None if self.grouping is None else group
+        return Timing(self._names[name], told_by, figures, better, cost, moved, mild, severe, self.step)

@@ -16,6 +16,7 @@ from htrun.commands.info import InfoCommand
 from htrun.commands.output import ReaderGone
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
+from htrun.commands.stat import StatCommand
 from htrun.commands.view import ViewCommand
 from htrun.errors import HtrunError
 
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "convert": ConvertCommand(),
     "query": QueryCommand(),
     "view": ViewCommand(),
+    "stat": StatCommand(),
     "header": HeaderCommand(),
     "completion": CompletionCommand(lambda: _parser()),
 }

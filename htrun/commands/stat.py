@@ -1,0 +1,107 @@
+"""``hypertrace stat``: how long the spans of a trace took."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from htrun.commands.timing_arguments import Wanted, add_choice, add_exports, add_window, tell
+from htrun.commands.timing_report import Report
+from htrun.commands.trace_arguments import add_trace, open_trace
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from htrun.analysis.timing import Timings
+    from htrun.analysis.trace import Trace
+    from htrun.commands.timing_report import Row
+
+_MOST_OUTLIERS = 1000
+"""Of one name that are listed."""
+
+
+class StatCommand:
+    """Tell how long spans took: medians with intervals, percentiles, outliers, modes and drift, raw and corrected."""
+
+    examples = """
+A span is from an event of phase begin to the end of the same name, of one thread (or of one key, if the events have
+one); events get names and phases from a TOML file: htrun --events FILE, or --events here. Durations are corrected for
+what the events themselves cost if the trace has a calibration: run with HYPERTRACE_CALIBRATE=1000 in the environment,
+or by hypertrace bench.
+
+examples:
+  hypertrace stat trace
+  hypertrace stat trace --by thread --span 'io*'
+  hypertrace stat trace --between request reply --json -
+  hypertrace stat trace --intervals --from 20ms --to 1.5
+"""
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """TRACE, what is timed and how it is told."""
+        add_trace(parser)
+        add_choice(parser)
+        add_window(parser)
+        add_exports(parser)
+        parser.add_argument(
+            "--outliers", action="store_true", help="list outliers by the number of the event that ends them"
+        )
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Print the figures; 0. Raises `HtrunError`, also if there are none."""
+        wanted = Wanted.of(arguments)
+        trace = open_trace(arguments)
+        timings = wanted.timings(trace, arguments)
+        rows = wanted.rows(trace, timings.timings())
+        if arguments.outliers:
+            rows = _with_outliers(rows, wanted, trace, arguments)
+        facts = trace.environment
+        report = Report(
+            str(trace.path), facts, timings.step, timings.cost, rows, timings.unpaired, sum(trace.discarded)
+        )
+        if not rows:
+            raise HtrunError(_nothing(trace, wanted, timings))
+        tell(report, arguments)
+        return 0
+
+
+def _nothing(trace: Trace, wanted: Wanted, timings: Timings) -> str:
+    """Why there is nothing to tell."""
+    left = timings.unpaired.values()
+    lost = sum(each.lost for each in left)
+    unpaired = sum(each.begins + each.ends + 2 * each.negative for each in left)
+    if len(trace) == 0:
+        lost_events = sum(trace.discarded)
+        return f"{trace.path} has no events" + (f": all {lost_events:,} were lost" if lost_events else "")
+    if lost and not unpaired:
+        return f"{trace.path} has no whole spans: {lost:,} begins and ends lie where events were lost"
+    if lost or unpaired:
+        return f"{trace.path} has no spans: {unpaired:,} begins and ends without a partner, {lost:,} next to losses"
+    if trace.names is None and wanted.between is None:
+        return f"{trace.path} has no spans: its events have no names; give some with --events FILE, or use --between"
+    return f"{trace.path} has no spans among what was asked for"
+
+
+def _with_outliers(rows: list[Row], wanted: Wanted, trace: Trace, arguments: argparse.Namespace) -> list[Row]:
+    """``rows`` with the numbers of the events that end an outlier: a second look at the trace."""
+    import numpy as np
+
+    source = wanted.source(trace)
+    choice, grouping = wanted.choice(trace, source, arguments), wanted.grouping(trace, source)
+    found: dict[tuple[str, int | None], list[int]] = {(row.timing.name, row.timing.group): [] for row in rows}
+    for events in trace.events():
+        spans = source.feed(events)
+        spans = spans[choice(spans) & (spans["name"] < len(source.names) - 1)]
+        durations = (spans["end"] - spans["begin"]).astype(np.float64)
+        for row in rows:
+            timing = row.timing
+            _, low, high, _ = timing.raw.fences
+            own = np.array([name == timing.name for name in source.names])[spans["name"]]
+            if grouping is not None and timing.group is not None:
+                own &= grouping(spans) == np.uint64(timing.group)
+            # Times are told in whole nanoseconds, durations in steps of the clock: less than half a step apart.
+            half = timing.step.ns / 2
+            outside = own & ((durations < low - half) | (durations > high + half))
+            numbers = found[timing.name, timing.group]
+            numbers += spans["end_number"][outside][: _MOST_OUTLIERS - len(numbers)].tolist()
+    return [replace(row, outliers=found[row.timing.name, row.timing.group]) for row in rows]

@@ -1,0 +1,320 @@
+"""What is told of timings: as tables for people, and as JSON, CSV, Markdown and pyperf's JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import htrun
+from htrun.analysis.doubts import EMULATED, doubts, environment_of, is_emulated
+from htrun.commands.table import printable, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from htrun.analysis.spans import Unpaired
+    from htrun.analysis.timing import ClockStep, Cost, Figures, Timing
+
+VERSION = 1
+"""Of the JSON. It changes when what is there changes its meaning; more may be added without."""
+_BARS = " ▁▂▃▄▅▆▇█"
+_BINS = 48
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+_COLUMNS = (
+    "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report. ``group``: what it is told by, as text; ``outliers``: numbers of events, if asked for."""
+
+    timing: Timing
+    group: str | None = None
+    outliers: Sequence[int] | None = None
+
+    @property
+    def title(self) -> str:
+        """Name and group."""
+        return printable(self.timing.name if self.group is None else f"{self.timing.name} [{self.group}]")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that ``hypertrace stat`` tells. ``lost``: events; ``remarks``: further doubts, a line each."""
+
+    source: str
+    facts: Mapping[str, str | int]
+    step: ClockStep
+    cost: Cost | None
+    rows: Sequence[Row]
+    unpaired: Mapping[str, Unpaired]
+    lost: int
+    remarks: Sequence[str] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why figures may be doubtful."""
+        lines = [*doubts(self.facts), *self.remarks]
+        if self.lost:
+            lines.append(f"{self.lost:,} events were lost; spans across a loss are not counted")
+        return lines
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know when reading the figures."""
+        lines = [f"note: {EMULATED}"] if is_emulated(self.facts) else []
+        if not self.step.known:
+            lines.append("note: this trace does not tell the clock's step; 1 ns is taken for it")
+        if self.cost is None:
+            lines.append(
+                "note: not corrected for what events cost: the trace has no calibration; record it with "
+                "HYPERTRACE_CALIBRATE=1000, or by hypertrace bench"
+            )
+        return lines
+
+
+def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
+    """The report for people."""
+    if report.cost is not None:
+        interval = report.cost.interval
+        yield (
+            f"an event costs {_ns(interval.value)} (95%: {_ns(interval.low)} to {_ns(interval.high)}; "
+            f"{report.cost.pairs:,} empty pairs), a step of the clock is {_ns(report.step.ns)}\n"
+        )
+    for line in report.notes:
+        yield f"{line}\n"
+    if report.rows:
+        yield "\n"
+        yield from _main_table(report)
+        yield "\n"
+        yield from _spread_table(report)
+        yield from _flags(report)
+    if report.unpaired:
+        yield "\n"
+        yield from _unpaired(report.unpaired)
+    if histograms:
+        for row in report.rows:
+            yield from _histogram(row)
+    for row in report.rows:
+        if row.outliers is not None:
+            numbers = ", ".join(f"#{number}" for number in row.outliers) or "none"
+            yield f"\noutliers of {row.title}, by the number of the event that ends them: {numbers}\n"
+
+
+def _main_table(report: Report) -> Iterator[str]:
+    """Raw and corrected figures side by side."""
+    head = ["span", "count", "total", "mean", "median", "95%", "min", "p90", "p99", "p99.9"]
+    rows = []
+    for row in report.rows:
+        raw = row.timing.raw
+        rows.append([row.title, f"{row.timing.count:,}", _ns(raw.distribution.total), *_cells(raw)])
+        corrected = row.timing.corrected
+        if corrected is not None:
+            rows.append(["  corrected", "", _ns(corrected.distribution.total), *_cells(corrected)])
+    yield from table(head, rows, [False] + [True] * (len(head) - 1))
+    if any(not figures.resolved for row in report.rows for figures in _both(row.timing)):
+        yield "< under the clock's resolution, or under what the cost of events is uncertain by\n"
+
+
+def _cells(figures: Figures) -> list[str]:
+    interval = figures.median
+    mark = "" if figures.resolved else "<"
+    percentiles = [_ns(value) if value is not None else "-" for value in figures.percentiles.values()]
+    return [
+        _ns(figures.distribution.mean),
+        mark + _ns(interval.value),
+        f"{_ns(interval.low)} to {_ns(interval.high)}",
+        _ns(float(figures.distribution.values[0])),
+        *percentiles,
+    ]
+
+
+def _spread_table(report: Report) -> Iterator[str]:
+    head = ["span", "max", "MAD", "IQR", "mild outliers", "severe"]
+    rows = []
+    for row in report.rows:
+        distribution = row.timing.raw.distribution
+        first, third = distribution.quartiles
+        spread = [_ns(float(distribution.values[-1])), _ns(distribution.mad), _ns(third - first)]
+        rows.append([row.title, *spread, f"{row.timing.mild:,}", f"{row.timing.severe:,}"])
+    yield from table(head, rows, [False] + [True] * (len(head) - 1))
+
+
+def flags(timing: Timing) -> list[str]:
+    """What is odd about a span's durations, in words."""
+    found = []
+    if timing.count == 1:
+        found.append("one sample only: nothing can be told of its spread")
+    if timing.raw.modes:
+        found.append("several modes: " + ", ".join(_ns(mode) for mode in timing.raw.modes))
+    if timing.drift is not None:
+        found.append(f"drifts: {'+' if timing.drift > 0 else '-'}{_ns(abs(timing.drift))} from first to last")
+    return found
+
+
+def _flags(report: Report) -> Iterator[str]:
+    lines = [f"{row.title}: {flag}\n" for row in report.rows for flag in flags(row.timing)]
+    if lines:
+        yield "\n"
+        yield from lines
+
+
+def _unpaired(unpaired: Mapping[str, Unpaired]) -> Iterator[str]:
+    head = ("not paired", "begins", "ends", "negative", "lost")
+    rows = [
+        (printable(name), *(f"{count:,}" for count in (left.begins, left.ends, left.negative, left.lost)))
+        for name, left in unpaired.items()
+    ]
+    yield from table(head, rows, [False, True, True, True, True])
+
+
+def _histogram(row: Row) -> Iterator[str]:
+    """A line of bars over the durations up to where severe outliers begin: those would flatten the rest."""
+    import numpy as np
+
+    figures = row.timing.corrected or row.timing.raw
+    distribution = figures.distribution
+    low, high = float(distribution.values[0]), min(distribution.quantile(0.99), figures.fences[3])
+    if distribution.count < 2 or not high > low:
+        return
+    counts = distribution.histogram(np.linspace(low, high, _BINS + 1))
+    most = max(int(counts.max()), 1)
+    bars = "".join(_BARS[-(-int(count) * (len(_BARS) - 1) // most)] for count in counts)
+    beyond = distribution.count - int(counts.sum())
+    yield f"\n{row.title}\n{_ns(low):>10} {bars} {_ns(high)}{f'  (+{beyond:,} beyond)' if beyond > 0 else ''}\n"
+
+
+def as_json(report: Report) -> str:
+    """The report as JSON of `VERSION`."""
+    cost = report.cost
+    document = {
+        "version": VERSION,
+        "source": report.source,
+        "environment": environment_of(report.facts),
+        "warnings": report.warnings,
+        "clock_step_ns": report.step.ns,
+        "calibration": None
+        if cost is None
+        else {
+            "event_ns": cost.interval.value,
+            "low": cost.interval.low,
+            "high": cost.interval.high,
+            "pairs": cost.pairs,
+            "threads": cost.threads,
+        },
+        "lost": report.lost,
+        "unpaired": {name: vars(left) for name, left in report.unpaired.items()},
+        "spans": [_span(row) for row in report.rows],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _span(row: Row) -> dict[str, Any]:
+    timing = row.timing
+    told: dict[str, Any] = {"name": timing.name}
+    if row.group is not None:
+        told["group"] = row.group
+    told |= {
+        "count": timing.count,
+        "raw": figures_of(timing.raw),
+        "corrected": None if timing.corrected is None else figures_of(timing.corrected),
+        "outliers": {"mild": timing.mild, "severe": timing.severe},
+        "modes": list(timing.raw.modes),
+        "drift": timing.drift,
+    }
+    if row.outliers is not None:
+        told["outliers"]["events"] = list(row.outliers)
+    return told
+
+
+def figures_of(figures: Figures) -> dict[str, Any]:
+    """All figures, in ns, by the names that JSON and CSV have for them."""
+    distribution, median = figures.distribution, figures.median
+    first, third = distribution.quartiles
+    return {
+        "median": median.value,
+        "median_low": median.low,
+        "median_high": median.high,
+        "mean": distribution.mean,
+        "total": distribution.total,
+        "min": float(distribution.values[0]),
+        "max": float(distribution.values[-1]),
+        **figures.percentiles,
+        "mad": distribution.mad,
+        "iqr": third - first,
+        "resolved": figures.resolved,
+    }
+
+
+def as_csv(report: Report) -> str:
+    """A line for each span, raw and corrected."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "group", "kind", *_COLUMNS])
+    for row in report.rows:
+        for kind, figures in (("raw", row.timing.raw), ("corrected", row.timing.corrected)):
+            if figures is not None:
+                told = {"count": row.timing.count, **figures_of(figures)}
+                values = ["" if told[name] is None else told[name] for name in _COLUMNS]
+                writer.writerow([row.timing.name, row.group or "", kind, *values])
+    return out.getvalue()
+
+
+def as_markdown(report: Report) -> str:
+    """A table for a document or a comment on a change."""
+    lines = [
+        "| span | count | median | 95% | corrected | 95% | p90 | p99 |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in report.rows:
+        raw, corrected = row.timing.raw, row.timing.corrected
+        better = ["", ""] if corrected is None else [_ns(corrected.median.value), _range(corrected)]
+        tails = ["" if (value := raw.percentiles[name]) is None else _ns(value) for name in ("p90", "p99")]
+        cells = [row.title.replace("|", "\\|"), f"{row.timing.count:,}", _ns(raw.median.value), _range(raw)]
+        lines.append("| " + " | ".join([*cells, *better, *tails]) + " |")
+    return "\n".join([*lines, *(f"\n{line}" for line in [*report.notes, *report.warnings])]) + "\n"
+
+
+def _range(figures: Figures) -> str:
+    return f"{_ns(figures.median.low)} to {_ns(figures.median.high)}"
+
+
+def as_pyperf(report: Report) -> str:
+    """JSON that ``pyperf stats``, ``pyperf compare_to`` and the like read: a benchmark for each span, in seconds.
+
+    pyperf keeps every value, so of many spans a hundred evenly spaced quantiles stand for all.
+    """
+    benchmarks = []
+    for row in report.rows:
+        distribution = (row.timing.corrected or row.timing.raw).distribution
+        size = min(distribution.count, _PYPERF_VALUES)
+        # pyperf refuses a value that is not positive.
+        values = [max(float(v), 1e-3) / 1e9 for v in distribution.quantiles([(n + 0.5) / size for n in range(size)])]
+        benchmarks.append({"metadata": {"name": row.title, "unit": "second"}, "runs": [{"values": values}]})
+    facts = {f"htrun_{key}": value for key, value in environment_of(report.facts).items()}
+    common = {"unit": "second", "perf_version": f"htrun {htrun.__version__}", **facts}
+    return json.dumps({"version": "1.0", "metadata": common, "benchmarks": benchmarks}) + "\n"
+
+
+_PYPERF_VALUES = 100
+
+
+def _both(timing: Timing) -> list[Figures]:
+    return [timing.raw] if timing.corrected is None else [timing.raw, timing.corrected]
+
+
+def _ns(value: float) -> str:
+    """Nanoseconds in a unit that leaves few digits."""
+    for size, unit in _UNITS:
+        if abs(value) >= size or unit == "ns":
+            scaled = value / size
+            digits = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
+            return f"{scaled:.{digits}f} {unit}"
+    raise AssertionError(value)
+
+
+nanoseconds = _ns
