@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+_TAIL = (1 - CONFIDENCE) / 2
 _SEED = 1
 """The same trace always gives the same figures."""
 _RESAMPLES = 2000
@@ -24,6 +26,8 @@ _WINDOW = 6.0
 """Standard errors on either side of the median that are resampled value by value."""
 _MOST_VALUES = 512
 """Different values in that window up to which they are; beyond, there are no steps to be seen."""
+_FEW = 0.8
+"""Different values of all in that window, up to which they are steps."""
 
 _MODES_LEAST = 50
 """Values of which modes are looked for."""
@@ -53,26 +57,43 @@ class Interval:
 def median_interval(distribution: Distribution) -> Interval:
     """The median with its bootstrap interval (percentiles).
 
-    Resampling changes how many values fall on each step of the clock near the median, so just that is drawn. Where so
-    many different values are near that no step shows, the bootstrap's limit is known (Efron 1979, section 3: order
-    statistics of the sample, by a binomial law), and taken without drawing.
+    Resampling changes how many values fall on each step of the clock near the median, so just that is drawn. Where the
+    values near it are different, or too many for steps to show, the bootstrap's limit is known (Efron 1979, section 3:
+    order statistics of the sample, by a binomial law), and taken without drawing.
     """
     import numpy as np
-    from scipy.special import betaincinv
 
-    count = distribution.count
-    tail = (1 - CONFIDENCE) / 2
+    count, places = distribution.count, distribution.places
     reach = _WINDOW / 2 / np.sqrt(count)
-    near = np.flatnonzero(np.abs(distribution.places - 0.5) <= reach)
-    if len(near) <= _MOST_VALUES:
-        first = max(int(near[0]) - 1, 0) if len(near) else int(np.searchsorted(distribution.places, 0.5)) - 1
-        last = int(near[-1]) + 1 if len(near) else first + 1
-        medians = _resampled_medians(distribution, first, min(last, len(distribution.values) - 1))
-        low, high = np.quantile(medians, [tail, 1 - tail])
+    first = max(int(np.searchsorted(places, 0.5 - reach)) - 1, 0)
+    last = min(int(np.searchsorted(places, 0.5 + reach)), len(places) - 1)
+    near = last - first + 1
+    if near <= _MOST_VALUES and near < _FEW * int(distribution.counts[first : last + 1].sum()):
+        medians = _resampled_medians(distribution, first, last)
+        low, high = np.quantile(medians, [_TAIL, 1 - _TAIL])
     else:
-        share = float(betaincinv((count + 1) / 2, (count + 1) / 2, tail))
+        share = _order_share(count)
         low, high = distribution.quantiles([share, 1 - share])
     return Interval(distribution.median, float(low), float(high))
+
+
+@functools.cache
+def _order_share(count: int) -> float:
+    """Where the interval begins that is made of two of ``count`` sorted values: the share of all that lies before.
+
+    Of values ``k`` is the greatest of which the median is less with a chance of no more than 2.5%; the chance is a
+    binomial one, and taken between whole ``k`` as the beta law does.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import betainc
+
+    def chance_missed(k: float) -> float:
+        return float(betainc(count + 1 - k, k, 0.5)) - _TAIL
+
+    if chance_missed(0.5) > 0:
+        return 0.0
+    k = float(brentq(chance_missed, 0.5, (count + 1) / 2))
+    return max(k - 0.5, 0.0) / count
 
 
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:

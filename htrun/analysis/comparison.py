@@ -1,0 +1,208 @@
+"""Whether spans got slower: two sets of runs compared, name by name.
+
+The ratio of medians has an interval that knows of two levels: runs differ from each other (memory lies elsewhere, other
+programs ran), and spans differ within a run. With one run on each side only the second is known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from htrun.analysis.distribution import Distribution
+from htrun.analysis.inference import CONFIDENCE, Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_NORMAL = 1.96
+"""Standard errors in half a 95% interval."""
+RUNS_FOR_RANKS = 5
+"""Runs on each side from which their medians are ranked; with fewer, the spans themselves are."""
+
+
+class Verdict(Enum):
+    """What became of spans, from A to B."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "same"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The spans of one name in one run: their median with its interval, and all of them, ns."""
+
+    median: Interval
+    distribution: Distribution
+    resolved: bool = True
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """B's time divided by A's, with its 95% interval. ``error``: the standard error of its logarithm."""
+
+    value: float
+    low: float
+    high: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The spans of one name in A and B. ``probability``: of ranks as unlike as these if A and B are the same (Mann and
+    Whitney), corrected for the number of names (Holm). ``ratio``: None where a median is under the clock's resolution.
+    """
+
+    name: str
+    medians: tuple[float, float]
+    runs: tuple[int, int]
+    counts: tuple[int, int]
+    ratio: Ratio | None
+    probability: float
+    verdict: Verdict
+
+
+def compare(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequence[Run]], threshold: float) -> list[Comparison]:
+    """What both sides have, by name. ``threshold``: of the ratio, less than which is called the same (0.01: 1%)."""
+    names = [name for name in one if name in other]
+    probabilities = corrected([rank_probability(one[name], other[name]) for name in names])
+    return [
+        _comparison(name, one[name], other[name], probability, threshold)
+        for name, probability in zip(names, probabilities, strict=True)
+    ]
+
+
+def _comparison(
+    name: str, one: Sequence[Run], other: Sequence[Run], probability: float, threshold: float
+) -> Comparison:
+    ratio = ratio_of(one, other)
+    counts = (sum(run.distribution.count for run in one), sum(run.distribution.count for run in other))
+    return Comparison(
+        name,
+        (_middle(one), _middle(other)),
+        (len(one), len(other)),
+        counts,
+        ratio,
+        probability,
+        verdict(ratio, probability, threshold),
+    )
+
+
+def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
+    """The ratio of the runs' medians, by Student's law with Welch's degrees of freedom; None where it means nothing."""
+    from scipy.stats import t
+
+    if not all(run.resolved and run.median.value > 0 for run in (*one, *other)):
+        return None
+    first, second = _level(one), _level(other)
+    variance = first.variance + second.variance
+    if variance == 0:
+        value = math.exp(second.mean - first.mean)
+        return Ratio(value, value, value, 0.0)
+    freedom = variance**2 / sum(side.variance**2 / side.freedom for side in (first, second))
+    reach = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
+    logarithm = second.mean - first.mean
+    return Ratio(
+        math.exp(logarithm), math.exp(logarithm - reach), math.exp(logarithm + reach), reach / _NORMAL
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One side: the mean of the logarithms of its runs' medians, that mean's variance, and of how many degrees."""
+
+    mean: float
+    variance: float
+    freedom: float
+
+
+def _level(runs: Sequence[Run]) -> _Level:
+    logarithms = [math.log(run.median.value) for run in runs]
+    mean = sum(logarithms) / len(runs)
+    # How far the medians would differ if runs were all the same.
+    within = sum(_within(run) ** 2 for run in runs) / len(runs)
+    if len(runs) == 1:
+        return _Level(mean, within, max(runs[0].distribution.count - 1, 1))
+    between = sum((each - mean) ** 2 for each in logarithms) / (len(runs) - 1)
+    # Few runs may agree by chance better than their spans allow.
+    return _Level(mean, max(within, between) / len(runs), len(runs) - 1)
+
+
+def _within(run: Run) -> float:
+    """The standard error of the logarithm of a run's median."""
+    return (run.median.high - run.median.low) / 2 / _NORMAL / run.median.value
+
+
+def _middle(runs: Sequence[Run]) -> float:
+    return Distribution.of([run.median.value for run in runs]).median
+
+
+def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:
+    """Two-sided, of the runs' medians if there are enough, else of all spans."""
+    from scipy.stats import mannwhitneyu
+
+    if min(len(one), len(other)) >= RUNS_FOR_RANKS:
+        medians = [[run.median.value for run in side] for side in (one, other)]
+        return float(mannwhitneyu(*medians, alternative="two-sided").pvalue)
+    return mann_whitney(*(Distribution.together(run.distribution for run in side) for side in (one, other)))
+
+
+def mann_whitney(one: Distribution, other: Distribution) -> float:
+    """Two-sided, by the normal law with the correction for ties; as scipy's, but of counts instead of values."""
+    import numpy as np
+    from scipy.stats import norm
+
+    values = np.union1d(one.values, other.values)
+    first, second = (np.zeros(len(values), np.float64) for _ in range(2))
+    first[np.searchsorted(values, one.values)] = one.counts
+    second[np.searchsorted(values, other.values)] = other.counts
+    wins = float(first @ (np.cumsum(second) - second / 2))
+    n, m = float(one.count), float(other.count)
+    total = n + m
+    ties = first + second
+    variance = n * m / 12 * (total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1)))
+    if variance <= 0:
+        return 1.0
+    distance = max(abs(wins - n * m / 2) - 0.5, 0.0)
+    return float(min(2 * norm.sf(distance / math.sqrt(variance)), 1.0))
+
+
+def corrected(probabilities: Sequence[float]) -> list[float]:
+    """``probabilities`` as they are worth where so many were looked at (Holm 1979)."""
+    order = sorted(range(len(probabilities)), key=lambda place: probabilities[place])
+    adjusted = [1.0] * len(probabilities)
+    most = 0.0
+    for rank, place in enumerate(order):
+        most = max(most, min((len(probabilities) - rank) * probabilities[place], 1.0))
+        adjusted[place] = most
+    return adjusted
+
+
+def verdict(ratio: Ratio | None, probability: float, threshold: float) -> Verdict:
+    """Slower or faster if interval and ranks both say so and by the threshold at least; the same if the whole interval
+    is within the threshold."""
+    if ratio is None:
+        return Verdict.INCONCLUSIVE
+    if 1 / (1 + threshold) <= ratio.low and ratio.high <= 1 + threshold:
+        return Verdict.SAME
+    certain = probability < 1 - CONFIDENCE
+    if certain and ratio.low > 1 and ratio.value >= 1 + threshold:
+        return Verdict.SLOWER
+    if certain and ratio.high < 1 and ratio.value <= 1 / (1 + threshold):
+        return Verdict.FASTER
+    return Verdict.INCONCLUSIVE
+
+
+def geometric_mean(comparisons: Sequence[Comparison]) -> Ratio | None:
+    """Of all ratios; None if there are none."""
+    ratios = [each.ratio for each in comparisons if each.ratio is not None]
+    if not ratios:
+        return None
+    mean = sum(math.log(ratio.value) for ratio in ratios) / len(ratios)
+    error = math.sqrt(sum(ratio.error**2 for ratio in ratios)) / len(ratios)
+    reach = _NORMAL * error
+    return Ratio(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error)

@@ -1,0 +1,181 @@
+"""Statistics on simulated durations: intervals that hold what they promise, verdicts that are right."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from htrun.analysis.comparison import (
+    Comparison,
+    Ratio,
+    Run,
+    Verdict,
+    compare,
+    corrected,
+    geometric_mean,
+    mann_whitney,
+)
+from htrun.analysis.distribution import Distribution, Tally
+from htrun.analysis.inference import Blocks, drift, median_interval, modes
+
+DATA_SETS = 1000
+STEP = 10.02
+"""ns: of a clock that counts in steps, as AMD's time stamp counters do."""
+
+
+def measured(generator: np.random.Generator, durations: np.ndarray) -> Distribution:
+    """``durations`` as such a clock shows them: from step to step, begun at any moment."""
+    begin = generator.random(len(durations)) * STEP
+    return Distribution.of((np.floor((begin + durations) / STEP) - np.floor(begin / STEP)) * STEP)
+
+
+def held(sets: list[Distribution], truth: float) -> float:
+    """The share of ``sets`` whose interval holds ``truth``."""
+    intervals = [median_interval(each) for each in sets]
+    return sum(each.low <= truth <= each.high for each in intervals) / len(sets)
+
+
+@pytest.mark.parametrize("count", [30, 100, 1000])
+@pytest.mark.parametrize("shape", ["normal", "heavy tail", "bimodal"])
+def test_the_interval_of_the_median_holds_the_truth_19_times_in_20(shape: str, count: int) -> None:
+    generator = np.random.default_rng(count)
+    match shape:
+        case "normal":
+            samples, truth = generator.normal(200, 20, (DATA_SETS, count)), 200.0
+        case "heavy tail":
+            samples, truth = generator.lognormal(5, 1, (DATA_SETS, count)), math.exp(5)
+        case _:
+            second = generator.random((DATA_SETS, count)) < 0.3
+            samples = np.where(second, 400, 100) + generator.normal(0, 10, (DATA_SETS, count))
+            truth = 100 + 10 * stats.norm.ppf(0.5 / 0.7)
+    assert 0.93 <= held([Distribution.of(sample) for sample in samples], truth) <= 0.97
+
+
+@pytest.mark.parametrize("truth", [12.0, 25.0, 103.3])
+def test_the_interval_holds_what_lies_between_two_steps_of_the_clock(truth: float) -> None:
+    generator = np.random.default_rng(1)
+    sets = [measured(generator, np.full(1000, truth)) for _ in range(DATA_SETS)]
+    assert 0.93 <= held(sets, truth) <= 0.97
+
+
+def runs(generator: np.random.Generator, factor: float, *, count: int, spans: int) -> list[Run]:
+    """Runs that differ by 2% from each other, of spans that differ by 10%."""
+    found = []
+    for level in generator.normal(1, 0.02, count):
+        distribution = Distribution.of(np.abs(generator.normal(1000 * level * factor, 100, spans)))
+        found.append(Run(median_interval(distribution), distribution))
+    return found
+
+
+def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdict]:
+    """What is said of so many trials."""
+    generator = np.random.default_rng(seed)
+    told = []
+    for _ in range(DATA_SETS):
+        sides = [{"work": runs(generator, each, count=count, spans=spans)} for each in (1.0, factor)]
+        (comparison,) = compare(*sides, threshold=0.01)
+        told.append(comparison.verdict)
+    return told
+
+
+@pytest.mark.parametrize(("count", "spans"), [(2, 200), (5, 200), (10, 200)])
+def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(count: int, spans: int) -> None:
+    told = verdicts(1.0, count=count, spans=spans, seed=count)
+    assert sum(each in {Verdict.FASTER, Verdict.SLOWER} for each in told) <= 0.05 * DATA_SETS
+
+
+def test_five_percent_are_found_with_ten_runs_of_200_spans_each() -> None:
+    told = verdicts(1.05, count=10, spans=200, seed=3)
+    assert told.count(Verdict.SLOWER) >= 0.95 * DATA_SETS
+    assert Verdict.FASTER not in told
+
+
+def test_with_one_run_each_spans_are_compared() -> None:
+    generator = np.random.default_rng(5)
+    same = different = 0
+    for _ in range(DATA_SETS):
+        sides = [Distribution.of(generator.normal(1000 * factor, 100, 400)) for factor in (1.0, 1.0, 1.05)]
+        a, b, c = ({"work": [Run(median_interval(side), side)]} for side in sides)
+        same += compare(a, b, 0.01)[0].verdict in {Verdict.FASTER, Verdict.SLOWER}
+        different += compare(a, c, 0.01)[0].verdict is Verdict.SLOWER
+    assert same <= 0.05 * DATA_SETS
+    assert different >= 0.95 * DATA_SETS
+
+
+def test_ranks_are_compared_as_scipy_does_it() -> None:
+    generator = np.random.default_rng(2)
+    for shift in (0, 1, 5):
+        one, other = generator.integers(0, 40, 200), generator.integers(0, 40, 150) + shift
+        ours = mann_whitney(Distribution.of(one), Distribution.of(other))
+        assert ours == pytest.approx(stats.mannwhitneyu(one, other, method="asymptotic").pvalue)
+    assert mann_whitney(Distribution.of([1, 1]), Distribution.of([1])) == 1.0
+
+
+def test_many_names_are_corrected_for() -> None:
+    assert corrected([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert corrected([]) == []
+
+
+def test_the_geometric_mean_of_ratios() -> None:
+    def with_ratio(value: float | None) -> Comparison:
+        ratio = None if value is None else Ratio(value, value, value, 0.01)
+        return Comparison("x", (1, 1), (1, 1), (1, 1), ratio, 1, Verdict.SAME)
+
+    mean = geometric_mean([with_ratio(0.5), with_ratio(None), with_ratio(2.0)])
+    assert mean is not None
+    assert mean.value == pytest.approx(1.0)
+    assert mean.low < 1 < mean.high
+    assert geometric_mean([with_ratio(None)]) is None
+
+
+def test_what_a_median_under_the_resolution_is_compared_with_is_inconclusive() -> None:
+    side = Distribution.of([1.0, 2.0, 3.0])
+    run = Run(median_interval(side), side, resolved=False)
+    (comparison,) = compare({"work": [run]}, {"work": [run]}, 0.01)
+    assert comparison.ratio is None
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+
+
+def test_quantiles_are_between_the_steps_as_often_as_the_steps_came() -> None:
+    assert Distribution.of([10.0] * 7 + [20.0] * 3).median == pytest.approx(13.0)
+    values = np.random.default_rng(7).normal(0, 1, 101)
+    assert Distribution.of(values).median == np.median(values)
+    assert Distribution.of([5.0]).median == 5.0
+
+
+def test_a_tally_counts_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("htrun.analysis.distribution._PENDING", 3)
+    tally = Tally()
+    for durations, events in (([5, 5], [1, 2]), ([5, 7], [1, 1]), ([7], [1])):
+        tally.add(np.array(durations), np.array(events))
+    durations, events, counts = tally.pairs()
+    assert list(zip(durations.tolist(), events.tolist(), counts.tolist(), strict=True)) == [
+        (5, 1, 2),
+        (7, 1, 2),
+        (5, 2, 1),
+    ]
+
+
+def test_modes_are_told_where_they_are_and_only_there() -> None:
+    generator = np.random.default_rng(4)
+    two = np.where(generator.random(2000) < 0.3, 400, 100) + generator.normal(0, 10, 2000)
+    assert [round(mode, -1) for mode in modes(measured(generator, two), STEP)] == [100, 400]
+    one = [generator.normal(200, 20, 500) for _ in range(200)] + [generator.lognormal(5, 1, 500) for _ in range(200)]
+    assert sum(bool(modes(measured(generator, each), STEP)) for each in one) <= 0.05 * len(one)
+    # Two steps of a coarse clock are no two modes.
+    assert modes(measured(generator, np.full(1000, 14.0)), STEP) == ()
+
+
+def test_a_drift_is_told_and_chance_is_none() -> None:
+    generator = np.random.default_rng(6)
+    blocks = Blocks()
+    for part in np.split(1000 + np.arange(100_000) * 0.002 + generator.normal(0, 30, 100_000), 7 * [0] + [3, 50_000]):
+        blocks.add(part)
+    assert 512 <= len(blocks.medians) < 1024
+    assert drift(blocks.medians, 1.0) == pytest.approx(200, rel=0.05)
+    steady = [generator.normal(1000, 30, 200) for _ in range(500)]
+    assert sum(drift(each, 1.0) is not None for each in steady) <= 2
+    assert drift(generator.normal(1000, 30, 10), 1.0) is None
