@@ -11,6 +11,7 @@ from htrun.analysis.expressions import Expression
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.syscall_arguments import MOST_ERRNO, error_name
 from htrun.events.syscalls import names_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
 _NAME_FIELDS = ("event", "name", "phase")
-_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", *_NAME_FIELDS)
+_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", "error", *_NAME_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class _Columns:
         if name == "syscall":
             is_call = self._shape.definition in (USER_SYSCALL, USER_SYSCALL_RET)
             return names_of(self._events) if is_call else None
+        if name == "error":
+            return _errors(self._events["args"][:, 0]) if self._shape.definition is USER_SYSCALL_RET else None
         if name == "site" or name == self._shape.index_name:
             numbers: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
             return numbers
@@ -153,6 +156,16 @@ class _Columns:
         place = int(name[3:]) - 1
         arguments: NDArray[np.uint64] = self._events["args"]
         return arguments[:, place] if 0 <= place < arguments.shape[1] else None
+
+
+def _errors(results: NDArray[np.uint64]) -> NDArray[np.str_]:
+    """The names of the errors that ``results`` of system calls stand for; empty texts for those that are none."""
+    import numpy as np
+
+    least = 1 << 64
+    used, place = np.unique(np.where(results >= np.uint64(least - MOST_ERRNO), results, 0), return_inverse=True)
+    names = [error_name(word - least) or "" for word in used.tolist()]
+    return np.asarray(np.array(names, np.str_)[place])
 
 
 def _texts(argument: Argument, words: NDArray[np.uint64]) -> NDArray[np.str_]:

@@ -101,7 +101,8 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
 FILTER_HELP = """\
 A TIME counts from the first event (1.5, 20ms, 300us) or is a time of day or date (14:05:00.25, 2026-01-31T14:05,
 @SECONDS since 1970). An EXPR compares fields, as Python does: arg1 == 0xcafe and (arg2 > 5 or size in (1, 2)).
-Its fields are those of print --json, arguments of named events, and time: seconds since the first event.
+Its fields are those of print --json, arguments of named events, and time: seconds since the first event. A system
+call has syscall, its name, and its return error: "" or a name such as "ENOENT".
 """
 
 

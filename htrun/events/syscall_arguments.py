@@ -68,12 +68,12 @@ def signature(arch: int, number: int) -> Signature:
 def error_name(result: int) -> str | None:
     """The name of the error that ``result``, a signed number, stands for; None if it is none. The kernel's own codes,
     by which a call is made again after a signal, have names too."""
-    if not -_MOST_ERRNO <= result < 0:
+    if not -MOST_ERRNO <= result < 0:
         return None
     return errorcode.get(-result) or _RESTARTS.get(-result) or f"errno {-result}"
 
 
-_MOST_ERRNO = 4095
+MOST_ERRNO = 4095
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 """include/linux/errno.h."""
 _GIVE_ADDRESSES = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
-from htrun.events.syscall_arguments import Kind, Parameter, Signature, error_name, signature
+from htrun.events.syscall_arguments import MOST_ERRNO, Kind, Parameter, Signature, error_name, signature
 from htrun.events.syscalls import ARCH_I386
 from htrun.sinks.columns import decimal, from_texts, hexadecimal, side_by_side, signed_decimal
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     _Writer = Callable[[Definition, Signature, int, Events], list[Column]]
     """Makes the columns of some calls or returns of one signature, of words of so many bits."""
 
-_LEAST_ERROR = (1 << 64) - 4095
+_LEAST_ERROR = (1 << 64) - MOST_ERRNO
 
 
 def is_call(definition: Definition) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +22,7 @@ from tests.integration.corpus.outcome import observe
 from tests.integration.corpus.programs import Case, cases
 from tests.support.run import HTRUN, Htrun
 from tests.support.strace import Tree, strace, traced
-from tests.support.targets import I686, NATIVE, Target
+from tests.support.targets import AARCH64, I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
 _GUESTS = Path(__file__).parent / "guests"
@@ -276,6 +277,43 @@ def test_decoded(work: Path, tmp_path: Path) -> None:
     rows = [json.loads(line)["syscall"] for line in files[1].read_text().splitlines()]
     assert {"name": "close", "args": {"fd": 3}} in rows
     assert {"name": "close", "result": 0} in rows
+
+
+@pytest.mark.parametrize(
+    ("condition", "lines"),
+    [
+        ('syscall == "dup"', ["guest_user_syscall dup(fildes=4294967295)", "guest_user_syscall_ret dup = -9 EBADF"]),
+        ('error == "EBADF"', ["guest_user_syscall_ret dup = -9 EBADF"]),
+        ('syscall == "execve" and error == "ENOENT"', ["guest_user_syscall_ret execve = -2 ENOENT"]),
+        ('syscall == "execve" and error == ""', ["guest_user_syscall_ret execve = 0"] * 2),
+    ],
+)
+def test_calls_are_found_by_name_and_error(
+    condition: str, lines: list[str], toolchain: Toolchain, work: Path, tmp_path: Path
+) -> None:
+    program = toolchain.compile(_GUESTS / "calls_processes.c")
+    record(tmp_path, "--syscalls", "dup,execve,getppid", program=[str(program)])
+    hypertrace = HTRUN.with_name("hypertrace")
+    shown = subprocess.run(
+        [hypertrace, "print", tmp_path / "trace", "--decode", "--where", condition],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.partition(" guest_")[2] for line in shown.stdout.splitlines()] == [
+        line.removeprefix("guest_") for line in lines
+    ]
+
+
+def test_an_emulators_calls_are_those_it_makes_of_this_machine(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(
+        '#include <unistd.h>\nint main(void) { return write(1, "guest\\n", 6) == 6 ? 0 : 1; }\n', "writes", AARCH64
+    )
+    result = htrun.run(program, options=("--syscalls", "write", "--decode"))
+    assert (result.status, result.stdout) == (0, "guest\n"), result.stderr
+    lines = [line.partition(":")[2] for line in result.log.read_text().splitlines()]
+    assert any(re.fullmatch(r"guest_user_syscall cpu=0x0  write\(fd=1, buf=0x\w+, count=6\)", line) for line in lines)
+    assert "guest_user_syscall_ret cpu=0x0  write = 6" in lines
 
 
 def _some_cases() -> list[Case]:
