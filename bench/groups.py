@@ -8,6 +8,10 @@ COST = Group("cost", "What an event costs", "ns", "floor", rounds=7, quick_round
 STARTUP = Group("startup", "What starting a program costs", "ms", "true", rounds=21, quick_rounds=7)
 GETPPID = Group("getppid", "A program of cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
 MMAP = Group("mmap", "A program of mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)
+RECORDED = Group("recorded", "A system call that is recorded", "ns", "recorded-strace", rounds=9, quick_rounds=3)
+PROCESSES = Group(
+    "processes", "A script all of whose calls are recorded", "ms", "processes-strace", rounds=7, quick_rounds=2
+)
 SUSTAINED = Group(
     "sustained",
     "Two threads to a trace in memory",
@@ -16,4 +20,13 @@ SUSTAINED = Group(
     rounds=1,
     quick_rounds=1,
     facts=("counted", "lost", "ns in the program"),
+)
+FORMATS = Group(
+    "formats",
+    "Reading, printing and writing traces",
+    "million events/s",
+    "babeltrace2-text",
+    rounds=3,
+    quick_rounds=1,
+    facts=("with reading",),
 )

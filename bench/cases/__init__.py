@@ -5,9 +5,11 @@ from __future__ import annotations
 from bench.cases import (
     calls,
     floor,
+    formats,
     htrun_events,
     lttng,
     ptrace_loop,
+    recorded_calls,
     sigsegv_handler,
     startup,
     sustained,
@@ -33,5 +35,7 @@ def every_bench() -> list[Bench]:
         ptrace_loop.PtraceLoop(processors=2),
         *startup.benches(),
         *calls.benches(),
+        *recorded_calls.benches(),
         *sustained.benches(),
+        *formats.benches(),
     ]

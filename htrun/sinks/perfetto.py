@@ -87,7 +87,7 @@ class PerfettoSink:
         finally:
             self._output.close()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         self._failed = True
         self._output.write(data)
         self._failed = False

@@ -43,7 +43,7 @@ _NAME, _EVENT = 0, 1
 _DROPPED_ID = 0xFFFFFFFFFFFFFFFE
 _EVENT_HEADER = struct.Struct("=QQII")
 """Id, time, length, pid: what an event's length counts besides its arguments."""
-_BATCH = 1 << 15
+_BATCH = 1 << 13
 
 
 class SimpleSink:
@@ -85,7 +85,7 @@ class SimpleSink:
         head, self._head = self._head, b""
         self._put(head)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         self._failed = True
         self._output.write(data)
         self._failed = False

@@ -110,6 +110,8 @@ def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str
         (Measure.AT_LEAST, 3.1, 3, False),
         (Measure.BEYOND, 21, 20, True),
         (Measure.BEYOND, 19, 20, False),
+        (Measure.REACHES, 30, 30, True),
+        (Measure.REACHES, 31, 30, False),
     ],
 )
 def test_goals_are_judged_by_pairs(measure: Measure, limit: float, reached: float, met: bool) -> None:

@@ -1,0 +1,108 @@
+"""What reading, printing and converting a trace costs, beside babeltrace2's text of the same events."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.format_rates import write_trace
+from bench.groups import FORMATS
+from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.workshop import MEMORY, Workshop
+
+_EVENTS, _QUICK_EVENTS = 4_000_000, 1_000_000
+RATES = {
+    "numpy": "htrun.open(), numpy arrays",
+    "ctf": "written: native trace",
+    "simple": "written: QEMU's simple",
+    "parquet": "written: Parquet",
+    "perfetto": "written: Perfetto",
+    "chrome": "written: Chrome's JSON",
+    "jsonl": "written: JSON lines",
+    "csv": "written: CSV",
+    "log": "written: QEMU's log",
+}
+"""What `bench.format_rates` measures, and the titles."""
+
+
+def _trace(shop: Workshop) -> Path:
+    """The trace that all benches of the group read; the first writes it."""
+    path = shop.scratch / "trace"
+    if not path.exists():
+        write_trace(path, _QUICK_EVENTS if shop.quick else _EVENTS)
+    return path
+
+
+class Text(Bench):
+    """A whole program that prints a trace to /dev/null, its start included."""
+
+    group = FORMATS
+
+    def __init__(self, name: str, title: str, command: Sequence[str]) -> None:
+        self.name = name
+        self.title = title
+        self.tags = frozenset({"formats", "printing"})
+        self._command = command
+
+    def prepare(self, shop: Workshop) -> Run:
+        if shutil.which(self._command[0]) is None:
+            raise UnavailableError(f"no {self._command[0]}: apt-get install {self._command[0]}")
+        trace = _trace(shop)
+        lines = self._lines(trace)
+
+        def run() -> Sample:
+            begin = time.perf_counter()
+            with Path("/dev/null").open("wb") as nowhere:
+                subprocess.run([*self._command, trace], stdout=nowhere, check=True)
+            return Sample(lines / (time.perf_counter() - begin) / 1e6)
+
+        return run
+
+    def _lines(self, trace: Path) -> int:
+        """How many events the program prints. Raises `FailedError` if they are none."""
+        with subprocess.Popen([*self._command, trace], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            lines = sum(1 for _ in process.stdout)
+        if process.returncode or not lines:
+            raise FailedError(f"{self._command[0]} printed {lines} lines and ended with {process.returncode}")
+        return lines
+
+
+class Rate(Bench):
+    """Something of `RATES`, without the start of Python."""
+
+    group = FORMATS
+
+    def __init__(self, what: str) -> None:
+        self.name = what if what == "numpy" else f"to-{what}"
+        self.title = RATES[what]
+        self.tags = frozenset({"formats"})
+        self._what = what
+
+    def prepare(self, shop: Workshop) -> Run:
+        trace = _trace(shop)
+
+        def run() -> Sample:
+            with shop.temporary_directory(MEMORY) as directory:
+                command = [sys.executable, "-m", "bench.format_rates", self._what, str(trace)]
+                output = shop.call([*command, str(directory / "out.parquet")])
+            try:
+                found = json.loads(output)
+                return Sample(1000 / found["ns"], facts={"with reading": 1000 / found["conversion"]})
+            except (ValueError, KeyError, TypeError) as error:
+                raise FailedError(f"no measurement in the output: {output[-500:]!r}") from error
+
+        return run
+
+
+def benches() -> Iterator[Bench]:
+    """The two that print, then htrun's formats."""
+    yield Text("babeltrace2-text", "babeltrace2, text", ["babeltrace2"])
+    yield Text("print-text", "hypertrace print", [str(Path(sys.executable).with_name("hypertrace")), "print"])
+    for what in RATES:
+        yield Rate(what)

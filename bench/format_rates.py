@@ -1,0 +1,123 @@
+"""Traces read and written in a process of its own: ``python -m bench.format_rates WHAT TRACE OUT``.
+
+WHAT is ``numpy`` (read the trace), ``ctf`` (write one) or a format that the trace is converted to. Prints one line of
+JSON: ``ns``, nanoseconds for each event, of a conversion those in which the format is written; and ``conversion``,
+which counts the reading of the trace too. The start of Python and its packages is in neither.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from htrun.analysis.trace import Trace
+from htrun.commands.convert import facts_of
+from htrun.events.clock import Clock, best_clock
+from htrun.events.records import record_dtype
+from htrun.events.stream import Stream
+from htrun.sinks.ctf import CtfTrace
+from htrun.sinks.registry import by_name
+
+if TYPE_CHECKING:
+    from htrun.events.records import Records
+
+NUM_ARGS, _THREADS, _PACKET = 4, 4, 1365
+"""Records of 48 bytes in a packet, as with rings of the usual size."""
+
+
+def write_trace(path: Path, events: int) -> None:
+    """A trace of at least ``events`` events of four threads that take turns."""
+    _write(CtfTrace.create(path, NUM_ARGS, clock := best_clock(), {"tracer_name": "htrun"}), clock, events)
+
+
+def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
+    """Seconds that the writing took."""
+    streams = [Stream(100 + thread, 100 + thread // 2, thread, f"thread{thread}") for thread in range(_THREADS)]
+    records = np.zeros(_PACKET, record_dtype(NUM_ARGS, big_endian=False))
+    taken = 0.0
+    for number in range(-(-events // (_THREADS * _PACKET))):
+        for thread, stream in enumerate(streams):
+            _fill(records, number, thread, clock)
+            begin = time.perf_counter()
+            trace.write_packet(stream, records.view("u1").data, 0)
+            taken += time.perf_counter() - begin
+    begin = time.perf_counter()
+    trace.close()
+    return taken + time.perf_counter() - begin
+
+
+def _fill(records: Records, number: int, thread: int, clock: Clock) -> None:
+    places = np.arange(number * _PACKET, (number + 1) * _PACKET, dtype=np.uint64)
+    # The past, each thread's events between the others'.
+    now = np.uint64(clock.source.read() - _PACKET * 10)
+    records["timestamp"] = now + np.arange(_PACKET, dtype=np.uint64) * np.uint64(10)
+    records["site"], records["index"] = thread, thread
+    records["args"][:, 0], records["args"][:, 1] = places % np.uint64(8), places
+    records["args"][:, 2], records["args"][:, 3] = thread, places * np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds that it took: to write (or read, if that is all), and everything; and events."""
+
+    writing: float
+    everything: float
+    events: int
+
+
+def _read(trace: Path) -> Taken:
+    begin = time.perf_counter()
+    count = sum(len(events) for events in Trace.open(trace).events())
+    taken = time.perf_counter() - begin
+    return Taken(taken, taken, count)
+
+
+def _write_native(trace: Path, out: Path) -> Taken:
+    count, clock = len(Trace.open(trace)), best_clock()
+    taken = _write(CtfTrace.create(out, NUM_ARGS, clock, {}), clock, count)
+    return Taken(taken, taken, count)
+
+
+def _convert(name: str, path: Path, out: Path) -> Taken:
+    chosen = by_name(name)
+    # What is imported late is imported before the clock runs.
+    import_module(chosen.module)
+    import_module("pyarrow.parquet")
+    begin, reading = time.perf_counter(), 0.0
+    trace = Trace.open(path)
+    sink = chosen.open(out, facts_of(trace, decode=False))
+    batches = trace.events()
+    while True:
+        asked = time.perf_counter()
+        events = next(batches, None)
+        reading += time.perf_counter() - asked
+        if events is None:
+            break
+        sink.write(events, trace.streams)
+    sink.close()
+    taken = time.perf_counter() - begin
+    return Taken(taken - reading, taken, len(trace))
+
+
+def main(what: str, trace: Path, out: Path) -> None:
+    """Measure, and print the figures."""
+    match what:
+        case "numpy":
+            taken = _read(trace)
+        case "ctf":
+            taken = _write_native(trace, out)
+        case _:
+            taken = _convert(what, trace, out)
+    each = 1e9 / taken.events
+    print(json.dumps({"ns": taken.writing * each, "conversion": taken.everything * each}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
