@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import htrun
@@ -14,6 +15,7 @@ from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.events.clock import best_clock
 from htrun.events.definitions import DEFINITIONS
+from htrun.intercept.site_facts import is_site, sites_of
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.statistics import Counts
     from htrun.analysis.trace import Trace
+    from htrun.intercept.site_facts import SiteFacts
 
 _MOST_ROWS = 20
 """Rows of a table that are shown without --all."""
@@ -74,6 +77,8 @@ def _machine() -> dict[str, str]:
 
 def _facts(trace: Trace, counts: Counts) -> dict[str, Any]:
     """Everything, for programs."""
+    known = sites_of(trace.environment)
+    environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
     threads = [
         {
             "tid": stream.tid,
@@ -87,7 +92,7 @@ def _facts(trace: Trace, counts: Counts) -> dict[str, Any]:
     ]
     return {
         "trace": str(trace.path),
-        "environment": dict(trace.environment),
+        "environment": environment,
         "first_ns": counts.first,
         "last_ns": counts.last,
         "seconds": counts.seconds,
@@ -96,8 +101,13 @@ def _facts(trace: Trace, counts: Counts) -> dict[str, Any]:
         "events_per_second": counts.rate,
         "threads": threads,
         "names": dict(counts.names.most_common()),
-        "sites": {str(site): number for site, number in counts.sites.most_common()},
+        "sites": [_site(site, known.get(site), number) for site, number in counts.sites.most_common()],
     }
+
+
+def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
+    told = {} if facts is None else {"symbol": facts.name, **asdict(facts)}
+    return {"number": number, "events": events, **told}
 
 
 def _report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
@@ -105,6 +115,8 @@ def _report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
     host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
     emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
     rate = f"{counts.rate:,.0f} a second" if counts.rate is not None else ""
+    # A thread that starts another program has a stream under each of its names.
+    threads = len({(stream.pid, stream.tid) for stream in trace.streams})
     told = {
         "trace": str(trace.path),
         "command": facts.get("command", ""),
@@ -118,15 +130,14 @@ def _report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
         "events": ", ".join(filter(None, [f"{counts.events:,}", rate])),
         "lost": f"{sum(trace.discarded):,}",
         "arguments": str(trace.shapes.num_args),
-        "threads": f"{len(trace.streams)}, processes: {len({stream.pid for stream in trace.streams})}",
+        "threads": f"{threads}, processes: {len({stream.pid for stream in trace.streams})}",
     }
     yield _lines((key, str(value)) for key, value in told.items() if value != "")
     yield from _threads(trace, counts, most)
     total = max(counts.events, 1)
     names = [(name, f"{number:,}", f"{number / total:.1%}") for name, number in counts.names.most_common()]
     yield from _section(("event", "events", "share"), names, most)
-    sites = [(str(site), f"{number:,}", f"{number / total:.1%}") for site, number in counts.sites.most_common()]
-    yield from _section(("site", "events", "share"), sites, most)
+    yield from _sites(trace, counts, most)
 
 
 def _threads(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
@@ -137,6 +148,23 @@ def _threads(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
         ids = (str(stream.pid), str(stream.tid), str(stream.vcpu))
         rows.append((printable(stream.comm), *ids, f"{counts.streams[number]:,}", f"{trace.discarded[number]:,}"))
     yield from _section(("thread", "pid", "tid", "vcpu", "events", "lost"), rows, most)
+
+
+def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
+    known, total = sites_of(trace.environment), max(counts.events, 1)
+    rows = []
+    for place, (number, events) in enumerate(counts.sites.most_common()):
+        # Names are looked up for what is shown only.
+        facts = known.get(number) if most is None or place < most else None
+        name, code = (facts.name, facts.instruction) if facts is not None else ("", "")
+        rows.append(
+            (
+                f"{number}" + (f" {printable(name)}: {printable(code)}" if name else ""),
+                f"{events:,}",
+                f"{events / total:.1%}",
+            )
+        )
+    yield from _section(("site", "events", "share"), rows, most)
 
 
 def _section(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int | None) -> Iterator[str]:

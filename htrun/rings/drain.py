@@ -11,14 +11,15 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.events.clock import Clock
-from htrun.events.definitions import SYSCALL_ARGS
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS
 from htrun.events.order import TimeOrder
 from htrun.events.records import decode, decode_tracer_records, record_dtype
-from htrun.events.sink import PacketSink, Sink, SinkError
+from htrun.events.sink import LossSink, PacketSink, Sink, SinkError
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ring import Overflow, Ring, RingPool
@@ -58,6 +59,8 @@ class Drain:
         self.lost = 0
         self.site_events: Counter[int] = Counter()
         """Events by the number of the site that wrote them (as the guest's memory says)."""
+        self.kinds: Counter[str] = Counter()
+        """Events by their names in `DEFINITIONS`."""
         self.streams: list[Stream] = []
         self._pool = pool
         self._spare_pools: list[RingPool] = []
@@ -72,6 +75,8 @@ class Drain:
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._numbers: dict[Stream, int] = {}
         self._partial_at = 0.0
+        self._told_lost = 0
+        self._last_time = time.time_ns()
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(0)
         self._asleep = False
@@ -127,6 +132,12 @@ class Drain:
         if self._asleep:
             self._asleep = False
             self._wanted.release()
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
+        """Add ``facts`` to what the trace says of the run."""
+        sink = self._packet_sink
+        if sink is not None:
+            self._guarded(sink, lambda: sink.describe(facts))
 
     def close(self) -> None:
         """Take what is left out of the rings and close the sinks. No tracee writes any more."""
@@ -197,15 +208,31 @@ class Drain:
         self.events += taken
         events = self._order.take(everything=final) if self._sinks else None
         if events is not None:
+            self._last_time = int(events["time"][-1])
             for sink in list(self._sinks):
                 self._guarded(sink, functools.partial(self._write, sink, events))
+        self._tell_losses()
         return taken
+
+    def _tell_losses(self) -> None:
+        """Tell sinks of what was lost since they were told last; where among the events, nobody knows exactly."""
+        lost = self.lost + sum(ring.lost for ring in self._rings)
+        if lost == self._told_lost:
+            return
+        count, self._told_lost = lost - self._told_lost, lost
+        for sink in list(self._sinks):
+            if isinstance(sink, LossSink):
+                self._guarded(sink, functools.partial(sink.dropped, count, self._last_time))
 
     def _take_tracer_events(self) -> int:
         """Take what the tracer has recorded itself; returns how many records."""
         records = self._tracer_events.take() if self._tracer_events is not None else None
         if records is None:
             return 0
+        import numpy as np
+
+        for kind, count in zip(*np.unique(records["kind"], return_counts=True), strict=True):
+            self.kinds[DEFINITIONS[kind].name] += int(count)
         if self._sinks:
             self._order.add(decode_tracer_records(records, self._clock, self._room))
         if self._packet_sink is not None:
@@ -232,6 +259,7 @@ class Drain:
             records = np.frombuffer(span, dtype).copy()
             ring.consume(len(span))
             taken += len(records)
+            self.kinds[HYPERTRACE.name] += len(records)
             self._give(ring, records)
         if ring.damaged:
             self._warnings.warn(
@@ -280,6 +308,9 @@ class Drain:
             action()
         except SinkError as error:
             self._warnings.warn(Kind.SINK, sink, f"{error}; it gets no more events")
+            # It lets go of its files; that it can't write is said already.
+            with suppress(SinkError):
+                sink.close()
             if sink in self._sinks:
                 self._sinks.remove(sink)
             if sink is self._packet_sink:

@@ -110,6 +110,10 @@ class Session:
             # A trace of no events is a trace too.
             self._drain_for_rings()
         if self._drain is not None:
+            if self._traps is not None and self._options.trace is not None:
+                from htrun.intercept.site_facts import facts_of
+
+                self._drain.describe(facts_of(self._traps.sites))
             self._drain.close()
         else:
             self._outputs.close(self._warnings)
@@ -233,6 +237,7 @@ class Session:
             "htrun": __version__,
             "program": list(self._options.program),
             "events": self._drain.events if self._drain else 0,
+            "kinds": dict(self._drain.kinds) if self._drain else {},
             "lost": self._drain.lost if self._drain else 0,
             "traps": self._traps.count if self._traps else 0,
             "sites": self._sites,

@@ -56,6 +56,8 @@ class PerfettoSink:
         self._begun = False
         self._described = 0
         self._tracks: set[int] = set()
+        self._places: list[int] = []
+        self._threads: dict[tuple[int, int], int] = {}
         self._keys: set[int] = set()
         self._failed = False
 
@@ -67,6 +69,7 @@ class PerfettoSink:
         for number in range(self._described, len(streams)):
             self._put(self._thread(streams[number], number))
         self._described = len(streams)
+        events = self._by_thread(events)
         for start in range(0, len(events), BATCH):
             batch = events[start : start + BATCH]
             parts = []
@@ -103,24 +106,39 @@ class PerfettoSink:
         flags = pb.number(SEQUENCE_FLAGS, _STATE_CLEARED)
         self._put(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
 
+    def _by_thread(self, events: Events) -> Events:
+        """``events`` with the number of the first of their thread's streams: an exec gives a thread another stream, and
+        what it has begun under its old name ends under the new one."""
+        import numpy as np
+
+        if len(self._threads) == len(self._places):
+            return events
+        events = events.copy()
+        events["stream"] = np.array(self._places, np.uint32)[events["stream"]]
+        return events
+
     def _thread(self, stream: Stream, number: int) -> bytes:
-        """The tracks of a thread and, if it is new, of its process."""
+        """The tracks of a thread and, if it is new, of its process; of one that is known already its new name."""
+        known = number
+        number = self._threads.setdefault((stream.pid, stream.tid), number)
+        self._places.append(number)
+        renamed = number != known
         process, thread = Track.PROCESS.uuid(stream.pid), Track.THREAD.uuid(number)
         facts = pb.message(_PROCESS, pb.number(1, stream.pid), pb.text(6, stream.comm))
         ids = pb.message(_THREAD, pb.number(1, stream.pid), pb.number(2, stream.tid), pb.text(5, stream.comm))
         vcpu = pb.text(_NAME, f"vCPU {stream.vcpu}")
         return b"".join(
             [
-                self._track(process, facts),
-                self._track(thread, ids, pb.number(_PARENT, process)),
+                self._track(process, facts, again=renamed and stream.pid == stream.tid),
+                self._track(thread, ids, pb.number(_PARENT, process), again=renamed),
                 self._track(Track.VCPU.uuid(number), vcpu, pb.number(_PARENT, thread)),
                 self._track(Track.SYSCALLS.uuid(number), pb.text(_NAME, "system calls"), pb.number(_PARENT, thread)),
             ]
         )
 
-    def _track(self, uuid: int, *fields: list[Column]) -> bytes:
-        """The packet that describes a track, once."""
-        if uuid in self._tracks:
+    def _track(self, uuid: int, *fields: list[Column], again: bool = False) -> bytes:
+        """The packet that describes a track, once, or ``again``: what it says then counts."""
+        if uuid in self._tracks and not again:
             return b""
         self._tracks.add(uuid)
         return _packet(pb.message(_TRACK_DESCRIPTOR, pb.number(_UUID, uuid), *fields))

@@ -163,6 +163,7 @@ def test_what_is_not_enabled_is_not_recorded(
     lines = result.log.read_text().splitlines()
     assert {line.partition(":")[2].split(" ")[0] for line in lines} == names
     assert result.summary["events"] == len(lines)
+    assert result.summary["kinds"] == Counter(line.partition(":")[2].split(" ")[0] for line in lines)
     if "guest_hypertrace" not in names:
         assert result.summary["traps"] == 0
 
@@ -229,6 +230,21 @@ def test_calls_that_htrun_must_see_are_recorded_once(toolchain: Toolchain, htrun
         assert watched["guest_user_syscall", number] == watched["guest_user_syscall_ret", number]
 
 
+def check_slices(packets: list[proto.TracePacket], counts: Counter[str]) -> None:
+    """Each end in a Perfetto trace is of what its own track has begun last, also where a program starts another."""
+    begun: Counter[int] = Counter()
+    halves = proto.TrackEvent.TYPE_SLICE_BEGIN, proto.TrackEvent.TYPE_SLICE_END
+    slices = [packet.track_event for packet in packets if packet.track_event.type in halves]
+    for event in slices:
+        if event.type == proto.TrackEvent.TYPE_SLICE_BEGIN:
+            begun[event.track_uuid] += 1
+        else:
+            begun[event.track_uuid] -= 1
+            assert begun[event.track_uuid] >= 0
+    # Only calls that never return have no end.
+    assert begun.total() == counts["guest_user_syscall"] - counts["guest_user_syscall_ret"]
+
+
 def test_every_format_has_all_events(work: Path, toolchain: Toolchain, tmp_path: Path) -> None:
     program = toolchain.compile(_GUESTS / "calls_processes.c")
     files = [tmp_path / f"t.{suffix}" for suffix in ("log", "simple", "jsonl", "csv", "json", "pftrace", "parquet")]
@@ -253,6 +269,7 @@ def test_every_format_has_all_events(work: Path, toolchain: Toolchain, tmp_path:
     }
     packets = proto.Trace.FromString(files[5].read_bytes()).packet
     assert sum(packet.HasField("track_event") for packet in packets) == len(events)
+    check_slices(packets, counts)
     assert pyarrow.parquet.read_table(files[6]).num_rows == len(events)
 
     shown = subprocess.run(["babeltrace2", tmp_path / "trace"], capture_output=True, text=True, check=True)
@@ -303,6 +320,13 @@ def test_calls_are_found_by_name_and_error(
     assert [line.partition(" guest_")[2] for line in shown.stdout.splitlines()] == [
         line.removeprefix("guest_") for line in lines
     ]
+
+
+def test_a_thread_that_is_kept_on_a_processor_does_not_see_it(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "tracer_processors.c")
+    result = htrun.run(program, options=("--no-patch", "-trace", "guest*"))
+    assert (result.status, result.stdout) == (0, "0\n"), result.stderr
+    assert result.summary["kinds"]["guest_hypertrace"] == 5 * 3 * 400 + 400
 
 
 def test_an_emulators_calls_are_those_it_makes_of_this_machine(toolchain: Toolchain, htrun: Htrun) -> None:
