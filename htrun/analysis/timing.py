@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from htrun.analysis.distribution import Distribution, Tally
-from htrun.analysis.inference import Blocks, Interval, drift, median_interval, modes
+from htrun.analysis.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -276,3 +276,35 @@ class Timings:
         moved = drift(self._blocks[name, group].medians * self.step.ns, self.step.ns)
         told_by = None if self.grouping is None else group
         return Timing(self._names[name], told_by, figures, better, cost, moved, mild, severe, self.step)
+
+
+def together(timings: Sequence[Timing]) -> Timing:
+    """The spans of one name in several runs as one; see `_of_runs` for the median's interval. A drift is one of runs:
+    what each does within itself is left out."""
+    if len(timings) == 1:
+        return timings[0]
+    first = timings[0]
+    raw = _of_runs([timing.raw for timing in timings], first.step)
+    some = [timing.corrected for timing in timings if timing.corrected is not None]
+    corrected = _of_runs(some, first.step) if len(some) == len(timings) else None
+    mild, severe = (sum(getattr(timing, kind) for timing in timings) for kind in ("mild", "severe"))
+    return Timing(first.name, first.group, raw, corrected, first.cost, None, mild, severe, first.step)
+
+
+def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
+    """All of ``runs`` as one. Spans of one run are more alike than those of two, so the median's interval is that of
+    the runs' medians (Student's law) where it is wider."""
+    from statistics import stdev
+
+    from scipy.stats import t
+
+    figures = Figures.of(Distribution.together([run.distribution for run in runs]), step)
+    medians = [run.median.value for run in runs]
+    reach = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
+    value = figures.median.value
+    # What calibration leaves uncertain is in each run's own interval.
+    own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))
+    reach = max(reach, own)
+    interval = Interval(value, min(figures.median.low, value - reach), max(figures.median.high, value + reach))
+    resolved = all(run.resolved for run in runs)
+    return Figures(figures.distribution, interval, figures.percentiles, figures.modes, resolved)

@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import htrun
+from htrun.commands.bench import BenchCommand
+from htrun.commands.compare import CompareCommand
 from htrun.commands.completion import CompletionCommand
 from htrun.commands.convert import ConvertCommand
 from htrun.commands.header import HeaderCommand
@@ -43,6 +45,8 @@ COMMANDS: dict[str, Command] = {
     "query": QueryCommand(),
     "view": ViewCommand(),
     "stat": StatCommand(),
+    "bench": BenchCommand(),
+    "compare": CompareCommand(),
     "header": HeaderCommand(),
     "completion": CompletionCommand(lambda: _parser()),
 }

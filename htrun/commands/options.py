@@ -60,6 +60,7 @@ What is written:
                         ordered: no time stamp is taken before earlier instructions are done; dearer
 
 How PROGRAM runs:
+  --cpu LIST            run PROGRAM on these processors only (0 or 0-3,6); htrun itself uses the others
   -L SYSROOT            where the libraries of a foreign PROGRAM are
   --emulator PROGRAM    the emulator of a foreign PROGRAM
   --no-device           leave it to you to give a machine (qemu-system-*) the channel as a PCI device
@@ -301,6 +302,21 @@ def _ring_size(option: str, value: str) -> dict[str, Any]:
     return {"ring_size": size}
 
 
+def _processors(option: str, value: str) -> dict[str, Any]:
+    import os
+
+    found: set[int] = set()
+    for part in value.split(","):
+        match = re.fullmatch("([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
+        if match is None:
+            raise HtrunError(f"{option} {value}: must be numbers of processors, such as 0 or 0-3,6")
+        found |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
+    missing = found - os.sched_getaffinity(0)
+    if missing or not found:
+        raise HtrunError(f"{option} {value}: there is no processor {min(missing, default='at all')} to run on")
+    return {"processors": frozenset(found)}
+
+
 def _choice(key: str, choices: type[Enum]) -> Callable[[str, str], dict[str, Any]]:
     def convert(option: str, value: str) -> dict[str, Any]:
         names = [choice.value for choice in choices]
@@ -329,6 +345,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "--summary": _named("summary", Path),
     "--overflow": _choice("overflow", Overflow),
     "--ring-size": _ring_size,
+    "--cpu": _processors,
     "--timestamp": _choice("timestamp", Timestamp),
     "-L": _named("sysroot"),
     "--emulator": _named("emulator"),

@@ -22,10 +22,15 @@ _READINGS = 500
 """Of the clock: their differences have no common divisor but its step."""
 
 
-def facts_at_start(program: Sequence[str], root: Path = _ROOT) -> dict[str, str | int]:
-    """What must be looked at before ``program`` starts (with its emulator's options, if any): its processors, how busy
-    the machine was without it, and what processor an emulator shows it. ``root``: where /proc is."""
-    load, affinity = _read(root / "proc/loadavg").partition(" ")[0], _ranges(sorted(os.sched_getaffinity(0)))
+def facts_at_start(
+    program: Sequence[str], processors: frozenset[int] | None = None, root: Path = _ROOT
+) -> dict[str, str | int]:
+    """What must be looked at before ``program`` starts (with its emulator's options, if any): its ``processors`` (None:
+    the caller's), how busy the machine was without it, and what processor an emulator shows it. ``root``: of /proc."""
+    load, affinity = (
+        _read(root / "proc/loadavg").partition(" ")[0],
+        _ranges(sorted(processors or os.sched_getaffinity(0))),
+    )
     return {"load": load, "affinity": affinity, "guest_cpu": _guest_cpu(program)}
 
 

@@ -27,6 +27,7 @@ class RunOptions:
     ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
     ``decode``: whether log and JSON lines tell what system calls mean;
+    ``processors``: those that the program may run on, None for all of the caller's;
     ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
 
@@ -45,6 +46,7 @@ class RunOptions:
     sysroot: str | None = None
     emulator: str | None = None
     patch: bool = True
+    processors: frozenset[int] | None = None
     device: bool = True
     ring_size: int = 1 << 20
     overflow: Overflow = Overflow.BLOCK

@@ -49,7 +49,7 @@ def run(options: RunOptions) -> NoReturn:
         stops=seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
     )
     try:
-        become(launch.executable, list(launch.argv), environment, tracer)
+        become(launch.executable, list(launch.argv), environment, tracer, options.processors)
     except HtrunError:
         channel.remove()
         raise

@@ -49,8 +49,14 @@ class Tracer:
     stops: bytes
 
 
-def become(executable: str, arguments: list[str], environment: Mapping[str, str], tracer: Tracer) -> NoReturn:
-    """Run the program in this process, traced by a new one.
+def become(
+    executable: str,
+    arguments: list[str],
+    environment: Mapping[str, str],
+    tracer: Tracer,
+    processors: frozenset[int] | None = None,
+) -> NoReturn:
+    """Run the program in this process, traced by a new one. ``processors``: those it may run on, not the tracer.
 
     Raises `HtrunError` when there can be no tracer or the program can't be executed.
     """
@@ -71,6 +77,8 @@ def become(executable: str, arguments: list[str], environment: Mapping[str, str]
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
+        if processors is not None:
+            os.sched_setaffinity(0, processors)
         os.execve(executable, arguments, environment)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)

@@ -1,0 +1,200 @@
+"""``hypertrace compare``: what got slower from one set of runs to another."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.commands.completion import complete_directory, complete_file
+from htrun.commands.output import show
+from htrun.commands.runs import TimedRun, by_name, can_be_corrected, traces_in
+from htrun.commands.table import printable, table
+from htrun.commands.timing_arguments import Wanted, add_choice
+from htrun.commands.timing_report import nanoseconds
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from htrun.analysis.comparison import Comparison, Ratio
+
+FAILED = 3
+"""The exit code when --fail-on found what it looks for."""
+VERSION = 1
+"""Of the JSON."""
+_PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
+
+
+class CompareCommand:
+    """Compare spans of two traces, or of two directories with a trace for each run: faster, slower or the same."""
+
+    examples = """
+The ratio is B's median divided by A's. A verdict needs three things: the 95% interval of the ratio lies on one side of
+1, Mann and Whitney's test agrees (corrected for the number of names), and the ratio is beyond the threshold. With a few
+runs on each side the interval knows how much runs differ from each other; with one it can't.
+
+examples:
+  hypertrace compare before after
+  hypertrace compare runs/a runs/b --fail-on +5%
+  hypertrace compare before after --span 'decode*' --threshold 2% --json - | jq .spans
+"""
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """A, B, what is timed, and when to fail."""
+        complete_directory(parser.add_argument("one", type=Path, metavar="A", help="a trace, or a directory of traces"))
+        complete_directory(parser.add_argument("other", type=Path, metavar="B", help="what it is compared with"))
+        complete_file(
+            parser.add_argument("--events", type=Path, metavar="FILE", help="names of events (TOML), instead of theirs")
+        )
+        add_choice(parser)
+        add_verdicts(parser)
+        parser.add_argument("--json", metavar="FILE", help="write JSON as well; - for standard output, alone")
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Print the comparison; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
+        wanted = Wanted.of(arguments)
+        sides = [
+            [TimedRun.read(path, wanted, arguments.events) for path in traces_in(side)]
+            for side in (arguments.one, arguments.other)
+        ]
+        for side, path in zip(sides, (arguments.one, arguments.other), strict=True):
+            if not any(run.rows for run in side):
+                raise HtrunError(f"{path} has no spans to compare; hypertrace stat tells why")
+        return tell_comparison(sides, arguments)
+
+
+def add_verdicts(parser: argparse.ArgumentParser) -> None:
+    """When a difference counts."""
+    group = parser.add_argument_group("verdicts")
+    group.add_argument("--threshold", default="1%", metavar="PERCENT", help="a smaller difference is none (1%%)")
+    group.add_argument(
+        "--fail-on",
+        metavar="+PERCENT",
+        help=f"exit with {FAILED} if a span is slower by as much and certainly so (-PERCENT: faster)",
+    )
+
+
+def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Namespace) -> int:
+    """Compare the runs of two ``sides`` and tell it as ``arguments`` of `add_verdicts` say; the exit code."""
+    from htrun.analysis.comparison import compare
+
+    threshold = abs(percent("--threshold", arguments.threshold))
+    limit = None if arguments.fail_on is None else percent("--fail-on", arguments.fail_on)
+    corrected = all(can_be_corrected(side) for side in sides)
+    one, other = (by_name(side, corrected=corrected) for side in sides)
+    comparisons = compare(one, other, threshold)
+    remarks = list(_remarks(sides, corrected=corrected))
+    alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
+    if not comparisons:
+        raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
+    for line in remarks:
+        print(f"hypertrace: warning: {line}", file=sys.stderr)
+    if arguments.json is not None:
+        _write_json(arguments.json, _document(comparisons, alone, remarks, corrected=corrected))
+    if arguments.json != "-":
+        show("".join(_text(comparisons, alone, corrected=corrected)))
+    return FAILED if limit is not None and any(fails(each, limit) for each in comparisons) else 0
+
+
+def percent(option: str, text: str) -> float:
+    """The share that ``text``, such as +5%, stands for. Raises `HtrunError`."""
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise HtrunError(f"{option} {text}: not a number of percent, such as +5%")
+    return float(match[2]) / 100 * (-1 if match[1] == "-" else 1)
+
+
+def fails(comparison: Comparison, limit: float) -> bool:
+    """Whether a difference is certain, and as great as ``limit``: slower, or, below 0, faster."""
+    from htrun.analysis.comparison import Verdict
+
+    ratio = comparison.ratio
+    if ratio is None:
+        return False
+    if limit < 0:
+        return comparison.verdict is Verdict.FASTER and ratio.value <= 1 + limit
+    return comparison.verdict is Verdict.SLOWER and ratio.value >= 1 + limit
+
+
+def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
+    """What makes the comparison doubtful."""
+    from htrun.analysis.doubts import differences, doubts
+
+    one, other = sides
+    for line in differences(one[0].facts, other[0].facts):
+        yield f"A and B: {line}"
+    for name, side in zip("AB", sides, strict=True):
+        if any(True for run in side[1:] for _ in differences(side[0].facts, run.facts)):
+            yield f"the runs of {name} differ in their environments"
+        if lost := sum(run.lost for run in side):
+            yield f"{name}: {lost:,} events were lost; spans across a loss are not counted"
+    yield from dict.fromkeys(line for side in sides for run in side for line in doubts(run.facts) if "busy" not in line)
+    if not corrected:
+        yield "not corrected for what events cost: not every trace has a calibration"
+    if min(len(one), len(other)) == 1:
+        yield "one run says nothing of how runs differ; give several of each (hypertrace bench --runs)"
+
+
+def _text(comparisons: Sequence[Comparison], alone: dict[str, list[str]], *, corrected: bool) -> Iterator[str]:
+    from htrun.analysis.comparison import geometric_mean
+
+    head = ["span", "A", "B", "ratio", "95%", "p", "runs", "verdict"]
+    rows = []
+    for each in comparisons:
+        ratio = [f"{each.ratio.value:.3f}", _range(each.ratio)] if each.ratio is not None else ["-", "-"]
+        runs = f"{each.runs[0]}, {each.runs[1]}"
+        medians = [nanoseconds(median) for median in each.medians]
+        rows.append([printable(each.name), *medians, *ratio, f"{each.probability:.2g}", runs, each.verdict.value])
+    yield f"medians, {'corrected for what events cost' if corrected else 'raw'}\n\n"
+    yield from table(head, rows, [False, True, True, True, True, True, True, False])
+    mean = geometric_mean(comparisons)
+    if mean is not None and len(comparisons) > 1:
+        yield f"\ngeometric mean of the ratios: {mean.value:.3f} ({_range(mean)})\n"
+    for what, names in alone.items():
+        if names:
+            yield f"{what}: {', '.join(map(printable, names))}\n"
+
+
+def _range(ratio: Ratio) -> str:
+    return f"{ratio.low:.3f} to {ratio.high:.3f}"
+
+
+def _document(
+    comparisons: Sequence[Comparison], alone: dict[str, list[str]], remarks: Sequence[str], *, corrected: bool
+) -> dict[str, Any]:
+    from htrun.analysis.comparison import geometric_mean
+
+    mean = geometric_mean(comparisons)
+    spans = [
+        {
+            "name": each.name,
+            "a": {"median": each.medians[0], "runs": each.runs[0], "count": each.counts[0]},
+            "b": {"median": each.medians[1], "runs": each.runs[1], "count": each.counts[1]},
+            "ratio": _ratio(each.ratio),
+            "probability": each.probability,
+            "verdict": each.verdict.value,
+        }
+        for each in comparisons
+    ]
+    names = {what.replace(" ", "_").lower(): each for what, each in alone.items()}
+    told = {"version": VERSION, "corrected": corrected, "warnings": list(remarks), "geometric_mean": _ratio(mean)}
+    return {**told, "spans": spans, **names}
+
+
+def _ratio(ratio: Ratio | None) -> dict[str, float] | None:
+    return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}
+
+
+def _write_json(target: str, document: dict[str, Any]) -> None:
+    content = json.dumps(document, indent=2) + "\n"
+    if target == "-":
+        show(content)
+        return
+    try:
+        Path(target).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise HtrunError(f"cannot write {target}: {error.strerror}") from error

@@ -1,0 +1,93 @@
+"""Runs as verbs about several of them see it: a trace is one, a directory of traces many."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from htrun.analysis.comparison import Run
+    from htrun.analysis.spans import Unpaired
+    from htrun.analysis.timing import ClockStep, Cost, Timing
+    from htrun.commands.timing_arguments import Wanted
+    from htrun.commands.timing_report import Row
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """What one trace came to. ``facts``: of its environment; ``rows``: its spans; ``lost``: events."""
+
+    path: Path
+    facts: Mapping[str, str | int]
+    rows: Sequence[Row]
+    cost: Cost | None
+    step: ClockStep
+    unpaired: Mapping[str, Unpaired]
+    lost: int
+
+    @classmethod
+    def read(cls, path: Path, wanted: Wanted, events: Path | None) -> TimedRun:
+        """The trace at ``path``; ``events``: names instead of its own. Raises `HtrunError`."""
+        from htrun.analysis.trace import Trace
+        from htrun.events.named import NamedEvents
+
+        names = NamedEvents.load(events) if events is not None else None
+        trace = Trace.open(path, names, lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr))
+        timings = wanted.timings(trace)
+        rows = wanted.rows(trace, timings.timings())
+        return cls(
+            path, dict(trace.environment), rows, timings.cost, timings.step, timings.unpaired, sum(trace.discarded)
+        )
+
+
+def traces_in(path: Path) -> list[Path]:
+    """``path`` if it is a trace, else the traces in it, as bench -o leaves them.
+
+    Raises `HtrunError` if there are none.
+    """
+    if not path.is_dir():
+        what = "is not a directory" if path.exists() else "does not exist"
+        raise HtrunError(f"{path} {what}; give a trace, or a directory of traces")
+    if (path / "metadata").exists() or not any(path.iterdir()):
+        return [path]
+    traces = sorted(each for each in path.iterdir() if (each / "metadata").is_file())
+    if not traces:
+        raise HtrunError(f"{path} is neither a trace nor a directory of traces")
+    return traces
+
+
+def by_name(runs: Sequence[TimedRun], *, corrected: bool) -> dict[str, list[Run]]:
+    """The spans of ``runs`` by name and group. ``corrected``: for what events cost."""
+    from htrun.analysis.comparison import Run
+
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        for row in run.rows:
+            figures = row.timing.corrected if corrected else row.timing.raw
+            assert figures is not None
+            found.setdefault(row.title, []).append(Run(figures.median, figures.distribution, figures.resolved))
+    return found
+
+
+def can_be_corrected(runs: Sequence[TimedRun]) -> bool:
+    """Whether all of ``runs`` have a calibration."""
+    return all(row.timing.corrected is not None for run in runs for row in run.rows)
+
+
+def combined(runs: Sequence[TimedRun]) -> list[Row]:
+    """The spans of all ``runs`` together; the interval of a median then is that of the runs' medians, if wider."""
+    from htrun.commands.timing_report import Row
+
+    parts: dict[tuple[str, str | None], list[Timing]] = {}
+    for run in runs:
+        for row in run.rows:
+            parts.setdefault((row.timing.name, row.group), []).append(row.timing)
+    from htrun.analysis.timing import together
+
+    return [Row(together(timings), group) for (_, group), timings in parts.items()]
