@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
-from htrun.events.sink import SinkError
+from htrun.events.sink import LossSink, SinkError
 from htrun.sinks.facts import TraceFacts
 from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 
 if TYPE_CHECKING:
     import argparse
 
+    from htrun.analysis.ctf_reader import Span
     from htrun.analysis.trace import Trace
+    from htrun.events.sink import Sink
 
 _FORMATS = "".join(
     f"  {known.name:<10} {known.summary}{'; ' + ', '.join(known.suffixes) if known.suffixes else ''}\n"
@@ -59,12 +61,21 @@ examples:
             try:
                 for events in with_progress(wanted.batches(trace), len(trace), "converting"):
                     sink.write(events, trace.streams)
+                _tell_losses(sink, trace, wanted.span)
                 sink.flush()
             finally:
                 sink.close()
         except SinkError as error:
             raise HtrunError(str(error)) from error
         return 0
+
+
+def _tell_losses(sink: Sink, trace: Trace, span: Span) -> None:
+    """Tell of what the threads wanted have lost: all at the end, since a trace knows only between which packets."""
+    lost = sum(count for number, count in enumerate(trace.discarded) if span.streams is None or number in span.streams)
+    if lost and isinstance(sink, LossSink):
+        _, end = trace.duration or (0, 0)
+        sink.dropped(lost, end)
 
 
 def facts_of(trace: Trace, *, decode: bool) -> TraceFacts:

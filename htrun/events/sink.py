@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from htrun.events.records import Events
     from htrun.events.stream import Stream
@@ -29,6 +29,14 @@ class Sink(Protocol):
         """Finish the output and release it. Must be safe to call after a failure, and twice."""
 
 
+@runtime_checkable
+class LossSink(Protocol):
+    """A `Sink` of a format that has a place for losses."""
+
+    def dropped(self, count: int, time: int) -> None:
+        """Tell of ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
+
+
 class PacketSink(Protocol):
     """An output that takes records as they lie in a ring. Failures are as in `Sink`."""
 
@@ -41,6 +49,9 @@ class PacketSink(Protocol):
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
         """Write what the tracer has recorded itself, in the order of time. ``streams``: by number, as for `Sink`."""
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
+        """Add ``facts`` that were learnt since the start to what the output says of the run."""
 
     def flush(self) -> None:
         """Give everything written so far to the kernel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def test_info_tells_of_the_run(recorded: Recorded) -> None:
     assert (facts["events"], facts["lost"]) == (THREADS * COUNT, 0)
     assert facts["names"] == {"guest_hypertrace": THREADS * COUNT}
     assert [thread["events"] for thread in facts["threads"]] == [COUNT] * THREADS
-    assert sum(facts["sites"].values()) == THREADS * COUNT
+    assert sum(site["events"] for site in facts["sites"]) == THREADS * COUNT
     assert f"hypertrace_threads {THREADS} {COUNT}" in facts["environment"]["command"]
     assert 0 < facts["seconds"] < 60
     text = hypertrace("info", recorded.path).stdout
@@ -171,3 +172,18 @@ args = ["ratio:f64:.2f", "ok:bool"]
         "query", tmp_path / "trace", "--events", names, "--json", "SELECT size, kind FROM io_begin"
     ).stdout
     assert json.loads(rows) == {"size": -4096, "kind": "WRITE"}
+
+
+def test_info_names_the_sites(toolchain: Toolchain, tmp_path: Path) -> None:
+    """As long as the program is what it was."""
+    program = tmp_path / "program"
+    shutil.copy2(toolchain.compile(SOURCE, NATIVE), program)
+    subprocess.run([HTRUN, "-o", tmp_path / "trace", "--", program, "2", "50"], check=True, stdout=subprocess.DEVNULL)
+    [site] = json.loads(hypertrace("info", tmp_path / "trace", "--json").stdout)["sites"]
+    assert re.fullmatch(r"\w+\+0x[0-9a-f]+", site["symbol"])
+    assert (site["events"], site["file"]) == (100, str(program))
+    assert f" {site['symbol']}: {site['instruction']} " in hypertrace("info", tmp_path / "trace").stdout
+    assert "site_" not in hypertrace("info", tmp_path / "trace").stdout
+    program.write_bytes(program.read_bytes() + b" ")
+    [site] = json.loads(hypertrace("info", tmp_path / "trace", "--json").stdout)["sites"]
+    assert site["symbol"] == f"{program}+{site['offset']:#x}"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.property.compare import TraceStream, read_trace
+from tests.support import simple
 from tests.support.requirements import require_tool
-from tests.support.run import Htrun, Result
+from tests.support.run import HTRUN, Htrun, Result
 from tests.support.toolchain import Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
@@ -107,6 +108,19 @@ def test_what_fits_is_not_lost_whatever_the_policy(
     for tid, count in burst.emitted.items():
         assert burst.events(tid) == list(range(count))
     assert burst.result.summary["lost"] == 0
+
+
+@pytest.mark.parametrize("policy", ["drop", "overwrite"])
+def test_qemus_format_tells_of_losses_too(htrun: Htrun, toolchain: Toolchain, tmp_path: Path, policy: str) -> None:
+    live, converted = tmp_path / "live.simple", tmp_path / "converted.simple"
+    options = ("--ring-size", "64K", "--overflow", policy, "-o", str(live))
+    burst = run(htrun, toolchain, tmp_path / "trace", 200_000, 2, *options)
+    subprocess.run([HTRUN.with_name("hypertrace"), "convert", burst.trace, converted], check=True)
+    for path in (live, converted):
+        records = list(simple.read(path.read_bytes()))
+        lost = [record.arguments[0] for record in records if record.name is None]
+        assert sum(lost) == burst.result.summary["lost"] > 0
+        assert len(records) - len(lost) == burst.result.summary["events"]
 
 
 def told_by_babeltrace(trace: Path) -> str:
