@@ -1,4 +1,4 @@
-"""What a recorded system call costs, beside strace: both stop at it, by a seccomp filter, and behind it, and write it."""
+"""What a recorded system call costs, beside strace: both stop at it, by a seccomp filter, and behind it, and write."""
 
 from __future__ import annotations
 
