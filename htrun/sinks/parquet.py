@@ -158,4 +158,6 @@ class ParquetSink:
         except OSError as error:
             self._failed = True
             self._temporary.unlink(missing_ok=True)
-            raise SinkError(f"cannot write {self._target}: {error.strerror or error}") from error
+            # Arrow puts a text of its own in the place of the system's.
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise SinkError(f"cannot write {self._target}: {reason}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pyarrow.parquet
@@ -13,7 +15,7 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as proto
 
 import htrun as library
 from tests.support.requirements import missing
-from tests.support.run import Htrun
+from tests.support.run import HTRUN, Htrun, LogEvent
 from tests.support.toolchain import Toolchain
 
 COUNT = 300
@@ -103,14 +105,62 @@ def test_a_sink_that_fails_is_told_and_dropped(htrun: Htrun, program: Path, tmp_
     assert len(result.events) == COUNT
 
 
+SMALL_DISK = 'mount -t tmpfs -o size=64k none "$1" && shift && "$@"; status=$?; cp -r disk copy; exit $status'
+
+
+@pytest.mark.parametrize("name", ["trace", "a.log", "a.simple", "a.jsonl", "a.json", "a.csv", "a.pftrace", "a.parquet"])
+def test_a_full_disk_ends_one_output_alone(toolchain: Toolchain, tmp_path: Path, name: str) -> None:
+    program = toolchain.compile(Path(__file__).parent / "guests" / "property_burst.c")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = [HTRUN, "--hypertrace", tmp_path / "channel", "-D", "/dev/stdout", "-o", disk / name]
+    command += ["--ring-size", "64K", "--"]
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh", disk]
+    done = subprocess.run(
+        [*mounted, *command, program, "5000", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "@" in line]
+    assert [LogEvent.parse(line).args[0] for line in lines] == list(range(5000))
+    warning = rf"htrun: warning: cannot write {disk}/{name}\S*: No space left on device; it gets no more events\n"
+    assert re.fullmatch(warning, done.stderr), done.stderr
+    if name == "trace":
+        assert 0 < len(library.open(tmp_path / "copy" / name)) < 5000
+
+
+@pytest.mark.parametrize("format_", ["log", "simple", "jsonl", "chrome", "csv", "perfetto"])
+def test_a_reader_that_goes_ends_one_output_alone(htrun: Htrun, program: Path, format_: str) -> None:
+    command = [*htrun.command("-o", "/dev/stdout", "--format", format_), str(program)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writer)
+    told = "htrun: warning: cannot write /dev/stdout: Broken pipe; it gets no more events\n"
+    assert (done.returncode, done.stderr) == (0, told)
+    assert len((htrun.directory / "log").read_text().splitlines()) == COUNT
+
+
 def test_bad_outputs_are_told_before_the_program_runs(htrun: Htrun, program: Path, names: Path, tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("precious")
+    old_trace = tmp_path / "old"
+    old_trace.mkdir()
+    (old_trace / "metadata").touch()
     (tmp_path / "bad.toml").write_text('[[event]]\nid = 1\nname = ""\n')
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         (("-o", tmp_path / "old.csv"), "it exists; give another, or remove it"),
         (("-o", tmp_path, "--format", "csv"), "it is a directory; this format is one file"),
         (("-o", tmp_path / "none" / "a.csv"), "No such file or directory"),
         (("-o", tmp_path / "old.csv" / "runs", "--format", "parquet"), "Not a directory"),
+        (("-o", tmp_path / "a", "--format", "xml"), "unknown format 'xml'; known are ctf, log, simple"),
+        (("-o", old_trace), "the directory is not empty; give another, or remove it"),
+        (("-o", "/proc/1/trace"), "cannot write a trace to /proc/1/trace"),
+        (("-o", "/proc/1/a.csv"), "cannot write /proc/1/a.csv"),
+        (("-trace", f"events={tmp_path / 'none'}"), "cannot read the events file"),
         (("--events", tmp_path / "none.toml"), "No such file or directory"),
         (("--events", tmp_path / "bad.toml"), "(at line 3)"),
         (("--hypertrace", ",args=2", "--events", names), "its events need 4 arguments, and the channel has 2"),
