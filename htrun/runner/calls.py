@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from htrun.events.definitions import Definition
     from htrun.intercept.guest import Thread
     from htrun.runner.options import RunOptions
+    from htrun.tracee.abi import Abi
 
 _BEFORE_FIRST = 1000
 """Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
@@ -45,18 +46,20 @@ def calls_to_record(options: RunOptions) -> seccomp.Calls:
 class Calls:
     """Records what `CallWait` does not record by itself.
 
-    ``wait``: see there. ``events``: names of those to record; ``clock`` reads the ticks; ``stream_of`` numbers a
-    thread's stream.
+    ``wait``: see there. ``wanted``: the calls to record. ``events``: names of those to record; ``clock`` reads the
+    ticks; ``stream_of`` numbers a thread's stream.
     """
 
     def __init__(
         self,
         wait: CallWait,
+        wanted: seccomp.Calls,
         events: frozenset[str],
         clock: Callable[[], int],
         stream_of: Callable[[Thread], int],
     ) -> None:
         self.wait = wait
+        self._wanted = wanted
         self._events = events
         self._clock = clock
         self._stream_of = stream_of
@@ -88,6 +91,11 @@ class Calls:
         """A thread is stopped in front of a call that is to be recorded."""
         self._identify(thread)
         self.wait.enter(thread.tid, self.wait.look(thread.tid))
+
+    def refused(self, thread: Thread, abi: Abi, number: int) -> None:
+        """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
+        if self._wanted.include(abi, number):
+            self.entered(thread)
 
     def watch(self, thread: Thread) -> None:
         """The loop must see the end of the call that the thread is in."""

@@ -189,6 +189,8 @@ class Loop:
         recorded = call.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
         if not recorded and call.data != seccomp.WATCHED:
             # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).
+            if self._calls is not None:
+                self._calls.refused(thread, abi, call.number)
             self._refuse(thread)
             return Request.CONT
         if recorded and self._calls is not None:

@@ -186,7 +186,11 @@ class Session:
             ran=self._follow.ran,
         )
         self._follow.calls = wait
-        return Calls(wait, self._options.recorded, source.read, lambda thread: drain.number_of(self._stream(thread)))
+
+        def stream_of(thread: Thread) -> int:
+            return drain.number_of(self._stream(thread))
+
+        return Calls(wait, calls_to_record(self._options), self._options.recorded, source.read, stream_of)
 
     def _hooks(self) -> Hooks:
         calls = self._calls

@@ -329,6 +329,68 @@ def test_a_thread_that_is_kept_on_a_processor_does_not_see_it(toolchain: Toolcha
     assert result.summary["kinds"]["guest_hypertrace"] == 5 * 3 * 400 + 400
 
 
+def test_calls_that_a_filter_of_the_programs_own_stops(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(_GUESTS / "calls_filtered.c")
+    result = htrun.run(program, options=("--syscalls", "getppid,getuid,getgid", "--decode"))
+    assert (result.status, result.stdout) == (0, "-38 -5\n"), result.stderr
+    assert [line.partition("  ")[2] for line in result.log.read_text().splitlines()] == [
+        "getppid()",
+        "getppid = -38 ENOSYS",
+        # The kernel asks no tracer about getuid, which the filter denies.
+        "getgid()",
+        f"getgid = {os.getgid()}",
+    ]
+
+
+def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
+    """Then Python does all that a stop needs."""
+    program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
+    script = tmp_path / "untrusting"
+    script.write_text(
+        f"#!{sys.executable}\nimport htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False\n"
+        "from htrun.commands.run import main\nmain()\n"
+    )
+    script.chmod(0o755)
+    words = [script, "-q", "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=work)
+    assert (done.stdout, done.stderr) == ("3 7 -9 -15\n", "")
+    trace = package.open(tmp_path / "trace")
+    assert trace.environment["clock_source"] == "monotonic"
+    assert traced(trace).tree() == strace([program], tmp_path / "log", work).tree()
+    events = [event.time for event in trace]
+    assert events == sorted(events)
+
+
+def test_nothing_is_lost_while_the_log_is_not_read(toolchain: Toolchain, htrun: Htrun) -> None:
+    """The program then has to wait, since what the tracer keeps in memory is limited."""
+    program = toolchain.compile_text(
+        """
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int main(void) {
+            for (int i = 0; i < 20000; i++) {
+                syscall(SYS_getppid);
+            }
+            return 0;
+        }
+        """,
+        "many_calls",
+    )
+    log = htrun.directory / "pipe"
+    os.mkfifo(log)
+    words = [*htrun.command("--syscalls", "getppid", "-D", log), str(program)]
+    with subprocess.Popen(words) as process, log.open("rb") as pipe:
+        # What a pipe and the tracer hold together is less than all: the program must be waiting for its reader.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        lines = pipe.read().splitlines()
+    assert process.returncode == 0
+    assert Counter(line.split()[0].rpartition(b":")[2] for line in lines) == {
+        b"guest_user_syscall": 20000,
+        b"guest_user_syscall_ret": 20000,
+    }
+
+
 def test_an_emulators_calls_are_those_it_makes_of_this_machine(toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile_text(
         '#include <unistd.h>\nint main(void) { return write(1, "guest\\n", 6) == 6 ? 0 : 1; }\n', "writes", AARCH64
