@@ -2,7 +2,7 @@
 
 The tables are python-ptrace's. Importing its package costs 30 ms and starts other programs, but the tables are modules
 that need nothing, so they are loaded as files. What version 0.9.9 lacks or calls otherwise than the kernel and strace
-do is put right here (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl of Linux 6.12).
+do is put right here (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl of Linux 6.17).
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _NEWER = {
         "fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 "
         "mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret "
         "process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake "
-        "futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal"
+        "futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal "
+        "setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr file_setattr"
     ),
 }
 """Runs of names from a number on: since Linux 5.1 a new call has the same number in both tables."""
-_X86_64 = {283: "timerfd_create"}
+_X86_64 = {283: "timerfd_create", 335: "uretprobe"}
 _I386 = {
     16: "lchown break oldstat",
     22: "umount setuid getuid",

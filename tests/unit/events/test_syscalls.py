@@ -12,6 +12,8 @@ from htrun.events.records import event_dtype
 from htrun.events.syscall_arguments import Kind, error_name, signature
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, is_known, names_of, similar, table
 
+_URETPROBE = 335
+"""A number that was given away out of turn, by Linux 6.11."""
 _HEADERS = Path("/usr/include/x86_64-linux-gnu/asm")
 """Of linux-libc-dev, which a C compiler needs."""
 
@@ -22,9 +24,11 @@ def test_names_and_numbers_are_the_kernels(arch: int, header: str) -> None:
     numbers = {name: int(number) for name, number in defined}
     assert len(numbers) > 350
     known = table(arch)
-    assert {name: known.numbers.get(name) for name in numbers} == numbers
+    # The headers may be older than the table, or newer.
+    both = {name: number for name, number in numbers.items() if number <= max(known.names)}
+    assert {name: known.numbers.get(name) for name in both} == both
     newest = max(numbers.values())
-    assert {number for number in known.names if number <= newest} == set(numbers.values())
+    assert {number for number in known.names if number <= newest} - set(numbers.values()) <= {_URETPROBE}
 
 
 def test_numbers_without_a_name() -> None:
