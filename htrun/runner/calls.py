@@ -19,28 +19,10 @@ if TYPE_CHECKING:
 
     from htrun.events.definitions import Definition
     from htrun.intercept.guest import Thread
-    from htrun.runner.options import RunOptions
     from htrun.tracee.abi import Abi
 
 _BEFORE_FIRST = 1000
 """Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
-
-
-def calls_to_record(options: RunOptions) -> seccomp.Calls:
-    """The calls for which the program's filters are to stop, so that they are recorded."""
-    if not options.calls_recorded:
-        return seccomp.NO_CALLS
-    if options.syscalls is None:
-        return seccomp.Calls(None)
-    from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
-
-    tables = {arch: table(arch).numbers for arch in (ARCH_X86_64, ARCH_I386)}
-    return seccomp.Calls(
-        {
-            arch: frozenset(numbers[name] for name in options.syscalls & numbers.keys())
-            for arch, numbers in tables.items()
-        }
-    )
 
 
 class Calls:

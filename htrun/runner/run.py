@@ -13,9 +13,9 @@ from htrun.errors import HtrunError
 from htrun.launch.environment import callers_environment, guest_environment
 from htrun.launch.program import Kind, resolve
 from htrun.launch.system import Device, with_device
-from htrun.runner.calls import calls_to_record
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
+from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee import seccomp
 from htrun.tracee.spawn import Tracer, become
 

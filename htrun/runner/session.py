@@ -23,13 +23,13 @@ from htrun.launch.system import Device, runs_machine, vcpu_of, with_device
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
-from htrun.runner.calls import calls_to_record
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.tracees import Hooks, Tracees
+from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
