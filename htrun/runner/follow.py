@@ -160,9 +160,9 @@ class Follow:
 
     @_undisturbed
     def ended(self, tid: int) -> None:
-        """A thread has ended."""
+        """A thread has ended. Its id may be another's by now."""
         if tid in self._kept:
-            self._let_go(tid)
+            self._forget(tid)
         self._processors.pop(tid, None)
         self._looked_at.pop(tid, None)
 
@@ -195,10 +195,13 @@ class Follow:
         self._kept[tid] = _Kept(allowed, 0, self._traps_of(tid))
 
     def _let_go(self, tid: int) -> None:
-        kept = self._kept.pop(tid)
         with suppress(ProcessLookupError):
-            os.sched_setaffinity(tid, kept.processors)
+            os.sched_setaffinity(tid, self._kept[tid].processors)
+        self._forget(tid)
         self._count_anew(tid)
+
+    def _forget(self, tid: int) -> None:
+        del self._kept[tid]
         if not self._kept:
             signal.setitimer(signal.ITIMER_REAL, 0)
             os.sched_setaffinity(0, self._own)

@@ -175,7 +175,6 @@ class CallWait:
         self._entries = entries
         self._returns = returns
         self._clock = clock
-        self._in_one_go = in_one_go
         self._make_room = make_room
         self._wake = wake
         self._ran = ran
@@ -218,8 +217,10 @@ class CallWait:
             found, status = self._go_round(_STOPS_NOW)
             if found > 0:
                 return found, status
-            woken, ran = self._wake_reader(), self._tell_who_ran()
-            if found != -errno.EINTR and not woken and not ran:
+            self._wake_reader()
+            self._tell_who_ran()
+            # A thread that the code came back for has still to be resumed.
+            if found != -errno.EINTR and not self._block.tid:
                 return None
 
     def _go_round(self, options: int) -> tuple[int, int]:
@@ -227,20 +228,17 @@ class CallWait:
         self._run()
         return self._block.found, self._block.status
 
-    def _wake_reader(self) -> bool:
-        """Wake whoever takes the records if they sleep; whether they did."""
-        if not self._events.idle:
-            return False
-        self._events.idle = False
-        self._wake()
-        return True
+    def _wake_reader(self) -> None:
+        """Wake whoever takes the records if they sleep."""
+        if self._events.idle:
+            self._events.idle = False
+            self._wake()
 
-    def _tell_who_ran(self) -> bool:
-        """Tell of the thread that has stopped so often; whether there was one."""
+    def _tell_who_ran(self) -> None:
+        """Tell of the thread that has stopped as often as it was to, if there is one."""
         tid, self._block.ran = self._block.ran, 0
         if tid:
             self._ran(tid)
-        return bool(tid)
 
     # What is known of threads.
 
