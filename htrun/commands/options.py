@@ -49,7 +49,8 @@ What is written:
   --summary FILE        when all is done, counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         the events to record, as in QEMU; may be repeated; "help" lists them. Default:
-                        guest_hypertrace. What is not enabled costs nothing
+                        guest_hypertrace. What is not enabled costs nothing. HTRUN_TRACE in the environment is as
+                        one more before all others
   --syscalls NAME,...   the system calls to record: enables guest_user_syscall and guest_user_syscall_ret for
                         these alone; "all" for all of them (as -trace does); "help" lists their names
   --overflow block|drop|overwrite
