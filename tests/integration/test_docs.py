@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.documents import fenced, transcript
 from tests.support.requirements import require_tool
-from tests.support.run import HTRUN
 from tests.support.targets import AARCH64, NATIVE
 from tests.support.toolchain import ROOT, Toolchain
 
@@ -29,20 +27,13 @@ def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_console_blocks(document: str, directory: Path) -> None:
-    blocks = re.findall(r"^```console\n(.*?)^```$", (ROOT / "docs" / document).read_text(), re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
-        assert _transcript(block, directory) == block
+    for block in fenced(document, "console"):
+        assert transcript(block, directory) == block
 
 
-def _transcript(block: str, directory: Path) -> str:
-    """What a terminal would show for the block's commands, with placeholders for thread, time and directory."""
-    environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}"}
-    shown = ""
-    for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
-        done = subprocess.run(
-            ["sh", "-c", f"{command} 2>&1"], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
-        )
-        shown += f"$ {command}\n{done.stdout}"
-    shown = shown.replace(str(directory), "/home/you")
-    return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)
+def test_formats(directory: Path) -> None:
+    """Its console blocks use the file of names that it shows."""
+    [names] = fenced("formats.md", "toml")
+    (directory / "events.toml").write_text(names)
+    for block in fenced("formats.md", "console"):
+        assert transcript(block, directory) == block

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.run import HTRUN
+from tests.support.documents import fenced, transcript
 from tests.support.toolchain import ROOT, Toolchain
 from tests.system import kernels
 from tests.system.machines import TIMEOUT, X86_64, Machine, installed_qemu, readme_program
@@ -40,28 +37,5 @@ def directory(tmp_path: Path, toolchain: Toolchain, modules: list[Path]) -> Path
 
 
 def test_shell_sessions(directory: Path) -> None:
-    text = (ROOT / "docs" / "quick-guide.md").read_text()
-    blocks = re.findall(r"^```shell-session\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
-        assert _transcript(block, directory) == block
-
-
-def _transcript(block: str, directory: Path) -> str:
-    """What a terminal would show for the block's commands, with placeholders for thread, time and directory."""
-    environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}"}
-    shown = ""
-    for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
-        done = subprocess.run(
-            ["sh", "-c", command],
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-        )
-        refused = done.stderr if done.returncode else ""
-        shown += f"$ {command}\n{done.stdout}{refused}"
-    shown = shown.replace(str(directory), "/home/you")
-    return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)
+    for block in fenced("quick-guide.md", "shell-session"):
+        assert transcript(block, directory, warnings=False, timeout=TIMEOUT) == block
