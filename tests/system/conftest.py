@@ -11,23 +11,35 @@ import pytest
 from tests.support.locks import make_once
 from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT
-from tests.system import kernels
+from tests.system.kernels import Kernel
+from tests.system.machines import ARM64, X86_64
 
 
 @pytest.fixture(scope="session")
 def modules(session_directory: Path) -> list[Path]:
-    """The kernel module and its example, built with every warning that the kernel's makefiles call sensible."""
-    headers = kernels.amd64().headers
-    assert headers is not None
+    """The kernel module and its example for x86-64."""
+    return _build(X86_64.kernel(), session_directory / "linux-module-x86")
+
+
+@pytest.fixture(scope="session")
+def arm64_modules(session_directory: Path) -> list[Path]:
+    """The same for 64-bit ARM."""
+    require_tool(ARM64.target.compiler, ARM64.target.packages)
+    return _build(ARM64.kernel(), session_directory / "linux-module-arm64")
+
+
+def _build(kernel: Kernel, directory: Path) -> list[Path]:
+    """The modules built for ``kernel``, with every warning that the kernel's makefiles call sensible."""
     require_tool("make", "make")
 
     def build(directory: Path) -> None:
         shutil.copytree(ROOT / "guest" / "linux-module", directory)
-        command = ["make", "-C", str(directory), f"KDIR={headers}", "W=1"]
+        kdir = kernel.build_directory(directory / "kernel")
+        command = ["make", "-C", str(directory), f"KDIR={kdir}", *kernel.flags, "W=1"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         told = done.stdout + done.stderr
         assert done.returncode == 0, told
         assert "warning" not in told.lower(), told
 
-    directory = make_once(session_directory / "linux-module", build)
-    return [directory / f"{name}.ko" for name in ("qemu-hypertrace", "qemu-hypertrace-example")]
+    made = make_once(directory, build)
+    return [made / f"{name}.ko" for name in ("qemu-hypertrace", "qemu-hypertrace-example")]

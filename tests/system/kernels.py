@@ -1,8 +1,12 @@
-"""Linux kernels to boot: Debian's for cloud machines, unpacked aside. Nothing is installed."""
+"""Linux kernels to boot, and what modules for them are built with: Debian's for cloud machines.
+
+All of it but the headers of the own architecture is unpacked aside; nothing is installed.
+"""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,10 +19,27 @@ _SOURCES = Path("/usr/src")
 
 @dataclass(frozen=True)
 class Kernel:
-    """``image``: what QEMU's ``-kernel`` takes. ``headers``: what modules are built with; None where none are."""
+    """``image``: what QEMU's ``-kernel`` takes. ``headers``: what modules are built with; ``flags``: for ``make``."""
 
     image: Path
-    headers: Path | None = None
+    headers: Path
+    flags: tuple[str, ...] = ()
+
+    def build_directory(self, scratch: Path) -> Path:
+        """What ``make`` takes as ``KDIR``. ``scratch``: a directory that does not exist yet, for what has to be made.
+
+        Debian's makefile names the place where its package would be installed.
+        """
+        makefile = (self.headers / "Makefile").read_text()
+        (common,) = re.findall(rf"^include {_SOURCES}/(\S+)/Makefile$", makefile, re.MULTILINE)
+        if self.headers.parent == _SOURCES:
+            return self.headers
+        scratch.mkdir()
+        for path in self.headers.iterdir():
+            (scratch / path.name).symlink_to(path)
+        (scratch / "Makefile").unlink()
+        (scratch / "Makefile").write_text(f"include {self.headers.parent / common}/Makefile\n")
+        return scratch
 
 
 @cache
@@ -35,7 +56,19 @@ def amd64() -> Kernel:
 
 @cache
 def arm64() -> Kernel:
-    """Debian 12's kernel for 64-bit ARM."""
-    packages = Unpacked("linux-image-arm64", "bookworm", (r"linux-image-[0-9.-]+-cloud-arm64",), "arm64")
-    (image,) = (packages.directory() / "boot").glob("vmlinuz-*")
-    return Kernel(image)
+    """Debian 12's kernel for 64-bit ARM, with the programs of its makefiles for the own architecture."""
+    patterns = (
+        r"linux-image-[0-9.-]+-cloud-arm64",
+        r"linux-headers-[0-9.-]+-cloud-arm64",
+        r"linux-headers-[0-9.-]+-common",
+    )
+    directory = Unpacked("linux-arm64", "bookworm", patterns, "arm64").directory()
+    (image,) = (directory / "boot").glob("vmlinuz-*")
+    (headers,) = (directory / "usr" / "src").glob("linux-headers-*-arm64")
+    programs = Unpacked("linux-kbuild", "bookworm", (r"linux-kbuild-6\.1",), "amd64").directory()
+    place = Path("usr") / "lib" / "linux-kbuild-6.1"
+    with suppress(FileExistsError):
+        # Where the headers' own links lead.
+        (directory / place).parent.mkdir(exist_ok=True)
+        (directory / place).symlink_to(programs / place)
+    return Kernel(image, headers, ("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-", "CC=aarch64-linux-gnu-gcc"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from tests.support.run import Htrun
+from tests.support.run import Htrun, LogEvent
 from tests.support.toolchain import Toolchain
-from tests.system.machines import X86_64, Machine, guest, installed_qemu, readme_program, said
+from tests.system.machines import ARM64, X86_64, Architecture, Machine, guest, installed_qemu, readme_program, said
 
 ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED = 1, 2, 3, 4
@@ -17,10 +17,16 @@ FIRST_INDEX = 512
 EAGAIN = 11
 
 
-def machine(steps: list[str], modules: list[Path], toolchain: Toolchain, directory: Path) -> Machine:
-    programs = {name: guest(name, X86_64, toolchain) for name in ("emit_many", "repeat_module")}
-    programs["my-hypertrace"] = readme_program(X86_64, toolchain)
-    return Machine(X86_64, toolchain, directory, steps, programs, modules)
+def machine(
+    steps: list[str],
+    modules: list[Path],
+    toolchain: Toolchain,
+    directory: Path,
+    architecture: Architecture = X86_64,
+) -> Machine:
+    programs = {name: guest(name, architecture, toolchain) for name in ("emit_many", "repeat_module")}
+    programs["my-hypertrace"] = readme_program(architecture, toolchain)
+    return Machine(architecture, toolchain, directory, steps, programs, modules)
 
 
 def test_unprivileged_program(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
@@ -58,7 +64,12 @@ def test_kernel_code(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tm
     tested = machine(steps, modules, toolchain, tmp_path)
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2").check()
     assert said(result) == [f"init: rmmod qemu_hypertrace: {EAGAIN}"], "the example keeps the module in use"
-    first, *others, last = result.events
+    check_kernel_events(result.events, count)
+
+
+def check_kernel_events(events: list[LogEvent], count: int) -> None:
+    """Check that ``events`` are those of the example with ``count=COUNT`` on two processors."""
+    first, *others, last = events
     assert (first.index, first.args[0]) == (0, LOADED)
     assert last.args[:2] == (UNLOADED, count)
     by_kind = defaultdict(list)
@@ -73,6 +84,23 @@ def test_kernel_code(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tm
     assert by_kind[ON_PROCESSOR, 0] == by_kind[ON_PROCESSOR, 1] == list(range(count))
     in_timer = sorted(by_kind[IN_TIMER, 0] + by_kind[IN_TIMER, 1])
     assert in_timer == list(range(count))
+
+
+def test_aarch64(arm64_modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """All that the module does, on the other architecture: loaded again and again, for kernel code, for programs."""
+    steps = [
+        "/bin/repeat_module 10 /qemu-hypertrace.ko qemu_hypertrace",
+        "insmod /qemu-hypertrace.ko",
+        "insmod /qemu-hypertrace-example.ko count=100",
+        "rmmod qemu_hypertrace_example",
+        "user /bin/my-hypertrace /dev/hypertrace",
+    ]
+    tested = machine(steps, arm64_modules, toolchain, tmp_path, ARM64)
+    result = tested.run(htrun, installed_qemu("qemu-system-aarch64"), "-smp", "2").check()
+    assert said(result) == ["loaded and unloaded 10 times", "emitting hypertrace event"]
+    *kernel_events, program_event = result.events
+    check_kernel_events(kernel_events, 100)
+    assert program_event.args == ARGUMENTS
 
 
 def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:

@@ -70,9 +70,9 @@ def test_x86_64(
 
 
 def test_x86_64_without_patches(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    tested = machine(X86_64, "/bin/emit_many 500 2")
+    tested = machine(X86_64, "/bin/emit_many 100000 2")
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2", options=("--no-patch",))
-    check(result, 500, 2)
+    check(result, 100_000, 2)
     assert result.summary["traps"] >= result.summary["events"]
 
 
