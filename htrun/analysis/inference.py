@@ -101,10 +101,10 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
     count as those."""
     import numpy as np
 
-    counts = distribution.counts[first : last + 1].copy()
-    counts[0] += distribution.counts[:first].sum()
-    counts[-1] += distribution.counts[last + 1 :].sum()
-    values = distribution.values[first : last + 1]
+    before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
+    counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
+    # The outer two stand for many values; no median comes near them.
+    values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
     places = (np.cumsum(drawn, axis=1) - drawn / 2) / total
@@ -148,6 +148,8 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     )
     peaks, _ = find_peaks(density, height=_SECOND_PEAK * density.max())
     kept = _apart(density, peaks.tolist())
+    if len(kept) < 2:
+        return ()
     bounds = [0, *(int(one + np.argmin(density[one:other])) for one, other in pairwise(kept)), grid]
     shares = [density[one:other].sum() / density.sum() for one, other in pairwise(bounds)]
     middles = (edges[1:] + edges[:-1]) / 2

@@ -61,6 +61,14 @@ def test_the_interval_holds_what_lies_between_two_steps_of_the_clock(truth: floa
     assert 0.93 <= held(sets, truth) <= 0.97
 
 
+def test_the_median_lies_within_its_interval() -> None:
+    generator = np.random.default_rng(9)
+    for truth in (5.0, 14.5, 37.0):
+        for noise in (0, 3, 30):
+            each = median_interval(measured(generator, np.abs(truth + generator.normal(0, noise, 3998))))
+            assert each.low <= each.value <= each.high
+
+
 def runs(generator: np.random.Generator, factor: float, *, count: int, spans: int) -> list[Run]:
     """Runs that differ by 2% from each other, of spans that differ by 10%."""
     found = []
