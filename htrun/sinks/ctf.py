@@ -7,8 +7,10 @@ killed can be read up to then.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -57,6 +59,7 @@ class CtfTrace:
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
         self._closed = False
+        self._lock = _locked(path)
 
     @classmethod
     def create(
@@ -127,9 +130,12 @@ class CtfTrace:
         if self._closed:
             return
         self._closed = True
-        for files in self._streams.values():
-            files.close()
-        self._write_metadata()
+        try:
+            for files in self._streams.values():
+                files.close()
+            self._write_metadata()
+        finally:
+            os.close(self._lock)
 
     def _write_metadata(self) -> None:
         fit = self._clock.fit()
@@ -157,6 +163,19 @@ def make_directory(path: Path) -> None:
         raise HtrunError(f"cannot write a trace to {path}: the directory is not empty; give another, or remove it")
     if not os.access(path, os.W_OK | os.X_OK):
         raise HtrunError(f"cannot write a trace to {path}: Permission denied")
+
+
+def _locked(path: Path) -> int:
+    """A descriptor with a lock on the directory ``path``: by it whoever follows the trace knows that it is still being
+    written. The kernel lets go of it however htrun ends. Raises `HtrunError`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
+    # Some network file systems know no locks; the trace is as good without.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def _failed(path: Path, error: OSError) -> SinkError:
