@@ -19,6 +19,7 @@ from htrun.commands.output import ReaderGone
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
 from htrun.commands.stat import StatCommand
+from htrun.commands.top import TopCommand
 from htrun.commands.view import ViewCommand
 from htrun.errors import HtrunError
 
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "convert": ConvertCommand(),
     "query": QueryCommand(),
     "view": ViewCommand(),
+    "top": TopCommand(),
     "stat": StatCommand(),
     "bench": BenchCommand(),
     "compare": CompareCommand(),

@@ -85,7 +85,7 @@ def content_of(trace: Trace, chosen: Chosen) -> Content:
         "kind": first.add(places),
         "thread": first.add(events["stream"]),
     }
-    pairer = Pairer(trace.names)
+    pairer = Pairer(trace.names, trace.losses)
     spans = _spans(pairer, events, first)
     unpaired = pairer.finish()
     rest = _Sections(first)

@@ -20,7 +20,7 @@ def durations_of(trace: Trace, batches: Iterable[Events]) -> Mapping[str, NDArra
     """The durations in ns of the spans in ``batches`` of ``trace``, from the shortest to the longest, by their name."""
     import numpy as np
 
-    pairer = Pairer(trace.names)
+    pairer = Pairer(trace.names, trace.losses)
     found: dict[int, list[NDArray[np.float64]]] = {}
     for events in batches:
         spans = pairer.feed(events)

@@ -99,5 +99,5 @@ def trace_of_requests(path: Path, events: int, threads: int = 4, *, names: str =
         # Keys of one thread are no others'.
         args[np.isin(args[:, 0], (7, 8)), 1] += np.uint64(number << 32)
         comm = "server" if number == 0 else f"worker-{number}"
-        made.packet(Stream(100 + number, 100, number, comm), times[:count], args[:count], site=number)
+        made.packet(Stream(100 + number, 100, number, comm), times[:count], args[:count].tolist(), site=number)
     return made.close()

@@ -1,0 +1,158 @@
+"""What `hypertrace top` tells of the events it has seen: how many, how fast, of whom, and how long spans took."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from htrun.analysis.spans import Pairer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.named import NamedEvents
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shapes
+
+_LATEST = 4096
+"""Durations of each name of which percentiles are taken: the latest."""
+_WINDOW = 3.0
+"""Seconds over which a rate is taken, about."""
+_HISTORY = 120
+"""Moments of which the rate is remembered."""
+
+
+@dataclass
+class SpanFigures:
+    """The spans of one name. Durations are in ns. ``latest``: those of the last few thousand."""
+
+    count: int
+    total: int
+    least: int
+    most: int
+    latest: NDArray[np.int64]
+
+    @property
+    def mean(self) -> float:
+        """Of all."""
+        return self.total / self.count
+
+    def percentile(self, part: float) -> float:
+        """Of the latest; ``part``: from 0 to 100."""
+        import numpy as np
+
+        return float(np.percentile(self.latest, part))
+
+    def add(self, durations: NDArray[np.int64]) -> None:
+        """Take more, at least one."""
+        import numpy as np
+
+        self.count += len(durations)
+        self.total += int(durations.sum())
+        self.least = min(self.least, int(durations.min()))
+        self.most = max(self.most, int(durations.max()))
+        self.latest = np.concatenate([self.latest, durations[-_LATEST:]])[-_LATEST:]
+
+
+@dataclass
+class Rates:
+    """Rates of what is counted by some key, over the last few seconds.
+
+    ``moments``: for each look, when it was (seconds) and the counts by then.
+    """
+
+    moments: deque[tuple[float, Mapping[object, int]]] = field(default_factory=deque)
+
+    def note(self, now: float, counts: Mapping[object, int]) -> None:
+        """Remember the ``counts`` of the moment ``now``."""
+        self.moments.append((now, dict(counts)))
+        while len(self.moments) > 2 and self.moments[1][0] < now - _WINDOW:
+            self.moments.popleft()
+
+    def of(self, key: object) -> float:
+        """How many a second; 0 until there were two looks."""
+        if len(self.moments) < 2:
+            return 0.0
+        (begin, before), (end, after) = self.moments[0], self.moments[-1]
+        return (after.get(key, 0) - before.get(key, 0)) / max(end - begin, 1e-9)
+
+
+class Figures:
+    """Counts events as they come. ``keep``: of how many of the latest the events themselves are kept."""
+
+    def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:
+        self.events = 0
+        self.first: int | None = None
+        """When the first event happened, ns since the epoch; and the last."""
+        self.last: int | None = None
+        self.threads: Counter[int] = Counter()
+        """Events by the number of their stream; and by their name."""
+        self.names: Counter[str] = Counter()
+        self.spans: dict[str, SpanFigures] = {}
+        self.latest: list[Events] = []
+        """The last events, the older ones first."""
+        self._shapes = shapes
+        self._pairer = Pairer(names)
+        self._keep = keep
+
+    @property
+    def seconds(self) -> float:
+        """From the first event to the last."""
+        return 0.0 if self.first is None or self.last is None else max(self.last - self.first, 0) / 1e9
+
+    @property
+    def open(self) -> int:
+        """Spans that have begun and not ended."""
+        return len(self._pairer.open)
+
+    def add(self, events: Events) -> None:
+        """Count ``events``, at least one, which follow those counted before."""
+        import numpy as np
+
+        self.events += len(events)
+        self.first = int(events["time"][0]) if self.first is None else min(self.first, int(events["time"][0]))
+        self.last = max(self.last or 0, int(events["time"][-1]))
+        streams, counts = np.unique(events["stream"], return_counts=True)
+        self.threads.update(dict(zip(streams.tolist(), counts.tolist(), strict=True)))
+        for shape, rows in self._shapes.split(events):
+            self.names[shape.title] += len(range(len(events))[rows]) if isinstance(rows, slice) else len(rows)
+        self._add_spans(events)
+        if self._keep:
+            self._remember(events)
+
+    def _add_spans(self, events: Events) -> None:
+        import numpy as np
+
+        spans = self._pairer.feed(events)
+        # The clock is corrected while a run goes on: of two times near each other the later may seem to come before.
+        taken = np.maximum(spans["end"].astype(np.int64) - spans["begin"].astype(np.int64), 0)
+        for place in np.unique(spans["name"]).tolist():
+            name, own = self._pairer.names[place], taken[spans["name"] == place]
+            if name not in self.spans:
+                self.spans[name] = SpanFigures(0, 0, int(own[0]), 0, own[:0])
+            self.spans[name].add(own)
+
+    def _remember(self, events: Events) -> None:
+        self.latest.append(events[-self._keep :].copy())
+        while sum(map(len, self.latest[1:])) >= self._keep:
+            del self.latest[0]
+
+
+@dataclass
+class Sparks:
+    """The events a second at each of the last looks, for a line of bars."""
+
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+
+    def text(self, width: int) -> str:
+        """The latest as ``width`` bars at most, from empty to full."""
+        shown: Sequence[float] = list(self.rates)[-width:]
+        most = max(shown, default=0.0) or 1.0
+        return "".join(_BARS[min(int(rate / most * len(_BARS)), len(_BARS) - 1)] for rate in shown)
+
+
+_BARS = " ▁▂▃▄▅▆▇█"

@@ -1,0 +1,57 @@
+"""The terminal while a view takes it over: keys one at a time and without echo, and everything put back at the end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Ended(Exception):
+    """A signal asks us to end: SIGTERM, or SIGHUP when the terminal has gone. ``number``: which one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Keys:
+    """The keys of the terminal ``descriptor``."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def wait(self, seconds: float) -> bytes:
+        """What was typed, within so many ``seconds`` at most; nothing if nothing was."""
+        ready, _, _ = select.select([self._descriptor], [], [], seconds)
+        return os.read(self._descriptor, 64) if ready else b""
+
+
+@contextmanager
+def taken_over(descriptor: int) -> Iterator[Keys]:
+    """The keys of the terminal ``descriptor``, until the block ends, however it does.
+
+    Ctrl-C is `KeyboardInterrupt` as ever. A signal that asks us to end is `Ended`. Ctrl-Z and Ctrl-\\ do nothing: a
+    view that stops or dies of them would leave the terminal as it is.
+    """
+    before = termios.tcgetattr(descriptor)
+    own = termios.tcgetattr(descriptor)
+    own[3] &= ~(termios.ICANON | termios.ECHO)
+    disabled = os.fpathconf(descriptor, "PC_VDISABLE").to_bytes(1, "little")
+    own[6][termios.VSUSP] = own[6][termios.VQUIT] = disabled
+    handlers = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, own)
+        yield Keys(descriptor)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise Ended(number)

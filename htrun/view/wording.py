@@ -1,0 +1,65 @@
+"""The figures of `hypertrace top` as words, for the screen and for the summary alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from htrun.events.stream import Stream
+    from htrun.view.figures import Figures
+
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_COUNTS = ((1e6, "M/s"), (1e3, "k/s"))
+
+SPAN_HEAD = ("span", "count", "total", "mean", "p50", "p99", "min", "max")
+NAME_HEAD = ("event", "count", "rate")
+THREAD_HEAD = ("thread", "pid", "tid", "vcpu", "count", "rate")
+"""The heads of `span_rows`, `name_rows` and `thread_rows`."""
+
+Row = tuple[str, ...]
+
+
+def duration(nanoseconds: float) -> str:
+    """To three digits, with its unit."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if nanoseconds >= size), _UNITS[-1])
+    value = nanoseconds / size
+    return f"{value:.{0 if value >= 100 or size == 1 else 1 if value >= 10 else 2}f} {unit}"
+
+
+def rate(events: float) -> str:
+    """Events a second, to three digits."""
+    for size, unit in _COUNTS:
+        if events >= size:
+            value = events / size
+            return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+    return f"{events:.0f} /s"
+
+
+def span_rows(figures: Figures) -> list[Row]:
+    """Each name's spans, those first that took longest together. Percentiles are of the latest few thousand."""
+    spans = sorted(figures.spans.items(), key=lambda item: -item[1].total)
+    return [
+        (
+            name,
+            f"{each.count:,}",
+            *map(duration, (each.total, each.mean, each.percentile(50), each.percentile(99), each.least, each.most)),
+        )
+        for name, each in spans
+    ]
+
+
+def name_rows(figures: Figures, rate_of: Callable[[str], float]) -> list[Row]:
+    """Each name's events, the most frequent first. ``rate_of``: events a second by the name."""
+    return [(name, f"{count:,}", rate(rate_of(name))) for name, count in figures.names.most_common()]
+
+
+def thread_rows(figures: Figures, streams: Sequence[Stream], rate_of: Callable[[int], float]) -> list[Row]:
+    """Each thread's events, the busiest first. ``rate_of``: events a second by the number of the stream."""
+    rows: list[Row] = []
+    for number, count in figures.threads.most_common():
+        stream = streams[number]
+        ids = (str(stream.pid), str(stream.tid), str(stream.vcpu))
+        rows.append((stream.comm, *ids, f"{count:,}", rate(rate_of(number))))
+    return rows
