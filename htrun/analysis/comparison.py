@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NORMAL = 1.96
 """Standard errors in half a 95% interval."""
+_MOST_LOGARITHM = 700.0
 RUNS_FOR_RANKS = 5
 """Runs on each side from which their medians are ranked; with fewer, the spans themselves are."""
 
@@ -101,14 +102,19 @@ def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
     first, second = _level(one), _level(other)
     variance = first.variance + second.variance
     if variance == 0:
-        value = math.exp(second.mean - first.mean)
+        value = _exp(second.mean - first.mean)
         return Ratio(value, value, value, 0.0)
     freedom = variance**2 / sum(side.variance**2 / side.freedom for side in (first, second))
     reach = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
     logarithm = second.mean - first.mean
     return Ratio(
-        math.exp(logarithm), math.exp(logarithm - reach), math.exp(logarithm + reach), reach / _NORMAL
+        _exp(logarithm), _exp(logarithm - reach), _exp(logarithm + reach), reach / _NORMAL
     )  # fmt: skip
+
+
+def _exp(logarithm: float) -> float:
+    """A ratio by its logarithm. Of a handful of very different spans the interval may reach beyond any float."""
+    return math.exp(min(logarithm, _MOST_LOGARITHM))
 
 
 @dataclass(frozen=True)
