@@ -89,12 +89,14 @@ def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator
 
 
 def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
+    from htrun.analysis.doubts import differences
     from htrun.view.comparison import comparison_of
     from htrun.view.durations import durations_of
 
     other = open_trace(argparse.Namespace(**{**vars(arguments), "trace": arguments.compare}))
     durations = [durations_of(each, _batches(each, arguments, "comparing")) for each in (trace, other)]
-    return comparison_of((str(trace.path), str(other.path)), (durations[0], durations[1]))
+    remarks = [f"A and B: {line}" for line in differences(trace.environment, other.environment)]
+    return comparison_of((str(trace.path), str(other.path)), (durations[0], durations[1]), remarks)
 
 
 def _output(path: Path | None, trace: Path) -> Path:

@@ -10,35 +10,58 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.analysis.comparison import Run
+
     Durations = Mapping[str, NDArray[np.float64]]
     """Sorted, in ns, by the name of the spans."""
 
+_THRESHOLD = 0.01
+"""Of a ratio: a smaller difference is none."""
 _BINS = 64
 _WIDE = 30
 """A scale of powers is for durations of which the longest is more than so many times the shortest."""
 
 
-def comparison_of(titles: tuple[str, str], durations: tuple[Durations, Durations]) -> dict[str, Any]:
-    """What the page shows of two traces, called ``titles``, for JSON."""
+def comparison_of(
+    titles: tuple[str, str], durations: tuple[Durations, Durations], remarks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the page shows of two traces, called ``titles``, for JSON. ``remarks``: what makes the comparison doubtful.
+
+    The verdicts are those of ``hypertrace compare`` for durations as they are, with its usual threshold.
+    """
     import numpy as np
 
+    from htrun.analysis.comparison import compare
+
     one, other = durations
+    runs = [{name: [_run(values)] for name, values in side.items()} for side in durations]
+    judged = {each.name: each for each in compare(runs[0], runs[1], _THRESHOLD)}
     rows = []
     for name in dict.fromkeys([*one, *other]):
         both = [one.get(name, np.empty(0)), other.get(name, np.empty(0))]
-        medians = [float(np.median(each)) if len(each) else None for each in both]
+        found = judged.get(name)
+        ratio = found.ratio if found is not None else None
         rows.append(
             {
                 "name": name,
                 "counts": [len(each) for each in both],
-                "medians": medians,
-                "ratio": medians[1] / medians[0] if medians[0] and medians[1] is not None else None,
-                "interval": None,
-                "verdict": "" if all(map(len, both)) else "only in A" if len(both[0]) else "only in B",
+                "medians": [float(np.median(each)) if len(each) else None for each in both],
+                "ratio": ratio.value if ratio is not None else None,
+                "interval": [ratio.low, ratio.high] if ratio is not None else None,
+                "verdict": found.verdict.value if found is not None else "only in A" if len(both[0]) else "only in B",
                 "histogram": _histogram(both),
             }
         )
-    return {"a": titles[0], "b": titles[1], "remarks": [], "rows": rows}
+    return {"a": titles[0], "b": titles[1], "remarks": list(remarks), "rows": rows}
+
+
+def _run(values: NDArray[np.float64]) -> Run:
+    from htrun.analysis.comparison import Run
+    from htrun.analysis.distribution import Distribution
+    from htrun.analysis.inference import median_interval
+
+    distribution = Distribution.of(values)
+    return Run(median_interval(distribution), distribution)
 
 
 def _histogram(both: Sequence[NDArray[np.float64]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from htrun.view.comparison import comparison_of
 
@@ -14,7 +15,9 @@ def test_both_are_counted_in_the_same_bins() -> None:
     rows = {row["name"]: row for row in shown["rows"]}
     assert list(rows) == ["io", "alone", "new"]
     assert (rows["io"]["counts"], rows["io"]["medians"]) == ([3, 4], [110.0, 126.5])
-    assert rows["io"]["ratio"] == 1.15
+    assert rows["io"]["ratio"] == pytest.approx(1.15)
+    assert rows["io"]["interval"][0] < 1.15 < rows["io"]["interval"][1]
+    assert rows["io"]["verdict"] == "inconclusive"
     histogram = rows["io"]["histogram"]
     assert (histogram["edges"][0], histogram["edges"][-1], histogram["logarithmic"]) == (100.0, 133.0, False)
     assert [sum(counts) for counts in histogram["counts"]] == [3, 4]
@@ -34,3 +37,11 @@ def test_very_different_durations_get_bins_of_powers() -> None:
 def test_spans_of_no_length() -> None:
     [row] = comparison_of(("a", "b"), ({"io": np.zeros(3)}, {"io": np.zeros(2)}))["rows"]
     assert (row["ratio"], row["histogram"]["counts"][0][0], row["histogram"]["counts"][1][0]) == (None, 3, 2)
+
+
+def test_verdicts_are_those_of_compare() -> None:
+    rng = np.random.default_rng(1)
+    base = np.sort(rng.normal(1000, 30, 4000))
+    shown = comparison_of(("a", "b"), ({"io": base, "same": base}, {"io": base * 1.1, "same": base}), ["A and B: x"])
+    assert [(row["name"], row["verdict"]) for row in shown["rows"]] == [("io", "slower"), ("same", "same")]
+    assert shown["remarks"] == ["A and B: x"]

@@ -6,6 +6,9 @@ import { Histogram } from "./histogram.js";
 
 const HEADS = ["Name", "n A", "n B", "median A", "median B", "B / A", "95% interval", "verdict"];
 
+// Of a few very different spans nothing is known: their interval has no end worth printing.
+const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");
+
 export class ComparisonPage {
   constructor(holder, state, comparison) {
     this.holder = holder;
@@ -44,8 +47,8 @@ export class ComparisonPage {
     const line = make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", class: "pick", click: choose }, row.name)),
       ...[count(row.counts[0]), count(row.counts[1]), duration(row.medians[0]), duration(row.medians[1]),
-        row.ratio === null ? "" : row.ratio.toFixed(3),
-        row.ratio === null || row.interval === null ? "" : `${row.interval[0].toFixed(3)} to ${row.interval[1].toFixed(3)}`,
+        row.ratio === null ? "" : ratio(row.ratio),
+        row.ratio === null || row.interval === null ? "" : `${ratio(row.interval[0])} to ${ratio(row.interval[1])}`,
       ].map((text) => make("td", {}, text)),
       make("td", { class: `verdict ${row.verdict}` }, row.verdict));
     line.addEventListener("click", choose);
