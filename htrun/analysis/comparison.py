@@ -211,4 +211,4 @@ def geometric_mean(comparisons: Sequence[Comparison]) -> Ratio | None:
     mean = sum(math.log(ratio.value) for ratio in ratios) / len(ratios)
     error = math.sqrt(sum(ratio.error**2 for ratio in ratios)) / len(ratios)
     reach = _NORMAL * error
-    return Ratio(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error)
+    return Ratio(_exp(mean), _exp(mean - reach), _exp(mean + reach), error)

@@ -12,7 +12,7 @@ from tests.support.requirements import require_tool
 from tests.support.targets import AARCH64, NATIVE
 from tests.support.toolchain import ROOT, Toolchain
 
-DOCUMENTS = ("quick-guide.md", "troubleshooting.md")
+DOCUMENTS = ("quick-guide.md", "troubleshooting.md", "view.md")
 
 
 @pytest.fixture

@@ -273,7 +273,7 @@ def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
     assert done.stdout.split() == ["--where"]
 
 
-@pytest.mark.parametrize("verb", ["info", "print", "convert", "query", "header", "completion"])
+@pytest.mark.parametrize("verb", ["info", "print", "convert", "query", "header", "completion", "view", "top"])
 def test_help_has_examples(verb: str) -> None:
     text = run(verb, "--help")
     assert f"\n  hypertrace {verb}" in text
