@@ -151,7 +151,7 @@ class Traps:
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
         """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
-        from htrun.x86.ignored import ignore_store
+        from htrun.intercept.ignored import ignore_store
         from htrun.x86.store import NotAStore
 
         memory, at = thread.space.memory, registers.rip

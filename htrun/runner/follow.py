@@ -73,7 +73,7 @@ def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Co
     """The clock, which may tick between any two steps of the tracer's main thread, does nothing meanwhile."""
 
     @functools.wraps(method)
-    def undisturbed(self: Follow, *arguments: _P.args, **more: _P.kwargs) -> None:
+    def undisturbed(self: Follow, /, *arguments: _P.args, **more: _P.kwargs) -> None:
         before, self.busy = self.busy, True
         try:
             method(self, *arguments, **more)
