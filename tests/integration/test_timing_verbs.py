@@ -1,0 +1,168 @@
+"""hypertrace stat, compare and bench as people use them: on spans of known length, and on a real guest."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htrun.events.stream import Stream
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+from tests.unit.analysis.made import Made
+
+HYPERTRACE = HTRUN.with_name("hypertrace")
+GUESTS = Path(__file__).parent / "guests"
+BEGIN = 1_700_000_000_000_000_000
+JOBS = 500
+NAMES = """\
+[[event]]
+id = 1
+name = "job"
+phase = "begin"
+[[event]]
+id = 2
+name = "job"
+phase = "end"
+"""
+
+
+def run(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [HYPERTRACE, *arguments], cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def refused(directory: Path, *arguments: str) -> str:
+    """The one line that tells why."""
+    done = run(directory, *arguments, status=125)
+    assert done.stdout == ""
+    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+def spans(path: Path, durations: list[int]) -> None:
+    """A trace of one thread with a job of each of ``durations``, in ns."""
+    times, args, now = [], [], BEGIN
+    for duration in durations:
+        times += [now, now + duration]
+        args += [[1, 0, 0], [2, 0, 0]]
+        now += duration + 1000
+    Made(path, num_args=3).packet(Stream(10, 10, 0, "main"), times, args).close()
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    """A directory with traces: a, b (a fifth slower), one (a single span), none (no span)."""
+    (tmp_path / "events.toml").write_text(NAMES)
+    spans(tmp_path / "a", [1000 + number % 7 for number in range(300)])
+    spans(tmp_path / "b", [1200 + number % 7 for number in range(300)])
+    spans(tmp_path / "one", [500])
+    Made(tmp_path / "none", num_args=3).packet(Stream(10, 10, 0, "main"), [BEGIN], [[7, 0, 0]]).close()
+    return tmp_path
+
+
+def told(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """The JSON of a verb, which must be all of its standard output."""
+    found: dict[str, Any] = json.loads(run(directory, *arguments, "--json", "-", status=status).stdout)
+    return found
+
+
+def test_stat(traces: Path) -> None:
+    report = told(traces, "stat", "a", "--events", "events.toml")
+    [span] = report["spans"]
+    raw = span["raw"]
+    assert (report["version"], span["name"], span["count"], report["lost"]) == (1, "job", 300, 0)
+    assert (raw["min"], raw["max"], raw["total"]) == (1000, 1006, sum(1000 + number % 7 for number in range(300)))
+    assert raw["median_low"] <= raw["median"] <= raw["median_high"]
+    assert raw["median"] == pytest.approx(1003, abs=0.5)
+    # A percentile is told only where there are samples enough behind it.
+    assert raw["p90"] is not None
+    assert raw["p99_9"] is None
+    # Nothing was calibrated, so nothing is said to be corrected.
+    assert span["corrected"] is None
+
+
+def test_intervals_and_regions(traces: Path) -> None:
+    [between] = told(traces, "stat", "a", "--events", "events.toml", "--between", "job:end", "job:begin")["spans"]
+    assert (between["count"], between["raw"]["min"], between["raw"]["max"]) == (299, 1000, 1000)
+    [*_, interval] = told(traces, "stat", "a", "--events", "events.toml", "--intervals")["spans"]
+    assert (interval["count"], interval["raw"]["min"], interval["raw"]["max"]) == (299, 2000, 2006)
+
+
+def test_one_sample_is_told(traces: Path) -> None:
+    assert "one sample only" in run(traces, "stat", "one", "--events", "events.toml").stdout
+
+
+def test_exports(traces: Path) -> None:
+    files = ("--csv", "spans.csv", "--markdown", "spans.md", "--pyperf", "spans.json")
+    run(traces, "stat", "a", "--events", "events.toml", *files)
+    assert "job" in (traces / "spans.csv").read_text().splitlines()[1]
+    assert "| job" in (traces / "spans.md").read_text()
+    assert json.loads((traces / "spans.json").read_text())["benchmarks"]
+
+
+@pytest.mark.parametrize(
+    ("other", "limit", "verdict", "status"),
+    [("b", "+5%", "slower", 3), ("b", "+50%", "slower", 0), ("a", "+5%", "same", 0)],
+)
+def test_compare(traces: Path, other: str, limit: str, verdict: str, status: int) -> None:
+    report = told(traces, "compare", "a", other, "--events", "events.toml", "--fail-on", limit, status=status)
+    [span] = report["spans"]
+    assert span["verdict"] == verdict
+    ratio = span["ratio"]
+    assert ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert ratio["value"] == pytest.approx(1.2 if other == "b" else 1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("stat", "none", "--events", "events.toml"), "has no spans"),
+        (("stat", "a"), "give some with --events"),
+        (("stat", "missing"), "does not exist"),
+        (("stat", "a", "--events", "events.toml", "--by", "arg9"), "have arg1 to arg3"),
+        (("compare", "a", "none", "--events", "events.toml"), "no spans to compare"),
+        (("bench", "--events", "events.toml"), "no program was given"),
+        (("bench", "--runs", "0", "--", "true"), "--runs must be at least 1"),
+        (("bench", "--", "./missing"), "./missing: no such file"),
+    ],
+)
+def test_bad_input(traces: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in refused(traces, *arguments)
+
+
+def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
+    """A real guest, which cannot run alone; the traces are kept, and the same command goes on with them."""
+    guest = toolchain.compile(GUESTS / "timed_jobs.c")
+    (tmp_path / "events.toml").write_text(NAMES)
+    command = (
+        "bench",
+        "--no-whole",
+        "--runs",
+        "2",
+        "--warmup",
+        "0",
+        "--events",
+        "events.toml",
+        "-o",
+        "kept",
+        "--",
+        str(guest),
+    )
+    assert "job" in run(tmp_path, *command).stdout
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("metadata")}
+    assert len(kept) >= 2
+    run(tmp_path, *command)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("metadata")} == kept
+    trace = str(min(kept).parent)
+    [span] = [each for each in told(tmp_path, "stat", trace)["spans"] if each["name"] == "job"]
+    assert span["count"] == JOBS
+    # The guest library has calibrated what an event costs.
+    assert span["corrected"]["median"] <= span["raw"]["median"]
