@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from htrun.events.stream import Stream
+from tests.support.documents import fenced
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 from tests.unit.analysis.made import Made
@@ -166,3 +168,25 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
     assert span["count"] == JOBS
     # The guest library has calibrated what an event costs.
     assert span["corrected"]["median"] <= span["raw"]["median"]
+
+
+def test_documented_commands(tmp_path: Path, toolchain: Toolchain) -> None:
+    """Each command of docs/timing.md, in its order, on a real guest and with the names that the document shows."""
+    (tmp_path / "app").symlink_to(toolchain.compile(GUESTS / "timed_jobs.c"))
+    [names] = fenced("timing.md", "toml")
+    (tmp_path / "events.toml").write_text(names)
+    environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}"}
+    for block in fenced("timing.md", "sh"):
+        for command in block.splitlines():
+            done = subprocess.run(
+                ["sh", "-c", command],
+                cwd=tmp_path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            assert command.startswith("HYPERTRACE_") or "job" in done.stdout, command
