@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,15 +63,21 @@ def write(path: Path) -> None:
     made.close()
 
 
+MEASURE = """\
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak(*arguments: str | Path) -> int:
-    """KiB that hypertrace had in memory at once, as the kernel counted them."""
-    command = [str(word) for word in (HTRUN.with_name("hypertrace"), *arguments)]
-    pid = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-    )
-    _, status, usage = os.wait4(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return usage.ru_maxrss
+    """KiB that hypertrace had in memory at once, as the kernel counted them.
+
+    A small process starts it: the kernel counts for a process also what it had before its exec, which would be the
+    memory of the tests.
+    """
+    command = [sys.executable, "-c", MEASURE, HTRUN.with_name("hypertrace"), *arguments]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 @pytest.mark.parametrize("verb", [("print",), ("print", "--time", "wall,delta"), ("print", "--json"), ("info",)])
