@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from htrun.x86.store import MAX_INSTRUCTION, NotAStore, describe, full_name
+from htrun.x86.store import MAX_INSTRUCTION, NotAStore, describe, full_name, storing_accesses
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
@@ -24,9 +24,7 @@ _WHOLE_REGISTER = 4
 _MASK64 = (1 << 64) - 1
 
 
-def ignore_store(
-    code: bytes, registers: Registers, fault: int, end: int, read: Callable[[int, int], bytes]
-) -> str:
+def ignore_store(code: bytes, registers: Registers, fault: int, end: int, read: Callable[[int, int], bytes]) -> str:
     """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are behind it, but
     for flags of arithmetic. Of a repeated block move that goes on behind ``end`` only what lies before it is done.
 
@@ -36,7 +34,8 @@ def ignore_store(
     from iced_x86 import Decoder
 
     instruction = Decoder(64, code[:MAX_INSTRUCTION], ip=registers.rip).decode()
-    text = _checked(instruction)
+    storing_accesses(instruction)
+    text = describe(instruction)
     length = int(instruction.len)
     if instruction.is_string_instruction:
         if _move_block(instruction, registers, end - fault):
@@ -44,19 +43,6 @@ def ignore_store(
         return text
     _exchange(instruction, registers, fault, read)
     registers.rip += length
-    return text
-
-
-def _checked(instruction: Instruction) -> str:
-    """The instruction's text. Raises `NotAStore` if it doesn't store to one piece of memory."""
-    from iced_x86 import InstructionInfoFactory, OpAccess
-
-    if instruction.is_invalid:
-        raise NotAStore("not an instruction")
-    text = describe(instruction)
-    accesses = [memory.access for memory in InstructionInfoFactory().info(instruction).used_memory()]
-    if all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
-        raise NotAStore(f"{text} stores nothing")
     return text
 
 

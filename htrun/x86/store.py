@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
+    from iced_x86._iced_x86_py import OpAccess as Access
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
 MAX_INSTRUCTION = 15
@@ -190,15 +191,23 @@ def _mnemonics() -> _Mnemonics:
     return _Mnemonics(plain | high_half | element, high_half, element)
 
 
-def _refuse_others(instruction: Instruction) -> None:
-    from iced_x86 import InstructionInfoFactory, OpAccess, OpKind
+def storing_accesses(instruction: Instruction) -> list[Access]:
+    """How the instruction uses memory (iced's ``OpAccess``). Raises `NotAStore` if it stores to none."""
+    from iced_x86 import InstructionInfoFactory, OpAccess
 
     if instruction.is_invalid:
         raise NotAStore("not an instruction")
-    text = describe(instruction)
     accesses = [memory.access for memory in InstructionInfoFactory().info(instruction).used_memory()]
     if all(access in (OpAccess.NO_MEM_ACCESS, OpAccess.READ, OpAccess.COND_READ) for access in accesses):
-        raise NotAStore(f"{text} stores nothing")
+        raise NotAStore(f"{describe(instruction)} stores nothing")
+    return accesses
+
+
+def _refuse_others(instruction: Instruction) -> None:
+    from iced_x86 import OpAccess, OpKind
+
+    accesses = storing_accesses(instruction)
+    text = describe(instruction)
     if any(access not in (OpAccess.WRITE, OpAccess.COND_WRITE) for access in accesses) or instruction.has_lock_prefix:
         raise NotAStore(f"{text} does more than store")
     if instruction.mnemonic not in _mnemonics().plain or instruction.op0_kind != OpKind.MEMORY:
