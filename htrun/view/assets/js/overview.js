@@ -1,12 +1,12 @@
 // The whole trace in a strip: how many events when, what was found, and which part is shown below.
 
+import { Picture } from "./picture.js";
+
 const BUCKETS = 800;
 
-export class Overview {
+export class Overview extends Picture {
   constructor(canvas, state) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: false });
-    this.state = state;
+    super(canvas, state);
     this.picture = document.createElement("canvas");
     this.painted = null;
     this.marks = null;
@@ -30,14 +30,6 @@ export class Overview {
       const scale = BUCKETS / (this.state.trace.length + 1);
       for (const event of events) this.marks[Math.floor(this.state.trace.time[event] * scale)] = 1;
     }
-  }
-
-  resize(width, height) {
-    this.width = width;
-    this.height = height;
-    this.ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * this.ratio);
-    this.canvas.height = Math.round(height * this.ratio);
   }
 
   // The whole trace takes as much of the strip as it would of the tracks.

@@ -1,22 +1,9 @@
 // The ruler above the tracks: round times, and the length of what is measured.
 
 import { duration, moment } from "./format.js";
+import { Picture } from "./picture.js";
 
-export class Ruler {
-  constructor(canvas, state) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: false });
-    this.state = state;
-  }
-
-  resize(width, height) {
-    this.width = width;
-    this.height = height;
-    this.ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * this.ratio);
-    this.canvas.height = Math.round(height * this.ratio);
-  }
-
+export class Ruler extends Picture {
   draw() {
     const { context, state, ratio, width, height } = this;
     const { palette, ticks } = state;

@@ -1,6 +1,7 @@
 // Draws the tracks: bands behind them, spans, single events and counters, and what is chosen.
 
 import { duration, plain } from "./format.js";
+import { Picture } from "./picture.js";
 import { lowerBound } from "./pyramid.js";
 import { Strip, dimmed } from "./strip.js";
 
@@ -9,22 +10,11 @@ const LABELLED = 28;
 const APART = 7;
 const TEXT = 11;
 
-export class Timeline {
-  // `state`: what is shown (see main.js).
+export class Timeline extends Picture {
   constructor(canvas, state) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: false });
-    this.state = state;
+    super(canvas, state);
     this.strip = new Strip();
     this.widths = new Map();
-  }
-
-  resize(width, height) {
-    this.width = width;
-    this.height = height;
-    this.ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * this.ratio);
-    this.canvas.height = Math.round(height * this.ratio);
   }
 
   draw() {
