@@ -14,19 +14,16 @@ import pyarrow.parquet
 import pytest
 
 from htrun.events.stream import Stream
-from tests.support.run import HTRUN
+from tests.support.hypertrace import HYPERTRACE, hypertrace
 from tests.unit.analysis.made import Made
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 COUNT = 3000
 WORDS = [0, 1, 2**63, 2**64 - 1]
 
 
 def convert(*arguments: str | Path, status: int = 0) -> str:
     """What hypertrace says on standard error."""
-    command = [str(word) for word in (HYPERTRACE, "convert", *arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == status, done.stderr
+    done = hypertrace("convert", *arguments, status=status)
     assert done.stdout == ""
     return done.stderr
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import htrun as library
+from tests.support.hypertrace import hypertrace
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, Htrun
 from tests.support.targets import NATIVE, S390X, Target
 from tests.support.toolchain import Toolchain
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 THREADS, COUNT = 3, 2000
 SOURCE = Path(__file__).parent / "guests" / "hypertrace_threads.c"
 # babeltrace2 tells the host in each line once the metadata does.
@@ -31,13 +31,6 @@ class Recorded:
 
     path: Path
     sums: dict[int, int]
-
-
-def hypertrace(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(word) for word in (HYPERTRACE, *arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == status, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module", params=[NATIVE, S390X], ids=lambda target: target.name)

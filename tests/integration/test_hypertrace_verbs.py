@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from htrun.events.records import event_dtype
 from htrun.events.stream import Stream
 from htrun.rings.layout import PACKET_HEADER
-from tests.support.run import HTRUN
+from tests.support.hypertrace import HYPERTRACE, said
 from tests.unit.analysis.made import FACTS, Made
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 NAMES = """\
 [[event]]
 id = 1
@@ -27,21 +27,6 @@ args = ["size:i64", "kind:enum:READ=0,WRITE=1"]
 """
 BEGIN = 1_700_000_000_000_000_000
 ESCAPE = "\x1b"
-
-
-def run(*arguments: str | Path, status: int = 0, environment: dict[str, str] | None = None) -> str:
-    """What hypertrace prints; on failure, its one line on standard error."""
-    command = [str(word) for word in (HYPERTRACE, *arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | (environment or {})
-    )
-    assert done.returncode == status, done.stderr
-    if status == 0:
-        assert done.stderr == ""
-        return done.stdout
-    assert done.stdout == ""
-    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
-    return done.stderr
 
 
 @pytest.fixture
@@ -59,7 +44,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 def test_lines(trace: Path, names: Path) -> None:
-    assert run("print", trace) == (
+    assert said("print", trace) == (
         "     0.000000000 ma?in:10 guest_hypertrace index=0 arg1=0x0000000000000001 arg2=0xfffffffffffffffb"
         " arg3=0x0000000000000001\n"
         "     0.000001500 worker:11 guest_hypertrace index=2 arg1=0x0000000000000003 arg2=0x0000000000000004"
@@ -67,7 +52,7 @@ def test_lines(trace: Path, names: Path) -> None:
         "     2.000000000 ma?in:10 guest_hypertrace index=0 arg1=0x0000000000000009 arg2=0x0000000000000002"
         " arg3=0x0000000000000000\n"
     )
-    first = run("print", trace, "--events", names, "-n", "1")
+    first = said("print", trace, "--events", names, "-n", "1")
     assert first == "     0.000000000 ma?in:10 io index=0 size=-5 kind=WRITE\n"
 
 
@@ -87,7 +72,7 @@ def test_lines(trace: Path, names: Path) -> None:
     ],
 )
 def test_clocks(trace: Path, clocks: str, starts: list[str]) -> None:
-    lines = run("print", trace, "--time", clocks, environment={"TZ": "UTC"}).splitlines()
+    lines = said("print", trace, "--time", clocks, environment={"TZ": "UTC"}).splitlines()
     assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 3
 
 
@@ -112,14 +97,14 @@ def test_clocks(trace: Path, clocks: str, starts: list[str]) -> None:
     ],
 )
 def test_filters(trace: Path, options: list[str], args: list[int]) -> None:
-    lines = run("print", trace, "--json", *options, environment={"TZ": "UTC"}).splitlines()
+    lines = said("print", trace, "--json", *options, environment={"TZ": "UTC"}).splitlines()
     assert [json.loads(line)["args"]["arg1"] for line in lines] == args
 
 
 def test_colours_are_for_terminals(trace: Path) -> None:
-    assert ESCAPE not in run("print", trace)
-    coloured = run("print", trace, "--color", "always")
-    assert re.sub(r"\x1b\[\d*m", "", coloured) == run("print", trace)
+    assert ESCAPE not in said("print", trace)
+    coloured = said("print", trace, "--color", "always")
+    assert re.sub(r"\x1b\[\d*m", "", coloured) == said("print", trace)
     assert ESCAPE in on_terminal(["print", str(trace)])
     assert ESCAPE not in on_terminal(["print", str(trace)], NO_COLOR="1")
     assert ESCAPE not in on_terminal(["print", str(trace), "--color", "never"])
@@ -161,7 +146,7 @@ def test_a_full_disk_is_told(trace: Path) -> None:
 
 
 def test_info(trace: Path, names: Path) -> None:
-    text = run("info", trace, "--events", names, environment={"TZ": "UTC"})
+    text = said("info", trace, "--events", names, environment={"TZ": "UTC"})
     for line in (
         r"command: +app",
         r"host: +box",
@@ -177,7 +162,7 @@ def test_info(trace: Path, names: Path) -> None:
         r"3 +2 +66.7%",
     ):
         assert re.search(f"^{line}$", text, re.MULTILINE), line
-    facts = json.loads(run("info", trace, "--json"))
+    facts = json.loads(said("info", trace, "--json"))
     assert facts["environment"]["tracer_name"] == FACTS["tracer_name"]
     assert (facts["first_ns"], facts["last_ns"], facts["lost"]) == (BEGIN, BEGIN + 2_000_000_000, 6)
 
@@ -187,33 +172,33 @@ def test_info_shows_the_busiest_of_many_threads(tmp_path: Path) -> None:
     for tid in range(1, 31):
         made.packet(Stream(tid, tid, 0, f"thread{tid}"), range(tid))
     path = made.close()
-    text = run("info", path)
+    text = said("info", path)
     assert "thread30 " in text
     assert "thread10 " not in text
     assert "... and 10 more; --all shows them" in text
-    assert "thread1 " in run("info", path, "--all")
+    assert "thread1 " in said("info", path, "--all")
 
 
 def test_info_of_a_trace_without_events(tmp_path: Path) -> None:
     path = Made(tmp_path / "t").close()
-    assert re.search("^events: +0$", run("info", path), re.MULTILINE)
-    assert json.loads(run("info", path, "--json"))["first_ns"] is None
-    assert run("print", path) == ""
-    assert run("print", path, "--json") == ""
+    assert re.search("^events: +0$", said("info", path), re.MULTILINE)
+    assert json.loads(said("info", path, "--json"))["first_ns"] is None
+    assert said("print", path) == ""
+    assert said("print", path, "--json") == ""
 
 
 def test_query(trace: Path, names: Path) -> None:
-    rows = run("query", trace, "SELECT comm, count(*) AS n, max(arg2) FROM events GROUP BY comm ORDER BY n", "--json")
+    rows = said("query", trace, "SELECT comm, count(*) AS n, max(arg2) FROM events GROUP BY comm ORDER BY n", "--json")
     assert [json.loads(row) for row in rows.splitlines()] == [
         {"comm": "worker", "n": 1, "max(arg2)": 4},
         {"comm": "ma\x1bin", "n": 2, "max(arg2)": 2**64 - 5},
     ]
-    assert run("query", trace, "SELECT time_ns FROM events WHERE arg1 = 3") == f"{'time_ns':>19}\n{BEGIN + 1500}\n"
-    assert run("query", trace, "--events", names, "SELECT size, kind, comm FROM io") == (
+    assert said("query", trace, "SELECT time_ns FROM events WHERE arg1 = 3") == f"{'time_ns':>19}\n{BEGIN + 1500}\n"
+    assert said("query", trace, "--events", names, "SELECT size, kind, comm FROM io") == (
         "size  kind   comm\n  -5  WRITE  ma?in\n"
     )
-    assert run("query", trace, "SELECT count(*) AS n FROM events", "--where", "arg1 > 1") == "n\n2\n"
-    assert run("query", trace, "SELECT tid FROM events WHERE tid = 5") == "tid\n"
+    assert said("query", trace, "SELECT count(*) AS n FROM events", "--where", "arg1 > 1") == "n\n2\n"
+    assert said("query", trace, "SELECT tid FROM events WHERE tid = 5") == "tid\n"
 
 
 def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
@@ -255,19 +240,19 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
 )
 def test_bad_usage_is_told_in_one_line(trace: Path, names: Path, arguments: list[str], reason: str) -> None:
     words = [{"TRACE": str(trace), "NAMES": str(names)}.get(word, word) for word in arguments]
-    assert reason in run(*words, status=125)
+    assert reason in said(*words, status=125)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_knows_the_verbs(shell: str) -> None:
-    script = run("completion", shell)
+    script = said("completion", shell)
     for word in ("print", "convert", "query", "--where"):
         assert word in script
 
 
 def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
     script = tmp_path / "completion"
-    script.write_text(run("completion", "bash"))
+    script.write_text(said("completion", "bash"))
     line = 'COMP_WORDS=(hypertrace print --wh); COMP_CWORD=2; _shtab_hypertrace; echo "${COMPREPLY[*]}"'
     done = subprocess.run(["bash", "-c", f"source {script}; {line}"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["--where"]
@@ -275,7 +260,7 @@ def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["info", "print", "convert", "query", "header", "completion", "view", "top"])
 def test_help_has_examples(verb: str) -> None:
-    text = run(verb, "--help")
+    text = said(verb, "--help")
     assert f"\n  hypertrace {verb}" in text
     assert max(map(len, text.splitlines())) <= 120
 
@@ -293,8 +278,8 @@ def test_help_imports_nothing_heavy() -> None:
 def test_long_work_shows_progress_on_a_terminal_only() -> None:
     from htrun.commands.progress import with_progress
 
-    batches = [np.zeros(10), np.zeros(5)]
-    assert [len(each) for each in with_progress(iter(batches), 15, "doing")] == [10, 5]  # type: ignore[arg-type]
+    batches = [np.zeros(count, event_dtype(1)) for count in (10, 5)]
+    assert [len(each) for each in with_progress(iter(batches), 15, "doing")] == [10, 5]
     code = (
         "import numpy as np, itertools, time; from htrun.commands import progress\n"
         "progress._PATIENCE = 0\n"

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 import htrun as library
 from tests.support import simple, tracefs
+from tests.support.hypertrace import HYPERTRACE
 from tests.support.locks import make_once
 from tests.support.perfetto import Reader, TrackEvent, pieces
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 EVENTS = int(os.environ.get("HTRUN_ROUND_TRIP_EVENTS", "200000")) // 4 * 4
 THREADS = 4
 EACH = EVENTS // THREADS

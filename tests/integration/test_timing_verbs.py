@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import pytest
 
 from htrun.events.stream import Stream
 from tests.support.documents import fenced
+from tests.support.hypertrace import hypertrace, said
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 from tests.unit.analysis.made import Made
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 GUESTS = Path(__file__).parent / "guests"
 BEGIN = 1_700_000_000_000_000_000
 JOBS = 500
@@ -31,22 +30,6 @@ id = 2
 name = "job"
 phase = "end"
 """
-
-
-def run(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [HYPERTRACE, *arguments], cwd=directory, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
-def refused(directory: Path, *arguments: str) -> str:
-    """The one line that tells why."""
-    done = run(directory, *arguments, status=125)
-    assert done.stdout == ""
-    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
-    return done.stderr
 
 
 def spans(path: Path, durations: list[int]) -> None:
@@ -72,7 +55,7 @@ def traces(tmp_path: Path) -> Path:
 
 def told(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
     """The JSON of a verb, which must be all of its standard output."""
-    found: dict[str, Any] = json.loads(run(directory, *arguments, "--json", "-", status=status).stdout)
+    found: dict[str, Any] = json.loads(hypertrace(*arguments, "--json", "-", status=status, directory=directory).stdout)
     return found
 
 
@@ -99,12 +82,12 @@ def test_intervals_and_regions(traces: Path) -> None:
 
 
 def test_one_sample_is_told(traces: Path) -> None:
-    assert "one sample only" in run(traces, "stat", "one", "--events", "events.toml").stdout
+    assert "one sample only" in hypertrace("stat", "one", "--events", "events.toml", directory=traces).stdout
 
 
 def test_exports(traces: Path) -> None:
     files = ("--csv", "spans.csv", "--markdown", "spans.md", "--pyperf", "spans.json")
-    run(traces, "stat", "a", "--events", "events.toml", *files)
+    hypertrace("stat", "a", "--events", "events.toml", *files, directory=traces)
     assert "job" in (traces / "spans.csv").read_text().splitlines()[1]
     assert "| job" in (traces / "spans.md").read_text()
     assert json.loads((traces / "spans.json").read_text())["benchmarks"]
@@ -137,7 +120,7 @@ def test_compare(traces: Path, other: str, limit: str, verdict: str, status: int
     ],
 )
 def test_bad_input(traces: Path, arguments: tuple[str, ...], words: str) -> None:
-    assert words in refused(traces, *arguments)
+    assert words in said(*arguments, status=125, directory=traces)
 
 
 def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
@@ -158,10 +141,10 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
         "--",
         str(guest),
     )
-    assert "job" in run(tmp_path, *command).stdout
+    assert "job" in hypertrace(*command, directory=tmp_path).stdout
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("metadata")}
     assert len(kept) >= 2
-    run(tmp_path, *command)
+    hypertrace(*command, directory=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("metadata")} == kept
     trace = str(min(kept).parent)
     [span] = [each for each in told(tmp_path, "stat", trace)["spans"] if each["name"] == "job"]

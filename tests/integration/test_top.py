@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hypertrace import HYPERTRACE
 from tests.support.run import HTRUN
 from tests.support.spans import NAMES, trace_of_requests
 from tests.support.toolchain import Toolchain
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 SECONDS = 60
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 """The alternate screen, xterm's control sequences."""
@@ -96,6 +96,7 @@ def running(tmp_path: Path, guest: Path, names: Path) -> Iterator[Run]:
     run = Run(trace, stop, subprocess.Popen(command, stdout=subprocess.DEVNULL))
     try:
         while not trace.is_dir():
+            assert run.process.poll() is None
             time.sleep(0.01)
         yield run
     finally:

@@ -5,9 +5,7 @@ Screenshots are left in ``build/screenshots``.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,35 +15,14 @@ import pytest
 
 from htrun.events.stream import Stream
 from tests.support.browser import Tab, browser
-from tests.support.run import HTRUN
+from tests.support.hypertrace import said
 from tests.support.spans import BEGIN, NAMES, trace_of_requests
 from tests.support.toolchain import ROOT
 from tests.unit.analysis.made import FACTS, Made
 
-HYPERTRACE = HTRUN.with_name("hypertrace")
 SCREENSHOTS = ROOT / "build" / "screenshots"
 LEFT, TOP = 216, 127
 """Where the timeline begins in the window, in CSS pixels (``--labels`` in the style sheet, and what is above it)."""
-
-
-def view(*arguments: str | Path, directory: Path, status: int = 0, environment: dict[str, str] | None = None) -> str:
-    """What ``hypertrace view`` prints; on failure, its one line on standard error."""
-    done = subprocess.run(
-        [HYPERTRACE, "view", *arguments],
-        cwd=directory,
-        env=os.environ | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == status, done.stderr
-    if status == 0:
-        assert done.stderr == ""
-        return done.stdout
-    assert done.stdout == ""
-    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
-    return done.stderr
 
 
 class Shown:
@@ -124,7 +101,7 @@ def requests_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a trace with 8,000 events of four threads."""
     directory = tmp_path_factory.mktemp("requests")
     trace_of_requests(directory / "trace", 8_000)
-    assert view("trace", directory=directory) == "trace.html\n"
+    assert said("view", "trace", directory=directory) == "trace.html\n"
     return directory / "trace.html"
 
 
@@ -145,7 +122,7 @@ def known(tmp_path: Path) -> Path:
     made.packet(Stream(100, 100, 0, "ma\x1bin"), [BEGIN + time for time, _ in rows], [args for _, args in rows], site=3)
     made.packet(Stream(101, 100, 1, "worker"), [BEGIN, BEGIN + 110_000], [[77, 1, 2], [77, 3, 4]], discarded=12)
     made.close()
-    view("trace", "-o", "known.html", directory=tmp_path)
+    said("view", "trace", "-o", "known.html", directory=tmp_path)
     return tmp_path / "known.html"
 
 
@@ -358,7 +335,7 @@ def test_names_are_text_whatever_they_are(tmp_path: Path, open_page: Callable[[P
     names = NAMES.replace('"miss"', f'"{evil}"')
     made = Made(tmp_path / "t", 3, {**FACTS, "command": evil, "named_events": names})
     made.packet(Stream(5, 5, 0, "</script><b>"), [BEGIN, BEGIN + 5], [[5, 0, 0], [5, 1, 0]]).close()
-    view("t", directory=tmp_path)
+    said("view", "t", directory=tmp_path)
     shown = open_page(tmp_path / "t.html")
     shown.tab.click(shown.x(0), shown.row(0))
     shown.tab.wait_for("document.querySelector('#page-details h2')")
@@ -382,7 +359,7 @@ def test_a_trace_of_hardly_anything(events: int, tmp_path: Path, open_page: Call
     if events:
         made.packet(Stream(5, 5, 0, "app"), [BEGIN])
     made.close()
-    view("t", directory=tmp_path)
+    said("view", "t", directory=tmp_path)
     shown = open_page(tmp_path / "t.html")
     assert f"{events} events" in shown.text("#subtitle")
     for key in (".", "+", "-", "f", "m", "n", "ArrowLeft", "0"):
@@ -393,7 +370,7 @@ def test_a_trace_of_hardly_anything(events: int, tmp_path: Path, open_page: Call
 def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
     trace_of_requests(tmp_path / "old", 4_000, threads=1)
     trace_of_requests(tmp_path / "new", 8_000, threads=2)
-    view("old", "--compare", "new", "-o", "both.html", directory=tmp_path)
+    said("view", "old", "--compare", "new", "-o", "both.html", directory=tmp_path)
     shown = open_page(tmp_path / "both.html")
     rows = shown.tab.run("[...document.querySelectorAll('#page-comparison tbody tr')].map((row) => row.innerText)")
     [request] = [row for row in rows if row.startswith("request")]
@@ -405,7 +382,7 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
 
 def test_a_filter_chooses_what_is_shown(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
     trace_of_requests(tmp_path / "t", 8_000)
-    view("t", "--event", "request", "--thread", "worker-*", directory=tmp_path)
+    said("view", "t", "--event", "request", "--thread", "worker-*", directory=tmp_path)
     shown = open_page(tmp_path / "t.html")
     assert shown.ask("[...new Set(page.trace.names)]") == ["request"]
     assert shown.ask("page.state.layout.tracks.length") == 3
@@ -415,17 +392,17 @@ def test_it_is_opened_in_a_browser_if_wanted(tmp_path: Path) -> None:
     trace_of_requests(tmp_path / "t", 100)
     opened = tmp_path / "opened"
     environment = {"BROWSER": f"sh -c 'echo %s >{opened}'"}
-    assert view("t", "--open", directory=tmp_path, environment=environment) == "t.html\n"
+    assert said("view", "t", "--open", directory=tmp_path, environment=environment) == "t.html\n"
     assert opened.read_text().strip() == (tmp_path / "t.html").as_uri()
 
 
 def test_a_page_is_written_anew_and_nothing_else_is(tmp_path: Path) -> None:
     trace_of_requests(tmp_path / "t", 100)
-    assert view("t", directory=tmp_path) == view("t", directory=tmp_path) == "t.html\n"
+    assert said("view", "t", directory=tmp_path) == said("view", "t", directory=tmp_path) == "t.html\n"
     (tmp_path / "notes.html").write_text("mine")
-    assert "it exists, and is no page of ours" in view("t", "-o", "notes.html", directory=tmp_path, status=125)
+    assert "it exists, and is no page of ours" in said("view", "t", "-o", "notes.html", directory=tmp_path, status=125)
     assert (tmp_path / "notes.html").read_text() == "mine"
-    assert view("t", "-o", "/dev/stdout", directory=tmp_path).startswith("<!DOCTYPE html>")
+    assert said("view", "t", "-o", "/dev/stdout", directory=tmp_path).startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize(
@@ -443,4 +420,4 @@ def test_a_page_is_written_anew_and_nothing_else_is(tmp_path: Path) -> None:
 )
 def test_bad_usage_is_told_in_one_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
     trace_of_requests(tmp_path / "t", 100)
-    assert reason in view(*arguments, directory=tmp_path, status=125)
+    assert reason in said("view", *arguments, directory=tmp_path, status=125)

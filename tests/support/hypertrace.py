@@ -1,0 +1,50 @@
+"""Run hypertrace, as users start it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.run import HTRUN
+
+HYPERTRACE = HTRUN.with_name("hypertrace")
+SECONDS = 120
+
+
+def hypertrace(
+    *arguments: str | Path,
+    status: int = 0,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """The ended process, which must have ended with ``status``. ``environment``: added to ours."""
+    done = subprocess.run(
+        [str(word) for word in (HYPERTRACE, *arguments)],
+        cwd=directory,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def said(
+    *arguments: str | Path,
+    status: int = 0,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """What it prints, which is all that it says; on failure, its one line on standard error."""
+    done = hypertrace(*arguments, status=status, directory=directory, environment=environment)
+    if status == 0:
+        assert done.stderr == ""
+        return done.stdout
+    assert done.stdout == ""
+    assert re.fullmatch(r"hypertrace: [^\n]+\n", done.stderr), done.stderr
+    return done.stderr
