@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun.analysis.losses import Loss
 from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, scan, stream_files
-from htrun.analysis.spans import Loss
 from htrun.analysis.threads import ThreadNumbers, threads_in
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import pyarrow
 
-    from htrun.analysis.guest_formats import EventFormat
-    from htrun.analysis.guest_trace import GuestTrace
-    from htrun.analysis.spans import Loss
+    from htrun.analysis.guest_trace.decoder import GuestTrace
+    from htrun.analysis.guest_trace.formats import EventFormat
+    from htrun.analysis.losses import Loss
     from htrun.events.definitions import Definition
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
@@ -126,7 +126,7 @@ class Trace:
         the whole trace, if a machine ran."""
         if self._guest_formats is None:
             return None
-        from htrun.analysis.guest_trace import GuestTrace
+        from htrun.analysis.guest_trace.decoder import GuestTrace
 
         return GuestTrace.read(
             self.streams,

@@ -292,8 +292,8 @@ def _wall_line(bench: _Bench) -> str:
 
 def _whole(bench: _Bench) -> Row | None:
     """The whole program's time as a line of a report."""
-    from htrun.analysis.distribution import Distribution
-    from htrun.analysis.timing import ClockStep, Figures, Timing
+    from htrun.analysis.timing.distribution import Distribution
+    from htrun.analysis.timing.figures import ClockStep, Figures, Timing
 
     if not bench.walls:
         return None
@@ -320,7 +320,7 @@ def _report_of(bench: _Bench) -> Report:
 
 def _tell_matrix(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
     """A table of all cells, each beside the first emulator of its group; the exit code."""
-    from htrun.analysis.comparison import compare
+    from htrun.analysis.timing.comparison import compare
     from htrun.commands.compare import FAILED, fails, percent
 
     threshold = abs(percent("--threshold", arguments.threshold))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from htrun.analysis.comparison import Comparison, Ratio
+    from htrun.analysis.timing.comparison import Comparison, Ratio
 
 FAILED = 3
 """The exit code when --fail-on found what it looks for."""
@@ -80,7 +80,7 @@ def add_verdicts(parser: argparse.ArgumentParser) -> None:
 
 def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Namespace) -> int:
     """Compare the runs of two ``sides`` and tell it as ``arguments`` of `add_verdicts` say; the exit code."""
-    from htrun.analysis.comparison import compare
+    from htrun.analysis.timing.comparison import compare
 
     threshold = abs(percent("--threshold", arguments.threshold))
     limit = None if arguments.fail_on is None else percent("--fail-on", arguments.fail_on)
@@ -110,7 +110,7 @@ def percent(option: str, text: str) -> float:
 
 def fails(comparison: Comparison, limit: float) -> bool:
     """Whether a difference is certain, and as great as ``limit``: slower, or, below 0, faster."""
-    from htrun.analysis.comparison import Verdict
+    from htrun.analysis.timing.comparison import Verdict
 
     ratio = comparison.ratio
     if ratio is None:
@@ -122,7 +122,7 @@ def fails(comparison: Comparison, limit: float) -> bool:
 
 def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
     """What makes the comparison doubtful."""
-    from htrun.analysis.doubts import differences, doubts
+    from htrun.analysis.timing.doubts import differences, doubts
 
     one, other = sides
     for line in differences(one[0].facts, other[0].facts):
@@ -140,7 +140,7 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
 
 
 def _text(comparisons: Sequence[Comparison], alone: dict[str, list[str]], *, corrected: bool) -> Iterator[str]:
-    from htrun.analysis.comparison import geometric_mean
+    from htrun.analysis.timing.comparison import geometric_mean
 
     head = ["span", "A", "B", "ratio", "95%", "p", "runs", "verdict"]
     rows = []
@@ -166,7 +166,7 @@ def _range(ratio: Ratio) -> str:
 def _document(
     comparisons: Sequence[Comparison], alone: dict[str, list[str]], remarks: Sequence[str], *, corrected: bool
 ) -> dict[str, Any]:
-    from htrun.analysis.comparison import geometric_mean
+    from htrun.analysis.timing.comparison import geometric_mean
 
     mean = geometric_mean(comparisons)
     spans = [

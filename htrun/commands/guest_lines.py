@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.analysis.c_expressions import CError, Constant, Record, fields
-from htrun.analysis.guest_print import Conversion, Piece, pieces
+from htrun.analysis.guest_trace.c_expressions import CError, Constant, Record, fields
+from htrun.analysis.guest_trace.print_format import Conversion, Piece, pieces
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.sinks.columns import decimal, from_texts, hexadecimal, signed_decimal
 from htrun.sinks.values import on_one_line
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.guest_events import GuestEvent
+    from htrun.analysis.guest_trace.events import GuestEvent
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.sinks.columns import Column

@@ -12,9 +12,9 @@ from htrun.errors import HtrunError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from htrun.analysis.comparison import Run
-    from htrun.analysis.spans import Unpaired
-    from htrun.analysis.timing import ClockStep, Cost, Timing
+    from htrun.analysis.timing.comparison import Run
+    from htrun.analysis.timing.figures import ClockStep, Cost, Timing
+    from htrun.analysis.timing.spans import Unpaired
     from htrun.commands.timing_arguments import Wanted
     from htrun.commands.timing_report import Row
 
@@ -64,7 +64,7 @@ def traces_in(path: Path) -> list[Path]:
 
 def by_name(runs: Sequence[TimedRun], *, corrected: bool) -> dict[str, list[Run]]:
     """The spans of ``runs`` by name and group. ``corrected``: for what events cost."""
-    from htrun.analysis.comparison import Run
+    from htrun.analysis.timing.comparison import Run
 
     found: dict[str, list[Run]] = {}
     for run in runs:
@@ -88,6 +88,6 @@ def combined(runs: Sequence[TimedRun]) -> list[Row]:
     for run in runs:
         for row in run.rows:
             parts.setdefault((row.timing.name, row.group), []).append(row.timing)
-    from htrun.analysis.timing import together
+    from htrun.analysis.timing.figures import together
 
     return [Row(together(timings), group) for (_, group), timings in parts.items()]

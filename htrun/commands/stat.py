@@ -13,7 +13,7 @@ from htrun.errors import HtrunError
 if TYPE_CHECKING:
     import argparse
 
-    from htrun.analysis.timing import Timings
+    from htrun.analysis.timing.figures import Timings
     from htrun.analysis.trace import Trace
     from htrun.commands.timing_report import Row
 

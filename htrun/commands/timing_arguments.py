@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.spans import Spans
-    from htrun.analysis.timing import Grouping, Source, Timing, Timings
+    from htrun.analysis.timing.figures import Grouping, Source, Timing, Timings
+    from htrun.analysis.timing.spans import Spans
     from htrun.analysis.trace import Trace
     from htrun.events.arguments import Argument
 
@@ -109,7 +109,7 @@ class Wanted:
 
     def source(self, trace: Trace) -> Source:
         """What finds them in ``trace``. Raises `HtrunError`."""
-        from htrun.analysis.spans import Intervals, Pairer, Region
+        from htrun.analysis.timing.spans import Intervals, Pairer, Region
 
         carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
         if self.intervals:
@@ -124,7 +124,7 @@ class Wanted:
 
     def timings(self, trace: Trace, window: argparse.Namespace | None = None) -> Timings:
         """The timings of ``trace``. ``window``: arguments of `add_window`. Raises `HtrunError`."""
-        from htrun.analysis.timing import Timings, clock_step
+        from htrun.analysis.timing.figures import Timings, clock_step
 
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import htrun
-from htrun.analysis.doubts import EMULATED, doubts, environment_of, is_emulated
+from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
 from htrun.commands.table import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from htrun.analysis.spans import Unpaired
-    from htrun.analysis.timing import ClockStep, Cost, Figures, Timing
+    from htrun.analysis.timing.figures import ClockStep, Cost, Figures, Timing
+    from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
 """Of the JSON. It changes when what is there changes its meaning; more may be added without."""

@@ -89,7 +89,7 @@ def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator
 
 
 def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
-    from htrun.analysis.doubts import differences
+    from htrun.analysis.timing.doubts import differences
     from htrun.view.comparison import comparison_of
     from htrun.view.durations import durations_of
 

@@ -102,9 +102,7 @@ class MappingCalls:
             self._protect(thread, [mapping], abi, registers)
 
     @staticmethod
-    def _mmap_arguments(
-        thread: Thread, name: str, abi: Abi, registers: Registers
-    ) -> tuple[int, int, int, int]:
+    def _mmap_arguments(thread: Thread, name: str, abi: Abi, registers: Registers) -> tuple[int, int, int, int]:
         """Length in bytes, flags, file descriptor, offset in bytes."""
         if name == "old_mmap":
             # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
@@ -172,9 +170,7 @@ class MappingCalls:
         unit = _MMAP2_UNIT if abi.bits == 32 else 1
         injection.call("mmap", low, high - low, protection, flags, descriptor, offset // unit)
 
-    def _guard(
-        self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: Registers
-    ) -> None:
+    def _guard(self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: Registers) -> None:
         """Add a filter for the mapping, unless one already covers it.
 
         Where that can't be, the channel works, but the guest's later changes to the mapping go unseen.

@@ -43,9 +43,7 @@ class Rewritten(Exception):
 class Patcher:
     """Patches sites and takes patches back. Every method is for a thread that is stopped."""
 
-    def __init__(
-        self, channel: Channel, pool: RingPool, waiter: Waiter, warnings: Warnings, *, ordered: bool
-    ) -> None:
+    def __init__(self, channel: Channel, pool: RingPool, waiter: Waiter, warnings: Warnings, *, ordered: bool) -> None:
         self._channel = channel
         self._waiter = waiter
         self._warnings = warnings
@@ -334,9 +332,7 @@ class Patcher:
             runtime_address=runtime,
         )
 
-    def _write(
-        self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes
-    ) -> None:
+    def _write(self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
         """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
         serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there
         are no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.

@@ -109,9 +109,7 @@ class Traps:
     def _met_halt(self, space: AddressSpace, address: int) -> bool:
         return self._patcher is not None and self._patcher.met_halt(space, address)
 
-    def _back_to_site(
-        self, thread: Thread, address: int, registers: Registers
-    ) -> tuple[Site | None, bool]:
+    def _back_to_site(self, thread: Thread, address: int, registers: Registers) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
         Returns the site, where the thread then stands, if it is the original store that faulted; and whether the thread
@@ -248,9 +246,7 @@ class Traps:
                     return former
         return self._new_site(thread, code, registers, site)
 
-    def _new_site(
-        self, thread: Thread, code: bytes, registers: Registers, former: Site | None
-    ) -> Site | None:
+    def _new_site(self, thread: Thread, code: bytes, registers: Registers, former: Site | None) -> Site | None:
         from htrun.x86.store import NotAStore, decode_store
 
         address, pid = registers.rip, thread.process.pid

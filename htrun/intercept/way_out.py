@@ -51,9 +51,7 @@ def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: Reg
         registers.eflags = flags_at_site(registers.eflags, saved)
 
 
-def _leave_runtime(
-    thread: Thread, arena: Arena, registers: Registers
-) -> tuple[Site, Trampoline, bool] | None:
+def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
     """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
     from htrun.x86.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, runtime_lost
 

@@ -11,12 +11,49 @@ from typing import NamedTuple
 
 _WITHOUT_VALUE = frozenset(
     [
-        "S", "alt-grab", "async-teardown", "audio-help", "ctrl-grab", "curses", "daemonize", "enable-fips",
-        "enable-kvm", "enable-sync-profile", "full-screen", "h", "help", "jitdump", "localtime", "mem-prealloc",
-        "no-acpi", "no-fd-bootchk", "no-hpet", "no-kvm", "no-quit", "no-reboot", "no-shutdown", "no-user-config",
-        "nodefaults", "nographic", "old-param", "one-insn-per-tb", "only-migratable", "perfmap", "portrait",
-        "preconfig", "s", "sdl", "semihosting", "show-cursor", "singlestep", "snapshot", "usb", "version", "win2k-hack",
-        "xen-attach", "xen-domid-restrict",
+        "S",
+        "alt-grab",
+        "async-teardown",
+        "audio-help",
+        "ctrl-grab",
+        "curses",
+        "daemonize",
+        "enable-fips",
+        "enable-kvm",
+        "enable-sync-profile",
+        "full-screen",
+        "h",
+        "help",
+        "jitdump",
+        "localtime",
+        "mem-prealloc",
+        "no-acpi",
+        "no-fd-bootchk",
+        "no-hpet",
+        "no-kvm",
+        "no-quit",
+        "no-reboot",
+        "no-shutdown",
+        "no-user-config",
+        "nodefaults",
+        "nographic",
+        "old-param",
+        "one-insn-per-tb",
+        "only-migratable",
+        "perfmap",
+        "portrait",
+        "preconfig",
+        "s",
+        "sdl",
+        "semihosting",
+        "show-cursor",
+        "singlestep",
+        "snapshot",
+        "usb",
+        "version",
+        "win2k-hack",
+        "xen-attach",
+        "xen-domid-restrict",
     ]
 )
 """The entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1 and some that are gone."""
@@ -90,6 +127,4 @@ def _json_settings(value: str) -> dict[str, str]:
     if not isinstance(members, dict):
         return {}
     spelt = {True: "on", False: "off"}
-    return {
-        str(key): spelt[member] if isinstance(member, bool) else str(member) for key, member in members.items()
-    }
+    return {str(key): spelt[member] if isinstance(member, bool) else str(member) for key, member in members.items()}

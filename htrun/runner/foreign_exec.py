@@ -68,9 +68,7 @@ class ForeignExec:
         thread.next_big_endian = False
 
     @staticmethod
-    def _target(
-        thread: Thread, name: str, abi: Abi, registers: Registers
-    ) -> tuple[bytes, FileView, int]:
+    def _target(thread: Thread, name: str, abi: Abi, registers: Registers) -> tuple[bytes, FileView, int]:
         """The program's path, the files among which it is looked up, and which argument is argv."""
         memory = thread.space.memory
         files = FileView(thread.process.pid)
@@ -85,9 +83,7 @@ class ForeignExec:
         return path, files, 2
 
     @staticmethod
-    def _write_arguments(
-        thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite
-    ) -> tuple[int, int]:
+    def _write_arguments(thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite) -> tuple[int, int]:
         """Put path and argv below the thread's stack pointer; returns their addresses. Exec throws them away; if it
         fails, nothing below the red zone is anybody's."""
         strings = [rewrite.executable, *rewrite.argv]
@@ -101,4 +97,3 @@ class ForeignExec:
         table = b"".join(address.to_bytes(abi.word, "little") for address in [*addresses[1:], 0])
         thread.space.memory.write(start, table + block)
         return addresses[0], start
-

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.comparison import Run
+    from htrun.analysis.timing.comparison import Run
 
     Durations = Mapping[str, NDArray[np.float64]]
     """Sorted, in ns, by the name of the spans."""
@@ -31,7 +31,7 @@ def comparison_of(
     """
     import numpy as np
 
-    from htrun.analysis.comparison import compare
+    from htrun.analysis.timing.comparison import compare
 
     one, other = durations
     runs = [{name: [_run(values)] for name, values in side.items()} for side in durations]
@@ -56,9 +56,9 @@ def comparison_of(
 
 
 def _run(values: NDArray[np.float64]) -> Run:
-    from htrun.analysis.comparison import Run
-    from htrun.analysis.distribution import Distribution
-    from htrun.analysis.inference import median_interval
+    from htrun.analysis.timing.comparison import Run
+    from htrun.analysis.timing.distribution import Distribution
+    from htrun.analysis.timing.inference import median_interval
 
     distribution = Distribution.of(values)
     return Run(median_interval(distribution), distribution)

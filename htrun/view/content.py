@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.spans import Pairer, span_dtype
+from htrun.analysis.timing.spans import Pairer, span_dtype
 from htrun.errors import HtrunError
 from htrun.events.named import Phase
 from htrun.view.columns import Section

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.analysis.spans import Pairer
+from htrun.analysis.timing.spans import Pairer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

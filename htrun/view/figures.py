@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from htrun.analysis.spans import Pairer
+from htrun.analysis.timing.spans import Pairer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -31,7 +31,7 @@ def test_runs_a_static_program(target: Target, generation: Generation, toolchain
 def test_untraced_program_finds_no_channel(generation: Generation, toolchain: Toolchain) -> None:
     text = (
         "#include <errno.h>\n#include <stdio.h>\n#include <qemu-hypertrace.h>\n"
-        "int main(void) { printf(\"%d\", qemu_hypertrace_init(NULL) == -1 && errno == ENOENT); qemu_hypertrace(0); }\n"
+        'int main(void) { printf("%d", qemu_hypertrace_init(NULL) == -1 && errno == ENOENT); qemu_hypertrace(0); }\n'
     )
     program = toolchain.compile_text(text, "untraced", AARCH64, flags=("-static",))
     done = subprocess.run([generation.emulator("qemu-aarch64"), program], capture_output=True, text=True)

@@ -25,7 +25,7 @@ def machine(tmp_path: Path) -> Path:
     """A program by the name of an emulator that prints its arguments, one a line."""
     program = tmp_path / "qemu-system-x86_64"
     source = tmp_path / "arguments.c"
-    source.write_text('#include <stdio.h>\nint main(int c, char **v) { while (*++v) puts(*v); return 0; }\n')
+    source.write_text("#include <stdio.h>\nint main(int c, char **v) { while (*++v) puts(*v); return 0; }\n")
     subprocess.run(["gcc", "-o", program, source], check=True)
     return program
 

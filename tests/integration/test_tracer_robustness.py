@@ -53,7 +53,7 @@ def test_a_sandbox_that_kills_is_not_provoked(options: tuple[str, ...], toolchai
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-", "7</dev/null"])
 def test_descriptors_are_what_they_would_be_alone(closed: str, tmp_path: Path) -> None:
-    script = f'ls -1 /proc/self/fd >{tmp_path}/$0 2>&1'
+    script = f"ls -1 /proc/self/fd >{tmp_path}/$0 2>&1"
     for name, launcher in (("alone", ""), ("traced", f"{HTRUN} -q")):
         subprocess.run(["sh", "-c", f"{launcher} sh -c '{script}' {name} {closed}"], check=True)
     assert (tmp_path / "traced").read_text() == (tmp_path / "alone").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from htrun.analysis.blobs import BlobKind
+from htrun.analysis.guest_trace.blobs import BlobKind
 
 _MAGIC = 0xB10B7ACE
 

@@ -45,9 +45,7 @@ def test_imports_point_downwards(name: str) -> None:
     upwards = [
         imported
         for imported in imports_of(name)
-        if imported != "htrun"
-        and imported.split(".")[1] != name.split(".")[1]
-        and layer_of(imported) <= layer_of(name)
+        if imported != "htrun" and imported.split(".")[1] != name.split(".")[1] and layer_of(imported) <= layer_of(name)
     ]
     assert not upwards, f"{name} may import only from layers below its own"
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis import guest_trace
-from htrun.analysis.blobs import BlobKind
 from htrun.analysis.ctf_reader import Span
-from htrun.analysis.guest_formats import parse_formats
-from htrun.analysis.guest_trace import GuestTrace
+from htrun.analysis.guest_trace import decoder
+from htrun.analysis.guest_trace.blobs import BlobKind
+from htrun.analysis.guest_trace.decoder import GuestTrace
+from htrun.analysis.guest_trace.formats import parse_formats
 from htrun.analysis.trace import Event, Trace
 from htrun.commands.guest_lines import GuestLines
 from htrun.events.records import event_dtype
@@ -123,7 +123,7 @@ def test_what_was_cut_stays_as_it_is() -> None:
 
 def test_a_machine_that_stood_still_within_a_blob(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not everything waits for it."""
-    monkeypatch.setattr(guest_trace, "_MOST_WAITING", 100)
+    monkeypatch.setattr(decoder, "_MOST_WAITING", 100)
     first, *rest = sent([SWITCH.blob(1)], 4, 50)
     texts = sent([format_blob()], 4, 1, index=TEXTS)
     between: list[Piece] = [(time, 1, PROGRAM, (time, 0, 0, 0)) for time in range(51, 1051)]

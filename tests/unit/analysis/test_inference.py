@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from htrun.analysis.comparison import (
+from htrun.analysis.timing.comparison import (
     Comparison,
     Ratio,
     Run,
@@ -18,8 +18,8 @@ from htrun.analysis.comparison import (
     geometric_mean,
     mann_whitney,
 )
-from htrun.analysis.distribution import Distribution, Tally
-from htrun.analysis.inference import Blocks, drift, median_interval, modes
+from htrun.analysis.timing.distribution import Distribution, Tally
+from htrun.analysis.timing.inference import Blocks, drift, median_interval, modes
 
 DATA_SETS = 1000
 STEP = 10.02
@@ -155,7 +155,7 @@ def test_quantiles_are_between_the_steps_as_often_as_the_steps_came() -> None:
 
 
 def test_a_tally_counts_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("htrun.analysis.distribution._PENDING", 3)
+    monkeypatch.setattr("htrun.analysis.timing.distribution._PENDING", 3)
     tally = Tally()
     for durations, events in (([5, 5], [1, 2]), ([5, 7], [1, 1]), ([7], [1])):
         tally.add(np.array(durations), np.array(events))

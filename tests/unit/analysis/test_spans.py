@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis import spans as spans_module
-from htrun.analysis.spans import CALIBRATION, Loss, Pairer, Unpaired
+from htrun.analysis.losses import Loss
+from htrun.analysis.timing import spans as spans_module
+from htrun.analysis.timing.spans import CALIBRATION, Pairer, Unpaired
 from htrun.errors import HtrunError
 from htrun.events.calibration import BEGIN_ID, END_ID
 from htrun.events.named import NamedEvents

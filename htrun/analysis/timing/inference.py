@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from htrun.analysis.distribution import Distribution
+from htrun.analysis.timing.distribution import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

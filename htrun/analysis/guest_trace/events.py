@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from htrun.analysis.guest_formats import EventFormat, Field, Location
-from htrun.analysis.guest_print import symbol_fields
+from htrun.analysis.guest_trace.formats import EventFormat, Field, Location
+from htrun.analysis.guest_trace.print_format import symbol_fields
 from htrun.events.arguments import IDENTIFIER, Argument, ArgumentType
 from htrun.events.named import NamedEvent
 

@@ -9,8 +9,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from htrun.analysis.c_expressions import Braces, Call, CError, Constant, Evaluation, Node, Record, Value, fields, parse
-from htrun.analysis.c_expressions import fitted as fitted_number
+from htrun.analysis.guest_trace.c_expressions import (
+    Braces,
+    Call,
+    CError,
+    Constant,
+    Evaluation,
+    Node,
+    Record,
+    Value,
+    fields,
+    parse,
+)
+from htrun.analysis.guest_trace.c_expressions import fitted as fitted_number
 
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\*|\d{1,3})?(?:\.(?P<precision>\*|\d{1,3}))?(?P<length>hh|h|ll|l|q|L|z|j|t)?"
@@ -178,10 +189,10 @@ def _check(node: Node, known: Sequence[str]) -> None:
             raise CError(f"{function}() is not known")
 
 
-def _functions(node: Node) -> Iterator[str]:
+def _functions(node: tuple[object, ...]) -> Iterator[str]:
     if isinstance(node, Call):
         yield node.function
     for child in node:
         if isinstance(child, tuple):
             # A node, or a tuple of nodes, whose children are nodes.
-            yield from _functions(child)  # type: ignore[arg-type]
+            yield from _functions(child)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from htrun.analysis.distribution import Distribution
-from htrun.analysis.inference import CONFIDENCE, Interval
+from htrun.analysis.timing.distribution import Distribution
+from htrun.analysis.timing.inference import CONFIDENCE, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

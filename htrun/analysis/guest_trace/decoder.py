@@ -1,6 +1,6 @@
 """A guest kernel's own trace within a trace: found, put together again, and decoded.
 
-The guest's kernel module sends what ftrace records as blobs (`htrun.analysis.blobs`), and so, sooner or later, the
+The guest's kernel module sends what ftrace records as blobs (`blobs`), and so, sooner or later, the
 formats and names that they are read by. So a trace is looked through once for those, and then each batch's blobs give
 way to the events they stand for, at the time when each began. What is not understood stays as it came.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from htrun.analysis.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
-from htrun.analysis.guest_events import GuestEvent, Texts
-from htrun.analysis.guest_formats import EventFormat, parse_formats
+from htrun.analysis.guest_trace.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
+from htrun.analysis.guest_trace.events import GuestEvent, Texts
+from htrun.analysis.guest_trace.formats import EventFormat, parse_formats
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from htrun.analysis.distribution import Distribution, Tally
-from htrun.analysis.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
+from htrun.analysis.timing.distribution import Distribution, Tally
+from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.spans import Spans, Unpaired
+    from htrun.analysis.timing.spans import Spans, Unpaired
     from htrun.events.records import Events
 
     Grouping = Callable[[Spans], NDArray[np.uint64]]
@@ -43,7 +43,7 @@ _MILD, _SEVERE = 1.5, 3.0
 
 
 class Source(Protocol):
-    """What finds spans: `htrun.analysis.spans.Pairer` and the like. The last of ``names`` is that of calibration."""
+    """What finds spans: `spans.Pairer` and the like. The last of ``names`` is that of calibration."""
 
     names: tuple[str, ...]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.analysis.losses import Loss
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
@@ -53,17 +54,6 @@ processors differ, and less than it takes until a key is used again."""
 _DIRECT = 1 << 20
 """Numbers below this are codes as they are."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A stretch of a thread's time in which events were lost. ``stream``: the thread's number; ``begin`` and ``end``:
-    ns since the epoch: what lies strictly between may be incomplete; ``events``: how many were lost."""
-
-    stream: int
-    begin: int
-    end: int
-    events: int
 
 
 @dataclass(frozen=True)
