@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.output import show
+from htrun.commands.output import show, write_or_show
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, traces_in
 from htrun.commands.table import printable, table
 from htrun.commands.timing_arguments import Wanted, add_choice
@@ -94,7 +94,8 @@ def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Nam
     for line in remarks:
         print(f"hypertrace: warning: {line}", file=sys.stderr)
     if arguments.json is not None:
-        _write_json(arguments.json, _document(comparisons, alone, remarks, corrected=corrected))
+        document = _document(comparisons, alone, remarks, corrected=corrected)
+        write_or_show(arguments.json, json.dumps(document, indent=2) + "\n")
     if arguments.json != "-":
         show("".join(_text(comparisons, alone, corrected=corrected)))
     return FAILED if limit is not None and any(fails(each, limit) for each in comparisons) else 0
@@ -187,14 +188,3 @@ def _document(
 
 def _ratio(ratio: Ratio | None) -> dict[str, float] | None:
     return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}
-
-
-def _write_json(target: str, document: dict[str, Any]) -> None:
-    content = json.dumps(document, indent=2) + "\n"
-    if target == "-":
-        show(content)
-        return
-    try:
-        Path(target).write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise HtrunError(f"cannot write {target}: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
@@ -28,6 +29,17 @@ def show(text: str) -> None:
         # Python would try again to write the rest when it exits, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def write_or_show(target: str, content: str) -> None:
+    """Write ``content`` to the file ``target``, or show it if that is ``-``. Raises `HtrunError`."""
+    if target == "-":
+        show(content)
+        return
+    try:
+        Path(target).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise HtrunError(f"cannot write {target}: {error.strerror}") from error
 
 
 def stream_out(pieces: Iterable[bytes]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands.output import show
+from htrun.commands.output import show, write_or_show
 from htrun.commands.progress import with_progress
 from htrun.commands.timing_report import Report, Row, as_csv, as_json, as_markdown, as_pyperf, text
 from htrun.commands.trace_arguments import moment
@@ -78,14 +77,7 @@ def tell(report: Report, arguments: argparse.Namespace) -> None:
         print(f"hypertrace: warning: {line}", file=sys.stderr)
     wanted = {name: target for name in _EXPORTS if (target := getattr(arguments, name)) is not None}
     for name, target in wanted.items():
-        content = _EXPORTS[name](report)
-        if target == "-":
-            show(content)
-            continue
-        try:
-            Path(target).write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise HtrunError(f"cannot write {target}: {error.strerror}") from error
+        write_or_show(target, _EXPORTS[name](report))
     if "-" not in wanted.values():
         show("".join(text(report, histograms=not arguments.no_histograms)))
 
