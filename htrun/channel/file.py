@@ -133,10 +133,9 @@ class Channel:
 
     def _leads_here(self) -> bool:
         """Whether the path is a link left by a run that had this process id and descriptor, and so leads here."""
-        if not _PROC_LINK.fullmatch(_target_of(self.path) or ""):
-            return False
         with suppress(OSError):
-            return Identity.of(self.path.stat()) == self.identity
+            leads_to_proc = _PROC_LINK.fullmatch(_target_of(self.path) or "") is not None
+            return leads_to_proc and Identity.of(self.path.stat()) == self.identity
         return False
 
 
@@ -200,19 +199,19 @@ def _check_place(path: Path) -> None:
     """Raise `HtrunError` if a link can't be made at ``path``, so that it is said before anything is started."""
     try:
         path.lstat()
+        _require_stale(path)
     except FileNotFoundError:
+        # It is not there, or no longer: another run has removed a stale link.
         if not path.parent.is_dir():
             raise _unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))) from None
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise _unusable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
     except OSError as error:
         raise _unusable(path, error) from error
-    else:
-        _require_stale(path)
 
 
 def _require_stale(path: Path) -> None:
-    """Raise `HtrunError` unless ``path`` is a link that a dead run left."""
+    """Raise `HtrunError` unless ``path`` is a link that a dead run left, FileNotFoundError if it is not there."""
     target = _target_of(path)
     if target is None:
         kind = "a directory" if path.is_dir() else "a file that htrun did not make"

@@ -330,3 +330,26 @@ class TestWithoutProc:
         monkeypatch.setattr(os, "posix_fallocate", full)
         assert os.strerror(errno.ENOSPC) in refusal(path)
         assert not os.path.lexists(path)
+
+
+@pytest.mark.parametrize("vanishes_at", [1, 2])
+def test_a_stale_link_that_another_run_removes_meanwhile_is_no_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, vanishes_at: int
+) -> None:
+    """Removed between the two looks of `Channel.create`, or of `Channel.publish`."""
+    path.symlink_to(f"/proc/{dead_process()}/fd/5")
+    real, looks = channel_file._target_of, 0
+
+    def target_of(link: Path) -> str | None:
+        nonlocal looks
+        looks += 1
+        if looks == vanishes_at:
+            link.unlink()
+        return real(link)
+
+    monkeypatch.setattr(channel_file, "_target_of", target_of)
+    channel = Channel.create(path, LAYOUT)
+    channel.publish(os.getpid())
+    assert looks >= vanishes_at
+    assert Identity.of(path.stat()) == channel.identity
+    channel.remove()
