@@ -37,14 +37,18 @@ class Goal:
         this, other = found[self.name], found[self.over]
         match self.measure:
             case Measure.BEYOND:
-                reached = this.difference(other)
+                return self._verdict(this.difference(other))
             case Measure.REACHES:
-                reached = this.median
-            case _:
-                reached = this.ratio(other)
+                return self._verdict(this.median)
+        of_all = this.ratio(other)
+        if this.undisturbed is None or other.undisturbed is None:
+            return self._verdict(of_all)
+        return self._verdict(this.undisturbed_ratio(other), of_all)
+
+    def _verdict(self, reached: float | None, of_all: float | None = None) -> Verdict:
         at_least = self.measure in {Measure.AT_LEAST, Measure.REACHES}
-        met = reached >= self.limit if at_least else reached <= self.limit
-        return Verdict(str(self), reached, met)
+        met = reached is not None and (reached >= self.limit if at_least else reached <= self.limit)
+        return Verdict(str(self), reached, met, of_all)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.measure.value.format(limit=self.limit, over=self.over)}"

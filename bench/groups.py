@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.model import Group
 
-COST = Group("cost", "What an event costs", "ns", "floor", rounds=7, quick_rounds=2)
+COST = Group("cost", "What an event costs", "ns", "floor", rounds=7, quick_rounds=2, probed=True)
 STARTUP = Group("startup", "What starting a program costs", "ms", "true", rounds=21, quick_rounds=7)
 GETPPID = Group("getppid", "A program of cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
 MMAP = Group("mmap", "A program of mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)

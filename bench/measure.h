@@ -3,7 +3,9 @@
  *
  * A program includes this file, defines the two functions declared below, and calls measure_main(). Events are emitted
  * in bursts with a pause between them: a burst is what an event costs the program while nothing holds it up, and the
- * pause lets a tracer write out what it took. The result is one line of JSON on standard output.
+ * pause lets a tracer write out what it took. A probe of the processor is timed just before and just after each burst:
+ * it tells a burst that had the core for itself from one that shared it. The result is one line of JSON on standard
+ * output.
  *
  * Compile with -D_GNU_SOURCE -pthread. Arguments are of the form NAME=NUMBER (see the table in parse_plan); anything else is an error.
  */
@@ -20,6 +22,7 @@
 #include <time.h>
 
 #define MAX_THREADS 64
+#define PROBE_TURNS 40000 /* some 30 microseconds natively, so less than a burst */
 
 /* What to do. Every number is at least 0; `threads` is 1 to MAX_THREADS. */
 struct plan {
@@ -38,6 +41,7 @@ struct worker {
     uint64_t number;    /* of the thread, from 0 */
     void *own;          /* whatever emitter_open() keeps for the thread */
     double *burst_ns;   /* nanoseconds an event, for each burst that counts */
+    double *probe_ns;   /* nanoseconds a turn of the slower of the two probes around it */
     uint64_t *ticks;    /* of the time stamp counter, for each single event */
     pthread_barrier_t *barrier;
 };
@@ -102,6 +106,24 @@ __attribute__((unused)) static void pin(uint64_t cpu)
         die("sched_setaffinity");
 }
 
+/*
+ * Nanoseconds a turn of a loop of independent additions, which no memory and no system call slows, but whoever shares
+ * the core's arithmetic units: on a virtual machine that is a neighbour on the sibling hyper-thread, whom nothing else
+ * shows. C, so that an emulated program probes in the same way.
+ */
+static double probe(void)
+{
+    uint64_t a = 1, b = 2, c = 3, d = 4;
+#define PROBE_ADD(word) (word) += 3; __asm__ volatile("" : "+r"(word))
+    double before = now_ns();
+    for (int turn = 0; turn < PROBE_TURNS; turn++) {
+        PROBE_ADD(a); PROBE_ADD(b); PROBE_ADD(c); PROBE_ADD(d);
+        PROBE_ADD(a); PROBE_ADD(b); PROBE_ADD(c); PROBE_ADD(d);
+    }
+#undef PROBE_ADD
+    return (now_ns() - before) / PROBE_TURNS;
+}
+
 static void rest(uint64_t microseconds)
 {
     struct timespec left = {microseconds / 1000000, microseconds % 1000000 * 1000};
@@ -130,11 +152,15 @@ static void *measure_thread(void *argument)
     emitter_open(worker);
     for (uint64_t burst = 0; burst < plan->warmup + plan->bursts; burst++) {
         pthread_barrier_wait(worker->barrier);
+        double probe_before = probe();
         double before = now_ns();
         emit_events(worker, plan->events);
         double after = now_ns();
-        if (burst >= plan->warmup)
+        double probe_after = probe();
+        if (burst >= plan->warmup) {
             worker->burst_ns[burst - plan->warmup] = (after - before) / plan->events;
+            worker->probe_ns[burst - plan->warmup] = probe_before > probe_after ? probe_before : probe_after;
+        }
         rest(plan->pause_us);
     }
     measure_singles(worker);
@@ -226,10 +252,12 @@ __attribute__((unused)) static void measure_run(struct plan *plan)
     for (uint64_t i = 0; i < plan->threads; i++) {
         /* calloc() of large blocks gives untouched pages; writing them once here keeps page faults out of the loop. */
         double *burst_ns = checked(malloc((plan->bursts + 1) * sizeof(double)), "malloc");
+        double *probe_ns = checked(malloc((plan->bursts + 1) * sizeof(double)), "malloc");
         uint64_t *ticks = checked(malloc((plan->singles + 1) * sizeof(uint64_t)), "malloc");
         memset(burst_ns, 0, (plan->bursts + 1) * sizeof(double));
+        memset(probe_ns, 0, (plan->bursts + 1) * sizeof(double));
         memset(ticks, 1, (plan->singles + 1) * sizeof(uint64_t));
-        workers[i] = (struct worker){plan, i, NULL, burst_ns, ticks, &barrier};
+        workers[i] = (struct worker){plan, i, NULL, burst_ns, probe_ns, ticks, &barrier};
     }
     for (uint64_t i = 1; i < plan->threads; i++) {
         if ((errno = pthread_create(&threads[i], NULL, measure_thread, &workers[i])) != 0)
@@ -242,6 +270,9 @@ __attribute__((unused)) static void measure_run(struct plan *plan)
     printf("{\"ns\": [");
     for (uint64_t i = 0; i < plan->threads * plan->bursts; i++)
         printf("%s%.3f", i ? ", " : "", workers[i / plan->bursts].burst_ns[i % plan->bursts]);
+    printf("], \"probe\": [");
+    for (uint64_t i = 0; i < plan->threads * plan->bursts; i++)
+        printf("%s%.4f", i ? ", " : "", workers[i / plan->bursts].probe_ns[i % plan->bursts]);
     printf("]");
     print_singles(workers);
     printf("}\n");

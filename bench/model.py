@@ -24,7 +24,9 @@ class Group:
     """Benches that belong in one table.
 
     ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: how often each bench
-    of the group runs, at least 1. ``facts``: of the samples' facts, those that the table shows.
+    of the group runs, at least 1. ``facts``: of the samples' facts, those that the table shows. ``probed``: the figures
+    are so small that whoever shares a core changes them: undisturbed bursts have figures of their own, by which goals
+    are judged.
     """
 
     name: str
@@ -34,6 +36,15 @@ class Group:
     rounds: int
     quick_rounds: int
     facts: tuple[str, ...] = ()
+    probed: bool = False
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One burst of ``measure.h``: nanoseconds an event, and nanoseconds a turn of the slower probe around it."""
+
+    ns: float
+    probe: float
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,15 @@ class Sample:
     """The result of one run.
 
     ``value``: in the unit of the group. ``p50``, ``p99``: of single events, in the same unit, where they can be timed.
-    ``facts``: what else the run showed, by name.
+    ``facts``: what else the run showed, by name. ``bursts``: what ``value`` is the median of, where there are any;
+    a saved report has none.
     """
 
     value: float
     p50: float | None = None
     p99: float | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    bursts: tuple[Burst, ...] = field(default=(), compare=False, repr=False)
 
 
 Run = Callable[[], Sample]
@@ -58,12 +71,14 @@ class Bench(ABC):
     """One way of doing what its group is about.
 
     ``name``: unique, as on the command line. ``title``: as in tables, one line. ``tags``: more names that select it.
+    ``machine``: what runs its program, this machine (empty) or an emulator: probes compare within one only.
     """
 
     name: str
     title: str
     group: Group
     tags: frozenset[str] = frozenset()
+    machine: str = ""
 
     @abstractmethod
     def prepare(self, shop: Workshop) -> Run:

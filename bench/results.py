@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.disturbance import Undisturbed
 from bench.model import Bench, Group, Sample
 from bench.statistics import paired_difference, paired_ratio, spread
 
@@ -26,7 +27,8 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """One bench. ``reason``: why it was not measured. ``samples``: one for each round; empty unless measured."""
+    """One bench. ``reason``: why it was not measured. ``samples``: one for each round; empty unless measured.
+    ``undisturbed``: of all rounds, in a probed group."""
 
     name: str
     title: str
@@ -34,11 +36,19 @@ class Result:
     status: Status
     reason: str = ""
     samples: tuple[Sample, ...] = ()
+    undisturbed: Undisturbed | None = None
 
     @classmethod
-    def of(cls, bench: Bench, status: Status, reason: str = "", samples: Sequence[Sample] = ()) -> Result:
+    def of(
+        cls,
+        bench: Bench,
+        status: Status,
+        reason: str = "",
+        samples: Sequence[Sample] = (),
+        undisturbed: Undisturbed | None = None,
+    ) -> Result:
         """The result of ``bench``."""
-        return cls(bench.name, bench.title, bench.group.name, status, reason, tuple(samples))
+        return cls(bench.name, bench.title, bench.group.name, status, reason, tuple(samples), undisturbed)
 
     @property
     def values(self) -> list[float]:
@@ -64,6 +74,11 @@ class Result:
         """To ``base``, round by round."""
         return paired_ratio(self.values, base.values)
 
+    def undisturbed_ratio(self, base: Result) -> float | None:
+        """To ``base``, undisturbed bursts only; None where either has too few."""
+        this, other = (each.undisturbed.value if each.undisturbed else None for each in (self, base))
+        return None if this is None or other is None else this / other
+
     def difference(self, base: Result) -> float:
         """From ``base``, round by round."""
         return paired_difference(self.values, base.values)
@@ -76,11 +91,16 @@ def _median_of(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal and what was reached. ``text``: the goal; ``reached``: the figure; ``met``: whether it is good enough."""
+    """A goal and what was reached. ``text``: the goal; ``met``: whether what was reached is good enough.
+
+    ``reached``: the figure, in a probed group that of undisturbed bursts, None if there were too few to tell;
+    ``of_all``: the same figure of all bursts.
+    """
 
     text: str
-    reached: float
+    reached: float | None
     met: bool
+    of_all: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,9 @@ class Report:
         found = asdict(self)
         for raw, result in zip(found["results"], self.results, strict=True):
             raw["derived"] = self._derived(result)
+            for sample in raw["samples"]:
+                # Ten thousand bursts nobody reads: what they tell is in the values.
+                del sample["bursts"]
         path.write_text(json.dumps(found, indent=1) + "\n")
 
     @classmethod
@@ -139,10 +162,14 @@ class Report:
         base = self.baseline(group)
         if base is not None:
             derived |= {"ratio": result.ratio(base), "difference": result.difference(base)}
+            if group.probed:
+                derived["undisturbed_ratio"] = result.undisturbed_ratio(base)
         return derived
 
 
 def _load_result(raw: dict[str, Any]) -> Result:
-    fields = {key: value for key, value in raw.items() if key not in ("derived", "samples", "status")}
+    made = ("derived", "samples", "status", "undisturbed")
+    fields = {key: value for key, value in raw.items() if key not in made}
     samples = tuple(Sample(**each) for each in raw["samples"])
-    return Result(**fields, status=Status(raw["status"]), samples=samples)
+    undisturbed = Undisturbed(**raw["undisturbed"]) if raw.get("undisturbed") else None
+    return Result(**fields, status=Status(raw["status"]), samples=samples, undisturbed=undisturbed)

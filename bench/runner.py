@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.disturbance import best_probe, undisturbed
 from bench.model import Bench, FailedError, Group, Run, Sample, UnavailableError
 from bench.results import Result, Status
 from bench.workshop import Workshop
@@ -43,8 +44,12 @@ class _Entry:
         assert self.run is not None
         self.samples.append(self.run())
 
-    def finish(self) -> Result:
-        return self.result or Result.of(self.bench, Status.MEASURED, samples=self.samples)
+    def finish(self, best: float | None) -> Result:
+        """``best``: the best probe of the bench's machine, None where bursts are not told apart."""
+        if self.result is not None:
+            return self.result
+        told_apart = None if best is None else undisturbed(self.samples, best)
+        return Result.of(self.bench, Status.MEASURED, samples=self.samples, undisturbed=told_apart)
 
 
 def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell) -> list[Result]:
@@ -60,7 +65,16 @@ def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell
             for entry in _running(entries):
                 tell(f"{group.name}: round {number} of {rounds}: {entry.bench.name}")
                 entry.attempt(entry.sample)
-    return [entry.finish() for entry in entries]
+    best = _best_probes(entries) if group.probed else {}
+    return [entry.finish(best.get(entry.bench.machine)) for entry in entries]
+
+
+def _best_probes(entries: Sequence[_Entry]) -> dict[str, float | None]:
+    """By what runs the benches' programs."""
+    samples: dict[str, list[Sample]] = {}
+    for entry in entries:
+        samples.setdefault(entry.bench.machine, []).extend(entry.samples)
+    return {machine: best_probe(found) for machine, found in samples.items()}
 
 
 def _running(entries: Sequence[_Entry]) -> Iterator[_Entry]:

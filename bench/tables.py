@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.model import Group
-from bench.results import Report, Result, Status
+from bench.results import Report, Result, Status, Verdict
 from bench.statistics import spread
 
 
@@ -45,6 +45,8 @@ def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
     base = report.baseline(group)
     singles = any(each.p50 is not None for each in results)
     columns = ["", group.unit, "quartiles", *([f"times {group.baseline}"] if base else [])]
+    if group.probed:
+        columns += [f"undisturbed {group.unit}", *([f"times {group.baseline}"] if base else []), "of bursts"]
     columns += ["single p50", "p99"] if singles else []
     columns += group.facts
     rows = []
@@ -52,10 +54,20 @@ def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
         low, high = spread(each.values)
         row = [each.title, figure(each.median), f"{figure(low)} to {figure(high)}"]
         row += [figure(each.ratio(base))] if base else []
+        row += _undisturbed(each, base) if group.probed else []
         row += [figure(each.p50), figure(each.p99)] if singles else []
         row += [figure(each.samples[-1].facts.get(name)) for name in group.facts]
         rows.append(tuple(row))
     return Grid(group.title, tuple(columns), tuple(rows))
+
+
+def _undisturbed(result: Result, base: Result | None) -> list[str]:
+    found = result.undisturbed
+    if found is None:
+        return ["", *([""] if base else []), ""]
+    value = "too few" if found.value is None else figure(found.value)
+    ratio = [figure(result.undisturbed_ratio(base))] if base else []
+    return [value, *ratio, f"{found.count:,} of {found.bursts:,}"]
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -72,8 +84,15 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"[{style}]{result.status}[/] {result.name}: ", end="")
         console.print(result.reason, markup=False, highlight=False)
     for verdict in report.verdicts:
-        word = "[green]met   [/]" if verdict.met else "[red]missed[/]"
-        console.print(f"{word} {verdict.text}: {figure(verdict.reached)}", highlight=False)
+        console.print(_verdict(verdict), highlight=False)
+
+
+def _verdict(verdict: Verdict) -> str:
+    of_all = "" if verdict.of_all is None else f" (all bursts: {figure(verdict.of_all)})"
+    if verdict.reached is None:
+        return f"[yellow]open  [/] {verdict.text}: too few undisturbed bursts{of_all}"
+    word = "[green]met   [/]" if verdict.met else "[red]missed[/]"
+    return f"{word} {verdict.text}: {figure(verdict.reached)}{of_all}"
 
 
 def markdown(report: Report) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
-from bench.model import FailedError, Sample, UnavailableError
+from bench.model import Burst, FailedError, Sample, UnavailableError
 
 SOURCE = Path(__file__).parent
 TOP = SOURCE.parent
@@ -31,11 +31,12 @@ class Plan:
     """What a measured program is to do: the arguments of ``measure.h``, which explains each.
 
     A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
-    processor away, so that the median is of bursts that had the processor for themselves.
+    processor away, so that the median is of bursts that had the processor for themselves. So many bursts that some had
+    the core for themselves too (`bench.disturbance`).
     """
 
     events: int = 10_000
-    bursts: int = 30
+    bursts: int = 60
     warmup: int = 12
     pause_us: int = 5_000
     singles: int = 10_000
@@ -147,7 +148,9 @@ def parse_measurement(output: str) -> Sample:
     lines = output.splitlines() or [""]
     try:
         found = json.loads(lines[-1])
-        return Sample(median(found["ns"]), found.get("p50"), found.get("p99"))
+        bursts = tuple(Burst(ns, probe) for ns, probe in zip(found["ns"], found["probe"], strict=True))
+        value = median(burst.ns for burst in bursts)
+        return Sample(value, found.get("p50"), found.get("p99"), bursts=bursts)
     except (ValueError, KeyError, TypeError) as error:
         raise FailedError(f"no measurement in the output: {output[-500:]!r}") from error
 

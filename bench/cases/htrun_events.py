@@ -32,6 +32,7 @@ class HtrunEvent(Bench):
         details += ["two threads"] if threads == 2 else []
         self.title = "htrun, " + ", ".join(details)
         self.tags = frozenset({"htrun", "patched" if patch else "trap", where.split("-")[0]})
+        self.machine = "" if emulator is None else str(emulator)
         self._emulator = emulator
         self._patch = patch
         self._threads = threads
@@ -55,7 +56,7 @@ class HtrunEvent(Bench):
                 sample = shop.measure([*traced.words, *program], plan)
                 account = traced.account()
             account.check(plan.emitted)
-            return Sample(sample.value, sample.p50, sample.p99, {"emitted": plan.emitted, "traps": account.traps})
+            return replace(sample, facts={"emitted": plan.emitted, "traps": account.traps})
 
         return run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.groups import COST
 from bench.lttng import open_session
 from bench.model import Bench, Run, Sample
@@ -28,6 +30,6 @@ class LttngEvent(Bench):
             before = session.discarded()
             sample = shop.measure([str(session.program)], plan, session.environment, session.user)
             lost = session.discarded() - before
-            return Sample(sample.value, sample.p50, sample.p99, {"emitted": plan.emitted, "lost": lost})
+            return replace(sample, facts={"emitted": plan.emitted, "lost": lost})
 
         return run

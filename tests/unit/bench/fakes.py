@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from bench.model import Bench, Group, Run, Sample
+from bench.disturbance import Undisturbed
+from bench.model import Bench, Burst, Group, Run, Sample
 from bench.results import Report, Result, Status, Verdict
 from bench.workshop import Workshop
 
 GROUP = Group("cost", "What an event costs", "ns", "base", rounds=3, quick_rounds=2, facts=("lost",))
+PROBED = replace(GROUP, probed=True)
 
 
 class Fake(Bench):
@@ -34,8 +37,18 @@ def constant(name: str, *values: float) -> Result:
     return Result(name, f"the {name}", GROUP.name, Status.MEASURED, samples=samples)
 
 
-def report(*results: Result) -> Report:
+def told_apart(name: str, values: Iterable[float], value: float | None, count: int = 40) -> Result:
+    """As `constant`, of a probed group, with ``value`` as the median of ``count`` of 60 bursts."""
+    return replace(constant(name, *values), undisturbed=Undisturbed(count, 60, value))
+
+
+def bursts(*pairs: tuple[float, float]) -> Sample:
+    """A sample of bursts: of each, nanoseconds an event and a turn of the probe."""
+    return Sample(1, bursts=tuple(Burst(ns, probe) for ns, probe in pairs))
+
+
+def report(*results: Result, group: Group = GROUP) -> Report:
     """A report of one group."""
     machine = {"processor": "a processor", "kernel": "Linux", "distribution": "Debian", "virtual machine": "yes"}
     verdicts = (Verdict("a goal", 1.5, True),)
-    return Report("2026-01-02T03:04:05+00:00", False, 1.0, machine, (GROUP,), results, verdicts)
+    return Report("2026-01-02T03:04:05+00:00", False, 1.0, machine, (group,), results, verdicts)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from bench.goals import Goal, Measure
 from bench.plot import Bar, bar_chart
 from bench.readme import BEGIN, END, update
-from bench.results import Report, Result, Status
-from bench.tables import figure, markdown
+from bench.results import Report, Result, Status, Verdict
+from bench.tables import figure, markdown, print_report
 from htrun.errors import HtrunError
-from tests.unit.bench.fakes import constant, report
+from tests.unit.bench.fakes import PROBED, constant, report, told_apart
 
 BASE = constant("base", 10.0, 20.0, 10.0)
 OTHER = constant("other", 30.0, 60.0, 30.0)
@@ -68,6 +71,33 @@ def test_the_table_has_ratios_and_leaves_out_what_was_not_measured() -> None:
     assert len(lines) == 6
 
 
+def test_the_table_of_a_probed_group_tells_undisturbed_bursts_beside_all() -> None:
+    results = (
+        told_apart("base", [20, 20], 10),
+        told_apart("other", [60.0, 60.0], 15.5, 5),
+        told_apart("shared", [80.0, 80.0], None, 4),
+    )
+    lines = markdown(report(*results, constant("trap", 9.0, 9.0), group=PROBED)).splitlines()
+    assert lines[2].startswith(
+        "|  | ns | quartiles | times base | undisturbed ns | times base | of bursts | single p50"
+    )
+    assert "| 60.0 | 60.0 to 60.0 | 3.00 | 15.5 | 1.55 | 5 of 60 |" in lines[5]
+    assert "| 80.0 | 80.0 to 80.0 | 4.00 | too few |  | 4 of 60 |" in lines[6]
+    assert "| 9.00 | 9.00 to 9.00 | 0.45 |  |  |  |" in lines[7]
+
+
+def test_a_report_of_a_probed_group_survives_its_file(tmp_path: Path) -> None:
+    saved = report(
+        told_apart("base", [20], 10), told_apart("other", [60], 15), told_apart("few", [1], None), group=PROBED
+    )
+    saved.save(tmp_path / "latest.json")
+    assert Report.load(tmp_path / "latest.json") == saved
+    _, other, few = json.loads((tmp_path / "latest.json").read_text())["results"]
+    assert (other["derived"]["ratio"], other["derived"]["undisturbed_ratio"]) == (3, 1.5)
+    assert few["derived"]["undisturbed_ratio"] is None
+    assert "bursts" not in other["samples"][0]
+
+
 def test_the_plot_is_well_formed_and_longer_for_more() -> None:
     root = ElementTree.fromstring(bar_chart("a < b & c", "ns", [Bar("one", 10.0, True), Bar("two", 12345.0, False)]))
     bars = root.findall("{http://www.w3.org/2000/svg}rect")
@@ -118,6 +148,30 @@ def test_goals_are_judged_by_pairs(measure: Measure, limit: float, reached: floa
     verdict = Goal("other", measure, "base", limit).judge([BASE, OTHER])
     assert verdict is not None
     assert (verdict.reached, verdict.met) == (reached, met)
+
+
+def test_goals_of_a_probed_group_are_judged_by_undisturbed_bursts() -> None:
+    results = [told_apart("base", [20, 20], 10), told_apart("other", [60, 60], 15), told_apart("few", [20, 20], None)]
+    assert Goal("other", Measure.AT_MOST, "base", 1.6).judge(results) == Verdict(
+        "other: at most 1.6 times base", 1.5, True, of_all=3
+    )
+    assert Goal("other", Measure.AT_LEAST, "base", 1.6).judge(results) == Verdict(
+        "other: at least 1.6 times base", 1.5, False, of_all=3
+    )
+    for limit in (0.5, 1.5):
+        verdict = Goal("few", Measure.AT_MOST, "base", limit).judge(results)
+        assert verdict == Verdict(f"few: at most {limit:g} times base", None, False, of_all=1)
+
+
+def test_a_verdict_is_printed_with_what_all_bursts_say() -> None:
+    output = StringIO()
+    verdicts = Verdict("one", 1.5, True, 3.0), Verdict("two", None, False, 3.0), Verdict("three", 2.0, False)
+    print_report(replace(report(), verdicts=verdicts), Console(file=output, width=100))
+    assert output.getvalue().splitlines() == [
+        "met    one: 1.50 (all bursts: 3.00)",
+        "open   two: too few undisturbed bursts (all bursts: 3.00)",
+        "missed three: 2.00",
+    ]
 
 
 def test_a_goal_without_its_figures_has_no_verdict() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bench.disturbance import Undisturbed
 from bench.model import FailedError, Run, Sample, UnavailableError
 from bench.results import Status
 from bench.runner import run_group
-from tests.unit.bench.fakes import GROUP, Fake
+from tests.unit.bench.fakes import GROUP, PROBED, Fake, bursts
 
 
 def quiet(line: str) -> None:
@@ -58,3 +59,23 @@ def test_a_bench_that_fails_once_is_out() -> None:
     assert log == ["a", "b", "a", "b", "b"]
     assert (failed.status, failed.reason, failed.samples) == (Status.FAILED, "lost an event", ())
     assert measured.status is Status.MEASURED
+
+
+class Emulated(Fake):
+    machine = "an emulator"
+
+
+def test_bursts_are_told_apart_by_the_best_probe_of_all_benches_and_rounds_on_one_machine() -> None:
+    """The second bench never had the core for itself, which it alone could not know."""
+    free = Fake("free", lambda: bursts(*[(10, 0.61)] * 2, (15, 0.9)))
+    shared = Fake("shared", lambda: bursts(*[(16, 0.9)] * 3))
+    emulated = Emulated("emulated", lambda: bursts(*[(30, 2.5)] * 3))
+    found = [result.undisturbed for result in run_group(PROBED, [free, shared, emulated], quick=False, tell=quiet)]
+    assert found == [Undisturbed(6, 9, 10), Undisturbed(0, 9, None), Undisturbed(9, 9, 30)]
+
+
+def test_a_bench_without_bursts_is_told_nothing_of_them() -> None:
+    fakes = [Fake("plain", lambda: Sample(1)), Fake("bursts", lambda: bursts((10, 0.6)))]
+    assert [each.undisturbed for each in run_group(GROUP, fakes, quick=True, tell=quiet)] == [None, None]
+    plain, probed = run_group(PROBED, fakes, quick=True, tell=quiet)
+    assert (plain.undisturbed, probed.undisturbed) == (None, Undisturbed(2, 2, None))

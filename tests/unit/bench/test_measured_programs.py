@@ -37,6 +37,8 @@ def test_a_program_measures_itself(shop: Workshop, floor: Path) -> None:
     assert sample.p50 is not None
     assert sample.p99 is not None
     assert 0 <= sample.p50 <= sample.p99
+    assert len(sample.bursts) == PLAN.bursts
+    assert all(burst.ns > 0 and 0 < burst.probe < 1e4 for burst in sample.bursts)
 
 
 def test_single_events_may_be_left_out(shop: Workshop, floor: Path) -> None:
@@ -55,7 +57,9 @@ def test_a_program_that_fails_is_a_failure_with_its_words(shop: Workshop, floor:
         shop.call([str(floor), "threads=0"])
 
 
-@pytest.mark.parametrize("output", ["", "hello", "{}", '{"ns": []}', '{"ns": 3}', "[]"])
+@pytest.mark.parametrize(
+    "output", ["", "hello", "{}", '{"ns": []}', '{"ns": 3}', "[]", '{"ns": [1]}', '{"ns": [1, 2], "probe": [1]}']
+)
 def test_output_without_a_measurement_is_a_failure(output: str) -> None:
     with pytest.raises(FailedError, match="no measurement"):
         parse_measurement(output)

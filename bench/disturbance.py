@@ -1,0 +1,48 @@
+"""Which bursts had their core for themselves.
+
+A virtual machine's processor is often one of two hyper-threads of a core, and the other one is a neighbour's, of whom
+the machine knows nothing. A busy neighbour takes half of the core's arithmetic units: a way of recording that is bound
+by them gets half as dear again, while the floor, which waits for the time stamp counter, does not change. So ratios
+depend on the neighbours. The probe of ``measure.h`` shows them: it is slow when the core is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.model import Sample
+
+_TOLERANCE = 1.04
+"""How much slower than the best a probe may be: more than the clock of an undisturbed core changes (some 2%), less than
+any neighbour costs (10% to 60%)."""
+_FEWEST = 5
+"""Undisturbed bursts without which there is no figure."""
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """``count`` of ``bursts`` were undisturbed, all rounds together. ``value``: their median, in nanoseconds an event;
+    None if there were too few."""
+
+    count: int
+    bursts: int
+    value: float | None
+
+
+def best_probe(samples: Iterable[Sample]) -> float | None:
+    """The fastest probes that enclosed a burst: those of a core that is all ours. None without bursts."""
+    return min((burst.probe for sample in samples for burst in sample.bursts), default=None)
+
+
+def undisturbed(samples: Sequence[Sample], best: float) -> Undisturbed | None:
+    """The undisturbed bursts of ``samples``; None if there are no bursts at all.
+
+    ``best``: the `best_probe` of the whole run on the same machine.
+    """
+    bursts = [burst for sample in samples for burst in sample.bursts]
+    if not bursts:
+        return None
+    found = [burst.ns for burst in bursts if burst.probe <= best * _TOLERANCE]
+    return Undisturbed(len(found), len(bursts), median(found) if len(found) >= _FEWEST else None)
