@@ -31,8 +31,8 @@ class Plan:
     """What a measured program is to do: the arguments of ``measure.h``, which explains each.
 
     A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
-    processor away, so that the median is of bursts that had the processor for themselves. So many bursts that some had
-    the core for themselves too (`bench.disturbance`).
+    processor away, so that the median is of bursts that had the processor for themselves. Short and many, so that some
+    had the core for themselves too (`bench.disturbance`): a few tenths of a millisecond are best.
     """
 
     events: int = 10_000

@@ -12,7 +12,7 @@ from bench.model import Bench, Run, Sample
 from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _PATCHED = Plan()
-_TRAPPING = Plan(events=100, bursts=20, warmup=3, pause_us=0, singles=500)
+_TRAPPING = Plan(events=20, bursts=100, warmup=15, pause_us=0, singles=500)
 _COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 

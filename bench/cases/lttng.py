@@ -19,7 +19,7 @@ class LttngEvent(Bench):
     def __init__(self, threads: int) -> None:
         self.name = "lttng-ust" if threads == 1 else "lttng-ust-two-threads"
         self.title = "LTTng-UST tracepoint" + ("" if threads == 1 else ", two threads")
-        self._plan = Plan(threads=threads)
+        self._plan = Plan(events=2_000, bursts=120, warmup=60, threads=threads)
 
     def prepare(self, shop: Workshop) -> Run:
         needs_processors(self._plan.threads)

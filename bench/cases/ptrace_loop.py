@@ -18,7 +18,7 @@ class PtraceLoop(Bench):
         self.name = f"ptrace-{count}"
         self.title = f"bare C ptrace loop, {count.replace('-', ' ').replace('cpu', 'processor')}"
         self._processors = processors
-        self._plan = Plan(events=100, bursts=20, warmup=3, pause_us=0, singles=1_000, cpu=1, own_cpu=2 - processors)
+        self._plan = Plan(events=20, bursts=100, warmup=15, pause_us=0, singles=1_000, cpu=1, own_cpu=2 - processors)
 
     def prepare(self, shop: Workshop) -> Run:
         needs_processors(self._processors)

@@ -17,5 +17,5 @@ class SigsegvHandler(Bench):
 
     def prepare(self, shop: Workshop) -> Run:
         program = shop.build("rivals/sigsegv_handler.c")
-        plan = shop.plan(Plan(events=500, bursts=40, singles=4_000))
+        plan = shop.plan(Plan(events=100, bursts=120, singles=4_000))
         return lambda: shop.measure([str(program)], plan)

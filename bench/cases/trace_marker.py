@@ -19,5 +19,5 @@ class TraceMarker(Bench):
     def prepare(self, shop: Workshop) -> Run:
         marker = tracefs.instance(shop, "marker") / "trace_marker"
         program = shop.build("rivals/trace_marker.c")
-        plan = shop.plan(Plan(events=2_000, bursts=40, warmup=10))
+        plan = shop.plan(Plan(events=400, bursts=120, warmup=50))
         return lambda: shop.measure([str(program)], plan, {"TRACE_MARKER": str(marker)})

@@ -36,7 +36,7 @@ class Uprobe(Bench):
         switch = instance / "events" / group / event / "enable"
         switch.write_text("1")
         shop.cleanup.callback(switch.write_text, "0")
-        plan = shop.plan(Plan(events=1_000, bursts=40, warmup=10))
+        plan = shop.plan(Plan(events=200, bursts=120, warmup=50))
 
         def run() -> Sample:
             sample = shop.measure([str(program)], plan)
