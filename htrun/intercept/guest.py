@@ -110,8 +110,7 @@ class Mappings:
 class AddressSpace:
     """One memory, shared by the threads of a process and by a vfork child and its parent.
 
-    ``sites``: by address of the instruction; ``guarded``: ranges for which a channel filter is in place;
-    ``threads``: those that run in it;
+    ``sites``: by address of the instruction; ``threads``: those that run in it;
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
     it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
     in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
@@ -121,7 +120,6 @@ class AddressSpace:
     memory: Memory
     mappings: Mappings = field(default_factory=Mappings)
     sites: dict[int, Site] = field(default_factory=dict)
-    guarded: list[tuple[int, int]] = field(default_factory=list)
     threads: set[Thread] = field(default_factory=set)
     abi: Abi | None = None
     syscall_instruction: int = 0
@@ -142,7 +140,6 @@ class AddressSpace:
             memory=Memory(tid),
             mappings=self.mappings.copy(),
             sites={address: site.fork() for address, site in self.sites.items()},
-            guarded=list(self.guarded),
             abi=self.abi,
             syscall_instruction=self.syscall_instruction,
             machine=self.machine,
@@ -174,7 +171,8 @@ class SignalActions:
 class Process:
     """A thread group. ``big_endian``: the byte order in which its guest writes arguments.
 
-    ``filtered``: it has, or inherited, a seccomp filter that is not htrun's.
+    ``filtered``: it has, or inherited, a seccomp filter that is not htrun's. ``guarded``: ranges for which it has, or
+    inherited, a channel filter of htrun's: a filter stays for good, through forks and exec.
     """
 
     pid: int
@@ -183,6 +181,7 @@ class Process:
     big_endian: bool = False
     threads_seen: int = 0
     filtered: bool = False
+    guarded: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from htrun.channel import layout
 from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.guest import Mapping, Process, Thread
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
@@ -175,37 +175,38 @@ class MappingCalls:
 
         Where that can't be, the channel works, but the guest's later changes to the mapping go unseen.
         """
-        space, pid = thread.space, thread.process.pid
+        process = thread.process
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
-        if low >= high or any(start <= low and high <= end for start, end in space.guarded):
+        if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
-        # Each further filter makes every system call dearer, so many mappings get one filter that stops at all.
-        if len(space.guarded) >= _MOST_FILTERS:
+        # Each further filter makes every system call dearer, and there can't be many hundreds (kernel/seccomp.c,
+        # MAX_INSNS_PER_PATH), so many mappings get one filter that stops at all.
+        if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
         try:
-            if thread.process.filtered:
+            if process.filtered:
                 raise PermissionError(1, "it has a seccomp filter of its own")
-            self._install(injection, space, abi, registers, low, high)
+            self._install(injection, process, abi, registers, low, high)
         except OSError as error:
             self._warnings.warn(
                 Kind.INJECTION,
-                pid,
-                f"process {pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
+                process.pid,
+                f"process {process.pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
                 f"({error.strerror}): stores behind an munmap or mprotect of the control region may not be events",
             )
         # Also when it failed: trying again would fail again.
-        space.guarded.append((low, high))
+        process.guarded.append((low, high))
 
     def _install(
-        self, injection: Injection, space: AddressSpace, abi: Abi, registers: Registers, low: int, high: int
+        self, injection: Injection, process: Process, abi: Abi, registers: Registers, low: int, high: int
     ) -> None:
-        program = seccomp.channel_filter(low, high, self._recorded, threads=not space.guarded)
+        program = seccomp.channel_filter(low, high, self._recorded, threads=not process.guarded)
 
         def at(address: int) -> bytes:
             header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)
             return header.ljust(_PROGRAM_HEADER, b"\0") + program
 
-        with self._scratch.holding(space, registers, _PROGRAM_HEADER + len(program), at) as address:
+        with self._scratch.holding(process.space, registers, _PROGRAM_HEADER + len(program), at) as address:
             # With TSYNC the result is the id of a thread that has a filter of its own and so can't be given this one.
             if injection.call("seccomp", 1, seccomp.FLAG_TSYNC, address) == 0:
                 return

@@ -183,6 +183,7 @@ class Tracees:
             big_endian=process.big_endian,
         )
         thread.process.filtered = process.filtered
+        thread.process.guarded = list(process.guarded)
         Masks.inherit(creator, thread)
         self._hooks.forked(creator, thread)
         self._hooks.began(thread)
