@@ -58,7 +58,8 @@ What is written:
                         events, or lose old ones. What is lost is counted
   --ring-size SIZE      memory for each thread's events, such as 512K or 1M (default)
   --timestamp tsc|ordered
-                        ordered: no time stamp is taken before earlier instructions are done; dearer
+                        ordered: read the clock when all before is done, and before what follows begins; for spans
+                        shorter than some microseconds. Dearer
 
 How PROGRAM runs:
   --cpu LIST            run PROGRAM on these processors only (0 or 0-3,6); htrun itself uses the others

@@ -172,10 +172,12 @@ def build(
     """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
 
     ``site``: the number that its records bear, 32 bits.
-    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: take the time stamp
-    after everything before the store has been executed, by ``lfence; rdtsc`` as the kernel's ``rdtsc_ordered`` does.
-    A second fence would keep what follows from starting while the counter is read, for as much time again: it disturbs
-    more than it orders.
+    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: keep the reading of the
+    counter apart from what the guest does before and behind, by a fence at the very start and one behind ``rdtsc``. A
+    processor runs code ahead by hundreds of instructions: without the first, the counter is read while a slow load
+    before the store is still awaited; without the second, what follows begins before it has been read. The first
+    stands at the start, and not as near to ``rdtsc`` as the kernel's ``rdtsc_ordered`` has it, so that none of the
+    trampoline runs beside the guest's code, where its cost would depend on what that code is.
 
     Raises `NotAStore` for a store that can't be an event, and `htrun.x86.templates.OutOfReach` where the store's
     ip-relative operand or the runtime stub is too far from ``at``.
@@ -185,6 +187,7 @@ def build(
     registers = _Registers.for_store(store, context.num_args)
     template = Template.of(
         Place("entry"),
+        asm.LFENCE if ordered else (),
         _save(registers),
         Place("prepared"),
         _address(store, registers),
@@ -411,7 +414,7 @@ def _record(registers: _Registers, context: TrampolineContext, site: int, ordere
     yield from asm.constant(Register.RAX, "data")
     yield asm.add(slot, Register.RAX)
     yield from _copy_args(registers, slot, record, context.num_args)
-    yield asm.LFENCE + asm.RDTSC if ordered else asm.RDTSC
+    yield asm.RDTSC + asm.LFENCE if ordered else asm.RDTSC
     yield asm.store32(record, 0, Register.RAX)
     yield asm.store32(record, 4, Register.RDX)
 

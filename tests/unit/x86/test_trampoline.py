@@ -320,6 +320,12 @@ def test_every_number_of_arguments(machine: Machine, num_args: int) -> None:
         check_emits(scene(machine, form, num_args=num_args, index=CLIENTS - 1))
 
 
+@pytest.mark.parametrize("flags_live", [True, False])
+def test_ordered_events(machine: Machine, flags_live: bool) -> None:
+    for form in ("41891c24", "4889041f", "f20f1110"):
+        check_emits(scene(machine, form), flags_live=flags_live, ordered=True)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_time_goes_on(machine: Machine, ordered: bool) -> None:
     made = scene(machine, "41891c24")
@@ -328,7 +334,9 @@ def test_time_goes_on(machine: Machine, ordered: bool) -> None:
         machine.run(made.start(trampoline))
     stamps = [timestamp for timestamp, *_ in records(made, 3)]
     assert stamps == sorted(set(stamps))
-    assert (b"\x0f\xae\xe8\x0f\x31" in trampoline.code) == ordered
+    fence, read = b"\x0f\xae\xe8", b"\x0f\x31"
+    assert trampoline.code[trampoline.entry :].startswith(fence) == ordered
+    assert (read + fence in trampoline.code) == ordered
 
 
 @pytest.mark.parametrize("index", [CLIENTS, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 64) - 1])
@@ -449,15 +457,15 @@ def put_back(made: Scene, trampoline: Trampoline, regs: user_regs_struct) -> Non
         regs.eflags = flags_at_site(regs.eflags, made.machine.read_u64(stack + trampoline.flags_place) & 0xFFFF)
 
 
-@pytest.mark.parametrize("num_args", [4, 64])
+@pytest.mark.parametrize(("num_args", "ordered"), [(4, False), (4, True), (64, False)])
 @pytest.mark.parametrize("flags_live", [True, False])
 @pytest.mark.parametrize("form", ["41891c24", "48890e", "8902", "66480f7e03"])
 def test_a_thread_can_be_put_back_until_it_commits(
-    machine: Machine, form: str, flags_live: bool, num_args: int
+    machine: Machine, form: str, flags_live: bool, num_args: int, ordered: bool
 ) -> None:
     for seed in range(3):
         made = scene(machine, form, num_args=num_args, seed=seed)
-        trampoline = made.build(flags_live=flags_live)
+        trampoline = made.build(flags_live=flags_live, ordered=ordered)
         before = made.start(trampoline)
         kept = ARITHMETIC_FLAGS if flags_live else 0
         regs = machine.registers(**made.values, eflags=before.eflags, rip=before.rip)
