@@ -29,7 +29,7 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
     from htrun.x86.patch import Candidate
-    from htrun.x86.trampoline import Trampoline, TrampolineContext
+    from htrun.x86.trampoline import Form, Trampoline, TrampolineContext
 
 _MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
@@ -49,7 +49,7 @@ class Patcher:
         self._warnings = warnings
         self._ordered = ordered
         self._builder = ArenaBuilder(channel, pool)
-        self._sizes: dict[tuple[bytes, bool, bool], int] = {}
+        self._sizes: dict[Form, int] = {}
 
     def prepare(self, thread: Thread, registers: Registers) -> bool:
         """Whether the thread's address space has an arena; it is made now if it can be."""
@@ -290,7 +290,7 @@ class Patcher:
         candidates: tuple[Candidate, ...],
         live: bool,
     ) -> Patch:
-        from htrun.x86.trampoline import build
+        from htrun.x86.trampoline import Form, build
 
         def made(at: int, runtime: int) -> Trampoline:
             context = self._context(thread, control, runtime)
@@ -304,13 +304,14 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # As long wherever it lies in these windows, for the same store, and dear to find out.
-        form = (site.code, live, thread.process.big_endian)
+        # The same for all of one form, and dear to find out.
+        form = Form.of(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:
             size = self._sizes[form] = len(made(sample, sample).code)
         number, at = self._builder.place(injection, thread.space, tid, windows, size)
         trampoline = made(at, self._builder.runtime_near(injection, thread.space, tid, at))
+        assert len(trampoline.code) == size
         arena.write(at, trampoline.code)
         arena.adopt(trampoline, site)
         candidate = candidates[number]

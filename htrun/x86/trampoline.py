@@ -22,11 +22,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iced_x86 import Code, Decoder, Instruction, MemoryOperand, Register
+from iced_x86 import Code, Decoder, Instruction, Register
+from iced_x86 import MemoryOperand as Operand
 
 from htrun.rings import layout as ring
 from htrun.x86 import instructions as asm
-from htrun.x86.store import ImmediateSource, NotAStore, RegisterSource, Store, VectorSource
+from htrun.x86.store import ImmediateSource, MemoryOperand, NotAStore, RegisterSource, Store, VectorSource
 from htrun.x86.templates import Linked, Piece, Place, Relative, Template
 
 if TYPE_CHECKING:
@@ -224,6 +225,23 @@ def build(
     return _trampoline(template.link(at, names), at, registers, flags_live)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Trampolines of one form are equally long wherever they lie, or can't be made at all, so far as the same run makes
+    them: with the same arguments, slots and fences. An ip-relative store has another operand at each address."""
+
+    code: bytes
+    operand: MemoryOperand
+    control_address: int
+    guest_big_endian: bool
+    flags_live: bool
+
+    @classmethod
+    def of(cls, store: Store, context: TrampolineContext, *, flags_live: bool) -> Form:
+        """The form of what `build` makes of these."""
+        return cls(store.code, store.memory, context.control_address, context.guest_big_endian, flags_live)
+
+
 def build_runtime(at: int) -> bytes:
     """The stub at ``at`` that trampolines of an address space share: what to do when a packet is full.
 
@@ -320,15 +338,13 @@ def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
         lea = Instruction.create_reg_mem(
             Code.LEA_R64_M,
             registers.a,
-            MemoryOperand(
-                instruction.memory_base, instruction.memory_index, memory.scale, 0, instruction.memory_displ_size
-            ),
+            Operand(instruction.memory_base, instruction.memory_index, memory.scale, 0, instruction.memory_displ_size),
         )
         lea.memory_displacement = instruction.memory_displacement
         yield asm.encode(lea)
     if memory.segment:
         yield asm.thread_pointer(memory.segment, registers.b)
-        yield asm.lea(registers.a, MemoryOperand(registers.a, registers.b))
+        yield asm.lea(registers.a, Operand(registers.a, registers.b))
 
 
 def _index(store: Store, context: TrampolineContext) -> Iterator[Piece]:
@@ -442,8 +458,8 @@ def _copy_loop(counter: RegisterNumber, slot: RegisterNumber, record: RegisterNu
     yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
     yield Place("turn")
     for offset in range(8 * count, 8 * (count + _ARGS_A_TURN), 8):
-        source = MemoryOperand(slot, counter, 1, offset, 8)
-        target = MemoryOperand(record, counter, 1, ring.RECORD_HEADER + offset, 8)
+        source = Operand(slot, counter, 1, offset, 8)
+        target = Operand(record, counter, 1, ring.RECORD_HEADER + offset, 8)
         yield asm.encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, Register.RAX, source))
         yield asm.encode(Instruction.create_mem_reg(Code.MOV_RM64_R64, target, Register.RAX))
     yield asm.add_immediate(counter, 8 * _ARGS_A_TURN)

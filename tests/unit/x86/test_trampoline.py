@@ -16,7 +16,7 @@ from ptrace.binding.linux_struct import user_regs_struct
 from htrun.rings import layout as ring
 from htrun.x86.store import NotAStore, Store, decode_store
 from htrun.x86.templates import OutOfReach
-from htrun.x86.trampoline import RED_ZONE, Trampoline, TrampolineContext, build, build_runtime, flags_at_site
+from htrun.x86.trampoline import RED_ZONE, Form, Trampoline, TrampolineContext, build, build_runtime, flags_at_site
 from tests.unit.x86 import forms
 from tests.unit.x86.machine import (
     ARENA_SIZE,
@@ -558,3 +558,64 @@ def test_any_store_from_any_registers(
         check_stores_elsewhere(made, target, flags_live=flags_live)
     else:
         check_traps(made, flags_live=flags_live)
+
+
+IP_RELATIVE = ("8905", "488905", "c70505000000", "648905", "65488905", "6764c70505000000")
+"""The displacement comes behind the first byte of a ModRM 05, before an immediate of four bytes."""
+LOW, HIGH = 0x40_0000, 0x7F12_3456_0000
+PLACES = st.builds(int.__add__, st.sampled_from([LOW, (1 << 32) - 0x8000, HIGH]), st.integers(0, 0xFFFF))
+
+
+def ip_relative(form: str, displacement: int) -> bytes:
+    code = bytes.fromhex(form)
+    at = code.index(b"\x05") + 1
+    return code[:at] + displacement.to_bytes(4, "little", signed=True) + code[at:]
+
+
+def length_or_reason(store: Store, context: TrampolineContext, at: int, *, flags_live: bool) -> int | str:
+    try:
+        made = build(store, store.address, context, at, site=1, flags_live=flags_live, ordered=False)
+    except NotAStore:
+        return "not a store"
+    return len(made.code)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    code=st.one_of(
+        st.sampled_from(forms.WORDS).map(bytes.fromhex),
+        st.builds(ip_relative, st.sampled_from(IP_RELATIVE), st.integers(-0x8000, 0x8000)),
+    ),
+    places=st.tuples(PLACES, PLACES),
+    controls=st.tuples(*[st.one_of(st.none(), PLACES)] * 2),
+    big_endian=st.tuples(st.booleans(), st.booleans()),
+    flags_live=st.tuples(st.booleans(), st.booleans()),
+    distance=st.integers(-0x10_0000, 0x10_0000),
+)
+def test_trampolines_of_one_form_are_equally_long(
+    code: bytes,
+    places: tuple[int, int],
+    controls: tuple[int | None, int | None],
+    big_endian: tuple[bool, bool],
+    flags_live: tuple[bool, bool],
+    distance: int,
+) -> None:
+    """Room is taken for the next trampoline by the length of an earlier one: the same bytes, but somewhere else."""
+    found: dict[Form, int | str] = {}
+    for place, control, big, live in zip(places, controls, big_endian, flags_live, strict=True):
+        store = decode_store(code, place, 64)
+        target = store.memory.displacement if control is None else control
+        context = TrampolineContext(target, HIGH + place, 64, 4, CLIENTS, HIGH, big, place + distance // 2)
+        length = length_or_reason(store, context, place + distance, flags_live=live)
+        assert found.setdefault(Form.of(store, context, flags_live=live), length) == length
+
+
+def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None:
+    """The case in which the bytes alone don't tell."""
+    code = ip_relative("648905", 0x1000)
+    low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
+    context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW)
+    short = length_or_reason(low, context, LOW + 0x100, flags_live=True)
+    long = length_or_reason(high, replace(context, runtime_address=HIGH), HIGH + 0x100, flags_live=True)
+    assert short != long
+    assert Form.of(low, context, flags_live=True) != Form.of(high, context, flags_live=True)
