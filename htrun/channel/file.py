@@ -8,6 +8,7 @@ process that stays. Where ``/proc`` can't serve, a regular file takes the place 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -108,6 +109,11 @@ class Channel:
             else:
                 break
         self._target = target
+
+    @property
+    def slots_address(self) -> int:
+        """Where the slot of index 0 lies in htrun's memory."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory, DATA_OFFSET))
 
     def arguments(self, index: int) -> bytes:
         """The arguments in the slot of ``index``, as they are now, in the guest's byte order.

@@ -80,11 +80,11 @@ class Site:
             parent=self.parent or self,
         )
 
-    def trapped(self) -> None:
-        """It was caught once more."""
-        self.traps += 1
+    def trapped(self, times: int = 1) -> None:
+        """It was caught ``times`` more often."""
+        self.traps += times
         if self.parent is not None:
-            self.parent.traps += 1
+            self.parent.traps += times
 
     def succeed(self, former: Site) -> None:
         """The guest has replaced the code of ``former`` by this."""

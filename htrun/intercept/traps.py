@@ -20,9 +20,10 @@ from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
 from htrun.tracee import ptrace
 from htrun.tracee.abi import USER32_CS
+from htrun.tracee.known_traps import KnownStore, RecordSpace
 from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.vectors import vector_register
-from htrun.x86.store import MAX_INSTRUCTION
+from htrun.x86.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
 
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
@@ -59,10 +60,10 @@ class Traps:
         patcher: Patcher | None,
     ) -> None:
         """``patcher``: None lets every site go on trapping."""
-        self.count = 0
+        self.wait = wait
+        self._handled = 0
         self._sites: list[Site] = []
         self._places = PlaceFinder()
-        self._wait = wait
         self._channel = channel
         self._recorder = recorder
         self._warnings = warnings
@@ -75,9 +76,9 @@ class Traps:
 
         When True is returned the thread is still stopped, and `TrapWait.registers` are those it is to go on with.
         """
-        code, address = self._wait.facts(thread.tid)
+        code, address = self.wait.facts(thread.tid)
         space = thread.process.space
-        registers = self._wait.registers
+        registers = self.wait.registers
         site = None
         if space.arena is not None:
             if code == _SI_KERNEL and self._met_halt(space, registers.rip):
@@ -98,10 +99,12 @@ class Traps:
         if site is None:
             return space.machine and self._ignore(thread, address, mapping.control, registers)
         site.trapped()
-        self.count += 1
+        self._handled += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
-            self._emit(thread, site, mapping, registers)
+            if self._emit(thread, site, mapping, registers):
+                self._learn(thread, site, address)
         else:
+            self.wait.known.forget()
             self._other_store(thread, site, offset, registers)
         registers.rip += site.store.length
         return True
@@ -145,7 +148,13 @@ class Traps:
     @property
     def sites(self) -> Sequence[Site]:
         """All sites of the run, in the order of their numbers, from 1."""
+        self.wait.known.settle()
         return self._sites
+
+    @property
+    def count(self) -> int:
+        """Traps so far."""
+        return self._handled + self.wait.known.count
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
         """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
@@ -165,7 +174,8 @@ class Traps:
         )
         return True
 
-    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
+    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> bool:
+        """Record an event; returns whether the site is known to go on trapping."""
         index = self._index(thread, site, registers)
         if index >= self._max_clients:
             self._warnings.warn(
@@ -174,7 +184,7 @@ class Traps:
                 f"process {thread.process.pid} stored index {index:#x} to the control region at {site.address:#x}; "
                 f"the channel has indexes 0 to {self._max_clients - 1} (max-clients={self._max_clients}): no event",
             )
-            return
+            return False
         arguments = self._channel.arguments(index)
         patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
         ring = thread.ring or self._recorder.ring_of(thread)
@@ -190,6 +200,26 @@ class Traps:
             self._patcher.register(thread, ring, registers)
             if site.patch is None and not site.refused:
                 self._patcher.patch(thread, site, mapping, registers)
+        return bool(site.refused)
+
+    def _learn(self, thread: Thread, site: Site, address: int) -> None:
+        """The thread, which may go on, need not be looked at again when it does the same, unless that takes more."""
+        process, store, ring = thread.process, site.store, thread.ring
+        if process.big_endian or store.byte_swapped or ring is None:
+            return
+        if thread.segv_blocked or process.actions.segv_ignored or thread.entering_handler:
+            return
+        match store.source:
+            case RegisterSource(name, 0):
+                value: str | int = name
+            case ImmediateSource(constant):
+                value = constant
+            case _:
+                return
+        room = ring.room()
+        if room is not None:
+            known = KnownStore(site.address, site.code, address, value, store.size, site.number)
+            self.wait.known.learn(thread.tid, id(process.space), RecordSpace(*room), known, site.trapped)
 
     def _index(self, thread: Thread, site: Site, registers: Registers) -> int:
         """The index as the guest means it: the bytes its store leaves in memory, read in the guest's byte order."""

@@ -6,6 +6,7 @@ will ever get. Layout and roles are in `htrun.rings.layout`.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -161,9 +162,7 @@ class Ring:
     def disarm(self) -> None:
         """Undo `arm`. The thread must be stopped."""
         packet = self._packet_of(self._control[layout.POSITION // _WORD])
-        self._control[layout.PACKET_END // _WORD] = (
-            self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
-        )
+        self._control[layout.PACKET_END // _WORD] = self._end_of(packet)
 
     def settle(self) -> None:
         """Finish what the thread, stopped now and about to leave its trampoline, may have begun: going to the next
@@ -199,6 +198,21 @@ class Ring:
         control[0] = position + self._record_size
         self._vain_repairs = 0
         return True
+
+    def room(self) -> tuple[int, int, int, int] | None:
+        """Where the stopped thread's next record goes if nobody need look at the ring first: the address of the control
+        block in htrun, the `layout.POSITION` and `layout.PACKET_END` in it, and what to add to such a position for its
+        address in htrun. None if it isn't so simple."""
+        position, end = self._control[0], self._control[1]
+        if not (position < end and self._has_room(position)):
+            return None
+        if end != self._end_of(self._packet_of(position)):
+            return None
+        return self.pool.address + self.offset, position, end, self.pool.address - self.base
+
+    def _end_of(self, packet: int) -> int:
+        """The value of `PACKET_END` for a position in ``packet``."""
+        return self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
 
     def _gives_up(self) -> bool:
         """Whether the event is to be counted as lost, since others of the guest write here all the time."""
@@ -312,7 +326,10 @@ class Ring:
 
 
 class RingPool:
-    """The memory of all rings of a run. ``most``: how many rings there can be at once."""
+    """The memory of all rings of a run. ``most``: how many rings there can be at once.
+
+    ``address``: where it lies in htrun's memory.
+    """
 
     def __init__(self, shape: RingShape, most: int) -> None:
         self.shape = shape
@@ -322,6 +339,7 @@ class RingPool:
         # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._mapping = mmap.mmap(self.file, self.size)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self._memory = memoryview(self._mapping)
         self.most = most
         self._free: list[Ring] = []

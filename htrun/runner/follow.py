@@ -24,6 +24,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
+from htrun.tracee.known_traps import TrapRun
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -93,9 +95,8 @@ class Follow:
         self._own = os.sched_getaffinity(0)
         self._processor = -1
         self._kept: dict[int, _Kept] = {}
-        self._tid = 0
-        self._left = _RUN
-        self._since = 0
+        self.run = TrapRun(length=_RUN, left=_RUN)
+        """The last traps in a row of one thread."""
         self._runs = 0
         self._looked_at: dict[int, int] = {}
         self._processors: dict[int, set[int]] = {}
@@ -104,14 +105,12 @@ class Follow:
 
     def trapped(self, thread: Thread) -> None:
         """A thread has trapped."""
-        if thread.tid != self._tid:
-            self._tid = thread.tid
-            self._left = _RUN
-            self._since = time.monotonic_ns()
+        run = self.run
+        if thread.tid != run.tid:
+            run.begin(thread.tid)
             return
-        self._left -= 1
-        if not self._left:
-            self._left = _RUN
+        run.left -= 1
+        if not run.left:
             self._look(thread)
 
     @_undisturbed
@@ -168,9 +167,9 @@ class Follow:
 
     @_undisturbed
     def _look(self, thread: Thread) -> None:
-        now = time.monotonic_ns()
-        dense = now - self._since < _DENSE_NS
-        self._since = now
+        began = self.run.began
+        self.run.begin(thread.tid)
+        dense = self.run.began - began < _DENSE_NS
         self._runs += 1
         # A guest with a filter of its own was given none that would catch its questions.
         if dense and thread.tid not in self._kept and not thread.process.filtered:
@@ -205,7 +204,7 @@ class Follow:
         if not self._kept:
             signal.setitimer(signal.ITIMER_REAL, 0)
             os.sched_setaffinity(0, self._own)
-            self._tid = 0
+            self.run.tid = 0
 
     def _count_anew(self, tid: int) -> None:
         if self.calls is None:
@@ -217,7 +216,7 @@ class Follow:
             kept.left = left
 
     def _traps_of(self, tid: int) -> int:
-        return self._runs * _RUN - self._left if tid == self._tid else 0
+        return self._runs * _RUN - self.run.left if tid == self.run.tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
         if self.busy:

@@ -16,7 +16,6 @@ from htrun.tracee import ptrace, seccomp, stops
 from htrun.tracee.abi import call_name
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
-from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.undisturbed import undisturb
 from htrun.tracee.wait import Waiter
 
@@ -44,7 +43,7 @@ class Loop:
         tracees: Tracees,
         waiter: Waiter,
         *,
-        make_traps: Callable[[TrapWait], Traps],
+        make_traps: Callable[[], Traps],
         mapping_calls: MappingCalls,
         masks: Masks,
         foreign_exec: ForeignExec,
@@ -56,7 +55,6 @@ class Loop:
         self._waiter = waiter
         self._make_traps = make_traps
         self._traps: Traps | None = None
-        self._trap_wait: TrapWait | None = None
         self._mapping_calls = mapping_calls
         self._masks = masks
         self._foreign_exec = foreign_exec
@@ -72,6 +70,8 @@ class Loop:
             tid, status = found
             thread = threads.get(tid)
             try:
+                if status != SEGV_STOPPED:
+                    self._forget_traps()
                 if self._ending:
                     self._put_down(stops.decode(tid, status))
                 elif thread is None:
@@ -111,16 +111,21 @@ class Loop:
         if not thread.process.space.mappings:
             self._deliver(thread, _SIGSEGV)
             return
-        if self._traps is None or self._trap_wait is None:
-            self._trap_wait = TrapWait(self._registers())
-            self._traps = self._make_traps(self._trap_wait)
-            self._waiter.expect_traps(self._trap_wait)
+        if self._traps is None:
+            self._traps = self._make_traps()
+            self._waiter.expect_traps(self._traps.wait)
         if self._traps.handle(thread):
             self._follow.trapped(thread)
-            self._masks.restore(thread, self._trap_wait.registers)
-            self._trap_wait.resume_later(thread.tid)
+            self._masks.restore(thread, self._traps.wait.registers)
+            self._traps.wait.resume_later(thread.tid)
         else:
+            self._forget_traps()
             self._deliver(thread, _SIGSEGV)
+
+    def _forget_traps(self) -> None:
+        """Something else than a trap has happened."""
+        if self._traps is not None:
+            self._traps.wait.known.forget()
 
     def _stranger(self, stop: stops.Stop) -> None:
         """Something of a thread that its creator has not told of yet. If it is dying, nobody needs to know it."""

@@ -205,7 +205,7 @@ class Session:
         number = thread.number if vcpu is None else vcpu
         return Stream(thread.tid, process.pid, number, name, process.big_endian, time.time_ns())
 
-    def _make_traps(self, wait: TrapWait) -> Traps:
+    def _make_traps(self) -> Traps:
         from htrun.intercept.patcher import Patcher
         from htrun.intercept.traps import Traps
 
@@ -215,8 +215,21 @@ class Session:
         if self._options.patch and self._clock.source.name == "tsc":
             ordered = self._options.timestamp is Timestamp.ORDERED
             self._patcher = Patcher(self._channel, self._pool, self._waiter, self._warnings, ordered=ordered)
+        wait = self._trap_wait(self._pool.shape.record_size)
         self._traps = Traps(self._channel, self, self._clock, self._warnings, wait, self._patcher)
         return self._traps
+
+    def _trap_wait(self, record_size: int) -> TrapWait:
+        from htrun.tracee.known_traps import KnownTraps, Slots
+        from htrun.tracee.registers import Registers
+        from htrun.tracee.trap_wait import TrapWait
+
+        layout, registers = self._channel.layout, Registers()
+        slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)
+        # The machine code can read nothing but the counter.
+        in_one_go = self._clock.source.name == "tsc"
+        known = KnownTraps(registers, slots, record_size=record_size, run=self._follow.run, in_one_go=in_one_go)
+        return TrapWait(registers, known)
 
     def _thread_ended(self, thread: Thread) -> None:
         if self._patcher is not None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
-import mmap
 import os
 import struct
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
+from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,10 +115,6 @@ _THREAD = struct.Struct("<IIII")
 _THREAD_SIZE = 32
 """What is known of a thread, by its id: its stream's number plus one (0: unknown), `State`, and, within a call, the
 call's interface and number; behind that, at `_STOPS_AT`, how often it has still to stop until somebody is told."""
-_MOST_THREADS = 1 << 22
-"""No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
-_MAP_NORESERVE = 0x4000
-"""<asm-generic/mman-common.h>; Python 3.11 has no name for it."""
 _FIELD = struct.Struct("<I")
 _STREAM_AT, _STATE_AT, _STOPS_AT = 0, 4, 16
 _CALL_INFO = struct.Struct("<B3xI16x7Q")
@@ -178,16 +174,14 @@ class CallWait:
         self._make_room = make_room
         self._wake = wake
         self._ran = ran
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        # Untouched pages of it take no memory.
-        self._threads = mmap.mmap(-1, _MOST_THREADS * _THREAD_SIZE, flags)
+        self._threads = thread_table(_THREAD_SIZE)
         self._info = ctypes.create_string_buffer(SIGINFO_SIZE)
         self._call = ctypes.create_string_buffer(_CALL_INFO_SIZE)
         self._block = _Block(
             info=ctypes.addressof(self._info),
             call=ctypes.addressof(self._call),
             threads=ctypes.addressof(ctypes.c_char.from_buffer(self._threads)),
-            most_threads=_MOST_THREADS if in_one_go else 0,
+            most_threads=MOST_THREADS if in_one_go else 0,
             control=events.address,
             entries=entries,
             returns=returns,

@@ -1,0 +1,233 @@
+"""What the machine code of `htrun.tracee.trap_wait` may do by itself: traps of which nothing is new.
+
+A trap is known if its thread stores, by the same instruction, to the same place as before, and nothing has happened
+since that anybody else has to think about: no system call that htrun looks at, no signal, no birth or death. Whoever
+handles the first such trap tells what there is to know of it (`KnownTraps.learn`), and whoever handles anything else
+makes all that is known void (`KnownTraps.forget`). The instruction's bytes are compared each time, since generated code
+may be rewritten at any moment, and the ring's control block, since guests can write it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from htrun.tracee.registers import Registers
+from htrun.tracee.thread_table import MOST_THREADS, thread_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SITES = 256
+_SITE_MULTIPLIER = 0x9E3779B1
+_PEEKED = 16
+"""Bytes of code that are compared: more than any instruction has."""
+
+
+class TrapRun(ctypes.Structure):
+    """Traps of one thread with none of another between them.
+
+    ``left``: how many there may be, of ``length``, until somebody looks at the thread; ``seconds``, ``nanoseconds``:
+    when the run began, CLOCK_MONOTONIC.
+    """
+
+    tid: int
+    left: int
+    seconds: int
+    nanoseconds: int
+    length: int
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("tid", "left", "seconds", "nanoseconds", "length")]
+
+    def begin(self, tid: int) -> None:
+        """Thread ``tid`` has trapped after another, or a run of its own is over."""
+        self.tid, self.left = tid, self.length
+        self.seconds, self.nanoseconds = divmod(time.monotonic_ns(), 1_000_000_000)
+
+    @property
+    def began(self) -> int:
+        """When the run began: CLOCK_MONOTONIC, ns."""
+        return self.seconds * 1_000_000_000 + self.nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSpace:
+    """Where a thread's next records go without anybody being asked. All are addresses.
+
+    ``control``: of the ring's control block in htrun; ``position``, ``end``: what the tracee finds in it; ``delta``:
+    what to add to a position to get the record's place in htrun.
+    """
+
+    control: int
+    position: int
+    end: int
+    delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStore:
+    """A site's store to the place where an event is emitted.
+
+    ``value``: the register's name, or the constant; ``size``: 4 or 8 bytes of it; ``fault``: where it stores;
+    ``number``: the site's.
+    """
+
+    address: int
+    code: bytes
+    fault: int
+    value: str | int
+    size: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where events' arguments lie in htrun's memory: ``count`` slots from address ``start`` on, ``stride`` bytes apart,
+    with ``num_args`` arguments each."""
+
+    start: int
+    stride: int
+    count: int
+    num_args: int
+
+
+class _Known(ctypes.Structure):
+    """struct KnownTraps of trap_wait.S."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "threads",
+            "most_threads",
+            "sites",
+            "generation",
+            "slots",
+            "slot_stride",
+            "num_args",
+            "max_clients",
+            "record_size",
+            "word",
+            "count",
+            "run",
+        )
+    ]
+
+
+class _KnownThread(ctypes.Structure):
+    _fields_ = [
+        ("generation", ctypes.c_uint64),
+        ("space", ctypes.c_uint64),
+        ("control", ctypes.c_uint64),
+        ("position", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("delta", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 2),
+    ]
+
+
+class _KnownSite(ctypes.Structure):
+    _fields_ = [
+        ("address", ctypes.c_uint64),
+        ("generation", ctypes.c_uint64),
+        ("space", ctypes.c_uint64),
+        ("fault", ctypes.c_uint64),
+        ("code", ctypes.c_uint8 * _PEEKED),
+        ("mask", ctypes.c_uint8 * _PEEKED),
+        ("value_at", ctypes.c_uint64),
+        ("constant", ctypes.c_uint64),
+        ("value_mask", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("number", ctypes.c_uint64),
+        ("traps", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 2),
+    ]
+
+
+class KnownTraps:
+    """What is known of threads and sites, for machine code that finds a tracee's registers in ``registers``.
+
+    ``record_size``: bytes. ``run`` is kept up to date. ``in_one_go``: False lets nothing ever be known.
+    """
+
+    def __init__(
+        self, registers: Registers, slots: Slots, *, record_size: int, run: TrapRun, in_one_go: bool = True
+    ) -> None:
+        self._registers_at = ctypes.addressof(registers)
+        self._threads = thread_table(ctypes.sizeof(_KnownThread))
+        self._sites = (_KnownSite * SITES)()
+        self._traps_of: list[Callable[[int], None] | None] = [None] * SITES
+        self._run = run
+        self._known = _Known(
+            threads=ctypes.addressof(ctypes.c_char.from_buffer(self._threads)),
+            most_threads=MOST_THREADS if in_one_go else 0,
+            sites=ctypes.addressof(self._sites),
+            generation=1,
+            slots=slots.start,
+            slot_stride=slots.stride,
+            num_args=slots.num_args,
+            max_clients=slots.count,
+            record_size=record_size,
+            run=ctypes.addressof(run),
+        )
+
+    @property
+    def address(self) -> int:
+        """For the machine code."""
+        return ctypes.addressof(self._known)
+
+    @property
+    def count(self) -> int:
+        """Traps dealt with so far."""
+        count: int = self._known.count
+        return count
+
+    def forget(self) -> None:
+        """Something has happened: the next trap of each thread at each site is new again."""
+        self._known.generation += 1
+
+    def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
+        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being looked at.
+
+        ``trapped`` will be told how often it has, by `settle` at the latest.
+        """
+        generation = self._known.generation
+        thread = _KnownThread.from_buffer(self._threads, tid * ctypes.sizeof(_KnownThread))
+        thread.generation, thread.space = generation, space
+        thread.control, thread.position, thread.end, thread.delta = room.control, room.position, room.end, room.delta
+        place = _place(store.address)
+        site = self._sites[place]
+        if (site.generation, site.space, site.fault, site.number) == (generation, space, store.fault, store.number):
+            return
+        self._settle(place)
+        self._traps_of[place] = trapped
+        site.address, site.generation, site.space, site.fault = store.address, generation, space, store.fault
+        length = len(store.code)
+        site.code[:] = store.code.ljust(_PEEKED, b"\0")
+        site.mask[:] = (b"\xff" * length).ljust(_PEEKED, b"\0")
+        site.value_at = self._value_at(site, store.value)
+        site.value_mask = (1 << 8 * store.size) - 1
+        site.length, site.number = length, store.number
+
+    def _value_at(self, site: _KnownSite, value: str | int) -> int:
+        if isinstance(value, str):
+            offset: int = getattr(Registers, value).offset
+            return self._registers_at + offset
+        site.constant = value & (1 << 64) - 1
+        return ctypes.addressof(site) + _KnownSite.constant.offset
+
+    def settle(self) -> None:
+        """Tell of all traps at known sites that nobody has been told of yet."""
+        for place in range(SITES):
+            self._settle(place)
+
+    def _settle(self, place: int) -> None:
+        site, trapped = self._sites[place], self._traps_of[place]
+        count, site.traps = site.traps, 0
+        if count and trapped is not None:
+            trapped(count)
+
+
+def _place(address: int) -> int:
+    return ((address & 0xFFFFFFFF) * _SITE_MULTIPLIER & 0xFFFFFFFF) >> 24

@@ -1,0 +1,15 @@
+"""A table by thread id, for machine code that must find what is known of a thread without any search."""
+
+from __future__ import annotations
+
+import mmap
+
+MOST_THREADS = 1 << 22
+"""No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
+_MAP_NORESERVE = 0x4000
+"""<asm-generic/mman-common.h>; Python 3.11 has no name for it."""
+
+
+def thread_table(entry_size: int) -> mmap.mmap:
+    """Zeros: `MOST_THREADS` entries of ``entry_size`` bytes. Untouched pages of it take no memory."""
+    return mmap.mmap(-1, MOST_THREADS * entry_size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)

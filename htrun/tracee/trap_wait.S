@@ -1,0 +1,281 @@
+# The machine code of htrun.tracee.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
+#
+# Called with a Block: resumes the thread of the last trap, waits for any tracee, and reads the facts of a SIGSEGV stop.
+# If all of it is known already (known_traps.py), the record is written and the thread goes on, and so round and round;
+# everything else is for the caller.
+
+	.include "linux.inc"
+
+# struct Block (trap_wait.py)
+	.set TID, 0
+	.set REQUEST, 8
+	.set SIGNAL, 16
+	.set SET_REGISTERS, 24
+	.set FOUND, 32
+	.set STATUS, 40
+	.set SIGINFO, 48
+	.set REGISTERS, 56
+	.set COMPLETE, 64
+	.set INFO, 72
+	.set KNOWN, 80
+
+# struct KnownTraps (known_traps.py)
+	.set THREADS, 0
+	.set MOST_THREADS, 8
+	.set SITES, 16
+	.set GENERATION, 24
+	.set SLOTS, 32
+	.set SLOT_STRIDE, 40
+	.set NUM_ARGS, 48
+	.set MAX_CLIENTS, 56
+	.set RECORD_SIZE, 64
+	.set WORD, 72
+	.set COUNT, 80
+	.set RUN, 88
+
+# struct TrapRun
+	.set RUN_TID, 0
+	.set RUN_LEFT, 8
+	.set RUN_SINCE, 16
+	.set RUN_LENGTH, 32
+
+# struct KnownThread
+	.set THREAD_GENERATION, 0
+	.set THREAD_SPACE, 8
+	.set THREAD_CONTROL, 16
+	.set THREAD_POSITION, 24
+	.set THREAD_END, 32
+	.set THREAD_DELTA, 40
+	.set THREAD_SHIFT, 6
+
+# struct KnownSite
+	.set SITE_ADDRESS, 0
+	.set SITE_GENERATION, 8
+	.set SITE_SPACE, 16
+	.set SITE_FAULT, 24
+	.set SITE_CODE, 32
+	.set SITE_MASK, 48
+	.set SITE_VALUE_AT, 64
+	.set SITE_VALUE_MASK, 80
+	.set SITE_LENGTH, 88
+	.set SITE_NUMBER, 96
+	.set SITE_TRAPS, 104
+	.set SITE_SHIFT, 7
+	.set SITE_INDEX_BITS, 8
+	.set SITE_MULTIPLIER, 0x9E3779B1
+
+# A ring's control block (htrun/rings/layout.py)
+	.set POSITION, 0x00
+	.set PACKET_END, 0x08
+	.set TRAP_TIME, 0x50
+
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rdi, %rbx
+	mov KNOWN(%rbx), %r15
+	movb $0, COMPLETE(%rbx)
+	mov TID(%rbx), %rsi
+	test %rsi, %rsi
+	jz wait
+	mov SET_REGISTERS(%rbx), %r10
+	test %r10, %r10
+	jz resume
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_SETREGS, %edi
+	xor %edx, %edx
+	syscall
+resume:
+	mov $SYS_ptrace, %eax
+	mov REQUEST(%rbx), %rdi
+	mov TID(%rbx), %rsi
+	xor %edx, %edx
+	mov SIGNAL(%rbx), %r10
+	syscall
+wait:
+	mov $SYS_waitid, %eax
+	xor %edi, %edi			# P_ALL
+	xor %esi, %esi
+	mov INFO(%rbx), %rdx
+	mov $(__WALL | WNOWAIT | WEXITED | WSTOPPED), %r10d
+	xor %r8d, %r8d
+	syscall
+	mov %rax, FOUND(%rbx)
+	test %rax, %rax
+	js done
+	mov INFO(%rbx), %rdx
+	mov si_pid(%rdx), %esi
+	mov %rsi, FOUND(%rbx)
+	movq $0, STATUS(%rbx)
+	cmpl $CLD_TRAPPED, si_code(%rdx)
+	jne done
+	mov $SYS_waitid, %eax
+	mov $P_PID, %edi
+	mov $(__WALL | WNOHANG | WSTOPPED), %r10d
+	syscall
+	test %rax, %rax
+	jnz wait
+	mov INFO(%rbx), %rdx
+	cmpl $0, si_pid(%rdx)		# it was killed meanwhile
+	je wait
+	mov si_status(%rdx), %eax
+	shl $8, %eax
+	or $0x7f, %eax
+	mov %eax, STATUS(%rbx)
+	cmp $SEGV_STOPPED, %eax
+	jne done
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_GETSIGINFO, %edi
+	mov FOUND(%rbx), %rsi
+	xor %edx, %edx
+	mov SIGINFO(%rbx), %r10
+	syscall
+	test %rax, %rax
+	jnz done
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_GETREGS, %edi
+	mov FOUND(%rbx), %rsi
+	mov REGISTERS(%rbx), %r10
+	syscall
+	test %rax, %rax
+	jnz done
+	movb $1, COMPLETE(%rbx)
+
+	# The thread and the site must be known, and since the last stop that was none of these.
+	mov FOUND(%rbx), %r12
+	cmp MOST_THREADS(%r15), %r12
+	jae done
+	shl $THREAD_SHIFT, %r12
+	add THREADS(%r15), %r12
+	mov GENERATION(%r15), %rcx
+	cmp %rcx, THREAD_GENERATION(%r12)
+	jne done
+	mov REGISTERS(%rbx), %r8
+	mov user_rip(%r8), %rdx
+	imul $SITE_MULTIPLIER - 0x100000000, %edx, %eax
+	shr $(32 - SITE_INDEX_BITS), %eax
+	shl $SITE_SHIFT, %eax
+	mov SITES(%r15), %r13
+	add %rax, %r13
+	cmp %rdx, SITE_ADDRESS(%r13)
+	jne done
+	cmp %rcx, SITE_GENERATION(%r13)
+	jne done
+	mov THREAD_SPACE(%r12), %rax
+	cmp %rax, SITE_SPACE(%r13)
+	jne done
+	mov SIGINFO(%rbx), %rax
+	cmpl $SEGV_ACCERR, si_code(%rax)
+	jne done
+	mov si_addr(%rax), %rax
+	cmp %rax, SITE_FAULT(%r13)
+	jne done
+
+	# The code must be what it was: rdx is its address.
+	lea WORD(%r15), %r10
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_PEEKTEXT, %edi
+	mov FOUND(%rbx), %rsi
+	syscall
+	test %rax, %rax
+	jnz done
+	mov WORD(%r15), %rax
+	xor SITE_CODE(%r13), %rax
+	and SITE_MASK(%r13), %rax
+	jnz done
+	cmpq $0, SITE_MASK + 8(%r13)
+	je unchanged
+	add $8, %rdx
+	mov $SYS_ptrace, %eax
+	syscall
+	test %rax, %rax
+	jnz done
+	mov WORD(%r15), %rax
+	xor SITE_CODE + 8(%r13), %rax
+	and SITE_MASK + 8(%r13), %rax
+	jnz done
+unchanged:
+	mov SITE_VALUE_AT(%r13), %rax
+	mov (%rax), %r8
+	and SITE_VALUE_MASK(%r13), %r8
+	cmp MAX_CLIENTS(%r15), %r8
+	jae done
+
+	# The ring must be where it was left, with room, not armed, and with no event begun.
+	mov THREAD_CONTROL(%r12), %r14
+	mov THREAD_POSITION(%r12), %r9
+	cmp %r9, POSITION(%r14)
+	jne done
+	mov THREAD_END(%r12), %rax
+	cmp %rax, PACKET_END(%r14)
+	jne done
+	cmp %rax, %r9
+	jae done
+	cmpq $0, TRAP_TIME(%r14)
+	jne done
+
+	# Its run (follow.py): the caller is to look at the last of so many traps.
+	mov RUN(%r15), %r10
+	mov FOUND(%rbx), %rax
+	cmp %rax, RUN_TID(%r10)
+	jne another
+	cmpq $1, RUN_LEFT(%r10)
+	jbe done
+	decq RUN_LEFT(%r10)
+	jmp record
+another:
+	mov %rax, RUN_TID(%r10)
+	mov RUN_LENGTH(%r10), %rax
+	mov %rax, RUN_LEFT(%r10)
+	mov $SYS_clock_gettime, %eax
+	mov $CLOCK_MONOTONIC, %edi
+	lea RUN_SINCE(%r10), %rsi
+	syscall
+
+record:
+	rdtsc
+	shl $32, %rdx
+	or %rdx, %rax
+	mov %r9, %rdi
+	add THREAD_DELTA(%r12), %rdi
+	stosq
+	mov SITE_NUMBER(%r13), %eax
+	stosl
+	mov %r8d, %eax
+	stosl
+	mov SLOT_STRIDE(%r15), %rsi
+	imul %r8, %rsi
+	add SLOTS(%r15), %rsi
+	mov NUM_ARGS(%r15), %ecx
+	rep movsq
+	add RECORD_SIZE(%r15), %r9
+	mov %r9, THREAD_POSITION(%r12)
+	mov %r9, POSITION(%r14)
+	incq SITE_TRAPS(%r13)
+	incq COUNT(%r15)
+
+	# Behind the store, and on.
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_POKEUSER, %edi
+	mov FOUND(%rbx), %rsi
+	mov $user_rip, %edx
+	mov REGISTERS(%rbx), %r10
+	mov user_rip(%r10), %r10
+	add SITE_LENGTH(%r13), %r10
+	syscall
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_CONT, %edi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	syscall
+	movb $0, COMPLETE(%rbx)
+	jmp wait
+done:
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	ret
