@@ -29,6 +29,8 @@ static void leaderless(void *how)
         syscall(SYS_exit, 11);
     }
     await_post(ready[0]);
+    /* The status is that of the thread that exits last (kernel/exit.c, synchronize_group_exit). */
+    await_leader_gone(child);
     siginfo_t info = {0};
     for (int i = 0; i < 100; i++) {
         MUST(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT));

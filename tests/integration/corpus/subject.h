@@ -157,6 +157,22 @@ __attribute__((unused)) static void await_blocked(pid_t thread, long call)
     }
 }
 
+/* Waits until the leader of a process with other threads has ended, which no call waits for. */
+__attribute__((unused)) static void await_leader_gone(pid_t process)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    for (;;) {
+        int file = MUST(open(path, O_RDONLY | O_CLOEXEC));
+        ssize_t length = MUST(read(file, text, sizeof text - 1));
+        close(file);
+        text[length] = 0;
+        if (strstr(text, ") Z ") != NULL)
+            return;
+        sched_yield();
+    }
+}
+
 /* Waits until all writers of the pipe are gone. */
 __attribute__((unused)) static void await_end(int pipe_end)
 {
