@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
-from htrun.tracee.known_traps import TrapRun
+from htrun.tracee.trap_run import TrapRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,9 +1,9 @@
 """The stops of recorded system calls in one go: resume, wait, read the call's facts, write its record, resume.
 
 A tracer that does this in Python spends most of its time in the interpreter (`htrun.tracee.trap_wait`), and a recorded
-call stops twice. So the machine code here goes round by itself as long as nothing but such stops comes, and comes back
-for everything else, for a thread that it is not to know, and when its records have no room or somebody sleeps who waits
-for them.
+call stops twice. So the machine code (call_wait.S) goes round by itself as long as nothing but such stops comes, and
+comes back for everything else, for a thread that it is not to know, and when its records have no room or somebody
+sleeps who waits for them.
 
 Whatever it does for a stop can be done by the methods too, for the stops that are not met by waiting for any tracee.
 """
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
+from htrun.tracee.call_wait_code import CODE
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
 from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
@@ -31,66 +32,13 @@ if TYPE_CHECKING:
     from htrun.events.definitions import Definition
     from htrun.events.tracer_events import TracerEvents
 
-_CODE = bytes.fromhex(
-    "53 4154 4155 4889fb"  # push %rbx, %r12, %r13; mov %rdi,%rbx
-    "4c8b6348"  # mov CONTROL(%rbx),%r12
-    "488b33 4885f6 7414"  # resume: mov TID(%rbx),%rsi; test %rsi,%rsi; jz look
-    "b865000000 488b7b08 31d2 4531d2 0f05"  # ptrace(request, tid, 0, 0)
-    "48832300"  # andq $0,TID(%rbx)
-    "b8f7000000 31ff 31f6 488b5328"  # look: waitid(P_ALL, 0, info, ...
-    "4c8b5310 4531c0 0f05"  # ... OPTIONS(%rbx))
-    "48894318 4885c0 0f85c2010000"  # mov %rax,FOUND(%rbx); test %rax,%rax; jnz done
-    "488b5328 8b7210 48897318 4883632000"  # si_pid of INFO(%rbx) into FOUND(%rbx); 0 into STATUS(%rbx)
-    "837a0804 0f85a8010000"  # cmpl $CLD_TRAPPED,si_code(%rdx); jne done
-    "b8f7000000 bf01000000 41ba03000040 0f05"  # waitid(P_PID, found, info, WSTOPPED|WNOHANG|__WALL)
-    "4885c0 75ac 488b5328 837a1000 74a2"  # jump to look if that failed or si_pid is 0
-    "8b4a18 89c8 c1e008 83c87f 894320"  # si_status into %ecx; si_status << 8 | 0x7f into STATUS(%rbx)
-    "4c8b6b18 4c3b6b40 0f836b010000"  # mov FOUND(%rbx),%r13; cmp THREADS(%rbx),%r13; jae done
-    "49c1e505 4c036b38 41837d0000 0f8458010000"  # the thread's _Entry into %r13; cmpl $0,STREAM(%r13); je done
-    "498b442410 492b442418 493b442408 0f8743010000"  # head - tail of CONTROL; cmp MASK(%r12),%rax; ja done
-    "81f905070000 7417"  # cmp $SIGTRAP|PTRACE_EVENT_SECCOMP<<8,%ecx; je facts
-    "81f985000000 0f852f010000"  # cmp $SIGTRAP|0x80,%ecx; jne done
-    "41837d0401 0f8524010000"  # cmpl $IN_CALL,STATE(%r13); jne done
-    "b865000000 bf0e420000 488b7318 ba58000000 4c8b5330 0f05"  # facts: ptrace(GET_SYSCALL_INFO, found, 88, call)
-    "4885c0 0f8e02010000"  # test %rax,%rax; jle done
-    "4c8b4330"  # mov CALL(%rbx),%r8
-    "498b7c2410 49237c2408 486bff60 49033c24"  # the place of record number HEAD into %rdi
-    "0f31 48c1e220 4809d0 488907"  # rdtsc; its ticks into TICKS(%rdi)
-    "418b4500 ffc8 894708"  # STREAM(%r13) - 1 into the record
-    "c7430807000000"  # movl $PTRACE_CONT,REQUEST(%rbx)
-    "41803803 7438"  # cmpb $PTRACE_SYSCALL_INFO_SECCOMP,(%r8); je entry
-    "41803802 0f85c0000000"  # cmpb $PTRACE_SYSCALL_INFO_EXIT,(%r8); jne done
-    "4183650400"  # andl $0,STATE(%r13)
-    "8b435c 89470c"  # RETURN_KIND(%rbx) into the record
-    "418b4508 48894710 418b450c 48894718"  # the call's interface and number, from %r13
-    "498b4018 48894720"  # its result
-    "4883c728 b907000000 eb5c"  # 7 arguments are zero; jmp rest
-    "4181785055480000 0f8584000000"  # entry: cmpl $RECORDED,ret_data(%r8); jne done
-    "418b4804 498b5018"  # interface into %ecx, number into %rdx
-    "837b5400 7417"  # cmpl $0,RETURNS(%rbx); je mark
-    "41c7450401000000 41894d08 4189550c"  # IN_CALL, interface and number into %r13's
-    "c7430818000000"  # movl $PTRACE_SYSCALL,REQUEST(%rbx)
-    "837b5000 7430"  # mark: cmpl $0,ENTRIES(%rbx); je go
-    "8b4358 89470c"  # ENTRY_KIND(%rbx) into the record
-    "48894f10 48895718"  # interface and number
-    "4883c720 498d7020 b906000000 f348a5"  # six arguments
-    "b902000000"  # 2 arguments are zero
-    "31c0 f348ab"  # rest: the zeros
-    "49ff442410 0faef0"  # incq HEAD(%r12); mfence
-    "488b4318 488903"  # go: the thread is to be resumed: FOUND(%rbx) into TID(%rbx)
-    "41ff4d10 7506 48894360 eb0c"  # decl STOPS_LEFT(%r13); jnz same; mov %rax,RAN(%rbx); jmp back
-    "41837c242000 0f8409feffff"  # same: cmpl $0,IDLE(%r12); je resume
-    "4883631800 4883632000"  # back: 0 into FOUND(%rbx) and STATUS(%rbx)
-    "415d 415c 5b c3"  # done: pop %r13, %r12, %rbx; ret
-)
-
 _WALL = 0x40000000
 _ANY_CHANGE = os.WEXITED | os.WSTOPPED | os.WNOWAIT | _WALL
 _STOPS_NOW = os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WALL
 
 
 class _Block(ctypes.Structure):
-    """What the code reads and writes; the offsets are in `_CODE`."""
+    """struct Block of call_wait.S."""
 
     _fields_ = [
         ("tid", ctypes.c_uint64),
@@ -188,7 +136,7 @@ class CallWait:
             entry_kind=DEFINITIONS.index(USER_SYSCALL),
             return_kind=DEFINITIONS.index(USER_SYSCALL_RET),
         )
-        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(executable(_CODE))
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(executable(CODE))
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
     def next(self) -> tuple[int, int | None]:

@@ -10,7 +10,6 @@ may be rewritten at any moment, and the ring's control block, since guests can w
 from __future__ import annotations
 
 import ctypes
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,36 +19,12 @@ from htrun.tracee.thread_table import MOST_THREADS, thread_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from htrun.tracee.trap_run import TrapRun
+
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1
 _PEEKED = 16
 """Bytes of code that are compared: more than any instruction has."""
-
-
-class TrapRun(ctypes.Structure):
-    """Traps of one thread with none of another between them.
-
-    ``left``: how many there may be, of ``length``, until somebody looks at the thread; ``seconds``, ``nanoseconds``:
-    when the run began, CLOCK_MONOTONIC.
-    """
-
-    tid: int
-    left: int
-    seconds: int
-    nanoseconds: int
-    length: int
-
-    _fields_ = [(name, ctypes.c_uint64) for name in ("tid", "left", "seconds", "nanoseconds", "length")]
-
-    def begin(self, tid: int) -> None:
-        """Thread ``tid`` has trapped after another, or a run of its own is over."""
-        self.tid, self.left = tid, self.length
-        self.seconds, self.nanoseconds = divmod(time.monotonic_ns(), 1_000_000_000)
-
-    @property
-    def began(self) -> int:
-        """When the run began: CLOCK_MONOTONIC, ns."""
-        return self.seconds * 1_000_000_000 + self.nanoseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 # everything else is for the caller.
 
 	.include "linux.inc"
+	.include "next_stop.inc"
 
 # struct Block (trap_wait.py)
 	.set TID, 0
@@ -95,36 +96,8 @@ resume:
 	mov SIGNAL(%rbx), %r10
 	syscall
 wait:
-	mov $SYS_waitid, %eax
-	xor %edi, %edi			# P_ALL
-	xor %esi, %esi
-	mov INFO(%rbx), %rdx
-	mov $(__WALL | WNOWAIT | WEXITED | WSTOPPED), %r10d
-	xor %r8d, %r8d
-	syscall
-	mov %rax, FOUND(%rbx)
-	test %rax, %rax
-	js done
-	mov INFO(%rbx), %rdx
-	mov si_pid(%rdx), %esi
-	mov %rsi, FOUND(%rbx)
-	movq $0, STATUS(%rbx)
-	cmpl $CLD_TRAPPED, si_code(%rdx)
-	jne done
-	mov $SYS_waitid, %eax
-	mov $P_PID, %edi
-	mov $(__WALL | WNOHANG | WSTOPPED), %r10d
-	syscall
-	test %rax, %rax
-	jnz wait
-	mov INFO(%rbx), %rdx
-	cmpl $0, si_pid(%rdx)		# it was killed meanwhile
-	je wait
-	mov si_status(%rdx), %eax
-	shl $8, %eax
-	or $0x7f, %eax
-	mov %eax, STATUS(%rbx)
-	cmp $SEGV_STOPPED, %eax
+	next_stop $(__WALL | WNOWAIT | WEXITED | WSTOPPED), wait, done
+	cmp $SIGSEGV, %ecx
 	jne done
 	mov $SYS_ptrace, %eax
 	mov $PTRACE_GETSIGINFO, %edi

@@ -1,0 +1,173 @@
+# The machine code of htrun.tracee.call_wait: `tools/assemble` turns it into call_wait_code.py.
+#
+# Called with a Block: resumes a thread, waits for any tracee, and writes the record of a recorded call that it finds
+# stopped in front of the call or behind it, and so round and round. Everything else is for the caller.
+
+	.include "linux.inc"
+	.include "next_stop.inc"
+
+# struct Block (call_wait.py)
+	.set TID, 0
+	.set REQUEST, 8
+	.set OPTIONS, 16
+	.set FOUND, 24
+	.set STATUS, 32
+	.set INFO, 40
+	.set CALL, 48
+	.set THREADS, 56
+	.set MOST_THREADS, 64
+	.set CONTROL, 72
+	.set ENTRIES, 80
+	.set RETURNS, 84
+	.set ENTRY_KIND, 88
+	.set RETURN_KIND, 92
+	.set RAN, 96
+
+# What is known of a thread
+	.set STREAM, 0
+	.set STATE, 4
+	.set ARCH, 8
+	.set NUMBER, 12
+	.set STOPS_LEFT, 16
+	.set THREAD_SHIFT, 5
+	.set OUTSIDE, 0
+	.set IN_CALL, 1
+
+# The control block of the tracer's records (htrun/events/tracer_events.py), and a record
+	.set RECORDS, 0
+	.set MASK, 8
+	.set HEAD, 16
+	.set TAIL, 24
+	.set IDLE, 32
+	.set RECORD_SIZE, 96
+	.set RECORD_TICKS, 0
+	.set RECORD_STREAM, 8
+	.set RECORD_KIND, 12
+	.set RECORD_ARCH, 16
+	.set RECORD_NUMBER, 24
+	.set RECORD_ARGUMENTS, 32
+	.set ARGUMENTS, 8
+
+# What htrun's filter says of a call that is recorded and nothing else (seccomp.py)
+	.set RECORDED, 0x4855
+
+	push %rbx
+	push %r12
+	push %r13
+	mov %rdi, %rbx
+	mov CONTROL(%rbx), %r12
+resume:
+	mov TID(%rbx), %rsi
+	test %rsi, %rsi
+	jz look
+	mov $SYS_ptrace, %eax
+	mov REQUEST(%rbx), %rdi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	syscall
+	andq $0, TID(%rbx)
+look:
+	next_stop OPTIONS(%rbx), look, done
+
+	# The thread must be known, and there must be room for a record.
+	mov FOUND(%rbx), %r13
+	cmp MOST_THREADS(%rbx), %r13
+	jae done
+	shl $THREAD_SHIFT, %r13
+	add THREADS(%rbx), %r13
+	cmpl $0, STREAM(%r13)
+	je done
+	mov HEAD(%r12), %rax
+	sub TAIL(%r12), %rax
+	cmp MASK(%r12), %rax
+	ja done
+	cmp $SECCOMP_STOPPED, %ecx
+	je facts
+	cmp $SYSCALL_STOPPED, %ecx
+	jne done
+	cmpl $IN_CALL, STATE(%r13)
+	jne done
+facts:
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_GET_SYSCALL_INFO, %edi
+	mov FOUND(%rbx), %rsi
+	mov $SIZEOF_ptrace_syscall_info, %edx
+	mov CALL(%rbx), %r10
+	syscall
+	test %rax, %rax
+	jle done
+	mov CALL(%rbx), %r8
+	mov HEAD(%r12), %rdi
+	and MASK(%r12), %rdi
+	imul $RECORD_SIZE, %rdi, %rdi
+	add RECORDS(%r12), %rdi
+	rdtsc
+	shl $32, %rdx
+	or %rdx, %rax
+	mov %rax, RECORD_TICKS(%rdi)
+	mov STREAM(%r13), %eax
+	dec %eax
+	mov %eax, RECORD_STREAM(%rdi)
+	movl $PTRACE_CONT, REQUEST(%rbx)
+	cmpb $PTRACE_SYSCALL_INFO_SECCOMP, (%r8)
+	je entry
+	cmpb $PTRACE_SYSCALL_INFO_EXIT, (%r8)
+	jne done
+	andl $OUTSIDE, STATE(%r13)
+	mov RETURN_KIND(%rbx), %eax
+	mov %eax, RECORD_KIND(%rdi)
+	mov ARCH(%r13), %eax
+	mov %rax, RECORD_ARCH(%rdi)
+	mov NUMBER(%r13), %eax
+	mov %rax, RECORD_NUMBER(%rdi)
+	mov info_exit_rval(%r8), %rax
+	mov %rax, RECORD_ARGUMENTS(%rdi)
+	add $(RECORD_ARGUMENTS + 8), %rdi
+	mov $(ARGUMENTS - 1), %ecx
+	jmp rest
+entry:
+	cmpl $RECORDED, info_seccomp_ret_data(%r8)
+	jne done
+	mov info_arch(%r8), %ecx
+	mov info_nr(%r8), %rdx
+	cmpl $0, RETURNS(%rbx)
+	je mark
+	movl $IN_CALL, STATE(%r13)
+	mov %ecx, ARCH(%r13)
+	mov %edx, NUMBER(%r13)
+	movl $PTRACE_SYSCALL, REQUEST(%rbx)
+mark:
+	cmpl $0, ENTRIES(%rbx)
+	je go
+	mov ENTRY_KIND(%rbx), %eax
+	mov %eax, RECORD_KIND(%rdi)
+	mov %rcx, RECORD_ARCH(%rdi)
+	mov %rdx, RECORD_NUMBER(%rdi)
+	add $RECORD_ARGUMENTS, %rdi
+	lea info_args(%r8), %rsi
+	mov $6, %ecx
+	rep movsq
+	mov $(ARGUMENTS - 6), %ecx
+rest:
+	xor %eax, %eax
+	rep stosq
+	incq HEAD(%r12)
+	mfence				# before IDLE is looked at
+go:
+	mov FOUND(%rbx), %rax
+	mov %rax, TID(%rbx)
+	decl STOPS_LEFT(%r13)
+	jnz same
+	mov %rax, RAN(%rbx)
+	jmp back
+same:
+	cmpl $0, IDLE(%r12)
+	je resume
+back:
+	andq $0, FOUND(%rbx)
+	andq $0, STATUS(%rbx)
+done:
+	pop %r13
+	pop %r12
+	pop %rbx
+	ret
