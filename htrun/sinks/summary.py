@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,9 @@ def check(path: Path) -> None:
 
 def write(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write ``mapping`` to ``path``; a reader sees the old file or the whole new one. Raises `HtrunError`."""
+    # Not imported with the module: most runs write none.
+    import json
+
     text = json.dumps(mapping, indent=2) + "\n"
     if not _replaceable(path):
         _write_through(path, text.encode())

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from htrun.tracee import stops
-from htrun.tracee.trap_wait import TrapWait
 
 if TYPE_CHECKING:
     from htrun.tracee.call_wait import CallWait
+    from htrun.tracee.trap_wait import TrapWait
 
 WALL = 0x40000000
 """__WALL: also wait for threads and clones (<linux/wait.h>)."""
