@@ -47,6 +47,12 @@ class Mapping:
         """The addresses ``[low, high)`` of the header region in this mapping."""
         return self.part(0, layout.HEADER_SIZE)
 
+    @property
+    def control_word(self) -> int | None:
+        """Where an event's index is stored; None if the mapping doesn't show it."""
+        low, high = self.part(layout.CONTROL_OFFSET, 1)
+        return low if low < high else None
+
     def without(self, start: int, end: int) -> list[Mapping]:
         """What is left of the mapping when ``[start, end)`` is unmapped: none, one or two pieces."""
         pieces = []
@@ -94,6 +100,10 @@ class Mappings:
     def overlapping(self, start: int, end: int) -> list[Mapping]:
         """The mappings that share a byte with ``[start, end)``."""
         return [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
+
+    def control_words(self) -> frozenset[int]:
+        """All addresses to which an event's index can be stored."""
+        return frozenset(word for mapping in self._all if (word := mapping.control_word) is not None)
 
     def copy(self) -> Mappings:
         """An independent copy, for a forked child."""

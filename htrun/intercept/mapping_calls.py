@@ -8,13 +8,28 @@ protection comes back.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from htrun.channel import layout
 from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import Mapping, Process, Thread
+from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
+from htrun.intercept.mapping_pieces import (
+    PAGE,
+    PROT_READ,
+    Call,
+    Mmap,
+    control_protection,
+    cut,
+    map_pieces,
+    offset_unit,
+    protect_pieces,
+    whole_pages,
+    words_of,
+)
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
@@ -23,15 +38,19 @@ from htrun.tracee.inject import Injection, call_instruction, resume_until_syscal
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from htrun.tracee.registers import Registers
 
-_PROT_NONE, _PROT_READ = 0, 1
-_MMAP2_UNIT = 4096
+_MREMAP_FIXED = 2
 _MOST_FILTERS = 8
 _PROGRAM_HEADER = 16
 """Bytes kept for a struct sock_fprog before the filter it points to."""
+
+
+ControlsLeave = Callable[[AddressSpace, Injection | None, frozenset[int]], None]
+
+
+def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
+    """Nothing is ever patched."""
 
 
 class MappingCalls:
@@ -45,9 +64,12 @@ class MappingCalls:
         warnings: Warnings,
         recorded: seccomp.Calls = seccomp.NO_CALLS,
         is_machine: Callable[[int], bool] = lambda _: False,
+        controls_leave: ControlsLeave = _no_patches,
     ) -> None:
         """``recorded``: the calls that are recorded, of which further filters have to know. ``is_machine``: whether the
-        process with some id runs a whole machine."""
+        process with some id runs a whole machine. ``controls_leave``: takes back the patches for control words that the
+        guest is about to give up, with calls injected where they may be."""
+        self._controls_leave = controls_leave
         self._is_machine = is_machine
         self._recorded = recorded
         self._channel = channel
@@ -58,15 +80,16 @@ class MappingCalls:
 
     def handle(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         """A thread is stopped in front of call ``name``; behind this it is still stopped, before or after it."""
+        call = Call(name, abi, registers)
         match name:
             case "mmap" | "old_mmap":
-                self._mmap(thread, name, abi, registers)
+                self._mmap(thread, call)
             case "munmap":
-                self._munmap(thread, abi, registers)
+                self._munmap(thread, call)
             case "mremap":
-                self._mremap(thread, abi, registers)
+                self._mremap(thread, call)
             case "mprotect" | "pkey_mprotect":
-                self._mprotect(thread, abi, registers)
+                self._mprotect(thread, call)
 
     def _finish(self, thread: Thread, registers: Registers) -> None:
         """Let the call run; ``registers`` are then those of its syscall-exit-stop."""
@@ -74,43 +97,73 @@ class MappingCalls:
         resume_until_syscall_stop(thread.tid, self._waiter)
         ptrace.get_registers(thread.tid, registers)
 
-    def _mmap(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+    def _run(
+        self,
+        thread: Thread,
+        call: Call,
+        leaving: frozenset[int] = frozenset(),
+        instead: Callable[[Injection], int] | None = None,
+    ) -> None:
+        """Let the call run, or ``instead`` of it other calls, whose result it then has.
+
+        ``leaving``: control words that will no longer be the channel's. Their patches are taken back first: once the
+        memory is free, another thread may get it, and what is stored there is no event.
+        """
+        patched = bool(leaving) and thread.space.arena is not None
+        instruction = _instruction(thread, call) if patched or instead is not None else 0
+        if instruction:
+            self._skip(thread, call.registers)
+            with Injection(thread.tid, self._waiter, call.abi, instruction, call.registers) as injection:
+                if patched:
+                    self._controls_leave(thread.space, injection, leaving)
+                result = _result_of(injection, instead or call.make)
+            call.registers.rax = result & (1 << 64) - 1
+            ptrace.set_registers(thread.tid, call.registers)
+            return
+        if patched:
+            self._controls_leave(thread.space, None, leaving)
+        self._finish(thread, call.registers)
+
+    def _skip(self, thread: Thread, registers: Registers) -> None:
+        """The call that the thread stands in front of is not made."""
+        registers.orig_rax = (1 << 64) - 1
+        ptrace.set_registers(thread.tid, registers)
+        self._finish(thread, registers)
+
+    def _mmap(self, thread: Thread, call: Call) -> None:
         try:
-            length, flags, descriptor, offset = self._mmap_arguments(thread, name, abi, registers)
+            asked = Mmap.of(call, thread.space.memory)
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return
-        ours = not flags & seccomp.MAP_ANONYMOUS and self._is_channel(thread.tid, descriptor)
-        space = thread.space
+        space, registers = thread.space, call.registers
+        ours = asked.is_shared_file and self._is_channel(thread.tid, asked.descriptor)
         if not ours and not space.mappings:
             return
-        self._finish(thread, registers)
-        start = abi.result(registers)
+        replaced = space.mappings.overlapping(asked.start, asked.end) if asked.is_fixed else []
+        leaving = words_of(replaced, asked.start, asked.end)
+        if ours and replaced:
+            # Other threads may emit meanwhile.
+            leaving -= frozenset({asked.mapping.control_word})
+            pieces = cut([asked.mapping], asked.start, asked.end, machine=space.machine)
+            self._run(thread, call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
+        else:
+            self._run(thread, call, leaving)
+        start = call.abi.result(registers)
         if -4095 <= start < 0:
             return
-        if not ours or not flags & seccomp.MAP_SHARED:
-            space.mappings.remove(start, start + length)
+        if not ours:
+            space.mappings.remove(start, start + asked.length)
             return
-        mapping = Mapping(start, -(-length // 4096) * 4096, offset)
+        mapping = Mapping(start, asked.mapping.length, asked.offset)
         space.mappings.add(mapping)
         space.machine = self._is_machine(thread.process.pid)
         if thread.process.filtered:
             # The guest's own filter may forbid mprotect, but has just allowed this very call.
-            flags |= seccomp.MAP_FIXED
-            self._protect(thread, [mapping], abi, registers, remap=(flags, descriptor))
+            remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor
+            self._protect(thread, [mapping], call.abi, registers, remap)
         else:
-            self._protect(thread, [mapping], abi, registers)
-
-    @staticmethod
-    def _mmap_arguments(thread: Thread, name: str, abi: Abi, registers: Registers) -> tuple[int, int, int, int]:
-        """Length in bytes, flags, file descriptor, offset in bytes."""
-        if name == "old_mmap":
-            # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
-            block = thread.space.memory.read(abi.argument(registers, 0), 24)
-            words = [int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)]
-            return words[1], words[3], words[4], words[5]
-        length, flags, descriptor, offset = (abi.argument(registers, index) for index in (1, 3, 4, 5))
-        return length, flags, descriptor & 0xFFFFFFFF, offset * _MMAP2_UNIT if abi.bits == 32 else offset
+            self._protect(thread, [mapping], call.abi, registers)
 
     def _is_channel(self, tid: int, descriptor: int) -> bool:
         try:
@@ -137,8 +190,8 @@ class MappingCalls:
             space.abi = abi
             with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
                 for mapping in mappings:
-                    self._set_protection(injection, abi, mapping, mapping.header, _PROT_READ, remap)
-                    control = _PROT_READ if space.machine else _PROT_NONE
+                    self._set_protection(injection, abi, mapping, mapping.header, PROT_READ, remap)
+                    control = control_protection(machine=space.machine)
                     self._set_protection(injection, abi, mapping, mapping.control, control, remap)
                     self._guard(injection, thread, abi, mapping, registers)
         except OSError as error:
@@ -167,8 +220,7 @@ class MappingCalls:
             return
         flags, descriptor = remap
         offset = mapping.offset + low - mapping.start
-        unit = _MMAP2_UNIT if abi.bits == 32 else 1
-        injection.call("mmap", low, high - low, protection, flags, descriptor, offset // unit)
+        injection.call("mmap", low, high - low, protection, flags, descriptor, offset // offset_unit(abi))
 
     def _guard(self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: Registers) -> None:
         """Add a filter for the mapping, unless one already covers it.
@@ -212,34 +264,61 @@ class MappingCalls:
                 return
             injection.call("seccomp", 1, 0, address)
 
-    def _munmap(self, thread: Thread, abi: Abi, registers: Registers) -> None:
-        start, length = abi.argument(registers, 0), abi.argument(registers, 1)
-        if not thread.space.mappings.overlapping(start, start + length):
+    def _munmap(self, thread: Thread, call: Call) -> None:
+        start, length = call.argument(0), call.argument(1)
+        left = thread.space.mappings.overlapping(start, start + length)
+        if not left:
             return
-        self._finish(thread, registers)
-        if abi.result(registers) == 0:
-            thread.space.mappings.remove(start, start + -(-length // 4096) * 4096)
+        end = start + whole_pages(length)
+        self._run(thread, call, words_of(left, start, end))
+        if call.abi.result(call.registers) == 0:
+            thread.space.mappings.remove(start, end)
 
-    def _mremap(self, thread: Thread, abi: Abi, registers: Registers) -> None:
-        old, old_length, new_length = (abi.argument(registers, index) for index in (0, 1, 2))
+    def _mremap(self, thread: Thread, call: Call) -> None:
+        old, old_length, new_length, flags, new = (call.argument(index) for index in range(5))
         mappings = thread.space.mappings
         moved = mappings.overlapping(old, old + max(old_length, 1))
-        self._finish(thread, registers)
-        start = abi.result(registers)
+        leaving = words_of(moved, old, old + max(old_length, 1))
+        if flags & _MREMAP_FIXED:
+            end = new + whole_pages(new_length)
+            leaving |= words_of(mappings.overlapping(new, end), new, end)
+        self._run(thread, call, leaving)
+        start = call.abi.result(call.registers)
         if -4095 <= start < 0:
             return
         mappings.remove(old, old + old_length)
         mappings.remove(start, start + new_length)
         if moved:
             first = moved[0]
-            mapping = Mapping(start, -(-new_length // 4096) * 4096, first.offset + old - first.start)
+            mapping = Mapping(start, whole_pages(new_length), first.offset + old - first.start)
             mappings.add(mapping)
-            self._protect(thread, [mapping], abi, registers)
+            self._protect(thread, [mapping], call.abi, call.registers)
 
-    def _mprotect(self, thread: Thread, abi: Abi, registers: Registers) -> None:
-        start, length = abi.argument(registers, 0), abi.argument(registers, 1)
-        touched = thread.space.mappings.overlapping(start, start + length)
-        if not touched:
+    def _mprotect(self, thread: Thread, call: Call) -> None:
+        start, length = call.argument(0), call.argument(1)
+        end = start + whole_pages(length)
+        touched = thread.space.mappings.overlapping(start, end)
+        pieces = cut(touched, start, end, machine=thread.space.machine)
+        if start % PAGE or all(piece.protection is None for piece in pieces):
+            # The kernel refuses it, or it is about the data alone.
             return
-        self._finish(thread, registers)
-        self._protect(thread, touched, abi, registers)
+        self._run(thread, call, instead=lambda injection: protect_pieces(injection, call, pieces))
+        self._protect(thread, touched, call.abi, call.registers)
+
+
+def _instruction(thread: Thread, call: Call) -> int:
+    """The address of the call's own instruction, by which others may be made; 0 where none may be."""
+    if thread.process.filtered:
+        return 0
+    try:
+        return call_instruction(thread.space.memory, call.abi, call.registers.rip)
+    except OSError:
+        return 0
+
+
+def _result_of(injection: Injection, make: Callable[[Injection], int]) -> int:
+    """As the kernel gives it: an error is a small negative number."""
+    try:
+        return make(injection)
+    except OSError as error:
+        return -(error.errno or errno.EINVAL)

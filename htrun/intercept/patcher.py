@@ -11,7 +11,6 @@ import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
@@ -69,7 +68,7 @@ class Patcher:
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
             self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
             return False
-        space.arena.controls = _control_words(space)
+        space.arena.controls = space.mappings.control_words()
         return True
 
     def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
@@ -122,7 +121,7 @@ class Patcher:
             if len(parent.threads) > 1:
                 self._settle(space, parent)
             if arena is not None:
-                arena.controls = _control_words(space)
+                arena.controls = space.mappings.control_words()
                 arena.table.clear(space.memory)
         if arena is None:
             return
@@ -185,11 +184,16 @@ class Patcher:
             # The guest has unmapped its code.
             return False
 
+    def controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
+        """The guest is about to unmap, move or replace the channel's mappings with these control words: their sites get
+        their own bytes back before anything else can be mapped there, since what is stored there then is the guest's
+        own."""
+        self._take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
+
     def mappings_changed(self, thread: Thread, registers: Registers) -> None:
-        """The guest has unmapped or moved the channel: sites whose control word is gone get their own bytes back, since
-        what they store there is the guest's own again."""
+        """As `controls_leave`, where it could not be known what would become of the channel's mappings."""
         space = thread.space
-        controls = _control_words(space)
+        controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
             return
         space.arena.controls = controls
@@ -375,10 +379,9 @@ def _synchronize(injection: Injection) -> None:
         injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
 
 
-def _control_words(space: AddressSpace) -> frozenset[int]:
-    """The addresses at which the channel's control word can be stored to."""
-    words = (mapping.part(layout.CONTROL_OFFSET, 1) for mapping in space.mappings)
-    return frozenset(low for low, high in words if low < high)
+def _is_for(site: Site, controls: frozenset[int]) -> bool:
+    """Whether the site's patch records stores to one of these control words."""
+    return site.patch is not None and site.patch.control in controls
 
 
 def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:

@@ -34,10 +34,12 @@ from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerEvents
+    from htrun.intercept.guest import AddressSpace
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.site_report import Account
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
+    from htrun.tracee.inject import Injection
     from htrun.tracee.trap_wait import TrapWait
 
 _SWITCH_INTERVAL = 0.0005
@@ -82,7 +84,15 @@ class Session:
             self._tracees,
             waiter,
             make_traps=self._make_traps,
-            mapping_calls=MappingCalls(channel, waiter, masks, self._warnings, calls_to_record(options), runs_machine),
+            mapping_calls=MappingCalls(
+                channel,
+                waiter,
+                masks,
+                self._warnings,
+                calls_to_record(options),
+                runs_machine,
+                self._controls_leave,
+            ),
             masks=masks,
             foreign_exec=ForeignExec(
                 Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
@@ -244,6 +254,10 @@ class Session:
     def _at_birth(self, thread: Thread) -> None:
         if self._patcher is not None:
             self._patcher.learn_pointer(thread)
+
+    def _controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
+        if self._patcher is not None:
+            self._patcher.controls_leave(space, injection, words)
 
     def _account(self) -> dict[str, Any]:
         from htrun import __version__

@@ -266,6 +266,22 @@ def test_channel_unmapped_and_mapped_again(run: Runner) -> None:
     assert site["events"] == 2000
 
 
+@pytest.mark.parametrize("options", [("--ring-size=64K",), ("--no-patch",)], ids=["patched", "trapped"])
+@pytest.mark.parametrize("case", ["mapped_over_amid_events", "unprotected_amid_events"])
+def test_channel_mapped_over_itself_or_unprotected_while_threads_emit(
+    run: Runner, case: str, options: tuple[str, ...]
+) -> None:
+    """Its control region is never without protection, however short: a store in that time would be lost. A small ring,
+    which is often full, since then a patched site does its store."""
+    check_events(run("hazard_remapping", case, options=options))
+
+
+@pytest.mark.parametrize("case", ["unmapped_amid_stores", "replaced_amid_stores"])
+def test_memory_where_the_channel_was_a_moment_ago(run: Runner, case: str) -> None:
+    """A patched store of another thread reaches it, as soon as there is any."""
+    check_events(run("hazard_remapping", case))
+
+
 def test_trampolines_unmapped_by_the_guest(run: Runner) -> None:
     result = run("hazard_memory", "unmaps_strangers")
     check_events(result)

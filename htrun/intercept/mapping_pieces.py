@@ -1,0 +1,147 @@
+"""Calls that are about the channel's mappings, made piece by piece, so that its header and its control region are never
+without their protection: what a thread stored there meanwhile would be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from htrun.intercept.guest import Mapping
+from htrun.tracee import seccomp
+from htrun.tracee.abi import Abi
+from htrun.tracee.inject import Injection
+from htrun.tracee.memory import Memory
+
+if TYPE_CHECKING:
+    from htrun.tracee.registers import Registers
+
+PAGE = 4096
+PROT_NONE, PROT_READ = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the guest's. ``registers``: those of the thread that is stopped in front of it, then behind it."""
+
+    name: str
+    abi: Abi
+    registers: Registers
+
+    def argument(self, index: int) -> int:
+        """An argument, 0 to 5. The registers that hold them outlast the call."""
+        return self.abi.argument(self.registers, index)
+
+    def make(self, injection: Injection) -> int:
+        """The same call by a thread whose own was skipped. Raises OSError with the call's errno."""
+        return injection.call(self.name, *(self.argument(index) for index in range(6)))
+
+
+@dataclass(frozen=True, slots=True)
+class Mmap:
+    """What an mmap asks for. ``length``, ``offset``: bytes."""
+
+    start: int
+    length: int
+    protection: int
+    flags: int
+    descriptor: int
+    offset: int
+
+    @classmethod
+    def of(cls, call: Call, memory: Memory) -> Mmap:
+        """The arguments of ``call``. Raises OSError where they can't be read."""
+        if call.name == "old_mmap":
+            # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
+            block = memory.read(call.argument(0), 24)
+            return cls(*(int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)))
+        start, length, protection, flags, descriptor, offset = (call.argument(index) for index in range(6))
+        return cls(start, length, protection, flags, descriptor & 0xFFFFFFFF, offset * offset_unit(call.abi))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it replaces what is at its address, if the kernel doesn't refuse it."""
+        return bool(self.flags & seccomp.MAP_FIXED) and self.start % PAGE == self.offset % PAGE == 0
+
+    @property
+    def is_shared_file(self) -> bool:
+        """Whether it is one of a file, for all to see."""
+        return bool(self.flags & seccomp.MAP_SHARED and not self.flags & seccomp.MAP_ANONYMOUS)
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping it makes of the channel, if it gets the address."""
+        return Mapping(self.start, whole_pages(self.length), self.offset)
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.mapping.end
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``[start, end)``, and the protection it must have; None for what the guest asks for."""
+
+    start: int
+    end: int
+    protection: int | None
+
+
+def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> list[Piece]:
+    """``[start, end)`` cut where the regions of ``mappings`` that are protected begin and end.
+
+    What is the guest's comes first, since it is there that its call may fail. ``machine``: as `control_protection`.
+    """
+    control = control_protection(machine=machine)
+    regions = []
+    for mapping in mappings:
+        regions += [(*mapping.header, PROT_READ), (*mapping.control, control)]
+    ours, others, at = [], [], start
+    for low, high, protection in sorted((max(low, start), min(high, end), kind) for low, high, kind in regions):
+        if low < high:
+            others.append(Piece(at, low, None))
+            ours.append(Piece(low, high, protection))
+            at = high
+    others.append(Piece(at, end, None))
+    return [piece for piece in (*others, *ours) if piece.start < piece.end]
+
+
+def control_protection(*, machine: bool) -> int:
+    """The protection of a control region. ``machine``: a machine's emulator would die of loads, so there it can be
+    read."""
+    return PROT_READ if machine else PROT_NONE
+
+
+def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Piece]) -> int:
+    """Make a mapping of the channel over what is there. Returns the address. Raises OSError with the call's errno."""
+    for piece in pieces:
+        protection = asked.protection if piece.protection is None else piece.protection
+        offset = (asked.offset + piece.start - asked.start) // offset_unit(abi)
+        length = piece.end - piece.start
+        injection.call("mmap", piece.start, length, protection, asked.flags, asked.descriptor, offset)
+    return asked.start
+
+
+def protect_pieces(injection: Injection, call: Call, pieces: Sequence[Piece]) -> int:
+    """Make an mprotect or pkey_mprotect. Returns 0. Raises OSError with the call's errno."""
+    for piece in pieces:
+        protection = call.argument(2) if piece.protection is None else piece.protection
+        injection.call(call.name, piece.start, piece.end - piece.start, protection, call.argument(3))
+    return 0
+
+
+def words_of(mappings: Iterable[Mapping], start: int, end: int) -> frozenset[int]:
+    """The control words of ``mappings`` that lie in ``[start, end)``."""
+    words = (mapping.control_word for mapping in mappings)
+    return frozenset(word for word in words if word is not None and start <= word < end)
+
+
+def whole_pages(length: int) -> int:
+    """``length`` bytes, rounded up as the kernel does."""
+    return -(-length // PAGE) * PAGE
+
+
+def offset_unit(abi: Abi) -> int:
+    """Bytes that mmap's offset counts in: mmap2 of 32-bit code takes pages (mmap2(2))."""
+    return 4096 if abi.bits == 32 else 1

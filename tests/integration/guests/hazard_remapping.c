@@ -1,0 +1,223 @@
+/* Changes of the channel's mapping while other threads emit, or store where it has just been. */
+#include "hazard.h"
+
+#include <fcntl.h>
+
+enum { CONTROL_AT = 0x10000, DATA_AT = 0x20000, EMITTERS = 2, CHANGES = 150 };
+
+static bool stop;
+static char *channel;
+static size_t channel_size;
+
+__attribute__((noinline)) static void plain_store(volatile uint32_t *where, uint32_t index)
+{
+    *where = index;
+}
+
+/* In bursts that fill a small ring, so that full rings are met as often as free ones. */
+static void *emit_until_stopped(void *index)
+{
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        emit_as(plain_store, (uint32_t)(uintptr_t)index);
+        if (emitted % 1500 == 0) {
+            usleep(5000);
+        }
+    }
+    tell();
+    return NULL;
+}
+
+/* What @change does to the channel CHANGES times, two other threads emitting all the while. */
+static void amid_events(void (*change)(int turn))
+{
+    pthread_t threads[EMITTERS];
+    int i;
+
+    for (i = 0; i < EMITTERS; i++) {
+        assert(pthread_create(&threads[i], NULL, emit_until_stopped, (void *)(uintptr_t)(i + 1)) == 0);
+    }
+    for (i = 0; i < CHANGES; i++) {
+        change(i);
+        emit(plain_store);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    for (i = 0; i < EMITTERS; i++) {
+        assert(pthread_join(threads[i], NULL) == 0);
+    }
+}
+
+/* The channel over itself: all of it, its control region alone, and all but its header. */
+static void map_over(int turn)
+{
+    static const size_t starts[] = {0, CONTROL_AT, CONTROL_AT}, ends[] = {0, DATA_AT, 0};
+    size_t start = starts[turn % 3], end = ends[turn % 3] != 0 ? ends[turn % 3] : channel_size;
+    int file = open(getenv("HYPERTRACE"), O_RDWR | O_CLOEXEC);
+
+    assert(file >= 0);
+    assert(mmap(channel + start, end - start, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, start) ==
+           channel + start);
+    close(file);
+}
+
+static void mapped_over_amid_events(void)
+{
+    amid_events(map_over);
+}
+
+/* Access to the control region is never had; what else is asked for is. */
+static void unprotect(int turn)
+{
+    static const size_t starts[] = {0, CONTROL_AT, 0}, ends[] = {0, DATA_AT, DATA_AT};
+    size_t start = starts[turn % 3], end = ends[turn % 3] != 0 ? ends[turn % 3] : channel_size;
+
+    assert(mprotect(channel + start, end - start, PROT_READ | PROT_WRITE) == 0);
+    assert(mprotect(channel + CONTROL_AT + 1, PAGE, PROT_READ | PROT_WRITE) == -1 && errno == EINVAL);
+}
+
+static void unprotected_amid_events(void)
+{
+    amid_events(unprotect);
+}
+
+/* The other thread of the cases below: it has emitted before, and stores as soon as the control word's place is not the
+ * channel's any more. What it stores then is no event. */
+static pthread_barrier_t turn_begins, turn_ends;
+static void (*await_memory)(uint32_t turn);
+static void (*leave_memory)(void);
+
+static void *store_elsewhere(void *unused)
+{
+    uint32_t turn;
+
+    (void)unused;
+    for (turn = 1; turn <= CHANGES; turn++) {
+        volatile uint32_t *word = control;
+
+        emit_as(plain_store, 1);
+        emit_as(plain_store, 1);
+        pthread_barrier_wait(&turn_begins);
+        await_memory(turn);
+        plain_store(word, turn);
+        assert(*word == turn);
+        leave_memory();
+        pthread_barrier_wait(&turn_ends);
+        pthread_barrier_wait(&turn_begins);
+    }
+    tell();
+    return NULL;
+}
+
+/* @give_up ends the channel's mapping, @take_back makes it anew. */
+static void amid_stores(void (*give_up)(uint32_t turn), void (*take_back)(void))
+{
+    pthread_t thread;
+    uint32_t turn;
+
+    assert(pthread_barrier_init(&turn_begins, NULL, 2) == 0 && pthread_barrier_init(&turn_ends, NULL, 2) == 0);
+    assert(pthread_create(&thread, NULL, store_elsewhere, NULL) == 0);
+    for (turn = 1; turn <= CHANGES; turn++) {
+        emit(plain_store);
+        pthread_barrier_wait(&turn_begins);
+        give_up(turn);
+        pthread_barrier_wait(&turn_ends);
+        take_back();
+        pthread_barrier_wait(&turn_begins);
+    }
+    assert(pthread_join(thread, NULL) == 0);
+}
+
+static void find_channel(void)
+{
+    open_channel();
+    channel = (char *)control - CONTROL_AT;
+}
+
+/* The channel is unmapped, and another thread's allocation gets the memory at once. */
+static void allocate(uint32_t turn)
+{
+    void *page;
+
+    (void)turn;
+    do {
+        page = mmap(channel + CONTROL_AT, PAGE, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    } while (page == MAP_FAILED);
+}
+
+static void free_page(void)
+{
+    assert(munmap(channel + CONTROL_AT, PAGE) == 0);
+}
+
+static void unmap(uint32_t turn)
+{
+    (void)turn;
+    assert(qemu_hypertrace_fini() == 0);
+}
+
+static void unmapped_amid_stores(void)
+{
+    await_memory = allocate;
+    leave_memory = free_page;
+    amid_stores(unmap, find_channel);
+}
+
+/* Another file is mapped over the channel; a word in it tells the other thread so. */
+enum { WORD_AT = DATA_AT + 8 };
+
+static int other_file;
+
+static void read_turn(uint32_t turn)
+{
+    while (*(volatile uint32_t *)(channel + WORD_AT) != turn)
+        ;
+}
+
+static void keep_memory(void)
+{
+}
+
+static void map_other_file(uint32_t turn)
+{
+    assert(pwrite(other_file, &turn, sizeof turn, WORD_AT) == sizeof turn);
+    assert(mmap(channel, channel_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, other_file, 0) == channel);
+}
+
+static void map_channel_again(void)
+{
+    map_over(0);
+}
+
+static void replaced_amid_stores(void)
+{
+    other_file = memfd_create("other", MFD_CLOEXEC);
+    assert(other_file >= 0 && ftruncate(other_file, (off_t)channel_size) == 0);
+    await_memory = read_turn;
+    leave_memory = keep_memory;
+    amid_stores(map_other_file, map_channel_again);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {
+        {"mapped_over_amid_events", mapped_over_amid_events},
+        {"unprotected_amid_events", unprotected_amid_events},
+        {"unmapped_amid_stores", unmapped_amid_stores},
+        {"replaced_amid_stores", replaced_amid_stores},
+    };
+    size_t i;
+
+    find_channel();
+    channel_size = *(uint64_t *)(channel + 0x38);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (argc > 1 && strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return done();
+        }
+    }
+    fprintf(stderr, "unknown case\n");
+    return 2;
+}
