@@ -121,7 +121,8 @@ uint64_t qemu_hypertrace_client(void);
 static inline void qemu_hypertrace(uint64_t voffset);
 
 /*
- * Emit @pairs pairs of events (at most 1,000,000) with nothing between, from
+ * Emit @pairs pairs of events (at most 1,000,000) of each of three sorts: with
+ * nothing between, with a little work, and with twice that work. They come from
  * the slot of index @voffset, whose words are as before afterwards. hypertrace
  * stat learns from them what an event costs on this thread, and corrects the
  * durations of spans by it.
@@ -132,7 +133,10 @@ static inline void qemu_hypertrace(uint64_t voffset);
  */
 void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 
-/* The first argument of the events of such a pair. */
+/*
+ * The first argument of the events of a pair with nothing between; of the
+ * other two sorts it is greater by 2 and by 4.
+ */
 #define QEMU_HYPERTRACE_CALIBRATION_BEGIN UINT64_C(0x6362726174650001)
 #define QEMU_HYPERTRACE_CALIBRATION_END UINT64_C(0x6362726174650002)
 

@@ -292,8 +292,9 @@ def _wall_line(bench: _Bench) -> str:
 
 def _whole(bench: _Bench) -> Row | None:
     """The whole program's time as a line of a report."""
+    from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.distribution import Distribution
-    from htrun.analysis.timing.figures import ClockStep, Figures, Timing
+    from htrun.analysis.timing.figures import Figures, Timing
 
     if not bench.walls:
         return None

@@ -12,8 +12,10 @@ from htrun.errors import HtrunError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.comparison import Run
-    from htrun.analysis.timing.figures import ClockStep, Cost, Timing
+    from htrun.analysis.timing.cost import Cost
+    from htrun.analysis.timing.figures import Timing
     from htrun.analysis.timing.spans import Unpaired
     from htrun.commands.timing_arguments import Wanted
     from htrun.commands.timing_report import Row
@@ -71,7 +73,8 @@ def by_name(runs: Sequence[TimedRun], *, corrected: bool) -> dict[str, list[Run]
         for row in run.rows:
             figures = row.timing.corrected if corrected else row.timing.raw
             assert figures is not None
-            found.setdefault(row.title, []).append(Run(figures.median, figures.distribution, figures.resolved))
+            run_of_name = Run(figures.median, figures.distribution, figures.resolved, figures.reach)
+            found.setdefault(row.title, []).append(run_of_name)
     return found
 
 

@@ -91,7 +91,7 @@ def _with_outliers(rows: list[Row], wanted: Wanted, trace: Trace, arguments: arg
     found: dict[tuple[str, int | None], list[int]] = {(row.timing.name, row.timing.group): [] for row in rows}
     for events in trace.events():
         spans = source.feed(events)
-        spans = spans[choice(spans) & (spans["name"] < len(source.names) - 1)]
+        spans = spans[choice(spans) & (spans["name"] < source.told)]
         durations = (spans["end"] - spans["begin"]).astype(np.float64)
         for row in rows:
             timing = row.timing

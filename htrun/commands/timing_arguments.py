@@ -116,11 +116,12 @@ class Wanted:
 
     def timings(self, trace: Trace, window: argparse.Namespace | None = None) -> Timings:
         """The timings of ``trace``. ``window``: arguments of `add_window`. Raises `HtrunError`."""
-        from htrun.analysis.timing.figures import Timings, clock_step
+        from htrun.analysis.timing.clock_step import clock_step
+        from htrun.analysis.timing.figures import Timings
 
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)
-        if self.patterns and not any(self._names(name) for name in source.names[:-1]):
+        if self.patterns and not any(self._names(name) for name in source.names[: source.told]):
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         timings = Timings(step, self.grouping(trace, source), self.choice(trace, source, window))
         return timings.collect(source, with_progress(trace.events(), len(trace), "pairing"))

@@ -15,7 +15,9 @@ from htrun.commands.table import printable, table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from htrun.analysis.timing.figures import ClockStep, Cost, Figures, Timing
+    from htrun.analysis.timing.clock_step import ClockStep
+    from htrun.analysis.timing.cost import Cost
+    from htrun.analysis.timing.figures import Figures, Timing
     from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
@@ -80,11 +82,7 @@ class Report:
 def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
     """The report for people."""
     if report.cost is not None:
-        interval = report.cost.interval
-        yield (
-            f"an event costs {_ns(interval.value)} (95%: {_ns(interval.low)} to {_ns(interval.high)}; "
-            f"{report.cost.pairs:,} empty pairs), a step of the clock is {_ns(report.step.ns)}\n"
-        )
+        yield from _calibration(report.cost, report.step)
     for line in report.notes:
         yield f"{line}\n"
     if report.rows:
@@ -103,6 +101,17 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
         if row.outliers is not None:
             numbers = ", ".join(f"#{number}" for number in row.outliers) or "none"
             yield f"\noutliers of {row.title}, by the number of the event that ends them: {numbers}\n"
+
+
+def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
+    """What an event costs, how far that can be trusted, and what follows."""
+    value = cost.interval.value
+    least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
+    yield (
+        f"an event costs {_ns(value)}, {_ns(least)} to {_ns(most)} with the code around it "
+        f"({cost.pairs:,} pairs), a step of the clock is {_ns(step.ns)}\n"
+    )
+    yield f"corrected durations hold from {_ns(cost.floor(step))} up\n"
 
 
 def _main_table(report: Report) -> Iterator[str]:
@@ -127,7 +136,7 @@ def _cells(figures: Figures) -> list[str]:
     return [
         _ns(figures.distribution.mean),
         mark + _ns(interval.value),
-        f"{_ns(interval.low)} to {_ns(interval.high)}",
+        _range(figures) or "-",
         _ns(float(figures.distribution.values[0])),
         *percentiles,
     ]
@@ -201,8 +210,11 @@ def as_json(report: Report) -> str:
         if cost is None
         else {
             "event_ns": cost.interval.value,
-            "low": cost.interval.low,
-            "high": cost.interval.high,
+            "low": cost.interval.low - cost.reach,
+            "high": cost.interval.high + cost.reach,
+            "alone_ns": cost.alone.value,
+            "behind_work_ns": None if cost.behind_work is None else cost.behind_work.value,
+            "floor_ns": cost.floor(report.step),
             "pairs": cost.pairs,
             "threads": cost.threads,
         },
@@ -233,12 +245,13 @@ def _span(row: Row) -> dict[str, Any]:
 
 def figures_of(figures: Figures) -> dict[str, Any]:
     """All figures, in ns, by the names that JSON and CSV have for them."""
-    distribution, median = figures.distribution, figures.median
+    distribution = figures.distribution
+    low, high = figures.interval or (None, None)
     first, third = distribution.quartiles
     return {
-        "median": median.value,
-        "median_low": median.low,
-        "median_high": median.high,
+        "median": figures.median.value,
+        "median_low": low,
+        "median_high": high,
         "mean": distribution.mean,
         "total": distribution.total,
         "min": float(distribution.values[0]),
@@ -280,7 +293,8 @@ def as_markdown(report: Report) -> str:
 
 
 def _range(figures: Figures) -> str:
-    return f"{_ns(figures.median.low)} to {_ns(figures.median.high)}"
+    """Where the median lies; nothing where that can't be told."""
+    return "" if figures.interval is None else " to ".join(map(_ns, figures.interval))
 
 
 def as_pyperf(report: Report) -> str:

@@ -114,6 +114,7 @@ def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, A
 
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
+    spans = spans[spans["name"] < pairer.told]
     spans = spans[np.argsort(spans["begin_number"])]
     described = []
     for place in np.unique(spans["name"]).tolist():

@@ -24,6 +24,7 @@ def durations_of(trace: Trace, batches: Iterable[Events]) -> Mapping[str, NDArra
     found: dict[int, list[NDArray[np.float64]]] = {}
     for events in batches:
         spans = pairer.feed(events)
+        spans = spans[spans["name"] < pairer.told]
         taken = (spans["end"] - spans["begin"]).astype(np.float64)
         for place in np.unique(spans["name"]).tolist():
             found.setdefault(place, []).append(taken[spans["name"] == place])

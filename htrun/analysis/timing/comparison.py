@@ -35,11 +35,13 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The spans of one name in one run: their median with its interval, and all of them, ns."""
+    """The spans of one name in one run: their median with its interval, and all of them, ns. ``reach``: by how much all
+    may be off, as the code around the events is; that is taken to be alike in all runs."""
 
     median: Interval
     distribution: Distribution
     resolved: bool = True
+    reach: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,22 +96,36 @@ def _comparison(
 
 
 def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
-    """The ratio of the runs' medians, by Student's law with Welch's degrees of freedom; None where it means nothing."""
+    """The ratio of the runs' medians, by Student's law with Welch's degrees of freedom; None where it means nothing.
+
+    The interval also has room for what the code around the events may add to all durations, or take from all.
+    """
+    if not all(run.resolved and run.median.value > run.reach for run in (*one, *other)):
+        return None
+    if any(len(side) == 1 and side[0].distribution.count == 1 for side in (one, other)):
+        return None
+    reach = _reach(_level(one), _level(other))
+    logarithm = _logarithm(one, other, 0)
+    shifted = [_logarithm(one, other, sign) for sign in (0, 1, -1)]
+    low, high = min(shifted) - reach, max(shifted) + reach
+    return Ratio(_exp(logarithm), _exp(low), _exp(high), (high - low) / 2 / _NORMAL)
+
+
+def _reach(first: _Level, second: _Level) -> float:
+    """Half the 95% interval of the difference of two levels."""
     from scipy.stats import t
 
-    if not all(run.resolved and run.median.value > 0 for run in (*one, *other)):
-        return None
-    first, second = _level(one), _level(other)
     variance = first.variance + second.variance
     if variance == 0:
-        value = _exp(second.mean - first.mean)
-        return Ratio(value, value, value, 0.0)
+        return 0.0
     freedom = variance**2 / sum(side.variance**2 / side.freedom for side in (first, second))
-    reach = float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
-    logarithm = second.mean - first.mean
-    return Ratio(
-        _exp(logarithm), _exp(logarithm - reach), _exp(logarithm + reach), reach / _NORMAL
-    )  # fmt: skip
+    return float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
+
+
+def _logarithm(one: Sequence[Run], other: Sequence[Run], sign: int) -> float:
+    """Of the ratio of the runs' medians, each less its `Run.reach` or more by it, as ``sign`` says."""
+    means = [sum(math.log(run.median.value + sign * run.reach) for run in side) / len(side) for side in (one, other)]
+    return means[1] - means[0]
 
 
 def _exp(logarithm: float) -> float:

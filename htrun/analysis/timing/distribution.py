@@ -139,9 +139,11 @@ class Tally:
         self._pending = 0
 
     def add(self, durations: Ints, events: Ints) -> None:
-        """Count some."""
+        """Count some, or none."""
         import numpy as np
 
+        if not len(durations):
+            return
         self._waiting.append(np.column_stack([events, durations]))
         self._pending += len(durations)
         if self._pending >= _PENDING:

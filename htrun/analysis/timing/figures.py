@@ -1,8 +1,8 @@
 """How long the spans of a trace took: collected in one pass, then corrected for what the events themselves cost.
 
 A span lasts from the time stamp of its begin to that of its end, and so contains the cost of one event, and of each
-further event of its thread between. That cost is the median of the pairs with nothing between that the trace carries
-(`htrun.events.calibration`); where a thread has none of its own, the other threads' count.
+further event of its thread between. What that cost is depends on the code around: see `Cost`. It is known from the
+pairs that the trace carries (`htrun.events.calibration`); where a thread has none of its own, the other threads' count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from htrun.analysis.timing.cost import CalibrationPairs, Cost
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
 from htrun.errors import HtrunError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.spans import Spans, Unpaired
     from htrun.events.records import Events
 
@@ -31,10 +33,6 @@ if TYPE_CHECKING:
     """Which spans are wanted."""
 
 MOST_GROUPS = 10_000
-CALIBRATION_LEAST = 20
-"""Pairs without which no cost is told."""
-_WARM_UP = 2
-"""Pairs of each thread that are left out: their sites trap, and code is fetched for the first time."""
 PERCENTILES = {"p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 _BEYOND = 10
 """Values that must lie beyond a percentile for it to be told."""
@@ -43,9 +41,11 @@ _MILD, _SEVERE = 1.5, 3.0
 
 
 class Source(Protocol):
-    """What finds spans: `spans.Pairer` and the like. The last of ``names`` is that of calibration."""
+    """What finds spans: `spans.Pairer` and the like. ``told``: how many of ``names`` are the user's; behind them are
+    those of `htrun.events.calibration.PAIRS`."""
 
     names: tuple[str, ...]
+    told: int
 
     def feed(self, events: Events) -> Spans:
         """The spans that end with ``events``."""
@@ -55,60 +55,23 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class ClockStep:
-    """The clock's smallest step. ``ns``: nanoseconds; ``known``: whether the trace tells it (older ones do not)."""
-
-    ns: float
-    known: bool
-
-    def counted(self, nanoseconds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Differences of times, in steps."""
-        import numpy as np
-
-        if self.ns == 1.0:
-            return nanoseconds.astype(np.int64)
-        steps: NDArray[np.int64] = np.rint(nanoseconds.astype(np.float64) / self.ns).astype(np.int64)
-        return steps
-
-
-def clock_step(environment: Mapping[str, str | int], frequency: int) -> ClockStep:
-    """Of a trace with these facts, whose clock ticks with ``frequency`` Hz. Times are told in whole nanoseconds, so no
-    step is finer."""
-    ticks = environment.get("clock_step_ticks")
-    if not isinstance(ticks, int) or ticks <= 0:
-        return ClockStep(1.0, known=False)
-    return ClockStep(max(ticks * 1e9 / frequency, 1.0), known=True)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an event costs, ns. ``pairs``: it was measured on; ``threads``: of those with pairs, how many."""
-
-    interval: Interval
-    pairs: int
-    threads: int
-
-    @property
-    def uncertainty(self) -> float:
-        """Half the 95% interval, ns."""
-        return (self.interval.high - self.interval.low) / 2
-
-
-@dataclass(frozen=True)
 class Figures:
-    """What is told of durations, ns. ``percentiles``: None where there are too few values; ``modes``: where most lie,
-    if that is more than one place; ``resolved``: whether the median is more than a step of the clock and more than what
-    the cost of the events may be wrong by."""
+    """What is told of durations, ns. ``median``: with what sampling leaves uncertain; ``percentiles``: None where there
+    are too few values; ``modes``: where most lie, if that is more than one place; ``reach``: by how much all of them
+    may be off beside, as the code around the events is; ``resolved``: whether the median is more than a step of the
+    clock and more than what the cost of the events may be wrong by."""
 
     distribution: Distribution
     median: Interval
     percentiles: Mapping[str, float | None]
     modes: tuple[float, ...]
+    reach: float
     resolved: bool
 
     @classmethod
-    def of(cls, distribution: Distribution, step: ClockStep, error: float = 0.0) -> Figures:
-        """The figures of ``distribution``; ``error``: how much all of it may be off by, half a 95% interval in ns."""
+    def of(cls, distribution: Distribution, step: ClockStep, error: float = 0.0, reach: float = 0.0) -> Figures:
+        """The figures of ``distribution``; ``error``: how much all of it may be off by chance, half a 95% interval in
+        ns; ``reach``: and by the code around the events, at most."""
         interval = median_interval(distribution)
         if error:
             low = math.hypot(interval.value - interval.low, error)
@@ -118,8 +81,16 @@ class Figures:
             name: distribution.quantile(share) if distribution.count * (1 - share) >= _BEYOND - 1e-9 else None
             for name, share in PERCENTILES.items()
         }
-        resolved = interval.value >= max(step.ns, 2 * error)
-        return cls(distribution, interval, percentiles, modes(distribution, step.ns), resolved)
+        resolved = interval.value >= max(step.ns, 2 * (error + reach))
+        return cls(distribution, interval, percentiles, modes(distribution, step.ns), reach, resolved)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the true median lies, as far as that is known: the 95% interval, and `reach` on both sides. None for
+        one value, of which nothing follows."""
+        if self.distribution.count == 1:
+            return None
+        return self.median.low - self.reach, self.median.high + self.reach
 
     @property
     def fences(self) -> tuple[float, float, float, float]:
@@ -165,15 +136,15 @@ class Timings:
     choice: Choice | None = None
     unpaired: Mapping[str, Unpaired] = field(default_factory=dict)
     _names: tuple[str, ...] = ()
+    _told: int = 0
     _tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict)
-    _pairs: dict[int, Tally] = field(default_factory=dict)
+    _pairs: dict[int, CalibrationPairs] = field(default_factory=dict)
     _costs: dict[int, Cost | None] = field(default_factory=dict)
-    _pairs_seen: dict[int, int] = field(default_factory=dict)
 
     def collect(self, source: Source, batches: Iterable[Events]) -> Timings:
         """Take in all spans that ``source`` finds in ``batches``. Raises `HtrunError` for too many groups."""
-        self._names = source.names
+        self._names, self._told = source.names, source.told
         for events in batches:
             spans = source.feed(events)
             if len(spans):
@@ -182,7 +153,7 @@ class Timings:
         return self
 
     def _add(self, spans: Spans) -> None:
-        pairs = spans["name"] == len(self._names) - 1
+        pairs = spans["name"] >= self._told
         self._add_pairs(spans[pairs])
         spans = spans[~pairs]
         if self.choice is not None:
@@ -195,13 +166,8 @@ class Timings:
 
         for stream in np.unique(spans["begin_stream"]).tolist():
             own = spans[spans["begin_stream"] == stream]
-            seen = self._pairs_seen.get(stream, 0)
-            self._pairs_seen[stream] = seen + len(own)
-            own = own[max(_WARM_UP - seen, 0) :]
-            tally = self._pairs.setdefault(stream, Tally())
-            # Something else came between: a signal's handler, say.
-            own = own[own["steps"] == 1]
-            tally.add(self.step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
+            for sort, tally in enumerate(self._pairs.setdefault(stream, CalibrationPairs()).sorts):
+                tally.add(self.step, own[own["name"] == self._told + sort])
 
     def _add_spans(self, spans: Spans) -> None:
         import numpy as np
@@ -225,19 +191,14 @@ class Timings:
     @cached_property
     def cost(self) -> Cost | None:
         """What an event costs, over all threads that have pairs; None if too few are there."""
-        return self._cost_of(list(self._pairs))
+        return self._cost_of(self._pairs)
 
-    def _cost_of(self, streams: Sequence[int]) -> Cost | None:
-        parts = [self._distribution(self._pairs[stream]) for stream in streams]
-        some = [part for part in parts if part is not None]
-        if sum(part.count for part in some) < CALIBRATION_LEAST:
+    def _cost_of(self, streams: Iterable[int]) -> Cost | None:
+        some = [self._pairs[stream].distributions(self.step) for stream in streams]
+        sorts = [[part for part in parts if part is not None] for parts in zip(*some, strict=True)]
+        if not sorts:
             return None
-        together = Distribution.together(some)
-        return Cost(median_interval(together), together.count, len(some))
-
-    def _distribution(self, tally: Tally) -> Distribution | None:
-        durations, _, counts = tally.pairs()
-        return Distribution.of(durations * self.step.ns, counts) if len(counts) else None
+        return Cost.of([Distribution.together(parts) if parts else None for parts in sorts], len(some))
 
     def cost_of(self, stream: int) -> Cost | None:
         """What an event costs on the thread ``stream``: by its own pairs if it has enough, else by all."""
@@ -262,13 +223,14 @@ class Timings:
             if cost is not None:
                 corrected.append(Distribution.of(nanoseconds - events * cost.interval.value, counts))
                 typical = Distribution.of(events, counts).median
-                errors.append((raw[-1].count, typical * cost.uncertainty))
+                errors.append((raw[-1].count, typical * cost.uncertainty, typical * cost.reach))
         figures = Figures.of(Distribution.together(raw), self.step)
         better, cost = None, None
         if corrected:
-            weight = sum(count for count, _ in errors)
-            error = sum(count * each for count, each in errors) / weight
-            better = Figures.of(Distribution.together(corrected), self.step, error)
+            weight = sum(count for count, _, _ in errors)
+            error = sum(count * each for count, each, _ in errors) / weight
+            reach = sum(count * each for count, _, each in errors) / weight
+            better = Figures.of(Distribution.together(corrected), self.step, error, reach)
             cost = self.cost_of(next(iter(tallies))) if len(tallies) == 1 else self.cost
         severe_low, mild_low, mild_high, severe_high = figures.fences
         severe = figures.distribution.beyond(severe_low, severe_high)
@@ -300,11 +262,12 @@ def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
 
     figures = Figures.of(Distribution.together([run.distribution for run in runs]), step)
     medians = [run.median.value for run in runs]
-    reach = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
+    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
     value = figures.median.value
     # What calibration leaves uncertain is in each run's own interval.
     own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))
-    reach = max(reach, own)
-    interval = Interval(value, min(figures.median.low, value - reach), max(figures.median.high, value + reach))
+    half = max(half, own)
+    interval = Interval(value, min(figures.median.low, value - half), max(figures.median.high, value + half))
     resolved = all(run.resolved for run in runs)
-    return Figures(figures.distribution, interval, figures.percentiles, figures.modes, resolved)
+    reach = max(run.reach for run in runs)
+    return Figures(figures.distribution, interval, figures.percentiles, figures.modes, reach, resolved)

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     _Ints = NDArray[np.int64]
 
-CALIBRATION = "(calibration)"
-"""The name of the pairs with nothing between: see `htrun.events.calibration`. No event of a user's is called so, since
-these are told apart by their place in `Pairer.names`: it is the last."""
+CALIBRATIONS = tuple(pair.name for pair in calibration.PAIRS)
+"""The names of the spans that calibration pairs make. They are told from a user's, which may have the same names, by
+their places in `Pairer.names`: the last."""
 MOST_OPEN = 1 << 20
 """Begins that wait for their ends at one time; the oldest beyond count as unpaired."""
 _MOST_STRAY = 1 << 16
@@ -124,7 +124,8 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``names``: of spans; the last is `CALIBRATION`. ``keyed``: which of them pair by a key.
+    """Pairs begins and ends. ``names``: of spans; the last are `CALIBRATIONS`, behind ``told`` names of the user's.
+    ``keyed``: which of them pair by a key.
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: arguments that spans shall carry.
     ``region``: what to look for instead of the user's begins and ends.
@@ -142,8 +143,9 @@ class Pairer:
 
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
-        self.names: tuple[str, ...] = (*(sort.name for sort in begins), CALIBRATION)
-        self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), False)
+        self.names: tuple[str, ...] = (*(sort.name for sort in begins), *CALIBRATIONS)
+        self.told = len(begins)
+        self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), *(False for _ in CALIBRATIONS))
         self.seen = 0
         """Events looked at."""
         self._kinds = _Kinds(sorts, self.names)
@@ -178,7 +180,8 @@ class Pairer:
         return self._spans(both[paired.begins], both[paired.ends])
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """What is left without a partner, by name; names of which nothing is left are not in it. Call it once, last."""
+        """What is left without a partner, by name of the user's; names of which nothing is left are not in it. Call it
+        once, last."""
         import numpy as np
 
         negative = _negative(self._open, self._stray)
@@ -188,7 +191,8 @@ class Pairer:
             self._unpaired[name].ends -= count
         self._count(self._open[~negative])
         self._open, self._stray = self._open[:0], self._stray[:0]
-        return {name: left for name, left in zip(self.names, self._unpaired, strict=True) if left.total}
+        own = zip(self.names[: self.told], self._unpaired, strict=False)
+        return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
         """The begins and ends among ``events``; those within a loss are counted as such, and left out."""
@@ -275,13 +279,14 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next of the same sort, as spans. ``names``: of the sorts; the last is
-    `CALIBRATION`, whose pairs are spans here as well."""
+    """The time from each event to the thread's next of the same sort, as spans. ``names``: of the ``told`` sorts; the
+    last are `CALIBRATIONS`, whose pairs are spans here as well."""
 
     def __init__(self, shapes: Shapes, losses: Sequence[Loss] = (), *, num_args: int = 0) -> None:
         import numpy as np
 
-        self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), CALIBRATION)
+        self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), *CALIBRATIONS)
+        self.told = len(self.names) - len(CALIBRATIONS)
         self._shapes = shapes
         self._num_args = num_args
         self._losses = _Losses(losses)
@@ -296,7 +301,7 @@ class Intervals:
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
-        calibrations["name"] = len(self.names) - 1
+        calibrations["name"] += self.told
         marks = np.zeros(len(events), mark_dtype(self._num_args))
         marks["time"], marks["stream"] = events["time"], events["stream"]
         marks["number"] = np.arange(first, first + len(events), dtype=np.uint64)
@@ -307,7 +312,7 @@ class Intervals:
         for shape, rows in self._shapes.split(events):
             marks["name"][rows] = places[id(shape)]
         marks["epoch"] = self._losses.epochs(marks, np.zeros(len(self.names), bool))
-        own = (events["args"][:, 0] != calibration.BEGIN_ID) & (events["args"][:, 0] != calibration.END_ID)
+        own = ~is_calibration(events)
         both = np.concatenate([self._last, marks[own]])
         both = both[np.argsort(_codes(both["name"], both["stream"]), kind="stable")]
         same = (both["name"][1:] == both["name"][:-1]) & (both["stream"][1:] == both["stream"][:-1])
@@ -321,6 +326,15 @@ class Intervals:
     def finish(self) -> Mapping[str, Unpaired]:
         """Intervals in which events were lost, by no name: any sort of event may have been among them."""
         return {"": Unpaired(lost=self._lost)} if self._lost else {}
+
+
+def is_calibration(events: Events) -> NDArray[np.bool_]:
+    """Which of ``events`` belong to calibration pairs."""
+    import numpy as np
+
+    found: NDArray[np.bool_] = np.isin(events["args"][:, 0], np.array(calibration.IDS, np.uint64))
+    found &= events["kind"] == _HYPERTRACE
+    return found
 
 
 def _title(shape: Shape) -> str:
@@ -378,15 +392,19 @@ class _Kinds:
         import numpy as np
 
         taken = {sort.id for sort in sorts}
-        own = [_Sort(calibration.BEGIN_ID, CALIBRATION, 1), _Sort(calibration.END_ID, CALIBRATION, -1)]
-        every = sorted([*sorts, *(sort for sort in own if sort.id not in taken)], key=lambda sort: sort.id)
-        places = {name: place for place, name in enumerate(names[:-1])}
-        self._ids = np.array([sort.id for sort in every], np.uint64)
-        last = len(names) - 1
-        self.names = np.array([last if sort in own else places[sort.name] for sort in every], np.uint32)
-        self.signs = np.array([sort.sign for sort in every], np.int32)
+        ours = [
+            (_Sort(number, pair.name, sign), len(names) - len(CALIBRATIONS) + place)
+            for place, pair in enumerate(calibration.PAIRS)
+            for number, sign in ((pair.begin, 1), (pair.end, -1))
+            if number not in taken
+        ]
+        places = {name: place for place, name in enumerate(names[: -len(CALIBRATIONS)])}
+        every = sorted([*((sort, places[sort.name]) for sort in sorts), *ours], key=lambda each: each[0].id)
+        self._ids = np.array([sort.id for sort, _ in every], np.uint64)
+        self.names = np.array([place for _, place in every], np.uint32)
+        self.signs = np.array([sort.sign for sort, _ in every], np.int32)
         self._all_names = names
-        self._keys = {kind: sort.key for kind, sort in enumerate(every) if sort.key is not None}
+        self._keys = {kind: sort.key for kind, (sort, _) in enumerate(every) if sort.key is not None}
 
     def of(self, events: Events) -> tuple[_Ints, _Ints]:
         """The rows of ``events`` that begin or end spans, and the kind of each."""

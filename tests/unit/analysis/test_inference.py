@@ -17,6 +17,7 @@ from htrun.analysis.timing.comparison import (
     corrected,
     geometric_mean,
     mann_whitney,
+    ratio_of,
 )
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import Blocks, drift, median_interval, modes
@@ -145,6 +146,38 @@ def test_what_a_median_under_the_resolution_is_compared_with_is_inconclusive() -
     (comparison,) = compare({"work": [run]}, {"work": [run]}, 0.01)
     assert comparison.ratio is None
     assert comparison.verdict is Verdict.INCONCLUSIVE
+
+
+def run_of(middle: float, reach: float, count: int = 100) -> Run:
+    """A run whose spans are nearly the same."""
+    side = Distribution.of(middle + np.linspace(-0.1, 0.1, count))
+    return Run(median_interval(side), side, reach=reach)
+
+
+def test_what_the_cost_of_events_may_be_wrong_by_is_alike_on_both_sides() -> None:
+    ratios = [ratio_of([run_of(100, reach)], [run_of(100, reach)]) for reach in (0.0, 5.0)]
+    assert ratios[0] == ratios[1]
+    without, wide = (ratio_of([run_of(100, reach)], [run_of(200, reach)]) for reach in (0.0, 5.0))
+    assert without is not None
+    assert wide is not None
+    assert (without.value, wide.value) == pytest.approx((2, 2))
+    assert without.high < 2.01
+    assert 205 / 105 > wide.low > 205 / 105 - 0.01
+    assert 195 / 95 < wide.high < 195 / 95 + 0.01
+    assert wide.error > without.error
+    assert ratio_of([run_of(4, 5.0)], [run_of(100, 5.0)]) is None
+
+
+def test_one_span_in_one_run_is_no_side_to_compare_with() -> None:
+    many, single = run_of(100, 0), run_of(200, 0, count=1)
+    for sides in (([many], [single]), ([single], [many]), ([single], [single])):
+        assert ratio_of(*sides) is None
+        (comparison,) = compare({"work": sides[0]}, {"work": sides[1]}, 0.01)
+        assert comparison.verdict is Verdict.INCONCLUSIVE
+    # Of several runs it is known how they differ.
+    found = ratio_of([single, run_of(201, 0, count=1), run_of(199, 0, count=1)], [many])
+    assert found is not None
+    assert found.low < found.value < found.high
 
 
 def test_quantiles_are_between_the_steps_as_often_as_the_steps_came() -> None:

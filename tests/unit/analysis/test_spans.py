@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from htrun.analysis.losses import Loss
 from htrun.analysis.timing import spans as spans_module
-from htrun.analysis.timing.spans import CALIBRATION, Pairer, Unpaired
+from htrun.analysis.timing.spans import CALIBRATIONS, Pairer, Unpaired
 from htrun.errors import HtrunError
-from htrun.events.calibration import BEGIN_ID, END_ID
+from htrun.events.calibration import EMPTY, PAIRS
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
 
@@ -167,8 +167,22 @@ def test_a_loss_of_any_thread_makes_spans_with_a_key_doubtful() -> None:
 
 def test_calibration_pairs_need_no_names() -> None:
     pairer = Pairer(None)
-    spans = pairer.feed(events_of([(BEGIN_ID, 0, 0), (END_ID, 0, 0)]))
-    assert [pairer.names[name] for name in spans["name"]] == [CALIBRATION]
+    spans = pairer.feed(events_of([(number, 0, 0) for pair in PAIRS for number in (pair.begin, pair.end)]))
+    assert [pairer.names[name] for name in spans["name"]] == list(CALIBRATIONS) == list(pairer.names)
+    assert pairer.told == 0
+    assert not pairer.finish()
+
+
+def test_calibration_is_not_what_a_user_calls_so() -> None:
+    pairer = Pairer(
+        NamedEvents.parse(f"""event = [
+        {{id = 1, name = "{EMPTY.name}", phase = "begin"}}, {{id = 2, name = "{EMPTY.name}", phase = "end"}}
+    ]""")
+    )
+    spans = pairer.feed(events_of([(EMPTY.begin, 0, 0), (1, 0, 0), (2, 0, 0), (EMPTY.end, 0, 0), (EMPTY.begin, 0, 0)]))
+    assert spans["name"].tolist() == [0, 1]
+    assert pairer.told == 1
+    # Half a pair is nothing to tell a user of.
     assert not pairer.finish()
 
 
