@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from htrun.commands.options import Information, Request, parse
-from htrun.commands.output import show
-from htrun.errors import HtrunError
+if TYPE_CHECKING:
+    from htrun.commands.options import Request as RunRequest
 
 
 def main() -> int:
     """Run htrun with the arguments of this process; its exit code. Does not return where the program takes over."""
+    # What is imported stays, and each look for garbage in it makes the start longer: a tenth of it in all. The tracer
+    # enables it again (htrun/runner/run.py).
+    gc.disable()
+    from htrun.commands.options import Information, Request, parse
+    from htrun.commands.output import show
+    from htrun.errors import HtrunError
+
     try:
         match parse(sys.argv[1:], os.environ):
             case Information(text):
@@ -31,7 +38,7 @@ def main() -> int:
         raise
 
 
-def _run(request: Request) -> NoReturn:
+def _run(request: RunRequest) -> NoReturn:
     if request.options.verbosity >= 0:
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)

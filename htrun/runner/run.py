@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -83,6 +84,9 @@ def _trace_and_account(
     from htrun.runner.session import Session
 
     session = Session(program, options, channel, outputs, big_endian=big_endian)
+    # The start is over (htrun/commands/run.py). What is there now is never garbage.
+    gc.freeze()
+    gc.enable()
     threading.Thread(target=_end_when_told, args=(session, channel), daemon=True).start()
     try:
         session.run()
