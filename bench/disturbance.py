@@ -14,9 +14,9 @@ from statistics import median
 
 from bench.model import Sample
 
-_TOLERANCE = 1.04
+_TOLERANCE, _EMULATED_TOLERANCE = 1.04, 1.1
 """How much slower than the best a probe may be: more than the clock of an undisturbed core changes (some 2%), less than
-any neighbour costs (10% to 60%)."""
+a neighbour costs (10% to 60%). An emulator's translation of the probe is another in each run."""
 _FEWEST = 5
 """Undisturbed bursts without which there is no figure."""
 
@@ -36,13 +36,14 @@ def best_probe(samples: Iterable[Sample]) -> float | None:
     return min((burst.probe for sample in samples for burst in sample.bursts), default=None)
 
 
-def undisturbed(samples: Sequence[Sample], best: float) -> Undisturbed | None:
+def undisturbed(samples: Sequence[Sample], best: float, *, emulated: bool) -> Undisturbed | None:
     """The undisturbed bursts of ``samples``; None if there are no bursts at all.
 
-    ``best``: the `best_probe` of the whole run on the same machine.
+    ``best``: the `best_probe` of the whole run on the same machine; ``emulated``: whether that is an emulator.
     """
     bursts = [burst for sample in samples for burst in sample.bursts]
     if not bursts:
         return None
-    found = [burst.ns for burst in bursts if burst.probe <= best * _TOLERANCE]
+    slowest = best * (_EMULATED_TOLERANCE if emulated else _TOLERANCE)
+    found = [burst.ns for burst in bursts if burst.probe <= slowest]
     return Undisturbed(len(found), len(bursts), median(found) if len(found) >= _FEWEST else None)

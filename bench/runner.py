@@ -48,7 +48,7 @@ class _Entry:
         """``best``: the best probe of the bench's machine, None where bursts are not told apart."""
         if self.result is not None:
             return self.result
-        told_apart = None if best is None else undisturbed(self.samples, best)
+        told_apart = None if best is None else undisturbed(self.samples, best, emulated=bool(self.bench.machine))
         return Result.of(self.bench, Status.MEASURED, samples=self.samples, undisturbed=told_apart)
 
 
