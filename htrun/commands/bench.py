@@ -71,7 +71,7 @@ examples:
         )
         complete_file(parser.add_argument("--events", type=Path, metavar="FILE", help="names of events (TOML)"))
         parser.add_argument(
-            "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp ordered'"
+            "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp tsc'"
         )
         parser.add_argument("--no-whole", action="store_true", help="do not run the program alone as well")
         parser.add_argument(
@@ -214,7 +214,7 @@ class _Runner:
         unfinished.rename(final)
 
     def _traced(self, trace: Path) -> None:
-        options = ["-q", "-o", str(trace)]
+        options = ["-q", "--timestamp", "ordered", "-o", str(trace)]
         if self._arguments.events is not None:
             options += ["--events", str(self._arguments.events)]
         if self._arguments.cpu is not None:

@@ -24,6 +24,8 @@ VERSION = 1
 """Of the JSON. It changes when what is there changes its meaning; more may be added without."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 48
+_DOUBTFUL = 0.01
+"""Of a median: what the code around events may add or take and not be worth a word."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
@@ -76,7 +78,18 @@ class Report:
                 "note: not corrected for what events cost: the trace has no calibration; record it with "
                 "HYPERTRACE_CALIBRATE=1000, or by hypertrace bench"
             )
+        elif self.facts.get("timestamp") == "tsc" and any(map(_is_doubtful, self.rows)):
+            lines.append(
+                "note: the processor may have read the clock early or late: htrun --timestamp ordered, as hypertrace "
+                "bench has it, is exacter for short spans"
+            )
         return lines
+
+
+def _is_doubtful(row: Row) -> bool:
+    """Whether what the code around events does to their cost is more than a hundredth of a span."""
+    corrected = row.timing.corrected
+    return corrected is not None and corrected.reach > _DOUBTFUL * corrected.median.value
 
 
 def text(report: Report, *, histograms: bool = True) -> Iterator[str]:

@@ -174,5 +174,6 @@ def _facts(options: RunOptions, launch: Launch) -> dict[str, str | int]:
         "kernel_release": system.release,
         "machine": system.machine,
         "num_args": options.layout.num_args,
+        "timestamp": options.timestamp.value,
         **facts_at_start(options.program, options.processors),
     }

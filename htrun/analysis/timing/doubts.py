@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = (
     "command", "hostname", "sysname", "kernel_release", "machine", "cpu_model", "cpu_count", "cpu_governor",
     "cpu_turbo", "cpu_smt", "hypervisor", "aslr", "load", "affinity", "emulator", "emulator_version",
-    "guest_architecture", "guest_cpu", "clock_source", "clock_error_ns", "clock_step_ticks", "htrun_version",
+    "guest_architecture", "guest_cpu", "clock_source", "clock_error_ns", "clock_step_ticks", "timestamp",
+    "htrun_version",
 )  # fmt: skip
 """The facts of a trace that say where its times come from."""
 
@@ -32,6 +33,7 @@ _COMPARED = {
     "guest_architecture": "guest architectures",
     "guest_cpu": "guest processors",
     "clock_source": "clocks",
+    "timestamp": "orders of time stamps",
     "htrun_version": "versions of htrun",
 }
 

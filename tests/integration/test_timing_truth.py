@@ -1,0 +1,122 @@
+"""What hypertrace tells of spans is true: a guest that measures its work by itself, without events, in turns with them.
+
+The machine may be slow for a while, and in the middle of a turn. So it is the median of some runs that is looked at,
+never the best of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from htrun.analysis.timing.distribution import Distribution
+from htrun.analysis.trace import Trace
+from htrun.commands.hypertrace import main
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+pytestmark = pytest.mark.serial
+
+GUESTS = Path(__file__).parent / "guests"
+SHORT = ("chain50", "spin50")
+LONG = (
+    "chain100", "chain300", "chain1us", "spin100", "spin300", "spin1us", "spin10us", "spin100us", "spin1ms", "bimodal",
+    "tail", "drift",
+)  # fmt: skip
+NAMES = ("chain50", "chain100", "chain300", "chain1us", "spin50", *LONG[3:])
+"""In the order of the guest's numbers."""
+RUNS, TURNS = 5, 80
+LIMIT_NS, LIMIT_SHARE = 3.0, 0.01
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was told of one run, and what is true. ``truth``: the true medians, ns."""
+
+    report: dict[str, Any]
+    truth: dict[str, float]
+
+    @property
+    def spans(self) -> dict[str, dict[str, Any]]:
+        """What is told of the spans of each name."""
+        return {span["name"]: span for span in self.report["spans"]}
+
+    def error(self, name: str) -> float:
+        """By how much the corrected median is too great, ns."""
+        found: float = self.spans[name]["corrected"]["median"] - self.truth[name]
+        return found
+
+    def outside(self, name: str) -> float:
+        """How far the true median is outside of the interval that is told, ns."""
+        corrected = self.spans[name]["corrected"]
+        return max(corrected["median_low"] - self.truth[name], self.truth[name] - corrected["median_high"], 0.0)
+
+
+def run(guest: Path, directory: Path, *options: str) -> Run:
+    """One run of ``guest`` and of ``hypertrace stat``."""
+    directory.mkdir()
+    events, trace, report = directory / "events.toml", directory / "trace", directory / "report.json"
+    events.write_text(
+        "".join(
+            f'[[event]]\nid = {2 * place + number}\nname = "{name}"\nphase = "{phase}"\n'
+            for place, name in enumerate(NAMES)
+            for number, phase in ((1, "begin"), (2, "end"))
+        )
+    )
+    said = subprocess.run(
+        [HTRUN, "-q", "--events", events, *options, "-o", trace, "--", guest, "2.5", str(TURNS)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    assert main(["stat", str(trace), "--json", str(report), "--no-histograms"]) == 0
+    ticks_per_ns = Trace.open(trace).clock_frequency / 1e9
+    true: dict[str, list[float]] = {name: [] for name in NAMES}
+    for line in said.splitlines():
+        name, ticks = line.split()
+        true[name].append(round(float(ticks) / ticks_per_ns, 1))
+    found = Run(json.loads(report.read_text()), {name: Distribution.of(each).median for name, each in true.items()})
+    assert {name: span["count"] for name, span in found.spans.items()} == {name: len(true[name]) for name in NAMES}
+    return found
+
+
+@pytest.fixture(scope="module")
+def guest(toolchain: Toolchain) -> Path:
+    return toolchain.compile(GUESTS / "timing_truth.c")
+
+
+def test_corrected_medians_are_the_true_ones(guest: Path, tmp_path: Path) -> None:
+    runs = [run(guest, tmp_path / str(number), "--timestamp", "ordered") for number in range(RUNS)]
+    errors = {name: [each.error(name) for each in runs] for name in NAMES}
+    for name in LONG:
+        truth = median(each.truth[name] for each in runs)
+        assert abs(median(errors[name])) <= max(LIMIT_NS, LIMIT_SHARE * truth), (name, truth, errors)
+    for name in SHORT:
+        assert median(each.outside(name) for each in runs) == 0, (name, errors)
+    for each in runs:
+        calibration = each.report["calibration"]
+        assert calibration["low"] < calibration["event_ns"] < calibration["high"]
+        # What is said to be too short to tell is shorter than anything here.
+        assert each.report["clock_step_ns"] <= calibration["floor_ns"] < min(each.truth.values())
+        assert all(span["corrected"]["resolved"] for span in each.spans.values())
+    modes = median(len(each.spans["bimodal"]["modes"]) for each in runs)
+    drift = median(each.spans["drift"]["drift"] or 0.0 for each in runs)
+    # From 200 turns of the chain to 239.
+    assert (modes, drift) == (2, pytest.approx(39 / 150 * median(each.truth["chain1us"] for each in runs), rel=0.3))
+
+
+def test_without_order_it_is_told_how_far_off_the_figures_may_be(
+    guest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("chain100", "chain300", "spin100", "spin300")
+    runs = [run(guest, tmp_path / str(number)) for number in range(3)]
+    for name in names:
+        assert median(each.outside(name) for each in runs) == 0, (name, [each.error(name) for each in runs])
+    assert "--timestamp ordered" in capsys.readouterr().out
