@@ -45,6 +45,10 @@ def numbers(data: bytes | memoryview) -> list[int]:
     return found
 
 
+_WORD = (1 << 64) - 1
+"""The largest number that fits one."""
+
+
 class Writer:
     """One thread's trampolines. ``memory``: the pool, mapped anew."""
 
@@ -65,11 +69,14 @@ class Writer:
         self._memory[self._offset + offset : self._offset + offset + len(data)] = data
 
     def write(self, data: bytes) -> bool:
-        """Emit a record; False if it traps (or is lost) because the ring is full or armed."""
+        """Emit a record; False if it traps (or is lost) because the ring is full or armed, or if it is led astray, as
+        a trampoline that faults: it writes to its own ring only."""
         if self.get(layout.POSITION) >= self.get(layout.PACKET_END) and not self._next_packet():
             return False
         position = self.get(layout.POSITION)
         at = position - BASE
+        if not self._offset + layout.PAGE <= at <= self._offset + SHAPE.size - len(data):
+            return False
         self._memory[at : at + len(data)] = data
         self.put(layout.POSITION, position + len(data))
         return True
@@ -84,7 +91,7 @@ class Writer:
             return False
         place = (number & self.get(layout.PACKET_MASK)) * self.get(layout.PACKET_STRIDE)
         start = self.get(layout.PACKETS) + place + layout.PACKET_HEADER
-        self.put(layout.POSITION, start)
-        self.put(layout.PACKET_END, start + self.get(layout.PACKET_PAYLOAD))
-        self.put(layout.PACKET_NUMBER, number)
+        self.put(layout.POSITION, start & _WORD)
+        self.put(layout.PACKET_END, start + self.get(layout.PACKET_PAYLOAD) & _WORD)
+        self.put(layout.PACKET_NUMBER, number & _WORD)
         return True
