@@ -19,7 +19,7 @@ from htrun.commands.bench_matrix import Cell
 from htrun.commands.compare import add_verdicts, tell_comparison
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.output import show
-from htrun.commands.runs import TimedRun, by_name, can_be_corrected, combined
+from htrun.commands.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
 from htrun.commands.table import table
 from htrun.commands.timing_arguments import Wanted, add_choice, add_exports, tell
 from htrun.commands.timing_report import Report, Row, nanoseconds
@@ -278,6 +278,8 @@ def _report(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
         if bench.walls:
             show(f"   whole program: {_wall_line(bench)}\n")
     show("\n")
+    for bench in benches:
+        must_have_spans(bench.runs, shlex.join(bench.cell.command))
     return tell_comparison([bench.runs for bench in benches], arguments)
 
 
@@ -312,8 +314,10 @@ def _report_of(bench: _Bench) -> Report:
     whole = _whole(bench)
     rows = [*([whole] if whole is not None else []), *combined(bench.runs)]
     if not rows:
-        raise HtrunError(f"{shlex.join(bench.cell.command)} has no spans; give its events names with --events FILE")
-    remarks = [] if len(rows) > 1 or whole is None else ["there were no spans: only the whole program was timed"]
+        raise HtrunError(f"{shlex.join(bench.cell.command)} {first.missing}")
+    remarks = [f"its runs: {line}" for line in differing(bench.runs)]
+    if whole is not None and len(rows) == 1:
+        remarks.append(f"only the whole program was timed: it {first.missing}")
     lost = sum(run.lost for run in bench.runs)
     source = shlex.join(bench.cell.command)
     return Report(source, first.facts, first.step, first.cost, rows, first.unpaired, lost, remarks)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.output import show, write_or_show
-from htrun.commands.runs import TimedRun, by_name, can_be_corrected, traces_in
+from htrun.commands.runs import TimedRun, by_name, can_be_corrected, differing, must_have_spans, traces_in
 from htrun.commands.table import printable, table
 from htrun.commands.timing_arguments import Wanted, add_choice
 from htrun.commands.timing_report import nanoseconds
@@ -62,8 +62,7 @@ examples:
             for side in (arguments.one, arguments.other)
         ]
         for side, path in zip(sides, (arguments.one, arguments.other), strict=True):
-            if not any(run.rows for run in side):
-                raise HtrunError(f"{path} has no spans to compare; hypertrace stat tells why")
+            must_have_spans(side, str(path))
         return tell_comparison(sides, arguments)
 
 
@@ -87,7 +86,7 @@ def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Nam
     corrected = all(can_be_corrected(side) for side in sides)
     one, other = (by_name(side, corrected=corrected) for side in sides)
     comparisons = compare(one, other, threshold)
-    remarks = list(_remarks(sides, corrected=corrected))
+    remarks = [*_remarks(sides, corrected=corrected), *_singles(comparisons)]
     alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
     if not comparisons:
         raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
@@ -129,8 +128,7 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
     for line in differences(one[0].facts, other[0].facts):
         yield f"A and B: {line}"
     for name, side in zip("AB", sides, strict=True):
-        if any(True for run in side[1:] for _ in differences(side[0].facts, run.facts)):
-            yield f"the runs of {name} differ in their environments"
+        yield from (f"the runs of {name}: {line}" for line in differing(side))
         if lost := sum(run.lost for run in side):
             yield f"{name}: {lost:,} events were lost; spans across a loss are not counted"
     yield from dict.fromkeys(line for side in sides for run in side for line in doubts(run.facts) if "busy" not in line)
@@ -138,6 +136,14 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
         yield "not corrected for what events cost: not every trace has a calibration"
     if min(len(one), len(other)) == 1:
         yield "one run says nothing of how runs differ; give several of each (hypertrace bench --runs)"
+
+
+def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Of which names there is too little to compare."""
+    for each in comparisons:
+        for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
+            if count == 1 and runs == 1:
+                yield f"{side} has one sample only of {printable(each.name)}: nothing can be told of its spread"
 
 
 def _text(comparisons: Sequence[Comparison], alone: dict[str, list[str]], *, corrected: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.commands.missing_spans import no_spans
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TimedRun:
-    """What one trace came to. ``facts``: of its environment; ``rows``: its spans; ``lost``: events."""
+    """What one trace came to. ``facts``: of its environment; ``rows``: its spans; ``lost``: events; ``missing``: why
+    there are no spans, if there are none."""
 
     path: Path
     facts: Mapping[str, str | int]
@@ -32,6 +34,7 @@ class TimedRun:
     step: ClockStep
     unpaired: Mapping[str, Unpaired]
     lost: int
+    missing: str = ""
 
     @classmethod
     def read(cls, path: Path, wanted: Wanted, events: Path | None) -> TimedRun:
@@ -43,9 +46,22 @@ class TimedRun:
         trace = Trace.open(path, names, lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr))
         timings = wanted.timings(trace)
         rows = wanted.rows(trace, timings.timings())
-        return cls(
-            path, dict(trace.environment), rows, timings.cost, timings.step, timings.unpaired, sum(trace.discarded)
-        )
+        missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)
+        facts, lost = dict(trace.environment), sum(trace.discarded)
+        return cls(path, facts, rows, timings.cost, timings.step, timings.unpaired, lost, missing)
+
+
+def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:
+    """Raises `HtrunError`, which calls them ``name``, if none of ``runs`` has any."""
+    if not any(run.rows for run in runs):
+        raise HtrunError(f"{name} {runs[0].missing}")
+
+
+def differing(runs: Sequence[TimedRun]) -> list[str]:
+    """How the environments of ``runs`` differ from the first's, a line each."""
+    from htrun.analysis.timing.doubts import differences
+
+    return list(dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts)))
 
 
 def traces_in(path: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from htrun.commands.missing_spans import no_spans
 from htrun.commands.timing_arguments import Wanted, add_choice, add_exports, add_window, tell
 from htrun.commands.timing_report import Report
 from htrun.commands.trace_arguments import add_trace, open_trace
@@ -13,7 +14,6 @@ from htrun.errors import HtrunError
 if TYPE_CHECKING:
     import argparse
 
-    from htrun.analysis.timing.figures import Timings
     from htrun.analysis.trace import Trace
     from htrun.commands.timing_report import Row
 
@@ -60,26 +60,9 @@ examples:
             str(trace.path), facts, timings.step, timings.cost, rows, timings.unpaired, sum(trace.discarded)
         )
         if not rows:
-            raise HtrunError(_nothing(trace, wanted, timings))
+            raise HtrunError(f"{trace.path} {no_spans(trace, timings.unpaired, need_names=wanted.needs_names)}")
         tell(report, arguments)
         return 0
-
-
-def _nothing(trace: Trace, wanted: Wanted, timings: Timings) -> str:
-    """Why there is nothing to tell."""
-    left = timings.unpaired.values()
-    lost = sum(each.lost for each in left)
-    unpaired = sum(each.begins + each.ends + 2 * each.negative for each in left)
-    if len(trace) == 0:
-        lost_events = sum(trace.discarded)
-        return f"{trace.path} has no events" + (f": all {lost_events:,} were lost" if lost_events else "")
-    if lost and not unpaired:
-        return f"{trace.path} has no whole spans: {lost:,} begins and ends lie where events were lost"
-    if lost or unpaired:
-        return f"{trace.path} has no spans: {unpaired:,} begins and ends without a partner, {lost:,} next to losses"
-    if trace.names is None and wanted.between is None:
-        return f"{trace.path} has no spans: its events have no names; give some with --events FILE, or use --between"
-    return f"{trace.path} has no spans among what was asked for"
 
 
 def _with_outliers(rows: list[Row], wanted: Wanted, trace: Trace, arguments: argparse.Namespace) -> list[Row]:

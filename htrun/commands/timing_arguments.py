@@ -99,6 +99,11 @@ class Wanted:
             raise HtrunError("--between and --intervals: give one of them")
         return cls(tuple(arguments.span), between, arguments.intervals, arguments.by)
 
+    @property
+    def needs_names(self) -> bool:
+        """Whether only events with names can be what is timed."""
+        return self.between is None and not self.intervals
+
     def source(self, trace: Trace) -> Source:
         """What finds them in ``trace``. Raises `HtrunError`."""
         from htrun.analysis.timing.spans import Intervals, Pairer, Region

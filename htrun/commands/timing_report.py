@@ -24,6 +24,9 @@ VERSION = 1
 """Of the JSON. It changes when what is there changes its meaning; more may be added without."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 48
+_ENOUGH = 6
+"""Values of which the least and the greatest have the median between them with 95%: it is beyond all of ``n`` with a
+chance of 2 in 2**n."""
 _DOUBTFUL = 0.01
 """Of a median: what the code around events may add or take and not be worth a word."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
@@ -171,6 +174,9 @@ def flags(timing: Timing) -> list[str]:
     found = []
     if timing.count == 1:
         found.append("one sample only: nothing can be told of its spread")
+    elif timing.count < _ENOUGH:
+        held = 1 - 0.5 ** (timing.count - 1)
+        found.append(f"{timing.count} samples only: their whole range holds the median with {held:.0%}, not 95%")
     if timing.raw.modes:
         found.append("several modes: " + ", ".join(_ns(mode) for mode in timing.raw.modes))
     if timing.drift is not None:

@@ -113,7 +113,7 @@ def test_compare(traces: Path, other: str, limit: str, verdict: str, status: int
         (("stat", "a"), "give some with --events"),
         (("stat", "missing"), "does not exist"),
         (("stat", "a", "--events", "events.toml", "--by", "arg9"), "have arg1 to arg3"),
-        (("compare", "a", "none", "--events", "events.toml"), "no spans to compare"),
+        (("compare", "a", "none", "--events", "events.toml"), "none has no spans"),
         (("bench", "--events", "events.toml"), "no program was given"),
         (("bench", "--runs", "0", "--", "true"), "--runs must be at least 1"),
         (("bench", "--", "./missing"), "./missing: no such file"),

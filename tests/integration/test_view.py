@@ -15,7 +15,7 @@ import pytest
 
 from htrun.events.stream import Stream
 from tests.support.browser import Tab, browser
-from tests.support.hypertrace import said
+from tests.support.hypertrace import hypertrace, said
 from tests.support.spans import BEGIN, NAMES, trace_of_requests
 from tests.support.toolchain import ROOT
 from tests.unit.analysis.made import FACTS, Made
@@ -359,7 +359,8 @@ def test_a_trace_of_hardly_anything(events: int, tmp_path: Path, open_page: Call
     if events:
         made.packet(Stream(5, 5, 0, "app"), [BEGIN])
     made.close()
-    said("view", "t", directory=tmp_path)
+    done = hypertrace("view", "t", directory=tmp_path)
+    assert done.stderr == ("" if events else "hypertrace: warning: t has no events: the page shows none\n")
     shown = open_page(tmp_path / "t.html")
     assert f"{events} events" in shown.text("#subtitle")
     for key in (".", "+", "-", "f", "m", "n", "ArrowLeft", "0"):

@@ -43,15 +43,18 @@ class FixedClock(Clock):
 
 @dataclass
 class Made:
-    """A trace in the directory ``path``; write packets, then ``close`` it."""
+    """A trace in the directory ``path``; write packets, then ``close`` it. ``clock``: what its clock is called."""
 
     path: Path
     num_args: int = 2
     facts: Mapping[str, str | int] = field(default_factory=lambda: FACTS)
     fitted: Fit = FixedClock.fitted
+    clock: str = FixedSource.name
 
     def __post_init__(self) -> None:
-        clock = FixedClock(FixedSource())
+        source = FixedSource()
+        source.name = self.clock
+        clock = FixedClock(source)
         clock.fitted = self.fitted
         self._trace = CtfTrace.create(self.path, self.num_args, clock, self.facts)
 

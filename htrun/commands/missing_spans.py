@@ -1,0 +1,34 @@
+"""Why there are no spans to tell of, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from htrun.analysis.timing.spans import Unpaired
+    from htrun.analysis.trace import Trace
+
+
+def no_events(trace: Trace) -> str:
+    """Of a trace without any event; it goes behind the trace's name."""
+    lost = sum(trace.discarded)
+    return "has no events" + (f": all {lost:,} were lost" if lost else "")
+
+
+def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool) -> str:
+    """Of a trace in which none were found; it goes behind the trace's name. ``need_names``: whether events
+    without names could not have made any."""
+    left = unpaired.values()
+    lost = sum(each.lost for each in left)
+    alone = sum(each.begins + each.ends + 2 * each.negative for each in left)
+    if len(trace) == 0:
+        return no_events(trace)
+    if lost and not alone:
+        return f"has no whole spans: {lost:,} begins and ends lie where events were lost"
+    if lost or alone:
+        return f"has no spans: {alone:,} begins and ends without a partner, {lost:,} next to losses"
+    if trace.names is None and need_names:
+        return "has no spans: its events have no names; give some with --events FILE, or use --between"
+    return "has no spans among what was asked for"
