@@ -13,10 +13,6 @@ from pathlib import Path
 from bench.model import FailedError
 from bench.workshop import MEMORY, Plan, Workshop
 
-RING_SIZE = "4M"
-"""The drain takes a record at most 30 ms after it was written; what the guest of a `Plan` emits meanwhile fits,
-so a burst shows what an event costs the guest while htrun keeps up. The sustained bench shows when it does not."""
-
 
 @cache
 def command() -> tuple[str, ...]:

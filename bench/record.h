@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define NUM_ARGS 4
-#define RING_RECORDS ((1 << 20) / sizeof(struct record)) /* 1 MiB, as htrun's rings are by default */
+#define RING_RECORDS ((4 << 20) / sizeof(struct record)) /* 4 MiB, as htrun's rings are by default */
 
 struct record {
     uint64_t timestamp;

@@ -33,6 +33,9 @@ class Plan:
     A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
     processor away, so that the median is of bursts that had the processor for themselves. Short and many, so that some
     had the core for themselves too (`bench.disturbance`): a few tenths of a millisecond are best.
+
+    htrun takes a record out of its ring some 15 ms after it was written; what a guest of a plan emits meanwhile fits
+    into a ring, so a burst shows what an event costs while htrun keeps up. The sustained bench shows when it does not.
     """
 
     events: int = 10_000

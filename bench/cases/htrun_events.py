@@ -44,7 +44,7 @@ class HtrunEvent(Bench):
         htrun.works()
         guest = shop.build_guest("guests/emit.c", _COMPILERS[architecture])
         program = [*emulator, str(guest)]
-        options = [f"--ring-size={htrun.RING_SIZE}", *([] if self._patch else ["--no-patch"])]
+        options = [] if self._patch else ["--no-patch"]
         # Where a site can't be patched, the figure shows it, but so many events would take an hour.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
         # Only an x86-64 guest can read a clock often enough to time single events.

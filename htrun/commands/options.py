@@ -56,7 +56,8 @@ What is written:
   --overflow block|drop|overwrite
                         when events come faster than they are written: let PROGRAM wait (default), lose new
                         events, or lose old ones. What is lost is counted
-  --ring-size SIZE      memory for each thread's events, such as 512K or 1M (default)
+  --ring-size SIZE      memory for each thread's events, such as 512K or 4M (default). What is not
+                        used is not taken
   --timestamp tsc|ordered
                         ordered: read the clock when all before is done, and before what follows begins; for spans
                         shorter than some microseconds. Dearer

@@ -64,6 +64,11 @@ class TracerEvents:
         self.address = ctypes.addressof(self._control)
 
     @property
+    def capacity(self) -> int:
+        """Records that there is room for."""
+        return self._capacity
+
+    @property
     def full(self) -> bool:
         """Whether there is no room for one more."""
         return bool(self._control.head - self._control.tail >= self._capacity)

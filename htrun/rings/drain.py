@@ -22,17 +22,14 @@ from htrun.events.records import decode, decode_tracer_records, record_dtype
 from htrun.events.sink import LossSink, PacketSink, Sink, SinkError
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
+from htrun.rings.ahead import keep_ahead
+from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
 
 if TYPE_CHECKING:
     from htrun.events.records import Events, Records
     from htrun.events.tracer_events import TracerEvents
 
-_PERIOD = 0.015
-"""Seconds between two rounds: with the time for which `TimeOrder` holds events back, well under the 50 ms that a live
-log may be late."""
-_BUSY_SHARE = 4
-"""A round that took more than this part of a ring is followed by the next at once: rings are filling fast."""
 _MOST_SITES = 1 << 20
 """Sites whose events are counted one by one."""
 _ROUNDS_BEFORE_SLEEP = 8
@@ -75,6 +72,7 @@ class Drain:
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._numbers: dict[Stream, int] = {}
         self._partial_at = 0.0
+        self._pace = Pace()
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
@@ -157,16 +155,17 @@ class Drain:
     def _run(self) -> None:
         # The tracer's thread may be bound to the processor of the guest, which is the one place not to be.
         os.sched_setaffinity(0, self._processors)
-        idle, pause = 0, _PERIOD
-        many = self._pool.shape.packets * self._pool.shape.packet_payload // _BUSY_SHARE
+        idle, pause = 0, PERIOD
         while not self._stopping:
             if pause:
                 self._wanted.acquire(timeout=pause)
             while self._wanted.acquire(blocking=False):
                 pass
+            for ring in list(self._rings):
+                keep_ahead(ring)
             with self._lock:
                 taken = self._collect()
-            pause = 0 if taken * self._pool.shape.record_size > many else _PERIOD
+                pause = self._pace.pause(time.monotonic())
             idle = 0 if taken or self._order else idle + 1
             if idle == _ROUNDS_BEFORE_SLEEP // 2:
                 self._arm()
@@ -196,15 +195,20 @@ class Drain:
         now = time.monotonic()
         partial = final or now >= self._partial_at
         if partial:
-            self._partial_at = now + _PERIOD
+            self._partial_at = now + PERIOD
         taken = self._take_tracer_events()
+        most = 0
         for ring in list(self._rings):
             ended = ring.ended
             if ring.overwrites and not ended:
                 continue
-            taken += self._take(ring, partial=partial or ended)
+            found = self._take(ring, partial=partial or ended)
+            taken += found
+            most = max(most, found)
             if ended:
                 self._retire(ring)
+        shape = self._pool.shape
+        self._pace.took(most * shape.record_size / (shape.packets * shape.packet_payload))
         self.events += taken
         events = self._order.take(everything=final) if self._sinks else None
         if events is not None:
@@ -226,11 +230,13 @@ class Drain:
 
     def _take_tracer_events(self) -> int:
         """Take what the tracer has recorded itself; returns how many records."""
-        records = self._tracer_events.take() if self._tracer_events is not None else None
-        if records is None:
+        tracer_events = self._tracer_events
+        records = tracer_events.take() if tracer_events is not None else None
+        if tracer_events is None or records is None:
             return 0
         import numpy as np
 
+        self._pace.took(len(records) / tracer_events.capacity)
         for kind, count in zip(*np.unique(records["kind"], return_counts=True), strict=True):
             self.kinds[DEFINITIONS[kind].name] += int(count)
         if self._sinks:

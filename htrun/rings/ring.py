@@ -63,6 +63,7 @@ class Ring:
         "overflow",
         "overwritten",
         "pool",
+        "ready",
         "reported",
         "shape",
         "stream",
@@ -87,6 +88,8 @@ class Ring:
         self.overflow = Overflow.BLOCK
         self.overwritten = 0
         self.reported = 0
+        self.ready = 0
+        """Bytes from the start that the thread can write without a fault, or that nobody can help it with."""
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
@@ -103,6 +106,7 @@ class Ring:
         self.overflow = overflow
         self.overwritten = 0
         self.reported = 0
+        self.ready = 0
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
@@ -136,6 +140,13 @@ class Ring:
     def address(self) -> int:
         """Where the control block lies in the tracee."""
         return self.base + self.offset
+
+    @property
+    def extent(self) -> int:
+        """Bytes of the ring up to where the thread writes, all of them once the reader has gone round."""
+        if self._read_packet >= self.shape.packets:
+            return self.shape.size
+        return min(max(self._control[layout.POSITION // _WORD] - self.address, 0), self.shape.size)
 
     @property
     def overwrites(self) -> bool:
@@ -341,6 +352,8 @@ class RingPool:
         self._mapping = mmap.mmap(self.file, self.size)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self._memory = memoryview(self._mapping)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
+        """Where htrun has mapped it."""
         self.most = most
         self._free: list[Ring] = []
         self._made = 0

@@ -48,7 +48,7 @@ class RunOptions:
     patch: bool = True
     processors: frozenset[int] | None = None
     device: bool = True
-    ring_size: int = 1 << 20
+    ring_size: int = 4 << 20
     overflow: Overflow = Overflow.BLOCK
     timestamp: Timestamp = Timestamp.TSC
     verbosity: int = 0
