@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands import bench_matrix
+from htrun.commands import bench_matrix, matrix_report
 from htrun.commands.bench_matrix import Cell
 from htrun.commands.compare import add_verdicts, tell_comparison
+from htrun.commands.comparison_report import Side
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.output import show
+from htrun.commands.exports import export, refuse_all_but
+from htrun.commands.matrix_report import CellReport
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
-from htrun.commands.table import table
-from htrun.commands.timing_arguments import Wanted, add_choice, add_exports, tell
-from htrun.commands.timing_report import Report, Row, nanoseconds
+from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, tell
+from htrun.commands.timing_report import Report, Row
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ examples:
         )
         add_choice(parser)
         add_verdicts(parser)
-        add_exports(parser)
+        add_telling(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run, and print the figures; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
@@ -88,6 +89,10 @@ examples:
             raise HtrunError("--runs must be at least 1, --warmup at least 0")
         if len(cells) == 1 and arguments.fail_on is not None:
             raise HtrunError("--fail-on needs something to compare with: --vs or --matrix")
+        if len(cells) > 1:
+            refuse_all_but(
+                matrix_report.FORMS, arguments, "holds the figures of one program: leave it out, or the others"
+            )
         with contextlib.ExitStack() as stack:
             if arguments.tune:
                 from htrun.runner.tuning import tuned
@@ -273,23 +278,12 @@ def _report(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
     if len(benches) == 1:
         tell(_report_of(benches[0]), arguments)
         return 0
-    for bench, name in zip(benches, "AB", strict=True):
-        show(f"{name}: {shlex.join(bench.cell.command)}\n")
-        if bench.walls:
-            show(f"   whole program: {_wall_line(bench)}\n")
-    show("\n")
+    sides = []
     for bench in benches:
-        must_have_spans(bench.runs, shlex.join(bench.cell.command))
-    return tell_comparison([bench.runs for bench in benches], arguments)
-
-
-def _wall_line(bench: _Bench) -> str:
-    row = _whole(bench)
-    assert row is not None
-    figures = row.timing.raw
-    middle, mean = nanoseconds(figures.median.value), nanoseconds(figures.distribution.mean)
-    ends = [nanoseconds(float(figures.distribution.values[place])) for place in (0, -1)]
-    return f"median {middle}, mean {mean}, {ends[0]} to {ends[1]}"
+        command, whole = shlex.join(bench.cell.command), _whole(bench)
+        must_have_spans(bench.runs, command)
+        sides.append(Side(command, None if whole is None else whole.timing.raw))
+    return tell_comparison([bench.runs for bench in benches], arguments, sides)
 
 
 def _whole(bench: _Bench) -> Row | None:
@@ -324,33 +318,35 @@ def _report_of(bench: _Bench) -> Report:
 
 
 def _tell_matrix(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
-    """A table of all cells, each beside the first emulator of its group; the exit code."""
-    from htrun.analysis.timing.comparison import compare
+    """Tell of all cells, each beside the first emulator of its group; the exit code."""
     from htrun.commands.compare import FAILED, fails, percent
 
     threshold = abs(percent("--threshold", arguments.threshold))
     limit = None if arguments.fail_on is None else percent("--fail-on", arguments.fail_on)
     firsts: dict[str, _Bench] = {}
-    rows, failed = [], False
-    for bench in benches:
-        first = firsts.setdefault(bench.cell.group, bench)
-        corrected = can_be_corrected([*first.runs, *bench.runs])
-        own = by_name(bench.runs, corrected=corrected)
-        comparisons = {} if bench is first else {
-            each.name: each for each in compare(by_name(first.runs, corrected=corrected), own, threshold)
-        }  # fmt: skip
-        for row in combined(bench.runs):
-            figures = (row.timing.corrected if corrected else None) or row.timing.raw
-            found = comparisons.get(row.title)
-            ratio = "" if found is None or found.ratio is None else f"{found.ratio.value:.2f}x"
-            word = "" if found is None else f"{found.verdict.value} than {first.cell.emulator}"
-            median = nanoseconds(figures.median.value)
-            rows.append(
-                [bench.cell.group, bench.cell.emulator, row.title, f"{row.timing.count:,}", median, ratio, word]
-            )
-            failed |= limit is not None and found is not None and fails(found, limit)
-    if not rows:
+    cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), threshold) for bench in benches]
+    if not any(cell.rows for cell in cells):
         raise HtrunError("no cell has spans; give events names with --events FILE")
-    head = ["program", "emulator", "span", "count", "median", "ratio", "verdict"]
-    show("".join(table(head, rows, [False, False, False, True, True, True, False])))
-    return FAILED if failed else 0
+    export(matrix_report.forms(cells), arguments, lambda: matrix_report.text(cells))
+    comparisons = [found for cell in cells for found in cell.comparisons.values()]
+    return FAILED if limit is not None and any(fails(found, limit) for found in comparisons) else 0
+
+
+def _cell_report(bench: _Bench, first: _Bench, threshold: float) -> CellReport:
+    """``bench`` beside ``first``, the first of its group."""
+    from htrun.analysis.timing.comparison import compare
+
+    corrected = can_be_corrected([*first.runs, *bench.runs])
+    found = []
+    if bench is not first:
+        one, other = (by_name(each.runs, corrected=corrected) for each in (first, bench))
+        found = compare(one, other, threshold)
+    return CellReport(
+        program=bench.cell.group,
+        emulator=bench.cell.emulator,
+        command=shlex.join(bench.cell.command),
+        rows=combined(bench.runs),
+        comparisons={each.name: each for each in found},
+        against=first.cell.emulator,
+        corrected=corrected,
+    )

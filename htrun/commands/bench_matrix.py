@@ -95,5 +95,9 @@ def _cell(path: Path, program: dict[str, Any], emulator: dict[str, Any], paramet
         filled = f"{emulator.get('command', '')} {command}".format_map(words)
     except (KeyError, ValueError, IndexError) as error:
         raise HtrunError(f"{path}: the command {command!r} has a word that nothing fills: {error}") from None
+    try:
+        command_words = tuple(shlex.split(filled))
+    except ValueError as error:
+        raise HtrunError(f"{path}: the command {command!r}: {error}") from None
     group = "-".join([program["name"], *(f"{key}{value}" for key, value in used.items())])
-    return Cell(re.sub(r"[^\w.+-]", "_", group), emulator["name"], tuple(shlex.split(filled)))
+    return Cell(re.sub(r"[^\w.+-]", "_", group), emulator["name"], command_words)

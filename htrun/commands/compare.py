@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from htrun.commands.comparison_report import FORMS, ComparisonReport, Side, forms, text
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.output import show, write_or_show
+from htrun.commands.exports import add_exports, export
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, differing, must_have_spans, traces_in
-from htrun.commands.table import printable, table
+from htrun.commands.table import printable
 from htrun.commands.timing_arguments import Wanted, add_choice
-from htrun.commands.timing_report import nanoseconds
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from htrun.analysis.timing.comparison import Comparison, Ratio
+    from htrun.analysis.timing.comparison import Comparison
 
 FAILED = 3
 """The exit code when --fail-on found what it looks for."""
-VERSION = 1
-"""Of the JSON."""
 _PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
 
 
@@ -52,7 +49,7 @@ examples:
         )
         add_choice(parser)
         add_verdicts(parser)
-        parser.add_argument("--json", metavar="FILE", help="write JSON as well; - for standard output, alone")
+        add_exports(parser, FORMS)
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
@@ -77,8 +74,11 @@ def add_verdicts(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Namespace) -> int:
-    """Compare the runs of two ``sides`` and tell it as ``arguments`` of `add_verdicts` say; the exit code."""
+def tell_comparison(
+    sides: Sequence[Sequence[TimedRun]], arguments: argparse.Namespace, run_now: Sequence[Side] = ()
+) -> int:
+    """Compare the runs of two ``sides`` and tell it as ``arguments`` of `add_verdicts` say; the exit code. ``run_now``:
+    what is to be told of the two themselves."""
     from htrun.analysis.timing.comparison import compare
 
     threshold = abs(percent("--threshold", arguments.threshold))
@@ -92,11 +92,8 @@ def tell_comparison(sides: Sequence[Sequence[TimedRun]], arguments: argparse.Nam
         raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
     for line in remarks:
         print(f"hypertrace: warning: {line}", file=sys.stderr)
-    if arguments.json is not None:
-        document = _document(comparisons, alone, remarks, corrected=corrected)
-        write_or_show(arguments.json, json.dumps(document, indent=2) + "\n")
-    if arguments.json != "-":
-        show("".join(_text(comparisons, alone, corrected=corrected)))
+    report = ComparisonReport(comparisons, alone, remarks, corrected, run_now)
+    export(forms(report), arguments, lambda: text(report))
     return FAILED if limit is not None and any(fails(each, limit) for each in comparisons) else 0
 
 
@@ -144,53 +141,3 @@ def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
         for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
             if count == 1 and runs == 1:
                 yield f"{side} has one sample only of {printable(each.name)}: nothing can be told of its spread"
-
-
-def _text(comparisons: Sequence[Comparison], alone: dict[str, list[str]], *, corrected: bool) -> Iterator[str]:
-    from htrun.analysis.timing.comparison import geometric_mean
-
-    head = ["span", "A", "B", "ratio", "95%", "p", "runs", "verdict"]
-    rows = []
-    for each in comparisons:
-        ratio = [f"{each.ratio.value:.3f}", _range(each.ratio)] if each.ratio is not None else ["-", "-"]
-        runs = f"{each.runs[0]}, {each.runs[1]}"
-        medians = [nanoseconds(median) for median in each.medians]
-        rows.append([printable(each.name), *medians, *ratio, f"{each.probability:.2g}", runs, each.verdict.value])
-    yield f"medians, {'corrected for what events cost' if corrected else 'raw'}\n\n"
-    yield from table(head, rows, [False, True, True, True, True, True, True, False])
-    mean = geometric_mean(comparisons)
-    if mean is not None and len(comparisons) > 1:
-        yield f"\ngeometric mean of the ratios: {mean.value:.3f} ({_range(mean)})\n"
-    for what, names in alone.items():
-        if names:
-            yield f"{what}: {', '.join(map(printable, names))}\n"
-
-
-def _range(ratio: Ratio) -> str:
-    return f"{ratio.low:.3f} to {ratio.high:.3f}"
-
-
-def _document(
-    comparisons: Sequence[Comparison], alone: dict[str, list[str]], remarks: Sequence[str], *, corrected: bool
-) -> dict[str, Any]:
-    from htrun.analysis.timing.comparison import geometric_mean
-
-    mean = geometric_mean(comparisons)
-    spans = [
-        {
-            "name": each.name,
-            "a": {"median": each.medians[0], "runs": each.runs[0], "count": each.counts[0]},
-            "b": {"median": each.medians[1], "runs": each.runs[1], "count": each.counts[1]},
-            "ratio": _ratio(each.ratio),
-            "probability": each.probability,
-            "verdict": each.verdict.value,
-        }
-        for each in comparisons
-    ]
-    names = {what.replace(" ", "_").lower(): each for what, each in alone.items()}
-    told = {"version": VERSION, "corrected": corrected, "warnings": list(remarks), "geometric_mean": _ratio(mean)}
-    return {**told, "spans": spans, **names}
-
-
-def _ratio(ratio: Ratio | None) -> dict[str, float] | None:
-    return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from htrun.commands.missing_spans import no_spans
-from htrun.commands.timing_arguments import Wanted, add_choice, add_exports, add_window, tell
+from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, add_window, tell
 from htrun.commands.timing_report import Report
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
@@ -42,7 +42,7 @@ examples:
         add_trace(parser)
         add_choice(parser)
         add_window(parser)
-        add_exports(parser)
+        add_telling(parser)
         parser.add_argument(
             "--outliers", action="store_true", help="list outliers by the number of the event that ends them"
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
-from htrun.commands.output import show, write_or_show
+from htrun.commands.exports import add_exports, export
 from htrun.commands.progress import with_progress
 from htrun.commands.timing_report import Report, Row, as_csv, as_json, as_markdown, as_pyperf, text
 from htrun.commands.trace_arguments import moment
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
     from htrun.events.arguments import Argument
 
-_EXPORTS: dict[str, Callable[[Report], str]] = {
+_FORMS: dict[str, Callable[[Report], str]] = {
     "json": as_json,
     "csv": as_csv,
     "markdown": as_markdown,
@@ -63,23 +64,17 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_exports(parser: argparse.ArgumentParser) -> None:
-    """Where else to write the figures."""
-    group = parser.add_argument_group("how it is told")
-    for name in _EXPORTS:
-        group.add_argument(f"--{name}", metavar="FILE", help=f"write {name} as well; - for standard output, alone")
-    group.add_argument("--no-histograms", action="store_true", help="tables only")
+def add_telling(parser: argparse.ArgumentParser) -> None:
+    """How a report is told."""
+    add_exports(parser).add_argument("--no-histograms", action="store_true", help="tables only")
 
 
 def tell(report: Report, arguments: argparse.Namespace) -> None:
     """Print ``report``, or write what is asked for. Warnings go to standard error. Raises `HtrunError`."""
     for line in report.warnings:
         print(f"hypertrace: warning: {line}", file=sys.stderr)
-    wanted = {name: target for name in _EXPORTS if (target := getattr(arguments, name)) is not None}
-    for name, target in wanted.items():
-        write_or_show(target, _EXPORTS[name](report))
-    if "-" not in wanted.values():
-        show("".join(text(report, histograms=not arguments.no_histograms)))
+    forms = {name: partial(form, report) for name, form in _FORMS.items()}
+    export(forms, arguments, lambda: text(report, histograms=not arguments.no_histograms))
 
 
 @dataclass(frozen=True)

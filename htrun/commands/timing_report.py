@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import htrun
 from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
+from htrun.commands.exports import csv_text, markdown_table
 from htrun.commands.table import printable, table
 
 if TYPE_CHECKING:
@@ -284,31 +283,26 @@ def figures_of(figures: Figures) -> dict[str, Any]:
 
 def as_csv(report: Report) -> str:
     """A line for each span, raw and corrected."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "group", "kind", *_COLUMNS])
+    lines = []
     for row in report.rows:
         for kind, figures in (("raw", row.timing.raw), ("corrected", row.timing.corrected)):
             if figures is not None:
                 told = {"count": row.timing.count, **figures_of(figures)}
-                values = ["" if told[name] is None else told[name] for name in _COLUMNS]
-                writer.writerow([row.timing.name, row.group or "", kind, *values])
-    return out.getvalue()
+                lines.append([row.timing.name, row.group, kind, *(told[name] for name in _COLUMNS)])
+    return csv_text(["name", "group", "kind", *_COLUMNS], lines)
 
 
 def as_markdown(report: Report) -> str:
     """A table for a document or a comment on a change."""
-    lines = [
-        "| span | count | median | 95% | corrected | 95% | p90 | p99 |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines = []
     for row in report.rows:
         raw, corrected = row.timing.raw, row.timing.corrected
         better = ["", ""] if corrected is None else [_ns(corrected.median.value), _range(corrected)]
         tails = ["" if (value := raw.percentiles[name]) is None else _ns(value) for name in ("p90", "p99")]
-        cells = [row.title.replace("|", "\\|"), f"{row.timing.count:,}", _ns(raw.median.value), _range(raw)]
-        lines.append("| " + " | ".join([*cells, *better, *tails]) + " |")
-    return "\n".join([*lines, *(f"\n{line}" for line in [*report.notes, *report.warnings])]) + "\n"
+        lines.append([row.title, f"{row.timing.count:,}", _ns(raw.median.value), _range(raw), *better, *tails])
+    head = ["span", "count", "median", "95%", "corrected", "95%", "p90", "p99"]
+    below = (f"\n{line}\n" for line in [*report.notes, *report.warnings])
+    return "".join([markdown_table(head, lines, [False, *[True] * 7]), *below])
 
 
 def _range(figures: Figures) -> str:

@@ -1,0 +1,158 @@
+"""How a comparison of two sides is told: as text, and for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from htrun.commands.exports import csv_text, markdown_table
+from htrun.commands.table import printable, table
+from htrun.commands.timing_report import figures_of, nanoseconds
+
+if TYPE_CHECKING:
+    from htrun.analysis.timing.comparison import Comparison, Ratio
+    from htrun.analysis.timing.figures import Figures
+
+VERSION = 1
+"""Of the JSON."""
+_HEAD = ("span", "A", "B", "ratio", "95%", "p", "runs", "verdict")
+_RIGHT = (False, True, True, True, True, True, True, False)
+_CSV = (
+    *("name", "a_median_ns", "a_runs", "a_count", "b_median_ns", "b_runs", "b_count"),
+    *("ratio", "ratio_low", "ratio_high", "probability", "verdict"),
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side that was run just now. ``whole``: the time of the program by itself, if it was taken."""
+
+    command: str
+    whole: Figures | None
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """All there is to tell. ``alone``: names that only one side has; ``remarks``: what makes it doubtful; ``sides``: A
+    and B, if they were run just now."""
+
+    comparisons: Sequence[Comparison]
+    alone: Mapping[str, Sequence[str]]
+    remarks: Sequence[str]
+    corrected: bool
+    sides: Sequence[Side] = ()
+
+
+def forms(report: ComparisonReport) -> dict[str, Callable[[], str]]:
+    """The forms for other programs."""
+    return {name: partial(form, report) for name, form in FORMS.items()}
+
+
+def text(report: ComparisonReport) -> Iterator[str]:
+    """For people."""
+    for name, side in zip("AB", report.sides, strict=False):
+        yield f"{name}: {side.command}\n"
+        if side.whole is not None:
+            yield f"   whole program: {_whole(side.whole)}\n"
+    if report.sides:
+        yield "\n"
+    yield f"{_heading(report)}\n\n"
+    yield from table(_HEAD, [_cells(each) for each in report.comparisons], _RIGHT)
+    yield from (f"\n{line}\n" for line in _below(report))
+
+
+def _as_json(report: ComparisonReport) -> str:
+    sides = {
+        name: {"command": side.command, "whole_program": None if side.whole is None else figures_of(side.whole)}
+        for name, side in zip("ab", report.sides, strict=False)
+    }
+    document = {
+        "version": VERSION,
+        "corrected": report.corrected,
+        "warnings": list(report.remarks),
+        **sides,
+        "geometric_mean": ratio_of(_mean(report)),
+        "spans": [_span(each) for each in report.comparisons],
+        **{what.replace(" ", "_").lower(): list(names) for what, names in report.alone.items()},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _as_csv(report: ComparisonReport) -> str:
+    rows = []
+    for each in report.comparisons:
+        ratio = [None] * 3 if each.ratio is None else [each.ratio.value, each.ratio.low, each.ratio.high]
+        sides = zip(each.medians, each.runs, each.counts, strict=True)
+        rows.append([each.name, *(value for side in sides for value in side), *ratio, each.probability])
+        rows[-1].append(each.verdict.value)
+    return csv_text(_CSV, rows)
+
+
+def _as_markdown(report: ComparisonReport) -> str:
+    spans = markdown_table(_HEAD, [_cells(each) for each in report.comparisons], _RIGHT)
+    commands = [f"{name}: `{side.command}`\n\n" for name, side in zip("AB", report.sides, strict=False)]
+    below = [f"\n{line}\n" for line in [*_below(report), *report.remarks]]
+    return "".join([*commands, f"{_heading(report)}\n\n", spans, *below])
+
+
+FORMS: dict[str, Callable[[ComparisonReport], str]] = {
+    "json": _as_json,
+    "csv": _as_csv,
+    "markdown": _as_markdown,
+}
+
+
+def _heading(report: ComparisonReport) -> str:
+    return f"medians, {'corrected for what events cost' if report.corrected else 'raw'}"
+
+
+def _cells(each: Comparison) -> list[str]:
+    ratio = [f"{each.ratio.value:.3f}", _range(each.ratio)] if each.ratio is not None else ["-", "-"]
+    runs = f"{each.runs[0]}, {each.runs[1]}"
+    medians = [nanoseconds(median) for median in each.medians]
+    return [printable(each.name), *medians, *ratio, f"{each.probability:.2g}", runs, each.verdict.value]
+
+
+def _below(report: ComparisonReport) -> Iterator[str]:
+    """What is told below the table."""
+    mean = _mean(report)
+    if mean is not None and len(report.comparisons) > 1:
+        yield f"geometric mean of the ratios: {mean.value:.3f} ({_range(mean)})"
+    for what, names in report.alone.items():
+        if names:
+            yield f"{what}: {', '.join(map(printable, names))}"
+
+
+def _mean(report: ComparisonReport) -> Ratio | None:
+    from htrun.analysis.timing.comparison import geometric_mean
+
+    return geometric_mean(report.comparisons)
+
+
+def _whole(figures: Figures) -> str:
+    distribution = figures.distribution
+    low, high = (nanoseconds(float(distribution.values[place])) for place in (0, -1))
+    return f"median {nanoseconds(figures.median.value)}, mean {nanoseconds(distribution.mean)}, {low} to {high}"
+
+
+def _range(ratio: Ratio) -> str:
+    return f"{ratio.low:.3f} to {ratio.high:.3f}"
+
+
+def _span(each: Comparison) -> dict[str, Any]:
+    sides = zip("ab", each.medians, each.runs, each.counts, strict=True)
+    return {
+        "name": each.name,
+        **{side: {"median": median, "runs": runs, "count": count} for side, median, runs, count in sides},
+        "ratio": ratio_of(each.ratio),
+        "probability": each.probability,
+        "verdict": each.verdict.value,
+    }
+
+
+def ratio_of(ratio: Ratio | None) -> dict[str, float] | None:
+    """For JSON."""
+    return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}

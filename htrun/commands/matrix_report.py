@@ -1,0 +1,120 @@
+"""How a matrix of benchmarks is told: each cell beside the first emulator of its program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from htrun.commands.comparison_report import ratio_of
+from htrun.commands.exports import csv_text, markdown_table
+from htrun.commands.table import table
+from htrun.commands.timing_report import figures_of, nanoseconds
+
+if TYPE_CHECKING:
+    from htrun.analysis.timing.comparison import Comparison
+    from htrun.analysis.timing.figures import Figures
+    from htrun.commands.timing_report import Row
+
+VERSION = 1
+"""Of the JSON."""
+_HEAD = ("program", "emulator", "span", "count", "median", "ratio", "verdict")
+_RIGHT = (False, False, False, True, True, True, False)
+_CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for that one itself."""
+
+    program: str
+    emulator: str
+    command: str
+    rows: Sequence[Row]
+    comparisons: Mapping[str, Comparison]
+    against: str
+    corrected: bool
+
+    def figures(self, row: Row) -> Figures:
+        """Those that are compared."""
+        return (row.timing.corrected if self.corrected else None) or row.timing.raw
+
+
+def forms(cells: Sequence[CellReport]) -> dict[str, Callable[[], str]]:
+    """The forms for other programs."""
+    return {name: partial(form, cells) for name, form in FORMS.items()}
+
+
+def text(cells: Sequence[CellReport]) -> Iterator[str]:
+    """For people."""
+    yield from table(_HEAD, list(_lines(cells)), _RIGHT)
+
+
+def _lines(cells: Sequence[CellReport]) -> Iterator[list[str]]:
+    for cell in cells:
+        for row in cell.rows:
+            found = cell.comparisons.get(row.title)
+            ratio = "" if found is None or found.ratio is None else f"{found.ratio.value:.2f}x"
+            verdict = "" if found is None else f"{found.verdict.value} than {cell.against}"
+            median = nanoseconds(cell.figures(row).median.value)
+            yield [cell.program, cell.emulator, row.title, f"{row.timing.count:,}", median, ratio, verdict]
+
+
+def _as_json(cells: Sequence[CellReport]) -> str:
+    document = {"version": VERSION, "cells": [_cell(cell) for cell in cells]}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _cell(cell: CellReport) -> dict[str, Any]:
+    return {
+        "program": cell.program,
+        "emulator": cell.emulator,
+        "command": cell.command,
+        "corrected": cell.corrected,
+        "spans": [
+            {
+                "name": row.title,
+                "count": row.timing.count,
+                **figures_of(cell.figures(row)),
+                "against": _against(cell, cell.comparisons.get(row.title)),
+            }
+            for row in cell.rows
+        ],
+    }
+
+
+def _against(cell: CellReport, found: Comparison | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "emulator": cell.against,
+        "ratio": ratio_of(found.ratio),
+        "probability": found.probability,
+        "verdict": found.verdict.value,
+    }
+
+
+def _as_csv(cells: Sequence[CellReport]) -> str:
+    rows: list[list[object]] = []
+    for cell in cells:
+        for row in cell.rows:
+            found = cell.comparisons.get(row.title)
+            ratio = None if found is None else found.ratio
+            ratios = [None] * 3 if ratio is None else [ratio.value, ratio.low, ratio.high]
+            median = cell.figures(row).median.value
+            verdict = None if found is None else found.verdict.value
+            rows.append([cell.program, cell.emulator, row.title, row.timing.count, median, *ratios, verdict])
+    return csv_text(_CSV, rows)
+
+
+def _as_markdown(cells: Sequence[CellReport]) -> str:
+    return markdown_table(_HEAD, _lines(cells), _RIGHT)
+
+
+FORMS: dict[str, Callable[[Sequence[CellReport]], str]] = {
+    "json": _as_json,
+    "csv": _as_csv,
+    "markdown": _as_markdown,
+}

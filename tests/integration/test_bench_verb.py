@@ -1,0 +1,152 @@
+"""hypertrace bench: two commands and a matrix told in every form, and how it goes on when it was killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import fenced
+from tests.support.hypertrace import HYPERTRACE, hypertrace, said
+from tests.support.toolchain import Toolchain
+
+JOBS = 500
+"""Of the guest."""
+GUESTS = Path(__file__).parent / "guests"
+SHORT = ("--no-whole", "--runs", "2", "--warmup", "0", "--events", "events.toml")
+MATRIX = """\
+[[program]]
+name = "jobs"
+command = "{prefix} ./app"
+
+[[emulator]]
+name = "plain"
+prefix = ""
+
+[[emulator]]
+name = "env"
+prefix = "env"
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
+    """With a program of spans, the names of its events, and a matrix of two cells."""
+    (tmp_path / "app").symlink_to(toolchain.compile(GUESTS / "timed_jobs.c"))
+    [names] = fenced("timing.md", "toml")
+    (tmp_path / "events.toml").write_text(names)
+    (tmp_path / "matrix.toml").write_text(MATRIX)
+    return tmp_path
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_two_commands_in_every_form(directory: Path) -> None:
+    """Standard output is the JSON and nothing else; the other forms go to their files."""
+    files = ("--csv", "table.csv", "--markdown", "table.md")
+    command = ("bench", *SHORT, *files, "--json", "-", "--vs", "env ./app", "--", "./app")
+    told = json.loads(hypertrace(*command, directory=directory).stdout)
+    assert (told["a"]["command"], told["b"]["command"]) == ("./app", "env ./app")
+    [span] = told["spans"]
+    assert span["name"] == "job"
+    [row] = rows_of((directory / "table.csv").read_text())
+    assert row["name"] == "job"
+    assert float(row["a_median_ns"]) == span["a"]["median"]
+    assert float(row["ratio"]) == span["ratio"]["value"]
+    assert row["verdict"] == span["verdict"]
+    markdown = (directory / "table.md").read_text()
+    assert "A: `./app`" in markdown
+    assert f"| {span['verdict']} |" in markdown
+
+
+def test_two_commands_for_people(directory: Path) -> None:
+    text = hypertrace("bench", *SHORT, "--vs", "env ./app", "--", "./app", directory=directory).stdout
+    assert text.startswith("A: ./app\nB: env ./app\n\nmedians, corrected")
+    assert "\njob " in text
+
+
+def test_a_matrix_in_every_form(directory: Path) -> None:
+    files = ("--csv", "table.csv", "--markdown", "table.md")
+    told = json.loads(
+        hypertrace("bench", *SHORT, *files, "--json", "-", "--matrix", "matrix.toml", "-o", "kept", directory=directory)
+        .stdout
+    )  # fmt: skip
+    plain, env = told["cells"]
+    assert (plain["program"], plain["emulator"], plain["command"]) == ("jobs", "plain", "./app")
+    assert (env["program"], env["emulator"], env["command"]) == ("jobs", "env", "env ./app")
+    [first], [second] = plain["spans"], env["spans"]
+    assert first["against"] is None
+    assert second["against"]["emulator"] == "plain"
+    rows = rows_of((directory / "table.csv").read_text())
+    assert [(row["emulator"], row["name"], float(row["median_ns"])) for row in rows] == [
+        ("plain", "job", first["median"]),
+        ("env", "job", second["median"]),
+    ]
+    assert float(rows[1]["ratio"]) == second["against"]["ratio"]["value"]
+    assert f"| {second['against']['verdict']} than plain |" in (directory / "table.md").read_text()
+
+
+@pytest.mark.parametrize("more", [("--vs", "./app", "--", "./app"), ("--matrix", "matrix.toml", "-o", "kept")])
+def test_pyperf_is_for_one_program(directory: Path, more: tuple[str, ...]) -> None:
+    """It is said before anything is run."""
+    refusal = said("bench", *SHORT, "--pyperf", "out.json", *more, status=125, directory=directory)
+    assert "--pyperf" in refusal
+    assert not (directory / "kept").exists()
+
+
+_COUNTS = """\
+#!/bin/sh
+# Counts its starts, and at the third kills whoever started it.
+echo x >>starts
+[ "$(wc -l <starts)" != 3 ] || kill -KILL $PPID
+exec ./guest
+"""
+
+
+@pytest.mark.parametrize("several", ["matrix", "vs"])
+def test_a_bench_that_was_killed_goes_on(directory: Path, several: str) -> None:
+    """Two cells of two runs: what was finished is not run again; what was under way is run anew."""
+    (directory / "app").rename(directory / "guest")
+    (directory / "app").write_text(_COUNTS)
+    (directory / "app").chmod(0o755)
+    more = ("--matrix", "matrix.toml") if several == "matrix" else ("--vs", "sh ./app", "--", "./app")
+    command = ("bench", *SHORT, "--json", "-", "-o", "kept", *more)
+    killed = subprocess.run(
+        [HYPERTRACE, *command], cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+    assert len((directory / "starts").read_text().splitlines()) == 3
+    told = json.loads(hypertrace(*command, directory=directory).stdout)
+    assert len((directory / "starts").read_text().splitlines()) == 5
+    if several == "matrix":
+        assert [[span["count"] for span in cell["spans"]] for cell in told["cells"]] == [[2 * JOBS], [2 * JOBS]]
+    else:
+        [span] = told["spans"]
+        assert [(span[side]["runs"], span[side]["count"]) for side in "ab"] == [(2, 2 * JOBS), (2, 2 * JOBS)]
+
+
+BAD_MATRICES = {
+    "unknown key": ('[[programs]]\nname = "a"\n', "unknown key 'programs'"),
+    "no command": ('[[program]]\nname = "a"\n', "has no command"),
+    "a word that nothing fills": ('[[program]]\nname = "a"\ncommand = "./{x}"\n', "nothing fills"),
+    "no list": ('[[program]]\nname = "a"\ncommand = "./a"\n[parameters]\nx = 1\n', "holds lists"),
+    "twice": ('[[program]]\nname = "a"\ncommand = "./a"\n' * 2, "two cells"),
+    "no TOML": ("[[program]\n", "line 1"),
+    "quotes": ('[[program]]\nname = "a"\ncommand = "./a \'"\n', "closing quotation"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_MATRICES)
+def test_a_bad_matrix_is_told(directory: Path, what: str) -> None:
+    text, words = BAD_MATRICES[what]
+    (directory / "matrix.toml").write_text(text)
+    refusal = said("bench", *SHORT, "--matrix", "matrix.toml", "-o", "kept", status=125, directory=directory)
+    assert "matrix.toml" in refusal
+    assert words in refusal
