@@ -40,4 +40,9 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
         if done.returncode and not warnings:
             shown += done.stderr
     shown = shown.replace(str(directory), "/home/you")
+    return impersonal(shown)
+
+
+def impersonal(shown: str) -> str:
+    """What a terminal showed, with placeholders for threads and times."""
     return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)
