@@ -352,8 +352,6 @@ class RingPool:
         self._mapping = mmap.mmap(self.file, self.size)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self._memory = memoryview(self._mapping)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
-        """Where htrun has mapped it."""
         self.most = most
         self._free: list[Ring] = []
         self._made = 0
