@@ -123,10 +123,9 @@ def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
     value = cost.interval.value
     least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
     yield (
-        f"an event costs {_ns(value)}, {_ns(least)} to {_ns(most)} with the code around it "
-        f"({cost.pairs:,} pairs), a step of the clock is {_ns(step.ns)}\n"
+        f"an event costs {_ns(value)} ({_ns(least)} to {_ns(most)}, as the code around it is; {cost.pairs:,} pairs), "
+        f"a step of the clock is {_ns(step.ns)}: corrected durations hold from {_ns(cost.floor(step))} up\n"
     )
-    yield f"corrected durations hold from {_ns(cost.floor(step))} up\n"
 
 
 def _main_table(report: Report) -> Iterator[str]:

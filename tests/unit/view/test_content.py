@@ -12,8 +12,11 @@ import pytest
 
 from htrun.analysis.trace import Trace
 from htrun.errors import HtrunError
+from htrun.events.calibration import PAIRS
 from htrun.events.stream import Stream
 from htrun.view.content import Content, choose, content_of
+from htrun.view.durations import durations_of
+from htrun.view.figures import Figures
 from tests.support.spans import BEGIN, NAMES
 from tests.unit.analysis.made import FACTS, Made
 
@@ -96,3 +99,28 @@ def test_too_many_events_are_refused(trace: Trace) -> None:
 def test_a_trace_without_events(tmp_path: Path) -> None:
     head = content(Trace.open(Made(tmp_path / "t").close())).head
     assert (head["length"], head["kinds"], head["spans"], head["threads"]) == (0, [], [], [])
+
+
+def test_no_span_goes_across_a_loss(tmp_path: Path) -> None:
+    made = Made(tmp_path / "t", 3, {**FACTS, "named_events": NAMES})
+    made.packet(Stream(10, 10, 0, "main"), [BEGIN, BEGIN + 10, BEGIN + 20], [[3, 0, 0], [4, 0, 0], [3, 0, 0]])
+    made.packet(Stream(10, 10, 0, "main"), [BEGIN + 90], [[4, 0, 0]], discarded=5)
+    trace = Trace.open(made.close())
+    head = content(trace).head
+    (parse,) = head["spans"]
+    assert parse["begin"]["count"] == 1
+    assert head["unpaired"] == [{"name": "parse", "begins": 0, "ends": 0, "negative": 0, "lost": 2}]
+    assert {name: each.tolist() for name, each in durations_of(trace, trace.events()).items()} == {"parse": [10.0]}
+
+
+def test_calibration_makes_no_spans_that_are_shown(tmp_path: Path) -> None:
+    made = Made(tmp_path / "t", 1)
+    args = [[number] for pair in PAIRS for number in (pair.begin, pair.end)]
+    made.packet(Stream(10, 10, 0, "main"), [BEGIN + each for each in range(6)], args)
+    trace = Trace.open(made.close())
+    assert content(trace).head["spans"] == []
+    assert durations_of(trace, trace.events()) == {}
+    figures = Figures(trace.shapes, trace.names)
+    for events in trace.events():
+        figures.add(events[:-1])
+    assert (figures.events, figures.spans, figures.open) == (5, {}, 0)
