@@ -60,7 +60,8 @@ What is written:
                         used is not taken
   --timestamp tsc|ordered
                         ordered: read the clock when all before is done, and before what follows begins; for spans
-                        shorter than some microseconds. Dearer
+                        shorter than some microseconds. Dearer. Default: tsc, but ordered where the environment has
+                        HYPERTRACE_CALIBRATE, with which the guest library measures what an event costs
 
 How PROGRAM runs:
   --cpu LIST            run PROGRAM on these processors only (0 or 0-3,6); htrun itself uses the others
@@ -110,7 +111,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     """What ``arguments`` (without the program's own name) ask for. Raises `HtrunError`.
 
     Options end at ``--`` or at the first word that is none; what follows is the program's. ``environment``: its
-    HTRUN_TRACE is as a ``-trace`` before all others.
+    HTRUN_TRACE is as a ``-trace`` before all others, and who has HYPERTRACE_CALIBRATE in it wants exact times.
     """
     words = deque(arguments)
     values: dict[str, Any] = {}
@@ -147,10 +148,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
+    values.setdefault("timestamp", _usual_timestamp(environment or {}))
     values |= traces.fields()
     # With a trace there is no log, unless a file for it was named as well.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+def _usual_timestamp(environment: Mapping[str, str]) -> Timestamp:
+    """How the clock is read unless the user says it."""
+    return Timestamp.TSC if environment.get(_CALIBRATE_VARIABLE, "") in {"", "0"} else Timestamp.ORDERED
 
 
 def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
@@ -357,6 +364,8 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 
 _PATTERN_OPTIONS = {"--trace", "-trace"}
 _PATTERNS_VARIABLE = "HTRUN_TRACE"
+_CALIBRATE_VARIABLE = "HYPERTRACE_CALIBRATE"
+"""The guest library's, not ours: that it calibrates what an event costs."""
 _CALLS_OPTION = "--syscalls"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
 

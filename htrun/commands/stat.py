@@ -28,7 +28,7 @@ class StatCommand:
 A span is from an event of phase begin to the end of the same name, of one thread (or of one key, if the events have
 one); events get names and phases from a TOML file: htrun --events FILE, or --events here. Durations are corrected for
 what the events themselves cost if the trace has a calibration: run with HYPERTRACE_CALIBRATE=1000 in the environment,
-for short spans also with htrun --timestamp ordered, or by hypertrace bench, which does both.
+or by hypertrace bench. htrun --timestamp then is ordered, as short spans need it.
 
 examples:
   hypertrace stat trace

@@ -217,6 +217,26 @@ def test_patterns_of_the_environment_come_first() -> None:
     assert request.options.recorded == HYPERTRACE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "calibrate", "timestamp"),
+    [
+        ((), None, Timestamp.TSC),
+        ((), "", Timestamp.TSC),
+        ((), "0", Timestamp.TSC),
+        ((), "1000", Timestamp.ORDERED),
+        (("--timestamp", "tsc"), "1000", Timestamp.TSC),
+        (("--timestamp", "ordered"), None, Timestamp.ORDERED),
+    ],
+)
+def test_who_calibrates_wants_exact_times(
+    arguments: tuple[str, ...], calibrate: str | None, timestamp: Timestamp
+) -> None:
+    environment = {} if calibrate is None else {"HYPERTRACE_CALIBRATE": calibrate}
+    request = parse([*arguments, *PROGRAM], environment)
+    assert isinstance(request, Request)
+    assert request.options.timestamp is timestamp
+
+
 def test_unknown_events_are_told() -> None:
     request = parse(["-trace", "gest", "-trace", "guest*", "app"])
     assert isinstance(request, Request)
