@@ -28,5 +28,4 @@ FORMATS = Group(
     "babeltrace2-text",
     rounds=3,
     quick_rounds=1,
-    facts=("with reading",),
 )

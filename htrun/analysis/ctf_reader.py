@@ -18,7 +18,7 @@ from htrun.analysis.threads import ThreadNumbers, threads_in
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
-from htrun.events.records import event_dtype
+from htrun.events.records import event_dtype, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -394,8 +394,11 @@ class _Loader:
         events["kind"] = stream_class.kind
         if definition.fields:
             events["index"] = records[definition.fields[0]]
-        if stream_class.arguments:
-            events["args"][:, : stream_class.arguments] = records["args"]
+        count = stream_class.arguments
+        if stream_class.big_endian:
+            events["args"][:, :count] = records["args"]
+        elif count:
+            words_of(events, "args", 0, count)[:] = words_of(records, "args", 0, count)
         return events
 
 

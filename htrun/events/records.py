@@ -46,6 +46,16 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
     return np.dtype([*fields, ("args", "<u8", (num_args,))], align=True)
 
 
+def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDArray[np.void]:
+    """``count`` words of each row's ``field``, from ``first`` on, as one value: numpy copies them at once, where it
+    would copy a row of a few numbers one by one. ``count`` must not be 0."""
+    import numpy as np
+
+    offset = rows.dtype.fields[field][1] + 8 * first  # type: ignore[index]
+    layout = {"names": ["words"], "formats": [f"V{8 * count}"], "offsets": [offset], "itemsize": rows.dtype.itemsize}
+    return rows.view(np.dtype(layout))["words"]  # type: ignore[call-overload]
+
+
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
     """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``.
 

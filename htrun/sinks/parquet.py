@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
-from htrun.sinks.parquet_columns import NUMBERS, TEXTS, Columns, Schema
+from htrun.sinks.parquet_columns import Columns, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 SUFFIX = ".parquet"
-_ROW_GROUP = 1 << 18
+_ROW_GROUP = 1 << 17
 """Rows of a group, which is what readers skip or take whole."""
 _SECOND = 1_000_000_000
 
@@ -132,15 +132,10 @@ class ParquetSink:
             self._temporary,
             self._schema.arrow,
             compression="none",
-            use_dictionary=[name for name in self._schema.arrow.names if name in TEXTS or self._is_label(name)],
-            column_encoding=dict.fromkeys(NUMBERS, "DELTA_BINARY_PACKED"),
+            use_dictionary=self._schema.dictionaries,
+            column_encoding=self._schema.encodings,
             write_statistics=["time"],
         )
-
-    def _is_label(self, name: str) -> bool:
-        import pyarrow as pa
-
-        return bool(pa.types.is_dictionary(self._schema.arrow.field(name).type))
 
     def _finish(self) -> None:
         self._writer.close()

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 12
 """Rows spread at once."""
-TEXTS = ("comm", "event", "name", "phase")
-NUMBERS = ("time", "pid", "tid", "vcpu", "site", "index")
-"""Columns of numbers that are close to those of the row before."""
+_REPEATED = ("pid", "tid", "vcpu", "site")
+"""Columns of numbers of which there are few."""
 
 
 class Schema:
@@ -67,6 +66,26 @@ class Schema:
             fields.append(pa.field(f"arg{place + 1}", u64, nullable=not always))
         fields += [pa.field(name, _arrow_type(argument)) for name, (argument, _) in self.typed.items()]
         return pa.schema(fields, metadata=self._environment)
+
+    @cached_property
+    def dictionaries(self) -> list[str]:
+        """The columns whose values are best written once, and then by number."""
+        import pyarrow as pa
+
+        return [field.name for field in self.arrow if pa.types.is_dictionary(field.type) or field.name in _REPEATED]
+
+    @cached_property
+    def encodings(self) -> dict[str, str]:
+        """How other columns are best written: whole numbers as differences from row to row, which is several times
+        smaller, and as quick, for counters, sizes and addresses alike."""
+        import pyarrow as pa
+
+        return {
+            field.name: "DELTA_BINARY_PACKED"
+            for field in self.arrow
+            if field.name not in self.dictionaries
+            and (pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type))
+        }
 
     @cached_property
     def typed(self) -> dict[str, tuple[Argument, dict[int, int]]]:

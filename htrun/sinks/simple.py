@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
 from htrun.events.definitions import DEFINITIONS
+from htrun.events.records import words_of
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks.columns import bytes_of
 from htrun.sinks.text import new_output
@@ -125,18 +126,21 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     """The records of ``events``, which are all of ``shape``: events by bytes."""
     import numpy as np
 
-    indexed = int(shape.index_name is not None)
-    words = 1 + indexed + len(shape.arguments)
+    indexed, count = int(shape.index_name is not None), len(shape.arguments)
+    words = 1 + indexed + count
     head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
-    records = np.empty(len(events), np.dtype([*head, ("words", "u8", (words,))]))
-    records["type"] = _EVENT
-    records["id"] = DEFINITIONS.index(shape.definition)
+    # What all events of a thread have in common is put in once, and copied with the whole record.
+    own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
+    own["type"] = _EVENT
+    own["id"] = DEFINITIONS.index(shape.definition)
+    own["length"] = _EVENT_HEADER.size + 8 * words
+    own["pid"] = [stream.pid for stream in streams]
+    own["words"][:, 0] = [stream.vcpu for stream in streams]
+    octets = own.view(np.uint64).reshape(len(streams), -1).take(events["stream"], axis=0)
+    records = octets.reshape(-1).view(own.dtype)
     records["time"] = events["time"]
-    records["length"] = _EVENT_HEADER.size + 8 * words
-    numbers = events["stream"]
-    records["pid"] = np.array([stream.pid for stream in streams], np.uint32)[numbers]
-    records["words"][:, 0] = np.array([stream.vcpu for stream in streams], np.uint64)[numbers]
     if indexed:
         records["words"][:, 1] = events["index"]
-    records["words"][:, 1 + indexed :] = events["args"][:, : len(shape.arguments)]
-    return records.view(np.uint8).reshape(len(events), -1)
+    if count:
+        words_of(records, "words", 1 + indexed, count)[:] = words_of(events, "args", 0, count)
+    return octets.view(np.uint8)

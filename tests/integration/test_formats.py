@@ -105,7 +105,7 @@ def test_a_sink_that_fails_is_told_and_dropped(htrun: Htrun, program: Path, tmp_
     assert len(result.events) == COUNT
 
 
-SMALL_DISK = 'mount -t tmpfs -o size=64k none "$1" && shift && "$@"; status=$?; cp -r disk copy; exit $status'
+SMALL_DISK = 'mount -t tmpfs -o size=32k none "$1" && shift && "$@"; status=$?; cp -r disk copy; exit $status'
 
 
 @pytest.mark.parametrize("name", ["trace", "a.log", "a.simple", "a.jsonl", "a.json", "a.csv", "a.pftrace", "a.parquet"])

@@ -18,6 +18,13 @@
 
 #include <qemu-hypertrace.h>
 
+/* Like random numbers: no format that compresses makes them few. */
+static uint64_t mixed(uint64_t event)
+{
+    uint64_t word = event * UINT64_C(0x9e3779b97f4a7c15);
+    return (word ^ word >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static uint64_t events, pause_every, nanoseconds;
 static long tids[64];
 
@@ -29,7 +36,7 @@ static void *run(void *argument)
     for (uint64_t event = 0; event < events; event++) {
         data[0] = event;
         data[1] = number;
-        data[2] = event * UINT64_C(0x9e3779b97f4a7c15) ^ number;
+        data[2] = mixed(event) ^ number;
         data[3] = ~event;
         qemu_hypertrace(number);
         if (pause_every != 0 && event % pause_every == pause_every - 1) {
