@@ -13,6 +13,7 @@ from htrun.commands.exports import add_exports, export
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, differing, must_have_spans, traces_in
 from htrun.commands.table import printable
 from htrun.commands.timing_arguments import Wanted, add_choice
+from htrun.commands.whole_program import PROGRAM
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -78,13 +79,16 @@ def tell_comparison(
     sides: Sequence[Sequence[TimedRun]], arguments: argparse.Namespace, run_now: Sequence[Side] = ()
 ) -> int:
     """Compare the runs of two ``sides`` and tell it as ``arguments`` of `add_verdicts` say; the exit code. ``run_now``:
-    what is to be told of the two themselves."""
+    the two commands; where both were run without htrun as well, these runs are compared too."""
     from htrun.analysis.timing.comparison import compare
 
     threshold = abs(percent("--threshold", arguments.threshold))
     limit = None if arguments.fail_on is None else percent("--fail-on", arguments.fail_on)
     corrected = all(can_be_corrected(side) for side in sides)
     one, other = (by_name(side, corrected=corrected) for side in sides)
+    wholes = [side.whole.runs for side in run_now if side.whole is not None]
+    if len(wholes) == len(sides):
+        one, other = ({PROGRAM: whole, **spans} for whole, spans in zip(wholes, (one, other), strict=True))
     comparisons = compare(one, other, threshold)
     remarks = [*_remarks(sides, corrected=corrected), *_singles(comparisons)]
     alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
@@ -92,7 +96,9 @@ def tell_comparison(
         raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
     for line in remarks:
         print(f"hypertrace: warning: {line}", file=sys.stderr)
-    report = ComparisonReport(comparisons, alone, remarks, corrected, run_now)
+    program = next((each for each in comparisons if each.name == PROGRAM), None)
+    spans = [each for each in comparisons if each is not program]
+    report = ComparisonReport(spans, alone, remarks, corrected, run_now, program)
     export(forms(report), arguments, lambda: text(report))
     return FAILED if limit is not None and any(fails(each, limit) for each in comparisons) else 0
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.commands.exports import csv_text, markdown_table
 from htrun.commands.table import printable, table
-from htrun.commands.timing_report import figures_of, nanoseconds
+from htrun.commands.timing_report import nanoseconds, whole_as_json, whole_line
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Ratio
-    from htrun.analysis.timing.figures import Figures
+    from htrun.commands.whole_program import WholeProgram
 
 VERSION = 1
 """Of the JSON."""
@@ -28,22 +28,28 @@ _CSV = (
 
 @dataclass(frozen=True)
 class Side:
-    """One side that was run just now. ``whole``: the time of the program by itself, if it was taken."""
+    """One side that was run just now. ``whole``: the program without htrun, if that was run."""
 
     command: str
-    whole: Figures | None
+    whole: WholeProgram | None
 
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """All there is to tell. ``alone``: names that only one side has; ``remarks``: what makes it doubtful; ``sides``: A
-    and B, if they were run just now."""
+    """All there is to tell. ``comparisons``: of spans; ``alone``: names that only one side has; ``remarks``: what makes
+    it doubtful; ``sides``: A and B, if they were run just now, and ``program`` their comparison without htrun."""
 
     comparisons: Sequence[Comparison]
     alone: Mapping[str, Sequence[str]]
     remarks: Sequence[str]
     corrected: bool
     sides: Sequence[Side] = ()
+    program: Comparison | None = None
+
+    @property
+    def lines(self) -> list[Comparison]:
+        """Whatever has a line in a table."""
+        return [*([] if self.program is None else [self.program]), *self.comparisons]
 
 
 def forms(report: ComparisonReport) -> dict[str, Callable[[], str]]:
@@ -56,17 +62,17 @@ def text(report: ComparisonReport) -> Iterator[str]:
     for name, side in zip("AB", report.sides, strict=False):
         yield f"{name}: {side.command}\n"
         if side.whole is not None:
-            yield f"   whole program: {_whole(side.whole)}\n"
+            yield f"   {whole_line(side.whole)}\n"
     if report.sides:
         yield "\n"
     yield f"{_heading(report)}\n\n"
-    yield from table(_HEAD, [_cells(each) for each in report.comparisons], _RIGHT)
+    yield from table(_HEAD, [_cells(each) for each in report.lines], _RIGHT)
     yield from (f"\n{line}\n" for line in _below(report))
 
 
 def _as_json(report: ComparisonReport) -> str:
     sides = {
-        name: {"command": side.command, "whole_program": None if side.whole is None else figures_of(side.whole)}
+        name: {"command": side.command, "whole_program": whole_as_json(side.whole)}
         for name, side in zip("ab", report.sides, strict=False)
     }
     document = {
@@ -74,6 +80,7 @@ def _as_json(report: ComparisonReport) -> str:
         "corrected": report.corrected,
         "warnings": list(report.remarks),
         **sides,
+        "whole_program": None if report.program is None else _span(report.program),
         "geometric_mean": ratio_of(_mean(report)),
         "spans": [_span(each) for each in report.comparisons],
         **{what.replace(" ", "_").lower(): list(names) for what, names in report.alone.items()},
@@ -83,7 +90,7 @@ def _as_json(report: ComparisonReport) -> str:
 
 def _as_csv(report: ComparisonReport) -> str:
     rows = []
-    for each in report.comparisons:
+    for each in report.lines:
         ratio = [None] * 3 if each.ratio is None else [each.ratio.value, each.ratio.low, each.ratio.high]
         sides = zip(each.medians, each.runs, each.counts, strict=True)
         rows.append([each.name, *(value for side in sides for value in side), *ratio, each.probability])
@@ -92,7 +99,7 @@ def _as_csv(report: ComparisonReport) -> str:
 
 
 def _as_markdown(report: ComparisonReport) -> str:
-    spans = markdown_table(_HEAD, [_cells(each) for each in report.comparisons], _RIGHT)
+    spans = markdown_table(_HEAD, [_cells(each) for each in report.lines], _RIGHT)
     commands = [f"{name}: `{side.command}`\n\n" for name, side in zip("AB", report.sides, strict=False)]
     below = [f"\n{line}\n" for line in [*_below(report), *report.remarks]]
     return "".join([*commands, f"{_heading(report)}\n\n", spans, *below])
@@ -106,6 +113,8 @@ FORMS: dict[str, Callable[[ComparisonReport], str]] = {
 
 
 def _heading(report: ComparisonReport) -> str:
+    if not report.comparisons:
+        return "medians"
     return f"medians, {'corrected for what events cost' if report.corrected else 'raw'}"
 
 
@@ -130,12 +139,6 @@ def _mean(report: ComparisonReport) -> Ratio | None:
     from htrun.analysis.timing.comparison import geometric_mean
 
     return geometric_mean(report.comparisons)
-
-
-def _whole(figures: Figures) -> str:
-    distribution = figures.distribution
-    low, high = (nanoseconds(float(distribution.values[place])) for place in (0, -1))
-    return f"median {nanoseconds(figures.median.value)}, mean {nanoseconds(distribution.mean)}, {low} to {high}"
 
 
 def _range(ratio: Ratio) -> str:

@@ -312,7 +312,8 @@ def _ring_size(option: str, value: str) -> dict[str, Any]:
     return {"ring_size": size}
 
 
-def _processors(option: str, value: str) -> dict[str, Any]:
+def processors_of(option: str, value: str) -> frozenset[int]:
+    """The processors that ``value``, such as 0-3,6, names. Raises `HtrunError` for those this process may not use."""
     import os
 
     found: set[int] = set()
@@ -324,7 +325,11 @@ def _processors(option: str, value: str) -> dict[str, Any]:
     missing = found - os.sched_getaffinity(0)
     if missing or not found:
         raise HtrunError(f"{option} {value}: there is no processor {min(missing, default='at all')} to run on")
-    return {"processors": frozenset(found)}
+    return frozenset(found)
+
+
+def _processors(option: str, value: str) -> dict[str, Any]:
+    return {"processors": processors_of(option, value)}
 
 
 def _choice(key: str, choices: type[Enum]) -> Callable[[str, str], dict[str, Any]]:

@@ -10,6 +10,7 @@ import htrun
 from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
 from htrun.commands.exports import csv_text, markdown_table
 from htrun.commands.table import printable, table
+from htrun.commands.whole_program import PROGRAM, WholeProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that ``hypertrace stat`` tells. ``lost``: events; ``remarks``: further doubts, a line each."""
+    """Everything that ``hypertrace stat`` tells. ``lost``: events; ``remarks``: further doubts, a line each; ``whole``:
+    the program without htrun, if that was run."""
 
     source: str
     facts: Mapping[str, str | int]
@@ -60,6 +62,7 @@ class Report:
     unpaired: Mapping[str, Unpaired]
     lost: int
     remarks: Sequence[str] = ()
+    whole: WholeProgram | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -67,6 +70,11 @@ class Report:
         lines = [*doubts(self.facts), *self.remarks]
         if self.lost:
             lines.append(f"{self.lost:,} events were lost; spans across a loss are not counted")
+        if self.whole is not None and (severe := self.whole.timing.severe):
+            lines.append(
+                f"{severe} of {len(self.whole.usages)} runs of the whole program took much longer or shorter than the "
+                "others: is the machine busy with something else? more --warmup may help"
+            )
         return lines
 
     @property
@@ -75,7 +83,7 @@ class Report:
         lines = [f"note: {EMULATED}"] if is_emulated(self.facts) else []
         if not self.step.known:
             lines.append("note: this trace does not tell the clock's step; 1 ns is taken for it")
-        if self.cost is None:
+        if self.cost is None and self.rows:
             lines.append(
                 "note: not corrected for what events cost: the trace has no calibration; record it with "
                 "HYPERTRACE_CALIBRATE=1000, or by hypertrace bench"
@@ -100,6 +108,9 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
         yield from _calibration(report.cost, report.step)
     for line in report.notes:
         yield f"{line}\n"
+    if report.whole is not None:
+        yield "\n"
+        yield from table(*_whole_table(report.whole))
     if report.rows:
         yield "\n"
         yield from _main_table(report)
@@ -116,6 +127,36 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
         if row.outliers is not None:
             numbers = ", ".join(f"#{number}" for number in row.outliers) or "none"
             yield f"\noutliers of {row.title}, by the number of the event that ends them: {numbers}\n"
+
+
+def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[bool]]:
+    """Head, rows and which columns are aligned to the right: what the program took without htrun."""
+    head = ["program", "runs", "mean", "sigma", "median", "95%", "min", "max"]
+    rows = []
+    for kind, figures in whole.figures.items():
+        values, deviation = figures.distribution.values, whole.deviation(kind)
+        sigma = "-" if deviation is None else _ns(deviation)
+        median = [_ns(figures.median.value), _range(figures) or "-"]
+        ends = [_ns(float(values[place])) for place in (0, -1)]
+        rows.append([kind, f"{len(whole.usages):,}", _ns(figures.distribution.mean), sigma, *median, *ends])
+    return head, rows, [False] + [True] * (len(head) - 1)
+
+
+def whole_line(whole: WholeProgram) -> str:
+    """The same in a line."""
+    wall, deviation = whole.figures["wall"], whole.deviation("wall")
+    mean = _ns(wall.distribution.mean) + ("" if deviation is None else f" ± {_ns(deviation)}")
+    low, high = (_ns(float(wall.distribution.values[place])) for place in (0, -1))
+    user, system = (_ns(whole.figures[kind].distribution.mean) for kind in ("user", "system"))
+    return f"whole program: {mean}, {low} to {high} (user {user}, system {system}), {len(whole.usages)} runs"
+
+
+def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
+    """The same for JSON, in ns."""
+    if whole is None:
+        return None
+    kinds = {kind: {**figures_of(each), "stddev": whole.deviation(kind)} for kind, each in whole.figures.items()}
+    return {"runs": len(whole.usages), **kinds}
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
@@ -236,6 +277,7 @@ def as_json(report: Report) -> str:
             "threads": cost.threads,
         },
         "lost": report.lost,
+        "whole_program": whole_as_json(report.whole),
         "unpaired": {name: vars(left) for name, left in report.unpaired.items()},
         "spans": [_span(row) for row in report.rows],
     }
@@ -281,8 +323,11 @@ def figures_of(figures: Figures) -> dict[str, Any]:
 
 
 def as_csv(report: Report) -> str:
-    """A line for each span, raw and corrected."""
-    lines = []
+    """A line for each span, raw and corrected; before them the whole program's."""
+    lines: list[list[object]] = []
+    for kind, each in ({} if report.whole is None else report.whole.figures).items():
+        told = {"count": each.distribution.count, **figures_of(each)}
+        lines.append([PROGRAM, None, kind, *(told[name] for name in _COLUMNS)])
     for row in report.rows:
         for kind, figures in (("raw", row.timing.raw), ("corrected", row.timing.corrected)):
             if figures is not None:
@@ -292,7 +337,8 @@ def as_csv(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """A table for a document or a comment on a change."""
+    """Tables for a document or a comment on a change."""
+    whole = [] if report.whole is None else [markdown_table(*_whole_table(report.whole))]
     lines = []
     for row in report.rows:
         raw, corrected = row.timing.raw, row.timing.corrected
@@ -300,8 +346,9 @@ def as_markdown(report: Report) -> str:
         tails = ["" if (value := raw.percentiles[name]) is None else _ns(value) for name in ("p90", "p99")]
         lines.append([row.title, f"{row.timing.count:,}", _ns(raw.median.value), _range(raw), *better, *tails])
     head = ["span", "count", "median", "95%", "corrected", "95%", "p90", "p99"]
+    spans = [markdown_table(head, lines, [False, *[True] * 7])] if lines else []
     below = (f"\n{line}\n" for line in [*report.notes, *report.warnings])
-    return "".join([markdown_table(head, lines, [False, *[True] * 7]), *below])
+    return "".join(["\n".join([*whole, *spans]), *below])
 
 
 def _range(figures: Figures) -> str:
@@ -315,7 +362,8 @@ def as_pyperf(report: Report) -> str:
     pyperf keeps every value, so of many spans a hundred evenly spaced quantiles stand for all.
     """
     benchmarks = []
-    for row in report.rows:
+    whole = [] if report.whole is None else [Row(report.whole.timing)]
+    for row in [*whole, *report.rows]:
         distribution = (row.timing.corrected or row.timing.raw).distribution
         size = min(distribution.count, _PYPERF_VALUES)
         # pyperf refuses a value that is not positive.
@@ -338,7 +386,7 @@ def _ns(value: float) -> str:
     for size, unit in _UNITS:
         if abs(value) >= size or unit == "ns":
             scaled = value / size
-            digits = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
+            digits = 0 if scaled == 0 else 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
             return f"{scaled:.{digits}f} {unit}"
     raise AssertionError(value)
 

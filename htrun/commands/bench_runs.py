@@ -1,0 +1,212 @@
+"""The runs of ``hypertrace bench``: of each command first those without htrun, then those under it.
+
+They are not mixed: a run under htrun leaves the processor's caches to others, and a program of a millisecond that comes
+next then takes half as long again, while what hyperfine and the like tell is the time of runs one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from htrun.commands.options import processors_of
+from htrun.commands.whole_program import Usage, measure
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from htrun.commands.bench_matrix import Cell
+    from htrun.launch.program import Launch
+
+_ALONE = "alone.jsonl"
+"""In a cell's directory: what each run without htrun took."""
+_CALIBRATION_PAIRS = 1000
+_MOST_TOLD = 2000
+"""Characters of a failed program's last words."""
+
+
+def words_of(option: str, text: str) -> tuple[str, ...]:
+    """The words of a command in ``text``, which ``option`` was given. Raises `HtrunError`."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise HtrunError(f"{option} {text}: {error}") from None
+
+
+def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], arguments: argparse.Namespace) -> None:
+    """Run every cell as often as ``arguments`` want, and leave what comes of it in ``places``, a directory for each.
+
+    What has been run already is not run again. Raises `HtrunError`.
+    """
+    for cell, place in zip(cells, places, strict=True):
+        _claim(place, cell)
+    kinds = (_TracedRuns,) if arguments.no_whole else (_RunsAlone, _TracedRuns)
+    for kind in kinds:
+        sides: list[_Runs] = [kind(cell, place, arguments) for cell, place in zip(cells, places, strict=True)]
+        for side in sides:
+            side.warm_up()
+        for number, which in _turns(arguments.runs, len(sides)):
+            sides[which].run(number)
+
+
+def traces_of(place: Path, runs: int) -> list[Path]:
+    """Where the traces of a cell are."""
+    return [place / _name(number) for number in range(runs)]
+
+
+def usages_of(place: Path) -> list[Usage]:
+    """What a cell's runs without htrun took; none if it has no such runs. Raises `HtrunError`."""
+    file = place / _ALONE
+    if not file.exists():
+        return []
+    whole, newline, _ = file.read_bytes().rpartition(b"\n")
+    # Whoever was killed in the middle of a line is to go on behind the last whole one.
+    os.truncate(file, len(whole + newline))
+    return [Usage.of(line, file) for line in whole.splitlines()]
+
+
+def _name(number: int) -> str:
+    return f"run-{number + 1:03}"
+
+
+def _claim(place: Path, cell: Cell) -> None:
+    """Make the directory of a cell. Raises `HtrunError` if it is another's."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        command = place / "command"
+        if command.exists() and command.read_text() != shlex.join(cell.command):
+            raise HtrunError(f"{place} holds runs of another command: {command.read_text()}; give another -o DIR")
+        command.write_text(shlex.join(cell.command))
+    except OSError as error:
+        raise HtrunError(f"cannot write to {place}: {error.strerror}") from error
+
+
+def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
+    """Run and side, in the order A B B A A B ...: what drifts meets all sides alike."""
+    for run in range(runs):
+        order = range(sides) if run % 2 == 0 else reversed(range(sides))
+        yield from ((run, side) for side in order)
+
+
+class _Runs(Protocol):
+    """The runs of one cell, of one kind."""
+
+    def warm_up(self) -> None:
+        """The runs that do not count, unless nothing is left to run. Raises `HtrunError`."""
+
+    def run(self, number: int) -> None:
+        """The run of that ``number``, from 0, unless it has been made. Raises `HtrunError`."""
+
+
+class _RunsAlone:
+    """Runs without htrun; none for a whole machine, which would not have the device that its guest looks for, and where
+    the command names the channel. Each leaves a line in a file: little else is done from one to the next."""
+
+    def __init__(self, cell: Cell, place: Path, arguments: argparse.Namespace) -> None:
+        self._cell = cell
+        self._arguments = arguments
+        self._processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
+        self._file = place / _ALONE
+        self._made = len(usages_of(place))
+        self._launch = _launch_alone(cell)
+
+    def warm_up(self) -> None:
+        """As `_Runs` has it."""
+        if self._made < self._arguments.runs:
+            for _ in range(self._arguments.warmup):
+                self._measured()
+
+    def run(self, number: int) -> None:
+        """As `_Runs` has it."""
+        if number >= self._made and (usage := self._measured()) is not None:
+            with self._file.open("a") as file:
+                file.write(usage.line())
+
+    def _measured(self) -> Usage | None:
+        if self._launch is None:
+            return None
+        status, usage = measure(self._launch.executable, self._launch.argv, self._processors)
+        if status:
+            raise HtrunError(
+                f"{shlex.join(self._cell.command)} fails without htrun ({_status(status)}); try --no-whole"
+            )
+        return usage
+
+
+def _launch_alone(cell: Cell) -> Launch | None:
+    """How to start a cell's program without htrun; None if it can't be. Raises `HtrunError`."""
+    from htrun.launch.program import Kind, resolve
+
+    if any("{channel}" in word for word in cell.command):
+        return None
+    try:
+        launch = resolve(cell.command, os.environ)
+    except HtrunError as error:
+        # Of which the exit code would be the program's.
+        raise HtrunError(str(error)) from error
+    return None if launch.kind is Kind.SYSTEM else launch
+
+
+class _TracedRuns:
+    """Runs under htrun. Each leaves a trace."""
+
+    def __init__(self, cell: Cell, place: Path, arguments: argparse.Namespace) -> None:
+        self._cell = cell
+        self._place = place
+        self._arguments = arguments
+
+    def warm_up(self) -> None:
+        """As `_Runs` has it."""
+        if all(trace.exists() for trace in traces_of(self._place, self._arguments.runs)):
+            return
+        for _ in range(self._arguments.warmup):
+            with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
+                self._trace(Path(scratch) / "trace")
+
+    def run(self, number: int) -> None:
+        """As `_Runs` has it. The trace gets its name when it is whole."""
+        final = self._place / _name(number)
+        if final.exists():
+            return
+        unfinished = self._place / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._trace(unfinished)
+        unfinished.rename(final)
+
+    def _trace(self, path: Path) -> None:
+        options = ["-q", "--timestamp", "ordered", "-o", str(path)]
+        if self._arguments.events is not None:
+            options += ["--events", str(self._arguments.events)]
+        if self._arguments.cpu is not None:
+            options += ["--cpu", self._arguments.cpu]
+        with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
+            channel = str(Path(scratch) / "channel")
+            program = [word.replace("{channel}", channel) for word in self._cell.command]
+            further = words_of("--htrun", self._arguments.htrun)
+            htrun = [sys.executable, "-m", "htrun", "--hypertrace", channel, *options, *further, "--"]
+            environment = {"HYPERTRACE_CALIBRATE": str(_CALIBRATION_PAIRS), **os.environ}
+            done = subprocess.run(
+                [*htrun, *program],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                check=False,
+            )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()[-_MOST_TOLD:]
+            raise HtrunError(
+                f"{shlex.join(self._cell.command)} failed ({_status(done.returncode)}){said and f': {said}'}"
+            )
+
+
+def _status(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
