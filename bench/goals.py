@@ -18,6 +18,7 @@ class Measure(Enum):
     BEYOND = "at most {limit:g} ms beyond {over}"
     REACHES = "at least {limit:g}"
     """By itself, in the unit of its group."""
+    AGREES = "at most {limit:g}% from {over}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Goal:
                 return self._verdict(this.difference(other))
             case Measure.REACHES:
                 return self._verdict(this.median)
+            case Measure.AGREES:
+                return self._verdict(abs(this.ratio(other) - 1) * 100)
         of_all = this.ratio(other)
         if this.undisturbed is None or other.undisturbed is None:
             return self._verdict(of_all)
@@ -86,6 +89,10 @@ GOALS = (
     Goal("processes-trace", Measure.BEYOND, "processes-strace", 120),
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
+    # Peers that measure the same agree.
+    *(Goal(f"hash-{size}-spans", Measure.AGREES, f"hash-{size}", 2) for size in (1_000, 10_000, 100_000)),
+    Goal("program-bench", Measure.AGREES, "program", 2),
+    Goal("short-program-bench", Measure.BEYOND, "short-program", 0.1),
 )
 
 

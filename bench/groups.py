@@ -29,3 +29,21 @@ FORMATS = Group(
     rounds=3,
     quick_rounds=1,
 )
+HASHES = tuple(
+    Group(
+        f"hash-{size}",
+        f"A function of some {text}, timed",
+        "ns",
+        f"hash-{size}",
+        rounds=9,
+        quick_rounds=3,
+        facts=("raw median", "an event"),
+    )
+    for size, text in ((1_000, "1 us"), (10_000, "10 us"), (100_000, "100 us"))
+)
+PROGRAM = Group(
+    "program", "A program of some 50 ms, timed", "ms", "program", rounds=7, quick_rounds=1, facts=("std. dev.",)
+)
+SHORT_PROGRAM = Group(
+    "short-program", "true, timed", "ms", "short-program", rounds=7, quick_rounds=1, facts=("std. dev.",)
+)

@@ -21,6 +21,12 @@ def command() -> tuple[str, ...]:
     return (str(script),) if script.exists() else (sys.executable, "-m", "htrun")
 
 
+def hypertrace() -> tuple[str, ...]:
+    """How ``hypertrace`` is started."""
+    script = Path(sys.executable).with_name("hypertrace")
+    return (str(script),) if script.exists() else (sys.executable, "-m", "htrun.commands.hypertrace")
+
+
 @dataclass(frozen=True)
 class Account:
     """What htrun's summary says: events recorded, events lost, traps taken."""

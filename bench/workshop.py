@@ -90,13 +90,13 @@ class Workshop:
         self.call([compiler, *_CFLAGS, "-o", str(program), str(SOURCE / source), *flags])
         return program
 
-    def build_guest(self, source: str, compiler: str = "gcc") -> Path:
+    def build_guest(self, source: str, *flags: str, compiler: str = "gcc") -> Path:
         """Compiles a static program against the guest library, itself built for the compiler's target."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         self.call(["make", "--silent", "-C", str(GUEST_LIBRARY), f"CC={compiler}"])
         library = GUEST_LIBRARY / "build" / self.target(compiler) / "libqemu-hypertrace-guest.a"
-        return self.build(source, str(library), f"-I{GUEST_LIBRARY}", "-static", compiler=compiler)
+        return self.build(source, *flags, str(library), f"-I{GUEST_LIBRARY}", "-static", compiler=compiler)
 
     def target(self, compiler: str) -> str:
         """The compiler's target triplet."""
@@ -156,6 +156,11 @@ def parse_measurement(output: str) -> Sample:
         return Sample(value, found.get("p50"), found.get("p99"), bursts=bursts)
     except (ValueError, KeyError, TypeError) as error:
         raise FailedError(f"no measurement in the output: {output[-500:]!r}") from error
+
+
+def last_processor() -> int:
+    """That this process may use: the first is where a machine does its own work."""
+    return max(os.sched_getaffinity(0))
 
 
 def needs_processors(count: int) -> None:

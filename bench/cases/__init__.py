@@ -6,7 +6,9 @@ from bench.cases import (
     calls,
     floor,
     formats,
+    google_benchmark,
     htrun_events,
+    hyperfine,
     lttng,
     ptrace_loop,
     recorded_calls,
@@ -38,4 +40,6 @@ def every_bench() -> list[Bench]:
         *recorded_calls.benches(),
         *sustained.benches(),
         *formats.benches(),
+        *google_benchmark.benches(),
+        *hyperfine.benches(),
     ]

@@ -42,7 +42,7 @@ class HtrunEvent(Bench):
         emulator = [] if self._emulator is None else [str(self._emulator.find())]
         architecture = "x86_64" if self._emulator is None else self._emulator.architecture
         htrun.works()
-        guest = shop.build_guest("guests/emit.c", _COMPILERS[architecture])
+        guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [] if self._patch else ["--no-patch"]
         # Where a site can't be patched, the figure shows it, but so many events would take an hour.

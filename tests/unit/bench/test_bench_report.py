@@ -142,12 +142,23 @@ def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str
         (Measure.BEYOND, 19, 20, False),
         (Measure.REACHES, 30, 30, True),
         (Measure.REACHES, 31, 30, False),
+        (Measure.AGREES, 201, 200, True),
+        (Measure.AGREES, 199, 200, False),
     ],
 )
 def test_goals_are_judged_by_pairs(measure: Measure, limit: float, reached: float, met: bool) -> None:
     verdict = Goal("other", measure, "base", limit).judge([BASE, OTHER])
     assert verdict is not None
     assert (verdict.reached, verdict.met) == (reached, met)
+
+
+def test_peers_agree_on_either_side() -> None:
+    less, more = constant("less", 9.9, 19.8, 9.9), constant("more", 10.1, 20.2, 10.1)
+    for each in (less, more):
+        verdict = Goal(each.name, Measure.AGREES, "base", 2).judge([BASE, each])
+        assert verdict is not None
+        assert (verdict.text, verdict.met) == (f"{each.name}: at most 2% from base", True)
+        assert verdict.reached == pytest.approx(1)
 
 
 def test_goals_of_a_probed_group_are_judged_by_undisturbed_bursts() -> None:

@@ -1,0 +1,17 @@
+"""The function that peers and htrun both time (``hash.c``), and the program that calls it between two events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.workshop import Workshop
+
+
+def function(shop: Workshop) -> str:
+    """The function's object file, the same for all; aligned, so that it lies alike in the lines of the cache."""
+    return str(shop.build("hash.c", "-c", "-falign-functions=64", name="hash.o"))
+
+
+def guest(shop: Workshop) -> Path:
+    """The program with events, which does its work without htrun too."""
+    return shop.build_guest("guests/hash_spans.c", function(shop))
