@@ -53,7 +53,7 @@ class Mmap:
         """The arguments of ``call``. Raises OSError where they can't be read."""
         if call.name == "old_mmap":
             # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
-            block = memory.read(call.argument(0), 24)
+            block = memory.read_whole(call.argument(0), 24)
             return cls(*(int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)))
         start, length, protection, flags, descriptor, offset = (call.argument(index) for index in range(6))
         return cls(start, length, protection, flags, descriptor & 0xFFFFFFFF, offset * offset_unit(call.abi))

@@ -79,10 +79,10 @@ class Masks:
             if name == "signal":
                 raw = abi.argument(registers, 1).to_bytes(4, "little").ljust(_SIGACTION_SIZE[32], b"\0")
             elif name == "sigaction":
-                old = memory.read(abi.argument(registers, 1), 16)
+                old = memory.read_whole(abi.argument(registers, 1), 16)
                 raw = old[0:4] + old[8:16] + old[4:8] + b"\0\0\0\0"
             else:
-                raw = memory.read(abi.argument(registers, 1), _SIGACTION_SIZE[abi.bits])
+                raw = memory.read_whole(abi.argument(registers, 1), _SIGACTION_SIZE[abi.bits])
         except OSError:
             return
         handler = int.from_bytes(raw[: abi.word], "little")
@@ -96,9 +96,9 @@ class Masks:
         try:
             if name.endswith("return"):
                 at = registers.rsp + _FRAME_MASK[abi.bits, name]
-                thread.segv_blocked = bool(memory.read(at, 4)[1] & _SEGV_BIT >> 8)
+                thread.segv_blocked = bool(memory.read_whole(at, 4)[1] & _SEGV_BIT >> 8)
                 return
-            named = bool(memory.read(abi.argument(registers, 1), 4)[1] & _SEGV_BIT >> 8)
+            named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & _SEGV_BIT >> 8)
         except OSError:
             return
         match abi.argument(registers, 0):

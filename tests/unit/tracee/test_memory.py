@@ -42,6 +42,31 @@ def test_words_end_with_a_zero(memory: Memory) -> None:
     assert memory.read_words(ctypes.addressof(narrow), 4) == [5, 6]
 
 
+def test_words_cross_pages_and_need_not_be_aligned(memory: Memory) -> None:
+    pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    words = list(range(1, mmap.PAGESIZE // 4))
+    pages[3 : 3 + 8 * len(words)] = struct.pack(f"<{len(words)}Q", *words)
+    assert memory.read_words(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + 3, 8) == words
+
+
+def test_what_has_no_end_is_refused(memory: Memory) -> None:
+    pages = mmap.mmap(-1, mmap.PAGESIZE)
+    pages[:] = b"x" * mmap.PAGESIZE
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    with pytest.raises(OSError, match="no end of the string"):
+        memory.read_string(address, limit=mmap.PAGESIZE)
+    with pytest.raises(OSError, match="no end of the words"):
+        memory.read_words(address, 8, limit=mmap.PAGESIZE // 8)
+
+
+@pytest.mark.parametrize("address", [1 << 63, (1 << 64) - 4096])
+def test_the_kernels_addresses_are_nobodys(memory: Memory, address: int) -> None:
+    with pytest.raises(OSError, match="no address of a program"):
+        memory.read(address, 8)
+    with pytest.raises(OSError, match="no address of a program"):
+        memory.write(address, b"x")
+
+
 def test_nothing_is_mapped_at_zero(memory: Memory) -> None:
     with pytest.raises(OSError, match="Input/output error"):
         memory.read(0, 8)
