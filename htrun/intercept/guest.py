@@ -204,6 +204,7 @@ class Thread:
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail.
     ``next_big_endian``: the byte order of the program that such an exec starts.
+    ``doubt``: where it last faulted on what, and the code there, which could not have; ``doubts``: how often since.
     """
 
     tid: int
@@ -216,6 +217,8 @@ class Thread:
     entering_handler: bool = False
     exec_registers: Registers | None = None
     next_big_endian: bool = False
+    doubt: tuple[int, int, bytes] | None = None
+    doubts: int = 0
 
     @property
     def space(self) -> AddressSpace:

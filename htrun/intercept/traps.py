@@ -32,6 +32,12 @@ SEGV_ACCERR = 2
 _SI_KERNEL = 0x80
 """si_code of a general protection fault (<asm-generic/siginfo.h>), such as a user's HLT."""
 _INDEX_SIZES = (4, 8)
+_MOST_DOUBTS = 16
+"""Times in a row that a thread may have met with other code than it had faulted by. A load meets with itself."""
+
+
+class _CodeChanged(Exception):
+    """What stands at a thread's program counter now is not the instruction that faulted."""
 
 
 class Recorder(Protocol):
@@ -95,7 +101,11 @@ class Traps:
             return space.machine and self._ignore(thread, address, mapping.header, registers)
         if offset >= layout.CONTROL_SIZE:
             return False
-        site = site or self._site_at(thread, registers)
+        try:
+            site = site or self._site_at(thread, address, registers)
+        except _CodeChanged:
+            # The store has not happened: the thread goes on with what stands there now, or finds that nothing does.
+            return True
         if site is None:
             return space.machine and self._ignore(thread, address, mapping.control, registers)
         site.trapped()
@@ -255,11 +265,27 @@ class Traps:
             f"{site.address:#x}; an event is a store of 4 or 8 bytes to offset 0: ignored",
         )
 
-    def _site_at(self, thread: Thread, registers: Registers) -> Site | None:
-        """The site a thread stands at, known or new; None if it is no store (a program's fault, and a warning)."""
+    def _site_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
+        """The site a thread stands at, known or new; None if it is no store (a program's fault, and a warning).
+
+        Raises `_CodeChanged` where another thread has meanwhile unmapped or replaced the code.
+        """
+        site = self._code_at(thread, fault, registers)
+        if site is not None:
+            stored = site.store.effective_address(registers)
+            if not stored <= fault < stored + site.store.size:
+                self._expect_no_change(thread, fault, registers, site.code)
+            thread.doubt = None
+        return site
+
+    def _code_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
+        """The site of the code that is at a thread's program counter now. Raises `_CodeChanged`."""
         space = thread.process.space
         address = registers.rip
-        code = space.memory.read(address, MAX_INSTRUCTION)
+        try:
+            code = space.memory.read(address, MAX_INSTRUCTION)
+        except OSError as error:
+            raise _CodeChanged from error
         site = space.sites.get(address)
         if site is not None:
             if site.patch is not None:
@@ -274,9 +300,21 @@ class Traps:
                 if code.startswith(bytes_then):
                     space.sites[address] = former
                     return former
-        return self._new_site(thread, code, registers, site)
+        return self._new_site(thread, fault, code, registers, site)
 
-    def _new_site(self, thread: Thread, code: bytes, registers: Registers, former: Site | None) -> Site | None:
+    @staticmethod
+    def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
+        """The ``code`` at a thread's program counter can't have faulted so, unless it does so again and again."""
+        doubt = registers.rip, fault, code
+        if thread.doubt != doubt:
+            thread.doubt, thread.doubts = doubt, 0
+        thread.doubts += 1
+        if thread.doubts <= _MOST_DOUBTS:
+            raise _CodeChanged
+
+    def _new_site(
+        self, thread: Thread, fault: int, code: bytes, registers: Registers, former: Site | None
+    ) -> Site | None:
         from htrun.x86.store import NotAStore, decode_store
 
         address, pid = registers.rip, thread.process.pid
@@ -285,6 +323,8 @@ class Traps:
         except NotAStore as reason:
             if thread.space.machine:
                 return None
+            self._expect_no_change(thread, fault, registers, code)
+            thread.doubt = None
             self._warnings.warn(
                 Kind.LOAD,
                 (pid, address),

@@ -282,6 +282,20 @@ def test_memory_where_the_channel_was_a_moment_ago(run: Runner, case: str) -> No
     check_events(run("hazard_remapping", case))
 
 
+@pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapped"])
+def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ...]) -> None:
+    """What is unmapped between a store and htrun's look at it has not stored; the thread finds that its code is gone.
+
+    Each thread doesn't know of its last event before a fault whether it happened.
+    """
+    result = run("hazard_remapping", "code_unmapped_amid_events", options=options)
+    (counted,), jumps = words(result, "events"), words(result, "jumps")
+    assert sum(map(int, jumps)) > 0
+    assert result.summary["warnings"] == {}
+    assert int(counted) - sum(map(int, jumps)) <= result.summary["events"] <= int(counted)
+    assert result.summary["events"] > 0
+
+
 def test_trampolines_unmapped_by_the_guest(run: Runner) -> None:
     result = run("hazard_memory", "unmaps_strangers")
     check_events(result)

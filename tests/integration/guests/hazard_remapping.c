@@ -2,6 +2,7 @@
 #include "hazard.h"
 
 #include <fcntl.h>
+#include <setjmp.h>
 
 enum { CONTROL_AT = 0x10000, DATA_AT = 0x20000, EMITTERS = 2, CHANGES = 150 };
 
@@ -197,6 +198,61 @@ static void replaced_amid_stores(void)
     amid_stores(map_other_file, map_channel_again);
 }
 
+static char *code_page;
+static __thread sigjmp_buf without_code;
+static __thread unsigned long jumps;
+
+static void jump_back(int number)
+{
+    (void)number;
+    siglongjmp(without_code, 1);
+}
+
+/* By code that may not be there, or go at any moment: the last event before a jump is in doubt. */
+static void *emit_by_fleeting_code(void *unused)
+{
+    (void)unused;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        if (sigsetjmp(without_code, 1) == 0) {
+            emit((emitter *)code_page);
+        } else {
+            jumps++;
+        }
+    }
+    tell();
+    printf("jumps %lu\n", jumps);
+    return NULL;
+}
+
+/* Two threads emit by a page of code that comes, whole, and goes. */
+static void code_unmapped_amid_events(void)
+{
+    /* mov %esi,(%rdi); nop; ret */
+    static const unsigned char code[] = {0x89, 0x37, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3};
+    pthread_t threads[EMITTERS];
+    int i;
+
+    /* Between two others, so that nothing larger gets its place. */
+    code_page = (char *)mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + PAGE;
+    assert(munmap(code_page, PAGE) == 0);
+    assert(signal(SIGSEGV, jump_back) != SIG_ERR);
+    for (i = 0; i < EMITTERS; i++) {
+        assert(pthread_create(&threads[i], NULL, emit_by_fleeting_code, NULL) == 0);
+    }
+    for (i = 0; i < 10 * CHANGES; i++) {
+        char *page = generated(code, sizeof code, 0);
+
+        assert(munmap(page + PAGE, PAGE) == 0);
+        assert(mremap(page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, code_page) == code_page);
+        usleep((unsigned)i % 200);
+        assert(munmap(code_page, PAGE) == 0);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    for (i = 0; i < EMITTERS; i++) {
+        assert(pthread_join(threads[i], NULL) == 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -207,6 +263,7 @@ int main(int argc, char **argv)
         {"unprotected_amid_events", unprotected_amid_events},
         {"unmapped_amid_stores", unmapped_amid_stores},
         {"replaced_amid_stores", replaced_amid_stores},
+        {"code_unmapped_amid_events", code_unmapped_amid_events},
     };
     size_t i;
 
