@@ -143,13 +143,15 @@ class ThreadTable:
 class Arena:
     """htrun's memory in one address space. Addresses are the tracee's.
 
-    ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the channel's data
-    region starts in htrun's own mapping; ``controls``: the control words for which patches may stand.
+    ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the ``data_size``
+    bytes of the channel's data region start in htrun's own mapping; ``controls``: the control words for which patches
+    may stand.
     """
 
     rings: int
     rings_size: int
     data: int
+    data_size: int
     table: ThreadTable
     code: CodeMemory
     free_memory: FreeMemory = field(default_factory=FreeMemory)
@@ -170,9 +172,8 @@ class Arena:
         present = _Ranges(mapped)
         if not all(start in present for start in (self.rings, self.data, self.table.address)):
             return None
-        twin = Arena(
-            self.rings, self.rings_size, self.data, ThreadTable(self.table.address, dict(self.table.entries)), self.code
-        )
+        table = ThreadTable(self.table.address, dict(self.table.entries))
+        twin = Arena(self.rings, self.rings_size, self.data, self.data_size, table, self.code)
         for run in self.runs:
             if run.address in present:
                 run.shares += 1
@@ -202,6 +203,11 @@ class Arena:
     def holds(self, address: int) -> bool:
         """Whether ``address`` lies in a page of trampolines."""
         return self.run_at(address) is not None
+
+    def serves(self, address: int) -> bool:
+        """Whether ``address`` lies in memory that trampolines read or write: rings, table, data."""
+        parts = (self.rings, self.rings_size), (self.table.address, ring_layout.TABLE_SIZE), (self.data, self.data_size)
+        return any(start <= address < start + size for start, size in parts)
 
     def take(self, low: int, high: int, size: int) -> int | None:
         """``size`` free bytes that start in ``[low, high)``, in the pages there are."""

@@ -62,7 +62,7 @@ class ArenaBuilder:
             injection.call("munmap", rings, size)
             raise
         register_barrier(injection)
-        arena = Arena(rings, size, data, ThreadTable(table), self._code)
+        arena = Arena(rings, size, data, data_size, ThreadTable(table), self._code)
         arena.table.prepare(space.memory)
         return arena
 

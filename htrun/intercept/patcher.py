@@ -26,8 +26,9 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.intercept.arena import Arena
     from htrun.tracee.registers import Registers
-    from htrun.x86.patch import Candidate
+    from htrun.x86.patch import Candidate, Write
     from htrun.x86.trampoline import Form, Trampoline, TrampolineContext
 
 _MEMBARRIER_SYNC_CORE = 1 << 5
@@ -53,10 +54,10 @@ class Patcher:
     def prepare(self, thread: Thread, registers: Registers) -> bool:
         """Whether the thread's address space has an arena; it is made now if it can be."""
         space = thread.space
-        if space.arena is not None:
-            return True
         if space.unpatchable:
             return False
+        if space.arena is not None:
+            return True
         if space.abi is None or space.abi.bits != 64:
             space.unpatchable = "32-bit code"
             return False
@@ -115,12 +116,15 @@ class Patcher:
         if parent.arena is None or child.space is parent:
             return
         space = child.space
-        arena = space.arena = parent.arena.fork(mapped_ranges(child.tid))
+        arena = None if parent.unpatchable else parent.arena.fork(mapped_ranges(child.tid))
         # Killed meanwhile: nobody will use its memory.
         with suppress(OSError):
             if len(parent.threads) > 1:
                 self._settle(space, parent)
+            # What the guest has unmapped, or keeps from its children, a copied patch must not lead to.
+            self._take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
             if arena is not None:
+                space.arena = arena
                 arena.controls = space.mappings.control_words()
                 arena.table.clear(space.memory)
         if arena is None:
@@ -215,14 +219,14 @@ class Patcher:
             site.patch = None
 
     def abandon(self, thread: Thread) -> None:
-        """The guest has unmapped trampolines: none of its sites may lead to one any more."""
+        """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. Threads
+        that are on their way through one will still find so."""
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
         self._take_back(None, space, list(space.sites.values()))
         for other in space.threads:
             other.registered = False
-        space.arena = None
 
     @staticmethod
     def met_halt(space: AddressSpace, address: int) -> bool:
@@ -230,7 +234,13 @@ class Patcher:
         that is still there is the guest's."""
         from htrun.x86.patch import HALT
 
-        return address in space.breakpoints and space.memory.read(address, 1) != HALT
+        if address not in space.breakpoints:
+            return False
+        try:
+            return space.memory.read(address, 1) != HALT
+        except OSError:
+            # Its code is gone, as it will find.
+            return True
 
     @staticmethod
     def leave_trampoline(thread: Thread) -> None:
@@ -342,20 +352,15 @@ class Patcher:
         serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there
         are no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
 
-        Raises `Rewritten` when something else stands there.
+        Raises `Rewritten` when something else, or nothing, stands there.
         """
-        from htrun.x86.patch import HALT, steps
+        from htrun.x86.patch import steps
 
         space.breakpoints.add(address)
         expected = old
         died: ptrace.TraceeDied | None = None
         for step in steps(address, old, new):
-            found = space.memory.read(address, len(old))
-            if found != expected:
-                if expected != old and found.startswith(HALT):
-                    space.memory.write(address, old[:1])
-                raise Rewritten
-            space.memory.write(step.address, step.data)
+            self._write_step(space, address, step, expected, old)
             offset = step.address - address
             expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
             if injection is not None and len(space.threads) > 1:
@@ -366,6 +371,23 @@ class Patcher:
                     died, injection = death, None
         if died is not None:
             raise died
+
+    @staticmethod
+    def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
+        """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
+        `Rewritten`."""
+        from htrun.x86.patch import HALT
+
+        try:
+            found = space.memory.read(address, len(old))
+            if found == expected:
+                space.memory.write(step.address, step.data)
+                return
+            if expected != old and found.startswith(HALT):
+                space.memory.write(address, old[:1])
+        except OSError as error:
+            raise Rewritten from error
+        raise Rewritten
 
 
 def _synchronize(injection: Injection) -> None:
@@ -382,6 +404,11 @@ def _synchronize(injection: Injection) -> None:
 def _is_for(site: Site, controls: frozenset[int]) -> bool:
     """Whether the site's patch records stores to one of these control words."""
     return site.patch is not None and site.patch.control in controls
+
+
+def _leads_into(site: Site, arena: Arena | None) -> bool:
+    """Whether the site's patch, if it has one, leads to a trampoline that ``arena`` holds."""
+    return site.patch is None or (arena is not None and arena.holds(site.patch.at))
 
 
 def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:

@@ -134,14 +134,14 @@ class Traps:
         if found is None:
             return None, False
         site, trampoline = found
-        if address == at and self._patcher is not None:
+        if self._patcher is not None and (address == at or arena.serves(address)):
             self._patcher.abandon(thread)
             return None, True
         if at == trampoline.address + trampoline.original:
             ptrace.set_registers(thread.tid, registers)
             return site, False
         if registers.rip == site.address:
-            # There is no room below its stack, or the guest has unmapped htrun's memory: leave it at the store.
+            # There is no room below its stack: leave it at the store.
             registers.rip = trampoline.address + trampoline.original
         return None, True
 

@@ -296,8 +296,11 @@ def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ..
     assert result.summary["events"] > 0
 
 
-def test_trampolines_unmapped_by_the_guest(run: Runner) -> None:
-    result = run("hazard_memory", "unmaps_strangers")
+@pytest.mark.parametrize("part", ["htrun-trampolines", "htrun-rings", "table"])
+@pytest.mark.parametrize("case", ["unmaps_strangers", "unmaps_before_fork"])
+def test_htruns_memory_unmapped_by_the_guest(run: Runner, case: str, part: str) -> None:
+    """Its events trap from then on; so do those of a child that was forked before anybody knew."""
+    result = run("hazard_memory", case, env={"UNMAPS": part})
     check_events(result)
     assert result.summary["warnings"] == {"injection": 1}
     assert result.stderr.count("htrun: warning:") == 1

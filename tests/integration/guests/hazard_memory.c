@@ -417,29 +417,84 @@ static void heap_grows(void)
     site("jump", (const void *)plain_store);
 }
 
-/* Somebody unmaps what he doesn't know. */
-static void unmaps_strangers(void)
+static void emit_hundred(void)
 {
-    char line[512];
-    unsigned long start, end;
     int i;
-    FILE *maps;
 
     for (i = 0; i < 100; i++) {
         emit(plain_store);
     }
-    maps = fopen("/proc/self/maps", "r");
+}
+
+/* Whether a line of /proc/self/maps is of the memory that the variable UNMAPS names; "table" is the one without. */
+static bool is_to_go(const char *line)
+{
+    const char *name = getenv("UNMAPS"), *permissions = strchr(line, ' ') + 1;
+    unsigned long start, end;
+
+    if (strcmp(name, "table") != 0) {
+        return strstr(line, name) != NULL;
+    }
+    assert(sscanf(line, "%lx-%lx", &start, &end) == 2);
+    return strncmp(permissions, "r--p", 4) == 0 && end - start == 0x10000 && strpbrk(line, "/[") == NULL;
+}
+
+/* Somebody unmaps what he doesn't know. */
+static void unmap_strangers(void)
+{
+    char line[512];
+    unsigned long start, end;
+    int unmapped = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+
     assert(maps != NULL);
     while (fgets(line, sizeof line, maps) != NULL) {
-        if (strstr(line, "htrun-") != NULL && strstr(line, control == NULL ? "?" : "trampolines") != NULL) {
+        if (is_to_go(line)) {
             assert(sscanf(line, "%lx-%lx", &start, &end) == 2);
             assert(munmap((void *)start, end - start) == 0);
+            unmapped++;
         }
     }
     fclose(maps);
-    for (i = 0; i < 100; i++) {
-        emit(plain_store);
+    assert(unmapped > 0);
+}
+
+static void *emits_too(void *unused)
+{
+    (void)unused;
+    emit_hundred();
+    tell();
+    return NULL;
+}
+
+static void unmaps_strangers(void)
+{
+    pthread_t thread;
+
+    emit_hundred();
+    unmap_strangers();
+    emit_hundred();
+    assert(pthread_create(&thread, NULL, emits_too, NULL) == 0);
+    assert(pthread_join(thread, NULL) == 0);
+}
+
+/* The child has the patches, and nothing that they lead to. */
+static void unmaps_before_fork(void)
+{
+    pid_t child;
+    int status;
+
+    emit_hundred();
+    unmap_strangers();
+    child = fork();
+    assert(child >= 0);
+    if (child == 0) {
+        emit_hundred();
+        _exit(0);
     }
+    assert(waitpid(child, &status, 0) == child && status == 0);
+    total += 100;
+    emit_hundred();
 }
 
 int main(int argc, char **argv)
@@ -460,6 +515,7 @@ int main(int argc, char **argv)
         {"breakpoint_over", breakpoint_over},
         {"heap_grows", heap_grows},
         {"unmaps_strangers", unmaps_strangers},
+        {"unmaps_before_fork", unmaps_before_fork},
     };
     size_t i;
 
