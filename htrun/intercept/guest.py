@@ -124,7 +124,7 @@ class AddressSpace:
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
     it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
     in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
-    die.
+    die; ``exec_rooms``: address and size of memory that htrun has had mapped for the arguments of execs, while free.
     """
 
     memory: Memory
@@ -137,6 +137,7 @@ class AddressSpace:
     unpatchable: str = ""
     breakpoints: set[int] = field(default_factory=set)
     machine: bool = False
+    exec_rooms: list[tuple[int, int]] = field(default_factory=list)
 
     def close(self) -> None:
         """Nobody runs in it any more."""
@@ -153,6 +154,7 @@ class AddressSpace:
             abi=self.abi,
             syscall_instruction=self.syscall_instruction,
             machine=self.machine,
+            exec_rooms=list(self.exec_rooms),
         )
 
 
@@ -202,7 +204,8 @@ class Thread:
     seen, 0 if never; ``registered``: whether trampolines find the ring by that pointer.
     ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
-    ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail.
+    ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;
+    ``exec_room``: where the arguments of that lie, of its address space's ``exec_rooms``.
     ``next_big_endian``: the byte order of the program that such an exec starts.
     ``doubt``: where it last faulted on what, and the code there, which could not have; ``doubts``: how often since.
     """
@@ -216,6 +219,7 @@ class Thread:
     segv_blocked: bool = False
     entering_handler: bool = False
     exec_registers: Registers | None = None
+    exec_room: tuple[int, int] | None = None
     next_big_endian: bool = False
     doubt: tuple[int, int, bytes] | None = None
     doubts: int = 0

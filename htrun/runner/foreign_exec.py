@@ -1,7 +1,13 @@
-"""An exec of a tracee that the kernel can't do, because the program is for another machine, becomes its emulator's."""
+"""An exec of a tracee that the kernel can't do, because the program is for another machine, becomes its emulator's.
+
+The emulator's arguments need memory in the tracee. Its stack is no place for them: that of a vfork child may be a few
+kilobytes amid its parent's memory (posix_spawn, Go). So the thread maps some, by a call injected before its exec. An
+exec takes it away again; where the memory is shared with a parent, it stays and serves the next one.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -11,7 +17,10 @@ from htrun.launch.files import FileView
 from htrun.launch.rewrite import ExecRewrite, rewrite_exec
 from htrun.tracee import ptrace
 from htrun.tracee.abi import Abi
-from htrun.tracee.inject import copy_registers
+from htrun.tracee.inject import Injection, call_instruction, copy_registers, resume_until_syscall_stop
+from htrun.tracee.ptrace import Request
+from htrun.tracee.stops import Event, EventStop
+from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +30,16 @@ if TYPE_CHECKING:
 _RED_ZONE = 128
 _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = -100
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS = 0x22
+_ALL_SIGNALS = (1 << 64) - 1
 
 
 class ForeignExec:
-    """Redirects execve and execveat at the call's seccomp stop, by other arguments on the thread's own stack."""
+    """Redirects execve and execveat at the call's seccomp stop, by other arguments."""
 
-    def __init__(self, emulators: Emulators, machine: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    def __init__(self, waiter: Waiter, emulators: Emulators, machine: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        self._waiter = waiter
         self._emulators = emulators
         self._machine = machine
 
@@ -43,8 +56,13 @@ class ForeignExec:
         rewrite = rewrite_exec(path, argv, self._emulators, files, self._machine)
         if rewrite is None:
             return False
-        thread.exec_registers = copy_registers(registers)
-        path_at, argv_at = self._write_arguments(thread, abi, registers, rewrite)
+        before = copy_registers(registers)
+        try:
+            path_at, argv_at = self._write_arguments(thread, abi, registers, rewrite)
+        except OSError:
+            # No memory: the kernel refuses the program, as it would without htrun.
+            return False
+        thread.exec_registers = before
         if name == "execveat":
             setattr(registers, abi.arguments[0], _AT_FDCWD & ((1 << abi.bits) - 1))
             setattr(registers, abi.arguments[4], abi.argument(registers, 4) & ~_AT_EMPTY_PATH)
@@ -58,6 +76,7 @@ class ForeignExec:
         """A redirected exec has come back: the thread gets its own registers, and the error."""
         if thread.exec_registers is None:
             return
+        self.done(thread)
         registers = copy_registers(thread.exec_registers)
         ptrace.get_registers(thread.tid, registers)
         result = registers.rax
@@ -83,13 +102,18 @@ class ForeignExec:
         return path, files, 2
 
     @staticmethod
-    def _write_arguments(thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite) -> tuple[int, int]:
-        """Put path and argv below the thread's stack pointer; returns their addresses. Exec throws them away; if it
-        fails, nothing below the red zone is anybody's."""
+    def done(thread: Thread) -> None:
+        """The thread's exec has taken its arguments, or failed: their memory is free for others who share it."""
+        if thread.exec_room is not None:
+            thread.space.exec_rooms.append(thread.exec_room)
+            thread.exec_room = None
+
+    def _write_arguments(self, thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite) -> tuple[int, int]:
+        """Put path and argv into the thread's memory; returns their addresses. Raises OSError."""
         strings = [rewrite.executable, *rewrite.argv]
         block = b"".join(string + b"\0" for string in strings)
         table_size = abi.word * (len(rewrite.argv) + 1)
-        start = (registers.rsp - _RED_ZONE - len(block) - table_size - 64) & ~0xF
+        start = self._room(thread, abi, registers, table_size + len(block))
         addresses, at = [], start + table_size
         for string in strings:
             addresses.append(at)
@@ -97,3 +121,46 @@ class ForeignExec:
         table = b"".join(address.to_bytes(abi.word, "little") for address in [*addresses[1:], 0])
         thread.space.memory.write(start, table + block)
         return addresses[0], start
+
+    def _room(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:
+        """The address of ``size`` bytes that nobody else uses before the exec is `done`. Raises OSError."""
+        if thread.process.filtered:
+            # It may die of a call of htrun's: then the stack must do.
+            return (registers.rsp - _RED_ZONE - size) & ~0xF
+        rooms = thread.space.exec_rooms
+        room = next((room for room in rooms if room[1] >= size), None)
+        if room is None:
+            size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+            room = self._mapped(thread, abi, registers, size), size
+        else:
+            rooms.remove(room)
+        thread.exec_room = room
+        return room[0]
+
+    def _mapped(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:
+        """Fresh memory, mapped by the thread itself, which is behind this in front of its exec once more."""
+        instruction = call_instruction(thread.space.memory, abi, registers.rip)
+        skipped = copy_registers(registers)
+        skipped.orig_rax = (1 << 64) - 1
+        ptrace.set_registers(thread.tid, skipped)
+        resume_until_syscall_stop(thread.tid, self._waiter)
+        try:
+            with Injection(thread.tid, self._waiter, abi, instruction, registers) as injection:
+                everything = 0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0
+                return injection.call("mmap", *everything)
+        finally:
+            self._call_again(thread.tid, instruction, registers)
+
+    def _call_again(self, tid: int, instruction: int, registers: Registers) -> None:
+        """From behind a call that was skipped to its seccomp stop."""
+        again = copy_registers(registers)
+        again.rip, again.rax, again.orig_rax = instruction, registers.orig_rax, (1 << 64) - 1
+        mask = ptrace.signal_mask(tid)
+        ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+        ptrace.set_registers(tid, again)
+        resume_until_syscall_stop(tid, self._waiter)
+        ptrace.request(Request.SYSCALL, tid)
+        stop = self._waiter.next_of(tid)
+        if stop != EventStop(tid, Event.SECCOMP):
+            raise ptrace.TraceeDied(tid)
+        ptrace.set_signal_mask(tid, mask)

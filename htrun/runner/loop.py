@@ -215,6 +215,7 @@ class Loop:
             calls.launching(thread)
 
     def _executed(self, tid: int, former: int) -> None:
+        self._foreign_exec.done(self._tracees.threads.get(former) or self._tracees.threads[tid])
         self._follow.moved(former, tid)
         if self._calls is None:
             self._tracees.executed(tid, former)

@@ -95,6 +95,7 @@ class Session:
             ),
             masks=masks,
             foreign_exec=ForeignExec(
+                waiter,
                 Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
                 functools.partial(
                     with_device,
