@@ -1,7 +1,8 @@
 """The drain: takes records out of the rings in batches and gives them to the sinks.
 
 A thread of its own does so while records come; when none have come for a while it arms the rings, so that the next
-event traps, and sleeps until then: an idle guest costs nothing.
+event traps, and sleeps until then: an idle guest costs nothing. The trap lies behind the event's time stamp, and so in
+the span that the event begins; where exact times are wanted, the drain goes on looking instead.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ class Drain:
         packet_sink: PacketSink | None,
         overflow: Overflow,
         tracer_events: TracerEvents | None = None,
+        sleeps: bool = True,
     ) -> None:
-        """``tracer_events``: what the tracer records itself, None for nothing; it is drained like a ring."""
+        """``tracer_events``: what the tracer records itself, None for nothing; it is drained like a ring. ``sleeps``:
+        whether it does when nothing comes, which costs the next event a trap."""
         self.events = 0
         self.lost = 0
         self.site_events: Counter[int] = Counter()
@@ -77,6 +80,7 @@ class Drain:
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(0)
+        self._sleeps = sleeps
         self._asleep = False
         self._processors = os.sched_getaffinity(0)
         self._stopping = False
@@ -166,7 +170,7 @@ class Drain:
             with self._lock:
                 taken = self._collect()
                 pause = self._pace.pause(time.monotonic())
-            idle = 0 if taken or self._order else idle + 1
+            idle = 0 if taken or self._order or not self._sleeps else idle + 1
             if idle == _ROUNDS_BEFORE_SLEEP // 2:
                 self._arm()
             if idle >= _ROUNDS_BEFORE_SLEEP:

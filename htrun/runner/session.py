@@ -173,6 +173,7 @@ class Session:
                 packet_sink=self._outputs.packet_sink(self._clock, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
+                sleeps=self._options.timestamp is not Timestamp.ORDERED,
             )
         return self._drain
 

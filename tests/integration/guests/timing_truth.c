@@ -156,7 +156,8 @@ int main(int argc, char **argv)
         if (turn % 4 == 0) {
             spins(9, "spin100us", (uint64_t)(100000 * ns), 1);
         }
-        if (turn % 40 == 0) {
+        /* So often that neither the first one, at which the sites trap, nor one that was interrupted is the median. */
+        if (turn % 8 == 0) {
             spins(10, "spin1ms", (uint64_t)(1000000 * ns), 1);
         }
         chains(11, "bimodal", 45, 16);

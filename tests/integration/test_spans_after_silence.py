@@ -1,0 +1,41 @@
+"""Spans that begin when nothing has been emitted for long: no trap of htrun's own may lie in them.
+
+The drain sleeps through silence, and has the next event trap to be woken. Where exact times are wanted it must not.
+"""
+
+from __future__ import annotations
+
+from tests.support.run import Htrun
+from tests.support.toolchain import Toolchain
+
+SPANS = 6
+GUEST = r"""
+#include <qemu-hypertrace.h>
+#include <time.h>
+
+/* Emits two events at a time, after a silence in which a drain would fall asleep. */
+int main(void)
+{
+    const struct timespec silence = {0, 300000000};
+
+    if (qemu_hypertrace_init(NULL) != 0) {
+        return 1;
+    }
+    for (int span = 0; span < SPANS; span++) {
+        nanosleep(&silence, NULL);
+        qemu_hypertrace_data(0)[0] = 1;
+        qemu_hypertrace(0);
+        qemu_hypertrace_data(0)[0] = 2;
+        qemu_hypertrace(0);
+    }
+    return 0;
+}
+"""
+
+
+def test_a_site_traps_once_however_long_the_silence(htrun: Htrun, toolchain: Toolchain) -> None:
+    guest = toolchain.compile_text(GUEST, "silent", flags=(f"-DSPANS={SPANS}",))
+    result = htrun.run(guest, options=("--timestamp", "ordered")).check()
+    assert [event.args[0] for event in result.events] == [1, 2] * SPANS
+
+    assert [site["traps"] for site in result.summary["sites"]] == [1, 1, 1]
