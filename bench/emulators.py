@@ -11,9 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from bench.model import UnavailableError
+from lab.debian import cache as downloads
 
-_CACHE = Path(os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests")
-"""Where the tests keep what they have downloaded (tests/support/debian.py)."""
 _VERSION = re.compile(r"version (\d+\.\d+)")
 LATER = ("10.0", "11.1")
 """The generations beside the installed one: how QEMU stores to guest memory changed between them."""
@@ -48,7 +47,7 @@ class Emulator:
 
 @cache
 def _downloaded(name: str) -> list[Path]:
-    found = sorted(_CACHE.rglob(f"{name}*"))
+    found = sorted(downloads().rglob(f"{name}*"))
     wanted = (name, f"{name}-static")
     return [path for path in found if path.name in wanted and path.is_file() and os.access(path, os.X_OK)]
 

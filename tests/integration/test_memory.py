@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from htrun.events.stream import Stream
-from tests.support.locks import make_once
+from lab.once import make_once
 from tests.support.run import HTRUN
 from tests.unit.analysis.made import FACTS, Made
 

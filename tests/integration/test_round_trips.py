@@ -23,9 +23,9 @@ import pytest
 from numpy.typing import NDArray
 
 import htrun as library
+from lab.once import make_once
 from tests.support import simple, tracefs
 from tests.support.hypertrace import HYPERTRACE
-from tests.support.locks import make_once
 from tests.support.perfetto import Reader, TrackEvent, pieces
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN

@@ -10,8 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.debian import Unpacked
-from tests.support.requirements import require_tool
+from lab.debian import Unpacked
+from tests.support.requirements import require_tool, required
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Generation:
         """Where its programs are; the first call may download them. Without network or apt the test ends."""
         if not self.suite:
             return require_tool("qemu-x86_64", "qemu-user").parent
-        return Unpacked(f"qemu-user-{self.suite}", self.suite, ("qemu-user",)).directory() / "usr" / "bin"
+        with required():
+            return Unpacked(f"qemu-user-{self.suite}", self.suite, ("qemu-user",)).directory() / "usr" / "bin"
 
     def emulator(self, name: str) -> Path:
         """The program ``name``, such as ``qemu-aarch64``, of this generation."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from lab.debian import MissingError
 
 
 def in_ci() -> bool:
@@ -24,6 +28,18 @@ def missing(what: str) -> NoReturn:
     if in_ci():
         pytest.fail(f"missing in CI: {what}", pytrace=False)
     pytest.skip(f"missing: {what}")
+
+
+@contextmanager
+def required() -> Iterator[None]:
+    """End the test where something that is unpacked aside is not to be had."""
+    try:
+        yield
+    except MissingError as error:
+        what = str(error)
+    else:
+        return
+    missing(what)
 
 
 def require_tool(name: str, package: str) -> Path:

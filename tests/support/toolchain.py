@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.locks import make_once
+from lab.once import make_once
 from tests.support.requirements import require_tool
 from tests.support.targets import NATIVE, Target
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.locks import make_once
+from lab.kernels import Kernel
+from lab.once import make_once
 from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT
-from tests.system.kernels import Kernel
 from tests.system.machines import ARM64, X86_64
 
 
@@ -33,12 +32,10 @@ def _build(kernel: Kernel, directory: Path) -> list[Path]:
     require_tool("make", "make")
 
     def build(directory: Path) -> None:
-        shutil.copytree(ROOT / "guest" / "linux-module", directory)
-        kdir = kernel.build_directory(directory / "kernel")
-        command = ["make", "-C", str(directory), f"KDIR={kdir}", *kernel.flags, "W=1"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        told = done.stdout + done.stderr
-        assert done.returncode == 0, told
+        try:
+            told = kernel.build_modules(ROOT / "guest" / "linux-module", directory, "W=1")
+        except subprocess.CalledProcessError as error:
+            pytest.fail(error.output)
         assert "warning" not in told.lower(), told
 
     made = make_once(directory, build)

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.debian import Unpacked
-from tests.support.requirements import require_tool
+from lab import machines
+from lab.kernels import Kernel
+from lab.machines import Board
+from tests.support.requirements import require_tool, required
 from tests.support.run import Htrun, Result
 from tests.support.targets import AARCH64, STATIC, Target
 from tests.support.toolchain import ROOT, Toolchain
-from tests.system import initramfs, kernels
-from tests.system.kernels import Kernel
 
 GUESTS = Path(__file__).parent / "guests"
 TIMEOUT = 120
 """Seconds for one machine, from power on to power off."""
 
 _TERMINAL_CONTROL = re.compile(r"\x1b(c|\[[?0-9;]*[A-Za-z])")
-_NO_MENUS = ("-nodefaults", "-nographic", "-serial", "stdio", "-accel", "tcg", "-no-reboot")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """``machine``: QEMU's options for a machine of the kind; ``console``: the kernel's name of its serial port."""
+    """A ``board``, and how programs for it are compiled: for ``target``, with further ``flags``."""
 
+    board: Board
     target: Target
-    machine: tuple[str, ...]
-    console: str
-    kernel: Callable[[], Kernel]
     flags: tuple[str, ...] = ()
 
+    def kernel(self) -> Kernel:
+        """The kernel that it boots."""
+        with required():
+            return self.board.kernel()
 
-X86_64 = Architecture(STATIC, ("-m", "256"), "ttyS0", kernels.amd64)
-ARM64 = Architecture(AARCH64, ("-M", "virt", "-cpu", "cortex-a57", "-m", "512"), "ttyAMA0", kernels.arm64, ("-static",))
+
+X86_64 = Architecture(machines.X86_64, STATIC)
+ARM64 = Architecture(machines.ARM64, AARCH64, ("-static",))
 
 
 def installed_qemu(name: str) -> list[str]:
@@ -47,16 +49,13 @@ def installed_qemu(name: str) -> list[str]:
 
 def later_qemu(name: str) -> list[str]:
     """The program ``name`` of QEMU 10, with the options by which it finds its files."""
-    packages = ("qemu-system-x86", "qemu-system-data", "qemu-system-common", "seabios")
-    directory = Unpacked("qemu-system-x86-bookworm-backports", "bookworm-backports", packages).directory() / "usr"
-    # No network card: its boot program is in a package of its own.
-    files = [f"-L{directory}/share/{part}" for part in ("qemu", "seabios")]
-    return [str(directory / "bin" / name), "-nic", "none", *(word for file in files for word in (file[:2], file[2:]))]
+    with required():
+        return machines.later_qemu(name)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that does ``steps`` (the language of guests/init.c) and powers off.
+    """A machine that does ``steps`` (the language of lab/init.c) and powers off.
 
     ``programs`` are put into its ``/bin``, ``modules`` into its root directory.
     """
@@ -70,10 +69,8 @@ class Machine:
 
     def arguments(self, *kernel_options: str) -> list[str]:
         """QEMU's arguments for it; more may follow."""
-        options = ["panic=-1", "quiet", f"console={self.architecture.console}", *kernel_options]
-        initrd = self.pack(self.directory / "initrd")
-        kernel = ["-kernel", str(self.architecture.kernel().image), "-initrd", str(initrd)]
-        return [*self.architecture.machine, *_NO_MENUS, *kernel, "-append", " ".join(options)]
+        self.architecture.kernel()
+        return self.architecture.board.arguments(self.pack(self.directory / "initrd"), *kernel_options)
 
     def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str, ...] = ()) -> Result:
         """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``."""
@@ -81,11 +78,8 @@ class Machine:
 
     def pack(self, target: Path) -> Path:
         """Write the machine's first file system to ``target``."""
-        init = guest("init", self.architecture, self.toolchain)
-        files = {"init": init.read_bytes(), "steps": "".join(f"{step}\n" for step in self.steps).encode()}
-        files |= {f"bin/{name}": path.read_bytes() for name, path in self.programs.items()}
-        files |= {path.name: path.read_bytes() for path in self.modules}
-        target.write_bytes(initramfs.pack(files))
+        init = self.toolchain.compile(machines.INIT_SOURCE, self.architecture.target, flags=self.architecture.flags)
+        target.write_bytes(machines.file_system(init, self.steps, self.programs, self.modules))
         return target
 
 

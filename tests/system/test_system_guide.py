@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.documents import fenced, transcript
 from tests.support.toolchain import ROOT, Toolchain
-from tests.system import kernels
 from tests.system.machines import TIMEOUT, X86_64, Machine, installed_qemu, readme_program
 
 MODULE_STEPS = (
@@ -23,7 +22,7 @@ MODULE_STEPS = (
 def directory(tmp_path: Path, toolchain: Toolchain, modules: list[Path]) -> Path:
     """A directory with the files that the guide names."""
     installed_qemu("qemu-system-x86_64")
-    kernel = kernels.amd64()
+    kernel = X86_64.kernel()
     here = tmp_path / "here"
     (here / "guest").mkdir(parents=True)
     (here / "vmlinuz").symlink_to(kernel.image)

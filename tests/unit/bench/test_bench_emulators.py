@@ -22,7 +22,7 @@ def fake_emulator(path: Path, version: str) -> Path:
 
 @pytest.fixture
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(emulators, "_CACHE", tmp_path / "cache")
+    monkeypatch.setenv("HTRUN_TEST_CACHE", str(tmp_path / "cache"))
     emulators._downloaded.cache_clear()
     return tmp_path / "cache"
 

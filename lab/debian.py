@@ -1,4 +1,4 @@
-"""Debian packages unpacked aside, of any suite and architecture, cached from one test session to the next.
+"""Debian packages unpacked aside, of any suite and architecture, kept from one run of the tests to the next.
 
 They come through apt, with lists and a cache of its own, from the mirror that the machine's own sources name
 (``HTRUN_TEST_DEBIAN_MIRROR`` names another, for machines that are not Debian).
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from tests.support.locks import make_once
-from tests.support.requirements import missing, require_tool
+from lab.once import make_once
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT_SOURCES = Path("/etc/apt")
+
+
+class MissingError(Exception):
+    """Something is not to be had on this machine. ``str()`` is what, and where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,13 @@ class Unpacked:
     architecture: str = ""
 
     def directory(self) -> Path:
-        """Where they are; the first call may download them. Without network or apt the test ends."""
+        """Where they are; the first call may download them. Raises `MissingError` without network or apt."""
         return make_once(cache() / self.name, self._unpack)
 
     def _unpack(self, directory: Path) -> None:
         for tool in ("apt-get", "apt-cache", "dpkg"):
-            require_tool(tool, "apt dpkg")
+            if shutil.which(tool) is None:
+                missing(f"{tool} (apt-get install apt dpkg)")
         workshop = directory.parent
         options = ["-q"]
         if self.suite:
@@ -53,9 +59,14 @@ class Unpacked:
 
 
 def cache() -> Path:
-    """A directory that survives from one test session to the next."""
+    """A directory that stays."""
     home = os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests"
     return Path(home)
+
+
+def missing(what: str) -> NoReturn:
+    """Raises `MissingError`."""
+    raise MissingError(what)
 
 
 def _last(pattern: str, known: list[str], suite: str) -> str:
@@ -97,7 +108,7 @@ def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
 
 
 def _mirror() -> str:
-    """The Debian mirror that the machine's own sources name; without one, the test ends."""
+    """The Debian mirror that the machine's own sources name; raises `MissingError` without one."""
     named = os.environ.get("HTRUN_TEST_DEBIAN_MIRROR")
     if named:
         return named

@@ -6,13 +6,14 @@ All of it but the headers of the own architecture is unpacked aside; nothing is 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.support.debian import Unpacked
-from tests.support.requirements import missing
+from lab.debian import Unpacked, missing
 
 _SOURCES = Path("/usr/src")
 
@@ -40,6 +41,22 @@ class Kernel:
         (scratch / "Makefile").unlink()
         (scratch / "Makefile").write_text(f"include {self.headers.parent / common}/Makefile\n")
         return scratch
+
+    def build_modules(self, source: Path, directory: Path, *arguments: str) -> str:
+        """Copy ``source`` to ``directory``, which does not exist yet, and build its modules there by its own makefile.
+
+        ``arguments``: further ones of ``make``. Returns what it said, and raises CalledProcessError with that.
+        """
+        shutil.copytree(source, directory)
+        kdir = self.build_directory(directory / "kernel")
+        return subprocess.run(
+            ["make", "-C", directory, f"KDIR={kdir}", *self.flags, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        ).stdout
 
 
 @cache

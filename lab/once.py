@@ -1,4 +1,4 @@
-"""Make a file or directory once, also when several test processes want it at the same time."""
+"""Make a file or directory once, also when several processes want it at the same time."""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""Whole Linux machines for a stock ``qemu-system-*``: a board, a kernel, and a first process that does what is listed.
+
+The first process is ``init.c``, which says what steps there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import initramfs, kernels
+from lab.debian import Unpacked
+from lab.kernels import Kernel
+
+INIT_SOURCE = Path(__file__).with_name("init.c")
+_PLAIN = ("-nodefaults", "-nographic", "-serial", "stdio", "-accel", "tcg", "-no-reboot")
+
+
+@dataclass(frozen=True)
+class Board:
+    """``emulator``: name of the program; ``options``: what it needs for a machine of the kind; ``console``: the
+    kernel's name of the serial port, which is standard input and output; ``kernel``: finds it, and may download it."""
+
+    emulator: str
+    options: tuple[str, ...]
+    console: str
+    kernel: Callable[[], Kernel]
+
+    def arguments(self, initrd: Path, *kernel_options: str) -> list[str]:
+        """The emulator's arguments for a machine with the first file system ``initrd``; more may follow."""
+        options = ["panic=-1", "quiet", f"console={self.console}", *kernel_options]
+        kernel = ["-kernel", str(self.kernel().image), "-initrd", str(initrd)]
+        return [*self.options, *_PLAIN, *kernel, "-append", " ".join(options)]
+
+
+X86_64 = Board("qemu-system-x86_64", ("-m", "256"), "ttyS0", kernels.amd64)
+ARM64 = Board("qemu-system-aarch64", ("-M", "virt", "-cpu", "cortex-a57", "-m", "512"), "ttyAMA0", kernels.arm64)
+
+
+def file_system(init: Path, steps: Sequence[str], programs: Mapping[str, Path], modules: Sequence[Path] = ()) -> bytes:
+    """A first file system: the program ``init`` and the ``steps`` it does, ``programs`` in ``/bin`` by their names,
+    ``modules`` in the root directory."""
+    files = {"init": init.read_bytes(), "steps": "".join(f"{step}\n" for step in steps).encode()}
+    files |= {f"bin/{name}": path.read_bytes() for name, path in programs.items()}
+    files |= {path.name: path.read_bytes() for path in modules}
+    return initramfs.pack(files)
+
+
+def later_qemu(name: str) -> list[str]:
+    """The program ``name`` of QEMU 10, with the options by which it finds its files. Raises `MissingError`."""
+    packages = ("qemu-system-x86", "qemu-system-data", "qemu-system-common", "seabios")
+    directory = Unpacked("qemu-system-x86-bookworm-backports", "bookworm-backports", packages).directory() / "usr"
+    # No network card: its boot program is in a package of its own.
+    files = [f"-L{directory}/share/{part}" for part in ("qemu", "seabios")]
+    return [str(directory / "bin" / name), "-nic", "none", *(word for file in files for word in (file[:2], file[2:]))]
