@@ -57,23 +57,28 @@ struct hypertrace_header {
 
 /*
  * The one channel of the machine. Mapped from the first device's probe until
- * the module goes, so that no pointer into it ever dangles; @num_args and
- * @max_clients are 0 while there is no device.
+ * the module goes, so that no pointer into it ever dangles; @num_args is 0
+ * while there is no device.
  */
 static struct {
 	void *memory;
-	void *control;
 	void *data;
 	phys_addr_t address;
 	size_t size;
 	size_t slot_stride;
 	u64 num_args;
-	u64 max_clients;
 } channel;
 
 static DEFINE_MUTEX(channel_lock);	/* probe and remove */
 
 static u64 nowhere[HYPERTRACE_MAX_ARGS];
+static u32 no_control;
+
+/* The former once set stays, so that no order between the two matters to who reads both. */
+u32 *qemu_hypertrace_control_ = &no_control;
+EXPORT_SYMBOL_GPL(qemu_hypertrace_control_);
+u64 qemu_hypertrace_clients_;
+EXPORT_SYMBOL_GPL(qemu_hypertrace_clients_);
 
 static unsigned short mode = 0666;
 module_param(mode, ushort, 0444);
@@ -92,7 +97,7 @@ EXPORT_SYMBOL_GPL(qemu_hypertrace_num_args);
 u64 qemu_hypertrace_max_clients(void)
 {
 	/* Pairs with the release in start_channel(). */
-	return smp_load_acquire(&channel.max_clients);
+	return smp_load_acquire(&qemu_hypertrace_clients_);
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_max_clients);
 
@@ -103,18 +108,6 @@ u64 *qemu_hypertrace_data(u64 voffset)
 	return channel.data + voffset * channel.slot_stride;
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_data);
-
-void qemu_hypertrace(u64 voffset)
-{
-	if (voffset >= qemu_hypertrace_max_clients())
-		return;
-	/* The arguments are to be seen before the index. */
-	wmb();
-	WRITE_ONCE(*(u32 *)(channel.control + HYPERTRACE_EMIT), voffset);
-	/* The arguments of the next event are not to be written before. */
-	barrier();
-}
-EXPORT_SYMBOL_GPL(qemu_hypertrace);
 
 static enum hypertrace_context current_context(void)
 {
@@ -227,23 +220,24 @@ static int choose_indexes(struct pci_dev *pdev, u64 max_clients)
 static void start_channel(struct pci_dev *pdev, void *memory)
 {
 	const struct hypertrace_header *header = memory;
+	void *control = memory + le64_to_cpu(header->control_offset);
 
 	channel.memory = memory;
 	channel.address = pci_resource_start(pdev, HYPERTRACE_BAR);
 	channel.size = le64_to_cpu(header->total_size);
-	channel.control = memory + le64_to_cpu(header->control_offset);
 	channel.data = memory + le64_to_cpu(header->data_offset);
 	channel.slot_stride = le64_to_cpu(header->slot_stride);
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
+	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
 	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all of the above. */
-	smp_store_release(&channel.max_clients, le64_to_cpu(header->max_clients));
+	smp_store_release(&qemu_hypertrace_clients_, le64_to_cpu(header->max_clients));
 	/* From this the tracer learns the byte order of the arguments. */
-	WRITE_ONCE(*(u32 *)(channel.control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
+	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
 }
 
 static void stop_channel(void)
 {
-	WRITE_ONCE(channel.max_clients, 0);
+	WRITE_ONCE(qemu_hypertrace_clients_, 0);
 	WRITE_ONCE(channel.num_args, 0);
 }
 
@@ -266,6 +260,7 @@ static int attach(struct pci_dev *pdev, void *memory)
 	error = misc_register(&hypertrace_device);
 	if (error) {
 		stop_channel();
+		WRITE_ONCE(qemu_hypertrace_control_, &no_control);
 		channel.memory = NULL;
 	}
 	return error;

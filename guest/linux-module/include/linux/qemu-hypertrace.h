@@ -17,6 +17,8 @@
 #ifndef _LINUX_QEMU_HYPERTRACE_H
 #define _LINUX_QEMU_HYPERTRACE_H
 
+#include <asm/barrier.h>
+#include <linux/compiler.h>
 #include <linux/types.h>
 
 /* Arguments of each event, in 64-bit words: 1 to 64; 0 without a device. */
@@ -41,7 +43,7 @@ u64 *qemu_hypertrace_data(u64 voffset);
  * qemu_hypertrace() - emit the event of an index, with what its slot holds
  * @voffset: the index; nothing happens if it is out of range
  */
-void qemu_hypertrace(u64 voffset);
+static inline void qemu_hypertrace(u64 voffset);
 
 /**
  * qemu_hypertrace_emit() - emit an event through an index of this processor
@@ -53,5 +55,28 @@ void qemu_hypertrace(u64 voffset);
  * that interrupts another doesn't disturb its event.
  */
 void qemu_hypertrace_emit(const u64 *args, unsigned int count);
+
+/* What follows is no part of the interface. */
+
+/*
+ * The control word and the number of indexes, and without a device a word that
+ * nobody reads and 0. Inline, since under an emulator a call costs more than
+ * the event: what a processor foresees, it looks up in a table.
+ */
+extern u32 *qemu_hypertrace_control_;
+extern u64 qemu_hypertrace_clients_;
+
+static inline void qemu_hypertrace(u64 voffset)
+{
+	u32 *control = READ_ONCE(qemu_hypertrace_control_);
+
+	if (voffset >= READ_ONCE(qemu_hypertrace_clients_))
+		return;
+	/* The arguments are to be seen before the index, by a host that has several processors whatever the guest has. */
+	virt_wmb();
+	WRITE_ONCE(*control, voffset);
+	/* The arguments of the next event are not to be written before. */
+	barrier();
+}
 
 #endif /* _LINUX_QEMU_HYPERTRACE_H */
