@@ -63,7 +63,7 @@ def _on_termination(number: int, frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", metavar="NAME,...", help="only these benches, groups or tags (see --list)")
-    parser.add_argument("--quick", action="store_true", help="under a minute, and less exact")
+    parser.add_argument("--quick", action="store_true", help="under two minutes, and less exact")
     parser.add_argument("--name", help="results go to bench/results/NAME.json and .svg (default: latest, or quick)")
     parser.add_argument("--list", action="store_true", help="list the benches and end")
     parser.add_argument("--update-readme", action="store_true", help="put the last results into README.md and end")

@@ -63,6 +63,14 @@ def _emulated() -> Iterator[Goal]:
             yield Goal(f"htrun-qemu-{architecture}{suffix}", Measure.AT_MOST, "htrun-native", 1.3)
 
 
+def _machines() -> Iterator[Goal]:
+    """Loads and stores of whole machines go through a table of pages, of which a native program knows nothing."""
+    for architecture in ("x86_64", "aarch64"):
+        yield Goal(f"htrun-system-{architecture}", Measure.AT_MOST, "htrun-native", 1.6)
+        yield Goal(f"htrun-system-{architecture}-kernel", Measure.AT_MOST, "htrun-native", 1.6)
+        yield Goal(f"boot-{architecture}-htrun", Measure.AT_MOST, f"boot-{architecture}", 1.05)
+
+
 def _rates() -> Iterator[Goal]:
     """Million events a second."""
     for name, limit in (("numpy", 10), ("to-ctf", 10), ("to-simple", 10), ("to-parquet", 10)):
@@ -74,6 +82,7 @@ def _rates() -> Iterator[Goal]:
 GOALS = (
     Goal("htrun-native", Measure.AT_MOST, "floor", 1.3),
     *_emulated(),
+    *_machines(),
     Goal("htrun-native-two-threads", Measure.AT_MOST, "htrun-native", 1.2),
     Goal("lttng-ust", Measure.AT_LEAST, "htrun-native", 5),
     Goal("sigsegv-handler", Measure.AT_LEAST, "htrun-native", 100),

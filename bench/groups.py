@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from bench.model import Group
 
-COST = Group("cost", "What an event costs", "ns", "floor", rounds=7, quick_rounds=2, probed=True)
+COST = Group(
+    "cost", "What an event costs", "ns", "floor", rounds=7, quick_rounds=2, facts=("ns without events",), probed=True
+)
 STARTUP = Group("startup", "What starting a program costs", "ms", "true", rounds=21, quick_rounds=7)
+BOOT = Group("boot", "Booting a machine and powering it off", "ms", "boot-x86_64", rounds=9, quick_rounds=2)
 GETPPID = Group("getppid", "A program of cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
 MMAP = Group("mmap", "A program of mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)
 RECORDED = Group("recorded", "A system call that is recorded", "ns", "recorded-strace", rounds=9, quick_rounds=3)

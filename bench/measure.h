@@ -21,8 +21,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "probe.h"
+
 #define MAX_THREADS 64
-#define PROBE_TURNS 5000 /* some 25 microseconds natively, so less than a burst */
 
 /* What to do. Every number is at least 0; `threads` is 1 to MAX_THREADS. */
 struct plan {
@@ -81,12 +82,17 @@ static inline uint64_t fenced_tick(void)
 }
 #endif
 
+#ifdef MEASURE_OWN_CLOCK
+/* The program's, where the system's clock is not to be relied on. */
+static inline double now_ns(void);
+#else
 static inline double now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1e9 + now.tv_nsec;
 }
+#endif
 
 __attribute__((unused)) static void pin(uint64_t cpu)
 {
@@ -106,25 +112,11 @@ __attribute__((unused)) static void pin(uint64_t cpu)
         die("sched_setaffinity");
 }
 
-/*
- * Nanoseconds a turn of a loop of independent additions, which no memory and no system call slows, but whoever shares
- * the core's arithmetic units: on a virtual machine that is a neighbour on the sibling hyper-thread, whom nothing else
- * shows. C, so that an emulated program probes in the same way; so many additions a turn that what an emulator does
- * around a block of code, which depends on where it lies, is little beside them.
- */
+/* Nanoseconds a turn of the probe's loop. */
 static double probe(void)
 {
-    uint64_t a = 1, b = 2, c = 3, d = 4;
-#define PROBE_ADD(word) (word) += 3; __asm__ volatile("" : "+r"(word));
-#define PROBE_ADD_EACH PROBE_ADD(a) PROBE_ADD(b) PROBE_ADD(c) PROBE_ADD(d)
-#define PROBE_ADD_FOURFOLD PROBE_ADD_EACH PROBE_ADD_EACH PROBE_ADD_EACH PROBE_ADD_EACH
     double before = now_ns();
-    for (int turn = 0; turn < PROBE_TURNS; turn++) {
-        PROBE_ADD_FOURFOLD PROBE_ADD_FOURFOLD PROBE_ADD_FOURFOLD PROBE_ADD_FOURFOLD
-    }
-#undef PROBE_ADD_FOURFOLD
-#undef PROBE_ADD_EACH
-#undef PROBE_ADD
+    probe_turns();
     return (now_ns() - before) / PROBE_TURNS;
 }
 

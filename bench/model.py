@@ -41,7 +41,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst of ``measure.h``: nanoseconds an event, and nanoseconds a turn of the slower probe around it."""
+    """One burst: nanoseconds an event, and the time of the slower probe around it, in any unit that all benches of one
+    machine share."""
 
     ns: float
     probe: float

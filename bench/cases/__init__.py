@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.cases import (
+    boot,
     calls,
     floor,
     formats,
@@ -10,6 +11,7 @@ from bench.cases import (
     htrun_events,
     hyperfine,
     lttng,
+    machine_events,
     ptrace_loop,
     recorded_calls,
     sigsegv_handler,
@@ -27,6 +29,7 @@ def every_bench() -> list[Bench]:
         floor.Floor(threads=1),
         floor.Floor(threads=2),
         *htrun_events.benches(),
+        *machine_events.benches(),
         lttng.LttngEvent(threads=1),
         lttng.LttngEvent(threads=2),
         trace_marker.TraceMarker(),
@@ -36,6 +39,7 @@ def every_bench() -> list[Bench]:
         ptrace_loop.PtraceLoop(processors=1),
         ptrace_loop.PtraceLoop(processors=2),
         *startup.benches(),
+        *boot.benches(),
         *calls.benches(),
         *recorded_calls.benches(),
         *sustained.benches(),

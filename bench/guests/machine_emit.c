@@ -1,0 +1,44 @@
+/*
+ * A guest in a whole machine: the events of emit.c, and another clock.
+ *
+ * The machine's clock is the emulator's, and how fast it goes is what the machine's kernel made of it when it booted.
+ * So a reading of the clock is an event of an index of its own, whose time is the host's. The figures are made of
+ * the trace; what measure.h prints is worth nothing. One thread only.
+ *
+ * Before each burst the same loop stores to memory of its own, which tells what the emulator's code alone takes.
+ */
+#define MEASURE_OWN_CLOCK
+#include "emit_loop.h"
+
+enum { CLOCK_INDEX = 1 };
+
+static uint64_t own_slot[4];
+static uint32_t own_control[QEMU_HYPERTRACE_BIAS_ + 1];
+
+static inline double now_ns(void)
+{
+    qemu_hypertrace(CLOCK_INDEX);
+    return 0;
+}
+
+/* A function of its own, so that no instruction of it ever emits and is patched. */
+__attribute__((noinline)) static void store_aside(uint64_t count)
+{
+    emit_from(own_slot, 0, count);
+}
+
+static void emit_events(struct worker *worker, uint64_t count)
+{
+    volatile uint32_t *control = qemu_hypertrace_control_;
+    now_ns();
+    qemu_hypertrace_control_ = own_control;
+    store_aside(count);
+    qemu_hypertrace_control_ = control;
+    now_ns();
+    emit_from(worker->own, worker->number, count);
+}
+
+int main(int argc, char **argv)
+{
+    return measure_main(argc, argv);
+}
