@@ -18,6 +18,7 @@ class Kind(Enum):
     RING_DAMAGED = "ring-damaged"
     INJECTION = "injection"
     CLOCK = "clock"
+    SHARED_THREAD = "shared-thread"
     SINK = "sink"
 
 

@@ -35,6 +35,11 @@ def guest_of_process(pid: int) -> ElfHeader | None:
             return read_header(executable)
         except ElfError:
             return None  # A program may be executed without being readable.
+    return emulated_guest(command_line(pid), FileView(pid))
+
+
+def command_line(pid: int) -> list[str]:
+    """The command line of process ``pid``. Raises OSError as `guest_of_process` does."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read().split(b"\0")[:-1]
-    return emulated_guest([os.fsdecode(word) for word in words], FileView(pid))
+    return [os.fsdecode(word) for word in words]

@@ -7,6 +7,7 @@ the processor makes it inside the guest, where nobody outside can see it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from htrun.launch.system_options import OFF, Option, joined, options, settings
 
 _NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[0-9.]+)?")
 _VCPU = re.compile(r"CPU (\d+)/TCG")
+_EVERY_VCPU = "ALL CPUs/TCG"
+_TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
+"""Settings of ``-smp`` whose product is the number of processors."""
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
 """What the device was called in the patched QEMUs that had one of their own; still a way to place it."""
@@ -73,6 +77,30 @@ def vcpu_of(comm: str) -> int | None:
     """
     match = _VCPU.fullmatch(comm)
     return int(match[1]) if match else None
+
+
+def is_shared_by_vcpus(comm: str) -> bool:
+    """Whether QEMU runs all virtual processors of a machine, in turn, in the thread named ``comm``.
+
+    It does with ``-accel tcg,thread=single`` and with ``-icount`` (``tcg-accel-ops-rr.c``).
+    """
+    return comm == _EVERY_VCPU
+
+
+def processors(argv: Sequence[str]) -> int:
+    """How many virtual processors the machine of a command line of qemu-system begins with.
+
+    Raises ValueError for a number that QEMU would refuse as well.
+    """
+    given = list(options(argv))
+    counts = {key.removeprefix("smp."): text for key, text in _machine(given).items() if key.startswith("smp.")}
+    for option in given:
+        if option.name == "smp":
+            counts |= settings(option.value, "cpus")
+    stated = counts.get("cpus") or counts.get("maxcpus")
+    if stated is not None:
+        return int(stated, 0)
+    return math.prod(int(counts.get(level, "1"), 0) for level in _TOPOLOGY)
 
 
 def with_device(argv: Sequence[str], device: Device, *, add: bool = True) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
-from htrun.launch.system import Device, runs_machine, vcpu_of, with_device
+from htrun.launch.guests import command_line
+from htrun.launch.system import Device, is_shared_by_vcpus, processors, runs_machine, vcpu_of, with_device
 from htrun.rings.drain import Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
@@ -214,8 +215,21 @@ class Session:
         name = _name_of(thread.tid)
         process = thread.process
         vcpu = vcpu_of(name)
+        if is_shared_by_vcpus(name):
+            vcpu = 0
+            self._tell_of_shared_thread(process.pid)
         number = thread.number if vcpu is None else vcpu
         return Stream(thread.tid, process.pid, number, name, process.big_endian, time.time_ns())
+
+    def _tell_of_shared_thread(self, pid: int) -> None:
+        count = processors(command_line(pid))
+        if count > 1:
+            self._warnings.warn(
+                Kind.SHARED_THREAD,
+                pid,
+                f"QEMU runs the machine's {count} processors in one thread (thread=single or -icount): "
+                "every event bears the number of the first, whichever emitted it",
+            )
 
     def _make_traps(self) -> Traps:
         from htrun.intercept.patcher import Patcher

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from htrun.errors import ExitCode
-from htrun.launch.system import vcpu_of
+from htrun.launch.system import is_shared_by_vcpus, processors, vcpu_of
 from htrun.launch.system_options import options
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, Htrun
@@ -162,3 +162,25 @@ def test_print_device_without_a_path() -> None:
 def test_numbers_of_processors() -> None:
     assert [vcpu_of(name) for name in ("CPU 0/TCG", "CPU 255/TCG")] == [0, 255]
     assert [vcpu_of(name) for name in ("ALL CPUs/TCG", "CPU 0/KVM", "qemu-system-x86", "")] == [None] * 4
+
+
+def test_thread_of_all_processors() -> None:
+    assert is_shared_by_vcpus("ALL CPUs/TCG")
+    assert not is_shared_by_vcpus("CPU 0/TCG")
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ("", 1),
+        ("-smp 2", 2),
+        ("-smp cpus=0x4,maxcpus=8", 4),
+        ("-smp maxcpus=8", 8),
+        ("-smp sockets=2,cores=3,threads=2", 12),
+        ("-smp 2 -smp 3", 3),
+        ("-machine q35,smp.cpus=5", 5),
+        ("-M smp.cores=2,smp.threads=2 -append -smp", 4),
+    ],
+)
+def test_count_of_processors(given: str, count: int) -> None:
+    assert processors(["qemu-system-x86_64", *given.split()]) == count

@@ -13,6 +13,7 @@ from tests.support.run import Htrun, LogEvent, Result
 from tests.support.toolchain import Toolchain
 from tests.system.machines import (
     ARM64,
+    TIMEOUT,
     X86_64,
     Architecture,
     Machine,
@@ -81,6 +82,35 @@ def test_aarch64(machine: Callable[..., Machine], htrun: Htrun) -> None:
     result = tested.run(htrun, installed_qemu("qemu-system-aarch64"), "-smp", "2")
     check(result, 20_000, 2)
     assert result.summary["traps"] < MOST_TRAPS
+
+
+def run_in_one_thread(tested: Machine, htrun: Htrun, *arguments: str) -> Result:
+    """Run the machine with all its processors in one thread of QEMU."""
+    words = ["tcg,thread=single" if word == "tcg" else word for word in tested.arguments()]
+    qemu = installed_qemu("qemu-system-x86_64")
+    return htrun.run(*qemu, *words, *arguments, timeout=TIMEOUT).check()
+
+
+def test_all_processors_in_one_thread(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    """Then nothing outside tells which processor emitted an event, which is said; the events are exact all the same."""
+    result = run_in_one_thread(machine(X86_64, "/bin/emit_many 20000 2"), htrun, "-smp", "2")
+    first, *others = result.events
+    assert first.args == ARGUMENTS
+    for thread in (0, 1):
+        events = [event for event in others if event.index == thread]
+        assert [event.args for event in events] == [(n, ~n & MASK, thread, thread) for n in range(20_000)]
+    assert {(event.tid, event.cpu) for event in result.events} == {(first.tid, 0)}
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(
+        "htrun: warning: QEMU runs the machine's 2 processors in one thread (thread=single or -icount)"
+    )
+    assert result.summary["warnings"] == {"shared-thread": 1}
+
+
+def test_one_processor_in_the_thread_of_all(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    result = run_in_one_thread(machine(X86_64, "/bin/emit_many 10 1"), htrun)
+    check(result, 10, 1)
+    assert result.stderr == ""
 
 
 def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], htrun: Htrun, tmp_path: Path) -> None:
