@@ -93,9 +93,8 @@ GOALS = (
     Goal("recorded-log", Measure.AT_MOST, "recorded-strace", 1),
     Goal("recorded-trace", Measure.AT_MOST, "recorded-strace", 1),
     Goal("unwanted-log", Measure.AT_MOST, "unwanted-strace", 1.1),
-    # No dearer, but for the start of htrun itself.
-    Goal("processes-log", Measure.BEYOND, "processes-strace", 120),
-    Goal("processes-trace", Measure.BEYOND, "processes-strace", 120),
+    Goal("processes-log", Measure.AT_MOST, "processes-strace", 1),
+    Goal("processes-trace", Measure.AT_MOST, "processes-strace", 1),
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
     # Peers that measure the same agree.
