@@ -17,7 +17,8 @@ from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, sca
 from htrun.analysis.threads import ThreadNumbers, threads_in
 from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+from htrun.events.call_texts import behind_their_calls, in_batches
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE, USER_SYSCALL_TEXT
 from htrun.events.records import event_dtype, words_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ class CtfReader:
     def events(self) -> int:
         """Events in the trace: exact unless times within a packet are damaged."""
         return sum(file.events for file in self._files)
+
+    @property
+    def texts(self) -> int:
+        """How many of `events` are only parts of what others point to (`htrun.events.call_texts`)."""
+        kinds = ((file.events, DEFINITIONS[file.stream_class.kind]) for file in self._files)
+        return sum(count for count, kind in kinds if kind is USER_SYSCALL_TEXT)
 
     @property
     def num_args(self) -> int:
@@ -245,14 +252,15 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
         wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
+        if loader.has_texts:
+            events = behind_their_calls(events)
         place = upto
         ready = len(events)
         if place < len(pieces):
             horizon = to_nanoseconds(pieces["begin"][place : place + 1], loader.clock)[0]
             ready = int(np.searchsorted(events["time"], horizon))
         waiting = events[ready:]
-        for start in range(0, ready, size):
-            yield events[start : min(start + size, ready)]
+        yield from in_batches(events[:ready], size)
 
 
 def _sorted(runs: Sequence[Events]) -> Events:
@@ -303,6 +311,8 @@ class _Loader:
         self._named = named
         self._class_numbers = np.array([file.stream_class.number for file in files])
         self._classes = {file.stream_class.number: file.stream_class for file in files}
+        kinds = {DEFINITIONS[stream_class.kind] for stream_class in self._classes.values()}
+        self.has_texts = USER_SYSCALL_TEXT in kinds
         self._warn = warn
         self._open: OrderedDict[int, int] = OrderedDict()
         self._damaged: set[int] = set()

@@ -10,7 +10,8 @@ from htrun.analysis.ctf_reader import BATCH, EVERYTHING, Span
 from htrun.analysis.expressions import Expression
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
-from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.call_texts import like_their_calls
+from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.events.syscall_arguments import MOST_ERRNO, error_name
 from htrun.events.syscalls import names_of
 
@@ -38,9 +39,10 @@ class Filter:
     events: tuple[str, ...] = ()
     where: Expression | None = None
 
-    def batches(self, trace: Trace, size: int = BATCH) -> Iterator[Events]:
-        """The events of ``trace`` that are wanted. Raises `HtrunError` where a condition makes no sense."""
-        for events in trace.events(self.span, size):
+    def batches(self, trace: Trace, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
+        """The events of ``trace`` that are wanted, with their ``texts`` if so (`Trace.events`). Raises `HtrunError`
+        where a condition makes no sense."""
+        for events in trace.events(self.span, size, texts=texts):
             kept = self._kept(trace, events)
             if len(kept):
                 yield kept
@@ -52,14 +54,14 @@ class Filter:
             return events
         keep = np.zeros(len(events), bool)
         for shape, rows in trace.shapes.split(events):
-            if not self._named(shape):
+            if not self._named(shape) or shape.definition is USER_SYSCALL_TEXT:
                 continue
             if self.where is None:
                 keep[rows] = True
             else:
                 own = events[rows]
                 keep[rows] = self.where.matches(_Columns(trace, shape, own), len(own))
-        return events[keep]
+        return events[like_their_calls(events, keep)]
 
     def _named(self, shape: Shape) -> bool:
         names = {shape.title, shape.definition.name}

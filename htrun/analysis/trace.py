@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
 from htrun.errors import HtrunError
+from htrun.events.call_texts import without_texts
+from htrun.events.definitions import USER_SYSCALL_TEXT
 from htrun.events.named import NamedEvents, Phase
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
@@ -164,16 +166,21 @@ class Trace:
 
     def __len__(self) -> int:
         """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
-        return self._reader.events
+        return self._reader.events - self._reader.texts
 
-    def events(self, span: Span = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
+    def events(self, span: Span = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
         """The events of ``span`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
 
-        All threads' events are in one order of time. Memory does not grow with the trace.
+        All threads' events are in one order of time. Memory does not grow with the trace. ``texts``: with those that
+        system calls point to, if they were recorded (`htrun.events.call_texts`), each behind its call.
         """
-        if self.guest is None:
-            return self._reader.batches(span, size)
-        return self._decoded(self.guest, span, size)
+        guest = self.guest
+        batches = self._reader.batches(span, size) if guest is None else self._decoded(guest, span, size)
+        return batches if texts or USER_SYSCALL_TEXT not in self.kinds else self._without_texts(batches)
+
+    @staticmethod
+    def _without_texts(batches: Iterator[Events]) -> Iterator[Events]:
+        return (events for batch in batches if len(events := without_texts(batch)))
 
     def _decoded(self, guest: GuestTrace, span: Span, size: int) -> Iterator[Events]:
         """What belongs together may lie on both sides of a limit of ``span``."""

@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from htrun.events.call_texts import TEXT_BYTES
 from htrun.events.clock import Fit
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import DEFINITIONS, USER_SYSCALL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -307,7 +308,10 @@ def _stream_class(number: int, trace: _Block, stream: _Block, events: Mapping[in
     header = _placed(_structure(trace, "packet.header"), _structure(stream, "packet.context"))
     fields = _structure(event, "fields")
     placed = _placed(_structure(stream, "event.header"), _structure(stream, "event.context"), fields)
-    arguments = len(fields) - len(DEFINITIONS[kind].fields)
+    others = len(placed) - len(fields)
+    if DEFINITIONS[kind] is USER_SYSCALL_TEXT:
+        placed = (*placed[:-1], *_words_of(placed[-1]))
+    arguments = len(placed) - others - len(DEFINITIONS[kind].fields)
     _check(header, _HEADER_FIELDS, "packet")
     if any(field.code not in _STRUCT_CODES for field in header):
         raise TsdlError("the packet's header is not little-endian")
@@ -346,6 +350,14 @@ def _check_arguments(fields: Sequence[Field], kind: int, arguments: int) -> None
     steps = {after.offset - before.offset for before, after in pairwise(last)}
     if len({field.code for field in last} | {"u8"}) > 2 or not steps <= {8} or any(field.size != 8 for field in last):
         raise TsdlError(f"the arguments of {DEFINITIONS[kind].name} are not alike")
+
+
+def _words_of(text: Field) -> tuple[Field, ...]:
+    """A text as the words that hold it, since events have nothing else for arguments."""
+    if text.name != "text" or text.size != TEXT_BYTES:
+        raise TsdlError("the texts of system calls are of another size")
+    names = USER_SYSCALL_TEXT.argument_names(0)[1:]
+    return tuple(Field(name, "<u8", text.offset + 8 * place, text.alignment, None) for place, name in enumerate(names))
 
 
 def _placed(*structures: Sequence[_Member]) -> tuple[Field, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
-from htrun.events.sink import LossSink, SinkError
+from htrun.events.sink import LossSink, SinkError, decodes
 from htrun.sinks.facts import TraceFacts
 from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 
@@ -44,7 +44,7 @@ examples:
         add_trace(parser)
         parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
         parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells")
-        parser.add_argument("--decode", action="store_true", help="log, jsonl: tell what system calls mean")
+        parser.add_argument("--decode", action="store_true", help="tell what system calls mean, where the format can")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ examples:
         sink = chosen.open(arguments.out, facts_of(trace, decode=arguments.decode))
         try:
             try:
-                for events in with_progress(wanted.batches(trace), len(trace), "converting"):
+                for events in with_progress(wanted.batches(trace, texts=decodes(sink)), len(trace), "converting"):
                     sink.write(events, trace.streams)
                 _tell_losses(sink, trace, wanted.span)
                 sink.flush()

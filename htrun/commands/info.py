@@ -14,7 +14,7 @@ from htrun.commands.table import printable, table
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.events.clock import best_clock
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import EVENTS
 from htrun.intercept.site_facts import is_site, sites_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _machine() -> dict[str, str]:
     return {
         "version": htrun.__version__,
         "clock": f"{clock.source.name}, within {clock.error_ns} ns",
-        "events": ", ".join(definition.name for definition in DEFINITIONS),
+        "events": ", ".join(definition.name for definition in EVENTS),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.definitions import EVENTS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.patterns import select, split_commas
 from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp
@@ -45,7 +45,8 @@ What is written:
   --format FORMAT       of the -o before it (or of the first after): ctf, log, simple, perfetto, chrome, jsonl,
                         csv, parquet, ftrace or syslog
   --events FILE         names for events, by the value of arg1, and types for their arguments (TOML)
-  --decode              tell what system calls mean, in the log and in jsonl: names, types, flags, errors
+  --decode              tell what system calls mean: names, types, flags, errors, and the paths, command lines and
+                        bytes that they point to, which costs those calls more. A native trace keeps the latter
   --summary FILE        when all is done, counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         the events to record, as in QEMU; may be repeated; "help" lists them. Default:
@@ -136,7 +137,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         elif option not in _PATTERN_OPTIONS:
             values |= _VALUES[option](option, value)
         elif value == "help":
-            return Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
+            return Information("".join(f"{definition.name}\n" for definition in EVENTS))
         else:
             patterns.append(value)
     if values.pop("print_device", False):

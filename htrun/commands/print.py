@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.trace import Trace
     from htrun.commands.guest_lines import GuestLines
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
     from htrun.events.stream import Stream
@@ -60,7 +61,9 @@ examples:
             help="times since the first event (relative, the default), since the line before (delta), as date and time "
             "(wall), in seconds since 1970 (epoch); several with commas between",
         )
-        group.add_argument("--decode", action="store_true", help="tell what system calls mean: names, flags, errors")
+        group.add_argument(
+            "--decode", action="store_true", help="tell what system calls mean and, if htrun had --decode, point to"
+        )
         group.add_argument("-n", "--lines", type=int, metavar="N", help="no more than the first N events")
         group.add_argument(
             "--color", choices=("auto", "always", "never"), default="auto", help="whether to use colours"
@@ -75,7 +78,7 @@ examples:
         if arguments.lines is not None and arguments.lines < 0:
             raise HtrunError(f"--lines {arguments.lines}: must not be negative")
         trace = open_trace(arguments)
-        wanted = filter_of(arguments, trace).batches(trace)
+        wanted = filter_of(arguments, trace).batches(trace, texts=arguments.decode)
         # A bar among lines on one terminal would only disturb.
         batches = with_progress(wanted, len(trace), "printing", wanted=not sys.stdout.isatty())
         if arguments.lines is not None:
@@ -118,21 +121,23 @@ class Lines:
 
     def pieces(self, batches: Iterator[Events]) -> Iterator[bytes]:
         """The text of ``batches``, piece by piece, each of whole lines."""
+        from htrun.events.call_texts import in_batches
         from htrun.sinks.columns import BATCH
 
         for events in batches:
-            for start in range(0, len(events), BATCH):
-                yield self.text(events[start : start + BATCH])
+            yield from map(self.text, in_batches(events, BATCH))
 
     def text(self, events: Events) -> bytes:
         """The lines of ``events``, at least one, which follow those given before."""
+        from htrun.events.call_texts import split
         from htrun.sinks.columns import side_by_side, text_of
 
+        events, texts = split(events)
         heads = side_by_side(self._heads(events), len(events))
         parts = []
         for shape, rows in self.shapes.split(events):
             own = events[rows]
-            parts.append((rows, side_by_side([heads[rows], *self._fields(shape, own)], len(own))))
+            parts.append((rows, side_by_side([heads[rows], *self._fields(shape, own, texts.of_rows(rows))], len(own))))
         return text_of(parts, len(events))
 
     def _heads(self, events: Events) -> list[Column]:
@@ -161,14 +166,14 @@ class Lines:
             case _:
                 return _dates(times)
 
-    def _fields(self, shape: Shape, events: Events) -> list[Column]:
+    def _fields(self, shape: Shape, events: Events, found: Texts) -> list[Column]:
         from htrun.sinks import syscall_text
         from htrun.sinks.columns import decimal
         from htrun.sinks.values import LOG, texts
 
         columns: list[Column] = [shape.title.encode(), self.palette.off]
         if self.decode and syscall_text.is_call(shape.definition):
-            return [*columns, b" ", syscall_text.lines(shape.definition, events), b"\n"]
+            return [*columns, b" ", syscall_text.lines(shape.definition, events, found), b"\n"]
         text = self.guest.columns(shape, events) if self.guest is not None else None
         if text is not None:
             return [*columns, *text, b"\n"]
@@ -229,21 +234,25 @@ def _date(second: int) -> bytes:
 
 
 def _first(batches: Iterator[Events], count: int) -> Iterator[Events]:
+    from htrun.events.call_texts import first
+
     while count > 0:
         events = next(batches, None)
         if events is None:
             return
-        yield events[:count]
-        count -= len(events)
+        kept, found = first(events, count)
+        yield kept
+        count -= found
 
 
 def _json(trace: Trace, batches: Iterator[Events], *, decode: bool) -> Iterator[bytes]:
+    from htrun.events.call_texts import in_batches
     from htrun.sinks.columns import BATCH
     from htrun.sinks.jsonl import format_lines
 
     for events in batches:
-        for start in range(0, len(events), BATCH):
-            yield format_lines(events[start : start + BATCH], trace.streams, trace.shapes, decode=decode)
+        for batch in in_batches(events, BATCH):
+            yield format_lines(batch, trace.streams, trace.shapes, decode=decode)
 
 
 def _palette(choice: str) -> Palette:

@@ -39,10 +39,18 @@ USER_SYSCALL = Definition("guest_user_syscall", ("num",), _numbered(SYSCALL_ARGS
 """The program makes a system call."""
 USER_SYSCALL_RET = Definition("guest_user_syscall_ret", ("num",), ("ret",))
 """A system call of the program has returned."""
+TEXT_WORDS = SYSCALL_ARGS - 1
+USER_SYSCALL_TEXT = Definition(
+    "guest_user_syscall_text", ("num",), ("part", *(f"text{number}" for number in range(1, TEXT_WORDS + 1)))
+)
+"""A part of what an argument of a system call points to, on request: `htrun.events.call_texts`. It comes right behind
+the call or the return that it belongs to, and has that one's time; where its text is not wanted it is left out."""
 CPU_ENTER = Definition("guest_cpu_enter")
 """A thread of the guest begins."""
 CPU_EXIT = Definition("guest_cpu_exit")
 """A thread of the guest ends."""
 
-DEFINITIONS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
-"""Every kind of event that a pattern can name. The ``kind`` of a decoded event is its place here."""
+EVENTS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
+"""Every kind of event that a pattern can name."""
+DEFINITIONS = (*EVENTS, USER_SYSCALL_TEXT)
+"""The ``kind`` of a decoded event is its place here."""

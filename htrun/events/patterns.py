@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+from htrun.events.definitions import EVENTS, HYPERTRACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,4 +91,4 @@ def _apply(patterns: Sequence[str], also: frozenset[str]) -> tuple[frozenset[str
 def _matching(pattern: str) -> set[str]:
     wildcards = {"*": ".*", "?": "."}
     expression = re.compile("".join(wildcards.get(character) or re.escape(character) for character in pattern))
-    return {definition.name for definition in DEFINITIONS if expression.fullmatch(definition.name)}
+    return {definition.name for definition in EVENTS if expression.fullmatch(definition.name)}

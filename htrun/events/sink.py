@@ -37,6 +37,11 @@ class LossSink(Protocol):
         """Tell of ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
 
 
+def decodes(sink: Sink) -> bool:
+    """Whether a sink takes texts of system calls (`htrun.events.call_texts`) as well: its ``decodes`` says so."""
+    return bool(getattr(sink, "decodes", False))
+
+
 class PacketSink(Protocol):
     """An output that takes records as they lie in a ring. Failures are as in `Sink`."""
 

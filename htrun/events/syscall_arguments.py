@@ -55,7 +55,7 @@ class Signature:
 def signature(arch: int, number: int) -> Signature:
     """The call ``number`` of the interface ``arch`` (AUDIT_ARCH_*)."""
     name = table(arch).name(number)
-    declared = _prototype(name)
+    declared = declared_arguments(name)
     if declared is None:
         parameters = tuple(Parameter(f"arg{place}", Kind.ADDRESS) for place in range(1, _WORD_ARGUMENTS + 1))
     else:
@@ -81,7 +81,8 @@ _GIVE_ADDRESSES = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})
 _Declared = tuple[tuple[str, str], ...]
 
 
-def _prototype(name: str) -> _Declared | None:
+def declared_arguments(name: str) -> _Declared | None:
+    """The types and names of a call's arguments, as C declares them; None for a call of which nothing is known."""
     if name in _NEWER:
         return _NEWER[name]
     known = _prototypes()
@@ -218,6 +219,11 @@ _MAP_FLAGS = (
     (0x20000, "MAP_STACK"), (0x40000, "MAP_HUGETLB"), (0x100000, "MAP_FIXED_NOREPLACE"),
 )  # fmt: skip
 """<asm-generic/mman.h>."""
+_AT_FLAGS = (
+    (0x100, "AT_SYMLINK_NOFOLLOW"), (0x200, "AT_REMOVEDIR"), (0x400, "AT_SYMLINK_FOLLOW"), (0x800, "AT_NO_AUTOMOUNT"),
+    (0x1000, "AT_EMPTY_PATH"), (0x2000, "AT_STATX_FORCE_SYNC"), (0x4000, "AT_STATX_DONT_SYNC"),
+)  # fmt: skip
+"""<linux/fcntl.h>. 0x200 is AT_EACCESS to faccessat2."""
 _WHENCE = {0: "SEEK_SET", 1: "SEEK_CUR", 2: "SEEK_END", 3: "SEEK_DATA", 4: "SEEK_HOLE"}
 
 
@@ -243,6 +249,7 @@ def _meanings() -> Mapping[tuple[str, str], Mapping[int, str] | Callable[[int], 
     opening = _Flags(tuple(map(tuple, flags["OPEN_FLAGS_BITMASK"])), "O_RDONLY", 3)
     access = _Flags(tuple(flags["ACCESS_MODE_BITMASK"]), "F_OK")
     protection = _Flags(tuple(flags["MMAP_PROT_BITMASK"]), "PROT_NONE")
+    at = _Flags(_AT_FLAGS, "0")
     resources = {(call, "resource"): linux["RLIMIT_RESOURCE"] for call in ("getrlimit", "setrlimit", "prlimit64")}
     domains = {(call, "domain"): socket["SOCKET_FAMILY"] for call in ("socket", "socketpair")}
     types = _NameAndFlags(socket["SOCKET_TYPE"], _SOCKET_FLAGS)
@@ -257,6 +264,8 @@ def _meanings() -> Mapping[tuple[str, str], Mapping[int, str] | Callable[[int], 
         **{(call, "how"): linux["SIGPROCMASK_HOW"] for call in ("sigprocmask", "rt_sigprocmask")},
         **{(call, "op"): _NameAndFlags(commands["futex"]["op"], _FUTEX_FLAGS) for call in ("futex", "futex_time64")},
         **{(call, "type"): types for call in ("socket", "socketpair")},
+        **{(call, "flag"): at for call in ("newfstatat", "fstatat64", "unlinkat", "fchownat", "name_to_handle_at")},
+        **{(call, "flags"): at for call in ("statx", "faccessat2", "fchmodat2", "linkat", "utimensat", "execveat")},
         ("lseek", "whence"): _WHENCE,
         ("clone", "flags"): _clone_flags,
     }

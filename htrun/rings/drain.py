@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun.events.call_texts import without_texts
 from htrun.events.clock import Clock
-from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER_SYSCALL_TEXT
 from htrun.events.order import TimeOrder
 from htrun.events.records import decode, decode_tracer_records, record_dtype
-from htrun.events.sink import LossSink, PacketSink, Sink, SinkError
+from htrun.events.sink import LossSink, PacketSink, Sink, SinkError, decodes
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import keep_ahead
@@ -241,17 +242,18 @@ class Drain:
         import numpy as np
 
         self._pace.took(len(records) / tracer_events.capacity)
-        for kind, count in zip(*np.unique(records["kind"], return_counts=True), strict=True):
-            self.kinds[DEFINITIONS[kind].name] += int(count)
+        counts = Counter(dict(zip(*np.unique(records["kind"], return_counts=True), strict=True)))
+        texts = int(counts.pop(DEFINITIONS.index(USER_SYSCALL_TEXT), 0))
+        self.kinds.update({DEFINITIONS[kind].name: int(count) for kind, count in counts.items()})
         if self._sinks:
             self._order.add(decode_tracer_records(records, self._clock, self._room))
         if self._packet_sink is not None:
             sink = self._packet_sink
             self._guarded(sink, lambda: sink.write_tracer_records(records, self.streams))
-        return len(records)
+        return len(records) - texts
 
     def _write(self, sink: Sink, events: Events) -> None:
-        sink.write(events, self.streams)
+        sink.write(events if decodes(sink) else without_texts(events), self.streams)
         sink.flush()
 
     def _take(self, ring: Ring, *, partial: bool) -> int:

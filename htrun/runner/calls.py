@@ -6,19 +6,23 @@ calls that htrun must see itself, calls within which a process is created or a p
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL_TEXT
 from htrun.runner.follow import CALL_STOPS
 from htrun.tracee import seccomp
+from htrun.tracee.abi import I386, X86_64
 from htrun.tracee.call_wait import CallWait, Entry, State
 from htrun.tracee.ptrace import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
     from htrun.intercept.guest import Thread
+    from htrun.runner.call_texts import CallTexts
     from htrun.tracee.abi import Abi
 
 _BEFORE_FIRST = 1000
@@ -29,7 +33,7 @@ class Calls:
     """Records what `CallWait` does not record by itself.
 
     ``wait``: see there. ``wanted``: the calls to record. ``events``: names of those to record; ``clock`` reads the
-    ticks; ``stream_of`` numbers a thread's stream.
+    ticks; ``stream_of`` numbers a thread's stream. ``texts``: reads what calls point to; None where that is not wanted.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Calls:
         events: frozenset[str],
         clock: Callable[[], int],
         stream_of: Callable[[Thread], int],
+        texts: CallTexts | None = None,
     ) -> None:
         self.wait = wait
         self._wanted = wanted
@@ -46,17 +51,22 @@ class Calls:
         self._clock = clock
         self._stream_of = stream_of
         self._alive: set[int] = set()
-        self._first: Entry | None = None
+        self._first: tuple[Entry, list[Text]] | None = None
+        self._texts = texts
+        if texts is not None:
+            wait.leave_to_others(*(texts.numbers(abi.audit_arch) for abi in (I386, X86_64)))
 
     def began(self, thread: Thread) -> None:
         """A thread begins."""
         self._alive.add(thread.tid)
         self.wait.set_stops_left(thread.tid, CALL_STOPS)
         first, self._first = self._first, None
-        self._lives(thread, CPU_ENTER, self._clock() if first is None else first.ticks - _BEFORE_FIRST)
+        self._lives(thread, CPU_ENTER, self._clock() if first is None else first[0].ticks - _BEFORE_FIRST)
         if first is not None:
+            call, texts = first
             self._identify(thread)
-            self.wait.enter(thread.tid, first)
+            self.wait.enter(thread.tid, call)
+            self._append(thread, call, texts)
 
     def ended(self, thread: Thread) -> None:
         """A thread makes no more records; may be said more than once."""
@@ -64,15 +74,23 @@ class Calls:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
             self.wait.forget(thread.tid)
+            if self._texts is not None:
+                self._texts.forget(thread)
 
     def launching(self, thread: Thread) -> None:
         """The first process is about to exec the program, if it can: its first call, if it comes to that."""
-        self._first = self.wait.look(thread.tid)
+        call = self.wait.look(thread.tid)
+        self._first = call, self._texts.entering(thread, call) if self._texts is not None else []
 
     def entered(self, thread: Thread) -> None:
         """A thread is stopped in front of a call that is to be recorded."""
         self._identify(thread)
-        self.wait.enter(thread.tid, self.wait.look(thread.tid))
+        call = self.wait.look(thread.tid)
+        self.wait.enter(thread.tid, call)
+        if self._texts is not None:
+            self._append(thread, call, self._texts.entering(thread, call))
+            if self._texts.await_return(thread, call):
+                self.wait.watch(thread.tid)
 
     def refused(self, thread: Thread, abi: Abi, number: int) -> None:
         """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
@@ -87,7 +105,9 @@ class Calls:
         """A thread is stopped behind a call, perhaps one that is recorded."""
         if self.wait.state(thread.tid) is not State.OUTSIDE:
             self._identify(thread)
-            self.wait.leave(thread.tid)
+            returned = self.wait.leave(thread.tid)
+            if returned is not None and self._texts is not None:
+                self._append(thread, returned, self._texts.returned(thread, returned.arguments[0]))
 
     def made(self, thread: Thread) -> None:
         """htrun has dealt with a call it had to see itself: the thread is still in front of it, or behind it."""
@@ -106,6 +126,12 @@ class Calls:
             self.wait.set_stream(tid, None)
         learn()
         self.wait.set_call(tid, call)
+
+    def _append(self, thread: Thread, call: Entry, texts: Sequence[Text]) -> None:
+        """Write what a call or return, whose record was the last, points to."""
+        for text in texts:
+            for arguments in text.pack():
+                self.wait.append(thread.tid, USER_SYSCALL_TEXT, replace(call, arguments=arguments))
 
     def _lives(self, thread: Thread, definition: Definition, ticks: int) -> None:
         if definition.name in self._events:

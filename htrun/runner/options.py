@@ -7,7 +7,15 @@ from enum import Enum
 from pathlib import Path
 
 from htrun.channel.layout import Layout
-from htrun.events.definitions import CPU_ENTER, CPU_EXIT, HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, Definition
+from htrun.events.definitions import (
+    CPU_ENTER,
+    CPU_EXIT,
+    HYPERTRACE,
+    USER_SYSCALL,
+    USER_SYSCALL_RET,
+    USER_SYSCALL_TEXT,
+    Definition,
+)
 from htrun.rings.ring import Overflow
 
 
@@ -26,7 +34,7 @@ class RunOptions:
     ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
     ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
-    ``decode``: whether log and JSON lines tell what system calls mean;
+    ``decode``: whether what system calls point to is recorded, and what they mean is told;
     ``processors``: those that the program may run on, None for all of the caller's;
     ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
     """
@@ -67,4 +75,13 @@ class RunOptions:
     def tracer_events(self) -> tuple[Definition, ...]:
         """The events among them that the tracer sees by itself."""
         kinds = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
-        return tuple(kind for kind in kinds if kind.name in self.recorded)
+        return tuple(kind for kind in kinds if kind.name in self.recorded) + self._texts
+
+    @property
+    def texts_recorded(self) -> bool:
+        """Whether texts that system calls point to are."""
+        return self.decode and self.calls_recorded
+
+    @property
+    def _texts(self) -> tuple[Definition, ...]:
+        return (USER_SYSCALL_TEXT,) if self.texts_recorded else ()

@@ -54,7 +54,8 @@ class Outputs:
         sinks: list[Sink] = []
         if options.log_wanted:
             output = Output.open(options.log) if options.log else Output.standard_error()
-            sinks.append(TextSink(output, _LogLines(options.layout.num_args, named, decode=options.decode)))
+            lines = _LogLines(options.layout.num_args, named, decode=options.decode)
+            sinks.append(TextSink(output, lines, decodes=options.decode))
         sinks += _other_formats(options, named, facts)
         if options.summary is not None:
             summary.check(options.summary)

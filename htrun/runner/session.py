@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.site_report import Account
     from htrun.intercept.traps import Traps
+    from htrun.runner.call_texts import CallTexts
     from htrun.runner.calls import Calls
     from htrun.tracee.inject import Injection
     from htrun.tracee.trap_wait import TrapWait
@@ -203,7 +204,17 @@ class Session:
         def stream_of(thread: Thread) -> int:
             return drain.number_of(self._stream(thread))
 
-        return Calls(wait, calls_to_record(self._options), self._options.recorded, source.read, stream_of)
+        wanted, events = calls_to_record(self._options), self._options.recorded
+        return Calls(wait, wanted, events, source.read, stream_of, self._call_texts())
+
+    def _call_texts(self) -> CallTexts | None:
+        """What reads the texts that calls point to, where they are wanted."""
+        if not self._options.texts_recorded:
+            return None
+        from htrun.runner.call_texts import CallTexts
+
+        recorded = self._options.recorded
+        return CallTexts(entries=USER_SYSCALL.name in recorded, returns=USER_SYSCALL_RET.name in recorded)
 
     def _hooks(self) -> Hooks:
         calls = self._calls

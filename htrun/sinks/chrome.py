@@ -12,10 +12,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from htrun.events import call_texts
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
-from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side, text_of
+from htrun.events.syscalls import names_of
+from htrun.sinks import syscall_text
+from htrun.sinks.columns import decimal, digits, from_texts, hexadecimal, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import JSON, VIEWER, texts
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -45,7 +49,7 @@ _PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """A trace in the file ``path``. Raises `HtrunError`."""
     trace = ChromeTrace(facts)
-    return TextSink(new_output(path), trace.format, head=trace.head, tail=b"]}\n")
+    return TextSink(new_output(path), trace.format, head=trace.head, tail=b"]}\n", decodes=facts.decode)
 
 
 class ChromeTrace:
@@ -66,7 +70,11 @@ class ChromeTrace:
 
     def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
         """The text of ``events`` (at least one), and before it the names of threads that are new in ``streams``."""
-        parts = [(rows, self._lines(shape, events[rows], streams)) for shape, rows in self._shapes.split(events)]
+        events, found = call_texts.split(events)
+        parts = [
+            (rows, self._lines(shape, events[rows], streams, found.of_rows(rows)))
+            for shape, rows in self._shapes.split(events)
+        ]
         names = [_names(stream) for stream in streams[self._described :]]
         self._described = len(streams)
         text = b"".join(names) + text_of(parts, len(events))
@@ -75,13 +83,17 @@ class ChromeTrace:
         self._separator = b","
         return text[start:]
 
-    def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
+    def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream], found: Texts) -> NDArray[np.uint8]:
+        decode = self._facts.decode and syscall_text.is_call(shape.definition)
+        meaning: list[Column] = []
+        if decode:
+            meaning = [b',"syscall":', syscall_text.objects(shape.definition, events, found)]
         columns: list[Column] = [
-            b"," + _title(shape),
+            *_title(shape, names_of(events) if decode else None),
             of_streams(events["stream"], streams, lambda stream: b'"pid":%d,"tid":%d' % (stream.pid, stream.tid)),
             *self._time(events),
             *_identity(shape, events, streams),
-            *_arguments(shape, events),
+            *_arguments(shape, events, meaning),
             b"}\n",
         ]
         return side_by_side(columns, len(events))
@@ -96,7 +108,8 @@ class ChromeTrace:
         return [b',"ts":', minus, decimal(microseconds), b".", digits(nanoseconds, 3)]
 
 
-def _title(shape: Shape) -> bytes:
+def _title(shape: Shape, calls: NDArray[np.str_] | None) -> list[Column]:
+    """``calls``: the names of the system calls that the events are about; None where they are not to be told."""
     phase, name = _ASYNC.get(shape.definition, ("i", shape.title))
     category = "guest"
     if shape.named is not None:
@@ -104,7 +117,10 @@ def _title(shape: Shape) -> bytes:
         phase = _PHASES[shape.named.phase]
         phase = phase.lower() if shape.named.key is not None else phase
     scope = '"s":"t",' if phase == "i" else ""
-    return f'{{"name":{json.dumps(name)},"cat":"{category}","ph":"{phase}",{scope}'.encode()
+    named: Column = json.dumps(name).encode()
+    if calls is not None:
+        named = from_texts([json.dumps(call).encode() for call in calls.tolist()])
+    return [b',{"name":', named, f',"cat":"{category}","ph":"{phase}",{scope}'.encode()]
 
 
 def _identity(shape: Shape, events: Events, streams: Sequence[Stream]) -> list[Column]:
@@ -117,13 +133,14 @@ def _identity(shape: Shape, events: Events, streams: Sequence[Stream]) -> list[C
     return [b',"id":"0x', hexadecimal(events["args"][:, shape.first + place]), b'"']
 
 
-def _arguments(shape: Shape, events: Events) -> list[Column]:
+def _arguments(shape: Shape, events: Events, meaning: list[Column]) -> list[Column]:
     columns: list[Column] = []
     if shape.named is None and shape.index_name is not None:
         columns += [f',"{shape.index_name}":'.encode(), decimal(events["index"])]
     counts = shape.named is not None and shape.named.phase is Phase.COUNTER
     for argument, words in shape.words(events):
         columns += [f',"{argument.name}":'.encode(), *texts(argument, words, JSON if counts else VIEWER)]
+    columns += meaning
     if not columns:
         return []
     first = columns[0]

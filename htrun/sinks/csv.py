@@ -2,16 +2,19 @@
 
 The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,arg1,...``. ``name`` and
 ``phase`` are empty where the user has named nothing. An argument stands in the column of its number, with the text of
-its type; a system call's number stands in ``index``, its result in ``arg1``.
+its type; a system call's number stands in ``index``, its result in ``arg1``. On request there is one more column,
+``syscall``: what system calls mean (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.events import call_texts
 from htrun.events.definitions import SYSCALL_ARGS
 from htrun.events.shapes import Shape, Shapes
-from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
+from htrun.sinks import syscall_text
+from htrun.sinks.columns import decimal, from_texts, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import CSV, comma_separated, texts
 
@@ -19,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -35,21 +36,27 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     shapes = Shapes(facts.num_args, facts.named)
     return TextSink(
         new_output(path),
-        lambda events, streams: format_lines(events, streams, shapes),
-        head=lambda _: head(shapes),
+        lambda events, streams: format_lines(events, streams, shapes, decode=facts.decode),
+        head=lambda _: head(shapes, decode=facts.decode),
+        decodes=facts.decode,
     )
 
 
-def head(shapes: Shapes) -> bytes:
+def head(shapes: Shapes, *, decode: bool = False) -> bytes:
     """The head line. There is always room for a system call's arguments, since the line comes before the events."""
     arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
-    return ",".join((*_FACTS, *arguments)).encode() + b"\r\n"
+    return ",".join((*_FACTS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
 
 
-def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end."""
+def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
+    """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
     count = _argument_columns(shapes)
-    parts = [(rows, _lines(shape, events[rows], streams, count)) for shape, rows in shapes.split(events)]
+    events, found = call_texts.split(events)
+    parts = []
+    for shape, rows in shapes.split(events):
+        own = events[rows]
+        meaning = [b",", *_meaning(shape, own, found.of_rows(rows))] if decode else []
+        parts.append((rows, side_by_side([*_fields(shape, own, streams, count), *meaning, b"\r\n"], len(own))))
     return text_of(parts, len(events))
 
 
@@ -62,7 +69,14 @@ def _argument_columns(shapes: Shapes) -> int:
     return max(shapes.num_args, SYSCALL_ARGS, *(shape.first + len(shape.arguments) for shape in shapes.all()))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream], count: int) -> NDArray[np.uint8]:
+def _meaning(shape: Shape, events: Events, found: Texts) -> list[Column]:
+    if not syscall_text.is_call(shape.definition):
+        return []
+    lines = syscall_text.plain_lines(shape.definition, events, found)
+    return [from_texts([comma_separated(line.decode()).encode() for line in lines])]
+
+
+def _fields(shape: Shape, events: Events, streams: Sequence[Stream], count: int) -> list[Column]:
     columns: list[Column] = [decimal(events["time"]), of_streams(events["stream"], streams, _stream), _title(shape)]
     if shape.index_name is not None:
         columns.append(decimal(events["index"]))
@@ -71,8 +85,7 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], count: int) 
     for argument, words in shape.words(events):
         columns += [b",", *texts(argument, words, CSV)]
     absent = count - shape.first - len(shape.arguments)
-    columns.append(b"," * absent + b"\r\n")
-    return side_by_side(columns, len(events))
+    return [*columns, b"," * absent]
 
 
 def _stream(stream: Stream) -> bytes:

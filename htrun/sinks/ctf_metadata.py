@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from htrun.events.definitions import HYPERTRACE, Definition
+from htrun.events.call_texts import TEXT_BYTES
+from htrun.events.definitions import HYPERTRACE, USER_SYSCALL_TEXT, Definition
 from htrun.rings.layout import PACKET_HEADER
 
 if TYPE_CHECKING:
@@ -206,13 +207,11 @@ def _tracer_class(number: int, definition: Definition) -> str:
     context = [f"u32 {field};" for field in ("thread", "pid", "tid", "vcpu")] + [f"character comm[{COMM_SIZE}];"]
     if definition.fields:
         context.append("audit_arch arch;")
-    arguments = definition.argument_names(0)
-    return _class_of(
-        number,
-        definition,
-        context,
-        [f"u64 {field};" for field in definition.fields] + [f"arg_le {argument};" for argument in arguments],
-    )
+    arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
+    if definition is USER_SYSCALL_TEXT:
+        # The words behind the first are bytes of a text, and read better so.
+        arguments[1:] = [f"character text[{TEXT_BYTES}];"]
+    return _class_of(number, definition, context, [f"u64 {field};" for field in definition.fields] + arguments)
 
 
 def _class_of(number: int, definition: Definition, context: Sequence[str], fields: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from htrun.channel.layout import DEFAULT_ARGS
-from htrun.events.definitions import DEFINITIONS, Definition
+from htrun.events.definitions import EVENTS, Definition
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -28,5 +28,5 @@ class TraceFacts:
     start: int = 0
     host: str = ""
     environment: Mapping[str, str | int] = field(default_factory=dict)
-    kinds: tuple[Definition, ...] = DEFINITIONS
+    kinds: tuple[Definition, ...] = EVENTS
     decode: bool = False

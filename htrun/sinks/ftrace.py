@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+from htrun.events.call_texts import in_batches
 from htrun.events.shapes import Shapes
 from htrun.events.sink import SinkError
 from htrun.sinks.columns import BATCH
@@ -31,15 +32,16 @@ _MARKER = "trace_marker"
 class FtraceSink:
     """Writes events to the open ``trace_marker`` ``descriptor``, which it takes over."""
 
-    def __init__(self, descriptor: int, name: str, shapes: Shapes) -> None:
+    def __init__(self, descriptor: int, name: str, shapes: Shapes, *, decode: bool = False) -> None:
+        self.decodes = decode
         self._descriptor = descriptor
         self._name = name
         self._shapes = shapes
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
         """Write a marker for each event. Raises `SinkError`."""
-        for start in range(0, len(events), BATCH):
-            lines = format_lines(events[start : start + BATCH], streams, self._shapes).splitlines()
+        for batch in in_batches(events, BATCH):
+            lines = format_lines(batch, streams, self._shapes, decode=self.decodes).splitlines()
             for first in range(0, len(lines), _IOV_MAX):
                 self._put(lines[first : first + _IOV_MAX])
 
@@ -84,4 +86,4 @@ def open_sink(path: Path, facts: TraceFacts) -> FtraceSink:
         raise HtrunError(f"cannot write {marker}: not there; mount -t tracefs tracefs /sys/kernel/tracing") from None
     except OSError as error:
         raise HtrunError(f"cannot write {marker}: {error.strerror}") from error
-    return FtraceSink(descriptor, str(marker), Shapes(facts.num_args, facts.named))
+    return FtraceSink(descriptor, str(marker), Shapes(facts.num_args, facts.named), decode=facts.decode)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from htrun.events import call_texts
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
 from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -37,17 +39,23 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """JSON lines in the file ``path``. Raises `HtrunError`."""
     shapes = Shapes(facts.num_args, facts.named)
     return TextSink(
-        new_output(path), lambda events, streams: format_lines(events, streams, shapes, decode=facts.decode)
+        new_output(path),
+        lambda events, streams: format_lines(events, streams, shapes, decode=facts.decode),
+        decodes=facts.decode,
     )
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
     """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
-    parts = [(rows, _lines(shape, events[rows], streams, decode=decode)) for shape, rows in shapes.split(events)]
+    events, found = call_texts.split(events)
+    parts = [
+        (rows, _lines(shape, events[rows], streams, found.of_rows(rows), decode=decode))
+        for shape, rows in shapes.split(events)
+    ]
     return text_of(parts, len(events))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: bool) -> NDArray[np.uint8]:
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts, *, decode: bool) -> NDArray[np.uint8]:
     columns: list[Column] = [
         b'{"time_ns":',
         decimal(events["time"]),
@@ -63,7 +71,7 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: b
             separator = b","
         columns.append(b"}")
     if decode and syscall_text.is_call(shape.definition):
-        columns += [b',"syscall":', syscall_text.objects(shape.definition, events)]
+        columns += [b',"syscall":', syscall_text.objects(shape.definition, events, found)]
     columns.append(b"}\n")
     return side_by_side(columns, len(events))
 

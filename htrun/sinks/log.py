@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.events import call_texts
 from htrun.events.definitions import HYPERTRACE
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -41,7 +43,9 @@ class LogSink(TextSink):
     ``decode``: see `format_lines`."""
 
     def __init__(self, output: Output, shapes: Shapes | None = None, *, decode: bool = False) -> None:
-        super().__init__(output, lambda events, streams: format_lines(events, streams, shapes, decode=decode))
+        super().__init__(
+            output, lambda events, streams: format_lines(events, streams, shapes, decode=decode), decodes=decode
+        )
 
 
 def open_sink(path: Path, facts: TraceFacts) -> LogSink:
@@ -57,11 +61,15 @@ def format_lines(
     if not len(events):
         return b""
     shapes = shapes or Shapes(events["args"].shape[1])
-    parts = [(rows, _lines(shape, events[rows], streams, decode=decode)) for shape, rows in shapes.split(events)]
+    events, found = call_texts.split(events)
+    parts = [
+        (rows, _lines(shape, events[rows], streams, found.of_rows(rows), decode=decode))
+        for shape, rows in shapes.split(events)
+    ]
     return text_of(parts, len(events))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: bool) -> NDArray[np.uint8]:
+def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts, *, decode: bool) -> NDArray[np.uint8]:
     import numpy as np
 
     microseconds = events["time"] // np.uint64(_NS_PER_US)
@@ -75,7 +83,7 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], *, decode: b
         of_streams(events["stream"], streams, lambda stream: b"%x" % stream.vcpu),
     ]
     if decode and syscall_text.is_call(shape.definition):
-        return side_by_side([*columns, b"  ", syscall_text.lines(shape.definition, events), b"\n"], len(events))
+        return side_by_side([*columns, b"  ", syscall_text.lines(shape.definition, events, found), b"\n"], len(events))
     if shape.definition is HYPERTRACE:
         columns += [b"  index=", decimal(events["index"])]
     elif shape.index_name is not None:

@@ -7,6 +7,7 @@
 - counters are tracks of their process, one for each argument
 - system calls are slices of a track of their own below the thread; every other event is an instant of the thread
 - arguments are debug annotations
+- on request, system calls go by their own names, and one more annotation, ``call``, tells what they mean
 
 All packets of one kind of event have the same layout, so a batch is made column by column. The package ``perfetto``
 is not needed to write.
@@ -16,20 +17,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.events.call_texts import in_batches, split
 from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
+from htrun.events.syscalls import names_of
 from htrun.sinks import protobuf as pb
 from htrun.sinks.columns import BATCH, bytes_of, side_by_side
+from htrun.sinks.perfetto_calls import decoded_calls
 from htrun.sinks.perfetto_names import Names
 from htrun.sinks.perfetto_packets import SEQUENCE, SEQUENCE_FLAGS, SEQUENCE_ID, packets
 from htrun.sinks.perfetto_tracks import Track, counter_uuid, key_tracks
+from htrun.sinks.syscall_text import is_call
 from htrun.sinks.text import new_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.call_texts import Texts
     from htrun.events.records import Events
+    from htrun.events.shapes import Rows
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
     from htrun.sinks.facts import TraceFacts
@@ -53,6 +63,7 @@ class PerfettoSink:
         self._shapes = Shapes(facts.num_args, facts.named)
         self._names = Names(self._shapes.all())
         self._start = facts.start
+        self.decodes = facts.decode
         self._begun = False
         self._described = 0
         self._tracks: set[int] = set()
@@ -70,14 +81,20 @@ class PerfettoSink:
             self._put(self._thread(streams[number], number))
         self._described = len(streams)
         events = self._by_thread(events)
-        for start in range(0, len(events), BATCH):
-            batch = events[start : start + BATCH]
-            parts = []
-            for shape, rows in self._shapes.split(batch):
-                part = batch[rows]
-                self._put(self._new_tracks(shape, part, streams) + self._new_texts(shape, part))
+        for batch in in_batches(events, BATCH):
+            self._write_batch(*split(batch), streams)
+
+    def _write_batch(self, events: Events, found: Texts, streams: Sequence[Stream]) -> None:
+        parts: list[tuple[Rows, NDArray[np.uint8]]] = []
+        for shape, rows in self._shapes.split(events):
+            part = events[rows]
+            self._put(self._new_tracks(shape, part, streams) + self._new_texts(shape, part))
+            if self.decodes and is_call(shape.definition):
+                self._put(self._new_calls(part))
+                parts += decoded_calls(shape, rows, events, found, self._names)
+            else:
                 parts.append((rows, packets(shape, part, streams, self._names)))
-            self._put(bytes_of(parts, len(batch)))
+        self._put(bytes_of(parts, len(events)))
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -153,6 +170,13 @@ class PerfettoSink:
         """The texts that ``events`` of ``shape`` are the first to bear."""
         texts = self._names.learn(_INTERNED_DATA, shape, events)
         return _packet(texts) if texts else b""
+
+    def _new_calls(self, events: Events) -> bytes:
+        """The names of the system calls that ``events`` are the first to be about."""
+        import numpy as np
+
+        names = self._names.learn_events(_INTERNED_DATA, np.unique(names_of(events)).tolist())
+        return _packet(names) if names else b""
 
     def _counters(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
         import numpy as np

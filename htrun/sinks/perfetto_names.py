@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CATEGORY = 1
 """The number of the one category that all events have."""
+CALL = "call"
+"""The annotation that tells what a system call means."""
 
 # Fields of InternedData; each entry has its number in field 1 and its text in field 2.
 _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
@@ -28,7 +30,7 @@ class Names:
         arguments = [argument for shape in shapes for argument in shape.arguments]
         indexes = [shape.index_name for shape in shapes if shape.index_name is not None]
         self.events = _numbered(shape.title for shape in shapes)
-        self.annotations = _numbered([*indexes, *(argument.name for argument in arguments)])
+        self.annotations = _numbered([*indexes, *(argument.name for argument in arguments), CALL])
         self.labels = _numbered(
             label
             for argument in arguments
@@ -61,6 +63,14 @@ class Names:
         for text in new:
             new[text] = self.labels[text] = len(self.labels) + 1
         return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
+
+    def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
+        """Those of ``names`` of events that are new, as the field ``field``; empty if there are none."""
+        new = {}
+        for name in names:
+            if name not in self.events:
+                new[name] = self.events[name] = len(self.events) + 1
+        return pb.message(field, *_entries(_EVENT_NAMES, new)) if new else []
 
 
 def _entries(kind: int, table: Mapping[str, int]) -> Iterator[list[Column]]:

@@ -9,7 +9,7 @@ from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYS
 from htrun.events.named import Phase
 from htrun.sinks import protobuf as pb
 from htrun.sinks.columns import side_by_side
-from htrun.sinks.perfetto_names import CATEGORY, Names
+from htrun.sinks.perfetto_names import CALL, CATEGORY, Names
 from htrun.sinks.perfetto_tracks import Track, counter_tracks, key_tracks, thread_tracks
 
 if TYPE_CHECKING:
@@ -45,6 +45,19 @@ _HALVES = {
     USER_SYSCALL_RET: (_END, Track.SYSCALLS),
 }
 """QEMU's events that are one half of something."""
+
+
+def call_packets(
+    shape: Shape, events: Events, names: Names, titles: NDArray[np.uint64], meaning: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The packets of ``events``, which are system calls or returns. ``titles``: the numbers of their names;
+    ``meaning``: the value of one more annotation, as `htrun.sinks.protobuf.padded_texts` makes it."""
+    type_, of = _HALVES[shape.definition]
+    title = pb.number(_NAME_IID, pb.varints(titles))
+    call = pb.message(_ANNOTATIONS, pb.number(_ANNOTATION_NAME_IID, names.annotations[CALL]), [meaning])
+    category = pb.number(_CATEGORY_IIDS, CATEGORY)
+    fields = (category, title, *_annotations(shape, events, names), call)
+    return side_by_side(_event(events, type_, thread_tracks(of, events), *fields), len(events))
 
 
 def packets(shape: Shape, events: Events, streams: Sequence[Stream], names: Names) -> NDArray[np.uint8]:

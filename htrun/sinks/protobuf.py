@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from htrun.sinks.columns import Column
 
 _VARINT, _FIXED64, _LENGTH = 0, 1, 2
+_UNKNOWN = 100_000
 WORD = 10
 """Bytes of a varint that holds any 64 bits."""
 
@@ -68,6 +69,20 @@ def text(field: int, value: str | bytes) -> list[Column]:
     """A field of text or bytes."""
     data = value.encode(errors="replace") if isinstance(value, str) else value
     return [_tag(field, _LENGTH), varint(len(data)), data]
+
+
+def padded_texts(field: int, texts: Sequence[bytes], room: int) -> NDArray[np.uint8]:
+    """A field of text for many events, none longer than ``room``. What a shorter text leaves free takes a field of a
+    number that no message has: readers skip what they do not know."""
+    import numpy as np
+
+    size = len(varint(room))
+    rows = [
+        _tag(field, _LENGTH) + varint(len(text), size) + text
+        + _tag(_UNKNOWN, _LENGTH) + varint(room - len(text), size) + bytes(room - len(text))
+        for text in texts
+    ]  # fmt: skip
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
 
 
 def message(field: int, *parts: Sequence[Column]) -> list[Column]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import EVENTS
 from htrun.events.records import words_of
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks.columns import bytes_of
@@ -107,7 +107,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SimpleSink:
 def trace_events(num_args: int) -> str:
     """QEMU's description of all events (docs/devel/tracing.rst, "Trace events")."""
     lines = ["# The events in a trace of htrun's; see QEMU's docs/devel/tracing.rst"]
-    for definition in DEFINITIONS:
+    for definition in EVENTS:
         fields = definition.field_names(num_args)
         types = ["void *cpu", *(f"uint64_t {field}" for field in fields)]
         formats = ["cpu=%p", *(f'{field}=0x%016"PRIx64"' for field in fields)]
@@ -118,7 +118,7 @@ def trace_events(num_args: int) -> str:
 def _names() -> bytes:
     return b"".join(
         struct.pack("=QQI", _NAME, number, len(definition.name)) + definition.name.encode()
-        for number, definition in enumerate(DEFINITIONS)
+        for number, definition in enumerate(EVENTS)
     )
 
 
@@ -132,7 +132,7 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     # What all events of a thread have in common is put in once, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
     own["type"] = _EVENT
-    own["id"] = DEFINITIONS.index(shape.definition)
+    own["id"] = EVENTS.index(shape.definition)
     own["length"] = _EVENT_HEADER.size + 8 * words
     own["pid"] = [stream.pid for stream in streams]
     own["words"][:, 0] = [stream.vcpu for stream in streams]

@@ -2,33 +2,41 @@
 
 ::
 
-    openat(dirfd=AT_FDCWD, filename=0x7ffe3a1c, flags=O_RDONLY|O_CLOEXEC, mode=00)
+    openat(dirfd=AT_FDCWD, filename="/etc/hosts", flags=O_RDONLY|O_CLOEXEC, mode=00)
     openat = -2 ENOENT
+    read = 5 buf="hello"
 
-Calls of one name are made into text column by column; only names of flags and errors are looked up, each value once.
+Calls of one name are made into text column by column; only names of flags and errors are looked up, each value once,
+and what a pointer points to is made text by text. Where that was not recorded, the address is told.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from htrun.events.call_texts import NO_TEXTS, Texts
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.syscall_arguments import MOST_ERRNO, Kind, Parameter, Signature, error_name, signature
 from htrun.events.syscalls import ARCH_I386
+from htrun.events.text_arguments import Pointed, text_arguments
 from htrun.sinks.columns import decimal, from_texts, hexadecimal, side_by_side, signed_decimal
+from htrun.sinks.quoted_text import as_c, as_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
     from htrun.events.records import Events
     from htrun.sinks.columns import Column
 
-    _Writer = Callable[[Definition, Signature, int, Events], list[Column]]
-    """Makes the columns of some calls or returns of one signature, of words of so many bits."""
+    _Writer = Callable[[Definition, "_Calls"], list[Column]]
+    """Makes the columns of some calls or returns of one signature."""
+    _Quote = Callable[[Pointed, Sequence[Text]], bytes]
 
 _LEAST_ERROR = (1 << 64) - MOST_ERRNO
 
@@ -38,24 +46,42 @@ def is_call(definition: Definition) -> bool:
     return definition in (USER_SYSCALL, USER_SYSCALL_RET)
 
 
-def lines(definition: Definition, events: Events) -> NDArray[np.uint8]:
-    """The text of each of ``events``, which are all calls, or all returns."""
-    return _each(definition, events, _line)
+@dataclass(frozen=True)
+class _Calls:
+    """Some calls of one signature, or returns from them. ``bits``: of a word."""
+
+    signature: Signature
+    bits: int
+    pointed: Mapping[int, Pointed]
+    events: Events
+    texts: Texts
 
 
-def objects(definition: Definition, events: Events) -> NDArray[np.uint8]:
+def lines(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> NDArray[np.uint8]:
+    """The text of each of ``events``, which are all calls, or all returns. ``texts``: what they point to."""
+    return _each(definition, events, texts, _line)
+
+
+def objects(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> NDArray[np.uint8]:
     """The same as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or ``{"name":"openat","result":-2,
-    "error":"ENOENT"}``. Addresses, and what has a name, are texts."""
-    return _each(definition, events, _object)
+    "error":"ENOENT"}``. Addresses, what has a name, and what is pointed to are texts."""
+    return _each(definition, events, texts, _object)
 
 
-def _each(definition: Definition, events: Events, write: _Writer) -> NDArray[np.uint8]:
+def plain_lines(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> list[bytes]:
+    """The same as `lines`, one by one."""
+    return [bytes(row[row != 0]) for row in lines(definition, events, texts)]
+
+
+def _each(definition: Definition, events: Events, texts: Texts, write: _Writer) -> NDArray[np.uint8]:
     import numpy as np
 
     parts = []
     for arch, number, rows in _groups(events):
         bits = 32 if arch == ARCH_I386 else 64
-        columns = write(definition, signature(arch, number), bits, events[rows])
+        pointed = {each.place: each.pointed for each in text_arguments(arch, number)}
+        calls = _Calls(signature(arch, number), bits, pointed, events[rows], texts.of_rows(rows))
+        columns = write(definition, calls)
         parts.append((rows, side_by_side(columns, len(rows))))
     text = np.zeros((len(events), max(part.shape[1] for _, part in parts)), np.uint8)
     for rows, part in parts:
@@ -73,28 +99,54 @@ def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
     return [(int(arch), int(number), np.flatnonzero(places == place)) for place, (arch, number) in enumerate(used)]
 
 
-def _line(definition: Definition, call: Signature, bits: int, events: Events) -> list[Column]:
+def _line(definition: Definition, calls: _Calls) -> list[Column]:
+    call = calls.signature
     name = call.name.encode()
     if definition is USER_SYSCALL_RET:
-        return [name + b" = ", *_result(call, events)]
+        return [name + b" = ", *_result(call, calls.events), *_filled_in(calls, " {}=", as_c)]
     columns: list[Column] = [name + b"("]
     for place, parameter in enumerate(call.parameters):
         separator = b", " if place else b""
-        columns += [separator + parameter.name.encode() + b"=", *_value(parameter, bits, events["args"][:, place])]
+        columns += [separator + parameter.name.encode() + b"=", *_argument(calls, place, parameter, as_c)]
     return [*columns, b")"]
 
 
-def _object(definition: Definition, call: Signature, bits: int, events: Events) -> list[Column]:
+def _object(definition: Definition, calls: _Calls) -> list[Column]:
+    call = calls.signature
     head = f'{{"name":{json.dumps(call.name)}'.encode()
     if definition is USER_SYSCALL_RET:
-        return [head + b',"result":', *_result(call, events, '"', ',"error":"{}"'), b"}"]
+        result = _result(call, calls.events, '"', ',"error":"{}"')
+        return [head + b',"result":', *result, *_filled_in(calls, ',"args":{{"{}":', as_json, "}"), b"}"]
     columns: list[Column] = [head + b',"args":{']
     for place, parameter in enumerate(call.parameters):
         separator = b"," if place else b""
         quote = b'"' if parameter.kind in {Kind.ADDRESS, Kind.NAMES} else b""
-        words = events["args"][:, place]
-        columns += [separator + f'"{parameter.name}":'.encode() + quote, *_value(parameter, bits, words), quote]
+        columns.append(separator + f'"{parameter.name}":'.encode())
+        columns += _argument(calls, place, parameter, as_json, quote)
     return [*columns, b"}}"]
+
+
+def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, quote: bytes = b"") -> list[Column]:
+    """An argument's value, between ``quote``, or what it points to where that is known."""
+    value = [quote, *_value(parameter, calls.bits, calls.events["args"][:, place]), quote]
+    if place not in calls.texts.places() or place not in calls.pointed:
+        return value
+    rows, pointed = len(calls.events), calls.pointed[place]
+    values = [bytes(row[row != 0]) for row in side_by_side(value, rows)]
+    found = [calls.texts.of(row, place) for row in range(rows)]
+    return [from_texts([write(pointed, texts) if texts else values[row] for row, texts in enumerate(found)])]
+
+
+def _filled_in(calls: _Calls, head: str, write: _Quote, tail: str = "") -> list[Column]:
+    """What a call's arguments point to when it has returned. ``head``: with the argument's name, before it."""
+    columns: list[Column] = []
+    for place in sorted(calls.texts.places() & calls.pointed.keys()):
+        before, after = head.format(calls.signature.parameters[place].name).encode(), tail.encode()
+        found = [calls.texts.of(row, place) for row in range(len(calls.events))]
+        columns.append(
+            from_texts([before + write(calls.pointed[place], texts) + after if texts else b"" for texts in found])
+        )
+    return columns
 
 
 def _value(parameter: Parameter, bits: int, words: NDArray[np.uint64]) -> list[Column]:

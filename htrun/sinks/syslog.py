@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+from htrun.events.call_texts import in_batches
 from htrun.events.shapes import Shapes
 from htrun.events.sink import SinkError
 from htrun.sinks.columns import BATCH
@@ -32,7 +33,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class SyslogSink:
     """Sends events through ``connection``, which it takes over. ``name``: how messages call it."""
 
-    def __init__(self, connection: socket.socket, name: str, shapes: Shapes) -> None:
+    def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
+        self.decodes = decode
         self._socket = connection
         self._name = name
         self._shapes = shapes
@@ -41,8 +43,8 @@ class SyslogSink:
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
         """Send a message for each event. Raises `SinkError`."""
-        for start in range(0, len(events), BATCH):
-            for line in format_lines(events[start : start + BATCH], streams, self._shapes).splitlines():
+        for batch in in_batches(events, BATCH):
+            for line in format_lines(batch, streams, self._shapes, decode=self.decodes).splitlines():
                 self._send(line)
 
     def flush(self) -> None:
@@ -72,7 +74,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
             connection.close()
             failure = error
         else:
-            return SyslogSink(connection, str(path), shapes)
+            return SyslogSink(connection, str(path), shapes, decode=facts.decode)
     raise HtrunError(f"cannot write to the system's log at {path}: {failure.strerror}; is it /dev/log?") from failure
 
 

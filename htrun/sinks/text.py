@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+from htrun.events.call_texts import in_batches
 from htrun.sinks.columns import BATCH
 from htrun.sinks.output import Output
 
@@ -29,9 +30,11 @@ class TextSink:
         *,
         head: Callable[[int | None], bytes] | None = None,
         tail: bytes = b"",
+        decodes: bool = False,
     ) -> None:
         """``head``: what comes before the first event, made from its time (ns since the epoch; None if there is none);
-        ``tail``: what comes after the last."""
+        ``tail``: what comes after the last; ``decodes``: see `htrun.events.sink.decodes`."""
+        self.decodes = decodes
         self._output = output
         self._formatter = formatter
         self._head = head
@@ -44,8 +47,8 @@ class TextSink:
         self._failed = True
         if len(events):
             self._write_head(int(events["time"][0]))
-        for start in range(0, len(events), BATCH):
-            self._output.write_lines(self._formatter(events[start : start + BATCH], streams))
+        for batch in in_batches(events, BATCH):
+            self._output.write_lines(self._formatter(batch, streams))
         self._failed = False
 
     def flush(self) -> None:

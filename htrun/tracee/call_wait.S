@@ -22,6 +22,11 @@
 	.set ENTRY_KIND, 88
 	.set RETURN_KIND, 92
 	.set RAN, 96
+	.set OTHERS, 104
+
+# The calls that the caller wants to see: a byte for each number below 512, of i386 and then of x86-64
+	.set NUMBERS_SHIFT, 9
+	.set AUDIT_ARCH_64BIT_SHIFT, 31
 
 # What is known of a thread
 	.set STREAM, 0
@@ -130,6 +135,19 @@ entry:
 	jne done
 	mov info_arch(%r8), %ecx
 	mov info_nr(%r8), %rdx
+	mov OTHERS(%rbx), %rsi
+	test %rsi, %rsi
+	jz known
+	mov %rdx, %rax
+	shr $NUMBERS_SHIFT, %rax
+	jnz known
+	mov %ecx, %eax
+	shr $AUDIT_ARCH_64BIT_SHIFT, %eax
+	shl $NUMBERS_SHIFT, %eax
+	add %rdx, %rax
+	cmpb $0, (%rsi,%rax)
+	jne done
+known:
 	cmpl $0, RETURNS(%rbx)
 	je mark
 	movl $IN_CALL, STATE(%r13)

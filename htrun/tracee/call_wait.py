@@ -56,6 +56,7 @@ class _Block(ctypes.Structure):
         ("entry_kind", ctypes.c_uint32),
         ("return_kind", ctypes.c_uint32),
         ("ran", ctypes.c_uint64),
+        ("others", ctypes.c_uint64),
     ]
 
 
@@ -72,6 +73,8 @@ _CALL_INFO_SIZE = 88
 _EXIT = 2
 """PTRACE_SYSCALL_INFO_EXIT."""
 _WORD = (1 << 64) - 1
+MOST_NUMBERS = 512
+"""Calls of one interface that `CallWait.leave_to_others` can name: all there are."""
 
 
 class State(IntEnum):
@@ -220,6 +223,12 @@ class CallWait:
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
+    def leave_to_others(self, calls_32: bytes, calls_64: bytes) -> None:
+        """Come back for every call whose number's byte is not 0, of i386's interface and of x86-64's: `MOST_NUMBERS`
+        bytes each."""
+        self._others = ctypes.create_string_buffer(calls_32 + calls_64)
+        self._block.others = ctypes.addressof(self._others)
+
     # The same by hand.
 
     def look(self, tid: int) -> Entry:
@@ -235,6 +244,7 @@ class CallWait:
             struct.pack_into("<III", self._threads, at, State.IN_CALL, call.arch, call.number & 0xFFFFFFFF)
         if self._entries:
             self.append(tid, USER_SYSCALL, call)
+        self._count_stop(tid)
 
     def watch(self, tid: int) -> None:
         """The return from the call the thread is in is not for the machine code alone."""
@@ -246,15 +256,24 @@ class CallWait:
         kind, *_ = self._facts(tid)
         return kind == _EXIT
 
-    def leave(self, tid: int) -> None:
-        """A thread, whose stream is known, is behind the call it was in."""
+    def leave(self, tid: int) -> Entry | None:
+        """A thread, whose stream is known, is behind the call it was in; what its record tells, None if it is not."""
         ticks = self._clock()
         kind, _, result, *_ = self._facts(tid)
         _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD_SIZE)
         if kind != _EXIT or state == State.OUTSIDE:
-            return
+            return None
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.OUTSIDE)
-        self.append(tid, USER_SYSCALL_RET, Entry(ticks, arch, number, (result,)))
+        returned = Entry(ticks, arch, number, (result,))
+        self.append(tid, USER_SYSCALL_RET, returned)
+        self._count_stop(tid)
+        return returned
+
+    def _count_stop(self, tid: int) -> None:
+        left = self.stops_left(tid) - 1
+        self.set_stops_left(tid, left & 0xFFFFFFFF)
+        if left == 0:
+            self._ran(tid)
 
     def append(self, tid: int, definition: Definition, call: Entry) -> None:
         """Write a record of a thread whose stream is known."""

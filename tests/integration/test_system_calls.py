@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -287,7 +286,7 @@ def test_decoded(work: Path, tmp_path: Path) -> None:
     options = ["--decode", "-o", files[0], "-o", files[1], "--syscalls", "openat,mmap,close"]
     record(tmp_path, *options, program=["cat", "app.c"])
     log = files[0].read_text()
-    assert "guest_user_syscall cpu=0x0  openat(dirfd=AT_FDCWD, filename=0x" in log
+    assert 'guest_user_syscall cpu=0x0  openat(dirfd=AT_FDCWD, filename="app.c", flags=O_RDONLY, mode=00)' in log
     assert ", flags=O_RDONLY|O_CLOEXEC, mode=00)" in log
     assert "guest_user_syscall_ret cpu=0x0  openat = 3\n" in log
     assert "prot=PROT_READ|PROT_WRITE, flags=MAP_PRIVATE|MAP_ANONYMOUS, fd=-1, pgoff=0)" in log
@@ -398,7 +397,7 @@ def test_an_emulators_calls_are_those_it_makes_of_this_machine(toolchain: Toolch
     result = htrun.run(program, options=("--syscalls", "write", "--decode"))
     assert (result.status, result.stdout) == (0, "guest\n"), result.stderr
     lines = [line.partition(":")[2] for line in result.log.read_text().splitlines()]
-    assert any(re.fullmatch(r"guest_user_syscall cpu=0x0  write\(fd=1, buf=0x\w+, count=6\)", line) for line in lines)
+    assert r'guest_user_syscall cpu=0x0  write(fd=1, buf="guest\n", count=6)' in lines
     assert "guest_user_syscall_ret cpu=0x0  write = 6" in lines
 
 

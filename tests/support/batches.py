@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import strategies as st
 
-from htrun.events.definitions import DEFINITIONS, SYSCALL_ARGS
+from htrun.events.definitions import EVENTS, SYSCALL_ARGS
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
 from htrun.events.stream import Stream
@@ -55,12 +55,12 @@ class Row:
     @property
     def name(self) -> str:
         """QEMU's name."""
-        return DEFINITIONS[self.kind].name
+        return EVENTS[self.kind].name
 
     @property
     def fields(self) -> dict[str, int]:
         """The event's arguments by name."""
-        return dict(zip(DEFINITIONS[self.kind].argument_names(NUM_ARGS), self.args, strict=True))
+        return dict(zip(EVENTS[self.kind].argument_names(NUM_ARGS), self.args, strict=True))
 
 
 def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
@@ -80,9 +80,9 @@ def rows() -> SearchStrategy[list[Row]]:
     times = st.integers(1_700_000_000 * 10**9, 1_700_000_100 * 10**9)
 
     def row(kind: int) -> SearchStrategy[Row]:
-        count = len(DEFINITIONS[kind].argument_names(NUM_ARGS))
+        count = len(EVENTS[kind].argument_names(NUM_ARGS))
         args = st.tuples(*[ids | words if kind == 0 and place == 0 else words for place in range(count)])
         return st.builds(Row, times, st.integers(0, len(STREAMS) - 1), words, st.just(kind), args)
 
-    every = st.sampled_from([0, 0, 0, 0, *range(1, len(DEFINITIONS))]).flatmap(row)
+    every = st.sampled_from([0, 0, 0, 0, *range(1, len(EVENTS))]).flatmap(row)
     return st.lists(every, min_size=1, max_size=25).map(lambda some: sorted(some, key=lambda event: event.time))

@@ -13,7 +13,7 @@ import htrun
 from htrun.channel.layout import Layout
 from htrun.commands.options import Information, Request, parse
 from htrun.errors import HtrunError
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import EVENTS
 from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp
 
@@ -173,7 +173,7 @@ def test_help_tells_every_option(spelling: str) -> None:
 
 def test_version_and_the_list_of_events() -> None:
     assert parse(["--version"]) == Information(f"htrun {htrun.__version__}\n")
-    assert parse(["-trace", "help"]) == Information("".join(f"{definition.name}\n" for definition in DEFINITIONS))
+    assert parse(["-trace", "help"]) == Information("".join(f"{definition.name}\n" for definition in EVENTS))
 
 
 CALLS = frozenset({"guest_user_syscall", "guest_user_syscall_ret"})

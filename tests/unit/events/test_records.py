@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from htrun.events.clock import best_clock
-from htrun.events.definitions import DEFINITIONS
+from htrun.events.definitions import EVENTS
 from htrun.events.records import decode, event_dtype, merge, record_dtype
 from htrun.rings.layout import RECORD_HEADER, RingShape
 
@@ -40,7 +40,7 @@ def test_merging_orders_by_time_and_keeps_the_order_of_equals() -> None:
 
 
 def test_the_events_have_the_names_of_qemu() -> None:
-    assert [(event.name, *event.field_names(2)) for event in DEFINITIONS] == [
+    assert [(event.name, *event.field_names(2)) for event in EVENTS] == [
         ("guest_hypertrace", "index", "arg1", "arg2"),
         ("guest_user_syscall", "num", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8"),
         ("guest_user_syscall_ret", "num", "ret"),

@@ -1,0 +1,170 @@
+"""The texts that arguments of system calls point to: paths, the words of a command line, what is written and read.
+
+Events have a fixed size, so a text travels in as many events of their own (``guest_user_syscall_text``) as it takes,
+right behind the call or return that it belongs to. The first argument of such an event, its *part*, says what of:
+
+=========  =============================================================
+bits 0-7   the place of the call's argument, from 0
+bits 8-31  the place in an array of texts, from 0
+bits 32-47 how many of the bytes that follow count
+bit 48     whether there was more, which was not recorded
+=========  =============================================================
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import DEFINITIONS, TEXT_WORDS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Events
+    from htrun.events.shapes import Rows
+
+TEXT_BYTES = 8 * TEXT_WORDS
+"""Bytes that one event has room for."""
+_WORDS = struct.Struct(f"<{TEXT_WORDS}Q")
+_KIND = DEFINITIONS.index(USER_SYSCALL_TEXT)
+_OWNERS = (DEFINITIONS.index(USER_SYSCALL), DEFINITIONS.index(USER_SYSCALL_RET))
+_ELEMENT, _SIZE, _CUT = 8, 32, 48
+_PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was behind a pointer. ``place``: of the argument; ``element``: of the text in an array, 0 if it is in none;
+    ``cut``: whether ``data`` is only the beginning."""
+
+    place: int
+    element: int
+    data: bytes
+    cut: bool = False
+
+    def pack(self) -> Iterator[tuple[int, ...]]:
+        """The arguments of the events that it takes, at least one."""
+        for start in range(0, max(len(self.data), 1), TEXT_BYTES):
+            piece = self.data[start : start + TEXT_BYTES]
+            last = start + TEXT_BYTES >= len(self.data)
+            part = self.place | self.element << _ELEMENT | len(piece) << _SIZE | (last and self.cut) << _CUT
+            yield (part, *_WORDS.unpack(piece.ljust(TEXT_BYTES, b"\0")))
+
+
+_OfCall = Mapping[int, Sequence[Text]]
+"""By the place of the argument."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of a batch of calls and returns, by their places in it."""
+
+    _found: Mapping[int, _OfCall] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def of_rows(self, rows: Rows) -> Texts:
+        """Those of the batch that has only these ``rows``."""
+        if isinstance(rows, slice) or not self._found:
+            return self
+        found = self._found
+        return Texts({new: found[old] for new, old in enumerate(rows.tolist()) if old in found})
+
+    def places(self) -> set[int]:
+        """The arguments that any call has a text of."""
+        return {place for of_call in self._found.values() for place in of_call}
+
+    def of(self, row: int, place: int) -> Sequence[Text]:
+        """What an argument of a call points to; empty where that is not known."""
+        return self._found.get(row, {}).get(place, ())
+
+
+NO_TEXTS = Texts()
+
+
+def without_texts(events: Events) -> Events:
+    """``events`` but for texts."""
+    texts = events["kind"] == _KIND
+    return events[~texts] if texts.any() else events
+
+
+def split(events: Events) -> tuple[Events, Texts]:
+    """``events`` but for texts, and the texts. They must come right behind what they belong to."""
+    import numpy as np
+
+    is_text = events["kind"] == _KIND
+    if not is_text.any():
+        return events, NO_TEXTS
+    others, own = events[~is_text], events[is_text]
+    found: dict[int, dict[int, list[Text]]] = {}
+    owners = (np.cumsum(~is_text) - 1)[is_text]
+    for owner, stream, words in zip(owners.tolist(), own["stream"].tolist(), own["args"], strict=True):
+        # One whose call has been left out, or that a guest's event of the very same time has come before.
+        if owner < 0 or others["kind"][owner] not in _OWNERS or others["stream"][owner] != stream:
+            continue
+        part = int(words[0])
+        place, element = part & _PLACE_MASK, part >> _ELEMENT & _ELEMENT_MASK
+        data = words[1 : 1 + TEXT_WORDS].tobytes()[: part >> _SIZE & _SIZE_MASK]
+        texts = found.setdefault(owner, {}).setdefault(place, [])
+        if texts and texts[-1].element == element:
+            data = texts.pop().data + data
+        texts.append(Text(place, element, data, bool(part >> _CUT & 1)))
+    return others, Texts(found)
+
+
+def behind_their_calls(events: Events) -> Events:
+    """``events``, which are in the order of time, with each text right behind what it belongs to. Those whose calls are
+    not there, as in a damaged trace, are left out."""
+    import numpy as np
+
+    is_text = events["kind"] == _KIND
+    if not is_text.any():
+        return events
+    order = np.lexsort((is_text, events["stream"], events["time"]))
+    events, is_text = events[order], is_text[order]
+    owners = events[np.maximum.accumulate(np.where(is_text, 0, np.arange(len(events))))]
+    same = (owners["stream"] == events["stream"]) & (owners["time"] == events["time"])
+    kept: Events = events[~is_text | (same & np.isin(owners["kind"], _OWNERS))]
+    return kept
+
+
+def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``chosen``, which of ``events``, with each text as what it belongs to is."""
+    import numpy as np
+
+    is_text = events["kind"] == _KIND
+    if not is_text.any():
+        return chosen
+    owners = np.maximum.accumulate(np.where(is_text, 0, np.arange(len(events))))
+    return np.asarray(chosen[owners])
+
+
+def first(events: Events, count: int) -> tuple[Events, int]:
+    """The first ``count`` of ``events``, or all if there are no more, with their texts; and how many they are."""
+    import numpy as np
+
+    ordinals = np.cumsum(events["kind"] != _KIND)
+    end = int(np.searchsorted(ordinals, count, side="right"))
+    return events[:end], int(ordinals[end - 1]) if end else 0
+
+
+def in_batches(events: Events, size: int) -> Iterator[Events]:
+    """``events`` in batches of about ``size``, none of which parts a text from its call."""
+    start = 0
+    while start < len(events):
+        end = whole(events, min(start + size, len(events)))
+        yield events[start:end]
+        start = end
+
+
+def whole(events: Events, end: int) -> int:
+    """The first place from ``end`` on where ``events`` can be parted so that no text is parted from its call."""
+    kinds = events["kind"]
+    while end < len(events) and kinds[end] == _KIND:
+        end += 1
+    return end

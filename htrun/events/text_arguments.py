@@ -1,0 +1,79 @@
+"""Which arguments of a system call point to text, and how long that is.
+
+Strings that end with a NUL (paths, names), arrays of them (the words of a command line), and bytes of which another
+argument or the result tells the number (what is written and read).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+
+from htrun.events.syscall_arguments import declared_arguments
+from htrun.events.syscalls import table
+
+
+class Pointed(Enum):
+    """What is behind a pointer."""
+
+    STRING = auto()
+    STRINGS = auto()
+    """Pointers to strings, up to a null pointer."""
+    BYTES = auto()
+
+
+@dataclass(frozen=True)
+class TextArgument:
+    """``place``: of the argument, from 0. ``size``: of `Pointed.BYTES`, the place of the argument that tells it, None
+    if the result does. ``after``: whether the kernel fills it in, so that it can be read when the call has returned."""
+
+    place: int
+    pointed: Pointed
+    size: int | None = None
+    after: bool = False
+
+
+_WRITTEN = {
+    "write": (1, 2), "pwrite64": (1, 2), "sendto": (1, 2), "send": (1, 2), "sethostname": (0, 1),
+    "setdomainname": (0, 1), "mq_timedsend": (1, 2), "setxattr": (2, 3), "lsetxattr": (2, 3), "fsetxattr": (2, 3),
+    "add_key": (2, 3),
+}  # fmt: skip
+"""Calls that the kernel takes bytes from: the places of the pointer and of the size."""
+_READ = {
+    "read": 1, "pread64": 1, "recvfrom": 1, "recv": 1, "readlink": 1, "readlinkat": 2, "getrandom": 0,
+    "mq_timedreceive": 1, "getxattr": 2, "lgetxattr": 2, "fgetxattr": 2, "listxattr": 1, "llistxattr": 1,
+    "flistxattr": 1,
+}  # fmt: skip
+"""Calls that the kernel gives as many bytes to as their result says: the place of the pointer."""
+_STRINGS = {"execve": 1, "execveat": 2}
+_NO_TEXT = frozenset({"mincore", "shmat", "shmdt", "setsockopt", "getsockopt", "syslog", "lookup_dcookie", "seccomp"})
+"""Calls whose ``char *`` is something else, or for which no size is told."""
+_CHARACTERS = frozenset({"char*", "const char*"})
+
+
+@cache
+def text_arguments(arch: int, number: int) -> tuple[TextArgument, ...]:
+    """The arguments of call ``number`` of the interface ``arch`` (AUDIT_ARCH_*) that point to text."""
+    name = table(arch).name(number)
+    found = []
+    if name in _WRITTEN:
+        place, size = _WRITTEN[name]
+        found.append(TextArgument(place, Pointed.BYTES, size))
+    if name in _READ:
+        found.append(TextArgument(_READ[name], Pointed.BYTES, after=True))
+    if name == "getcwd":
+        found.append(TextArgument(0, Pointed.STRING, after=True))
+    if name in _STRINGS:
+        found.append(TextArgument(_STRINGS[name], Pointed.STRINGS))
+    taken = {each.place for each in found}
+    for place, type_ in enumerate(_types(name)):
+        if type_ in _CHARACTERS and place not in taken:
+            found.append(TextArgument(place, Pointed.STRING))
+    return tuple(sorted(found, key=lambda each: each.place))
+
+
+def _types(name: str) -> tuple[str, ...]:
+    if name in _NO_TEXT:
+        return ()
+    return tuple(type_.replace(" *", "*") for type_, _ in declared_arguments(name) or ())

@@ -1,0 +1,50 @@
+"""System calls in a Perfetto trace by their names, with what they mean.
+
+A batch has one layout, and texts differ in length. So calls of about the same length are made together, and what a
+shorter text leaves free is filled up (`htrun.sinks.protobuf.padded_texts`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.events.syscalls import names_of
+from htrun.sinks import protobuf as pb
+from htrun.sinks.perfetto_packets import call_packets
+from htrun.sinks.syscall_text import plain_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.call_texts import Texts
+    from htrun.events.records import Events
+    from htrun.events.shapes import Rows, Shape
+    from htrun.sinks.perfetto_names import Names
+
+_ROOM = 32
+"""Bytes: texts whose lengths fill the same number of these are made together."""
+_STRING = 6
+"""Field of DebugAnnotation."""
+
+
+def decoded_calls(
+    shape: Shape, rows: Rows, events: Events, found: Texts, names: Names
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """The packets of those of ``events`` that are in ``rows``, calls or returns, and which of ``events`` they are of.
+
+    ``found``: what the calls point to; ``names`` must know the calls.
+    """
+    import numpy as np
+
+    places = np.arange(len(events))[rows]
+    own = events[rows]
+    texts = plain_lines(shape.definition, own, found.of_rows(rows))
+    titles = np.array([names.events[name] for name in names_of(own).tolist()], np.uint64)
+    sizes = np.array([-(-len(text) // _ROOM) for text in texts])
+    for size in np.unique(sizes).tolist():
+        alike = np.flatnonzero(sizes == size)
+        meaning = pb.padded_texts(_STRING, [texts[place] for place in alike.tolist()], size * _ROOM)
+        yield places[alike], call_packets(shape, own[alike], names, titles[alike], meaning)
