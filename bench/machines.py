@@ -68,7 +68,7 @@ def bare(shop: Workshop, kind: Kind) -> Parts:
 def equipped(shop: Workshop, kind: Kind) -> Parts:
     """A machine with the program and the kernel modules that measure events. Raises `UnavailableError`."""
     parts = bare(shop, kind)
-    program = shop.build_guest("guests/machine_emit.c", kind.compiler)
+    program = shop.build_guest("guests/machine_emit.c", compiler=kind.compiler)
     return Parts(parts.board, parts.qemu, parts.init, {"emit": program}, _modules(shop, kind.board))
 
 

@@ -14,7 +14,7 @@ import htrun as package
 from htrun.analysis.trace import Event, Trace
 from tests.support.run import HTRUN, Htrun
 from tests.support.toolchain import Toolchain
-from tests.system.machines import X86_64, Machine, guest, installed_qemu, said
+from tests.system.machines import ARM64, X86_64, Machine, guest, installed_qemu, said
 
 HYPERTRACE = HTRUN.with_name("hypertrace")
 COUNT = 200
@@ -123,8 +123,9 @@ def test_same_as_the_guests_own_trace(traced: dict[str, Any], events: list[Event
             assert time <= [*own_times, time][place + 1]
 
 
-def test_order_agrees_with_the_guests_clock(events: list[Event]) -> None:
-    """On one processor each event of the kernel lies between the program's events where the guest's clock has it."""
+def check_order(events: list[Event], count: int) -> None:
+    """Check that on the processor of ``emit_timed COUNT`` each event of the kernel lies between the program's events
+    where the guest's clock has it, and that there are some of both kinds."""
     program = [event for event in between_markers(events) if event.name == "guest_hypertrace"]
     (processor,) = {event.stream.vcpu for event in program}
     switches = calls = 0
@@ -146,8 +147,42 @@ def test_order_agrees_with_the_guests_clock(events: list[Event]) -> None:
             assert time <= behind[place]
         switches += event.name == "sched:sched_switch"
         calls += event.name == "raw_syscalls:sys_enter"
-    assert switches >= COUNT // 10
-    assert calls >= COUNT // 10
+    assert switches >= count // 10
+    assert calls >= count // 10
+
+
+def test_order_agrees_with_the_guests_clock(events: list[Event]) -> None:
+    check_order(events, COUNT)
+
+
+def test_aarch64(arm64_modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """Switches, calls, markers and the program's events of the other architecture, in one trace and in their order."""
+    count = 100
+    steps = [
+        f"write {TRACING}/trace_clock mono",
+        f"write {TRACING}/events/sched/sched_switch/enable 1",
+        f"write {TRACING}/events/raw_syscalls/sys_enter/enable 1",
+        "insmod /qemu-hypertrace.ko ftrace=1",
+        f"write {TRACING}/trace_marker begin",
+        f"/bin/emit_timed {count}",
+        f"write {TRACING}/trace_marker end",
+        "rmmod qemu_hypertrace",
+    ]
+    programs = {"emit_timed": guest("emit_timed", ARM64, toolchain)}
+    tested = Machine(ARM64, toolchain, tmp_path, steps, programs, arm64_modules[:1])
+    qemu = installed_qemu("qemu-system-aarch64")
+    result = tested.run(htrun, qemu, "-smp", "2", options=("-o", tmp_path / "trace")).check()
+    assert said(result) == []
+    assert result.summary["lost"] == 0
+    events = list(package.open(tmp_path / "trace"))
+    assert {event.name for event in events} == {
+        "guest_hypertrace",
+        "sched:sched_switch",
+        "raw_syscalls:sys_enter",
+        "ftrace:print",
+    }
+    assert [event.args[0] for event in events if event.name == "guest_hypertrace"] == list(range(count))
+    check_order(events, count)
 
 
 def test_printed(traced: dict[str, Any], events: list[Event]) -> None:

@@ -1,0 +1,68 @@
+"""Every function of a guest's kernel through the channel, for a while: nothing is lost, and the machine goes on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import htrun as package
+from tests.support.run import Htrun
+from tests.support.toolchain import Toolchain
+from tests.system.machines import ARM64, X86_64, Architecture, Machine, guest, installed_qemu, said
+
+TRACING = "/sys/kernel/tracing"
+PROCESSORS = (0, 1)
+STEPS = [
+    f"write {TRACING}/tracing_on 0",
+    "insmod /qemu-hypertrace.ko ftrace=1",
+    f"write {TRACING}/current_tracer function",
+    f"write {TRACING}/tracing_on 1",
+    "/bin/emit_timed 10",
+    f"write {TRACING}/tracing_on 0",
+    *(f"copy {TRACING}/per_cpu/cpu{number}/stats" for number in PROCESSORS),
+    f"write {TRACING}/current_tracer nop",
+    "/bin/emit_timed 10",
+    "rmmod qemu_hypertrace",
+]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "emulator", "fixture"),
+    [(X86_64, "qemu-system-x86_64", "modules"), (ARM64, "qemu-system-aarch64", "arm64_modules")],
+    ids=["x86_64", "aarch64"],
+)
+def test_every_function(
+    architecture: Architecture,
+    emulator: str,
+    fixture: str,
+    request: pytest.FixtureRequest,
+    toolchain: Toolchain,
+    htrun: Htrun,
+    tmp_path: Path,
+) -> None:
+    programs = {"emit_timed": guest("emit_timed", architecture, toolchain)}
+    modules = request.getfixturevalue(fixture)[:1]
+    tested = Machine(architecture, toolchain, tmp_path, STEPS, programs, modules)
+    result = tested.run(htrun, installed_qemu(emulator), "-smp", "2", options=("-o", tmp_path / "trace")).check()
+    assert [line for line in said(result) if line.startswith("init:")] == []
+    assert result.summary["lost"] == 0
+
+    trace = package.open(tmp_path / "trace")
+    numbers = []
+    functions: Counter[int] = Counter()
+    for event in trace:
+        if event.name == "ftrace:function":
+            functions[event.stream.vcpu] += 1
+        elif event.name == "guest_hypertrace":
+            assert event.index == 0, "a piece that was not decoded"
+            numbers.append(event.args[0])
+    assert numbers == [*range(10), *range(10)]
+    # What the guest's own buffers have taken, whether or not it is still there.
+    stated = [
+        int(number) for number in re.findall(r"^(?:entries|overrun): (\d+)", "\n".join(said(result)), re.MULTILINE)
+    ]
+    assert [functions[number] for number in PROCESSORS] == [sum(stated[:2]), sum(stated[2:])]
+    assert sum(stated) > 10_000
