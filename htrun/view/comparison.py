@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _THRESHOLD = 0.01
 """Of a ratio: a smaller difference is none."""
 _BINS = 64
+_ALONE = 9
+"""Bins around durations that are all the same."""
 _WIDE = 30
 """A scale of powers is for durations of which the longest is more than so many times the shortest."""
 
@@ -71,8 +73,12 @@ def _histogram(both: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
     together = np.concatenate(both)
     low, high = float(together.min()), float(together.max())
     logarithmic = low > 0 and high / low > _WIDE
-    edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, max(high, low + 1), _BINS + 1)
-    # What rounding has made of the ends must leave no value out.
-    edges[0], edges[-1] = low, max(high, low + 1)
+    if low == high:
+        # As the page has it: one bar in the middle, a fiftieth of the value wide.
+        edges = low + (np.arange(_ALONE + 1) - _ALONE / 2) * max(low / 50, 1.0)
+    else:
+        edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
+        # What rounding has made of the ends must leave no value out.
+        edges[0], edges[-1] = low, high
     counts = [np.histogram(each, edges)[0].tolist() for each in both]
     return {"edges": edges.tolist(), "logarithmic": logarithmic, "counts": counts}

@@ -24,6 +24,10 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 LEFT, TOP = 216, 127
 """Where the timeline begins in the window, in CSS pixels (``--labels`` in the style sheet, and what is above it)."""
 
+LINES = "[...document.querySelectorAll('#page-statistics tbody tr')]"
+WORDS = "line.querySelector('.pick').innerText.trim().replace(/\\s+/g, ' ')"
+"""The lines of the statistics, and in JavaScript what each is of."""
+
 
 class Shown:
     """A page in a tab."""
@@ -155,6 +159,29 @@ def test_it_opens_from_the_disk_in_both_themes(requests_page: Path, open_page: C
     shown.picture("keys-dark")
 
 
+@pytest.mark.parametrize("width", [1000, 640, 400])
+def test_a_narrow_window_hides_nothing(requests_page: Path, open_page: Callable[[Path], Shown], width: int) -> None:
+    """Whatever can be used lies within the window, but what a table's own bar brings there."""
+    shown = open_page(requests_page)
+    shown.tab.resize(width, 800)
+    try:
+        shown.settle()
+        beyond = shown.tab.run(
+            "[...document.querySelectorAll('button, input, select, canvas')].filter((each) =>"
+            " !each.closest('table, dialog') && each.getBoundingClientRect().right > innerWidth)"
+            ".map((each) => each.outerHTML)"
+        )
+        assert beyond == []
+        shown.picture(f"window-{width}-light")
+        shown.tab.press("?")
+        shown.tab.wait_for("document.querySelector('dialog').open")
+        assert shown.tab.run("document.querySelector('dialog').getBoundingClientRect().right") <= width
+        assert shown.tab.run("document.querySelector('dialog').scrollWidth") <= width
+        shown.picture(f"window-{width}-keys-light")
+    finally:
+        shown.tab.resize(1440, 900)
+
+
 def test_nothing_that_is_drawn_is_an_element(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(requests_page)
     assert shown.tab.run("document.querySelectorAll('*').length") < 500
@@ -171,6 +198,9 @@ def test_a_drag_measures(known: Path, open_page: Callable[[Path], Shown]) -> Non
     shown.picture("measured-light")
     rows = shown.tab.run("[...document.querySelectorAll('.statistics tbody tr')].map((row) => row.innerText)")
     assert [re.split(r"\s+", row)[0] for row in rows] == ["request", "parse", "miss"]
+    # One value makes one bar, in the middle.
+    assert shown.text("#page-statistics .caption") == "1 duration; median 25.0 µs, longest 25.0 µs"
+    assert shown.ask("page.statistics.histogram.shown.series[0].counts") == [0, 0, 0, 0, 1, 0, 0, 0, 0]
     # An edge can be moved; the end of the second request is at 61 us.
     shown.tab.drag((shown.x(35_000), shown.row(0)), (shown.x(61_000) + 2, shown.row(1)))
     assert shown.ask("page.state.range") == {"begin": 10_000, "end": 61_000}
@@ -319,6 +349,14 @@ def test_statistics_are_those_of_numpy(requests_page: Path, open_page: Callable[
     assert (row["min"], row["max"]) == (values.min(), values.max())
 
 
+def test_one_line_is_chosen_even_if_others_have_its_name(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    """Of "parse" there are a span and a begin without its end."""
+    shown = open_page(known)
+    for what in ("parse", "parse between events"):
+        shown.tab.run(f"({LINES}.find((line) => {WORDS} === {what!r}).click(), null)")
+        assert shown.tab.run(f"{LINES}.filter((line) => line.matches('.chosen')).map((line) => {WORDS})") == [what]
+
+
 def test_everything_has_a_name_for_those_who_do_not_see_it(
     requests_page: Path, open_page: Callable[[Path], Shown]
 ) -> None:
@@ -376,6 +414,11 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
     rows = shown.tab.run("[...document.querySelectorAll('#page-comparison tbody tr')].map((row) => row.innerText)")
     [request] = [row for row in rows if row.startswith("request")]
     assert re.split(r"\s+", request)[1:3] == ["500", "1,000"]
+    # All parses take the same time: one bar.
+    picks = "[...document.querySelectorAll('#page-comparison .pick')]"
+    shown.tab.run(f"({picks}.find((pick) => pick.innerText === 'parse').click(), null)")
+    counts = shown.ask("page.comparison.histogram.shown.series.map(({ counts }) => counts)")
+    assert counts == [[0, 0, 0, 0, 500, 0, 0, 0, 0], [0, 0, 0, 0, 1000, 0, 0, 0, 0]]
     shown.picture("comparison-light")
     shown.tab.press("t")
     shown.picture("comparison-dark")

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.serial
 
 EVENTS = 1_000_000
 FIRST_PAINT_MS = 2_000
-FRAME_MS = 1_000 / 30
+FRAMES, RATE = 60, 30
+"""How many are panned, and how many a second there must be."""
 TRIES = 3
 PAN = """
 window.hypertrace.then((page) => new Promise((done) => {
@@ -26,12 +27,14 @@ window.hypertrace.then((page) => new Promise((done) => {
   const width = page.trace.length * PART;
   let begin = page.trace.length * 0.2;
   let frames = 0;
-  const step = () => {
+  const times = [];
+  const step = (now) => {
     if (frames === 0) page.frames.length = 0;
+    times.push(now);
     begin += width / 90;
     viewport.show(begin, begin + width);
-    if (frames++ < 60) requestAnimationFrame(step);
-    else done(page.frames.slice().sort((a, b) => a - b));
+    if (frames++ < FRAMES) requestAnimationFrame(step);
+    else done({ work: page.frames.slice().sort((a, b) => a - b), seconds: (times.at(-1) - times[0]) / 1000 });
   };
   requestAnimationFrame(step);
 }))
@@ -71,9 +74,15 @@ def test_a_million_events_are_seen_within_two_seconds(tab: Tab, page: Path) -> N
 
 @pytest.mark.parametrize("part", [0.6, 0.1, 0.001])
 def test_a_million_events_are_panned_at_thirty_frames_a_second(tab: Tab, page: Path, part: float) -> None:
-    """By the time the page itself works for a frame, at three zooms. It must leave half of a frame to the browser."""
+    """At three zooms, by the frames that come, the best of a few tries, and by the time the page itself works for one:
+    it must leave half of it to the browser."""
     drawn_ms(tab, page)
-    frames: Any = tab.run(PAN.replace("PART", str(part)))
-    assert len(frames) >= 60
-    assert frames[len(frames) // 2] < FRAME_MS / 2
+    rates: list[float] = []
+    while len(rates) < TRIES and max(rates, default=0) < RATE:
+        told: Any = tab.run(PAN.replace("PART", str(part)).replace("FRAMES", str(FRAMES)))
+        work = told["work"]
+        assert len(work) >= FRAMES
+        rates.append(FRAMES / told["seconds"])
+    assert max(rates) >= RATE
+    assert work[len(work) // 2] < 1_000 / RATE / 2
     assert tab.errors == []

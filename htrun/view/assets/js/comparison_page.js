@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { count, duration } from "./format.js";
 import { Histogram } from "./histogram.js";
 
-const HEADS = ["Name", "n A", "n B", "median A", "median B", "B / A", "95% interval", "verdict"];
+const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "95% interval", "verdict"];
 
 // Of a few very different spans nothing is known: their interval has no end worth printing.
 const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");

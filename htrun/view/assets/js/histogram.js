@@ -6,6 +6,8 @@ import { quantile } from "./statistics.js";
 
 const BINS = 64;
 const WIDE = 30;
+// Bins around values that are all the same.
+const ALONE = 9;
 const PAD = { left: 8, right: 8, top: 18, bottom: 20 };
 const MARKS = [
   [0.5, "median"],
@@ -25,7 +27,11 @@ export function bins(values, color) {
 
 function edgesOf(low, high) {
   const logarithmic = low > 0 && high / low > WIDE;
-  if (high <= low) return { edges: [low - 0.5, high + 0.5], logarithmic: false };
+  if (high <= low) {
+    // One bar in the middle, a fiftieth of the value wide.
+    const width = Math.max(low / 50, 1);
+    return { edges: Array.from({ length: ALONE + 1 }, (_, i) => low + (i - ALONE / 2) * width), logarithmic: false };
+  }
   const edges = Array.from({ length: BINS + 1 }, (_, i) => {
     const share = i / BINS;
     return logarithmic ? low * (high / low) ** share : low + (high - low) * share;

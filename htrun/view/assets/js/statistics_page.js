@@ -19,6 +19,9 @@ const COLUMNS = [
 ];
 const WORDS = { span: "", interval: "between events", counter: "counter" };
 
+// Spans and single events may have one name: a begin without its end is one of the latter.
+const keyOf = (row) => `${row.what} ${row.name}`;
+
 export class StatisticsPage {
   // `actions`: `search(name)`.
   constructor(holder, state, actions) {
@@ -26,7 +29,7 @@ export class StatisticsPage {
     this.state = state;
     this.actions = actions;
     this.order = { key: "total", down: true };
-    this.name = null;
+    this.key = null;
     this.thread = null;
     this.build();
   }
@@ -73,7 +76,7 @@ export class StatisticsPage {
     this.about.textContent = range
       ? `What begins in the ${duration(end - begin)} that are measured`
       : "The whole trace; drag over the timeline to measure a part of it";
-    if (!this.rows.some((row) => row.name === this.name)) this.name = null;
+    if (!this.rows.some((row) => keyOf(row) === this.key)) this.key = null;
     this.draw();
   }
 
@@ -91,15 +94,15 @@ export class StatisticsPage {
     this.heads.forEach((head, place) => {
       head.setAttribute("aria-sort", COLUMNS[place][0] === key ? (down ? "descending" : "ascending") : "none");
     });
-    this.name ??= this.rows.find((row) => row.values.length)?.name ?? null;
+    this.key ??= this.rows.filter((row) => row.values.length).map(keyOf)[0] ?? null;
     this.body.replaceChildren(...this.rows.map((row) => this.line(row, trace, palette)));
     this.show();
   }
 
   line(row, trace, palette) {
-    const chosen = row.name === this.name;
+    const chosen = keyOf(row) === this.key;
     const choose = () => {
-      this.name = row.name;
+      this.key = keyOf(row);
       this.draw();
     };
     const name = make("button", { type: "button", class: "pick", "aria-pressed": chosen, click: choose },
@@ -119,7 +122,7 @@ export class StatisticsPage {
 
   show() {
     const { trace, palette, chosen } = this.state;
-    const row = this.rows.find((each) => each.name === this.name);
+    const row = this.rows.find((each) => keyOf(each) === this.key);
     if (!row) {
       this.title.textContent = "";
       this.usual = this.caption.textContent = "Nothing begins here.";
@@ -127,11 +130,11 @@ export class StatisticsPage {
       return;
     }
     const name = trace.names[row.name];
-    const what = row.what === "span" ? "durations" : "intervals";
-    this.title.replaceChildren(swatch(palette, row.name), `${name}: ${what}`);
+    const what = row.what === "span" ? "duration" : "interval";
+    this.title.replaceChildren(swatch(palette, row.name), `${name}: ${what}s`);
     this.usual = row.values.length
-      ? `${count(row.values.length)} ${what}; median ${duration(row.median)}, longest ${duration(row.max)}`
-      : "A counter has no durations; its values are in the timeline.";
+      ? `${count(row.values.length)} ${what}${row.values.length > 1 ? "s" : ""}; median ${duration(row.median)}, longest ${duration(row.max)}`
+      : row.what === "counter" ? "A counter has no durations; its values are in the timeline." : "There is no second one of a thread.";
     this.caption.textContent = this.usual;
     this.canvas.setAttribute("aria-label", `Histogram of ${name}: ${this.usual}`);
     const span = chosen?.row.kind === "spans" ? chosen.item : -1;
