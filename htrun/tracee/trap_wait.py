@@ -11,6 +11,7 @@ import ctypes
 import errno
 import functools
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.machine_code import executable
@@ -106,5 +107,7 @@ class TrapWait:
         """Resume now what `resume_later` has put off."""
         tid, self._block.tid = self._block.tid, 0
         if tid:
-            ptrace.set_registers(tid, self.registers)
-            ptrace.request(Request.CONT, tid)
+            # Killed meanwhile: its wait status will tell.
+            with suppress(ptrace.TraceeDied):
+                ptrace.set_registers(tid, self.registers)
+                ptrace.request(Request.CONT, tid)

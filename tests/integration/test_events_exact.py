@@ -111,3 +111,17 @@ int main(void)
     )
     emitters = _events_by_emitter(htrun.run(program).check().events)
     assert {who: len(events) for who, events in emitters.items()} == {1: 100, 2: 100}
+
+
+@pytest.mark.parametrize("options", MODES, ids=["patched", "trapped"])
+def test_children_killed_amid_events_when_the_first_process_is_gone(
+    options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun
+) -> None:
+    """Whenever a child dies, in the middle of a trap too, the others go on. Its last event may or may not be there."""
+    result = htrun.run(toolchain.compile(_GUESTS / "exact_killed_children.c"), options=options).check()
+    assert result.stderr == ""
+    emitters = _events_by_emitter(list(result.events))
+    told = dict(tuple(map(int, line.split())) for line in result.stdout.splitlines())
+    assert len(told) == 150
+    for who, sure in told.items():
+        assert sure <= len(emitters.get(who, ())) <= sure + 1

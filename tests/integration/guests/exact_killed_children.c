@@ -1,0 +1,37 @@
+/*
+ * The first process ends at once. What it leaves behind starts children that emit without end and kills each amid its
+ * events; it tells how many events each child was sure of.
+ */
+#include "exact_events.h"
+
+#include <sys/mman.h>
+
+enum { CHILDREN = 150 };
+
+int main(void)
+{
+    int gate[2];
+    start_events();
+    volatile uint64_t *emitted = mmap(NULL, sizeof *emitted * (CHILDREN + 1), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check(emitted != MAP_FAILED, "mmap");
+    check(pipe(gate) == 0, "pipe");
+    if (fork() != 0)
+        return 0;
+    char byte;
+    close(gate[1]);
+    check(read(gate[0], &byte, 1) == 0, "read");
+    for (uint64_t who = 1; who <= CHILDREN; who++) {
+        pid_t child = fork();
+        check(child >= 0, "fork");
+        if (child == 0)
+            for (;; emitted[who]++)
+                emit_in(0, who, emitted[who]);
+        while (emitted[who] < who % 10)
+            usleep(10);
+        kill(child, SIGKILL);
+        int status;
+        check(waitpid(child, &status, 0) == child && WIFSIGNALED(status), "waitpid");
+        printf("%lu %lu\n", (unsigned long)who, (unsigned long)emitted[who]);
+    }
+    return 0;
+}
