@@ -39,14 +39,36 @@ class Source(Protocol):
 
 
 def to_table(trace: Source) -> pyarrow.Table:
-    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``.
+    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``, and behind them, as in Parquet
+    files, ``NAME.ARGUMENT`` for each argument that the user has named, in its own type.
 
     Raises `HtrunError` without the package pyarrow.
     """
     arrow = require_pyarrow()
     time = arrow.field("time", arrow.timestamp("ns", tz="UTC"))
-    table = arrow.Table.from_batches((record_batch(trace, events) for events in trace.events()), schema(trace))
+    named = [arrow.field(name, _type(argument)) for name, (argument, _) in trace.shapes.named_columns.items()]
+    whole = arrow.schema([*schema(trace), *named])
+    table = arrow.Table.from_batches((_with_named(trace, events, whole) for events in trace.events()), whole)
     return table.set_column(0, time, table.column(0).cast(time.type))
+
+
+def _with_named(trace: Source, events: Events, wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
+    import numpy as np
+
+    arrow = require_pyarrow()
+    codes = trace.shapes.codes(events)
+    columns = list(record_batch(trace, events).columns)
+    for argument, places in trace.shapes.named_columns.values():
+        words, absent = np.zeros(len(events), np.uint64), np.ones(len(events), bool)
+        for code, place in places.items():
+            rows = codes == code
+            words[rows] = events["args"][rows, place]
+            absent &= ~rows
+        if argument.type in _LABELLED:
+            columns.append(_labelled(argument, words, absent))
+        else:
+            columns.append(arrow.array(argument.values(words), mask=absent))
+    return arrow.record_batch(columns, wanted)
 
 
 def schema(trace: Source) -> pyarrow.Schema:
@@ -100,11 +122,17 @@ def _type(argument: Argument) -> pyarrow.DataType:
             return arrow.uint64()
 
 
-def _labelled(argument: Argument, words: NDArray[np.uint64]) -> pyarrow.DictionaryArray:
+def _labelled(
+    argument: Argument, words: NDArray[np.uint64], absent: NDArray[np.bool_] | None = None
+) -> pyarrow.DictionaryArray:
+    """The labels of ``words``; null where they are ``absent``."""
     import numpy as np
 
     used, places = np.unique(words, return_inverse=True)
-    return _texts(places, [str(argument.value(word)) for word in used.tolist()])
+    texts: list[str | None] = [str(argument.value(word)) for word in used.tolist()]
+    if absent is not None:
+        places = np.where(absent, len(texts), places)
+    return _texts(places, [*texts, None])
 
 
 def _common_columns() -> dict[str, pyarrow.DataType]:

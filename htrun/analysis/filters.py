@@ -93,9 +93,17 @@ def thread_numbers(trace: Trace, threads: Sequence[str], processes: Sequence[int
     return frozenset(found)
 
 
+def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:
+    """Those of ``patterns`` of events that are no patterns, but names that no event of ``trace`` can have."""
+    shapes = trace.shapes.all()
+    known = {shape.title for shape in shapes} | {shape.definition.name for shape in shapes}
+    return [pattern for pattern in patterns if pattern not in known and not set(pattern) & set("*?[")]
+
+
 def field_names(trace: Trace) -> frozenset[str]:
     """Every field that a condition on events of ``trace`` may ask for."""
-    arguments = {argument.name for shape in trace.shapes.all() for argument in shape.arguments}
+    shapes = (shape for shape in trace.shapes.all() if shape.definition is not USER_SYSCALL_TEXT)
+    arguments = {argument.name for shape in shapes for argument in shape.arguments}
     numbered = {f"arg{number}" for number in range(1, trace.num_args + 1)}
     return frozenset(arguments | numbered | {*_STREAM_FIELDS, *_EVENT_FIELDS})
 

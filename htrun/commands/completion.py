@@ -34,8 +34,20 @@ examples:
             import shtab
         except ImportError:
             raise HtrunError("this needs the package shtab; install it with: pip install 'htrun[completion]'") from None
-        show(shtab.complete(self._parser(), shell=arguments.shell) + "\n")
+        preamble = _formats() if arguments.shell == "bash" else ""
+        show(shtab.complete(self._parser(), shell=arguments.shell, preamble=preamble) + "\n")
         return 0
+
+
+def _formats() -> str:
+    """The function that completes the names of formats in bash."""
+    return f'_hypertrace_formats() {{ compgen -W "{_format_names()}" -- "$1"; }}\n'
+
+
+def _format_names() -> str:
+    from htrun.sinks.registry import CTF, FORMATS
+
+    return " ".join(known.name for known in FORMATS if known.name != CTF)
 
 
 # Of what shtab.FILE and shtab.DIRECTORY are; the package itself is needed only to make a script.
@@ -46,6 +58,11 @@ _DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 def complete_file(action: argparse.Action) -> None:
     """Let a shell complete ``action`` with names of files."""
     action.complete = _FILE  # type: ignore[attr-defined]
+
+
+def complete_format(action: argparse.Action) -> None:
+    """Let a shell complete ``action`` with names of formats that a trace can be converted to."""
+    action.complete = {"bash": "_hypertrace_formats", "zsh": f"({_format_names()})"}  # type: ignore[attr-defined]
 
 
 def complete_directory(action: argparse.Action) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.commands.completion import complete_file, complete_format
 from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
@@ -42,8 +43,10 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """TRACE, OUT and the format."""
         add_trace(parser)
-        parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
-        parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells")
+        complete_file(
+            parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
+        )
+        complete_format(parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells"))
         parser.add_argument("--decode", action="store_true", help="tell what system calls mean, where the format can")
         add_filter(parser)
 

@@ -151,9 +151,19 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     values.setdefault("layout", Layout())
     values.setdefault("timestamp", _usual_timestamp(environment or {}))
     values |= traces.fields()
+    _check_outputs(values)
     # With a trace there is no log, unless a file for it was named as well.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+
+
+def _check_outputs(values: Mapping[str, Any]) -> None:
+    """Raises `HtrunError` where two outputs would be written to one file. Devices and pipes may be shared."""
+    outputs = [values.get("trace"), values.get("log"), values.get("summary")]
+    paths = [path.absolute() for path in (*outputs, *(path for path, _ in values.get("outputs", ()))) if path]
+    for path in paths:
+        if paths.count(path) > 1 and (path.is_file() or not path.exists()):
+            raise HtrunError(f"two outputs would be written to {path}; give each a file of its own")
 
 
 def _usual_timestamp(environment: Mapping[str, str]) -> Timestamp:

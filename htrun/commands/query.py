@@ -58,6 +58,8 @@ examples:
             try:
                 _fill(connection, trace, wanted)
                 answer = connection.execute(arguments.sql)
+                if answer is None:
+                    raise HtrunError(f"{arguments.sql!r} is no query; try: 'FROM events LIMIT 9'")
                 stream_out(_as_json(answer) if arguments.json else _as_table(answer))
             except duckdb.Error as error:
                 raise HtrunError(f"DuckDB: {str(error).partition(chr(10))[0]}") from error

@@ -65,9 +65,13 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
     return Trace.open(
         arguments.trace,
         names,
-        lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr),
+        _warn,
         _guest_formats(arguments.guest_formats) if guest and not arguments.no_guest_trace else None,
     )
+
+
+def _warn(message: str) -> None:
+    print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 
 def _guest_formats(path: Path | None) -> list[EventFormat]:
@@ -110,13 +114,17 @@ def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
     """What the options of `add_filter` say. Raises `HtrunError`."""
     from htrun.analysis.ctf_reader import EVERYTHING, Span
     from htrun.analysis.expressions import Expression
-    from htrun.analysis.filters import Filter, field_names, thread_numbers
+    from htrun.analysis.filters import Filter, field_names, thread_numbers, unknown_events
 
     span = Span(
         EVERYTHING.begin if arguments.begin is None else moment(arguments.begin, trace.duration),
         EVERYTHING.end if arguments.end is None else moment(arguments.end, trace.duration),
         thread_numbers(trace, arguments.thread, arguments.process),
     )
+    if span.begin >= span.end:
+        raise HtrunError(f"--from {arguments.begin or 0} is not before --to {arguments.end}")
+    for name in unknown_events(trace, arguments.event):
+        _warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
     where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
     return Filter(span, tuple(arguments.event), where)
 

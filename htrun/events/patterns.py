@@ -43,6 +43,8 @@ def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Sele
     for argument in arguments:
         for setting in split_commas(argument):
             key, equals, value = setting.partition("=")
+            if equals and not value and key in {"events", "file"}:
+                raise HtrunError(f"-trace {argument}: {key} needs the name of a file")
             match key if equals else "enable":
                 case "enable":
                     patterns.append(value if equals else setting)

@@ -94,6 +94,22 @@ class Shapes:
         return np.where((kinds == _HYPERTRACE) & (places >= 0), places + len(DEFINITIONS), kinds)
 
     @cached_property
+    def named_columns(self) -> dict[str, tuple[Argument, dict[int, int]]]:
+        """The arguments that the user has named, as columns of a table of all events, ``NAME.ARGUMENT``: their type,
+        and by the place of a shape in `all` which of its arguments they are."""
+        columns: dict[str, tuple[Argument, dict[int, int]]] = {}
+        for number, shape in enumerate(self.all()):
+            if shape.named is None:
+                continue
+            for place, argument in enumerate(shape.arguments, shape.first):
+                name = f"{shape.named.name}.{argument.name}"
+                if name in columns and columns[name][0] != argument:
+                    # A begin and an end may mean different things by one name.
+                    name = f"{shape.named.name}.{shape.named.phase.value}.{argument.name}"
+                columns.setdefault(name, (argument, {}))[1][number] = place
+        return columns
+
+    @cached_property
     def _shapes(self) -> tuple[Shape, ...]:
         plain = [
             Shape(

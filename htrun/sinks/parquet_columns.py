@@ -89,19 +89,8 @@ class Schema:
 
     @cached_property
     def typed(self) -> dict[str, tuple[Argument, dict[int, int]]]:
-        """The columns of arguments the user has named: their type, and by the number of a shape which of its arguments
-        they are."""
-        columns: dict[str, tuple[Argument, dict[int, int]]] = {}
-        for number, shape in enumerate(self.shapes.all()):
-            if shape.named is None:
-                continue
-            for place, argument in enumerate(shape.arguments, shape.first):
-                name = f"{shape.named.name}.{argument.name}"
-                if name in columns and columns[name][0] != argument:
-                    # A begin and an end may mean different things by one name.
-                    name = f"{shape.named.name}.{shape.named.phase.value}.{argument.name}"
-                columns.setdefault(name, (argument, {}))[1][number] = place
-        return columns
+        """See `Shapes.named_columns`."""
+        return self.shapes.named_columns
 
 
 class Columns:

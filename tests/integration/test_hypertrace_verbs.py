@@ -90,7 +90,7 @@ def test_clocks(trace: Path, clocks: str, starts: list[str]) -> None:
         (["--thread", "10", "--thread", "wor*"], [1, 3, 9]),
         (["--process", "10"], [1, 3, 9]),
         (["--event", "guest_*"], [1, 3, 9]),
-        (["--event", "io"], []),
+        (["--event", "io*"], []),
         (["--where", "arg1 > 1 and arg2 < 4"], [9]),
         (["-n", "2"], [1, 3]),
         (["-n", "0"], []),
@@ -201,6 +201,16 @@ def test_query(trace: Path, names: Path) -> None:
     assert said("query", trace, "SELECT tid FROM events WHERE tid = 5") == "tid\n"
 
 
+def test_the_name_of_no_event_is_warned_of(trace: Path) -> None:
+    command = [HYPERTRACE, "print", trace, "--event", "guest_nothing", "--event", "guest_hypertrace", "--event", "no*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (
+        done.stderr
+        == f"hypertrace: warning: {trace} has no event 'guest_nothing'; hypertrace info lists those that came\n"
+    )
+    assert done.stdout == said("print", trace)
+
+
 def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
     [file] = trace.glob("stream-0-*")
     file.write_bytes(file.read_bytes()[: PACKET_HEADER + 70])
@@ -219,6 +229,9 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
         (["print", "TRACE", "--time", "sideral"], "'sideral' is none of"),
         (["print", "TRACE", "--from", "yesterday"], "'yesterday' is not a time"),
         (["print", "TRACE", "--from", "99999999999999"], "is not a time"),
+        (["print", "TRACE", "--where", "text1 == 1"], "no field 'text1'"),
+        (["print", "TRACE", "--from", "5ms", "--to", "1ms"], "--from 5ms is not before --to 1ms"),
+        (["print", "TRACE", "--from", "1", "--to", "1"], "--from 1 is not before --to 1"),
         (["print", "TRACE", "--thread", "nobody"], "no thread 'nobody'"),
         (["print", "TRACE", "--process", "x"], "invalid int value"),
         (["print", "TRACE", "-n", "-1"], "must not be negative"),
@@ -229,6 +242,8 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
         (["print"], "the following arguments are required: TRACE"),
         (["query", "TRACE", "SELECT nothing FROM events"], "DuckDB: Binder Error"),
         (["query", "TRACE", "SELEKT"], "DuckDB: Parser Error"),
+        (["query", "TRACE", ""], "'' is no query"),
+        (["query", "TRACE", "  "], "'  ' is no query"),
         (["info", "/nothing"], "does not exist"),
         (["info", "--events", "x"], "needs a trace"),
         (["header", "/nothing"], "cannot read /nothing"),
@@ -250,12 +265,26 @@ def test_completion_knows_the_verbs(shell: str) -> None:
         assert word in script
 
 
-def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("hypertrace pr", {"print"}),
+        ("hypertrace print --wh", {"--where"}),
+        ("hypertrace print --color a", {"auto", "always"}),
+        ("hypertrace convert trace out --format p", {"perfetto", "parquet"}),
+        ("hypertrace print some", {"some-trace"}),
+    ],
+)
+def test_the_shell_completes_a_line(words: str, completed: set[str], tmp_path: Path) -> None:
     script = tmp_path / "completion"
     script.write_text(said("completion", "bash"))
-    line = 'COMP_WORDS=(hypertrace print --wh); COMP_CWORD=2; _shtab_hypertrace; echo "${COMPREPLY[*]}"'
-    done = subprocess.run(["bash", "-c", f"source {script}; {line}"], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["--where"]
+    (tmp_path / "some-trace").mkdir()
+    place = len(words.split()) - 1
+    line = f'COMP_WORDS=({words}); COMP_CWORD={place}; _shtab_hypertrace; echo "${{COMPREPLY[*]}}"'
+    done = subprocess.run(
+        ["bash", "-c", f"source {script}; {line}"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert set(done.stdout.split()) == completed
 
 
 @pytest.mark.parametrize("verb", ["info", "print", "convert", "query", "header", "completion", "view", "top"])

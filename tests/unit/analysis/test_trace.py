@@ -75,6 +75,14 @@ def test_arrow(path: Path) -> None:
     assert table.column("event").to_pylist() == ["guest_hypertrace"] * 4
     assert table.column("name").to_pylist() == ["io", None, "io", "io"]
     assert table.column("phase").to_pylist() == ["begin", None, "end", "begin"]
+    assert table.column("io.size").to_pylist() == [-5, None, None, 3]
+    assert table.column("io.ratio").to_pylist() == [None, None, 0.5, None]
+    events = list(htrun.open(path, NamedEvents.parse(NAMES)))
+    # What an enumeration has no label for is the number as text.
+    assert table.column("io.kind").to_pylist() == ["WRITE", None, None, "5"]
+    for argument in ("size", "ratio", "ok"):
+        told = [event.values.get(argument) if event.name == "io" else None for event in events]
+        assert table.column(f"io.{argument}").to_pylist() == told
 
 
 def test_arrow_of_a_trace_without_events(tmp_path: Path) -> None:

@@ -53,7 +53,10 @@ def test_settings_are_told_apart_by_their_keys(tmp_path: Path) -> None:
     assert select([f"other*,events={doubled},file=x,,y"]) == Selection(ALL - HYPERTRACE, "x,y")
 
 
-@pytest.mark.parametrize("argument", ["", "-", "enable=", "enable=-", "guest*,", "guest*,size=3", "events=/no/file"])
+@pytest.mark.parametrize(
+    "argument",
+    ["", "-", "enable=", "enable=-", "guest*,", "guest*,size=3", "events=/no/file", "guest*,file=", "events="],
+)
 def test_what_is_no_pattern_is_refused(argument: str) -> None:
     with pytest.raises(HtrunError) as caught:
         select([argument])
