@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.documents import fenced, transcript
+from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT, Toolchain
-from tests.system.machines import TIMEOUT, X86_64, Machine, installed_qemu, readme_program
+from tests.system.machines import ARM64, TIMEOUT, X86_64, Machine, installed_qemu, readme_program
 
+MODULE_README = "../guest/linux-module/README.md"
 MODULE_STEPS = (
     "insmod /qemu-hypertrace.ko",
     "user /bin/my-hypertrace /dev/hypertrace",
@@ -32,6 +35,26 @@ def directory(tmp_path: Path, toolchain: Toolchain, modules: list[Path]) -> Path
     for name, steps in (("initrd", ("/bin/my-hypertrace",)), ("initrd-module", MODULE_STEPS)):
         Machine(X86_64, toolchain, tmp_path, steps, programs, modules).pack(here / name)
     return here
+
+
+def test_module_readme(directory: Path, tmp_path: Path) -> None:
+    require_tool(ARM64.target.compiler, ARM64.target.packages)
+    (directory / "linux-headers-arm64").symlink_to(ARM64.kernel().build_directory(tmp_path / "kernel-arm64"))
+    for block in fenced(MODULE_README, "shell-session"):
+        assert transcript(block, directory, warnings=False, timeout=TIMEOUT) == block
+
+
+def test_module_readme_names_all_there_is() -> None:
+    """Each parameter of the module and each function for kernel code."""
+    told = re.findall(r"^\| `(\w+)[`(]", (ROOT / "docs" / MODULE_README).read_text(), re.MULTILINE)
+    sources = "".join(path.read_text() for path in sorted((ROOT / "guest" / "linux-module").glob("*.c")))
+    sources = sources.replace((ROOT / "guest" / "linux-module" / "qemu-hypertrace-example.c").read_text(), "")
+    header = (ROOT / "guest" / "linux-module" / "include" / "linux" / "qemu-hypertrace.h").read_text()
+    parameters = re.findall(r"^MODULE_PARM_DESC\((\w+),", sources, re.MULTILINE)
+    functions = re.findall(r"^(?:static inline )?(?:u64|void) \*?(\w+)\([^;{]*\);$", header, re.MULTILINE)
+    assert len(parameters) > 2
+    assert len(functions) > 4
+    assert sorted(told) == sorted([*parameters, *functions])
 
 
 def test_shell_sessions(directory: Path) -> None:
