@@ -116,7 +116,7 @@ def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
 
 
 def event(
-    where: Area, shape: ring.RingShape, *, flags_live: bool, ordered: bool, own_mapping: bool
+    where: Area, shape: ring.RingShape, *, flags_live: bool, ordered: bool, own_mapping: bool, self_pointers: bool
 ) -> Callable[[], None]:
     """The patched site; the arguments are stored before each event."""
     context = TrampolineContext(
@@ -128,6 +128,7 @@ def event(
         table_address=where.base + TABLE,
         guest_big_endian=False,
         runtime_address=where.base + RUNTIME,
+        self_pointers=self_pointers,
     )
     prepare_ring(where, shape)
     body = (
@@ -194,15 +195,25 @@ def main() -> None:
     os.sched_setaffinity(0, {options.cpu})
     shape = ring.RingShape(options.args, PACKETS, PACKET_STRIDE)
 
-    def variant(flags_live: bool, ordered: bool, own_mapping: bool) -> Callable[[], None]:
-        return event(area(), shape, flags_live=flags_live, ordered=ordered, own_mapping=own_mapping)
+    def variant(
+        *, flags_live: bool = False, ordered: bool = False, own_mapping: bool = True, self_pointers: bool = True
+    ) -> Callable[[], None]:
+        return event(
+            area(),
+            shape,
+            flags_live=flags_live,
+            ordered=ordered,
+            own_mapping=own_mapping,
+            self_pointers=self_pointers,
+        )
 
     ways = {
         "floor": floor(area(), shape),
-        "event": variant(False, False, True),
-        "event, guest's own mapping": variant(False, False, False),
-        "event, flags live": variant(True, False, True),
-        "event, ordered": variant(False, True, True),
+        "event": variant(),
+        "event, guest's own mapping": variant(own_mapping=False),
+        "event, flags live": variant(flags_live=True),
+        "event, rdfsbase": variant(self_pointers=False),
+        "event, ordered": variant(ordered=True),
     }
     runs: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):

@@ -144,8 +144,9 @@ class Arena:
     """htrun's memory in one address space. Addresses are the tracee's.
 
     ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the ``data_size``
-    bytes of the channel's data region start in htrun's own mapping; ``controls``: the control words for which patches
-    may stand.
+    bytes of the channel's data region start in htrun's own mapping; ``self_pointers``: whether trampolines know threads
+    by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``controls``: the control words for which
+    patches may stand.
     """
 
     rings: int
@@ -153,6 +154,7 @@ class Arena:
     data: int
     data_size: int
     table: ThreadTable
+    self_pointers: bool
     code: CodeMemory
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
@@ -173,7 +175,7 @@ class Arena:
         if not all(start in present for start in (self.rings, self.data, self.table.address)):
             return None
         table = ThreadTable(self.table.address, dict(self.table.entries))
-        twin = Arena(self.rings, self.rings_size, self.data, self.data_size, table, self.code)
+        twin = Arena(self.rings, self.rings_size, self.data, self.data_size, table, self.self_pointers, self.code)
         for run in self.runs:
             if run.address in present:
                 run.shares += 1
@@ -245,9 +247,21 @@ class Arena:
         at = run.offset + address - run.address
         self.code.view[at : at + len(code)] = code
 
+    def pointer_seen(self, memory: Memory, fs_base: int) -> int | None:
+        """The thread that a trampoline takes one with ``fs_base`` for; None where it would fault, and so trap."""
+        return self_pointer(memory, fs_base) if self.self_pointers else fs_base
+
     def reaches(self, ring: Ring) -> bool:
         """Whether ``ring`` is mapped."""
         return ring.base == self.rings and ring.offset + ring.shape.size <= self.rings_size
+
+
+def self_pointer(memory: Memory, fs_base: int) -> int | None:
+    """The word at ``fs:0``; None if there is none."""
+    try:
+        return int.from_bytes(memory.read(fs_base, 8), "little")
+    except OSError:
+        return None
 
 
 class _Ranges:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from htrun.channel import layout as channel_layout
 from htrun.channel.file import Channel
-from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable
+from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable, self_pointer
 from htrun.intercept.free_memory import PAGE, limit_of
 from htrun.intercept.guest import AddressSpace, Mapping
 from htrun.rings import layout as ring_layout
@@ -38,13 +38,16 @@ _SCRATCH_OFFSET = 0x1000
 class ArenaBuilder:
     """Makes arenas, by calls injected into a tracee."""
 
-    def __init__(self, channel: Channel, pool: RingPool) -> None:
+    def __init__(self, channel: Channel, pool: RingPool, *, by_register: bool) -> None:
+        """``by_register``: whether trampolines are to know threads by ``rdfsbase`` in any case."""
         self._channel = channel
         self._pool = pool
+        self._by_register = by_register
         self._code = CodeMemory()
 
-    def build(self, injection: Injection, space: AddressSpace, tid: int) -> Arena:
-        """The arena of an address space that shows the channel. Raises OSError or `NoRoom`."""
+    def build(self, injection: Injection, space: AddressSpace, tid: int, fs_base: int) -> Arena:
+        """The arena of an address space that shows the channel; ``fs_base`` is that of thread ``tid``, which tells how
+        the program's threads may be known. Raises OSError or `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         size = _rings_size(tid, self._pool)
@@ -62,7 +65,8 @@ class ArenaBuilder:
             injection.call("munmap", rings, size)
             raise
         register_barrier(injection)
-        arena = Arena(rings, size, data, data_size, ThreadTable(table), self._code)
+        self_pointers = not self._by_register and self_pointer(space.memory, fs_base) == fs_base
+        arena = Arena(rings, size, data, data_size, ThreadTable(table), self_pointers, self._code)
         arena.table.prepare(space.memory)
         return arena
 

@@ -200,8 +200,8 @@ class Process:
 class Thread:
     """A traced thread. ``number``: its place in its process's order of appearance, from 0.
 
-    ``ring``: where its records go, from its first event on; ``pointer``: its thread pointer (``fs`` base) when last
-    seen, 0 if never; ``registered``: whether trampolines find the ring by that pointer.
+    ``ring``: where its records go, from its first event on; ``pointer``: the thread pointer by which a trampoline knows
+    it (`Arena.pointer_seen`), when last seen, 0 if never; ``registered``: whether trampolines find the ring by it.
     ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;

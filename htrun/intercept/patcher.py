@@ -48,7 +48,8 @@ class Patcher:
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        self._builder = ArenaBuilder(channel, pool)
+        # Where nothing is to overlap, what lets nothing overlap is welcome: an event's cost then varies less.
+        self._builder = ArenaBuilder(channel, pool, by_register=ordered)
         self._sizes: dict[Form, int] = {}
 
     def prepare(self, thread: Thread, registers: Registers) -> bool:
@@ -63,7 +64,7 @@ class Patcher:
             return False
         try:
             with self._injection(thread, registers) as injection:
-                space.arena = self._builder.build(injection, space, thread.tid)
+                space.arena = self._builder.build(injection, space, thread.tid, registers.fs_base)
         except (OSError, NoRoom) as error:
             why = error.strerror if isinstance(error, OSError) else error
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
@@ -78,15 +79,28 @@ class Patcher:
         Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
         tell them apart, so they go on trapping for as long as both live.
         """
-        space = thread.space
+        space, arena = thread.space, thread.space.arena
         if thread.registered and thread.pointer == registers.fs_base:
             return
-        if space.arena is None or not space.arena.reaches(ring):
+        if arena is None or not arena.reaches(ring):
             return
         self.unregister(thread)
+        if arena.pointer_seen(space.memory, registers.fs_base) != registers.fs_base:
+            self._know_by_register(thread, registers)
         thread.pointer = registers.fs_base
         if not any(other is not thread and other.pointer == thread.pointer for other in space.threads):
-            thread.registered = space.arena.table.add(space.memory, thread.pointer, ring.address)
+            thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
+
+    def _know_by_register(self, thread: Thread, registers: Registers) -> None:
+        """At fs:0 of this thread stands nothing, or another's thread pointer, as in a copy of a thread's control block:
+        from now on trampolines ask the register, and those that don't are no longer led to."""
+        space = thread.space
+        assert space.arena is not None
+        space.arena.self_pointers = False
+        self._take_back_stopped(thread, registers, [site for site in space.sites.values() if site.patch is not None])
+        for site in space.sites.values():
+            for sibling in (site, *site.siblings.values()):
+                sibling.made.clear()
 
     @staticmethod
     def unregister(thread: Thread) -> None:
@@ -100,10 +114,10 @@ class Patcher:
     def learn_pointer(self, thread: Thread) -> None:
         """A thread stands at its first stop, or at the event that tells of a child: see whether it shares its thread
         pointer with another, before either runs on."""
-        space = thread.space
-        if space.arena is None:
+        space, arena = thread.space, thread.space.arena
+        if arena is None:
             return
-        pointer = ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)
+        pointer = arena.pointer_seen(space.memory, ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)) or 0
         if thread.pointer != pointer:
             self.unregister(thread)
             thread.pointer = pointer
@@ -202,13 +216,17 @@ class Patcher:
             return
         space.arena.controls = controls
         gone = [site for site in space.sites.values() if site.patch is not None and site.patch.control not in controls]
-        if not gone:
+        self._take_back_stopped(thread, registers, gone)
+
+    def _take_back_stopped(self, thread: Thread, registers: Registers, sites: list[Site]) -> None:
+        """Give ``sites`` their own bytes back, by way of a thread that is stopped with ``registers``."""
+        if not sites:
             return
         if thread.process.filtered:
-            self._take_back(None, space, gone)
+            self._take_back(None, thread.space, sites)
         else:
             with self._injection(thread, registers) as injection:
-                self._take_back(injection, space, gone)
+                self._take_back(injection, thread.space, sites)
 
     def _take_back(self, injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
         for site in with_owners(space, sites):
@@ -285,11 +303,13 @@ class Patcher:
         if planned.reason is not None:
             raise NoRoom(planned.reason)
         candidates = planned.candidates
-        if not place.file and not is_emulator(thread.tid):
+        translated = not place.file and is_emulator(thread.tid)
+        if not place.file and not translated:
             candidates = tuple(candidate for candidate in candidates if not candidate.is_pun)
             if not candidates:
                 raise NoRoom("too short for a jump, and the program may rewrite the code it has generated behind it")
-        live = flags_live(code, site.address, site.address + length, generated=not place.file)
+        behind = site.address + length
+        live = flags_live(code, site.address, behind, generated=not place.file, translated=translated)
         made = site.made.get(mapping.control[0])
         if made is not None and _serves(made, candidates, live):
             return made
@@ -345,6 +365,7 @@ class Patcher:
             table_address=arena.table.address,
             guest_big_endian=thread.process.big_endian,
             runtime_address=runtime,
+            self_pointers=arena.self_pointers,
         )
 
     def _write(self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:

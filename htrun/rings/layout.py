@@ -12,7 +12,8 @@ moves the thread out first.
 
 *Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
 
-*Thread table*: one for each address space, from thread pointer (``fs`` base) to control block, written by htrun only.
+*Thread table*: one for each address space, from thread pointer (``fs`` base, which also stands at ``fs:0``) to control
+block, written by htrun only.
 All addresses in a control block or table are addresses in the tracee.
 """
 

@@ -49,9 +49,14 @@ def memory(base: RegisterNumber, offset: int = 0) -> MemoryOperand:
     return MemoryOperand(base, displ=offset, displ_size=1 if offset else 0)
 
 
+def load_from(to: RegisterNumber, operand: MemoryOperand) -> bytes:
+    """64 bits from any place in memory."""
+    return encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, to, operand))
+
+
 def load(to: RegisterNumber, base: RegisterNumber, offset: int = 0) -> bytes:
     """64 bits from memory."""
-    return encode(Instruction.create_reg_mem(Code.MOV_R64_RM64, to, memory(base, offset)))
+    return load_from(to, memory(base, offset))
 
 
 def load32(to: RegisterNumber, base: RegisterNumber, offset: int = 0) -> bytes:
@@ -170,9 +175,14 @@ def compare(left: RegisterNumber, right: RegisterNumber) -> bytes:
     return encode(Instruction.create_reg_reg(Code.CMP_R64_RM64, left, right))
 
 
+def compare_with(left: RegisterNumber, operand: MemoryOperand) -> bytes:
+    """Flags of ``left - memory`` at any place, 64 bits."""
+    return encode(Instruction.create_reg_mem(Code.CMP_R64_RM64, left, operand))
+
+
 def compare_memory(left: RegisterNumber, base: RegisterNumber, offset: int = 0) -> bytes:
     """Flags of ``left - memory``, 64 bits."""
-    return encode(Instruction.create_reg_mem(Code.CMP_R64_RM64, left, memory(base, offset)))
+    return compare_with(left, memory(base, offset))
 
 
 def compare_immediate(left: RegisterNumber, value: int) -> bytes:
@@ -189,6 +199,11 @@ def thread_pointer(segment: str, to: RegisterNumber) -> bytes:
     """The base of "fs" or "gs". Needs the processor's FSGSBASE and a kernel that allows it (5.9; AT_HWCAP2 bit 1)."""
     code = Code.RDFSBASE_R64 if segment == "fs" else Code.RDGSBASE_R64
     return encode(Instruction.create_reg(code, to))
+
+
+def load_self_pointer(to: RegisterNumber) -> bytes:
+    """The word at ``fs:0``."""
+    return load_from(to, MemoryOperand(displ_size=8, seg=Register.FS))
 
 
 def jump(target: str) -> tuple[Piece, ...]:

@@ -343,6 +343,20 @@ def test_threads_with_one_thread_pointer(run: Runner) -> None:
     assert site["traps"] == site["events"] == 6000
 
 
+def test_a_thread_with_a_copy_of_anothers_control_block(run: Runner) -> None:
+    """By the word at fs:0 a trampoline would take it for the other. From then on the register tells them apart."""
+    result = run("hazard_processes", "copied_pointer")
+    check(result)
+    assert result.summary["traps"] < 100
+
+
+def test_threads_without_their_thread_pointer_in_memory(run: Runner) -> None:
+    """They are known by the register, and so are all others of the process."""
+    result = run("hazard_processes", "other_words")
+    check(result)
+    assert result.summary["traps"] < 100
+
+
 def test_exec(run: Runner) -> None:
     result = run("hazard_processes", "exec_again", env={"EXECS": "20"})
     assert len(result.events) == 21 * 10

@@ -24,9 +24,9 @@ __asm__(".text\n"
         "movq %rdi, %r12\n"
         "cmpq $0, 0(%r12)\n"              /* set_pointer */
         "je 1f\n"
-        "movl $158, %eax\n"               /* arch_prctl(ARCH_SET_FS, 0) */
+        "movl $158, %eax\n"               /* arch_prctl(ARCH_SET_FS, pointer) */
         "movl $0x1002, %edi\n"
-        "xorl %esi, %esi\n"
+        "movq 40(%r12), %rsi\n"
         "syscall\n"
         "1: movq 8(%r12), %rdi\n"         /* control */
         "movq 16(%r12), %r13\n"           /* data */
@@ -55,6 +55,7 @@ struct job {
     uint64_t *data;
     uint32_t index, count;
     volatile uint32_t done;
+    const void *pointer;
 };
 
 extern emitter plain_store;
@@ -273,7 +274,7 @@ static void same_pointer(void)
 
     emit_some(100, 0);
     for (i = 0; i < 2; i++) {
-        jobs[i] = (struct job){0, control, qemu_hypertrace_data(5 + i), 5 + i, 3000, 0};
+        jobs[i] = (struct job){0, control, qemu_hypertrace_data(5 + i), 5 + i, 3000, 0, NULL};
     }
     run_bare(jobs, 2);
     emit_some(3000, 0);
@@ -287,10 +288,40 @@ static void no_pointer(void)
     static struct job job;
 
     emit_some(100, 0);
-    job = (struct job){1, control, qemu_hypertrace_data(5), 5, 5000, 0};
+    job = (struct job){1, control, qemu_hypertrace_data(5), 5, 5000, 0, NULL};
     run_bare(&job, 1);
     await_bare(&job, 1);
     emit_some(100, 0);
+}
+
+/* A thread whose control block is a copy of another's: what stands at fs:0 is the other's thread pointer. */
+static void copied_pointer(void)
+{
+    static char block[4096] __attribute__((aligned(64)));
+    static struct job job;
+
+    memcpy(block, (const void *)pthread_self(), 64);
+    emit_some(100, 0);
+    job = (struct job){1, control, qemu_hypertrace_data(5), 5, 3000, 0, block};
+    run_bare(&job, 1);
+    emit_some(3000, 0);
+    await_bare(&job, 1);
+    emit_some(3000, 0);
+}
+
+/* As in Go: what stands at fs:0 is nobody's thread pointer. The threads that have nothing else there come first. */
+static void other_words(void)
+{
+    static uint64_t blocks[2][8];
+    static struct job jobs[2];
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        jobs[i] = (struct job){1, control, qemu_hypertrace_data(5 + i), 5 + i, 5000, 0, blocks[i]};
+    }
+    run_bare(jobs, 2);
+    await_bare(jobs, 2);
+    emit_some(3000, 0);
 }
 
 static void limit(int what, rlim_t value)
@@ -385,6 +416,8 @@ int main(int argc, char **argv)
         {"fork_amid_patching", fork_amid_patching},
         {"same_pointer", same_pointer},
         {"no_pointer", no_pointer},
+        {"copied_pointer", copied_pointer},
+        {"other_words", other_words},
         {"limited_memory", limited_memory},
         {"tiny_memory", tiny_memory},
         {"no_descriptors", no_descriptors},

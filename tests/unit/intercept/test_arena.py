@@ -102,7 +102,7 @@ def test_pieces_of_a_run_never_overlap(wishes: list[tuple[int, int, int]]) -> No
 
 
 def arena(code: CodeMemory) -> Arena:
-    made = Arena(0x10000, PAGE, 0x20000, PAGE, ThreadTable(0x30000), code)
+    made = Arena(0x10000, PAGE, 0x20000, PAGE, ThreadTable(0x30000), True, code)
     for address in (0x60000, 0x40000):
         made.add(CodeRun(address, PAGE, code.take(PAGE), [(address, address + PAGE)]))
     return made

@@ -57,7 +57,7 @@ class Stopped:
         self.site = Site(
             1, machine.pid, made.store.address, made.store.code, made.store, Place(0, 0, "", 0, shared=False)
         )
-        self.arena = Arena(0, 0, 0, 0, ThreadTable(machine.at(TABLE)), None)  # type: ignore[arg-type]
+        self.arena = Arena(0, 0, 0, 0, ThreadTable(machine.at(TABLE)), True, None)  # type: ignore[arg-type]
         self.arena.add(CodeRun(machine.at(TRAMPOLINE), TABLE - TRAMPOLINE, 0))
         self.arena.runtimes.append(machine.at(RUNTIME))
         self.arena.adopt(trampoline, self.site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from htrun.x86.store import Store, decode_store
-from tests.unit.x86.machine import GENERAL, Machine
+from tests.unit.x86.machine import GENERAL, THREAD, Machine
 
 SEEN_IN_EMULATORS = (
     "49891c24",  # mov %rbx,(%r12)
@@ -99,7 +99,7 @@ def aimed(machine: Machine, form: str, target: int, chance: random.Random, place
     store = decode_store(bytes.fromhex(form), machine.at(place), 64)
     values = {name: chance.getrandbits(64) for name in GENERAL}
     values["rsp"] = machine.at(0x18_0000) + 8 * chance.randrange(512)
-    values["fs_base"] = values["gs_base"] = machine.at(0x100)
+    values["fs_base"] = values["gs_base"] = machine.at(THREAD)
     memory = store.memory
     bits = 8 * memory.address_size
     wanted = target

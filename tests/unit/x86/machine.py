@@ -33,6 +33,8 @@ ARITHMETIC_FLAGS = 0x8D5
 
 ARENA_SIZE = 0x21_0000
 # Places in the arena.
+THREAD = 0x100
+"""Where the thread pointer leads, but for stores by way of it."""
 SITE = 0x0_1000
 TRAMPOLINE = 0x1_0000
 RUNTIME = 0x1_8000

@@ -66,6 +66,26 @@ def test_branches_of_generated_code_are_not_followed() -> None:
     assert flags_live(code, BASE, BASE, generated=True)
 
 
+@pytest.mark.parametrize(
+    ("code", "live"),
+    [
+        ("4c896d00 e900000000", False),  # mov; jmp to the next block
+        ("e900000000", False),
+        ("ff24c500000000", False),  # jmp *table(,%rax,8)
+        ("ffd0", False),  # a helper
+        ("c3", False),
+        ("4c896d00 0f8500000000", True),  # jne
+        ("4c896d00 0f94c0", True),  # sete
+        ("11c8 e900000000", True),  # adc
+        ("85db 0f8c00000000", False),  # test; jl
+        ("90" * 8, True),  # runs out of known bytes
+        ("0f05", True),
+    ],
+)
+def test_translated_code_passes_no_flags_on(code: str, live: bool) -> None:
+    assert flags_live(bytes.fromhex(code.replace(" ", "")), BASE, BASE, generated=True, translated=True) == live
+
+
 def test_it_looks_before_the_site_too() -> None:
     code = bytes.fromhex("85c0" + "ebfc")  # test; jmp back to it
     assert not flags_live(code, BASE, BASE + 2, generated=False)

@@ -31,6 +31,7 @@ from tests.unit.x86.machine import (
     SITE,
     STACK,
     TABLE,
+    THREAD,
     TRAMPOLINE,
     Machine,
 )
@@ -106,9 +107,13 @@ def scene(
     num_args: int = 4,
     index: int | None = 3,
     big_endian: bool = False,
+    self_pointers: bool = True,
     seed: int = 0,
 ) -> Scene:
-    """A ready scene; the store is aimed at ``target`` first, so a store of its own base register emits a wild index."""
+    """A ready scene; the store is aimed at ``target`` first, so a store of its own base register emits a wild index.
+
+    ``self_pointers``: where the store is not by way of ``fs`` itself, whose base is then anywhere.
+    """
     chance = random.Random(seed)
     store, values = forms.aimed(machine, form, machine.at(target), chance, SITE)
     shape = ring.RingShape(num_args, PACKETS, 4096)
@@ -121,6 +126,7 @@ def scene(
         table_address=machine.at(TABLE),
         guest_big_endian=big_endian,
         runtime_address=machine.at(RUNTIME),
+        self_pointers=self_pointers and values["fs_base"] == machine.at(THREAD),
     )
     made = Scene(machine, store, values, context, shape, chance, chance.randbytes(256))
     if index is not None and settable(store):
@@ -139,6 +145,7 @@ def fill(made: Scene) -> None:
     machine, shape = made.machine, made.shape
     machine.write(STACK - 0x1000, made.chance.randbytes(0x3000))
     machine.write(ELSEWHERE, made.chance.randbytes(0x1000))
+    machine.write_u64(THREAD, machine.at(THREAD) if made.context.self_pointers else made.chance.getrandbits(64))
     machine.write(CONTROL - 0x1000, made.chance.randbytes(0x3000))
     machine.write(DATA, made.chance.randbytes(CLIENTS * made.context.slot_stride))
     machine.write(RUNTIME, build_runtime(machine.at(RUNTIME)))
@@ -538,6 +545,7 @@ def test_every_byte_is_an_instruction_that_moves_no_stack_and_calls_nothing(mach
     index=st.one_of(st.integers(0, CLIENTS - 1), st.integers(0, (1 << 64) - 1)),
     target=st.sampled_from([CONTROL, CONTROL, CONTROL + 8, ELSEWHERE]),
     big_endian=st.booleans(),
+    self_pointers=st.booleans(),
     flags_live=st.booleans(),
     seed=st.integers(0, 1 << 32),
 )
@@ -548,10 +556,20 @@ def test_any_store_from_any_registers(
     index: int,
     target: int,
     big_endian: bool,
+    self_pointers: bool,
     flags_live: bool,
     seed: int,
 ) -> None:
-    made = scene(machine, form, target, num_args=num_args, index=index, big_endian=big_endian, seed=seed)
+    made = scene(
+        machine,
+        form,
+        target,
+        num_args=num_args,
+        index=index,
+        big_endian=big_endian,
+        self_pointers=self_pointers,
+        seed=seed,
+    )
     if target == CONTROL:
         check_event(made, flags_live=flags_live)
     elif target == ELSEWHERE:
@@ -595,6 +613,7 @@ def length_or_reason(store: Store, context: TrampolineContext, at: int, *, flags
     places=st.tuples(PLACES, PLACES),
     controls=st.tuples(*[st.one_of(st.none(), PLACES)] * 2),
     big_endian=st.tuples(st.booleans(), st.booleans()),
+    self_pointers=st.tuples(st.booleans(), st.booleans()),
     flags_live=st.tuples(st.booleans(), st.booleans()),
     distance=st.integers(-0x10_0000, 0x10_0000),
 )
@@ -603,6 +622,7 @@ def length_or_reason(store: Store, context: TrampolineContext, at: int, *, flags
     places=(LOW, HIGH),
     controls=(None, None),
     big_endian=(False, False),
+    self_pointers=(True, True),
     flags_live=(False, False),
     distance=0,
 )
@@ -611,15 +631,17 @@ def test_trampolines_of_one_form_are_equally_long(
     places: tuple[int, int],
     controls: tuple[int | None, int | None],
     big_endian: tuple[bool, bool],
+    self_pointers: tuple[bool, bool],
     flags_live: tuple[bool, bool],
     distance: int,
 ) -> None:
     """Room is taken for the next trampoline by the length of an earlier one: the same bytes, but somewhere else."""
     found: dict[Form, int | str] = {}
-    for place, control, big, live in zip(places, controls, big_endian, flags_live, strict=True):
+    ways = zip(places, controls, big_endian, self_pointers, flags_live, strict=True)
+    for place, control, big, own, live in ways:
         store = decode_store(code, place, 64)
         target = store.memory.displacement if control is None else control
-        context = TrampolineContext(target, HIGH + place, 64, 4, CLIENTS, HIGH, big, place + distance // 2)
+        context = TrampolineContext(target, HIGH + place, 64, 4, CLIENTS, HIGH, big, place + distance // 2, own)
         length = length_or_reason(store, context, place + distance, flags_live=live)
         if length is not None:
             assert found.setdefault(Form.of(store, context, flags_live=live), length) == length
@@ -629,7 +651,7 @@ def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None
     """The case in which the bytes alone don't tell."""
     code = ip_relative("648905", 0x1000)
     low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
-    context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW)
+    context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True)
     short = length_or_reason(low, context, LOW + 0x100, flags_live=True)
     long = length_or_reason(high, replace(context, runtime_address=HIGH), HIGH + 0x100, flags_live=True)
     assert short != long
