@@ -68,10 +68,9 @@ class TracerEvents:
         """Records that there is room for."""
         return self._capacity
 
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for one more."""
-        return bool(self._control.head - self._control.tail >= self._capacity)
+    def has_room(self, count: int) -> bool:
+        """Whether there is room for ``count`` more."""
+        return bool(self._control.head - self._control.tail + count <= self._capacity)
 
     @property
     def idle(self) -> bool:
@@ -91,19 +90,22 @@ class TracerEvents:
         self,
         ticks: int,
         stream: int,
-        definition: Definition,
+        records: Sequence[tuple[Definition, Sequence[int]]],
         *,
         arch: int = 0,
         number: int = 0,
-        arguments: Sequence[int] = (),
     ) -> None:
-        """Write a record; there must be room. ``arguments``: the first of them; the others are zero."""
+        """Write ``records``, which are taken together; there must be room.
+
+        They are told by their kind and the first of their arguments; the others are zero.
+        """
         head = self._control.head
-        padding = (0,) * (SYSCALL_ARGS - len(arguments))
-        at = (head & self._capacity - 1) * RECORD.size
-        kind = DEFINITIONS.index(definition)
-        RECORD.pack_into(self._memory, at, ticks, stream, kind, arch, number, *arguments, *padding)
-        self._control.head = head + 1
+        for place, (definition, arguments) in enumerate(records, head):
+            padding = (0,) * (SYSCALL_ARGS - len(arguments))
+            at = (place & self._capacity - 1) * RECORD.size
+            kind = DEFINITIONS.index(definition)
+            RECORD.pack_into(self._memory, at, ticks, stream, kind, arch, number, *arguments, *padding)
+        self._control.head = head + len(records)
 
     def take(self) -> TracerRecords | None:
         """A copy of all records that were not taken yet, in the order of time; None if there are none."""

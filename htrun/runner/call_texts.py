@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386
 from htrun.events.text_arguments import Pointed, TextArgument, text_arguments
-from htrun.tracee.call_wait import MOST_NUMBERS
+from htrun.tracee.call_wait import MOST_BYTES, MOST_NUMBERS, MOST_STRING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,55 +19,65 @@ if TYPE_CHECKING:
     from htrun.tracee.call_wait import Entry
     from htrun.tracee.memory import Memory
 
-_MOST_BYTES = 32
-_MOST_PATH = 4096
-"""PATH_MAX, <linux/limits.h>."""
 _MOST_WORDS, _MOST_WORD = 32, 256
 """Of a command line: words, and bytes of each."""
-_MOST_ERRNO = 4095
-_WORD = (1 << 64) - 1
+_PLAN_SIZE, _MOST_BEFORE, _LEFT_TO_CALLER = 8, 3, b"\1"
+_PRESENT, _STRING, _SIZE_SHIFT = 0x80, 7, 3
+"""call_texts.inc."""
 
 
 class CallTexts:
-    """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded."""
+    """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded, for those stops that
+    the machine code (`htrun.tracee.call_wait`) does not deal with."""
 
     def __init__(self, *, entries: bool, returns: bool) -> None:
         self._entries = entries
         self._returns = returns
-        self._awaited: dict[int, Entry] = {}
 
-    def numbers(self, arch: int) -> bytes:
-        """A byte for each number of an interface's calls: 1 if it can have a text that is wanted."""
-        return bytes(
-            any(self._returns if each.after else self._entries for each in text_arguments(arch, number))
-            for number in range(MOST_NUMBERS)
-        )
+    def plans(self, arch: int) -> bytes:
+        """What the machine code is to read of an interface's calls: see `CallWait.read_texts`."""
+        return b"".join(self._plan(arch, number) for number in range(MOST_NUMBERS))
+
+    def _plan(self, arch: int, number: int) -> bytes:
+        before, after = self._before(arch, number), self._after(arch, number)
+        if len(before) > _MOST_BEFORE or any(each.pointed is Pointed.STRINGS for each in before):
+            return _LEFT_TO_CALLER.ljust(_PLAN_SIZE, b"\0")
+        first = bytes(_code(each) for each in before).ljust(_MOST_BEFORE, b"\0")
+        return (b"\0" + first + bytes(_code(each) for each in after)).ljust(_PLAN_SIZE, b"\0")
+
+    def _before(self, arch: int, number: int) -> list[TextArgument]:
+        return [each for each in text_arguments(arch, number) if not each.after] if self._entries else []
+
+    def _after(self, arch: int, number: int) -> list[TextArgument]:
+        return [each for each in text_arguments(arch, number) if each.after] if self._returns else []
 
     def entering(self, thread: Thread, call: Entry) -> list[Text]:
         """What ``call``, which is about to be made, points to."""
-        if not self._entries:
+        return [
+            text
+            for argument in self._before(call.arch, call.number)
+            for text in _texts(argument, call.arguments[argument.place], call, _memory(thread))
+        ]
+
+    def pointer(self, call: Entry) -> int:
+        """The argument of ``call`` that the kernel fills in; 0 if there is none."""
+        return next((call.arguments[each.place] for each in self._after(call.arch, call.number)), 0)
+
+    def returned(self, thread: Thread, returned: Entry, pointer: int) -> list[Text]:
+        """What the kernel has filled in at ``pointer`` for a call whose return is ``returned``."""
+        if returned.arguments[0] >> 63:
             return []
-        wanted = [each for each in text_arguments(call.arch, call.number) if not each.after]
-        return [text for argument in wanted for text in _texts(argument, call, _memory(thread), None)]
+        return [
+            text
+            for argument in self._after(returned.arch, returned.number)
+            for text in _texts(argument, pointer, returned, _memory(thread))
+        ]
 
-    def await_return(self, thread: Thread, call: Entry) -> bool:
-        """Whether the return of ``call`` has to be seen, since the kernel gives it a text."""
-        wanted = self._returns and any(each.after for each in text_arguments(call.arch, call.number))
-        if wanted:
-            self._awaited[thread.tid] = call
-        return wanted
 
-    def returned(self, thread: Thread, result: int) -> list[Text]:
-        """What the kernel has filled in for the call of which the thread returns with ``result`` (64 bits)."""
-        call = self._awaited.pop(thread.tid, None)
-        if call is None or result > _WORD - _MOST_ERRNO:
-            return []
-        wanted = [each for each in text_arguments(call.arch, call.number) if each.after]
-        return [text for argument in wanted for text in _texts(argument, call, _memory(thread), result)]
-
-    def forget(self, thread: Thread) -> None:
-        """The thread is no more."""
-        self._awaited.pop(thread.tid, None)
+def _code(argument: TextArgument) -> int:
+    """A byte of a plan: see call_texts.inc."""
+    size = _STRING if argument.pointed is Pointed.STRING else argument.size or 0
+    return _PRESENT | size << _SIZE_SHIFT | argument.place
 
 
 def _memory(thread: Thread) -> Memory:
@@ -76,19 +86,19 @@ def _memory(thread: Thread) -> Memory:
     return memory
 
 
-def _texts(argument: TextArgument, call: Entry, memory: Memory, result: int | None) -> Iterator[Text]:
-    address = call.arguments[argument.place]
+def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) -> Iterator[Text]:
+    """The texts at ``address``. ``call``: where the size is told, by an argument of a call or by a return's result."""
     if not address:
         return
     try:
         match argument.pointed:
             case Pointed.STRING:
-                yield _string(argument.place, 0, address, memory, _MOST_PATH)
+                yield _string(argument.place, 0, address, memory, MOST_STRING)
             case Pointed.STRINGS:
                 yield from _strings(argument.place, address, memory, 4 if call.arch == ARCH_I386 else 8)
             case Pointed.BYTES:
-                size = call.arguments[argument.size] if argument.size is not None else result or 0
-                data = memory.read(address, min(size, _MOST_BYTES)) if size else b""
+                size = call.arguments[argument.size or 0]
+                data = memory.read(address, min(size, MOST_BYTES)) if size else b""
                 yield Text(argument.place, 0, data, size > len(data))
     except (OSError, OverflowError):
         # Nothing is mapped there, and the call will say so; or the thread has been killed meanwhile.

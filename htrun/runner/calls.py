@@ -6,10 +6,9 @@ calls that htrun must see itself, calls within which a process is created or a p
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL_TEXT
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT
 from htrun.runner.follow import CALL_STOPS
 from htrun.tracee import seccomp
 from htrun.tracee.abi import I386, X86_64
@@ -51,10 +50,10 @@ class Calls:
         self._clock = clock
         self._stream_of = stream_of
         self._alive: set[int] = set()
-        self._first: tuple[Entry, list[Text]] | None = None
+        self._first: tuple[Entry, Sequence[Text]] | None = None
         self._texts = texts
         if texts is not None:
-            wait.leave_to_others(*(texts.numbers(abi.audit_arch) for abi in (I386, X86_64)))
+            wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (I386, X86_64)))
 
     def began(self, thread: Thread) -> None:
         """A thread begins."""
@@ -65,8 +64,7 @@ class Calls:
         if first is not None:
             call, texts = first
             self._identify(thread)
-            self.wait.enter(thread.tid, call)
-            self._append(thread, call, texts)
+            self.wait.enter(thread.tid, call, texts)
 
     def ended(self, thread: Thread) -> None:
         """A thread makes no more records; may be said more than once."""
@@ -74,23 +72,19 @@ class Calls:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
             self.wait.forget(thread.tid)
-            if self._texts is not None:
-                self._texts.forget(thread)
 
     def launching(self, thread: Thread) -> None:
         """The first process is about to exec the program, if it can: its first call, if it comes to that."""
         call = self.wait.look(thread.tid)
-        self._first = call, self._texts.entering(thread, call) if self._texts is not None else []
+        self._first = call, self._pointed_to(thread, call)
 
     def entered(self, thread: Thread) -> None:
         """A thread is stopped in front of a call that is to be recorded."""
         self._identify(thread)
         call = self.wait.look(thread.tid)
-        self.wait.enter(thread.tid, call)
+        self.wait.enter(thread.tid, call, self._pointed_to(thread, call))
         if self._texts is not None:
-            self._append(thread, call, self._texts.entering(thread, call))
-            if self._texts.await_return(thread, call):
-                self.wait.watch(thread.tid)
+            self.wait.set_pointer(thread.tid, self._texts.pointer(call))
 
     def refused(self, thread: Thread, abi: Abi, number: int) -> None:
         """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
@@ -103,11 +97,12 @@ class Calls:
 
     def returned(self, thread: Thread) -> None:
         """A thread is stopped behind a call, perhaps one that is recorded."""
-        if self.wait.state(thread.tid) is not State.OUTSIDE:
+        returned = self.wait.result_of(thread.tid)
+        if returned is not None:
             self._identify(thread)
-            returned = self.wait.leave(thread.tid)
-            if returned is not None and self._texts is not None:
-                self._append(thread, returned, self._texts.returned(thread, returned.arguments[0]))
+            pointer = self.wait.pointer(thread.tid)
+            texts = self._texts.returned(thread, returned, pointer) if self._texts is not None else ()
+            self.wait.leave(thread.tid, returned, texts)
 
     def made(self, thread: Thread) -> None:
         """htrun has dealt with a call it had to see itself: the thread is still in front of it, or behind it."""
@@ -127,11 +122,8 @@ class Calls:
         learn()
         self.wait.set_call(tid, call)
 
-    def _append(self, thread: Thread, call: Entry, texts: Sequence[Text]) -> None:
-        """Write what a call or return, whose record was the last, points to."""
-        for text in texts:
-            for arguments in text.pack():
-                self.wait.append(thread.tid, USER_SYSCALL_TEXT, replace(call, arguments=arguments))
+    def _pointed_to(self, thread: Thread, call: Entry) -> Sequence[Text]:
+        return self._texts.entering(thread, call) if self._texts is not None else ()
 
     def _lives(self, thread: Thread, definition: Definition, ticks: int) -> None:
         if definition.name in self._events:

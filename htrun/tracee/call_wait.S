@@ -22,11 +22,21 @@
 	.set ENTRY_KIND, 88
 	.set RETURN_KIND, 92
 	.set RAN, 96
-	.set OTHERS, 104
+	.set PLANS, 104
+	.set TICKS, 112
+	.set TEXT_KIND, 120
+	.set SCRATCH, 128
+	.set TOTAL, 136
+	.set WANTED, 144
+	.set LOCAL, 152
+	.set LOCAL_SIZE, 160
+	.set REMOTE, 168
+	.set REMOTE_SIZE, 176
+	.set NEXT, 184
 
-# The calls that the caller wants to see: a byte for each number below 512, of i386 and then of x86-64
-	.set NUMBERS_SHIFT, 9
-	.set AUDIT_ARCH_64BIT_SHIFT, 31
+# The first byte of what is read of a call (call_texts.inc), and how many records one stop can take at most
+	.set LEFT_TO_CALLER, 1
+	.set MOST_TEXT_RECORDS, 256
 
 # What is known of a thread
 	.set STREAM, 0
@@ -34,6 +44,7 @@
 	.set ARCH, 8
 	.set NUMBER, 12
 	.set STOPS_LEFT, 16
+	.set POINTER, 24
 	.set THREAD_SHIFT, 5
 	.set OUTSIDE, 0
 	.set IN_CALL, 1
@@ -59,6 +70,9 @@
 	push %rbx
 	push %r12
 	push %r13
+	push %r14
+	push %r15
+	push %rbp
 	mov %rdi, %rbx
 	mov CONTROL(%rbx), %r12
 resume:
@@ -86,6 +100,12 @@ look:
 	sub TAIL(%r12), %rax
 	cmp MASK(%r12), %rax
 	ja done
+	cmpq $0, PLANS(%rbx)
+	je room
+	add $MOST_TEXT_RECORDS, %rax
+	cmp MASK(%r12), %rax
+	ja done
+room:
 	cmp $SECCOMP_STOPPED, %ecx
 	je facts
 	cmp $SYSCALL_STOPPED, %ecx
@@ -103,6 +123,7 @@ facts:
 	jle done
 	mov CALL(%rbx), %r8
 	mov HEAD(%r12), %rdi
+	mov %rdi, NEXT(%rbx)
 	and MASK(%r12), %rdi
 	imul $RECORD_SIZE, %rdi, %rdi
 	add RECORDS(%r12), %rdi
@@ -110,6 +131,7 @@ facts:
 	shl $32, %rdx
 	or %rdx, %rax
 	mov %rax, RECORD_TICKS(%rdi)
+	mov %rax, TICKS(%rbx)
 	mov STREAM(%r13), %eax
 	dec %eax
 	mov %eax, RECORD_STREAM(%rdi)
@@ -129,49 +151,55 @@ facts:
 	mov %rax, RECORD_ARGUMENTS(%rdi)
 	add $(RECORD_ARGUMENTS + 8), %rdi
 	mov $(ARGUMENTS - 1), %ecx
-	jmp rest
+	call write_rest
+	call find_plan
+	test %r14, %r14
+	jz go
+	call tell_after
+	jmp go
 entry:
 	cmpl $RECORDED, info_seccomp_ret_data(%r8)
 	jne done
 	mov info_arch(%r8), %ecx
 	mov info_nr(%r8), %rdx
-	mov OTHERS(%rbx), %rsi
-	test %rsi, %rsi
+	mov %ecx, ARCH(%r13)
+	mov %edx, NUMBER(%r13)
+	call find_plan
+	test %r14, %r14
 	jz known
-	mov %rdx, %rax
-	shr $NUMBERS_SHIFT, %rax
-	jnz known
-	mov %ecx, %eax
-	shr $AUDIT_ARCH_64BIT_SHIFT, %eax
-	shl $NUMBERS_SHIFT, %eax
-	add %rdx, %rax
-	cmpb $0, (%rsi,%rax)
-	jne done
+	cmpb $LEFT_TO_CALLER, (%r14)
+	je done
+	movzbl AFTER(%r14), %eax
+	and $PLACE, %eax
+	mov info_args(%r8,%rax,8), %rax
+	mov %rax, POINTER(%r13)
 known:
 	cmpl $0, RETURNS(%rbx)
 	je mark
 	movl $IN_CALL, STATE(%r13)
-	mov %ecx, ARCH(%r13)
-	mov %edx, NUMBER(%r13)
 	movl $PTRACE_SYSCALL, REQUEST(%rbx)
 mark:
 	cmpl $0, ENTRIES(%rbx)
-	je go
+	je go				# HEAD is NEXT still
 	mov ENTRY_KIND(%rbx), %eax
 	mov %eax, RECORD_KIND(%rdi)
+	mov info_arch(%r8), %ecx
 	mov %rcx, RECORD_ARCH(%rdi)
+	mov info_nr(%r8), %rdx
 	mov %rdx, RECORD_NUMBER(%rdi)
 	add $RECORD_ARGUMENTS, %rdi
 	lea info_args(%r8), %rsi
 	mov $6, %ecx
 	rep movsq
 	mov $(ARGUMENTS - 6), %ecx
-rest:
-	xor %eax, %eax
-	rep stosq
-	incq HEAD(%r12)
-	mfence				# before IDLE is looked at
+	call write_rest
+	test %r14, %r14
+	jz go
+	call tell_before
 go:
+	mov NEXT(%rbx), %rax		# all at once: who takes a call takes its texts
+	mov %rax, HEAD(%r12)
+	mfence				# before IDLE is looked at
 	mov FOUND(%rbx), %rax
 	mov %rax, TID(%rbx)
 	decl STOPS_LEFT(%r13)
@@ -185,7 +213,19 @@ back:
 	andq $0, FOUND(%rbx)
 	andq $0, STATUS(%rbx)
 done:
+	pop %rbp
+	pop %r15
+	pop %r14
 	pop %r13
 	pop %r12
 	pop %rbx
 	ret
+
+# A record is whole but for the last %ecx words of its arguments, at %rdi, which are 0.
+write_rest:
+	xor %eax, %eax
+	rep stosq
+	incq NEXT(%rbx)
+	ret
+
+	.include "call_texts.inc"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET
+from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.call_wait_code import CODE
@@ -27,8 +27,9 @@ from htrun.tracee.ptrace import SIGINFO_SIZE, Request
 from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
     from htrun.events.tracer_events import TracerEvents
 
@@ -56,16 +57,27 @@ class _Block(ctypes.Structure):
         ("entry_kind", ctypes.c_uint32),
         ("return_kind", ctypes.c_uint32),
         ("ran", ctypes.c_uint64),
-        ("others", ctypes.c_uint64),
+        ("plans", ctypes.c_uint64),
+        ("ticks", ctypes.c_uint64),
+        ("text_kind", ctypes.c_uint64),
+        ("scratch", ctypes.c_uint64),
+        ("total", ctypes.c_uint64),
+        ("wanted", ctypes.c_uint64),
+        ("local", ctypes.c_uint64),
+        ("local_size", ctypes.c_uint64),
+        ("remote", ctypes.c_uint64),
+        ("remote_size", ctypes.c_uint64),
+        ("next", ctypes.c_uint64),
     ]
 
 
 _THREAD = struct.Struct("<IIII")
 _THREAD_SIZE = 32
 """What is known of a thread, by its id: its stream's number plus one (0: unknown), `State`, and, within a call, the
-call's interface and number; behind that, at `_STOPS_AT`, how often it has still to stop until somebody is told."""
-_FIELD = struct.Struct("<I")
-_STREAM_AT, _STATE_AT, _STOPS_AT = 0, 4, 16
+call's interface and number. At `_STOPS_AT`: how often it has still to stop until somebody is told. At `_POINTER_AT`:
+the argument of its call that the kernel fills in."""
+_FIELD, _POINTER = struct.Struct("<I"), struct.Struct("<Q")
+_STREAM_AT, _STATE_AT, _STOPS_AT, _POINTER_AT = 0, 4, 16, 24
 _CALL_INFO = struct.Struct("<B3xI16x7Q")
 """struct ptrace_syscall_info (<linux/ptrace.h>, Linux 5.3): what stop it is of, interface, number or result, arguments.
 """
@@ -74,7 +86,9 @@ _EXIT = 2
 """PTRACE_SYSCALL_INFO_EXIT."""
 _WORD = (1 << 64) - 1
 MOST_NUMBERS = 512
-"""Calls of one interface that `CallWait.leave_to_others` can name: all there are."""
+"""Calls of one interface that `CallWait.read_texts` has plans for: all there are."""
+MOST_BYTES, MOST_STRING = 32, 4096
+"""Bytes that are read of what is written or read, and of a string: as strace shows, and PATH_MAX (<linux/limits.h>)."""
 
 
 class State(IntEnum):
@@ -223,11 +237,24 @@ class CallWait:
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
-    def leave_to_others(self, calls_32: bytes, calls_64: bytes) -> None:
-        """Come back for every call whose number's byte is not 0, of i386's interface and of x86-64's: `MOST_NUMBERS`
-        bytes each."""
-        self._others = ctypes.create_string_buffer(calls_32 + calls_64)
-        self._block.others = ctypes.addressof(self._others)
+    def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
+        """Read what calls point to as well. ``plans_32``, ``plans_64``: what of i386's calls and of x86-64's, eight
+        bytes for each number below `MOST_NUMBERS`, as call_texts.inc has them."""
+        self._plans = ctypes.create_string_buffer(plans_32 + plans_64)
+        self._scratch = ctypes.create_string_buffer(MOST_STRING)
+        self._block.text_kind = DEFINITIONS.index(USER_SYSCALL_TEXT)
+        self._block.scratch = ctypes.addressof(self._scratch)
+        self._block.plans = ctypes.addressof(self._plans)
+
+    def pointer(self, tid: int) -> int:
+        """The argument of the call a thread is in that the kernel fills in, as `set_pointer` or the machine code has
+        noted it."""
+        pointer: int = _POINTER.unpack_from(self._threads, tid * _THREAD_SIZE + _POINTER_AT)[0]
+        return pointer
+
+    def set_pointer(self, tid: int, pointer: int) -> None:
+        """The kernel fills in what is at ``pointer``."""
+        _POINTER.pack_into(self._threads, tid * _THREAD_SIZE + _POINTER_AT, pointer)
 
     # The same by hand.
 
@@ -237,13 +264,13 @@ class CallWait:
         _, arch, number, *arguments = self._facts(tid)
         return Entry(ticks, arch, number, tuple(arguments))
 
-    def enter(self, tid: int, call: Entry) -> None:
-        """A thread, whose stream is known, makes a call."""
+    def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
+        """A thread, whose stream is known, makes a call. ``texts``: what it points to."""
         if self._returns:
             at = tid * _THREAD_SIZE + _STATE_AT
             struct.pack_into("<III", self._threads, at, State.IN_CALL, call.arch, call.number & 0xFFFFFFFF)
         if self._entries:
-            self.append(tid, USER_SYSCALL, call)
+            self.append(tid, USER_SYSCALL, call, texts)
         self._count_stop(tid)
 
     def watch(self, tid: int) -> None:
@@ -256,18 +283,21 @@ class CallWait:
         kind, *_ = self._facts(tid)
         return kind == _EXIT
 
-    def leave(self, tid: int) -> Entry | None:
-        """A thread, whose stream is known, is behind the call it was in; what its record tells, None if it is not."""
+    def result_of(self, tid: int) -> Entry | None:
+        """The return of a thread that is stopped behind the call it was in; None if it is not, or was in none."""
+        state, arch, number = self.call_of(tid)
+        if state is State.OUTSIDE:
+            return None
         ticks = self._clock()
         kind, _, result, *_ = self._facts(tid)
-        _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD_SIZE)
-        if kind != _EXIT or state == State.OUTSIDE:
-            return None
+        return Entry(ticks, arch, number, (result,)) if kind == _EXIT else None
+
+    def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
+        """A thread, whose stream is known, leaves its call. ``returned``: `result_of` it; ``texts``: what the kernel
+        has filled in."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.OUTSIDE)
-        returned = Entry(ticks, arch, number, (result,))
-        self.append(tid, USER_SYSCALL_RET, returned)
+        self.append(tid, USER_SYSCALL_RET, returned, texts)
         self._count_stop(tid)
-        return returned
 
     def _count_stop(self, tid: int) -> None:
         left = self.stops_left(tid) - 1
@@ -275,20 +305,15 @@ class CallWait:
         if left == 0:
             self._ran(tid)
 
-    def append(self, tid: int, definition: Definition, call: Entry) -> None:
-        """Write a record of a thread whose stream is known."""
+    def append(self, tid: int, definition: Definition, call: Entry, texts: Sequence[Text] = ()) -> None:
+        """Write a record of a thread whose stream is known, and those of what it points to."""
         stream = self.stream(tid)
         assert stream is not None
-        if self._events.full:
+        records = [(definition, call.arguments)]
+        records += [(USER_SYSCALL_TEXT, arguments) for text in texts for arguments in text.pack()]
+        if not self._events.has_room(len(records)):
             self._make_room()
-        self._events.append(
-            call.ticks,
-            stream,
-            definition,
-            arch=call.arch,
-            number=call.number & _WORD,
-            arguments=call.arguments,
-        )
+        self._events.append(call.ticks, stream, records, arch=call.arch, number=call.number & _WORD)
         self._wake_reader()
 
     def _facts(self, tid: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -64,6 +65,20 @@ _EDGES = r"""
         return 0;
     }
 """
+_LONG = r"""
+    #include <string.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(void) {
+        static char path[4096];
+        for (int i = 0; i < 2000; i++) {
+            memset(path, 'a', 4095);
+            path[4095 - i % 7] = 0;
+            syscall(SYS_access, path, 0);
+        }
+        return 0;
+    }
+"""
 _SHOWN = [
     'access(filename="end", mode=F_OK)',
     "access(filename=0x..., mode=F_OK)",
@@ -121,11 +136,36 @@ def test_real_programs_show_the_texts_that_strace_shows(name: str, work: Path, t
     assert sum(len(call) - 1 for thread in found for call in thread) > 20
 
 
+@pytest.fixture
+def untrusting(tmp_path: Path) -> Path:
+    """An htrun that does not trust the counter: Python does all that a stop needs, and no machine code."""
+    script = tmp_path / "untrusting"
+    script.write_text(
+        f"#!{sys.executable}\nimport htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False\n"
+        "from htrun.commands.run import main\nmain()\n"
+    )
+    script.chmod(0o755)
+    return script
+
+
+@pytest.mark.parametrize("in_one_go", [True, False], ids=["machine code", "Python"])
 @pytest.mark.parametrize("target", [NATIVE, I686], ids=lambda target: target.name)
-def test_every_kind_of_text(target: Target, work: Path, toolchain: Toolchain, tmp_path: Path) -> None:
+def test_every_kind_of_text(
+    target: Target, in_one_go: bool, work: Path, toolchain: Toolchain, untrusting: Path, tmp_path: Path
+) -> None:
     program = toolchain.compile_text(_EDGES, "texts", target)
     log = tmp_path / "log"
-    record(work, "--decode", "--syscalls", "access,write,read", "-D", log, program=[str(program)])
+    command = [
+        HTRUN if in_one_go else untrusting,
+        "-q",
+        "--decode",
+        "--syscalls",
+        "access,write,read",
+        "-D",
+        log,
+        program,
+    ]
+    subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=120)
     lines = [line.partition("cpu=0x0  ")[2] for line in log.read_text().splitlines()]
     shown = [line for line in lines if line.startswith(("access(", "write("))]
     # What the dynamic linker asks for comes first. An address of the program's is another in each run.
@@ -133,6 +173,21 @@ def test_every_kind_of_text(target: Target, work: Path, toolchain: Toolchain, tm
     assert shown[-len(_SHOWN) :] == _SHOWN
     assert lines[-2].startswith("read(fd=-1, buf=0x")
     assert lines[-1] == "read = -9 EBADF"
+
+
+def test_none_is_lost_or_parted_from_its_call_while_the_log_is_not_read(
+    work: Path, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """A path as long as can be takes 74 records: the memory they wait in is full again and again."""
+    program = toolchain.compile_text(_LONG, "long_paths")
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    command = [HTRUN, "--decode", "--syscalls", "access", "-D", log, program]
+    with subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL) as running, log.open() as reader:
+        lines = [line.partition("cpu=0x0  ")[2] for line in reader if " access(" in line]
+    assert running.returncode == 0
+    paths = [line for line in lines if "ld.so.preload" not in line]
+    assert paths == [f'access(filename="{"a" * (4095 - number % 7)}", mode=F_OK)\n' for number in range(2000)]
 
 
 def test_a_trace_keeps_them(work: Path, tmp_path: Path) -> None:
