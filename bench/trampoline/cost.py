@@ -28,7 +28,8 @@ from htrun.x86.trampoline import TrampolineContext, build, build_runtime
 
 EVENTS = 100_000
 PACKETS, PACKET_STRIDE = 4, 64 * 1024
-CODE, TRAMPOLINE, RUNTIME, TABLE, RING = 0, 0x1000, 0x2000, 0x1_0000, 0x2_0000
+CODE, TRAMPOLINE, RUNTIME, TABLE = 0, 0x1000, 0x2000, 0x1_0000
+RING = TABLE + ring.TABLE_SIZE
 AREA = RING + ring.PAGE + PACKETS * PACKET_STRIDE
 STORE = bytes.fromhex("41891c24")  # mov %ebx,(%r12)
 RESTORED = (Register.RBX, Register.RBP, Register.R12, Register.R13, Register.R14, Register.R15)

@@ -67,20 +67,25 @@ ON_FULL_TRAP = 0
 ON_FULL_DROP = 1
 """Add one to `DROPPED` and go on behind the site."""
 
-TABLE_ENTRIES = 4096
+TABLE_ENTRIES = 1 << 15
+"""So many that of some thousand threads hardly one finds both of its places taken: it would trap at each event. Only
+pages that hold a thread take memory."""
 TABLE_ENTRY = 16
 """Bytes: u64 key (the thread's ``fs`` base; 0 is free), u64 address of its ring's control block."""
 TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
 TABLE_MULTIPLIER = 0x9E3779B1
 """2**32 divided by the golden ratio: spreads thread pointers, which differ in few bits, over the table."""
+TABLE_SHIFT = 32 - (TABLE_SIZE - 1).bit_length()
+"""The product's upper bits are the place's offset in the table."""
 
 
 def table_offsets(fs_base: int) -> tuple[int, int]:
     """The two byte offsets in the thread table at which a thread may stand: its own place, then its neighbour.
 
-    In machine code: ``imul ecx, ecx, TABLE_MULTIPLIER; shr ecx, 16; and ecx, 0xfff0``; the neighbour is ``xor 16``.
+    In machine code: ``imul ecx, ecx, TABLE_MULTIPLIER; shr ecx, TABLE_SHIFT; and ecx, TABLE_SIZE - TABLE_ENTRY``; the
+    neighbour is ``xor 16``.
     """
-    first = ((fs_base & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> 16 & (TABLE_SIZE - TABLE_ENTRY)
+    first = ((fs_base & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> TABLE_SHIFT & (TABLE_SIZE - TABLE_ENTRY)
     return first, first ^ TABLE_ENTRY
 
 

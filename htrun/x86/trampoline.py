@@ -393,7 +393,7 @@ def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Pi
     a, b = registers.a, registers.b
     yield asm.load_self_pointer(b) if context.self_pointers else asm.thread_pointer("fs", b)
     yield asm.multiply32(a, b, ring.TABLE_MULTIPLIER)
-    yield asm.shift_right32(a, 16)
+    yield asm.shift_right32(a, ring.TABLE_SHIFT)
     yield asm.and32(a, ring.TABLE_SIZE - ring.TABLE_ENTRY)
     yield from asm.constant(Register.RAX, "table")
     yield asm.compare_with(b, Operand(Register.RAX, a))

@@ -417,6 +417,9 @@ static void heap_grows(void)
     site("jump", (const void *)plain_store);
 }
 
+/* In memory: htrun/rings/layout.py, TABLE_SIZE. */
+enum { TABLE_SIZE = 0x80000 };
+
 static void emit_hundred(void)
 {
     int i;
@@ -436,7 +439,7 @@ static bool is_to_go(const char *line)
         return strstr(line, name) != NULL;
     }
     assert(sscanf(line, "%lx-%lx", &start, &end) == 2);
-    return strncmp(permissions, "r--p", 4) == 0 && end - start == 0x10000 && strpbrk(line, "/[") == NULL;
+    return strncmp(permissions, "r--p", 4) == 0 && end - start == TABLE_SIZE && strpbrk(line, "/[") == NULL;
 }
 
 /* Somebody unmaps what he doesn't know. */

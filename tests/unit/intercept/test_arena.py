@@ -54,6 +54,15 @@ def colliding(count: int) -> list[int]:
             return same
 
 
+@pytest.mark.parametrize("stack", [0x4000, 0x1_1000, 0x2_1000, 0x4_1000, 0x10_1000, 0x80_1000], ids=hex)
+def test_four_thousand_threads_find_their_rings(stack: int) -> None:
+    """Thread pointers as glibc and musl give them: at the top of stacks that lie side by side."""
+    threads, fake, memory = table()
+    pointers = [0x7F12_3456_76C0 - stack * number for number in range(4000)]
+    assert all(threads.add(memory, pointer, number) for number, pointer in enumerate(pointers))
+    assert [fake.find(pointer) for pointer in pointers] == list(range(4000))
+
+
 def test_nobody_has_a_ring_at_first() -> None:
     _, fake, _ = table()
     assert fake.find(0) is None

@@ -31,14 +31,13 @@ GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}
 ARITHMETIC_FLAGS = 0x8D5
 """CF, PF, AF, ZF, SF, OF."""
 
-ARENA_SIZE = 0x21_0000
+ARENA_SIZE = 0x2A_0000
 # Places in the arena.
 THREAD = 0x100
 """Where the thread pointer leads, but for stores by way of it."""
 SITE = 0x0_1000
 TRAMPOLINE = 0x1_0000
 RUNTIME = 0x1_8000
-TABLE = 0x2_0000
 RING = 0x4_0000
 DATA = 0x8_0000
 STACK = 0x18_0000
@@ -46,6 +45,7 @@ ELSEWHERE = 0x1C_0000
 """Ordinary memory that a store may hit."""
 CONTROL = 0x20_0000
 """A page without access, for the process alone."""
+TABLE = 0x22_0000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
