@@ -49,7 +49,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--by",
         metavar="WHAT",
-        help="apart by thread, process, cpu, an argument (arg2) or a named argument of the events",
+        help="apart by thread, process, vcpu, an argument (arg2) or a named argument of the events",
     )
 
 
@@ -211,7 +211,7 @@ def _places(trace: Trace, source: Source, by: str) -> dict[int, tuple[str, int]]
             field = fields.get(event.phase, "begin_args")
             found[source.names.index(event.name)] = (field, names.index(by) + 1)
     if not found:
-        raise HtrunError(f"--by {by}: none of thread, process, cpu, argN, nor an argument of any span's events")
+        raise HtrunError(f"--by {by}: none of thread, process, vcpu, argN, nor an argument of any span's events")
     return found
 
 

@@ -21,7 +21,7 @@ from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.launch.guests import command_line
 from htrun.launch.system import Device, is_shared_by_vcpus, processors, runs_machine, vcpu_of, with_device
-from htrun.rings.drain import Drain
+from htrun.rings.drain import SILENCE, Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
 from htrun.runner.follow import Follow
@@ -175,7 +175,7 @@ class Session:
                 packet_sink=self._outputs.packet_sink(self._clock, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
-                sleeps=self._options.timestamp is not Timestamp.ORDERED,
+                silence=None if self._options.timestamp is Timestamp.ORDERED else SILENCE,
             )
         return self._drain
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 CLOCK = best_clock()
+SILENCE = 0.1
+"""Seconds: the usual ones are many."""
 PATIENCE = 20.0
 
 
@@ -70,7 +72,8 @@ def make(
 ) -> tuple[Drain, Warnings]:
     warnings = Warnings(quiet=True)
     pool = RingPool(SHAPE, rings)
-    return Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=packets, overflow=overflow), warnings
+    drain = Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=packets, overflow=overflow, silence=SILENCE)
+    return drain, warnings
 
 
 def emit(writer: Writer, number: int) -> None:
