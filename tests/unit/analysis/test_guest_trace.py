@@ -23,6 +23,7 @@ from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
 from htrun.events.stream import Stream
 from tests.support.guest_blobs import SCHED_SWITCH, Blob, Switch, format_blob, symbol_blob
+from tests.support.hypertrace import hypertrace
 from tests.unit.analysis.made import Made
 
 if TYPE_CHECKING:
@@ -189,6 +190,25 @@ def test_a_trace_on_disk(tmp_path: Path) -> None:
     assert [len(events) for events in trace.events(Span(begin=switch.time + 1))] == []
     assert trace.to_arrow().column("name").to_pylist() == [None, "sched:sched_switch"]
     assert begin == plain.time
+
+
+def test_formats_that_the_user_names(tmp_path: Path) -> None:
+    made = Made(tmp_path / "trace", num_args=4)
+    pieces = sent([SWITCH.blob(77)], 4, 1000)
+    made.packet(VCPUS[0], [time for time, *_ in pieces], [args for *_, args in pieces], index=ENTRIES)
+    trace, formats = made.close(), tmp_path / "formats"
+
+    assert hypertrace("print", trace).stdout.count(" guest_hypertrace index=") == len(pieces)
+    formats.write_text(SCHED_SWITCH)
+    done = hypertrace("print", trace, "--guest-formats", formats)
+    assert done.stdout.partition(":11 ")[2] == "sched_switch pid=1 init:1 [D] (abc, -5) /bin/x\n"
+    missing = hypertrace("print", trace, "--guest-formats", tmp_path / "none", status=125)
+    assert (missing.stdout, missing.stderr) == (
+        "", f"hypertrace: cannot read {tmp_path / 'none'}: No such file or directory\n"
+    )  # fmt: skip
+    formats.write_text("name: sched_switch\nID: many\n")
+    wrong = hypertrace("print", trace, "--guest-formats", formats, status=125)
+    assert wrong.stderr.startswith(f"hypertrace: {formats}: ")
 
 
 def test_a_trace_of_no_machine_is_not_looked_through() -> None:
