@@ -57,8 +57,8 @@ struct hypertrace_header {
 
 /*
  * The one channel of the machine. Mapped from the first device's probe until
- * the module goes, so that no pointer into it ever dangles; @num_args is 0
- * while there is no device.
+ * the module goes, so that no pointer into it ever dangles; @num_args and
+ * @max_clients are 0 while there is no device.
  */
 static struct {
 	void *memory;
@@ -67,6 +67,7 @@ static struct {
 	size_t size;
 	size_t slot_stride;
 	u64 num_args;
+	u64 max_clients;
 } channel;
 
 static DEFINE_MUTEX(channel_lock);	/* probe and remove */
@@ -74,11 +75,8 @@ static DEFINE_MUTEX(channel_lock);	/* probe and remove */
 static u64 nowhere[HYPERTRACE_MAX_ARGS];
 static u32 no_control;
 
-/* The former once set stays, so that no order between the two matters to who reads both. */
 u32 *qemu_hypertrace_control_ = &no_control;
 EXPORT_SYMBOL_GPL(qemu_hypertrace_control_);
-u64 qemu_hypertrace_clients_;
-EXPORT_SYMBOL_GPL(qemu_hypertrace_clients_);
 
 static unsigned short mode = 0666;
 module_param(mode, ushort, 0444);
@@ -97,7 +95,7 @@ EXPORT_SYMBOL_GPL(qemu_hypertrace_num_args);
 u64 qemu_hypertrace_max_clients(void)
 {
 	/* Pairs with the release in start_channel(). */
-	return smp_load_acquire(&qemu_hypertrace_clients_);
+	return smp_load_acquire(&channel.max_clients);
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_max_clients);
 
@@ -230,14 +228,15 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
 	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all of the above. */
-	smp_store_release(&qemu_hypertrace_clients_, le64_to_cpu(header->max_clients));
+	smp_store_release(&channel.max_clients, le64_to_cpu(header->max_clients));
 	/* From this the tracer learns the byte order of the arguments. */
 	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
 }
 
 static void stop_channel(void)
 {
-	WRITE_ONCE(qemu_hypertrace_clients_, 0);
+	WRITE_ONCE(qemu_hypertrace_control_, &no_control);
+	WRITE_ONCE(channel.max_clients, 0);
 	WRITE_ONCE(channel.num_args, 0);
 }
 
@@ -260,7 +259,6 @@ static int attach(struct pci_dev *pdev, void *memory)
 	error = misc_register(&hypertrace_device);
 	if (error) {
 		stop_channel();
-		WRITE_ONCE(qemu_hypertrace_control_, &no_control);
 		channel.memory = NULL;
 	}
 	return error;

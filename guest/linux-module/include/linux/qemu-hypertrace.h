@@ -41,7 +41,7 @@ u64 *qemu_hypertrace_data(u64 voffset);
 
 /**
  * qemu_hypertrace() - emit the event of an index, with what its slot holds
- * @voffset: the index; nothing happens if it is out of range
+ * @voffset: the index; one that is out of range is no event, and htrun warns
  */
 static inline void qemu_hypertrace(u64 voffset);
 
@@ -59,19 +59,16 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 /* What follows is no part of the interface. */
 
 /*
- * The control word and the number of indexes, and without a device a word that
- * nobody reads and 0. Inline, since under an emulator a call costs more than
+ * The control word; without a device, a word that nobody reads. What follows is
+ * inline and without a branch, since under an emulator a call costs more than
  * the event: what a processor foresees, it looks up in a table.
  */
 extern u32 *qemu_hypertrace_control_;
-extern u64 qemu_hypertrace_clients_;
 
 static inline void qemu_hypertrace(u64 voffset)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
-	if (voffset >= READ_ONCE(qemu_hypertrace_clients_))
-		return;
 	/* The arguments are to be seen before the index, by a host that has several processors whatever the guest has. */
 	virt_wmb();
 	WRITE_ONCE(*control, voffset);
