@@ -194,7 +194,9 @@ def test_a_trace_keeps_them(work: Path, tmp_path: Path) -> None:
     log, trace = tmp_path / "live.log", tmp_path / "trace"
     record(work, "--decode", "-trace", "guest*", "-D", log, "-o", trace, program=["cat", "app.c"])
     hypertrace("convert", "--decode", trace, tmp_path / "later.log")
-    assert (tmp_path / "later.log").read_text() == log.read_text()
+    # The clock's fit may be another at the end of the run than it was meanwhile.
+    live, later = (re.sub(r"@[\d.]+:", "@TIME:", path.read_text()) for path in (log, tmp_path / "later.log"))
+    assert later == live
     assert 'openat(dirfd=AT_FDCWD, filename="app.c", flags=O_RDONLY, mode=00)' in log.read_text()
     # They are no events of their own, whoever asks.
     count = len(log.read_text().splitlines())
