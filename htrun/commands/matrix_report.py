@@ -14,7 +14,7 @@ from htrun.commands.table import table
 from htrun.commands.timing_report import figures_of, nanoseconds
 
 if TYPE_CHECKING:
-    from htrun.analysis.timing.comparison import Comparison
+    from htrun.analysis.timing.comparison import Comparison, Verdict
     from htrun.analysis.timing.figures import Figures
     from htrun.commands.timing_report import Row
 
@@ -57,9 +57,21 @@ def _lines(cells: Sequence[CellReport]) -> Iterator[list[str]]:
         for row in cell.rows:
             found = cell.comparisons.get(row.title)
             ratio = "" if found is None or found.ratio is None else f"{found.ratio.value:.2f}x"
-            verdict = "" if found is None else f"{found.verdict.value} than {cell.against}"
+            verdict = "" if found is None else _in_words(found.verdict, cell.against)
             median = nanoseconds(cell.figures(row).median.value)
             yield [cell.program, cell.emulator, row.title, f"{row.timing.count:,}", median, ratio, verdict]
+
+
+def _in_words(verdict: Verdict, against: str) -> str:
+    from htrun.analysis.timing.comparison import Verdict
+
+    match verdict:
+        case Verdict.INCONCLUSIVE:
+            return str(verdict.value)
+        case Verdict.SAME:
+            return f"{verdict.value} as {against}"
+        case Verdict.FASTER | Verdict.SLOWER:
+            return f"{verdict.value} than {against}"
 
 
 def _as_json(cells: Sequence[CellReport]) -> str:

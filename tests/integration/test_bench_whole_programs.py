@@ -96,6 +96,21 @@ def test_two_programs_without_spans_are_compared(tmp_path: Path) -> None:
     ] == ("faster")
 
 
+def test_a_matrix_of_programs_without_spans(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_text(
+        '[[program]]\nname = "rest"\ncommand = "sleep {seconds}"\n'
+        f'[[emulator]]\nname = "short"\nseconds = {SLEPT}\n[[emulator]]\nname = "long"\nseconds = {10 * SLEPT}\n'
+    )
+    command = ("bench", "--runs", str(RUNS), "--warmup", "0", "--matrix", "matrix.toml", "-o", "kept")
+    _, short, long = hypertrace(*command, directory=tmp_path).stdout.splitlines()
+    assert short.split()[:4] == ["rest", "short", "(program)", str(RUNS)]
+    assert long.endswith("slower than short")
+    assert hypertrace(*command, "--fail-on", "+50%", status=3, directory=tmp_path).stdout.splitlines()[1:] == [
+        short,
+        long,
+    ]
+
+
 def test_it_stays_on_the_processors_that_are_asked_for(tmp_path: Path) -> None:
     """And what it prints goes nowhere, and nothing can be read."""
     last = max(os.sched_getaffinity(0))
