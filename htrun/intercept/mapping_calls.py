@@ -137,7 +137,7 @@ class MappingCalls:
             # A bad address: the kernel will say EFAULT.
             return
         space, registers = thread.space, call.registers
-        ours = asked.is_shared_file and self._is_channel(thread.tid, asked.descriptor)
+        ours = asked.is_shared_file and self._is_channel(thread, asked.descriptor)
         if not ours and not space.mappings:
             return
         replaced = space.mappings.overlapping(asked.start, asked.end) if asked.is_fixed else []
@@ -165,9 +165,18 @@ class MappingCalls:
         else:
             self._protect(thread, [mapping], call.abi, registers)
 
-    def _is_channel(self, tid: int, descriptor: int) -> bool:
+    def _is_channel(self, thread: Thread, descriptor: int) -> bool:
         try:
-            status = os.stat(f"/proc/{tid}/fd/{descriptor}")
+            status = os.stat(f"/proc/{thread.tid}/fd/{descriptor}")
+        except PermissionError:
+            pid = thread.process.pid
+            self._warnings.warn(
+                Kind.INJECTION,
+                pid,
+                f"process {pid} lets nobody look into it (PR_SET_DUMPABLE, or a program that can't be read): if it "
+                "maps the channel, its events are missed",
+            )
+            return False
         except OSError:
             return False
         return Identity.of(status) == self._channel.identity

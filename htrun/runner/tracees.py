@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
+from htrun.tracee import ptrace
+from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
-from htrun.tracee.stops import Exited, Killed, Stop
+from htrun.tracee.ptrace import TraceeDied
+from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
 from htrun.tracee.wait import Waiter
 
 _SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 5
+_PR_SET_DUMPABLE = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -178,7 +182,7 @@ class Tracees:
             return
         thread = self._new_process(
             tid,
-            process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process.space, tid),
+            process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process, tid),
             process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else process.actions.copy(),
             big_endian=process.big_endian,
         )
@@ -188,14 +192,37 @@ class Tracees:
         self._hooks.forked(creator, thread)
         self._hooks.began(thread)
 
-    @staticmethod
-    def _copied(space: AddressSpace, tid: int) -> AddressSpace:
-        copy = space.fork(tid)
+    def _copied(self, creator: Process, tid: int) -> AddressSpace:
+        copy = creator.space.fork(tid)
         if copy.mappings:
             # Killed meanwhile: then nobody will ask for its memory.
-            with suppress(OSError):
-                copy.memory.open()
+            with suppress(OSError, TraceeDied):
+                try:
+                    copy.memory.open()
+                except PermissionError:
+                    if not creator.filtered:
+                        self._open_forbidden(copy, tid)
         return copy
+
+    def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
+        """Open the memory of a child that has inherited that nobody may look into it (PR_SET_DUMPABLE, prctl(2)): it
+        allows that for a moment, before it runs. Raises OSError or `TraceeDied`."""
+        from htrun.tracee.registers import Registers
+
+        if tid not in self._strangers:
+            self._strangers[tid] = self._waiter.next_of(tid)
+        registers = Registers()
+        ptrace.get_registers(tid, registers)
+        assert space.abi is not None
+        with Injection(tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+            injection.call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)
+            try:
+                space.memory.open()
+            finally:
+                injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+        # It is in no group-stop any more: if its process is, it will join it again.
+        ptrace.request(ptrace.Request.INTERRUPT, tid)
+        self._strangers[tid] = InterruptStop(tid)
 
     def _new_process(self, pid: int, space: AddressSpace, actions: SignalActions, *, big_endian: bool) -> Thread:
         process = Process(pid, space, actions, big_endian)

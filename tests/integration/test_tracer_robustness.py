@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,64 @@ from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
 _GUESTS = Path(__file__).parent / "guests"
+
+
+SECRETIVE = """
+#include <qemu-hypertrace.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void emit_times(int times)
+{
+    while (times-- > 0)
+        qemu_hypertrace(0);
+}
+int main(int argc, char **argv)
+{
+    if (argc > 1 && argv[1] && prctl(PR_SET_DUMPABLE, 0) != 0)
+        return 1;
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 2;
+    emit_times(10);
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        return 3;
+    pid_t child = fork();
+    if (child == 0) {
+        emit_times(200);
+        _exit(prctl(PR_GET_DUMPABLE));
+    }
+    emit_times(300);
+    int status = -1;
+    printf("%d\\n", waitpid(child, &status, 0) == child && status == 0 ? child : -1);
+    return 0;
+}
+"""
+
+
+def unprivileged() -> list[str]:
+    """What a command begins with so as to run without root's privileges, if it is root's."""
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def test_a_child_of_a_process_that_nobody_may_look_into(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Its events are its own, not its parent's, and it is as secretive as it would be alone."""
+    program = toolchain.compile_text(SECRETIVE, "secretive")
+    command = [*unprivileged(), *htrun.command(), str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    events = Counter(line.split("@")[0] for line in (htrun.directory / "log").read_text().splitlines())
+    child = done.stdout.strip()
+    assert events.pop(child) == 200
+    assert list(events.values()) == [310]
+
+
+def test_a_process_that_nobody_may_look_into_is_told_of(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(SECRETIVE, "secretive")
+    command = [*unprivileged(), *htrun.command(), str(program), "early"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("htrun: warning: process ")
+    assert warning.endswith("if it maps the channel, its events are missed")
 
 
 def test_a_thread_kept_on_one_processor_does_not_see_it(toolchain: Toolchain, htrun: Htrun) -> None:
