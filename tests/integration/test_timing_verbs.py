@@ -151,6 +151,26 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
     assert span["count"] == JOBS
     # The guest library has calibrated what an event costs.
     assert span["corrected"]["median"] <= span["raw"]["median"]
+    for kind in ("raw", "corrected"):
+        figures = span[kind]
+        ends = [figures[name] for name in ("min", "median_low", "median", "median_high", "p90", "max")]
+        assert all(isinstance(each, float) for each in ends)
+        assert figures["median_low"] <= figures["median"] <= figures["median_high"]
+        assert figures["min"] <= figures["median"] <= figures["p90"] <= figures["max"]
+        assert figures["min"] <= figures["mean"] <= figures["max"]
+        # Of 500 spans, five lie beyond.
+        assert figures["p99"] is None
+    environment = told(tmp_path, "stat", trace)["environment"]
+    assert environment["command"] == str(guest)
+    assert environment.keys() >= {
+        "cpu_model",
+        "cpu_count",
+        "kernel_release",
+        "load",
+        "affinity",
+        "aslr",
+        "clock_source",
+    }
 
 
 def test_documented_commands(tmp_path: Path, toolchain: Toolchain) -> None:
