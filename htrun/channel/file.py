@@ -148,12 +148,49 @@ class Channel:
 def _memory_file(layout: Layout) -> int:
     try:
         descriptor = _memfd_create()
-        os.truncate(descriptor, layout.total_size)
-        os.pwrite(descriptor, layout.header(), 0)
+        try:
+            _fill(descriptor, layout)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            with _lifted_file_size():
+                _fill(descriptor, layout)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except OSError as error:
-        raise HtrunError(f"cannot make the channel's memory ({layout.total_size} bytes): {error.strerror}") from error
+        hint = "; files may not be that large (ulimit -f)" if error.errno == errno.EFBIG else ""
+        reason = f"{error.strerror}{hint}"
+        raise HtrunError(f"cannot make the channel's memory ({layout.total_size} bytes): {reason}") from error
     return descriptor
+
+
+def _fill(descriptor: int, layout: Layout) -> None:
+    os.truncate(descriptor, layout.total_size)
+    os.pwrite(descriptor, layout.header(), 0)
+
+
+@contextmanager
+def _lifted_file_size() -> Iterator[None]:
+    """The limit of files' sizes, which is not meant for memory, as high as it may be set; the program inherits its
+    own."""
+    import resource  # Rare.
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lift_file_size()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def lift_file_size() -> None:
+    """Set this process's limit of files' sizes (RLIMIT_FSIZE) as high as it may be set."""
+    import resource
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except ValueError:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def _memfd_create() -> int:

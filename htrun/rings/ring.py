@@ -7,6 +7,7 @@ will ever get. Layout and roles are in `htrun.rings.layout`.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -14,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from enum import Enum
 
+from htrun.errors import HtrunError
 from htrun.events.stream import Stream
 from htrun.rings import layout
 from htrun.rings.layout import RingShape
@@ -339,14 +341,19 @@ class Ring:
 class RingPool:
     """The memory of all rings of a run. ``most``: how many rings there can be at once.
 
-    ``address``: where it lies in htrun's memory.
+    ``address``: where it lies in htrun's memory. Raises `HtrunError` where there can't be so much.
     """
 
     def __init__(self, shape: RingShape, most: int) -> None:
         self.shape = shape
         self.size = shape.size * most
         self.file = os.memfd_create("htrun-rings", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.file, self.size)
+        try:
+            os.ftruncate(self.file, self.size)
+        except OSError as error:
+            hint = "; files may not be that large (ulimit -f)" if error.errno == errno.EFBIG else ""
+            reason = f"{error.strerror}{hint}"
+            raise HtrunError(f"cannot make the rings' memory ({self.size} bytes): {reason}") from error
         # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._mapping = mmap.mmap(self.file, self.size)

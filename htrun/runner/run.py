@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from htrun.channel.file import Channel
+from htrun.channel.file import Channel, lift_file_size
 from htrun.errors import HtrunError
 from htrun.launch.environment import callers_environment, guest_environment
 from htrun.launch.program import Kind, resolve
@@ -107,13 +107,14 @@ def _end_when_told(session: Session, channel: Channel) -> None:
 
 
 def _raise_limits() -> None:
-    """The program's limits are not meant for the tracer, which has a file for each memory it looks into and maps every
-    ring of the run; those it may lift it lifts."""
+    """The program's limits are not meant for the tracer, which has a file for each memory it looks into, and every ring
+    of the run in one that it maps; those it may lift it lifts."""
     import resource
 
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
         hard = resource.getrlimit(kind)[1]
         resource.setrlimit(kind, (hard, hard))
+    lift_file_size()
 
 
 def _report(error: Exception, options: RunOptions) -> None:

@@ -18,6 +18,23 @@ from tests.support.toolchain import Toolchain
 _GUESTS = Path(__file__).parent / "guests"
 
 
+LIMITED = """
+#include <qemu-hypertrace.h>
+#include <stdio.h>
+#include <sys/resource.h>
+int main(void)
+{
+    struct rlimit limit;
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 1;
+    for (int i = 0; i < 1000; i++)
+        qemu_hypertrace(0);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    printf("%lu\\n", (unsigned long)limit.rlim_cur);
+    return 0;
+}
+"""
+
 SECRETIVE = """
 #include <qemu-hypertrace.h>
 #include <stdio.h>
@@ -74,6 +91,27 @@ def test_a_process_that_nobody_may_look_into_is_told_of(toolchain: Toolchain, ht
     (warning,) = done.stderr.splitlines()
     assert warning.startswith("htrun: warning: process ")
     assert warning.endswith("if it maps the channel, its events are missed")
+
+
+@pytest.mark.parametrize("limit", ["0:unlimited", "4096000:unlimited"])
+def test_a_limit_of_files_sizes_is_the_programs_alone(limit: str, toolchain: Toolchain, htrun: Htrun) -> None:
+    """The channel, the rings and the trampolines are files to the kernel, and larger."""
+    program = toolchain.compile_text(LIMITED, "limited")
+    limits = ["prlimit", f"--fsize={limit}", *unprivileged()]
+    done = subprocess.run([*limits, *htrun.command(), str(program)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{limit.split(':')[0]}\n"
+    assert len((htrun.directory / "log").read_text().splitlines()) == 1000
+
+
+def test_a_hard_limit_of_files_sizes_is_told_of(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(LIMITED, "limited")
+    for limit, code in (("0:0", 125), ("4096000:4096000", -signal.SIGKILL)):
+        limits = ["prlimit", f"--fsize={limit}", *unprivileged()]
+        done = subprocess.run([*limits, *htrun.command(), str(program)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == code
+        (line,) = done.stderr.splitlines()
+        assert "files may not be that large (ulimit -f)" in line
 
 
 def test_a_thread_kept_on_one_processor_does_not_see_it(toolchain: Toolchain, htrun: Htrun) -> None:
