@@ -130,6 +130,7 @@ def event(
         guest_big_endian=False,
         runtime_address=where.base + RUNTIME,
         self_pointers=self_pointers,
+        likely_entry=ring.table_offsets(thread_pointer(where))[0],
     )
     prepare_ring(where, shape)
     body = (

@@ -125,6 +125,13 @@ class ThreadTable:
                 return True
         return False
 
+    def place_of(self, fs_base: int) -> int:
+        """The offset at which the thread with ``fs_base`` stands, or else one that no thread finds empty."""
+        for offset in ring_layout.table_offsets(fs_base):
+            if self.entries.get(offset) == fs_base:
+                return offset
+        return ring_layout.table_offsets(0)[0]
+
     def remove(self, memory: Memory, fs_base: int) -> None:
         """The thread with ``fs_base`` has no ring any more: its next event traps. Raises OSError if the memory is
         gone."""

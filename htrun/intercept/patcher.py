@@ -366,6 +366,7 @@ class Patcher:
             guest_big_endian=thread.process.big_endian,
             runtime_address=runtime,
             self_pointers=arena.self_pointers,
+            likely_entry=arena.table.place_of(thread.pointer),
         )
 
     def _write(self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:

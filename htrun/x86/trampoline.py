@@ -71,7 +71,8 @@ class TrampolineContext:
     bytes it stores. ``runtime_address``: where `build_runtime`'s stub lies. ``self_pointers``: whether threads are
     known by the word at ``fs:0``, which is the thread pointer itself where there is thread-local storage (Drepper, ELF
     Handling For Thread-Local Storage, 3.4.6). Else they are known by ``rdfsbase``, across which an AMD processor
-    overlaps nothing: an event under an emulator then costs a third more.
+    overlaps nothing: an event under an emulator then costs a third more. ``likely_entry``: offset in the table of an
+    entry that is not all zeros, that of the thread that is likely to come; any other only takes longer.
     """
 
     control_address: int
@@ -83,6 +84,7 @@ class TrampolineContext:
     guest_big_endian: bool
     runtime_address: int
     self_pointers: bool
+    likely_entry: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +217,14 @@ def build(
         Place("original"),
         _original(store, code_address),
         _behind(code_address + store.length, at),
-        _neighbour(registers),
+        _find_in_table(registers),
         _next_packet(registers),
     )
     names = {
         "control": context.control_address,
         "data": context.data_address,
         "table": context.table_address,
+        "likely": context.table_address + context.likely_entry,
         "runtime": context.runtime_address,
         "behind": code_address + store.length,
         "target": store.memory.displacement,
@@ -389,23 +392,33 @@ def _check(store: Store, registers: _Registers, context: TrampolineContext) -> I
 
 
 def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Piece]:
-    """The thread's control block, in ``a``: see `htrun.rings.layout.table_offsets`."""
+    """The thread's control block, in ``a``.
+
+    One thread is tried first, at an address that depends on nothing: the processor then foresees the rest and knows
+    early where the ring is, whatever else it has to do around the event.
+    """
     a, b = registers.a, registers.b
     yield asm.load_self_pointer(b) if context.self_pointers else asm.thread_pointer("fs", b)
+    yield from asm.constant(a, "likely")
+    yield asm.compare_memory(b, a)
+    yield from asm.jump_if(asm.JNE, "another")
+    yield Place("found")
+    yield asm.load(a, a, 8)
+
+
+def _find_in_table(registers: _Registers) -> Iterator[Piece]:
+    """The same for any other thread: see `htrun.rings.layout.table_offsets`."""
+    a, b = registers.a, registers.b
+    yield Place("another")
     yield asm.multiply32(a, b, ring.TABLE_MULTIPLIER)
     yield asm.shift_right32(a, ring.TABLE_SHIFT)
     yield asm.and32(a, ring.TABLE_SIZE - ring.TABLE_ENTRY)
     yield from asm.constant(Register.RAX, "table")
-    yield asm.compare_with(b, Operand(Register.RAX, a))
-    yield from asm.jump_if(asm.JNE, "neighbour")
-    yield Place("found")
-    yield asm.load_from(a, Operand(Register.RAX, a, 1, 8, 1))
-
-
-def _neighbour(registers: _Registers) -> Iterator[Piece]:
-    yield Place("neighbour")
-    yield asm.flip(registers.a, ring.TABLE_ENTRY)
-    yield asm.compare_with(registers.b, Operand(Register.RAX, registers.a))
+    yield asm.add(a, Register.RAX)
+    yield asm.compare_memory(b, a)
+    yield from asm.jump_if(asm.JE, "found")
+    yield asm.flip(a, ring.TABLE_ENTRY)
+    yield asm.compare_memory(b, a)
     yield from asm.jump_if(asm.JE, "found")
     yield from asm.jump("undo")
 

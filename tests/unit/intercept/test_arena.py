@@ -175,3 +175,17 @@ def test_code_memory_ends() -> None:
     code.take(200 << 20)
     with pytest.raises(NoRoom, match="used up"):
         code.take(200 << 20)
+
+
+def test_place_of_a_thread() -> None:
+    """Where its key stands; and no place that holds nothing is ever given, or thread pointer 0 would be found there."""
+    made, fake, memory = table()
+    first, second, third = colliding(3)
+    for number, pointer in enumerate((first, second)):
+        assert made.add(memory, pointer, number + 1)
+    for pointer in (first, second):
+        assert fake.words[TABLE + made.place_of(pointer)] == pointer
+    assert not made.add(memory, third, 3)
+    made.remove(memory, first)
+    for pointer in (first, third, 0):
+        assert fake.words[TABLE + made.place_of(pointer)] not in (0, pointer)

@@ -127,6 +127,7 @@ def scene(
         guest_big_endian=big_endian,
         runtime_address=machine.at(RUNTIME),
         self_pointers=self_pointers and values["fs_base"] == machine.at(THREAD),
+        likely_entry=ring.table_offsets(values["fs_base"])[0],
     )
     made = Scene(machine, store, values, context, shape, chance, chance.randbytes(256))
     if index is not None and settable(store):
@@ -365,6 +366,34 @@ def test_a_thread_is_found_at_its_neighbours_place(machine: Machine) -> None:
     machine.write(TABLE, bytes(ring.TABLE_SIZE))
     enter_thread(made, neighbour=True)
     check_emits(made)
+
+
+@pytest.mark.parametrize("neighbour", [False, True])
+@pytest.mark.parametrize("form", ["41891c24", "66480f7e03"])
+def test_a_thread_that_was_not_expected_is_found_in_the_table(machine: Machine, form: str, neighbour: bool) -> None:
+    made = expecting_another(scene(machine, form))
+    if neighbour:
+        machine.write(TABLE, bytes(ring.TABLE_SIZE))
+        enter_thread(made, neighbour=True)
+    check_emits(made)
+
+
+def test_an_unknown_thread_that_was_not_expected_traps(machine: Machine) -> None:
+    made = expecting_another(scene(machine, "41891c24"))
+    machine.write(TABLE, bytes(ring.TABLE_SIZE))
+    machine.write_u64(TABLE + made.context.likely_entry, made.values["fs_base"] ^ 0x1000)
+    check_traps(made)
+
+
+def expecting_another(made: Scene) -> Scene:
+    """The same, with a trampoline that was made for another thread, which has a ring too."""
+    stranger = made.values["fs_base"] ^ 0x1000
+    place, _ = ring.table_offsets(stranger)
+    assert place not in ring.table_offsets(made.values["fs_base"])
+    made.machine.write_u64(TABLE + place, stranger)
+    made.machine.write_u64(TABLE + place + 8, made.machine.at(ELSEWHERE))
+    made.context = replace(made.context, likely_entry=place)
+    return made
 
 
 def run_once(made: Scene, trampoline: Trampoline) -> int:
@@ -641,7 +670,7 @@ def test_trampolines_of_one_form_are_equally_long(
     for place, control, big, own, live in ways:
         store = decode_store(code, place, 64)
         target = store.memory.displacement if control is None else control
-        context = TrampolineContext(target, HIGH + place, 64, 4, CLIENTS, HIGH, big, place + distance // 2, own)
+        context = TrampolineContext(target, HIGH + place, 64, 4, CLIENTS, HIGH, big, place + distance // 2, own, 0)
         length = length_or_reason(store, context, place + distance, flags_live=live)
         if length is not None:
             assert found.setdefault(Form.of(store, context, flags_live=live), length) == length
@@ -651,7 +680,7 @@ def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None
     """The case in which the bytes alone don't tell."""
     code = ip_relative("648905", 0x1000)
     low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
-    context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True)
+    context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True, 0)
     short = length_or_reason(low, context, LOW + 0x100, flags_live=True)
     long = length_or_reason(high, replace(context, runtime_address=HIGH), HIGH + 0x100, flags_live=True)
     assert short != long
