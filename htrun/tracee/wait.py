@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.tracee import stops
@@ -156,6 +157,8 @@ class Waiter:
                 return stop
             for result in self._poll(held, known):
                 return result.si_pid, _wait_status(result)
+            for result in self._dead_strangers(held, set(known)):
+                return result.si_pid, _wait_status(result)
             if not any(tid != held for tid in known) and self._is_dead(held):
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})
@@ -178,6 +181,23 @@ class Waiter:
                 continue
             if dead is not None:
                 yield dead
+
+    @staticmethod
+    def _dead_strangers(held: int, known: set[int]) -> Iterator[os.waitid_result]:
+        """Deaths of threads that were killed before anything told of them. Until they are reaped, their process can
+        neither end nor exec."""
+        looked_at: set[int] = set()
+        for tid in {held, *known}:
+            if tid in looked_at:
+                continue
+            with suppress(FileNotFoundError, ProcessLookupError):
+                tasks = {int(name) for name in os.listdir(f"/proc/{tid}/task")}
+                looked_at |= tasks
+                for stranger in tasks - known - {held}:
+                    with suppress(ChildProcessError):
+                        dead = os.waitid(os.P_PID, stranger, os.WEXITED | os.WNOHANG | WALL)
+                        if dead is not None:
+                            yield dead
 
     def _is_dead(self, held: int) -> bool:
         """Whether the held process is dead, or can't be asked because somebody has reaped it all the same."""
