@@ -224,7 +224,6 @@ class Trace:
         yield from (event for event in made if event is not None)
 
     def _of_shape(self, events: Events, shape: Shape) -> Iterator[Event]:
-        phase = shape.named.phase if shape.named else Phase.INSTANT
         count = self.shapes.width(shape)
         for time, stream, site, index, args in zip(
             *(events[field].tolist() for field in ("time", "stream", "site", "index", "args")), strict=True
@@ -233,7 +232,7 @@ class Trace:
                 argument.name: argument.value(word)
                 for argument, word in zip(shape.arguments, args[shape.first :], strict=False)
             }
-            yield Event(time, shape.title, phase, self.streams[stream], site, index, tuple(args[:count]), values)
+            yield Event(time, shape.title, shape.phase, self.streams[stream], site, index, tuple(args[:count]), values)
 
 
 def _carried_names(reader: CtfReader, warn: Callable[[str], None]) -> NamedEvents | None:

@@ -167,6 +167,7 @@ class Lines:
                 return _dates(times)
 
     def _fields(self, shape: Shape, events: Events, found: Texts) -> list[Column]:
+        from htrun.events.named import Phase
         from htrun.sinks import syscall_text
         from htrun.sinks.columns import decimal
         from htrun.sinks.values import LOG, texts
@@ -177,6 +178,8 @@ class Lines:
         text = self.guest.columns(shape, events) if self.guest is not None else None
         if text is not None:
             return [*columns, *text, b"\n"]
+        if shape.phase is not Phase.INSTANT:
+            columns += [self._field("phase"), shape.phase.value.encode()]
         if shape.index_name is not None:
             columns += [self._field(shape.index_name), decimal(events["index"])]
         for argument, words in shape.words(events):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, Definition
-from htrun.events.named import NamedEvent, NamedEvents
+from htrun.events.named import NamedEvent, NamedEvents, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,11 @@ class Shape:
     def title(self) -> str:
         """The event's name as a user knows it best."""
         return self.named.name if self.named else self.definition.name
+
+    @property
+    def phase(self) -> Phase:
+        """What the event tells of: an instant unless the user has said otherwise."""
+        return self.named.phase if self.named else Phase.INSTANT
 
     def words(self, events: Events) -> Iterator[tuple[Argument, NDArray[np.uint64]]]:
         """Each argument with its column of ``events``, which are all of this shape."""

@@ -5,7 +5,10 @@
     TID@SECONDS.MICROSECONDS:guest_hypertrace cpu=0x0  index=0 arg1=0x000000000000cafe arg2=0x000000000000babe
 
 QEMU (trace/log backend of 7.2) prints a pointer after ``cpu=``; here it is the guest thread's number. An event that the
-user has named goes by that name, and its arguments by theirs.
+user has named goes by that name, and its arguments by theirs. One that is no instant tells its phase first, before
+anything that a user can name::
+
+    TID@SECONDS.MICROSECONDS:job cpu=0x0  phase=begin index=0 size=4096
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events import call_texts
 from htrun.events.definitions import HYPERTRACE
+from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
 from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side, text_of
@@ -85,7 +89,8 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts
     if decode and syscall_text.is_call(shape.definition):
         return side_by_side([*columns, b"  ", syscall_text.lines(shape.definition, events, found), b"\n"], len(events))
     if shape.definition is HYPERTRACE:
-        columns += [b"  index=", decimal(events["index"])]
+        phase = "" if shape.phase is Phase.INSTANT else f" phase={shape.phase.value}"
+        columns += [f" {phase} index=".encode(), decimal(events["index"])]
     elif shape.index_name is not None:
         # As QEMU's trace-events has it: num=0x%016"PRIx64".
         columns += [f"  {shape.index_name}=0x".encode(), hexadecimal(events["index"])]

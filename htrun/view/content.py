@@ -144,9 +144,8 @@ class _Sections:
 
 def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
     """What a page knows of ``events``, which are all those of ``shape``."""
-    phase = shape.named.phase if shape.named is not None else Phase.INSTANT
     # A counter's line is drawn from the start.
-    section = sections.first if phase is Phase.COUNTER else None
+    section = sections.first if shape.phase is Phase.COUNTER else None
     fields = []
     if shape.index_name is not None and shape.named is None:
         fields.append({"name": shape.index_name, "type": "u64", "column": sections.later().add(events["index"])})
@@ -154,7 +153,7 @@ def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
         {**_argument(argument), "column": (section or sections.later()).add(words)}
         for argument, words in shape.words(events)
     ]
-    return {"name": shape.title, "phase": phase.value, "fields": fields}
+    return {"name": shape.title, "phase": shape.phase.value, "fields": fields}
 
 
 def _argument(argument: Argument) -> dict[str, Any]:

@@ -155,8 +155,8 @@ args = ["ratio:f64:.2f", "ok:bool"]
     # The trace knows the names by itself.
     printed = hypertrace("print", tmp_path / "trace", "--time", "delta").stdout.splitlines()
     assert [re.sub(r"^\+\d+\.\d{9} named:\d+ ", "", line) for line in printed] == [
-        "io index=3 size=-4096 kind=WRITE int=0x00000000deadbeef",
-        "io index=3 ratio=0.25 ok=true",
+        "io phase=begin index=3 size=-4096 kind=WRITE int=0x00000000deadbeef",
+        "io phase=end index=3 ratio=0.25 ok=true",
     ]
     begin, end = library.open(tmp_path / "trace")
     assert dict(begin.values) == {"size": -4096, "kind": "WRITE", "int": 0xDEADBEEF}

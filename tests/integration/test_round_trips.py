@@ -394,14 +394,12 @@ def log_form(kind: str, word: int) -> str:
 def lines_of(recorded: Recorded, lines: Iterator[str]) -> Iterator[Seen]:
     """Events of a log, whose times are in microseconds."""
     for line in lines:
-        match = re.fullmatch(r"(\d+)@(\d+)\.(\d{6}):(\w+) cpu=0x\d  index=(\d) (.*)\n?", line)
+        match = re.fullmatch(r"(\d+)@(\d+)\.(\d{6}):(\w+) cpu=0x\d  (?:phase=(\w+) )?index=(\d) (.*)\n?", line)
         assert match, line
-        tid, name, values = int(match[1]), match[4], dict(each.split("=") for each in match[6].split(" "))
-        assert recorded.threads[int(match[5])][1] == tid
-        phases = [phase for known, phase, arguments in TYPES.values()
-                  if known == name and [each for each, _ in arguments] == list(values)]  # fmt: skip
-        named = name if name != "guest_hypertrace" else None
-        yield Seen(int(match[2] + match[3]), tid, named, phases[0] if named else None, values)
+        tid, values = int(match[1]), dict(each.split("=") for each in match[7].split(" "))
+        assert recorded.threads[int(match[6])][1] == tid
+        name = match[4] if match[4] != "guest_hypertrace" else None
+        yield Seen(int(match[2] + match[3]), tid, name, match[5], values)
 
 
 def in_microseconds(event: Seen) -> Seen:

@@ -339,9 +339,7 @@ def is_calibration(events: Events) -> NDArray[np.bool_]:
 
 def _title(shape: Shape) -> str:
     """A name for events of one shape; a begin and its end have one name, but different intervals."""
-    if shape.named is None or shape.named.phase not in {Phase.BEGIN, Phase.END}:
-        return shape.title
-    return f"{shape.title}:{shape.named.phase.value}"
+    return f"{shape.title}:{shape.phase.value}" if shape.phase in {Phase.BEGIN, Phase.END} else shape.title
 
 
 def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:

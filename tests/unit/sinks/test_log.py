@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
+from htrun.events.shapes import Shapes
 from htrun.events.sink import SinkError
 from htrun.events.stream import Stream
 from htrun.sinks.log import LogSink, format_lines
@@ -46,6 +48,29 @@ def test_a_line_reads_as_in_qemu() -> None:
     assert format_lines(events, [Stream(23071, 23071)]) == (
         b"23071@1473096085.744211:guest_hypertrace cpu=0x0  index=0 arg1=0x000000000000cafe arg2=0xffffffffffffffff\n"
     )
+
+
+def test_a_named_event_that_is_no_instant_tells_its_phase_before_what_a_user_can_name() -> None:
+    names = NamedEvents.parse(
+        """
+        event = [
+            {id = 1, name = "job", phase = "begin", args = ["phase", "index"]},
+            {id = 2, name = "job", phase = "end"},
+            {id = 3, name = "load", phase = "counter", args = ["n"]},
+            {id = 4, name = "mark", args = ["phase"]},
+        ]
+        """
+    )
+    events = batch([(0, 0, 7, (id_, 8, 9)) for id_ in (1, 2, 3, 4, 5)], 3)
+    lines = format_lines(events, [Stream(12, 12)], Shapes(3, names)).decode().splitlines()
+    assert [line.removeprefix("12@0.000000:") for line in lines] == [
+        "job cpu=0x0  phase=begin index=7 phase=8 index=9",
+        "job cpu=0x0  phase=end index=7",
+        "load cpu=0x0  phase=counter index=7 n=8",
+        "mark cpu=0x0  index=7 phase=8",
+        "guest_hypertrace cpu=0x0  index=7"
+        " arg1=0x0000000000000005 arg2=0x0000000000000008 arg3=0x0000000000000009",
+    ]
 
 
 def test_no_events_make_no_lines() -> None:
