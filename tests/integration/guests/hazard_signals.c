@@ -53,11 +53,15 @@ __asm__(".text\n"
         "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
         "ret\n"
         ".balign 64\n"
+        /*
+         * The jump borrows 31 c0 and so leads a gigabyte down, where nothing is. Up to a gigabyte above the program
+         * lies its heap, at random, with room to grow.
+         */
         ".globl short_stores\n"
         "short_stores:\n"
         ".rept 10\n"
         ".byte 0x89, 0x77, 0x00\n"
-        "leal 1(%rsi), %eax\n"
+        "xorl %eax, %eax\n"
         "ret\n"
         ".balign 64\n"
         ".endr\n");
