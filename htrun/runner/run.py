@@ -30,6 +30,10 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 def run(options: RunOptions) -> NoReturn:
     """Run ``options.program``. Returns only by exec or by raising `HtrunError`, with nothing left behind."""
     _occupy_standard_streams()
+    if os.getpid() == 1:
+        from htrun.runner.process_one import leave_to_a_child
+
+        leave_to_a_child()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = Channel.create(options.path, options.layout)
     try:

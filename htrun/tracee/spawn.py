@@ -109,7 +109,7 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
     except (OSError, ptrace.TraceeDied) as error:
         tracer.undo()
         _refuse(theirs, _why_not(program, error))
-    _release_inherited()
+    release_inherited()
     os.write(theirs, _READY)
     os.close(theirs)
     tracer.trace(program)
@@ -128,8 +128,8 @@ def _why_not(program: int, error: Exception) -> str:
     return f"cannot trace ({error}): does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"
 
 
-def _release_inherited() -> None:
-    """What the program inherits is not the tracer's to hold open, but for standard error: others wait for its end."""
+def release_inherited() -> None:
+    """What the program inherits is not ours to hold open beside it, but for standard error: others wait for its end."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(null, 1)

@@ -68,8 +68,7 @@ def test_a_named_event_that_is_no_instant_tells_its_phase_before_what_a_user_can
         "job cpu=0x0  phase=end index=7",
         "load cpu=0x0  phase=counter index=7 n=8",
         "mark cpu=0x0  index=7 phase=8",
-        "guest_hypertrace cpu=0x0  index=7"
-        " arg1=0x0000000000000005 arg2=0x0000000000000008 arg3=0x0000000000000009",
+        "guest_hypertrace cpu=0x0  index=7 arg1=0x0000000000000005 arg2=0x0000000000000008 arg3=0x0000000000000009",
     ]
 
 

@@ -1,0 +1,112 @@
+"""htrun as process 1 of a PID namespace, as ``docker run IMAGE htrun ...`` starts it, and below another process 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.requirements import missing
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+SECONDS = 60
+GUEST = """
+#include <qemu-hypertrace.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || qemu_hypertrace_init(NULL)) {
+        return 1;
+    }
+    for (int i = atoi(argv[1]); i > 0; i--) {
+        qemu_hypertrace(0);
+    }
+    return argc > 2 ? atoi(argv[2]) : 0;
+}
+"""
+
+
+@pytest.fixture
+def container() -> list[str]:
+    """The beginning of a command line: what follows is process 1 of a namespace, and root in it."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if os.geteuid() != 0:
+        command += ["--user", "--map-root-user"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        missing("the right to make PID namespaces")
+    return command
+
+
+@pytest.fixture
+def guest(toolchain: Toolchain) -> Path:
+    """Emits as many events as its first argument says; its exit status is the second, or 0."""
+    return toolchain.compile_text(GUEST, "contained")
+
+
+def recorded(summary: Path) -> tuple[int, int]:
+    """Events and exit status of a run."""
+    told = json.loads(summary.read_text())
+    assert told["lost"] == 0
+    return told["events"], told["exit_status"]
+
+
+@pytest.mark.parametrize("below", [[], ["sh", "-c", '"$@"; exit $?', "sh"]], ids=["process 1", "below a shell"])
+def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tmp_path: Path) -> None:
+    files = ["-D", tmp_path / "log", "--summary", tmp_path / "summary"]
+    done = subprocess.run([*container, *below, HTRUN, *files, guest, "100000", "7"], timeout=SECONDS)
+    assert done.returncode == 7
+    assert recorded(tmp_path / "summary") == (100_000, 7)
+    assert len((tmp_path / "log").read_text().splitlines()) == 100_000
+
+
+def test_orphans_are_taken_in_and_waited_for(container: list[str], guest: Path, tmp_path: Path) -> None:
+    program = ["sh", "-c", '("$0" 1000; exec "$0" 20) & exit 3', guest]
+    done = subprocess.run([*container, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary", *program])
+    assert done.returncode == 3
+    assert recorded(tmp_path / "summary") == (1020, 3)
+
+
+def test_a_death_by_a_signal_is_told_as_shells_do(container: list[str], tmp_path: Path) -> None:
+    done = subprocess.run([*container, HTRUN, "--summary", tmp_path / "summary", "sh", "-c", "kill -USR1 $$"])
+    assert done.returncode == 128 + signal.SIGUSR1
+    assert recorded(tmp_path / "summary") == (0, -signal.SIGUSR1)
+
+
+def test_a_failure_of_htrun_is_told(container: list[str]) -> None:
+    done = subprocess.run([*container, HTRUN, "no-such-program"], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (127, "htrun: no-such-program: no such program in PATH\n")
+
+
+def test_signals_are_passed_on(container: list[str], guest: Path, tmp_path: Path) -> None:
+    """As ``docker stop`` sends one."""
+    script = """trap '"$0" 5 9; exit $?' TERM; echo ready; read never"""
+    command = [*container, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary", "sh", "-c", script, guest]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as unshare:
+        assert unshare.stdout is not None
+        assert unshare.stdout.readline() == "ready\n"
+        os.kill(child_of(unshare.pid), signal.SIGTERM)
+        assert unshare.wait(SECONDS) == 9
+    assert recorded(tmp_path / "summary") == (5, 9)
+
+
+def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Here the shell becomes htrun, so that nobody else holds the pipe.
+    program = ["sh", "-c", 'exec "$@" >"$0"', pipe, HTRUN, "sh", "-c", "exec >&-; read line; exit 4"]
+    with subprocess.Popen([*container, *program], stdin=subprocess.PIPE) as unshare:
+        assert pipe.read_text() == ""
+        unshare.communicate(b"go\n", SECONDS)
+        assert unshare.returncode == 4
+
+
+def child_of(process: int) -> int:
+    """The one child of a process."""
+    [child] = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return int(child)
