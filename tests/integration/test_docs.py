@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.documents import fenced, impersonal, transcript
+from tests.support.documents import blocks, fenced, impersonal, transcript
 from tests.support.requirements import require_tool
 from tests.support.targets import AARCH64, NATIVE
 from tests.support.toolchain import ROOT, Toolchain
@@ -20,7 +21,7 @@ def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
     """A directory with the programs that the documents name."""
     text = subprocess.run([ROOT / "tools" / "readme-program"], check=True, capture_output=True, text=True).stdout
     for name, target in (("my-hypertrace", NATIVE), ("my-hypertrace-aarch64", AARCH64)):
-        (tmp_path / name).symlink_to(toolchain.compile_text(text, "my-hypertrace", target))
+        shutil.copy2(toolchain.compile_text(text, "my-hypertrace", target), tmp_path / name)
     require_tool(AARCH64.emulator, "qemu-user")
     return tmp_path
 
@@ -29,6 +30,36 @@ def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
 def test_console_blocks(document: str, directory: Path) -> None:
     for block in fenced(document, "console"):
         assert transcript(block, directory) == impersonal(block)
+
+
+def test_readme_builds_its_program(tmp_path: Path) -> None:
+    """As a reader does, in a directory with the sources and the program that it shows."""
+    (tmp_path / "guest").symlink_to(ROOT / "guest")
+    [program] = fenced("../README.md", "c")
+    (tmp_path / "my-hypertrace.c").write_text(program)
+    [block] = fenced("../README.md", "sh")
+    *_, htrun = block.splitlines()
+    shown = transcript("".join(f"$ {command}\n" for command in block.splitlines()), tmp_path)
+    assert shown.partition(f"$ {htrun}\n")[2] == (
+        "emitting hypertrace event\n"
+        "TID@TIME:guest_hypertrace cpu=0x0  index=0 arg1=0x000000000000cafe arg2=0x000000000000babe"
+        " arg3=0x000000000000dead arg4=0x000000000000beef\n"
+    )
+
+
+def test_recipes(tmp_path: Path) -> None:
+    """One behind the other in one directory, as the page says. What takes time prints no two times the same."""
+    require_tool("g++", "g++")
+    for block in blocks("recipes.md"):
+        if block.file is not None:
+            (tmp_path / block.file).write_text(block.content)
+        elif block.language == "console":
+            assert transcript(block.content, tmp_path) == block.content
+        else:
+            assert block.language == "sh"
+            for command in block.content.splitlines():
+                shown = transcript(f"$ {command} && echo done\n", tmp_path, timeout=240)
+                assert shown.endswith("\ndone\n"), shown
 
 
 def test_formats(directory: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.run import HTRUN
-from tests.support.toolchain import ROOT
+from tests.support.toolchain import GUEST_LIBRARY, ROOT
 
 
 def fenced(document: str, language: str) -> list[str]:
@@ -19,12 +20,30 @@ def fenced(document: str, language: str) -> list[str]:
     return blocks
 
 
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a document. ``file``: named in the line before it; None for what is no file."""
+
+    language: str
+    content: str
+    file: str | None
+
+
+def blocks(document: str) -> list[Block]:
+    """All fenced blocks of a file of docs/ in their order. A block is a file if the paragraph before it ends with its
+    name and a colon: "... in `app.c`:"."""
+    text = (ROOT / "docs" / document).read_text()
+    found = re.findall(r"(?:`([\w.-]+)`:\n\n)?^```([\w-]+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Block(language, content, file or None) for file, language, content in found]
+
+
 def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: float = 60) -> str:
     """The commands of ``block`` with what they print, with placeholders for thread, time and directory.
 
-    ``warnings``: whether standard error is shown of commands that succeed, too.
+    In them ``HT`` is the directory of the guest library. ``warnings``: whether standard error is shown of commands that
+    succeed, too.
     """
-    environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}", "HT": str(GUEST_LIBRARY)}
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
         done = subprocess.run(
