@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,7 +205,7 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
 
 def _thread(stream: Stream) -> Stream:
     """The thread behind a file's stream: its files differ in what they hold, and so perhaps in byte order."""
-    return replace(stream, big_endian=False)
+    return stream._replace(big_endian=False)
 
 
 def _metadata(path: Path) -> Metadata:

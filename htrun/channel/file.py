@@ -15,9 +15,8 @@ import mmap
 import os
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel.layout import DATA_OFFSET, Layout
 from htrun.errors import HtrunError
@@ -34,8 +33,7 @@ _MFD_NOEXEC_SEAL = 0x0008
 """memfd_create(2), Linux 6.3: no execute permission ever; without it such kernels complain in their log."""
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """By which a mapping is recognised as the channel: ``st_dev`` and ``st_ino`` of its file."""
 
     device: int

@@ -12,7 +12,7 @@ The size is a power of two of at least 1 MiB, so that the channel can be one PCI
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAGIC = b"HYPRTRC1"
 VERSION = 1
@@ -41,8 +41,7 @@ _MINIMAL_TOTAL = 1 << 20
 _HEADER = struct.Struct("<8sIIQQQQQQ")
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The shape of one channel.
 
     ``num_args``: unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`.

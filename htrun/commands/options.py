@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
@@ -93,16 +92,14 @@ _KIB = 1024
 _MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """The user wants a run. ``unknown_events``: names in ``-trace`` patterns that no event has."""
 
     options: RunOptions
     unknown_events: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Information:
+class Information(NamedTuple):
     """The user only asked for ``text``."""
 
     text: str

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import ctypes
 import time
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from htrun.machine_code import executable
 
@@ -34,8 +33,7 @@ _TRIES = 8
 """Samples of which the tightest is taken: enough that one of them meets neither an interrupt nor a cache miss."""
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One system clock's time between two readings of the ticks: ``before <= ticks at nanoseconds <= after``."""
 
     before: int
@@ -144,8 +142,7 @@ def _flags(cpuinfo: Path) -> set[str]:
     return set()
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """A straight line through a run: ``offset_seconds`` + (ticks + ``offset_ticks``) / ``frequency``, since the epoch.
 
     ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: how far an anchor lies from the line at

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """One kind of event.
 
     ``name``: as in patterns and traces. ``fields``: the name of what a decoded event holds as ``index``; none if that

@@ -8,9 +8,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS, HYPERTRACE
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """What the ``-trace`` arguments of a command line come to.
 
     ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: names given

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(NamedTuple):
     """A guest thread that emits events.
 
     ``tid``, ``pid``: its ids on the host. ``vcpu``: its number among the guest's threads, from 0. ``comm``: its name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel import layout
 from htrun.tracee.abi import Abi
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mapping:
+class Mapping(NamedTuple):
     """A part of the channel in an address space: ``length`` bytes at ``start`` show the file from ``offset`` on."""
 
     start: int

@@ -4,8 +4,7 @@ without their protection: what a thread stored there meanwhile would be lost."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.intercept.guest import Mapping
 from htrun.tracee import seccomp
@@ -20,8 +19,7 @@ PAGE = 4096
 PROT_NONE, PROT_READ = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call of the guest's. ``registers``: those of the thread that is stopped in front of it, then behind it."""
 
     name: str
@@ -37,8 +35,7 @@ class Call:
         return injection.call(self.name, *(self.argument(index) for index in range(6)))
 
 
-@dataclass(frozen=True, slots=True)
-class Mmap:
+class Mmap(NamedTuple):
     """What an mmap asks for. ``length``, ``offset``: bytes."""
 
     start: int
@@ -79,8 +76,7 @@ class Mmap:
         return self.mapping.end
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """``[start, end)``, and the protection it must have; None for what the guest asks for."""
 
     start: int

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from htrun.events.call_texts import without_texts
 from htrun.events.clock import Clock
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER_SYSCALL_TEXT
 from htrun.events.order import TimeOrder
@@ -278,6 +277,8 @@ class Drain:
         return len(records) - texts
 
     def _write(self, sink: Sink, events: Events) -> None:
+        from htrun.events.call_texts import without_texts
+
         sink.write(events if decodes(sink) else without_texts(events), self.streams)
         sink.flush()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from htrun.channel.layout import Layout
 from htrun.events.definitions import (
@@ -26,8 +26,7 @@ class Timestamp(Enum):
     ORDERED = "ordered"
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """``program``: the program and its arguments. ``path``: the channel's path, None for a private one.
 
     ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;

@@ -6,9 +6,8 @@ import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from htrun import __version__
 from htrun.errors import HtrunError
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(NamedTuple):
     """What a run writes. ``sinks`` take decoded events."""
 
     sinks: Sequence[Sink]

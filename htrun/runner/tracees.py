@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
@@ -37,8 +37,7 @@ def _ids(tid: int) -> tuple[int, int]:
     return int(fields["Tgid"]), int(fields["PPid"])
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """What others want to know.
 
     ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child

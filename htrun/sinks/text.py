@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
-from htrun.events.call_texts import in_batches
 from htrun.sinks.columns import BATCH
 from htrun.sinks.output import Output
 
@@ -44,6 +43,8 @@ class TextSink:
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
         """Write a line for each event. Raises `SinkError`."""
+        from htrun.events.call_texts import in_batches
+
         self._failed = True
         if len(events):
             self._write_head(int(events["time"][0]))

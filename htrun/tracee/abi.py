@@ -5,8 +5,7 @@ Numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
@@ -15,8 +14,7 @@ USER32_CS = 0x23
 """The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Abi:
+class Abi(NamedTuple):
     """One system call interface.
 
     ``bits``: 64 or 32; ``audit_arch``: what a seccomp filter sees; ``instruction``: the call instruction's two bytes;

@@ -11,9 +11,8 @@ import ctypes
 import errno
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
@@ -175,8 +174,7 @@ def set_signal_mask(tid: int, mask: int) -> None:
     request(Request.SETSIGMASK, tid, SIGSET_SIZE, ctypes.addressof(value))
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredCall:
+class FilteredCall(NamedTuple):
     """A system call that a seccomp filter has stopped: ``audit_arch`` and ``number`` say which, ``data`` is what the
     filter gave with SECCOMP_RET_TRACE (0 to 65535)."""
 

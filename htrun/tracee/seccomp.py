@@ -13,8 +13,8 @@ import os
 import signal
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from htrun.tracee.abi import I386, X86_64, Abi
 
@@ -54,8 +54,7 @@ class Test(Enum):
     NO_BIT = "no bit"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """``argument`` (0 to 5) put to a test against ``value`` (32 bits)."""
 
     argument: int
@@ -64,8 +63,7 @@ class Condition:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reaches:
+class Reaches(NamedTuple):
     """A range of memory that starts below ``start`` reaches it: ``start - argument[address] < argument[length]``."""
 
     address: int
@@ -73,8 +71,7 @@ class Reaches:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Stop at call ``name`` when all conditions hold."""
 
     name: str
@@ -84,8 +81,7 @@ class Rule:
 Instruction = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(NamedTuple):
     """Which calls are to be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
 
     numbers: Mapping[int, frozenset[int]] | None

@@ -13,9 +13,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from htrun.errors import ExitCode, HtrunError
 from htrun.tracee import ptrace, seccomp
@@ -36,8 +35,7 @@ _READY = b"\0"
 _STANDARD_ERROR = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Tracer:
+class Tracer(NamedTuple):
     """What the new process does: ``prepare`` before the program may start (raises `HtrunError`), then ``trace``,
     which gets the program's process id and never returns; or ``undo``, where it can't become the tracer.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -124,7 +123,7 @@ _NUMBERS = {64: {"read": 0, "write": 1}, 32: {"read": 3, "write": 4}}
 
 def numbered(abi: Abi) -> Abi:
     """``abi``, of which two more calls can be asked by name."""
-    return replace(abi, numbers={**abi.numbers, **_NUMBERS[abi.bits], "x32": 0x40000000})
+    return abi._replace(numbers={**abi.numbers, **_NUMBERS[abi.bits], "x32": 0x40000000})
 
 
 @pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
