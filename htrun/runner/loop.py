@@ -130,7 +130,7 @@ class Loop:
     def _stranger(self, stop: stops.Stop) -> None:
         """Something of a thread that its creator has not told of yet. If it is dying, nobody needs to know it."""
         match stop:
-            case stops.Exited(tid, _) | stops.Killed(tid, _, _):
+            case stops.Exited(tid, _) | stops.Killed(tid, _):
                 self._tracees.stranger_ended(tid)
             case stops.EventStop(tid, Event.EXIT):
                 self._tracees.stranger_ended(tid)

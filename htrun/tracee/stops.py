@@ -1,13 +1,14 @@
 """What can happen to a tracee: a wait status becomes one of these, and nothing else stands between waiting and acting.
 
-The kinds and their names are those of ptrace(2), "Stopped states". Each bears the thread id it is about.
+The kinds and their names are those of ptrace(2), "Stopped states". Each bears the thread id it is about. As tuples, two
+of different kinds may be equal: `match` and ``isinstance`` tell them apart.
 """
 
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 SEGV_STOPPED = signal.SIGSEGV << 8 | 0x7F
 """The wait status of a thread stopped for SIGSEGV: looked for before anything else, since every trap has it."""
@@ -29,59 +30,51 @@ class Event(Enum):
     STOP = 128
 
 
-@dataclass(frozen=True, slots=True)
-class SignalStop:
+class SignalStop(NamedTuple):
     """signal-delivery-stop: ``signal`` (1 to 64) is about to reach the thread."""
 
     tid: int
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupStop:
+class GroupStop(NamedTuple):
     """group-stop: the thread takes part in a job-control stop; it stays stopped until SIGCONT (PTRACE_LISTEN)."""
 
     tid: int
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class InterruptStop:
+class InterruptStop(NamedTuple):
     """PTRACE_EVENT_STOP that is no group-stop: the first stop of a new tracee, or the end of a listened group-stop."""
 
     tid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SyscallStop:
+class SyscallStop(NamedTuple):
     """syscall-enter-stop or syscall-exit-stop."""
 
     tid: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventStop:
+class EventStop(NamedTuple):
     """A PTRACE_EVENT stop: fork, vfork, clone, exec, vfork-done, exit or seccomp."""
 
     tid: int
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(NamedTuple):
     """The thread ended with an exit status (0 to 255)."""
 
     tid: int
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Killed:
+class Killed(NamedTuple):
     """The thread was ended by a signal."""
 
     tid: int
     signal: int
-    core_dumped: bool
 
 
 Stop = SignalStop | GroupStop | InterruptStop | SyscallStop | EventStop | Exited | Killed
@@ -93,7 +86,7 @@ def decode(tid: int, status: int) -> Stop:
     if low == 0:
         return Exited(tid, status >> 8 & 0xFF)
     if status & 0xFF != 0x7F:
-        return Killed(tid, low, bool(status & 0x80))
+        return Killed(tid, low)
     number = status >> 8 & 0xFF
     event = status >> 16
     if event == Event.STOP.value:

@@ -21,8 +21,8 @@ def _stopped(number: int, event: int = 0) -> int:
     [
         (0, stops.Exited(7, 0)),
         (255 << 8, stops.Exited(7, 255)),
-        (signal.SIGKILL, stops.Killed(7, signal.SIGKILL, False)),
-        (signal.SIGSEGV | 0x80, stops.Killed(7, signal.SIGSEGV, True)),
+        (signal.SIGKILL, stops.Killed(7, signal.SIGKILL)),
+        (signal.SIGSEGV | 0x80, stops.Killed(7, signal.SIGSEGV)),
         (_stopped(signal.SIGUSR1), stops.SignalStop(7, signal.SIGUSR1)),
         (_stopped(signal.SIGSTOP), stops.SignalStop(7, signal.SIGSTOP)),
         (_stopped(signal.SIGTRAP), stops.SignalStop(7, signal.SIGTRAP)),
@@ -35,7 +35,8 @@ def _stopped(number: int, event: int = 0) -> int:
     ],
 )
 def test_decode(status: int, stop: stops.Stop) -> None:
-    assert decode(7, status) == stop
+    found = decode(7, status)
+    assert (type(found), found) == (type(stop), stop)
 
 
 def test_the_status_of_a_trap() -> None:
