@@ -35,10 +35,7 @@ class Request(IntEnum):
     SINGLESTEP = 9
     GETREGS = 12
     SETREGS = 13
-    GETFPREGS = 14
-    DETACH = 17
     SYSCALL = 24
-    SETOPTIONS = 0x4200
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202
     SETSIGINFO = 0x4203
@@ -59,7 +56,6 @@ class Option(IntFlag):
     TRACEVFORK = 1 << 2
     TRACECLONE = 1 << 3
     TRACEEXEC = 1 << 4
-    TRACEVFORKDONE = 1 << 5
     TRACEEXIT = 1 << 6
     TRACESECCOMP = 1 << 7
     EXITKILL = 1 << 20

@@ -18,13 +18,12 @@ _STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signa
 
 
 class Event(Enum):
-    """PTRACE_EVENT_*: the byte above the signal in a stop's wait status."""
+    """PTRACE_EVENT_*: the byte above the signal in a stop's wait status. Those that htrun asks for, and STOP."""
 
     FORK = 1
     VFORK = 2
     CLONE = 3
     EXEC = 4
-    VFORK_DONE = 5
     EXIT = 6
     SECCOMP = 7
     STOP = 128
@@ -57,7 +56,7 @@ class SyscallStop(NamedTuple):
 
 
 class EventStop(NamedTuple):
-    """A PTRACE_EVENT stop: fork, vfork, clone, exec, vfork-done, exit or seccomp."""
+    """A PTRACE_EVENT stop: fork, vfork, clone, exec, exit or seccomp."""
 
     tid: int
     event: Event
