@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from htrun.analysis.trace import Event, Trace
+from htrun.events.records import event_dtype
+from htrun.events.stream import Stream
 from tests.support.documents import blocks, fenced, impersonal, transcript
 from tests.support.requirements import require_tool
 from tests.support.targets import AARCH64, NATIVE
@@ -68,3 +73,15 @@ def test_formats(directory: Path) -> None:
     (directory / "events.toml").write_text(names)
     for block in fenced("formats.md", "console"):
         assert transcript(block, directory) == block
+
+
+def test_what_is_told_of_a_trace_in_python_is_there() -> None:
+    _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("| of a `Trace` | what |")
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", section.partition("\n\n")[0], re.MULTILINE)[1:]
+    [(_, objects), *others] = rows
+    names = re.findall(r"`(\w+)", "".join(name for name, _ in others))
+    assert len(names) > 8
+    assert [name for name in names if not hasattr(Trace, name)] == []
+    fields = {field.name for kind in (Event, Stream) for field in dataclasses.fields(kind)}
+    assert set(re.findall(r"`(\w+)`", objects)) <= fields
+    assert set(re.findall(r"`(\w+)`", others[0][1])) - {"streams", "kinds"} == set(event_dtype(1).names or ())

@@ -31,6 +31,9 @@ def directory(tmp_path: Path, toolchain: Toolchain, modules: list[Path]) -> Path
     (here / "vmlinuz").symlink_to(kernel.image)
     (here / "linux-headers").symlink_to(kernel.headers)
     shutil.copytree(ROOT / "guest" / "linux-module", here / "guest" / "linux-module")
+    require_tool("cpio", "cpio")
+    [init] = fenced("quick-guide.md", "c")
+    (here / "init.c").write_text(init)
     programs = {"my-hypertrace": readme_program(X86_64, toolchain)}
     for name, steps in (("initrd", ("/bin/my-hypertrace",)), ("initrd-module", MODULE_STEPS)):
         Machine(X86_64, toolchain, tmp_path, steps, programs, modules).pack(here / name)
