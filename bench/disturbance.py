@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.model import Sample
+from bench.outcome import Sample
 
 _TOLERANCE, _EMULATED_TOLERANCE = 1.04, 1.1
 """How much slower than the best a probe may be: more than the clock of an undisturbed core changes (some 2%), less than

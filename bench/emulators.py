@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.model import UnavailableError
+from bench.outcome import UnavailableError
 from lab.debian import cache as downloads
 
 _VERSION = re.compile(r"version (\d+\.\d+)")

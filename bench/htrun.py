@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.model import FailedError
+from bench.outcome import FailedError
 from bench.workshop import MEMORY, Plan, Workshop
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.model import FailedError, UnavailableError
+from bench.outcome import FailedError, UnavailableError
 from bench.workshop import MEMORY, SOURCE, Workshop
 
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import htrun
-from bench.model import Burst, FailedError, Sample
+from bench.outcome import Burst, FailedError, Sample
 from bench.workshop import Plan
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.model import FailedError, UnavailableError
+from bench.outcome import FailedError, UnavailableError
 from bench.workshop import SOURCE, TOP, Workshop
 from lab import machines
 from lab.debian import MissingError

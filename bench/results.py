@@ -11,7 +11,8 @@ from statistics import median
 from typing import Any
 
 from bench.disturbance import Undisturbed
-from bench.model import Bench, Group, Sample
+from bench.model import Bench, Group
+from bench.outcome import Sample
 from bench.statistics import paired_difference, paired_ratio, spread
 
 

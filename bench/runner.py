@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.disturbance import best_probe, undisturbed
-from bench.model import Bench, FailedError, Group, Run, Sample, UnavailableError
+from bench.model import Bench, Group, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.results import Result, Status
 from bench.workshop import Workshop
 

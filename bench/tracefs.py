@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from bench.model import UnavailableError
+from bench.outcome import UnavailableError
 from bench.workshop import Workshop
 
 _USUAL = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))

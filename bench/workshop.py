@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
-from bench.model import Burst, FailedError, Sample, UnavailableError
+from bench.outcome import Burst, FailedError, Sample, UnavailableError
 
 SOURCE = Path(__file__).parent
 TOP = SOURCE.parent

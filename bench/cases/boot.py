@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from bench import htrun
 from bench.groups import BOOT
 from bench.machines import KINDS, Kind, bare
-from bench.model import Bench, FailedError, Run, Sample
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample
 from bench.workshop import MEMORY, Workshop
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bench.format_rates import write_trace
 from bench.groups import FORMATS
-from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop
 
 _EVENTS, _QUICK_EVENTS = 4_000_000, 1_000_000

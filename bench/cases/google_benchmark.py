@@ -11,7 +11,8 @@ from typing import Any
 
 from bench import hash_program, htrun
 from bench.groups import HASHES
-from bench.model import Bench, FailedError, Group, Run, Sample, UnavailableError
+from bench.model import Bench, Group, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop, last_processor
 
 _CALIBRATION = {"HYPERTRACE_CALIBRATE": "1000"}

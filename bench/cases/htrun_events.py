@@ -8,7 +8,8 @@ from dataclasses import replace
 from bench import htrun
 from bench.emulators import LATER, Emulator
 from bench.groups import COST
-from bench.model import Bench, Run, Sample
+from bench.model import Bench, Run
+from bench.outcome import Sample
 from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _PATCHED = Plan()

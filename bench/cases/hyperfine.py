@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench import hash_program, htrun
 from bench.groups import PROGRAM, SHORT_PROGRAM
-from bench.model import Bench, FailedError, Group, Run, Sample, UnavailableError
+from bench.model import Bench, Group, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop, last_processor
 
 _RUNS = 10

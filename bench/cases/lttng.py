@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from bench.groups import COST
 from bench.lttng import open_session
-from bench.model import Bench, Run, Sample
+from bench.model import Bench, Run
+from bench.outcome import Sample
 from bench.workshop import Plan, Workshop, needs_processors
 
 

@@ -9,7 +9,8 @@ from bench import htrun
 from bench.groups import COST
 from bench.machine_trace import READINGS, Emitter, samples
 from bench.machines import KINDS, Kind, Parts, equipped
-from bench.model import Bench, FailedError, Run, Sample
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample
 from bench.workshop import MEMORY, Plan, Workshop
 
 _PLAN = Plan().without_singles()

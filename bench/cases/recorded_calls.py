@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench import htrun
 from bench.groups import PROCESSES, RECORDED
-from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Plan, Workshop
 
 _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from bench import htrun
 from bench.groups import STARTUP
-from bench.model import Bench, FailedError, Run, Sample
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample
 from bench.workshop import Workshop
 
 

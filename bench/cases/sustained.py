@@ -13,7 +13,8 @@ import psutil
 
 from bench import htrun, lttng
 from bench.groups import SUSTAINED
-from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000

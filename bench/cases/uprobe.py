@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench import tracefs
 from bench.groups import COST
-from bench.model import Bench, FailedError, Run, Sample, UnavailableError
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import Plan, Workshop
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from bench.disturbance import Undisturbed
-from bench.model import Bench, Burst, Group, Run, Sample
+from bench.model import Bench, Group, Run
+from bench.outcome import Burst, Sample
 from bench.results import Report, Result, Status, Verdict
 from bench.workshop import Workshop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.disturbance import Undisturbed, best_probe, undisturbed
-from bench.model import Sample
+from bench.outcome import Sample
 from tests.unit.bench.fakes import bursts
 
 

@@ -10,7 +10,7 @@ import pytest
 from bench import emulators
 from bench.emulators import Emulator
 from bench.htrun import Account, Traced
-from bench.model import FailedError, UnavailableError
+from bench.outcome import FailedError, UnavailableError
 
 
 def fake_emulator(path: Path, version: str) -> Path:

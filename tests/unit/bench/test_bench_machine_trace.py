@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.machine_trace import READINGS, Emitter, sample_of
-from bench.model import FailedError
+from bench.outcome import FailedError
 from bench.workshop import Plan
 from htrun.events.records import event_dtype
 

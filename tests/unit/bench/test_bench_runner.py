@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.disturbance import Undisturbed
-from bench.model import FailedError, Run, Sample, UnavailableError
+from bench.model import Run
+from bench.outcome import FailedError, Sample, UnavailableError
 from bench.results import Status
 from bench.runner import run_group
 from tests.unit.bench.fakes import GROUP, PROBED, Fake, bursts

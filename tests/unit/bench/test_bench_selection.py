@@ -7,7 +7,7 @@ import pytest
 from bench.__main__ import main
 from bench.cases import every_bench
 from bench.goals import GOALS
-from bench.model import Sample
+from bench.outcome import Sample
 from bench.selection import select
 from htrun.errors import HtrunError
 from tests.unit.bench.fakes import Fake

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.model import FailedError
+from bench.outcome import FailedError
 from bench.workshop import Plan, Workshop, parse_measurement
 from tests.support.requirements import require_tool
 
