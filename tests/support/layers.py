@@ -1,6 +1,13 @@
-"""The packages of htrun from top to bottom, as ``docs/architecture.md`` draws them."""
+"""The packages of htrun from top to bottom, and who lives off it, as ``docs/architecture.md`` draws them."""
 
 from __future__ import annotations
+
+HOUSES: dict[str, frozenset[str]] = {
+    "htrun": frozenset(),
+    "lab": frozenset(),
+    "bench": frozenset({"htrun", "lab"}),
+}
+"""What is imported by others, and from which of the others each may import. Tests may import all of it."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),

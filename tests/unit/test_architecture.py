@@ -7,23 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.layers import LAYERS, ROOT_MODULES, layer_of
+from tests.support.layers import HOUSES, LAYERS, ROOT_MODULES, layer_of
 
-PACKAGE = Path(__file__).parents[2] / "htrun"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+TOP = Path(__file__).parents[2]
+SOURCES = sorted(source for house in HOUSES for source in (TOP / house).rglob("*.py"))
 
 
 def module_name(source: Path) -> str:
     """The dotted name of a source file; a package's own for its ``__init__.py``."""
-    words = source.relative_to(PACKAGE.parent).with_suffix("").parts
+    words = source.relative_to(TOP).with_suffix("").parts
     return ".".join(words[:-1] if words[-1] == "__init__" else words)
 
 
 MODULES = {module_name(source): ast.parse(source.read_text()) for source in SOURCES}
+OF_HTRUN = [name for name in MODULES if name.split(".")[0] == "htrun"]
 
 
 def imports_of(name: str) -> set[str]:
-    """The modules of htrun that ``name`` imports, at its top or within a function."""
+    """The modules of the project that ``name`` imports, at its top or within a function."""
     found: set[str] = set()
     for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.Import):
@@ -31,7 +32,7 @@ def imports_of(name: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name}: a relative import hides its layer"
             found.update(_imported_module(str(node.module), alias.name) for alias in node.names)
-    return {module for module in found if module.split(".")[0] == "htrun"}
+    return {module for module in found if module.split(".")[0] in (*HOUSES, "tests")}
 
 
 def _imported_module(module: str, name: str) -> str:
@@ -39,6 +40,13 @@ def _imported_module(module: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_no_house_knows_who_lives_off_it(name: str) -> None:
+    own = name.split(".")[0]
+    others = {imported.split(".")[0] for imported in imports_of(name)} - {own}
+    assert others <= HOUSES[own], f"{own} may import only from {sorted(HOUSES[own])}"
+
+
+@pytest.mark.parametrize("name", OF_HTRUN)
 def test_imports_point_downwards(name: str) -> None:
     if name in ROOT_MODULES:
         return
@@ -66,7 +74,7 @@ def test_no_import_goes_round() -> None:
 
 def test_layers_and_packages_are_the_same() -> None:
     listed = {part for layer in LAYERS for part in layer}
-    present = {name.split(".")[1] for name in MODULES if "." in name and name not in ROOT_MODULES}
+    present = {name.split(".")[1] for name in OF_HTRUN if name not in ROOT_MODULES}
     assert present == listed
 
 
