@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from tests.support.documents import blocks, fenced, impersonal, transcript
 from tests.support.requirements import require_tool
 from tests.support.targets import AARCH64, NATIVE
 from tests.support.toolchain import ROOT, Toolchain
+from tests.unit.analysis.made import Made
 
 DOCUMENTS = ("../README.md", "quick-guide.md", "troubleshooting.md", "view.md")
 
@@ -75,13 +75,14 @@ def test_formats(directory: Path) -> None:
         assert transcript(block, directory) == block
 
 
-def test_what_is_told_of_a_trace_in_python_is_there() -> None:
+def test_what_is_told_of_a_trace_in_python_is_there(tmp_path: Path) -> None:
+    trace = Trace.open(Made(tmp_path / "trace").close())
     _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("| of a `Trace` | what |")
-    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", section.partition("\n\n")[0], re.MULTILINE)[1:]
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", section.partition("\n\n")[0], re.MULTILINE)
     [(_, objects), *others] = rows
     names = re.findall(r"`(\w+)", "".join(name for name, _ in others))
     assert len(names) > 8
-    assert [name for name in names if not hasattr(Trace, name)] == []
-    fields = {field.name for kind in (Event, Stream) for field in dataclasses.fields(kind)}
+    assert [name for name in names if not hasattr(trace, name)] == []
+    fields = {*Event.__annotations__, *Stream.__annotations__}
     assert set(re.findall(r"`(\w+)`", objects)) <= fields
     assert set(re.findall(r"`(\w+)`", others[0][1])) - {"streams", "kinds"} == set(event_dtype(1).names or ())
