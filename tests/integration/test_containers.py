@@ -31,6 +31,38 @@ int main(int argc, char **argv)
 }
 """
 
+PROFILE = """
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DENY(call, error) \\
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
+
+/* Denies to the program argv[1] what a container without further capabilities is denied. */
+int main(int argc, char **argv)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        DENY(bpf, EPERM), DENY(clone3, ENOSYS), DENY(kcmp, EPERM), DENY(mount, EPERM), DENY(perf_event_open, EPERM),
+        DENY(pidfd_getfd, EPERM), DENY(process_madvise, EPERM), DENY(setns, EPERM), DENY(unshare, EPERM),
+        DENY(userfaultfd, EPERM), DENY(mbind, EPERM), DENY(set_mempolicy, EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
+    if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+        return 98;
+    }
+    execv(argv[1], argv + 1);
+    return 99;
+}
+"""
+"""Docker's seccomp profile, as far as it differs from none (profiles/seccomp/default.json of moby, 2023)."""
+
 
 @pytest.fixture
 def container() -> list[str]:
@@ -63,6 +95,20 @@ def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tm
     assert done.returncode == 7
     assert recorded(tmp_path / "summary") == (100_000, 7)
     assert len((tmp_path / "log").read_text().splitlines()) == 100_000
+
+
+def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path) -> None:
+    """Processes, patched sites and recorded calls are as ever."""
+    profile = toolchain.compile_text(PROFILE, "profile")
+    files = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
+    script = '"$0" 3000 & "$0" 3000 && wait && exec "$0" 3000 6'
+    done = subprocess.run([*container, profile, HTRUN, *files, "sh", "-c", script, guest], timeout=SECONDS)
+    assert done.returncode == 6
+    told = json.loads((tmp_path / "summary").read_text())
+    assert (told["kinds"]["guest_hypertrace"], told["lost"], told["warnings"]) == (9000, 0, {})
+    emitting = [site for site in told["sites"] if site["events"]]
+    assert all(site["patched"] for site in emitting)
+    assert len(emitting) == 3
 
 
 def test_orphans_are_taken_in_and_waited_for(container: list[str], guest: Path, tmp_path: Path) -> None:
