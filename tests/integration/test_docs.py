@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from htrun.analysis.trace import Event, Trace
 from htrun.events.records import event_dtype
 from htrun.events.stream import Stream
+from htrun.events.warnings import Kind
 from tests.support.documents import blocks, fenced, impersonal, transcript
 from tests.support.requirements import require_tool
+from tests.support.run import HTRUN
 from tests.support.targets import AARCH64, NATIVE
 from tests.support.toolchain import ROOT, Toolchain
 from tests.unit.analysis.made import Made
@@ -73,6 +76,23 @@ def test_formats(directory: Path) -> None:
     (directory / "events.toml").write_text(names)
     for block in fenced("formats.md", "console"):
         assert transcript(block, directory) == block
+
+
+def test_summary(directory: Path) -> None:
+    """The document names what a summary has, and nothing else."""
+    subprocess.run([HTRUN, "-q", "--summary", "summary", "-D", "log", "./my-hypertrace"], cwd=directory, check=True)
+    summary = json.loads((directory / "summary").read_text())
+    _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("## The summary\n")
+    keys, told = zip(*re.findall(r"^\| (`.*?) \| (.*) \|$", section, re.MULTILINE), strict=True)
+    assert set(re.findall(r"`(\w+)`", "".join(keys))) == set(summary)
+    [sites] = [text for key, text in zip(keys, told, strict=True) if key == "`sites`"]
+    assert set(re.findall(r"`(\w+)`", sites)) == set(summary["sites"][0])
+
+
+def test_every_warning_is_explained() -> None:
+    _, _, section = (ROOT / "docs" / "troubleshooting.md").read_text().partition("| kind |")
+    rows = re.findall(r"^\| (`.*?) \|", section.partition("\n\n")[0], re.MULTILINE)
+    assert sorted(re.findall(r"`([\w-]+)`", "".join(rows))) == sorted(kind.value for kind in Kind)
 
 
 def test_what_is_told_of_a_trace_in_python_is_there(tmp_path: Path) -> None:
