@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from htrun.events import call_texts
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
 from htrun.events.syscalls import names_of
 from htrun.sinks import syscall_text
-from htrun.sinks.columns import decimal, digits, from_texts, hexadecimal, of_streams, side_by_side, text_of
+from htrun.sinks.columns import decimal, digits, from_texts, hexadecimal, of_streams, side_by_side
+from htrun.sinks.shaped_text import text_by_shape
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import JSON, VIEWER, texts
 
@@ -70,14 +70,10 @@ class ChromeTrace:
 
     def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
         """The text of ``events`` (at least one), and before it the names of threads that are new in ``streams``."""
-        events, found = call_texts.split(events)
-        parts = [
-            (rows, self._lines(shape, events[rows], streams, found.of_rows(rows)))
-            for shape, rows in self._shapes.split(events)
-        ]
+        lines = text_by_shape(events, self._shapes, lambda shape, own, found: self._lines(shape, own, streams, found))
         names = [_names(stream) for stream in streams[self._described :]]
         self._described = len(streams)
-        text = b"".join(names) + text_of(parts, len(events))
+        text = b"".join(names) + lines
         # Each line begins with its separator, since what follows the last is not known.
         start = 1 if not self._separator else 0
         self._separator = b","

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.events import call_texts
 from htrun.events.definitions import SYSCALL_ARGS
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
-from htrun.sinks.columns import decimal, from_texts, of_streams, side_by_side, text_of
+from htrun.sinks.columns import decimal, from_texts, of_streams, side_by_side
+from htrun.sinks.shaped_text import text_by_shape
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import CSV, comma_separated, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from htrun.events.call_texts import Texts
     from htrun.events.records import Events
@@ -51,13 +54,12 @@ def head(shapes: Shapes, *, decode: bool = False) -> bytes:
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
     """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
     count = _argument_columns(shapes)
-    events, found = call_texts.split(events)
-    parts = []
-    for shape, rows in shapes.split(events):
-        own = events[rows]
-        meaning = [b",", *_meaning(shape, own, found.of_rows(rows))] if decode else []
-        parts.append((rows, side_by_side([*_fields(shape, own, streams, count), *meaning, b"\r\n"], len(own))))
-    return text_of(parts, len(events))
+
+    def lines(shape: Shape, own: Events, found: Texts) -> NDArray[np.uint8]:
+        meaning = [b",", *_meaning(shape, own, found)] if decode else []
+        return side_by_side([*_fields(shape, own, streams, count), *meaning, b"\r\n"], len(own))
+
+    return text_by_shape(events, shapes, lines)
 
 
 def field(text: str) -> bytes:

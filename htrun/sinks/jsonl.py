@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from htrun.events import call_texts
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
-from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
+from htrun.sinks.columns import decimal, of_streams, side_by_side
+from htrun.sinks.shaped_text import text_by_shape
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import JSON, texts
 
@@ -47,12 +47,7 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
     """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
-    events, found = call_texts.split(events)
-    parts = [
-        (rows, _lines(shape, events[rows], streams, found.of_rows(rows), decode=decode))
-        for shape, rows in shapes.split(events)
-    ]
-    return text_of(parts, len(events))
+    return text_by_shape(events, shapes, lambda shape, own, found: _lines(shape, own, streams, found, decode=decode))
 
 
 def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts, *, decode: bool) -> NDArray[np.uint8]:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.events import call_texts
 from htrun.events.definitions import HYPERTRACE
 from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
-from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side, text_of
+from htrun.sinks.columns import decimal, digits, hexadecimal, of_streams, side_by_side
+from htrun.sinks.shaped_text import text_by_shape
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import LOG, texts
 
@@ -65,12 +65,7 @@ def format_lines(
     if not len(events):
         return b""
     shapes = shapes or Shapes(events["args"].shape[1])
-    events, found = call_texts.split(events)
-    parts = [
-        (rows, _lines(shape, events[rows], streams, found.of_rows(rows), decode=decode))
-        for shape, rows in shapes.split(events)
-    ]
-    return text_of(parts, len(events))
+    return text_by_shape(events, shapes, lambda shape, own, found: _lines(shape, own, streams, found, decode=decode))
 
 
 def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts, *, decode: bool) -> NDArray[np.uint8]:

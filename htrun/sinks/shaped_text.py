@@ -1,0 +1,28 @@
+"""The text of events of many shapes: those of one shape are put into words at once, and each stands at its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.events import call_texts
+from htrun.sinks.columns import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.call_texts import Texts
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shape, Shapes
+
+    Lines = Callable[[Shape, Events, Texts], NDArray[np.uint8]]
+    """Makes the lines of events of one shape, of which some are calls with texts: events by bytes."""
+
+
+def text_by_shape(events: Events, shapes: Shapes, lines: Lines) -> bytes:
+    """The text of ``events`` (at least one); the texts of system calls among them go to the lines of their calls."""
+    events, found = call_texts.split(events)
+    parts = [(rows, lines(shape, events[rows], found.of_rows(rows))) for shape, rows in shapes.split(events)]
+    return text_of(parts, len(events))
