@@ -46,6 +46,7 @@ class Area:
 
 
 def area() -> Area:
+    """A new one, which stays until the program ends."""
     access = mmap.PROT_READ | mmap.PROT_WRITE
     memory = mmap.mmap(-1, AREA, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=access | mmap.PROT_EXEC)
     descriptor = os.memfd_create("slot")
@@ -59,6 +60,7 @@ _KEPT: list[object] = []
 
 
 def address(memory: mmap.mmap) -> int:
+    """Where ``memory`` is mapped; it stays there."""
     pin = ctypes.c_char.from_buffer(memory)
     _KEPT.append(pin)
     return ctypes.addressof(pin)
@@ -86,6 +88,7 @@ def loop(*body: object) -> tuple[object, ...]:
 
 
 def set_arguments(count: int) -> list[bytes]:
+    """The code that stores R14 to each of ``count`` arguments of the slot at R13."""
     return [asm.store(Register.R13, 8 * number, Register.R14) for number in range(count)]
 
 
@@ -173,22 +176,26 @@ def prepare_ring(where: Area, shape: ring.RingShape) -> None:
 
 
 def thread_pointer(where: Area) -> int:
+    """This thread's, by which trampolines know it."""
     code = asm.thread_pointer("fs", Register.RAX) + b"\xc3"
     where.memory[CODE : CODE + len(code)] = code
-    return ctypes.CFUNCTYPE(ctypes.c_uint64)(where.base + CODE)()
+    return int(ctypes.CFUNCTYPE(ctypes.c_uint64)(where.base + CODE)())
 
 
 def put(where: Area, offset: int, value: int) -> None:
+    """Write a 64-bit word, ``offset`` bytes into the area."""
     where.memory[offset : offset + 8] = value.to_bytes(8, "little")
 
 
 def nanoseconds(function: Callable[[], None]) -> float:
+    """What one of the `EVENTS` events of ``function`` takes."""
     start = time.perf_counter_ns()
     function()
     return (time.perf_counter_ns() - start) / EVENTS
 
 
 def main() -> None:
+    """Measure every way in turn, and print what each costs an event."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--args", type=int, default=4, help="arguments of an event, 1 to 64")
     parser.add_argument("--repeats", type=int, default=99, help="rounds; each runs every way once")

@@ -116,4 +116,5 @@ class CalibrationPairs:
         self.sorts = [_Tries() for _ in PAIRS]
 
     def distributions(self, step: ClockStep) -> list[Distribution | None]:
+        """The durations of each sort's pairs, in ns; None for a sort of which there are none."""
         return [each.distribution(step) for each in self.sorts]
