@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.comparison_report import FORMS, ComparisonReport, Side, forms, text
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.exports import add_exports, export
+from htrun.commands.output import warn
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, differing, must_have_spans, traces_in
 from htrun.commands.table import printable
 from htrun.commands.timing_arguments import Wanted, add_choice
@@ -95,7 +95,7 @@ def tell_comparison(
     if not comparisons:
         raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
     for line in remarks:
-        print(f"hypertrace: warning: {line}", file=sys.stderr)
+        warn(line)
     program = next((each for each in comparisons if each.name == PROGRAM), None)
     spans = [each for each in comparisons if each is not program]
     report = ComparisonReport(spans, alone, remarks, corrected, run_now, program)

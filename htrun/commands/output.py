@@ -31,6 +31,11 @@ def show(text: str) -> None:
         raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
 
 
+def warn(message: str) -> None:
+    """Tell the user of hypertrace of something that is odd but ends nothing: one line on standard error."""
+    print(f"hypertrace: warning: {message}", file=sys.stderr)
+
+
 def write_or_show(target: str, content: str) -> None:
     """Write ``content`` to the file ``target``, or show it if that is ``-``. Raises `HtrunError`."""
     if target == "-":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.missing_spans import no_spans
+from htrun.commands.output import warn
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TimedRun:
         from htrun.events.named import NamedEvents
 
         names = NamedEvents.load(events) if events is not None else None
-        trace = Trace.open(path, names, lambda message: print(f"hypertrace: warning: {message}", file=sys.stderr))
+        trace = Trace.open(path, names, warn)
         timings = wanted.timings(trace)
         rows = wanted.rows(trace, timings.timings())
         missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)

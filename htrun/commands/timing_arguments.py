@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
 from htrun.commands.exports import add_exports, export
+from htrun.commands.output import warn
 from htrun.commands.progress import with_progress
 from htrun.commands.timing_report import Report, Row, as_csv, as_json, as_markdown, as_pyperf, text
 from htrun.commands.trace_arguments import moment
@@ -72,7 +72,7 @@ def add_telling(parser: argparse.ArgumentParser) -> None:
 def tell(report: Report, arguments: argparse.Namespace) -> None:
     """Print ``report``, or write what is asked for. Warnings go to standard error. Raises `HtrunError`."""
     for line in report.warnings:
-        print(f"hypertrace: warning: {line}", file=sys.stderr)
+        warn(line)
     forms = {name: partial(form, report) for name, form in _FORMS.items()}
     export(forms, arguments, lambda: text(report, histograms=not arguments.no_histograms))
 

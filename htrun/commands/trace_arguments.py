@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
+from htrun.commands.output import warn
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -65,13 +65,9 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
     return Trace.open(
         arguments.trace,
         names,
-        _warn,
+        warn,
         _guest_formats(arguments.guest_formats) if guest and not arguments.no_guest_trace else None,
     )
-
-
-def _warn(message: str) -> None:
-    print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 
 def _guest_formats(path: Path | None) -> list[EventFormat]:
@@ -124,7 +120,7 @@ def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
     if span.begin >= span.end:
         raise HtrunError(f"--from {arguments.begin or 0} is not before --to {arguments.end}")
     for name in unknown_events(trace, arguments.event):
-        _warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
+        warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
     where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
     return Filter(span, tuple(arguments.event), where)
 

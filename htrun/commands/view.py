@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.missing_spans import no_events
-from htrun.commands.output import show
+from htrun.commands.output import show, warn
 from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
@@ -74,16 +73,12 @@ examples:
         chosen = choose(events, trace.shapes, trace.num_args, arguments.most or MOST_EVENTS)
         if not len(chosen.events):
             what = "has no events among what was asked for" if len(trace) else no_events(trace)
-            _warn(f"{trace.path} {what}: the page shows none")
+            warn(f"{trace.path} {what}: the page shows none")
         _write(output, page(content_of(trace, chosen), comparison))
         show(f"{output}\n")
         if arguments.open:
             _open(output)
         return 0
-
-
-def _warn(message: str) -> None:
-    print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 
 def _open(page: Path) -> None:
@@ -106,7 +101,7 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     durations = [durations_of(each, _batches(each, arguments, "comparing")) for each in (trace, other)]
     for each, found in zip((trace, other), durations, strict=True):
         if not found:
-            _warn(f"{each.path} has no spans to compare")
+            warn(f"{each.path} has no spans to compare")
     remarks = [f"A and B: {line}" for line in differences(trace.environment, other.environment)]
     return comparison_of((str(trace.path), str(other.path)), (durations[0], durations[1]), remarks)
 
