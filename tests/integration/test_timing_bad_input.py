@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,14 @@ import pytest
 
 from htrun.commands.hypertrace import main
 from htrun.events.calibration import PAIRS
-from htrun.events.stream import Stream
+from tests.support.jobs import BEGIN, MAIN, NAMES, trace_of_jobs
 from tests.support.toolchain import Toolchain
-from tests.unit.analysis.made import FACTS, Made
+from tests.unit.analysis.made import Made
 
 GUESTS = Path(__file__).parent / "guests"
-BEGIN = 1_700_000_000_000_000_000
-MAIN = Stream(10, 10, 0, "main")
 OTHER = 7
 """An event that neither begins nor ends a span."""
-NAMES = """\
-[[event]]
-id = 1
-name = "job"
-phase = "begin"
-[[event]]
-id = 2
-name = "job"
-phase = "end"
-"""
 WITH_NAMES = ("--events", "events.toml")
-
-
-def jobs(
-    path: Path,
-    durations: Sequence[int] = (1000,) * 100,
-    *,
-    facts: Mapping[str, str | int] | None = None,
-    clock: str = "tsc",
-) -> None:
-    """A trace of one thread with a job of each of ``durations``, in ns."""
-    times, args, now = [], [], BEGIN
-    for duration in durations:
-        times += [now, now + duration]
-        args += [[1], [2]]
-        now += duration + 1000
-    Made(path, num_args=1, facts=FACTS | dict(facts or {}), clock=clock).packet(MAIN, times, args).close()
 
 
 @pytest.fixture
@@ -56,8 +28,8 @@ def traces(tmp_path: Path) -> Path:
     """A directory with traces: jobs; one (a single job); none (an event that is no job); halves (begins without ends);
     torn (a job that has lost its middle); lost (nothing but losses); empty; later (that we can't read)."""
     (tmp_path / "events.toml").write_text(NAMES)
-    jobs(tmp_path / "jobs")
-    jobs(tmp_path / "one", [500])
+    trace_of_jobs(tmp_path / "jobs")
+    trace_of_jobs(tmp_path / "one", [500])
     Made(tmp_path / "none", num_args=1).packet(MAIN, [BEGIN], [[OTHER]]).close()
     Made(tmp_path / "halves", num_args=1).packet(MAIN, [BEGIN, BEGIN + 5], [[1], [1]]).close()
     torn = Made(tmp_path / "torn", num_args=1).packet(MAIN, [BEGIN], [[1]])
@@ -172,7 +144,7 @@ def test_of_one_sample_no_interval_is_told(verbs: Verbs, traces: Path) -> None:
 
 
 def test_of_a_few_samples_it_is_told_how_little_their_range_says(verbs: Verbs, traces: Path) -> None:
-    jobs(traces / "three", [500, 510, 520])
+    trace_of_jobs(traces / "three", [500, 510, 520])
     text, _ = verbs.run("stat", "three", *WITH_NAMES)
     assert "3 samples only: their whole range holds the median with 75%" in text
 
@@ -199,13 +171,13 @@ UNLIKE: Sequence[tuple[dict[str, Any], str]] = [
 def test_traces_that_are_unlike_are_compared_with_a_warning(
     verbs: Verbs, traces: Path, unlike: dict[str, Any], words: str
 ) -> None:
-    jobs(traces / "unlike", **unlike)
+    trace_of_jobs(traces / "unlike", **unlike)
     report, warnings = verbs.told("compare", "jobs", "unlike")
     assert f"hypertrace: warning: A and B: {words}\n" in warnings
     assert f"A and B: {words}" in report["warnings"]
     # And where they are the runs of one side.
     for name in ("first", "second"):
-        jobs(traces / "runs" / name, **({} if name == "first" else unlike))
+        trace_of_jobs(traces / "runs" / name, **({} if name == "first" else unlike))
     report, warnings = verbs.told("compare", "runs", "runs")
     assert f"the runs of A: {words}" in report["warnings"]
     assert f"hypertrace: warning: the runs of B: {words}\n" in warnings
@@ -215,7 +187,7 @@ def test_traces_that_are_unlike_are_compared_with_a_warning(
 
 
 def test_traces_that_are_alike_are_compared_without(verbs: Verbs, traces: Path) -> None:
-    jobs(traces / "alike")
+    trace_of_jobs(traces / "alike")
     report, _ = verbs.told("compare", "jobs", "alike")
     assert not [line for line in report["warnings"] if "different" in line]
 
@@ -225,7 +197,7 @@ def test_runs_of_one_bench_that_are_unlike_are_told(verbs: Verbs, traces: Path, 
     guest = toolchain.compile(GUESTS / "timed_jobs.c")
     bench = ("bench", "--no-whole", "--warmup", "0", *WITH_NAMES, "-o", "kept")
     verbs.run(*bench, "--runs", "1", "--", guest)
-    jobs(traces / "kept" / "a" / "run-002", facts={"hostname": "shed"}, clock="monotonic")
+    trace_of_jobs(traces / "kept" / "a" / "run-002", facts={"hostname": "shed"}, clock="monotonic")
     _, errors = verbs.run(*bench, "--runs", "2", "--", guest)
     assert re.search(r"^hypertrace: warning: its runs: different machines: .*, shed$", errors, re.MULTILINE)
     assert "hypertrace: warning: its runs: different clocks: tsc, monotonic\n" in errors

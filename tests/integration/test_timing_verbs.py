@@ -10,46 +10,25 @@ from typing import Any
 
 import pytest
 
-from htrun.events.stream import Stream
 from tests.support.documents import fenced
 from tests.support.hypertrace import hypertrace, said
+from tests.support.jobs import BEGIN, MAIN, NAMES, trace_of_jobs
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 from tests.unit.analysis.made import Made
 
 GUESTS = Path(__file__).parent / "guests"
-BEGIN = 1_700_000_000_000_000_000
 JOBS = 500
-NAMES = """\
-[[event]]
-id = 1
-name = "job"
-phase = "begin"
-[[event]]
-id = 2
-name = "job"
-phase = "end"
-"""
-
-
-def spans(path: Path, durations: list[int]) -> None:
-    """A trace of one thread with a job of each of ``durations``, in ns."""
-    times, args, now = [], [], BEGIN
-    for duration in durations:
-        times += [now, now + duration]
-        args += [[1, 0, 0], [2, 0, 0]]
-        now += duration + 1000
-    Made(path, num_args=3).packet(Stream(10, 10, 0, "main"), times, args).close()
 
 
 @pytest.fixture
 def traces(tmp_path: Path) -> Path:
     """A directory with traces: a, b (a fifth slower), one (a single span), none (no span)."""
     (tmp_path / "events.toml").write_text(NAMES)
-    spans(tmp_path / "a", [1000 + number % 7 for number in range(300)])
-    spans(tmp_path / "b", [1200 + number % 7 for number in range(300)])
-    spans(tmp_path / "one", [500])
-    Made(tmp_path / "none", num_args=3).packet(Stream(10, 10, 0, "main"), [BEGIN], [[7, 0, 0]]).close()
+    trace_of_jobs(tmp_path / "a", [1000 + number % 7 for number in range(300)], 3)
+    trace_of_jobs(tmp_path / "b", [1200 + number % 7 for number in range(300)], 3)
+    trace_of_jobs(tmp_path / "one", [500], 3)
+    Made(tmp_path / "none", num_args=3).packet(MAIN, [BEGIN], [[7, 0, 0]]).close()
     return tmp_path
 
 

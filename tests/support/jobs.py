@@ -1,0 +1,44 @@
+"""Traces of one thread that does one job after the other, as long as a test wants each to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from htrun.events.stream import Stream
+from tests.unit.analysis.made import FACTS, Made
+
+BEGIN = 1_700_000_000_000_000_000
+"""When the first job begins: ns since the epoch."""
+PAUSE = 1000
+"""Between two jobs, ns."""
+MAIN = Stream(10, 10, 0, "main")
+NAMES = """\
+[[event]]
+id = 1
+name = "job"
+phase = "begin"
+[[event]]
+id = 2
+name = "job"
+phase = "end"
+"""
+
+
+def trace_of_jobs(
+    path: Path,
+    durations: Sequence[int] = (1000,) * 100,
+    num_args: int = 1,
+    *,
+    facts: Mapping[str, str | int] | None = None,
+    clock: str = "tsc",
+) -> None:
+    """A trace in the directory ``path`` with a job of each of ``durations``, in ns. ``facts``: more of them."""
+    times: list[int] = []
+    now = BEGIN
+    for duration in durations:
+        times += [now, now + duration]
+        now += duration + PAUSE
+    unused = [0] * (num_args - 1)
+    args = [[1, *unused], [2, *unused]] * len(durations)
+    Made(path, num_args, {**FACTS, **(facts or {})}, clock=clock).packet(MAIN, times, args).close()
