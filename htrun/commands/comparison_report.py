@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the JSON."""
+_LONG = 1_000_000
 _HEAD = ("span", "A", "B", "ratio", "95%", "p", "runs", "verdict")
 _RIGHT = (False, True, True, True, True, True, True, False)
 _CSV = (
@@ -119,7 +120,7 @@ def _heading(report: ComparisonReport) -> str:
 
 
 def _cells(each: Comparison) -> list[str]:
-    ratio = [f"{each.ratio.value:.3f}", _range(each.ratio)] if each.ratio is not None else ["-", "-"]
+    ratio = [_times(each.ratio.value), _range(each.ratio)] if each.ratio is not None else ["-", "-"]
     runs = f"{each.runs[0]}, {each.runs[1]}"
     medians = [nanoseconds(median) for median in each.medians]
     return [printable(each.name), *medians, *ratio, f"{each.probability:.2g}", runs, each.verdict.value]
@@ -129,7 +130,7 @@ def _below(report: ComparisonReport) -> Iterator[str]:
     """What is told below the table."""
     mean = _mean(report)
     if mean is not None and len(report.comparisons) > 1:
-        yield f"geometric mean of the ratios: {mean.value:.3f} ({_range(mean)})"
+        yield f"geometric mean of the ratios: {_times(mean.value)} ({_range(mean)})"
     for what, names in report.alone.items():
         if names:
             yield f"{what}: {', '.join(map(printable, names))}"
@@ -142,7 +143,12 @@ def _mean(report: ComparisonReport) -> Ratio | None:
 
 
 def _range(ratio: Ratio) -> str:
-    return f"{ratio.low:.3f} to {ratio.high:.3f}"
+    return f"{_times(ratio.low)} to {_times(ratio.high)}"
+
+
+def _times(ratio: float) -> str:
+    """Of a few spans that are unlike each other nothing is certain: the interval then has hundreds of digits."""
+    return f"{ratio:.3f}" if ratio == 0 or 0.001 <= ratio < _LONG else f"{ratio:.1e}"
 
 
 def _span(each: Comparison) -> dict[str, Any]:
