@@ -34,6 +34,7 @@ from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.events.clock import Clock
     from htrun.events.tracer_events import TracerEvents
     from htrun.intercept.guest import AddressSpace
     from htrun.intercept.patcher import Patcher
@@ -64,31 +65,25 @@ class Session:
         self._channel = channel
         self._outputs = outputs
         self._warnings = Warnings(quiet=options.verbosity < 0)
-        self._clock = best_clock()
-        if self._clock.source.name != "tsc" and options.patch:
-            self._warnings.warn(
-                Kind.CLOCK,
-                "tsc",
-                "this processor's time stamp counter is not invariant: sites are not patched, and each event traps",
-            )
+        self._clock = self._choose_clock()
         self._drain: Drain | None = None
         self._pool: RingPool | None = None
         self._traps: Traps | None = None
-        self._waiter = waiter = Waiter(program)
+        self._waiter = Waiter(program)
         self._patcher: Patcher | None = None
         self._sites: list[Account] = []
-        masks = Masks(waiter, Scratch(channel), self._warnings)
-        self._follow = follow = Follow()
+        self._follow = Follow()
         self._tracer_events: TracerEvents | None = None
         self._calls = self._record_calls() if options.tracer_events else None
-        self._tracees = Tracees(program, waiter, big_endian=big_endian, hooks=self._hooks())
+        self._tracees = Tracees(program, self._waiter, big_endian=big_endian, hooks=self._hooks())
+        masks = Masks(self._waiter, Scratch(channel), self._warnings)
         self._loop = Loop(
             self._tracees,
-            waiter,
+            self._waiter,
             make_traps=self._make_traps,
             mapping_calls=MappingCalls(
                 channel,
-                waiter,
+                self._waiter,
                 masks,
                 self._warnings,
                 calls_to_record(options),
@@ -96,17 +91,29 @@ class Session:
                 self._controls_leave,
             ),
             masks=masks,
-            foreign_exec=ForeignExec(
-                waiter,
-                Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
-                functools.partial(
-                    with_device,
-                    device=Device(str(channel.path), channel.layout.total_size),
-                    add=options.device,
-                ),
-            ),
-            follow=follow,
+            foreign_exec=self._foreign_exec(),
+            follow=self._follow,
             calls=self._calls,
+        )
+
+    def _choose_clock(self) -> Clock:
+        clock = best_clock()
+        if clock.source.name != "tsc" and self._options.patch:
+            self._warnings.warn(
+                Kind.CLOCK,
+                "tsc",
+                "this processor's time stamp counter is not invariant: sites are not patched, and each event traps",
+            )
+        return clock
+
+    def _foreign_exec(self) -> ForeignExec:
+        """What sees to it that a program of the run may start a foreign one, or a machine."""
+        options, channel = self._options, self._channel
+        device = Device(str(channel.path), channel.layout.total_size)
+        return ForeignExec(
+            self._waiter,
+            Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
+            functools.partial(with_device, device=device, add=options.device),
         )
 
     def run(self) -> None:
