@@ -47,7 +47,7 @@ _WORD_MASK = (1 << 64) - 1
 
 
 class Ring:
-    """One thread's ring. Positions are addresses in the tracee; `offset_of` turns one into an offset in the pool."""
+    """One thread's ring. Positions are addresses in the tracee, in which the pool lies at ``base``."""
 
     __slots__ = (
         "_control",
