@@ -6,7 +6,6 @@ The trampolines run in a real process, instruction by instruction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,13 +37,6 @@ NEXT = "next packet"
 DROP = "full, drop"
 TRAP = "full, trap"
 ARMED = "armed"
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    made = Machine()
-    yield made
-    made.close()
 
 
 class Stopped:
