@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from tests.property.compare import read_trace
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
+from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("HTRUN_KILLS", "40"))
 RUNS = max(4, KILLS // 30)
@@ -94,6 +96,12 @@ def test_a_writer_killed_at_any_moment(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "trace")
 
 
+def has_events(process: subprocess.Popen[bytes], trace: Path) -> bool:
+    """Whether ``process``, which must still run, has written events to ``trace``."""
+    assert process.poll() is None
+    return trace.exists() and any(len(stream.records) for stream in read_trace(trace, NUM_ARGS))
+
+
 @pytest.mark.parametrize("options", [(), ("--ring-size", "64K")], ids=["usual rings", "small rings"])
 def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolchain, tmp_path: Path) -> None:
     """Each thread's events are there from its first on, none twice and none missing between."""
@@ -102,10 +110,7 @@ def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolcha
         trace = tmp_path / f"trace{number}"
         command = [HTRUN, "--hypertrace", tmp_path / "channel", "-o", trace, *options, "--", program, "1000000000", "2"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            end = time.monotonic() + 30
-            while not sum(len(stream.records) for stream in (read_trace(trace, NUM_ARGS) if trace.exists() else [])):
-                assert process.poll() is None
-                assert time.monotonic() < end
+            wait_until(partial(has_events, process, trace), "events in the trace")
             time.sleep(random.uniform(0, 0.05))
             status = Path(f"/proc/{process.pid}/status").read_text()
             os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGKILL)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,11 @@ from tests.property.compare import read_trace
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, Htrun, LogEvent
 from tests.support.toolchain import Toolchain
+from tests.support.waiting import PATIENCE, wait_until
 
 GUESTS = Path(__file__).parent / "guests"
 NUM_ARGS = 4
 EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
-PATIENCE = 30.0
 """Seconds until something that has to happen is taken for not happening."""
 
 
@@ -100,14 +100,6 @@ class Live:
             for stream in read_trace(self.directory / "trace", NUM_ARGS)
             for number in stream.records["args"][:, 0]
         ]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look again and again, since a file that grows tells nobody."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.002)
 
 
 @contextmanager

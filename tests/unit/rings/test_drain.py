@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +12,7 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.rings import layout
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool
+from tests.support.waiting import wait_until
 from tests.unit.rings.memory import BASE, RECORDS_A_PACKET, SHAPE, Writer, numbers, record, stream
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 CLOCK = best_clock()
 SILENCE = 0.1
 """Seconds: the usual ones are many."""
-PATIENCE = 20.0
 
 
 class Seen:
@@ -87,13 +85,6 @@ def trap(drain: Drain, ring: Ring, number: int) -> None:
     drain.wake()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def test_events_of_all_threads_come_in_time_order() -> None:
     sink, packets = Seen(), SeenPackets()
     drain, _ = make(sink, packets=packets)
@@ -118,11 +109,11 @@ def test_events_come_while_the_program_runs_and_after_a_rest() -> None:
     ring = drain.lend(stream(1), BASE)
     writer = Writer(ring)
     emit(writer, 0)
-    wait_until(lambda: sink.events == [(1, 0)])
-    wait_until(lambda: ring.armed)
+    wait_until(lambda: sink.events == [(1, 0)], "the first event")
+    wait_until(lambda: ring.armed, "a reader that rests")
     trap(drain, ring, 1)
     emit(writer, 2)
-    wait_until(lambda: sink.events == [(1, 0), (1, 1), (1, 2)])
+    wait_until(lambda: sink.events == [(1, 0), (1, 1), (1, 2)], "the events behind the rest")
     drain.close()
 
 
@@ -166,7 +157,7 @@ def test_a_sink_that_fails_is_left_out_and_the_others_go_on() -> None:
     drain, warnings = make(failing, sink, packets=packets)
     writer = Writer(drain.lend(stream(1), BASE))
     emit(writer, 0)
-    wait_until(lambda: len(sink.events) == 1)
+    wait_until(lambda: len(sink.events) == 1, "the event")
     emit(writer, 1)
     drain.close()
     assert sink.events == [(1, 0), (1, 1)]

@@ -1,0 +1,19 @@
+"""Waiting for what tells nobody that it has come: a file that grows, memory that another thread writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 30.0
+"""Seconds after which a test takes something to hang: far more than it ever needs."""
+_PAUSE = 0.002
+"""Seconds between two looks."""
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again until ``condition`` holds. Raises AssertionError with ``what`` was waited for in vain."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"not within {PATIENCE} s: {what}"
+        time.sleep(_PAUSE)
