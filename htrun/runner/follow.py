@@ -219,8 +219,12 @@ class Follow:
         return self._runs * _RUN - self.run.left if tid == self.run.tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        if self.busy:
-            return
+        # On a busy machine the clock may tick again before this has ended.
+        if not self.busy:
+            self._let_quiet_go()
+
+    @_undisturbed
+    def _let_quiet_go(self) -> None:
         for tid, kept in list(self._kept.items()):
             traps, left = self._traps_of(tid), self.calls.stops_left(tid) if self.calls is not None else 0
             quiet = traps == kept.traps and abs(kept.left - left) < _FEW_STOPS
