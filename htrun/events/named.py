@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ _MAX_ID = (1 << 64) - 1
 _KEYS = ("id", "name", "phase", "args", "key")
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What an event tells of; the value is the name in a TOML file."""
 
     INSTANT = "instant"
@@ -174,7 +174,7 @@ class _Reader:
 
     def _phase(self, number: int, text: object) -> Phase:
         try:
-            return Phase(text)
+            return Phase(str(text))
         except ValueError:
             known = ", ".join(repr(phase.value) for phase in Phase)
             raise self._wrong(number, "phase", f"unknown phase {text!r}; known are {known}") from None
