@@ -91,11 +91,12 @@ class Tracees:
 
         Returns the first stop at which that thread already waits.
         """
-        # One that was killed at its first stop may be gone: then it must not be waited for.
+        # One that was killed at its first stop may be gone: then it must not be waited for, nor begun.
         if tid not in self.threads and self._waiter.is_tracee(tid):
             self._register(tid, creator)
         self._hooks.at_birth(creator)
-        return self._strangers.pop(tid, None)
+        stop = self._strangers.pop(tid, None)
+        return stop if tid in self.threads else None
 
     def born(self, thread: Thread) -> None:
         """A thread is at its first stop, or at a later one that looks the same."""
