@@ -47,7 +47,7 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
         done = subprocess.run(
-            ["sh", "-c", f"{command} 2>&1" if warnings else command],
+            ["sh", "-c", f"exec 2>&1; {command}" if warnings else command],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
