@@ -44,10 +44,12 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
     succeed, too.
     """
     environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}", "HT": str(GUEST_LIBRARY)}
+    # A core dump would be told as well.
+    terminal = "ulimit -c 0; exec 2>&1;"
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
         done = subprocess.run(
-            ["sh", "-c", f"exec 2>&1; {command}" if warnings else command],
+            ["sh", "-c", f"{terminal} {command}" if warnings else command],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
