@@ -54,12 +54,6 @@ class Candidate:
         """Whether bytes behind the store are part of the jump."""
         return bool(self.borrowed)
 
-    @property
-    def borrowed_range(self) -> range:
-        """Addresses of the borrowed bytes. As long as the patch stands, nobody may write to them."""
-        behind = self.site + len(self.original)
-        return range(behind, behind + len(self.borrowed))
-
     def code_for(self, entry: int) -> bytes:
         """The bytes to write over the store so that it jumps to ``entry``: exactly as many as the store has."""
         if not self.low <= entry < self.high:

@@ -116,13 +116,8 @@ class Store:
 
     @property
     def vector_register(self) -> int | None:
-        """Number of the vector register stored, or None where the value comes from elsewhere."""
+        """Number of the vector register stored, for `vector_value`; None where the value comes from elsewhere."""
         return self.source.register if isinstance(self.source, VectorSource) else None
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether the caller has to fetch a vector register and ask `vector_value`."""
-        return isinstance(self.source, VectorSource)
 
     def vector_value(self, register: bytes) -> int:
         """What a vector store leaves in memory, as `value`. ``register``: the register's bytes, lowest first."""

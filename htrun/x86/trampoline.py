@@ -91,8 +91,8 @@ class TrampolineContext:
 class Trampoline:
     """Machine code for one site. All offsets are bytes from ``address``.
 
-    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store;
-    there, all registers (and flags, where they are live) are as they were at the site.
+    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store, whose
+    fault is the guest's own; there, all registers (and flags, where they are live) are as they were at the site.
     ``prepared``: up to there they all are, too; from there on the values of ``saved`` lie on the stack, which gives
     names and places relative to ``rsp``. ``flags_saved``: up to there the flags are as at the site; from there on
     `flags_at_site` tells, from the word at ``flags_place`` (None where the flags are dead).
@@ -124,10 +124,6 @@ class Trampoline:
         Such a thread ends at ``original`` or emits; any other goes on behind the site.
         """
         return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
-
-    def is_original(self, offset: int) -> bool:
-        """Whether a fault at ``offset`` is the guest's own, to be shown at the site."""
-        return offset == self.original
 
 
 def flags_at_site(eflags: int, saved: int) -> int:

@@ -96,7 +96,7 @@ def outcome(made: Scene) -> tuple[int, int, int, int]:
 
 def is_over(regs: user_regs_struct, made: Scene, trampoline: Trampoline) -> bool:
     behind = made.store.address + made.store.length
-    return regs.rip == behind or trampoline.is_original(regs.rip - trampoline.address)
+    return regs.rip == behind or regs.rip == trampoline.address + trampoline.original
 
 
 def run_for(machine: Machine, regs: user_regs_struct, steps: int) -> user_regs_struct:
@@ -124,7 +124,7 @@ def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, fla
         regs = run_for(machine, before, steps)
         if regs.rip == made.store.address + made.store.length:
             break
-        ended = trampoline.is_original(regs.rip - trampoline.address)
+        ended = regs.rip == trampoline.address + trampoline.original
         assert stopped.leave(regs) == (stopped.site, trampoline)
         kept = ARITHMETIC_FLAGS if flags_live else 0
         assert regs.eflags & kept == before.eflags & kept, steps

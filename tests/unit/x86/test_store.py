@@ -123,7 +123,7 @@ def test_any_bytes_are_a_store_or_refused(code: bytes, address: int, bits: int) 
     assert 1 <= store.size <= 64
     regs = user_regs_struct()
     assert 0 <= store.effective_address(regs) < 1 << bits
-    if not store.is_vector:
+    if store.vector_register is None:
         assert 0 <= store.value(regs) < 1 << 8 * store.size
 
 
