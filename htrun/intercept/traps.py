@@ -46,8 +46,8 @@ class Recorder(Protocol):
     def ring_of(self, thread: Thread) -> Ring:
         """The thread's ring, lent on its first event."""
 
-    def make_room(self, ring: Ring) -> None:
-        """Drain a full ring, so that it takes at least one more record."""
+    def make_room(self) -> None:
+        """Drain the rings: a full one then takes at least one more record."""
 
     def wake(self) -> None:
         """A record was written: see that it is drained in time."""
@@ -200,7 +200,7 @@ class Traps:
         ring = thread.ring or self._recorder.ring_of(thread)
         time = ring.take_trap_time(self._read_clock())
         while not ring.append(time, site.number, index, arguments):
-            self._recorder.make_room(ring)
+            self._recorder.make_room()
         self._recorder.wake()
         if self._patcher is None:
             site.refused = "--no-patch"

@@ -145,8 +145,8 @@ class Drain:
         """The ring's thread writes no more; the ring is lent again once its records are out."""
         ring.ended = True
 
-    def make_room(self, ring: Ring | None) -> None:
-        """Empty the rings because ``ring`` (None: the tracer's own) is full, and go on doing so without a pause while
+    def make_room(self) -> None:
+        """Empty the rings because one of them, or the tracer's own, is full, and go on doing so without a pause while
         they fill that fast."""
         with self._lock:
             self._collect()

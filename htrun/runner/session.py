@@ -162,9 +162,9 @@ class Session:
             thread.ring = self._drain_for_rings().lend(self._stream(thread), base)
         return thread.ring
 
-    def make_room(self, ring: Ring | None) -> None:
-        """Drain a full ring, or what the tracer has recorded itself."""
-        self._drain_for_rings().make_room(ring)
+    def make_room(self) -> None:
+        """Drain the rings of which one is full, and what the tracer has recorded itself."""
+        self._drain_for_rings().make_room()
 
     def wake(self) -> None:
         """A record was written."""
@@ -202,7 +202,7 @@ class Session:
             returns=USER_SYSCALL_RET.name in self._options.recorded,
             clock=source.read,
             in_one_go=source.name == "tsc",
-            make_room=functools.partial(self.make_room, None),
+            make_room=self.make_room,
             wake=drain.wake,
             ran=self._follow.ran,
         )

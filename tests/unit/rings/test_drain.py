@@ -81,7 +81,7 @@ def emit(writer: Writer, number: int) -> None:
 def trap(drain: Drain, ring: Ring, number: int) -> None:
     data = record(number)[layout.RECORD_HEADER :]
     while not ring.append(CLOCK.source.read(), 7, number % 1000, data):
-        drain.make_room(ring)
+        drain.make_room()
     drain.wake()
 
 

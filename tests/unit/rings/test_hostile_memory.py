@@ -215,10 +215,10 @@ def test_the_drain_goes_on_while_a_guest_writes_all_over_its_ring(overflow: Over
         end, number = time.monotonic() + 0.5, 0
         while time.monotonic() < end:
             while not victim.append(clock.source.read(), 7, 1, _ARGUMENTS):
-                drain.make_room(victim)
+                drain.make_room()
             drain.wake()
             while overflow is Overflow.BLOCK and not writer.write(record(number, clock.source.read())):
-                drain.make_room(other)
+                drain.make_room()
                 assert other.append(clock.source.read(), 7, number % 1000, record(number)[layout.RECORD_HEADER :])
                 break
             number += overflow is Overflow.BLOCK
