@@ -57,8 +57,10 @@ def same_as_strace(command: list[str], without: frozenset[str], directory: Path)
     for attempt in range(_ATTEMPTS):
         here = directory / str(attempt)
         here.mkdir()
-        expected = strace(command, here / "strace.log", directory / "work").tree(without)
-        trace = record(directory, "-trace", "enable=guest*", program=command, trace=here / "trace")
+        channel = directory / "channel"
+        expected = strace(command, here / "strace.log", directory / "work", channel).tree(without)
+        options = ("-trace", "enable=guest*", "--hypertrace", channel)
+        trace = record(directory, *options, program=command, trace=here / "trace")
         found = traced(trace).tree(without)
         if found == expected:
             break

@@ -6,6 +6,7 @@ its place in the tree of who created whom, and results of calls that mean such t
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections import defaultdict
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.events.syscalls import table
+from htrun.launch.environment import CHANNEL_VARIABLE
 
 if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
@@ -80,10 +82,12 @@ class Calls:
         return found
 
 
-def strace(command: Sequence[str], log: Path, directory: Path) -> Calls:
-    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``."""
+def strace(command: Sequence[str], log: Path, directory: Path, channel: Path | None = None) -> Calls:
+    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``. ``channel``: what the
+    command finds in its environment, as under htrun: where a program's memory grows depends on how long that is."""
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o", str(log), *command]
-    subprocess.run(words, check=True, capture_output=True, cwd=directory, timeout=120)
+    environment = os.environ if channel is None else os.environ | {CHANNEL_VARIABLE: str(channel)}
+    subprocess.run(words, check=True, capture_output=True, cwd=directory, env=environment, timeout=120)
     return _parsed(log.read_text(errors="replace"))
 
 
