@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, Register
@@ -271,6 +272,7 @@ def runtime_lost(offset: int, way: int) -> bool:
     return way == _LOST or (way == _JUMP and offset == _runtime().places()["dropped"])
 
 
+@cache
 def _runtime() -> Template:
     rax, rcx, rdx = Register.RAX, Register.RCX, Register.RDX
     return Template.of(
