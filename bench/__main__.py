@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from bench import groups, readme
+from bench import documents, groups
 from bench.cases import every_bench
 from bench.goals import judge_all
 from bench.machine import facts
@@ -41,8 +41,10 @@ def main(arguments: Sequence[str]) -> int:
             _print_list(every_bench())
             return 0
         path = RESULTS / f"{options.name or ('quick' if options.quick else 'latest')}.json"
-        if options.update_readme:
-            readme.update(TOP / "README.md", _load(path), str(path.with_suffix(".svg").relative_to(TOP)))
+        if options.update_documents:
+            report, plot = _load(path), str(path.with_suffix(".svg").relative_to(TOP))
+            documents.update_readme(TOP / "README.md", report, plot)
+            documents.update_page(TOP / "docs" / "benchmarks.md", report)
             return 0
         report = _measure(select(every_bench(), options.only), quick=options.quick, console=console)
         _write(report, path)
@@ -66,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="under two minutes, and less exact")
     parser.add_argument("--name", help="results go to bench/results/NAME.json and .svg (default: latest, or quick)")
     parser.add_argument("--list", action="store_true", help="list the benches and end")
-    parser.add_argument("--update-readme", action="store_true", help="put the last results into README.md and end")
+    parser.add_argument(
+        "--update-documents",
+        action="store_true",
+        help="put the last results into README.md and docs/benchmarks.md, and end",
+    )
     return parser
 
 

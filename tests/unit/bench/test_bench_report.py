@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from bench.documents import BEGIN, END, update_page, update_readme
 from bench.goals import Goal, Measure
 from bench.plot import Bar, bar_chart
-from bench.readme import BEGIN, END, update
 from bench.results import Report, Result, Status, Verdict
 from bench.tables import figure, markdown, print_report
 from htrun.errors import HtrunError
-from tests.unit.bench.fakes import PROBED, constant, report, told_apart
+from tests.unit.bench.fakes import GROUP, PROBED, constant, report, told_apart
 
 BASE = constant("base", 10.0, 20.0, 10.0)
 OTHER = constant("other", 30.0, 60.0, 30.0)
@@ -111,8 +111,8 @@ def test_the_plot_is_well_formed_and_longer_for_more() -> None:
 def test_the_readme_changes_between_its_markers_only(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    update(readme, report(BASE), "bench/results/latest.svg")
-    update(readme, report(BASE), "bench/results/latest.svg")
+    update_readme(readme, report(BASE), "bench/results/latest.svg")
+    update_readme(readme, report(BASE), "bench/results/latest.svg")
     text = readme.read_text()
     assert text.startswith(
         f"before\n{BEGIN}\nMeasured by `make bench` on 2026-01-02: a processor, Linux, Debian, a virt"
@@ -120,6 +120,19 @@ def test_the_readme_changes_between_its_markers_only(tmp_path: Path) -> None:
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     assert text.count("![What an event costs](bench/results/latest.svg)") == 1
+    assert text.count("| the base |") == 1
+
+
+def test_the_page_has_every_other_table_and_the_goals(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    others = replace(GROUP, name="others", title="Other figures", baseline="other")
+    both = report(BASE, replace(OTHER, group="others"))
+    update_page(page, replace(both, groups=(*both.groups, others)))
+    text = page.read_text()
+    assert "the base" not in text
+    assert text.count("**Other figures**") == text.count("| the other |") == 1
+    assert "| a goal | 1.50 |  | met |" in text
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
@@ -127,7 +140,7 @@ def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(HtrunError, match="must stand there once each"):
-        update(readme, report(BASE), "plot.svg")
+        update_readme(readme, report(BASE), "plot.svg")
     assert readme.read_text() == text
 
 
