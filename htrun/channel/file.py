@@ -29,8 +29,6 @@ _PROC = Path("/proc")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
 """What a link in ``/proc/PID/fd`` to such a file says: memfd_create(2)."""
-_PRIVATE_NAME = re.compile(r"htrun-\d+-[0-9a-f]{12}")
-_PRIVATE_CHANNEL = "channel"
 _MFD_NOEXEC_SEAL = 0x0008
 """memfd_create(2), Linux 6.3: no execute permission ever; without it such kernels complain in their log."""
 
@@ -76,7 +74,7 @@ class Channel:
         directory = None
         if path is None:
             directory = _private_directory()
-            path = directory / _PRIVATE_CHANNEL
+            path = directory / "channel"
         path = path.absolute()
         try:
             linked = _proc_serves()
@@ -232,23 +230,10 @@ def _private_directory() -> Path:
     parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
     directory = parent / f"htrun-{os.getpid()}-{os.urandom(6).hex()}"
     try:
-        _clear_private_directories(parent)
         directory.mkdir(0o700)
         return directory
     except OSError as error:
         raise HtrunError(f"cannot make a directory for the channel in {parent}: {error.strerror}") from error
-
-
-def _clear_private_directories(parent: Path) -> None:
-    """Remove what runs that were killed by SIGKILL have left in ``parent``. What can't be removed is in use, or another
-    user's."""
-    for name in os.listdir(parent):
-        if _PRIVATE_NAME.fullmatch(name):
-            link = parent / name / _PRIVATE_CHANNEL
-            with suppress(OSError, HtrunError), _locked(link):
-                _require_stale(link)
-                link.unlink()
-                link.parent.rmdir()
 
 
 def _check_place(path: Path) -> None:

@@ -298,28 +298,6 @@ def test_a_private_path_is_removed_with_its_directory(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After SIGKILL nobody cleans up; the next run does, and leaves alone what is in use or not htrun's."""
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-
-    def left(name: str, target: str | None) -> str:
-        directory = tmp_path / name
-        directory.mkdir()
-        if target is not None:
-            (directory / "channel").symlink_to(target)
-        return name
-
-    left("htrun-17-0123456789ab", f"/proc/{dead_process()}/fd/4")
-    begun = left("htrun-18-0123456789ab", None)
-    others = left("htrun-notes", f"/proc/{dead_process()}/fd/4")
-    elsewhere = left("htrun-19-0123456789ab", "/etc/hostname")
-    with published(None) as channel, published(None) as second:
-        kept = {begun, others, elsewhere, channel.path.parent.name, second.path.parent.name}
-        assert {path.name for path in tmp_path.iterdir()} == kept
-    assert {path.name for path in tmp_path.iterdir()} == {begun, others, elsewhere}
-
-
 class TestWithoutProc:
     @pytest.fixture(autouse=True)
     def no_proc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
