@@ -49,6 +49,20 @@ static inline void emit_run(uint64_t who, uint64_t count)
         emit_in(slot, who, number);
 }
 
+/* The first process of the run ends here; what goes on is a child of it, which has seen it end. */
+static inline void outlive_the_first(void)
+{
+    int gate[2];
+    check(pipe(gate) == 0, "pipe");
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child != 0)
+        exit(0);
+    char byte;
+    close(gate[1]);
+    check(read(gate[0], &byte, 1) == 0, "read");
+}
+
 static inline void reap(pid_t child)
 {
     int status = -1;
