@@ -1,13 +1,54 @@
-"""Fixtures of every test."""
+"""Fixtures of every test, and what holds for every run: no test takes for ever, what fails is told at once."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tests.support.deadline import deadline
 from tests.support.run import Htrun
 from tests.support.toolchain import Toolchain
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--deadline``: for whole runs; a run of far more cases than usual (HTRUN_... variables) may take long."""
+    parser.addoption("--deadline", type=float, default=0, metavar="SECONDS", help="fail a test that takes longer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # nohup(1) and a shell's background jobs ignore some of these, and each guest would inherit that.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config), "failures-at-once")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each test within its deadline, fixtures included."""
+    seconds = item.config.getoption("deadline")
+    if not seconds:
+        return (yield)
+    with deadline(seconds):
+        return (yield)
+
+
+class FailuresAtOnce:
+    """Shows a failure when it happens: a run that is stopped before its end has told it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal:
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid} failed ({report.when}):\n{report.longreprtext}")
 
 
 @pytest.fixture(scope="session")

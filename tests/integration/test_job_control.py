@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.corpus import leftovers
+from tests.support import leftovers
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.corpus import leftovers
+from tests.support import leftovers
 
 SECONDS = 60
 """The longest that one program may take."""

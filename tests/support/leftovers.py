@@ -1,4 +1,4 @@
-"""Find the processes of one test: they carry its mark in their environment, tracer and guests alike."""
+"""Find the processes of one test, tracer and guests alike, by what they carry in their environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +15,17 @@ VARIABLE = "HTRUN_TEST_MARK"
 
 def marked(mark: str) -> list[int]:
     """Processes that run with ``mark`` in their environment. One that is dead has none left and is not among them."""
-    wanted = f"{VARIABLE}={mark}".encode()
+    return with_environment({VARIABLE: mark})
+
+
+def with_environment(variables: Mapping[str, str]) -> list[int]:
+    """Other processes that were started with all of ``variables`` in their environment."""
+    wanted = {f"{name}={value}".encode() for name, value in variables.items()}
     found = []
     for directory in Path("/proc").iterdir():
         if directory.name.isdecimal() and int(directory.name) != os.getpid():
             with suppress(OSError):
-                if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                if wanted <= set((directory / "environ").read_bytes().split(b"\0")):
                     found.append(int(directory.name))
     return found
 
@@ -29,13 +35,18 @@ def remaining(mark: str, seconds: float = 5) -> list[str]:
     deadline = time.monotonic() + seconds
     while left := marked(mark):
         if not _await_end(left[0], deadline):
-            return [_described(pid) for pid in marked(mark)]
+            return [described(pid) for pid in marked(mark)]
     return []
 
 
 def kill(mark: str) -> None:
     """End all processes with ``mark``, after a test that failed."""
-    while left := marked(mark):
+    kill_with_environment({VARIABLE: mark})
+
+
+def kill_with_environment(variables: Mapping[str, str]) -> None:
+    """End all processes that `with_environment` finds, and those that they start meanwhile."""
+    while left := with_environment(variables):
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -56,7 +67,8 @@ def _await_end(pid: int, deadline: float) -> bool:
         os.close(handle)
 
 
-def _described(pid: int) -> str:
+def described(pid: int) -> str:
+    """Number, state and command line of a process."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

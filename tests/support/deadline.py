@@ -1,0 +1,67 @@
+"""A test that hangs fails: what its processes were doing is told, they are killed, and the next test runs.
+
+Else one hung tracer stops the whole run: whoever waits for a traced program, even for one that was killed, waits for
+the tracer to let it go (ptrace(2), "Death under ptrace"), so a timeout of `subprocess.run` does not end, either.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from tests.support import leftovers
+
+AGAIN_SECONDS = 30
+"""How long what follows, such as a fixture's end, may take before it is interrupted as well."""
+_OF_THIS_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER")
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Fail the test that runs within, and kill its processes, after ``seconds``."""
+
+    def expired(_number: int, _frame: FrameType | None) -> None:
+        own = {name: os.environ[name] for name in _OF_THIS_RUN if name in os.environ}
+        told = "\n".join(_doing(pid) for pid in leftovers.with_environment(own))
+        leftovers.kill_with_environment(own)
+        pytest.fail(f"not ended after {seconds:g} s; its processes, which are killed now:\n{told or 'none'}")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    outer = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *outer)
+
+
+def _doing(pid: int) -> str:
+    """What a process waits for and, for one of Python, where in the program it is."""
+    lines = [leftovers.described(pid)]
+    for name in ("status", "wchan", "syscall"):
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/{name}").read_text()
+            lines.append(f"{name}: {text if name != 'status' else _parents_and_signals(text)}")
+    with suppress(OSError):
+        if "python" in os.readlink(f"/proc/{pid}/exe"):
+            lines += _places_in_python(pid)
+    return "\n    ".join(lines)
+
+
+def _parents_and_signals(status: str) -> str:
+    return " ".join(line for line in status.splitlines() if line.startswith(("PPid", "TracerPid", "Sig")))
+
+
+def _places_in_python(pid: int) -> list[str]:
+    command = [str(Path(sys.executable).with_name("py-spy")), "dump", "--nonblocking", "--pid", str(pid)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    return (done.stdout or done.stderr).splitlines()
