@@ -61,7 +61,7 @@ class Loop:
         self._follow = follow
         self._calls = calls
         self._ending = False
-        self._put_down_all = False
+        self._killed_all = False
 
     def run(self) -> None:
         """Wait and act until no tracee is left but the first process, whose death is held back (`Waiter`)."""
@@ -82,27 +82,34 @@ class Loop:
                     self._dispatch(thread, stops.decode(tid, status))
             except TraceeDied:
                 # Killed while it was stopped: the wait status of its death is still to come.
-                continue
+                pass
+            if self._ending and not self._killed_all:
+                self._kill_all()
         self._tracees.account_for_first()
 
     def end(self) -> None:
         """Kill every tracee, so that `run` returns once the last has ended. May be called from any thread."""
         self._ending = True
-        for tid in list(self._tracees.threads):
+        for tid in list(self._tracees):
+            _kill(tid)
+
+    def _kill_all(self) -> None:
+        """`end` was called while `run` was at a stop. Whoever became a tracee by that stop may have been too late for
+        it; whoever becomes one later is killed at its first stop. Without this such a one would live on unseen: a
+        process that is killed at the event which tells of its child may have no further stop at all."""
+        self._killed_all = True
+        for tid in list(self._tracees):
             _kill(tid)
 
     def _put_down(self, stop: stops.Stop) -> None:
-        """What is done with a stop once all is to end. A thread that was just being created is killed here."""
+        """What is done with a stop once all is to end."""
         thread = self._tracees.threads.get(stop.tid)
         if isinstance(stop, stops.Exited | stops.Killed):
             if thread is not None:
                 self._tracees.ended(thread, stop)
             self._tracees.stranger_ended(stop.tid)
             return
-        # The first time, so as to reach whatever has been created while `end` was at it.
-        for tid in {stop.tid, *self._tracees} if not self._put_down_all else {stop.tid}:
-            _kill(tid)
-        self._put_down_all = True
+        _kill(stop.tid)
         if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
             self._tracees.exiting(thread, ptrace.event_message(stop.tid))
         ptrace.request(Request.CONT, stop.tid)

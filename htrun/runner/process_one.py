@@ -22,8 +22,11 @@ def leave_to_a_child() -> None:
     """Return in a child only, with whose exit status this process ends."""
     # From before the fork on, so that none is missed.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    # Ignored, the kernel would reap in its place (wait(2)); the program is to inherit what was.
+    inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGCHLD, inherited)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return
     release_inherited()

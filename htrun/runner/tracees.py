@@ -74,9 +74,8 @@ class Tracees:
         self._new_process(first, AddressSpace(Memory(first)), SignalActions(), big_endian=big_endian)
 
     def __iter__(self) -> Iterator[int]:
-        """The ids of all tracees, strangers too."""
-        yield from self.threads
-        yield from self._strangers
+        """The ids of all tracees, strangers too: those of this moment, whatever thread asks."""
+        return iter([*self.threads, *self._strangers])
 
     def stranger_stopped(self, stop: Stop) -> None:
         """A thread that no event has told of is stopped; it stays so."""

@@ -64,7 +64,9 @@ def become(
     if (middle := os.fork()) == 0:
         _fork_tracer(program, mine, theirs, tracer)
     os.close(theirs)
-    os.waitpid(middle, 0)
+    # Where SIGCHLD is ignored, as the program is to find it, the kernel reaps, and waiting ends with ECHILD (wait(2)).
+    with suppress(ChildProcessError):
+        os.waitpid(middle, 0)
     _await_tracer(mine)
     _allow_tracer(False)
     try:
@@ -97,6 +99,8 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
         os._exit(0)
     os.close(mine)
     os.setsid()
+    # Ignored it would not be sent for stops (kernel/signal.c, do_notify_parent_cldstop), and `Waiter` waits for it.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Seized last: a tracer that ends takes its tracees along (EXITKILL), and this one must live to print why.
     try:
         tracer.prepare()

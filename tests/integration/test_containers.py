@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.requirements import missing
-from tests.support.run import HTRUN
+from tests.support.run import HTRUN, IGNORING_CHILDREN
 from tests.support.toolchain import Toolchain
 
 SECONDS = 60
@@ -95,6 +95,12 @@ def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tm
     assert done.returncode == 7
     assert recorded(tmp_path / "summary") == (100_000, 7)
     assert len((tmp_path / "log").read_text().splitlines()) == 100_000
+
+
+def test_started_with_the_ends_of_children_ignored(container: list[str], guest: Path, tmp_path: Path) -> None:
+    command = [*container, *IGNORING_CHILDREN, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary"]
+    assert subprocess.run([*command, guest, "1000", "7"], timeout=SECONDS).returncode == 7
+    assert recorded(tmp_path / "summary") == (1000, 7)
 
 
 def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path) -> None:

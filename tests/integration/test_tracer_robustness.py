@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import HTRUN, Htrun
+from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun
 from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
@@ -156,6 +156,22 @@ def test_descriptors_are_what_they_would_be_alone(closed: str, tmp_path: Path) -
     assert (tmp_path / "traced").read_text() == (tmp_path / "alone").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["grep", "SigIgn:.*[13579bdf]....$", "/proc/self/status"], 0),
+        # Its first process ends before the other one.
+        (["sh", "-c", "mkfifo end; cat <end & exec 5>end; exit 3"], 3),
+    ],
+    ids=["inherited", "outlived"],
+)
+def test_whoever_starts_it_may_ignore_the_ends_of_children(words: list[str], status: int, tmp_path: Path) -> None:
+    """Which the program inherits (signal(7)). htrun waits by these signals, and has a child of its own at the start."""
+    command = [*IGNORING_CHILDREN, HTRUN, "-q", *words]
+    done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
 def test_a_pipe_ends_when_the_program_closes_it() -> None:
     mine, theirs = os.pipe()
     os.set_inheritable(theirs, True)
@@ -205,6 +221,35 @@ def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: H
     assert process.returncode == -signal.SIGKILL
     assert len((htrun.directory / "log").read_text().splitlines()) == 100
     assert not os.path.lexists(htrun.channel)
+
+
+def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Whoever the kill overtakes in its birth is gone, too; at another moment each time."""
+    program = toolchain.compile_text(
+        """
+        #include <stdio.h>
+        #include <unistd.h>
+
+        int main(void)
+        {
+            puts("creating");
+            fflush(stdout);
+            for (int i = 0; i < 500; i++)
+                if (fork() == 0)
+                    pause();
+            pause();
+        }
+        """,
+        "creates_many",
+    )
+    for _ in range(20):
+        with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "creating\n"
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGTERM)
+            assert process.stdout.read() == "", "no child is left"
+        assert process.returncode == -signal.SIGKILL
 
 
 def test_many_processes_and_none_is_left(htrun: Htrun) -> None:

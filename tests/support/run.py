@@ -15,6 +15,13 @@ from typing import Any
 HTRUN = Path(sys.executable).with_name("htrun")
 """The installed program, as users start it."""
 
+IGNORING_CHILDREN = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])",
+)
+"""The beginning of a command line: what follows is started with SIGCHLD ignored, as by some launchers."""
+
 _LINE = re.compile(
     r"(?P<tid>\d+)@(?P<seconds>\d+)\.(?P<micros>\d{6}):(?P<name>\w+) cpu=0x(?P<cpu>[0-9a-f]+)  (?P<fields>.*)"
 )
