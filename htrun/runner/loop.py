@@ -181,18 +181,23 @@ class Loop:
         """Act on an event; returns how the thread goes on."""
         match event:
             case Event.FORK | Event.VFORK | Event.CLONE:
-                child = ptrace.event_message(thread.tid)
-                self._follow.created(thread.tid, child)
-                first_stop = self._tracees.created(thread, child)
-                if first_stop is not None:
-                    self._begin(first_stop)
+                self._created(thread, ptrace.event_message(thread.tid))
             case Event.EXEC:
                 self._executed(thread.tid, ptrace.event_message(thread.tid))
             case Event.EXIT:
-                self._tracees.exiting(thread, ptrace.event_message(thread.tid))
+                status = ptrace.event_message(thread.tid)
+                for child in self._tracees.untold_children(thread, status):
+                    self._created(thread, child)
+                self._tracees.exiting(thread, status)
             case Event.SECCOMP:
                 return self._filtered(thread)
         return Request.CONT
+
+    def _created(self, creator: Thread, child: int) -> None:
+        self._follow.created(creator.tid, child)
+        first_stop = self._tracees.created(creator, child)
+        if first_stop is not None:
+            self._begin(first_stop)
 
     def _filtered(self, thread: Thread) -> Request:
         """A seccomp filter has stopped a call: one of htrun's, or one of the guest's own that asks for a tracer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -96,6 +97,19 @@ class Tracees:
         self._hooks.at_birth(creator)
         stop = self._strangers.pop(tid, None)
         return stop if tid in self.threads else None
+
+    def untold_children(self, dying: Thread, status: int) -> list[int]:
+        """Processes whose creator, which is at its exit event and will have the wait status ``status``, was killed
+        before it could tell of them: while a signal that kills is pending the kernel passes over their event
+        (kernel/signal.c, ptrace_stop). Those that it creates with CLONE_PARENT are not found."""
+        if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
+            return []
+        try:
+            with open(f"/proc/{dying.process.pid}/task/{dying.tid}/children", encoding="ascii") as children:
+                told = [int(word) for word in children.read().split()]
+        except OSError:
+            return []
+        return [tid for tid in told if tid not in self.threads]
 
     def born(self, thread: Thread) -> None:
         """A thread is at its first stop, or at a later one that looks the same."""

@@ -48,6 +48,7 @@ class Waiter:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._first = first
         self._held: int | None = None
+        self._told_of_held = False
         self._quick: TrapWait | None = None
         self._calls: CallWait | None = None
         self._put_back: list[tuple[int, int]] = []
@@ -59,6 +60,7 @@ class Waiter:
     def unhold(self) -> None:
         """The held process lives on: another of its threads has taken over its id by an exec."""
         self._held = None
+        self._told_of_held = False
 
     def held_status(self) -> int | None:
         """The wait status of the held process, once it is dead."""
@@ -90,7 +92,7 @@ class Waiter:
     def next(self, known: Iterable[int]) -> tuple[int, int] | None:
         """The next ``(tid, wait status)``; None when nothing but the held process is left and it is dead.
 
-        ``known``: the ids of all tracees, the held one too.
+        The held one's own status is among them, once, though it is not reaped. ``known``: the ids of all tracees.
         """
         if self._quick is not None and (self._put_back or self._held is not None or self._calls is not None):
             self._quick.flush()
@@ -159,6 +161,9 @@ class Waiter:
                 return result.si_pid, _wait_status(result)
             for result in self._dead_strangers(held, set(known)):
                 return result.si_pid, _wait_status(result)
+            if not self._told_of_held and (status := self.held_status()) is not None:
+                self._told_of_held = True
+                return held, status
             if not any(tid != held for tid in known) and self._is_dead(held):
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})

@@ -252,6 +252,36 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
         assert process.returncode == -signal.SIGKILL
 
 
+def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Then nothing tells of that other one, which waits at its first stop; at another moment each time."""
+    program = toolchain.compile_text(
+        """
+        #include <stdio.h>
+        #include <unistd.h>
+        #include <sys/wait.h>
+
+        int main(void)
+        {
+            puts("creating");
+            fflush(stdout);
+            for (;;) {
+                if (vfork() == 0)
+                    _exit(0);
+                wait(NULL);
+            }
+        }
+        """,
+        "creates_one_by_one",
+    )
+    for _ in range(60):
+        with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "creating\n"
+            process.kill()
+            assert process.wait(20) == -signal.SIGKILL
+            assert process.stdout.read() == "", "no child is left"
+
+
 def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
     started = time.monotonic()
     script = "for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'sh -c : & :' & :); /bin/true; done"
