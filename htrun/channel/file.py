@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel.layout import DATA_OFFSET, Layout
+from htrun.channel.private_directory import PrivateDirectory
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Channel:
     `Layout.total_size` bytes, shared with the guests, which may write any of them at any time.
     """
 
-    def __init__(self, path: Path, layout: Layout, descriptor: int, directory: Path | None, linked: bool) -> None:
+    def __init__(
+        self, path: Path, layout: Layout, descriptor: int, directory: PrivateDirectory | None, linked: bool
+    ) -> None:
         self.path = path
         self.layout = layout
         self.descriptor = descriptor
@@ -73,8 +76,8 @@ class Channel:
         """
         directory = None
         if path is None:
-            directory = _private_directory()
-            path = directory / "channel"
+            directory = PrivateDirectory()
+            path = directory.channel
         path = path.absolute()
         try:
             linked = _proc_serves()
@@ -84,7 +87,7 @@ class Channel:
             return cls(path, layout, descriptor, directory, linked)
         except BaseException:
             if directory is not None:
-                directory.rmdir()
+                directory.remove()
             raise
 
     def publish(self, pid: int) -> None:
@@ -127,8 +130,12 @@ class Channel:
             if self._is_ours():
                 self.path.unlink()
         if self._directory is not None:
-            with suppress(OSError):
-                self._directory.rmdir()
+            self._directory.remove()
+
+    def clear_left_behind(self) -> None:
+        """Remove what killed runs have left of their channels, where this one is in a directory of its own."""
+        if self._directory is not None:
+            self._directory.clear_left_behind()
 
     def _is_ours(self) -> bool:
         if self._linked:
@@ -222,18 +229,6 @@ def _proc_serves() -> bool:
     with suppress(OSError):
         return (_PROC / "self").readlink() == Path(str(os.getpid()))
     return False
-
-
-def _private_directory() -> Path:
-    """A new directory that only this user can enter. Not by tempfile, which takes 5 ms of the start-up to import."""
-    places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
-    parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
-    directory = parent / f"htrun-{os.getpid()}-{os.urandom(6).hex()}"
-    try:
-        directory.mkdir(0o700)
-        return directory
-    except OSError as error:
-        raise HtrunError(f"cannot make a directory for the channel in {parent}: {error.strerror}") from error
 
 
 def _check_place(path: Path) -> None:

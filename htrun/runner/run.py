@@ -92,6 +92,7 @@ def _trace_and_account(
     gc.freeze()
     gc.enable()
     threading.Thread(target=_end_when_told, args=(session, channel), daemon=True).start()
+    channel.clear_left_behind()
     try:
         session.run()
     finally:

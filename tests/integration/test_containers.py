@@ -158,6 +158,28 @@ def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: 
         assert unshare.returncode == 4
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
+def test_private_channels_beside_those_of_a_container(killed: bool, container: list[str], tmp_path: Path) -> None:
+    """That shares the directory but not the process ids, by which links to living runs seem to lead nowhere."""
+    environment = os.environ | {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": ""}
+    command = [HTRUN, "-q", "sh", "-c", "echo ready; read line; test -e $HYPERTRACE"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as outside:
+        assert outside.stdout is not None
+        assert outside.stdout.readline() == "ready\n"
+        if killed:
+            status = Path(f"/proc/{outside.pid}/status").read_text()
+            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGKILL)
+            assert outside.wait(SECONDS) == -signal.SIGKILL
+        subprocess.run([*container, HTRUN, "-q", "true"], env=environment, check=True, timeout=SECONDS)
+        assert len(list(tmp_path.iterdir())) == (0 if killed else 1)
+        if not killed:
+            outside.communicate("go\n", SECONDS)
+            assert outside.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def child_of(process: int) -> int:
     """The one child of a process."""
     [child] = Path(f"/proc/{process}/task/{process}/children").read_text().split()

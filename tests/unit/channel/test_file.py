@@ -298,6 +298,27 @@ def test_a_private_path_is_removed_with_its_directory(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After SIGKILL nobody cleans up; a later run does, and leaves alone what is in use, just begun, or not htrun's."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def left(name: str, *, channel: bool) -> str:
+        (tmp_path / name).mkdir()
+        if channel:
+            (tmp_path / name / "channel").symlink_to(f"/proc/{dead_process()}/fd/4")
+        return name
+
+    left("htrun-17-0123456789ab", channel=True)
+    begun = left("htrun-18-0123456789ab", channel=False)
+    others = left("htrun-notes", channel=True)
+    with published(None) as channel, published(None) as second:
+        channel.clear_left_behind()
+        kept = {begun, others, channel.path.parent.name, second.path.parent.name}
+        assert {path.name for path in tmp_path.iterdir()} == kept
+    assert {path.name for path in tmp_path.iterdir()} == {begun, others}
+
+
 class TestWithoutProc:
     @pytest.fixture(autouse=True)
     def no_proc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
