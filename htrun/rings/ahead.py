@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from htrun.rings.ring import Ring
 
-_LEAST = 256 << 10
+FEW = 8
+"""So many rings get more than the others, and at once: most programs have no more threads that emit."""
+_LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
 """Bytes that are ready ahead of a thread, however few it has written."""
 _MOST = 1 << 20
 """Bytes made ready at a time for one thread: about a millisecond's work."""
@@ -35,7 +37,8 @@ def keep_ahead(ring: Ring) -> None:
     used is no more than what is."""
     tid = ring.stream.tid if ring.stream is not None else 0
     written = ring.extent
-    goal = min(ring.shape.size, written + max(written, _LEAST), ring.ready + _MOST)
+    least = _LEAST_OF_FEW if ring.offset < FEW * ring.shape.size else _LEAST
+    goal = min(ring.shape.size, written + max(written, least), ring.ready + _MOST)
     if not ring.base or tid == 0 or goal <= ring.ready:
         return
     start, end = ring.ready, -(-goal // mmap.PAGESIZE) * mmap.PAGESIZE

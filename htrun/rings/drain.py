@@ -23,7 +23,7 @@ from htrun.events.records import decode, decode_tracer_records, record_dtype
 from htrun.events.sink import LossSink, PacketSink, Sink, SinkError, decodes
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
-from htrun.rings.ahead import keep_ahead
+from htrun.rings.ahead import FEW, keep_ahead
 from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
 
@@ -120,6 +120,9 @@ class Drain:
             ring.lend(stream, self.number_of(stream), base if ring.pool is self._pool else 0, self._overflow)
             self._rings.append(ring)
         self.start()
+        if len(self._rings) <= FEW:
+            # Its memory is to be ready for the events that come next.
+            self._wanted.release()
         return ring
 
     def number_of(self, stream: Stream) -> int:

@@ -12,24 +12,26 @@ from pathlib import Path
 import pytest
 
 from htrun.rings import layout
-from htrun.rings.ahead import keep_ahead
+from htrun.rings.ahead import FEW, keep_ahead
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.unit.rings.memory import stream
 
 SHAPE = RingShape(num_args=4, packets=16, packet_stride=256 << 10)
-LEAST = 256 << 10
+LEAST, LEAST_OF_FEW = 256 << 10, 1 << 20
 AROUND = 64 << 10
 """As much as the kernel may enter of what is there around a page (mm/memory.c, do_fault_around)."""
 PRESENT = 1 << 63
 """In /proc/PID/pagemap."""
 
 
-@pytest.fixture
-def ring() -> Iterator[Ring]:
-    """A ring that nobody has touched but for its control block, lent to this process."""
-    pool = RingPool(SHAPE, 2)
-    pool.take()
+@pytest.fixture(params=[FEW])
+def ring(request: pytest.FixtureRequest) -> Iterator[Ring]:
+    """A ring that nobody has touched but for its control block, lent to this process. The parameter: how many the pool
+    gave away before."""
+    pool = RingPool(SHAPE, FEW + 1)
+    for _ in range(request.param):
+        pool.take()
     ring = pool.take()
     assert ring is not None
     theirs = mmap.mmap(pool.file, pool.size)
@@ -62,6 +64,12 @@ def test_some_room_is_ready_before_the_first_events(ring: Ring) -> None:
     before = ring.ready
     keep_ahead(ring)
     assert ring.ready == before
+
+
+@pytest.mark.parametrize("ring", [FEW - 1], indirect=True)
+def test_the_first_threads_get_more_room(ring: Ring) -> None:
+    keep_ahead(ring)
+    assert LEAST_OF_FEW <= in_reach(ring) < LEAST_OF_FEW + 2 * AROUND
 
 
 def test_as_much_is_ready_as_has_been_written(ring: Ring) -> None:
