@@ -51,6 +51,11 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="apart by thread, process, vcpu, an argument (arg2) or a named argument of the events",
     )
+    group.add_argument(
+        "--warm",
+        action="store_true",
+        help="without those in which an event trapped, as the first of its place in the code or of its thread",
+    )
 
 
 def add_window(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +90,7 @@ class Wanted:
     between: tuple[str, str] | None = None
     intervals: bool = False
     by: str | None = None
+    warm: bool = False
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Wanted:
@@ -92,7 +98,7 @@ class Wanted:
         between = None if arguments.between is None else tuple(arguments.between)
         if between is not None and arguments.intervals:
             raise HtrunError("--between and --intervals: give one of them")
-        return cls(tuple(arguments.span), between, arguments.intervals, arguments.by)
+        return cls(tuple(arguments.span), between, arguments.intervals, arguments.by, arguments.warm)
 
     @property
     def needs_names(self) -> bool:
@@ -101,18 +107,20 @@ class Wanted:
 
     def source(self, trace: Trace) -> Source:
         """What finds them in ``trace``. Raises `HtrunError`."""
+        from htrun.analysis.timing.first_events import FirstEvents
         from htrun.analysis.timing.spans import Intervals, Pairer, Region
 
+        first_events = FirstEvents([stream.pid for stream in trace.streams])
         carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
         if self.intervals:
-            return Intervals(trace.shapes, trace.losses, num_args=carried)
+            return Intervals(trace.shapes, trace.losses, num_args=carried, first_events=first_events)
         if self.between is None:
-            return Pairer(trace.names, trace.losses, num_args=carried)
+            return Pairer(trace.names, trace.losses, num_args=carried, first_events=first_events)
         begin, end = (_id_of(trace, word, sign) for word, sign in zip(self.between, (1, -1), strict=True))
         if begin == end:
             raise HtrunError(f"--between {self.between[0]} {self.between[1]}: the same event twice; try --intervals")
         region = Region("..".join(self.between), begin, end)
-        return Pairer(trace.names, trace.losses, num_args=carried, region=region)
+        return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=first_events)
 
     def timings(self, trace: Trace, window: argparse.Namespace | None = None) -> Timings:
         """The timings of ``trace``. ``window``: arguments of `add_window`. Raises `HtrunError`."""
@@ -144,6 +152,8 @@ class Wanted:
         def wanted(spans: Spans) -> NDArray[np.bool_]:
             chosen: NDArray[np.bool_] = names[spans["name"]]
             chosen &= (spans["begin"] >= np.uint64(begin)) & (spans["begin"] < np.uint64(end))
+            if self.warm:
+                chosen &= ~spans["trapped"]
             if streams is not None:
                 chosen &= np.isin(spans["begin_stream"], list(streams))
             return chosen

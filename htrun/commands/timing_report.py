@@ -216,6 +216,10 @@ def flags(timing: Timing) -> list[str]:
     elif timing.count < _ENOUGH:
         held = 1 - 0.5 ** (timing.count - 1)
         found.append(f"{timing.count} samples only: their whole range holds the median with {held:.0%}, not 95%")
+    if (trapped := timing.trapped).count:
+        those = "one of them holds" if trapped.count == 1 else f"{trapped.count:,} of them hold"
+        why = "an event that trapped, as the first of its place in the code or of its thread"
+        found.append(f"{those} {why}: {_ns(trapped.total)}; see --warm")
     if timing.raw.modes:
         found.append("several modes: " + ", ".join(_ns(mode) for mode in timing.raw.modes))
     if timing.drift is not None:
@@ -294,6 +298,7 @@ def _span(row: Row) -> dict[str, Any]:
         "raw": figures_of(timing.raw),
         "corrected": None if timing.corrected is None else figures_of(timing.corrected),
         "outliers": {"mild": timing.mild, "severe": timing.severe},
+        "trapped": {"count": timing.trapped.count, "total": timing.trapped.total},
         "modes": list(timing.raw.modes),
         "drift": timing.drift,
     }

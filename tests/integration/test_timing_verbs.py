@@ -60,6 +60,20 @@ def test_intervals_and_regions(traces: Path) -> None:
     assert (interval["count"], interval["raw"]["min"], interval["raw"]["max"]) == (299, 2000, 2006)
 
 
+def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -> None:
+    """The first span of a real guest holds the first events of two places in the code."""
+    (tmp_path / "events.toml").write_text(NAMES)
+    command = [HTRUN, "--events", "events.toml", "-o", "trace", "--", toolchain.compile(GUESTS / "timed_jobs.c")]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    [every] = told(tmp_path, "stat", "trace")["spans"]
+    assert every["trapped"]["count"] == 1
+    assert every["trapped"]["total"] > every["raw"]["median"]
+    assert "one of them holds an event that trapped" in hypertrace("stat", "trace", directory=tmp_path).stdout
+    [warm] = told(tmp_path, "stat", "trace", "--warm")["spans"]
+    assert (warm["count"], warm["trapped"]) == (every["count"] - 1, {"count": 0, "total": 0})
+    assert warm["raw"]["total"] == pytest.approx(every["raw"]["total"] - every["trapped"]["total"])
+
+
 def test_one_sample_is_told(traces: Path) -> None:
     assert "one sample only" in hypertrace("stat", "one", "--events", "events.toml", directory=traces).stdout
 

@@ -103,11 +103,23 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Trapped:
+    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, ns."""
+
+    count: int = 0
+    total: float = 0.0
+
+    def __add__(self, other: Trapped) -> Trapped:
+        return Trapped(self.count + other.count, self.total + other.total)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Spans of one name, of one group.
 
     ``corrected``: None where the trace has no calibration; ``drift``: by how much durations rose from first to last,
-    ns, None if they did not; ``mild``, ``severe``: how many outliers; ``step``: of the clock.
+    ns, None if they did not; ``mild``, ``severe``: how many outliers; ``step``: of the clock; ``trapped``: those in
+    which a first event trapped.
     """
 
     name: str
@@ -119,6 +131,7 @@ class Timing:
     mild: int
     severe: int
     step: ClockStep
+    trapped: Trapped = Trapped()
 
     @property
     def count(self) -> int:
@@ -139,6 +152,7 @@ class Timings:
     _told: int = 0
     _tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict)
+    _trapped: dict[tuple[int, int], Trapped] = field(default_factory=dict)
     _pairs: dict[int, CalibrationPairs] = field(default_factory=dict)
     _costs: dict[int, Cost | None] = field(default_factory=dict)
 
@@ -182,6 +196,10 @@ class Timings:
             rows = order[start:end]
             key = (int(names[start]), int(groups[start]))
             self._blocks.setdefault(key, Blocks()).add(durations[rows].astype(np.float64))
+            trapped = rows[spans["trapped"][rows]]
+            if len(trapped):
+                more = Trapped(len(trapped), float(durations[trapped].sum()) * self.step.ns)
+                self._trapped[key] = self._trapped.get(key, Trapped()) + more
             for stream in np.unique(streams[start:end]).tolist():
                 own = rows[streams[start:end] == stream]
                 self._tallies.setdefault((*key, stream), Tally()).add(durations[own], events[own])
@@ -237,7 +255,8 @@ class Timings:
         mild = figures.distribution.beyond(mild_low, mild_high) - severe
         moved = drift(self._blocks[name, group].medians * self.step.ns, self.step.ns)
         told_by = None if self.grouping is None else group
-        return Timing(self._names[name], told_by, figures, better, cost, moved, mild, severe, self.step)
+        trapped = self._trapped.get((name, group), Trapped())
+        return Timing(self._names[name], told_by, figures, better, cost, moved, mild, severe, self.step, trapped)
 
 
 def together(timings: Sequence[Timing]) -> Timing:
@@ -250,7 +269,8 @@ def together(timings: Sequence[Timing]) -> Timing:
     some = [timing.corrected for timing in timings if timing.corrected is not None]
     corrected = _of_runs(some, first.step) if len(some) == len(timings) else None
     mild, severe = (sum(getattr(timing, kind) for timing in timings) for kind in ("mild", "severe"))
-    return Timing(first.name, first.group, raw, corrected, first.cost, None, mild, severe, first.step)
+    trapped = sum((timing.trapped for timing in timings), Trapped())
+    return Timing(first.name, first.group, raw, corrected, first.cost, None, mild, severe, first.step, trapped)
 
 
 def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:

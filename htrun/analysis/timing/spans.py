@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.analysis.losses import Loss
+    from htrun.analysis.timing.first_events import FirstEvents
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
@@ -93,13 +94,14 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     the order of the trace. ``depth``: spans of the thread, but those with a key, that were open when it began.
     ``steps``: events the thread emitted from behind the begin up to the end, 1 if none lies between (and always where
     the span has a key).
+    ``trapped``: whether a `first_events.FirstEvents` lies in it; only if these are looked for.
     ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are wanted.
     """
     import numpy as np
 
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
-        ("name", "<u4"), ("depth", "<u4"), ("begin_stream", "<u4"), ("end_stream", "<u4"),
+        ("name", "<u4"), ("depth", "<u4"), ("begin_stream", "<u4"), ("end_stream", "<u4"), ("trapped", "?"),
     ]  # fmt: skip
     if num_args:
         fields += [("begin_args", "<u8", (num_args,)), ("end_args", "<u8", (num_args,))]
@@ -128,7 +130,8 @@ class Pairer:
     ``keyed``: which of them pair by a key.
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: arguments that spans shall carry.
-    ``region``: what to look for instead of the user's begins and ends.
+    ``region``: what to look for instead of the user's begins and ends. ``first_events``: what finds the spans in which
+    an event trapped, if these are to be known.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class Pairer:
         *,
         num_args: int = 0,
         region: Region | None = None,
+        first_events: FirstEvents | None = None,
     ) -> None:
         import numpy as np
 
@@ -150,6 +154,7 @@ class Pairer:
         """Events looked at."""
         self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
+        self._first_events = first_events
         self._num_args = num_args
         self._keyed = np.array(self.keyed)
         self._open: Marks = np.empty(0, mark_dtype(num_args))
@@ -200,6 +205,8 @@ class Pairer:
 
         ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
+        if self._first_events is not None:
+            self._first_events.feed(events, first)
         self._advance(events["stream"])
         rows, kinds = self._kinds.of(events)
         marks = np.empty(len(rows), mark_dtype(self._num_args))
@@ -248,6 +255,8 @@ class Pairer:
         spans = _made(begins, ends, self._num_args)
         together = ~self._keyed[begins["name"]]
         spans["steps"][together] = (ends["ordinal"] - begins["ordinal"])[together]
+        if self._first_events is not None:
+            spans["trapped"] = self._first_events.within(spans)
         return spans
 
     def _keep_stray(self, stray: Marks) -> None:
@@ -282,7 +291,14 @@ class Intervals:
     """The time from each event to the thread's next of the same sort, as spans. ``names``: of the ``told`` sorts; the
     last are `CALIBRATIONS`, whose pairs are spans here as well."""
 
-    def __init__(self, shapes: Shapes, losses: Sequence[Loss] = (), *, num_args: int = 0) -> None:
+    def __init__(
+        self,
+        shapes: Shapes,
+        losses: Sequence[Loss] = (),
+        *,
+        num_args: int = 0,
+        first_events: FirstEvents | None = None,
+    ) -> None:
         import numpy as np
 
         self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), *CALIBRATIONS)
@@ -290,7 +306,8 @@ class Intervals:
         self._shapes = shapes
         self._num_args = num_args
         self._losses = _Losses(losses)
-        self._pairer = Pairer(None, losses, num_args=num_args)
+        self._first_events = first_events
+        self._pairer = Pairer(None, losses, num_args=num_args, first_events=first_events)
         self._last: Marks = np.empty(0, mark_dtype(num_args))
         self._lost = 0
 
@@ -321,6 +338,8 @@ class Intervals:
         self._lost += int((same & ~sound).sum())
         spans = _made(both[:-1][sound], both[1:][sound], self._num_args)
         spans["steps"] = both["ordinal"][1:][sound] - both["ordinal"][:-1][sound]
+        if self._first_events is not None:
+            spans["trapped"] = self._first_events.within(spans)
         return np.concatenate([calibrations, spans[np.argsort(spans["end_number"])]])
 
     def finish(self) -> Mapping[str, Unpaired]:
@@ -353,7 +372,7 @@ def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
         spans[f"{prefix}_stream"] = marks["stream"]
         if num_args:
             spans[f"{prefix}_args"] = marks["args"]
-    spans["name"], spans["depth"], spans["steps"] = begins["name"], begins["depth"], 1
+    spans["name"], spans["depth"], spans["steps"], spans["trapped"] = begins["name"], begins["depth"], 1, False
     return spans
 
 

@@ -1,0 +1,91 @@
+"""Which events were the first of a place in the code in their process, or the first of their thread.
+
+Such an event traps: the place is patched then, and the thread gets its ring. That takes up to milliseconds, and a span
+in which it happens is that much too long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.analysis.timing.spans import Spans
+    from htrun.events.records import Events
+
+    _Words = NDArray[np.uint64]
+
+_HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
+_NUMBER_BITS = 40
+"""Of an event's number, beside its stream in one word."""
+
+
+class FirstEvents:
+    """Finds them in a trace, a batch at once. Memory grows with the places in the code and with threads."""
+
+    def __init__(self, processes: Sequence[int]) -> None:
+        """``processes``: the process id of each stream."""
+        import numpy as np
+
+        self._processes = np.array(processes, np.uint64)
+        self._known: _Words = np.empty(0, np.uint64)
+        self._found: _Words = np.empty(0, np.uint64)
+
+    def feed(self, events: Events, first: int) -> None:
+        """Look at ``events``, which follow those given before. ``first``: the number of the first of them."""
+        import numpy as np
+
+        rows = np.flatnonzero(events["kind"] == _HYPERTRACE)
+        streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
+        shift, thread = np.uint64(32), np.uint64(1 << 63)
+        places = (self._processes[streams] << shift) | sites
+        threads = thread | (streams.astype(np.uint64) << shift)
+        for codes in (places, threads):
+            self._note(codes, rows, streams, first)
+
+    def _note(self, codes: _Words, rows: NDArray[np.intp], streams: NDArray[np.uint32], first: int) -> None:
+        import numpy as np
+
+        unknown = np.flatnonzero(~_among(codes, self._known))
+        if not len(unknown):
+            return
+        new, at = np.unique(codes[unknown], return_index=True)
+        self._known = np.union1d(self._known, new)
+        own = unknown[at]
+        numbers = (rows[own] + first).astype(np.uint64)
+        self._found = np.union1d(self._found, _placed(streams[own], numbers))
+
+    def within(self, spans: Spans) -> NDArray[np.bool_]:
+        """Which of ``spans``, whose events were given before, have such an event of one of their threads, from the
+        begin to the end."""
+        import numpy as np
+
+        held = np.zeros(len(spans), bool)
+        for streams in (spans["begin_stream"], spans["end_stream"]):
+            low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
+            high = np.searchsorted(self._found, _placed(streams, spans["end_number"]), "right")
+            held |= high > low
+        return held
+
+
+def _placed(streams: NDArray[np.uint32], numbers: _Words) -> _Words:
+    """A word for each event, in the order of the streams and then of the trace."""
+    import numpy as np
+
+    placed: _Words = (streams.astype(np.uint64) << np.uint64(_NUMBER_BITS)) | numbers
+    return placed
+
+
+def _among(codes: _Words, known: _Words) -> NDArray[np.bool_]:
+    import numpy as np
+
+    if not len(known):
+        return np.zeros(len(codes), bool)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, codes), len(known) - 1)] == codes
+    return found

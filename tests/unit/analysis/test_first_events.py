@@ -1,0 +1,67 @@
+"""Spans in which an event trapped: the same as a plain reading of the events finds, however these are cut."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htrun.analysis.timing.first_events import FirstEvents
+from htrun.analysis.timing.spans import Pairer
+from htrun.events.definitions import DEFINITIONS, USER_SYSCALL
+from htrun.events.named import NamedEvents
+from htrun.events.records import event_dtype
+
+NAMED = NamedEvents.parse(
+    """
+event = [
+    {id = 1, name = "job", phase = "begin"},
+    {id = 2, name = "job", phase = "end"},
+    {id = 3, name = "far", phase = "begin", args = ["key"], key = "key"},
+    {id = 4, name = "far", phase = "end", args = ["key"], key = "key"},
+    {id = 5, name = "mark"},
+]
+"""
+)
+PROCESSES = (10, 10, 20)
+"""Of streams."""
+
+Steps = list[tuple[int, int, int]]
+"""Of events: ``arg1``, stream, site."""
+STEPS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2), st.integers(0, 3)), max_size=60)
+
+
+def firsts(steps: Steps) -> list[int]:
+    """Numbers of the events that are the first of their stream, or of their site in their process."""
+    seen: set[tuple[str, int, int]] = set()
+    found = []
+    for number, (_, stream, site) in enumerate(steps, start=1):
+        marks = {("stream", stream, 0), ("site", PROCESSES[stream], site)}
+        if marks - seen:
+            found.append(number)
+        seen |= marks
+    return found
+
+
+@given(STEPS, st.lists(st.integers(0, 60)))
+def test_spans_with_a_first_event_of_their_threads(steps: Steps, cuts: list[int]) -> None:
+    events = np.zeros(len(steps), event_dtype(2))
+    for place, (arg1, stream, site) in enumerate(steps):
+        events[place] = (1000 + place, stream, site, 0, 0, [arg1, 0])
+    pairer = Pairer(NAMED, first_events=FirstEvents(PROCESSES))
+    found = firsts(steps)
+    for batch in np.split(events, sorted(cut for cut in cuts if cut <= len(steps))):
+        for span in pairer.feed(batch):
+            streams = (span["begin_stream"], span["end_stream"])
+            inner = range(span["begin_number"], span["end_number"] + 1)
+            held = any(number in inner and steps[number - 1][1] in streams for number in found)
+            assert span["trapped"] == held
+
+
+def test_a_system_call_is_no_event_of_a_site() -> None:
+    events = np.zeros(4, event_dtype(2))
+    for place, arg1 in enumerate([5, 0, 1, 2]):
+        events[place] = (1000 + place, 0, place if arg1 == 0 else 7, 0, 0, [arg1, 0])
+    events["kind"][1] = DEFINITIONS.index(USER_SYSCALL)
+    [span] = Pairer(NAMED, first_events=FirstEvents(PROCESSES)).feed(events)
+    assert not span["trapped"]
