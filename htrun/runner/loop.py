@@ -163,8 +163,8 @@ class Loop:
             case stops.EventStop(tid, event):
                 self._resume(tid, self._event(thread, event))
             case stops.Exited() | stops.Killed():
-                self._follow.ended(thread.tid)
-                self._tracees.ended(thread, stop)
+                for gone in self._tracees.ended(thread, stop):
+                    self._follow.ended(gone.tid)
                 for first_stop in self._tracees.orphans(thread):
                     self._begin(first_stop)
 

@@ -168,12 +168,22 @@ class Tracees:
             self.first_status = status
             self._waiter.hold(thread.tid)
 
-    def ended(self, thread: Thread, how: Exited | Killed) -> None:
-        """A thread has been reaped."""
+    def ended(self, thread: Thread, how: Exited | Killed) -> list[Thread]:
+        """A thread has been reaped. Returns all that have ended with it.
+
+        A thread group leader is reaped last. If its process was killed when one of its threads had just taken over its
+        id by an exec (fs/exec.c, de_thread), no event has told so: then that thread is known by a former id still, of
+        which nothing more will be heard.
+        """
         if thread.tid == self.first:
             self.first_status = how.status << 8 if isinstance(how, Exited) else how.signal
-        self._hooks.ended(thread)
-        self._forget(thread)
+        gone = [thread]
+        if thread.tid == thread.process.pid:
+            gone += [other for other in thread.space.threads if other.process is thread.process and other is not thread]
+        for each in gone:
+            self._hooks.ended(each)
+            self._forget(each)
+        return gone
 
     def account_for_first(self) -> None:
         """Note how the first process ended: its exit event doesn't know if its leader ended before other threads."""

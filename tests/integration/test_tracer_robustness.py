@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -280,6 +281,51 @@ def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain,
             process.kill()
             assert process.wait(20) == -signal.SIGKILL
             assert process.stdout.read() == "", "no child is left"
+
+
+def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun: Htrun) -> None:
+    """When that thread has taken over the id of the first, of which nothing tells then, and leaves its old memory."""
+    program = toolchain.compile_text(
+        """
+        #include <pthread.h>
+        #include <stdio.h>
+        #include <sys/mman.h>
+        #include <unistd.h>
+
+        enum { SIZE = 256 << 20 };
+
+        static void *exec_self(void *path)
+        {
+            puts("execs");
+            fflush(stdout);
+            execl(path, path, "once more", NULL);
+            return NULL;
+        }
+
+        int main(int argc, char **argv)
+        {
+            pthread_t thread;
+            char *much = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (argc > 1)
+                pause();
+            madvise(much, SIZE, MADV_NOHUGEPAGE);
+            for (long i = 0; i < SIZE; i += 4096)
+                much[i] = 1;
+            pthread_create(&thread, NULL, exec_self, argv[0]);
+            pause();
+        }
+        """,
+        "thread_execs",
+    )
+    for _ in range(4):
+        with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "execs\n"
+            while len(os.listdir(f"/proc/{process.pid}/task")) > 1:
+                pass
+            process.kill()
+            assert process.wait(20) == -signal.SIGKILL
+            assert json.loads((htrun.directory / "summary.json").read_text())["threads"] == 2
 
 
 def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
