@@ -1,4 +1,9 @@
-"""Fixtures of every test, and what holds for every run: no test takes for ever, what fails is told at once."""
+"""Fixtures of every test, and what holds for every run: no test takes for ever, what fails is told at once.
+
+What hypothesis generates is the same in each run, however slow the machine is. To look further::
+
+    pytest --hypothesis-profile anew tests/unit
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,17 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.deadline import deadline
 from tests.support.run import Htrun
 from tests.support.toolchain import Toolchain
+
+# Without a limit in time: a machine may stand still for a moment, and hypothesis takes 200 ms for a failure.
+_IN_ANY_TIME = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("anew", _IN_ANY_TIME)
+settings.register_profile("same", _IN_ANY_TIME, derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
