@@ -4,10 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "await_call.h"
 
 static int ends[2];
 
@@ -18,40 +20,52 @@ static void handler(int number) {
     }
 }
 
-static void alarm_soon(int flags) {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
-    struct itimerval soon = {.it_value = {.tv_usec = 60000}};
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &soon, NULL);
-}
-
 static int interrupted_read(int flags) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
     char byte = 0;
-    alarm_soon(flags);
-    return read(ends[0], &byte, 1) == 1 ? byte : -errno;
+    sigaction(SIGUSR1, &action, NULL);
+    return read(ends[0], &byte, 1) == 1 ? byte : errno == EINTR ? 0 : 100;
 }
 
-/* A stop and a continuation interrupt the sleep, and the kernel goes on with what is left of it. */
+static int restarted_read(void) {
+    return interrupted_read(SA_RESTART);
+}
+
+static int ended_read(void) {
+    return interrupted_read(0);
+}
+
+/* Its parent stops it and lets it go on, and the kernel goes on with what is left of the sleep. */
 static int stopped_sleep(void) {
-    struct timespec while_stopped = {.tv_nsec = 30000000}, long_enough = {.tv_nsec = 300000000};
-    pid_t parent = getpid(), child = fork();
+    struct timespec long_enough = {.tv_sec = 2};
+    /* Which call the C library would make depends on its version. */
+    return syscall(SYS_nanosleep, &long_enough, NULL) == 0 ? 0 : 100;
+}
+
+/* The exit status of a child that does @body and is told @number once it waits in the system call. */
+static int told(int (*body)(void), long call, int number) {
+    char name[16];
+    int status;
+    pid_t child = fork();
     if (child == 0) {
-        nanosleep(&while_stopped, NULL);
-        kill(parent, SIGSTOP);
-        nanosleep(&while_stopped, NULL);
-        kill(parent, SIGCONT);
-        _exit(0);
+        _exit(body());
     }
-    int result = nanosleep(&long_enough, NULL);
-    return waitpid(child, NULL, 0) == child ? result : -1;
+    snprintf(name, sizeof name, "%d", child);
+    await_call(name, call);
+    kill(child, number);
+    if (number == SIGSTOP) {
+        waitpid(child, &status, WUNTRACED);
+        kill(child, SIGCONT);
+    }
+    return waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : -1;
 }
 
 int main(void) {
     if (pipe(ends) != 0) {
         return 1;
     }
-    printf("%d\n", interrupted_read(SA_RESTART));
-    printf("%d\n", interrupted_read(0));
-    printf("%d\n", stopped_sleep());
+    printf("%d\n", told(restarted_read, SYS_read, SIGUSR1));
+    printf("%d\n", told(ended_read, SYS_read, SIGUSR1));
+    printf("%d\n", told(stopped_sleep, SYS_nanosleep, SIGSTOP));
     return 0;
 }

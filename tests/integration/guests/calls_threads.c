@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "await_call.h"
+
 static char *program;
 
 static void *works(void *number) {
@@ -18,8 +20,8 @@ static void *works(void *number) {
 
 static void *replaces(void *unused) {
     char *const arguments[] = {program, "again", NULL};
-    /* Nothing tells that the first thread is within the call in which it is to end. */
-    usleep(50000);
+    /* The first thread is to end within a call: that in which it waits for this one. */
+    await_call("self", SYS_futex);
     execv(program, arguments);
     return unused;
 }
