@@ -10,7 +10,8 @@ static void handler(int number)
 
 static void *remains(void *how)
 {
-    post(ready[1]);
+    pid_t me = (pid_t)syscall(SYS_gettid);
+    MUST(write(ready[1], &me, sizeof me));
     pause();
     mark();
     if (how == NULL)
@@ -28,7 +29,9 @@ static void leaderless(void *how)
         MUST0(pthread_create(&thread, NULL, remains, how));
         syscall(SYS_exit, 11);
     }
-    await_post(ready[0]);
+    pid_t remaining;
+    MUST(read(ready[0], &remaining, sizeof remaining));
+    await_blocked(remaining, SYS_pause);
     /* The status is that of the thread that exits last (kernel/exit.c, synchronize_group_exit). */
     await_leader_gone(child);
     siginfo_t info = {0};

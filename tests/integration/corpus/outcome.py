@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support import leftovers
 
-SECONDS = 60
+SECONDS = 240
 """The longest that one program may take."""
 
 

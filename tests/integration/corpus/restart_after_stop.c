@@ -19,9 +19,9 @@ static int sleeps(int input)
 {
     (void)input;
     int64_t start = now_ms();
-    struct timespec time = {0, 200000000};
+    struct timespec time = {1, 500000000};
     int result = nanosleep(&time, NULL);
-    return result != 0 ? 1 : now_ms() - start < 200 ? 2 : 0;
+    return result != 0 ? 1 : now_ms() - start < 1500 ? 2 : 0;
 }
 
 static int polls(int input)
@@ -40,7 +40,7 @@ static int waits_for_word(int input)
 {
     (void)input;
     int word = 0;
-    struct timespec time = {0, 300000000};
+    struct timespec time = {1, 500000000};
     return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0) == -1 && errno == ETIMEDOUT ? 0 : 1;
 }
 

@@ -20,7 +20,7 @@ int main(void)
 {
     on_signal(SIGUSR1, handler, SA_RESTART);
     on_signal(SIGUSR2, SIG_IGN, 0);
-    struct timespec long_time = {20, 0}, short_time = {0, 150000000}, left = {0, 0};
+    struct timespec long_time = {20, 0}, short_time = {1, 500000000}, left = {0, 0};
     MUST(pipe(awake));
     pid_t child = MUST(fork());
     if (child == 0) {
@@ -35,7 +35,7 @@ int main(void)
         post(awake[1]);
         int64_t start = now_ms();
         result = nanosleep(&short_time, &left);
-        say("undisturbed %d, long enough %d", result, now_ms() - start >= 150);
+        say("undisturbed %d, long enough %d", result, now_ms() - start >= 1500);
         _exit(0);
     }
     parent_sends(child, SIGUSR1);

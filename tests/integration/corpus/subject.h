@@ -139,6 +139,17 @@ __attribute__((unused)) static void mask(int how, int number)
     MUST0(pthread_sigmask(how, &set, NULL));
 }
 
+/* Status 95 if the child has ended. A thread that is no child of this process is not looked at. */
+__attribute__((unused)) static void must_live(pid_t child)
+{
+    siginfo_t ended;
+    memset(&ended, 0, sizeof ended);
+    if (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == child) {
+        dprintf(STDERR_FILENO, "%s: process %d has ended, and should have waited\n", __FILE__, child);
+        _exit(95);
+    }
+}
+
 /* Waits until the thread sleeps in the system call, as the kernel tells in /proc. */
 __attribute__((unused)) static void await_blocked(pid_t thread, long call)
 {
@@ -153,6 +164,8 @@ __attribute__((unused)) static void await_blocked(pid_t thread, long call)
         /* A call that was woken for a tracer may be waiting again under the name of its own restart. */
         if (text[0] != 'r' && (now == call || now == SYS_restart_syscall))
             return;
+        if (now == -1)
+            must_live(thread);
         sched_yield();
     }
 }

@@ -3,6 +3,7 @@
 #include "subject.h"
 
 static pthread_key_t key;
+static int ready;
 
 static void cleaned(void *name)
 {
@@ -17,6 +18,7 @@ static void *sleeps(void *name)
                           &old);
     pthread_setspecific(key, name);
     pthread_cleanup_push(cleaned, name);
+    __atomic_store_n(&ready, 1, __ATOMIC_SEQ_CST);
     if (strcmp((char *)name, "asynchronous") == 0)
         for (volatile int i = 0;; i++)
             ;
@@ -32,8 +34,11 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         pthread_t thread;
         void *result;
+        __atomic_store_n(&ready, 0, __ATOMIC_SEQ_CST);
         MUST0(pthread_create(&thread, NULL, sleeps, (void *)(uintptr_t)names[i]));
-        usleep(20000);
+        /* Asynchronous, it may be cancelled before it has anything to clean up. */
+        while (!__atomic_load_n(&ready, __ATOMIC_SEQ_CST))
+            sched_yield();
         MUST0(pthread_cancel(thread));
         MUST0(pthread_join(thread, &result));
         say("cancelled %d", result == PTHREAD_CANCELED);
