@@ -19,7 +19,7 @@ import pytest
 
 from tests.support import leftovers
 
-AGAIN_SECONDS = 30
+AGAIN_SECONDS = 60
 """How long what follows, such as a fixture's end, may take before it is interrupted as well."""
 _OF_THIS_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER")
 
@@ -44,6 +44,16 @@ def deadline(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, *outer)
 
 
+@contextmanager
+def no_deadline() -> Iterator[None]:
+    """Let what runs within take its time: a download."""
+    left = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
+
+
 def _doing(pid: int) -> str:
     """What a process waits for and, for one of Python, where in the program it is."""
     lines = [leftovers.described(pid)]
@@ -63,5 +73,8 @@ def _parents_and_signals(status: str) -> str:
 
 def _places_in_python(pid: int) -> list[str]:
     command = [str(Path(sys.executable).with_name("py-spy")), "dump", "--nonblocking", "--pid", str(pid)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return ["py-spy does not tell where in the program it is"]
     return (done.stdout or done.stderr).splitlines()

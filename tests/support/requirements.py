@@ -16,6 +16,7 @@ from typing import NoReturn
 import pytest
 
 from lab.debian import MissingError
+from tests.support.deadline import no_deadline
 
 
 def in_ci() -> bool:
@@ -32,9 +33,10 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def required() -> Iterator[None]:
-    """End the test where something that is unpacked aside is not to be had."""
+    """End the test where something that is unpacked aside is not to be had; to fetch it may take long."""
     try:
-        yield
+        with no_deadline():
+            yield
     except MissingError as error:
         what = str(error)
     else:
