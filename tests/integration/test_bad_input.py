@@ -28,7 +28,7 @@ def _htrun(directory: Path, *words: str | Path, path: str | None = None) -> subp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         stdin=subprocess.DEVNULL,
     )
 
@@ -131,7 +131,7 @@ def test_live_channel_of_another_run(tmp_path: Path) -> None:
         assert first.stdout.readline() == b"up\n"
         _check(_htrun(tmp_path, "--hypertrace", channel, "true"), 125, "another path", tmp_path, ["ht"])
         first.stdin.close()
-        assert first.wait(timeout=60) == 0
+        assert first.wait(timeout=240) == 0
     assert not os.path.lexists(channel)
 
 
@@ -148,7 +148,7 @@ def test_under_another_tracer(tmp_path: Path) -> None:
         [strace, "-f", "-o", "/dev/null", HTRUN, "true"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env=os.environ | {leftovers.VARIABLE: str(tmp_path)},
     )
     _check(done, 125, "trac", tmp_path, [])
@@ -191,7 +191,7 @@ def test_in_a_sandbox(call: str, words: str, toolchain: Toolchain, tmp_path: Pat
         [sandbox, HTRUN, "true"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env=os.environ | {leftovers.VARIABLE: str(tmp_path)},
     )
     _check(done, 125, words, tmp_path, [])

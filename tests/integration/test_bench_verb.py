@@ -121,7 +121,7 @@ def test_a_bench_that_was_killed_goes_on(directory: Path, several: str) -> None:
     more = ("--matrix", "matrix.toml") if several == "matrix" else ("--vs", "sh ./app", "--", "./app")
     command = ("bench", *SHORT, "--json", "-", "-o", "kept", *more)
     killed = subprocess.run(
-        [HYPERTRACE, *command], cwd=directory, capture_output=True, text=True, timeout=120, check=False
+        [HYPERTRACE, *command], cwd=directory, capture_output=True, text=True, timeout=240, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
     assert len((directory / "starts").read_text().splitlines()) == 3

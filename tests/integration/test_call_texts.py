@@ -109,13 +109,13 @@ def work(tmp_path: Path) -> Path:
 def record(work: Path, *options: str | Path, program: list[str]) -> None:
     """Run ``program`` in ``work`` under htrun."""
     command = [str(HTRUN), *map(str, options), "--", *program]
-    subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=240)
 
 
 def hypertrace(*words: str | Path) -> str:
     """What hypertrace writes."""
     command = [str(HTRUN.with_name("hypertrace")), *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
 
 
 @pytest.mark.parametrize("name", _PROGRAMS)
@@ -165,7 +165,7 @@ def test_every_kind_of_text(
         log,
         program,
     ]
-    subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=240)
     lines = [line.partition("cpu=0x0  ")[2] for line in log.read_text().splitlines()]
     shown = [line for line in lines if line.startswith(("access(", "write("))]
     # What the dynamic linker asks for comes first. An address of the program's is another in each run.

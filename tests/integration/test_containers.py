@@ -14,7 +14,7 @@ from tests.support.requirements import missing
 from tests.support.run import HTRUN, IGNORING_CHILDREN
 from tests.support.toolchain import Toolchain
 
-SECONDS = 60
+SECONDS = 240
 GUEST = """
 #include <qemu-hypertrace.h>
 #include <stdlib.h>

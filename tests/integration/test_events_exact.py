@@ -76,7 +76,7 @@ def test_killed_in_the_middle(options: tuple[str, ...], toolchain: Toolchain, ht
         os.kill(process.pid, signal.SIGKILL)
         told += [int(line) for line in process.stdout.read().splitlines()]
         assert process.stderr.read() == ""
-        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert process.wait(timeout=240) == -signal.SIGKILL
     events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
     assert list(_events_by_emitter(events)) == [1]
     assert [event.args[1] for event in events] == list(range(len(events)))

@@ -40,7 +40,7 @@ def test_started_from_a_small_stack(target: Target, count: int, size: int, toolc
     foreign = toolchain.compile_text(TOLD, "told-foreign", AARCH64)
     arguments = (str(count), str(size))
     alone = subprocess.run([starter, native, *arguments], stdout=subprocess.PIPE, text=True, check=False)
-    result = htrun.run(starter, foreign, *arguments, timeout=100)
+    result = htrun.run(starter, foreign, *arguments, timeout=240)
     assert "changed 0" in alone.stdout
     # The two threads print in any order.
     assert sorted(result.stdout.splitlines()) == sorted(alone.stdout.splitlines())

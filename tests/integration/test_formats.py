@@ -121,7 +121,7 @@ def test_a_full_disk_ends_one_output_alone(toolchain: Toolchain, tmp_path: Path,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -138,7 +138,7 @@ def test_a_reader_that_goes_ends_one_output_alone(htrun: Htrun, program: Path, f
     command = [*htrun.command("-o", "/dev/stdout", "--format", format_), str(program)]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
     os.close(writer)
     told = "htrun: warning: cannot write /dev/stdout: Broken pipe; it gets no more events\n"
     assert (done.returncode, done.stderr) == (0, told)

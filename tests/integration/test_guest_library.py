@@ -45,7 +45,7 @@ def run(command: list[str | Path], **environment: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env=inherited | environment,
     )
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
@@ -413,7 +413,7 @@ def test_no_two_threads_have_one_index(tmp_path: Path, toolchain: Toolchain, tar
         assert process.stdout is not None
         indexes += [int(process.stdout.readline()) for _ in range(processes * threads)]
     for process in running:
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         assert process.returncode == 0
     count = 2 * processes * threads
     assert sorted(indexes) == list(range(1024 - count, 1024))

@@ -135,7 +135,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    assert process.wait(60) == 141
+    assert process.wait(240) == 141
 
 
 def test_a_full_disk_is_told(trace: Path) -> None:

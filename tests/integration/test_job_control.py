@@ -23,8 +23,8 @@ from tests.support import leftovers
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
+from tests.support.waiting import PATIENCE
 
-_SECONDS = 20
 _PROMPT = "ready> "
 
 
@@ -58,10 +58,10 @@ class Shell:
     def read_until(self, text: str) -> str:
         """What the terminal showed up to ``text``."""
         assert self._master is not None
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + PATIENCE
         while text not in self._seen:
             ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {text!r} within {_SECONDS} s; the terminal shows {self._seen!r}"
+            assert ready, f"no {text!r} within {PATIENCE} s; the terminal shows {self._seen!r}"
             self._seen += os.read(self._master, 65536).decode(errors="replace").replace("\r\n", "\n")
         before, _, self._seen = self._seen.partition(text)
         return before
@@ -106,6 +106,11 @@ def program(toolchain: Toolchain) -> Path:
 def _started(shell: Shell, command: str, *, background: bool = False) -> None:
     shell.type(f"{command}{' &' if background else ''}\n")
     shell.read_until("waiting\n")
+    if background:
+        # The shell asks for the next command before the program says that it waits, or after that.
+        shell.type('echo "at" "hand"\n')
+        shell.read_until("at hand\n")
+        shell.read_until(_PROMPT)
 
 
 def _told(text: str, command: str) -> str:
@@ -184,8 +189,6 @@ def test_kill_of_the_job(number: signal.Signals, shell: Shell, program: Path, tm
 def test_kill_of_the_tracer(number: signal.Signals, shell: Shell, program: Path, tmp_path: Path) -> None:
     settings = shell.settings()
     _started(shell, _traced(program, tmp_path), background=True)
-    shell.type("\n")
-    shell.read_until(_PROMPT)
     tracer = int(re.findall(r"^TracerPid:\t(\d+)", shell.ask("grep TracerPid /proc/$!/status"), re.MULTILINE)[0])
     assert tracer > 0
     os.kill(tracer, number)

@@ -182,12 +182,12 @@ def record(directory: Path, toolchain: Toolchain) -> None:
     program = toolchain.compile(Path(__file__).parent / "guests" / "round_trip.c")
     command = [HTRUN, "-o", directory / "trace", "--events", directory / "names.toml", "--", program, str(EVENTS)]
     with (directory / "threads").open("w") as threads:
-        subprocess.run(command, stdout=threads, timeout=60 + EVENTS / 50_000, check=True)
+        subprocess.run(command, stdout=threads, timeout=240 + EVENTS / 50_000, check=True)
 
 
 def convert(recorded: Recorded, out: Path, *options: str | Path) -> Path:
     command = [HYPERTRACE, "convert", recorded.path, out, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + EVENTS / 10_000, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240 + EVENTS / 10_000, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return out
 

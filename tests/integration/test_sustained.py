@@ -51,7 +51,7 @@ def counted_by_babeltrace(trace: Path) -> int:
 def test_millions_of_events_of_two_threads_and_none_lost(htrun: Htrun, toolchain: Toolchain, memory: Path) -> None:
     each = EVENTS // 2
     program = toolchain.compile(GUESTS / "property_burst.c")
-    result = htrun.run(program, str(each), "2", options=("-o", memory / "trace"), timeout=60 + EVENTS / 100_000)
+    result = htrun.run(program, str(each), "2", options=("-o", memory / "trace"), timeout=240 + EVENTS / 100_000)
     assert result.status == 0, result.stderr
     assert result.summary["events"] == 2 * each
     assert result.summary["lost"] == 0

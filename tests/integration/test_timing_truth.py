@@ -74,7 +74,7 @@ def run(guest: Path, directory: Path, *options: str) -> Run:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     ).stdout
     assert main(["stat", str(trace), "--json", str(report), "--no-histograms"]) == 0
     ticks_per_ns = Trace.open(trace).clock_frequency / 1e9

@@ -181,7 +181,7 @@ def test_documented_commands(tmp_path: Path, toolchain: Toolchain) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=240,
                 check=False,
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

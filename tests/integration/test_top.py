@@ -22,7 +22,7 @@ from tests.support.run import HTRUN
 from tests.support.spans import NAMES, trace_of_requests
 from tests.support.toolchain import Toolchain
 
-SECONDS = 60
+SECONDS = 240
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 """The alternate screen, xterm's control sequences."""
 GUEST = r"""

@@ -106,7 +106,7 @@ def run_and_compare(
             capture_output=True,
             text=True,
             env=os.environ | {"QEMU_CPU": cpu},
-            timeout=120,
+            timeout=240,
         )
         note(f"{setting}: {done.stderr}")
         assert done.returncode == 0, f"status {done.returncode}: {done.stderr}"

@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.support.requirements import require_tool
 
-_SECONDS = 60
+_SECONDS = 240
 """For anything that a page is asked to do."""
 _OPTIONS = (
     "--headless=new",

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.run import HTRUN
+from tests.support.run import HTRUN, SECONDS
 from tests.support.toolchain import GUEST_LIBRARY, ROOT
 
 
@@ -37,7 +37,7 @@ def blocks(document: str) -> list[Block]:
     return [Block(language, content, file or None) for file, language, content in found]
 
 
-def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: float = 60) -> str:
+def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: float = SECONDS) -> str:
     """The commands of ``block`` with what they print, with placeholders for thread, time and directory.
 
     In them ``HT`` is the directory of the guest library. ``warnings``: whether standard error is shown of commands that

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.run import HTRUN
 
 HYPERTRACE = HTRUN.with_name("hypertrace")
-SECONDS = 120
+SECONDS = 240
 
 
 def hypertrace(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 VARIABLE = "HTRUN_TEST_MARK"
 
 
@@ -30,7 +32,7 @@ def with_environment(variables: Mapping[str, str]) -> list[int]:
     return found
 
 
-def remaining(mark: str, seconds: float = 5) -> list[str]:
+def remaining(mark: str, seconds: float = PATIENCE) -> list[str]:
     """What runs with ``mark`` and does not end within ``seconds``: one description for each process."""
     deadline = time.monotonic() + seconds
     while left := marked(mark):

@@ -15,6 +15,9 @@ from typing import Any
 HTRUN = Path(sys.executable).with_name("htrun")
 """The installed program, as users start it."""
 
+SECONDS = 240
+"""The longest that a run may take, unless a test says otherwise: far more than one needs on a slow machine."""
+
 IGNORING_CHILDREN = (
     sys.executable,
     "-c",
@@ -108,7 +111,7 @@ class Htrun:
         options: tuple[str | Path, ...] = (),
         env: dict[str, str] | None = None,
         stdin: str = "",
-        timeout: float = 60,
+        timeout: float = SECONDS,
     ) -> Result:
         """Run ``program`` (a path and its arguments) under htrun with further ``options``.
 

@@ -87,7 +87,7 @@ def strace(command: Sequence[str], log: Path, directory: Path, channel: Path | N
     command finds in its environment, as under htrun: where a program's memory grows depends on how long that is."""
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o", str(log), *command]
     environment = os.environ if channel is None else os.environ | {CHANNEL_VARIABLE: str(channel)}
-    subprocess.run(words, check=True, capture_output=True, cwd=directory, env=environment, timeout=120)
+    subprocess.run(words, check=True, capture_output=True, cwd=directory, env=environment, timeout=240)
     return _parsed(log.read_text(errors="replace"))
 
 

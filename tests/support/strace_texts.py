@@ -27,7 +27,7 @@ def of_strace(command: Sequence[str], calls: Iterable[str], log: Path, directory
     """What strace shows of ``calls`` of ``command``, run in ``directory``; its log is left in ``log``."""
     wanted = ",".join(calls)
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", f"trace={wanted}", "-o", str(log), *command]
-    subprocess.run(words, check=True, capture_output=True, cwd=directory, timeout=120)
+    subprocess.run(words, check=True, capture_output=True, cwd=directory, timeout=240)
     found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for line in log.read_text().splitlines():
         match = _STRACE_LINE.fullmatch(line)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 30.0
-"""Seconds after which a test takes something to hang: far more than it ever needs."""
+PATIENCE = 120.0
+"""Seconds after which a test takes something to hang: far more than it ever needs, on a slow and busy machine, too."""
 _PAUSE = 0.002
 """Seconds between two looks."""
 

@@ -17,7 +17,7 @@ from tests.support.targets import AARCH64, STATIC, Target
 from tests.support.toolchain import ROOT, Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
-TIMEOUT = 120
+TIMEOUT = 480
 """Seconds for one machine, from power on to power off."""
 
 _TERMINAL_CONTROL = re.compile(r"\x1b(c|\[[?0-9;]*[A-Za-z])")

@@ -83,7 +83,7 @@ def test_a_signal_puts_it_back(root: Path, number: signal.Signals) -> None:
         assert process.stdout.readline() == "tuned\n"
         assert held(root) == TUNED
         process.send_signal(number)
-        status = process.wait(timeout=30)
+        status = process.wait(timeout=240)
     assert status == (-number if number == signal.SIGINT else 128 + number)
     assert held(root) == FOUND
 
