@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.timing.spans import Spans
     from htrun.events.records import Events
 
+    Spans = NDArray[np.void]
+    """Of `spans.span_dtype`."""
     _Words = NDArray[np.uint64]
 
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
