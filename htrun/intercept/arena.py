@@ -18,6 +18,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from htrun.intercept.family import Family
 from htrun.intercept.free_memory import FreeMemory
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import Ring
@@ -152,8 +153,8 @@ class Arena:
 
     ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the ``data_size``
     bytes of the channel's data region start in htrun's own mapping; ``self_pointers``: whether trampolines know threads
-    by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``controls``: the control words for which
-    patches may stand.
+    by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its process; ``controls``: the
+    control words for which patches may stand.
     """
 
     rings: int
@@ -163,6 +164,7 @@ class Arena:
     table: ThreadTable
     self_pointers: bool
     code: CodeMemory
+    family: Family = field(default_factory=Family)
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
@@ -182,7 +184,8 @@ class Arena:
         if not all(start in present for start in (self.rings, self.data, self.table.address)):
             return None
         table = ThreadTable(self.table.address, dict(self.table.entries))
-        twin = Arena(self.rings, self.rings_size, self.data, self.data_size, table, self.self_pointers, self.code)
+        parts = (self.rings, self.rings_size, self.data, self.data_size)
+        twin = Arena(*parts, table, self.self_pointers, self.code, self.family)
         for run in self.runs:
             if run.address in present:
                 run.shares += 1

@@ -26,6 +26,7 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.intercept import family
     from htrun.intercept.arena import Arena
     from htrun.tracee.registers import Registers
     from htrun.x86.patch import Candidate, Write
@@ -310,10 +311,28 @@ class Patcher:
                 raise NoRoom("too short for a jump, and the program may rewrite the code it has generated behind it")
         behind = site.address + length
         live = flags_live(code, site.address, behind, generated=not place.file, translated=translated)
-        made = site.made.get(mapping.control[0])
+        control = mapping.control[0]
+        made = site.made.get(control)
         if made is not None and _serves(made, candidates, live):
             return made
-        return self._build(injection, thread, site, mapping.control[0], candidates, live)
+        return self._of_family(thread, site, control, candidates, live) or self._build(
+            injection, thread, site, control, candidates, live
+        )
+
+    @staticmethod
+    def _of_family(
+        thread: Thread, site: Site, control: int, candidates: tuple[Candidate, ...], live: bool
+    ) -> Patch | None:
+        """The patch that a relative of the process has had made, if it is right here."""
+        arena = thread.space.arena
+        assert arena is not None
+        made = arena.family.made(site, _kind(thread, control), arena.run_at)
+        if made is None or not _serves(made.patch, candidates, live):
+            return None
+        arena.adopt(made.patch.trampoline, site)
+        if made.runtime not in arena.runtimes:
+            arena.runtimes.append(made.runtime)
+        return made.patch
 
     def _build(
         self,
@@ -344,12 +363,15 @@ class Patcher:
         if size is None:
             size = self._sizes[form] = len(made(sample, sample).code)
         number, at = self._builder.place(injection, thread.space, tid, windows, size)
-        trampoline = made(at, self._builder.runtime_near(injection, thread.space, tid, at))
+        runtime = self._builder.runtime_near(injection, thread.space, tid, at)
+        trampoline = made(at, runtime)
         assert len(trampoline.code) == size
         arena.write(at, trampoline.code)
         arena.adopt(trampoline, site)
         candidate = candidates[number]
-        return Patch(site.code, candidate.code_for(at), candidate.borrowed, trampoline, control, live)
+        patch = Patch(site.code, candidate.code_for(at), candidate.borrowed, trampoline, control, live)
+        arena.family.add(site, _kind(thread, control), patch, runtime, arena.run_at)
+        return patch
 
     def _context(self, thread: Thread, control: int, runtime: int) -> TrampolineContext:
         from htrun.x86.trampoline import TrampolineContext
@@ -421,6 +443,12 @@ def _synchronize(injection: Injection) -> None:
             raise
         register_barrier(injection)
         injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+
+
+def _kind(thread: Thread, control: int) -> family.Kind:
+    arena = thread.space.arena
+    assert arena is not None
+    return control, arena.self_pointers, thread.process.big_endian
 
 
 def _is_for(site: Site, controls: frozenset[int]) -> bool:

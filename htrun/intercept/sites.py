@@ -44,11 +44,11 @@ class Site:
 
     ``number``: of the site, unique in the run: what records bear; ``address``: of the instruction; ``code``: its bytes
     when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``place``: the mapping it
-    is part of; ``parent``: the same site in the process that this one's was forked from. ``traps``: how often it was
-    caught, in forked children too; ``patch``: the patch that is in place; ``refused``: why there can be none; ``made``:
-    by control word, patches that were in place once and may be again; ``losses``: how often the guest wrote over a
-    patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their bytes, all
-    sites that were ever seen at this address, this one too.
+    is part of; ``parent``: the same site in the process that had it first, of this one's relatives. ``traps``: how
+    often it was caught, in relatives too; ``patch``: the patch that is in place; ``refused``: why there can be none;
+    ``made``: by control word, patches that were in place once and may be again; ``losses``: how often the guest wrote
+    over a patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their
+    bytes, all sites that were ever seen at this address, this one too.
     """
 
     number: int
@@ -79,6 +79,11 @@ class Site:
             refused=self.refused,
             parent=self.parent or self,
         )
+
+    def met_again(self) -> Site:
+        """The same instruction in the memory of a relative (`htrun.intercept.family`), not patched."""
+        first = self.parent or self
+        return Site(self.number, self.pid, self.address, self.code, self.store, self.place, parent=first)
 
     def trapped(self, times: int = 1) -> None:
         """It was caught ``times`` more often."""

@@ -318,6 +318,10 @@ class Traps:
         from htrun.x86.store import NotAStore, decode_store
 
         address, pid = registers.rip, thread.process.pid
+        arena = thread.space.arena
+        relative = arena.family.site(address, code) if arena is not None and former is None else None
+        if relative is not None:
+            return self._added(thread, relative.met_again())
         try:
             store = decode_store(code, address, 32 if registers.cs == USER32_CS else 64)
         except NotAStore as reason:
@@ -337,6 +341,10 @@ class Traps:
         self._sites.append(site)
         if former is not None:
             site.succeed(former)
+        return self._added(thread, site)
+
+    @staticmethod
+    def _added(thread: Thread, site: Site) -> Site:
         site.siblings[site.code] = site
-        thread.process.space.sites[address] = site
+        thread.space.sites[site.address] = site
         return site

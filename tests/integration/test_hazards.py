@@ -378,6 +378,20 @@ def test_forks_amid_patching(run: Runner) -> None:
     assert words(result, "events") == [str(len(result.events))]
 
 
+def test_a_place_that_only_forked_children_come_to(run: Runner) -> None:
+    """It is one site, whose trampoline serves them all; each child's first event traps."""
+    result = check(run("hazard_processes", "children_alone"))
+    (address,) = [line.split(" ")[0] for line in words(result, "site")]
+    (site,) = sites_at(result, address)
+    assert (site["traps"], site["events"]) == (400, 2000)
+
+
+def test_code_of_forked_children_at_one_address(run: Runner) -> None:
+    """What was made for one of them lies in memory that the other does not have."""
+    result = check(run("hazard_processes", "children_generate"))
+    assert len({event.tid for event in result.events}) == 3
+
+
 @pytest.mark.parametrize(
     ("case", "reason"),
     [

@@ -241,6 +241,72 @@ static void fork_amid_patching(void)
     pthread_join(thread, NULL);
 }
 
+/* A place in the code that only children come to, each for the first time; more of them than one chunk of pages has room
+ * for trampolines. */
+static void children_alone(void)
+{
+    const char *own = generated(long_store, sizeof long_store, 0);
+    int i;
+
+    emit((emitter *)own);
+    for (i = 0; i < 400; i++) {
+        pid_t child = fork();
+
+        assert(child >= 0);
+        if (child == 0) {
+            emitted = 0;
+            emit_some(5, 1);
+            _exit(0);
+        }
+        await(child);
+        total += 5;
+    }
+    site("jump", (const void *)plain_store);
+}
+
+/* Children with code of their own at the same address, far from all else, whose trampolines no other process has. */
+static void children_generate(void)
+{
+    char *const place = (char *)0x100000000000;
+    int asked[2][2], told[2][2], turn, i;
+    char byte = 0;
+    pid_t child[2];
+
+    emit_some(1, 0);
+    for (i = 0; i < 2; i++) {
+        assert(pipe(asked[i]) == 0 && pipe(told[i]) == 0);
+        child[i] = fork();
+        assert(child[i] >= 0);
+        if (child[i] == 0) {
+            char *code = mmap(place, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+            assert(code == place);
+            memcpy(code, long_store, sizeof long_store);
+            assert(mprotect(code, PAGE, PROT_READ | PROT_EXEC) == 0);
+            emitted = 0;
+            while (read(asked[i][0], &byte, 1) == 1 && byte != 'e') {
+                int count = 50;
+
+                while (count-- > 0) {
+                    emit_as((emitter *)code, i);
+                }
+                assert(write(told[i][1], &byte, 1) == 1);
+            }
+            _exit(0);
+        }
+    }
+    for (turn = 0; turn < 6; turn++) {
+        assert(write(asked[turn % 2][1], "g", 1) == 1);
+        assert(read(told[turn % 2][0], &byte, 1) == 1);
+        total += 50;
+    }
+    for (i = 0; i < 2; i++) {
+        assert(write(asked[i][1], "e", 1) == 1);
+        await(child[i]);
+    }
+    site("jump", place);
+}
+
 static void run_bare(struct job *jobs, int count)
 {
     int i, flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
@@ -414,6 +480,8 @@ int main(int argc, char **argv)
         {"emit_only", emit_only},
         {"exec_again", exec_again},
         {"fork_amid_patching", fork_amid_patching},
+        {"children_alone", children_alone},
+        {"children_generate", children_generate},
         {"same_pointer", same_pointer},
         {"no_pointer", no_pointer},
         {"copied_pointer", copied_pointer},

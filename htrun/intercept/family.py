@@ -1,0 +1,59 @@
+"""What one process has had made for a site serves its relatives, too.
+
+Forked processes share the pages of trampolines that were there at the fork, and with them what is made there later. A
+server that leaves each request to a child would else have the same trampoline made in each, until those pages are full,
+and the account of its run would name the same place in the code once for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.intercept.sites import Patch, Site
+
+    RunAt = Callable[[int], object]
+    """The pages of trampolines at an address of one process: the same object in those that share them, else None."""
+
+Kind = tuple[int, bool, bool]
+"""What a trampoline depends on beside the site: the control word, how it knows threads (`Arena.self_pointers`), and
+whether the guest is big-endian."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A patch, the address of the runtime stub that its trampoline uses, and the pages that both lie in."""
+
+    patch: Patch
+    runtime: int
+    pages: tuple[object, object]
+
+
+@dataclass(eq=False, slots=True)
+class Family:
+    """Processes whose address spaces were forked from one that had an arena."""
+
+    _sites: dict[int, list[Site]] = field(default_factory=dict)
+    _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
+    """By the number of the site."""
+
+    def site(self, address: int, code: bytes) -> Site | None:
+        """The site that a relative has met at ``address``, where ``code`` stands."""
+        return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
+
+    def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:
+        """``patch`` was made for ``site``."""
+        same = self._sites.setdefault(site.address, [])
+        if all(other.number != site.number for other in same):
+            same.append(site)
+        self._made[site.number, kind] = Made(patch, runtime, (run_at(patch.at), run_at(runtime)))
+
+    def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
+        """What was made for ``site`` last, if it lies in memory that the process with ``run_at`` has as well."""
+        made = self._made.get((site.number, kind))
+        if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
+            return None
+        return made
