@@ -112,18 +112,26 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
         tracer.undo()
         _refuse(theirs, _why_not(program, error))
     release_inherited()
-    os.write(theirs, _READY)
-    os.close(theirs)
+    _answer(theirs, _READY)
     tracer.trace(program)
 
 
 def _refuse(theirs: int, message: str) -> NoReturn:
-    os.write(theirs, message.encode())
+    _answer(theirs, message.encode())
     os._exit(0)
 
 
+def _answer(theirs: int, answer: bytes) -> None:
+    """Tell the process that waits to become the program. If it has been killed, nobody needs to know."""
+    with suppress(BrokenPipeError):
+        os.write(theirs, answer)
+    os.close(theirs)
+
+
 def _why_not(program: int, error: Exception) -> str:
-    with open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
+    tracer = 0
+    # Killed meanwhile, it may be gone.
+    with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
         tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
     if tracer:
         return f"cannot trace: process {tracer} (strace, gdb, an htrun?) already traces this one; run htrun outside it"

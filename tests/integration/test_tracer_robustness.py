@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -281,6 +282,49 @@ def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain,
             process.kill()
             assert process.wait(240) == -signal.SIGKILL
             assert process.stdout.read() == "", "no child is left"
+
+
+KILLED_AT_THE_START = """
+import os, signal, sys
+from htrun.tracee import spawn
+
+program, told = os.getpid(), os.dup(1)
+
+def state():
+    try:
+        with open(f"/proc/{program}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+def kill():
+    os.kill(program, signal.SIGKILL)
+    while state() != sys.argv[2]:
+        pass
+
+def tell(what):
+    os.write(told, what)
+
+def trace(program):
+    tell(b"traced")
+    os._exit(0)
+
+if sys.argv[1] == "seized":
+    spawn.release_inherited = kill
+prepare = kill if sys.argv[1] == "prepared" else lambda: None
+spawn.become("/bin/true", ["true"], {}, spawn.Tracer(prepare, lambda: tell(b"undone"), trace, b""))
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "state", "told"), [("prepared", "Z", "undone"), ("prepared", "gone", "undone"), ("seized", "t", "traced")]
+)
+def test_a_program_killed_before_it_starts(when: str, state: str, told: str) -> None:
+    """What htrun has made is undone, or accounted for, without a word; the dead one may have been reaped already."""
+    script = [sys.executable, "-c", KILLED_AT_THE_START, when, state]
+    reaped = ["sh", "-c", '"$@" & wait', "sh", *script]
+    done = subprocess.run(reaped if state == "gone" else script, capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == (told, "")
 
 
 def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun: Htrun) -> None:
