@@ -10,7 +10,15 @@ from htrun.commands.comparison_report import FORMS, ComparisonReport, Side, form
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.exports import add_exports, export
 from htrun.commands.output import warn
-from htrun.commands.runs import TimedRun, by_name, can_be_corrected, differing, must_have_spans, traces_in
+from htrun.commands.runs import (
+    NOT_CORRECTED,
+    TimedRun,
+    by_name,
+    can_be_corrected,
+    differing,
+    must_have_spans,
+    traces_in,
+)
 from htrun.commands.table import printable
 from htrun.commands.timing_arguments import Wanted, add_choice
 from htrun.commands.whole_program import PROGRAM
@@ -136,7 +144,7 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
             yield f"{name}: {lost:,} events were lost; spans across a loss are not counted"
     yield from dict.fromkeys(line for side in sides for run in side for line in doubts(run.facts) if "busy" not in line)
     if not corrected:
-        yield "not corrected for what events cost: not every trace has a calibration"
+        yield NOT_CORRECTED
     if min(len(one), len(other)) == 1:
         yield "one run says nothing of how runs differ; give several of each (hypertrace bench --runs)"
 

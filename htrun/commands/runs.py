@@ -11,15 +11,19 @@ from htrun.commands.output import warn
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.comparison import Run
     from htrun.analysis.timing.cost import Cost
     from htrun.analysis.timing.figures import Timing
     from htrun.analysis.timing.spans import Unpaired
+    from htrun.analysis.trace import Trace
     from htrun.commands.timing_arguments import Wanted
     from htrun.commands.timing_report import Row
+    from htrun.events.records import Events
+
+NOT_CORRECTED = "not corrected for what events cost: not every trace has a calibration"
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,16 @@ class TimedRun:
         from htrun.events.named import NamedEvents
 
         names = NamedEvents.load(events) if events is not None else None
-        trace = Trace.open(path, names, warn)
-        timings = wanted.timings(trace)
+        return cls.of(Trace.open(path, names, warn), wanted)
+
+    @classmethod
+    def of(cls, trace: Trace, wanted: Wanted, batches: Iterable[Events] | None = None) -> TimedRun:
+        """What is ``wanted`` of ``trace``, or of some ``batches`` of its events only. Raises `HtrunError`."""
+        timings = wanted.timings(trace, batches=batches)
         rows = wanted.rows(trace, timings.timings())
         missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)
         facts, lost = dict(trace.environment), sum(trace.discarded)
-        return cls(path, facts, rows, timings.cost, timings.step, timings.unpaired, lost, missing)
+        return cls(trace.path, facts, rows, timings.cost, timings.step, timings.unpaired, lost, missing)
 
 
 def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:

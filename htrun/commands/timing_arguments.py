@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
     from htrun.analysis.trace import Trace
     from htrun.events.arguments import Argument
+    from htrun.events.records import Events
 
 _FORMS: dict[str, Callable[[Report], str]] = {
     "json": as_json,
@@ -122,8 +123,11 @@ class Wanted:
         region = Region("..".join(self.between), begin, end)
         return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=first_events)
 
-    def timings(self, trace: Trace, window: argparse.Namespace | None = None) -> Timings:
-        """The timings of ``trace``. ``window``: arguments of `add_window`. Raises `HtrunError`."""
+    def timings(
+        self, trace: Trace, window: argparse.Namespace | None = None, batches: Iterable[Events] | None = None
+    ) -> Timings:
+        """The timings of ``trace``. ``window``: arguments of `add_window`; ``batches``: of its events, if not all.
+        Raises `HtrunError`."""
         from htrun.analysis.timing.clock_step import clock_step
         from htrun.analysis.timing.figures import Timings
 
@@ -132,7 +136,9 @@ class Wanted:
         if self.patterns and not any(self._names(name) for name in source.names[: source.told]):
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         timings = Timings(step, self.grouping(trace, source), self.choice(trace, source, window))
-        return timings.collect(source, with_progress(trace.events(), len(trace), "pairing"))
+        if batches is None:
+            batches = with_progress(trace.events(), len(trace), "pairing")
+        return timings.collect(source, batches)
 
     def choice(
         self, trace: Trace, source: Source, window: argparse.Namespace | None

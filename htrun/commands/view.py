@@ -94,16 +94,21 @@ def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator
 
 def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     from htrun.analysis.timing.doubts import differences
+    from htrun.commands.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected
+    from htrun.commands.timing_arguments import Wanted
     from htrun.view.comparison import comparison_of
-    from htrun.view.durations import durations_of
 
     other = open_trace(argparse.Namespace(**{**vars(arguments), "trace": arguments.compare}))
-    durations = [durations_of(each, _batches(each, arguments, "comparing")) for each in (trace, other)]
-    for each, found in zip((trace, other), durations, strict=True):
-        if not found:
-            warn(f"{each.path} has no spans to compare")
+    both = [TimedRun.of(each, Wanted(), _batches(each, arguments, "comparing")) for each in (trace, other)]
+    for run in both:
+        if not run.rows:
+            warn(f"{run.path} has no spans to compare")
+    corrected = can_be_corrected(both)
     remarks = [f"A and B: {line}" for line in differences(trace.environment, other.environment)]
-    return comparison_of((str(trace.path), str(other.path)), (durations[0], durations[1]), remarks)
+    if not corrected:
+        remarks.append(NOT_CORRECTED)
+    one, two = ({name: run for name, [run] in by_name([each], corrected=corrected).items()} for each in both)
+    return comparison_of((str(trace.path), str(other.path)), (one, two), remarks)
 
 
 def _output(path: Path | None, trace: Path) -> Path:

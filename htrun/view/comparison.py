@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from htrun.analysis.timing.comparison import Run
+    from htrun.analysis.timing.distribution import Distribution
 
-    Durations = Mapping[str, NDArray[np.float64]]
-    """Sorted, in ns, by the name of the spans."""
+    Runs = Mapping[str, Run]
+    """By the name of the spans."""
 
 _THRESHOLD = 0.01
 """Of a ratio: a smaller difference is none."""
@@ -24,54 +22,42 @@ _WIDE = 30
 """A scale of powers is for durations of which the longest is more than so many times the shortest."""
 
 
-def comparison_of(
-    titles: tuple[str, str], durations: tuple[Durations, Durations], remarks: Sequence[str] = ()
-) -> dict[str, Any]:
+def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
     """What the page shows of two traces, called ``titles``, for JSON. ``remarks``: what makes the comparison doubtful.
 
-    The verdicts are those of ``hypertrace compare`` for durations as they are, with its usual threshold.
+    The verdicts are those of ``hypertrace compare``, with its usual threshold.
     """
-    import numpy as np
-
     from htrun.analysis.timing.comparison import compare
 
-    one, other = durations
-    runs = [{name: [_run(values)] for name, values in side.items()} for side in durations]
-    judged = {each.name: each for each in compare(runs[0], runs[1], _THRESHOLD)}
+    one, other = runs
+    sides = [{name: [run] for name, run in side.items()} for side in runs]
+    judged = {each.name: each for each in compare(sides[0], sides[1], _THRESHOLD)}
     rows = []
     for name in dict.fromkeys([*one, *other]):
-        both = [one.get(name, np.empty(0)), other.get(name, np.empty(0))]
+        both = [one.get(name), other.get(name)]
         found = judged.get(name)
         ratio = found.ratio if found is not None else None
+        alone = "only in B" if both[0] is None else "only in A"
         rows.append(
             {
                 "name": name,
-                "counts": [len(each) for each in both],
-                "medians": [float(np.median(each)) if len(each) else None for each in both],
+                "counts": [0 if each is None else each.distribution.count for each in both],
+                "medians": [None if each is None else each.median.value for each in both],
                 "ratio": ratio.value if ratio is not None else None,
                 "interval": [ratio.low, ratio.high] if ratio is not None else None,
-                "verdict": found.verdict.value if found is not None else "only in A" if len(both[0]) else "only in B",
-                "histogram": _histogram(both),
+                "verdict": found.verdict.value if found is not None else alone,
+                "histogram": _histogram([None if each is None else each.distribution for each in both]),
             }
         )
     return {"a": titles[0], "b": titles[1], "remarks": list(remarks), "rows": rows}
 
 
-def _run(values: NDArray[np.float64]) -> Run:
-    from htrun.analysis.timing.comparison import Run
-    from htrun.analysis.timing.distribution import Distribution
-    from htrun.analysis.timing.inference import median_interval
-
-    distribution = Distribution.of(values)
-    return Run(median_interval(distribution), distribution)
-
-
-def _histogram(both: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
     """Counts of both in the same bins: of one width, or each so many times as wide as the one before."""
     import numpy as np
 
-    together = np.concatenate(both)
-    low, high = float(together.min()), float(together.max())
+    some = [each.values for each in both if each is not None]
+    low, high = float(min(values[0] for values in some)), float(max(values[-1] for values in some))
     logarithmic = low > 0 and high / low > _WIDE
     if low == high:
         # As the page has it: one bar in the middle, a fiftieth of the value wide.
@@ -80,5 +66,10 @@ def _histogram(both: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
         edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
         # What rounding has made of the ends must leave no value out.
         edges[0], edges[-1] = low, high
-    counts = [np.histogram(each, edges)[0].tolist() for each in both]
+    counts = [
+        [0] * (len(edges) - 1)
+        if each is None
+        else np.histogram(each.values, edges, weights=each.counts)[0].astype(np.int64).tolist()
+        for each in both
+    ]
     return {"edges": edges.tolist(), "logarithmic": logarithmic, "counts": counts}

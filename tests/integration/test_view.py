@@ -5,6 +5,7 @@ Screenshots are left in ``build/screenshots``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from htrun.events.calibration import PAIRS, Pair
 from htrun.events.stream import Stream
 from tests.support.browser import Tab, browser
 from tests.support.hypertrace import hypertrace, said
@@ -25,6 +27,7 @@ LEFT, TOP = 216, 127
 """Where the timeline begins in the window, in CSS pixels (``--labels`` in the style sheet, and what is above it)."""
 
 LINES = "[...document.querySelectorAll('#page-statistics tbody tr')]"
+JOB = Pair("job", 1, 2)
 WORDS = "line.querySelector('.pick').innerText.trim().replace(/\\s+/g, ' ')"
 """The lines of the statistics, and in JavaScript what each is of."""
 
@@ -422,6 +425,31 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
     shown.picture("comparison-light")
     shown.tab.press("t")
     shown.picture("comparison-dark")
+
+
+def test_the_comparison_is_that_of_hypertrace_compare(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    """Corrected for what events cost, where both traces can be."""
+    for name, length in (("old", 136), ("new", 150)):
+        calibration = [(pair, span) for _ in range(50) for pair, span in zip(PAIRS, (38, 84, 134), strict=True)]
+        times, args, now = [], [], BEGIN
+        for pair, span in [*calibration, *((JOB, length + number % 5) for number in range(400))]:
+            times += [now, now + span]
+            args += [[pair.begin], [pair.end]]
+            now += span + 100
+        Made(tmp_path / name, 1, FACTS).packet(Stream(10, 10, 0, "main"), times, args).close()
+    (tmp_path / "events.toml").write_text(
+        'event = [{id = 1, name = "job", phase = "begin"}, {id = 2, name = "job", phase = "end"}]'
+    )
+    names = ("--events", "events.toml")
+    told = hypertrace("compare", "old", "new", *names, "--json", "-", directory=tmp_path).stdout
+    [expected] = json.loads(told)["spans"]
+    said("view", "old", "--compare", "new", *names, "-o", "both.html", directory=tmp_path)
+    [row] = open_page(tmp_path / "both.html").ask("page.comparison.comparison.rows")
+    assert row["medians"] == [pytest.approx(102, abs=0.5), pytest.approx(116, abs=0.5)]
+    assert row["medians"] == pytest.approx([expected[side]["median"] for side in ("a", "b")])
+    ratio = expected["ratio"]
+    assert [row["ratio"], *row["interval"]] == pytest.approx([ratio["value"], ratio["low"], ratio["high"]])
+    assert row["verdict"] == expected["verdict"] == "slower"
 
 
 def test_a_filter_chooses_what_is_shown(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:

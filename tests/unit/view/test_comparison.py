@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from htrun.analysis.timing.comparison import Run
+from htrun.analysis.timing.distribution import Distribution
+from htrun.analysis.timing.inference import median_interval
 from htrun.view.comparison import comparison_of
 
 
+def runs(**durations: object) -> dict[str, Run]:
+    """A run of spans with these durations, ns, by name."""
+    distributions = {name: Distribution.of(values) for name, values in durations.items()}
+    return {name: Run(median_interval(each), each) for name, each in distributions.items()}
+
+
 def test_both_are_counted_in_the_same_bins() -> None:
-    one = {"io": np.array([100.0, 110.0, 120.0]), "alone": np.array([5.0])}
-    other = {"io": np.array([110.0, 121.0, 132.0, 133.0]), "new": np.array([7.0, 7.0])}
+    one = runs(io=[100.0, 110.0, 120.0], alone=[5.0])
+    other = runs(io=[110.0, 121.0, 132.0, 133.0], new=[7.0, 7.0])
     shown = comparison_of(("a", "b"), (one, other))
     rows = {row["name"]: row for row in shown["rows"]}
     assert list(rows) == ["io", "alone", "new"]
@@ -27,7 +36,7 @@ def test_both_are_counted_in_the_same_bins() -> None:
 
 def test_very_different_durations_get_bins_of_powers() -> None:
     values = np.array([3.0, 50.0, 12345.678, 9e9])
-    [row] = comparison_of(("a", "b"), ({"io": values}, {"io": values}))["rows"]
+    [row] = comparison_of(("a", "b"), (runs(io=values), runs(io=values)))["rows"]
     edges = row["histogram"]["edges"]
     assert row["histogram"]["logarithmic"]
     assert [sum(counts) for counts in row["histogram"]["counts"]] == [4, 4]
@@ -35,7 +44,7 @@ def test_very_different_durations_get_bins_of_powers() -> None:
 
 
 def test_spans_of_no_length() -> None:
-    [row] = comparison_of(("a", "b"), ({"io": np.zeros(3)}, {"io": np.zeros(2)}))["rows"]
+    [row] = comparison_of(("a", "b"), (runs(io=np.zeros(3)), runs(io=np.zeros(2))))["rows"]
     assert (row["ratio"], row["histogram"]["counts"]) == (
         None,
         [[0, 0, 0, 0, 3, 0, 0, 0, 0], [0, 0, 0, 0, 2, 0, 0, 0, 0]],
@@ -45,6 +54,6 @@ def test_spans_of_no_length() -> None:
 def test_verdicts_are_those_of_compare() -> None:
     rng = np.random.default_rng(1)
     base = np.sort(rng.normal(1000, 30, 4000))
-    shown = comparison_of(("a", "b"), ({"io": base, "same": base}, {"io": base * 1.1, "same": base}), ["A and B: x"])
+    shown = comparison_of(("a", "b"), (runs(io=base, same=base), runs(io=base * 1.1, same=base)), ["A and B: x"])
     assert [(row["name"], row["verdict"]) for row in shown["rows"]] == [("io", "slower"), ("same", "same")]
     assert shown["remarks"] == ["A and B: x"]

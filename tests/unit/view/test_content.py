@@ -15,7 +15,6 @@ from htrun.errors import HtrunError
 from htrun.events.calibration import PAIRS
 from htrun.events.stream import Stream
 from htrun.view.content import Content, choose, content_of
-from htrun.view.durations import durations_of
 from htrun.view.figures import Figures
 from tests.support.spans import BEGIN, NAMES
 from tests.unit.analysis.made import FACTS, Made
@@ -110,7 +109,6 @@ def test_no_span_goes_across_a_loss(tmp_path: Path) -> None:
     (parse,) = head["spans"]
     assert parse["begin"]["count"] == 1
     assert head["unpaired"] == [{"name": "parse", "begins": 0, "ends": 0, "negative": 0, "lost": 2}]
-    assert {name: each.tolist() for name, each in durations_of(trace, trace.events()).items()} == {"parse": [10.0]}
 
 
 def test_calibration_makes_no_spans_that_are_shown(tmp_path: Path) -> None:
@@ -119,7 +117,6 @@ def test_calibration_makes_no_spans_that_are_shown(tmp_path: Path) -> None:
     made.packet(Stream(10, 10, 0, "main"), [BEGIN + each for each in range(6)], args)
     trace = Trace.open(made.close())
     assert content(trace).head["spans"] == []
-    assert durations_of(trace, trace.events()) == {}
     figures = Figures(trace.shapes, trace.names)
     for events in trace.events():
         figures.add(events[:-1])
