@@ -48,7 +48,7 @@ class Runner:
         """Run ``case`` of ``guest``, which must succeed with nothing lost."""
         program = self._toolchain.compile(GUESTS / f"{guest}.c", target, flags=(f"-I{GUESTS}",))
         command = [emulator, program] if emulator else [program]
-        return self._htrun.run(*command, case, options=options, env=env, timeout=100).check()
+        return self._htrun.run(*command, case, options=options, env=env, timeout=240).check()
 
 
 def words(result: Result, name: str) -> list[str]:

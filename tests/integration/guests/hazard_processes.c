@@ -425,15 +425,16 @@ static void no_descriptors(void)
 static void no_proc(void)
 {
     char directory[] = "/tmp/hazard-XXXXXX";
+    int parent = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    assert(mkdtemp(directory) != NULL);
+    assert(parent >= 0 && mkdtemp(directory) != NULL);
     if (geteuid() != 0) {
         assert(unshare(CLONE_NEWUSER) == 0);
     }
     assert(chroot(directory) == 0 && chdir("/") == 0);
     emit_some(500, 0);
     site("refused", (const void *)plain_store);
-    rmdir(directory);
+    assert(unlinkat(parent, directory + strlen("/tmp/"), AT_REMOVEDIR) == 0);
 }
 
 /* As another user than htrun. */
