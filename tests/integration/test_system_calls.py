@@ -354,12 +354,13 @@ def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, t
         "from htrun.commands.run import main\nmain()\n"
     )
     script.chmod(0o755)
-    words = [script, "-q", "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
+    channel = tmp_path / "channel"
+    words = [script, "-q", "--hypertrace", channel, "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=work)
     assert (done.stdout, done.stderr) == ("3 7 -9 -15\n", "")
     trace = package.open(tmp_path / "trace")
     assert trace.environment["clock_source"] == "monotonic"
-    assert traced(trace).tree() == strace([program], tmp_path / "log", work).tree()
+    assert traced(trace).tree() == strace([program], tmp_path / "log", work, channel).tree()
     events = [event.time for event in trace]
     assert events == sorted(events)
 

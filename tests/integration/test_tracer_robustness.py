@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -373,8 +372,6 @@ def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun
 
 
 def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
-    started = time.monotonic()
     script = "for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'sh -c : & :' & :); /bin/true; done"
     result = htrun.run("sh", "-c", script).check()
     assert result.summary["processes"] >= 30
-    assert time.monotonic() - started < 30

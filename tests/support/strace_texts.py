@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 _STRACE_LINE = re.compile(r"(?P<thread>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\()(?P<rest>.*)")
 _HTRUN_LINE = re.compile(r"(?P<thread>\d+)@[\d.]+:guest_user_syscall(?P<ret>_ret)? cpu=0x0  (?P<name>\w+)(?P<rest>.*)")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?:\.\.\.)?')
-_MADE_UP = re.compile(r"/tmp/cc\w{6}")
+_MADE_UP = re.compile(rf"{re.escape(tempfile.gettempdir())}/cc\w{{6}}")
 """Names of gcc's temporary files, new in each run."""
 _WORDS = 32
 """Characters of each word of a command line that strace shows."""
