@@ -1,4 +1,8 @@
-"""The page of a trace with a million events, in a browser without a graphics processor."""
+"""The page of a trace with a million events, in a browser without a graphics processor.
+
+The limits are for a machine of today. On a slower one, or one that others use as well, each is longer by as much as a
+piece of work that has nothing to do with the page takes longer there.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,21 @@ FIRST_PAINT_MS = 2_000
 FRAMES, RATE = 60, 30
 """How many are panned, and how many a second there must be."""
 TRIES = 3
+WORK_MS = 110
+"""What `WORK` takes on the machine that the limits are for."""
+WORK = """
+(() => {
+  const begin = performance.now();
+  const numbers = new Float64Array(1 << 20);
+  let last = 1;
+  for (let place = 0; place < numbers.length; place++) {
+    last = (last * 1103515245 + 12345) % 2147483648;
+    numbers[place] = last;
+  }
+  numbers.sort();
+  return performance.now() - begin;
+})()
+"""
 PAN = """
 window.hypertrace.then((page) => new Promise((done) => {
   const { viewport } = page.state;
@@ -55,6 +74,11 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
+def slowness(tab: Tab) -> float:
+    """How many times longer anything takes here and now, at least 1."""
+    return max(1.0, min(float(tab.run(WORK)) for _ in range(TRIES)) / WORK_MS)
+
+
 def drawn_ms(tab: Tab, page: Path) -> float:
     """How long after the start of its loading the page had drawn its timeline."""
     tab.open(page)
@@ -64,25 +88,28 @@ def drawn_ms(tab: Tab, page: Path) -> float:
 
 def test_a_million_events_are_seen_within_two_seconds(tab: Tab, page: Path) -> None:
     """The best of a few: whatever else the machine does can only make it longer."""
-    times: list[float] = []
-    while len(times) < TRIES and min(times, default=FIRST_PAINT_MS) >= FIRST_PAINT_MS:
-        times.append(drawn_ms(tab, page))
-    assert min(times) < FIRST_PAINT_MS
+    tab.open(page)
+    shares: list[float] = []
+    while len(shares) < TRIES and min(shares, default=1) >= 1:
+        allowed = FIRST_PAINT_MS * slowness(tab)
+        shares.append(drawn_ms(tab, page) / allowed)
+    assert min(shares) < 1
     assert tab.run("window.hypertrace.then((page) => page.trace.count)") == EVENTS
     tab.screenshot(ROOT / "build" / "screenshots" / "million.png")
 
 
 @pytest.mark.parametrize("part", [0.6, 0.1, 0.001])
 def test_a_million_events_are_panned_at_thirty_frames_a_second(tab: Tab, page: Path, part: float) -> None:
-    """At three zooms, by the frames that come, the best of a few tries, and by the time the page itself works for one:
+    """At three zooms, by the frames that come and by the time the page itself works for one, the best of a few tries:
     it must leave half of it to the browser."""
     drawn_ms(tab, page)
-    rates: list[float] = []
-    while len(rates) < TRIES and max(rates, default=0) < RATE:
+    shares: list[tuple[float, float]] = []
+    while len(shares) < TRIES and min(map(max, shares), default=1) >= 1:
+        allowed_ms = 1_000 / RATE * slowness(tab)
         told: Any = tab.run(PAN.replace("PART", str(part)).replace("FRAMES", str(FRAMES)))
         work = told["work"]
         assert len(work) >= FRAMES
-        rates.append(FRAMES / told["seconds"])
-    assert max(rates) >= RATE
-    assert work[len(work) // 2] < 1_000 / RATE / 2
+        frame_ms = told["seconds"] * 1_000 / FRAMES
+        shares.append((frame_ms / allowed_ms, work[len(work) // 2] / (allowed_ms / 2)))
+    assert min(map(max, shares)) < 1, shares
     assert tab.errors == []
