@@ -54,7 +54,8 @@ static void put_bytes(struct writer *writer, const void *data, size_t size)
 	}
 }
 
-void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data, size_t size)
+void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
+		     size_t size)
 {
 	struct writer writer = {
 		.voffset = voffset,

@@ -144,9 +144,11 @@ int hypertrace_blob_indexes(u64 *first, u64 count)
 	return *first < max_clients && count <= max_clients - *first ? 0 : -ENOSPC;
 }
 
-static ssize_t hypertrace_read(struct file *file, char __user *buffer, size_t count, loff_t *position)
+static ssize_t hypertrace_read(struct file *file, char __user *buffer, size_t count,
+			       loff_t *position)
 {
-	return simple_read_from_buffer(buffer, count, position, channel.memory, sizeof(struct hypertrace_header));
+	return simple_read_from_buffer(buffer, count, position, channel.memory,
+				       sizeof(struct hypertrace_header));
 }
 
 static int hypertrace_mmap(struct file *file, struct vm_area_struct *vma)
@@ -191,9 +193,10 @@ static int check_header(struct pci_dev *pdev, const struct hypertrace_header *he
 			le32_to_cpu(header->version), HYPERTRACE_VERSION);
 		return -EOPNOTSUPP;
 	}
-	if (size > bar_size || !is_region(control, size) || !is_region(data, size) || control >= data ||
-	    !num_args || num_args > HYPERTRACE_MAX_ARGS || stride < 8 * num_args || !IS_ALIGNED(stride, 64) ||
-	    !max_clients || max_clients > U32_MAX || max_clients > (size - data) / stride) {
+	if (size > bar_size || !is_region(control, size) || !is_region(data, size) ||
+	    control >= data || !num_args || num_args > HYPERTRACE_MAX_ARGS ||
+	    stride < 8 * num_args || !IS_ALIGNED(stride, 64) || !max_clients ||
+	    max_clients > U32_MAX || max_clients > (size - data) / stride) {
 		pci_err(pdev, "the hypertrace channel's header contradicts itself\n");
 		return -EINVAL;
 	}
@@ -227,7 +230,7 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	channel.slot_stride = le64_to_cpu(header->slot_stride);
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
-	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all of the above. */
+	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all above. */
 	smp_store_release(&channel.max_clients, le64_to_cpu(header->max_clients));
 	/* From this the tracer learns the byte order of the arguments. */
 	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);

@@ -116,7 +116,8 @@ static int take_format(struct vfsmount *mount, char *event, hypertrace_take take
 	return result;
 }
 
-static int take_formats(struct vfsmount *mount, const char *list, hypertrace_take take, void *context)
+static int take_formats(struct vfsmount *mount, const char *list, hypertrace_take take,
+			void *context)
 {
 	char *names = strchr(list, ':') ? kstrdup(list, GFP_KERNEL) : read_file(mount, list);
 	char *rest = names;

@@ -27,11 +27,11 @@
 
 #include "internal.h"
 
-#define MOST_TYPES	(1U << 16)	/* of struct trace_entry's type */
+#define MOST_TYPES	BIT(16)		/* of struct trace_entry's type */
 #define FUNCTION_TYPE	1		/* TRACE_FN of kernel/trace/trace.h */
 #define PRINT_TYPE	5		/* TRACE_PRINT */
 #define SYMBOL_BITS	16
-#define SYMBOL_SLOTS	(1U << SYMBOL_BITS)
+#define SYMBOL_SLOTS	BIT(SYMBOL_BITS)
 #define SYMBOL_PROBES	16
 
 /* How entries of FUNCTION_TYPE and PRINT_TYPE begin: see kernel/trace/trace_entries.h. */
@@ -84,7 +84,8 @@ static int tell_format(const char *system, const char *text, void *only_seen)
 	size_t size;
 	char *whole;
 
-	if (!line || sscanf(line, "\nID: %u", &type) != 1 || type >= MOST_TYPES || test_bit(type, types_told))
+	if (!line || sscanf(line, "\nID: %u", &type) != 1 || type >= MOST_TYPES ||
+	    test_bit(type, types_told))
 		return 0;
 	if (only_seen && !test_bit(type, types_seen))
 		return 0;
@@ -105,10 +106,11 @@ static void tell_formats_from(const char *list, bool only_seen)
 	int error = hypertrace_formats(list, tell_format, only_seen ? types_seen : NULL);
 
 	if (error)
-		pr_warn_once("the formats of events can't be read (%d): name them to the host by a file\n", error);
+		pr_warn_once("the formats of events can't be read (%d): name them to the host by a file\n",
+			     error);
 }
 
-/* Formats of the events that were seen: as a rule one that is enabled, else of an instance of its own. */
+/* Formats of the events that were seen: as a rule one that is enabled, else of an instance. */
 static void tell_formats(void)
 {
 	if (bitmap_subset(types_seen, types_told, MOST_TYPES))
@@ -299,10 +301,14 @@ void hypertrace_ftrace_init(void)
 	if (wanted)
 		error = set_exporting(true);
 	if (error) {
-		pr_warn("ftrace=1: %s (%d); try again by /sys/module/" KBUILD_MODNAME "/parameters/ftrace\n",
-			error == -ENODEV ? "there is no hypertrace device" :
-			error == -ENOSPC ? "the channel has too few indexes: raise max-clients of htrun" : "it failed",
-			error);
+		const char *reason = "it failed";
+
+		if (error == -ENODEV)
+			reason = "there is no hypertrace device";
+		else if (error == -ENOSPC)
+			reason = "the channel has too few indexes: raise max-clients of htrun";
+		pr_warn("ftrace=1: %s (%d); try again by %s\n", reason, error,
+			"/sys/module/" KBUILD_MODNAME "/parameters/ftrace");
 		wanted = false;
 	}
 	mutex_unlock(&switch_lock);

@@ -7,7 +7,7 @@
 
 /* What a blob holds; the host knows these numbers. */
 enum hypertrace_blob_kind {
-	/* The format of one of the kernel's events: its system's name, a line end, and tracefs's text. */
+	/* The format of an event of the kernel: its system, a line end, and tracefs's text. */
 	HYPERTRACE_FORMAT = 1,
 	/* struct hypertrace_symbol, up to the end of the name. */
 	HYPERTRACE_SYMBOL = 2,
@@ -32,7 +32,8 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
  * @data: the bytes
  * @size: how many; of more than 16 MiB less one only so many
  */
-void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data, size_t size);
+void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
+		     size_t size);
 
 /* Takes the text of one file; an error ends the reading. */
 typedef int (*hypertrace_take)(const char *system, const char *text, void *context);

@@ -69,7 +69,7 @@ static inline void qemu_hypertrace(u64 voffset)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
-	/* The arguments are to be seen before the index, by a host that has several processors whatever the guest has. */
+	/* Seen before the index, by a host that has several processors whatever the guest has. */
 	virt_wmb();
 	WRITE_ONCE(*control, voffset);
 	/* The arguments of the next event are not to be written before. */
