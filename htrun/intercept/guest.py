@@ -206,6 +206,7 @@ class Thread:
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;
     ``exec_room``: where the arguments of that lie, of its address space's ``exec_rooms``.
     ``next_big_endian``: the byte order of the program that such an exec starts.
+    ``exiting``: its exit event has been seen.
     ``doubt``: where it last faulted on what, and the code there, which could not have; ``doubts``: how often since.
     """
 
@@ -220,6 +221,7 @@ class Thread:
     exec_registers: Registers | None = None
     exec_room: tuple[int, int] | None = None
     next_big_endian: bool = False
+    exiting: bool = False
     doubt: tuple[int, int, bytes] | None = None
     doubts: int = 0
 

@@ -16,6 +16,7 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
+from htrun.tracee.thread_table import MOST_THREADS
 from htrun.tracee.wait import Waiter
 
 _SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 5
@@ -28,14 +29,33 @@ def _same(kind: int, one: int, other: int) -> bool:
     return int(_libc.syscall(_SYS_KCMP, one, other, kind, 0, 0)) == 0
 
 
-def _ids(tid: int) -> tuple[int, int]:
-    """A thread's thread group id and its parent's; zeros when it is gone."""
+def _status_of(tid: int) -> dict[str, str]:
+    """The fields of /proc/TID/status (proc_pid_status(5)); none when the thread is gone."""
     try:
         with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
-            fields = dict(line.split(":", 1) for line in status)
+            return dict(line.split(":", 1) for line in status)
     except OSError:
-        return 0, 0
-    return int(fields["Tgid"]), int(fields["PPid"])
+        return {}
+
+
+def _ids(tid: int) -> tuple[int, int]:
+    """A thread's thread group id and its parent's; zeros when it is gone."""
+    fields = _status_of(tid)
+    return int(fields.get("Tgid", 0)), int(fields.get("PPid", 0))
+
+
+def _own_id(tid: int) -> int:
+    """A thread's id in its own PID namespace; 0 when it is gone."""
+    return int(_status_of(tid).get("NSpid", "0").split()[-1])
+
+
+def _children(thread: Thread) -> list[int]:
+    """The processes of which a thread is the parent: not those that it has created with CLONE_PARENT."""
+    try:
+        with open(f"/proc/{thread.process.pid}/task/{thread.tid}/children", encoding="ascii") as children:
+            return [int(word) for word in children.read().split()]
+    except OSError:
+        return []
 
 
 class Hooks(NamedTuple):
@@ -98,27 +118,28 @@ class Tracees:
         stop = self._strangers.pop(tid, None)
         return stop if tid in self.threads else None
 
-    def untold_children(self, dying: Thread, status: int) -> list[int]:
-        """Processes whose creator, which is at its exit event and will have the wait status ``status``, was killed
-        before it could tell of them: while a signal that kills is pending the kernel passes over their event
-        (kernel/signal.c, ptrace_stop). Those that it creates with CLONE_PARENT are not found."""
+    def untold_children(self, dying: Thread, status: int) -> set[int]:
+        """Whoever was created by a thread that is at its exit event, and will have the wait status ``status``, but was
+        killed before it could tell: while a signal that kills is pending the kernel passes over the event of a new
+        thread (kernel/signal.c, ptrace_stop). The call has been left with its result before."""
         if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
-            return []
-        try:
-            with open(f"/proc/{dying.process.pid}/task/{dying.tid}/children", encoding="ascii") as children:
-                told = [int(word) for word in children.read().split()]
-        except OSError:
-            return []
-        return [tid for tid in told if tid not in self.threads]
+            return set()
+        result = ptrace.user_word(dying.tid, ptrace.RAX_OFFSET) & 0xFFFFFFFF
+        found = {result, *_children(dying), *(tid for tid in self._strangers if _own_id(tid) == result)}
+        possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
+        return {tid for tid in possible if self._waiter.is_tracee(tid)}
 
     def born(self, thread: Thread) -> None:
         """A thread is at its first stop, or at a later one that looks the same."""
         self._hooks.at_birth(thread)
 
     def orphans(self, dead: Thread) -> list[Stop]:
-        """A thread has died, perhaps before its event could tell of a child that waits for it. Returns the stops of
+        """A thread has died. If that was without its exit event, which one that is killed once more is let go from
+        (kernel/signal.c, complete_signal), it may have left a child that waits to be told of. Returns the stops of
         waiting threads that are now registered: those of its process, and, once that is gone, all."""
-        found = []
+        found: list[Stop] = []
+        if dead.exiting:
+            return found
         for tid, stop in list(self._strangers.items()):
             group, parent = _ids(tid)
             process = self._processes.get(group) or self._processes.get(parent)
@@ -161,6 +182,7 @@ class Tracees:
 
     def exiting(self, thread: Thread, status: int) -> None:
         """A thread is at its exit event: it makes no more records. ``status``: the wait status it will have."""
+        thread.exiting = True
         self._hooks.thread_ended(thread)
         thread.ring = None
         self._hooks.ended(thread)

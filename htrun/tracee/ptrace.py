@@ -132,9 +132,10 @@ def set_registers(tid: int, registers: Registers) -> None:
     request(Request.SETREGS, tid, 0, ctypes.addressof(registers))
 
 
+RAX_OFFSET = 10 * 8
 RIP_OFFSET = 16 * 8
 FS_BASE_OFFSET = 21 * 8
-"""Of the program counter and the thread pointer in struct user (<sys/user.h>)."""
+"""Of a call's result, the program counter and the thread pointer in struct user (<sys/user.h>)."""
 
 _peek = _libc.syscall
 _peek.restype = ctypes.c_long

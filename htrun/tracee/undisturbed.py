@@ -14,7 +14,7 @@ from pathlib import Path
 
 from htrun.tracee import ptrace
 
-_RAX_OFFSET, _ORIG_RAX_OFFSET = 10 * 8, 15 * 8
+_ORIG_RAX_OFFSET = 15 * 8
 """In struct user (<sys/user.h>)."""
 _CALL_LENGTH = 2
 """Bytes of ``syscall`` and of ``int $0x80``."""
@@ -24,13 +24,13 @@ _LOW = 0xFFFFFFFF
 
 def undisturb(tid: int, number: int) -> None:
     """Let the system call go on that a thread, stopped for signal ``number``, was woken from in vain, if it was."""
-    result = ptrace.user_word(tid, _RAX_OFFSET)
+    result = ptrace.user_word(tid, ptrace.RAX_OFFSET)
     if result & _LOW != -errno.EINTR & _LOW:
         return
     call = ptrace.user_word(tid, _ORIG_RAX_OFFSET)
     if call & _LOW == _LOW or not _only_ignored(tid, number):
         return
-    ptrace.set_user_word(tid, _RAX_OFFSET, call)
+    ptrace.set_user_word(tid, ptrace.RAX_OFFSET, call)
     ptrace.set_user_word(tid, ptrace.RIP_OFFSET, ptrace.user_word(tid, ptrace.RIP_OFFSET) - _CALL_LENGTH)
 
 

@@ -285,7 +285,7 @@ def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain,
 
 KILLED_AT_THE_START = """
 import os, signal, sys
-from htrun.tracee import spawn
+from htrun.tracee.spawn import Tracer, become
 
 program, told = os.getpid(), os.dup(1)
 
@@ -298,32 +298,92 @@ def state():
 
 def kill():
     os.kill(program, signal.SIGKILL)
-    while state() != sys.argv[2]:
+    while state() != sys.argv[1]:
         pass
 
-def tell(what):
-    os.write(told, what)
-
-def trace(program):
-    tell(b"traced")
-    os._exit(0)
-
-if sys.argv[1] == "seized":
-    spawn.release_inherited = kill
-prepare = kill if sys.argv[1] == "prepared" else lambda: None
-spawn.become("/bin/true", ["true"], {}, spawn.Tracer(prepare, lambda: tell(b"undone"), trace, b""))
+become("/bin/true", ["true"], {}, Tracer(kill, lambda: os.write(told, b"undone"), lambda _: os._exit(1), b""))
 """
 
 
-@pytest.mark.parametrize(
-    ("when", "state", "told"), [("prepared", "Z", "undone"), ("prepared", "gone", "undone"), ("seized", "t", "traced")]
-)
-def test_a_program_killed_before_it_starts(when: str, state: str, told: str) -> None:
-    """What htrun has made is undone, or accounted for, without a word; the dead one may have been reaped already."""
-    script = [sys.executable, "-c", KILLED_AT_THE_START, when, state]
+@pytest.mark.parametrize("state", ["Z", "gone"])
+def test_a_program_killed_before_it_starts(state: str) -> None:
+    """What htrun has made is undone without a word; the dead one may have been reaped already."""
+    script = [sys.executable, "-c", KILLED_AT_THE_START, state]
     reaped = ["sh", "-c", '"$@" & wait', "sh", *script]
     done = subprocess.run(reaped if state == "gone" else script, capture_output=True, text=True, timeout=240)
-    assert (done.stdout, done.stderr) == (told, "")
+    assert (done.stdout, done.stderr) == ("undone", "")
+
+
+def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Who is created with CLONE_PARENT has what its creator has, not its parent, whoever else ends meanwhile."""
+    program = toolchain.compile_text(
+        """
+        #define _GNU_SOURCE
+        #include <qemu-hypertrace.h>
+        #include <sched.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <sys/syscall.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+
+        int main(void)
+        {
+            int status, ended = 0;
+            if (fork() == 0) {
+                if (qemu_hypertrace_init(NULL) != 0)
+                    return 1;
+                for (int i = 0; i < 200; i++)
+                    if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0) {
+                        qemu_hypertrace(0);
+                        _exit(0);
+                    }
+                return 0;
+            }
+            while (wait(&status) > 0)
+                ended += status == 0;
+            printf("%d\\n", ended);
+            return 0;
+        }
+        """,
+        "creates_siblings",
+    )
+    result = htrun.run(program).check()
+    assert result.stdout == "201\n"
+    assert len(result.events) == 200
+
+
+def test_a_process_killed_while_it_creates_one_for_its_parent(toolchain: Toolchain, htrun: Htrun) -> None:
+    """At another moment each time. All come to an end, and their parent can wait for each."""
+    program = toolchain.compile_text(
+        """
+        #define _GNU_SOURCE
+        #include <sched.h>
+        #include <signal.h>
+        #include <sys/syscall.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+
+        int main(void)
+        {
+            for (int i = 0; i < 100; i++) {
+                pid_t creator = fork();
+                if (creator == 0)
+                    for (;;)
+                        if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
+                            _exit(0);
+                for (int j = 0; j < 100 * i; j++)
+                    getppid();
+                kill(creator, SIGKILL);
+                while (wait(NULL) > 0)
+                    ;
+            }
+            return 7;
+        }
+        """,
+        "kills_creators",
+    )
+    assert htrun.run(program, timeout=240).status == 7
 
 
 def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun: Htrun) -> None:
