@@ -117,14 +117,23 @@ class Waiter:
         return self._look() if self._quick is None else self._quick.next()
 
     @staticmethod
-    def _look() -> tuple[int, int | None]:
+    def _take(tid: int) -> os.waitid_result | None:
+        """The stop of a thread at which it was seen; None if it is at none any more. A thread that is killed at its
+        exit event goes on and dies, and of a dead one the kernel says that there is nobody to wait for (ECHILD), unless
+        deaths are asked for as well (kernel/exit.c, wait_consider_task)."""
+        try:
+            return os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
+        except ChildProcessError:
+            return None
+
+    @classmethod
+    def _look(cls) -> tuple[int, int | None]:
         """What `TrapWait.next` does, without the facts of traps."""
         while True:
             seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
             if seen is None or seen.si_code != os.CLD_TRAPPED:
                 return (seen.si_pid if seen is not None else 0), None
-            taken = os.waitid(os.P_PID, seen.si_pid, os.WSTOPPED | os.WNOHANG | WALL)
-            if taken is not None:
+            if (taken := cls._take(seen.si_pid)) is not None:
                 return taken.si_pid, _wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
@@ -136,8 +145,7 @@ class Waiter:
                 raise ChildProcessError(tid)
             if seen.si_code != os.CLD_TRAPPED:
                 return self._death_of(tid, _wait_status(seen))
-            taken = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
-            if taken is None:
+            if (taken := self._take(tid)) is None:
                 continue
             status = _wait_status(taken)
             stop = stops.decode(tid, status)
