@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -120,8 +121,16 @@ def test_a_bench_that_was_killed_goes_on(directory: Path, several: str) -> None:
     (directory / "app").chmod(0o755)
     more = ("--matrix", "matrix.toml") if several == "matrix" else ("--vs", "sh ./app", "--", "./app")
     command = ("bench", *SHORT, "--json", "-", "-o", "kept", *more)
+    # What a killed process leaves of its temporary files is left here.
+    environment = os.environ | {"TMPDIR": str(directory)}
     killed = subprocess.run(
-        [HYPERTRACE, *command], cwd=directory, capture_output=True, text=True, timeout=240, check=False
+        [HYPERTRACE, *command],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
     assert len((directory / "starts").read_text().splitlines()) == 3

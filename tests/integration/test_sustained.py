@@ -7,6 +7,7 @@ memory) instead of two million.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 GUESTS = Path(__file__).parent / "guests"
 NUM_ARGS = 4
+RECORD = 48
 EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
 CLOCKS_US = 10_000
 """By how much the time stamp counter, converted, may differ from the clock that the program reads."""
@@ -34,8 +36,9 @@ CLOCKS_US = 10_000
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory in memory, where there is one."""
-    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    """A directory in memory, where there is one with room enough."""
+    room = shutil.disk_usage("/dev/shm").free if os.access("/dev/shm", os.W_OK) else 0
+    where = "/dev/shm" if room > 2 * EVENTS * RECORD else None
     with tempfile.TemporaryDirectory(prefix="htrun-sustained-", dir=where) as name:
         yield Path(name)
 
