@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _ALONE = "alone.jsonl"
 """In a cell's directory: what each run without htrun took."""
+_UNFINISHED = "unfinished-"
+"""In a cell's directory: what the names of traces begin with that are not whole, or never will be."""
 _CALIBRATION_PAIRS = 1000
 _MOST_TOLD = 2000
 """Characters of a failed program's last words."""
@@ -162,6 +164,7 @@ class _TracedRuns:
         self._cell = cell
         self._place = place
         self._arguments = arguments
+        _clear_unfinished(place)
 
     def warm_up(self) -> None:
         """As `_Runs` has it."""
@@ -172,12 +175,12 @@ class _TracedRuns:
                 self._trace(Path(scratch) / "trace")
 
     def run(self, number: int) -> None:
-        """As `_Runs` has it. The trace gets its name when it is whole."""
+        """As `_Runs` has it. The trace gets its name when it is whole; until then it has one that no other run has had:
+        the run of a bench that was killed may still be under way."""
         final = self._place / _name(number)
         if final.exists():
             return
-        unfinished = self._place / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = self._place / f"{_UNFINISHED}{os.urandom(6).hex()}"
         self._trace(unfinished)
         unfinished.rename(final)
 
@@ -206,6 +209,15 @@ class _TracedRuns:
             raise HtrunError(
                 f"{shlex.join(self._cell.command)} failed ({_status(done.returncode)}){said and f': {said}'}"
             )
+
+
+def _clear_unfinished(place: Path) -> None:
+    """Remove what runs of a bench that was killed have left in a cell's directory, but what is still being written."""
+    from htrun.view.following import is_being_written
+
+    for trace in place.glob(f"{_UNFINISHED}*"):
+        if not is_being_written(trace):
+            shutil.rmtree(trace, ignore_errors=True)
 
 
 def _status(status: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from tests.support.documents import fenced
 from tests.support.hypertrace import HYPERTRACE, hypertrace, said
 from tests.support.toolchain import Toolchain
+from tests.support.waiting import wait_until
 
 JOBS = 500
 """Of the guest."""
@@ -141,6 +142,50 @@ def test_a_bench_that_was_killed_goes_on(directory: Path, several: str) -> None:
     else:
         [span] = told["spans"]
         assert [(span[side]["runs"], span[side]["count"]) for side in "ab"] == [(2, 2 * JOBS), (2, 2 * JOBS)]
+
+
+_GOES_ON = """\
+#!/bin/sh
+# Counts its starts. The third kills whoever started it once it has begun to emit, and goes on while the fourth runs.
+echo x >>starts
+case $(wc -l <starts) in
+3)
+    ./guest
+    until ls kept/*/unfinished*/metadata; do :; done
+    kill -KILL $PPID
+    read word <go
+    ./guest
+    echo emitted >end
+    exit;;
+4) echo kept/*/unfinished* >under-way; echo on >go; read word <end;;
+esac
+exec ./guest
+"""
+
+
+def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Path) -> None:
+    """Each writes to a directory of its own: what the first writes does not get into the traces of the second."""
+    (directory / "app").rename(directory / "guest")
+    (directory / "app").write_text(_GOES_ON)
+    (directory / "app").chmod(0o755)
+    for name in ("go", "end"):
+        os.mkfifo(directory / name)
+    command = ("bench", *SHORT, "--json", "-", "-o", "kept", "--matrix", "matrix.toml")
+    environment = os.environ | {"TMPDIR": str(directory)}
+    killed = subprocess.run([HYPERTRACE, *command], cwd=directory, env=environment, capture_output=True, timeout=240)
+    assert killed.returncode == -signal.SIGKILL
+    told = json.loads(hypertrace(*command, directory=directory).stdout)
+    assert [[span["count"] for span in cell["spans"]] for cell in told["cells"]] == [[2 * JOBS], [2 * JOBS]]
+    assert len((directory / "under-way").read_text().split()) == 2
+    traces = sorted(f"kept/jobs@{emulator}/run-00{run}" for emulator in ("plain", "env") for run in (1, 2))
+    assert {trace: len(list((directory / trace).glob("stream-*"))) for trace in traces} == dict.fromkeys(traces, 1)
+    # Once it has ended, what it has left is taken away.
+
+    def directories() -> list[str]:
+        hypertrace(*command, directory=directory)
+        return sorted(str(path.parent.relative_to(directory)) for path in directory.glob("kept/*/*/metadata"))
+
+    wait_until(lambda: directories() == traces, "a bench that leaves its traces only")
 
 
 BAD_MATRICES = {
