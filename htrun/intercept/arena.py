@@ -109,6 +109,12 @@ class ThreadTable:
     address: int
     entries: dict[int, int] = field(default_factory=dict)
     """Offset in the table to the thread pointer that stands there."""
+    written: set[int] = field(default_factory=set)
+    """Offsets at which one has ever stood."""
+
+    def fork(self) -> ThreadTable:
+        """The copy in a forked child, to be cleared before it runs."""
+        return ThreadTable(self.address, written=set(self.written))
 
     def prepare(self, memory: Memory) -> None:
         """Make a table of zeros one in which nobody has a ring."""
@@ -119,6 +125,7 @@ class ThreadTable:
         """Let the thread with ``fs_base`` find its ``ring``; False if both of its places are taken."""
         for offset in ring_layout.table_offsets(fs_base):
             if self.entries.get(offset, fs_base) == fs_base:
+                self.written.add(offset)
                 # The ring first: a thread that finds its key must find its ring behind it.
                 memory.write(self.address + offset + 8, ring.to_bytes(8, "little"))
                 memory.write(self.address + offset, fs_base.to_bytes(8, "little"))
@@ -142,9 +149,12 @@ class ThreadTable:
                 memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def clear(self, memory: Memory) -> None:
-        """Nobody has a ring: the memory is a forked child's. Raises OSError if the memory is gone."""
-        for fs_base in list(self.entries.values()):
-            self.remove(memory, fs_base)
+        """Nobody has a ring: the memory is a forked child's, copied at some moment before its parent's table became
+        what it is: threads may have gone from that since. Raises OSError if the memory is gone."""
+        for offset in self.written:
+            memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
+        self.entries.clear()
+        self.written.clear()
 
 
 @dataclass(eq=False, slots=True)
@@ -183,9 +193,8 @@ class Arena:
         present = _Ranges(mapped)
         if not all(start in present for start in (self.rings, self.data, self.table.address)):
             return None
-        table = ThreadTable(self.table.address, dict(self.table.entries))
         parts = (self.rings, self.rings_size, self.data, self.data_size)
-        twin = Arena(*parts, table, self.self_pointers, self.code, self.family)
+        twin = Arena(*parts, self.table.fork(), self.self_pointers, self.code, self.family)
         for run in self.runs:
             if run.address in present:
                 run.shares += 1

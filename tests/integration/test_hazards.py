@@ -378,6 +378,11 @@ def test_forks_amid_patching(run: Runner) -> None:
     assert words(result, "events") == [str(len(result.events))]
 
 
+def test_forks_amid_threads_that_end(run: Runner) -> None:
+    """A child's threads have rings of their own, though they have the thread pointers of threads that had some."""
+    check_events(run("hazard_processes", "fork_amid_threads"))
+
+
 def test_a_place_that_only_forked_children_come_to(run: Runner) -> None:
     """It is one site, whose trampoline serves them all; each child's first event traps."""
     result = check(run("hazard_processes", "children_alone"))

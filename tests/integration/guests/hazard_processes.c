@@ -241,6 +241,57 @@ static void fork_amid_patching(void)
     pthread_join(thread, NULL);
 }
 
+enum { SHORT_THREADS = 8, SHORT_EVENTS = 5 };
+
+static void *emit_shortly(void *index)
+{
+    emit_some(SHORT_EVENTS, (uint32_t)(uintptr_t)index);
+    return NULL;
+}
+
+static void run_short_threads(uint32_t first_index)
+{
+    pthread_t threads[SHORT_THREADS];
+    uint32_t i;
+
+    for (i = 0; i < SHORT_THREADS; i++)
+        assert(pthread_create(&threads[i], NULL, emit_shortly, (void *)(uintptr_t)(first_index + i)) == 0);
+    for (i = 0; i < SHORT_THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void *come_and_go(void *rounds)
+{
+    for (; !stop; ++*(uint64_t *)rounds)
+        run_short_threads(1);
+    return NULL;
+}
+
+/* Threads end while the memory is copied that tells of their rings; a child's threads then have their stacks, and so
+ * their thread pointers. */
+static void fork_amid_threads(void)
+{
+    pthread_t thread;
+    uint64_t rounds = 0;
+    int i;
+
+    emit_some(1, 0);
+    assert(pthread_create(&thread, NULL, come_and_go, &rounds) == 0);
+    for (i = 0; i < 100; i++) {
+        pid_t child = fork();
+
+        assert(child >= 0);
+        if (child == 0) {
+            run_short_threads(1 + SHORT_THREADS);
+            _exit(0);
+        }
+        await(child);
+    }
+    stop = true;
+    pthread_join(thread, NULL);
+    total += (100 + rounds) * SHORT_THREADS * SHORT_EVENTS;
+}
+
 /* A place in the code that only children come to, each for the first time; more of them than one chunk of pages has room
  * for trampolines. */
 static void children_alone(void)
@@ -481,6 +532,7 @@ int main(int argc, char **argv)
         {"emit_only", emit_only},
         {"exec_again", exec_again},
         {"fork_amid_patching", fork_amid_patching},
+        {"fork_amid_threads", fork_amid_threads},
         {"children_alone", children_alone},
         {"children_generate", children_generate},
         {"same_pointer", same_pointer},

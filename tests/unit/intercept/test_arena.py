@@ -94,6 +94,20 @@ def test_two_threads_fit_where_three_do_not() -> None:
     assert {fake.find(pointer) for pointer in (one, two, three)} == {None}
 
 
+def test_who_went_while_the_memory_was_copied_is_not_in_the_copy() -> None:
+    gone, stays = 0x7F00_0000_0740, 0x7F00_0001_0740
+    threads, fake, memory = table()
+    assert threads.add(memory, gone, 0x1000)
+    assert threads.add(memory, stays, 0x2000)
+    copied = FakeMemory(dict(fake.words))
+    threads.remove(memory, gone)
+    twin = threads.fork()
+    twin.clear(cast(Memory, copied))
+    assert (copied.find(gone), copied.find(stays), fake.find(stays)) == (None, None, 0x2000)
+    assert twin.add(cast(Memory, copied), gone, 0x3000)
+    assert copied.find(gone) == 0x3000
+
+
 @given(st.lists(st.tuples(st.integers(0, 4 * PAGE), st.integers(1, PAGE), st.integers(1, 700)), max_size=60))
 def test_pieces_of_a_run_never_overlap(wishes: list[tuple[int, int, int]]) -> None:
     run = CodeRun(PAGE, 3 * PAGE, 0, [(PAGE, 4 * PAGE)])
