@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -59,12 +59,13 @@ def measure(executable: str, arguments: Sequence[str], processors: Collection[in
     nowhere = os.open(os.devnull, os.O_RDWR)
     to_nowhere = [(os.POSIX_SPAWN_DUP2, nowhere, standard) for standard in range(3)]
     try:
-        with _running_on(processors):
-            began = time.perf_counter_ns()
-            child = os.posix_spawn(
-                executable, list(arguments), os.environ, file_actions=to_nowhere, setsigdef=_IGNORED_BY_PYTHON
-            )
-        status, wall, used = _ended(child, began)
+        with _interrupts_held() as let_through:
+            with _running_on(processors):
+                began = time.perf_counter_ns()
+                child = os.posix_spawn(
+                    executable, list(arguments), os.environ, file_actions=to_nowhere, setsigdef=_IGNORED_BY_PYTHON
+                )
+            status, wall, used = _ended(child, began, let_through)
     except OSError as error:
         raise HtrunError(f"{arguments[0]}: {error.strerror}") from error
     finally:
@@ -73,15 +74,39 @@ def measure(executable: str, arguments: Sequence[str], processors: Collection[in
     return os.waitstatus_to_exitcode(status), usage
 
 
-def _ended(child: int, began: int) -> tuple[int, int, struct_rusage]:
-    """Wait for ``child``: its wait status, the ns since ``began``, and what it used."""
+def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int, int, struct_rusage]:
+    """Wait for ``child``, whom an interrupt ends, from `_interrupts_held` too: its wait status, the ns since ``began``,
+    and what it used."""
     try:
+        let_through()
         _, status, used = os.wait4(child, 0)
         return status, time.perf_counter_ns() - began, used
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Meanwhile SIGINT waits until what is given is called: a child may run before its id is known to end it by."""
+    former = signal.getsignal(signal.SIGINT)
+    if not callable(former):
+        # The child is to inherit that it is ignored.
+        yield lambda: None
+        return
+    came: list[int] = []
+
+    def let_through() -> None:
+        signal.signal(signal.SIGINT, former)
+        if came:
+            signal.raise_signal(came.pop())
+
+    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield let_through
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from htrun.commands.whole_program import measure
 from tests.support.documents import fenced
 from tests.support.hypertrace import HYPERTRACE, hypertrace, said
 from tests.support.toolchain import ROOT, Toolchain
@@ -167,3 +168,19 @@ def test_an_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(240) == -signal.SIGINT
     assert not psutil.pid_exists(program)
+
+
+def test_an_interrupt_while_a_program_is_started_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program runs before whoever starts it is told so."""
+    spawn, started = os.posix_spawn, []
+
+    def interrupted(*arguments: Any, **options: Any) -> int:
+        started.append(spawn(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr(os, "posix_spawn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure("/bin/sleep", ["sleep", "1000"], frozenset())
+    assert not psutil.pid_exists(started[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
