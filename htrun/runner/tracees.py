@@ -114,7 +114,9 @@ class Tracees:
         # One that was killed at its first stop may be gone: then it must not be waited for, nor begun.
         if tid not in self.threads and self._waiter.is_tracee(tid):
             self._register(tid, creator)
-        self._hooks.at_birth(creator)
+        # The creator may be killed at its event; the other one has to go on, or to be seen to end.
+        with suppress(TraceeDied):
+            self._hooks.at_birth(creator)
         stop = self._strangers.pop(tid, None)
         return stop if tid in self.threads else None
 
