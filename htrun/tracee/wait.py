@@ -35,6 +35,14 @@ def _wait_status(result: os.waitid_result) -> int:
     return result.si_status << 8 | 0x7F
 
 
+def _is_zombie(tid: int) -> bool:
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as stat:
+            return stat.read().rpartition(b") ")[2].startswith(b"Z")
+    except OSError:
+        return True
+
+
 class Waiter:
     """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about.
 
@@ -138,11 +146,21 @@ class Waiter:
 
     def next_of(self, tid: int) -> stops.Stop:
         """The next stop of one thread, which is known to be about to stop. A death, and the stop before it, is also
-        kept for `next`."""
+        kept for `next`.
+
+        A thread group leader that dies without an exit event (`_take`) is told of by no wait before its last other
+        thread is reaped, and that one may stand at its own exit event, waiting to be let go. So nothing is awaited here
+        but the signal that comes with each change: the leader's death, too (kernel/exit.c, exit_notify).
+        """
+        waited = False
         while True:
-            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
+            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
             if seen is None:
-                raise ChildProcessError(tid)
+                if waited and _is_zombie(tid):
+                    return stops.Killed(tid, signal.SIGKILL)
+                signal.sigwaitinfo({signal.SIGCHLD})
+                waited = True
+                continue
             if seen.si_code != os.CLD_TRAPPED:
                 return self._death_of(tid, _wait_status(seen))
             if (taken := self._take(tid)) is None:

@@ -1,4 +1,4 @@
-"""Waiting, with a real tracee that is killed at the worst moment."""
+"""Waiting, with real tracees that are killed at the worst moment."""
 
 from __future__ import annotations
 
@@ -68,3 +68,37 @@ def test_a_stop_that_has_gone_before_it_was_taken() -> None:
 
 def test_a_stop_of_one_thread_that_has_gone_before_it_was_taken() -> None:
     assert ends_seen("one") == "thread is dead\n"
+
+
+UNREAPED = """
+import os, signal, subprocess, sys
+from htrun.tracee import ptrace, stops
+from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.wait import Waiter
+
+PROGRAM = "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); print(flush=True)"
+program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
+program.stdout.readline()
+first = program.pid
+(thread,) = {int(name) for name in os.listdir(f"/proc/{first}/task")} - {first}
+waiter = Waiter(first)
+ptrace.seize(first, Option.EXITKILL)
+ptrace.seize(thread, Option.TRACEEXIT | Option.EXITKILL)
+os.kill(first, signal.SIGKILL)
+print(waiter.next_of(first) == stops.Killed(first, signal.SIGKILL))
+known = {first, thread}
+while (found := waiter.next(known)) is not None:
+    tid, status = found
+    stop = stops.decode(tid, status)
+    print("first" if tid == first else "thread", type(stop).__name__)
+    if stop == stops.EventStop(thread, stops.Event.EXIT):
+        ptrace.request(Request.CONT, thread)
+    else:
+        known.discard(tid)
+"""
+
+
+def test_a_leader_that_is_dead_and_not_told_of() -> None:
+    """Without an exit event, while another thread stands at its own. Waiting for the leader alone would never end."""
+    done = subprocess.run([sys.executable, "-c", UNREAPED], capture_output=True, text=True, timeout=240)
+    assert done.stdout == "True\nthread EventStop\nthread Killed\nfirst Killed\n"
