@@ -164,9 +164,11 @@ class Drain:
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
         """Add ``facts`` to what the trace says of the run."""
-        sink = self._packet_sink
-        if sink is not None:
-            self._guarded(sink, lambda: sink.describe(facts))
+        # The thread that drains may be about to write the same metadata.
+        with self._lock:
+            sink = self._packet_sink
+            if sink is not None:
+                self._guarded(sink, lambda: sink.describe(facts))
 
     def close(self) -> None:
         """Take what is left out of the rings and close the sinks. No tracee writes any more."""

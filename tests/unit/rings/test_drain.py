@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.waiting import wait_until
 from tests.unit.rings.memory import BASE, RECORDS_A_PACKET, SHAPE, Writer, numbers, record, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from htrun.events.records import Events
     from htrun.events.sink import PacketSink, Sink
@@ -138,6 +139,39 @@ def test_a_full_ring_is_emptied_for_the_next_record() -> None:
     drain.close()
     assert sink.events == [(1, number) for number in range(count)]
     assert drain.lost == 0
+
+
+class SlowPackets(SeenPackets):
+    """A packet sink that is busy with a packet until it may go on, and remembers what it was asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy, self.may_go_on = threading.Event(), threading.Event()
+        self.done: list[str] = []
+
+    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+        self.busy.set()
+        self.may_go_on.wait()
+        self.done.append("packet")
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
+        self.done.append("described")
+
+
+def test_a_trace_is_not_described_while_it_is_written() -> None:
+    """Both may write its metadata."""
+    packets = SlowPackets()
+    drain, _ = make(packets=packets)
+    emit(Writer(drain.lend(stream(1), BASE)), 0)
+    packets.busy.wait()
+    describing = threading.Thread(target=drain.describe, args=({},))
+    describing.start()
+    # If it could overtake the packet it would do so now.
+    describing.join(0.2)
+    packets.may_go_on.set()
+    describing.join()
+    drain.close()
+    assert packets.done == ["packet", "described"]
 
 
 def test_a_ring_is_lent_again_when_its_thread_has_ended() -> None:
