@@ -48,7 +48,7 @@ def run(options: RunOptions) -> NoReturn:
 
     big_endian = bool(launch.guest and launch.guest.big_endian)
     tracer = Tracer(
-        prepare=lambda: channel.publish(os.getpid()),
+        prepare=lambda: _prepare(channel),
         undo=channel.remove,
         trace=lambda program: _trace(program, options, channel, outputs, big_endian=big_endian),
         stops=seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
@@ -60,11 +60,16 @@ def run(options: RunOptions) -> NoReturn:
         raise
 
 
-def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
-    """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
+def _prepare(channel: Channel) -> None:
+    """In the tracer, before anybody can see that it is one."""
     # For `_end_when_told`: a handler would run at any point of the tracer's work, or, when the signal comes just before
     # a wait, at none.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    channel.publish(os.getpid())
+
+
+def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
+    """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
     try:
         try:
             _raise_limits()

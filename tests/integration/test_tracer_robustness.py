@@ -224,6 +224,20 @@ def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: H
     assert not os.path.lexists(htrun.channel)
 
 
+def test_a_tracer_told_to_end_as_soon_as_it_is_one(htrun: Htrun) -> None:
+    for _ in range(10):
+        (htrun.directory / "summary.json").unlink(missing_ok=True)
+        with subprocess.Popen([*htrun.command(), "sleep", "1000"]) as process:
+            tracer = 0
+            while not tracer:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                tracer = int(status.partition("TracerPid:")[2].split()[0])
+            os.kill(tracer, signal.SIGTERM)
+            assert process.wait(240) == -signal.SIGKILL
+        assert json.loads((htrun.directory / "summary.json").read_text())["exit_status"] == -signal.SIGKILL
+        assert not os.path.lexists(htrun.channel)
+
+
 def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, htrun: Htrun) -> None:
     """Whoever the kill overtakes in its birth is gone, too; at another moment each time."""
     program = toolchain.compile_text(
