@@ -27,12 +27,22 @@ class TimeOrder:
         self._clock = clock
         self._batches: list[Events] = []
         self._settled = 0
+        """The ticks before which everything has been seen: those of a moment at least `_HOLD_BACK_NS` before the round
+        began."""
         self._next_settled = clock.source.read()
         self._next_at = 0
 
     def __bool__(self) -> bool:
         """Whether events are held back."""
         return bool(self._batches)
+
+    def begin_round(self) -> None:
+        """To be called before the threads' records are looked for, each time: what settles an event is how long ago it
+        was then, since it may take as long as you like to look."""
+        now = time.monotonic_ns()
+        if now >= self._next_at:
+            self._settled, self._next_settled = self._next_settled, self._clock.source.read()
+            self._next_at = now + _HOLD_BACK_NS
 
     def add(self, events: Events) -> None:
         """Take a batch of one thread's events."""
@@ -42,23 +52,14 @@ class TimeOrder:
         """The events that no older one can come before any more (or all that there are); None if there are none."""
         import numpy as np
 
-        settled = self._advance()
         if not self._batches:
             return None
         events = merge(self._batches)
         self._batches = []
         if everything:
             return events
-        limit = self._clock.to_realtime_ns(np.array([settled], np.uint64))[0]
+        limit = self._clock.to_realtime_ns(np.array([self._settled], np.uint64))[0]
         count = int(np.searchsorted(events["time"], limit))
         if count < len(events):
             self._batches.append(events[count:])
         return events[:count] if count else None
-
-    def _advance(self) -> int:
-        """The ticks before which everything has been seen: those of a moment at least `_HOLD_BACK_NS` ago."""
-        now = time.monotonic_ns()
-        if now >= self._next_at:
-            self._settled, self._next_settled = self._next_settled, self._clock.source.read()
-            self._next_at = now + _HOLD_BACK_NS
-        return self._settled

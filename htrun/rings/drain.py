@@ -230,6 +230,7 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
+        self._order.begin_round()
         taken = self._take_tracer_events()
         most = 0
         for ring in list(self._rings):
