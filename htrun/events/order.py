@@ -37,7 +37,7 @@ class TimeOrder:
         return bool(self._batches)
 
     def begin_round(self) -> None:
-        """To be called before the threads' records are looked for, each time: what settles an event is how long ago it
+        """To be called before all threads' records are looked for, each time: what settles an event is how long ago it
         was then, since it may take as long as you like to look."""
         now = time.monotonic_ns()
         if now >= self._next_at:

@@ -230,7 +230,8 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-        self._order.begin_round()
+            # Not in a round that leaves a thread's packet alone because it is not full: what is in it may be older.
+            self._order.begin_round()
         taken = self._take_tracer_events()
         most = 0
         for ring in list(self._rings):

@@ -162,11 +162,14 @@ static void moved(void)
     ((site *)CODE("\x89\xb7\x80\x00\x00\x00"))(old, 1);
 }
 
+static pthread_barrier_t both;
+
 static void *one_of_two(void *argument)
 {
     site *store = argument;
     uint64_t client = qemu_hypertrace_client();
     uint64_t *data = qemu_hypertrace_data(client);
+    pthread_barrier_wait(&both);
     for (uint32_t i = 0; i < 10 * MANY; i++) {
         data[0] = i;
         data[1] = client;
@@ -179,6 +182,8 @@ static void threads(void)
 {
     site *store = CODE("\x89\xb7\x80\x00\x00\x00");
     pthread_t other[2];
+    if (pthread_barrier_init(&both, NULL, 2) != 0)
+        abort();
     for (int i = 0; i < 2; i++)
         if (pthread_create(&other[i], NULL, one_of_two, (void *)store) != 0)
             abort();

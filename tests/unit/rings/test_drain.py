@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from htrun.events import order
 from htrun.events.clock import best_clock
 from htrun.events.sink import SinkError
 from htrun.events.warnings import Kind, Warnings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 CLOCK = best_clock()
+LONG = 50_000_000
+"""ns: more than events are held back."""
 SILENCE = 0.1
 """Seconds: the usual ones are many."""
 
@@ -113,6 +116,31 @@ def test_events_of_all_threads_come_in_time_order() -> None:
         in_packets = [number for packet in packets.packets if packet[0] == tid for number in packet[1]]
         assert in_packets == [number for number in range(200) if number % 3 + 1 == tid]
     assert sink.closed == 1
+
+
+def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that take full packets only settle nothing that another thread may be older than."""
+    now = [0]
+    monkeypatch.setattr(order.time, "monotonic_ns", lambda: now[0])
+    sink = Seen()
+    drain, _ = make(sink)
+    first, second = (Writer(drain.lend(stream(tid), BASE)) for tid in (1, 2))
+    older, younger = CLOCK.source.read(), CLOCK.source.read()
+
+    def look(*, partial: bool) -> None:
+        now[0] += LONG
+        drain._partial_at = 0.0 if partial else float("inf")
+        drain._collect()
+
+    with drain._lock:
+        assert second.write(record(2, younger))
+        look(partial=True)
+        # The first thread's ring has been looked into just before.
+        assert first.write(record(1, older))
+        for _ in range(4):
+            look(partial=False)
+    drain.close()
+    assert sink.events == [(1, 1), (2, 2)]
 
 
 def test_events_come_while_the_program_runs_and_after_a_rest() -> None:
