@@ -111,8 +111,9 @@ class Tracees:
 
         Returns the first stop at which that thread already waits.
         """
-        # One that was killed at its first stop may be gone: then it must not be waited for, nor begun.
-        if tid not in self.threads and self._waiter.is_tracee(tid):
+        # One that was killed at its first stop may be gone: then it must not be waited for, nor begun. A creator that
+        # was killed at its event is at its exit event by now, of which the message is a status, such as 0.
+        if tid > 0 and tid not in self.threads and self._waiter.is_tracee(tid):
             self._register(tid, creator)
         # The creator may be killed at its event; the other one has to go on, or to be seen to end.
         with suppress(TraceeDied):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -43,6 +44,13 @@ def _is_zombie(tid: int) -> bool:
         return True
 
 
+def _is_end(stop: stops.Stop) -> bool:
+    """Whether a thread dies, or is about to: that is told to whoever waits for it, and by `Waiter.next` as well."""
+    return isinstance(stop, stops.Exited | stops.Killed) or (
+        isinstance(stop, stops.EventStop) and stop.event is stops.Event.EXIT
+    )
+
+
 class Waiter:
     """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about.
 
@@ -59,7 +67,8 @@ class Waiter:
         self._told_of_held = False
         self._quick: TrapWait | None = None
         self._calls: CallWait | None = None
-        self._put_back: list[tuple[int, int]] = []
+        self._queue: deque[tuple[int, int]] = deque()
+        """What was taken and is still to be told by `next`."""
 
     def hold(self, tid: int) -> None:
         """From now on never reap ``tid``, the thread group leader of the first process."""
@@ -102,10 +111,10 @@ class Waiter:
 
         The held one's own status is among them, once, though it is not reaped. ``known``: the ids of all tracees.
         """
-        if self._quick is not None and (self._put_back or self._held is not None or self._calls is not None):
+        if self._quick is not None and (self._queue or self._held is not None or self._calls is not None):
             self._quick.flush()
-        if self._put_back:
-            return self._put_back.pop(0)
+        if self._queue:
+            return self._queue.popleft()
         while self._held is None:
             try:
                 tid, status = self._any()
@@ -152,6 +161,12 @@ class Waiter:
         thread is reaped, and that one may stand at its own exit event, waiting to be let go. So nothing is awaited here
         but the signal that comes with each change: the leader's death, too (kernel/exit.c, exit_notify).
         """
+        for place, (queued, status) in enumerate(self._queue):
+            if queued == tid:
+                stop = stops.decode(tid, status)
+                if not _is_end(stop):
+                    del self._queue[place]
+                return stop
         waited = False
         while True:
             seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
@@ -167,8 +182,8 @@ class Waiter:
                 continue
             status = _wait_status(taken)
             stop = stops.decode(tid, status)
-            if isinstance(stop, stops.EventStop) and stop.event is stops.Event.EXIT:
-                self._put_back.append((tid, status))
+            if _is_end(stop):
+                self._queue.append((tid, status))
             return stop
 
     def _death_of(self, tid: int, status: int) -> stops.Stop:
@@ -176,15 +191,15 @@ class Waiter:
             self.hold(tid)
         else:
             os.waitpid(tid, WALL)
-            self._put_back.append((tid, status))
+            self._queue.append((tid, status))
         return stops.decode(tid, status)
 
     def _next_but(self, held: int, known: Iterable[int]) -> tuple[int, int] | None:
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
                 return stop
-            for result in self._poll(held, known):
-                return result.si_pid, _wait_status(result)
+            if self._take_all(held, known):
+                return self._queue.popleft()
             for result in self._dead_strangers(held, set(known)):
                 return result.si_pid, _wait_status(result)
             if not self._told_of_held and (status := self.held_status()) is not None:
@@ -194,24 +209,21 @@ class Waiter:
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})
 
-    @staticmethod
-    def _poll(held: int, known: Iterable[int]) -> Iterator[os.waitid_result]:
-        """Stops of any tracee, then deaths of all but the held one."""
-        try:
-            stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)
-        except ChildProcessError:
-            stopped = None
-        if stopped is not None:
-            yield stopped
-        for tid in known:
-            if tid == held:
-                continue
-            try:
-                dead = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)
-            except ChildProcessError:
-                continue
-            if dead is not None:
-                yield dead
+    def _take_all(self, held: int, known: Iterable[int]) -> bool:
+        """Queue the stops of all tracees that are at one, or else all deaths but the held one's; whether there are any.
+
+        All, and the oldest tracee's first: the kernel looks at the newest first (kernel/ptrace.c, __ptrace_link), so
+        threads that are created without end would keep it from ever coming to the one that is about to end them.
+        """
+        with suppress(ChildProcessError):
+            while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
+                self._queue.appendleft((stopped.si_pid, _wait_status(stopped)))
+        if not self._queue:
+            for tid in known:
+                with suppress(ChildProcessError):
+                    if tid != held and (dead := os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)) is not None:
+                        self._queue.append((tid, _wait_status(dead)))
+        return bool(self._queue)
 
     @staticmethod
     def _dead_strangers(held: int, known: set[int]) -> Iterator[os.waitid_result]:
