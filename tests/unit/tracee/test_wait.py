@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
@@ -12,7 +14,7 @@ from htrun.tracee.ptrace import Option, Request
 from htrun.tracee.stops import Event, EventStop, Exited, Killed
 from htrun.tracee.wait import Waiter
 
-PROGRAM = "import threading, time; input(); threading.Thread(target=int).start(); time.sleep(1000)"
+PROGRAM = "import signal, threading; input(); threading.Thread(target=int).start(); signal.pause()"
 program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE)
 first = program.pid
 waiter = Waiter(first)
@@ -76,7 +78,7 @@ from htrun.tracee import ptrace, stops
 from htrun.tracee.ptrace import Option, Request
 from htrun.tracee.wait import Waiter
 
-PROGRAM = "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); print(flush=True)"
+PROGRAM = "import threading; threading.Thread(target=threading.Event().wait).start(); print(flush=True)"
 program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
 program.stdout.readline()
 first = program.pid
@@ -102,3 +104,48 @@ def test_a_leader_that_is_dead_and_not_told_of() -> None:
     """Without an exit event, while another thread stands at its own. Waiting for the leader alone would never end."""
     done = subprocess.run([sys.executable, "-c", UNREAPED], capture_output=True, text=True, timeout=240)
     assert done.stdout == "True\nthread EventStop\nthread Killed\nfirst Killed\n"
+
+
+OLDEST_FIRST = """
+import os, signal, subprocess, sys
+from htrun.tracee import ptrace, stops
+from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.wait import Waiter
+
+# None of them is a child of this process, as none is of the tracer: the kernel looks at children first.
+SLEEPERS = "for each in 1 2 3; do sleep infinity & echo $!; done; wait"
+shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
+first, older, younger = (int(shell.stdout.readline()) for _ in range(3))
+waiter = Waiter(first)
+waiter.hold(first)
+for tid in (first, older, younger):
+    ptrace.seize(tid, Option.EXITKILL | Option.TRACEEXIT)
+known = [first, older, younger]
+names = {older: "older", younger: "younger", first: "first"}
+
+def stop(tid):
+    ptrace.request(Request.INTERRUPT, tid)
+    while os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOWAIT | 0x40000000) is None:
+        pass
+
+stop(older)
+stop(younger)
+told = waiter.next(known)
+print(names[told[0]])
+# It goes on and is stopped again at once: the other one has waited for longer.
+ptrace.request(Request.CONT, told[0])
+stop(told[0])
+# What was taken already is the next stop of a thread for whoever waits for that.
+if sys.argv[1] == "of":
+    print(waiter.next_of(younger) == stops.InterruptStop(younger))
+else:
+    print(names[waiter.next(known)[0]])
+print(names[waiter.next(known)[0]])
+"""
+
+
+@pytest.mark.parametrize(("way", "second"), [("any", "younger"), ("of", "True")])
+def test_behind_a_held_death_the_oldest_is_told_first(way: str, second: str) -> None:
+    """And nobody twice before all others: or tracees that are created without end would keep waiting from the rest."""
+    done = subprocess.run([sys.executable, "-c", OLDEST_FIRST, way], capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.stderr) == (f"older\n{second}\nolder\n", "")
