@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.requirements import missing
-from tests.support.run import HTRUN, IGNORING_CHILDREN
+from tests.support.run import HTRUN, IGNORING_CHILDREN, tracer_of
 from tests.support.toolchain import Toolchain
 
 SECONDS = 240
@@ -169,8 +169,7 @@ def test_private_channels_beside_those_of_a_container(killed: bool, container: l
         assert outside.stdout is not None
         assert outside.stdout.readline() == "ready\n"
         if killed:
-            status = Path(f"/proc/{outside.pid}/status").read_text()
-            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGKILL)
+            os.kill(tracer_of(outside.pid), signal.SIGKILL)
             assert outside.wait(SECONDS) == -signal.SIGKILL
         subprocess.run([*container, HTRUN, "-q", "true"], env=environment, check=True, timeout=SECONDS)
         assert len(list(tmp_path.iterdir())) == (0 if killed else 1)

@@ -23,7 +23,7 @@ from htrun.events.stream import Stream
 from htrun.sinks.ctf import CtfTrace
 from tests.property.compare import read_trace
 from tests.support.requirements import require_tool
-from tests.support.run import HTRUN
+from tests.support.run import HTRUN, tracer_of
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import wait_until
 
@@ -112,8 +112,7 @@ def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolcha
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             wait_until(partial(has_events, process, trace), "events in the trace")
             time.sleep(random.uniform(0, 0.05))
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGKILL)
+            os.kill(tracer_of(process.pid), signal.SIGKILL)
             assert process.wait(240) == -signal.SIGKILL
         streams = read_trace(trace, NUM_ARGS)
         for stream in streams:

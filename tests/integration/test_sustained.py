@@ -22,7 +22,7 @@ import pytest
 
 from tests.property.compare import read_trace
 from tests.support.requirements import require_tool
-from tests.support.run import HTRUN, Htrun, LogEvent
+from tests.support.run import HTRUN, Htrun, LogEvent, tracer_of
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -94,8 +94,7 @@ class Live:
     @property
     def tracer(self) -> int:
         """The process id of the htrun that traces."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid:"))
+        return tracer_of(self.process.pid)
 
     def recorded(self) -> list[int]:
         """The numbers of the events in the trace's whole packets, in order."""

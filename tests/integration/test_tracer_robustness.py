@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun
+from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun, tracer_of
 from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
@@ -216,8 +216,7 @@ def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: H
     with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "emitted\n"
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        os.kill(int(status.partition("TracerPid:")[2].split()[0]), number)
+        os.kill(tracer_of(process.pid), number)
         assert process.stdout.read() == "", "the child is gone, too"
     assert process.returncode == -signal.SIGKILL
     assert len((htrun.directory / "log").read_text().splitlines()) == 100
@@ -228,10 +227,8 @@ def test_a_tracer_told_to_end_as_soon_as_it_is_one(htrun: Htrun) -> None:
     for _ in range(10):
         (htrun.directory / "summary.json").unlink(missing_ok=True)
         with subprocess.Popen([*htrun.command(), "sleep", "1000"]) as process:
-            tracer = 0
-            while not tracer:
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                tracer = int(status.partition("TracerPid:")[2].split()[0])
+            while not (tracer := tracer_of(process.pid)):
+                pass
             os.kill(tracer, signal.SIGTERM)
             assert process.wait(240) == -signal.SIGKILL
         assert json.loads((htrun.directory / "summary.json").read_text())["exit_status"] == -signal.SIGKILL
@@ -261,8 +258,7 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
         with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "creating\n"
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            os.kill(int(status.partition("TracerPid:")[2].split()[0]), signal.SIGTERM)
+            os.kill(tracer_of(process.pid), signal.SIGTERM)
             assert process.stdout.read() == "", "no child is left"
         assert process.returncode == -signal.SIGKILL
 

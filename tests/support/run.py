@@ -30,6 +30,12 @@ _LINE = re.compile(
 )
 
 
+def tracer_of(pid: int) -> int:
+    """The process id of the tracer of a process that runs under htrun."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid:"))
+
+
 @dataclass(frozen=True)
 class LogEvent:
     """One line of the log. ``time``: microseconds of the wall clock; ``args``: ``arg1`` and the following."""
