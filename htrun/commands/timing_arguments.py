@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.analysis.timing.figures import Grouping, Source, Timing, Timings
-    from htrun.analysis.timing.spans import Spans
+    from htrun.analysis.timing.spans import Region, Spans
     from htrun.analysis.trace import Trace
     from htrun.events.arguments import Argument
     from htrun.events.records import Events
@@ -109,19 +109,14 @@ class Wanted:
     def source(self, trace: Trace) -> Source:
         """What finds them in ``trace``. Raises `HtrunError`."""
         from htrun.analysis.timing.first_events import FirstEvents
-        from htrun.analysis.timing.spans import Intervals, Pairer, Region
+        from htrun.analysis.timing.spans import Intervals, Pairer
 
-        first_events = FirstEvents([stream.pid for stream in trace.streams])
+        trapped = FirstEvents([stream.pid for stream in trace.streams])
         carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
         if self.intervals:
-            return Intervals(trace.shapes, trace.losses, num_args=carried, first_events=first_events)
-        if self.between is None:
-            return Pairer(trace.names, trace.losses, num_args=carried, first_events=first_events)
-        begin, end = (_id_of(trace, word, sign) for word, sign in zip(self.between, (1, -1), strict=True))
-        if begin == end:
-            raise HtrunError(f"--between {self.between[0]} {self.between[1]}: the same event twice; try --intervals")
-        region = Region("..".join(self.between), begin, end)
-        return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=first_events)
+            return Intervals(trace.shapes, trace.losses, num_args=carried, first_events=trapped)
+        region = None if self.between is None else _region(trace, *self.between)
+        return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=trapped)
 
     def timings(
         self, trace: Trace, window: argparse.Namespace | None = None, batches: Iterable[Events] | None = None
@@ -229,6 +224,16 @@ def _places(trace: Trace, source: Source, by: str) -> dict[int, tuple[str, int]]
     if not found:
         raise HtrunError(f"--by {by}: none of thread, process, vcpu, argN, nor an argument of any span's events")
     return found
+
+
+def _region(trace: Trace, first: str, last: str) -> Region:
+    """What lies between two events of ``trace``, as the user calls them. Raises `HtrunError`."""
+    from htrun.analysis.timing.spans import Region
+
+    begin, end = _id_of(trace, first, 1), _id_of(trace, last, -1)
+    if begin == end:
+        raise HtrunError(f"--between {first} {last}: the same event twice; try --intervals")
+    return Region(f"{first}..{last}", begin, end)
 
 
 def _id_of(trace: Trace, word: str, sign: int) -> int:

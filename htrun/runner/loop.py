@@ -84,21 +84,20 @@ class Loop:
                 # Killed while it was stopped: the wait status of its death is still to come.
                 pass
             if self._ending and not self._killed_all:
+                # Whoever became a tracee by this stop may have been too late for `end`, and whoever becomes one later
+                # is killed at its first stop. Else such a one would live on unseen: a process that is killed at the
+                # event which tells of its child may have no further stop at all.
+                self._killed_all = True
                 self._kill_all()
         self._tracees.account_for_first()
 
     def end(self) -> None:
         """Kill every tracee, so that `run` returns once the last has ended. May be called from any thread."""
         self._ending = True
-        for tid in list(self._tracees):
-            _kill(tid)
+        self._kill_all()
 
     def _kill_all(self) -> None:
-        """`end` was called while `run` was at a stop. Whoever became a tracee by that stop may have been too late for
-        it; whoever becomes one later is killed at its first stop. Without this such a one would live on unseen: a
-        process that is killed at the event which tells of its child may have no further stop at all."""
-        self._killed_all = True
-        for tid in list(self._tracees):
+        for tid in self._tracees:
             _kill(tid)
 
     def _put_down(self, stop: stops.Stop) -> None:

@@ -128,7 +128,10 @@ class Tracees:
         if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
             return set()
         result = ptrace.user_word(dying.tid, ptrace.RAX_OFFSET) & 0xFFFFFFFF
-        found = {result, *_children(dying), *(tid for tid in self._strangers if _own_id(tid) == result)}
+        found = {result, *_children(dying)}
+        if self._strangers and _own_id(dying.tid) != dying.tid:
+            # In a PID namespace of its own, whose ids are not ours.
+            found |= {tid for tid in self._strangers if _own_id(tid) == result}
         possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
 

@@ -94,7 +94,7 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     the order of the trace. ``depth``: spans of the thread, but those with a key, that were open when it began.
     ``steps``: events the thread emitted from behind the begin up to the end, 1 if none lies between (and always where
     the span has a key).
-    ``trapped``: whether a `first_events.FirstEvents` lies in it; only if these are looked for.
+    ``trapped``: whether an event lies in it that `first_events.FirstEvents` finds; only if these are looked for.
     ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are wanted.
     """
     import numpy as np
