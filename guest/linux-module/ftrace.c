@@ -110,7 +110,7 @@ static void tell_formats_from(const char *list, bool only_seen)
 			     error);
 }
 
-/* Formats of the events that were seen: as a rule one that is enabled, else of an instance. */
+/* Formats of the events that were seen: as a rule one that is enabled, else one of an instance. */
 static void tell_formats(void)
 {
 	if (bitmap_subset(types_seen, types_told, MOST_TYPES))

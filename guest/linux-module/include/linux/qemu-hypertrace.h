@@ -69,7 +69,7 @@ static inline void qemu_hypertrace(u64 voffset)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
-	/* Seen before the index, by a host that has several processors whatever the guest has. */
+	/* The host is to see the arguments before the index: it may have more processors. */
 	virt_wmb();
 	WRITE_ONCE(*control, voffset);
 	/* The arguments of the next event are not to be written before. */
