@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import htrun
+from tests.support.hypertrace import HYPERTRACE
 from tests.support.run import HTRUN
 from tests.support.toolchain import GUEST_LIBRARY, ROOT
 
@@ -16,7 +17,8 @@ CHECKPOINTS = 3
 
 
 def test_the_server(tmp_path: Path) -> None:
-    subprocess.run([HTRUN.parent / "hypertrace", "header", SERVER / "server.toml", "-o", tmp_path / "server.h"], check=True)
+    header = [HYPERTRACE, "header", SERVER / "server.toml", "-o", tmp_path / "server.h"]
+    subprocess.run(header, check=True)
     library = subprocess.run(["make", "-s", "-C", GUEST_LIBRARY, "path"], check=True, capture_output=True, text=True)
     options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{tmp_path}", f"-I{GUEST_LIBRARY}"]
     program = tmp_path / "server"
