@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands import bench_matrix, matrix_report
-from htrun.commands.bench_matrix import Cell
+from htrun.analysis.timing.whole_program import PROGRAM, WholeProgram
+from htrun.benchmark import matrix
+from htrun.benchmark.matrix import Cell
 from htrun.commands.bench_runs import run_in_turns, traces_of, usages_of, words_of
 from htrun.commands.compare import add_verdicts, tell_comparison
-from htrun.commands.comparison_report import Side
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.exports import export, refuse_all_but
-from htrun.commands.matrix_report import CellReport
 from htrun.commands.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
 from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, tell
-from htrun.commands.timing_report import Report, Row
-from htrun.commands.whole_program import PROGRAM, WholeProgram
 from htrun.errors import HtrunError
+from htrun.reports import matrix as matrix_report
+from htrun.reports.comparison import Side
+from htrun.reports.exports import export, refuse_all_but
+from htrun.reports.matrix import CellReport
+from htrun.reports.timing import Report, Row
 
 if TYPE_CHECKING:
     import argparse
@@ -118,7 +119,7 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
             raise HtrunError("--matrix names the programs: give no others")
         if arguments.output is None:
             raise HtrunError("--matrix needs -o DIR, so that it can go on when it is stopped")
-        return bench_matrix.load(arguments.matrix)
+        return matrix.load(arguments.matrix)
     if not arguments.program:
         raise HtrunError("no program was given; try: hypertrace bench --help")
     cells = [Cell("", "a", tuple(arguments.program))]

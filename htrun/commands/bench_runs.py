@@ -15,15 +15,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from htrun.analysis.timing.whole_program import Usage
+from htrun.benchmark.alone import measure
 from htrun.commands.options import processors_of
-from htrun.commands.whole_program import Usage, measure
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from htrun.commands.bench_matrix import Cell
+    from htrun.benchmark.matrix import Cell
     from htrun.launch.program import Launch
 
 _ALONE = "alone.jsonl"

@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands.comparison_report import FORMS, ComparisonReport, Side, forms, text
+from htrun.analysis.timing.whole_program import PROGRAM
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.exports import add_exports, export
-from htrun.commands.output import warn
 from htrun.commands.runs import (
     NOT_CORRECTED,
     TimedRun,
@@ -19,10 +17,12 @@ from htrun.commands.runs import (
     must_have_spans,
     traces_in,
 )
-from htrun.commands.table import printable
 from htrun.commands.timing_arguments import Wanted, add_choice
-from htrun.commands.whole_program import PROGRAM
 from htrun.errors import HtrunError
+from htrun.reports.comparison import FORMS, ComparisonReport, Side, forms, text
+from htrun.reports.exports import add_exports, export
+from htrun.reports.output import warn
+from htrun.reports.table import printable
 
 if TYPE_CHECKING:
     import argparse

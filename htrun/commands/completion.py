@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from htrun.commands.output import show
 from htrun.errors import HtrunError
+from htrun.reports.output import show
 
 _SHELLS = ("bash", "zsh")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_file, complete_format
-from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
 from htrun.events.sink import LossSink, SinkError, decodes
+from htrun.reports.progress import with_progress
 from htrun.sinks.facts import TraceFacts
 from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 

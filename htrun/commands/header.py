@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands.output import show
 from htrun.errors import HtrunError
+from htrun.reports.output import show
 
 if TYPE_CHECKING:
     import argparse

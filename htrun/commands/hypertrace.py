@@ -15,13 +15,13 @@ from htrun.commands.completion import CompletionCommand
 from htrun.commands.convert import ConvertCommand
 from htrun.commands.header import HeaderCommand
 from htrun.commands.info import InfoCommand
-from htrun.commands.output import ReaderGone
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
 from htrun.commands.stat import StatCommand
 from htrun.commands.top import TopCommand
 from htrun.commands.view import ViewCommand
 from htrun.errors import HtrunError
+from htrun.reports.output import ReaderGone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import htrun
-from htrun.commands.output import show
-from htrun.commands.progress import with_progress
-from htrun.commands.table import printable, table
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.events.clock import best_clock
 from htrun.events.definitions import EVENTS
 from htrun.intercept.site_facts import is_site, sites_of
+from htrun.reports.output import show
+from htrun.reports.progress import with_progress
+from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
     import argparse

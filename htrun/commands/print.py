@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from htrun.commands.output import stream_out
-from htrun.commands.progress import with_progress
-from htrun.commands.table import printable
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
+from htrun.reports.output import stream_out
+from htrun.reports.progress import with_progress
+from htrun.reports.table import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.analysis.trace import Trace
-    from htrun.commands.guest_lines import GuestLines
     from htrun.events.call_texts import Texts
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
     from htrun.events.stream import Stream
+    from htrun.reports.guest_lines import GuestLines
     from htrun.sinks.columns import Column
 
 _CLOCKS = ("relative", "delta", "wall", "epoch")
@@ -193,7 +193,7 @@ class Lines:
 def _guest_lines(trace: Trace) -> GuestLines | None:
     if trace.guest is None:
         return None
-    from htrun.commands.guest_lines import GuestLines
+    from htrun.reports.guest_lines import GuestLines
 
     return GuestLines(trace.guest.events)
 

@@ -7,11 +7,11 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from htrun.commands.output import stream_out
-from htrun.commands.progress import with_progress
-from htrun.commands.table import printable, table
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
+from htrun.reports.output import stream_out
+from htrun.reports.progress import with_progress
+from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
     import argparse

@@ -18,8 +18,8 @@ def main() -> int:
     # enables it again (htrun/runner/run.py).
     gc.disable()
     from htrun.commands.options import Information, Request, parse
-    from htrun.commands.output import show
     from htrun.errors import HtrunError
+    from htrun.reports.output import show
 
     try:
         match parse(sys.argv[1:], os.environ):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands.missing_spans import no_spans
-from htrun.commands.output import warn
 from htrun.errors import HtrunError
+from htrun.reports.missing_spans import no_spans
+from htrun.reports.output import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Unpaired
     from htrun.analysis.trace import Trace
     from htrun.commands.timing_arguments import Wanted
-    from htrun.commands.timing_report import Row
     from htrun.events.records import Events
+    from htrun.reports.timing import Row
 
 NOT_CORRECTED = "not corrected for what events cost: not every trace has a calibration"
 
@@ -109,7 +109,7 @@ def can_be_corrected(runs: Sequence[TimedRun]) -> bool:
 
 def combined(runs: Sequence[TimedRun]) -> list[Row]:
     """The spans of all ``runs`` together; the interval of a median then is that of the runs' medians, if wider."""
-    from htrun.commands.timing_report import Row
+    from htrun.reports.timing import Row
 
     parts: dict[tuple[str, str | None], list[Timing]] = {}
     for run in runs:

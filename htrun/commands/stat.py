@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from htrun.commands.missing_spans import no_spans
 from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, add_window, tell
-from htrun.commands.timing_report import Report
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
+from htrun.reports.missing_spans import no_spans
+from htrun.reports.timing import Report
 
 if TYPE_CHECKING:
     import argparse
 
     from htrun.analysis.trace import Trace
-    from htrun.commands.timing_report import Row
+    from htrun.reports.timing import Row
 
 _MOST_OUTLIERS = 1000
 """Of one name that are listed."""

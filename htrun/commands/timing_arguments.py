@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
-from htrun.commands.exports import add_exports, export
-from htrun.commands.output import warn
-from htrun.commands.progress import with_progress
-from htrun.commands.timing_report import Report, Row, as_csv, as_json, as_markdown, as_pyperf, text
 from htrun.commands.trace_arguments import moment
 from htrun.errors import HtrunError
+from htrun.reports.exports import add_exports, export
+from htrun.reports.output import warn
+from htrun.reports.progress import with_progress
+from htrun.reports.timing import Report, Row, as_csv, as_json, as_markdown, as_pyperf, text
 
 if TYPE_CHECKING:
     import argparse

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.output import show
-from htrun.commands.table import printable, table
 from htrun.errors import HtrunError
+from htrun.reports.output import show
+from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.output import warn
 from htrun.errors import HtrunError
+from htrun.reports.output import warn
 
 if TYPE_CHECKING:
     import argparse

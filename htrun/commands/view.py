@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.missing_spans import no_events
-from htrun.commands.output import show, warn
-from htrun.commands.progress import with_progress
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
+from htrun.reports.missing_spans import no_events
+from htrun.reports.output import show, warn
+from htrun.reports.progress import with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

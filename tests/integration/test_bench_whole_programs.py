@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from htrun.commands.whole_program import measure
+from htrun.benchmark.alone import measure
 from tests.support.documents import fenced
 from tests.support.hypertrace import HYPERTRACE, hypertrace, said
 from tests.support.toolchain import ROOT, Toolchain

@@ -305,12 +305,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_long_work_shows_progress_on_a_terminal_only() -> None:
-    from htrun.commands.progress import with_progress
+    from htrun.reports.progress import with_progress
 
     batches = [np.zeros(count, event_dtype(1)) for count in (10, 5)]
     assert [len(each) for each in with_progress(iter(batches), 15, "doing")] == [10, 5]
     code = (
-        "import numpy as np, itertools, time; from htrun.commands import progress\n"
+        "import numpy as np, itertools, time; from htrun.reports import progress\n"
         "progress._PATIENCE = 0\n"
         "for events in progress.with_progress(iter([np.zeros(10)] * 3), 30, 'doing'): pass\n"
     )

@@ -11,7 +11,7 @@ HOUSES: dict[str, frozenset[str]] = {
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
-    ("runner", "view"),
+    ("benchmark", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
     ("x86", "tracee"),
     ("rings",),

@@ -18,10 +18,10 @@ from htrun.analysis.guest_trace.blobs import BlobKind
 from htrun.analysis.guest_trace.decoder import GuestTrace
 from htrun.analysis.guest_trace.formats import parse_formats
 from htrun.analysis.trace import Event, Trace
-from htrun.commands.guest_lines import GuestLines
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
 from htrun.events.stream import Stream
+from htrun.reports.guest_lines import GuestLines
 from tests.support.guest_blobs import SCHED_SWITCH, Blob, Switch, format_blob, symbol_blob
 from tests.support.hypertrace import hypertrace
 from tests.unit.analysis.made import Made

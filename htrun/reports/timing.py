@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import htrun
 from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
-from htrun.commands.exports import csv_text, markdown_table
-from htrun.commands.table import printable, table
-from htrun.commands.whole_program import PROGRAM, WholeProgram
+from htrun.analysis.timing.whole_program import PROGRAM, WholeProgram
+from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

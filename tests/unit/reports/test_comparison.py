@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from htrun.analysis.timing.comparison import Comparison, Ratio, Verdict
-from htrun.commands.comparison_report import ComparisonReport, text
+from htrun.reports.comparison import ComparisonReport, text
 
 
 @pytest.mark.parametrize(

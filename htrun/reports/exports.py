@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from htrun.commands.output import show, write_or_show
 from htrun.errors import HtrunError
+from htrun.reports.output import show, write_or_show
 
 if TYPE_CHECKING:
     import argparse

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from htrun.commands.comparison_report import ratio_of
-from htrun.commands.exports import csv_text, markdown_table
-from htrun.commands.table import table
-from htrun.commands.timing_report import figures_of, nanoseconds
+from htrun.reports.comparison import ratio_of
+from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.table import table
+from htrun.reports.timing import figures_of, nanoseconds
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Verdict
     from htrun.analysis.timing.figures import Figures
-    from htrun.commands.timing_report import Row
+    from htrun.reports.timing import Row
 
 VERSION = 1
 """Of the JSON."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from htrun.commands.exports import csv_text, markdown_table
-from htrun.commands.table import printable, table
-from htrun.commands.timing_report import nanoseconds, whole_as_json, whole_line
+from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.table import printable, table
+from htrun.reports.timing import nanoseconds, whole_as_json, whole_line
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Ratio
-    from htrun.commands.whole_program import WholeProgram
+    from htrun.analysis.timing.whole_program import WholeProgram
 
 VERSION = 1
 """Of the JSON."""

@@ -1,0 +1,1 @@
+"""Runs a program many times, with htrun and without."""
