@@ -26,66 +26,68 @@ if TYPE_CHECKING:
 HELP = f"""\
 usage: htrun [OPTIONS] [--] PROGRAM [ARGS...]
 
-Run PROGRAM and record, with time stamps, the events that it emits through a hypertrace channel. PROGRAM may be
-native, of another architecture (its emulator is found), an emulator, or a script.
+Run PROGRAM and record the events that it emits through a hypertrace channel, with time stamps in nanoseconds. PROGRAM
+is a native program, a program of another architecture (htrun finds its emulator), an emulator, or a script.
 
 The channel:
   --hypertrace PATH[,args=N][,max-clients=N]   (also -hypertrace)
-                        where PROGRAM opens the channel; events have N arguments ({MIN_ARGS} to {MAX_ARGS}, default \
-{DEFAULT_ARGS})
-                        and indexes below max-clients ({MIN_CLIENTS} to {MAX_CLIENTS}, default {DEFAULT_CLIENTS}).
-                        Write a comma in PATH twice. An empty PATH, or no --hypertrace, makes a path of its own.
-                        PROGRAM finds the path in its environment as HYPERTRACE in any case.
+                        the path of the channel. Events have N arguments ({MIN_ARGS} to {MAX_ARGS}, default \
+{DEFAULT_ARGS}) and an
+                        index below max-clients ({MIN_CLIENTS} to {MAX_CLIENTS}, default {DEFAULT_CLIENTS}). Write a \
+comma in PATH twice.
+                        If PATH is empty or the option is missing, htrun chooses a path. PROGRAM always finds the
+                        path in the environment variable HYPERTRACE.
 
-What is written:
-  -D, --log FILE        lines as QEMU's log (default: to standard error, or none with -o)
-  -o, --output PATH     a trace, in the format that PATH's suffix tells; without one, a directory in CTF 1.8, for
-                        babeltrace2, Trace Compass and hypertrace. May be repeated
-  --format FORMAT       of the -o before it (or of the first after): ctf, log, simple, perfetto, chrome, jsonl,
-                        csv, parquet, ftrace or syslog
-  --events FILE         names for events, by the value of arg1, and types for their arguments (TOML)
-  --decode              tell what system calls mean: names, types, flags, errors, and the paths, command lines and
-                        bytes that they point to, which costs those calls more. A native trace keeps the latter
-  --summary FILE        when all is done, counts and facts of the run as JSON
+Output:
+  -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
+  -o, --output PATH     write a trace; repeatable. The suffix of PATH selects the format. Without a suffix PATH is a
+                        directory in CTF 1.8, for hypertrace, babeltrace2 and Trace Compass
+  --format FORMAT       the format of the -o before it (or of the first -o): ctf, log, simple, perfetto, chrome,
+                        jsonl, csv, parquet, ftrace or syslog
+  --events FILE         name events by the value of arg1, and type their arguments (TOML)
+  --decode              show system calls as strace does: names, types, flags, errors, and the paths, command lines
+                        and bytes that arguments point to. Recording these makes the calls slower
+  --summary FILE        at the end, write counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
-                        the events to record, as in QEMU; may be repeated; "help" lists them. Default:
-                        guest_hypertrace. What is not enabled costs nothing. HTRUN_TRACE in the environment is as
-                        one more before all others
-  --syscalls NAME,...   the system calls to record: enables guest_user_syscall and guest_user_syscall_ret for
-                        these alone; "all" for all of them (as -trace does); "help" lists their names
+                        record these events, as in QEMU; repeatable; "help" lists them. Default: guest_hypertrace.
+                        Events that are not enabled cost nothing. The environment variable HTRUN_TRACE holds one
+                        more pattern, which comes before the others
+  --syscalls NAME,...   record these system calls (guest_user_syscall and guest_user_syscall_ret); "all" records all
+                        calls, "help" lists the names
   --overflow block|drop|overwrite
-                        when events come faster than they are written: let PROGRAM wait (default), lose new
-                        events, or lose old ones. What is lost is counted
-  --ring-size SIZE      memory for each thread's events, such as 512K or 4M (default). What is not
-                        used is not taken
+                        when events come faster than they are written: PROGRAM waits (block, the default), new
+                        events are lost, or old events are lost. Lost events are counted
+  --ring-size SIZE      memory for the events of each thread, such as 512K or 4M (default). Unused memory is not
+                        allocated
   --timestamp tsc|ordered
-                        ordered: read the clock when all before is done, and before what follows begins; for spans
-                        shorter than some microseconds. Dearer. Default: tsc, but ordered where the environment has
-                        HYPERTRACE_CALIBRATE, with which the guest library measures what an event costs
+                        tsc: read the clock while the code around it runs. ordered: wait for the code before the
+                        event, and hold up the code after it; more exact for spans below a few microseconds, but
+                        each event costs more. Default: tsc; ordered if the environment has HYPERTRACE_CALIBRATE,
+                        with which the guest library measures the cost of an event
 
-How PROGRAM runs:
-  --cpu LIST            run PROGRAM on these processors only (0 or 0-3,6); htrun itself uses the others
-  -L SYSROOT            where the libraries of a foreign PROGRAM are
-  --emulator PROGRAM    the emulator of a foreign PROGRAM
-  --no-device           leave it to you to give a machine (qemu-system-*) the channel as a PCI device
-  --print-device        print the arguments with which QEMU makes that device, for the PATH of --hypertrace
-  --no-patch            never change PROGRAM's code; each event then costs thousands of times more
+Running PROGRAM:
+  --cpu LIST            run PROGRAM only on these processors (0 or 0-3,6), and htrun on the others
+  -L SYSROOT            the directory with the libraries of a foreign PROGRAM
+  --emulator PROGRAM    the emulator for a foreign PROGRAM
+  --no-device           do not add the channel to machines (qemu-system-*) as a PCI device
+  --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
+  --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
 
-  -v, -q                say more, or no warnings
+  -v, -q                print more; print no warnings
   --version, -h, --help
 
-The exit status is PROGRAM's; 125 if htrun itself fails, 126 if PROGRAM can't be run, 127 if it isn't found.
+The exit status is PROGRAM's, or 125 if htrun itself fails, 126 if PROGRAM cannot be run, 127 if it is not found.
 
 Examples:
   htrun --hypertrace /tmp/ht ./app /tmp/ht               events of a native program, on standard error
-  htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           the same, of a program for another architecture
+  htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           events of a program for another architecture
   htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
-                                                         of a whole machine
-  htrun -o trace ./app && babeltrace2 trace              a trace on disk, read by another tool
-  htrun --events app.toml -o app.pftrace ./app           a trace for ui.perfetto.dev, with named events
-  htrun -trace 'guest*' -D log ./app                     its system calls and threads as well
-  htrun --syscalls openat,read -o trace ./app            two system calls, and the events
+                                                         events of a whole machine
+  htrun -o trace ./app && babeltrace2 trace              write a trace, and read it with another tool
+  htrun --events app.toml -o app.pftrace ./app           write named events for ui.perfetto.dev
+  htrun -trace 'guest*' -D log ./app                     record system calls and threads, too
+  htrun --syscalls openat,read -o trace ./app            record two system calls, and the events
 """
 
 _KIB = 1024
