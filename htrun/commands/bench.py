@@ -33,17 +33,16 @@ if TYPE_CHECKING:
 
 
 class BenchCommand:
-    """Run a program many times under htrun and tell how long it and its spans took."""
+    """Run a program many times, and report how long it and its spans took."""
 
     examples = """
-Each run is done twice: first alone, for the time of the whole program (wall, and the processor's as user and system),
-then under htrun, for its spans; a program without spans has the former only. The program finds the channel by itself
-(qemu_hypertrace_init(NULL)); where it wants the path as an argument, write {channel}: then it is not run alone. The
-guest library calibrates what an event costs. With -o the traces are kept, and a bench that was stopped goes on where it
-was.
+Each run consists of two: first the program alone, for its wall, user and system time, then under htrun, for its spans.
+A program finds the channel with qemu_hypertrace_init(NULL). If it wants the path as an argument, write {channel}; it is
+then not run alone. The guest library calibrates the cost of an event. -o keeps the traces; an interrupted bench
+continues from there.
 
 A matrix (--matrix FILE) is a TOML file of [[program]] and [[emulator]] tables, each with name and command, and
-[parameters] with lists of values that commands name in braces.
+[parameters] with lists of values; commands refer to them in braces.
 
 examples:
   hypertrace bench --events events.toml -- ./app
@@ -55,25 +54,33 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """How often, where, and what."""
         parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run, with its arguments, after --")
-        parser.add_argument("--runs", type=int, default=10, metavar="N", help="how often (10)")
-        parser.add_argument("--warmup", type=int, default=1, metavar="N", help="runs before, which do not count (1)")
+        parser.add_argument("--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
+        parser.add_argument(
+            "--warmup", type=int, default=1, metavar="N", help="runs before these, which are not counted (default: 1)"
+        )
         parser.add_argument("--cpu", metavar="LIST", help="the processors to run on, such as 1 or 2-3")
-        parser.add_argument("--vs", metavar="COMMAND", help="compare with this one, run in turns (A B B A ...)")
+        parser.add_argument("--vs", metavar="COMMAND", help="compare with this command, run alternately (A B B A ...)")
         complete_file(
             parser.add_argument("--matrix", type=Path, metavar="FILE", help="many programs, from a TOML file")
         )
         complete_directory(
             parser.add_argument(
-                "-o", "--output", type=Path, metavar="DIR", help="keep the traces here, and go on there"
+                "-o",
+                "--output",
+                type=Path,
+                metavar="DIR",
+                help="keep the traces here, and continue an interrupted bench",
             )
         )
-        complete_file(parser.add_argument("--events", type=Path, metavar="FILE", help="names of events (TOML)"))
+        complete_file(parser.add_argument("--events", type=Path, metavar="FILE", help="name events by this TOML file"))
         parser.add_argument(
             "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp tsc'"
         )
-        parser.add_argument("--no-whole", action="store_true", help="do not run the program without htrun as well")
+        parser.add_argument("--no-whole", action="store_true", help="do not also run the program without htrun")
         parser.add_argument(
-            "--tune", action="store_true", help="set governor and turbo for steady times, and back (as root)"
+            "--tune",
+            action="store_true",
+            help="set the frequency governor and turbo for steady times, and restore them (needs root)",
         )
         add_choice(parser)
         add_verdicts(parser)

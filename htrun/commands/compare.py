@@ -36,12 +36,12 @@ _PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
 
 
 class CompareCommand:
-    """Compare spans of two traces, or of two directories with a trace for each run: faster, slower or the same."""
+    """Compare the spans of two traces, or of two directories of traces: faster, slower or the same."""
 
     examples = """
-The ratio is B's median divided by A's. A verdict needs three things: the 95% interval of the ratio lies on one side of
-1, Mann and Whitney's test agrees (corrected for the number of names), and the ratio is beyond the threshold. With a few
-runs on each side the interval knows how much runs differ from each other; with one it can't.
+The ratio is the median of B divided by the median of A. A verdict requires that the 95% interval of the ratio excludes
+1, that the Mann-Whitney test (corrected for the number of names) rejects equality, and that the difference exceeds the
+threshold. With several runs on each side, the interval includes the variation between runs.
 
 examples:
   hypertrace compare before after
@@ -52,9 +52,14 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """A, B, what is timed, and when to fail."""
         complete_directory(parser.add_argument("one", type=Path, metavar="A", help="a trace, or a directory of traces"))
-        complete_directory(parser.add_argument("other", type=Path, metavar="B", help="what it is compared with"))
+        complete_directory(parser.add_argument("other", type=Path, metavar="B", help="what A is compared with"))
         complete_file(
-            parser.add_argument("--events", type=Path, metavar="FILE", help="names of events (TOML), instead of theirs")
+            parser.add_argument(
+                "--events",
+                type=Path,
+                metavar="FILE",
+                help="name events by this TOML file instead of the names in the traces",
+            )
         )
         add_choice(parser)
         add_verdicts(parser)
@@ -75,11 +80,13 @@ examples:
 def add_verdicts(parser: argparse.ArgumentParser) -> None:
     """When a difference counts."""
     group = parser.add_argument_group("verdicts")
-    group.add_argument("--threshold", default="1%", metavar="PERCENT", help="a smaller difference is none (1%%)")
+    group.add_argument(
+        "--threshold", default="1%", metavar="PERCENT", help="treat a smaller difference as none (default: 1%%)"
+    )
     group.add_argument(
         "--fail-on",
         metavar="+PERCENT",
-        help=f"exit with {FAILED} if a span is slower by as much and certainly so (-PERCENT: faster)",
+        help=f"exit with {FAILED} if a span is slower by at least that much, with certainty (-PERCENT: faster)",
     )
 
 

@@ -12,7 +12,7 @@ _SHELLS = ("bash", "zsh")
 
 
 class CompletionCommand:
-    """Print a script that completes hypertrace's command lines in a shell."""
+    """Print a shell script that completes hypertrace's command lines."""
 
     examples = """
 examples:

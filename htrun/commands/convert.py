@@ -46,8 +46,12 @@ examples:
         complete_file(
             parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
         )
-        complete_format(parser.add_argument("--format", metavar="FORMAT", help="default: what the end of OUT tells"))
-        parser.add_argument("--decode", action="store_true", help="tell what system calls mean, where the format can")
+        complete_format(parser.add_argument("--format", metavar="FORMAT", help="default: by the suffix of OUT"))
+        parser.add_argument(
+            "--decode",
+            action="store_true",
+            help="show system calls by name, with flags and errors, if the format can hold them",
+        )
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

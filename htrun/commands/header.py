@@ -26,7 +26,7 @@ _KEYWORDS = (
 
 
 class HeaderCommand:
-    """Make a C header of named events: an inline function for each."""
+    """Generate a C header with an inline function for each named event."""
 
     examples = """
 Each function takes the event's index (a slot of the channel) and its arguments, stores them, and emits the event. The
@@ -41,7 +41,7 @@ examples:
         """FILE and what the functions are called."""
         parser.add_argument("events", type=Path, metavar="FILE", help="named events (TOML)")
         parser.add_argument("-o", "--output", type=Path, metavar="HEADER", help="default: standard output")
-        parser.add_argument("--prefix", default="trace_", help="what the functions' names begin with (trace_)")
+        parser.add_argument("--prefix", default="trace_", help="prefix of the functions' names (default: trace_)")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Write the header; 0. Raises `HtrunError`."""

@@ -31,10 +31,10 @@ _MOST_CHARACTERS = 200
 
 
 class InfoCommand:
-    """Tell what a trace holds: what ran, how long, how many events, of which threads, names and sites."""
+    """Show what a trace holds: the program, its duration, and the events by thread, name and site."""
 
     examples = """
-Without TRACE it tells of this machine: the clock that time stamps come from, and the events that can be recorded.
+Without TRACE, info shows the clock of this machine, and the events that can be recorded.
 
 examples:
   hypertrace info trace
@@ -44,7 +44,7 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """TRACE, which may be left out, and how to tell."""
         add_trace(parser, optional=True)
-        parser.add_argument("--json", action="store_true", help="one JSON object")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument("--all", action="store_true", help=f"every thread, name and site, not only {_MOST_ROWS}")
 
     def run(self, arguments: argparse.Namespace) -> int:

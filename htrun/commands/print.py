@@ -53,7 +53,7 @@ examples:
         add_trace(parser)
         add_filter(parser)
         group = parser.add_argument_group("how they look")
-        group.add_argument("--json", action="store_true", help="one JSON object a line for each event")
+        group.add_argument("--json", action="store_true", help="print a JSON object for each event, one per line")
         group.add_argument(
             "--time",
             default="relative",
@@ -62,9 +62,11 @@ examples:
             "(wall), in seconds since 1970 (epoch); several with commas between",
         )
         group.add_argument(
-            "--decode", action="store_true", help="tell what system calls mean and, if htrun had --decode, point to"
+            "--decode",
+            action="store_true",
+            help="show system calls as strace does; what arguments point to, if htrun had --decode",
         )
-        group.add_argument("-n", "--lines", type=int, metavar="N", help="no more than the first N events")
+        group.add_argument("-n", "--lines", type=int, metavar="N", help="print only the first N events")
         group.add_argument(
             "--color", choices=("auto", "always", "never"), default="auto", help="whether to use colours"
         )

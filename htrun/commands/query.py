@@ -25,7 +25,7 @@ _ROWS = 1000
 
 
 class QueryCommand:
-    """Answer questions about a trace in SQL, by DuckDB."""
+    """Run an SQL query on a trace (DuckDB)."""
 
     examples = (
         FILTER_HELP
@@ -45,7 +45,7 @@ examples:
         """TRACE, SQL and how to print the answer."""
         add_trace(parser)
         parser.add_argument("sql", metavar="SQL", help="a query in DuckDB's SQL")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line for each row")
+        parser.add_argument("--json", action="store_true", help="print a JSON object for each row, one per line")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

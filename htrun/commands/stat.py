@@ -22,13 +22,13 @@ _MOST_OUTLIERS = 1000
 
 
 class StatCommand:
-    """Tell how long spans took: medians with intervals, percentiles, outliers, modes and drift, raw and corrected."""
+    """Report how long spans took: medians with intervals, percentiles, outliers, modes and drift."""
 
     examples = """
-A span is from an event of phase begin to the end of the same name, of one thread (or of one key, if the events have
-one); events get names and phases from a TOML file: htrun --events FILE, or --events here. Durations are corrected for
-what the events themselves cost if the trace has a calibration: run with HYPERTRACE_CALIBRATE=1000 in the environment,
-or by hypertrace bench. htrun --timestamp then is ordered, as short spans need it.
+A span extends from a begin event to the end event of the same name in the same thread (or with the same key, if the
+events have one). A TOML file gives events their names and phases: htrun --events FILE, or --events here. If the trace
+has a calibration, durations are corrected for the cost of events. Record one with HYPERTRACE_CALIBRATE=1000 in the
+environment, which also selects htrun --timestamp ordered, or with hypertrace bench.
 
 examples:
   hypertrace stat trace
@@ -43,9 +43,7 @@ examples:
         add_choice(parser)
         add_window(parser)
         add_telling(parser)
-        parser.add_argument(
-            "--outliers", action="store_true", help="list outliers by the number of the event that ends them"
-        )
+        parser.add_argument("--outliers", action="store_true", help="list outliers by the number of their end event")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the figures; 0. Raises `HtrunError`, also if there are none."""

@@ -39,7 +39,9 @@ _THREAD_FIELDS = {"thread": "tid", "process": "pid", "cpu": "vcpu", "vcpu": "vcp
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """What to time: spans, intervals or a region, and which of them."""
     group = parser.add_argument_group("what is timed")
-    group.add_argument("--span", action="append", default=[], metavar="PATTERN", help="spans of this name; repeatable")
+    group.add_argument(
+        "--span", action="append", default=[], metavar="PATTERN", help="spans whose name matches; repeatable"
+    )
     group.add_argument(
         "--between",
         nargs=2,
@@ -50,20 +52,22 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--by",
         metavar="WHAT",
-        help="apart by thread, process, vcpu, an argument (arg2) or a named argument of the events",
+        help="report separately by thread, process, vcpu, an argument (arg2) or a named argument of the events",
     )
     group.add_argument(
         "--warm",
         action="store_true",
-        help="without those in which an event trapped, as the first of its place in the code or of its thread",
+        help="leave out spans in which an event trapped because it was the first of its call site or of its thread",
     )
 
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     """When and where spans begin."""
     group = parser.add_argument_group("which of them")
-    group.add_argument("--from", dest="begin", metavar="TIME", help="that begin from then on (1.5, 20ms, 14:05:00)")
-    group.add_argument("--to", dest="end", metavar="TIME", help="that begin before then")
+    group.add_argument(
+        "--from", dest="begin", metavar="TIME", help="that begin at this time or later (1.5, 20ms, 14:05:00)"
+    )
+    group.add_argument("--to", dest="end", metavar="TIME", help="that begin before this time")
     group.add_argument("--thread", action="append", default=[], metavar="THREAD", help="of this thread; repeatable")
     group.add_argument(
         "--process", action="append", default=[], type=int, metavar="PID", help="of this process; repeatable"
@@ -72,7 +76,7 @@ def add_window(parser: argparse.ArgumentParser) -> None:
 
 def add_telling(parser: argparse.ArgumentParser) -> None:
     """How a report is told."""
-    add_exports(parser).add_argument("--no-histograms", action="store_true", help="tables only")
+    add_exports(parser).add_argument("--no-histograms", action="store_true", help="print only the tables")
 
 
 def tell(report: Report, arguments: argparse.Namespace) -> None:

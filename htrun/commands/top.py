@@ -36,12 +36,12 @@ _END_SECONDS = 10
 
 
 class TopCommand:
-    """Show a run while it goes on: rates, spans, the latest events."""
+    """Show a run live in the terminal: rates, spans, the latest events."""
 
     examples = """
-TRACE is the directory of a run with htrun -o; it is followed until the run ends, or q or Ctrl-C is pressed. Without
-TRACE, what follows -- is run, as by htrun: options of htrun may come first. What it prints is shown when it has ended.
-Where standard output is no terminal, one summary is printed: of TRACE as it is now, or of the whole run.
+top follows TRACE until its run ends, or you press q or Ctrl-C. Without TRACE, top runs the command after --, which
+may begin with options of htrun; its output is shown when it has exited. If standard output is not a terminal, top
+prints one summary, of TRACE as it is now or of the whole run.
 
 examples:
   hypertrace top trace
@@ -54,15 +54,20 @@ examples:
         """TRACE or a command, and how often to look."""
         complete_directory(
             parser.add_argument(
-                "trace", nargs="?", type=Path, metavar="TRACE", help="the directory that htrun -o writes"
+                "trace", nargs="?", type=Path, metavar="TRACE", help="a directory that htrun -o is writing"
             )
         )
         complete_file(
             parser.add_argument(
-                "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
+                "--events",
+                type=Path,
+                metavar="FILE",
+                help="name events by this TOML file instead of the names in the trace",
             )
         )
-        parser.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="between two looks; 0.5")
+        parser.add_argument(
+            "--interval", type=float, default=0.5, metavar="SECONDS", help="time between two updates (default: 0.5)"
+        )
         _split_command(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

@@ -32,12 +32,15 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
             nargs="?" if optional else None,
             type=Path,
             metavar="TRACE",
-            help="the directory that htrun -o wrote",
+            help="a directory written by htrun -o",
         )
     )
     complete_file(
         parser.add_argument(
-            "--events", type=Path, metavar="FILE", help="names of events (TOML), instead of those in the trace"
+            "--events",
+            type=Path,
+            metavar="FILE",
+            help="name events by this TOML file instead of the names in the trace",
         )
     )
     complete_file(
@@ -45,13 +48,13 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
             "--guest-formats",
             type=Path,
             metavar="FILE",
-            help="formats of events of a guest's kernel that it has not sent: its events/*/*/format in one file",
+            help="formats of events that the guest kernel has not sent: its events/*/*/format in one file",
         )
     )
     parser.add_argument(
         "--no-guest-trace",
         action="store_true",
-        help="leave the trace of a guest's kernel in the pieces in which it came",
+        help="do not decode the trace of a guest's kernel; show the pieces in which it arrived",
     )
 
 
@@ -84,8 +87,8 @@ def _guest_formats(path: Path | None) -> list[EventFormat]:
 def add_filter(parser: argparse.ArgumentParser) -> None:
     """The options that say which events are wanted."""
     group = parser.add_argument_group("which events")
-    group.add_argument("--from", dest="begin", metavar="TIME", help="from then on: see below")
-    group.add_argument("--to", dest="end", metavar="TIME", help="before then")
+    group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
+    group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
     group.add_argument(
         "--thread", action="append", default=[], metavar="THREAD", help="of the thread with this id or name; repeatable"
     )
@@ -93,16 +96,20 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
         "--process", action="append", default=[], type=int, metavar="PID", help="of this process; repeatable"
     )
     group.add_argument(
-        "--event", action="append", default=[], metavar="PATTERN", help="of this name, such as 'io*'; repeatable"
+        "--event",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="with a name that matches, such as 'io*'; repeatable",
     )
-    group.add_argument("--where", metavar="EXPR", help="which fulfil a condition: see below")
+    group.add_argument("--where", metavar="EXPR", help="that satisfy a condition, see below")
 
 
 FILTER_HELP = """\
 A TIME counts from the first event (1.5, 20ms, 300us) or is a time of day or date (14:05:00.25, 2026-01-31T14:05,
-@SECONDS since 1970). An EXPR compares fields, as Python does: arg1 == 0xcafe and (arg2 > 5 or size in (1, 2)).
-Its fields are those of print --json, arguments of named events, and time: seconds since the first event. A system
-call has syscall, its name, and its return error: "" or a name such as "ENOENT".
+@SECONDS since 1970). An EXPR is a comparison in Python's syntax: arg1 == 0xcafe and (arg2 > 5 or size in (1, 2)).
+It may use the fields of print --json, the arguments of named events, and time, the seconds since the first event. For
+system calls, syscall is the name of the call and error the name of its error ("" or, for example, "ENOENT").
 """
 
 

@@ -25,12 +25,12 @@ _HEAD = 4096
 
 
 class ViewCommand:
-    """Make one HTML page of a trace, to look at it in a browser."""
+    """Draw the time line of a trace in one HTML page."""
 
     examples = (
         FILTER_HELP
         + """
-The page needs no network and no program but a browser; give it to whom you like. docs/view.md tells its keys.
+The page needs no network and no program but a browser. docs/view.md lists its keys.
 
 examples:
   hypertrace view trace
@@ -45,17 +45,15 @@ examples:
         add_trace(parser)
         complete_file(
             parser.add_argument(
-                "-o", "--output", type=Path, metavar="FILE", help="the page; by default, the trace's name with .html"
+                "-o", "--output", type=Path, metavar="FILE", help="the page (default: the trace's name with .html)"
             )
         )
         complete_directory(
-            parser.add_argument(
-                "--compare", type=Path, metavar="TRACE", help="show beside it how another trace's spans differ"
-            )
+            parser.add_argument("--compare", type=Path, metavar="TRACE", help="compare with the spans of another trace")
         )
-        parser.add_argument("--open", action="store_true", help="show the page in a browser at once")
+        parser.add_argument("--open", action="store_true", help="open the page in a browser")
         parser.add_argument(
-            "--most", type=int, metavar="N", help="events that the page may hold; 4,000,000 if not given"
+            "--most", type=int, metavar="N", help="most events that the page may hold (default: 4,000,000)"
         )
         add_filter(parser)
 

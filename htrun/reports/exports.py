@@ -16,9 +16,11 @@ FORMS = ("json", "csv", "markdown", "pyperf")
 
 def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -> argparse._ArgumentGroup:
     """An option for each of ``forms``, in a group that is returned for more of the kind."""
-    group = parser.add_argument_group("how it is told")
+    group = parser.add_argument_group("output")
     for name in forms:
-        group.add_argument(f"--{name}", metavar="FILE", help=f"write {name} as well; - for standard output, alone")
+        group.add_argument(
+            f"--{name}", metavar="FILE", help=f"also write {name}; - writes it to standard output instead of the report"
+        )
     return group
 
 
