@@ -138,6 +138,9 @@ class AddressSpace:
     machine: bool = False
     exec_rooms: list[tuple[int, int]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.memory.threads = lambda: [thread.tid for thread in self.threads]
+
     def close(self) -> None:
         """Nobody runs in it any more."""
         self.memory.close()

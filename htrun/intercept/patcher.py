@@ -23,6 +23,7 @@ from htrun.intercept.sites import Patch, Site
 from htrun.rings.ring import Ring, RingPool
 from htrun.tracee import ptrace
 from htrun.tracee.inject import Injection
+from htrun.tracee.memory import is_not_there
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -430,6 +431,8 @@ class Patcher:
             if expected != old and found.startswith(HALT):
                 space.memory.write(address, old[:1])
         except OSError as error:
+            if not is_not_there(error):
+                raise
             raise Rewritten from error
         raise Rewritten
 

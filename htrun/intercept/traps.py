@@ -21,6 +21,7 @@ from htrun.rings.ring import Ring
 from htrun.tracee import ptrace
 from htrun.tracee.abi import USER32_CS
 from htrun.tracee.known_traps import KnownStore, RecordSpace
+from htrun.tracee.memory import is_not_there
 from htrun.tracee.trap_wait import TrapWait
 from htrun.tracee.vectors import vector_register
 from htrun.x86.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
@@ -106,6 +107,14 @@ class Traps:
         except _CodeChanged:
             # The store has not happened: the thread goes on with what stands there now, or finds that nothing does.
             return True
+        except OSError as error:
+            pid = thread.process.pid
+            self._warnings.warn(
+                Kind.INJECTION,
+                pid,
+                f"cannot read the code of process {pid} ({error.strerror}): it gets a SIGSEGV for its event",
+            )
+            return False
         if site is None:
             return space.machine and self._ignore(thread, address, mapping.control, registers)
         site.trapped()
@@ -285,6 +294,8 @@ class Traps:
         try:
             code = space.memory.read(address, MAX_INSTRUCTION)
         except OSError as error:
+            if not is_not_there(error):
+                raise
             raise _CodeChanged from error
         site = space.sites.get(address)
         if site is not None:

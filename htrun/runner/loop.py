@@ -120,6 +120,7 @@ class Loop:
         if self._traps is None:
             self._traps = self._make_traps()
             self._waiter.expect_traps(self._traps.wait)
+        thread.space.memory.reach_through(thread.tid)
         if self._traps.handle(thread):
             self._follow.trapped(thread)
             self._masks.restore(thread, self._traps.wait.registers)

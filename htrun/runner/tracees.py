@@ -268,7 +268,7 @@ class Tracees:
         with Injection(tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             injection.call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)
             try:
-                space.memory.open()
+                space.memory.keep_open()
             finally:
                 injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         # It is in no group-stop any more: if its process is, it will join it again.

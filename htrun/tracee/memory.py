@@ -4,21 +4,84 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 _KERNEL_HALF = 1 << 63
 """Addresses from here on are the kernel's, and more than a file offset can be."""
+_WIDE = 8
+_WINDOW = 1 << 16
+"""Bytes read at once where many strings are."""
+_NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
+
+
+def is_not_there(error: OSError) -> bool:
+    """Whether an error of `Memory` says that nothing is mapped at an address, or that the process is gone; any other
+    says nothing of the memory itself (a limit, a permission)."""
+    return error.errno in _NOT_THERE
+
+
+class _OpenFiles:
+    """The memories that have a file open, the one used longest ago first.
+
+    A run may have more processes than htrun may open files. What is closed here is opened again when it is used.
+    """
+
+    def __init__(self) -> None:
+        self._memories: OrderedDict[Memory, None] = OrderedDict()
+        self._most = 0
+
+    def opened(self, memory: Memory) -> None:
+        """``memory`` has opened its file: if there are too many now, others are closed."""
+        if not self._most:
+            # Half, since the outputs need some too.
+            self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 1)
+        self._memories[memory] = None
+        while len(self._memories) > self._most and self.close_one():
+            pass
+
+    def used(self, memory: Memory) -> None:
+        """``memory`` is not the one to be closed next."""
+        self._memories.move_to_end(memory)
+
+    def closed(self, memory: Memory) -> None:
+        """``memory`` has closed its file."""
+        self._memories.pop(memory, None)
+
+    def close_one(self) -> bool:
+        """Close the file that was used longest ago; False if there is none that could be opened again."""
+        # The last one is in use.
+        for memory in list(self._memories)[:-1]:
+            if memory.may_be_opened():
+                memory.release()
+                return True
+        return False
+
+
+_open_files = _OpenFiles()
+
+
+def _nobody() -> Iterable[int]:
+    return ()
 
 
 class Memory:
     """The memory of one address space. Close it when the address space ends.
 
     It is opened when it is first used, since a process that maps no channel and execs none but native programs, as most
-    of a shell script's do, is never looked into. Until then `reach_through` says by which of its threads.
+    of a shell script's do, is never looked into. Until then `reach_through` says by which of its threads. Where many
+    are open, it may be closed meanwhile (`_OpenFiles`).
     """
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, threads: Callable[[], Iterable[int]] = _nobody) -> None:
+        """``threads``: gives those that run in the memory, by which it is opened if ``tid`` is gone."""
         self._tid = tid
         self._file = -1
+        self._closed = False
+        self._pinned = False
+        self.threads = threads
 
     def reach_through(self, tid: int) -> None:
         """Open the memory by way of ``tid``, a stopped thread, if it has still to be opened."""
@@ -26,8 +89,33 @@ class Memory:
 
     def open(self) -> None:
         """Open the memory now, because later the thread may be gone. Raises OSError if it is already."""
-        if self._file < 0:
-            self._file = os.open(f"/proc/{self._tid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        if self._file >= 0:
+            if not self._pinned:
+                _open_files.used(self)
+            return
+        if self._closed:
+            raise FileNotFoundError(errno.ENOENT, "the memory is gone")
+        self._file = self._opened()
+        _open_files.opened(self)
+
+    def keep_open(self) -> None:
+        """Open the memory, and never close it before the end, since nobody may open it again. Raises OSError."""
+        self.open()
+        self._pinned = True
+        _open_files.closed(self)
+
+    def _opened(self) -> int:
+        """A file of the memory, by way of whichever of its threads is still there. Raises OSError."""
+        ways = self._ways()
+        for tid in ways[:-1]:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                return _open_memory(tid)
+        return _open_memory(ways[-1])
+
+    def _ways(self) -> list[int]:
+        """The threads by way of which it may be opened, the best one first: one that has left it (by an exec, after a
+        vfork) has another memory now."""
+        return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
 
     def read(self, address: int, length: int) -> bytes:
         """Up to ``length`` bytes: fewer where the mapping ends. Raises OSError where nothing is mapped."""
@@ -60,6 +148,20 @@ class Memory:
             found += piece
         raise OSError(errno.E2BIG, f"no end of the string at {address:#x}")
 
+    def read_strings(self, addresses: Iterable[int]) -> list[bytes]:
+        """The strings at ``addresses``, as `read_string` has them: mostly they lie one behind the other, and then many
+        are read at once."""
+        strings: list[bytes] = []
+        start, window = 0, b""
+        for address in addresses:
+            at = address - start
+            end = window.find(b"\0", at) if 0 <= at < len(window) else -1
+            if end < 0:
+                start, window = address, self.read(address, _WINDOW)
+                at, end = 0, window.find(b"\0")
+            strings.append(window[at:end] if end >= 0 else self.read_string(address))
+        return strings
+
     def read_words(self, address: int, size: int, limit: int = 1 << 20) -> list[int]:
         """The words of ``size`` bytes (4 or 8) at ``address`` up to a zero word, as an argv array has it.
 
@@ -68,12 +170,13 @@ class Memory:
         rest = b""
         while len(words) < limit:
             rest += self._to_end_of_page(address + size * len(words) + len(rest))
-            for at in range(0, len(rest) - size + 1, size):
-                word = int.from_bytes(rest[at : at + size], "little")
-                if word == 0:
-                    return words
-                words.append(word)
-            rest = rest[len(rest) - len(rest) % size :]
+            whole = len(rest) - len(rest) % size
+            found = memoryview(rest)[:whole].cast("Q" if size == _WIDE else "I").tolist()
+            ended = 0 in found
+            words += found[: found.index(0)] if ended else found
+            if ended:
+                return words
+            rest = rest[whole:]
         raise OSError(errno.E2BIG, f"no end of the words at {address:#x}")
 
     def _to_end_of_page(self, address: int) -> bytes:
@@ -88,9 +191,30 @@ class Memory:
             raise OSError(errno.EFAULT, f"{address:#x} is no address of a program")
 
     def close(self) -> None:
-        """Close the file for good."""
-        # There is no process 0, so a later use is an error and never another program's memory.
-        self._tid = 0
+        """Close the file for good: a later use is an error, and never another program's memory."""
+        self._closed = True
+        self.release()
+
+    def may_be_opened(self) -> bool:
+        """Whether it could be opened again: a process may meanwhile forbid that (PR_SET_DUMPABLE, prctl(2))."""
+        return any(os.access(_file_of(tid), os.R_OK | os.W_OK) for tid in self._ways())
+
+    def release(self) -> None:
+        """Close the file; the next use opens it again."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+            _open_files.closed(self)
+
+
+def _open_memory(tid: int) -> int:
+    while True:
+        try:
+            return os.open(_file_of(tid), os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not _open_files.close_one():
+                raise
+
+
+def _file_of(tid: int) -> str:
+    return f"/proc/{tid}/mem"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun, tracer_of
+from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun, LogEvent, tracer_of
 from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
+from tests.support.waiting import wait_until
 
 _GUESTS = Path(__file__).parent / "guests"
 
@@ -445,3 +446,42 @@ def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
     script = "for i in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'sh -c : & :' & :); /bin/true; done"
     result = htrun.run("sh", "-c", script).check()
     assert result.summary["processes"] >= 30
+
+
+@pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapping"])
+def test_more_processes_than_open_files(toolchain: Toolchain, htrun: Htrun, options: tuple[str, ...]) -> None:
+    """htrun looks into more processes than it may open files; the program has the limit too, and needs five of them."""
+    program = toolchain.compile(_GUESTS / "many_processes.c")
+    command = ["prlimit", "--nofile=40:40", *htrun.command(*options), str(program), "70"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "70\n", "")
+    lines = (htrun.directory / "log").read_text().splitlines()
+    events = Counter(LogEvent.parse(line).args[:2] for line in lines)
+    assert events == Counter((who, number) for who in range(140) for number in range(3))
+
+
+WAITING = """
+#include <qemu-hypertrace.h>
+#include <unistd.h>
+int main(void)
+{
+    char byte;
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 1;
+    qemu_hypertrace(0);
+    return read(STDIN_FILENO, &byte, 1) != 0;
+}
+"""
+
+
+def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Libraries that it imports start none."""
+    program = toolchain.compile_text(WAITING, "waiting")
+    with subprocess.Popen([*htrun.command(), str(program)], stdin=subprocess.PIPE) as process:
+        log = htrun.directory / "log"
+        wait_until(lambda: log.exists() and log.stat().st_size > 0, "the event in the log")
+        threads = os.listdir(f"/proc/{tracer_of(process.pid)}/task")
+        assert process.stdin is not None
+        process.stdin.close()
+    assert process.returncode == 0
+    assert len(threads) == 3  # The main one, the drain, and the one that waits for signals.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
+import resource
 import struct
 from collections.abc import Iterator
 
 import pytest
 
-from htrun.tracee.memory import Memory
+from htrun.tracee.memory import Memory, _OpenFiles, is_not_there
 
 
 @pytest.fixture
@@ -47,6 +49,17 @@ def test_words_cross_pages_and_need_not_be_aligned(memory: Memory) -> None:
     words = list(range(1, mmap.PAGESIZE // 4))
     pages[3 : 3 + 8 * len(words)] = struct.pack(f"<{len(words)}Q", *words)
     assert memory.read_words(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + 3, 8) == words
+
+
+def test_many_strings(memory: Memory) -> None:
+    """One after the other, as an exec's arguments are, out of order, twice, longer than what is read at once."""
+    texts = [b"x" * (number % 300) for number in range(2000)] + [b"long" * 20_000, b"", b"last"]
+    block = ctypes.create_string_buffer(b"\0".join(texts))
+    addresses = [ctypes.addressof(block)]
+    for text in texts[:-1]:
+        addresses.append(addresses[-1] + len(text) + 1)
+    order = [*range(len(texts)), 5, 5, 1999, 3]
+    assert memory.read_strings([addresses[place] for place in order]) == [texts[place] for place in order]
 
 
 def test_what_has_no_end_is_refused(memory: Memory) -> None:
@@ -89,3 +102,40 @@ def test_a_closed_memory_stays_closed() -> None:
     memory.close()
     with pytest.raises(FileNotFoundError):
         memory.read(0, 8)
+
+
+def test_many_memories_share_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was used longest ago is closed, and opened again when it is used; what must stay open does."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr("htrun.tracee.memory._open_files", _OpenFiles())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        kept = Memory(os.getpid())
+        kept.keep_open()
+        before = len(os.listdir("/proc/self/fd"))
+        memories = [Memory(os.getpid()) for _ in range(100)]
+        buffer = ctypes.create_string_buffer(b"found")
+        for memory in memories + memories:
+            assert memory.read(ctypes.addressof(buffer), 5) == b"found"
+        assert len(os.listdir("/proc/self/fd")) <= before + 32
+        assert kept.read(ctypes.addressof(buffer), 5) == b"found"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for memory in [kept, *memories]:
+        memory.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def test_it_is_opened_by_way_of_a_thread_that_still_runs_in_it() -> None:
+    memory = Memory(2**22 + 1, lambda: [os.getpid()])
+    buffer = ctypes.create_string_buffer(b"found")
+    assert memory.read(ctypes.addressof(buffer), 5) == b"found"
+    memory.close()
+
+
+def test_what_an_error_says(memory: Memory) -> None:
+    with pytest.raises(OSError, match="Input/output error") as unmapped:
+        memory.read(0, 8)
+    assert is_not_there(unmapped.value)
+    assert not is_not_there(OSError(errno.EMFILE, "too many"))
+    assert not is_not_there(PermissionError(errno.EACCES, "no"))
