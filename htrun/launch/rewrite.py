@@ -26,12 +26,14 @@ class ExecRewrite(NamedTuple):
 
 def rewrite_exec(
     path: bytes,
-    argv: Sequence[bytes],
+    argv: Callable[[], Sequence[bytes]],
     emulators: Emulators,
     files: FileView = HERE,
     machine: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> ExecRewrite | None:
-    """The ``execve`` to make in the place of ``execve(path, argv)`` in the process whose files ``files`` shows.
+    """The ``execve`` to make in the place of ``execve(path, argv())`` in the process whose files ``files`` shows.
+
+    ``argv`` is asked only where another is made: there may be a hundred thousand words, and most programs are native.
 
     None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
     binfmt_misc handler, and all that fails, so that the tracee gets the kernel's own error. So does a foreign program
@@ -41,22 +43,28 @@ def rewrite_exec(
     if not path:
         return None
     try:
-        last = follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers())
+        last = follow(os.fsdecode(path), (), files, emulators.handlers())
         match last.image:
             case Program() if machine is not None and is_system_emulator(last.path):
-                return ExecRewrite(path, tuple(os.fsencode(word) for word in machine(last.argv)), None)
+                words = machine(_words(path, argv(), emulators, files))
+                return ExecRewrite(path, tuple(os.fsencode(word) for word in words), None)
             case Program(header) if header.type in (ElfType.EXEC, ElfType.DYN) and not _surely_native(header):
                 guest = read_header(files.host_path(last.path))
             case _:
                 return None
         if not emulators.wanted_for(guest, files):
             return None
-        way = emulators.emulate(guest, last.path, last.argv)
+        way = emulators.emulate(guest, last.path, _words(path, argv(), emulators, files))
     except (OSError, ValueError, HtrunError):
         return None  # Whatever the reason, the kernel finds it too and tells the tracee.
     if not files.is_executable(way.emulator):
         return None  # In a process with another root directory the emulator need not exist.
     return ExecRewrite(os.fsencode(way.emulator), tuple(os.fsencode(word) for word in way.argv), guest)
+
+
+def _words(path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView) -> Sequence[str]:
+    """The arguments of what runs in the end. Raises as `follow` does."""
+    return follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers()).argv
 
 
 def _surely_native(header: ElfHeader) -> bool:

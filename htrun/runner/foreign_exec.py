@@ -48,12 +48,17 @@ class ForeignExec:
         failed exec leaves it with registers of ours (`failed`)."""
         try:
             path, files, first = self._target(thread, name, abi, registers)
-            words = thread.space.memory.read_words(abi.argument(registers, first), abi.word)
-            argv = [thread.space.memory.read_string(word) for word in words]
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return False
-        rewrite = rewrite_exec(path, argv, self._emulators, files, self._machine)
+        memory, table = thread.space.memory, abi.argument(registers, first)
+        rewrite = rewrite_exec(
+            path,
+            lambda: memory.read_strings(memory.read_words(table, abi.word)),
+            self._emulators,
+            files,
+            self._machine,
+        )
         if rewrite is None:
             return False
         before = copy_registers(registers)

@@ -53,7 +53,7 @@ def _run(rewrite: ExecRewrite | None, cwd: Path) -> str:
 
 
 def test_a_relative_path_is_looked_up_from_the_other_process(hello: Path, other: FileView) -> None:
-    rewrite = rewrite_exec(b"./hello-mips", [b"name", b"\xff"], EMULATORS, other)
+    rewrite = rewrite_exec(b"./hello-mips", lambda: [b"name", b"\xff"], EMULATORS, other)
     assert rewrite is not None
     assert rewrite.executable == b"/usr/bin/qemu-mips"
     assert rewrite.argv[1:] == (b"-0", b"name", b"-L", b"/usr/mips-linux-gnu", b"./hello-mips", b"\xff")
@@ -63,29 +63,29 @@ def test_a_relative_path_is_looked_up_from_the_other_process(hello: Path, other:
 
 def test_paths_that_mean_the_process_itself(hello: Path, other: FileView) -> None:
     for path in (b"/proc/self/fd/0", b"/proc/thread-self/fd/0", b"/dev/fd/0", b"/dev/stdin"):
-        rewrite = rewrite_exec(path, [path], EMULATORS, other)
+        rewrite = rewrite_exec(path, lambda path=path: [path], EMULATORS, other)
         assert rewrite is not None
         assert rewrite.executable == b"/usr/bin/qemu-s390x"
-    assert rewrite_exec(b"/proc/self/exe", [b"x"], EMULATORS, other) is None
-    assert rewrite_exec(b"/dev/stdout", [b"x"], EMULATORS, other) is None
+    assert rewrite_exec(b"/proc/self/exe", lambda: [b"x"], EMULATORS, other) is None
+    assert rewrite_exec(b"/dev/stdout", lambda: [b"x"], EMULATORS, other) is None
 
 
 def test_an_absolute_path_and_one_from_a_directory_of_execveat(hello: Path, other: FileView) -> None:
     absolute = bytes(hello / "hello-mips")
-    assert _run(rewrite_exec(absolute, [absolute], EMULATORS, other), Path("/")) == f"{hello}/hello-mips 1\n"
+    assert _run(rewrite_exec(absolute, lambda: [absolute], EMULATORS, other), Path("/")) == f"{hello}/hello-mips 1\n"
     view = FileView(other.pid, str(hello.parent))
-    assert rewrite_exec(b"hello-mips", [b"x"], EMULATORS, view) is None
-    assert rewrite_exec(f"{hello.name}/hello-mips".encode(), [b"x"], EMULATORS, view) is not None
+    assert rewrite_exec(b"hello-mips", lambda: [b"x"], EMULATORS, view) is None
+    assert rewrite_exec(f"{hello.name}/hello-mips".encode(), lambda: [b"x"], EMULATORS, view) is not None
 
 
 def test_a_script_with_a_foreign_interpreter(hello: Path) -> None:
     script = write_program(hello / "script", f"#!{hello}/hello-s390x option\n".encode())
-    rewrite = rewrite_exec(bytes(script), [b"script", b"a"], EMULATORS)
+    rewrite = rewrite_exec(bytes(script), lambda: [b"script", b"a"], EMULATORS)
     assert _run(rewrite, hello) == f"{hello}/hello-s390x 4\n"
 
 
 def test_an_exec_without_arguments(hello: Path) -> None:
-    rewrite = rewrite_exec(bytes(hello / "hello-mips"), [], EMULATORS)
+    rewrite = rewrite_exec(bytes(hello / "hello-mips"), list, EMULATORS)
     assert rewrite is not None
     assert rewrite.argv[-1] == bytes(hello / "hello-mips")
 
@@ -108,23 +108,23 @@ def test_an_exec_without_arguments(hello: Path) -> None:
 )
 def test_everything_else_is_left_to_the_kernel(tmp_path: Path, content: bytes) -> None:
     path = bytes(write_program(tmp_path / "file", content))
-    assert rewrite_exec(path, [path], EMULATORS) is None
+    assert rewrite_exec(path, lambda: [path], EMULATORS) is None
 
 
 def test_failures_are_left_to_the_kernel(hello: Path, tmp_path: Path) -> None:
     locked = write_program(tmp_path / "locked", elf(8, 32, True), mode=0o644)
     for path in (bytes(locked), bytes(tmp_path), b"", b"/nowhere", b"a\0b", b"x" * 5000):
-        assert rewrite_exec(path, [b"x"], EMULATORS) is None
+        assert rewrite_exec(path, lambda: [b"x"], EMULATORS) is None
     nowhere = Emulators.choose({"PATH": "/nowhere"}, sysroot=None, emulator=None)
-    assert rewrite_exec(bytes(hello / "hello-mips"), [b"x"], nowhere) is None
+    assert rewrite_exec(bytes(hello / "hello-mips"), lambda: [b"x"], nowhere) is None
 
 
 def test_a_registered_handler_is_left_to_the_kernel(hello: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bytes(hello / "hello-mips")
     handler = Handler("mips", "/usr/bin/handler", magic=(hello / "hello-mips").read_bytes()[:20])
     monkeypatch.setattr(binfmt_misc, "handlers", lambda: (handler,))
-    assert rewrite_exec(path, [b"x"], EMULATORS) is None
-    assert rewrite_exec(bytes(hello / "hello-s390x"), [b"x"], EMULATORS) is not None
+    assert rewrite_exec(path, lambda: [b"x"], EMULATORS) is None
+    assert rewrite_exec(bytes(hello / "hello-s390x"), lambda: [b"x"], EMULATORS) is not None
 
 
 def test_the_emulator_given_is_for_its_own_architecture(hello: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_emulator_given_is_for_its_own_architecture(hello: Path, tmp_path: P
     emulators = Emulators.choose(os.environ, sysroot=None, emulator=str(own))
     used = {}
     for arch in ("mips", "s390x", "x86_64"):
-        rewrite = rewrite_exec(bytes(hello / f"hello-{arch}"), [b"x"], emulators)
+        rewrite = rewrite_exec(bytes(hello / f"hello-{arch}"), lambda: [b"x"], emulators)
         used[arch] = rewrite.executable if rewrite else None
     assert used == {"mips": bytes(own), "s390x": b"/usr/bin/qemu-s390x", "x86_64": None}
 
@@ -151,3 +151,11 @@ def test_whose_code_runs_in_a_process(tmp_path: Path) -> None:
             process.kill()
         assert guest is not None
         assert guest.big_endian == big_endian
+
+
+@pytest.mark.parametrize("path", [b"/bin/sh", b"/no/such/file"])
+def test_the_arguments_of_a_native_program_are_not_looked_at(path: bytes) -> None:
+    def argv() -> list[bytes]:
+        raise AssertionError
+
+    assert rewrite_exec(path, argv, EMULATORS) is None
