@@ -298,7 +298,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from htrun.commands.hypertrace import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print({'numpy', 'rich', 'pyarrow', 'duckdb', 'shtab', 'lief'} & set(sys.modules), file=sys.stderr)"
+        "print({'numpy', 'rich', 'pyarrow', 'duckdb', 'shtab'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([HYPERTRACE.with_name("python"), "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"
