@@ -26,11 +26,13 @@ class PrivateDirectory:
         # Not by tempfile, which takes 5 ms of the start-up to import.
         places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
         parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
-        self._path = parent / f"htrun-{os.getpid()}-{os.urandom(6).hex()}"
         try:
-            self._path.mkdir(0o700)
-            self._guard = _opened(self._path)
-            fcntl.flock(self._guard, fcntl.LOCK_SH)
+            guard = None
+            while guard is None:
+                self._path = parent / f"htrun-{os.getpid()}-{os.urandom(6).hex()}"
+                self._path.mkdir(0o700)
+                guard = _locked(self._path)
+            self._guard = guard
         except OSError as error:
             raise HtrunError(f"cannot make a directory for the channel in {parent}: {error.strerror}") from error
 
@@ -53,6 +55,20 @@ class PrivateDirectory:
                         _clear(Path(entry.path))
 
 
+def _locked(directory: Path) -> int | None:
+    """A descriptor of a new ``directory`` with this run's lock on it; None if it is gone: until it is locked, another
+    run takes it for one left behind, and may remove it."""
+    try:
+        guard = _opened(directory)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(guard, fcntl.LOCK_SH)
+    if directory.exists():
+        return guard
+    os.close(guard)
+    return None
+
+
 def _clear(directory: Path) -> None:
     """Remove a directory and its channel. Raises OSError if somebody uses it, or is about to."""
     guard = _opened(directory)
@@ -60,8 +76,9 @@ def _clear(directory: Path) -> None:
         if os.fstat(guard).st_uid != os.geteuid():
             return
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # There is none before the owner has its lock.
-        os.unlink(_CHANNEL, dir_fd=guard)
+        # One that was killed before it published its channel, or just after it took it away, has left none.
+        with suppress(FileNotFoundError):
+            os.unlink(_CHANNEL, dir_fd=guard)
         directory.rmdir()
     finally:
         os.close(guard)

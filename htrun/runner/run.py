@@ -73,6 +73,8 @@ def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs
     try:
         try:
             _raise_limits()
+            # numpy's linear algebra, of which nothing is used, would start a thread for each processor (OpenBLAS).
+            os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(program, options, channel, outputs, big_endian=big_endian)
         finally:
             channel.remove()

@@ -299,7 +299,7 @@ def test_a_private_path_is_removed_with_its_directory(
 
 
 def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After SIGKILL nobody cleans up; a later run does, and leaves alone what is in use, just begun, or not htrun's."""
+    """After SIGKILL nobody cleans up; a later run does, and leaves alone what is in use, or not htrun's."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
@@ -310,13 +310,33 @@ def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeyp
         return name
 
     left("htrun-17-0123456789ab", channel=True)
-    begun = left("htrun-18-0123456789ab", channel=False)
+    left("htrun-18-0123456789ab", channel=False)
     others = left("htrun-notes", channel=True)
     with published(None) as channel, published(None) as second:
         channel.clear_left_behind()
-        kept = {begun, others, channel.path.parent.name, second.path.parent.name}
+        kept = {others, channel.path.parent.name, second.path.parent.name}
         assert {path.name for path in tmp_path.iterdir()} == kept
-    assert {path.name for path in tmp_path.iterdir()} == {begun, others}
+    assert {path.name for path in tmp_path.iterdir()} == {others}
+
+
+def test_a_private_path_that_another_run_takes_for_one_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making its directory and locking it, a run makes another if the first has been cleared."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    cleared: list[Path] = []
+
+    def flock(descriptor: int, operation: int, lock: Callable[[int, int], None] = fcntl.flock) -> None:
+        if not cleared:
+            cleared.extend(tmp_path.iterdir())
+            cleared[0].rmdir()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("htrun.channel.private_directory.fcntl.flock", flock)
+    with published(None) as channel:
+        assert list(tmp_path.iterdir()) == [channel.path.parent] != cleared
+        assert Identity.of(channel.path.stat()) == channel.identity
 
 
 class TestWithoutProc:
