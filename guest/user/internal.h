@@ -58,6 +58,9 @@ int hypertrace_clients_start(struct hypertrace_channel *channel);
 void hypertrace_clients_stop(void);
 void hypertrace_clients_forked(void);
 
+/* unread.c: memory of the calling thread's that nobody reads, for events without a channel. */
+uint64_t *hypertrace_unread(uint64_t voffset);
+
 /* calibrate.c: what the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */
 void hypertrace_calibrate_if_asked(void);
 

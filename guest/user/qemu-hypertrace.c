@@ -21,11 +21,8 @@
 #define DEFAULT_ARGS 4
 #define DEFAULT_CLIENTS 1024
 
-/* Without a channel, threads with different indexes write to different cache lines, as they would with one. */
-#define UNREAD_SLOTS 16
 #define CACHE_LINE 64
 
-static uint64_t unread_slots[UNREAD_SLOTS][HYPERTRACE_MAX_ARGS] __attribute__((aligned(CACHE_LINE)));
 static uint32_t unread_control[2 * QEMU_HYPERTRACE_BIAS_] __attribute__((aligned(CACHE_LINE)));
 
 volatile uint32_t *qemu_hypertrace_control_ = unread_control;
@@ -171,7 +168,7 @@ uint64_t *qemu_hypertrace_data(uint64_t voffset)
     const struct hypertrace_channel *channel = open_channel();
 
     if (channel == NULL || voffset >= channel->max_clients) {
-        return unread_slots[voffset % UNREAD_SLOTS];
+        return hypertrace_unread(voffset);
     }
     return (uint64_t *)(void *)(channel->data + voffset * channel->slot_stride);
 }

@@ -91,7 +91,7 @@ uint64_t qemu_hypertrace_max_clients(void);
  * their arguments. See qemu_hypertrace_client().
  *
  * Never NULL: without a channel, or when @voffset is out of range, the result
- * is private memory of 64 words that nobody reads.
+ * is memory of 64 words of the calling thread's own that nobody reads.
  */
 uint64_t *qemu_hypertrace_data(uint64_t voffset);
 
@@ -165,6 +165,21 @@ extern volatile uint32_t *qemu_hypertrace_control_;
 #define QEMU_HYPERTRACE_BARRIER_() __atomic_thread_fence(__ATOMIC_RELEASE)
 #endif
 
+/*
+ * ThreadSanitizer is told that threads store to one word on purpose. Otherwise
+ * a plain store, as what compilers make of an atomic one may be a swap.
+ */
+#if defined(__clang__)
+#if __has_feature(thread_sanitizer)
+#define QEMU_HYPERTRACE_STORE_(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define QEMU_HYPERTRACE_STORE_(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
+#endif
+#ifndef QEMU_HYPERTRACE_STORE_
+#define QEMU_HYPERTRACE_STORE_(word, value) ((void)(*(word) = (value)))
+#endif
+
 __attribute__((__always_inline__))
 static inline void qemu_hypertrace(uint64_t voffset)
 {
@@ -181,7 +196,7 @@ static inline void qemu_hypertrace(uint64_t voffset)
                          : : "ri" (index), "r" (control) : "memory");
 #else
     QEMU_HYPERTRACE_BARRIER_();
-    control[QEMU_HYPERTRACE_BIAS_] = index;
+    QEMU_HYPERTRACE_STORE_(&control[QEMU_HYPERTRACE_BIAS_], index);
     /* The arguments of the next event must not be written before this one. */
     __asm__ __volatile__("" ::: "memory");
 #endif

@@ -250,6 +250,12 @@ def test_without_a_channel_every_call_works(toolchain: Toolchain) -> None:
     assert output.splitlines() == ["init ENOENT", "args 4 clients 1024", "client 0", "fini 0"]
 
 
+def test_threads_without_a_channel_store_to_memory_of_their_own(toolchain: Toolchain) -> None:
+    """As ThreadSanitizer sees it, whose address space must not be laid out at random."""
+    program = toolchain.compile(GUESTS / "library_unread.c", flags=("-fsanitize=thread",))
+    assert run([require_tool("setarch", "util-linux"), "-R", program]) == "no event\n"
+
+
 def test_a_link_to_a_memory_file(tmp_path: Path, toolchain: Toolchain) -> None:
     low = os.memfd_create("channel")
     # A number that nothing else takes once it is closed.

@@ -1,0 +1,110 @@
+/*
+ * Memory that nobody reads: what qemu_hypertrace_data() gives without a
+ * channel, or for an index out of range.
+ *
+ * Each thread has its own, else threads of a program without a channel would
+ * store to the same words, which ThreadSanitizer reports as a race. A thread's
+ * memory is never unmapped, as another thread may hold a pointer to it; when
+ * the thread exits, it is given to a later one.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+/* A thread may use several indexes, and one thread may ask for the slots of others: each has a cache line of its own. */
+#define SLOTS 16
+
+struct block {
+    uint64_t slots[SLOTS][HYPERTRACE_MAX_ARGS];
+    struct block *next;         /* of those without a thread */
+};
+
+static struct block shared;     /* of threads for which there is no memory */
+static struct block *unused;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_key_t key;
+static bool has_key;
+
+/* A signal handler may ask for a slot: it must not interrupt the thread that holds the lock. */
+static void lock(sigset_t *mask)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, mask);
+    pthread_mutex_lock(&mutex);
+}
+
+static void unlock(const sigset_t *mask)
+{
+    pthread_mutex_unlock(&mutex);
+    pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
+static void give(void *own)
+{
+    struct block *block = own;
+    sigset_t mask;
+
+    lock(&mask);
+    block->next = unused;
+    unused = block;
+    unlock(&mask);
+}
+
+static struct block *take(void)
+{
+    struct block *block;
+    sigset_t mask;
+
+    lock(&mask);
+    block = unused;
+    if (block != NULL) {
+        unused = block->next;
+    }
+    unlock(&mask);
+    if (block == NULL) {
+        /* Not malloc(), which a signal handler must not call. */
+        block = mmap(NULL, sizeof *block, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    if (block == MAP_FAILED) {
+        return NULL;
+    }
+    if (pthread_setspecific(key, block) != 0) {
+        give(block);
+        return NULL;
+    }
+    return block;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+/* Before main(): pthread_once() is not for signal handlers. */
+__attribute__((constructor))
+static void start(void)
+{
+    has_key = pthread_atfork(before_fork, after_fork, after_fork) == 0 && pthread_key_create(&key, give) == 0;
+}
+
+uint64_t *hypertrace_unread(uint64_t voffset)
+{
+    struct block *block = has_key ? pthread_getspecific(key) : NULL;
+
+    if (block == NULL && has_key) {
+        block = take();
+    }
+    return (block != NULL ? block : &shared)->slots[voffset % SLOTS];
+}
