@@ -9,6 +9,11 @@
  * SPDX-License-Identifier: MIT
  */
 
+/* For F_OFD_SETLK. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "internal.h"
 #include "qemu-hypertrace.h"
 

@@ -108,6 +108,27 @@ def test_targets_build_side_by_side() -> None:
     assert len(archives) == 2 + len(FOREIGN_TARGETS)
 
 
+def test_c_libraries_and_machine_modes_build_side_by_side() -> None:
+    """All of these name the same machine."""
+    require_tool("musl-gcc", "musl-tools")
+    compilers = ("gcc", "musl-gcc", "gcc -m32", "gcc -mx32")
+    assert len({run(["make", "-s", "-C", GUEST_LIBRARY, f"CC={compiler}", "path"]) for compiler in compilers}) == 4
+
+
+@pytest.mark.parametrize("built_by", ["gcc", "musl-gcc"])
+@pytest.mark.parametrize("link", ["-static", "-no-pie"])
+def test_programs_of_musl(tmp_path: Path, built_by: str, link: str) -> None:
+    """By the library that was built for the distribution's C library, too."""
+    require_tool("musl-gcc", "musl-tools")
+    make: list[str | Path] = ["make", "-s", "-C", GUEST_LIBRARY, f"CC={built_by}", f"BUILD={tmp_path / 'build'}"]
+    run(make)
+    archive = run([*make, "path"]).strip()
+    program = tmp_path / "library_init"
+    run(["musl-gcc", link, f"-I{GUEST_LIBRARY}", GUESTS / "library_init.c", archive, "-o", program])
+    channel = make_channel(tmp_path / "channel")
+    assert run([program, channel]).splitlines()[0] == "init 0"
+
+
 @pytest.mark.parametrize(
     ("compiler", "options"),
     [
