@@ -73,7 +73,7 @@ def amd64() -> Kernel:
 
 @cache
 def arm64() -> Kernel:
-    """Debian 12's kernel for 64-bit ARM, with the programs of its makefiles for the own architecture."""
+    """Debian 12's kernel for 64-bit ARM."""
     patterns = (
         r"linux-image-[0-9.-]+-cloud-arm64",
         r"linux-headers-[0-9.-]+-cloud-arm64",
@@ -82,10 +82,26 @@ def arm64() -> Kernel:
     directory = Unpacked("linux-arm64", "bookworm", patterns, "arm64").directory()
     (image,) = (directory / "boot").glob("vmlinuz-*")
     (headers,) = (directory / "usr" / "src").glob("linux-headers-*-arm64")
+    _give_programs(directory)
+    return Kernel(image, headers, ("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-", "CC=aarch64-linux-gnu-gcc"))
+
+
+@cache
+def i686() -> Kernel:
+    """Debian 12's kernel for 32-bit x86."""
+    patterns = (r"linux-image-[0-9.-]+-686", r"linux-headers-[0-9.-]+-686", r"linux-headers-[0-9.-]+-common")
+    directory = Unpacked("linux-i686", "bookworm", patterns, "i386").directory()
+    (image,) = (directory / "boot").glob("vmlinuz-*")
+    (headers,) = (directory / "usr" / "src").glob("linux-headers-*-686")
+    _give_programs(directory)
+    return Kernel(image, headers, ("ARCH=i386", "CROSS_COMPILE=i686-linux-gnu-", "CC=i686-linux-gnu-gcc"))
+
+
+def _give_programs(directory: Path) -> None:
+    """Put the programs of the kernel's makefiles, for the own architecture, beside headers of another."""
     programs = Unpacked("linux-kbuild", "bookworm", (r"linux-kbuild-6\.1",), "amd64").directory()
     place = Path("usr") / "lib" / "linux-kbuild-6.1"
     with suppress(FileExistsError):
         # Where the headers' own links lead.
         (directory / place).parent.mkdir(exist_ok=True)
         (directory / place).symlink_to(programs / place)
-    return Kernel(image, headers, ("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-", "CC=aarch64-linux-gnu-gcc"))

@@ -35,6 +35,7 @@ class Board:
 
 
 X86_64 = Board("qemu-system-x86_64", ("-m", "256"), "ttyS0", kernels.amd64)
+I686 = Board("qemu-system-i386", ("-m", "256"), "ttyS0", kernels.i686)
 ARM64 = Board("qemu-system-aarch64", ("-M", "virt", "-cpu", "cortex-a57", "-m", "512"), "ttyAMA0", kernels.arm64)
 
 

@@ -11,6 +11,7 @@
 
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/math64.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -66,8 +67,9 @@ static struct {
 	phys_addr_t address;
 	size_t size;
 	size_t slot_stride;
-	u64 num_args;
-	u64 max_clients;
+	/* Words, which 32-bit processors load and store at once; check_header() holds them to that. */
+	u32 num_args;
+	u32 max_clients;
 } channel;
 
 static DEFINE_MUTEX(channel_lock);	/* probe and remove */
@@ -196,7 +198,7 @@ static int check_header(struct pci_dev *pdev, const struct hypertrace_header *he
 	if (size > bar_size || !is_region(control, size) || !is_region(data, size) ||
 	    control >= data || !num_args || num_args > HYPERTRACE_MAX_ARGS ||
 	    stride < 8 * num_args || !IS_ALIGNED(stride, 64) || !max_clients ||
-	    max_clients > U32_MAX || max_clients > (size - data) / stride) {
+	    max_clients > U32_MAX || max_clients > div64_u64(size - data, stride)) {
 		pci_err(pdev, "the hypertrace channel's header contradicts itself\n");
 		return -EINVAL;
 	}
@@ -231,7 +233,7 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
 	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all above. */
-	smp_store_release(&channel.max_clients, le64_to_cpu(header->max_clients));
+	smp_store_release(&channel.max_clients, (u32)le64_to_cpu(header->max_clients));
 	/* From this the tracer learns the byte order of the arguments. */
 	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
 }

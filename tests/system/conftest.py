@@ -11,7 +11,7 @@ from lab.kernels import Kernel
 from lab.once import make_once
 from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT
-from tests.system.machines import ARM64, X86_64
+from tests.system.machines import ARM64, I686, X86_64
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,13 @@ def arm64_modules(session_directory: Path) -> list[Path]:
     """The same for 64-bit ARM."""
     require_tool(ARM64.target.compiler, ARM64.target.packages)
     return _build(ARM64.kernel(), session_directory / "linux-module-arm64")
+
+
+@pytest.fixture(scope="session")
+def i686_modules(session_directory: Path) -> list[Path]:
+    """The same for 32-bit x86."""
+    require_tool(I686.target.compiler, I686.target.packages)
+    return _build(I686.kernel(), session_directory / "linux-module-i686")
 
 
 def _build(kernel: Kernel, directory: Path) -> list[Path]:

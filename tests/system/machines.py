@@ -11,6 +11,7 @@ from pathlib import Path
 from lab import machines
 from lab.kernels import Kernel
 from lab.machines import Board
+from tests.support import targets
 from tests.support.requirements import require_tool, required
 from tests.support.run import Htrun, Result
 from tests.support.targets import AARCH64, STATIC, Target
@@ -38,12 +39,13 @@ class Architecture:
 
 
 X86_64 = Architecture(machines.X86_64, STATIC)
+I686 = Architecture(machines.I686, targets.I686)
 ARM64 = Architecture(machines.ARM64, AARCH64, ("-static",))
 
 
 def installed_qemu(name: str) -> list[str]:
     """The program ``name`` of the distribution's QEMU."""
-    package = "qemu-system-x86" if name == "qemu-system-x86_64" else "qemu-system-arm"
+    package = "qemu-system-x86" if name in ("qemu-system-x86_64", "qemu-system-i386") else "qemu-system-arm"
     return [str(require_tool(name, package))]
 
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.support.run import Htrun, LogEvent
 from tests.support.toolchain import Toolchain
-from tests.system.machines import ARM64, X86_64, Architecture, Machine, guest, installed_qemu, readme_program, said
+from tests.system.machines import (
+    ARM64,
+    I686,
+    X86_64,
+    Architecture,
+    Machine,
+    guest,
+    installed_qemu,
+    readme_program,
+    said,
+)
 
 ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED = 1, 2, 3, 4
@@ -86,8 +98,22 @@ def check_kernel_events(events: list[LogEvent], count: int) -> None:
     assert in_timer == list(range(count))
 
 
-def test_aarch64(arm64_modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """All that the module does, on the other architecture: loaded again and again, for kernel code, for programs."""
+@pytest.mark.parametrize(
+    ("architecture", "emulator", "fixture"),
+    [(ARM64, "qemu-system-aarch64", "arm64_modules"), (I686, "qemu-system-i386", "i686_modules")],
+    ids=["aarch64", "i686"],
+)
+def test_other_architectures(
+    architecture: Architecture,
+    emulator: str,
+    fixture: str,
+    request: pytest.FixtureRequest,
+    toolchain: Toolchain,
+    htrun: Htrun,
+    tmp_path: Path,
+) -> None:
+    """All that the module does: loaded again and again, for kernel code, for programs."""
+    built: list[Path] = request.getfixturevalue(fixture)
     steps = [
         "/bin/repeat_module 10 /qemu-hypertrace.ko qemu_hypertrace",
         "insmod /qemu-hypertrace.ko",
@@ -95,8 +121,8 @@ def test_aarch64(arm64_modules: list[Path], toolchain: Toolchain, htrun: Htrun, 
         "rmmod qemu_hypertrace_example",
         "user /bin/my-hypertrace /dev/hypertrace",
     ]
-    tested = machine(steps, arm64_modules, toolchain, tmp_path, ARM64)
-    result = tested.run(htrun, installed_qemu("qemu-system-aarch64"), "-smp", "2").check()
+    tested = machine(steps, built, toolchain, tmp_path, architecture)
+    result = tested.run(htrun, installed_qemu(emulator), "-smp", "2").check()
     assert said(result) == ["loaded and unloaded 10 times", "emitting hypertrace event"]
     *kernel_events, program_event = result.events
     check_kernel_events(kernel_events, 100)
