@@ -137,7 +137,8 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     try:
         try:
             for piece in pieces:
-                output.write(piece.encode())
+                # A path may be of any bytes, for which Python has surrogates.
+                output.write(piece.encode(errors="replace"))
         finally:
             output.close()
     except SinkError as error:

@@ -37,6 +37,15 @@ class LossSink(Protocol):
         """Tell of ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
 
 
+def failure_of(sink: Sink | PacketSink, error: Exception) -> str:
+    """One line about why ``sink`` takes no more events. Anything but a `SinkError` is a mistake of htrun's own, or text
+    that the format has no place for: it must not be the end of the other sinks."""
+    if isinstance(error, SinkError):
+        return str(error)
+    name = getattr(sink, "name", None) or getattr(sink, "path", type(sink).__name__)
+    return f"cannot write {name}: {type(error).__name__}: {error}"
+
+
 def decodes(sink: Sink) -> bool:
     """Whether a sink takes texts of system calls (`htrun.events.call_texts`) as well: its ``decodes`` says so."""
     return bool(getattr(sink, "decodes", False))

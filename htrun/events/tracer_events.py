@@ -107,6 +107,12 @@ class TracerEvents:
             RECORD.pack_into(self._memory, at, ticks, stream, kind, arch, number, *arguments, *padding)
         self._control.head = head + len(records)
 
+    def discard(self) -> int:
+        """Throw away all records that were not taken yet; how many."""
+        head, tail = self._control.head, self._control.tail
+        self._control.tail = head
+        return int(head - tail)
+
     def take(self) -> TracerRecords | None:
         """A copy of all records that were not taken yet, in the order of time; None if there are none."""
         import numpy as np

@@ -1,4 +1,4 @@
-"""What the guest does wrong, said once for each kind and place, and counted for the summary."""
+"""What the guest does wrong, said once for each kind and place, and what htrun does wrong; both are counted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ class Kind(Enum):
     CLOCK = "clock"
     SHARED_THREAD = "shared-thread"
     SINK = "sink"
+    INTERNAL = "internal"
 
 
 class Warnings:
     """Collects warnings. ``quiet``: count, but print nothing."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
+        """``verbose``: print the tracebacks of failures."""
         self.counts: Counter[str] = Counter()
         self._quiet = quiet
+        self._verbose = verbose
         self._said: set[tuple[Kind, object]] = set()
 
     def warn(self, kind: Kind, place: object, message: str) -> None:
@@ -36,8 +39,22 @@ class Warnings:
         if self._quiet or (kind, place) in self._said:
             return
         self._said.add((kind, place))
+        self._print(f"htrun: warning: {message}\n")
+
+    def failed(self, error: Exception, consequence: str) -> None:
+        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: what that means for the run."""
+        self.counts[Kind.INTERNAL.value] += 1
+        hint = "" if self._verbose else " with what -v shows"
+        text = f"htrun: internal error: {type(error).__name__}: {error}; {consequence}. Please report it{hint}.\n"
+        if self._verbose:
+            import traceback
+
+            text += "".join(traceback.format_exception(error))
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         try:
-            sys.stderr.write(f"htrun: warning: {message}\n")
+            sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
             # Standard error is gone (a closed pipe): there is nobody left to tell.

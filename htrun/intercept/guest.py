@@ -123,7 +123,8 @@ class AddressSpace:
     ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
     it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
     in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
-    die; ``exec_rooms``: address and size of memory that htrun has had mapped for the arguments of execs, while free.
+    die; ``unrecorded``: whether its stores to the channel go through, since recording has failed; ``exec_rooms``:
+    address and size of memory that htrun has had mapped for the arguments of execs, while free.
     """
 
     memory: Memory
@@ -136,6 +137,7 @@ class AddressSpace:
     unpatchable: str = ""
     breakpoints: set[int] = field(default_factory=set)
     machine: bool = False
+    unrecorded: bool = False
     exec_rooms: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
 from htrun.intercept.mapping_pieces import (
     PAGE,
     PROT_READ,
+    PROT_WRITE,
     Call,
     Mmap,
     control_protection,
@@ -90,6 +91,20 @@ class MappingCalls:
                 self._mremap(thread, call)
             case "mprotect" | "pkey_mprotect":
                 self._mprotect(thread, call)
+
+    def open_control(self, thread: Thread, registers: Registers) -> None:
+        """Let stores to the control region of the memory that the thread is in happen, unseen: nobody records them any
+        more. ``registers``: the thread's, which it keeps. Raises OSError where that can't be done."""
+        space = thread.space
+        if space.abi is None or thread.process.filtered:
+            # Its own filter may kill it for the call.
+            raise PermissionError(1, f"process {thread.process.pid} has a seccomp filter of its own")
+        with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+            for mapping in space.mappings:
+                low, high = mapping.control
+                if low < high:
+                    injection.call("mprotect", low, high - low, PROT_READ | PROT_WRITE)
+        space.unrecorded = True
 
     def _finish(self, thread: Thread, registers: Registers) -> None:
         """Let the call run; ``registers`` are then those of its syscall-exit-stop."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
 
 PAGE = 4096
-PROT_NONE, PROT_READ = 0, 1
+PROT_NONE, PROT_READ, PROT_WRITE = 0, 1, 2
 
 
 class Call(NamedTuple):

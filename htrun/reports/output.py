@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from pathlib import Path
@@ -20,8 +22,26 @@ class ReaderGone(Exception):
     """What a shell says of a program that SIGPIPE has ended."""
 
 
+def _as_well_as_possible(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What stands for text that standard output's encoding has no bytes for: of a path's odd bytes those themselves, so
+    that who reads it can open the path; of anything else its number in Python's notation."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    one = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)
+    try:
+        return codecs.lookup_error("surrogateescape")(one)
+    except UnicodeEncodeError:
+        return codecs.lookup_error("backslashreplace")(one)
+
+
+_ERRORS = "htrun-as-well-as-possible"
+codecs.register_error(_ERRORS, _as_well_as_possible)
+
+
 def show(text: str) -> None:
     """Print ``text`` on standard output. Raises `HtrunError` if nobody takes it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ERRORS)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -42,7 +62,7 @@ def write_or_show(target: str, content: str) -> None:
         show(content)
         return
     try:
-        Path(target).write_text(content, encoding="utf-8")
+        Path(target).write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
         raise HtrunError(f"cannot write {target}: {error.strerror}") from error
 

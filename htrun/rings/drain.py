@@ -20,7 +20,7 @@ from htrun.events.clock import Clock
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER_SYSCALL_TEXT
 from htrun.events.order import TimeOrder
 from htrun.events.records import decode, decode_tracer_records, record_dtype
-from htrun.events.sink import LossSink, PacketSink, Sink, SinkError, decodes
+from htrun.events.sink import LossSink, PacketSink, Sink, decodes, failure_of
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
@@ -81,6 +81,8 @@ class Drain:
         seconds without a record before it sleeps, which costs the next event a trap; None: it never does."""
         self.events = 0
         self.lost = 0
+        self.failure: str | None = None
+        """What has ended the recording before the program's end."""
         self.site_events: Counter[int] = Counter()
         """Events by the number of the site that wrote them (as the guest's memory says)."""
         self.kinds: Counter[str] = Counter()
@@ -98,6 +100,8 @@ class Drain:
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._numbers: dict[Stream, int] = {}
+        self._in_hand = 0
+        """Records of this round that are out of their rings, and not counted among ``events`` yet."""
         self._partial_at = 0.0
         self._pace = Pace()
         self._told_lost = 0
@@ -170,6 +174,13 @@ class Drain:
             if sink is not None:
                 self._guarded(sink, lambda: sink.describe(facts))
 
+    def fail(self, error: Exception) -> None:
+        """End the recording, because of what has happened elsewhere."""
+        with self._lock:
+            if self.failure is None:
+                self._collect(final=True)
+                self._fail(error)
+
     def close(self) -> None:
         """Take what is left out of the rings and close the sinks. No tracee writes any more."""
         self._stopping = True
@@ -180,16 +191,30 @@ class Drain:
             for ring in self._rings:
                 ring.ended = True
             self._collect(final=True)
-        for sink in self._sinks:
+            self._tell_losses()
+        for sink in list(self._sinks):
             self._guarded(sink, sink.close)
         if self._packet_sink is not None:
             self._guarded(self._packet_sink, self._packet_sink.close)
 
     def _run(self) -> None:
+        try:
+            self._drain()
+        except Exception as error:
+            with self._lock:
+                self._fail(error)
+        # Nobody else empties the rings.
+        while not self._stopping:
+            self._wanted.acquire(timeout=PERIOD)
+            with self._lock:
+                self._collect()
+
+    def _drain(self) -> None:
+        """Until the end of the run, or of the recording."""
         # The tracer's thread may be bound to the processor of the guest, which is the one place not to be.
         os.sched_setaffinity(0, self._processors)
         pause, silence = PERIOD, _Silence(self._silence)
-        while not self._stopping:
+        while not self._stopping and self.failure is None:
             if pause:
                 self._wanted.acquire(timeout=pause)
             while self._wanted.acquire(blocking=False):
@@ -226,12 +251,45 @@ class Drain:
 
     def _collect(self, *, final: bool = False) -> int:
         """One round over all rings; returns how many records were taken. ``final``: nothing is held back."""
+        if self.failure is None:
+            try:
+                return self._record(final=final)
+            except Exception as error:
+                self._fail(error)
+        return self._discard()
+
+    def _fail(self, error: Exception) -> None:
+        """Recording is over: report why. The guest goes on, and its records are discarded."""
+        self.failure = f"{type(error).__name__}: {error}"
+        self.lost += self._in_hand
+        self._warnings.failed(error, "recording has ended: what the program emits from here on is lost")
+
+    def _discard(self) -> int:
+        """Empty all rings, which else would be full and make the guest wait; with nothing that could fail again."""
+        tracer_events, before = self._tracer_events, self.lost
+        if tracer_events is not None:
+            self.lost += tracer_events.discard()
+        for ring in list(self._rings):
+            ended = ring.ended
+            if ring.overwrites and not ended:
+                continue
+            for span in ring.unread():
+                self.lost += len(span) // self._pool.shape.record_size
+                ring.consume(len(span))
+            if ring.damaged:
+                ring.repair()
+            if ended:
+                self._free(ring)
+        return self.lost - before
+
+    def _record(self, *, final: bool) -> int:
         now = time.monotonic()
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
             # Not in a round that leaves a thread's packet alone because it is not full: what is in it may be older.
             self._order.begin_round()
+        self._in_hand = 0
         taken = self._take_tracer_events()
         most = 0
         for ring in list(self._rings):
@@ -246,6 +304,7 @@ class Drain:
         shape = self._pool.shape
         self._pace.took(most * shape.record_size / (shape.packets * shape.packet_payload))
         self.events += taken
+        self._in_hand = 0
         events = self._order.take(everything=final) if self._sinks else None
         if events is not None:
             self._last_time = int(events["time"][-1])
@@ -272,6 +331,7 @@ class Drain:
             return 0
         import numpy as np
 
+        self._in_hand += len(records)
         self._pace.took(len(records) / tracer_events.capacity)
         counts = Counter(dict(zip(*np.unique(records["kind"], return_counts=True), strict=True)))
         texts = int(counts.pop(DEFINITIONS.index(USER_SYSCALL_TEXT), 0))
@@ -303,6 +363,7 @@ class Drain:
             # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
             records = np.frombuffer(span, dtype).copy()
             ring.consume(len(span))
+            self._in_hand += len(records)
             taken += len(records)
             self.kinds[HYPERTRACE.name] += len(records)
             self._give(ring, records)
@@ -343,6 +404,9 @@ class Drain:
         """The ring's thread has ended and its records are out: what it lost is told, and the ring is free."""
         if ring.lost != ring.reported:
             self._write_packet(ring, memoryview(b""))
+        self._free(ring)
+
+    def _free(self, ring: Ring) -> None:
         self.lost += ring.lost
         self._rings.remove(ring)
         ring.pool.give_back(ring)
@@ -351,10 +415,10 @@ class Drain:
         """Do something with a sink; one that fails is reported and dropped, the guest and other sinks go on."""
         try:
             action()
-        except SinkError as error:
-            self._warnings.warn(Kind.SINK, sink, f"{error}; it gets no more events")
+        except Exception as error:
+            self._warnings.warn(Kind.SINK, sink, f"{failure_of(sink, error)}; it gets no more events")
             # It lets go of its files; that it can't write is said already.
-            with suppress(SinkError):
+            with suppress(Exception):
                 sink.close()
             if sink in self._sinks:
                 self._sinks.remove(sink)

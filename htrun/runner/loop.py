@@ -48,9 +48,11 @@ class Loop:
         masks: Masks,
         foreign_exec: ForeignExec,
         follow: Follow,
+        recording_failed: Callable[[Exception], None],
         calls: Calls | None = None,
     ) -> None:
-        """``calls``: None where neither system calls nor the lives of threads are recorded."""
+        """``recording_failed``: gets the error that ends the recording; ``calls``: None where neither system calls nor
+        the lives of threads are recorded."""
         self._tracees = tracees
         self._waiter = waiter
         self._make_traps = make_traps
@@ -59,6 +61,8 @@ class Loop:
         self._masks = masks
         self._foreign_exec = foreign_exec
         self._follow = follow
+        self._recording_failed = recording_failed
+        self._failed = False
         self._calls = calls
         self._ending = False
         self._killed_all = False
@@ -117,6 +121,30 @@ class Loop:
         if not thread.process.space.mappings:
             self._deliver(thread, _SIGSEGV)
             return
+        if not self._failed:
+            try:
+                self._trapped(thread)
+            except TraceeDied:
+                raise
+            except Exception as error:
+                self._failed = True
+                self._recording_failed(error)
+        if self._failed:
+            self._trapped_unrecorded(thread)
+
+    def _trapped_unrecorded(self, thread: Thread) -> None:
+        """A fault after recording has failed. If it is a store to the channel, then once the memory it is in lets that
+        happen there are no more; if it is the guest's own it comes again."""
+        if thread.space.unrecorded:
+            self._deliver(thread, _SIGSEGV)
+            return
+        registers = self._registers()
+        ptrace.get_registers(thread.tid, registers)
+        self._mapping_calls.open_control(thread, registers)
+        self._masks.restore(thread, registers)
+        ptrace.request(Request.CONT, thread.tid)
+
+    def _trapped(self, thread: Thread) -> None:
         if self._traps is None:
             self._traps = self._make_traps()
             self._waiter.expect_traps(self._traps.wait)
@@ -262,6 +290,9 @@ class Loop:
                 self._masks.action_set(thread, name, abi, registers)
             case "rt_sigprocmask" | "sigprocmask" | "rt_sigreturn" | "sigreturn":
                 self._masks.mask_changing(thread, name, abi, registers)
+            case _ if self._failed:
+                # What is protected anew would trap anew.
+                pass
             case _:
                 self._mapping_calls.handle(thread, name, abi, registers)
                 if self._traps is not None:

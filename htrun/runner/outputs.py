@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from htrun import __version__
 from htrun.errors import HtrunError
 from htrun.events.definitions import HYPERTRACE
-from htrun.events.sink import PacketSink, Sink, SinkError
+from htrun.events.sink import PacketSink, Sink, failure_of
 from htrun.events.warnings import Kind, Warnings
 from htrun.launch.architectures import find_architecture
 from htrun.launch.program import Launch
@@ -85,8 +85,8 @@ class Outputs(NamedTuple):
         for sink in self.sinks:
             try:
                 sink.close()
-            except SinkError as error:
-                warnings.warn(Kind.SINK, sink, str(error))
+            except Exception as error:
+                warnings.warn(Kind.SINK, sink, failure_of(sink, error))
 
     def write_summary(self, account: Mapping[str, Any], warnings: Warnings) -> None:
         """Write the summary, if one is wanted."""

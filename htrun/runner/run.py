@@ -102,6 +102,9 @@ def _trace_and_account(
     channel.clear_left_behind()
     try:
         session.run()
+    except Exception as error:
+        session.note_failure(error)
+        raise
     finally:
         # So that nobody opens it who comes after the last process, while records are still being written.
         channel.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,9 @@ class Session:
         self._options = options
         self._channel = channel
         self._outputs = outputs
-        self._warnings = Warnings(quiet=options.verbosity < 0)
+        self._warnings = Warnings(quiet=options.verbosity < 0, verbose=options.verbosity > 0)
+        self._failure: str | None = None
+        threading.excepthook = self._thread_failed
         self._clock = self._choose_clock()
         self._drain: Drain | None = None
         self._pool: RingPool | None = None
@@ -93,6 +96,7 @@ class Session:
             masks=masks,
             foreign_exec=self._foreign_exec(),
             follow=self._follow,
+            recording_failed=self._recording_failed,
             calls=self._calls,
         )
 
@@ -126,24 +130,53 @@ class Session:
 
     def finish(self) -> None:
         """Write out everything that is left, and the summary."""
-        if self._options.trace is not None:
-            # A trace of no events is a trace too.
-            self._drain_for_rings()
-        if self._drain is not None:
-            if self._traps is not None and self._options.trace is not None:
-                from htrun.intercept.site_facts import facts_of
+        for step in (self._describe, self._close, self._tell_sites, self._write_summary):
+            try:
+                step()
+            except Exception as error:
+                # The later steps are worth all the more: they close the outputs, and account for the failure.
+                self._failed(error, "what htrun says of the run at its end is not complete")
 
-                self._drain.describe(facts_of(self._traps.sites))
+    def note_failure(self, error: Exception) -> None:
+        """The run is over by ``error``, of which the user is told by others: the summary will say so."""
+        self._failure = self._failure or f"{type(error).__name__}: {error}"
+
+    def _failed(self, error: Exception, consequence: str) -> None:
+        self._warnings.failed(error, consequence)
+        self.note_failure(error)
+
+    def _recording_failed(self, error: Exception) -> None:
+        self._drain_for_rings().fail(error)
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """A thread of htrun has died of what nobody has foreseen."""
+        name = failure.thread.name if failure.thread is not None else "?"
+        if isinstance(failure.exc_value, Exception):
+            self._failed(failure.exc_value, f"htrun's thread {name} has ended")
+
+    def _describe(self) -> None:
+        if self._options.trace is None:
+            return
+        # A trace of no events is a trace too.
+        drain = self._drain_for_rings()
+        if self._traps is not None:
+            from htrun.intercept.site_facts import facts_of
+
+            drain.describe(facts_of(self._traps.sites))
+
+    def _close(self) -> None:
+        if self._drain is not None:
             self._drain.close()
         else:
             self._outputs.close(self._warnings)
-        if self._options.summary is not None or self._options.verbosity > 0:
-            self._tell_sites()
+
+    def _write_summary(self) -> None:
         self._outputs.write_summary(self._account(), self._warnings)
 
     def _tell_sites(self) -> None:
         """For whoever has asked. The symbols in it cost time that others need not wait."""
-        if self._traps is None or self._drain is None:
+        wanted = self._options.summary is not None or self._options.verbosity > 0
+        if not wanted or self._traps is None or self._drain is None:
             return
         from htrun.intercept.site_report import account, lines
 
@@ -304,6 +337,7 @@ class Session:
             "events": self._drain.events if self._drain else 0,
             "kinds": dict(self._drain.kinds) if self._drain else {},
             "lost": self._drain.lost if self._drain else 0,
+            "failure": (self._drain.failure if self._drain else None) or self._failure,
             "traps": self._traps.count if self._traps else 0,
             "sites": self._sites,
             "warnings": dict(self._warnings.counts),

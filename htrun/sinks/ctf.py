@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -130,12 +130,12 @@ class CtfTrace:
         if self._closed:
             return
         self._closed = True
-        try:
+        with ExitStack() as last:
+            last.callback(os.close, self._lock)
+            last.callback(self._write_metadata)
+            # All of them, whichever fails.
             for files in self._streams.values():
-                files.close()
-            self._write_metadata()
-        finally:
-            os.close(self._lock)
+                last.callback(files.close)
 
     def _write_metadata(self) -> None:
         fit = self._clock.fit()

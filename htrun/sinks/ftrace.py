@@ -35,7 +35,7 @@ class FtraceSink:
     def __init__(self, descriptor: int, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         self.decodes = decode
         self._descriptor = descriptor
-        self._name = name
+        self.name = name
         self._shapes = shapes
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
@@ -63,7 +63,7 @@ class FtraceSink:
             try:
                 written = os.writev(self._descriptor, lines)
             except OSError as error:
-                raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+                raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
             whole = 0
             while whole < len(lines) and written >= len(lines[whole]):
                 written -= len(lines[whole])

@@ -14,12 +14,14 @@ be read before its end. One group is written by a thread of its own while the ne
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -70,10 +72,12 @@ class ParquetSink:
     """Writes ``target``, under the name ``temporary`` until it is whole."""
 
     def __init__(self, target: Path, temporary: Path, facts: TraceFacts) -> None:
+        self.name = str(target)
         self._target = target
         self._temporary = temporary
         self._schema = Schema(facts)
         self._writer: Any = None
+        self._file: IO[bytes] = io.BytesIO()
         self._thread = ThreadPoolExecutor(1, "parquet")
         self._written: Future[None] | None = None
         self._filled: Columns | None = None
@@ -108,6 +112,9 @@ class ParquetSink:
                 self._await()
         finally:
             self._thread.shutdown()
+            # Closed by now, unless something has failed: then what is left in its buffer is of no use.
+            with suppress(OSError):
+                self._file.close()
 
     def _write_group(self) -> None:
         """Hand over what there is, and go on with the columns of the group before, which is written by now."""
@@ -128,8 +135,10 @@ class ParquetSink:
         """Nothing is compressed beyond what these encodings do: it would take several times as long as all the rest."""
         import pyarrow.parquet as pq
 
+        # Not by its path: Arrow takes none that is not UTF-8.
+        self._file = self._temporary.open("wb")
         return pq.ParquetWriter(
-            self._temporary,
+            self._file,
             self._schema.arrow,
             compression="none",
             use_dictionary=self._schema.dictionaries,
@@ -139,6 +148,7 @@ class ParquetSink:
 
     def _finish(self) -> None:
         self._writer.close()
+        self._file.close()
         self._temporary.replace(self._target)
 
     def _submit(self, action: Callable[[], None]) -> None:

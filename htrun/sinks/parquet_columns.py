@@ -37,7 +37,8 @@ class Schema:
         self.shapes = Shapes(facts.num_args, facts.named)
         self.possible = [shape for shape in self.shapes.all() if shape.definition in facts.kinds]
         self.room = max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
-        self._environment = {key: str(value) for key, value in facts.environment.items()}
+        # Arguments and host names may be of any bytes, for which Python has surrogates; Arrow takes UTF-8 only.
+        self._environment = {key: str(value).encode(errors="replace") for key, value in facts.environment.items()}
 
     @cached_property
     def arguments(self) -> int:

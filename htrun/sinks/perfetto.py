@@ -59,6 +59,7 @@ class PerfettoSink:
     """Writes events to ``output``, which it takes over."""
 
     def __init__(self, output: Output, facts: TraceFacts) -> None:
+        self.name = output.name
         self._output = output
         self._shapes = Shapes(facts.num_args, facts.named)
         self._names = Names(self._shapes.all())

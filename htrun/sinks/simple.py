@@ -51,6 +51,7 @@ class SimpleSink:
     """Writes events to ``output``, which it takes over. ``num_args``: arguments of a ``guest_hypertrace`` event."""
 
     def __init__(self, output: Output, num_args: int) -> None:
+        self.name = output.name
         self._output = output
         # Names of the user's have no place here: QEMU's scripts go by QEMU's names.
         self._shapes = Shapes(num_args)

@@ -36,7 +36,7 @@ class SyslogSink:
     def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         self.decodes = decode
         self._socket = connection
-        self._name = name
+        self.name = name
         self._shapes = shapes
         # A stream has no messages of its own: its reader takes a NUL or a line end for the end of one.
         self._end = b"\n" if connection.type == socket.SOCK_STREAM else b""
@@ -60,7 +60,7 @@ class SyslogSink:
         try:
             self._socket.sendall(_head(seconds) + b"htrun[%b]: %b%b" % (tid, line, self._end))
         except OSError as error:
-            raise SinkError(f"cannot write {self._name}: {error.strerror}") from error
+            raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
 
 
 def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:

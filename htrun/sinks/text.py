@@ -34,6 +34,7 @@ class TextSink:
         """``head``: what comes before the first event, made from its time (ns since the epoch; None if there is none);
         ``tail``: what comes after the last; ``decodes``: see `htrun.events.sink.decodes`."""
         self.decodes = decodes
+        self.name = output.name
         self._output = output
         self._formatter = formatter
         self._head = head

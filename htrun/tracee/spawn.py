@@ -117,7 +117,7 @@ def _fork_tracer(program: int, mine: int, theirs: int, tracer: Tracer) -> NoRetu
 
 
 def _refuse(theirs: int, message: str) -> NoReturn:
-    _answer(theirs, message.encode())
+    _answer(theirs, os.fsencode(message))
     os._exit(0)
 
 
@@ -157,4 +157,4 @@ def _await_tracer(mine: int) -> None:
         answer += piece
     os.close(mine)
     if answer != _READY:
-        raise HtrunError(answer.decode() or "the tracer ended before it began")
+        raise HtrunError(os.fsdecode(answer) or "the tracer ended before it began")

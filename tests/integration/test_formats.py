@@ -172,3 +172,42 @@ def test_bad_outputs_are_told_before_the_program_runs(htrun: Htrun, program: Pat
         assert result.stderr.count("\n") == 1
         assert not os.path.lexists(result.channel)
     assert (tmp_path / "old.csv").read_text() == "precious"
+
+
+ALL_FORMATS = ["log", "simple", "perfetto", "chrome", "jsonl", "csv", "parquet", "ctf"]
+
+
+def test_arguments_of_any_bytes(program: Path, tmp_path: Path) -> None:
+    """Not every command line is text; each format has something to say of it, and none is the end of another."""
+    outputs: list[str | bytes] = []
+    for name in ALL_FORMATS:
+        outputs += ["-o", str(tmp_path / f"out.{name}"), "--format", name]
+    command = [HTRUN, "--summary", tmp_path / "summary", *outputs, program, b"caf\xe9"]
+    done = subprocess.run(command, capture_output=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, b"")
+    summary = json.loads((tmp_path / "summary").read_text())
+    assert (summary["events"], summary["warnings"], summary["failure"]) == (COUNT, {}, None)
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == COUNT
+    assert len(library.open(tmp_path / "out.ctf")) == COUNT
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + COUNT
+
+
+def test_a_path_of_any_bytes(htrun: Htrun, program: Path, tmp_path: Path) -> None:
+    """Each verb takes it, and what is printed of it opens it."""
+    trace = os.fsencode(tmp_path / "odd") + b"\xe9"
+    htrun.run(program, options=("-q", "-o", os.fsdecode(trace))).check()
+    verbs: list[list[str | bytes]] = [
+        ["info", trace],
+        ["print", trace],
+        ["stat", trace, "--between", "1", "2"],
+        ["query", trace, "select count(*) from events"],
+        ["convert", trace, trace + b".csv"],
+        ["convert", trace, trace + b".parquet"],
+        ["view", trace],
+    ]
+    for words in verbs:
+        command = [HTRUN.with_name("hypertrace"), *words]
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=240)
+        assert b"Traceback" not in done.stderr, words
+        assert done.returncode == 0, (words, done.stderr)
+    assert (tmp_path / os.fsdecode(done.stdout.rstrip(b"\n"))).stat().st_size > 0

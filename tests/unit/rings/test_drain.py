@@ -34,15 +34,15 @@ SILENCE = 0.1
 class Seen:
     """A sink that remembers events as ``(tid, first argument)``."""
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: Exception | None = None) -> None:
         self.events: list[tuple[int, int]] = []
         self.times: list[int] = []
         self.closed = 0
         self.fails = fails
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        if self.fails:
-            raise SinkError("cannot write /dev/full: No space left on device")
+        if self.fails is not None:
+            raise self.fails
         self.times += events["time"].tolist()
         self.events += [(streams[event["stream"]].tid, int(event["args"][0])) for event in events]
 
@@ -225,8 +225,16 @@ def test_threads_beyond_the_pool_get_rings_that_only_traps_fill() -> None:
     assert sink.events == [(tid, tid) for tid in range(1, 6)]
 
 
-def test_a_sink_that_fails_is_left_out_and_the_others_go_on() -> None:
-    failing, sink, packets = Seen(fails=True), Seen(), SeenPackets()
+@pytest.mark.parametrize(
+    "failure",
+    [
+        SinkError("cannot write /dev/full: No space left on device"),
+        UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed"),
+    ],
+)
+def test_a_sink_that_fails_is_left_out_and_the_others_go_on(failure: Exception) -> None:
+    """Whatever it fails by."""
+    failing, sink, packets = Seen(fails=failure), Seen(), SeenPackets()
     drain, warnings = make(failing, sink, packets=packets)
     writer = Writer(drain.lend(stream(1), BASE))
     emit(writer, 0)
@@ -234,6 +242,8 @@ def test_a_sink_that_fails_is_left_out_and_the_others_go_on() -> None:
     emit(writer, 1)
     drain.close()
     assert sink.events == [(1, 0), (1, 1)]
+    assert (failing.closed, sink.closed) == (1, 1)
+    assert drain.failure is None
     assert warnings.counts == {Kind.SINK.value: 1}
     assert [number for packet in packets.packets for number in packet[1]] == [0, 1]
 
@@ -269,4 +279,27 @@ def test_a_drain_that_never_lent_a_ring_closes_its_sinks() -> None:
     drain, _ = make(sink)
     drain.close()
     assert sink.events == []
+    assert sink.closed == 1
+
+
+def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it can't record it counts; sinks keep what they have, and are told of the loss."""
+    sink, packets = Seen(), SeenPackets()
+    drain, warnings = make(sink, packets=packets)
+    ring = drain.lend(stream(1), BASE)
+    writer = Writer(ring)
+    emit_or_trap(drain, writer, ring, 0)
+    wait_until(lambda: len(sink.events) == 1, "the event")
+
+    def broken(*_: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("htrun.rings.drain.decode", broken)
+    for number in range(1, 10 * RECORDS_A_PACKET):
+        emit_or_trap(drain, writer, ring, number)
+    drain.close()
+    assert drain.failure == "ValueError: a mistake"
+    assert warnings.counts == {Kind.INTERNAL.value: 1}
+    assert (drain.events, drain.lost) == (1, 10 * RECORDS_A_PACKET - 1)
+    assert sink.events == [(1, 0)]
     assert sink.closed == 1
