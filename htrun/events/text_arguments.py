@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from htrun.events.syscall_arguments import declared_arguments
+from htrun.events.call_declarations import declared_arguments
 from htrun.events.syscalls import table
 
 
@@ -67,13 +67,13 @@ def text_arguments(arch: int, number: int) -> tuple[TextArgument, ...]:
     if name in _STRINGS:
         found.append(TextArgument(_STRINGS[name], Pointed.STRINGS))
     taken = {each.place for each in found}
-    for place, type_ in enumerate(_types(name)):
+    for place, type_ in enumerate(_types(arch, name)):
         if type_ in _CHARACTERS and place not in taken:
             found.append(TextArgument(place, Pointed.STRING))
     return tuple(sorted(found, key=lambda each: each.place))
 
 
-def _types(name: str) -> tuple[str, ...]:
+def _types(arch: int, name: str) -> tuple[str, ...]:
     if name in _NO_TEXT:
         return ()
-    return tuple(type_.replace(" *", "*") for type_, _ in declared_arguments(name) or ())
+    return tuple(type_.replace(" *", "*") for type_, _ in declared_arguments(arch, name) or ())

@@ -157,6 +157,8 @@ def _value(parameter: Parameter, bits: int, words: NDArray[np.uint64]) -> list[C
             return [signed_decimal(words.astype(np.uint32).view(np.int32).astype(np.int64))]
         case Kind.LONG:
             return [signed_decimal(_signed(words, bits))]
+        case Kind.UNSIGNED:
+            return [decimal(words.astype(np.uint32).astype(np.uint64))]
         case Kind.ADDRESS:
             return [b"0x", _short_hexadecimal(words)]
         case Kind.NAMES:

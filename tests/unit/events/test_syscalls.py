@@ -62,14 +62,14 @@ def test_names_of_a_batch() -> None:
         ("access", [1, 6], [None, "W_OK|R_OK"]),
         ("clone", [0x1200011], ["CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD"]),
         ("clone", [0], ["0"]),
-        ("futex", [1, 129], [None, "FUTEX_WAKE|FUTEX_PRIVATE_FLAG"]),
+        ("futex", [1, 129], [None, "FUTEX_WAKE_PRIVATE"]),
         ("socket", [2, 0o2000001], ["AF_INET", "SOCK_STREAM|SOCK_CLOEXEC"]),
         ("kill", [1, 9], [None, "SIGKILL"]),
         ("kill", [1, 0], [None, "0"]),
         ("rt_sigprocmask", [2], ["SIG_SETMASK"]),
         ("prlimit64", [0, 3], [None, "RLIMIT_STACK"]),
         ("lseek", [0, 0, 2], [None, None, "SEEK_END"]),
-        ("lseek", [0, 0, 77], [None, None, "77"]),
+        ("lseek", [0, 0, 77], [None, None, "0x4d"]),
     ],
 )
 def test_names_of_values(call: str, values: list[int], texts: list[str | None]) -> None:
