@@ -16,13 +16,24 @@ if TYPE_CHECKING:
     from htrun.events.arguments import Argument
     from htrun.events.named import NamedEvent, NamedEvents
 
-_KEYWORDS = (
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool bool "
-    "asm catch class constexpr delete explicit false friend mutable namespace new operator private protected public "
-    "template this throw true try typename using virtual and or not xor nullptr typeof alignas alignof"
+_WORDS = (
+    # Keywords from C99 to C23 and from C++11 to C++26, and what GNU C adds.
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
+    "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
+    "contract_assert decltype default delete do double dynamic_cast else enum explicit export extern false float "
+    "for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq "
+    "private protected public register reinterpret_cast requires restrict return short signed sizeof static "
+    "static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename "
+    "typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq "
+    # What gcc and g++ define themselves on some machine, and the headers that are included.
+    "arm i386 linux mips pixel ppc riscv sparc unix vax NULL main"
 )
-"""Words of C and C++ that can't be names of parameters."""
+"""Words that can't be names of functions in C or C++."""
+_LIBRARY = re.compile(
+    r"(mem|str|wcs)[a-z]\w*|index|rindex|ffsl?l?|b(cmp|copy|zero)|u?int(_least|_fast|ptr|max)?(\d+)?_t|size_t"
+    r"|U?INT\w*_(MIN|MAX|WIDTH|C)|(SIZE|WCHAR|WINT|PTRDIFF|SIG_ATOMIC)_(MIN|MAX|WIDTH)|qemu_hypertrace\w*"
+)
+"""What <string.h>, <stdint.h> and qemu-hypertrace.h declare or may declare."""
 
 
 class HeaderCommand:
@@ -62,12 +73,13 @@ examples:
 
 
 def header(names: NamedEvents, prefix: str, source: Path) -> str:
-    """The header of ``names``, which come from the file ``source``. Raises `HtrunError` if two get one name in C."""
+    """The header of ``names``, which come from the file ``source``. Raises `HtrunError` where C can't have a name."""
     guard = re.sub(r"\W", "_", f"{prefix}{source.stem}_H", flags=re.ASCII).upper()
+    functions = _function_names(names.events, prefix, guard)
     parts = [
         _HEAD.format(source=_comment(source.name), guard=guard, prefix=prefix, num_args=names.num_args).rstrip("\n")
     ]
-    for event, name in zip(names.events, _function_names(names.events, prefix), strict=True):
+    for event, name in zip(names.events, functions, strict=True):
         parts += ["", *_labels(event, name), *_function(event, name)]
     return "\n".join(parts) + _TAIL.format(guard=guard)
 
@@ -92,19 +104,29 @@ _TAIL = """
 """
 
 
-def _function_names(events: Sequence[NamedEvent], prefix: str) -> list[str]:
+def _function_names(events: Sequence[NamedEvent], prefix: str, guard: str) -> list[str]:
     """The events' names in C; those of a begin and its end tell which is which."""
     from htrun.events.named import Phase
 
-    found: dict[str, str] = {}
+    taken = {f"{prefix}num_args": "the number of arguments", guard: "the header itself"}
+    functions = []
     for event in events:
         name = prefix + re.sub(r"\W", "_", event.name, flags=re.ASCII)
         if event.phase in {Phase.BEGIN, Phase.END}:
             name += f"_{event.phase.value}"
-        if name in found:
-            raise HtrunError(f"the events {found[name]!r} and {event.name!r} would both be {name}() in C")
-        found[name] = event.name
-    return list(found)
+        if name in _WORDS.split() or _LIBRARY.fullmatch(name):
+            raise HtrunError(
+                f"the event {event.name!r} would be {name}() in C, where {name} has a meaning; choose another --prefix"
+            )
+        functions.append(name)
+        labels = [
+            f"{name}_{argument.name}_{label}" for argument in event.arguments for label in argument.labels.values()
+        ]
+        for each in (name, *labels):
+            if each in taken:
+                raise HtrunError(f"{taken[each]} and the event {event.name!r} would both be {each} in C; rename one")
+            taken[each] = f"the event {event.name!r}"
+    return functions
 
 
 def _labels(event: NamedEvent, name: str) -> Iterator[str]:
@@ -114,18 +136,21 @@ def _labels(event: NamedEvent, name: str) -> Iterator[str]:
 
 
 def _function(event: NamedEvent, name: str) -> Iterator[str]:
-    places = ["uint64_t index_", *(f"{_c_type(argument)} {_parameter(argument.name)}" for argument in event.arguments)]
+    places = [
+        "uint64_t slot",
+        *(f"{_c_type(argument)} {_parameter(event, argument.name)}" for argument in event.arguments),
+    ]
     yield f"/* {_comment(event.name)}: {event.phase.value} */"
     yield f"static inline void {name}({', '.join(places)})"
     yield "{"
-    yield "    uint64_t *data_ = qemu_hypertrace_data(index_);"
-    yield f"    data_[0] = UINT64_C({event.id:#x});"
+    yield "    uint64_t *data = qemu_hypertrace_data(slot);"
+    yield f"    data[0] = UINT64_C({event.id:#x});"
     for number, argument in enumerate(event.arguments, 1):
         if _c_type(argument) == "double":
-            yield f"    memcpy(&data_[{number}], &{_parameter(argument.name)}, sizeof(data_[{number}]));"
+            yield f"    memcpy(&data[{number}], &{_parameter(event, argument.name)}, sizeof(data[{number}]));"
         else:
-            yield f"    data_[{number}] = (uint64_t){_parameter(argument.name)};"
-    yield "    qemu_hypertrace(index_);"
+            yield f"    data[{number}] = (uint64_t){_parameter(event, argument.name)};"
+    yield "    qemu_hypertrace(slot);"
     yield "}"
 
 
@@ -143,9 +168,17 @@ def _c_type(argument: Argument) -> str:
             return "uint64_t"
 
 
-def _parameter(name: str) -> str:
-    """``name`` as a parameter, which is neither a word of C's nor one of the functions' own: ``index_``, ``data_``."""
-    return f"{name}_" if name in _KEYWORDS.split() or name.endswith("_") else name
+def _parameter(event: NamedEvent, name: str) -> str:
+    """``name`` as a parameter: with a ``_``, since without it may be a macro's of whoever includes the header.
+
+    Names that begin so are the compiler's, as ``__linux__`` is (C23, 7.1.3). The functions' own don't end with ``_``.
+    """
+    if re.match("_[A-Z_]", name):
+        raise HtrunError(
+            f"the argument {name!r} of the event {event.name!r} can't be a name in C, where such names are the "
+            "compiler's; rename it"
+        )
+    return f"{name}_"
 
 
 def _comment(text: str) -> str:
