@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.ctf_reader import BATCH, EVERYTHING, Span
+import numpy as np
+
 from htrun.analysis.expressions import Expression
+from htrun.ctf.reader import BATCH
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.call_texts import like_their_calls
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.events.syscall_arguments import MOST_ERRNO, error_name
 from htrun.events.syscalls import names_of
+from htrun.events.window import EVERYTHING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.analysis.trace import Trace
@@ -32,24 +34,22 @@ _EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", "error", 
 
 @dataclass(frozen=True)
 class Filter:
-    """Makes a trace's events fewer. ``span``: of time and threads; ``events``: patterns of names, empty for all;
+    """Makes a trace's events fewer. ``window``: of time and threads; ``events``: patterns of names, empty for all;
     ``where``: a condition, None for none."""
 
-    span: Span = EVERYTHING
+    window: Window = EVERYTHING
     events: tuple[str, ...] = ()
     where: Expression | None = None
 
     def batches(self, trace: Trace, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
         """The events of ``trace`` that are wanted, with their ``texts`` if so (`Trace.events`). Raises `HtrunError`
         where a condition makes no sense."""
-        for events in trace.events(self.span, size, texts=texts):
+        for events in trace.events(self.window, size, texts=texts):
             kept = self._kept(trace, events)
             if len(kept):
                 yield kept
 
     def _kept(self, trace: Trace, events: Events) -> Events:
-        import numpy as np
-
         if not self.events and self.where is None:
             return events
         keep = np.zeros(len(events), bool)
@@ -117,8 +117,6 @@ class _Columns:
         self._events = events
 
     def column(self, name: str) -> NDArray[Any] | None:
-        import numpy as np
-
         for argument, words in self._shape.words(self._events):
             if argument.name == name:
                 return _texts(argument, words) if argument.type is ArgumentType.TEXT else argument.values(words)
@@ -170,8 +168,6 @@ class _Columns:
 
 def _errors(results: NDArray[np.uint64]) -> NDArray[np.str_]:
     """The names of the errors that ``results`` of system calls stand for; empty texts for those that are none."""
-    import numpy as np
-
     least = 1 << 64
     used, place = np.unique(np.where(results >= np.uint64(least - MOST_ERRNO), results, 0), return_inverse=True)
     names = [error_name(word - least) or "" for word in used.tolist()]
@@ -179,7 +175,5 @@ def _errors(results: NDArray[np.uint64]) -> NDArray[np.str_]:
 
 
 def _texts(argument: Argument, words: NDArray[np.uint64]) -> NDArray[np.str_]:
-    import numpy as np
-
     used, place = np.unique(words, return_inverse=True)
     return np.array([str(argument.value(word)) for word in used.tolist()], np.str_)[place]

@@ -18,13 +18,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.ctf_reader import BATCH, EVERYTHING, CtfReader, Span
+import numpy as np
+
+from htrun.ctf.reader import BATCH, CtfReader
 from htrun.errors import HtrunError
 from htrun.events.call_texts import without_texts
 from htrun.events.definitions import USER_SYSCALL_TEXT
-from htrun.events.named import NamedEvents, Phase
+from htrun.events.named import NAMED_EVENTS_FACT, NamedEvents, Phase
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
+from htrun.events.window import EVERYTHING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,16 +36,14 @@ if TYPE_CHECKING:
 
     from htrun.analysis.guest_trace.decoder import GuestTrace
     from htrun.analysis.guest_trace.formats import EventFormat
-    from htrun.analysis.losses import Loss
     from htrun.events.definitions import Definition
+    from htrun.events.losses import Loss
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.events.stream import Stream
 
 _MARGIN = 50_000_000
 """Nanoseconds that the pieces of one entry of a guest's trace are apart at most, but for a machine that stood still."""
-NAMED_EVENTS_FACT = "named_events"
-"""The fact in a trace's metadata that holds the TOML text of its named events."""
 
 
 class DamagedTraceWarning(UserWarning):
@@ -133,7 +134,7 @@ class Trace:
         return GuestTrace.read(
             self.streams,
             self._reader.channel_args,
-            lambda streams: self._reader.batches(Span(streams=streams)),
+            lambda streams: self._reader.batches(Window(streams=streams)),
             self._guest_formats,
             self._warn,
         )
@@ -168,27 +169,25 @@ class Trace:
         """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
         return self._reader.events - self._reader.texts
 
-    def events(self, span: Span = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
-        """The events of ``span`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
+    def events(self, window: Window = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
+        """The events of ``window`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
 
         All threads' events are in one order of time. Memory does not grow with the trace. ``texts``: with those that
         system calls point to, if they were recorded (`htrun.events.call_texts`), each behind its call.
         """
         guest = self.guest
-        batches = self._reader.batches(span, size) if guest is None else self._decoded(guest, span, size)
+        batches = self._reader.batches(window, size) if guest is None else self._decoded(guest, window, size)
         return batches if texts or USER_SYSCALL_TEXT not in self.kinds else self._without_texts(batches)
 
     @staticmethod
     def _without_texts(batches: Iterator[Events]) -> Iterator[Events]:
         return (events for batch in batches if len(events := without_texts(batch)))
 
-    def _decoded(self, guest: GuestTrace, span: Span, size: int) -> Iterator[Events]:
-        """What belongs together may lie on both sides of a limit of ``span``."""
-        import numpy as np
-
-        wider = Span(max(span.begin - _MARGIN, 0), min(span.end + _MARGIN, EVERYTHING.end), span.streams)
+    def _decoded(self, guest: GuestTrace, window: Window, size: int) -> Iterator[Events]:
+        """What belongs together may lie on both sides of a limit of ``window``."""
+        wider = Window(max(window.begin - _MARGIN, 0), min(window.end + _MARGIN, EVERYTHING.end), window.streams)
         for events in guest.decode(self._reader.batches(wider, size)):
-            first, last = np.searchsorted(events["time"], np.array([span.begin, span.end], np.uint64))
+            first, last = np.searchsorted(events["time"], np.array([window.begin, window.end], np.uint64))
             wanted = events[first:last]
             for start in range(0, len(wanted), size):
                 yield wanted[start : start + size]
@@ -200,8 +199,6 @@ class Trace:
 
     def to_numpy(self) -> Events:
         """All events as one record array."""
-        import numpy as np
-
         whole = np.empty(len(self), event_dtype(self.num_args))
         count = 0
         for batch in self.events():

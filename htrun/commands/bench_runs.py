@@ -214,7 +214,7 @@ class _TracedRuns:
 
 def _clear_unfinished(place: Path) -> None:
     """Remove what runs of a bench that was killed have left in a cell's directory, but what is still being written."""
-    from htrun.view.following import is_being_written
+    from htrun.ctf.following import is_being_written
 
     for trace in place.glob(f"{_UNFINISHED}*"):
         if not is_being_written(trace):

@@ -16,9 +16,9 @@ from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 if TYPE_CHECKING:
     import argparse
 
-    from htrun.analysis.ctf_reader import Span
     from htrun.analysis.trace import Trace
     from htrun.events.sink import Sink
+    from htrun.events.window import Window
 
 _FORMATS = "".join(
     f"  {known.name:<10} {known.summary}{'; ' + ', '.join(known.suffixes) if known.suffixes else ''}\n"
@@ -68,7 +68,7 @@ examples:
             try:
                 for events in with_progress(wanted.batches(trace, texts=decodes(sink)), len(trace), "converting"):
                     sink.write(events, trace.streams)
-                _tell_losses(sink, trace, wanted.span)
+                _tell_losses(sink, trace, wanted.window)
                 sink.flush()
             finally:
                 sink.close()
@@ -77,9 +77,10 @@ examples:
         return 0
 
 
-def _tell_losses(sink: Sink, trace: Trace, span: Span) -> None:
+def _tell_losses(sink: Sink, trace: Trace, window: Window) -> None:
     """Tell of what the threads wanted have lost: all at the end, since a trace knows only between which packets."""
-    lost = sum(count for number, count in enumerate(trace.discarded) if span.streams is None or number in span.streams)
+    wanted = window.streams
+    lost = sum(count for number, count in enumerate(trace.discarded) if wanted is None or number in wanted)
     if lost and isinstance(sink, LossSink):
         _, end = trace.duration or (0, 0)
         sink.dropped(lost, end)

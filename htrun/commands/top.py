@@ -141,8 +141,8 @@ class _Top:
     """Shows one trace. ``title``: what it is of."""
 
     def __init__(self, arguments: argparse.Namespace, path: Path, title: str) -> None:
+        from htrun.ctf.following import Follower
         from htrun.events.named import NamedEvents
-        from htrun.view.following import Follower
 
         names = NamedEvents.load(arguments.events) if arguments.events is not None else None
         if not path.is_dir():

@@ -115,21 +115,21 @@ system calls, syscall is the name of the call and error the name of its error ("
 
 def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
     """What the options of `add_filter` say. Raises `HtrunError`."""
-    from htrun.analysis.ctf_reader import EVERYTHING, Span
     from htrun.analysis.expressions import Expression
     from htrun.analysis.filters import Filter, field_names, thread_numbers, unknown_events
+    from htrun.events.window import EVERYTHING, Window
 
-    span = Span(
+    window = Window(
         EVERYTHING.begin if arguments.begin is None else moment(arguments.begin, trace.duration),
         EVERYTHING.end if arguments.end is None else moment(arguments.end, trace.duration),
         thread_numbers(trace, arguments.thread, arguments.process),
     )
-    if span.begin >= span.end:
+    if window.begin >= window.end:
         raise HtrunError(f"--from {arguments.begin or 0} is not before --to {arguments.end}")
     for name in unknown_events(trace, arguments.event):
         warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
     where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
-    return Filter(span, tuple(arguments.event), where)
+    return Filter(window, tuple(arguments.event), where)
 
 
 def moment(text: str, duration: tuple[int, int] | None) -> int:

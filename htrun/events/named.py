@@ -34,6 +34,8 @@ _MAX_ARGUMENTS = 63
 """Of an event beside ``arg1``: a channel has at most 64 (`htrun.channel.layout`)."""
 _MAX_ID = (1 << 64) - 1
 _KEYS = ("id", "name", "phase", "args", "key")
+NAMED_EVENTS_FACT = "named_events"
+"""The fact in a trace's metadata that holds the TOML text of its named events."""
 
 
 class Phase(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from htrun.ctf.layout import BITS, COMM_SIZE, MAGIC
 from htrun.events.call_texts import TEXT_BYTES
 from htrun.events.definitions import HYPERTRACE, USER_SYSCALL_TEXT, Definition
 from htrun.rings.layout import PACKET_HEADER
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
 
 FIRST_TRACER_CLASS = 2
 """The stream classes before are those of ``guest_hypertrace`` in each byte order."""
-MAGIC = 0xC1FC1FC1
-"""CTF 1.8, section 5.1."""
-COMM_SIZE = 16
 
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
 """Fields in the order of `_PACKET` below, with what the alignments there leave free."""
-_BITS = 8
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
@@ -70,8 +67,8 @@ def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
         stream.tid,
         stream.vcpu,
         stream.comm.encode(errors="replace")[: COMM_SIZE - 1],
-        (PACKET_HEADER + packet.records_size) * _BITS,
-        packet.size * _BITS,
+        (PACKET_HEADER + packet.records_size) * BITS,
+        packet.size * BITS,
         packet.discarded,
         packet.number,
     )

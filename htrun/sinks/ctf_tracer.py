@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from htrun.ctf.layout import COMM_SIZE
 from htrun.events.definitions import DEFINITIONS, Definition
-from htrun.sinks.ctf_metadata import COMM_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

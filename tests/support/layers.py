@@ -13,7 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("benchmark", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
-    ("x86", "tracee"),
+    ("ctf", "x86", "tracee"),
     ("rings",),
     ("events", "channel"),
     ("machine_code",),

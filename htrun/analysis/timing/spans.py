@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from htrun.errors import HtrunError
 from htrun.events import calibration
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -26,11 +28,10 @@ from htrun.events.named import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.losses import Loss
     from htrun.analysis.timing.first_events import FirstEvents
+    from htrun.events.losses import Loss
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
@@ -97,8 +98,6 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     ``trapped``: whether an event lies in it that `first_events.FirstEvents` finds; only if these are looked for.
     ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are wanted.
     """
-    import numpy as np
-
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
         ("name", "<u4"), ("depth", "<u4"), ("begin_stream", "<u4"), ("end_stream", "<u4"), ("trapped", "?"),
@@ -114,8 +113,6 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
     ``time``: ns since the epoch. ``number``: of the event in the trace, from 1. ``ordinal``: of the event in its
     stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``sign``: 1 or -1.
     """
-    import numpy as np
-
     fields: list[tuple[Any, ...]] = [
         ("time", "<u8"), ("number", "<u8"), ("ordinal", "<u8"), ("scope", "<u8"), ("epoch", "<i8"),
         ("name", "<u4"), ("stream", "<u4"), ("depth", "<u4"), ("sign", "<i4"),
@@ -143,8 +140,6 @@ class Pairer:
         region: Region | None = None,
         first_events: FirstEvents | None = None,
     ) -> None:
-        import numpy as np
-
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
         self.names: tuple[str, ...] = (*(sort.name for sort in begins), *CALIBRATIONS)
@@ -172,8 +167,6 @@ class Pairer:
 
         Raises `HtrunError` if the key of a name is an argument that ``events`` do not have.
         """
-        import numpy as np
-
         marks = self._marks(events)
         if not len(marks):
             return np.empty(0, span_dtype(self._num_args))
@@ -187,8 +180,6 @@ class Pairer:
     def finish(self) -> Mapping[str, Unpaired]:
         """What is left without a partner, by name of the user's; names of which nothing is left are not in it. Call it
         once, last."""
-        import numpy as np
-
         negative = _negative(self._open, self._stray)
         names, counts = np.unique(self._open["name"][negative], return_counts=True)
         for name, count in zip(names.tolist(), counts.tolist(), strict=True):
@@ -201,8 +192,6 @@ class Pairer:
 
     def _marks(self, events: Events) -> Marks:
         """The begins and ends among ``events``; those within a loss are counted as such, and left out."""
-        import numpy as np
-
         ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
         if self._first_events is not None:
@@ -229,8 +218,6 @@ class Pairer:
 
     def ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
         """The number of each of ``streams``' events within its stream, where these come next."""
-        import numpy as np
-
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
@@ -244,8 +231,6 @@ class Pairer:
         return ordinals
 
     def _advance(self, streams: NDArray[np.uint32]) -> None:
-        import numpy as np
-
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         counts[: len(self._ordinals)] += self._ordinals
         self._ordinals = counts
@@ -260,8 +245,6 @@ class Pairer:
         return spans
 
     def _keep_stray(self, stray: Marks) -> None:
-        import numpy as np
-
         self._count(stray)
         keyed = stray[self._keyed[stray["name"]] & (stray["epoch"] == 0)]
         if len(keyed):
@@ -274,8 +257,6 @@ class Pairer:
 
     def _count(self, marks: Marks) -> None:
         """Count ``marks``, which have no partner."""
-        import numpy as np
-
         if not len(marks):
             return
         # A begin before a loss may have had its end in it, and an end behind one its begin.
@@ -299,8 +280,6 @@ class Intervals:
         num_args: int = 0,
         first_events: FirstEvents | None = None,
     ) -> None:
-        import numpy as np
-
         self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), *CALIBRATIONS)
         self.told = len(self.names) - len(CALIBRATIONS)
         self._shapes = shapes
@@ -313,8 +292,6 @@ class Intervals:
 
     def feed(self, events: Events) -> Spans:
         """The intervals that end with ``events``, which follow those given before."""
-        import numpy as np
-
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
@@ -349,8 +326,6 @@ class Intervals:
 
 def is_calibration(events: Events) -> NDArray[np.bool_]:
     """Which of ``events`` belong to calibration pairs."""
-    import numpy as np
-
     found: NDArray[np.bool_] = np.isin(events["args"][:, 0], np.array(calibration.IDS, np.uint64))
     found &= events["kind"] == _HYPERTRACE
     return found
@@ -363,8 +338,6 @@ def _title(shape: Shape) -> str:
 
 def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
     """Spans of pairs, all of one step."""
-    import numpy as np
-
     spans = np.empty(len(begins), span_dtype(num_args))
     for prefix, marks in (("begin", begins), ("end", ends)):
         spans[prefix] = marks["time"]
@@ -406,8 +379,6 @@ class _Kinds:
     """The sorts of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
 
     def __init__(self, sorts: Sequence[_Sort], names: Sequence[str]) -> None:
-        import numpy as np
-
         taken = {sort.id for sort in sorts}
         ours = [
             (_Sort(number, pair.name, sign), len(names) - len(CALIBRATIONS) + place)
@@ -425,8 +396,6 @@ class _Kinds:
 
     def of(self, events: Events) -> tuple[_Ints, _Ints]:
         """The rows of ``events`` that begin or end spans, and the kind of each."""
-        import numpy as np
-
         arg1 = np.ascontiguousarray(events["args"][:, 0])
         kinds = np.searchsorted(self._ids, arg1)
         found = self._ids[np.minimum(kinds, len(self._ids) - 1)] == arg1
@@ -452,8 +421,6 @@ class _Losses:
     all threads' losses count for it."""
 
     def __init__(self, losses: Sequence[Loss]) -> None:
-        import numpy as np
-
         self._any = bool(losses)
         of_streams: dict[int, list[tuple[int, int]]] = {}
         for loss in losses:
@@ -470,8 +437,6 @@ class _Losses:
 
     def last(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
         """The last epoch that there is, for each of ``marks``."""
-        import numpy as np
-
         return self._each(marks, keyed, lambda stretches, times: np.full(len(times), 2 * len(stretches), np.int64))
 
     def _each(
@@ -480,8 +445,6 @@ class _Losses:
         keyed: NDArray[np.bool_],
         function: Callable[[NDArray[np.uint64], NDArray[np.uint64]], _Ints],
     ) -> _Ints:
-        import numpy as np
-
         values = np.zeros(len(marks), np.int64)
         if not self._any:
             return values
@@ -506,8 +469,6 @@ def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
-    import numpy as np
-
     # The ends of a stretch belong to what is outside.
     begun = np.searchsorted(stretches[:, 0], times, side="left")
     return begun + np.searchsorted(stretches[:, 1], times, side="right")
@@ -531,8 +492,6 @@ def _pair(marks: Marks) -> _Paired:
     those the sum reaches a new low. Counted from the lowest so far it is the nesting level, and on one level begins and
     ends take turns.
     """
-    import numpy as np
-
     groups = _codes(marks["name"], marks["scope"], marks["epoch"])
     order = np.argsort(groups, kind="stable")
     groups, signs = groups[order], marks["sign"][order].astype(np.int64)
@@ -560,8 +519,6 @@ def _pair(marks: Marks) -> _Paired:
 
 def _codes(*columns: NDArray[Any]) -> _Ints:
     """A number for each row, the same for rows in which all ``columns`` are the same."""
-    import numpy as np
-
     codes = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         small = np.unique(column, return_inverse=True)[1] if column.max(initial=0) >= _DIRECT else column
@@ -571,8 +528,6 @@ def _codes(*columns: NDArray[Any]) -> _Ints:
 
 def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) -> None:
     """Set the depth of ``marks`` behind the first ``old``, which are begins that were open before."""
-    import numpy as np
-
     steps = marks["sign"].astype(np.int64)
     steps[stray] = 0
     steps[keyed[marks["name"]]] = 0
@@ -589,8 +544,6 @@ def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
     """Which of ``begins`` have an end of their name and key among ``ends`` that came a moment before."""
-    import numpy as np
-
     found = np.zeros(len(begins), bool)
     if not len(begins) or not len(ends):
         return found

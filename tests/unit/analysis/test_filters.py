@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import htrun
-from htrun.analysis.ctf_reader import Span
 from htrun.analysis.expressions import Expression
 from htrun.analysis.filters import Filter, field_names, thread_numbers
 from htrun.analysis.trace import Trace
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
 from htrun.events.stream import Stream
+from htrun.events.window import Window
 from tests.unit.analysis.made import Made
 
 NAMES = """\
@@ -87,7 +87,7 @@ def test_names(trace: Trace, patterns: tuple[str, ...], expected: list[int]) -> 
 
 def test_all_at_once(trace: Trace) -> None:
     where = Expression.parse("arg1 == 1", field_names(trace))
-    assert times(trace, Filter(Span(150, 400), ("io",), where)) == [300]
+    assert times(trace, Filter(Window(150, 400), ("io",), where)) == [300]
     assert times(trace, Filter()) == [100, 200, 300, 1_000_000_100]
 
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis.ctf_reader import Span
 from htrun.analysis.guest_trace import decoder
 from htrun.analysis.guest_trace.blobs import BlobKind
 from htrun.analysis.guest_trace.decoder import GuestTrace
@@ -21,6 +20,7 @@ from htrun.analysis.trace import Event, Trace
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
 from htrun.events.stream import Stream
+from htrun.events.window import Window
 from htrun.reports.guest_lines import GuestLines
 from tests.support.guest_blobs import SCHED_SWITCH, Blob, Switch, format_blob, symbol_blob
 from tests.support.hypertrace import hypertrace
@@ -186,8 +186,8 @@ def test_a_trace_on_disk(tmp_path: Path) -> None:
         "prev_pid": 1, "prev_state": 2, "args0": 0xABC, "args1": 1, "args2": (1 << 64) - 5, "path": "/bin/x",
     }  # fmt: skip
     begin, _ = trace.duration or (0, 0)
-    assert [len(events) for events in trace.events(Span(begin=switch.time, end=switch.time + 1))] == [1]
-    assert [len(events) for events in trace.events(Span(begin=switch.time + 1))] == []
+    assert [len(events) for events in trace.events(Window(begin=switch.time, end=switch.time + 1))] == [1]
+    assert [len(events) for events in trace.events(Window(begin=switch.time + 1))] == []
     assert trace.to_arrow().column("name").to_pylist() == [None, "sched:sched_switch"]
     assert begin == plain.time
 

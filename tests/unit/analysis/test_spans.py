@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis.losses import Loss
 from htrun.analysis.timing import spans as spans_module
 from htrun.analysis.timing.spans import CALIBRATIONS, Pairer, Unpaired
 from htrun.errors import HtrunError
 from htrun.events.calibration import EMPTY, PAIRS
+from htrun.events.losses import Loss
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
 

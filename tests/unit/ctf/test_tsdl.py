@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from htrun.analysis.tsdl import TsdlError, environment_of, parse
+from htrun.ctf.tsdl import TsdlError, environment_of, parse
 from htrun.events.clock import Fit
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream

@@ -1,6 +1,6 @@
 """Native traces as batches of events in the order of time, in memory that does not grow with the trace.
 
-Pieces (see `htrun.analysis.packets`) are read in the order in which they begin. Whatever is older than the beginning of
+Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Whatever is older than the beginning of
 the next piece can have nothing before it any more, and goes out; the rest waits. No step looks at a single event.
 """
 
@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.losses import Loss
-from htrun.analysis.packets import Damage, StreamFile, index_of, piece_size, scan, stream_files
-from htrun.analysis.threads import ThreadNumbers, threads_in
-from htrun.analysis.tsdl import Metadata, TsdlError, environment_of, parse
+import numpy as np
+
+from htrun.ctf.packets import Damage, StreamFile, scan, stream_files
+from htrun.ctf.pieces import in_order, piece_size
+from htrun.ctf.threads import ThreadNumbers, threads_in
+from htrun.ctf.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
 from htrun.events.call_texts import behind_their_calls, in_batches
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, USER_SYSCALL_TEXT
+from htrun.events.losses import Loss
 from htrun.events.records import event_dtype, words_of
+from htrun.events.window import EVERYTHING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.packets import Pieces
-    from htrun.analysis.tsdl import StreamClass
+    from htrun.ctf.pieces import Pieces
+    from htrun.ctf.tsdl import StreamClass
     from htrun.events.clock import Fit
     from htrun.events.definitions import Definition
     from htrun.events.records import Events
@@ -45,19 +47,6 @@ _OPEN_FILES = 64
 _SECOND = 1_000_000_000
 _SHARED = 2**32 - 1
 """The number of no stream: of a file whose events each tell their thread."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Which events are wanted: ``begin <= time < end`` in ns since the epoch, of the ``streams`` with these numbers
-    (None: of all)."""
-
-    begin: int = 0
-    end: int = 2**64 - 1
-    streams: frozenset[int] | None = None
-
-
-EVERYTHING = Span()
 
 
 class CtfReader:
@@ -90,7 +79,7 @@ class CtfReader:
             for file in ends.values()
             for loss in file.losses
         ]
-        self._pieces = index_of(files)
+        self._pieces = in_order(file.pieces for file in files)
 
     @classmethod
     def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
@@ -154,38 +143,34 @@ class CtfReader:
         ends = (int(self._pieces["begin"][0]), int(self._pieces["limit"].max()))
         return self.metadata.clock.to_realtime_ns(ends[0]), self.metadata.clock.to_realtime_ns(ends[1])
 
-    def batches(self, span: Span = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
-        """The events of ``span`` in the order of time, about ``size`` at once."""
+    def batches(self, window: Window = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
+        """The events of ``window`` in the order of time, about ``size`` at once."""
         numbers = self._stream_numbers
         loader = _Loader(self._files, numbers, self._named, self.metadata.clock, self.num_args, self._warn)
         try:
-            for events in _in_order(self._wanted(span), loader, size):
-                wanted = within(self._of_threads(events, span), span)
+            for events in _in_order(self._wanted(window), loader, size):
+                wanted = within(self._of_threads(events, window), window)
                 if len(wanted):
                     yield wanted
         finally:
             loader.close()
 
-    def _of_threads(self, events: Events, span: Span) -> Events:
-        """Those of ``events`` that are of the threads of ``span``: all, but where threads share a stream."""
-        import numpy as np
-
-        if span.streams is None or _SHARED not in self._stream_numbers:
+    def _of_threads(self, events: Events, window: Window) -> Events:
+        """Those of ``events`` that are of the threads of ``window``: all, but where threads share a stream."""
+        if window.streams is None or _SHARED not in self._stream_numbers:
             return events
-        return events[np.isin(events["stream"], list(span.streams))]
+        return events[np.isin(events["stream"], list(window.streams))]
 
-    def _wanted(self, span: Span) -> Pieces:
-        import numpy as np
-
+    def _wanted(self, window: Window) -> Pieces:
         pieces = self._pieces
-        if span.streams is not None:
-            numbers = {*span.streams, _SHARED}
+        if window.streams is not None:
+            numbers = {*window.streams, _SHARED}
             files = [file for file, number in enumerate(self._stream_numbers) if number in numbers]
             pieces = pieces[np.isin(pieces["file"], files)]
-        if span.begin > 0 or span.end < EVERYTHING.end:
+        if window.begin > 0 or window.end < EVERYTHING.end:
             clock = self.metadata.clock
-            begun = to_nanoseconds(pieces["begin"], clock) < span.end
-            pieces = pieces[begun & (to_nanoseconds(pieces["limit"], clock) >= span.begin)]
+            begun = to_nanoseconds(pieces["begin"], clock) < window.end
+            pieces = pieces[begun & (to_nanoseconds(pieces["limit"], clock) >= window.begin)]
         return pieces
 
 
@@ -194,8 +179,6 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
 
     Whole seconds are split off first, so that nothing overflows and nothing is rounded twice.
     """
-    import numpy as np
-
     frequency = np.uint64(clock.frequency)
     moved = ticks + np.uint64(clock.offset_ticks)
     seconds = moved // frequency
@@ -242,8 +225,6 @@ def _metadata_text(path: Path) -> str:
 
 
 def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
-    import numpy as np
-
     waiting = np.empty(0, loader.dtype)
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
@@ -265,8 +246,6 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
 
 def _sorted(runs: Sequence[Events]) -> Events:
     """One batch in the order of time; a thread's events of one time, which are in one run, stay in their order."""
-    import numpy as np
-
     runs = [run for run in runs if len(run)] or runs[:1]
     # numpy copies structures field by field, and rows of words as they lie.
     words = runs[0].dtype.itemsize // 8
@@ -280,14 +259,12 @@ def _sorted(runs: Sequence[Events]) -> Events:
     return events.view("<u8").reshape(-1, words).take(order, axis=0).reshape(-1).view(events.dtype)
 
 
-def within(events: Events, span: Span) -> Events:
-    """Those of ``events`` that happened in ``span``."""
-    import numpy as np
-
+def within(events: Events, window: Window) -> Events:
+    """Those of ``events`` that happened in ``window``."""
     times = events["time"]
-    if not len(events) or (span.begin <= int(times[0]) and int(times[-1]) < span.end):
+    if not len(events) or (window.begin <= int(times[0]) and int(times[-1]) < window.end):
         return events
-    return events[np.searchsorted(times, np.uint64(span.begin)) : np.searchsorted(times, np.uint64(span.end))]
+    return events[np.searchsorted(times, np.uint64(window.begin)) : np.searchsorted(times, np.uint64(window.end))]
 
 
 class _Loader:
@@ -302,8 +279,6 @@ class _Loader:
         num_args: int,
         warn: _Warn,
     ) -> None:
-        import numpy as np
-
         self.clock = clock
         self.dtype = event_dtype(num_args)
         self._files = files
@@ -319,8 +294,6 @@ class _Loader:
 
     def load(self, pieces: Pieces) -> list[Events]:
         """The events of ``pieces`` up to the first of each stream that can't be right: a batch for each class."""
-        import numpy as np
-
         batches = []
         classes = self._class_numbers[pieces["file"]]
         for number, stream_class in self._classes.items():
@@ -341,8 +314,6 @@ class _Loader:
 
     def _records(self, pieces: Pieces, stream_class: StreamClass) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """The records of ``pieces`` that can be right, and how many each has."""
-        import numpy as np
-
         records = np.empty(int(pieces["count"].sum()), stream_class.event_dtype)
         counts = pieces["count"].astype(np.int64)
         starts = np.cumsum(counts) - counts
@@ -393,8 +364,6 @@ class _Loader:
         return count
 
     def _decoded(self, records: NDArray[np.void], stream_class: StreamClass, streams: NDArray[np.uint32]) -> Events:
-        import numpy as np
-
         definition = DEFINITIONS[stream_class.kind]
         complete = bool(definition.fields) and stream_class.arguments == self.dtype["args"].shape[0]
         events = (np.empty if complete else np.zeros)(len(records), self.dtype)
@@ -430,8 +399,6 @@ def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int
 
 
 def _right_times(times: NDArray[np.uint64], piece: Any) -> int:
-    import numpy as np
-
     if not len(times) or times[0] != piece["begin"]:
         return 0
     wrong = times > piece["limit"]

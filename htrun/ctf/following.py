@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from htrun.analysis.ctf_reader import CtfReader
-from htrun.analysis.packets import StreamFile, stream_files
-from htrun.analysis.trace import NAMED_EVENTS_FACT
-from htrun.analysis.tsdl import parse
+import numpy as np
+
+from htrun.ctf.headers import Damaged, read_header
+from htrun.ctf.packets import StreamFile, stream_files
+from htrun.ctf.pieces import packed
+from htrun.ctf.reader import CtfReader
+from htrun.ctf.tsdl import parse
 from htrun.errors import HtrunError
-from htrun.events.named import NamedEvents
+from htrun.events.named import NAMED_EVENTS_FACT, NamedEvents
 from htrun.events.shapes import Shapes
-from htrun.events.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from htrun.analysis.tsdl import Metadata, StreamClass
+    from htrun.ctf.headers import PacketHeader
+    from htrun.ctf.tsdl import Metadata
     from htrun.events.records import Events
-
-_PIECE = struct.Struct("<QQQII")
-_BITS = 8
-_MAGIC = 0xC1FC1FC1
-"""CTF 1.8, section 5.1."""
+    from htrun.events.stream import Stream
 
 
 @dataclass
@@ -77,14 +75,12 @@ class Follower:
         try:
             if not self._read_metadata():
                 return
-            files = [file for paths in stream_files(self.path) for path in paths if (file := self._news(path))]
+            files = self._files()
         except OSError as error:
             raise HtrunError(f"cannot read {error.filename or self.path}: {error.strerror}") from error
         if not files:
             return
         assert self._metadata is not None
-        # A piece tells the place of its file.
-        files = [_numbered(file, number) for number, file in enumerate(files)]
         reader = CtfReader(self.path, self._metadata, files, self._tell)
         if self.shapes is None:
             self.shapes = Shapes(reader.channel_args, self.names)
@@ -111,58 +107,49 @@ class Follower:
         if self.names is None and isinstance(text, str) and text:
             self.names = NamedEvents.parse(text, f"{self.path}: the named events in its metadata")
 
-    def _news(self, path: Path) -> StreamFile | None:
-        """The packets of a file since the last look; None if there are none."""
-        assert self._metadata is not None
+    def _files(self) -> list[StreamFile]:
+        """The files that have packets since the last look, with these alone."""
+        found: list[StreamFile] = []
+        for paths in stream_files(self.path):
+            for path in paths:
+                file = self._news(path, len(found))
+                if file is not None:
+                    found.append(file)
+        return found
+
+    def _news(self, path: Path, number: int) -> StreamFile | None:
+        """The packets of a file since the last look, as of the file with this ``number``; None if there are none."""
         tail = self._tails.setdefault(path, _Tail())
         pieces = bytearray()
-        found: tuple[StreamClass, dict[str, Any]] | None = None
-        count = 0
+        last: PacketHeader | None = None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while not tail.damaged and (packet := self._packet(descriptor, tail)) is not None:
-                found = packet
-                stream_class, header = packet
-                count, place = self._count(stream_class, header), tail.offset + stream_class.header_size
-                if count:
-                    pieces += _PIECE.pack(header["timestamp_begin"], header["timestamp_end"], place, count, 0)
-                tail.offset += header["packet_size"] // _BITS
-                tail.discarded = header["events_discarded"]
+            while not tail.damaged and (header := self._packet(descriptor, tail)) is not None:
+                last = header
+                if header.events:
+                    first = tail.offset + header.stream_class.header_size
+                    pieces += packed(header.begin, header.end, first, header.events, number)
+                tail.offset += header.size
+                tail.discarded = header.discarded
         finally:
             os.close(descriptor)
-        if found is None or not pieces:
-            return None
-        return _file(path, found, bytes(pieces), tail)
+        return None if last is None or not pieces else _file(path, last, bytes(pieces))
 
-    def _packet(self, descriptor: int, tail: _Tail) -> tuple[StreamClass, dict[str, Any]] | None:
+    def _packet(self, descriptor: int, tail: _Tail) -> PacketHeader | None:
         """The packet at the tail; None if it is the empty one at the end, or none that can be understood."""
         assert self._metadata is not None
-        classes = self._metadata.classes
-        size = next(iter(classes.values())).header_size
-        raw = os.pread(descriptor, size, tail.offset)
-        if len(raw) < size:
-            return None
-        header = next(iter(classes.values())).packet(raw)
-        stream_class = classes.get(header["stream_id"])
-        known = header["magic"] == _MAGIC and header["uuid"] == self._metadata.uuid.bytes
-        if stream_class is None or not known or not size * _BITS <= header["content_size"] <= header["packet_size"]:
+        try:
+            header = read_header(descriptor, tail.offset, self._metadata)
+        except Damaged:
             tail.damaged = True
             return None
-        end = tail.offset + header["packet_size"] // _BITS
-        if not self._count(stream_class, header) and end >= os.fstat(descriptor).st_size:
-            tail.discarded = header["events_discarded"]
+        if header is not None and not header.events and tail.offset + header.size >= os.fstat(descriptor).st_size:
+            tail.discarded = header.discarded
             return None
-        return stream_class, header
-
-    def _count(self, stream_class: StreamClass, header: Mapping[str, Any]) -> int:
-        """The events of a packet."""
-        content: int = header["content_size"] // _BITS
-        return (content - stream_class.header_size) // stream_class.event_size
+        return header
 
     def _places(self, streams: Sequence[Stream]) -> Any:
         """The places in ``self.streams`` of ``streams``, which are added if they are new."""
-        import numpy as np
-
         self.streams += [stream for stream in streams if stream not in self.streams]
         return np.array([self.streams.index(stream) for stream in streams], np.uint32)
 
@@ -189,27 +176,18 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def _file(path: Path, packet: tuple[StreamClass, dict[str, Any]], pieces: bytes, tail: _Tail) -> StreamFile:
-    stream_class, header = packet
-    identity = tuple(header[field] for field in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))
-    comm = header["comm"].rstrip(b"\0").decode(errors="replace")
-    stream = Stream(header["tid"], header["pid"], header["vcpu"], comm, stream_class.big_endian)
+def _file(path: Path, last: PacketHeader, pieces: bytes) -> StreamFile:
+    """The file at ``path`` with its new ``pieces`` alone, of which ``last`` is of the last packet."""
     return StreamFile(
         path,
-        stream,
-        stream_class,
-        identity,
+        last.identity.stream(last.stream_class),
+        last.stream_class,
+        last.identity,
         pieces,
         events=0,
         packets=0,
-        last=header["timestamp_end"],
-        discarded=tail.discarded,
+        last=last.end,
+        discarded=last.discarded,
         losses=(),
         damage=None,
     )
-
-
-def _numbered(file: StreamFile, number: int) -> StreamFile:
-    """``file`` as the one with this ``number``, which its pieces tell."""
-    pieces = b"".join(_PIECE.pack(*piece[:4], number) for piece in struct.iter_unpack(_PIECE.format, file.pieces))
-    return replace(file, pieces=pieces)

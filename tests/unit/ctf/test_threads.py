@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from htrun.analysis.ctf_reader import CtfReader, Span
 from htrun.analysis.trace import DamagedTraceWarning, Trace
+from htrun.ctf.reader import CtfReader
 from htrun.errors import HtrunError
 from htrun.events.definitions import CPU_ENTER, DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, Definition
 from htrun.events.records import event_dtype, record_dtype
 from htrun.events.stream import Stream
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64
 from htrun.events.tracer_events import tracer_dtype
+from htrun.events.window import Window
 from htrun.sinks.ctf import CtfTrace
 from tests.unit.analysis.made import FACTS, FixedClock, FixedSource
 
@@ -85,11 +86,11 @@ def test_all_of_it(path: Path) -> None:
 
 def test_only_some_threads_and_times(path: Path) -> None:
     reader = CtfReader.open(path, pytest.fail)
-    (some,) = reader.batches(Span(streams=frozenset({1})))
+    (some,) = reader.batches(Window(streams=frozenset({1})))
     assert some["time"].tolist() == [3, 7]
-    (some,) = reader.batches(Span(begin=4, end=7, streams=frozenset({0, 2})))
+    (some,) = reader.batches(Window(begin=4, end=7, streams=frozenset({0, 2})))
     assert some["time"].tolist() == [4, 5, 6]
-    assert list(reader.batches(Span(begin=100, streams=frozenset({0})))) == []
+    assert list(reader.batches(Window(begin=100, streams=frozenset({0})))) == []
 
 
 def test_what_is_cut_off_is_missed_and_told(path: Path) -> None:
@@ -102,6 +103,6 @@ def test_what_is_cut_off_is_missed_and_told(path: Path) -> None:
 
 
 def test_more_threads_than_there_can_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("htrun.analysis.threads._MOST_THREADS", 1)
+    monkeypatch.setattr("htrun.ctf.threads._MOST_THREADS", 1)
     with pytest.raises(HtrunError, match="is damaged: it names more threads than there can be"):
         Trace.open(path)

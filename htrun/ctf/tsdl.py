@@ -15,14 +15,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
+
 from htrun.events.call_texts import TEXT_BYTES
 from htrun.events.clock import Fit
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy as np
 
 _BITS = 8
 _MOST_ELEMENTS = 4096
@@ -382,8 +382,6 @@ def _alignment(fields: Sequence[Field]) -> int:
 
 
 def _dtype(fields: Sequence[Field], size: int) -> np.dtype[Any]:
-    import numpy as np
-
     return np.dtype(
         {
             "names": [field.name for field in fields],

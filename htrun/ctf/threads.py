@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from htrun.analysis.packets import PIECE_FIELDS
+import numpy as np
+
+from htrun.ctf.pieces import pieces_of
 from htrun.errors import HtrunError
 from htrun.events.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.packets import StreamFile
+    from htrun.ctf.packets import StreamFile
 
 _MOST_THREADS = 1 << 20
 """More than any run has; what tells of more is damaged."""
@@ -23,8 +24,6 @@ _MOST_THREADS = 1 << 20
 
 def threads_in(files: Iterable[StreamFile]) -> dict[int, Stream]:
     """Every thread that events of ``files`` name, by its number in the run. Raises `HtrunError`."""
-    import numpy as np
-
     threads: dict[int, Stream] = {}
     for file in files:
         for events in _events(file):
@@ -42,24 +41,18 @@ class ThreadNumbers:
 
     def __init__(self, places: Mapping[int, int]) -> None:
         """``places``: by the number that events bear."""
-        import numpy as np
-
         self._numbers = np.array(sorted(places), np.uint32)
         self._places = np.array([places[number] for number in sorted(places)], np.uint32)
 
     def places(self, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The places of ``numbers``, each of which was found by `threads_in`."""
-        import numpy as np
-
         return self._places[np.searchsorted(self._numbers, numbers)]
 
 
 def _events(file: StreamFile) -> Iterator[NDArray[np.void]]:
-    import numpy as np
-
     descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for _, _, offset, count, _ in np.frombuffer(file.pieces, np.dtype(PIECE_FIELDS)).tolist():
+        for _, _, offset, count, _ in pieces_of(file.pieces).tolist():
             events = np.empty(count, file.stream_class.event_dtype)
             size = os.preadv(descriptor, [events.view("u1").data], offset)
             yield events[: size // events.dtype.itemsize]

@@ -10,42 +10,23 @@ import os
 import re
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from htrun.events.stream import Stream
+from htrun.ctf.headers import Damaged, read_header
+from htrun.ctf.pieces import packed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from htrun.ctf.headers import PacketHeader, StreamIdentity
+    from htrun.ctf.tsdl import Metadata, StreamClass
+    from htrun.events.stream import Stream
 
-    from htrun.analysis.tsdl import Metadata, StreamClass
-
-    Pieces = NDArray[np.void]
-    """An index, of `PIECE_FIELDS`."""
-
-PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count", "<u4"), ("file", "<u4")]
-"""``begin``: ticks of the first event. ``limit``: no event has later ticks. ``offset``: bytes into the stream's file.
-``count``: events. ``file``: the number of the stream's file."""
-
-_PIECE = struct.Struct("<QQQII")
-_PIECE_SIZE, _LEAST_PIECE_SIZE = 1 << 18, 1 << 12
-"""Bytes of events read at once, about: they stay in the processor's cache while they are decoded."""
-_ALL_PIECES_SIZE = 1 << 25
-"""Bytes of one piece of every stream: so much may have to be in memory, if all threads emit at once."""
-_BITS = 8
 _NEVER = (1 << 63) - 1
 """Ticks."""
-_MAGIC = 0xC1FC1FC1
-"""CTF 1.8, section 5.1."""
 _NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
 """The stream's number, the thread's, and the number of the file if it is not the stream's first."""
 _TIMESTAMP = struct.Struct("<Q")
-
-
-class _Damaged(Exception):
-    """``str()`` says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +64,7 @@ class StreamFile:
     path: Path
     stream: Stream
     stream_class: StreamClass
-    identity: tuple[Any, ...]
+    identity: StreamIdentity
     pieces: bytes
     events: int
     packets: int
@@ -95,7 +76,7 @@ class StreamFile:
     @property
     def instance(self) -> int:
         """The number of the stream in the trace."""
-        return int(self.identity[0])
+        return self.identity.instance
 
 
 def stream_files(directory: Path) -> list[list[Path]]:
@@ -105,11 +86,6 @@ def stream_files(directory: Path) -> list[list[Path]]:
     for match, path in found:
         streams.setdefault((int(match[1]), int(match[2])), []).append((int(match[3] or 0), path))
     return [[path for _, path in sorted(streams[key])] for key in sorted(streams)]
-
-
-def piece_size(files: int) -> int:
-    """Bytes of the pieces of a trace that has so many ``files``."""
-    return max(_LEAST_PIECE_SIZE, min(_PIECE_SIZE, _ALL_PIECES_SIZE // max(files, 1)))
 
 
 def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamFile | None) -> StreamFile | Damage:
@@ -124,9 +100,9 @@ def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamF
         damage = None
         try:
             scanner.run()
-        except _Damaged as error:
+        except Damaged as error:
             damage = Damage(str(error), scanner.offset)
-        if not scanner.sound or scanner.stream is None or scanner.stream_class is None:
+        if not scanner.sound or scanner.stream is None or scanner.stream_class is None or scanner.identity is None:
             return damage or Damage("it is empty", 0)
         return StreamFile(
             path,
@@ -145,21 +121,13 @@ def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamF
         os.close(descriptor)
 
 
-def index_of(files: list[StreamFile]) -> Pieces:
-    """The pieces of all ``files``, by the time of their first event."""
-    import numpy as np
-
-    pieces = np.frombuffer(b"".join(file.pieces for file in files), np.dtype(PIECE_FIELDS))
-    return pieces[np.argsort(pieces["begin"], kind="stable")]
-
-
 class _Scanner:
     def __init__(
         self, descriptor: int, path: Path, number: int, metadata: Metadata, piece: int, before: StreamFile | None
     ) -> None:
         self.stream = before.stream if before else None
         self.stream_class = before.stream_class if before else None
-        self.identity: tuple[Any, ...] = before.identity if before else ()
+        self.identity = before.identity if before else None
         self.packets = before.packets if before else 0
         self.last = before.last if before else 0
         self.discarded = before.discarded if before else 0
@@ -176,27 +144,28 @@ class _Scanner:
         self._size = os.fstat(descriptor).st_size
 
     def run(self) -> None:
-        """Go through the packets. Raises `_Damaged`."""
+        """Go through the packets. Raises `Damaged`."""
         while self.offset < self._size:
-            stream_class, header = self._header()
-            content, size = header["content_size"] // _BITS, header["packet_size"] // _BITS
-            self._check(header, stream_class, content)
-            self.stream_class = stream_class
+            header = read_header(self._descriptor, self.offset, self._metadata)
+            if header is None:
+                raise Damaged("it ends in the middle of a packet's header")
+            self._check(header)
+            self.stream_class = header.stream_class
             self.sound = True
-            present = min(content, self._size - self.offset) - stream_class.header_size
-            self._add_pieces(header, present // stream_class.event_size)
+            present = min(header.content, self._size - self.offset) - header.stream_class.header_size
+            self._add_pieces(header, present // header.stream_class.event_size)
             self._note_losses(header)
             self.packets += 1
-            self.discarded = header["events_discarded"]
-            self.last = header["timestamp_end"]
-            if self.offset + size > self._size:
-                raise _Damaged("it ends in the middle of a packet")
-            self.offset += size
+            self.discarded = header.discarded
+            self.last = header.end
+            if self.offset + header.size > self._size:
+                raise Damaged("it ends in the middle of a packet")
+            self.offset += header.size
 
-    def _note_losses(self, header: dict[str, Any]) -> None:
+    def _note_losses(self, header: PacketHeader) -> None:
         if self.losses and self.packets == self.losses[-1].packet + _RING_PACKETS:
-            self.losses[-1] = replace(self.losses[-1], end=header["timestamp_begin"])
-        lost = header["events_discarded"] - self.discarded
+            self.losses[-1] = replace(self.losses[-1], end=header.begin)
+        lost = header.discarded - self.discarded
         if not lost:
             return
         if self.losses and self.packets < self.losses[-1].packet + _RING_PACKETS:
@@ -205,60 +174,40 @@ class _Scanner:
         else:
             self.losses.append(TickLoss(self.packets, self.last, _NEVER, lost))
 
-    def _header(self) -> tuple[StreamClass, dict[str, Any]]:
-        # All packets of a trace have headers of one layout.
-        some = next(iter(self._metadata.classes.values()))
-        raw = os.pread(self._descriptor, some.header_size, self.offset)
-        if len(raw) < some.header_size:
-            raise _Damaged("it ends in the middle of a packet's header")
-        header = some.packet(raw)
-        stream_class = self._metadata.classes.get(header["stream_id"])
-        if stream_class is None or (self.stream_class is not None and stream_class is not self.stream_class):
-            raise _Damaged("a packet is of another kind of stream")
-        return stream_class, header
+    def _check(self, header: PacketHeader) -> None:
+        """Whether ``header`` goes on where its stream was. Raises `Damaged`."""
+        if self.stream_class is not None and header.stream_class is not self.stream_class:
+            raise Damaged("a packet is of another kind of stream")
+        if header.number != self.packets:
+            raise Damaged("packets are missing or out of order")
+        if not self.last <= header.begin <= header.end:
+            raise Damaged("time goes back")
+        if header.discarded < self.discarded:
+            raise Damaged("the count of lost events goes back")
+        self._identify(header)
 
-    def _check(self, header: dict[str, Any], stream_class: StreamClass, content: int) -> None:
-        if header["magic"] != _MAGIC:
-            raise _Damaged("here should be a packet")
-        if header["uuid"] != self._metadata.uuid.bytes:
-            raise _Damaged("a packet is of another trace")
-        if header["packet_seq_num"] != self.packets:
-            raise _Damaged("packets are missing or out of order")
-        whole = header["packet_size"] % _BITS == header["content_size"] % _BITS == 0
-        if not stream_class.header_size * _BITS <= header["content_size"] <= header["packet_size"] or not whole:
-            raise _Damaged("a packet's size is impossible")
-        if (content - stream_class.header_size) % stream_class.event_size:
-            raise _Damaged("a packet holds no whole number of events")
-        if not self.last <= header["timestamp_begin"] <= header["timestamp_end"]:
-            raise _Damaged("time goes back")
-        if header["events_discarded"] < self.discarded:
-            raise _Damaged("the count of lost events goes back")
-        self._identify(header, stream_class)
-
-    def _identify(self, header: dict[str, Any], stream_class: StreamClass) -> None:
-        identity = tuple(header[field] for field in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))
-        if self.stream is None and self._name.partition(".")[0] == f"stream-{identity[0]}-{identity[1]}":
-            comm = header["comm"].rstrip(b"\0").decode(errors="replace")
-            self.stream = Stream(header["tid"], header["pid"], header["vcpu"], comm, stream_class.big_endian)
+    def _identify(self, header: PacketHeader) -> None:
+        identity = header.identity
+        if self.stream is None and self._name.partition(".")[0] == f"stream-{identity.instance}-{identity.tid}":
+            self.stream = identity.stream(header.stream_class)
             self.identity = identity
         if identity != self.identity:
-            raise _Damaged("a packet is of another stream")
+            raise Damaged("a packet is of another stream")
 
-    def _add_pieces(self, header: dict[str, Any], count: int) -> None:
-        """Index ``count`` events. Raises `_Damaged` at a piece that does not begin between its neighbours."""
-        assert self.stream_class is not None
-        size = self.stream_class.event_size
+    def _add_pieces(self, header: PacketHeader, count: int) -> None:
+        """Index ``count`` events. Raises `Damaged` at a piece that does not begin between its neighbours."""
+        size = header.stream_class.event_size
         most = max(self._piece // size, 1)
-        begin, end = header["timestamp_begin"], header["timestamp_end"]
-        at = self.offset + self.stream_class.header_size
+        begin, end = header.begin, header.end
+        at = self.offset + header.stream_class.header_size
         for first in range(0, count, most):
             length = min(most, count - first)
             following = self._ticks(at + (first + length) * size) if first + length < count else end
-            self.pieces += _PIECE.pack(begin, min(max(following, begin), end), at + first * size, length, self._number)
+            self.pieces += packed(begin, min(max(following, begin), end), at + first * size, length, self._number)
             self.events += length
             if not begin <= following <= end:
                 self.offset = at + (first + length) * size
-                raise _Damaged("time goes back")
+                raise Damaged("time goes back")
             begin = following
 
     def _ticks(self, offset: int) -> int:

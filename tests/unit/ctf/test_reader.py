@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from htrun.analysis.ctf_reader import CtfReader, Span, to_nanoseconds
+from htrun.ctf.reader import CtfReader, to_nanoseconds
 from htrun.errors import HtrunError
 from htrun.events.clock import Fit
 from htrun.events.stream import Stream
+from htrun.events.window import Window
 from htrun.rings.layout import PACKET_HEADER, RECORD_HEADER
 from tests.unit.analysis.made import FACTS, Made
 
@@ -136,11 +137,11 @@ def test_a_span_is_exactly_what_lies_in_it(tmp_path: Path) -> None:
     for start in range(0, 1000, 100):
         made.packet(ONE, range(start, start + 100)).packet(TWO, range(start, start + 100))
     path = made.close()
-    assert whole(path, span=Span(150, 420))["time"].tolist() == [time for time in range(150, 420) for _ in range(2)]
-    assert whole(path, span=Span(streams=frozenset({1})))["stream"].tolist() == [1] * 1000
-    assert len(whole(path, span=Span(5000))) == 0
-    assert len(whole(path, span=Span(7, 7))) == 0
-    assert len(whole(path, span=Span(streams=frozenset()))) == 0
+    assert whole(path, window=Window(150, 420))["time"].tolist() == [time for time in range(150, 420) for _ in range(2)]
+    assert whole(path, window=Window(streams=frozenset({1})))["stream"].tolist() == [1] * 1000
+    assert len(whole(path, window=Window(5000))) == 0
+    assert len(whole(path, window=Window(7, 7))) == 0
+    assert len(whole(path, window=Window(streams=frozenset()))) == 0
 
 
 def test_losses_are_told_by_stream(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The native trace, CTF 1.8: layout and reader."""

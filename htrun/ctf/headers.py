@@ -1,0 +1,85 @@
+"""The headers of a native trace's packets, read and checked: of a trace that is whole, and of one still written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun.ctf.layout import BITS, MAGIC
+from htrun.events.stream import Stream
+
+if TYPE_CHECKING:
+    from htrun.ctf.tsdl import Metadata, StreamClass
+
+
+class Damaged(Exception):
+    """A packet makes no sense. ``str()`` says what is wrong with it."""
+
+
+class StreamIdentity(NamedTuple):
+    """What all packets of a stream have in common. ``instance``: the stream's number in the trace; ``comm``: bytes."""
+
+    instance: int
+    tid: int
+    pid: int
+    vcpu: int
+    comm: bytes
+
+    def stream(self, stream_class: StreamClass) -> Stream:
+        """The thread."""
+        comm = self.comm.rstrip(b"\0").decode(errors="replace")
+        return Stream(self.tid, self.pid, self.vcpu, comm, stream_class.big_endian)
+
+
+class PacketHeader(NamedTuple):
+    """What one packet says of itself. ``begin`` and ``end``: ticks of its first and last event; ``content`` and
+    ``size``: bytes without and with its padding; ``discarded``: events that the stream had lost by its end;
+    ``number``: packets of the stream before it."""
+
+    stream_class: StreamClass
+    identity: StreamIdentity
+    begin: int
+    end: int
+    content: int
+    size: int
+    discarded: int
+    number: int
+
+    @property
+    def events(self) -> int:
+        """How many events the packet holds."""
+        return (self.content - self.stream_class.header_size) // self.stream_class.event_size
+
+
+def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeader | None:
+    """The header at ``offset`` of an open file; None if the file ends before or within it.
+
+    Raises `Damaged` if it is no packet of the trace of ``metadata``.
+    """
+    some = next(iter(metadata.classes.values()))
+    raw = os.pread(descriptor, some.header_size, offset)
+    if len(raw) < some.header_size:
+        return None
+    fields = some.packet(raw)
+    stream_class = metadata.classes.get(fields["stream_id"])
+    if stream_class is None:
+        raise Damaged("a packet is of another kind of stream")
+    if fields["magic"] != MAGIC:
+        raise Damaged("here should be a packet")
+    if fields["uuid"] != metadata.uuid.bytes:
+        raise Damaged("a packet is of another trace")
+    content, size = fields["content_size"], fields["packet_size"]
+    if not stream_class.header_size * BITS <= content <= size or content % BITS or size % BITS:
+        raise Damaged("a packet's size is impossible")
+    if (content // BITS - stream_class.header_size) % stream_class.event_size:
+        raise Damaged("a packet holds no whole number of events")
+    return PacketHeader(
+        stream_class,
+        StreamIdentity(*(fields[name] for name in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))),
+        fields["timestamp_begin"],
+        fields["timestamp_end"],
+        content // BITS,
+        size // BITS,
+        fields["events_discarded"],
+        fields["packet_seq_num"],
+    )

@@ -1,0 +1,18 @@
+"""Which events of a trace are wanted, by time and thread: what any reader can look for without decoding the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Window:
+    """The events with ``begin <= time < end``, in ns since the epoch, of the ``streams`` with these numbers (None: of
+    all)."""
+
+    begin: int = 0
+    end: int = 2**64 - 1
+    streams: frozenset[int] | None = None
+
+
+EVERYTHING = Window()
