@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     import pyarrow
     from numpy.typing import NDArray
 
@@ -53,8 +54,6 @@ def to_table(trace: Source) -> pyarrow.Table:
 
 
 def _with_named(trace: Source, events: Events, wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
-    import numpy as np
-
     arrow = require_pyarrow()
     codes = trace.shapes.codes(events)
     columns = list(record_batch(trace, events).columns)
@@ -126,8 +125,6 @@ def _labelled(
     argument: Argument, words: NDArray[np.uint64], absent: NDArray[np.bool_] | None = None
 ) -> pyarrow.DictionaryArray:
     """The labels of ``words``; null where they are ``absent``."""
-    import numpy as np
-
     used, places = np.unique(words, return_inverse=True)
     texts: list[str | None] = [str(argument.value(word)) for word in used.tolist()]
     if absent is not None:
@@ -142,8 +139,6 @@ def _common_columns() -> dict[str, pyarrow.DataType]:
 
 
 def _common_values(trace: Source, events: Events) -> list[Any]:
-    import numpy as np
-
     streams = events["stream"].astype(np.int32)
     ids = [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
     return [events["time"].astype(np.int64), *ids, _texts(streams, [stream.comm for stream in trace.streams])]
@@ -157,8 +152,6 @@ def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatc
 
 def record_batch(trace: Source, events: Events) -> pyarrow.RecordBatch:
     """A batch of ``trace`` as Arrow columns of `schema`. What an event does not have is null."""
-    import numpy as np
-
     arrow = require_pyarrow()
     shapes = trace.shapes.all()
     codes = np.empty(len(events), np.int32)
@@ -193,8 +186,6 @@ def require_pyarrow() -> pyarrow:
 
 def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
     """``texts[code]`` for each of ``codes``; null where that is None."""
-    import numpy as np
-
     arrow = require_pyarrow()
     unique = [text for text in dict.fromkeys(texts) if text is not None]
     places = np.array([-1 if text is None else unique.index(text) for text in texts], np.int32)[codes]
@@ -205,8 +196,6 @@ def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyar
 
 def _lacking(counts: NDArray[np.int64], codes: NDArray[np.int32], number: int) -> NDArray[np.bool_] | None:
     """Which events have no field ``number``, where those of each shape have as many as ``counts``; None if all do."""
-    import numpy as np
-
     lacks = counts < number
     used = np.bincount(codes, minlength=len(counts)) > 0
     return lacks[codes] if bool((lacks & used).any()) else None

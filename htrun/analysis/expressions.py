@@ -12,12 +12,13 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    import numpy as np
     from numpy.typing import NDArray
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -91,8 +92,6 @@ class Expression:
 
         Raises `HtrunError` where it makes no sense for them.
         """
-        import numpy as np
-
         with np.errstate(all="ignore"):
             return np.broadcast_to(_Evaluation(self.text, columns).truth(self._tree), (count,))
 
@@ -156,8 +155,6 @@ class _Evaluation:
 
     def truth(self, node: ast.expr) -> Any:
         """Whether ``node`` holds, for each event."""
-        import numpy as np
-
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
                 return np.logical_and.reduce(np.broadcast_arrays(*map(self.truth, values)))
@@ -177,8 +174,6 @@ class _Evaluation:
                 return value != "" if _is_text(value) else value != 0
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
-        import numpy as np
-
         if isinstance(op, ast.In | ast.NotIn):
             assert isinstance(right, ast.Tuple | ast.List | ast.Set)
             if self._lacks(left):
@@ -202,16 +197,12 @@ class _Evaluation:
         """The value of ``node``; of a text beside an enumeration, the number of that label."""
         match node, other:
             case ast.Constant(value=str() as label), ast.Name(id=name) if labels := self._columns.labels(name):
-                import numpy as np
-
                 if label not in labels:
                     raise _wrong(self._text, f"{name} is never {label!r}; its values are {', '.join(labels)}")
                 return np.uint64(labels[label])
         return self._value(node)
 
     def _value(self, node: ast.expr) -> Any:
-        import numpy as np
-
         match node:
             case ast.Constant(value=bool() | int() | float() | str() as value):
                 return _constant(value)
@@ -230,8 +221,6 @@ class _Evaluation:
                 return self.truth(node)
 
     def _number(self, node: ast.expr) -> Any:
-        import numpy as np
-
         value = self._value(node)
         if _is_text(value):
             raise _wrong(self._text, f"{ast.unparse(node)} is a text; one can only compare it")
@@ -244,8 +233,6 @@ class _Evaluation:
         return -value if isinstance(op, ast.USub) else value
 
     def _arithmetic(self, left: Any, op: ast.operator, right: Any) -> Any:
-        import numpy as np
-
         if isinstance(op, _INTEGERS_ONLY):
             self._only_integers(left, right)
         if left.dtype != right.dtype and left.dtype.kind in "iu" and right.dtype.kind in "iu":
@@ -259,8 +246,6 @@ class _Evaluation:
 
 
 def _constant(value: bool | int | float | str) -> Any:
-    import numpy as np
-
     match value:
         case bool():
             return np.int64(value)

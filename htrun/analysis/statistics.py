@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.events.definitions import HYPERTRACE
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.events.records import Events
@@ -55,8 +56,6 @@ def count(batches: Iterable[Events], shapes: Shapes) -> Counts:
 
 
 def _tally(numbers: NDArray[np.uint32]) -> dict[int, int]:
-    import numpy as np
-
     if (numbers == numbers[0]).all():
         return {int(numbers[0]): len(numbers)}
     used, counts = np.unique(numbers, return_counts=True)

@@ -11,8 +11,9 @@ import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _WORD = 8
@@ -35,8 +36,6 @@ class Section:
 
         ``rising``: whether they never get smaller; then their differences are stored.
         """
-        import numpy as np
-
         words = values.astype("<u8")
         if rising and len(words):
             words = np.diff(words, prepend=np.uint64(0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -54,8 +56,6 @@ def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Seq
 
 def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
     """Counts of both in the same bins: of one width, or each so many times as wide as the one before."""
-    import numpy as np
-
     some = [each.values for each in both if each is not None]
     low, high = float(min(values[0] for values in some)), float(max(values[-1] for values in some))
     logarithmic = low > 0 and high / low > _WIDE

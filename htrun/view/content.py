@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from htrun.analysis.timing.spans import Pairer, span_dtype
 from htrun.errors import HtrunError
 from htrun.events.named import Phase
@@ -17,7 +19,6 @@ from htrun.view.columns import Section
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.analysis.trace import Trace
@@ -51,8 +52,6 @@ class Content:
 
 def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int = MOST_EVENTS) -> Chosen:
     """All events of ``batches``. Raises `HtrunError` if they are more than ``most``."""
-    import numpy as np
-
     from htrun.events.records import event_dtype
 
     kept: list[Events] = [np.empty(0, event_dtype(num_args))]
@@ -74,8 +73,6 @@ def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int =
 
 def content_of(trace: Trace, chosen: Chosen) -> Content:
     """The page's content for the events ``chosen`` from ``trace``."""
-    import numpy as np
-
     events, first = chosen.events, Section(0)
     begin = int(events["time"][0]) if len(events) else 0
     used, places = np.unique(chosen.codes, return_inverse=True)
@@ -110,8 +107,6 @@ def content_of(trace: Trace, chosen: Chosen) -> Content:
 
 def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, Any]]:
     """Each name's spans, in the order of their begins: the numbers of their two events, from 0."""
-    import numpy as np
-
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
     spans = spans[spans["name"] < pairer.told]

@@ -6,12 +6,13 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.timing.spans import Pairer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.events.named import NamedEvents
@@ -43,14 +44,10 @@ class SpanFigures:
 
     def percentile(self, part: float) -> float:
         """Of the latest; ``part``: from 0 to 100."""
-        import numpy as np
-
         return float(np.percentile(self.latest, part))
 
     def add(self, durations: NDArray[np.int64]) -> None:
         """Take more, at least one."""
-        import numpy as np
-
         self.count += len(durations)
         self.total += int(durations.sum())
         self.least = min(self.least, int(durations.min()))
@@ -111,8 +108,6 @@ class Figures:
 
     def add(self, events: Events) -> None:
         """Count ``events``, at least one, which follow those counted before."""
-        import numpy as np
-
         self.events += len(events)
         self.first = int(events["time"][0]) if self.first is None else min(self.first, int(events["time"][0]))
         self.last = max(self.last or 0, int(events["time"][-1]))
@@ -125,8 +120,6 @@ class Figures:
             self._remember(events)
 
     def _add_spans(self, events: Events) -> None:
-        import numpy as np
-
         spans = self._pairer.feed(events)
         spans = spans[spans["name"] < self._pairer.told]
         # The clock is corrected while a run goes on: of two times near each other the later may seem to come before.

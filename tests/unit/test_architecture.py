@@ -86,3 +86,21 @@ def test_module_has_a_docstring(name: str) -> None:
 def test_no_module_of_odds_and_ends() -> None:
     vague = {"utils", "util", "helpers", "helper", "misc", "common"}
     assert not [name for name in MODULES if vague & set(name.split("."))]
+
+
+READERS = ("htrun.analysis", "htrun.ctf", "htrun.view")
+WRITERS = ("htrun.ctf.writer", "htrun.ctf.files", "htrun.ctf.metadata", "htrun.ctf.tracer_events")
+"""Modules among those of `READERS` that a run imports when it starts."""
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if name.startswith(READERS) and name not in WRITERS])
+def test_what_only_readers_use_imports_numpy_at_its_top(name: str) -> None:
+    """Late imports are for the start of a run (docs/architecture.md), which must not wait for numpy."""
+    late = [
+        node.lineno
+        for function in ast.walk(MODULES[name])
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import) and any(alias.name == "numpy" for alias in node.names)
+    ]
+    assert not late

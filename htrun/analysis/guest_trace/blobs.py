@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.events.records import Events
@@ -66,15 +67,11 @@ class Blobs:
     @property
     def size(self) -> NDArray[np.int64]:
         """Bytes of each."""
-        import numpy as np
-
         return (self.head & np.uint64(_SIZE_MASK)).astype(np.int64)
 
     @property
     def big_endian(self) -> NDArray[np.bool_]:
         """Whether its bytes are of a big-endian machine."""
-        import numpy as np
-
         return (self.head >> np.uint64(_BIG_ENDIAN_SHIFT) & np.uint64(1)).astype(np.bool_)
 
     def places(self, blob: int) -> NDArray[np.int64]:
@@ -85,8 +82,6 @@ class Blobs:
 
     def consumed(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The places in the batch of all events of the blobs that are ``chosen``."""
-        import numpy as np
-
         starts, counts = self.start[chosen], self.count[chosen]
         if not len(starts):
             return np.empty(0, np.int64)
@@ -97,8 +92,6 @@ class Blobs:
 
 def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Which first arguments are heads of blobs of a known kind."""
-    import numpy as np
-
     kinds = kind_of(words)
     known = (kinds >= np.uint64(min(BlobKind))) & (kinds <= np.uint64(max(BlobKind)))
     heads: NDArray[np.bool_] = (words >> np.uint64(32) == np.uint64(MAGIC)) & known
@@ -107,16 +100,12 @@ def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 def kind_of(heads: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The kinds that ``heads`` tell."""
-    import numpy as np
-
     kinds: NDArray[np.uint64] = heads >> np.uint64(_KIND_SHIFT) & np.uint64(_KIND_MASK)
     return kinds
 
 
 def heads_of(events: Events) -> NDArray[np.int64]:
     """The places in ``events`` where a blob seems to begin."""
-    import numpy as np
-
     found = np.flatnonzero(is_head(events["args"][:, 0]))
     heads: NDArray[np.int64] = found[events["kind"][found] == _HYPERTRACE]
     return heads
@@ -127,8 +116,6 @@ def find(
 ) -> Blobs:
     """The blobs in ``events``. ``keys``: of each event its index, and whatever else tells indexes apart; ``wanted``:
     the keys whose events may be of blobs. ``num_args``: arguments of an event; ``last``: whether no events follow."""
-    import numpy as np
-
     mine = np.flatnonzero((events["kind"] == _HYPERTRACE) & np.isin(keys, wanted))
     rows = mine[np.argsort(keys[mine], kind="stable")]
     own = keys[rows]

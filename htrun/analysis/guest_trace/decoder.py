@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.guest_trace.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
 from htrun.analysis.guest_trace.events import GuestEvent, Texts
 from htrun.analysis.guest_trace.formats import EventFormat, parse_formats
@@ -20,7 +22,6 @@ from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.events.records import Events
@@ -62,8 +63,6 @@ class GuestTrace:
     def __init__(
         self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, _Machine], keys: NDArray[np.uint64]
     ) -> None:
-        import numpy as np
-
         self.texts = Texts()
         self._num_args = num_args
         self._keys = keys
@@ -95,8 +94,6 @@ class GuestTrace:
             search.look(events)
         if not search.keys:
             return None
-        import numpy as np
-
         for machine in search.machines.values():
             machine.formats = {each.type: each for each in formats} | machine.formats
         return cls(streams, num_args, search.machines, np.array(sorted(search.keys), np.uint64))
@@ -108,8 +105,6 @@ class GuestTrace:
 
     def decode(self, batches: Iterable[Events]) -> Iterator[Events]:
         """The same events with the guest's own in the place of the blobs; rows are wider."""
-        import numpy as np
-
         waiting = None
         for batch in batches:
             events = batch if waiting is None else np.concatenate([waiting, batch])
@@ -121,8 +116,6 @@ class GuestTrace:
 
     def _step(self, events: Events, *, last: bool) -> tuple[Events, Events]:
         """What can go out of ``events``, and what has to wait for others."""
-        import numpy as np
-
         keys = _keys(events, self._machine_of_stream)
         blobs = find(events, keys, self._keys, self._num_args, last=last)
         horizon = int(blobs.unfinished.min()) if len(blobs.unfinished) and not last else len(events)
@@ -140,8 +133,6 @@ class GuestTrace:
         return rows[order], events[horizon:][~gone[horizon:]]
 
     def _widened(self, events: Events) -> Events:
-        import numpy as np
-
         rows = np.zeros(len(events), event_dtype(self.num_args))
         for name in ("time", "stream", "site", "index", "kind"):
             rows[name] = events[name]
@@ -152,8 +143,6 @@ class GuestTrace:
         self, events: Events, blobs: Blobs, ready: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int64], Events]]]:
         """Which blobs are entries that could be decoded; and their places and rows, by kind of event."""
-        import numpy as np
-
         decoded = np.zeros(len(blobs.start), np.bool_)
         chosen = np.flatnonzero(ready & (blobs.kind == BlobKind.ENTRY) & (blobs.size >= _ENTRY_HEAD))
         rows: list[tuple[NDArray[np.int64], Events]] = []
@@ -179,8 +168,6 @@ class GuestTrace:
 
     def _rows(self, events: Events, entries: _Entries, event: GuestEvent, machine: _Machine) -> Events:
         """The rows of ``entries``, which all are of one kind of ``event``."""
-        import numpy as np
-
         places = entries.places
         rows = np.zeros(len(places), event_dtype(self.num_args))
         for name in ("time", "stream", "site", "index", "kind"):
@@ -216,8 +203,6 @@ class _Search:
     """The first look at a trace: which indexes blobs come from, and the texts among them."""
 
     def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
-        import numpy as np
-
         self.keys: set[int] = set()
         self.machines: dict[int, _Machine] = {stream.pid: _Machine() for stream in streams}
         self._texts: set[int] = set()
@@ -228,8 +213,6 @@ class _Search:
 
     def look(self, events: Events) -> None:
         """Look at the next batch."""
-        import numpy as np
-
         heads = heads_of(events)
         if not len(heads) and self._waiting is None:
             return
@@ -267,7 +250,5 @@ class _Search:
 
 def _keys(events: Events, machine_of_stream: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """What tells the indexes of several machines apart."""
-    import numpy as np
-
     keys: NDArray[np.uint64] = machine_of_stream[events["stream"]] << np.uint64(32) | events["index"]
     return keys

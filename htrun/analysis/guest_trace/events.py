@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.guest_trace.formats import EventFormat, Field, Location
 from htrun.analysis.guest_trace.print_format import symbol_fields
 from htrun.events.arguments import IDENTIFIER, Argument, ArgumentType
 from htrun.events.named import NamedEvent
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 FIRST_FIELD = 2
@@ -177,8 +178,6 @@ class _Reader:
 
     def _bytes(self, offset: int, size: int) -> NDArray[np.uint8]:
         """``size`` bytes of each entry; zeros where it is shorter. An array of no size is what is left of the entry."""
-        import numpy as np
-
         size = size or max(self.entries.shape[1] - offset, 0)
         found = self.entries[:, offset : offset + size]
         if found.shape[1] == size:
@@ -188,14 +187,10 @@ class _Reader:
         return padded
 
     def _numbers(self, offset: int, size: int, *, signed: bool) -> NDArray[np.uint64]:
-        import numpy as np
-
         raw = np.ascontiguousarray(self._bytes(offset, size)).view(f"{self.order}{'i' if signed else 'u'}{size}")[:, 0]
         return raw.astype(np.int64).view(np.uint64) if signed else raw.astype(np.uint64)
 
     def _located(self, part: _Part) -> NDArray[np.uint64]:
-        import numpy as np
-
         field = part.field
         where = self._numbers(field.offset, field.size, signed=False)
         words = np.zeros(len(where), np.uint64)
@@ -210,16 +205,12 @@ class _Reader:
         return words
 
     def _named(self, addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        import numpy as np
-
         used, place = np.unique(addresses, return_inverse=True)
         names = [self.symbols.get(address, f"0x{address:x}") for address in used.tolist()]
         return np.array([self.texts.number(name) for name in names], np.uint64)[place]
 
     def _interned(self, rows: NDArray[np.uint8], part: _Part) -> NDArray[np.uint64]:
         """The numbers of the texts of ``rows``."""
-        import numpy as np
-
         if not rows.shape[1]:
             return np.full(len(rows), self.texts.number(""), np.uint64)
         rows = np.array(rows)
@@ -233,8 +224,6 @@ class _Reader:
 
 def _text(raw: bytes, part: _Part, order: str) -> str:
     """The text of one field's bytes."""
-    import numpy as np
-
     if part.field.is_text:
         return raw.rstrip(b"\0").decode(errors="replace").replace("\0", "?")
     size = part.element

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -21,8 +22,6 @@ class ClockStep:
 
     def counted(self, nanoseconds: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Differences of times, in steps."""
-        import numpy as np
-
         if self.ns == 1.0:
             return nanoseconds.astype(np.int64)
         steps: NDArray[np.int64] = np.rint(nanoseconds.astype(np.float64) / self.ns).astype(np.int64)

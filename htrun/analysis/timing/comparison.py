@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.timing.distribution import Distribution
 from htrun.analysis.timing.inference import CONFIDENCE, Interval
 
@@ -175,7 +177,6 @@ def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:
 
 def mann_whitney(one: Distribution, other: Distribution) -> float:
     """Two-sided, by the normal law with the correction for ties; as scipy's, but of counts instead of values."""
-    import numpy as np
     from scipy.stats import norm
 
     values = np.union1d(one.values, other.values)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import Interval, median_interval
 from htrun.events.calibration import PAIRS
@@ -96,8 +98,6 @@ class _Tries:
         self._seen = 0
 
     def add(self, step: ClockStep, spans: Spans) -> None:
-        import numpy as np
-
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
         # Otherwise something else came between: a signal's handler, say.

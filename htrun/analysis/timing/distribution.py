@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -38,8 +39,6 @@ class Distribution:
     @classmethod
     def of(cls, values: Any, counts: Any = None) -> Distribution:
         """Of any ``values``, each as often as ``counts`` says (once, without)."""
-        import numpy as np
-
         values = np.asarray(values, np.float64)
         counts = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, np.int64)
         different, places = np.unique(values, return_inverse=True)
@@ -48,8 +47,6 @@ class Distribution:
     @classmethod
     def together(cls, parts: Iterable[Distribution]) -> Distribution:
         """All of ``parts``, at least one."""
-        import numpy as np
-
         some = list(parts)
         if len(some) == 1:
             return some[0]
@@ -73,15 +70,11 @@ class Distribution:
     @cached_property
     def places(self) -> Floats:
         """The share of all that lies before the middle of each value."""
-        import numpy as np
-
         places: Floats = (np.cumsum(self.counts) - self.counts / 2) / self.count
         return places
 
     def quantiles(self, shares: Any) -> Floats:
         """The quantiles at ``shares``, each 0 to 1."""
-        import numpy as np
-
         quantiles: Floats = np.interp(shares, self.places, self.values)
         return quantiles
 
@@ -103,8 +96,6 @@ class Distribution:
     @property
     def mad(self) -> float:
         """The median distance from the median, as it is: for what is normal, 0.67 standard deviations."""
-        import numpy as np
-
         return Distribution.of(np.abs(self.values - self.median), self.counts).median
 
     @property
@@ -122,8 +113,6 @@ class Distribution:
 
     def histogram(self, edges: Floats) -> Ints:
         """How many values lie between each of ``edges`` and the next; the last edge belongs to what is before it."""
-        import numpy as np
-
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
 
 
@@ -131,8 +120,6 @@ class Tally:
     """Counts pairs of a duration, in steps of the clock, and a number of events within it."""
 
     def __init__(self) -> None:
-        import numpy as np
-
         self._rows = np.empty((0, 2), np.int64)
         self._counts = np.empty(0, np.int64)
         self._waiting: list[Ints] = []
@@ -140,8 +127,6 @@ class Tally:
 
     def add(self, durations: Ints, events: Ints) -> None:
         """Count some, or none."""
-        import numpy as np
-
         if not len(durations):
             return
         self._waiting.append(np.column_stack([events, durations]))
@@ -155,8 +140,6 @@ class Tally:
         return self._rows[:, 1], self._rows[:, 0], self._counts
 
     def _settle(self) -> None:
-        import numpy as np
-
         if not self._waiting:
             return
         rows = np.concatenate([self._rows, *self._waiting])

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from htrun.analysis.timing.cost import CalibrationPairs, Cost
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
@@ -20,7 +22,6 @@ from htrun.errors import HtrunError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.analysis.timing.clock_step import ClockStep
@@ -176,16 +177,12 @@ class Timings:
             self._add_spans(spans)
 
     def _add_pairs(self, spans: Spans) -> None:
-        import numpy as np
-
         for stream in np.unique(spans["begin_stream"]).tolist():
             own = spans[spans["begin_stream"] == stream]
             for sort, tally in enumerate(self._pairs.setdefault(stream, CalibrationPairs()).sorts):
                 tally.add(self.step, own[own["name"] == self._told + sort])
 
     def _add_spans(self, spans: Spans) -> None:
-        import numpy as np
-
         durations = self.step.counted(spans["end"] - spans["begin"])
         groups = np.zeros(len(spans), np.uint64) if self.grouping is None else self.grouping(spans)
         events = spans["steps"].astype(np.int64)

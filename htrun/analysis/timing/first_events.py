@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from htrun.events.records import Events
@@ -32,16 +33,12 @@ class FirstEvents:
 
     def __init__(self, processes: Sequence[int]) -> None:
         """``processes``: the process id of each stream."""
-        import numpy as np
-
         self._processes = np.array(processes, np.uint64)
         self._known: _Words = np.empty(0, np.uint64)
         self._found: _Words = np.empty(0, np.uint64)
 
     def feed(self, events: Events, first: int) -> None:
         """Look at ``events``, which follow those given before. ``first``: the number of the first of them."""
-        import numpy as np
-
         rows = np.flatnonzero(events["kind"] == _HYPERTRACE)
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
@@ -51,8 +48,6 @@ class FirstEvents:
             self._note(codes, rows, streams, first)
 
     def _note(self, codes: _Words, rows: NDArray[np.intp], streams: NDArray[np.uint32], first: int) -> None:
-        import numpy as np
-
         unknown = np.flatnonzero(~_among(codes, self._known))
         if not len(unknown):
             return
@@ -65,8 +60,6 @@ class FirstEvents:
     def within(self, spans: Spans) -> NDArray[np.bool_]:
         """Which of ``spans``, whose events were given before, have such an event of one of their threads, from the
         begin to the end."""
-        import numpy as np
-
         held = np.zeros(len(spans), bool)
         for streams in (spans["begin_stream"], spans["end_stream"]):
             low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
@@ -77,15 +70,11 @@ class FirstEvents:
 
 def _placed(streams: NDArray[np.uint32], numbers: _Words) -> _Words:
     """A word for each event, in the order of the streams and then of the trace."""
-    import numpy as np
-
     placed: _Words = (streams.astype(np.uint64) << np.uint64(_NUMBER_BITS)) | numbers
     return placed
 
 
 def _among(codes: _Words, known: _Words) -> NDArray[np.bool_]:
-    import numpy as np
-
     if not len(known):
         return np.zeros(len(codes), bool)
     found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, codes), len(known) - 1)] == codes

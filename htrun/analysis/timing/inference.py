@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from htrun.analysis.timing.distribution import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -61,8 +62,6 @@ def median_interval(distribution: Distribution) -> Interval:
     values near it are different, or too many for steps to show, the bootstrap's limit is known (Efron 1979, section 3:
     order statistics of the sample, by a binomial law), and taken without drawing.
     """
-    import numpy as np
-
     count, places = distribution.count, distribution.places
     reach = _WINDOW / 2 / np.sqrt(count)
     first = max(int(np.searchsorted(places, 0.5 - reach)) - 1, 0)
@@ -99,8 +98,6 @@ def _order_share(count: int) -> float:
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
     """Medians of `_RESAMPLES` samples as large as ``distribution``, drawn from it; values beyond ``first .. last``
     count as those."""
-    import numpy as np
-
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
     # The outer two stand for many values; no median comes near them.
@@ -125,7 +122,6 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
     ``step``: of the clock; what is no further apart is one. The rarest hundredth at each end is left out.
     """
-    import numpy as np
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks
 
@@ -173,7 +169,6 @@ def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
 def drift(blocks: Floats, step: float) -> float | None:
     """By how much ``blocks``, medians of equal stretches one after the other, rise or fall from the first to the last;
     None if that is no more than chance (Kendall's tau) or not worth a word: less than ``step`` or 1%."""
-    import numpy as np
     from scipy.stats import kendalltau, theilslopes
 
     if len(blocks) < _DRIFT_LEAST:
@@ -193,8 +188,6 @@ class Blocks:
     _FIRST = 16
 
     def __init__(self) -> None:
-        import numpy as np
-
         self._rest = np.empty(0, np.float64)
         self._medians = np.empty(0, np.float64)
         self._pairs = 0
@@ -202,8 +195,6 @@ class Blocks:
 
     def add(self, durations: Floats) -> None:
         """The durations that come next."""
-        import numpy as np
-
         values = np.concatenate([self._rest, durations])
         whole = len(values) // self._FIRST * self._FIRST
         self._rest = values[whole:]
@@ -221,8 +212,6 @@ class Blocks:
         return self._medians
 
     def _combined(self, medians: Floats) -> Floats:
-        import numpy as np
-
         size = 1 << self._pairs
         values = np.concatenate([np.array(self._half, np.float64), medians])
         whole = len(values) // size * size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,26 @@ def test_info_tells_clock_and_events() -> None:
     assert done.returncode == 0
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["version", "clock", "events"]
     assert "guest_hypertrace" in done.stdout
+
+
+HEAVY = {"numpy", "iced_x86", "lief", "rich", "psutil", "argparse", "scipy"}
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "trace"], ["-D", "log"]])
+def test_a_run_without_events_imports_nothing_heavy(tmp_path: Path, options: list[str]) -> None:
+    """Neither the process that becomes the program nor the tracer: their imports come on one standard error."""
+    command = [sys.executable, "-X", "importtime", "-m", "htrun", *options, "true"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "htrun.runner.loop" in done.stderr
+    assert HEAVY & imported == set()
+
+
+def test_help_of_hypertrace_imports_no_numpy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "htrun.commands.hypertrace", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "htrun.commands.stat" in done.stderr
+    assert "numpy" not in done.stderr
 
 
 def test_start_up_imports_nothing_heavy() -> None:
