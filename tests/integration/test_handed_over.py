@@ -1,0 +1,79 @@
+"""Programs that were handed over with a bug report: alone and under htrun they say and do the same, every time.
+
+Each was wrong in a few runs of a hundred, or on a busy machine only. ``HTRUN_CASE_RUNS=100`` runs each that often: that
+finds what happens once in 50 runs with a chance of 87%.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.corpus.outcome import Outcome, observe
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+PROGRAMS = Path(__file__).parent / "handed_over"
+RUNS = int(os.environ.get("HTRUN_CASE_RUNS", "1"))
+BUSY_LOOPS = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program with its arguments. ``starter``: a program with its arguments that starts it, or htrun in its place."""
+
+    program: str
+    arguments: tuple[str, ...] = ()
+    starter: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "-".join([*self.starter, self.program, *self.arguments])
+
+    def command(self, toolchain: Toolchain, tracer: list[str]) -> list[str]:
+        """How to run it, by way of ``tracer``."""
+        starter = [str(_compiled(self.starter[0], toolchain)), *self.starter[1:]] if self.starter else []
+        return [*starter, *tracer, str(_compiled(self.program, toolchain)), *self.arguments]
+
+
+def _compiled(name: str, toolchain: Toolchain) -> Path:
+    include = f"-I{PROGRAMS.parent / 'guests'}"
+    return toolchain.compile(PROGRAMS / f"{name}.c", flags=(include, "-fno-pie", "-no-pie"))
+
+
+CASES = (
+    *(Case("edge_signals", (how,)) for how in ("counter", "small", "none")),
+    Case("errno_filter"),
+    Case("many_processes", ("70",)),
+)
+
+
+@contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """So many busy loops beside."""
+    running = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+
+
+@pytest.mark.parametrize("loops", [0, BUSY_LOOPS], ids=["idle", "busy"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_as_alone(case: Case, loops: int, toolchain: Toolchain, tmp_path: Path) -> None:
+    def outcome(tracer: list[str], directory: str) -> Outcome:
+        return observe(case.command(toolchain, tracer), tmp_path / directory, str(tmp_path), {})
+
+    alone = outcome([], "alone")
+    # With a channel: it is what costs, and what may go wrong.
+    tracer = [str(HTRUN), "-q", "-D", str(tmp_path / "log"), "--"]
+    with busy(loops):
+        for number in range(RUNS):
+            assert outcome(tracer, f"traced-{number}") == alone, f"in run {number + 1}"
