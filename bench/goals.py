@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bench.emulators import LATER
+from bench.groups import TRACED
 from bench.results import Result, Status, Verdict
 
 
@@ -79,6 +80,16 @@ def _rates() -> Iterator[Goal]:
         yield Goal(name, Measure.REACHES, name, 1)
 
 
+def _traced() -> Iterator[Goal]:
+    """A program's own business costs no more than twice what it costs under strace. Signal masks aren't stopped at."""
+    for name in TRACED:
+        if name != "masks":
+            yield Goal(f"{name}-channel", Measure.AT_MOST, f"{name}-strace", 2)
+    for name in ("thread", "fork", "exec"):
+        yield Goal(f"{name}-events", Measure.AT_MOST, f"{name}-strace", 2)
+    yield Goal("masks-channel", Measure.AT_MOST, "masks", 2)
+
+
 GOALS = (
     Goal("htrun-native", Measure.AT_MOST, "floor", 1.3),
     *_emulated(),
@@ -90,6 +101,7 @@ GOALS = (
     Goal("htrun-true", Measure.BEYOND, "true", 120),
     Goal("getppid-htrun", Measure.AT_MOST, "getppid-filter", 1.05),
     Goal("mmap-htrun", Measure.AT_MOST, "mmap-filter", 1.05),
+    *_traced(),
     Goal("recorded-log", Measure.AT_MOST, "recorded-strace", 1),
     Goal("recorded-trace", Measure.AT_MOST, "recorded-strace", 1),
     Goal("unwanted-log", Measure.AT_MOST, "unwanted-strace", 1.1),

@@ -15,6 +15,20 @@ RECORDED = Group("recorded", "A system call that is recorded", "ns", "recorded-s
 PROCESSES = Group(
     "processes", "A script all of whose calls are recorded", "ms", "processes-strace", rounds=7, quick_rounds=2
 )
+TRACED = {
+    name: Group(f"traced-{name}", title, "us", f"{name}-strace", rounds=5, quick_rounds=2)
+    for name, title in (
+        ("signal", "A signal with a handler"),
+        ("masks", "sigprocmask, twice"),
+        ("thread", "A thread created and joined"),
+        ("fork", "fork, exit and wait"),
+        ("exec", "vfork, exec, exit and wait"),
+        ("fault", "A SIGSEGV that the program handles"),
+        ("file-map", "mmap and munmap of a shared file"),
+    )
+}
+"""What of a program's own business a tracer makes slower: by the name of each."""
+
 SUSTAINED = Group(
     "sustained",
     "Two threads to a trace in memory",

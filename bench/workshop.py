@@ -90,13 +90,13 @@ class Workshop:
         self.call([compiler, *_CFLAGS, "-o", str(program), str(SOURCE / source), *flags])
         return program
 
-    def build_guest(self, source: str, *flags: str, compiler: str = "gcc") -> Path:
+    def build_guest(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
         """Compiles a static program against the guest library, itself built for the compiler's target."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         self.call(["make", "--silent", "-C", str(GUEST_LIBRARY), f"CC={compiler}"])
         library = GUEST_LIBRARY / "build" / self.target(compiler) / "libqemu-hypertrace-guest.a"
-        return self.build(source, *flags, str(library), f"-I{GUEST_LIBRARY}", "-static", compiler=compiler)
+        return self.build(source, *flags, str(library), f"-I{GUEST_LIBRARY}", "-static", name=name, compiler=compiler)
 
     def target(self, compiler: str) -> str:
         """The compiler's target triplet."""

@@ -18,6 +18,7 @@ from bench.cases import (
     startup,
     sustained,
     trace_marker,
+    traced_programs,
     uprobe,
 )
 from bench.model import Bench
@@ -41,6 +42,7 @@ def every_bench() -> list[Bench]:
         *startup.benches(),
         *boot.benches(),
         *calls.benches(),
+        *traced_programs.benches(),
         *recorded_calls.benches(),
         *sustained.benches(),
         *formats.benches(),

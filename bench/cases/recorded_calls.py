@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 
-from bench import htrun
+from bench import htrun, strace
 from bench.groups import PROCESSES, RECORDED
 from bench.model import Bench, Run
-from bench.outcome import FailedError, Sample, UnavailableError
+from bench.outcome import FailedError, Sample
 from bench.workshop import MEMORY, Plan, Workshop
 
 _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)
@@ -33,7 +32,7 @@ class By(Enum):
     def command(self, directory: Path, call: str) -> list[str]:
         """The command line up to the program. ``call``: the one recorded, or ``all``."""
         if self is By.STRACE:
-            return [*_strace(), "-e", f"trace={call}", "-o", str(directory / "log"), "--"]
+            return strace.command(call, directory / "log")
         output = ["-D", str(directory / "log")] if self is By.LOG else ["-o", str(directory / "trace")]
         return [*htrun.command(), "--syscalls", call, *output, "--"]
 
@@ -45,12 +44,6 @@ class By(Enum):
             raise FailedError(f"{self.value} wrote {written} lines for {least} calls")
         if self is By.TRACE and sum(each.stat().st_size for each in file.parent.iterdir()) < least * 100:
             raise FailedError(f"{self.value} wrote too little for {least} calls")
-
-
-def _strace() -> list[str]:
-    if shutil.which("strace") is None:
-        raise UnavailableError("no strace: install the Debian package")
-    return ["strace", "-f", "-qq", "--seccomp-bpf"]
 
 
 class RecordedCalls(Bench):

@@ -1,0 +1,93 @@
+"""What tracing costs a program's signals, threads, processes and mappings, with strace as the control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+
+from bench import htrun, strace
+from bench.groups import TRACED
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample
+from bench.workshop import MEMORY, Plan, Workshop
+
+_PLANS = {
+    "signal": Plan(events=50),
+    "masks": Plan(events=200),
+    "thread": Plan(events=10),
+    "fork": Plan(events=5),
+    "exec": Plan(events=3),
+    "fault": Plan(events=50),
+    "file-map": Plan(events=50),
+}
+"""Of each program how often it does its business in a burst."""
+_EVENTS = ("thread", "fork", "exec")
+"""Those of which each thread or child emits in one of the benches."""
+
+
+_CALLS = {"file-map": "mmap,munmap"}
+"""What strace is to record: what htrun has to look at, too. Else a call that the program doesn't make."""
+
+
+class Under(Enum):
+    """What the program runs under; the value ends the bench's title."""
+
+    STRACE = "strace -f --seccomp-bpf"
+    ALONE = "alone"
+    HTRUN = "htrun, no channel"
+    CHANNEL = "htrun, a channel"
+    EVENTS = "htrun, an event in each"
+
+    @property
+    def channel(self) -> int:
+        """What the program is to do with a channel, as ``traced.c`` has it."""
+        return {Under.CHANNEL: 1, Under.EVENTS: 2}.get(self, 0)
+
+
+class Traced(Bench):
+    """``number``: of the business in ``traced.c``."""
+
+    def __init__(self, name: str, number: int, under: Under) -> None:
+        self.group = TRACED[name]
+        self.name = name if under is Under.ALONE else f"{name}-{under.name.lower()}"
+        self.title = under.value
+        self.tags = frozenset({"traced", name})
+        self._business = name
+        self._number = number
+        self._under = under
+
+    def prepare(self, shop: Workshop) -> Run:
+        flags = (f"-DBUSINESS={self._number}", f"-DCHANNEL={self._under.channel}")
+        program = str(shop.build_guest("guests/traced.c", *flags, name=f"traced-{self.name}"))
+        plan = shop.plan(replace(_PLANS[self._business], bursts=20, warmup=3, pause_us=0, singles=0))
+
+        def run() -> Sample:
+            with shop.temporary_directory(MEMORY) as directory:
+                return self._measure(shop, program, plan, directory)
+
+        return run
+
+    def _measure(self, shop: Workshop, program: str, plan: Plan, directory: Path) -> Sample:
+        match self._under:
+            case Under.ALONE:
+                sample = shop.measure([program], plan)
+            case Under.STRACE:
+                log = directory / "log"
+                sample = shop.measure([*strace.command(_CALLS.get(self._business, "getppid"), log), program], plan)
+                if not log.exists():
+                    raise FailedError("strace wrote nothing")
+            case _:
+                traced = htrun.traced(directory)
+                sample = shop.measure([*traced.words, program], plan)
+                traced.account().check({0: 0, 1: 1, 2: 1 + plan.emitted}[self._under.channel])
+        return Sample(sample.value / 1e3)
+
+
+def benches() -> Iterator[Bench]:
+    """Each business under strace, alone, and under htrun in its ways."""
+    for number, name in enumerate(TRACED, start=1):
+        for under in Under:
+            if under is not Under.EVENTS or name in _EVENTS:
+                yield Traced(name, number, under)
