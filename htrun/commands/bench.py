@@ -125,7 +125,7 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
         if arguments.program or arguments.vs is not None:
             raise HtrunError("--matrix names the programs: give no others")
         if arguments.output is None:
-            raise HtrunError("--matrix needs -o DIR, so that it can go on when it is stopped")
+            raise HtrunError("--matrix needs -o DIR, so that it can continue after an interruption")
         return matrix.load(arguments.matrix)
     if not arguments.program:
         raise HtrunError("no program was given; try: hypertrace bench --help")

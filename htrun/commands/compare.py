@@ -161,4 +161,4 @@ def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for each in comparisons:
         for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
             if count == 1 and runs == 1:
-                yield f"{side} has one sample only of {printable(each.name)}: nothing can be told of its spread"
+                yield f"{side} has one sample only of {printable(each.name)}: its spread is unknown"

@@ -77,7 +77,7 @@ examples:
         """
         if (arguments.trace is None) == (not arguments.command):
             raise HtrunError(
-                "give either the trace of a run or, behind --, a program to run; try: hypertrace top --help"
+                "give either the trace of a run or, after --, a program to run; try: hypertrace top --help"
             )
         if not _LEAST_INTERVAL <= arguments.interval <= _MOST_INTERVAL:
             raise HtrunError(f"--interval {arguments.interval}: must be from {_LEAST_INTERVAL} to {_MOST_INTERVAL} s")

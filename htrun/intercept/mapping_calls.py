@@ -268,7 +268,7 @@ class MappingCalls:
                 Kind.INJECTION,
                 process.pid,
                 f"process {process.pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
-                f"({error.strerror}): stores behind an munmap or mprotect of the control region may not be events",
+                f"({error.strerror}): stores after an munmap or mprotect of the control region may not be events",
             )
         # Also when it failed: trying again would fail again.
         process.guarded.append((low, high))

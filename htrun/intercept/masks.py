@@ -165,5 +165,5 @@ class Masks:
                 Kind.INJECTION,
                 pid,
                 f"process {pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then resets and "
-                f"htrun could not put back ({error.strerror})",
+                f"htrun could not restore ({error.strerror})",
             )

@@ -309,7 +309,7 @@ class Patcher:
         if not place.file and not translated:
             candidates = tuple(candidate for candidate in candidates if not candidate.is_pun)
             if not candidates:
-                raise NoRoom("too short for a jump, and the program may rewrite the code it has generated behind it")
+                raise NoRoom("too short for a jump, and the program may rewrite the generated code after it")
         behind = site.address + length
         live = flags_live(code, site.address, behind, generated=not place.file, translated=translated)
         control = mapping.control[0]

@@ -156,7 +156,7 @@ def _read(file: int, name: str) -> ElfHeader:
         raise MalformedElfError(f"{name}: malformed ELF file: {where.entries} program headers")
     file_size = os.fstat(file).st_size
     if where.offset + size > file_size:
-        raise TruncatedElfError(f"{name}: truncated ELF file: its program headers lie behind its end")
+        raise TruncatedElfError(f"{name}: truncated ELF file: its program headers lie after its end")
     interpreter = None
     for fields in format_.iter_unpack(os.pread(file, size, where.offset)):
         kind, offset, length = (fields[index] for index in layout.program_header_fields)
@@ -173,7 +173,7 @@ def _read_interpreter(file: int, name: str, offset: int, length: int, file_size:
     if not 2 <= length <= _MAX_INTERPRETER_SIZE:
         raise MalformedElfError(f"{name}: malformed ELF file: an interpreter's path of {length} bytes")
     if offset + length > file_size:
-        raise TruncatedElfError(f"{name}: truncated ELF file: its interpreter's path lies behind its end")
+        raise TruncatedElfError(f"{name}: truncated ELF file: its interpreter's path lies after its end")
     text = os.pread(file, length, offset)
     if text[-1:] != b"\0" or text[:1] == b"\0":
         raise MalformedElfError(f"{name}: malformed ELF file: its interpreter's path is no string")

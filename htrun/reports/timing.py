@@ -82,7 +82,7 @@ class Report:
         """What to know when reading the figures."""
         lines = [f"note: {EMULATED}"] if is_emulated(self.facts) else []
         if not self.step.known:
-            lines.append("note: this trace does not tell the clock's step; 1 ns is taken for it")
+            lines.append("note: this trace does not record the clock's step; 1 ns is assumed")
         if self.cost is None and self.rows:
             lines.append(
                 "note: not corrected for what events cost: the trace has no calibration; record it with "
@@ -212,13 +212,13 @@ def flags(timing: Timing) -> list[str]:
     """What is odd about a span's durations, in words."""
     found = []
     if timing.count == 1:
-        found.append("one sample only: nothing can be told of its spread")
+        found.append("one sample only: its spread is unknown")
     elif timing.count < _ENOUGH:
         held = 1 - 0.5 ** (timing.count - 1)
         found.append(f"{timing.count} samples only: their whole range holds the median with {held:.0%}, not 95%")
     if (trapped := timing.trapped).count:
         those = "one of them holds" if trapped.count == 1 else f"{trapped.count:,} of them hold"
-        why = "an event that trapped, as the first of its place in the code or of its thread"
+        why = "an event that trapped, as the first of its call site or of its thread"
         found.append(f"{those} {why}: {_ns(trapped.total)}; see --warm")
     if timing.raw.modes:
         found.append("several modes: " + ", ".join(_ns(mode) for mode in timing.raw.modes))

@@ -47,7 +47,7 @@ def tuned(tell: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
                 try:
                     path.write_text(before)
                 except OSError as error:
-                    tell(f"--tune: {path} could not be put back to {before}: {error.strerror}")
+                    tell(f"--tune: {path} could not be restored to {before}: {error.strerror}")
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
         if wanted > _DISPLACEMENT:
             break
         if wanted > limit:
-            reason = "the executable mapping ends behind the store"
+            reason = "the executable mapping ends right after the store"
             break
         refusal = next((forbidden[offset] for offset in range(wanted) if offset in forbidden), None)
         if refusal:
@@ -120,17 +120,17 @@ def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[t
     while decoder.can_decode and decoder.position < _DISPLACEMENT:
         start = decoder.position
         if generated and ended:
-            yield from ((offset, "the code behind the store ends") for offset in range(start, _DISPLACEMENT))
+            yield from ((offset, "the code ends after the store") for offset in range(start, _DISPLACEMENT))
             return
         instruction = decoder.decode()
         ended = instruction.flow_control in _ENDS
         if following[start : start + 1] == BREAKPOINT:
-            yield start, "a breakpoint stands behind the store"
+            yield start, "there is a breakpoint after the store"
         if generated and _is_direct_branch(instruction):
             offsets = decoder.get_constant_offsets(instruction)
             first = start + offsets.immediate_offset
             for offset in range(first, first + offsets.immediate_size):
-                yield offset, "a branch behind the store is relinked at run time"
+                yield offset, "a branch after the store is relinked at run time"
 
 
 _ENDS = (FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.RETURN)

@@ -146,7 +146,7 @@ def test_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
 def test_site_at_the_end_of_a_mapping(run: Runner) -> None:
     result = check(run("hazard_places", "mapping_end"))
     reasons = {site["not_patched"] for site in result.summary["sites"] if site["traps"] > 1}
-    assert reasons == {"the executable mapping ends behind the store", "the store lies in two mappings"}
+    assert reasons == {"the executable mapping ends right after the store", "the store lies in two mappings"}
 
 
 def test_breakpoint_of_the_guest_behind_a_store(run: Runner) -> None:

@@ -376,7 +376,7 @@ class _Reader:
                 self._take("]")
                 node = Record(node.field, element)
             elif self._peek() in ("->", ".", "["):
-                raise CError(f"{self._peek()!r} behind what is no field of the event")
+                raise CError(f"{self._peek()!r} after something that is not a field of the event")
             else:
                 return node
 

@@ -114,7 +114,7 @@ def test_what_cannot_be_put_back_is_told(root: Path) -> None:
     with tuned(told.append, root):
         boost.unlink()
         boost.mkdir()
-    assert told[-1] == f"--tune: {boost} could not be put back to 1: Is a directory"
+    assert told[-1] == f"--tune: {boost} could not be restored to 1: Is a directory"
 
 
 def test_a_machine_that_shows_nothing_is_told(tmp_path: Path) -> None:

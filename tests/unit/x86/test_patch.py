@@ -85,7 +85,7 @@ def test_nothing_behind_the_mapping_is_borrowed(available: int) -> None:
     assert all(len(candidate.borrowed) <= available for candidate in made.candidates)
     assert len(made.candidates) == max(0, available - 1)
     if available < 2:
-        assert made.reason == "the executable mapping ends behind the store"
+        assert made.reason == "the executable mapping ends right after the store"
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_displacements_that_are_relinked_are_not_borrowed(form: str, following: 
     allowed = len(bytes.fromhex(following).partition(b"\x00\x00")[0])
     assert made.candidates == possible[:puns]
     assert all(len(candidate.borrowed) <= allowed for candidate in made.candidates) or puns == 4
-    assert made.reason == (None if puns else "a branch behind the store is relinked at run time")
+    assert made.reason == (None if puns else "a branch after the store is relinked at run time")
 
 
 def test_a_breakpoint_is_not_borrowed() -> None:
     made = plan(bytes.fromhex("49891c24cc9090909090"), HIGH, 4, generated=False)
-    assert (made.candidates, made.reason) == ((), "a breakpoint stands behind the store")
+    assert (made.candidates, made.reason) == ((), "there is a breakpoint after the store")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
