@@ -119,7 +119,7 @@ def with_device(argv: Sequence[str], device: Device, *, add: bool = True) -> tup
     wishes = [option for option in given if option.name == "device" and _driver(option) == _DRIVER]
     present = _backends(given, device.path)
     if wishes and not add:
-        raise HtrunError(f"-device {wishes[0].value} asks for the device that --no-device leaves out: remove one of the two")
+        raise HtrunError(f"-device {wishes[0].value} and --no-device contradict each other: remove one of them")
     if len(wishes) + len(present) > 1:
         raise HtrunError("a machine can have one hypertrace device, which serves all its processors: leave one out")
     words = list(argv)
