@@ -18,6 +18,8 @@ class Kind(Enum):
     RING_DAMAGED = "ring-damaged"
     INJECTION = "injection"
     CLOCK = "clock"
+    NO_DEVICE = "no-device"
+    SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"
     SINK = "sink"
     INTERNAL = "internal"

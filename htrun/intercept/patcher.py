@@ -37,6 +37,8 @@ _MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
 """Bytes of code behind a site that are read, for the jump's borrowed bytes and to see which flags are read."""
 
+_EACH_TRAPS = "each event traps, which costs thousands of times more"
+
 
 class Rewritten(Exception):
     """The guest has changed the code that was to be patched."""
@@ -70,7 +72,7 @@ class Patcher:
         except (OSError, NoRoom) as error:
             why = error.strerror if isinstance(error, OSError) else error
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
-            self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
+            self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; {_EACH_TRAPS}")
             return False
         space.arena.controls = space.mappings.control_words()
         return True
@@ -282,7 +284,7 @@ class Patcher:
         space = thread.space
         assert space.abi is not None
         if thread.process.filtered:
-            raise NoRoom("it has a seccomp filter of its own")
+            raise NoRoom("it has a seccomp filter of its own (as QEMU has with -sandbox)")
         return Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers)
 
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
@@ -295,6 +297,13 @@ class Patcher:
             site.place = place_of(thread.tid, site.address)
         place, length = site.place, site.store.length
         if place.shared:
+            pid = thread.process.pid
+            self._warnings.warn(
+                Kind.INJECTION,
+                thread.space,
+                f"process {pid} emits from code in memory that other processes may share, as QEMU does with "
+                f"split-wx=on: {_EACH_TRAPS}",
+            )
             raise NoRoom("its code is memory that other processes may share")
         if site.address + length > place.end:
             raise NoRoom("the store lies in two mappings")

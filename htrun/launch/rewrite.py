@@ -29,7 +29,7 @@ def rewrite_exec(
     argv: Callable[[], Sequence[bytes]],
     emulators: Emulators,
     files: FileView = HERE,
-    machine: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    machine: Callable[[str, Sequence[str]], Sequence[str]] | None = None,
 ) -> ExecRewrite | None:
     """The ``execve`` to make in the place of ``execve(path, argv())`` in the process whose files ``files`` shows.
 
@@ -38,15 +38,16 @@ def rewrite_exec(
     None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
     binfmt_misc handler, and all that fails, so that the tracee gets the kernel's own error. So does a foreign program
     without an emulator, as it would without htrun. ``machine`` makes the command line of a machine with the channel in
-    it from one of qemu-system; a machine that can't have it runs without.
+    it from qemu-system's path, as this process names it, and command line; where it raises HtrunError, having said why,
+    the machine runs without.
     """
     if not path:
         return None
     try:
         last = follow(os.fsdecode(path), (), files, emulators.handlers())
         match last.image:
-            case Program() if machine is not None and is_system_emulator(last.path):
-                words = machine(_words(path, argv(), emulators, files))
+            case Program() if machine is not None and is_system_emulator(files.host_path(last.path)):
+                words = machine(files.host_path(last.path), _words(path, argv(), emulators, files))
                 return ExecRewrite(path, tuple(os.fsencode(word) for word in words), None)
             case Program(header) if header.type in (ElfType.EXEC, ElfType.DYN) and not _surely_native(header):
                 guest = read_header(files.host_path(last.path))

@@ -16,7 +16,15 @@ from typing import NamedTuple
 from htrun.errors import HtrunError
 from htrun.launch.system_options import OFF, Option, joined, options, settings
 
-_NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[0-9.]+)?")
+_NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[a-z0-9.]+)*")
+_OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
+"""By which distributions install the same program."""
+_PREFERS_KVM = "kvm"
+"""At the end of its own name, in QEMU's ``configure_accelerators``: then KVM comes before TCG."""
+_MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
+"""As they stand in QEMU's program: the first in each, the second where the device was compiled in."""
+_WITH_DEVICE = "aarch64, arm, i386, loongarch64, mips64el, ppc, ppc64, riscv32, riscv64, x86_64"
+"""Whose emulators have it, as Debian compiles QEMU 7.2: those of machines with message-signalled interrupts."""
 _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
@@ -24,7 +32,9 @@ _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "core
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
 """What the device was called in the patched QEMUs that had one of their own; still a way to place it."""
-_WITHOUT_PCI = frozenset(["none", "isapc", "microvm", "xenpv"])
+_NO_MACHINE = "none"
+"""A machine without processors or buses, by which launchers (libvirt) ask QEMU what it can do."""
+_WITHOUT_PCI = frozenset([_NO_MACHINE, "isapc", "microvm", "xenpv"])
 """Machines that can't have the device. Others, of boards mostly, are QEMU's to refuse."""
 
 
@@ -43,6 +53,8 @@ class Device(NamedTuple):
             "share": "on",
             "mem-path": self.path,
             "size": str(self.size),
+            # As ``-mem-prealloc`` would have it: by storing to each page.
+            "prealloc": "off",
         }
         return "-object", joined(words, "qom-type")
 
@@ -57,17 +69,34 @@ class Device(NamedTuple):
 
 
 def is_system_emulator(program: str) -> bool:
-    """Whether ``program`` (a path) is named as the emulators of whole machines are."""
-    return _NAME.fullmatch(os.path.basename(program)) is not None
+    """Whether ``program`` (a path, as this process names it) is an emulator of whole machines, or a link to one."""
+    name = os.path.basename(program)
+    if _NAME.fullmatch(name):
+        return True
+    if os.path.islink(program):
+        return is_system_emulator(os.path.realpath(program))
+    return name in _OTHER_NAMES and _has(program, _MEMORY_BACKEND)
 
 
 def runs_machine(pid: int) -> bool:
     """Whether the process ``pid`` is such an emulator."""
+    executable = f"/proc/{pid}/exe"
     try:
-        program = os.readlink(f"/proc/{pid}/exe")
+        name = os.path.basename(os.readlink(executable).removesuffix(" (deleted)"))
     except OSError:
         return False
-    return is_system_emulator(program.removesuffix(" (deleted)"))
+    return _NAME.fullmatch(name) is not None or (name in _OTHER_NAMES and _has(executable, _MEMORY_BACKEND))
+
+
+def _has(program: str, text: bytes) -> bool:
+    """Whether ``text`` stands in the file ``program``; not where that can't be read."""
+    import mmap  # For machines only, which take longer to start than the file to be looked through.
+
+    try:
+        with open(program, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+            return content.find(text) >= 0
+    except (OSError, ValueError):
+        return False
 
 
 def vcpu_of(comm: str) -> int | None:
@@ -103,34 +132,49 @@ def processors(argv: Sequence[str]) -> int:
     return math.prod(int(counts.get(level, "1"), 0) for level in _TOPOLOGY)
 
 
-def with_device(argv: Sequence[str], device: Device, *, add: bool = True) -> tuple[str, ...]:
+def with_device(
+    argv: Sequence[str], device: Device, *, add: bool = True, emulator: str | None = None
+) -> tuple[str, ...]:
     """``argv``, a command line of qemu-system, with ``device`` in the machine and named threads.
 
     The device stands where ``-device hypertrace[,addr=...][,bus=...]`` stands, which it replaces; else it comes last,
     so that the others keep their places. A command line that has it already, as `Device.arguments` tells, keeps it.
-    ``add``: False leaves the device to the user.
+    ``add``: False leaves the device to the user. ``emulator``: the program's path, None if it need not be looked at.
+    Whoever only asks QEMU something is left alone.
 
     Raises HtrunError where events of such a machine could not be seen.
     """
     given = list(options(argv))
-    if any(option.name in ("h", "help", "version") for option in given):
+    if any(_asks(option) for option in given):
         return tuple(argv)
-    _check_accelerator(given)
     wishes = [option for option in given if option.name == "device" and _driver(option) == _DRIVER]
     present = _backends(given, device.path)
+    if _machine(given).get("type") == _NO_MACHINE and not wishes and not present:
+        return tuple(argv)
+    _check_accelerator(given, argv[0] if argv else "")
     if wishes and not add:
         raise HtrunError(f"-device {wishes[0].value} and --no-device contradict each other: remove one of them")
     if len(wishes) + len(present) > 1:
         raise HtrunError("a machine can have one hypertrace device, which serves all its processors: leave one out")
     words = list(argv)
     if wishes:
-        _check_machine(given)
+        _check_machine(given, emulator)
         (wish,) = wishes
         words[wish.position : wish.position + 2] = [*device.memory, *device.pci(_placed(wish))]
     elif add and not present:
-        _check_machine(given)
+        _check_machine(given, emulator)
         words += device.arguments
     return (*words, *_thread_names(given))
+
+
+def uses_device(argv: Sequence[str], device: Device) -> bool:
+    """Whether a machine of the command line ``argv`` has ``device``."""
+    return bool(_backends(list(options(argv)), device.path))
+
+
+def _asks(option: Option) -> bool:
+    """Whether the option makes QEMU print something and exit."""
+    return option.name in ("h", "help", "version") or option.value.split(",")[-1] in ("help", "?")
 
 
 def _driver(option: Option) -> str | None:
@@ -161,21 +205,31 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
     return found
 
 
-def _check_accelerator(given: Sequence[Option]) -> None:
-    """QEMU takes the first of the accelerators named that works, and TCG works always."""
+def _check_accelerator(given: Sequence[Option], name: str) -> None:
+    """QEMU, called by ``name``, takes the first of the accelerators named that works, and TCG works always."""
     named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
     from_machine = _machine(given).get("accel")
     if from_machine is not None:
         named += from_machine.split(":")
     if any(option.name == "enable-kvm" for option in given):
         named.append("kvm")
-    if named and named[0] not in ("tcg", "help"):
+    if not named and name.endswith(_PREFERS_KVM):
+        raise HtrunError(
+            f"QEMU prefers the accelerator kvm where it is called by a name such as {name}, which runs the machine's "
+            "stores where htrun can't see them: use -accel tcg"
+        )
+    if named and named[0] != "tcg":
         raise HtrunError(
             f"the accelerator {named[0]} runs the machine's stores where htrun can't see them: use -accel tcg"
         )
 
 
-def _check_machine(given: Sequence[Option]) -> None:
+def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
+    if emulator is not None and _has(emulator, _MEMORY_BACKEND) and not _has(emulator, _DEVICE):
+        raise HtrunError(
+            f"{emulator} has no ivshmem-plain, which is the device that brings the channel into the machine. Debian's "
+            f"QEMU has it for {_WITH_DEVICE}. Use another, or --no-device to run it without"
+        )
     machine = _machine(given)
     kind = machine.get("type", "")
     if kind in _WITHOUT_PCI and machine.get("pcie", "off") in OFF:

@@ -15,6 +15,7 @@ from htrun.intercept.guest import Thread
 from htrun.launch.emulators import Emulators
 from htrun.launch.files import FileView
 from htrun.launch.rewrite import ExecRewrite, rewrite_exec
+from htrun.runner.machine_starts import MachineStarts
 from htrun.tracee import ptrace
 from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection, call_instruction, copy_registers, resume_until_syscall_stop
@@ -23,8 +24,6 @@ from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from htrun.tracee.registers import Registers
 
 _RED_ZONE = 128
@@ -38,10 +37,10 @@ _ALL_SIGNALS = (1 << 64) - 1
 class ForeignExec:
     """Redirects execve and execveat at the call's seccomp stop, by other arguments."""
 
-    def __init__(self, waiter: Waiter, emulators: Emulators, machine: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    def __init__(self, waiter: Waiter, emulators: Emulators, machines: MachineStarts) -> None:
         self._waiter = waiter
         self._emulators = emulators
-        self._machine = machine
+        self._machines = machines
 
     def redirect(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> bool:
         """Whether the exec was given another program. The thread must then be watched to the end of the call, since a
@@ -57,7 +56,7 @@ class ForeignExec:
             lambda: memory.read_strings(memory.read_words(table, abi.word)),
             self._emulators,
             files,
-            self._machine,
+            lambda emulator, words: self._machines.arguments(thread.process.pid, emulator, words),
         )
         if rewrite is None:
             return False
@@ -81,6 +80,7 @@ class ForeignExec:
         """A redirected exec has come back: the thread gets its own registers, and the error."""
         if thread.exec_registers is None:
             return
+        self._machines.failed(thread.process.pid)
         self.done(thread)
         registers = copy_registers(thread.exec_registers)
         ptrace.get_registers(thread.tid, registers)

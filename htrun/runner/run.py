@@ -39,7 +39,9 @@ def run(options: RunOptions) -> NoReturn:
     try:
         if launch.kind is Kind.SYSTEM:
             device = Device(str(channel.path), channel.layout.total_size)
-            launch = launch._replace(argv=with_device(launch.argv, device, add=options.device))
+            launch = launch._replace(argv=with_device(
+                    launch.argv, device, add=options.device, emulator=launch.executable
+                ))
         outputs = Outputs.open(options, launch)
     except HtrunError:
         channel.remove()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import threading
@@ -21,13 +20,14 @@ from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.launch.guests import command_line
-from htrun.launch.system import Device, is_shared_by_vcpus, processors, runs_machine, vcpu_of, with_device
+from htrun.launch.system import Device, is_shared_by_vcpus, processors, vcpu_of
 from htrun.rings.drain import SILENCE, Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import Ring, RingPool
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
+from htrun.runner.machine_starts import MachineStarts
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.tracees import Hooks, Tracees
@@ -79,6 +79,8 @@ class Session:
         self._tracer_events: TracerEvents | None = None
         self._calls = self._record_calls() if options.tracer_events else None
         self._tracees = Tracees(program, self._waiter, big_endian=big_endian, hooks=self._hooks())
+        device = Device(str(channel.path), channel.layout.total_size)
+        self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=options.device)
         masks = Masks(self._waiter, Scratch(channel), self._warnings)
         self._loop = Loop(
             self._tracees,
@@ -90,7 +92,7 @@ class Session:
                 masks,
                 self._warnings,
                 calls_to_record(options),
-                runs_machine,
+                self._machines.mapped,
                 self._controls_leave,
             ),
             masks=masks,
@@ -112,13 +114,9 @@ class Session:
 
     def _foreign_exec(self) -> ForeignExec:
         """What sees to it that a program of the run may start a foreign one, or a machine."""
-        options, channel = self._options, self._channel
-        device = Device(str(channel.path), channel.layout.total_size)
-        return ForeignExec(
-            self._waiter,
-            Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator),
-            functools.partial(with_device, device=device, add=options.device),
-        )
+        options = self._options
+        emulators = Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator)
+        return ForeignExec(self._waiter, emulators, self._machines)
 
     def run(self) -> None:
         """Trace until the last process has ended."""

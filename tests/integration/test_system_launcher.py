@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -14,8 +15,9 @@ from htrun.launch.system import is_shared_by_vcpus, processors, vcpu_of
 from htrun.launch.system_options import options
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, Htrun
+from tests.support.toolchain import Toolchain
 
-OBJECT = "memory-backend-file,id=hypertrace-channel,share=on,mem-path={channel},size=1048576"
+OBJECT = "memory-backend-file,id=hypertrace-channel,share=on,mem-path={channel},size=1048576,prealloc=off"
 DEVICE = "ivshmem-plain,memdev=hypertrace-channel"
 NAMES = ["-name", "debug-threads=on"]
 
@@ -99,11 +101,137 @@ def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
     command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel kvm"
     result = htrun.run("/bin/sh", "-c", command).check()
     assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "kvm"]
+    (line,) = result.stderr.splitlines()
+    assert "starts a machine without the hypertrace device, so it has no events: the accelerator kvm runs" in line
+    assert result.summary["warnings"] == {"no-device": 1}
 
 
-@pytest.mark.parametrize("question", ["-version", "--help", "-h"])
-def test_questions_are_left_alone(question: str, machine: Path, htrun: Htrun) -> None:
-    assert htrun.run(machine, question).check().stdout.splitlines() == [question]
+@pytest.mark.parametrize(
+    "question",
+    [
+        ["-version"],
+        ["--help"],
+        ["-h"],
+        ["-accel", "kvm", "-cpu", "help"],
+        ["-M", "?"],
+        ["-enable-kvm", "-device", "virtio-net-pci,help"],
+        # libvirt's, virQEMUCapsInitQMP.
+        ["-S", "-no-user-config", "-nodefaults", "-nographic", "-machine", "none,accel=kvm:tcg", "-daemonize"],
+    ],
+)
+def test_questions_are_left_alone(question: list[str], machine: Path, htrun: Htrun) -> None:
+    result = htrun.run(machine, *question).check()
+    assert (result.stdout.splitlines(), result.stderr) == (question, "")
+
+
+def arguments(path: Path, *texts: str) -> Path:
+    """A program that prints its arguments, and has ``texts`` in it as QEMU has names of devices."""
+    data = "".join(f'"{text}\\0"' for text in texts)
+    code = f"#include <stdio.h>\nconst char texts[] = {data};\n"
+    source = path.with_suffix(".c")
+    source.write_text(code + "int main(int c, char **v) { while (*++v) puts(*v); return 0; }\n")
+    subprocess.run(["gcc", "-o", path, source], check=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["kvm", "qemu-kvm", "my-machine"])
+@pytest.mark.parametrize("by_script", [False, True], ids=["named", "by a script"])
+def test_links_to_an_emulator(name: str, by_script: bool, machine: Path, htrun: Htrun, tmp_path: Path) -> None:
+    middle, link = tmp_path / "middle", tmp_path / name
+    middle.symlink_to(machine)
+    link.symlink_to(middle)
+    words = ["/bin/sh", "-c", '"$0" "$@"; exit $?', link] if by_script else [link]
+    result = htrun.run(*words, "-accel", "tcg").check()
+    assert result.stdout.splitlines() == ["-accel", "tcg", *added(htrun), *NAMES]
+
+
+def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
+    """Which prefer KVM; a program that has only the name is no emulator."""
+    emulator = arguments(tmp_path / "qemu-kvm", "memory-backend-file", "ivshmem-plain")
+    result = htrun.run(emulator, "-accel", "tcg").check()
+    assert result.stdout.splitlines() == ["-accel", "tcg", *added(htrun), *NAMES]
+    refused = htrun.run(emulator, "-m", "64")
+    assert refused.status == ExitCode.OWN_FAILURE
+    assert "prefers the accelerator kvm where it is called by a name such as" in refused.stderr
+    other = arguments(tmp_path / "kvm", "something")
+    assert htrun.run(other, "-m", "64").check().stdout.splitlines() == ["-m", "64"]
+
+
+def test_an_emulator_without_the_device(htrun: Htrun, tmp_path: Path) -> None:
+    """As of MIPS, s390x, SPARC, and that of Debian for microvm machines."""
+    emulators = [
+        arguments(tmp_path / "qemu-system-mips", "memory-backend-file", "virtio-net-pci"),
+        require_tool("qemu-system-x86_64-microvm", "qemu-system-x86"),
+    ]
+    for emulator in emulators:
+        result = htrun.run(emulator, "-M", "malta")
+        assert result.status == ExitCode.OWN_FAILURE
+        assert result.stderr.startswith(f"htrun: {emulator} has no ivshmem-plain, ")
+    result = htrun.run(emulators[0], "-M", "malta", options=("--no-device",)).check()
+    assert result.stdout.splitlines() == ["-M", "malta", *NAMES]
+    result = htrun.run("/bin/sh", "-c", '"$0" -M malta; exit $?', emulators[0]).check()
+    assert result.stdout.splitlines() == ["-M", "malta"]
+    assert result.summary["warnings"] == {"no-device": 1}
+
+
+MACHINE = "qemu-system-x86_64 -accel tcg -nodefaults -display none -S"
+HAS_DEVICE = "1af4:1110"
+
+
+def monitored(machine: str) -> str:
+    """A shell's command that starts a machine and prints its PCI devices."""
+    return f"(echo info pci; echo quit) | {machine} -monitor stdio | tr -d '\\r'"
+
+
+def test_machines_one_after_the_other(htrun: Htrun) -> None:
+    require_tool("qemu-system-x86_64", "qemu-system-x86")
+    result = htrun.run("/bin/sh", "-c", f"{monitored(MACHINE)}; {monitored(MACHINE)}").check()
+    assert result.stdout.count(HAS_DEVICE) == 2
+    assert (result.stderr, result.summary["warnings"]) == ("", {})
+
+
+def test_one_machine_at_a_time(htrun: Htrun, tmp_path: Path) -> None:
+    """The kernels of two would choose the same indexes."""
+    require_tool("qemu-system-x86_64", "qemu-system-x86")
+    pid = tmp_path / "pid"
+    script = f"{MACHINE} -daemonize -pidfile {pid} && {{ {monitored(MACHINE)}; kill $(cat {pid}); }}"
+    result = htrun.run("/bin/sh", "-c", script).check()
+    assert "PCI device" in result.stdout
+    assert HAS_DEVICE not in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert "start this one under an htrun of its own" in line
+    assert result.summary["warnings"] == {"no-device": 1}
+
+
+HOLDER = """
+#include <qemu-hypertrace.h>
+#include <stdio.h>
+
+int main(void)
+{
+    if (qemu_hypertrace_init(NULL) != 0) {
+        return 1;
+    }
+    puts("open");
+    fclose(stdout);
+    return getchar() == EOF ? 0 : 2;
+}
+"""
+
+
+def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """Neither knows which indexes the other has chosen."""
+    require_tool("qemu-system-x86_64", "qemu-system-x86")
+    holder = toolchain.compile_text(HOLDER, "holder")
+    up, down = tmp_path / "up", tmp_path / "down"
+    os.mkfifo(up)
+    os.mkfifo(down)
+    script = f"{holder} <{down} >{up} & exec 3>{down}; cat {up}; {monitored(MACHINE)}; exec 3>&-; wait"
+    result = htrun.run("/bin/sh", "-c", script).check()
+    assert HAS_DEVICE in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert "have the channel together, and one of them is a machine" in line
+    assert result.summary["warnings"] == {"shared-channel": 1}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +245,7 @@ def test_questions_are_left_alone(question: str, machine: Path, htrun: Htrun) ->
         (["-M", "accel=xen"], "the accelerator xen runs"),
         (["-M", "microvm"], "the machine type microvm has no PCI bus for the hypertrace device: add pcie=on"),
         (["-machine", "type=isapc"], "the machine type isapc has no PCI bus"),
-        (["-M", "none"], "the machine type none has no PCI bus"),
+        (["-M", "none", "-device", "hypertrace"], "the machine type none has no PCI bus"),
         (["-device", "hypertrace", "-device", "hypertrace,addr=5"], "a machine can have one hypertrace device"),
         (["-device", "hypertrace,share=off"], "the channel must be shared with htrun: leave share=off away"),
         (["-device", "hypertrace,memdev=m"], "its memory is the channel: leave memdev away"),

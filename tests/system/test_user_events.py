@@ -113,6 +113,32 @@ def test_one_processor_in_the_thread_of_all(machine: Callable[..., Machine], htr
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "more", "said_of_it"),
+    [
+        ("tcg,split-wx=on", (), "as QEMU does with split-wx=on: each event traps"),
+        ("tcg", ("-sandbox", "on"), "as QEMU has with -sandbox"),
+    ],
+)
+def test_patches_that_options_forbid(
+    accelerator: str, more: tuple[str, ...], said_of_it: str, machine: Callable[..., Machine], htrun: Htrun
+) -> None:
+    """Events are exact, and it is said why they cost so much."""
+    tested = machine(X86_64, "/bin/emit_many 2000 1")
+    words = [accelerator if word == "tcg" else word for word in tested.arguments()]
+    result = htrun.run(*installed_qemu("qemu-system-x86_64"), *words, *more, timeout=TIMEOUT).check()
+    assert len(result.events) == 2001
+    assert said_of_it in result.stderr
+    assert "each event traps, which costs thousands of times more" in result.stderr
+    assert result.summary["warnings"].keys() == {"injection"}
+
+
+def test_memory_that_is_touched_beforehand(machine: Callable[..., Machine], htrun: Htrun) -> None:
+    """By ``-mem-prealloc``, which is not for the channel's."""
+    tested = machine(X86_64, "/bin/emit_many 2000 1")
+    check(tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-mem-prealloc"), 2000, 1)
+
+
 def test_threads_without_names(machine: Callable[..., Machine], htrun: Htrun) -> None:
     """Where QEMU does not name its threads, they are numbered as they come; which processor that is nobody tells."""
     tested = machine(X86_64, "/bin/emit_many 1000 2")

@@ -1,0 +1,85 @@
+"""Machines that a run's programs start: each may have the channel as its device, one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+from htrun.events.warnings import Kind, Warnings
+from htrun.launch.system import Device, runs_machine, uses_device, with_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from htrun.intercept.guest import Process
+
+
+class MachineStarts:
+    """Gives them the device, and says which can't have it.
+
+    Programs of one kernel choose indexes of the channel that no other has, by locks on its file. The kernels of two
+    machines know nothing of each other's locks, nor the host's of theirs, so they would choose the same.
+    """
+
+    def __init__(
+        self, device: Device, processes: Callable[[], Iterable[Process]], warnings: Warnings, *, add: bool
+    ) -> None:
+        """``processes``: all that are alive; ``add``: whether machines get the device."""
+        self._device = device
+        self._add = add
+        self._processes = processes
+        self._warnings = warnings
+        self._starting: set[int] = set()
+        self._any = False
+
+    def arguments(self, pid: int, emulator: str, argv: Sequence[str]) -> Sequence[str]:
+        """The command line with which process ``pid`` is to start ``emulator``, instead of ``argv``. Warns and raises
+        HtrunError where the machine can't have the device."""
+        try:
+            words = with_device(argv, self._device, add=self._add, emulator=emulator)
+            if uses_device(words, self._device):
+                self._refuse_second(pid)
+                self._starting.add(pid)
+        except HtrunError as error:
+            self._warnings.warn(
+                Kind.NO_DEVICE,
+                pid,
+                f"process {pid} starts a machine without the hypertrace device, so it has no events: {error}",
+            )
+            raise
+        return words
+
+    def failed(self, pid: int) -> None:
+        """The exec of process ``pid`` has failed."""
+        self._starting.discard(pid)
+
+    def mapped(self, pid: int) -> bool:
+        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns where it has the channel
+        together with others of whose indexes it knows nothing."""
+        machine = runs_machine(pid)
+        self._starting.discard(pid)
+        self._any = self._any or machine
+        if not self._any:
+            return False
+        for other in self._processes():
+            if other.pid != pid and other.space.mappings and (machine or other.space.machine):
+                self._warn_of_sharing(pid, other.pid)
+                break
+        return machine
+
+    def _refuse_second(self, pid: int) -> None:
+        for other in self._processes():
+            starting = other.pid in self._starting
+            if other.pid != pid and (starting or (other.space.machine and other.space.mappings)):
+                raise HtrunError(
+                    f"the machine of process {other.pid} has it, and two would overwrite each other's arguments: start "
+                    "this one under an htrun of its own"
+                )
+
+    def _warn_of_sharing(self, pid: int, other: int) -> None:
+        self._warnings.warn(
+            Kind.SHARED_CHANNEL,
+            "",
+            f"processes {other} and {pid} have the channel together, and one of them is a machine: where both choose "
+            "the same index, each overwrites the other's arguments. Run the machine under an htrun of its own",
+        )
