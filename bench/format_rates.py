@@ -46,7 +46,7 @@ def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
         for thread, stream in enumerate(streams):
             _fill(records, number, thread, clock)
             begin = time.perf_counter()
-            trace.write_packet(stream, records.view("u1").data, 0)
+            trace.write_packet(thread, stream, records.view("u1").data, 0)
             taken += time.perf_counter() - begin
     begin = time.perf_counter()
     trace.close()

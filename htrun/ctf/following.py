@@ -55,6 +55,7 @@ class Follower:
         self._metadata: Metadata | None = None
         self._stamp: tuple[int, int] | None = None
         self._tails: dict[Path, _Tail] = {}
+        self._numbers: dict[Stream, int] = {}
 
     @property
     def environment(self) -> Mapping[str, str | int]:
@@ -150,8 +151,10 @@ class Follower:
 
     def _places(self, streams: Sequence[Stream]) -> Any:
         """The places in ``self.streams`` of ``streams``, which are added if they are new."""
-        self.streams += [stream for stream in streams if stream not in self.streams]
-        return np.array([self.streams.index(stream) for stream in streams], np.uint32)
+        for stream in streams:
+            if self._numbers.setdefault(stream, len(self.streams)) == len(self.streams):
+                self.streams.append(stream)
+        return np.array([self._numbers[stream] for stream in streams], np.uint32)
 
     def _tell(self, path: Path, _damage: str, _place: int) -> None:
         """Times that can't be right: the file is read no further."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from htrun.ctf.packets import StreamFile
 
-_MOST_THREADS = 1 << 20
+_MOST_THREADS = 1 << 24
 """More than any run has; what tells of more is damaged."""
 
 

@@ -54,12 +54,16 @@ def decodes(sink: Sink) -> bool:
 class PacketSink(Protocol):
     """An output that takes records as they lie in a ring. Failures are as in `Sink`."""
 
-    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write whole raw records of one stream, in the order the thread wrote them.
 
-        ``records``: bytes of whole records, or of none if there is only a loss to tell of; the guest may change them
-        while they are read. ``discarded``: events the stream has lost since its start.
+        ``number``: of the stream, as for `Sink`. ``records``: bytes of whole records, or of none if there is only a
+        loss to tell of; they stay as they are until the next `flush`. ``discarded``: events the stream has lost since
+        its start.
         """
+
+    def thread_ended(self, number: int) -> None:
+        """No more comes of the stream with this ``number``."""
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
         """Write what the tracer has recorded itself, in the order of time. ``streams``: by number, as for `Sink`."""

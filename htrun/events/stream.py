@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, overload
 
 
 class Stream(NamedTuple):
@@ -19,3 +21,44 @@ class Stream(NamedTuple):
     comm: str = ""
     big_endian: bool = False
     start: int = 0
+
+
+class StreamTable(Sequence[Stream]):
+    """Every thread of a run, in little memory: one that starts threads without end may have millions."""
+
+    def __init__(self, streams: Iterable[Stream] = ()) -> None:
+        self._ids = array("q")
+        """Four of each stream: thread, process, vCPU, and the place of its name and byte order in `_names`."""
+        self._starts = array("q")
+        self._names: list[tuple[str, bool]] = []
+        self._name_places: dict[tuple[str, bool], int] = {}
+        for stream in streams:
+            self.append(stream)
+
+    def append(self, stream: Stream) -> None:
+        """Add ``stream`` at the end."""
+        name = stream.comm, stream.big_endian
+        place = self._name_places.setdefault(name, len(self._names))
+        if place == len(self._names):
+            self._names.append(name)
+        # Last what `len` looks at: another thread may be reading.
+        self._ids.extend((stream.tid, stream.pid, stream.vcpu, place))
+        self._starts.append(stream.start)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, place: int) -> Stream: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Stream]: ...
+
+    def __getitem__(self, place: int | slice) -> Stream | Sequence[Stream]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        start = self._starts[place]
+        first = 4 * (place if place >= 0 else place + len(self))
+        tid, pid, vcpu, name = self._ids[first : first + 4]
+        comm, big_endian = self._names[name]
+        return Stream(tid, pid, vcpu, comm, big_endian, start)

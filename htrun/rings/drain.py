@@ -21,7 +21,7 @@ from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER
 from htrun.events.order import TimeOrder
 from htrun.events.records import decode, decode_tracer_records, record_dtype
 from htrun.events.sink import LossSink, PacketSink, Sink, decodes, failure_of
-from htrun.events.stream import Stream
+from htrun.events.stream import Stream, StreamTable
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
 from htrun.rings.pace import PERIOD, Pace
@@ -87,7 +87,7 @@ class Drain:
         """Events by the number of the site that wrote them (as the guest's memory says)."""
         self.kinds: Counter[str] = Counter()
         """Events by their names in `DEFINITIONS`."""
-        self.streams: list[Stream] = []
+        self.streams = StreamTable()
         self._pool = pool
         self._spare_pools: list[RingPool] = []
         self._clock = clock
@@ -99,7 +99,6 @@ class Drain:
         self._order = TimeOrder(clock)
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
-        self._numbers: dict[Stream, int] = {}
         self._in_hand = 0
         """Records of this round that are out of their rings, and not counted among ``events`` yet."""
         self._partial_at = 0.0
@@ -121,7 +120,7 @@ class Drain:
             if ring is None:
                 self._collect()
                 ring = self._pool.take() or self._spare_ring()
-            ring.lend(stream, self.number_of(stream), base if ring.pool is self._pool else 0, self._overflow)
+            ring.lend(stream, self.add_stream(stream), base if ring.pool is self._pool else 0, self._overflow)
             self._rings.append(ring)
         self.start()
         if len(self._rings) <= FEW:
@@ -129,11 +128,10 @@ class Drain:
             self._wanted.release()
         return ring
 
-    def number_of(self, stream: Stream) -> int:
-        """The place of ``stream`` in ``streams``, from now on if it is new."""
-        number = self._numbers.setdefault(stream, len(self.streams))
-        if number == len(self.streams):
-            self.streams.append(stream)
+    def add_stream(self, stream: Stream) -> int:
+        """The place in ``streams`` of a new one."""
+        number = len(self.streams)
+        self.streams.append(stream)
         return number
 
     def start(self) -> None:
@@ -301,6 +299,8 @@ class Drain:
             most = max(most, found)
             if ended:
                 self._retire(ring)
+        if self._packet_sink is not None:
+            self._guarded(self._packet_sink, self._packet_sink.flush)
         shape = self._pool.shape
         self._pace.took(most * shape.record_size / (shape.packets * shape.packet_payload))
         self.events += taken
@@ -398,12 +398,15 @@ class Drain:
         sink, stream = self._packet_sink, ring.stream
         if sink is not None and stream is not None:
             ring.reported = ring.lost
-            self._guarded(sink, lambda: sink.write_packet(stream, records, ring.reported))
+            self._guarded(sink, lambda: sink.write_packet(ring.stream_number, stream, records, ring.reported))
 
     def _retire(self, ring: Ring) -> None:
         """The ring's thread has ended and its records are out: what it lost is told, and the ring is free."""
         if ring.lost != ring.reported:
             self._write_packet(ring, memoryview(b""))
+        sink, number = self._packet_sink, ring.stream_number
+        if sink is not None:
+            self._guarded(sink, lambda: sink.thread_ended(number))
         self._free(ring)
 
     def _free(self, ring: Ring) -> None:

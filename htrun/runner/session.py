@@ -240,7 +240,7 @@ class Session:
         self._follow.calls = wait
 
         def stream_of(thread: Thread) -> int:
-            return drain.number_of(self._stream(thread))
+            return drain.add_stream(self._stream(thread))
 
         wanted, events = calls_to_record(self._options), self._options.recorded
         return Calls(wait, wanted, events, source.read, stream_of, self._call_texts())

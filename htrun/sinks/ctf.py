@@ -1,13 +1,14 @@
-"""The native trace: a CTF 1.8 directory with a stream for each guest thread.
+"""The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.sinks.ctf_threads`).
 
-A packet is written as it comes from a ring, behind a header; nothing is converted. The metadata is there before the
-first packet, and a packet is there when it is whole (`htrun.sinks.ctf_stream`), so the trace of an htrun that was
-killed can be read up to then.
+A packet of a thread that has a stream of its own is written as it comes from a ring, after a header; nothing is
+converted. The metadata is there before the first packet, and a packet is there when it is whole
+(`htrun.sinks.ctf_stream`), so the trace of an htrun that was killed can be read up to then.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import time
 from contextlib import ExitStack, suppress
@@ -18,24 +19,21 @@ from uuid import uuid4
 from htrun.errors import HtrunError
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
-from htrun.events.stream import Stream
 from htrun.sinks.ctf_metadata import FIRST_TRACER_CLASS, metadata
 from htrun.sinks.ctf_stream import StreamFiles
+from htrun.sinks.ctf_threads import NO_THREAD, ThreadStreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from htrun.events.clock import Clock
     from htrun.events.definitions import Definition
+    from htrun.events.stream import Stream
     from htrun.events.tracer_events import TracerRecords
 
 _FIRST_REFIT = 1.0
 """Seconds from the start until the clock in the metadata is corrected; then each time the run is twice as old. An htrun
 that is killed so leaves times that are good to a few parts in a million of the time since."""
-
-
-NO_THREAD = Stream(0, 0)
-"""What stands where a packet tells its thread, in streams whose events each tell theirs."""
 
 
 class CtfTrace:
@@ -55,7 +53,9 @@ class CtfTrace:
         self._clock = clock
         self._environment = dict(environment)
         self._uuid = uuid4()
-        self._streams: dict[Stream | Definition, StreamFiles] = {}
+        self._instances = itertools.count()
+        self._threads = ThreadStreams(path, self._uuid, num_args, self._instances.__next__)
+        self._tracer_streams: dict[Definition, StreamFiles] = {}
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
         self._closed = False
@@ -88,8 +88,8 @@ class CtfTrace:
         self._environment |= facts
         self._write_metadata()
 
-    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
-        """Write ``records`` of ``stream`` as one packet; see `PacketSink`. Raises `SinkError`.
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
+        """Write ``records`` of thread ``number`` as one packet; see `PacketSink`. Raises `SinkError`.
 
         No records at all tell of losses since the last packet. Records that a guest has spoilt so that time goes back,
         which no reader accepts, get times that do not.
@@ -97,24 +97,32 @@ class CtfTrace:
         import numpy as np
 
         raw = np.frombuffer(records, record_dtype(self._num_args, stream.big_endian))
-        files = self._files(stream, stream, int(stream.big_endian))
-        files.write(raw, discarded, self._clock.source.read())
+        self._threads.write(number, stream, raw, discarded, self._clock.source.read())
         self._refit_in_time()
+
+    @property
+    def threads_alive(self) -> int:
+        """Threads that have emitted and have not ended, as far as it was told."""
+        return self._threads.alive
+
+    def thread_ended(self, number: int) -> None:
+        """See `PacketSink`. Raises `SinkError`."""
+        self._threads.ended(number)
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
         """Write what the tracer has recorded itself: see `PacketSink`. Raises `SinkError`."""
         from htrun.sinks.ctf_tracer import by_definition
 
         for definition, events in by_definition(records, streams):
-            stream_class = FIRST_TRACER_CLASS + self._tracer_events.index(definition)
-            self._files(definition, NO_THREAD, stream_class).write(events, 0, self._clock.source.read())
+            self._tracer_stream(definition).write(events, 0, self._clock.source.read())
         self._refit_in_time()
 
-    def _files(self, key: Stream | Definition, stream: Stream, stream_class: int) -> StreamFiles:
-        files = self._streams.get(key)
+    def _tracer_stream(self, definition: Definition) -> StreamFiles:
+        files = self._tracer_streams.get(definition)
         if files is None:
-            files = StreamFiles(self.path, len(self._streams), stream, self._uuid, stream_class)
-            self._streams[key] = files
+            stream_class = FIRST_TRACER_CLASS + self._tracer_events.index(definition)
+            files = StreamFiles(self.path, next(self._instances), NO_THREAD, self._uuid, stream_class)
+            self._tracer_streams[definition] = files
         return files
 
     def _refit_in_time(self) -> None:
@@ -123,7 +131,8 @@ class CtfTrace:
             self._write_metadata()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Write what is held back so that threads can share a stream. Raises `SinkError`."""
+        self._threads.flush(self._clock.source.read())
 
     def close(self) -> None:
         """Cut what the streams' files do not use, and correct the clock for the whole run. Raises `SinkError`."""
@@ -134,8 +143,10 @@ class CtfTrace:
             last.callback(os.close, self._lock)
             last.callback(self._write_metadata)
             # All of them, whichever fails.
-            for files in self._streams.values():
+            for files in self._tracer_streams.values():
                 last.callback(files.close)
+            last.callback(self._threads.close)
+            self.flush()
 
     def _write_metadata(self) -> None:
         fit = self._clock.fit()

@@ -1,7 +1,8 @@
 """The metadata of a native trace: what its packets look like, in CTF 1.8's language TSDL.
 
 The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event is laid out
-as a record in a ring. Two stream classes differ in the byte order of the arguments only.
+as a record in a ring. In streams that threads share each event tells its own as well. For each of the two byte orders
+of the arguments there is a stream class of either kind.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from htrun.events.clock import Fit
     from htrun.events.stream import Stream
 
-FIRST_TRACER_CLASS = 2
-"""The stream classes before are those of ``guest_hypertrace`` in each byte order."""
+FIRST_SHARED_CLASS, FIRST_TRACER_CLASS = 2, 4
+"""The stream classes before are those of ``guest_hypertrace`` in each byte order: of one thread, and of several."""
 
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
 """Fields in the order of `_PACKET` below, with what the alignments there leave free."""
+_ORDERS = ("le", "be")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
@@ -84,7 +86,8 @@ def metadata(
 ) -> str:
     """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers.
     ``tracer_events``: what the tracer records itself, each a stream class of its own, in this order."""
-    classes = [_stream_class(number, order, num_args) for number, order in enumerate(("le", "be"))]
+    classes = [_own_class(number, order, num_args) for number, order in enumerate(_ORDERS)]
+    classes += [_shared_class(number, order, num_args) for number, order in enumerate(_ORDERS, FIRST_SHARED_CLASS)]
     classes += [_tracer_class(number, event) for number, event in enumerate(tracer_events, FIRST_TRACER_CLASS)]
     return "\n".join([_PREAMBLE.format(uuid=uuid), _environment(environment), _clock(clock, source), *classes])
 
@@ -193,22 +196,32 @@ def _clock(fit: Fit, source: str) -> str:
     )
 
 
-def _stream_class(number: int, order: str, num_args: int) -> str:
+def _own_class(number: int, order: str, num_args: int) -> str:
+    """Streams of one thread."""
+    return _class_of(number, HYPERTRACE, ["u32 site;"], _hypertrace_fields(order, num_args))
+
+
+def _shared_class(number: int, order: str, num_args: int) -> str:
+    """Streams of several threads (see `htrun.sinks.ctf_threads`)."""
+    return _class_of(number, HYPERTRACE, [*_THREAD_CONTEXT, "u32 site;"], _hypertrace_fields(order, num_args))
+
+
+def _hypertrace_fields(order: str, num_args: int) -> Sequence[str]:
     index, *arguments = HYPERTRACE.field_names(num_args)
-    fields = [f"u32 {index};", *(f"arg_{order} {argument};" for argument in arguments)]
-    return _class_of(number, HYPERTRACE, ["u32 site;"], fields)
+    return [f"u32 {index};", *(f"arg_{order} {argument};" for argument in arguments)]
 
 
 def _tracer_class(number: int, definition: Definition) -> str:
     """One stream for all threads: each event tells its own (see `htrun.sinks.ctf_tracer`)."""
-    context = [f"u32 {field};" for field in ("thread", "pid", "tid", "vcpu")] + [f"character comm[{COMM_SIZE}];"]
-    if definition.fields:
-        context.append("audit_arch arch;")
+    context = [*_THREAD_CONTEXT, "audit_arch arch;"] if definition.fields else _THREAD_CONTEXT
     arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
     if definition is USER_SYSCALL_TEXT:
         # The words behind the first are bytes of a text, and read better so.
         arguments[1:] = [f"character text[{TEXT_BYTES}];"]
     return _class_of(number, definition, context, [f"u64 {field};" for field in definition.fields] + arguments)
+
+
+_THREAD_CONTEXT = [*(f"u32 {field};" for field in ("thread", "pid", "tid", "vcpu")), f"character comm[{COMM_SIZE}];"]
 
 
 def _class_of(number: int, definition: Definition, context: Sequence[str], fields: Sequence[str]) -> str:

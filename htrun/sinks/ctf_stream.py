@@ -49,7 +49,8 @@ class StreamFiles:
         self._files = 0
         self._total = 0
         self._packets = 0
-        self._last = 0
+        self.last = 0
+        """Ticks: when its last packet ends."""
         self._path = directory
         self._end = self._length = 0
 
@@ -58,9 +59,9 @@ class StreamFiles:
 
         Raises `SinkError`; what was written before can be read.
         """
-        begin = end = max(self._last, now)
+        begin = end = max(self.last, now)
         if len(records):
-            records = _in_order(records, self._last, now)
+            records = in_order(records, self.last, now)
             begin, end = int(records["timestamp"][0]), int(records["timestamp"][-1])
         padding = _padding(records.nbytes)
         packet = self._packet(begin, end, records.nbytes, discarded, self._packets, padding)
@@ -72,7 +73,7 @@ class StreamFiles:
                 self._append(packet, records)
         except OSError as error:
             raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
-        self._last = end
+        self.last = end
         self._packets += 1
         self._end += packet.size
         self._total += packet.size
@@ -166,7 +167,7 @@ def _write_at(descriptor: int, offset: int, *parts: memoryview | bytes) -> None:
             written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
-def _in_order(records: Records, earliest: int, latest: int) -> Records:
+def in_order(records: Records, earliest: int, latest: int) -> Records:
     """``records`` if their times lie in ``earliest .. latest`` and never go back; else a copy where it is so."""
     import numpy as np
 

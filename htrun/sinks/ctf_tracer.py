@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
     from htrun.events.tracer_events import TracerRecords
 
-_THREAD_FIELDS = ("pid", "tid", "vcpu")
+THREAD_FIELDS = ("pid", "tid", "vcpu")
+THREAD_LAYOUT = [*((field, "<u4") for field in THREAD_FIELDS), ("comm", f"S{COMM_SIZE}")]
+"""What an event tells of its thread, beside ``thread``."""
 
 
 def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator[tuple[Definition, NDArray[np.void]]]:
@@ -29,17 +31,18 @@ def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator
     import numpy as np
 
     used, places = np.unique(records["stream"], return_inverse=True)
-    threads = _threads([streams[number] for number in used.tolist()])
+    threads = thread_columns([streams[number] for number in used.tolist()])
     for kind in np.unique(records["kind"]).tolist():
         rows = np.flatnonzero(records["kind"] == kind)
         yield DEFINITIONS[kind], _events(DEFINITIONS[kind], records[rows], threads[places[rows]])
 
 
-def _threads(streams: Sequence[Stream]) -> NDArray[np.void]:
+def thread_columns(streams: Sequence[Stream]) -> NDArray[np.void]:
+    """`THREAD_LAYOUT` of each of ``streams``."""
     import numpy as np
 
-    threads = np.empty(len(streams), [*((field, "<u4") for field in _THREAD_FIELDS), ("comm", f"S{COMM_SIZE}")])
-    for field in _THREAD_FIELDS:
+    threads = np.empty(len(streams), THREAD_LAYOUT)
+    for field in THREAD_FIELDS:
         threads[field] = [getattr(stream, field) for stream in streams]
     threads["comm"] = [stream.comm.encode(errors="replace")[: COMM_SIZE - 1] for stream in streams]
     return threads
@@ -52,7 +55,7 @@ def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.
     events = np.zeros(len(records), _dtype(definition, arguments))
     events["timestamp"] = records["timestamp"]
     events["thread"] = records["stream"]
-    for field in (*_THREAD_FIELDS, "comm"):
+    for field in (*THREAD_FIELDS, "comm"):
         events[field] = threads[field]
     if definition.fields:
         events["arch"] = records["arch"]
@@ -65,8 +68,7 @@ def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
     """As the metadata says (`htrun.sinks.ctf_metadata`)."""
     import numpy as np
 
-    fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *((field, "<u4") for field in _THREAD_FIELDS)]
-    fields.append(("comm", f"S{COMM_SIZE}"))
+    fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT]
     if definition.fields:
         fields += [("arch", "<u4"), (definition.fields[0], "<u8"), ("args", "<u8", (arguments,))]
     return np.dtype(fields, align=True)

@@ -44,7 +44,7 @@ def write_for_ever(path: Path, clock: Clock, sizes: random.Random, written: int)
         records["args"][:, 0] = np.arange(count, count + len(records))
         for tid in (1, 2):
             records["timestamp"] = clock.source.read()
-            trace.write_packet(Stream(tid, 1), records.view("u1").data, 0)
+            trace.write_packet(tid, Stream(tid, 1), records.view("u1").data, 0)
         os.write(written, len(records).to_bytes(4, "little"))
         count += len(records)
     signal.pause()

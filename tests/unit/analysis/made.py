@@ -56,6 +56,7 @@ class Made:
         source.name = self.clock
         clock = FixedClock(source)
         clock.fitted = self.fitted
+        self._numbers: dict[Stream, int] = {}
         self._trace = CtfTrace.create(self.path, self.num_args, clock, self.facts)
 
     def packet(
@@ -75,7 +76,8 @@ class Made:
             records["args"][:, 0] = times
         else:
             records["args"] = np.array(args, np.uint64)
-        self._trace.write_packet(stream, records.view("u1").data, discarded)
+        number = self._numbers.setdefault(stream, len(self._numbers))
+        self._trace.write_packet(number, stream, records.view("u1").data, discarded)
         return self
 
     def close(self) -> Path:

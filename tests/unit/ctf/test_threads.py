@@ -52,7 +52,7 @@ def path(tmp_path: Path) -> Path:
     )
     emitted = np.zeros(1, record_dtype(2, big_endian=False))
     emitted["timestamp"], emitted["args"] = 5, [[8, 9]]
-    trace.write_packet(_STREAMS[0], emitted.view("u1").data, 0)
+    trace.write_packet(0, _STREAMS[0], emitted.view("u1").data, 0)
     trace.write_tracer_records(
         records((6, 2, USER_SYSCALL, ARCH_X86_64, 1, 1), (7, 1, USER_SYSCALL_RET, ARCH_I386, 4, 2**64 - 9)), _STREAMS
     )

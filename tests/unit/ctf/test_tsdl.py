@@ -29,7 +29,8 @@ def test_everything_written_is_read_back() -> None:
     assert [(each.kind, each.arguments, each.big_endian) for each in read.classes.values()] == [
         (0, 2, False),
         (0, 2, True),
-    ]
+    ] * 2
+    assert [each.tells_threads for each in read.classes.values()] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("num_args", [1, 4, 63, 64])
@@ -58,7 +59,7 @@ def test_another_kind_of_event_is_read_by_its_name() -> None:
     text = TEXT.replace('name = "guest_hypertrace"', 'name = "guest_user_syscall_ret"')
     text = re.sub(r"u32 index;\s+(\w+) arg1;\s+\w+ arg2;", r"u32 num; \1 ret;", text)
     read = parse(text)
-    assert [(each.kind, each.arguments) for each in read.classes.values()] == [(2, 1), (2, 1)]
+    assert [(each.kind, each.arguments) for each in read.classes.values()] == [(2, 1)] * 4
     assert read.classes[0].event_dtype.names == ("timestamp", "site", "num", "args")
 
 

@@ -59,8 +59,11 @@ class SeenPackets:
     def __init__(self) -> None:
         self.packets: list[tuple[int, list[int], int]] = []
 
-    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         self.packets.append((stream.tid, numbers(records), discarded))
+
+    def thread_ended(self, number: int) -> None:
+        pass
 
     def flush(self) -> None:
         pass
@@ -177,7 +180,7 @@ class SlowPackets(SeenPackets):
         self.busy, self.may_go_on = threading.Event(), threading.Event()
         self.done: list[str] = []
 
-    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         self.busy.set()
         self.may_go_on.wait()
         self.done.append("packet")

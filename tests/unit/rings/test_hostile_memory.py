@@ -181,11 +181,14 @@ class Packets:
     def __init__(self) -> None:
         self.lost: dict[int, int] = {}
 
-    def write_packet(self, stream: Stream, records: memoryview, discarded: int) -> None:
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         assert len(records) % SHAPE.record_size == 0
         assert discarded >= self.lost.get(stream.tid, 0)
         struct.pack("<Q", discarded)
         self.lost[stream.tid] = discarded
+
+    def thread_ended(self, number: int) -> None:
+        pass
 
     def flush(self) -> None:
         pass

@@ -90,9 +90,9 @@ def records(clock: Clock, count: int, *, big_endian: bool = False, first: int = 
 
 
 def test_values_order_and_context_of_several_streams(trace: CtfTrace, clock: Clock) -> None:
-    trace.write_packet(LITTLE, records(clock, 3), 0)
-    trace.write_packet(BIG, records(clock, 2, big_endian=True), 0)
-    trace.write_packet(LITTLE, records(clock, 2, first=3), 0)
+    trace.write_packet(0, LITTLE, records(clock, 3), 0)
+    trace.write_packet(1, BIG, records(clock, 2, big_endian=True), 0)
+    trace.write_packet(0, LITTLE, records(clock, 2, first=3), 0)
     trace.close()
     result = read(trace.path)
     assert result.messages == ""
@@ -108,7 +108,7 @@ def test_times_are_of_the_wall_clock(trace: CtfTrace, clock: Clock) -> None:
     before = time.time_ns()
     data = records(clock, 1)
     after = time.time_ns()
-    trace.write_packet(LITTLE, data, 0)
+    trace.write_packet(0, LITTLE, data, 0)
     trace.close()
     [told] = read(trace.path).times
     assert before - 5_000 <= told <= after + 5_000
@@ -119,7 +119,7 @@ def test_any_number_of_arguments(tmp_path: Path, clock: Clock, num_args: int) ->
     trace = CtfTrace.create(tmp_path / "trace", num_args, clock, {})
     made = np.zeros(2, record_dtype(num_args, False))
     made["timestamp"], made["args"] = clock.source.read(), np.arange(num_args)
-    trace.write_packet(LITTLE, made.view(np.uint8).data, 0)
+    trace.write_packet(0, LITTLE, made.view(np.uint8).data, 0)
     trace.close()
     events = read(trace.path).events
     assert [int(events[1][f"arg{number + 1}"], 16) for number in range(num_args)] == list(range(num_args))
@@ -128,7 +128,7 @@ def test_any_number_of_arguments(tmp_path: Path, clock: Clock, num_args: int) ->
 def test_many_packets_of_uneven_sizes_are_all_counted(trace: CtfTrace, clock: Clock) -> None:
     sizes = [1, 1000, 3, 5461, 2, 77] * 5
     for size in sizes:
-        trace.write_packet(LITTLE, records(clock, size), 0)
+        trace.write_packet(0, LITTLE, records(clock, size), 0)
     trace.close()
     done = subprocess.run(
         ["babeltrace2", str(trace.path), "-c", "sink.utils.counter"], capture_output=True, text=True, check=True
@@ -139,11 +139,11 @@ def test_many_packets_of_uneven_sizes_are_all_counted(trace: CtfTrace, clock: Cl
 
 
 def test_losses_are_told_between_packets_and_after_the_last(trace: CtfTrace, clock: Clock) -> None:
-    trace.write_packet(LITTLE, records(clock, 1), 0)
-    trace.write_packet(LITTLE, records(clock, 1), 5)
-    trace.write_packet(LITTLE, records(clock, 1), 5)
+    trace.write_packet(0, LITTLE, records(clock, 1), 0)
+    trace.write_packet(0, LITTLE, records(clock, 1), 5)
+    trace.write_packet(0, LITTLE, records(clock, 1), 5)
     assert read(trace.path).discarded == 5
-    trace.write_packet(LITTLE, records(clock, 0), 7)
+    trace.write_packet(0, LITTLE, records(clock, 0), 7)
     trace.close()
     result = read(trace.path)
     assert result.discarded == 7
@@ -152,7 +152,7 @@ def test_losses_are_told_between_packets_and_after_the_last(trace: CtfTrace, clo
 
 def test_a_trace_can_be_read_while_it_is_written(trace: CtfTrace, clock: Clock) -> None:
     """So can that of an htrun that was killed."""
-    trace.write_packet(LITTLE, records(clock, 3), 0)
+    trace.write_packet(0, LITTLE, records(clock, 3), 0)
     result = read(trace.path)
     assert len(result.events) == 3
     assert abs(result.times[0] - time.time_ns()) < 10_000_000_000
@@ -164,8 +164,8 @@ def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock
     data = records(clock, 4)
     times = np.frombuffer(data, record_dtype(NUM_ARGS, False))["timestamp"]
     times[1], times[2] = 0, 2**64 - 1
-    trace.write_packet(LITTLE, data, 0)
-    trace.write_packet(LITTLE, records(clock, 2, first=4), 0)
+    trace.write_packet(0, LITTLE, data, 0)
+    trace.write_packet(0, LITTLE, records(clock, 2, first=4), 0)
     trace.close()
     result = read(trace.path)
     assert [int(event["index"]) for event in result.events] == list(range(6))
@@ -175,7 +175,7 @@ def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock
 @pytest.mark.parametrize("room", [0, 100, PACKET_HEADER, 1000])
 def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: int) -> None:
     """The limit on a file's size stands for the disk: a write is cut short, then fails."""
-    trace.write_packet(LITTLE, records(clock, 100), 0)
+    trace.write_packet(0, LITTLE, records(clock, 100), 0)
     size = PACKET_HEADER + 100 * RECORD_SIZE
     size += -size % PACKET_HEADER
     pid = os.fork()
@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: i
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, size + room))
             with pytest.raises(SinkError, match="cannot write"):
-                trace.write_packet(LITTLE, records(clock, 100), 0)
+                trace.write_packet(0, LITTLE, records(clock, 100), 0)
             status = 0
         finally:
             os._exit(status)
@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: i
 def test_the_metadata_tells_of_the_run(tmp_path: Path, clock: Clock) -> None:
     trace = CtfTrace.create(tmp_path / "trace", 1, clock, {"command": 'a "b" \\n c\n\udcff', "count": 3})
     trace.describe({"guest_arch": "aarch64"})
-    trace.write_packet(LITTLE, np.zeros(1, record_dtype(1, False)).view(np.uint8).data, 0)
+    trace.write_packet(0, LITTLE, np.zeros(1, record_dtype(1, False)).view(np.uint8).data, 0)
     trace.close()
     trace.close()
     done = subprocess.run(
@@ -217,7 +217,7 @@ def test_the_metadata_tells_of_the_run(tmp_path: Path, clock: Clock) -> None:
 def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock) -> None:
     opened = len(list(Path("/proc/self/fd").iterdir()))
     for tid in range(1, 201):
-        trace.write_packet(Stream(tid, 1), records(clock, 1), 0)
+        trace.write_packet(tid, Stream(tid, 1), records(clock, 1), 0)
     assert len(list(Path("/proc/self/fd").iterdir())) == opened
     trace.close()
     assert [int(event["tid"]) for event in read(trace.path).events] == list(range(1, 201))
@@ -226,8 +226,8 @@ def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock)
 def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> None:
     """All of one stream to readers, with nothing between them missing."""
     for number in range(150):
-        trace.write_packet(LITTLE, records(clock, 1000, first=1000 * number), number // 50)
-    trace.write_packet(BIG, records(clock, 70_000, big_endian=True), 0)
+        trace.write_packet(0, LITTLE, records(clock, 1000, first=1000 * number), number // 50)
+    trace.write_packet(1, BIG, records(clock, 70_000, big_endian=True), 0)
     names = ["stream-0-10", "stream-0-10.1", "stream-0-10.2", "stream-0-10.3", "stream-1-11"]
     for finish in (lambda: None, trace.close):
         finish()
@@ -250,7 +250,7 @@ def test_files_that_may_not_be_long(trace: CtfTrace, clock: Clock) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
             for number in range(10):
-                trace.write_packet(LITTLE, records(clock, 500, first=500 * number), 0)
+                trace.write_packet(0, LITTLE, records(clock, 500, first=500 * number), 0)
             status = 0
         finally:
             os._exit(status)

@@ -1,0 +1,180 @@
+"""Which stream of a native trace a guest thread's events go to: one of its own, or one that threads share.
+
+A stream is a file or more, and readers keep every file open. So the first threads of a run have streams of their own,
+as those have that emit much, up to some hundred; all others share: each event of a shared stream tells whose it is.
+
+Time never goes back in a stream. The events of one round of the drain are put in order here; those that are older than
+what a stream ends with, since their thread's ring was looked at before another's the last time, go to the next.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from htrun.events.records import record_dtype, words_of
+from htrun.events.stream import Stream
+from htrun.sinks.ctf_metadata import FIRST_SHARED_CLASS
+from htrun.sinks.ctf_stream import StreamFiles, in_order
+from htrun.sinks.ctf_tracer import THREAD_FIELDS, THREAD_LAYOUT, thread_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from uuid import UUID
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Records
+
+NO_THREAD = Stream(0, 0)
+"""What stands where a packet tells its thread, in streams whose events each tell theirs."""
+_ALWAYS_OWN, _MOST_OWN = 32, 256
+"""Streams of one thread: so many whoever emits, and so many in all, where files may be few (``ulimit -n``: 1024)."""
+_MUCH = 1 << 16
+"""Bytes of records by which a thread earns a stream of its own."""
+_MOST_WAITING = 1 << 25
+"""Bytes of records that wait for the end of a round."""
+
+
+class _Thread:
+    """A thread that has not ended. ``files``: its own stream; ``size``: bytes of its records; ``last``: ticks."""
+
+    __slots__ = ("files", "last", "size")
+
+    def __init__(self) -> None:
+        self.files: StreamFiles | None = None
+        self.size = 0
+        self.last = 0
+
+
+class _Waiting(NamedTuple):
+    """Records of a thread that shares."""
+
+    number: int
+    stream: Stream
+    records: Records
+
+
+class ThreadStreams:
+    """The streams of all guest threads of a trace. Every method may raise `SinkError`."""
+
+    def __init__(self, directory: Path, uuid: UUID, num_args: int, next_instance: Callable[[], int]) -> None:
+        """``next_instance``: gives the number of a new stream in the trace."""
+        self._directory = directory
+        self._uuid = uuid
+        self._num_args = num_args
+        self._next_instance = next_instance
+        self._threads: dict[int, _Thread] = {}
+        self._own = 0
+        self._shared: dict[bool, list[StreamFiles]] = {False: [], True: []}
+        self._waiting: list[_Waiting] = []
+        self._waiting_size = 0
+
+    @property
+    def alive(self) -> int:
+        """Threads of which something is kept."""
+        return len(self._threads)
+
+    def write(self, number: int, stream: Stream, records: Records, discarded: int, now: int) -> None:
+        """Take ``records`` of thread ``number``, and what it has lost so far. ``now``: no record can be after it."""
+        thread = self._threads.get(number)
+        if thread is None:
+            thread = self._threads[number] = _Thread()
+        thread.size += records.nbytes
+        # Readers could not tell whose losses are those of a shared stream.
+        if thread.files is None and (discarded or self._earns_own(thread)):
+            thread.files = self._begin_own(stream, thread.last, records[:0])
+        if thread.files is not None:
+            thread.files.write(records, discarded, now)
+        elif len(records):
+            records = in_order(records, thread.last, now)
+            thread.last = int(records["timestamp"][-1])
+            self._waiting.append(_Waiting(number, stream, records))
+            self._waiting_size += records.nbytes
+            if self._waiting_size > _MOST_WAITING:
+                self.flush(now)
+
+    def ended(self, number: int) -> None:
+        """The thread writes no more."""
+        thread = self._threads.pop(number, None)
+        if thread is not None and thread.files is not None:
+            thread.files.close()
+
+    def flush(self, now: int) -> None:
+        """Write what waits: a round is over."""
+        waiting, self._waiting, self._waiting_size = self._waiting, [], 0
+        for big_endian, streams in self._shared.items():
+            own = [each for each in waiting if each.stream.big_endian is big_endian]
+            if own:
+                self._write_shared(streams, self._merged(own, big_endian), big_endian, now)
+
+    def close(self) -> None:
+        """Cut what the files do not use."""
+        with ExitStack() as last:
+            # All of them, whichever fails.
+            for number in list(self._threads):
+                last.callback(self.ended, number)
+            for streams in self._shared.values():
+                for stream in streams:
+                    last.callback(stream.close)
+
+    def _earns_own(self, thread: _Thread) -> bool:
+        return self._own < (_MOST_OWN if thread.size > _MUCH else _ALWAYS_OWN)
+
+    def _begin_own(self, stream: Stream, last: int, nothing: Records) -> StreamFiles:
+        """A stream for a thread of which events up to ``last`` are in others: losses that it tells came after that."""
+        self._own += 1
+        files = StreamFiles(self._directory, self._next_instance(), stream, self._uuid, int(stream.big_endian))
+        if last:
+            files.write(nothing, 0, last)
+        return files
+
+    def _write_shared(self, streams: list[StreamFiles], events: NDArray[np.void], big_endian: bool, now: int) -> None:
+        """Write ``events`` to the first of ``streams`` that ends before each. There never are more streams than threads
+        that live at a time, since a thread's own events are in order."""
+        import numpy as np
+
+        for stream in streams:
+            first = int(np.searchsorted(events["timestamp"], np.uint64(stream.last)))
+            if first < len(events):
+                stream.write(events[first:], 0, now)
+            events = events[:first]
+        if len(events):
+            number = FIRST_SHARED_CLASS + int(big_endian)
+            stream = StreamFiles(self._directory, self._next_instance(), NO_THREAD, self._uuid, number)
+            streams.append(stream)
+            stream.write(events, 0, now)
+
+    def _merged(self, waiting: list[_Waiting], big_endian: bool) -> NDArray[np.void]:
+        """The events of ``waiting`` in the order of time, as a shared stream has them."""
+        import numpy as np
+
+        counts = [len(each.records) for each in waiting]
+        # Structures would be copied field by field.
+        width = record_dtype(self._num_args, big_endian).itemsize
+        rows = np.concatenate([each.records.view("u1").reshape(-1, width) for each in waiting])
+        threads = np.repeat(np.arange(len(waiting)), counts)
+        times = rows[:, :8].copy().view("<u8").ravel()
+        order = np.argsort(times, kind="stable")
+        records = rows[order].reshape(-1).view(record_dtype(self._num_args, big_endian))
+        whose = threads[order]
+        events = np.zeros(len(records), shared_dtype(self._num_args, big_endian))
+        for field in ("timestamp", "site", "index"):
+            events[field] = records[field]
+        words_of(events, "args", 0, self._num_args)[:] = words_of(records, "args", 0, self._num_args)
+        events["thread"] = np.array([each.number for each in waiting], np.uint32)[whose]
+        columns = thread_columns([each.stream for each in waiting])
+        for field in (*THREAD_FIELDS, "comm"):
+            events[field] = columns[field][whose]
+        return events
+
+
+def shared_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
+    """An event of a shared stream, as the metadata says (`htrun.sinks.ctf_metadata`)."""
+    import numpy as np
+
+    order = ">u8" if big_endian else "<u8"
+    site = [("site", "<u4"), ("index", "<u4"), ("args", order, (num_args,))]
+    return np.dtype([("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT, *site])
