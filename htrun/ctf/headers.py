@@ -60,26 +60,20 @@ def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeade
     raw = os.pread(descriptor, some.header_size, offset)
     if len(raw) < some.header_size:
         return None
-    fields = some.packet(raw)
-    stream_class = metadata.classes.get(fields["stream_id"])
+    magic, uuid, number, instance, begin, end, pid, tid, vcpu, comm, content, size, discarded, place = (
+        some.header_values(raw)
+    )
+    stream_class = metadata.classes.get(number)
     if stream_class is None:
         raise Damaged("a packet is of another kind of stream")
-    if fields["magic"] != MAGIC:
+    if magic != MAGIC:
         raise Damaged("here should be a packet")
-    if fields["uuid"] != metadata.uuid.bytes:
+    if uuid != metadata.uuid.bytes:
         raise Damaged("a packet is of another trace")
-    content, size = fields["content_size"], fields["packet_size"]
     if not stream_class.header_size * BITS <= content <= size or content % BITS or size % BITS:
         raise Damaged("a packet's size is impossible")
-    if (content // BITS - stream_class.header_size) % stream_class.event_size:
+    content, size = content // BITS, size // BITS
+    if (content - stream_class.header_size) % stream_class.event_size:
         raise Damaged("a packet holds no whole number of events")
-    return PacketHeader(
-        stream_class,
-        StreamIdentity(*(fields[name] for name in ("stream_instance_id", "tid", "pid", "vcpu", "comm"))),
-        fields["timestamp_begin"],
-        fields["timestamp_end"],
-        content // BITS,
-        size // BITS,
-        fields["events_discarded"],
-        fields["packet_seq_num"],
-    )
+    identity = StreamIdentity(instance, tid, pid, vcpu, comm)
+    return PacketHeader(stream_class, identity, begin, end, content, size, discarded, place)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from htrun.events.clock import Fit
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _BITS = 8
 _MOST_ELEMENTS = 4096
@@ -96,13 +97,15 @@ class StreamClass:
         """The byte order of the arguments."""
         return self.event[-1].code.startswith(">")
 
-    def packet(self, raw: bytes) -> dict[str, Any]:
-        """The fields of a packet's header, whose bytes are ``raw``: numbers, and arrays as bytes."""
-        return dict(zip(self._header_names, self._header_struct.unpack(raw), strict=True))
+    def header_values(self, raw: bytes) -> tuple[Any, ...]:
+        """The fields of a packet's header, whose bytes are ``raw``, in the order of `HEADER_FIELDS`: numbers, and
+        arrays as bytes."""
+        return self._header_order(self._header_struct.unpack(raw))
 
     @cached_property
-    def _header_names(self) -> tuple[str, ...]:
-        return tuple(field.name for field in self.header)
+    def _header_order(self) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+        names = [field.name for field in self.header]
+        return itemgetter(*(names.index(name) for name in HEADER_FIELDS))
 
     @cached_property
     def _header_struct(self) -> struct.Struct:
@@ -312,7 +315,7 @@ def _stream_class(number: int, trace: _Block, stream: _Block, events: Mapping[in
     if DEFINITIONS[kind] is USER_SYSCALL_TEXT:
         placed = (*placed[:-1], *_words_of(placed[-1]))
     arguments = len(placed) - others - len(DEFINITIONS[kind].fields)
-    _check(header, _HEADER_FIELDS, "packet")
+    _check(header, HEADER_FIELDS, "packet")
     if any(field.code not in _STRUCT_CODES for field in header):
         raise TsdlError("the packet's header is not little-endian")
     shared = any(field.name == "thread" for field in placed)
@@ -321,12 +324,12 @@ def _stream_class(number: int, trace: _Block, stream: _Block, events: Mapping[in
     return StreamClass(number, kind, header, placed, arguments)
 
 
-_HEADER_FIELDS = {
+HEADER_FIELDS = {
     "magic": 4, "uuid": 16, "stream_id": 4, "stream_instance_id": 8, "timestamp_begin": 8, "timestamp_end": 8,
     "pid": 4, "tid": 4, "vcpu": 4, "comm": 16, "content_size": 8, "packet_size": 8, "events_discarded": 8,
     "packet_seq_num": 8,
 }  # fmt: skip
-"""What is needed of a packet's header and context, and its size in bytes."""
+"""What is needed of a packet's header and context, in any order, and its size in bytes."""
 _EVENT_FIELDS = {"timestamp": 8, "site": 4}
 _SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu": 4, "comm": 16}
 """What is needed of an event's header and context, in a stream of one thread, and in one that all threads share."""

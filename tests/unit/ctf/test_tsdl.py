@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from htrun.ctf.tsdl import TsdlError, environment_of, parse
+from htrun.ctf.tsdl import HEADER_FIELDS, TsdlError, environment_of, parse
 from htrun.events.clock import Fit
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
@@ -44,7 +44,7 @@ def test_the_layout_is_that_of_a_ring(num_args: int, big_endian: bool) -> None:
 def test_a_packets_header_is_read_field_by_field() -> None:
     stream = Stream(12, 11, 3, "äpp", big_endian=True)
     raw = packet_header(UUID_, stream, Packet(100, 200, 64, 5, 7, 9, stream_class=1))
-    header = parse(TEXT).classes[1].packet(raw)
+    header = dict(zip(HEADER_FIELDS, parse(TEXT).classes[1].header_values(raw), strict=True))
     assert header["comm"].rstrip(b"\0").decode() == "äpp"
     assert header["uuid"] == UUID_.bytes
     numbers = {name: value for name, value in header.items() if isinstance(value, int)}
