@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     import pyarrow
 
+    from htrun.analysis.ftrace.formats import EventFormat
     from htrun.analysis.guest_trace.decoder import GuestTrace
-    from htrun.analysis.guest_trace.formats import EventFormat
     from htrun.events.definitions import Definition
     from htrun.events.losses import Loss
     from htrun.events.records import Events

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from htrun.analysis.filters import Filter
-    from htrun.analysis.guest_trace.formats import EventFormat
+    from htrun.analysis.ftrace.formats import EventFormat
     from htrun.analysis.trace import Trace
 
 _OFFSET = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?(s|ms|us|ns)?")
@@ -76,7 +76,7 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
 def _guest_formats(path: Path | None) -> list[EventFormat]:
     if path is None:
         return []
-    from htrun.analysis.guest_trace.formats import parse_formats
+    from htrun.analysis.ftrace.formats import parse_formats
 
     try:
         return parse_formats(path.read_text(encoding="utf-8", errors="replace"), str(path))

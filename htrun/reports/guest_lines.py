@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.analysis.guest_trace.c_expressions import CError, Constant, Record, fields
-from htrun.analysis.guest_trace.print_format import Conversion, Piece, pieces
+from htrun.analysis.ftrace.c_expressions import CError, Constant, Record, fields
+from htrun.analysis.ftrace.print_format import Conversion, Piece, pieces
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.sinks.columns import decimal, from_texts, hexadecimal, signed_decimal
 from htrun.sinks.values import on_one_line
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.analysis.guest_trace.events import GuestEvent
+    from htrun.analysis.ftrace.entries import KernelEvent
     from htrun.events.records import Events
     from htrun.events.shapes import Shape
     from htrun.sinks.columns import Column
@@ -28,7 +28,7 @@ _PID = "common_pid"
 class GuestLines:
     """Makes the text of events whose kinds are ``events``."""
 
-    def __init__(self, events: Sequence[GuestEvent]) -> None:
+    def __init__(self, events: Sequence[KernelEvent]) -> None:
         self._makers = {event.named.id: _Maker.of(event) for event in events}
 
     def columns(self, shape: Shape, events: Events) -> list[Column] | None:
@@ -45,7 +45,7 @@ class _Maker:
         self._members = members
 
     @classmethod
-    def of(cls, event: GuestEvent) -> _Maker | None:
+    def of(cls, event: KernelEvent) -> _Maker | None:
         """None if the format asks for what can't be known."""
         members = {name: (event.named.arguments[place], place + 1) for name, place in event.members()}
         known = {name.partition("[")[0] for name in members}

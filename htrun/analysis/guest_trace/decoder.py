@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from htrun.analysis.ftrace.entries import InternedTexts, KernelEvent
+from htrun.analysis.ftrace.formats import EventFormat, parse_formats
+from htrun.analysis.ftrace.kernel import Kernel, kernel_events
 from htrun.analysis.guest_trace.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
-from htrun.analysis.guest_trace.events import GuestEvent, Texts
-from htrun.analysis.guest_trace.formats import EventFormat, parse_formats
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype
@@ -38,15 +39,6 @@ _ENTRY_HEAD = 8
 """Bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
 
 
-@dataclass
-class _Machine:
-    """What is known of one machine's kernel: formats by type, and names of functions by address."""
-
-    formats: dict[int, EventFormat] = field(default_factory=dict)
-    symbols: dict[int, str] = field(default_factory=dict)
-    events: dict[int, GuestEvent] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class _Entries:
     """Entries of one size and machine. ``places``: of each one's pieces in a batch; ``order``: of their bytes, as numpy
@@ -61,14 +53,14 @@ class GuestTrace:
     """The kernel traces in one trace. Make it with `read`. ``events``: every kind of event that is known."""
 
     def __init__(
-        self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, _Machine], keys: NDArray[np.uint64]
+        self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, Kernel], keys: NDArray[np.uint64]
     ) -> None:
-        self.texts = Texts()
+        self.texts = InternedTexts()
         self._num_args = num_args
         self._keys = keys
         self._machines = machines
         self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
-        self.events: tuple[GuestEvent, ...] = tuple(self._events())
+        self.events: tuple[KernelEvent, ...] = tuple(kernel_events(machines.values(), _IDS, self.texts))
         self.num_args = max([num_args, *(1 + len(event.named.arguments) for event in self.events)])
         """Arguments that a row has room for."""
 
@@ -166,7 +158,7 @@ class GuestTrace:
             rows.append((places[:, 0], self._rows(events, entries, event, self._machines[pid])))
         return decoded, rows
 
-    def _rows(self, events: Events, entries: _Entries, event: GuestEvent, machine: _Machine) -> Events:
+    def _rows(self, events: Events, entries: _Entries, event: KernelEvent, machine: Kernel) -> Events:
         """The rows of ``entries``, which all are of one kind of ``event``."""
         places = entries.places
         rows = np.zeros(len(places), event_dtype(self.num_args))
@@ -180,31 +172,13 @@ class GuestTrace:
         event.fill(arguments, raw, entries.order, machine.symbols)
         return rows
 
-    def _events(self) -> Iterator[GuestEvent]:
-        """The kinds of events, one for equal formats of several machines."""
-        made: dict[EventFormat, GuestEvent] = {}
-        titles: set[str] = set()
-        for machine in self._machines.values():
-            for type_, format_ in machine.formats.items():
-                event = made.get(format_)
-                if event is None:
-                    title = format_.title
-                    number = 1
-                    while title in titles:
-                        number += 1
-                        title = f"{format_.title}#{number}"
-                    titles.add(title)
-                    event = made[format_] = GuestEvent(format_, _IDS | len(made), title, self.texts)
-                    yield event
-                machine.events[type_] = event
-
 
 class _Search:
     """The first look at a trace: which indexes blobs come from, and the texts among them."""
 
     def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
         self.keys: set[int] = set()
-        self.machines: dict[int, _Machine] = {stream.pid: _Machine() for stream in streams}
+        self.machines: dict[int, Kernel] = {stream.pid: Kernel() for stream in streams}
         self._texts: set[int] = set()
         self._num_args = num_args
         self._warn = warn

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htrun.analysis.ftrace.formats import parse_formats
 from htrun.analysis.guest_trace import decoder
 from htrun.analysis.guest_trace.blobs import BlobKind
 from htrun.analysis.guest_trace.decoder import GuestTrace
-from htrun.analysis.guest_trace.formats import parse_formats
 from htrun.analysis.trace import Event, Trace
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis.guest_trace.formats import EventFormat, Field, Location, parse_formats
+from htrun.analysis.ftrace.formats import EventFormat, Field, Location, parse_formats
 from htrun.errors import HtrunError
 from tests.support.guest_blobs import SCHED_SWITCH
 

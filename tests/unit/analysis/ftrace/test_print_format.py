@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis.guest_trace.c_expressions import CError, Evaluation, parse
-from htrun.analysis.guest_trace.print_format import Conversion, called, pieces, symbol_fields
+from htrun.analysis.ftrace.c_expressions import CError, Evaluation, parse
+from htrun.analysis.ftrace.print_format import Conversion, called, pieces, symbol_fields
 
 RECORD: dict[str, int | str] = {"a": 5, "minus": -3, "big": (1 << 64) - 1, "text": "init", "list[0]": 7, "list[1]": 8}
 

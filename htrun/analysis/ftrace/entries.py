@@ -1,4 +1,4 @@
-"""The events of a guest's kernel as rows like any other: what its entries hold, by name and type.
+"""The events of a kernel's own trace as rows like any other: what its entries hold, by name and type.
 
 A row's first argument says which event it is, the second when it happened by the guest's clock, and the others are the
 fields of the guest's format: a number is one argument, a short array of numbers one for each element, and everything
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htrun.analysis.guest_trace.formats import EventFormat, Field, Location
-from htrun.analysis.guest_trace.print_format import symbol_fields
+from htrun.analysis.ftrace.formats import EventFormat, Field, Location
+from htrun.analysis.ftrace.print_format import symbol_fields
 from htrun.events.arguments import IDENTIFIER, Argument, ArgumentType
 from htrun.events.named import NamedEvent
 
@@ -34,8 +34,8 @@ _ELEMENT_SIZES = {
 }  # fmt: skip
 
 
-class Texts(Mapping[int, str]):
-    """Texts by number, from 0; equal ones have one. They stay as long as the trace is in use."""
+class InternedTexts(Mapping[int, str]):
+    """InternedTexts by number, from 0; equal ones have one. They stay as long as the trace is in use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -77,10 +77,10 @@ class _Part:
     element: int = 0
 
 
-class GuestEvent:
+class KernelEvent:
     """One kind of event. ``named``: as the trace's readers know it."""
 
-    def __init__(self, format_: EventFormat, number: int, title: str, texts: Texts) -> None:
+    def __init__(self, format_: EventFormat, number: int, title: str, texts: InternedTexts) -> None:
         self.format = format_
         self._texts = texts
         symbols = symbol_fields(format_.print_format)
@@ -111,7 +111,7 @@ class GuestEvent:
 _TYPE = "common_type"
 
 
-def _part(field: Field, symbol: bool, texts: Texts) -> _Part:
+def _part(field: Field, symbol: bool, texts: InternedTexts) -> _Part:
     text = Argument(field.name, ArgumentType.TEXT, labels=texts)
     if field.location is not Location.HERE or field.is_text:
         return _Part(field, (text,), element=_element_size(field))
@@ -161,7 +161,7 @@ class _Reader:
     entries: NDArray[np.uint8]
     order: str
     symbols: Mapping[int, str]
-    texts: Texts
+    texts: InternedTexts
 
     def columns(self, part: _Part) -> list[NDArray[np.uint64]]:
         """The words of the part's arguments."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from htrun.analysis.guest_trace.c_expressions import (
+from htrun.analysis.ftrace.c_expressions import (
     Braces,
     Call,
     CError,
@@ -21,7 +21,7 @@ from htrun.analysis.guest_trace.c_expressions import (
     fields,
     parse,
 )
-from htrun.analysis.guest_trace.c_expressions import fitted as fitted_number
+from htrun.analysis.ftrace.c_expressions import fitted as fitted_number
 
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\*|\d{1,3})?(?:\.(?P<precision>\*|\d{1,3}))?(?P<length>hh|h|ll|l|q|L|z|j|t)?"

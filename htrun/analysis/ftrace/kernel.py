@@ -1,0 +1,48 @@
+"""What has to be known of one kernel to decode its trace, and the kinds of events that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from htrun.analysis.ftrace.entries import InternedTexts, KernelEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from htrun.analysis.ftrace.formats import EventFormat
+
+
+@dataclass
+class Kernel:
+    """One kernel. ``formats``: of its events, by type; ``symbols``: names of functions by address; ``events``: by type,
+    as `kernel_events` has made them."""
+
+    formats: dict[int, EventFormat] = field(default_factory=dict)
+    symbols: dict[int, str] = field(default_factory=dict)
+    events: dict[int, KernelEvent] = field(default_factory=dict)
+
+
+def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts) -> Iterator[KernelEvent]:
+    """The kinds of events of ``kernels``, which get them too: one for equal formats of several, each with a name and an
+    id of its own, from ``first_id`` on. ``texts``: takes the texts that their rows tell by number."""
+    made: dict[EventFormat, KernelEvent] = {}
+    titles: set[str] = set()
+    for kernel in kernels:
+        for type_, format_ in kernel.formats.items():
+            event = made.get(format_)
+            if event is None:
+                title = _distinct(format_.title, titles)
+                titles.add(title)
+                event = made[format_] = KernelEvent(format_, first_id + len(made), title, texts)
+                yield event
+            kernel.events[type_] = event
+
+
+def _distinct(title: str, taken: set[str]) -> str:
+    """``title``, or, if it is among those ``taken``, the same with a number."""
+    number, found = 1, title
+    while found in taken:
+        number += 1
+        found = f"{title}#{number}"
+    return found
