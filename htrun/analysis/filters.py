@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from htrun.analysis.expressions import Expression
-from htrun.ctf.reader import BATCH
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.call_texts import like_their_calls
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.events.syscall_arguments import MOST_ERRNO, error_name
 from htrun.events.syscalls import names_of
-from htrun.events.window import EVERYTHING, Window
+from htrun.events.window import BATCH, EVERYTHING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from htrun.ctf.reader import BATCH, CtfReader
+from htrun.analysis.merged import MergedReader
+from htrun.analysis.reader import open_reader
 from htrun.errors import HtrunError
 from htrun.events.call_texts import without_texts
 from htrun.events.definitions import USER_SYSCALL_TEXT
 from htrun.events.named import NAMED_EVENTS_FACT, NamedEvents, Phase
 from htrun.events.records import event_dtype
 from htrun.events.shapes import Shapes
-from htrun.events.window import EVERYTHING, Window
+from htrun.events.window import BATCH, EVERYTHING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.ftrace.formats import EventFormat
     from htrun.analysis.guest_trace.decoder import GuestTrace
+    from htrun.analysis.reader import TraceReader
     from htrun.events.definitions import Definition
     from htrun.events.losses import Loss
     from htrun.events.records import Events
@@ -70,15 +72,15 @@ class Event:
 
 
 class Trace:
-    """A trace on disk. Nothing of it is kept in memory but where its packets lie.
+    """One or several recordings, read in one order of time. Nothing of them is kept in memory but where things lie.
 
-    ``path``: its directory. ``names``: the user's names of events, None if there are none.
+    ``path``: of the first. ``names``: the user's names of events, None if there are none.
     """
 
-    def __init__(self, reader: CtfReader, names: NamedEvents | None) -> None:
-        self.path = reader.path
+    def __init__(self, readers: Sequence[TraceReader], names: NamedEvents | None) -> None:
+        self._reader = readers[0] if len(readers) == 1 else MergedReader(readers)
+        self.path = self._reader.path
         self.names = names
-        self._reader = reader
         self._guest_formats: Sequence[EventFormat] | None = ()
         self._warn: Callable[[str], None] = _warn
 
@@ -97,8 +99,8 @@ class Trace:
         has not sent them; None leaves the trace of a guest's kernel in the pieces in which it came.
         """
         warn = warn or _warn
-        reader = CtfReader.open(path, warn)
-        trace = cls(reader, names or _carried_names(reader, warn))
+        reader = open_reader(path, warn)
+        trace = cls([reader], names or _carried_names(reader, warn))
         trace._guest_formats = guest_formats
         trace._warn = warn
         return trace
@@ -106,12 +108,12 @@ class Trace:
     @property
     def environment(self) -> Mapping[str, str | int]:
         """The facts of the run: command, host, emulator, and so on."""
-        return self._reader.metadata.environment
+        return self._reader.description
 
     @property
     def clock_frequency(self) -> int:
         """Ticks of the trace's clock in a second."""
-        return self._reader.metadata.clock.frequency
+        return self._reader.clock_frequency
 
     @property
     def losses(self) -> Sequence[Loss]:
@@ -134,7 +136,7 @@ class Trace:
         return GuestTrace.read(
             self.streams,
             self._reader.channel_args,
-            lambda streams: self._reader.batches(Window(streams=streams)),
+            lambda streams: self._reader.batches(Window(streams=streams), BATCH),
             self._guest_formats,
             self._warn,
         )
@@ -166,8 +168,8 @@ class Trace:
         return Shapes(self._reader.channel_args, names)
 
     def __len__(self) -> int:
-        """How many events there are, by the packets' headers: fewer can be read where times are damaged."""
-        return self._reader.events - self._reader.texts
+        """How many events there are; fewer can be read where the trace is damaged."""
+        return self._reader.count
 
     def events(self, window: Window = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
         """The events of ``window`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
@@ -232,8 +234,8 @@ class Trace:
             yield Event(time, shape.title, shape.phase, self.streams[stream], site, index, tuple(args[:count]), values)
 
 
-def _carried_names(reader: CtfReader, warn: Callable[[str], None]) -> NamedEvents | None:
-    text = reader.metadata.environment.get(NAMED_EVENTS_FACT)
+def _carried_names(reader: TraceReader, warn: Callable[[str], None]) -> NamedEvents | None:
+    text = reader.description.get(NAMED_EVENTS_FACT)
     if not isinstance(text, str) or not text:
         return None
     try:

@@ -22,10 +22,10 @@ from htrun.events.call_texts import behind_their_calls, in_batches
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, USER_SYSCALL_TEXT
 from htrun.events.losses import Loss
 from htrun.events.records import event_dtype, words_of
-from htrun.events.window import EVERYTHING, Window
+from htrun.events.window import BATCH, EVERYTHING, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     _Warn = Callable[[Path, str, int], None]
     """Takes damage: the file, what is wrong, and where: bytes into the file."""
 
-BATCH = 1 << 16
-"""Events read before any go out, at least: enough that what a batch costs is little for each event."""
 _MOST_METADATA = 1 << 24
 """Bytes. More is no metadata of ours."""
 _OPEN_FILES = 64
@@ -82,6 +80,11 @@ class CtfReader:
         self._pieces = in_order(file.pieces for file in files)
 
     @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether ``path`` looks like a native trace."""
+        return (path / "metadata").is_file()
+
+    @classmethod
     def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
         """The trace in the directory ``path``. Damage is told to ``warn``. Raises `HtrunError` if it is no trace."""
 
@@ -118,6 +121,21 @@ class CtfReader:
         """How many of `events` are only parts of what others point to (`htrun.events.call_texts`)."""
         kinds = ((file.events, DEFINITIONS[file.stream_class.kind]) for file in self._files)
         return sum(count for count, kind in kinds if kind is USER_SYSCALL_TEXT)
+
+    @property
+    def count(self) -> int:
+        """How many events there are, without `texts`."""
+        return self.events - self.texts
+
+    @property
+    def description(self) -> Mapping[str, str | int]:
+        """The facts of the run."""
+        return self.metadata.environment
+
+    @property
+    def clock_frequency(self) -> int:
+        """Ticks of the trace's clock in a second."""
+        return self.metadata.clock.frequency
 
     @property
     def num_args(self) -> int:

@@ -16,3 +16,5 @@ class Window:
 
 
 EVERYTHING = Window()
+BATCH = 1 << 16
+"""Events read at once, about: enough that what a batch costs is little for each event."""
