@@ -199,13 +199,11 @@ def _tell_matrix(benches: Sequence[_Bench], arguments: argparse.Namespace) -> in
 
 def _cell_report(bench: _Bench, first: _Bench, threshold: float) -> CellReport:
     """``bench`` beside ``first``, the first of its group."""
-    from htrun.analysis.timing.comparison import compare
+    from htrun.analysis.timing.comparison import compare, middle
 
     corrected = can_be_corrected([*first.runs, *bench.runs])
-    found = []
-    if bench is not first:
-        one, other = (_with_whole(each, by_name(each.runs, corrected=corrected)) for each in (first, bench))
-        found = compare(one, other, threshold)
+    one, other = (_with_whole(each, by_name(each.runs, corrected=corrected)) for each in (first, bench))
+    found = compare(one, other, threshold) if bench is not first else []
     whole = [] if bench.whole is None else [Row(bench.whole.timing)]
     return CellReport(
         program=bench.cell.group,
@@ -213,6 +211,7 @@ def _cell_report(bench: _Bench, first: _Bench, threshold: float) -> CellReport:
         command=shlex.join(bench.cell.command),
         rows=[*whole, *combined(bench.runs)],
         comparisons={each.name: each for each in found},
+        centers={name: middle(runs) for name, runs in other.items()},
         against=first.cell.emulator,
         corrected=corrected,
     )

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -99,6 +100,18 @@ def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
         yield from ((run, side) for side in order)
 
 
+@dataclass(frozen=True)
+class _Which:
+    """Which run of a cell. ``number``: from 0; ``count``: of how many."""
+
+    number: int
+    count: int
+    warming_up: bool = False
+
+    def __str__(self) -> str:
+        return f"{'warm-up ' * self.warming_up}run {self.number + 1} of {self.count}"
+
+
 class _Runs(Protocol):
     """The runs of one cell, of one kind."""
 
@@ -124,22 +137,23 @@ class _RunsAlone:
     def warm_up(self) -> None:
         """As `_Runs` has it."""
         if self._made < self._arguments.runs:
-            for _ in range(self._arguments.warmup):
-                self._measured()
+            for number in range(self._arguments.warmup):
+                self._measured(_Which(number, self._arguments.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
         """As `_Runs` has it."""
-        if number >= self._made and (usage := self._measured()) is not None:
+        which = _Which(number, self._arguments.runs)
+        if number >= self._made and (usage := self._measured(which)) is not None:
             with self._file.open("a") as file:
                 file.write(usage.line())
 
-    def _measured(self) -> Usage | None:
+    def _measured(self, which: _Which) -> Usage | None:
         if self._launch is None:
             return None
         status, usage = measure(self._launch.executable, self._launch.argv, self._processors)
         if status:
             raise HtrunError(
-                f"{shlex.join(self._cell.command)} fails without htrun ({_status(status)}); try --no-whole"
+                f"{shlex.join(self._cell.command)} fails without htrun in {which} ({_status(status)}); try --no-whole"
             )
         return usage
 
@@ -171,9 +185,9 @@ class _TracedRuns:
         """As `_Runs` has it."""
         if all(trace.exists() for trace in traces_of(self._place, self._arguments.runs)):
             return
-        for _ in range(self._arguments.warmup):
+        for number in range(self._arguments.warmup):
             with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
-                self._trace(Path(scratch) / "trace")
+                self._trace(Path(scratch) / "trace", _Which(number, self._arguments.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
         """As `_Runs` has it. The trace gets its name when it is whole; until then it has one that no other run has had:
@@ -182,10 +196,10 @@ class _TracedRuns:
         if final.exists():
             return
         unfinished = self._place / f"{_UNFINISHED}{os.urandom(6).hex()}"
-        self._trace(unfinished)
+        self._trace(unfinished, _Which(number, self._arguments.runs))
         unfinished.rename(final)
 
-    def _trace(self, path: Path) -> None:
+    def _trace(self, path: Path, which: _Which) -> None:
         options = ["-q", "--timestamp", "ordered", "-o", str(path)]
         if self._arguments.events is not None:
             options += ["--events", str(self._arguments.events)]
@@ -208,7 +222,7 @@ class _TracedRuns:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()[-_MOST_TOLD:]
             raise HtrunError(
-                f"{shlex.join(self._cell.command)} failed ({_status(done.returncode)}){said and f': {said}'}"
+                f"{shlex.join(self._cell.command)} failed in {which} ({_status(done.returncode)}){said and f': {said}'}"
             )
 
 

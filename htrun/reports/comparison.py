@@ -114,9 +114,11 @@ FORMS: dict[str, Callable[[ComparisonReport], str]] = {
 
 
 def _heading(report: ComparisonReport) -> str:
+    several = any(max(each.runs) > 1 for each in report.lines)
     if not report.comparisons:
-        return "medians"
-    return f"medians, {'corrected for what events cost' if report.corrected else 'raw'}"
+        return "geometric means of the runs' wall times" if several else "wall times"
+    medians = "geometric means of the runs' medians" if several else "medians"
+    return f"{medians}, {'corrected for what events cost' if report.corrected else 'raw'}"
 
 
 def _cells(each: Comparison) -> list[str]:

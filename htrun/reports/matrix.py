@@ -27,13 +27,15 @@ _CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low
 
 @dataclass(frozen=True)
 class CellReport:
-    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for that one itself."""
+    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for that one itself.
+    ``centers``: by span, what the ratios are of: the geometric mean of the runs' medians."""
 
     program: str
     emulator: str
     command: str
     rows: Sequence[Row]
     comparisons: Mapping[str, Comparison]
+    centers: Mapping[str, float]
     against: str
     corrected: bool
 
@@ -58,7 +60,7 @@ def _lines(cells: Sequence[CellReport]) -> Iterator[list[str]]:
             found = cell.comparisons.get(row.title)
             ratio = "" if found is None or found.ratio is None else f"{found.ratio.value:.2f}x"
             verdict = "" if found is None else _in_words(found.verdict, cell.against)
-            median = nanoseconds(cell.figures(row).median.value)
+            median = nanoseconds(cell.centers[row.title])
             yield [cell.program, cell.emulator, row.title, f"{row.timing.count:,}", median, ratio, verdict]
 
 
@@ -89,6 +91,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
             {
                 "name": row.title,
                 "count": row.timing.count,
+                "center": cell.centers[row.title],
                 **figures_of(cell.figures(row)),
                 "against": _against(cell, cell.comparisons.get(row.title)),
             }
@@ -115,7 +118,7 @@ def _as_csv(cells: Sequence[CellReport]) -> str:
             found = cell.comparisons.get(row.title)
             ratio = None if found is None else found.ratio
             ratios = [None] * 3 if ratio is None else [ratio.value, ratio.low, ratio.high]
-            median = cell.figures(row).median.value
+            median = cell.centers[row.title]
             verdict = None if found is None else found.verdict.value
             rows.append([cell.program, cell.emulator, row.title, row.timing.count, median, *ratios, verdict])
     return csv_text(_CSV, rows)

@@ -62,6 +62,7 @@ def test_two_commands_in_every_form(directory: Path) -> None:
     assert row["name"] == "job"
     assert float(row["a_median_ns"]) == span["a"]["median"]
     assert float(row["ratio"]) == span["ratio"]["value"]
+    assert span["ratio"]["value"] == pytest.approx(span["b"]["median"] / span["a"]["median"])
     assert row["verdict"] == span["verdict"]
     markdown = (directory / "table.md").read_text()
     assert "A: `./app`" in markdown
@@ -70,7 +71,7 @@ def test_two_commands_in_every_form(directory: Path) -> None:
 
 def test_two_commands_for_people(directory: Path) -> None:
     text = hypertrace("bench", *SHORT, "--vs", "env ./app", "--", "./app", directory=directory).stdout
-    assert text.startswith("A: ./app\nB: env ./app\n\nmedians, corrected")
+    assert text.startswith("A: ./app\nB: env ./app\n\ngeometric means of the runs' medians, corrected")
     assert "\njob " in text
 
 
@@ -88,10 +89,11 @@ def test_a_matrix_in_every_form(directory: Path) -> None:
     assert second["against"]["emulator"] == "plain"
     rows = rows_of((directory / "table.csv").read_text())
     assert [(row["emulator"], row["name"], float(row["median_ns"])) for row in rows] == [
-        ("plain", "job", first["median"]),
-        ("env", "job", second["median"]),
+        ("plain", "job", first["center"]),
+        ("env", "job", second["center"]),
     ]
     assert float(rows[1]["ratio"]) == second["against"]["ratio"]["value"]
+    assert second["against"]["ratio"]["value"] == pytest.approx(second["center"] / first["center"])
     verdict = second["against"]["verdict"]
     words = {"same": "same as plain", "inconclusive": "inconclusive"}.get(verdict, f"{verdict} than plain")
     assert f"| {words} |" in (directory / "table.md").read_text()

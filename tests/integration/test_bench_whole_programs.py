@@ -92,7 +92,9 @@ def test_two_programs_without_spans_are_compared(tmp_path: Path) -> None:
     assert (told["spans"], told["geometric_mean"]) == ([], None)
     program = told["whole_program"]
     assert (program["name"], program["verdict"]) == ("(program)", "slower")
-    assert program["a"]["median"] == told["a"]["whole_program"]["wall"]["median"]
+    walls = told["a"]["whole_program"]["wall"]
+    assert walls["min"] <= program["a"]["median"] <= walls["max"]
+    assert program["ratio"]["value"] == pytest.approx(program["b"]["median"] / program["a"]["median"])
     assert program["ratio"]["low"] > 1
     faster = ("--vs", "true", "--", "sleep", str(SLEPT_LONG))
     assert bench(tmp_path, "--fail-on", "+5%", *faster)["whole_program"]["verdict"] == "faster"
@@ -135,7 +137,27 @@ def test_it_stays_on_the_processors_that_are_asked_for(tmp_path: Path) -> None:
     ("program", "words"), [("exit 7", "(exit status 7); try --no-whole"), ("kill -9 $$", "(signal 9); try --no-whole")]
 )
 def test_a_program_that_fails_alone_is_told(tmp_path: Path, program: str, words: str) -> None:
-    assert f"fails without htrun {words}" in said("bench", "--", "sh", "-c", program, status=125, directory=tmp_path)
+    told = said("bench", "--", "sh", "-c", program, status=125, directory=tmp_path)
+    assert f"fails without htrun in warm-up run 1 of 1 {words}" in told
+
+
+_FAILS_AT_THE_THIRD = """\
+#!/bin/sh
+echo x >>starts
+[ "$(wc -l <starts)" != 3 ] || exit 7
+"""
+
+
+@pytest.mark.parametrize("under_htrun", [False, True])
+def test_the_run_that_failed_is_told(tmp_path: Path, under_htrun: bool) -> None:
+    program = tmp_path / "app"
+    program.write_text(_FAILS_AT_THE_THIRD)
+    program.chmod(0o755)
+    command = ("bench", "--runs", "4", *(["--no-whole"] if under_htrun else []), "--", "./app")
+    failure = (
+        "failed in run 2 of 4 (exit status 7)" if under_htrun else "fails without htrun in run 2 of 4 (exit status 7)"
+    )
+    assert f"./app {failure}" in said(*command, status=125, directory=tmp_path)
 
 
 def test_where_the_command_names_the_channel_it_is_not_run_alone(tmp_path: Path) -> None:

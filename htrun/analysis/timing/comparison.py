@@ -58,8 +58,9 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The spans of one name in A and B. ``probability``: of ranks as unlike as these if A and B are the same (Mann and
-    Whitney), corrected for the number of names (Holm). ``ratio``: None where a median is under the clock's resolution.
+    """The spans of one name in A and B. ``medians``: the `middle` of each. ``probability``: of ranks as unlike as these
+    if A and B are the same (Mann and Whitney), corrected for the number of names (Holm). ``ratio``: None where a median
+    is under the clock's resolution.
     """
 
     name: str
@@ -88,7 +89,7 @@ def _comparison(
     counts = (sum(run.distribution.count for run in one), sum(run.distribution.count for run in other))
     return Comparison(
         name,
-        (_middle(one), _middle(other)),
+        (middle(one), middle(other)),
         (len(one), len(other)),
         counts,
         ratio,
@@ -161,8 +162,12 @@ def _within(run: Run) -> float:
     return (run.median.high - run.median.low) / 2 / _NORMAL / run.median.value
 
 
-def _middle(runs: Sequence[Run]) -> float:
-    return Distribution.of([run.median.value for run in runs]).median
+def middle(runs: Sequence[Run]) -> float:
+    """The geometric mean of the runs' medians, whose ratio `ratio_of` gives; their median where one has no logarithm."""
+    medians = [run.median.value for run in runs]
+    if len(medians) == 1 or min(medians) <= 0:
+        return Distribution.of(medians).median
+    return math.exp(sum(map(math.log, medians)) / len(medians))
 
 
 def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:

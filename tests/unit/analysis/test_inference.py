@@ -96,6 +96,15 @@ def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(
     assert sum(each in {Verdict.FASTER, Verdict.SLOWER} for each in told) <= 0.05 * DATA_SETS
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 10])
+def test_the_ratio_is_that_of_the_medians_that_are_told(count: int) -> None:
+    generator = np.random.default_rng(count)
+    sides = [{"work": runs(generator, factor, count=count, spans=200)} for factor in (1.0, 1.5)]
+    (comparison,) = compare(*sides, threshold=0.01)
+    assert comparison.ratio is not None
+    assert comparison.ratio.value == pytest.approx(comparison.medians[1] / comparison.medians[0], rel=1e-12)
+
+
 def test_five_percent_are_found_with_ten_runs_of_200_spans_each() -> None:
     told = verdicts(1.05, count=10, spans=200, seed=3)
     assert told.count(Verdict.SLOWER) >= 0.95 * DATA_SETS
