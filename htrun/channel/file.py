@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAME = "hypertrace"
 _PROC = Path("/proc")
+_NOWHERE = Path("/dev/null/hypertrace")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
 """What a link in ``/proc/PID/fd`` to such a file says: memfd_create(2)."""
@@ -50,13 +51,22 @@ class Channel:
     """One run's channel, mapped into htrun. Make it with `create`.
 
     ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
-    `Layout.total_size` bytes, shared with the guests, which may write any of them at any time.
+    `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
+    guests can open the path at all (`without_path`).
     """
 
     def __init__(
-        self, path: Path, layout: Layout, descriptor: int, directory: PrivateDirectory | None, linked: bool
+        self,
+        path: Path,
+        layout: Layout,
+        descriptor: int,
+        directory: PrivateDirectory | None,
+        linked: bool,
+        *,
+        reachable: bool = True,
     ) -> None:
         self.path = path
+        self.reachable = reachable
         self.layout = layout
         self.descriptor = descriptor
         self.identity = Identity.of(os.fstat(descriptor))
@@ -90,12 +100,17 @@ class Channel:
                 directory.remove()
             raise
 
+    @classmethod
+    def without_path(cls, layout: Layout) -> Channel:
+        """A channel that no guest can open: for a run that records nothing of it, where no path can be made."""
+        return cls(_NOWHERE, layout, _memory_file(layout), None, linked=True, reachable=False)
+
     def publish(self, pid: int) -> None:
         """Let guests open the path, which leads to the memory for as long as the process ``pid`` lives.
 
         ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path meanwhile.
         """
-        if not self._linked:
+        if not self._linked or not self.reachable:
             return
         target = f"/proc/{pid}/fd/{self.descriptor}"
         while True:

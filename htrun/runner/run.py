@@ -35,18 +35,20 @@ def run(options: RunOptions) -> NoReturn:
 
         leave_to_a_child()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
-    channel = Channel.create(options.path, options.layout)
+    channel = _channel(options)
     try:
         if launch.kind is Kind.SYSTEM:
             device = Device(str(channel.path), channel.layout.total_size)
-            launch = launch._replace(argv=with_device(
-                    launch.argv, device, add=options.device, emulator=launch.executable
-                ))
+            add = options.device and channel.reachable
+            argv = with_device(launch.argv, device, add=add, emulator=launch.executable)
+            launch = launch._replace(argv=argv)
         outputs = Outputs.open(options, launch)
     except HtrunError:
         channel.remove()
         raise
-    environment = guest_environment(callers_environment(), str(channel.path))
+    environment = callers_environment()
+    if channel.reachable:
+        environment = guest_environment(environment, str(channel.path))
 
     big_endian = bool(launch.guest and launch.guest.big_endian)
     tracer = Tracer(
@@ -60,6 +62,17 @@ def run(options: RunOptions) -> NoReturn:
     except HtrunError:
         channel.remove()
         raise
+
+
+def _channel(options: RunOptions) -> Channel:
+    """The run's channel. A run that does not record what is stored to it needs no place for one, unless one is named.
+    Raises `HtrunError`."""
+    try:
+        return Channel.create(options.path, options.layout)
+    except HtrunError:
+        if options.channel_recorded or options.path is not None:
+            raise
+        return Channel.without_path(options.layout)
 
 
 def _prepare(channel: Channel) -> None:

@@ -80,7 +80,8 @@ class Session:
         self._calls = self._record_calls() if options.tracer_events else None
         self._tracees = Tracees(program, self._waiter, big_endian=big_endian, hooks=self._hooks())
         device = Device(str(channel.path), channel.layout.total_size)
-        self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=options.device)
+        add = options.device and channel.reachable
+        self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=add)
         masks = Masks(self._waiter, Scratch(channel), self._warnings)
         self._loop = Loop(
             self._tracees,

@@ -446,6 +446,24 @@ def test_bad_input_is_one_clear_line(options: list[str], message: str) -> None:
     assert done.stderr.startswith(f"htrun: {message}")
 
 
+_NOWHERE_TO_WRITE = 'mount -t tmpfs -o ro none /tmp && unset TMPDIR XDG_RUNTIME_DIR && exec "$@"'
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_calls_are_recorded_where_no_channel_can_be_made(recorded: bool) -> None:
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _NOWHERE_TO_WRITE, "sh"]
+    patterns = ["-trace", "enable=guest*"] if recorded else ["-trace", "guest_user_syscall*"]
+    options = [*patterns, "--syscalls", "write", "--decode", "-D", "/dev/stderr"]
+    command = ["sh", "-c", "echo ${HYPERTRACE-no channel}"]
+    done = subprocess.run([*mounted, HTRUN, *options, "--", *command], capture_output=True, text=True, check=False)
+    if recorded:
+        message = "htrun: cannot make a directory for the channel in /tmp: Read-only file system\n"
+        assert (done.returncode, done.stdout, done.stderr) == (125, "", message)
+    else:
+        assert (done.returncode, done.stdout) == (0, "no channel\n"), done.stderr
+        assert r'write(fd=1, buf="no channel\n", count=11)' in done.stderr
+
+
 def test_a_bad_pattern_in_the_environment_is_one_clear_line() -> None:
     environment = os.environ | {"HTRUN_TRACE": "events=/nonexistent"}
     done = subprocess.run([HTRUN, "true"], capture_output=True, text=True, check=False, env=environment)
