@@ -163,7 +163,7 @@ def _within(run: Run) -> float:
 
 
 def middle(runs: Sequence[Run]) -> float:
-    """The geometric mean of the runs' medians, whose ratio `ratio_of` gives; their median where one has no logarithm."""
+    """The geometric mean of the runs' medians, whose ratio `ratio_of` gives; their median if one has no logarithm."""
     medians = [run.median.value for run in runs]
     if len(medians) == 1 or min(medians) <= 0:
         return Distribution.of(medians).median
