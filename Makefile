@@ -1,13 +1,15 @@
-# make demo    set up what is missing, then run the quick guide's program in three ways
-# make test    set up what is missing, then run every test          (make test ARGS="-k quick_guide")
-# make bench   set up what is missing, then measure htrun beside its rivals
-# make lint    ruff and mypy
-# make clean   remove everything that was made here
+# make demo        set up what is missing, then run the quick guide's program in three ways
+# make test        set up what is missing, then run the tests        (make test ARGS="-k quick_guide")
+# make test-heavy  the tests that take long: more input, more emulators, whole machines
+# make test-all    both
+# make bench       set up what is missing, then measure htrun beside its rivals
+# make lint        ruff and mypy
+# make clean       remove everything that was made here
 
 VENV := .venv
 BIN  := $(VENV)/bin
 
-.PHONY: all setup guest bytecode demo test bench lint clean
+.PHONY: all setup guest bytecode demo test test-heavy test-all bench lint clean
 
 all: setup
 
@@ -31,7 +33,13 @@ demo: setup
 	@tools/demo
 
 test: setup
-	@tools/run-tests $(ARGS)
+	@tools/run-tests light $(ARGS)
+
+test-heavy: setup
+	@tools/run-tests heavy $(ARGS)
+
+test-all: setup
+	@tools/run-tests all $(ARGS)
 
 bench: setup
 	@tools/install-debian-packages tools/debian-packages-bench.txt

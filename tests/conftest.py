@@ -40,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(FailuresAtOnce(config), "failures-at-once")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test marked as heavy says why others do for those who run the suite often."""
+    for mark in item.iter_markers("heavy"):
+        if not (len(mark.args) == 1 and isinstance(mark.args[0], str)):
+            raise pytest.UsageError(f"{item.nodeid}: heavy without a reason")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Each test within its deadline, fixtures included."""

@@ -85,6 +85,7 @@ def test_a_program_without_spans_is_told_for_people(tmp_path: Path) -> None:
     assert re.fullmatch(r"wall +1 +\S+ .s +- +\S+ .s +- .*", wall)
 
 
+@pytest.mark.heavy("many runs; two commands of spans are compared, too")
 def test_two_programs_without_spans_are_compared(tmp_path: Path) -> None:
     """The interval is one of five runs each, so the times are far apart."""
     slower = ("--vs", f"sleep {SLEPT_LONG}", "--", "sleep", str(SLEPT))

@@ -215,6 +215,7 @@ def test_a_trace_keeps_them(work: Path, tmp_path: Path) -> None:
     assert ', text = "app.c" }' in shown.stdout
 
 
+@pytest.mark.heavy("many runs; each filter is tried by itself, too")
 def test_filters_keep_a_call_and_its_texts_together(work: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     record(work, "--decode", "--syscalls", "openat,execve,exit_group", "-o", trace, program=["cat", "app.c"])

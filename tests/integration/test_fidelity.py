@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,20 @@ from tests.support.targets import I686, NATIVE
 from tests.support.toolchain import Toolchain
 
 _CASES = list(cases())
+_OTHER_TARGETS = pytest.mark.heavy("each program is tried in its native kind, too")
+_TRAPPED = pytest.mark.heavy("each program is tried with its sites patched, too")
 _EMITTING = [case for case in _CASES if case.program.emits and case.target in (NATIVE, I686)]
+
+
+def _marked(given: list[Case]) -> list[Any]:
+    return [case if case.target is NATIVE else pytest.param(case, marks=_OTHER_TARGETS) for case in given]
 
 
 def test_corpus_is_large_enough() -> None:
     assert len({case.program.source for case in _CASES}) >= 60
 
 
-@pytest.mark.parametrize("case", _CASES, ids=str)
+@pytest.mark.parametrize("case", _marked(_CASES), ids=str)
 def test_same_as_alone(case: Case, toolchain: Toolchain, tmp_path: Path) -> None:
     program = [str(case.program.build(toolchain, case.target, emitting=False)), *case.arguments]
     alone = observe(program, tmp_path / "alone" / "work", str(tmp_path), {})
@@ -32,8 +39,8 @@ def test_same_as_alone(case: Case, toolchain: Toolchain, tmp_path: Path) -> None
     assert b".c:" not in alone.stderr
 
 
-@pytest.mark.parametrize("case", _EMITTING, ids=str)
-@pytest.mark.parametrize("mode", ["patched", "trapped"])
+@pytest.mark.parametrize("case", _marked(_EMITTING), ids=str)
+@pytest.mark.parametrize("mode", ["patched", pytest.param("trapped", marks=_TRAPPED)])
 def test_same_while_emitting(case: Case, mode: str, toolchain: Toolchain, tmp_path: Path) -> None:
     program = [str(case.program.build(toolchain, case.target, emitting=True)), *case.arguments]
     counter, log, summary = tmp_path / "counter", tmp_path / "log", tmp_path / "summary"

@@ -13,6 +13,7 @@ from tests.support.toolchain import Toolchain
 HELLO = '#include <stdio.h>\nint main(void) { puts("hello"); return 7; }\n'
 
 
+@pytest.mark.heavy("starts every emulator of three generations")
 def test_generations_differ() -> None:
     versions = [generation.version() for generation in (INSTALLED, TRIXIE, SID)]
     assert versions[1][0] == 10

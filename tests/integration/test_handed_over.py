@@ -22,6 +22,7 @@ from tests.support.toolchain import Toolchain
 PROGRAMS = Path(__file__).parent / "handed_over"
 RUNS = int(os.environ.get("HTRUN_CASE_RUNS", "1"))
 BUSY_LOOPS = 2
+_BUSY = pytest.mark.heavy("each is tried on a machine that is as it is, too")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def busy(loops: int) -> Iterator[None]:
             each.wait()
 
 
-@pytest.mark.parametrize("loops", [0, BUSY_LOOPS], ids=["idle", "busy"])
+@pytest.mark.parametrize("loops", [0, pytest.param(BUSY_LOOPS, marks=_BUSY)], ids=["idle", "busy"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_as_alone(case: Case, loops: int, toolchain: Toolchain, tmp_path: Path) -> None:
     def outcome(tracer: list[str], directory: str) -> Outcome:

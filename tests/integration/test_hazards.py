@@ -157,6 +157,7 @@ def test_breakpoint_of_the_guest_over_a_patched_site(run: Runner) -> None:
     check(run("hazard_memory", "breakpoint_over"))
 
 
+@pytest.mark.heavy("each of hundreds of instructions")
 def test_signals_at_each_instruction_of_a_trampoline(run: Runner) -> None:
     """Thousands of signals hit a thread that does little else than go through a trampoline. The handler finds it at the
     site or behind, with the registers, flags and red zone it has there, and unwinds. (What htrun does at each single
@@ -228,8 +229,8 @@ def test_threads_at_a_site_while_it_is_patched(run: Runner) -> None:
         "no_window",
         "rewritten_behind",
         "heap_grows",
-        "many_sites",
-        "many_threads",
+        pytest.param("many_sites", marks=pytest.mark.heavy("ten thousand sites")),
+        pytest.param("many_threads", marks=pytest.mark.heavy("ten thousand threads")),
     ],
 )
 def test_memory(run: Runner, case: str) -> None:

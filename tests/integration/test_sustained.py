@@ -30,6 +30,7 @@ GUESTS = Path(__file__).parent / "guests"
 NUM_ARGS = 4
 RECORD = 48
 EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
+_AFTER_EVENTS = pytest.mark.heavy("ten seconds until htrun rests; it is tried without events, too")
 CLOCKS_US = 10_000
 """By how much the time stamp counter, converted, may differ from the clock that the program reads."""
 
@@ -171,7 +172,7 @@ def switches(pid: int) -> int:
     return total
 
 
-@pytest.mark.parametrize("events", [0, 1, 100])
+@pytest.mark.parametrize("events", [0, pytest.param(1, marks=_AFTER_EVENTS), pytest.param(100, marks=_AFTER_EVENTS)])
 def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_path: Path, events: int) -> None:
     with live(toolchain, tmp_path, "-o", tmp_path / "trace", "-D", tmp_path / "log") as run:
         for _ in range(events):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import fenced
-from tests.support.emulators import INSTALLED, TRIXIE, Generation
+from tests.support.emulators import GENERATIONS, Generation
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import ROOT
@@ -55,7 +55,8 @@ def verdicts(told: str) -> dict[str, str]:
     return {row[0]: row[-1] for row in rows if row and row[0] in KERNELS}
 
 
-@pytest.mark.parametrize("generation", [INSTALLED, TRIXIE], ids=lambda generation: generation.name)
+@pytest.mark.heavy("a matrix of five emulators; test_bench_verb.py tries smaller ones")
+@pytest.mark.parametrize("generation", GENERATIONS[:2], ids=lambda generation: generation.name)
 def test_the_example(generation: Generation, directory: Path) -> None:
     require_tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
     if generation.version() >= (8, 1):
@@ -70,7 +71,10 @@ def test_the_example(generation: Generation, directory: Path) -> None:
         for each in KERNELS:
             lines = [line for line in cells.splitlines() if line.split()[1:3] == [f"{emulator}-one", each]]
             assert len(lines) == 1, cells
-            assert lines[0].endswith("slower than native")
+            assert lines[0].endswith(("slower than native", "inconclusive")), cells
     for command in compare.splitlines():
-        assert verdicts(run(command, directory, emulators)) == dict.fromkeys(KERNELS, "slower")
+        told = verdicts(run(command, directory, emulators))
+        # A busy machine may leave it open, but not turn it round.
+        assert sorted(told) == sorted(KERNELS)
+        assert set(told.values()) <= {"slower", "inconclusive"}, told
     assert "memcpy" in run(again, directory, emulators)

@@ -166,6 +166,7 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
     }
 
 
+@pytest.mark.heavy("several benches, as others try one by one")
 def test_documented_commands(tmp_path: Path, toolchain: Toolchain) -> None:
     """Each command of docs/timing.md, in its order, on a real guest and with the names that the document shows."""
     (tmp_path / "app").symlink_to(toolchain.compile(GUESTS / "timed_jobs.c"))

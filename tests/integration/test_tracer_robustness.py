@@ -264,6 +264,7 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
         assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.heavy("again and again, to meet each moment")
 def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain, htrun: Htrun) -> None:
     """Then nothing tells of that other one, which waits at its first stop; at another moment each time."""
     program = toolchain.compile_text(

@@ -18,7 +18,7 @@ from tests.support.run import HTRUN
 from tests.support.spans import trace_of_requests
 from tests.support.toolchain import ROOT
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.heavy("a million events in a browser, timed")]
 
 EVENTS = 1_000_000
 FIRST_PAINT_MS = 2_000

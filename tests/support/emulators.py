@@ -10,6 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from lab.debian import Unpacked
 from tests.support.requirements import require_tool, required
 
@@ -45,4 +47,6 @@ class Generation:
 INSTALLED = Generation("installed", "")
 TRIXIE = Generation("10.0", "trixie")
 SID = Generation("11.1", "sid")
-GENERATIONS = (INSTALLED, TRIXIE, SID)
+_LATER = pytest.mark.heavy("downloaded, and the installed emulators are tried, too")
+GENERATIONS = (INSTALLED, pytest.param(TRIXIE, marks=_LATER), pytest.param(SID, marks=_LATER))
+"""For pytest's parametrize."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.run import Htrun, LogEvent
 from tests.support.toolchain import Toolchain
 from tests.system.machines import TIMEOUT, X86_64, Machine, guest, installed_qemu, readme_program, said
@@ -58,6 +60,7 @@ def test_reset(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     assert numbers == [number for boot in (1, 2) for number in (*range(1000), boot)]
 
 
+@pytest.mark.heavy("boots a machine; a reset is tried, too")
 def test_panic(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     tested = machine(toolchain, tmp_path, *STEPS, "panic", ENDLESS)
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64")).check()
@@ -65,6 +68,7 @@ def test_panic(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     check_complete(htrun)
 
 
+@pytest.mark.heavy("boots a machine; a reset is tried, too")
 def test_killed(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     with emitting(machine(toolchain, tmp_path, *STEPS, ENDLESS), htrun) as qemu:
         qemu.kill()
@@ -73,6 +77,7 @@ def test_killed(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     check_complete(htrun)
 
 
+@pytest.mark.heavy("boots a machine; a reset is tried, too")
 def test_state_that_cannot_be_saved(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     """QEMU says itself that a machine that shares its memory can't be saved or moved, and the machine goes on."""
     monitor = tmp_path / "monitor"

@@ -33,6 +33,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.heavy("half a minute for each architecture; test_guest_trace.py tries the same of fewer events")
 @pytest.mark.parametrize(
     ("architecture", "qemu", "emulator", "fixture"),
     [

@@ -155,6 +155,7 @@ def test_order_agrees_with_the_guests_clock(events: list[Event]) -> None:
     check_order(events, COUNT)
 
 
+@pytest.mark.heavy("x86-64 is tried, too")
 def test_aarch64(arm64_modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     """Switches, calls, markers and the program's events of the other architecture, in one trace and in their order."""
     count = 100

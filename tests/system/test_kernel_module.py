@@ -98,6 +98,7 @@ def check_kernel_events(events: list[LogEvent], count: int) -> None:
     assert in_timer == list(range(count))
 
 
+@pytest.mark.heavy("x86-64 is tried, too")
 @pytest.mark.parametrize(
     ("architecture", "emulator", "fixture"),
     [(ARM64, "qemu-system-aarch64", "arm64_modules"), (I686, "qemu-system-i386", "i686_modules")],
@@ -129,6 +130,7 @@ def test_other_architectures(
     assert program_event.args == ARGUMENTS
 
 
+@pytest.mark.heavy("ten times are tried, too")
 def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     """And nothing of it is left: no device, no claim on the memory, no complaint of the kernel's."""
     steps = ["/bin/repeat_module 100 /qemu-hypertrace.ko qemu_hypertrace", "/bin/my-hypertrace"]

@@ -40,6 +40,7 @@ def directory(tmp_path: Path, toolchain: Toolchain, modules: list[Path]) -> Path
     return here
 
 
+@pytest.mark.heavy("builds the module for two architectures, as other tests do")
 def test_module_readme(directory: Path, tmp_path: Path) -> None:
     require_tool(ARM64.target.compiler, ARM64.target.packages)
     (directory / "linux-headers-arm64").symlink_to(ARM64.kernel().build_directory(tmp_path / "kernel-arm64"))

@@ -27,6 +27,7 @@ from tests.system.machines import (
 
 ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 MASK = (1 << 64) - 1
+MATRIX = pytest.mark.heavy("two processors of the installed emulator are tried, too")
 MOST_TRAPS = 100
 """For any number of events of a machine whose sites are patched."""
 
@@ -59,9 +60,18 @@ def check(result: Result, count: int, threads: int) -> None:
     assert result.summary["warnings"] == {}
 
 
-@pytest.mark.parametrize("qemu", [installed_qemu, later_qemu], ids=["installed", "10.0"])
-@pytest.mark.parametrize("processors", [1, 2])
-@pytest.mark.parametrize("patch", [True, False], ids=["patched", "no-patch"])
+@pytest.mark.parametrize(
+    ("qemu", "processors", "patch"),
+    [
+        pytest.param(
+            qemu, processors, patch, id=f"{name}-{processors}-{'patched' if patch else 'no-patch'}", marks=marks
+        )
+        for qemu, name in ((installed_qemu, "installed"), (later_qemu, "10.0"))
+        for processors in (1, 2)
+        for patch in (True, False)
+        for marks in [() if (name, processors, patch) == ("installed", 2, True) else MATRIX]
+    ],
+)
 def test_x86_64(
     qemu: Callable[[str], list[str]], processors: int, patch: bool, machine: Callable[..., Machine], htrun: Htrun
 ) -> None:

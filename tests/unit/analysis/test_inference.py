@@ -55,6 +55,7 @@ def test_the_interval_of_the_median_holds_the_truth_19_times_in_20(shape: str, c
     assert 0.93 <= held([Distribution.of(sample) for sample in samples], truth) <= 0.97
 
 
+@pytest.mark.heavy("thousands of simulated medians")
 @pytest.mark.parametrize("truth", [12.0, 25.0, 103.3])
 def test_the_interval_holds_what_lies_between_two_steps_of_the_clock(truth: float) -> None:
     generator = np.random.default_rng(1)
@@ -90,6 +91,7 @@ def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdic
     return told
 
 
+@pytest.mark.heavy("hundreds of simulated comparisons")
 @pytest.mark.parametrize(("count", "spans"), [(2, 200), (5, 200), (10, 200)])
 def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(count: int, spans: int) -> None:
     told = verdicts(1.0, count=count, spans=spans, seed=count)
@@ -105,6 +107,7 @@ def test_the_ratio_is_that_of_the_medians_that_are_told(count: int) -> None:
     assert comparison.ratio.value == pytest.approx(comparison.medians[1] / comparison.medians[0], rel=1e-12)
 
 
+@pytest.mark.heavy("hundreds of simulated comparisons")
 def test_five_percent_are_found_with_ten_runs_of_200_spans_each() -> None:
     told = verdicts(1.05, count=10, spans=200, seed=3)
     assert told.count(Verdict.SLOWER) >= 0.95 * DATA_SETS

@@ -223,6 +223,7 @@ def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock)
     assert [int(event["tid"]) for event in read(trace.path).events] == list(range(1, 201))
 
 
+@pytest.mark.heavy("220,000 records, read by another program twice")
 def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> None:
     """All of one stream to readers, with nothing between them missing."""
     for number in range(150):
