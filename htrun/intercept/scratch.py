@@ -7,7 +7,7 @@ and the tracee may read it: so it serves wherever a thread's stack can't, which 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from htrun.channel.file import Channel
@@ -49,7 +49,9 @@ class Scratch:
         try:
             yield address
         finally:
-            space.memory.write(address, saved)
+            # The memory is gone if the thread died meanwhile, which is already on its way to the caller.
+            with suppress(OSError):
+                space.memory.write(address, saved)
 
     @staticmethod
     def _in_header(space: AddressSpace, size: int) -> int | None:

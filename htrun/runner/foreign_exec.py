@@ -152,9 +152,12 @@ class ForeignExec:
         try:
             with Injection(thread.tid, self._waiter, abi, instruction, registers) as injection:
                 everything = 0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0
-                return injection.call("mmap", *everything)
-        finally:
+                address = injection.call("mmap", *everything)
+        except OSError:
             self._call_again(thread.tid, instruction, registers)
+            raise
+        self._call_again(thread.tid, instruction, registers)
+        return address
 
     def _call_again(self, tid: int, instruction: int, registers: Registers) -> None:
         """From behind a call that was skipped to its seccomp stop."""

@@ -16,7 +16,7 @@ from htrun.tracee import ptrace, stops
 from htrun.tracee.abi import Abi
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Request
-from htrun.tracee.wait import Waiter
+from htrun.tracee.wait import Waiter, is_end
 
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
@@ -46,7 +46,8 @@ def resume_until_syscall_stop(tid: int, waiter: Waiter) -> None:
 
     A job-control stop that comes meanwhile happens to the rest of its process; this thread is kept going, and joins
     the others, or finds that SIGCONT was there first, when it is resumed next (PTRACE_INTERRUPT; kernel/signal.c,
-    do_jobctl_trap). Raises `ptrace.TraceeDied` when the thread dies; `waiter` then reports its wait status next.
+    do_jobctl_trap). Raises `ptrace.TraceeDied` when the thread dies, be it by the exec of another, which then has its
+    id: nothing may be done to that one. `waiter` reports its wait status next.
     """
     deliver = 0
     joined = False
@@ -60,7 +61,7 @@ def resume_until_syscall_stop(tid: int, waiter: Waiter) -> None:
                 deliver = number
             case stops.GroupStop():
                 joined = True
-            case stops.Exited() | stops.Killed() | stops.EventStop(_, stops.Event.EXIT):
+            case stop if is_end(stop):
                 raise ptrace.TraceeDied(tid)
             case _:
                 pass
@@ -82,6 +83,7 @@ class Injection:
         self._instruction = instruction
         self._saved = copy_registers(registers)
         self._mask = 0
+        self._died = False
 
     def __enter__(self) -> Injection:
         self._mask = ptrace.signal_mask(self._tid)
@@ -96,10 +98,14 @@ class Injection:
         registers.orig_rax = (1 << 64) - 1
         for register, value in zip(self._abi.arguments, arguments, strict=False):
             setattr(registers, register, value & ((1 << self._abi.bits) - 1))
-        ptrace.set_registers(self._tid, registers)
-        resume_until_syscall_stop(self._tid, self._waiter)
-        resume_until_syscall_stop(self._tid, self._waiter)
-        ptrace.get_registers(self._tid, registers)
+        try:
+            ptrace.set_registers(self._tid, registers)
+            resume_until_syscall_stop(self._tid, self._waiter)
+            resume_until_syscall_stop(self._tid, self._waiter)
+            ptrace.get_registers(self._tid, registers)
+        except ptrace.TraceeDied:
+            self._died = True
+            raise
         result = self._abi.result(registers)
         if -_MOST_ERRNO <= result < 0:
             raise OSError(-result, f"{name} in thread {self._tid}: {os.strerror(-result)}")
@@ -110,5 +116,8 @@ class Injection:
     ) -> None:
         if isinstance(error, ptrace.TraceeDied):
             return
+        if self._died:
+            # Whatever else came of that: what has the id by now may be another program.
+            raise ptrace.TraceeDied(self._tid) from error
         ptrace.set_registers(self._tid, self._saved)
         ptrace.set_signal_mask(self._tid, self._mask)

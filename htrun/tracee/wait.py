@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.tracee import stops
+from htrun.tracee.ptrace import TraceeDied
 
 if TYPE_CHECKING:
     from htrun.tracee.call_wait import CallWait
@@ -44,10 +45,11 @@ def _is_zombie(tid: int) -> bool:
         return True
 
 
-def _is_end(stop: stops.Stop) -> bool:
-    """Whether a thread dies, or is about to: that is told to whoever waits for it, and by `Waiter.next` as well."""
+def is_end(stop: stops.Stop) -> bool:
+    """Whether the thread that had this id dies, is about to, or is dead because another has taken over its id by an
+    exec. `Waiter.next_of` reports that to whoever waits for the thread, and `Waiter.next` reports it as well."""
     return isinstance(stop, stops.Exited | stops.Killed) or (
-        isinstance(stop, stops.EventStop) and stop.event is stops.Event.EXIT
+        isinstance(stop, stops.EventStop) and stop.event in {stops.Event.EXIT, stops.Event.EXEC}
     )
 
 
@@ -154,8 +156,8 @@ class Waiter:
                 return taken.si_pid, _wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
-        """The next stop of one thread, which is known to be about to stop. A death, and the stop before it, is also
-        kept for `next`.
+        """The next stop of one thread, which is known to be about to stop. What is an end (`is_end`) is also kept for
+        `next`. Raises `TraceeDied` while another thread is taking over its id by an exec, of which `next` will tell.
 
         A thread group leader that dies without an exit event (`_take`) is told of by no wait before its last other
         thread is reaped, and that one may stand at its own exit event, waiting to be let go. So nothing is awaited here
@@ -164,12 +166,16 @@ class Waiter:
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
                 stop = stops.decode(tid, status)
-                if not _is_end(stop):
+                if not is_end(stop):
                     del self._queue[place]
                 return stop
         waited = False
         while True:
-            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+            try:
+                seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+            except ChildProcessError:
+                # Nobody has the id: the old thread is released (fs/exec.c, de_thread) and the new one not found yet.
+                raise TraceeDied(tid) from None
             if seen is None:
                 if waited and _is_zombie(tid):
                     return stops.Killed(tid, signal.SIGKILL)
@@ -182,7 +188,7 @@ class Waiter:
                 continue
             status = _wait_status(taken)
             stop = stops.decode(tid, status)
-            if _is_end(stop):
+            if is_end(stop):
                 self._queue.append((tid, status))
             return stop
 

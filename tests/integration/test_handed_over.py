@@ -50,6 +50,7 @@ def _compiled(name: str, toolchain: Toolchain) -> Path:
 CASES = (
     *(Case("edge_signals", (how,)) for how in ("counter", "small", "none")),
     Case("errno_filter"),
+    Case("exec_from_thread"),
     Case("many_processes", ("70",)),
 )
 

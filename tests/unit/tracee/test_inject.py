@@ -1,0 +1,106 @@
+"""Calls made by a tracee for htrun, with real tracees to which something else happens meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal, subprocess, sys, threading
+from htrun.tracee import ptrace, stops
+from htrun.tracee.abi import X86_64
+from htrun.tracee.inject import Injection, call_instruction
+from htrun.tracee.memory import Memory
+from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.registers import Registers
+from htrun.tracee.stops import Event, EventStop
+from htrun.tracee.wait import Waiter
+
+PROGRAM = '''
+import os, sys, threading
+def execute():
+    input()
+    os.execv(sys.executable, [sys.executable, "-c", "print('the new program')"])
+threading.Thread(target=execute).start()
+os.read(int(sys.argv[1]), 1)
+'''
+READ, PAUSE = "0", "34"
+
+def calls(tid, *words):
+    with open(f"/proc/{tid}/syscall") as call:
+        return call.read().split()[: len(words)] == list(words)
+
+never, _writes = os.pipe()
+command = [sys.executable, "-c", PROGRAM, str(never)]
+program = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[never])
+first = program.pid
+while not calls(first, READ, hex(never)) or len(os.listdir(f"/proc/{first}/task")) < 2:
+    pass
+waiter = Waiter(first)
+for task in os.listdir(f"/proc/{first}/task"):
+    exits = Option.TRACEEXIT if sys.argv[1] == "exit" else 0
+    ptrace.seize(int(task), Option.TRACESYSGOOD | Option.TRACEEXEC | Option.EXITKILL | exits)
+ptrace.request(Request.INTERRUPT, first)
+assert waiter.next_of(first) == stops.InterruptStop(first)
+
+def let_it_exec():
+    while not calls(first, PAUSE):
+        pass
+    program.stdin.write(b"now\\n")
+    program.stdin.flush()
+
+def state():
+    with open(f"/proc/{first}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+def look_late(kind, tid, options):
+    if state() == "Z":
+        while state() != "t":
+            pass
+        if sys.argv[1] == "nobody":
+            raise ChildProcessError
+    return look(kind, tid, options)
+
+look = os.waitid
+if sys.argv[1] != "exit":
+    os.waitid = look_late
+registers = Registers()
+ptrace.get_registers(first, registers)
+instruction = call_instruction(Memory(first), X86_64, registers.rip)
+threading.Thread(target=let_it_exec).start()
+abi = X86_64._replace(numbers={"pause": int(PAUSE)})
+try:
+    with Injection(first, waiter, abi, instruction, registers) as injection:
+        try:
+            injection.call("pause")
+        except ptrace.TraceeDied:
+            if sys.argv[1] == "failure":
+                raise OSError
+            raise
+except ptrace.TraceeDied:
+    print("died", flush=True)
+os.waitid = look
+known = {first}
+while (found := waiter.next(known)) is not None:
+    stop = stops.decode(*found)
+    if stop == EventStop(first, Event.EXEC):
+        print("exec", flush=True)
+    if isinstance(stop, stops.Exited | stops.Killed):
+        if stop.tid == first:
+            print(stop == stops.Exited(first, 0))
+            break
+    else:
+        if stop == EventStop(first, Event.EXIT):
+            waiter.hold(first)
+        ptrace.request(Request.CONT, stop.tid)
+"""
+
+
+@pytest.mark.parametrize("seen", ["exit", "exec", "nobody", "failure"])
+def test_a_leader_whose_id_is_taken_over_by_an_exec_meanwhile(seen: str) -> None:
+    """The injected call is the old leader's: nothing of it may reach the program that has its id now. First ``seen``
+    are the leader's exit event, the exec itself, or, amid that, that nobody has the id; or another failure hides it."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT, seen], capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.stderr) == ("died\nexec\nthe new program\nTrue\n", "")
