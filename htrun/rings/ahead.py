@@ -35,6 +35,8 @@ class _Range(ctypes.Structure):
 def keep_ahead(ring: Ring) -> None:
     """Make ready what the ring's thread will write next: as much again as it has written, so that memory that is never
     used is no more than what is."""
+    if ring.ended:
+        return
     tid = ring.stream.tid if ring.stream is not None else 0
     written = ring.extent
     least = _LEAST_OF_FEW if ring.offset < FEW * ring.shape.size else _LEAST

@@ -95,7 +95,7 @@ class Drain:
         self._sinks = list(sinks)
         self._packet_sink = packet_sink
         self._overflow = overflow
-        self._rings: list[Ring] = []
+        self._rings: dict[Ring, None] = {}
         self._order = TimeOrder(clock)
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
@@ -120,11 +120,13 @@ class Drain:
             if ring is None:
                 self._collect()
                 ring = self._pool.take() or self._spare_ring()
+            fresh = ring.is_fresh
             ring.lend(stream, self.add_stream(stream), base if ring.pool is self._pool else 0, self._overflow)
-            self._rings.append(ring)
+            self._rings[ring] = None
         self.start()
-        if len(self._rings) <= FEW:
-            # Its memory is to be ready for the events that come next.
+        if fresh and len(self._rings) <= FEW:
+            # Its memory is to be ready for the events that come next. That of a ring which was lent before is made, and
+            # one thread after another is not to cost a round each.
             self._wanted.release()
         return ring
 
@@ -411,7 +413,7 @@ class Drain:
 
     def _free(self, ring: Ring) -> None:
         self.lost += ring.lost
-        self._rings.remove(ring)
+        del self._rings[ring]
         ring.pool.give_back(ring)
 
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:

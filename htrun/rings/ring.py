@@ -54,6 +54,7 @@ class Ring:
         "_lost",
         "_lost_before_repair",
         "_memory",
+        "_reached",
         "_read_bytes",
         "_read_packet",
         "_record_size",
@@ -92,6 +93,8 @@ class Ring:
         self.reported = 0
         self.ready = 0
         """Bytes from the start that the thread can write without a fault, or that nobody can help it with."""
+        self._reached: tuple[int, int] | None = None
+        """The process in whose page tables ``ready`` bytes are, and its `base`."""
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
@@ -108,11 +111,17 @@ class Ring:
         self.overflow = overflow
         self.overwritten = 0
         self.reported = 0
-        self.ready = 0
+        if self._reached != (stream.pid, base):
+            self._reached, self.ready = (stream.pid, base), 0
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
         self._prepare()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was never lent: its memory is still to be made."""
+        return self._reached is None
 
     def _prepare(self) -> None:
         shape, control = self.shape, self._control

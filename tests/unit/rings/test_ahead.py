@@ -123,3 +123,19 @@ def test_a_ring_that_its_thread_has_not_mapped_takes_no_memory() -> None:
     keep_ahead(ring)
     assert ring.ready == 0
     assert os.fstat(pool.file).st_blocks * 512 <= mmap.PAGESIZE
+
+
+def test_what_a_process_has_in_reach_stays_so_for_its_next_thread(ring: Ring) -> None:
+    keep_ahead(ring)
+    before = ring.ready
+    ring.lend(stream(os.getpid()), 1, ring.base, Overflow.BLOCK)
+    assert ring.ready == before >= LEAST
+    ring.lend(stream(os.getpid() + 1), 2, ring.base, Overflow.BLOCK)
+    assert ring.ready == 0
+
+
+def test_nothing_is_made_ready_for_a_thread_that_has_exited(ring: Ring) -> None:
+    ring.ended = True
+    keep_ahead(ring)
+    assert ring.ready == 0
+    assert in_reach(ring) < LEAST
