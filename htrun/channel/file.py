@@ -3,7 +3,7 @@
 The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``, so that a link whose htrun has
 died dangles and the next run can tell it from anything else. Memory and path are made apart, because the process that
 reads the options is not the one that will own the memory: `Channel.create` before the fork, `Channel.publish` for the
-process that stays. Where ``/proc`` can't serve, a regular file takes the place of both.
+process that stays. For processes that can't follow such a link there is a second memory (`htrun.channel.public_file`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel.layout import DATA_OFFSET, Layout
 from htrun.channel.private_directory import PrivateDirectory
+from htrun.channel.public_file import PublicFile
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Channel:
     ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
     `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
     guests can open the path at all (`without_path`).
+
+    Its memories are numbered: 0 is ``memory``, 1 the public file's, if there is one (`open_to`).
     """
 
     def __init__(
@@ -61,7 +64,6 @@ class Channel:
         layout: Layout,
         descriptor: int,
         directory: PrivateDirectory | None,
-        linked: bool,
         *,
         reachable: bool = True,
     ) -> None:
@@ -72,7 +74,7 @@ class Channel:
         self.identity = Identity.of(os.fstat(descriptor))
         self.memory = mmap.mmap(descriptor, layout.total_size)
         self._directory = directory
-        self._linked = linked
+        self._public: PublicFile | None = None
         self._target: str | None = None
         self._arguments_size = 8 * layout.num_args
         self._slot_stride = layout.slot_stride
@@ -84,17 +86,15 @@ class Channel:
         ``path`` None stands for a path of the run's own, in a directory that only this user can enter. Raises
         `HtrunError` if the path can't be used, as far as that can be told now.
         """
+        _require_proc()
         directory = None
         if path is None:
             directory = PrivateDirectory()
             path = directory.channel
         path = path.absolute()
         try:
-            linked = _proc_serves()
-            if linked:
-                _check_place(path)
-            descriptor = _memory_file(layout) if linked else _regular_file(path, layout)
-            return cls(path, layout, descriptor, directory, linked)
+            _check_place(path)
+            return cls(path, layout, _memory_file(layout), directory)
         except BaseException:
             if directory is not None:
                 directory.remove()
@@ -103,14 +103,15 @@ class Channel:
     @classmethod
     def without_path(cls, layout: Layout) -> Channel:
         """A channel that no guest can open: for a run that records nothing of it, where no path can be made."""
-        return cls(_NOWHERE, layout, _memory_file(layout), None, linked=True, reachable=False)
+        _require_proc()
+        return cls(_NOWHERE, layout, _memory_file(layout), None, reachable=False)
 
     def publish(self, pid: int) -> None:
         """Let guests open the path, which leads to the memory for as long as the process ``pid`` lives.
 
         ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path meanwhile.
         """
-        if not self._linked or not self.reachable:
+        if not self.reachable:
             return
         target = f"/proc/{pid}/fd/{self.descriptor}"
         while True:
@@ -131,13 +132,42 @@ class Channel:
         """Where the slot of index 0 lies in htrun's memory."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self.memory, DATA_OFFSET))
 
-    def arguments(self, index: int) -> bytes:
+    def arguments(self, index: int, memory: int = 0) -> bytes:
         """The arguments in the slot of ``index``, as they are now, in the guest's byte order.
 
         ``index`` must be from 0 to ``max_clients - 1``.
         """
         start = DATA_OFFSET + index * self._slot_stride
+        if memory and self._public is not None:
+            return self._public.read(start, self._arguments_size)
         return self.memory[start : start + self._arguments_size]
+
+    def memory_of(self, identity: Identity) -> int | None:
+        """The number of the memory whose file has ``identity``; None if that is no file of the channel's."""
+        if identity == self.identity:
+            return 0
+        public = self._public
+        return 1 if public is not None and identity == Identity.of(os.fstat(public.descriptor)) else None
+
+    def descriptor_of(self, memory: int) -> int:
+        """The file of the memory of that number."""
+        return self._public.descriptor if memory and self._public is not None else self.descriptor
+
+    def write_header(self, offset: int, data: bytes) -> None:
+        """Put ``data`` into the header region of every memory. Raises OSError."""
+        self.memory[offset : offset + len(data)] = data
+        if self._public is not None:
+            self._public.write(offset, data)
+
+    def open_to(self, user: int) -> None:
+        """Let processes open the path that can't follow a link into the ``/proc`` of this process, which is its owner:
+        those of ``user``, and those of this user in other namespaces. Raises OSError."""
+        if self._public is None and self._is_ours():
+            self._public = PublicFile(self.path, self.layout)
+        if self._public is not None and user != os.geteuid():
+            self._public.give_to(user)
+            if self._directory is not None:
+                self._directory.let_others_enter()
 
     def remove(self) -> None:
         """Take the path away, if it still leads here; the memory lives on while anyone has it mapped. Never fails."""
@@ -153,9 +183,9 @@ class Channel:
             self._directory.clear_left_behind()
 
     def _is_ours(self) -> bool:
-        if self._linked:
-            return self._target is not None and _target_of(self.path) == self._target
-        return Identity.of(self.path.lstat()) == self.identity
+        if self._public is not None:
+            return Identity.of(self.path.lstat()) == Identity.of(os.fstat(self._public.descriptor))
+        return self._target is not None and _target_of(self.path) == self._target
 
     def _leads_here(self) -> bool:
         """Whether the path is a link left by a run that had this process id and descriptor, and so leads here."""
@@ -223,27 +253,15 @@ def _memfd_create() -> int:
     return os.memfd_create(_NAME, flags)
 
 
-def _regular_file(path: Path, layout: Layout) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        # Blocks must exist now: a store to a page of a sparse file on a full disk is a SIGBUS in the guest.
-        os.posix_fallocate(descriptor, 0, layout.total_size)
-        os.pwrite(descriptor, layout.header(), 0)
-    except OSError as error:
-        os.close(descriptor)
-        path.unlink()
-        raise _unusable(path, error) from error
-    return descriptor
-
-
-def _proc_serves() -> bool:
-    """Whether ``/proc`` is there and of our own process id namespace, so that a link into it leads to our files."""
+def _require_proc() -> None:
+    """Raise `HtrunError` unless ``/proc`` is there and of our own process id namespace: it shows programs to htrun."""
     with suppress(OSError):
-        return (_PROC / "self").readlink() == Path(str(os.getpid()))
-    return False
+        if (_PROC / "self").readlink() == Path(str(os.getpid())):
+            return
+    raise HtrunError(
+        f"{_PROC} is not mounted, or is that of another process id namespace, so htrun can't look into the program: "
+        "mount it first (mount -t proc proc /proc; unshare --mount-proc)"
+    )
 
 
 def _check_place(path: Path) -> None:

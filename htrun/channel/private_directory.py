@@ -19,7 +19,7 @@ _CHANNEL = "channel"
 
 
 class PrivateDirectory:
-    """A directory that only this user can enter, until `remove`."""
+    """A directory that only this user can enter, unless `let_others_enter`, until `remove`."""
 
     def __init__(self) -> None:
         """Raises `HtrunError` where none can be made."""
@@ -40,6 +40,10 @@ class PrivateDirectory:
     def channel(self) -> Path:
         """The path for the channel."""
         return self._path / _CHANNEL
+
+    def let_others_enter(self) -> None:
+        """Let other users open what they know the name of. Raises OSError."""
+        self._path.chmod(0o711)
 
     def remove(self) -> None:
         """Remove the directory, which must be empty by now."""

@@ -18,6 +18,7 @@ class Kind(Enum):
     RING_DAMAGED = "ring-damaged"
     INJECTION = "injection"
     CLOCK = "clock"
+    UNREACHABLE = "unreachable"
     NO_DEVICE = "no-device"
     SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"

@@ -162,9 +162,9 @@ class Arena:
     """htrun's memory in one address space. Addresses are the tracee's.
 
     ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the ``data_size``
-    bytes of the channel's data region start in htrun's own mapping; ``self_pointers``: whether trampolines know threads
-    by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its process; ``controls``: the
-    control words for which patches may stand.
+    bytes of the data region of the channel's ``memory`` start in htrun's own mapping; ``self_pointers``: whether
+    trampolines know threads by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its
+    process; ``controls``: the control words for which patches may stand.
     """
 
     rings: int
@@ -174,6 +174,7 @@ class Arena:
     table: ThreadTable
     self_pointers: bool
     code: CodeMemory
+    memory: int = 0
     family: Family = field(default_factory=Family)
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
@@ -194,7 +195,7 @@ class Arena:
         if not all(start in present for start in (self.rings, self.data, self.table.address)):
             return None
         parts = (self.rings, self.rings_size, self.data, self.data_size)
-        twin = Arena(*parts, self.table.fork(), self.self_pointers, self.code, self.family)
+        twin = Arena(*parts, self.table.fork(), self.self_pointers, self.code, self.memory, self.family)
         for run in self.runs:
             if run.address in present:
                 run.shares += 1

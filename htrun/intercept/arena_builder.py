@@ -56,9 +56,8 @@ class ArenaBuilder:
         try:
             # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
             injection.call("madvise", rings, size, _MADV_DONTDUMP)
-            data = self._map(
-                injection, tid, mapping, self._channel.descriptor, channel_layout.DATA_OFFSET, data_size, _PROT_READ
-            )
+            file = self._channel.descriptor_of(mapping.memory)
+            data = self._map(injection, tid, mapping, file, channel_layout.DATA_OFFSET, data_size, _PROT_READ)
             private = _MAP_PRIVATE | _MAP_ANONYMOUS
             table = injection.call("mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, private, (1 << 64) - 1, 0)
         except (OSError, NoRoom):
@@ -66,7 +65,7 @@ class ArenaBuilder:
             raise
         register_barrier(injection)
         self_pointers = not self._by_register and self_pointer(space.memory, fs_base) == fs_base
-        arena = Arena(rings, size, data, data_size, ThreadTable(table), self_pointers, self._code)
+        arena = Arena(rings, size, data, data_size, ThreadTable(table), self_pointers, self._code, mapping.memory)
         arena.table.prepare(space.memory)
         return arena
 
@@ -153,7 +152,7 @@ class ArenaBuilder:
         """
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
-        self._channel.memory[_SCRATCH_OFFSET : _SCRATCH_OFFSET + len(path)] = path
+        self._channel.write_header(_SCRATCH_OFFSET, path)
         # What was opened for reading only can't be made writable by mprotect(2) either.
         mode = _O_RDWR_CLOEXEC if protection & _PROT_WRITE else _O_RDONLY_CLOEXEC
         descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 class Mapping(NamedTuple):
-    """A part of the channel in an address space: ``length`` bytes at ``start`` show the file from ``offset`` on."""
+    """A part of the channel in an address space: ``length`` bytes at ``start`` show the file from ``offset`` on.
+    ``memory``: the number of the channel's memory that they show."""
 
     start: int
     length: int
     offset: int
+    memory: int = 0
 
     @property
     def end(self) -> int:
@@ -56,10 +58,10 @@ class Mapping(NamedTuple):
         """What is left of the mapping when ``[start, end)`` is unmapped: none, one or two pieces."""
         pieces = []
         if self.start < min(start, self.end):
-            pieces.append(Mapping(self.start, min(start, self.end) - self.start, self.offset))
+            pieces.append(self._replace(length=min(start, self.end) - self.start))
         if self.end > max(end, self.start):
             low = max(end, self.start)
-            pieces.append(Mapping(low, self.end - low, self.offset + low - self.start))
+            pieces.append(self._replace(start=low, length=self.end - low, offset=self.offset + low - self.start))
         return pieces
 
 

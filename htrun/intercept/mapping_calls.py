@@ -152,14 +152,16 @@ class MappingCalls:
             # A bad address: the kernel will say EFAULT.
             return
         space, registers = thread.space, call.registers
-        ours = asked.is_shared_file and self._is_channel(thread, asked.descriptor)
+        memory = self._memory_of(thread, asked.descriptor) if asked.is_shared_file else None
+        ours = memory is not None
         if not ours and not space.mappings:
             return
         replaced = space.mappings.overlapping(asked.start, asked.end) if asked.is_fixed else []
         leaving = words_of(replaced, asked.start, asked.end)
         if ours and replaced:
-            # Other threads may emit meanwhile.
-            leaving -= frozenset({asked.mapping.control_word})
+            if all(other.memory == memory for other in replaced):
+                # Other threads may emit meanwhile.
+                leaving -= frozenset({asked.mapping.control_word})
             pieces = cut([asked.mapping], asked.start, asked.end, machine=space.machine)
             self._run(thread, call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
         else:
@@ -167,10 +169,10 @@ class MappingCalls:
         start = call.abi.result(registers)
         if -4095 <= start < 0:
             return
-        if not ours:
+        if memory is None:
             space.mappings.remove(start, start + asked.length)
             return
-        mapping = Mapping(start, asked.mapping.length, asked.offset)
+        mapping = Mapping(start, asked.mapping.length, asked.offset, memory)
         space.mappings.add(mapping)
         space.machine = self._is_machine(thread.process.pid)
         if thread.process.filtered:
@@ -180,7 +182,8 @@ class MappingCalls:
         else:
             self._protect(thread, [mapping], call.abi, registers)
 
-    def _is_channel(self, thread: Thread, descriptor: int) -> bool:
+    def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
+        """The number of the channel's memory that is the thread's file ``descriptor``; None if that is no such file."""
         try:
             status = os.stat(f"/proc/{thread.tid}/fd/{descriptor}")
         except PermissionError:
@@ -191,10 +194,10 @@ class MappingCalls:
                 f"process {pid} lets nobody look into it (PR_SET_DUMPABLE, or a program that can't be read): if it "
                 "maps the channel, its events are missed",
             )
-            return False
+            return None
         except OSError:
-            return False
-        return Identity.of(status) == self._channel.identity
+            return None
+        return self._channel.memory_of(Identity.of(status))
 
     def _protect(
         self,
@@ -314,7 +317,9 @@ class MappingCalls:
         mappings.remove(start, start + new_length)
         if moved:
             first = moved[0]
-            mapping = Mapping(start, whole_pages(new_length), first.offset + old - first.start)
+            mapping = first._replace(
+                start=start, length=whole_pages(new_length), offset=first.offset + old - first.start
+            )
             mappings.add(mapping)
             self._protect(thread, [mapping], call.abi, call.registers)
 

@@ -181,6 +181,9 @@ class Patcher:
             site.refused = "the process has a seccomp filter of its own, which might kill it for what htrun does"
             return
         space = thread.space
+        if space.arena is not None and space.arena.memory != mapping.memory:
+            site.refused = "its process has two memories of the channel, and patches are for the other"
+            return
         try:
             with self._injection(thread, registers) as injection:
                 patch = site.patch = self._patch_for(injection, thread, site, mapping)

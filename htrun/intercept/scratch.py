@@ -40,7 +40,7 @@ class Scratch:
         """
         address = self._in_header(space, size)
         if address is not None:
-            self._channel.memory[_OFFSET : _OFFSET + size] = content(address)
+            self._channel.write_header(_OFFSET, content(address))
             yield address
             return
         address = (registers.rsp - _RED_ZONE - size) & ~0xF

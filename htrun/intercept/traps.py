@@ -120,7 +120,8 @@ class Traps:
         site.trapped()
         self._handled += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
-            if self._emit(thread, site, mapping, registers):
+            # Machine code reads the arguments of learnt traps, in the first memory only.
+            if self._emit(thread, site, mapping, registers) and mapping.memory == 0:
                 self._learn(thread, site, address)
         else:
             self.wait.known.forget()
@@ -204,7 +205,7 @@ class Traps:
                 f"the channel has indexes 0 to {self._max_clients - 1} (max-clients={self._max_clients}): no event",
             )
             return False
-        arguments = self._channel.arguments(index)
+        arguments = self._channel.arguments(index, mapping.memory)
         patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
         ring = thread.ring or self._recorder.ring_of(thread)
         time = ring.take_trap_time(self._read_clock())

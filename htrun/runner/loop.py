@@ -49,10 +49,11 @@ class Loop:
         foreign_exec: ForeignExec,
         follow: Follow,
         recording_failed: Callable[[Exception], None],
+        executed: Callable[[int], None],
         calls: Calls | None = None,
     ) -> None:
-        """``recording_failed``: gets the error that ends the recording; ``calls``: None where neither system calls nor
-        the lives of threads are recorded."""
+        """``recording_failed``: gets the error that ends the recording; ``executed``: gets the id of a process that
+        has begun a program; ``calls``: None where neither system calls nor the lives of threads are recorded."""
         self._tracees = tracees
         self._waiter = waiter
         self._make_traps = make_traps
@@ -62,6 +63,7 @@ class Loop:
         self._foreign_exec = foreign_exec
         self._follow = follow
         self._recording_failed = recording_failed
+        self._program_began = executed
         self._failed = False
         self._calls = calls
         self._ending = False
@@ -257,6 +259,7 @@ class Loop:
     def _executed(self, tid: int, former: int) -> None:
         self._foreign_exec.done(self._tracees.threads.get(former) or self._tracees.threads[tid])
         self._follow.moved(former, tid)
+        self._program_began(tid)
         if self._calls is None:
             self._tracees.executed(tid, former)
             return

@@ -30,6 +30,7 @@ from htrun.runner.loop import Loop
 from htrun.runner.machine_starts import MachineStarts
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
+from htrun.runner.reach import Reach
 from htrun.runner.tracees import Hooks, Tracees
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
@@ -100,6 +101,7 @@ class Session:
             foreign_exec=self._foreign_exec(),
             follow=self._follow,
             recording_failed=self._recording_failed,
+            executed=Reach(channel, self._warnings).executed if options.channel_recorded else _no_program_matters,
             calls=self._calls,
         )
 
@@ -363,3 +365,7 @@ def _name_of(tid: int) -> str:
 
 def _no_matter(_thread: Thread) -> None:
     """Nobody wants to know of the thread's life."""
+
+
+def _no_program_matters(_pid: int) -> None:
+    """Nobody wants to know that a program has begun."""

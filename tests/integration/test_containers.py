@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -177,6 +180,67 @@ def test_private_channels_beside_those_of_a_container(killed: bool, container: l
             outside.communicate("go\n", SECONDS)
             assert outside.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+OTHERS = {
+    "user namespace": ["unshare", "--user"],
+    "PID namespace and /proc": ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"],
+    "mount namespace": ["unshare", "--user", "--map-root-user", "--mount"],
+    "user": ["runuser", "-u", "nobody", "--"],
+}
+"""Commands that start a program for which a link into htrun's /proc may lead nowhere."""
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that everybody can enter, below one that everybody can."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("named", [False, True], ids=["its own path", "a path"])
+def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path) -> None:
+    """It finds the channel, after one that has opened it before, and beside it."""
+    if subprocess.run([*OTHERS[other], "true"], capture_output=True).returncode != 0:
+        missing(f"the right to start programs of another {other}")
+    program = public / "guest"
+    shutil.copy(guest, program)
+    program.chmod(0o755)
+    options = ["--hypertrace", public / "channel"] if named else []
+    script = '"$0" 3000 && "$@" "$0" 2000 && "$0" 1000 4'
+    files = ["-D", public / "log", "--summary", public / "summary"]
+    environment = os.environ | {"TMPDIR": str(public), "XDG_RUNTIME_DIR": ""}
+    command = [HTRUN, *options, *files, "sh", "-c", script, program, *OTHERS[other]]
+    done = subprocess.run(command, env=environment, timeout=SECONDS)
+    assert done.returncode == 4
+    assert recorded(public / "summary") == (6000, 4)
+    assert len((public / "log").read_text().splitlines()) == 6000
+    assert sorted(public.iterdir()) == [public / "guest", public / "log", public / "summary"]
+
+
+def test_a_program_of_others_that_cannot_come_to_the_channel(guest: Path, public: Path) -> None:
+    """Its directory is closed to it."""
+    closed = public / "closed"
+    closed.mkdir(0o700)
+    if os.geteuid() != 0:
+        missing("the right to start programs of another user")
+    command = [HTRUN, "--hypertrace", closed / "channel", *OTHERS["user"], "sh", "-c", "exit 3"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=SECONDS)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert f"can't enter {closed}" in line
+    assert "--hypertrace PATH" in line
+
+
+def test_a_container_without_a_proc_of_its_own(guest: Path, container: list[str], tmp_path: Path) -> None:
+    """There htrun sees nothing of the program, so it doesn't start it."""
+    without = [word for word in container if word != "--mount-proc"]
+    done = subprocess.run([*without, HTRUN, guest, "10"], capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout) == (125, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("htrun: /proc is not mounted, or is that of another process id namespace")
 
 
 def child_of(process: int) -> int:

@@ -339,38 +339,81 @@ def test_a_private_path_that_another_run_takes_for_one_left_behind(
         assert Identity.of(channel.path.stat()) == channel.identity
 
 
-class TestWithoutProc:
-    @pytest.fixture(autouse=True)
-    def no_proc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(channel_file, "_PROC", tmp_path / "not-mounted")
+@pytest.mark.parametrize("leads_to", [None, "1"], ids=["none", "another namespace's"])
+def test_without_a_proc_of_its_own(
+    leads_to: str | None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    if leads_to is not None:
+        (proc / "self").symlink_to(leads_to)
+    monkeypatch.setattr(channel_file, "_PROC", proc)
+    with pytest.raises(HtrunError, match="mount it first"):
+        Channel.create(path, LAYOUT)
+    assert not os.path.lexists(path)
 
-    def test_the_channel_is_a_private_regular_file(self, path: Path) -> None:
+
+class TestOpenToOthers:
+    def test_those_of_this_user_get_a_private_file(self, path: Path) -> None:
         with published(path) as channel:
+            channel.open_to(os.geteuid())
             assert stat.S_ISREG(path.lstat().st_mode)
             assert stat.S_IMODE(path.lstat().st_mode) == 0o600
             assert path.read_bytes() == LAYOUT.header() + bytes(LAYOUT.total_size - 64)
             assert path.lstat().st_blocks * 512 >= LAYOUT.total_size
-            assert Identity.of(path.stat()) == channel.identity
+            assert channel.memory_of(Identity.of(path.stat())) == 1
+            assert channel.memory_of(channel.identity) == 0
+            assert channel.memory_of(Identity.of(path.parent.stat())) is None
         assert not os.path.lexists(path)
+        assert list(path.parent.iterdir()) == []
 
-    def test_an_existing_path_is_refused_and_kept(self, path: Path) -> None:
-        path.symlink_to("elsewhere")
-        assert os.strerror(errno.EEXIST) in refusal(path)
-        assert path.is_symlink()
+    def test_arguments_of_each_memory(self, path: Path) -> None:
+        with published(path) as channel:
+            channel.open_to(os.geteuid())
+            at = LAYOUT.slot_offset(3)
+            size = 8 * LAYOUT.num_args
+            channel.memory[at : at + size] = b"a" * size
+            with path.open("r+b") as file:
+                file.seek(at)
+                file.write(b"b" * size)
+            assert (channel.arguments(3), channel.arguments(3, 1)) == (b"a" * size, b"b" * size)
+            os.truncate(path, at + 1)
+            assert channel.arguments(3, 1) == b"b".ljust(size, b"\0")
+
+    def test_other_users(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first owns the file, a second makes it everybody's."""
+        owners: list[int] = []
+        monkeypatch.setattr(os, "fchown", lambda _file, user, _group: owners.append(user))
+        with published(path) as channel:
+            for user in (12345, 12345, 12346, 12345):
+                channel.open_to(user)
+            assert owners == [12345, 12345, 12345]
+            assert stat.S_IMODE(path.lstat().st_mode) == 0o666
 
     def test_a_file_that_took_its_place_is_kept(self, path: Path) -> None:
-        with published(path):
+        with published(path) as channel:
+            channel.open_to(os.geteuid())
             path.unlink()
             path.write_text("mine")
         assert path.read_text() == "mine"
 
-    def test_a_full_disk_is_said_and_leaves_nothing(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_took_the_links_place_is_kept(self, path: Path) -> None:
+        with published(path) as channel:
+            path.unlink()
+            path.write_text("mine")
+            channel.open_to(os.geteuid())
+        assert path.read_text() == "mine"
+
+    def test_a_full_disk_leaves_the_link(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(os, "posix_fallocate", full)
-        assert os.strerror(errno.ENOSPC) in refusal(path)
-        assert not os.path.lexists(path)
+        with published(path) as channel:
+            with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+                channel.open_to(os.geteuid())
+            assert path.is_symlink()
+        assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("vanishes_at", [1, 2])

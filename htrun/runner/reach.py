@@ -1,0 +1,75 @@
+"""Whether a program that is started can open the channel, whose path is a link into htrun's ``/proc``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from htrun.channel.file import Channel, Identity
+from htrun.events.warnings import Kind, Warnings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAMESPACES = ("user", "pid", "mnt")
+"""By which ``/proc`` may be another one, or closed."""
+_SEARCH_BY_OTHERS = 0o001
+
+
+class Reach:
+    """Opens the channel to programs of other users and in other namespaces as soon as there is one."""
+
+    def __init__(self, channel: Channel, warnings: Warnings) -> None:
+        self._channel = channel
+        self._warnings = warnings
+        self._user = os.geteuid()
+        self._namespaces = _namespaces_of("self")
+
+    def executed(self, pid: int) -> None:
+        """Process ``pid`` has begun a program."""
+        # Gone, or one that nobody may look into, as `MappingCalls` says when it matters.
+        with suppress(OSError):
+            user = os.stat(f"/proc/{pid}").st_uid
+            if user != self._user or _namespaces_of(str(pid)) != self._namespaces:
+                self._open_to(pid, user)
+
+    def _open_to(self, pid: int, user: int) -> None:
+        try:
+            self._channel.open_to(user)
+        except OSError as error:
+            self._warn(pid, error.strerror or str(error))
+            return
+        reason = _hindrance(self._channel.path, user) if user != self._user else ""
+        if not reason and not self._is_visible_to(pid):
+            reason = f"there is no {self._channel.path} among the files that it sees"
+        if reason:
+            self._warn(pid, reason)
+
+    def _is_visible_to(self, pid: int) -> bool:
+        try:
+            status = os.stat(f"/proc/{pid}/root{self._channel.path}")
+        except OSError:
+            return False
+        return self._channel.memory_of(Identity.of(status)) is not None
+
+    def _warn(self, pid: int, reason: str) -> None:
+        self._warnings.warn(
+            Kind.UNREACHABLE,
+            "",
+            f"process {pid}, of another user or namespace than htrun, can't open the channel: {reason}. If it emits "
+            "events, give a path that it can open (--hypertrace PATH), or start htrun there: runuser -u USER htrun ...",
+        )
+
+
+def _namespaces_of(process: str) -> list[int]:
+    return [os.stat(f"/proc/{process}/ns/{name}").st_ino for name in _NAMESPACES]
+
+
+def _hindrance(path: Path, user: int) -> str:
+    """Which directory keeps ``user`` from ``path``, as far as that is to be seen; empty if none does."""
+    for directory in path.parents:
+        status = os.stat(directory)
+        if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:
+            return f"user {user} can't enter {directory}"
+    return ""
