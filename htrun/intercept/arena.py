@@ -1,6 +1,6 @@
 """What htrun puts into a tracee's memory once, so that its sites can be patched.
 
-Four things, mapped by calls injected into the thread that trapped first: all rings of the run; the channel's data once
+Four things, mapped by calls injected into threads that trapped: rings, as threads need them; the channel's data once
 more, so that a guest that unmaps its own can't make a trampoline fault; the thread table; and, wherever a patch needs
 one, pages of trampolines. What a trampoline may execute nobody can write through the tracee: rings are not executable,
 code is not writable, and htrun writes both from outside.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from htrun.intercept.family import Family
 from htrun.intercept.free_memory import FreeMemory
+from htrun.intercept.ring_maps import RingMaps
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import Ring
 from htrun.tracee.memory import Memory
@@ -161,14 +162,13 @@ class ThreadTable:
 class Arena:
     """htrun's memory in one address space. Addresses are the tracee's.
 
-    ``rings``: where the ring pool starts, of which ``rings_size`` bytes are mapped; ``data``: where the ``data_size``
-    bytes of the data region of the channel's ``memory`` start in htrun's own mapping; ``self_pointers``: whether
-    trampolines know threads by the word at ``fs:0`` (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its
-    process; ``controls``: the control words for which patches may stand.
+    ``rings``: those that are mapped; ``data``: where the ``data_size`` bytes of the data region of the channel's
+    ``memory`` start in htrun's own mapping; ``self_pointers``: whether trampolines know threads by the word at ``fs:0``
+    (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its process; ``controls``: the control words for which
+    patches may stand.
     """
 
-    rings: int
-    rings_size: int
+    rings: RingMaps
     data: int
     data_size: int
     table: ThreadTable
@@ -192,9 +192,9 @@ class Arena:
         """The same in a forked child's copy of the memory, which has these ranges ``mapped``: what the parent got after
         the copy was made is not in it. None if that is so of the arena itself. No trampoline has a site yet."""
         present = _Ranges(mapped)
-        if not all(start in present for start in (self.rings, self.data, self.table.address)):
+        if not all(start in present for start in (self.data, self.table.address)):
             return None
-        parts = (self.rings, self.rings_size, self.data, self.data_size)
+        parts = (self.rings.fork(present.__contains__), self.data, self.data_size)
         twin = Arena(*parts, self.table.fork(), self.self_pointers, self.code, self.memory, self.family)
         for run in self.runs:
             if run.address in present:
@@ -228,8 +228,8 @@ class Arena:
 
     def serves(self, address: int) -> bool:
         """Whether ``address`` lies in memory that trampolines read or write: rings, table, data."""
-        parts = (self.rings, self.rings_size), (self.table.address, ring_layout.TABLE_SIZE), (self.data, self.data_size)
-        return any(start <= address < start + size for start, size in parts)
+        parts = (self.table.address, ring_layout.TABLE_SIZE), (self.data, self.data_size)
+        return address in self.rings or any(start <= address < start + size for start, size in parts)
 
     def take(self, low: int, high: int, size: int) -> int | None:
         """``size`` free bytes that start in ``[low, high)``, in the pages there are."""
@@ -273,7 +273,7 @@ class Arena:
 
     def reaches(self, ring: Ring) -> bool:
         """Whether ``ring`` is mapped."""
-        return ring.base == self.rings and ring.offset + ring.shape.size <= self.rings_size
+        return bool(ring.base) and ring.base == self.rings.base_of(ring.number)
 
 
 def self_pointer(memory: Memory, fs_base: int) -> int | None:

@@ -11,11 +11,12 @@ from htrun.channel.file import Channel
 from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable, self_pointer
 from htrun.intercept.free_memory import PAGE, limit_of
 from htrun.intercept.guest import AddressSpace, Mapping
+from htrun.intercept.ring_maps import Piece, RingMaps
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import RingPool
 from htrun.tracee.inject import Injection
 
-_PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
+_PROT_NONE, _PROT_READ, _PROT_WRITE, _PROT_EXEC = 0, 1, 2, 4
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x01, 0x02, 0x20, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
 _O_RDONLY_CLOEXEC, _O_RDWR_CLOEXEC = 0o2000000, 0o2000002
@@ -50,24 +51,47 @@ class ArenaBuilder:
         the program's threads may be known. Raises OSError or `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
-        size = _rings_size(tid, self._pool)
-        protection = _PROT_READ | _PROT_WRITE
-        rings = self._map(injection, tid, mapping, self._pool.file, 0, size, protection, _FAR, fixed=False)
+        _most_rings(tid, self._pool)
+        file = self._channel.descriptor_of(mapping.memory)
+        data = self._map(injection, tid, mapping, file, channel_layout.DATA_OFFSET, data_size, _PROT_READ)
         try:
-            # Otherwise a core dump would hold all rings: a memory file counts as anonymous shared memory (core(5)).
-            injection.call("madvise", rings, size, _MADV_DONTDUMP)
-            file = self._channel.descriptor_of(mapping.memory)
-            data = self._map(injection, tid, mapping, file, channel_layout.DATA_OFFSET, data_size, _PROT_READ)
             private = _MAP_PRIVATE | _MAP_ANONYMOUS
             table = injection.call("mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, private, (1 << 64) - 1, 0)
-        except (OSError, NoRoom):
-            injection.call("munmap", rings, size)
+        except OSError:
+            injection.call("munmap", data, data_size)
             raise
         register_barrier(injection)
         self_pointers = not self._by_register and self_pointer(space.memory, fs_base) == fs_base
-        arena = Arena(rings, size, data, data_size, ThreadTable(table), self_pointers, self._code, mapping.memory)
+        parts = (RingMaps(self._pool.most), data, data_size)
+        arena = Arena(*parts, ThreadTable(table), self_pointers, self._code, mapping.memory)
         arena.table.prepare(space.memory)
         return arena
+
+    def map_rings(self, injection: Injection, space: AddressSpace, tid: int, number: int) -> None:
+        """Let the address space have ring ``number``, and some others. Raises OSError or `NoRoom`."""
+        arena = space.arena
+        assert arena is not None
+        size = self._pool.shape.size
+        first, count = arena.rings.wanted(number)
+        if space.locks_memory or count > _most_rings(tid, self._pool):
+            first, count = number, 1
+        address = self._map_pool(injection, space, tid, first * size, count * size)
+        piece = Piece(first, count, size, address)
+        # Otherwise a core dump would hold the rings: a memory file counts as anonymous shared memory (core(5)).
+        injection.call("madvise", address, piece.length, _MADV_DONTDUMP)
+        arena.rings.add(piece)
+
+    def _map_pool(self, injection: Injection, space: AddressSpace, tid: int, offset: int, size: int) -> int:
+        """Map ``size`` bytes of the rings from ``offset`` on; returns the address. Raises OSError or `NoRoom`."""
+        protection = _PROT_READ | _PROT_WRITE
+        # Where memory is locked as it is mapped, what can't be read is not populated; and unlocked it never is.
+        first = protection if not space.locks_memory else _PROT_NONE
+        where, file, at = _with_header(space), self._pool.file, _FAR + offset
+        address = self._map(injection, tid, where, file, offset, size, first, at, fixed=False, writable=True)
+        if space.locks_memory:
+            injection.call("munlock", address, size)
+            injection.call("mprotect", address, size, protection)
+        return address
 
     def place(
         self, injection: Injection, space: AddressSpace, tid: int, windows: list[tuple[int, int]], size: int
@@ -145,8 +169,10 @@ class ArenaBuilder:
         at: int = 0,
         *,
         fixed: bool = True,
+        writable: bool = False,
     ) -> int:
         """Let the tracee map a file that htrun has open, ``at`` an address or, unless it must be ``fixed``, elsewhere.
+        ``writable``: whether it may ever write there.
 
         Raises OSError; FileExistsError if there is something at the fixed address.
         """
@@ -154,7 +180,7 @@ class ArenaBuilder:
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)
         # What was opened for reading only can't be made writable by mprotect(2) either.
-        mode = _O_RDWR_CLOEXEC if protection & _PROT_WRITE else _O_RDONLY_CLOEXEC
+        mode = _O_RDWR_CLOEXEC if writable else _O_RDONLY_CLOEXEC
         descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
         try:
             _require_same(tid, descriptor, file)
@@ -185,13 +211,13 @@ def _require_same(tid: int, descriptor: int, file: int) -> None:
         raise NoRoom("its /proc is another one than htrun's")
 
 
-def _rings_size(tid: int, pool: RingPool) -> int:
-    """Bytes of the pool that can be mapped: all, unless the guest's address space is limited. Raises `NoRoom`."""
+def _most_rings(tid: int, pool: RingPool) -> int:
+    """Rings that may be mapped now: all, unless the guest's address space is limited. Raises `NoRoom`."""
     limit = limit_of(tid, "Max address space")
     if limit is None:
-        return pool.size
+        return pool.most
     used = int(Path(f"/proc/{tid}/statm").read_text().split()[0]) * mmap.PAGESIZE
     rings = (limit - used) // _LIMITED_SHARE // pool.shape.size
     if rings < 1:
         raise NoRoom(f"its address space is limited to {limit >> 20} MiB (ulimit -v)")
-    return min(pool.size, rings * pool.shape.size)
+    return rings

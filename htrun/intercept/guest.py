@@ -126,7 +126,8 @@ class AddressSpace:
     it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
     in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
     die; ``unrecorded``: whether its stores to the channel go through, since recording has failed; ``exec_rooms``:
-    address and size of memory that htrun has had mapped for the arguments of execs, while free.
+    address and size of memory that htrun has had mapped for the arguments of execs, while free;
+    ``locks_memory``: whether what is mapped from now on is locked (MCL_FUTURE, mlockall(2)), which no child inherits.
     """
 
     memory: Memory
@@ -141,6 +142,7 @@ class AddressSpace:
     machine: bool = False
     unrecorded: bool = False
     exec_rooms: list[tuple[int, int]] = field(default_factory=list)
+    locks_memory: bool = False
 
     def __post_init__(self) -> None:
         self.memory.threads = lambda: [thread.tid for thread in self.threads]

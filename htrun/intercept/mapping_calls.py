@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.channel import layout
@@ -32,6 +33,7 @@ from htrun.intercept.mapping_pieces import (
     words_of,
 )
 from htrun.intercept.masks import Masks
+from htrun.intercept.ring_maps import RingMaps
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
 from htrun.tracee.abi import Abi
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
 
 _MREMAP_FIXED = 2
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
 _MOST_FILTERS = 8
 _PROGRAM_HEADER = 16
 """Bytes kept for a struct sock_fprog before the filter it points to."""
@@ -91,6 +94,8 @@ class MappingCalls:
                 self._mremap(thread, call)
             case "mprotect" | "pkey_mprotect":
                 self._mprotect(thread, call)
+            case "mlockall" | "munlockall":
+                self._lock_memory(thread, call)
 
     def open_control(self, thread: Thread, registers: Registers) -> None:
         """Let stores to the control region of the memory that the thread is in happen, unseen: nobody records them any
@@ -323,6 +328,19 @@ class MappingCalls:
             mappings.add(mapping)
             self._protect(thread, [mapping], call.abi, call.registers)
 
+    def _lock_memory(self, thread: Thread, call: Call) -> None:
+        """htrun's rings are no part of what the guest locks: those that no thread has are unmapped before, or all would
+        be populated, and count against its limit; the others are unlocked again."""
+        space, arena = thread.space, thread.space.arena
+        flags = call.argument(0) if call.name == "mlockall" else 0
+        if arena is not None and flags & _MCL_CURRENT:
+            rings = arena.rings
+            self._run(thread, call, instead=lambda injection: _lock_all_but(injection, call, rings, space))
+        else:
+            self._finish(thread, call.registers)
+        if call.abi.result(call.registers) == 0:
+            space.locks_memory = bool(flags & _MCL_FUTURE)
+
     def _mprotect(self, thread: Thread, call: Call) -> None:
         start, length = call.argument(0), call.argument(1)
         end = start + whole_pages(length)
@@ -333,6 +351,22 @@ class MappingCalls:
             return
         self._run(thread, call, instead=lambda injection: protect_pieces(injection, call, pieces))
         self._protect(thread, touched, call.abi, call.registers)
+
+
+def _lock_all_but(injection: Injection, call: Call, rings: RingMaps, space: AddressSpace) -> int:
+    """Make the ``call``, mlockall(2), so that it locks none of ``rings``."""
+    lent = {thread.ring.number for thread in space.threads if thread.ring is not None}
+    for piece in list(rings.spare(lent)):
+        # One in the middle needs one more mapping than there may be, perhaps.
+        with suppress(OSError):
+            injection.call("munmap", piece.address, piece.length)
+            rings.remove(piece)
+    result = call.make(injection)
+    for piece in rings.pieces:
+        # The guest may have unmapped it.
+        with suppress(OSError):
+            injection.call("munlock", piece.address, piece.length)
+    return result
 
 
 def _instruction(thread: Thread, call: Call) -> int:

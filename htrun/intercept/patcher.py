@@ -77,6 +77,21 @@ class Patcher:
         space.arena.controls = space.mappings.control_words()
         return True
 
+    def reach(self, thread: Thread, ring: Ring, registers: Registers) -> int:
+        """Where the thread's address space has the pool, by where it has ``ring``, which it now gets; 0 if it can't."""
+        space, arena = thread.space, thread.space.arena
+        if arena is None or space.unpatchable:
+            return 0
+        if arena.rings.base_of(ring.number) is None:
+            try:
+                with self._injection(thread, registers) as injection:
+                    self._builder.map_rings(injection, space, thread.tid, ring.number)
+            except (OSError, NoRoom) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                what = f"no memory for a ring in process {thread.process.pid}: {why}"
+                self._warnings.warn(Kind.INJECTION, space, f"{what}; events of some of its threads trap")
+        return arena.rings.base_of(ring.number) or 0
+
     def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
         """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
 

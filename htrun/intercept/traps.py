@@ -5,7 +5,7 @@ This is the hot path of sites that are not patched: four ptrace requests, one lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from htrun.channel import layout
@@ -44,8 +44,8 @@ class _CodeChanged(Exception):
 class Recorder(Protocol):
     """Who lends rings to threads and makes room in them."""
 
-    def ring_of(self, thread: Thread) -> Ring:
-        """The thread's ring, lent on its first event."""
+    def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
+        """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
 
     def make_room(self) -> None:
         """Drain the rings: a full one then takes at least one more record."""
@@ -207,7 +207,7 @@ class Traps:
             return False
         arguments = self._channel.arguments(index, mapping.memory)
         patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
-        ring = thread.ring or self._recorder.ring_of(thread)
+        ring = thread.ring or self._recorder.ring_of(thread, lambda ring: self._base_for(thread, ring, registers))
         time = ring.take_trap_time(self._read_clock())
         while not ring.append(time, site.number, index, arguments):
             self._recorder.make_room()
@@ -221,6 +221,9 @@ class Traps:
             if site.patch is None and not site.refused:
                 self._patcher.patch(thread, site, mapping, registers)
         return bool(site.refused)
+
+    def _base_for(self, thread: Thread, ring: Ring, registers: Registers) -> int:
+        return self._patcher.reach(thread, ring, registers) if self._patcher is not None else 0
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
         """The thread, which may go on, need not be looked at again when it does the same, unless that takes more."""

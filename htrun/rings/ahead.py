@@ -44,7 +44,7 @@ def keep_ahead(ring: Ring) -> None:
     if not ring.base or tid == 0 or goal <= ring.ready:
         return
     start, end = ring.ready, -(-goal // mmap.PAGESIZE) * mmap.PAGESIZE
-    made = _make(ring.pool.address + ring.offset + start, end - start)
+    made = _make(ring.host_address + start, end - start)
     shown = made and _show(tid, ring.address + start, ring.address + end)
     ring.ready = end if shown else ring.shape.size
 

@@ -113,15 +113,23 @@ class Drain:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def lend(self, stream: Stream, base: int) -> Ring:
-        """A ring for a thread in whose address space the pool lies at ``base``."""
+    def lend(self, stream: Stream, base_for: Callable[[Ring], int]) -> Ring:
+        """A ring for a thread. ``base_for``: gives where its address space would have the pool's first ring, by where
+        it has this one; 0 if that is not mapped."""
         with self._lock:
             ring = self._pool.take()
             if ring is None:
                 self._collect()
                 ring = self._pool.take() or self._spare_ring()
+        try:
+            base = base_for(ring) if ring.pool is self._pool else 0
+        except BaseException:
+            with self._lock:
+                ring.pool.give_back(ring)
+            raise
+        with self._lock:
             fresh = ring.is_fresh
-            ring.lend(stream, self.add_stream(stream), base if ring.pool is self._pool else 0, self._overflow)
+            ring.lend(stream, self.add_stream(stream), base, self._overflow)
             self._rings[ring] = None
         self.start()
         if fresh and len(self._rings) <= FEW:

@@ -1,7 +1,7 @@
 """Rings as htrun sees them: a pool of shared memory, cut into rings that are lent to guest threads.
 
-The pool is one sealed memory file, sparse until used, so a process maps it once and has every ring any of its threads
-will ever get. Layout and roles are in `htrun.rings.layout`.
+The pool is one sealed memory file, sparse until used. Each ring is mapped when it is needed first. Layout and roles are
+in `htrun.rings.layout`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from enum import Enum
 
@@ -20,6 +21,10 @@ from htrun.events.stream import Stream
 from htrun.rings import layout
 from htrun.rings.layout import RingShape
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_MAP_FAILED = ctypes.c_void_p(-1).value
 _RECORD_HEADER = struct.Struct("=QII")
 _WORD = 8
 
@@ -62,6 +67,8 @@ class Ring:
         "base",
         "damaged",
         "ended",
+        "host_address",
+        "number",
         "offset",
         "overflow",
         "overwritten",
@@ -73,13 +80,17 @@ class Ring:
         "stream_number",
     )
 
-    def __init__(self, pool: RingPool, memory: memoryview, offset: int) -> None:
+    def __init__(self, pool: RingPool, number: int) -> None:
+        """Ring ``number`` of ``pool``. Raises OSError where there is no memory to map it."""
         shape = pool.shape
         self.pool = pool
-        self._memory = memory
-        self._control = memory[offset : offset + layout.PAGE].cast("Q")
+        self.number = number
+        self.offset = number * shape.size
+        self._memory = _mapped(pool.file, self.offset, shape.size)
+        self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        """Where the control block lies in htrun."""
+        self._control = self._memory[: layout.PAGE].cast("Q")
         self._record_size = shape.record_size
-        self.offset = offset
         self.shape = shape
         self.base = 0
         self.stream: Stream | None = None
@@ -213,7 +224,7 @@ class Ring:
         if not self._has_room(position):
             self.damaged = True
             return self._gives_up()
-        at = position - self.base
+        at = position - self.address
         memory = self._memory
         _RECORD_HEADER.pack_into(memory, at, timestamp, site, index)
         memory[at + layout.RECORD_HEADER : at + self._record_size] = arguments
@@ -230,7 +241,7 @@ class Ring:
             return None
         if end != self._end_of(self._packet_of(position)):
             return None
-        return self.pool.address + self.offset, position, end, self.pool.address - self.base
+        return self.host_address, position, end, self.host_address - self.address
 
     def _end_of(self, packet: int) -> int:
         """The value of `PACKET_END` for a position in ``packet``."""
@@ -306,7 +317,7 @@ class Ring:
         start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead
         for number in range(first_packet, last_packet + 1):
             end = used if number == last_packet else shape.packet_payload
-            first = self._packet_offset(number) + layout.PACKET_HEADER
+            first = self._packet_offset(number) - self.offset + layout.PACKET_HEADER
             if start < end:
                 yield self._memory[first + start : first + end]
             start = 0
@@ -347,10 +358,24 @@ class Ring:
         return ((place + 1) & (shape.packets - 1), 0) if used == shape.packet_payload else (place, used)
 
 
+def _mapped(file: int, offset: int, size: int) -> memoryview:
+    """A part of ``file``, mapped. Raises OSError.
+
+    Python's own mmap keeps a descriptor for each mapping, of which there are thousands.
+    """
+    address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, file, offset)
+    if address == _MAP_FAILED:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    memory = (ctypes.c_ubyte * size).from_address(address)
+    # When the last view of it has gone.
+    weakref.finalize(memory, _libc.munmap, ctypes.c_void_p(address), ctypes.c_size_t(size)).atexit = False
+    return memoryview(memory).cast("B")
+
+
 class RingPool:
     """The memory of all rings of a run. ``most``: how many rings there can be at once.
 
-    ``address``: where it lies in htrun's memory. Raises `HtrunError` where there can't be so much.
+    Raises `HtrunError` where there can't be so much.
     """
 
     def __init__(self, shape: RingShape, most: int) -> None:
@@ -365,20 +390,20 @@ class RingPool:
             raise HtrunError(f"cannot make the rings' memory ({self.size} bytes): {reason}") from error
         # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        self._mapping = mmap.mmap(self.file, self.size)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
-        self._memory = memoryview(self._mapping)
         self.most = most
         self._free: list[Ring] = []
         self._made = 0
 
     def take(self) -> Ring | None:
-        """A free ring; None when all are lent."""
+        """A free ring; None when all are lent. Raises `HtrunError` where there is no memory for it."""
         if self._free:
             return self._free.pop()
         if self._made == self.most:
             return None
-        ring = Ring(self, self._memory, self._made * self.shape.size)
+        try:
+            ring = Ring(self, self._made)
+        except OSError as error:
+            raise HtrunError(f"cannot map a ring ({self.shape.size} bytes): {error.strerror}") from error
         self._made += 1
         return ring
 

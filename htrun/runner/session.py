@@ -36,6 +36,8 @@ from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from htrun.events.clock import Clock
     from htrun.events.tracer_events import TracerEvents
     from htrun.intercept.guest import AddressSpace
@@ -188,12 +190,10 @@ class Session:
                 sys.stderr.writelines(f"htrun: {line}\n" for line in lines(self._sites))
                 sys.stderr.flush()
 
-    def ring_of(self, thread: Thread) -> Ring:
+    def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
         """The thread's ring, lent on its first event."""
         if thread.ring is None:
-            arena = thread.space.arena
-            base = arena.rings if arena is not None else 0
-            thread.ring = self._drain_for_rings().lend(self._stream(thread), base)
+            thread.ring = self._drain_for_rings().lend(self._stream(thread), base_for)
         return thread.ring
 
     def make_room(self) -> None:

@@ -196,6 +196,8 @@ _CHANNEL_RULES = (
     Rule("rt_sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
     Rule("seccomp", (_low(0, Test.BELOW, 2),)),
     Rule("prctl", (_low(0, Test.EQUAL, _PR_SET_SECCOMP),)),
+    Rule("mlockall"),
+    Rule("munlockall"),
 )
 _CHANNEL_RULES_32 = (
     *_CHANNEL_RULES,

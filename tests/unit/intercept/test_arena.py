@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable
 from htrun.intercept.free_memory import PAGE
+from htrun.intercept.ring_maps import Piece, RingMaps
 from htrun.rings import layout as ring
 from htrun.tracee.memory import Memory
 
@@ -125,7 +126,7 @@ def test_pieces_of_a_run_never_overlap(wishes: list[tuple[int, int, int]]) -> No
 
 
 def arena(code: CodeMemory) -> Arena:
-    made = Arena(0x10000, PAGE, 0x20000, PAGE, ThreadTable(0x30000), True, code)
+    made = Arena(RingMaps(1, [Piece(0, 1, PAGE, 0x10000)]), 0x20000, PAGE, ThreadTable(0x30000), True, code)
     for address in (0x60000, 0x40000):
         made.add(CodeRun(address, PAGE, code.take(PAGE), [(address, address + PAGE)]))
     return made
@@ -161,11 +162,15 @@ MAPPED = [(0x10000, 0x11000), (0x20000, 0x21000), (0x30000, 0x31000)]
 def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
     made = arena(CodeMemory())
     made.runtimes = [0x40100, 0x60100]
-    assert made.fork(MAPPED[1:]) is None
+    assert made.fork(MAPPED[:2]) is None
+    unmapped = made.fork(MAPPED[1:])
+    assert unmapped is not None
+    assert unmapped.rings.base_of(0) is None
     twin = made.fork([*MAPPED, (0x40000, 0x41000)])
     assert twin is not None
     assert [run.address for run in twin.runs] == [0x40000]
     assert twin.runtimes == [0x40100]
+    assert twin.rings.base_of(0) == 0x10000
     # What one takes of the memory that both share, the other doesn't get.
     assert made.take(0x40000, 0x40001, 100) == 0x40000
     assert twin.take(0x40000, 0x41000, 100) == 0x40000 + 100

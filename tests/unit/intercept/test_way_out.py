@@ -15,9 +15,10 @@ from ptrace.binding.linux_struct import user_regs_struct
 from htrun.intercept import way_out
 from htrun.intercept.arena import Arena, CodeRun, ThreadTable
 from htrun.intercept.places import Place
+from htrun.intercept.ring_maps import RingMaps
 from htrun.intercept.sites import Site
 from htrun.rings import layout as ring
-from htrun.rings.ring import Ring
+from htrun.rings.ring import RingPool
 from htrun.x86.trampoline import Trampoline
 from tests.unit.x86.machine import (
     ARITHMETIC_FLAGS,
@@ -49,7 +50,7 @@ class Stopped:
         self.site = Site(
             1, machine.pid, made.store.address, made.store.code, made.store, Place(0, 0, "", 0, shared=False)
         )
-        self.arena = Arena(0, 0, 0, 0, ThreadTable(machine.at(TABLE)), True, None)  # type: ignore[arg-type]
+        self.arena = Arena(RingMaps(1), 0, 0, ThreadTable(machine.at(TABLE)), True, None)  # type: ignore[arg-type]
         self.arena.add(CodeRun(machine.at(TRAMPOLINE), TABLE - TRAMPOLINE, 0))
         self.arena.runtimes.append(machine.at(RUNTIME))
         self.arena.adopt(trampoline, self.site)
@@ -60,12 +61,13 @@ class Stopped:
         machine = self.made.machine
         end = RING + self.made.shape.size
         # A copy, since a ring's view would keep the machine's memory open.
-        copy = memoryview(bytearray(machine.read(0, end)))
-        lent = Ring(SimpleNamespace(shape=self.made.shape), copy, RING)  # type: ignore[arg-type]
-        lent.base = machine.base
+        lent = RingPool(self.made.shape, 1).take()
+        assert lent is not None
+        lent._memory[:] = machine.read(RING, end - RING)
+        lent.base = machine.at(RING)
         thread = SimpleNamespace(space=SimpleNamespace(memory=self.memory), ring=lent)
         found = way_out.leave(thread, self.arena, regs)  # type: ignore[arg-type]
-        machine.write(RING, bytes(copy[RING:end]))
+        machine.write(RING, bytes(lent._memory))
         return found
 
 

@@ -53,7 +53,7 @@ def in_reach(ring: Ring) -> int:
 
 
 def write_up_to(ring: Ring, extent: int) -> None:
-    ring.pool._memory[ring.offset : ring.offset + 8] = (ring.address + extent).to_bytes(8, "little")
+    ring._memory[:8] = (ring.address + extent).to_bytes(8, "little")
     assert ring.extent == extent
 
 
@@ -90,7 +90,7 @@ def test_only_so_much_at_a_time(ring: Ring) -> None:
 
 @pytest.mark.parametrize("position", [0, 1, (1 << 64) - 1])
 def test_a_position_that_makes_no_sense_means_no_more_than_the_ring(ring: Ring, position: int) -> None:
-    ring.pool._memory[ring.offset : ring.offset + 8] = position.to_bytes(8, "little")
+    ring._memory[:8] = position.to_bytes(8, "little")
     for _ in range(8):
         keep_ahead(ring)
     assert ring.extent in (0, SHAPE.size)
@@ -101,7 +101,7 @@ def test_a_ring_that_has_gone_round_is_ready(ring: Ring) -> None:
     for _ in range(SHAPE.packets):
         ring.consume(SHAPE.packet_payload)
     write_up_to_start = ring.address + layout.PAGE + layout.PACKET_HEADER
-    ring.pool._memory[ring.offset : ring.offset + 8] = write_up_to_start.to_bytes(8, "little")
+    ring._memory[:8] = write_up_to_start.to_bytes(8, "little")
     for _ in range(8):
         keep_ahead(ring)
     assert ring.ready == SHAPE.size

@@ -106,7 +106,7 @@ def emit_or_trap(drain: Drain, writer: Writer, ring: Ring, number: int) -> None:
 def test_events_of_all_threads_come_in_time_order() -> None:
     sink, packets = Seen(), SeenPackets()
     drain, _ = make(sink, packets=packets)
-    writers = [Writer(drain.lend(stream(tid), BASE)) for tid in (1, 2, 3)]
+    writers = [Writer(drain.lend(stream(tid), lambda _: BASE)) for tid in (1, 2, 3)]
     expected = []
     for number in range(200):
         emit(writers[number % 3], number)
@@ -127,7 +127,7 @@ def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.Mon
     monkeypatch.setattr(order.time, "monotonic_ns", lambda: now[0])
     sink = Seen()
     drain, _ = make(sink)
-    first, second = (Writer(drain.lend(stream(tid), BASE)) for tid in (1, 2))
+    first, second = (Writer(drain.lend(stream(tid), lambda _: BASE)) for tid in (1, 2))
     older, younger = CLOCK.source.read(), CLOCK.source.read()
 
     def look(*, partial: bool) -> None:
@@ -149,7 +149,7 @@ def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.Mon
 def test_events_come_while_the_program_runs_and_after_a_rest() -> None:
     sink = Seen()
     drain, _ = make(sink, silence=SILENCE)
-    ring = drain.lend(stream(1), BASE)
+    ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     emit_or_trap(drain, writer, ring, 0)
     wait_until(lambda: sink.events == [(1, 0)], "the first event")
@@ -163,7 +163,7 @@ def test_events_come_while_the_program_runs_and_after_a_rest() -> None:
 def test_a_full_ring_is_emptied_for_the_next_record() -> None:
     sink = Seen()
     drain, _ = make(sink)
-    ring = drain.lend(stream(1), BASE)
+    ring = drain.lend(stream(1), lambda _: BASE)
     count = 5 * SHAPE.packets * RECORDS_A_PACKET
     for number in range(count):
         trap(drain, ring, number)
@@ -193,7 +193,7 @@ def test_a_trace_is_not_described_while_it_is_written() -> None:
     """Both may write its metadata."""
     packets = SlowPackets()
     drain, _ = make(packets=packets)
-    emit(Writer(drain.lend(stream(1), BASE)), 0)
+    emit(Writer(drain.lend(stream(1), lambda _: BASE)), 0)
     packets.busy.wait()
     describing = threading.Thread(target=drain.describe, args=({},))
     describing.start()
@@ -209,7 +209,7 @@ def test_a_ring_is_lent_again_when_its_thread_has_ended() -> None:
     sink = Seen()
     drain, _ = make(sink, rings=1)
     for tid in range(1, 6):
-        ring = drain.lend(stream(tid), BASE)
+        ring = drain.lend(stream(tid), lambda _: BASE)
         emit(Writer(ring), tid)
         drain.end(ring)
     drain.close()
@@ -219,7 +219,7 @@ def test_a_ring_is_lent_again_when_its_thread_has_ended() -> None:
 def test_threads_beyond_the_pool_get_rings_that_only_traps_fill() -> None:
     sink = Seen()
     drain, _ = make(sink, rings=2)
-    rings = [drain.lend(stream(tid), BASE) for tid in range(1, 6)]
+    rings = [drain.lend(stream(tid), lambda _: BASE) for tid in range(1, 6)]
     assert [bool(ring.base) for ring in rings] == [True, True, False, False, False]
     for ring in rings:
         assert ring.stream is not None
@@ -239,7 +239,7 @@ def test_a_sink_that_fails_is_left_out_and_the_others_go_on(failure: Exception) 
     """Whatever it fails by."""
     failing, sink, packets = Seen(fails=failure), Seen(), SeenPackets()
     drain, warnings = make(failing, sink, packets=packets)
-    writer = Writer(drain.lend(stream(1), BASE))
+    writer = Writer(drain.lend(stream(1), lambda _: BASE))
     emit(writer, 0)
     wait_until(lambda: len(sink.events) == 1, "the event")
     emit(writer, 1)
@@ -255,7 +255,7 @@ def test_a_sink_that_fails_is_left_out_and_the_others_go_on(failure: Exception) 
 def test_losses_are_told_to_the_trace_and_summed(overflow: Overflow) -> None:
     packets = SeenPackets()
     drain, _ = make(packets=packets, overflow=overflow)
-    ring = drain.lend(stream(1), BASE)
+    ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     count = 40 * RECORDS_A_PACKET
     # Meanwhile nothing is taken out, so that some are lost, however slow this is.
@@ -289,7 +289,7 @@ def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPat
     """What it can't record it counts; sinks keep what they have, and are told of the loss."""
     sink, packets = Seen(), SeenPackets()
     drain, warnings = make(sink, packets=packets)
-    ring = drain.lend(stream(1), BASE)
+    ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     emit_or_trap(drain, writer, ring, 0)
     wait_until(lambda: len(sink.events) == 1, "the event")

@@ -166,7 +166,7 @@ def scribbling(pool: RingPool, ring: Ring, seed: int) -> Iterator[None]:
 def test_invented_sites_do_not_fill_htruns_memory() -> None:
     pool = RingPool(SHAPE, 1)
     drain = Drain(pool, best_clock(), Warnings(quiet=True), sinks=[], packet_sink=None, overflow=Overflow.BLOCK)
-    ring = drain.lend(stream(1), BASE)
+    ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     for site in (1, 1, 2, 1 << 20, (1 << 32) - 1):
         assert writer.write(struct.pack("<QIIQQ", 5, site, 0, 0, 0))
@@ -211,9 +211,9 @@ def test_the_drain_goes_on_while_a_guest_writes_all_over_its_ring(overflow: Over
     pool.give_back(victim)
     victim.base = BASE
     with scribbling(pool, victim, seed):
-        victim = drain.lend(stream(1), BASE)
+        victim = drain.lend(stream(1), lambda _: BASE)
         pool.give_back(other)
-        other = drain.lend(stream(2), BASE)
+        other = drain.lend(stream(2), lambda _: BASE)
         writer = Writer(other)
         end, number = time.monotonic() + 0.5, 0
         while time.monotonic() < end:
