@@ -9,43 +9,78 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from htrun.commands.options import Request as RunRequest
+    from htrun.launch.launcher import Launcher
+
+_PROCESS_ONE = "--process-one="
+"""As `htrun.runner.process_one.OPTION`, which others need not import."""
 
 
 def main() -> int:
-    """Run htrun with the arguments of this process; its exit code. Does not return where the program takes over."""
+    """Run htrun with the arguments of this process; its exit code. Does not return where it traces a program."""
     # What is imported stays, and each look for garbage in it makes the start longer: a tenth of it in all. The tracer
     # enables it again (htrun/runner/run.py).
     gc.disable()
-    from htrun.commands.options import Information, Request, parse
-    from htrun.errors import HtrunError
-    from htrun.reports.output import show
+    if sys.argv[1:2] and sys.argv[1].startswith(_PROCESS_ONE):
+        from htrun.runner.process_one import serve
 
+        serve(int(sys.argv[1].removeprefix(_PROCESS_ONE)))
+    from htrun.launch.launcher import Launcher
+
+    launcher = Launcher.of(sys.argv)
+    if launcher is None:
+        return _unlaunched()
+    # The terminal's signals are the program's.
+    os.setsid()
+    code, message = _attempt(sys.argv[2:], launcher)
+    launcher.exit(code, message)
+    return code
+
+
+def _unlaunched() -> int:
+    """As ``python -m htrun`` the same from the launcher on; help and mistakes are printed right here."""
     try:
-        match parse(sys.argv[1:], os.environ):
-            case Information(text):
-                show(text)
-                return 0
-            case Request() as request:
-                _run(request)
-    except HtrunError as error:
-        print(f"htrun: {error}", file=sys.stderr)
-        return error.exit_code
+        code, message = _attempt(sys.argv[1:], None)
     except KeyboardInterrupt:
         # Die of it, so that the shell knows and stops its own script as well.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
+    sys.stderr.write(message)
+    return code
 
 
-def _run(request: RunRequest) -> NoReturn:
+def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
+    """Do what ``words`` ask for; the exit code and what is to be said where that is no run."""
+    from htrun.commands.options import Information, Request, parse
+    from htrun.errors import HtrunError
+    from htrun.reports.output import show
+
+    try:
+        match parse(words, os.environ):
+            case Information(text):
+                show(text)
+            case Request() as request if launcher is not None:
+                _run(request, launcher)
+            case Request():
+                from htrun.launch.launcher import start
+
+                start(words, sys.executable)
+    except HtrunError as error:
+        return error.exit_code, f"htrun: {error}\n"
+    return 0, ""
+
+
+def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
     if request.options.verbosity >= 0:
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
     # Only now: help and mistakes need none of what a run imports.
     from htrun.runner.run import run
 
-    run(request.options)
+    run(request.options, launcher)
 
 
 if __name__ == "__main__":

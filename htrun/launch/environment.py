@@ -1,29 +1,31 @@
-"""The environment of the guest."""
+"""The environment of the guest: entry by entry what the caller gave, since a program may look at all of it.
+
+Python's own mapping lacks what has no ``=`` and second entries of one name, and has the LC_CTYPE that Python sets for
+itself in the C locale (PEP 538). So the kernel is asked, which shows what was given to the last exec.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 CHANNEL_VARIABLE = "HYPERTRACE"
 """Where the guest library looks for the channel's path when the program names none."""
 
 
-def callers_environment() -> dict[str, str]:
-    """The environment as the caller gave it: without the LC_CTYPE that Python sets for itself in the C locale (PEP
-    538), which is missing in the block that the kernel still shows."""
-    environment = dict(os.environ)
-    if "LC_CTYPE" in environment:
-        try:
-            with open("/proc/self/environ", "rb") as block:
-                if not any(entry.startswith(b"LC_CTYPE=") for entry in block.read().split(b"\0")):
-                    del environment["LC_CTYPE"]
-        except OSError:
-            # No /proc: then what Python has is the best that is known.
-            return environment
-    return environment
+def block_of(process: int) -> list[bytes]:
+    """The entries of a process's environment, as they were when it began. Empty where the process is gone."""
+    try:
+        with open(f"/proc/{process}/environ", "rb") as block:
+            return block.read().split(b"\0")[:-1]
+    except OSError:
+        return []
 
 
-def guest_environment(environment: Mapping[str, str], channel: str) -> dict[str, str]:
-    """``environment`` with the path of the ``channel`` in it; emulators hand it on to their guests."""
-    return {**environment, CHANNEL_VARIABLE: channel}
+def guest_environment(entries: Sequence[bytes], channel: bytes) -> list[bytes]:
+    """``entries`` with the path of the ``channel``, in place of such an entry if there is one; emulators hand it on to
+    their guests."""
+    name = CHANNEL_VARIABLE.encode() + b"="
+    found = [place for place, entry in enumerate(entries) if entry.startswith(name)]
+    place = found[0] if found else len(entries)
+    others = [entry for entry in entries if not entry.startswith(name)]
+    return [*others[:place], name + channel, *others[place:]]

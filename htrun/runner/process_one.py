@@ -2,8 +2,9 @@
 
 When the first process of a PID namespace exits, the kernel kills every other one in it (pid_namespaces(7)): the tracer
 too, before it has written what it has. Such a death can't be held, as that of any other first process is
-(`htrun.tracee.wait`). So where htrun is started as process 1 (``docker run IMAGE htrun ...``), it does what the init
-of a container does: it takes in orphans, passes signals on, and ends with the program.
+(`htrun.tracee.wait`). So where htrun is started as process 1 (``docker run IMAGE htrun ...``), the launcher forks
+first, and process 1 becomes this, the init of a container: it reaps orphans, passes signals on, and exits with the
+program.
 """
 
 from __future__ import annotations
@@ -18,22 +19,10 @@ _KILLED = 128
 """Added to a signal's number it makes an exit status, as in shells: process 1 can't die of a signal of its own."""
 
 
-def leave_to_a_child() -> None:
-    """Return in a child only, with whose exit status this process ends."""
-    # From before the fork on, so that none is missed.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    # Ignored, the kernel would reap in its place (wait(2)); the program is to inherit what was.
-    inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGCHLD, inherited)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return
+def serve(child: int) -> NoReturn:
+    """Be process 1 to the launcher ``child``, and exit as it does. All signals are blocked, and have been since before
+    there was a child, so that none is missed (`htrun/launch/launcher.S`)."""
     release_inherited()
-    _serve(child)
-
-
-def _serve(child: int) -> NoReturn:
     while True:
         received = signal.sigwaitinfo(signal.valid_signals())
         if received.si_signo == signal.SIGCHLD:

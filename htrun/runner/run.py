@@ -1,39 +1,36 @@
-"""One run, put together: resolve the program, make the channel, become the program, trace it, account for it."""
+"""One run, put together: resolve the program, make the channel, have the launcher become the program, trace it, account
+for it."""
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from htrun.channel.file import Channel, lift_file_size
 from htrun.errors import HtrunError
-from htrun.launch.environment import callers_environment, guest_environment
+from htrun.launch.environment import guest_environment
+from htrun.launch.launcher import Launcher, Program
 from htrun.launch.program import Kind, resolve
 from htrun.launch.system import Device, with_device
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
 from htrun.runner.wanted_calls import calls_to_record
+from htrun.runner.withstand import await_end, withstand
 from htrun.tracee import seccomp
-from htrun.tracee.spawn import Tracer, become
+from htrun.tracee.spawn import Tracer, trace
 
 if TYPE_CHECKING:
     from htrun.runner.session import Session
 
 
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-
-
-def run(options: RunOptions) -> NoReturn:
-    """Run ``options.program``. Returns only by exec or by raising `HtrunError`, with nothing left behind."""
+def run(options: RunOptions, launcher: Launcher) -> NoReturn:
+    """Run ``options.program`` in the process of ``launcher``, and trace it. Returns only by raising `HtrunError`, with
+    nothing left behind."""
+    withstand()
     _occupy_standard_streams()
-    if os.getpid() == 1:
-        from htrun.runner.process_one import leave_to_a_child
-
-        leave_to_a_child()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = _channel(options)
     try:
@@ -46,19 +43,25 @@ def run(options: RunOptions) -> NoReturn:
     except HtrunError:
         channel.remove()
         raise
-    environment = callers_environment()
+    environment = launcher.environment()
     if channel.reachable:
-        environment = guest_environment(environment, str(channel.path))
-
+        environment = guest_environment(environment, os.fsencode(channel.path))
+    program = Program(
+        launch.executable,
+        launch.argv,
+        environment,
+        seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
+        options.processors,
+    )
     big_endian = bool(launch.guest and launch.guest.big_endian)
     tracer = Tracer(
-        prepare=lambda: _prepare(channel),
+        prepare=lambda: channel.publish(os.getpid()),
         undo=channel.remove,
-        trace=lambda program: _trace(program, options, channel, outputs, big_endian=big_endian),
-        stops=seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
+        start=lambda: launcher.become(program),
+        trace=lambda first: _trace(first, options, channel, outputs, big_endian=big_endian),
     )
     try:
-        become(launch.executable, list(launch.argv), environment, tracer, options.processors)
+        trace(launcher.pid, tracer)
     except HtrunError:
         channel.remove()
         raise
@@ -73,14 +76,6 @@ def _channel(options: RunOptions) -> Channel:
         if options.channel_recorded or options.path is not None:
             raise
         return Channel.without_path(options.layout)
-
-
-def _prepare(channel: Channel) -> None:
-    """In the tracer, before anybody can see that it is one."""
-    # For `_end_when_told`: a handler would run at any point of the tracer's work, or, when the signal comes just before
-    # a wait, at none.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    channel.publish(os.getpid())
 
 
 def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
@@ -127,11 +122,11 @@ def _trace_and_account(
 
 
 def _end_when_told(session: Session, channel: Channel) -> None:
-    """If somebody sends the tracer itself a signal to end, kill the program, whose records are then still written; at
-    the second signal leave at once (a reader of the log may have stopped reading)."""
-    signal.sigwait(_ENDING)
+    """If the tracer is told to end, kill the program, whose records are then still written; if it is told again, leave
+    at once (a reader of the log may have stopped reading)."""
+    await_end()
     session.kill()
-    signal.sigwait(_ENDING)
+    await_end()
     channel.remove()
     os._exit(1)
 

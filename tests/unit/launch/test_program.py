@@ -289,4 +289,9 @@ def _status_of_execvp(argv: list[str], environment: Mapping[str, str]) -> int:
 
 
 def test_the_guests_environment() -> None:
-    assert guest_environment({"A": "1", "HYPERTRACE": "old"}, "/tmp/ht") == {"A": "1", "HYPERTRACE": "/tmp/ht"}
+    assert guest_environment([b"A=1", b"HYPERTRACE=old", b"B"], b"/tmp/ht") == [b"A=1", b"HYPERTRACE=/tmp/ht", b"B"]
+    assert guest_environment([b"=x", b"A=1", b"A=2", b""], b"/ht") == [b"=x", b"A=1", b"A=2", b"", b"HYPERTRACE=/ht"]
+    assert guest_environment([b"HYPERTRACE=1", b"HYPERTRACES=", b"HYPERTRACE=2"], b"/ht") == [
+        b"HYPERTRACE=/ht",
+        b"HYPERTRACES=",
+    ]

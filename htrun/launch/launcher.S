@@ -1,0 +1,622 @@
+# The command `htrun`: a process that becomes the program. `tools/assemble` makes bin/htrun of this: the whole file, its
+# ELF header included.
+#
+# Python would change what a program inherits: it ignores SIGPIPE and SIGXFSZ before anything can look at them, adds to
+# the environment, and leaves its time and memory in getrusage(2). So the process that the user starts never runs it.
+# It starts a grandchild that does, the tracer, and waits for a plan from it (launcher.py): to exec the program, or to exit.
+#
+#   htrun WORD...                           the tracer is `htrun-tracer`, the script beside this file
+#   htrun --launcher-python=PYTHON WORD...  it is PYTHON -m htrun (`htrun.launch.launcher.start`)
+#
+# The tracer's first argument is --launched=PID,FD: this process, and the pipe that the plan is written to.
+
+	.set BASE, 0x400000
+	.set VARIABLES, 0x500000
+	.set PLAN, 0x10000000
+
+# A plan: first what is to be done, EXITS or else exec
+	.set ACTION, 0
+	.set EXITS, 0
+
+# A plan to exit
+	.set EXIT_CODE, 8
+	.set EXIT_TEXT, 16
+	.set EXIT_LENGTH, 24
+	.set EXIT_SIZE, 32
+
+# A plan to exec
+	.set FILTER, 8
+	.set PROCESSORS, 16
+	.set PROCESSORS_SIZE, 24
+	.set PATH, 32
+	.set ARGUMENTS, 40
+	.set ENVIRONMENT, 48
+	.set FILTER_FAILURES, 56
+	.set PROCESSORS_FAILURES, 64
+	.set EXEC_FAILURES, 72
+
+# A failure of a table, which one with an error number of 0 ends: it stands for all others
+	.set FAILURE_ERRNO, 0
+	.set FAILURE_CODE, 8
+	.set FAILURE_TEXT, 16
+	.set FAILURE_LENGTH, 24
+	.set FAILURE_SIZE, 32
+
+# asm/unistd_64.h
+	.set SYS_READ, 0
+	.set SYS_WRITE, 1
+	.set SYS_CLOSE, 3
+	.set SYS_MMAP, 9
+	.set SYS_RT_SIGACTION, 13
+	.set SYS_RT_SIGPROCMASK, 14
+	.set SYS_GETPID, 39
+	.set SYS_CLONE, 56
+	.set SYS_FORK, 57
+	.set SYS_EXECVE, 59
+	.set SYS_WAIT4, 61
+	.set SYS_FCNTL, 72
+	.set SYS_READLINK, 89
+	.set SYS_PRCTL, 157
+	.set SYS_SCHED_SETAFFINITY, 203
+	.set SYS_EXIT_GROUP, 231
+	.set SYS_PIPE2, 293
+	.set SYS_SECCOMP, 317
+
+	.set EINTR, 4
+	.set EACCES, 13
+	.set SIGCHLD, 17
+	.set SIG_SETMASK, 2
+	.set F_DUPFD_CLOEXEC, 1030
+	.set F_SETFD, 2
+	.set O_CLOEXEC, 0x80000
+	.set WALL, 0x40000000
+	.set MAP_FLAGS, 0x100022
+	.set PR_SET_CHILD_SUBREAPER, 36
+	.set PR_GET_CHILD_SUBREAPER, 37
+	.set PR_SET_NO_NEW_PRIVS, 38
+	.set PR_SET_PTRACER, 0x59616d61
+	.set SECCOMP_SET_MODE_FILTER, 1
+	.set OWN_FAILURE, 125
+	.set PATH_ROOM, 4096
+
+# What lies at VARIABLES
+	.set SUBREAPER, VARIABLES
+	.set PIPE, VARIABLES + 8
+	.set MASK, VARIABLES + 16
+	.set ALL, VARIABLES + 24
+	.set ACTION_BEFORE, VARIABLES + 32
+	.set ACTION_DEFAULT, VARIABLES + 64
+	.set LENGTH, VARIABLES + 96
+	.set LAUNCHER, VARIABLES + 104
+	.set MARK, VARIABLES + 112
+	.set TRACER, VARIABLES + 160
+	.set VARIABLES_SIZE, 160 + PATH_ROOM + 32
+
+	.text
+file:
+	.byte 0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0
+	.short 2, 62
+	.long 1
+	.quad BASE + (start - file), segments - file, 0
+	.long 0
+	.short 64, 56, 3, 0, 0, 0
+segments:
+	.long 1, 5
+	.quad 0, BASE, BASE, end - file, end - file, 0x1000
+	.long 1, 6
+	.quad 0, VARIABLES, VARIABLES, 0, VARIABLES_SIZE, 0x1000
+	.long 0x6474e551, 6
+	.quad 0, 0, 0, 0, 0, 16
+
+# %r12: argv; %r13: envp; %r14, %r15: the pipe's ends; %rbp: the plan
+start:
+	lea 8(%rsp), %r12
+	mov (%rsp), %rax
+	lea 16(%rsp,%rax,8), %r13
+	mov $SYS_GETPID, %eax
+	syscall
+	cmp $1, %eax
+	je process_one
+launch:
+	mov $SYS_GETPID, %eax
+	syscall
+	mov %eax, LAUNCHER
+	call open_pipe
+	mov $SYS_PRCTL, %eax
+	mov $PR_GET_CHILD_SUBREAPER, %edi
+	mov $SUBREAPER, %esi
+	syscall
+# Else the tracer would be this process's child once more when its parent is gone, and the program's.
+	xor %esi, %esi
+	call set_subreaper
+	mov $-1, %rsi
+	call set_tracer
+# With an exit signal of 0: no SIGCHLD, which might stay pending, and no reaping where SIGCHLD is ignored.
+	mov $SYS_CLONE, %eax
+	xor %edi, %edi
+	xor %esi, %esi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	xor %r8d, %r8d
+	syscall
+	test %rax, %rax
+	js no_process
+	jz middle
+	mov %rax, %rbx
+reap:
+	mov $SYS_WAIT4, %eax
+	mov %rbx, %rdi
+	mov $LENGTH, %esi
+	mov $WALL, %edx
+	xor %r10d, %r10d
+	syscall
+	cmp $-EINTR, %rax
+	je reap
+	mov $SYS_CLOSE, %eax
+	mov %r15, %rdi
+	syscall
+	cmpl $0, LENGTH
+	jne no_process
+	mov $LENGTH, %esi
+	mov $8, %edx
+	call read_all
+	mov $SYS_MMAP, %eax
+	mov $PLAN, %edi
+	mov LENGTH, %rsi
+	mov $3, %edx
+	mov $MAP_FLAGS, %r10d
+	mov $-1, %r8
+	xor %r9d, %r9d
+	syscall
+	cmp $PLAN, %rax
+	jne no_memory
+	mov $PLAN, %esi
+	mov LENGTH, %rdx
+	call read_all
+	mov $SYS_CLOSE, %eax
+	mov %r14, %rdi
+	syscall
+	mov $PLAN, %ebp
+	cmpq $EXITS, ACTION(%rbp)
+	jne become
+	mov EXIT_CODE(%rbp), %ebx
+	mov EXIT_TEXT(%rbp), %rsi
+	mov EXIT_LENGTH(%rbp), %rdx
+	jmp say
+
+# ------------------------------------------------------------------------------------------------ becoming the program
+become:
+	mov SUBREAPER, %esi
+	call set_subreaper
+	xor %esi, %esi
+	call set_tracer
+	call filter
+	cmp $-EACCES, %rax
+	jne filtered
+# Without CAP_SYS_ADMIN the kernel asks for this first.
+	mov $SYS_PRCTL, %eax
+	mov $PR_SET_NO_NEW_PRIVS, %edi
+	mov $1, %esi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	xor %r8d, %r8d
+	syscall
+	call filter
+filtered:
+	mov FILTER_FAILURES(%rbp), %rbx
+	test %rax, %rax
+	js failed
+	mov PROCESSORS(%rbp), %rdx
+	test %rdx, %rdx
+	jz execute
+	mov $SYS_SCHED_SETAFFINITY, %eax
+	xor %edi, %edi
+	mov PROCESSORS_SIZE(%rbp), %rsi
+	syscall
+	mov PROCESSORS_FAILURES(%rbp), %rbx
+	test %rax, %rax
+	js failed
+execute:
+	mov $SYS_EXECVE, %eax
+	mov PATH(%rbp), %rdi
+	mov ARGUMENTS(%rbp), %rsi
+	mov ENVIRONMENT(%rbp), %rdx
+	syscall
+	mov EXEC_FAILURES(%rbp), %rbx
+failed:
+	neg %rax
+	sub $FAILURE_SIZE, %rbx
+next_failure:
+	add $FAILURE_SIZE, %rbx
+	cmpq $0, FAILURE_ERRNO(%rbx)
+	je found_failure
+	cmp FAILURE_ERRNO(%rbx), %rax
+	jne next_failure
+found_failure:
+	mov FAILURE_TEXT(%rbx), %rsi
+	mov FAILURE_LENGTH(%rbx), %rdx
+	mov FAILURE_CODE(%rbx), %ebx
+	jmp say
+
+filter:
+	mov $SYS_SECCOMP, %eax
+	mov $SECCOMP_SET_MODE_FILTER, %edi
+	xor %esi, %esi
+	mov FILTER(%rbp), %rdx
+	syscall
+	ret
+
+set_subreaper:
+	mov $SYS_PRCTL, %eax
+	mov $PR_SET_CHILD_SUBREAPER, %edi
+	syscall
+	ret
+
+# Where the Yama security module asks for it, let a descendant trace this process; elsewhere there is no such call.
+set_tracer:
+	mov $SYS_PRCTL, %eax
+	mov $PR_SET_PTRACER, %edi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	xor %r8d, %r8d
+	syscall
+	ret
+
+# Fill %rdx bytes at %rsi from the pipe. It ends early if the tracer does.
+read_all:
+	mov %rdx, %rbx
+	test %rdx, %rdx
+	jz 2f
+	xor %eax, %eax
+	mov %r14, %rdi
+	syscall
+	cmp $-EINTR, %rax
+	je 1f
+	test %rax, %rax
+	jle no_plan
+	add %rax, %rsi
+	sub %rax, %rbx
+1:	mov %rbx, %rdx
+	jmp read_all
+2:	ret
+
+# ----------------------------------------------------------------------------------------------------------- the pipe
+# Of descriptors that are none of the standard streams, even where those are closed.
+open_pipe:
+	mov $SYS_PIPE2, %eax
+	mov $PIPE, %edi
+	mov $O_CLOEXEC, %esi
+	syscall
+	test %rax, %rax
+	js no_pipe
+	mov PIPE, %edi
+	call move_up
+	mov %rax, %r14
+	mov PIPE + 4, %edi
+	call move_up
+	mov %rax, %r15
+	ret
+
+move_up:
+	mov %rdi, %rax
+	cmp $2, %edi
+	ja 1f
+	mov $SYS_FCNTL, %eax
+	mov $F_DUPFD_CLOEXEC, %esi
+	mov $3, %edx
+	syscall
+	test %rax, %rax
+	js no_pipe
+	push %rax
+	mov $SYS_CLOSE, %eax
+	syscall
+	pop %rax
+1:	ret
+
+# ---------------------------------------------------------------------------------------------- the tracer's beginning
+# In the process between, which exits at once, so that the tracer is no child of the program.
+middle:
+	mov $SYS_FORK, %eax
+	syscall
+	test %rax, %rax
+	jz tracer
+	shr $63, %rax
+	mov %eax, %edi
+	jmp exit
+
+tracer:
+# A signal that is sent to a whole group or job is not meant for the tracer, which sets this up itself when it runs
+# (htrun/runner/withstand.py).
+	call block_all
+	mov $SYS_FCNTL, %eax
+	mov %r15, %rdi
+	mov $F_SETFD, %esi
+	xor %edx, %edx
+	syscall
+	mov $MARK, %edi
+	lea launched(%rip), %rsi
+	call copy
+	mov LAUNCHER, %eax
+	call number
+	movb $',', (%rdi)
+	inc %rdi
+	mov %r15d, %eax
+	call number
+	movb $0, (%rdi)
+
+# Become Python with MARK as its first word and those of the user after it.
+python:
+	lea 8(%r12), %r8
+	cmpq $0, (%r12)
+	cmove %r12, %r8
+	mov (%r8), %rsi
+# The words and the variables for it are written here: as many as there are, and a few more.
+	mov %r13, %rax
+1:	add $8, %rax
+	cmpq $0, -8(%rax)
+	jne 1b
+	sub %r12, %rax
+	add $64, %rax
+	sub %rax, %rsp
+	and $-16, %rsp
+	mov %rsp, %rdi
+	mov %rsp, %rbp
+	test %rsi, %rsi
+	jz beside
+	lea python_option(%rip), %r9
+	call begins
+	jne beside
+# PYTHON -m htrun: with the environment as it is, which serves that Python.
+	mov %rsi, %rbx
+	add $8, %r8
+	lea module_option(%rip), %rdx
+	lea module_name(%rip), %rcx
+	mov %rbx, (%rdi)
+	mov %rdx, 8(%rdi)
+	mov %rcx, 16(%rdi)
+	movq $MARK, 24(%rdi)
+	add $32, %rdi
+	call copy_words
+	mov %r13, %rdx
+	jmp execute_python
+beside:
+	call find_tracer
+	mov $TRACER, %ebx
+	mov %rbx, (%rdi)
+	movq $MARK, 8(%rdi)
+	add $16, %rdi
+	call copy_words
+	mov %rdi, %rdx
+	call copy_variables
+execute_python:
+	mov $SYS_EXECVE, %eax
+	mov %rbx, %rdi
+	mov %rbp, %rsi
+	syscall
+	lea no_tracer_text(%rip), %rsi
+	mov $no_tracer_end - no_tracer_text, %edx
+# Say so, and have the launcher exit without another word.
+no_start:
+	mov $SYS_WRITE, %eax
+	mov $2, %edi
+	syscall
+	mov $SYS_WRITE, %eax
+	mov %r15, %rdi
+	lea plan_to_exit(%rip), %rsi
+	mov $8 + EXIT_SIZE, %edx
+	syscall
+	mov $OWN_FAILURE, %edi
+	jmp exit
+
+# The path TRACER: this file's, with something after it. %rdi and %r8 are kept.
+find_tracer:
+	push %rdi
+	push %r8
+	mov $SYS_READLINK, %eax
+	lea own_file(%rip), %rdi
+	mov $TRACER, %esi
+	mov $PATH_ROOM, %edx
+	syscall
+	test %rax, %rax
+	jle no_proc
+	lea TRACER(%rax), %rdi
+	lea tracer_suffix(%rip), %rsi
+	call copy
+	pop %r8
+	pop %rdi
+	ret
+
+# The words at %r8 and a null behind them, to %rdi.
+copy_words:
+	mov (%r8), %rax
+	add $8, %r8
+	mov %rax, (%rdi)
+	add $8, %rdi
+	test %rax, %rax
+	jnz copy_words
+	ret
+
+# The environment but for what is meant for the user's own programs of Python, and libraries, to %rdi.
+copy_variables:
+	mov %r13, %r8
+1:	mov (%r8), %rsi
+	add $8, %r8
+	test %rsi, %rsi
+	jz 2f
+	mov %rsi, %r11
+	lea linker_variables(%rip), %r9
+	call begins
+	je 1b
+	mov %r11, %rsi
+	lea python_variables(%rip), %r9
+	call begins
+	je 1b
+	mov %r11, (%rdi)
+	add $8, %rdi
+	jmp 1b
+2:	movq $0, (%rdi)
+	ret
+
+# Whether the text at %rsi begins with that at %r9 (flags: e if so). %rsi is then behind that beginning.
+begins:
+	mov (%r9), %al
+	test %al, %al
+	jz 1f
+	cmp (%rsi), %al
+	jne 1f
+	inc %rsi
+	inc %r9
+	jmp begins
+1:	ret
+
+# The text at %rsi to %rdi, which is then behind it, at the null byte.
+copy:
+	lodsb
+	stosb
+	test %al, %al
+	jnz copy
+	dec %rdi
+	ret
+
+# The digits of %eax to %rdi, which is then behind them.
+number:
+	mov $10, %ecx
+	xor %esi, %esi
+1:	xor %edx, %edx
+	div %ecx
+	push %rdx
+	inc %esi
+	test %eax, %eax
+	jnz 1b
+2:	pop %rax
+	add $'0', %al
+	stosb
+	dec %esi
+	jnz 2b
+	ret
+
+# ----------------------------------------------------------------------------------------------------------- process 1
+# It stays what it is, and serves (htrun/runner/process_one.py). All of this happens in a child of it.
+process_one:
+	call block_all
+	mov $ACTION_BEFORE, %edx
+	xor %esi, %esi
+	call child_action
+# Ignored, the kernel would reap in its place (wait(2)).
+	mov $ACTION_DEFAULT, %esi
+	xor %edx, %edx
+	call child_action
+	mov $SYS_FORK, %eax
+	syscall
+	test %rax, %rax
+	js no_process
+	jnz 1f
+	mov $ACTION_BEFORE, %esi
+	xor %edx, %edx
+	call child_action
+	mov $SYS_RT_SIGPROCMASK, %eax
+	mov $SIG_SETMASK, %edi
+	mov $MASK, %esi
+	xor %edx, %edx
+	mov $8, %r10d
+	syscall
+	jmp launch
+1:	mov %eax, %ebx
+	mov $MARK, %edi
+	lea first_child(%rip), %rsi
+	call copy
+	mov %ebx, %eax
+	call number
+	movb $0, (%rdi)
+	jmp python
+
+# Block all signals; those that were blocked are at MASK.
+block_all:
+	movq $-1, ALL
+	mov $SYS_RT_SIGPROCMASK, %eax
+	mov $SIG_SETMASK, %edi
+	mov $ALL, %esi
+	mov $MASK, %edx
+	mov $8, %r10d
+	syscall
+	ret
+
+child_action:
+	mov $SYS_RT_SIGACTION, %eax
+	mov $SIGCHLD, %edi
+	mov $8, %r10d
+	syscall
+	ret
+
+# ------------------------------------------------------------------------------------------------------------ failures
+no_pipe:
+	lea no_pipe_text(%rip), %rsi
+	mov $no_pipe_end - no_pipe_text, %edx
+	jmp fail
+no_process:
+	lea no_process_text(%rip), %rsi
+	mov $no_process_end - no_process_text, %edx
+	jmp fail
+no_plan:
+	lea no_plan_text(%rip), %rsi
+	mov $no_plan_end - no_plan_text, %edx
+	jmp fail
+no_memory:
+	lea no_memory_text(%rip), %rsi
+	mov $no_memory_end - no_memory_text, %edx
+	jmp fail
+no_proc:
+	lea no_proc_text(%rip), %rsi
+	mov $no_proc_end - no_proc_text, %edx
+	jmp no_start
+fail:
+	mov $OWN_FAILURE, %ebx
+# Say %rdx bytes at %rsi, and exit with %ebx.
+say:
+	mov $SYS_WRITE, %eax
+	mov $2, %edi
+	syscall
+	mov %ebx, %edi
+exit:
+	mov $SYS_EXIT_GROUP, %eax
+	syscall
+
+plan_to_exit:
+	.quad EXIT_SIZE, EXITS, OWN_FAILURE, 0, 0
+launched:
+	.asciz "--launched="
+first_child:
+	.asciz "--process-one="
+python_option:
+	.asciz "--launcher-python="
+module_option:
+	.asciz "-m"
+module_name:
+	.asciz "htrun"
+own_file:
+	.asciz "/proc/self/exe"
+tracer_suffix:
+	.asciz "-tracer"
+linker_variables:
+	.asciz "LD_"
+python_variables:
+	.asciz "PYTHON"
+no_pipe_text:
+	.ascii "htrun: cannot make a pipe: too many open files (ulimit -n)?\n"
+no_pipe_end:
+no_process_text:
+	.ascii "htrun: cannot start a process for the tracer: too many processes (ulimit -u, pids.max)?\n"
+no_process_end:
+no_plan_text:
+	.ascii "htrun: the tracer ended before it began\n"
+no_plan_end:
+no_memory_text:
+	.ascii "htrun: no memory to start the program (ulimit -v)?\n"
+no_memory_end:
+no_proc_text:
+	.ascii "htrun: cannot read /proc/self/exe: is /proc mounted?\n"
+no_proc_end:
+no_tracer_text:
+	.ascii "htrun: cannot run htrun-tracer, the script beside htrun, or its Python: install htrun again\n"
+no_tracer_end:
+end:

@@ -1,0 +1,180 @@
+"""The process that becomes the program (`launcher.S`), and the plan that it waits for.
+
+A plan is a block of memory that the launcher reads to a fixed address, so the pointers in it are ready to use: it makes
+a few system calls with them and decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import struct
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple, NoReturn
+
+from htrun.errors import ExitCode, HtrunError
+from htrun.launch.environment import block_of
+
+LAUNCHED = "--launched="
+"""The first argument of a tracer: LAUNCHED and the process id and the descriptor of its launcher."""
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "htrun")
+"""The launcher's program; the installed command ``htrun`` is a copy of it."""
+
+_PYTHON = "--launcher-python="
+_ADDRESS = 0x10000000
+"""Where the launcher reads the plan to."""
+_EXIT, _EXEC = 0, 1
+_EXIT_PLAN = struct.Struct("=QQQQ")
+_EXEC_PLAN = struct.Struct("=10Q")
+_FILTER = struct.Struct("=H6xQ")
+"""struct sock_fprog (<linux/filter.h>)."""
+_INSTRUCTION = 8
+"""Bytes of a struct sock_filter."""
+_FAILURE = struct.Struct("=QQQQ")
+_ERRORS = (
+    errno.E2BIG, errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EFAULT, errno.EINVAL, errno.EIO, errno.EISDIR,
+    errno.ELIBBAD, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT,
+    errno.ENOEXEC, errno.ENOMEM, errno.ENOSYS, errno.ENOTDIR, errno.EPERM, errno.ESRCH, errno.ESTALE, errno.ETXTBSY,
+)  # fmt: skip
+"""What seccomp(2), sched_setaffinity(2) and execve(2) may fail with."""
+_NO_FILTER = "cannot install a seccomp filter ({}): is htrun in a sandbox?"
+
+
+class Program(NamedTuple):
+    """What the launcher is to become. ``stops``: the seccomp filter that it installs before; ``processors``: those that
+    it may run on, None for all of the caller's."""
+
+    executable: str
+    arguments: Sequence[str]
+    environment: Sequence[bytes]
+    stops: bytes
+    processors: frozenset[int] | None = None
+
+
+class Launcher(NamedTuple):
+    """The launcher that has started this process: its process id, and the pipe to it."""
+
+    pid: int
+    descriptor: int
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Launcher | None:
+        """That which an argument list names, if it does."""
+        if len(words) < 2 or not words[1].startswith(LAUNCHED):
+            return None
+        pid, descriptor = map(int, words[1].removeprefix(LAUNCHED).split(","))
+        os.set_inheritable(descriptor, False)
+        return cls(pid, descriptor)
+
+    def environment(self) -> list[bytes]:
+        """The entries of its environment: those that the user has given."""
+        return block_of(self.pid)
+
+    def exit(self, code: int, message: str = "") -> None:
+        """Have it print ``message``, which a dead one does not, and exit with ``code``."""
+        text = os.fsencode(message)
+        plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
+        self._send(plan + text)
+
+    def become(self, program: Program) -> None:
+        """Have it become ``program``."""
+        self._send(_plan(program))
+
+    def _send(self, plan: bytes) -> None:
+        rest = memoryview(len(plan).to_bytes(8, "little") + plan)
+        # If it has been killed, nobody needs to know.
+        with suppress(BrokenPipeError):
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+        os.close(self.descriptor)
+
+
+def start(words: Sequence[str], executable: str) -> NoReturn:
+    """Become a launcher, whose tracer is ``executable -m htrun`` with the arguments ``words``.
+
+    For an htrun that was not started by way of the launcher: the program inherits what Python has changed meanwhile, but
+    for the environment. Raises `HtrunError`.
+    """
+    if not os.path.exists("/proc/self/environ"):
+        raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
+    # Python ignores these two for itself. Nobody knows what they were before.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.execve(FILE.encode(), _pointers(arguments), _pointers(block_of(os.getpid())))
+    raise HtrunError(f"cannot run {FILE}: {os.strerror(ctypes.get_errno())}; install htrun again")
+
+
+def _pointers(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(words) + 1))(*words, None)
+
+
+class _Block:
+    """Bytes for the launcher's memory, from `_ADDRESS` on."""
+
+    def __init__(self, reserved: int) -> None:
+        self._pieces: list[bytes] = []
+        self._end = _ADDRESS + reserved
+
+    def put(self, data: bytes) -> int:
+        """Add ``data``; its address. Each begins at a multiple of 8."""
+        address = self._end
+        self._pieces.append(data.ljust(-(-len(data) // 8) * 8, b"\0"))
+        self._end += len(self._pieces[-1])
+        return address
+
+    def put_words(self, words: Sequence[bytes]) -> int:
+        """Add null-terminated ``words`` and a list of pointers to them, as execve(2) wants it; the list's address."""
+        text = b"\0".join([*words, b""])
+        at = self.put(text)
+        pointers = []
+        for word in words:
+            pointers.append(at)
+            at += len(word) + 1
+        return self.put(struct.pack(f"={len(words) + 1}Q", *pointers, 0))
+
+    def put_failures(self, message: str, reasons: Mapping[int, str], codes: Mapping[int, int]) -> int:
+        """Add a table of what to print, and the exit code, for each error. ``message``: with a place for one of the
+        ``reasons``; ``codes``: those of some errors, and at 0 that of all others."""
+        rows = []
+        for number, reason in reasons.items():
+            text = os.fsencode(f"htrun: {message.format(reason)}\n")
+            rows.append(_FAILURE.pack(number, codes.get(number, codes[0]), self.put(text), len(text)))
+        return self.put(b"".join(rows))
+
+    def content(self) -> bytes:
+        """All that was added."""
+        return b"".join(self._pieces)
+
+
+def _plan(program: Program) -> bytes:
+    block = _Block(_EXEC_PLAN.size)
+    reasons = {number: os.strerror(number) for number in _ERRORS} | {0: "for an unknown reason"}
+    cannot_run = f"cannot run {program.executable.replace('{', '{{').replace('}', '}}')}: {{}}"
+    not_executable = {0: int(ExitCode.NOT_EXECUTABLE)}
+    why = reasons | {errno.ENOENT: "its interpreter does not exist"} if os.path.exists(program.executable) else reasons
+    code = block.put(program.stops)
+    mask = _mask(program.processors) if program.processors is not None else b""
+    fields = (
+        _EXEC,
+        block.put(_FILTER.pack(len(program.stops) // _INSTRUCTION, code)),
+        block.put(mask) if mask else 0,
+        len(mask),
+        block.put(os.fsencode(program.executable) + b"\0"),
+        block.put_words([os.fsencode(word) for word in program.arguments]),
+        block.put_words(program.environment),
+        block.put_failures(_NO_FILTER, reasons, {0: int(ExitCode.OWN_FAILURE)}),
+        block.put_failures(cannot_run, reasons, not_executable),
+        block.put_failures(cannot_run, why, not_executable | {errno.ENOENT: int(ExitCode.NOT_FOUND)}),
+    )
+    return _EXEC_PLAN.pack(*fields) + block.content()
+
+
+def _mask(processors: frozenset[int]) -> bytes:
+    """As sched_setaffinity(2) wants it."""
+    bits = sum(1 << processor for processor in processors)
+    return bits.to_bytes((max(processors) // 64 + 1) * 8, "little")
