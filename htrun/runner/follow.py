@@ -11,7 +11,8 @@ and end.
 
 The guest is not to notice: a thread gets its processors back when it has been quiet for a moment, before a call of its
 own that asks for them or sets them (caught by a filter), and so do the threads it creates. What is left to see is
-``Cpus_allowed`` in ``/proc``, meanwhile, and the same asked by a process without a channel.
+``Cpus_allowed`` in ``/proc``, meanwhile, and the same asked by a process without a channel. Who is found elsewhere than
+where htrun has put it has been moved by somebody else (taskset, a job scheduler), and stays there.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class Follow:
         self.busy = False
         self._own = os.sched_getaffinity(0)
         self._processor = -1
+        self._used: set[int] = set()
+        """Each processor that a thread was ever kept on."""
         self._kept: dict[int, _Kept] = {}
         self.run = TrapRun(length=_RUN, left=_RUN)
         """The last traps in a row of one thread."""
@@ -143,8 +146,7 @@ class Follow:
             self._kept[tid] = _Kept(self._processors[creator], 0, 0)
             self._processors[tid] = self._processors[creator]
             return
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(tid, self._processors[creator])
+        self._give_back(tid, self._processors[creator])
 
     @_undisturbed
     def moved(self, former: int, tid: int) -> None:
@@ -189,13 +191,13 @@ class Follow:
         if not self._kept:
             os.sched_setaffinity(0, {processor})
             self._processor = processor
+            self._used.add(processor)
             signal.setitimer(signal.ITIMER_REAL, _QUIET, _QUIET)
         self._processors[tid] = allowed
         self._kept[tid] = _Kept(allowed, 0, self._traps_of(tid))
 
     def _let_go(self, tid: int) -> None:
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(tid, self._kept[tid].processors)
+        self._give_back(tid, self._kept[tid].processors)
         self._forget(tid)
         self._count_anew(tid)
 
@@ -203,8 +205,16 @@ class Follow:
         del self._kept[tid]
         if not self._kept:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            os.sched_setaffinity(0, self._own)
+            self._give_back(0, self._own)
+            self._own = os.sched_getaffinity(0)
             self.run.tid = 0
+
+    def _give_back(self, tid: int, processors: set[int]) -> None:
+        """Let a thread run where it could before, if it is where htrun has put it."""
+        with suppress(ProcessLookupError):
+            now = os.sched_getaffinity(tid)
+            if len(now) == 1 and now <= self._used:
+                os.sched_setaffinity(tid, processors)
 
     def _count_anew(self, tid: int) -> None:
         if self.calls is None:
