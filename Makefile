@@ -19,7 +19,7 @@ setup: debian-packages $(VENV)/installed bytecode guest
 debian-packages:
 	@tools/install-debian-packages tools/debian-packages.txt
 
-$(VENV)/installed: setup.cfg pyproject.toml tools/make-venv | debian-packages
+$(VENV)/installed: setup.cfg setup.py pyproject.toml htrun/launch/bin/htrun tools/make-venv | debian-packages
 	@tools/make-venv
 
 # Start-up counts: an edited module would be compiled anew by each run where PYTHONDONTWRITEBYTECODE is set.

@@ -55,7 +55,7 @@ def _unlaunched() -> int:
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
     """Do what ``words`` ask for; the exit code and what is to be said where that is no run."""
     from htrun.commands.options import Information, Request, parse
-    from htrun.errors import HtrunError
+    from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show
 
     try:
@@ -70,7 +70,20 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
                 start(words, sys.executable)
     except HtrunError as error:
         return error.exit_code, f"htrun: {error}\n"
+    except FileNotFoundError:
+        # From wherever a relative path is made absolute.
+        if _directory_exists():
+            raise
+        return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"
     return 0, ""
+
+
+def _directory_exists() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _run(request: RunRequest, launcher: Launcher) -> NoReturn:

@@ -65,6 +65,7 @@
 	.set EINTR, 4
 	.set EACCES, 13
 	.set SIGCHLD, 17
+	.set SIG_IGN, 1
 	.set SIG_SETMASK, 2
 	.set F_DUPFD_CLOEXEC, 1030
 	.set F_SETFD, 2
@@ -88,9 +89,10 @@
 	.set ACTION_DEFAULT, VARIABLES + 64
 	.set LENGTH, VARIABLES + 96
 	.set LAUNCHER, VARIABLES + 104
-	.set MARK, VARIABLES + 112
-	.set TRACER, VARIABLES + 160
-	.set VARIABLES_SIZE, 160 + PATH_ROOM + 32
+	.set IGNORING, VARIABLES + 112
+	.set MARK, VARIABLES + 144
+	.set TRACER, VARIABLES + 192
+	.set VARIABLES_SIZE, 192 + PATH_ROOM + 32
 
 	.text
 file:
@@ -328,6 +330,14 @@ tracer:
 # A signal that is sent to a whole group or job is not meant for the tracer, which sets this up itself when it runs
 # (htrun/runner/withstand.py).
 	call block_all
+# These two Python can't ignore, since the C library has them for itself.
+	movq $SIG_IGN, IGNORING
+	mov $32, %edi
+	mov $IGNORING, %esi
+	xor %edx, %edx
+	call set_action
+	mov $33, %edi
+	call set_action
 	mov $SYS_FCNTL, %eax
 	mov %r15, %rdi
 	mov $F_SETFD, %esi
@@ -542,8 +552,9 @@ block_all:
 	ret
 
 child_action:
-	mov $SYS_RT_SIGACTION, %eax
 	mov $SIGCHLD, %edi
+set_action:
+	mov $SYS_RT_SIGACTION, %eax
 	mov $8, %r10d
 	syscall
 	ret

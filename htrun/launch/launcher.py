@@ -95,8 +95,8 @@ class Launcher(NamedTuple):
 def start(words: Sequence[str], executable: str) -> NoReturn:
     """Become a launcher, whose tracer is ``executable -m htrun`` with the arguments ``words``.
 
-    For an htrun that was not started by way of the launcher: the program inherits what Python has changed meanwhile, but
-    for the environment. Raises `HtrunError`.
+    For an htrun that was not started by way of the launcher: but for the environment, the program inherits what Python
+    has changed meanwhile. Raises `HtrunError`.
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")

@@ -40,7 +40,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
             argv = with_device(launch.argv, device, add=add, emulator=launch.executable)
             launch = launch._replace(argv=argv)
         outputs = Outputs.open(options, launch)
-    except HtrunError:
+    except BaseException:
         channel.remove()
         raise
     environment = launcher.environment()
@@ -62,7 +62,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     )
     try:
         trace(launcher.pid, tracer)
-    except HtrunError:
+    except BaseException:
         channel.remove()
         raise
 

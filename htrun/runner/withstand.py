@@ -21,7 +21,7 @@ def withstand() -> None:
         # Ignored, SIGCHLD would not be sent for stops (kernel/signal.c, do_notify_parent_cldstop).
         signal.signal(number, signal.SIG_DFL if number in _BLOCKED else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-    # The C library's own two stay blocked, as the launcher has left them.
+    # The launcher has seen to the two that the C library has for itself.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - _BLOCKED)
 
 

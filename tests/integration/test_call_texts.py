@@ -15,7 +15,7 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as proto
 
 import htrun as package
 from tests.support import strace_texts
-from tests.support.run import HTRUN
+from tests.support.run import HTRUN, changed_htrun
 from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
@@ -139,13 +139,7 @@ def test_real_programs_show_the_texts_that_strace_shows(name: str, work: Path, t
 @pytest.fixture
 def untrusting(tmp_path: Path) -> Path:
     """An htrun that does not trust the counter: Python does all that a stop needs, and no machine code."""
-    script = tmp_path / "untrusting"
-    script.write_text(
-        f"#!{sys.executable}\nimport htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False\n"
-        "from htrun.commands.run import main\nmain()\n"
-    )
-    script.chmod(0o755)
-    return script
+    return changed_htrun(tmp_path, "import htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False")
 
 
 @pytest.mark.parametrize("in_one_go", [True, False], ids=["machine code", "Python"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.run import SECONDS
+from tests.support.run import SECONDS, changed_htrun
 from tests.support.toolchain import Toolchain
 
 COUNT = 10_000
@@ -56,11 +55,8 @@ int main(void)
 WITHOUT = """
 import sys
 sys.modules[{module!r}] = None
-from htrun.commands.run import main
-sys.exit(main())
 """
 FAILING = """
-import sys
 from htrun.intercept import patcher
 
 class Patcher(patcher.Patcher):
@@ -68,8 +64,6 @@ class Patcher(patcher.Patcher):
         raise ValueError("a mistake")
 
 patcher.Patcher = Patcher
-from htrun.commands.run import main
-sys.exit(main())
 """
 
 
@@ -79,8 +73,8 @@ def guest(toolchain: Toolchain) -> Path:
 
 
 def run(script: str, guest: Path, tmp_path: Path, *options: str) -> tuple[str, dict[str, Any]]:
-    """What a run of htrun, started by ``script``, said on standard error and in its summary; the program is as ever."""
-    command = [sys.executable, "-c", script, "--summary", tmp_path / "summary", *options, guest]
+    """What an htrun changed by ``script`` said on standard error and in its summary; the program is as ever."""
+    command = [changed_htrun(tmp_path, script), "--summary", tmp_path / "summary", *options, guest]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (7, "done 5\n"), done.stderr
     summary: dict[str, Any] = json.loads((tmp_path / "summary").read_text())

@@ -21,7 +21,7 @@ import pytest
 
 from tests.support import leftovers
 from tests.support.requirements import require_tool
-from tests.support.run import HTRUN
+from tests.support.run import HTRUN, tell_to_end
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import PATIENCE
 
@@ -185,19 +185,22 @@ def test_kill_of_the_job(number: signal.Signals, shell: Shell, program: Path, tm
     assert shell.settings() == settings
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
-def test_kill_of_the_tracer(number: signal.Signals, shell: Shell, program: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["told to end", "killed"])
+def test_end_of_the_tracer(killed: bool, shell: Shell, program: Path, tmp_path: Path) -> None:
     settings = shell.settings()
     _started(shell, _traced(program, tmp_path), background=True)
     tracer = int(re.findall(r"^TracerPid:\t(\d+)", shell.ask("grep TracerPid /proc/$!/status"), re.MULTILINE)[0])
     assert tracer > 0
-    os.kill(tracer, number)
+    if killed:
+        os.kill(tracer, signal.SIGKILL)
+    else:
+        tell_to_end(tracer)
     shell.type('wait $! 2>/dev/null; echo "status"=$?\n')
     shell.read_until("status=")
     assert int(shell.read_until("\n")) > 128, "a program without its tracer is killed"
     shell.read_until(_PROMPT)
     assert leftovers.remaining(str(tmp_path)) == []
-    if number != signal.SIGKILL:
+    if not killed:
         assert not os.path.lexists(tmp_path / "channel")
     assert shell.settings() == settings
     # After SIGKILL, which nobody can clean up after, the link is stale and the next run replaces it.

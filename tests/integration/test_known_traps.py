@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.run import Htrun, Result
+from tests.support.run import Htrun, Result, changed_htrun
 from tests.support.toolchain import Toolchain
 
 GUEST = Path(__file__).parent / "guests" / "known_traps.c"
@@ -92,8 +91,7 @@ def test_two_threads_at_one_site(run: Run) -> None:
 
 
 _COUNTING = """
-import os, sys
-from htrun.commands.run import main
+import os
 from htrun.intercept.traps import Traps
 
 handle = Traps.handle
@@ -103,13 +101,13 @@ def counting(self, thread):
     return handle(self, thread)
 
 Traps.handle = counting
-sys.exit(main())
 """
 
 
 def test_hardly_a_trap_needs_the_interpreter(toolchain: Toolchain, htrun: Htrun) -> None:
     guest = toolchain.compile(GUEST)
-    command = [sys.executable, "-c", _COUNTING, *htrun.command("--no-patch")[1:], str(guest), "many"]
+    counting = changed_htrun(htrun.directory, _COUNTING)
+    command = [counting, *htrun.command("--no-patch")[1:], str(guest), "many"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert set(done.stderr) == {"."}

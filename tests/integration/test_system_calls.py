@@ -19,7 +19,7 @@ from htrun.analysis.trace import Trace
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
 from tests.integration.corpus.outcome import observe
 from tests.integration.corpus.programs import Case, cases
-from tests.support.run import HTRUN, Htrun
+from tests.support.run import HTRUN, Htrun, changed_htrun
 from tests.support.strace import Tree, strace, traced
 from tests.support.targets import AARCH64, I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
@@ -348,12 +348,7 @@ def test_calls_that_a_filter_of_the_programs_own_stops(toolchain: Toolchain, htr
 def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
     """Then Python does all that a stop needs."""
     program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
-    script = tmp_path / "untrusting"
-    script.write_text(
-        f"#!{sys.executable}\nimport htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False\n"
-        "from htrun.commands.run import main\nmain()\n"
-    )
-    script.chmod(0o755)
+    script = changed_htrun(tmp_path, "import htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False")
     channel = tmp_path / "channel"
     words = [script, "-q", "--hypertrace", channel, "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=work)

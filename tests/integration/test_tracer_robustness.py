@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun, LogEvent, tracer_of
+from tests.support.run import HTRUN, IGNORING_CHILDREN, Htrun, LogEvent, tell_to_end, tracer_of
 from tests.support.targets import I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import wait_until
@@ -192,8 +192,7 @@ def test_strict_seccomp_mode_is_refused(toolchain: Toolchain, htrun: Htrun) -> N
     assert result.status == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: Htrun, toolchain: Toolchain) -> None:
+def test_a_tracer_told_to_end_writes_everything(htrun: Htrun, toolchain: Toolchain) -> None:
     program = toolchain.compile_text(
         """
         #include <qemu-hypertrace.h>
@@ -217,7 +216,7 @@ def test_a_tracer_told_to_end_writes_everything(number: signal.Signals, htrun: H
     with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "emitted\n"
-        os.kill(tracer_of(process.pid), number)
+        tell_to_end(tracer_of(process.pid))
         assert process.stdout.read() == "", "the child is gone, too"
     assert process.returncode == -signal.SIGKILL
     assert len((htrun.directory / "log").read_text().splitlines()) == 100
@@ -230,7 +229,7 @@ def test_a_tracer_told_to_end_as_soon_as_it_is_one(htrun: Htrun) -> None:
         with subprocess.Popen([*htrun.command(), "sleep", "1000"]) as process:
             while not (tracer := tracer_of(process.pid)):
                 pass
-            os.kill(tracer, signal.SIGTERM)
+            tell_to_end(tracer)
             assert process.wait(240) == -signal.SIGKILL
         assert json.loads((htrun.directory / "summary.json").read_text())["exit_status"] == -signal.SIGKILL
         assert not os.path.lexists(htrun.channel)
@@ -259,7 +258,7 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
         with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "creating\n"
-            os.kill(tracer_of(process.pid), signal.SIGTERM)
+            tell_to_end(tracer_of(process.pid))
             assert process.stdout.read() == "", "no child is left"
         assert process.returncode == -signal.SIGKILL
 
@@ -297,9 +296,17 @@ def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain,
 
 KILLED_AT_THE_START = """
 import os, signal, sys
-from htrun.tracee.spawn import Tracer, become
+from htrun.errors import HtrunError
+from htrun.launch.launcher import Launcher, Program
+from htrun.tracee.spawn import Tracer, trace
 
-program, told = os.getpid(), os.dup(1)
+theirs, mine = os.pipe()
+if (program := os.fork()) == 0:
+    os.close(mine)
+    os.read(theirs, 1)
+    os._exit(1)
+os.close(theirs)
+launcher = Launcher(program, mine)
 
 def state():
     try:
@@ -310,10 +317,15 @@ def state():
 
 def kill():
     os.kill(program, signal.SIGKILL)
+    if sys.argv[1] == "gone":
+        os.waitpid(program, 0)
     while state() != sys.argv[1]:
         pass
 
-become("/bin/true", ["true"], {}, Tracer(kill, lambda: os.write(told, b"undone"), lambda _: os._exit(1), b""))
+try:
+    trace(program, Tracer(kill, lambda: print("undone"), lambda: print("started"), lambda _: os._exit(1)))
+except HtrunError as error:
+    launcher.exit(125, str(error))
 """
 
 
@@ -321,9 +333,8 @@ become("/bin/true", ["true"], {}, Tracer(kill, lambda: os.write(told, b"undone")
 def test_a_program_killed_before_it_starts(state: str) -> None:
     """What htrun has made is undone without a word; the dead one may have been reaped already."""
     script = [sys.executable, "-c", KILLED_AT_THE_START, state]
-    reaped = ["sh", "-c", '"$@" & wait', "sh", *script]
-    done = subprocess.run(reaped if state == "gone" else script, capture_output=True, text=True, timeout=240)
-    assert (done.stdout, done.stderr) == ("undone", "")
+    done = subprocess.run(script, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "undone\n", "")
 
 
 def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:

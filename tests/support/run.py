@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from htrun.launch import launcher
 
 HTRUN = Path(sys.executable).with_name("htrun")
 """The installed program, as users start it."""
@@ -30,10 +35,27 @@ _LINE = re.compile(
 )
 
 
+def changed_htrun(directory: Path, changes: str, *options: str) -> Path:
+    """An htrun in ``directory`` whose tracer runs the Python code ``changes`` first. ``options``: one of Python's."""
+    program = directory / "changed-htrun"
+    shutil.copy(launcher.FILE, program)
+    script = Path(f"{program}-tracer")
+    main = "import sys\nfrom htrun.commands.run import main\nsys.exit(main())\n"
+    script.write_text(f"#!{sys.executable} {' '.join(options)}\n{changes}\n{main}")
+    script.chmod(0o755)
+    return program
+
+
 def tracer_of(pid: int) -> int:
     """The process id of the tracer of a process that runs under htrun."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid:"))
+
+
+def tell_to_end(tracer: int) -> None:
+    """Tell a tracer to end, as ``kill -q 0 -TERM`` does."""
+    if ctypes.CDLL(None, use_errno=True).sigqueue(tracer, signal.SIGTERM, ctypes.c_void_p(0)) != 0:
+        raise OSError(ctypes.get_errno(), f"sigqueue to {tracer}")
 
 
 @dataclass(frozen=True)

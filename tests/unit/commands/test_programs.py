@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import htrun
+from tests.support.run import changed_htrun
 
 
 def run(program: str, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
@@ -73,8 +74,7 @@ HEAVY = {"numpy", "iced_x86", "lief", "rich", "psutil", "argparse", "scipy"}
 
 @pytest.mark.parametrize("options", [[], ["-o", "trace"], ["-D", "log"]])
 def test_a_run_without_events_imports_nothing_heavy(tmp_path: Path, options: list[str]) -> None:
-    """Neither the process that becomes the program nor the tracer: their imports come on one standard error."""
-    command = [sys.executable, "-X", "importtime", "-m", "htrun", *options, "true"]
+    command = [changed_htrun(tmp_path, "", "-Ximporttime"), *options, "true"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "htrun.runner.loop" in done.stderr

@@ -1,0 +1,141 @@
+"""The launcher's file is what its source says, the installed command is a copy of it, and a plan is as it reads one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from htrun.launch import launcher
+from htrun.launch.launcher import FILE, Launcher, Program
+from tests.support.requirements import require_tool
+from tests.support.run import HTRUN
+
+SOURCE = Path(launcher.__file__).with_name("launcher.S")
+_OFFSET = re.compile(r"\s*\.set (\w+), (\w+)")
+
+
+def offsets(heading: str) -> dict[str, int]:
+    """The ``.set`` lines below the comment that begins with ``heading``."""
+    lines = SOURCE.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"# {heading}"))
+    found = {}
+    for line in lines[start + 1 :]:
+        if (match := _OFFSET.fullmatch(line)) is None:
+            break
+        found[match[1]] = int(match[2], 0)
+    return found
+
+
+def test_the_bytes_are_those_of_the_source(tmp_path: Path) -> None:
+    assembler, objcopy = require_tool("as", "binutils"), require_tool("objcopy", "binutils")
+    assembled, code = tmp_path / "code.o", tmp_path / "code"
+    subprocess.run([assembler, "--64", "-o", assembled, SOURCE], check=True)
+    subprocess.run([objcopy, "-O", "binary", "-j", ".text", assembled, code], check=True)
+    assert code.read_bytes() == Path(FILE).read_bytes(), "run: tools/assemble launcher"
+    assert os.access(FILE, os.X_OK)
+
+
+def test_the_installed_command_is_the_launcher() -> None:
+    assert HTRUN.read_bytes() == Path(FILE).read_bytes(), "run: make setup"
+
+
+def test_the_sizes_of_plans() -> None:
+    exits = offsets("A plan to exit")
+    assert exits["EXIT_SIZE"] == launcher._EXIT_PLAN.size
+    assert list(exits.values()) == [8, 16, 24, launcher._EXIT_PLAN.size]
+    executes = offsets("A plan to exec")
+    assert list(executes.values()) == list(range(8, launcher._EXEC_PLAN.size, 8))
+    failure = offsets("A failure of a table")
+    assert failure == {
+        f"FAILURE_{name}": at for name, at in (("ERRNO", 0), ("CODE", 8), ("TEXT", 16), ("LENGTH", 24), ("SIZE", 32))
+    }
+    assert failure["FAILURE_SIZE"] == launcher._FAILURE.size
+
+
+class Sent:
+    """A plan as a launcher has read it."""
+
+    def __init__(self, data: bytes) -> None:
+        (length,) = struct.unpack_from("=Q", data)
+        self.data = data[8:]
+        assert length == len(self.data)
+
+    def word(self, address: int) -> int:
+        found: int = struct.unpack_from("=Q", self.data, address - launcher._ADDRESS)[0]
+        return found
+
+    def text(self, address: int) -> bytes:
+        return self.data[address - launcher._ADDRESS :].partition(b"\0")[0]
+
+    def texts(self, address: int) -> list[bytes]:
+        found = []
+        while pointer := self.word(address):
+            found.append(self.text(pointer))
+            address += 8
+        return found
+
+    def failure(self, address: int, number: int) -> tuple[int, bytes]:
+        """The exit code and what is printed."""
+        while self.word(address) not in (number, 0):
+            address += launcher._FAILURE.size
+        text = self.word(address + 16) - launcher._ADDRESS
+        return self.word(address + 8), self.data[text : text + self.word(address + 24)]
+
+
+def sent(program: Program) -> Sent:
+    mine, theirs = os.pipe()
+    Launcher(0, theirs).become(program)
+    with open(mine, "rb") as pipe:
+        return Sent(pipe.read())
+
+
+def test_a_plan_to_exec() -> None:
+    environment = [b"A=1", b"", b"=x", b"\xff"]
+    plan = sent(Program("/bin/{x}", ["a", "", "\udcff"], environment, b"12345678" * 3, frozenset({0, 65})))
+    action, stops, mask, size, path, arguments, block, *tables = launcher._EXEC_PLAN.unpack_from(plan.data)
+    assert action != 0
+    assert plan.word(stops) & 0xFFFF == 3
+    assert plan.text(plan.word(stops + 8)).startswith(b"12345678" * 3)
+    assert (size, plan.word(mask), plan.word(mask + 8)) == (16, 1, 2)
+    assert plan.text(path) == b"/bin/{x}"
+    assert plan.texts(arguments) == [b"a", b"", b"\xff"]
+    assert plan.texts(block) == environment
+    filtering, moving, executing = tables
+    assert plan.failure(filtering, errno.EINVAL)[0] == 125
+    assert plan.failure(moving, errno.EINVAL) == (126, b"htrun: cannot run /bin/{x}: Invalid argument\n")
+    assert plan.failure(executing, errno.ENOENT) == (127, b"htrun: cannot run /bin/{x}: No such file or directory\n")
+    assert plan.failure(executing, 4000) == (126, b"htrun: cannot run /bin/{x}: for an unknown reason\n")
+
+
+def test_no_processors_are_none() -> None:
+    plan = sent(Program("/bin/true", ["true"], [], b""))
+    assert launcher._EXEC_PLAN.unpack_from(plan.data)[2:4] == (0, 0)
+
+
+def test_a_plan_to_exit() -> None:
+    mine, theirs = os.pipe()
+    Launcher(0, theirs).exit(125, "htrun: \udcff\n")
+    with open(mine, "rb") as pipe:
+        plan = Sent(pipe.read())
+    action, code, text, length = launcher._EXIT_PLAN.unpack_from(plan.data)
+    assert (action, code) == (0, 125)
+    assert plan.data[text - launcher._ADDRESS :][:length] == b"htrun: \xff\n"
+
+
+def test_a_launcher_that_is_gone_is_told_nothing() -> None:
+    mine, theirs = os.pipe()
+    os.close(mine)
+    Launcher(0, theirs).exit(0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("words", [["htrun"], ["htrun", "true"], []])
+def test_who_was_not_launched(words: list[str]) -> None:
+    assert Launcher.of(words) is None
