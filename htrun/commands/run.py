@@ -90,10 +90,18 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
     if request.options.verbosity >= 0:
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
+    if _VALGRINDS_LIBRARY in os.environ.get("LD_PRELOAD", ""):
+        from htrun.errors import HtrunError
+
+        raise HtrunError("htrun cannot run inside valgrind, which knows no seccomp filters: try htrun valgrind PROGRAM")
     # Only now: help and mistakes need none of what a run imports.
     from htrun.runner.run import run
 
     run(request.options, launcher)
+
+
+_VALGRINDS_LIBRARY = "/vgpreload_core-"
+"""Part of the name of a library that valgrind loads into whatever it runs, and into nothing else."""
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Kind(Enum):
     NO_DEVICE = "no-device"
     SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"
+    SECOND_TRACER = "second-tracer"
     SINK = "sink"
     INTERNAL = "internal"
 

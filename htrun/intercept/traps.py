@@ -14,6 +14,7 @@ from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.loads import Loads
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
@@ -74,6 +75,7 @@ class Traps:
         self._channel = channel
         self._recorder = recorder
         self._warnings = warnings
+        self._loads = Loads(warnings)
         self._patcher = patcher
         self._read_clock = clock.source.read
         self._max_clients = channel.layout.max_clients
@@ -344,12 +346,7 @@ class Traps:
                 return None
             self._expect_no_change(thread, fault, registers, code)
             thread.doubt = None
-            self._warnings.warn(
-                Kind.LOAD,
-                (pid, address),
-                f"process {pid} touched the control region at {address:#x} other than by a plain store ({reason}); it "
-                "gets its SIGSEGV",
-            )
+            self._loads.report(pid, address, reason)
             return None
         place = self._places.find(thread.space, thread.tid, address)
         site = Site(len(self._sites) + 1, pid, address, store.code, store, place)

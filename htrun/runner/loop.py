@@ -11,6 +11,7 @@ from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.runner.foreign_exec import ForeignExec
+from htrun.runner.second_tracers import SecondTracers
 from htrun.runner.tracees import Tracees
 from htrun.tracee import ptrace, seccomp, stops
 from htrun.tracee.abi import call_name
@@ -48,6 +49,7 @@ class Loop:
         masks: Masks,
         foreign_exec: ForeignExec,
         follow: Follow,
+        second_tracers: SecondTracers,
         recording_failed: Callable[[Exception], None],
         executed: Callable[[int], None],
         calls: Calls | None = None,
@@ -62,6 +64,7 @@ class Loop:
         self._masks = masks
         self._foreign_exec = foreign_exec
         self._follow = follow
+        self._second_tracers = second_tracers
         self._recording_failed = recording_failed
         self._program_began = executed
         self._failed = False
@@ -278,6 +281,8 @@ class Loop:
         registers = self._registers()
         ptrace.get_registers(thread.tid, registers)
         match name:
+            case _ if _would_trace(name, abi, registers):
+                self._second_tracers.asked(thread, name, abi, registers)
             case "seccomp" | "prctl":
                 if not _asks_only(name, abi, registers):
                     thread.process.filtered = True
@@ -339,6 +344,10 @@ def _kill(tid: int) -> None:
     """Kill the process of a thread, if there is still one."""
     with suppress(ProcessLookupError):
         os.kill(tid, signal.SIGKILL)
+
+
+def _would_trace(name: str, abi: Abi, registers: Registers) -> bool:
+    return name == "ptrace" or (name == "prctl" and abi.argument(registers, 0) & 0xFFFFFFFF == seccomp.PR_SET_PTRACER)
 
 
 def _asks_only(name: str, abi: Abi, registers: Registers) -> bool:

@@ -31,6 +31,7 @@ from htrun.runner.machine_starts import MachineStarts
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.reach import Reach
+from htrun.runner.second_tracers import SecondTracers
 from htrun.runner.tracees import Hooks, Tracees
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
@@ -102,6 +103,7 @@ class Session:
             masks=masks,
             foreign_exec=self._foreign_exec(),
             follow=self._follow,
+            second_tracers=SecondTracers(self._tracees.threads, self._warnings),
             recording_failed=self._recording_failed,
             executed=Reach(channel, self._warnings).executed if options.channel_recorded else _no_program_matters,
             calls=self._calls,

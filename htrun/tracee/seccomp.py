@@ -189,6 +189,14 @@ _SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
 
 _PR_SET_SECCOMP = 22
 
+PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE = 0, 16, 0x4206
+"""Requests to become a tracee or a tracer (linux/ptrace.h)."""
+PR_SET_PTRACER = 0x59616D61
+"""Lets another process trace this one where only parents may (linux/prctl.h, Yama)."""
+TRACER_RULES = (
+    *(Rule("ptrace", (_low(0, Test.EQUAL, request),)) for request in (PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE)),
+    Rule("prctl", (_low(0, Test.EQUAL, PR_SET_PTRACER),)),
+)
 _PROCESSOR_RULES = (Rule("sched_setaffinity"), Rule("sched_getaffinity"))
 _EXEC_RULES = (Rule("execve"), Rule("execveat"))
 _CHANNEL_RULES = (
@@ -208,13 +216,15 @@ _CHANNEL_RULES_32 = (
 
 
 def first_filter(calls: Calls = NO_CALLS, *, channel: bool = True) -> bytes:
-    """Exec, ``calls``, which are recorded, and, unless there is no channel to look out for, what matters before one is
-    mapped: shared file mappings, SIGSEGV's action, filters of the guest.
+    """Exec, calls by which a process becomes a tracer, ``calls``, which are recorded, and, unless there is no channel
+    to look out for, what matters before one is mapped: shared file mappings, SIGSEGV's action, filters of the guest.
 
     A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` a
     question for them is told as well.
     """
-    rules = _EXEC_RULES if calls == NO_CALLS else (*_EXEC_RULES, *_PROCESSOR_RULES)
+    rules = (*_EXEC_RULES, *TRACER_RULES)
+    if calls != NO_CALLS:
+        rules = (*rules, *_PROCESSOR_RULES)
     rules_64, rules_32 = (_CHANNEL_RULES, _CHANNEL_RULES_32) if channel else ((), ())
     return _compile((*rules_64, *rules), (*rules_32, *rules), calls, record=True)
 

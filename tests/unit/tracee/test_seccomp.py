@@ -73,6 +73,10 @@ def test_first_filter(abi: Abi) -> None:
     assert verdict(program, abi, "execve") == _STOP
     assert verdict(program, abi, "prctl", 22, 2) == _STOP
     assert verdict(program, abi, "prctl", 15) == _ALLOW
+    assert verdict(program, abi, "prctl", 0x59616D61, 1) == _STOP
+    for request in (0, 16, 0x4206):
+        assert verdict(program, abi, "ptrace", request) == _STOP
+    assert verdict(program, abi, "ptrace", 7) == _ALLOW
     assert verdict(program, abi, "seccomp", 1) == _STOP
     assert verdict(program, abi, "seccomp", 2) == _ALLOW
     assert verdict(program, abi, "munmap", _START, _SIZE) == _ALLOW

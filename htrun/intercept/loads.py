@@ -1,0 +1,48 @@
+"""Loads from the control region, which are no events: who made them, said in a line."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from htrun.events.warnings import Kind
+
+if TYPE_CHECKING:
+    from htrun.events.warnings import Warnings
+    from htrun.x86.store import NotAStore
+
+
+class Loads:
+    """Reports them."""
+
+    def __init__(self, warnings: Warnings) -> None:
+        self._warnings = warnings
+        self._is_valgrind: dict[int, bool] = {}
+
+    def report(self, pid: int, address: int, reason: NotAStore) -> None:
+        """The instruction at ``address`` in process ``pid`` is none that only stores."""
+        known = pid in self._is_valgrind
+        if not known:
+            self._is_valgrind[pid] = _runs_in_valgrind(pid)
+        if not self._is_valgrind[pid]:
+            self._warnings.warn(
+                Kind.LOAD,
+                (pid, address),
+                f"process {pid} touched the control region at {address:#x} other than by a plain store ({reason}); it "
+                "gets its SIGSEGV",
+            )
+        elif not known:
+            # It looks for pointers in all that is mapped, word by word, and expects SIGSEGV.
+            self._warnings.warn(
+                Kind.LOAD,
+                pid,
+                f"valgrind reads the control region of process {pid}, as its leak check reads all memory: the program "
+                "is not to blame; --leak-check=no leaves that out",
+            )
+
+
+def _runs_in_valgrind(pid: int) -> bool:
+    with suppress(OSError):
+        return "/valgrind/" in os.readlink(f"/proc/{pid}/exe")
+    return False

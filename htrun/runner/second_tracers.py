@@ -1,0 +1,63 @@
+"""Programs of the run that want to trace: debuggers, strace, LeakSanitizer. They can't trace what htrun traces."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from htrun.events.warnings import Kind
+from htrun.tracee.seccomp import PR_SET_PTRACER, PTRACE_ATTACH, PTRACE_SEIZE, PTRACE_TRACEME
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from htrun.events.warnings import Warnings
+    from htrun.intercept.guest import Thread
+    from htrun.tracee.abi import Abi
+    from htrun.tracee.registers import Registers
+
+
+class SecondTracers:
+    """Reports them. ``tracees``: the ids of the threads that htrun traces."""
+
+    def __init__(self, tracees: Container[int], warnings: Warnings) -> None:
+        self._tracees = tracees
+        self._warnings = warnings
+
+    def asked(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+        """A thread is about to call ptrace or prctl, as `htrun.tracee.seccomp.TRACER_RULES` say."""
+        first, second = (abi.argument(registers, place) & 0xFFFFFFFF for place in range(2))
+        pid = thread.process.pid
+        if name == "prctl":
+            if first == PR_SET_PTRACER and second not in self._tracees and _status(second, "PPid") == str(pid):
+                self._own_child(pid)
+        elif first == PTRACE_TRACEME:
+            parent = _status(pid, "PPid") or "0"
+            self._refused(int(parent), pid)
+        elif first in {PTRACE_ATTACH, PTRACE_SEIZE} and second in self._tracees:
+            self._refused(pid, second)
+
+    def _refused(self, tracer: int, tracee: int) -> None:
+        name = _status(tracer, "Name") or "a program"
+        self._warnings.warn(
+            Kind.SECOND_TRACER,
+            tracer,
+            f"{name} (process {tracer}) cannot trace process {tracee}: htrun traces it, and a process has one tracer; "
+            f"run {name} without htrun",
+        )
+
+    def _own_child(self, pid: int) -> None:
+        # The only one known to do so; the child is created so that no tracer gets it (CLONE_UNTRACED).
+        self._warnings.warn(
+            Kind.SECOND_TRACER,
+            pid,
+            f"LeakSanitizer in process {pid} will fail: htrun traces the process, and a process has one tracer; "
+            "turn it off with ASAN_OPTIONS=detect_leaks=0 or LSAN_OPTIONS=detect_leaks=0",
+        )
+
+
+def _status(pid: int, field: str) -> str | None:
+    """A field of the process's status; None if it is gone."""
+    with suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+        return next((line.partition(":")[2].strip() for line in status if line.startswith(f"{field}:")), None)
+    return None
