@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from htrun.channel import layout as channel_layout
@@ -53,7 +54,7 @@ class ArenaBuilder:
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         _most_rings(tid, self._pool)
         file = self._channel.descriptor_of(mapping.memory)
-        data = self._map(injection, tid, mapping, file, channel_layout.DATA_OFFSET, data_size, _PROT_READ)
+        data = self._map(injection, space, tid, mapping, file, channel_layout.DATA_OFFSET, data_size, _PROT_READ)
         try:
             private = _MAP_PRIVATE | _MAP_ANONYMOUS
             table = injection.call("mmap", 0, ring_layout.TABLE_SIZE, _PROT_READ, private, (1 << 64) - 1, 0)
@@ -87,7 +88,7 @@ class ArenaBuilder:
         # Where memory is locked as it is mapped, what can't be read is not populated; and unlocked it never is.
         first = protection if not space.locks_memory else _PROT_NONE
         where, file, at = _with_header(space), self._pool.file, _FAR + offset
-        address = self._map(injection, tid, where, file, offset, size, first, at, fixed=False, writable=True)
+        address = self._map(injection, space, tid, where, file, offset, size, first, at, fixed=False, writable=True)
         if space.locks_memory:
             injection.call("munlock", address, size)
             injection.call("mprotect", address, size, protection)
@@ -144,7 +145,7 @@ class ArenaBuilder:
             offset = self._code.take(end - start)
             protection = _PROT_READ | _PROT_EXEC
             try:
-                self._map(injection, tid, mapping, self._code.file, offset, end - start, protection, start)
+                self._map(injection, space, tid, mapping, self._code.file, offset, end - start, protection, start)
             except OSError as error:
                 self._code.give_back(offset, end - start)
                 if isinstance(error, FileExistsError):
@@ -160,6 +161,7 @@ class ArenaBuilder:
     def _map(
         self,
         injection: Injection,
+        space: AddressSpace,
         tid: int,
         mapping: Mapping,
         file: int,
@@ -176,18 +178,33 @@ class ArenaBuilder:
 
         Raises OSError; FileExistsError if there is something at the fixed address.
         """
+        descriptor = self._opened(injection, space, tid, mapping, file, writable=writable)
+        try:
+            flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at and fixed else 0)
+            return injection.call("mmap", at, size, protection, flags, descriptor, offset)
+        finally:
+            injection.call("close", descriptor)
+
+    def _opened(
+        self, injection: Injection, space: AddressSpace, tid: int, mapping: Mapping, file: int, *, writable: bool
+    ) -> int:
+        """The tracee's descriptor for a file that htrun has open. Raises OSError."""
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)
         # What was opened for reading only can't be made writable by mprotect(2) either.
         mode = _O_RDWR_CLOEXEC if writable else _O_RDONLY_CLOEXEC
-        descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
-        try:
-            _require_same(tid, descriptor, file)
-            flags = _MAP_SHARED | _MAP_NORESERVE | (_MAP_FIXED_NOREPLACE if at and fixed else 0)
-            return injection.call("mmap", at, size, protection, flags, descriptor, offset)
-        finally:
+        with suppress(PermissionError, FileNotFoundError):
+            descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
+            if _is_same(tid, descriptor, file):
+                return descriptor
+            # In another PID namespace the path means another file.
             injection.call("close", descriptor)
+        from htrun.intercept.passed_file import pass_file
+
+        # Not any thread's: a process that was created by vfork has files of its own.
+        pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
+        return pass_file(injection, space.memory, pid, file, writable=writable)
 
 
 def register_barrier(injection: Injection) -> None:
@@ -204,11 +221,10 @@ def _with_header(space: AddressSpace) -> Mapping:
     raise NoRoom("the channel's header is not mapped")
 
 
-def _require_same(tid: int, descriptor: int, file: int) -> None:
-    """Raise `NoRoom` unless the tracee has opened ``file``: in another PID namespace the path means another one."""
+def _is_same(tid: int, descriptor: int, file: int) -> bool:
+    """Whether a tracee's descriptor is of ``file``, which htrun has open."""
     theirs, ours = os.stat(f"/proc/{tid}/fd/{descriptor}"), os.fstat(file)
-    if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
-        raise NoRoom("its /proc is another one than htrun's")
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def _most_rings(tid: int, pool: RingPool) -> int:

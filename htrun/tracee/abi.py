@@ -59,6 +59,8 @@ X86_64 = Abi(
         "rt_sigreturn": 15,
         "mremap": 25,
         "madvise": 28,
+        "recvmsg": 47,
+        "socketpair": 53,
         "execve": 59,
         "munlock": 150,
         "mlockall": 151,

@@ -1,0 +1,84 @@
+"""Giving a tracee a file that htrun has open, where it can't open it by htrun's ``/proc``: one of another user, or with
+another ``/proc``.
+
+The tracee makes a pair of sockets. htrun takes one of them (pidfd_getfd(2)), and sends the file by it (unix(7),
+SCM_RIGHTS) to the other, where the tracee receives it.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import os
+import socket
+import struct
+from contextlib import closing
+
+from htrun.intercept.free_memory import PAGE
+from htrun.tracee.inject import Injection
+from htrun.tracee.memory import Memory
+
+_SYS_PIDFD_GETFD = 438
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS = 0x22
+_MSG_CMSG_CLOEXEC = 0x40000000
+_SOCKETS = struct.Struct("<ii")
+_IOVEC = struct.Struct("<QQ")
+_MSGHDR = struct.Struct("<QQQQQQQ")
+"""Name and its length, vectors and how many, control data and their length, flags."""
+_CMSGHDR = struct.Struct("<QiiQ")
+"""Length, level and type; then one descriptor, and what fills it up to a multiple of eight."""
+_DESCRIPTOR_AT = 16
+_AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
+"""In the page; the sockets are at its start."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writable: bool) -> int:
+    """The descriptor, closed on exec, by which process ``pid`` now has htrun's ``file`` open. ``memory``: its memory.
+    Raises OSError."""
+    page = injection.call("mmap", 0, PAGE, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0)
+    try:
+        injection.call("socketpair", socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, page)
+        ours, theirs = _SOCKETS.unpack(memory.read_whole(page, _SOCKETS.size))
+        try:
+            _send(pid, ours, file, writable=writable)
+            return _received(injection, memory, page, theirs)
+        finally:
+            injection.call("close", ours)
+            injection.call("close", theirs)
+    finally:
+        injection.call("munmap", page, PAGE)
+
+
+def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
+    mode = os.O_RDWR if writable else os.O_RDONLY
+    # Opened anew: what is sent is open in the way in which it was opened.
+    sent = os.open(f"/proc/self/fd/{file}", mode | os.O_CLOEXEC)
+    try:
+        with closing(socket.socket(fileno=_taken(pid, descriptor))) as end:
+            end.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [sent]))])
+    finally:
+        os.close(sent)
+
+
+def _taken(pid: int, descriptor: int) -> int:
+    """Our own descriptor for what process ``pid`` has open as ``descriptor``."""
+    process = os.pidfd_open(pid)
+    try:
+        taken = int(_libc.syscall(_SYS_PIDFD_GETFD, process, descriptor, 0))
+    finally:
+        os.close(process)
+    if taken < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"pidfd_getfd of process {pid}: {os.strerror(error)}")
+    return taken
+
+
+def _received(injection: Injection, memory: Memory, page: int, descriptor: int) -> int:
+    memory.write(page + _AT_VECTOR, _IOVEC.pack(page + _AT_DATA, 1))
+    message = _MSGHDR.pack(0, 0, page + _AT_VECTOR, 1, page + _AT_CONTROL, _CMSGHDR.size, 0)
+    memory.write(page + _AT_MESSAGE, message)
+    injection.call("recvmsg", descriptor, page + _AT_MESSAGE, _MSG_CMSG_CLOEXEC)
+    return int.from_bytes(memory.read_whole(page + _AT_CONTROL + _DESCRIPTOR_AT, 4), "little")
