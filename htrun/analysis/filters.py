@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from htrun.analysis.expressions import Expression
-from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.call_texts import like_their_calls
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
@@ -65,31 +64,6 @@ class Filter:
     def _named(self, shape: Shape) -> bool:
         names = {shape.title, shape.definition.name}
         return not self.events or any(fnmatchcase(name, pattern) for name in names for pattern in self.events)
-
-
-def thread_numbers(trace: Trace, threads: Sequence[str], processes: Sequence[int]) -> frozenset[int] | None:
-    """The streams of ``threads`` (ids, or patterns of names) and of ``processes``; None if none are given: all.
-
-    Raises `HtrunError` for one that the trace does not have.
-    """
-    if not threads and not processes:
-        return None
-    found: set[int] = set()
-    for thread in threads:
-        matching = {
-            number
-            for number, stream in enumerate(trace.streams)
-            if str(stream.tid) == thread or fnmatchcase(stream.comm, thread)
-        }
-        if not matching:
-            raise HtrunError(f"{trace.path} has no thread {thread!r}; hypertrace info lists them")
-        found |= matching
-    for process in processes:
-        matching = {number for number, stream in enumerate(trace.streams) if stream.pid == process}
-        if not matching:
-            raise HtrunError(f"{trace.path} has no process {process}; hypertrace info lists them")
-        found |= matching
-    return frozenset(found)
 
 
 def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 from htrun.analysis.timing.whole_program import PROGRAM, WholeProgram
 from htrun.benchmark import matrix
 from htrun.benchmark.matrix import Cell
-from htrun.commands.bench_runs import run_in_turns, traces_of, usages_of, words_of
-from htrun.commands.compare import add_verdicts, tell_comparison
+from htrun.benchmark.runs import RunPlan, run_in_turns, traces_of, usages_of
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
-from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, tell
+from htrun.commands.export_arguments import refuse_all_but, targets_of
+from htrun.commands.options import processors_of
+from htrun.commands.timing_arguments import add_choice, add_telling, span_query_of, tell
+from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports import matrix as matrix_report
 from htrun.reports.comparison import Side
-from htrun.reports.exports import export, refuse_all_but
+from htrun.reports.exports import export
 from htrun.reports.matrix import CellReport
+from htrun.reports.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
+from htrun.reports.sides import compare_sides
 from htrun.reports.timing import Report, Row
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ examples:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run, and print the figures; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
-        cells = _cells(arguments)
+        cells, verdicts = _cells(arguments), verdicts_of(arguments)
         if arguments.runs < 1 or arguments.warmup < 0:
             raise HtrunError("--runs must be at least 1, --warmup at least 0")
         if len(cells) == 1 and arguments.fail_on is not None:
@@ -97,14 +100,15 @@ examples:
             refuse_all_but(
                 matrix_report.FORMS, arguments, "holds the figures of one program: leave it out, or the others"
             )
+        plan = _plan(arguments)
         with contextlib.ExitStack() as stack:
             if arguments.tune:
                 from htrun.runner.tuning import tuned
 
                 stack.enter_context(tuned(_tell))
             directory = arguments.output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hypertrace-")))
-            benches = _run_all(cells, directory, arguments)
-        return _report(benches, arguments)
+            benches = _run_all(cells, directory, plan, arguments)
+        return _report(benches, verdicts, arguments)
 
 
 @dataclass(frozen=True)
@@ -131,33 +135,52 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
         raise HtrunError("no program was given; try: hypertrace bench --help")
     cells = [Cell("", "a", tuple(arguments.program))]
     if arguments.vs is not None:
-        words = words_of("--vs", arguments.vs)
+        words = _words_of("--vs", arguments.vs)
         if not words:
             raise HtrunError("--vs names no program")
         cells.append(Cell("", "b", words))
     return cells
 
 
-def _run_all(cells: Sequence[Cell], directory: Path, arguments: argparse.Namespace) -> list[_Bench]:
+def _words_of(option: str, text: str) -> tuple[str, ...]:
+    """The words of a command in ``text``, which ``option`` was given. Raises `HtrunError`."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise HtrunError(f"{option} {text}: {error}") from None
+
+
+def _plan(arguments: argparse.Namespace) -> RunPlan:
+    """How to run. Raises `HtrunError`."""
+    processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
+    options = _words_of("--htrun", arguments.htrun)
+    return RunPlan(
+        arguments.runs, arguments.warmup, processors, arguments.events, options, whole=not arguments.no_whole
+    )
+
+
+def _run_all(
+    cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace
+) -> list[_Bench]:
     """Run every cell as often as wanted; with --vs the two in turns, else one after the other."""
-    wanted = Wanted.of(arguments)
+    wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
     if arguments.matrix is None:
-        run_in_turns(cells, places, arguments)
+        run_in_turns(cells, places, plan)
     else:
         for cell, place in zip(cells, places, strict=True):
-            run_in_turns([cell], [place], arguments)
+            run_in_turns([cell], [place], plan)
     benches = []
     for cell, place in zip(cells, places, strict=True):
-        runs = [TimedRun.read(trace, wanted, arguments.events) for trace in traces_of(place, arguments.runs)]
-        usages = [] if arguments.no_whole else usages_of(place)[: arguments.runs]
+        runs = [TimedRun.read(trace, wanted, plan.events) for trace in traces_of(place, plan.runs)]
+        usages = usages_of(place)[: plan.runs] if plan.whole else []
         benches.append(_Bench(cell, runs, WholeProgram(usages) if usages else None))
     return benches
 
 
-def _report(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
+def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
     if arguments.matrix is not None:
-        return _tell_matrix(benches, arguments)
+        return _tell_matrix(benches, verdicts, arguments)
     if len(benches) == 1:
         tell(_report_of(benches[0]), arguments)
         return 0
@@ -167,7 +190,8 @@ def _report(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
         if bench.whole is None:
             must_have_spans(bench.runs, command)
         sides.append(Side(command, bench.whole))
-    return tell_comparison([bench.runs for bench in benches], arguments, sides)
+    report = compare_sides([bench.runs for bench in benches], verdicts.threshold, sides)
+    return print_comparison(report, verdicts, arguments)
 
 
 def _report_of(bench: _Bench) -> Report:
@@ -182,19 +206,14 @@ def _report_of(bench: _Bench) -> Report:
     return Report(source, first.facts, first.step, first.cost, rows, first.unpaired, lost, remarks, bench.whole)
 
 
-def _tell_matrix(benches: Sequence[_Bench], arguments: argparse.Namespace) -> int:
+def _tell_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
     """Tell of all cells, each beside the first emulator of its group; the exit code."""
-    from htrun.commands.compare import FAILED, fails, percent
-
-    threshold = abs(percent("--threshold", arguments.threshold))
-    limit = None if arguments.fail_on is None else percent("--fail-on", arguments.fail_on)
     firsts: dict[str, _Bench] = {}
-    cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), threshold) for bench in benches]
+    cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts.threshold) for bench in benches]
     if not any(cell.rows for cell in cells):
         raise HtrunError("no cell has spans; give events names with --events FILE")
-    export(matrix_report.forms(cells), arguments, lambda: matrix_report.text(cells))
-    comparisons = [found for cell in cells for found in cell.comparisons.values()]
-    return FAILED if limit is not None and any(fails(found, limit) for found in comparisons) else 0
+    export(matrix_report.forms(cells), targets_of(arguments), lambda: matrix_report.text(cells))
+    return verdicts.exit_code(found for cell in cells for found in cell.comparisons.values())
 
 
 def _cell_report(bench: _Bench, first: _Bench, threshold: float) -> CellReport:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from htrun.commands.timing_arguments import Wanted, add_choice, add_telling, add_window, tell
+from htrun.commands.timing_arguments import add_choice, add_telling, add_window, span_query_of, tell
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
+from htrun.reports.runs import events_with_progress, rows_of
 from htrun.reports.timing import Report
 
 if TYPE_CHECKING:
     import argparse
 
+    from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.trace import Trace
     from htrun.reports.timing import Row
 
@@ -47,12 +49,12 @@ examples:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the figures; 0. Raises `HtrunError`, also if there are none."""
-        wanted = Wanted.of(arguments)
+        wanted = span_query_of(arguments)
         trace = open_trace(arguments)
-        timings = wanted.timings(trace, arguments)
-        rows = wanted.rows(trace, timings.timings())
+        timings = wanted.timings(trace, events_with_progress(trace))
+        rows = rows_of(wanted, trace, timings.timings())
         if arguments.outliers:
-            rows = _with_outliers(rows, wanted, trace, arguments)
+            rows = _with_outliers(rows, wanted, trace)
         facts = trace.environment
         report = Report(
             str(trace.path), facts, timings.step, timings.cost, rows, timings.unpaired, sum(trace.discarded)
@@ -63,12 +65,12 @@ examples:
         return 0
 
 
-def _with_outliers(rows: list[Row], wanted: Wanted, trace: Trace, arguments: argparse.Namespace) -> list[Row]:
+def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row]:
     """``rows`` with the numbers of the events that end an outlier: a second look at the trace."""
     import numpy as np
 
     source = wanted.source(trace)
-    choice, grouping = wanted.choice(trace, source, arguments), wanted.grouping(trace, source)
+    choice, grouping = wanted.choice(trace, source), wanted.grouping(trace, source)
     found: dict[tuple[str, int | None], list[int]] = {(row.timing.name, row.timing.group): [] for row in rows}
     for events in trace.events():
         spans = source.feed(events)

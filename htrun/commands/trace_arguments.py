@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +15,8 @@ if TYPE_CHECKING:
     from htrun.analysis.filters import Filter
     from htrun.analysis.ftrace.formats import EventFormat
     from htrun.analysis.trace import Trace
+    from htrun.analysis.window_query import WindowQuery
 
-_OFFSET = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?(s|ms|us|ns)?")
-_EPOCH = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?")
-_UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-_NS_PER_US = 1000
 
 
 def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -113,40 +108,22 @@ system calls, syscall is the name of the call and error the name of its error ("
 """
 
 
+def window_query_of(arguments: argparse.Namespace) -> WindowQuery:
+    """The times and threads that ``arguments`` name: --from, --to, --thread and --process."""
+    from htrun.analysis.window_query import WindowQuery
+
+    return WindowQuery(arguments.begin, arguments.end, tuple(arguments.thread), tuple(arguments.process))
+
+
 def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
     """What the options of `add_filter` say. Raises `HtrunError`."""
     from htrun.analysis.expressions import Expression
-    from htrun.analysis.filters import Filter, field_names, thread_numbers, unknown_events
-    from htrun.events.window import EVERYTHING, Window
+    from htrun.analysis.filters import Filter, field_names, unknown_events
 
-    window = Window(
-        EVERYTHING.begin if arguments.begin is None else moment(arguments.begin, trace.duration),
-        EVERYTHING.end if arguments.end is None else moment(arguments.end, trace.duration),
-        thread_numbers(trace, arguments.thread, arguments.process),
-    )
+    window = window_query_of(arguments).window(trace)
     if window.begin >= window.end:
         raise HtrunError(f"--from {arguments.begin or 0} is not before --to {arguments.end}")
     for name in unknown_events(trace, arguments.event):
         warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
     where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
     return Filter(window, tuple(arguments.event), where)
-
-
-def moment(text: str, duration: tuple[int, int] | None) -> int:
-    """The TIME ``text`` of a trace with this ``duration``, in ns since the epoch. Raises `HtrunError`."""
-    begin = duration[0] if duration is not None else 0
-    if match := _OFFSET.fullmatch(text):
-        unit = _UNITS[match[3] or "s"]
-        return begin + int(match[1]) * unit + int((match[2] or "").ljust(9, "0")) * unit // 10**9
-    if match := _EPOCH.fullmatch(text):
-        return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0"))
-    try:
-        if ":" in text and "-" not in text:
-            # A time of day is of the day on which the trace begins.
-            text = f"{datetime.fromtimestamp(begin // 10**9).date().isoformat()}T{text}"
-        told = datetime.fromisoformat(text).astimezone()
-        return (int(told.replace(microsecond=0).timestamp()) * 10**6 + told.microsecond) * _NS_PER_US
-    except (ValueError, OverflowError, OSError):
-        raise HtrunError(
-            f"{text!r} is not a time; write 1.5, 20ms, 14:05:00.25, 2026-01-31T14:05 or @SECONDS"
-        ) from None

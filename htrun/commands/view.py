@@ -92,12 +92,12 @@ def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator
 
 def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     from htrun.analysis.timing.doubts import differences
-    from htrun.commands.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected
-    from htrun.commands.timing_arguments import Wanted
+    from htrun.analysis.timing.query import SpanQuery
+    from htrun.reports.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected
     from htrun.view.comparison import comparison_of
 
     other = open_trace(argparse.Namespace(**{**vars(arguments), "trace": arguments.compare}))
-    both = [TimedRun.of(each, Wanted(), _batches(each, arguments, "comparing")) for each in (trace, other)]
+    both = [TimedRun.of(each, SpanQuery(), _batches(each, arguments, "comparing")) for each in (trace, other)]
     for run in both:
         if not run.rows:
             warn(f"{run.path} has no spans to compare")

@@ -208,3 +208,20 @@ def test_a_bad_matrix_is_told(directory: Path, what: str) -> None:
     refusal = said("bench", *SHORT, "--matrix", "matrix.toml", "-o", "kept", status=125, directory=directory)
     assert "matrix.toml" in refusal
     assert words in refusal
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--threshold", "much"), "--threshold much: not a number of percent"),
+        (("--htrun", "'"), "--htrun ': No closing quotation"),
+        (("--cpu", "99999"), "--cpu 99999: there is no processor"),
+        (("--vs", "true", "--fail-on", "5x"), "--fail-on 5x: not a number of percent"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_is_run(
+    tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    command = ("bench", "--runs", "1", "--warmup", "0", *options, "--", "touch", tmp_path / "ran")
+    assert words in said(*command, status=125, directory=tmp_path)
+    assert not (tmp_path / "ran").exists()

@@ -41,7 +41,7 @@ _MILD, _SEVERE = 1.5, 3.0
 """Interquartile ranges beyond the quartiles (Tukey, Exploratory Data Analysis, 1977, 2D)."""
 
 
-class Source(Protocol):
+class SpanSource(Protocol):
     """What finds spans: `spans.Pairer` and the like. ``told``: how many of ``names`` are the user's; behind them are
     those of `htrun.events.calibration.PAIRS`."""
 
@@ -157,7 +157,7 @@ class Timings:
     _pairs: dict[int, CalibrationPairs] = field(default_factory=dict)
     _costs: dict[int, Cost | None] = field(default_factory=dict)
 
-    def collect(self, source: Source, batches: Iterable[Events]) -> Timings:
+    def collect(self, source: SpanSource, batches: Iterable[Events]) -> Timings:
         """Take in all spans that ``source`` finds in ``batches``. Raises `HtrunError` for too many groups."""
         self._names, self._told = source.names, source.told
         for events in batches:

@@ -9,8 +9,9 @@ import pytest
 
 import htrun
 from htrun.analysis.expressions import Expression
-from htrun.analysis.filters import Filter, field_names, thread_numbers
+from htrun.analysis.filters import Filter, field_names
 from htrun.analysis.trace import Trace
+from htrun.analysis.window_query import WindowQuery
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
 from htrun.events.stream import Stream
@@ -92,13 +93,20 @@ def test_all_at_once(trace: Trace) -> None:
 
 
 def test_threads_by_id_and_name(trace: Trace) -> None:
-    assert thread_numbers(trace, [], []) is None
-    assert thread_numbers(trace, ["11"], []) == {1}
-    assert thread_numbers(trace, ["main"], []) == {0, 2}
-    assert thread_numbers(trace, ["work*"], [20]) == {1, 2}
-    for threads, processes in ((["nobody"], []), ([], [99])):
+    assert WindowQuery().window(trace) == Window()
+    assert WindowQuery(threads=("11",)).window(trace).streams == {1}
+    assert WindowQuery(threads=("main",)).window(trace).streams == {0, 2}
+    assert WindowQuery(threads=("work*",), processes=(20,)).window(trace).streams == {1, 2}
+    for query in (WindowQuery(threads=("nobody",)), WindowQuery(processes=(99,))):
         with pytest.raises(HtrunError, match="hypertrace info lists them"):
-            thread_numbers(trace, threads, processes)
+            query.window(trace)
+
+
+def test_times_count_from_the_first_event_or_are_absolute(trace: Trace) -> None:
+    assert WindowQuery("100ns", "1us").window(trace) == Window(200, 1100)
+    assert WindowQuery(begin="@2.5").window(trace) == Window(2_500_000_000)
+    with pytest.raises(HtrunError, match="'soon' is not a time"):
+        WindowQuery("soon").window(trace)
 
 
 def test_named_fields_are_known_and_others_are_not(trace: Trace) -> None:

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
 from htrun.reports.output import warn
+from htrun.reports.progress import with_progress
+from htrun.reports.timing import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.comparison import Run
     from htrun.analysis.timing.cost import Cost
     from htrun.analysis.timing.figures import Timing
+    from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.timing.spans import Unpaired
     from htrun.analysis.trace import Trace
-    from htrun.commands.timing_arguments import Wanted
     from htrun.events.records import Events
-    from htrun.reports.timing import Row
 
 NOT_CORRECTED = "not corrected for what events cost: not every trace has a calibration"
 
@@ -41,7 +42,7 @@ class TimedRun:
     missing: str = ""
 
     @classmethod
-    def read(cls, path: Path, wanted: Wanted, events: Path | None) -> TimedRun:
+    def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
         """The trace at ``path``; ``events``: names instead of its own. Raises `HtrunError`."""
         from htrun.analysis.trace import Trace
         from htrun.events.named import NamedEvents
@@ -50,13 +51,23 @@ class TimedRun:
         return cls.of(Trace.open(path, names, warn), wanted)
 
     @classmethod
-    def of(cls, trace: Trace, wanted: Wanted, batches: Iterable[Events] | None = None) -> TimedRun:
+    def of(cls, trace: Trace, wanted: SpanQuery, batches: Iterable[Events] | None = None) -> TimedRun:
         """What is ``wanted`` of ``trace``, or of some ``batches`` of its events only. Raises `HtrunError`."""
-        timings = wanted.timings(trace, batches=batches)
-        rows = wanted.rows(trace, timings.timings())
+        timings = wanted.timings(trace, events_with_progress(trace) if batches is None else batches)
+        rows = rows_of(wanted, trace, timings.timings())
         missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)
         facts, lost = dict(trace.environment), sum(trace.discarded)
         return cls(trace.path, facts, rows, timings.cost, timings.step, timings.unpaired, lost, missing)
+
+
+def events_with_progress(trace: Trace) -> Iterator[Events]:
+    """The events of ``trace``, whose spans are looked for, with a bar on a terminal."""
+    return with_progress(trace.events(), len(trace), "pairing")
+
+
+def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[Row]:
+    """``timings`` of what ``query`` has found in ``trace``, with their groups in words."""
+    return [Row(timing, query.label(trace, timing)) for timing in timings]
 
 
 def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:
@@ -109,8 +120,6 @@ def can_be_corrected(runs: Sequence[TimedRun]) -> bool:
 
 def combined(runs: Sequence[TimedRun]) -> list[Row]:
     """The spans of all ``runs`` together; the interval of a median then is that of the runs' medians, if wider."""
-    from htrun.reports.timing import Row
-
     parts: dict[tuple[str, str | None], list[Timing]] = {}
     for run in runs:
         for row in run.rows:

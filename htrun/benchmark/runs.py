@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from htrun.analysis.timing.whole_program import Usage
 from htrun.benchmark.alone import measure
-from htrun.commands.options import processors_of
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
     from htrun.benchmark.matrix import Cell
@@ -37,27 +35,33 @@ _MOST_TOLD = 2000
 """Characters of a failed program's last words."""
 
 
-def words_of(option: str, text: str) -> tuple[str, ...]:
-    """The words of a command in ``text``, which ``option`` was given. Raises `HtrunError`."""
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise HtrunError(f"{option} {text}: {error}") from None
+@dataclass(frozen=True)
+class RunPlan:
+    """How often and how each command is run. ``warmup``: runs before, which do not count; ``processors``: to run on,
+    none for any; ``events``: the file with names of events; ``options``: further ones of htrun; ``whole``: whether each
+    is run without htrun too."""
+
+    runs: int
+    warmup: int = 0
+    processors: frozenset[int] = frozenset()
+    events: Path | None = None
+    options: tuple[str, ...] = ()
+    whole: bool = True
 
 
-def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], arguments: argparse.Namespace) -> None:
-    """Run every cell as often as ``arguments`` want, and leave what comes of it in ``places``, a directory for each.
+def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -> None:
+    """Run every cell as often as ``plan`` says, and leave what comes of it in ``places``, a directory for each.
 
     What has been run already is not run again. Raises `HtrunError`.
     """
     for cell, place in zip(cells, places, strict=True):
         _claim(place, cell)
-    kinds = (_TracedRuns,) if arguments.no_whole else (_RunsAlone, _TracedRuns)
+    kinds = (_TracedRuns,) if not plan.whole else (_RunsAlone, _TracedRuns)
     for kind in kinds:
-        sides: list[_Runs] = [kind(cell, place, arguments) for cell, place in zip(cells, places, strict=True)]
+        sides: list[_Runs] = [kind(cell, place, plan) for cell, place in zip(cells, places, strict=True)]
         for side in sides:
             side.warm_up()
-        for number, which in _turns(arguments.runs, len(sides)):
+        for number, which in _turns(plan.runs, len(sides)):
             sides[which].run(number)
 
 
@@ -126,23 +130,22 @@ class _RunsAlone:
     """Runs without htrun; none for a whole machine, which would not have the device that its guest looks for, and where
     the command names the channel. Each leaves a line in a file: little else is done from one to the next."""
 
-    def __init__(self, cell: Cell, place: Path, arguments: argparse.Namespace) -> None:
+    def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
         self._cell = cell
-        self._arguments = arguments
-        self._processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
+        self._plan = plan
         self._file = place / _ALONE
         self._made = len(usages_of(place))
         self._launch = _launch_alone(cell)
 
     def warm_up(self) -> None:
         """As `_Runs` has it."""
-        if self._made < self._arguments.runs:
-            for number in range(self._arguments.warmup):
-                self._measured(_Which(number, self._arguments.warmup, warming_up=True))
+        if self._made < self._plan.runs:
+            for number in range(self._plan.warmup):
+                self._measured(_Which(number, self._plan.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
         """As `_Runs` has it."""
-        which = _Which(number, self._arguments.runs)
+        which = _Which(number, self._plan.runs)
         if number >= self._made and (usage := self._measured(which)) is not None:
             with self._file.open("a") as file:
                 file.write(usage.line())
@@ -150,7 +153,7 @@ class _RunsAlone:
     def _measured(self, which: _Which) -> Usage | None:
         if self._launch is None:
             return None
-        status, usage = measure(self._launch.executable, self._launch.argv, self._processors)
+        status, usage = measure(self._launch.executable, self._launch.argv, self._plan.processors)
         if status:
             raise HtrunError(
                 f"{shlex.join(self._cell.command)} fails without htrun in {which} ({_status(status)}); try --no-whole"
@@ -175,19 +178,19 @@ def _launch_alone(cell: Cell) -> Launch | None:
 class _TracedRuns:
     """Runs under htrun. Each leaves a trace."""
 
-    def __init__(self, cell: Cell, place: Path, arguments: argparse.Namespace) -> None:
+    def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
         self._cell = cell
         self._place = place
-        self._arguments = arguments
+        self._plan = plan
         _clear_unfinished(place)
 
     def warm_up(self) -> None:
         """As `_Runs` has it."""
-        if all(trace.exists() for trace in traces_of(self._place, self._arguments.runs)):
+        if all(trace.exists() for trace in traces_of(self._place, self._plan.runs)):
             return
-        for number in range(self._arguments.warmup):
+        for number in range(self._plan.warmup):
             with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
-                self._trace(Path(scratch) / "trace", _Which(number, self._arguments.warmup, warming_up=True))
+                self._trace(Path(scratch) / "trace", _Which(number, self._plan.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
         """As `_Runs` has it. The trace gets its name when it is whole; until then it has one that no other run has had:
@@ -196,20 +199,19 @@ class _TracedRuns:
         if final.exists():
             return
         unfinished = self._place / f"{_UNFINISHED}{os.urandom(6).hex()}"
-        self._trace(unfinished, _Which(number, self._arguments.runs))
+        self._trace(unfinished, _Which(number, self._plan.runs))
         unfinished.rename(final)
 
     def _trace(self, path: Path, which: _Which) -> None:
         options = ["-q", "--timestamp", "ordered", "-o", str(path)]
-        if self._arguments.events is not None:
-            options += ["--events", str(self._arguments.events)]
-        if self._arguments.cpu is not None:
-            options += ["--cpu", self._arguments.cpu]
+        if self._plan.events is not None:
+            options += ["--events", str(self._plan.events)]
+        if self._plan.processors:
+            options += ["--cpu", ",".join(map(str, sorted(self._plan.processors)))]
         with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
             channel = str(Path(scratch) / "channel")
             program = [word.replace("{channel}", channel) for word in self._cell.command]
-            further = words_of("--htrun", self._arguments.htrun)
-            htrun = [sys.executable, "-m", "htrun", "--hypertrace", channel, *options, *further, "--"]
+            htrun = [sys.executable, "-m", "htrun", "--hypertrace", channel, *options, *self._plan.options, "--"]
             environment = {"HYPERTRACE_CALIBRATE": str(_CALIBRATION_PAIRS), **os.environ}
             done = subprocess.run(
                 [*htrun, *program],

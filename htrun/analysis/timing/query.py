@@ -1,0 +1,169 @@
+"""Which spans of a trace are wanted, and by what: a question that verbs about time share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from htrun.analysis.timing.clock_step import clock_step
+from htrun.analysis.timing.figures import Timings
+from htrun.analysis.timing.first_events import FirstEvents
+from htrun.analysis.timing.spans import Intervals, Pairer, Region
+from htrun.analysis.window_query import UNLIMITED, WindowQuery
+from htrun.errors import HtrunError
+from htrun.events.named import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from htrun.analysis.timing.figures import Grouping, SpanSource, Timing
+    from htrun.analysis.timing.spans import Spans
+    from htrun.analysis.trace import Trace
+    from htrun.events.arguments import Argument
+    from htrun.events.records import Events
+
+_THREAD_FIELDS = {"thread": "tid", "process": "pid", "cpu": "vcpu", "vcpu": "vcpu"}
+
+
+@dataclass(frozen=True)
+class SpanQuery:
+    """Which spans of a trace are timed, and by what they are grouped.
+
+    ``patterns``: of names, none for all. ``between``: two events, as a user names them, between which something lies
+    that is timed instead of spans; ``intervals``: whether it is what lies from each event to the next of its name.
+    ``by``: what they are grouped by. ``warm``: whether those in which an event trapped are left out. ``window``: when
+    and in which threads they begin.
+    """
+
+    patterns: tuple[str, ...] = ()
+    between: tuple[str, str] | None = None
+    intervals: bool = False
+    by: str | None = None
+    warm: bool = False
+    window: WindowQuery = UNLIMITED
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether only events with names can be what is timed."""
+        return self.between is None and not self.intervals
+
+    def source(self, trace: Trace) -> SpanSource:
+        """What finds them in ``trace``. Raises `HtrunError`."""
+        trapped = FirstEvents([stream.pid for stream in trace.streams])
+        carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
+        if self.intervals:
+            return Intervals(trace.shapes, trace.losses, num_args=carried, first_events=trapped)
+        region = None if self.between is None else _region(trace, *self.between)
+        return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=trapped)
+
+    def timings(self, trace: Trace, batches: Iterable[Events]) -> Timings:
+        """The timings of ``batches`` of the events of ``trace``. Raises `HtrunError`."""
+        step = clock_step(trace.environment, trace.clock_frequency)
+        source = self.source(trace)
+        if self.patterns and not any(self._names(name) for name in source.names[: source.told]):
+            raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
+        timings = Timings(step, self.grouping(trace, source), self.choice(trace, source))
+        return timings.collect(source, batches)
+
+    def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
+        """Which spans are wanted, of those that ``source`` finds in ``trace``. Raises `HtrunError`."""
+        names = np.array([self._names(name) for name in source.names])
+        window = self.window.window(trace)
+
+        def wanted(spans: Spans) -> NDArray[np.bool_]:
+            chosen: NDArray[np.bool_] = names[spans["name"]]
+            chosen &= (spans["begin"] >= np.uint64(window.begin)) & (spans["begin"] < np.uint64(window.end))
+            if self.warm:
+                chosen &= ~spans["trapped"]
+            if window.streams is not None:
+                chosen &= np.isin(spans["begin_stream"], list(window.streams))
+            return chosen
+
+        return wanted
+
+    def _names(self, name: str) -> bool:
+        return not self.patterns or any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+    def grouping(self, trace: Trace, source: SpanSource) -> Grouping | None:
+        """What spans are told by, as a number; None if by their name only. Raises `HtrunError`."""
+        if self.by is None:
+            return None
+        if self.by in _THREAD_FIELDS:
+            numbers = np.array([getattr(stream, _THREAD_FIELDS[self.by]) for stream in trace.streams], np.uint64)
+            return lambda spans: numbers[spans["begin_stream"]]
+        places = _places(trace, source, self.by)
+
+        def values(spans: Spans) -> NDArray[np.uint64]:
+            found = np.zeros(len(spans), np.uint64)
+            for name, (field, place) in places.items():
+                own = spans["name"] == name
+                found[own] = spans[field][own, place]
+            return found
+
+        return values
+
+    def label(self, trace: Trace, timing: Timing) -> str | None:
+        """The group of ``timing``, one of those of ``trace``, in words; None if it is of no group."""
+        if self.by is None or timing.group is None:
+            return None
+        if self.by == "thread":
+            comm = next((stream.comm for stream in trace.streams if stream.tid == timing.group), "")
+            return f"{comm}:{timing.group}"
+        argument = next((each for each in _arguments(trace, timing.name) if each.name == self.by), None)
+        return f"{self.by} {timing.group if argument is None else argument.text(timing.group)}"
+
+
+def _arguments(trace: Trace, name: str) -> list[Argument]:
+    """The arguments of the named events called ``name``."""
+    events = () if trace.names is None else trace.names.events
+    return [argument for event in events if event.name == name for argument in event.arguments]
+
+
+def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, int]]:
+    """For each name of spans in which of its events, and where among the arguments, ``by`` is. Raises `HtrunError`."""
+    if by.startswith("arg") and by[3:].isdecimal():
+        if not 1 <= int(by[3:]) <= trace.num_args:
+            raise HtrunError(f"--by {by}: events of {trace.path} have arg1 to arg{trace.num_args}")
+        return {name: ("begin_args", int(by[3:]) - 1) for name in range(len(source.names))}
+    found: dict[int, tuple[str, int]] = {}
+    fields = {Phase.END: "end_args", Phase.BEGIN: "begin_args"}
+    # The begin is asked last: where both have the argument, it tells.
+    events = sorted(() if trace.names is None else trace.names.events, key=lambda event: event.phase is Phase.BEGIN)
+    for event in events:
+        names = [argument.name for argument in event.arguments]
+        if by in names and event.name in source.names:
+            field = fields.get(event.phase, "begin_args")
+            found[source.names.index(event.name)] = (field, names.index(by) + 1)
+    if not found:
+        raise HtrunError(f"--by {by}: none of thread, process, vcpu, argN, nor an argument of any span's events")
+    return found
+
+
+def _region(trace: Trace, first: str, last: str) -> Region:
+    """What lies between two events of ``trace``, as the user calls them. Raises `HtrunError`."""
+    begin, end = _id_of(trace, first, 1), _id_of(trace, last, -1)
+    if begin == end:
+        raise HtrunError(f"--between {first} {last}: the same event twice; try --intervals")
+    return Region(f"{first}..{last}", begin, end)
+
+
+def _id_of(trace: Trace, word: str, sign: int) -> int:
+    """The value of ``arg1`` that ``word`` stands for; ``sign``: 1 where a begin is looked for, -1 for an end."""
+    try:
+        return int(word, 0)
+    except ValueError:
+        pass
+    name, _, phase = word.rpartition(":")
+    phases = [Phase(phase)] if phase in ("begin", "end") and name else [Phase.BEGIN, Phase.END][::sign]
+    name = name if phase in ("begin", "end") and name else word
+    events = [event for event in (() if trace.names is None else trace.names.events) if event.name == name]
+    for wanted in (*phases, Phase.INSTANT, Phase.COUNTER):
+        for event in events:
+            if event.phase is wanted:
+                return event.id
+    raise HtrunError(f"--between: {trace.path} has no event {word!r}; give the name of one, or a value of arg1")

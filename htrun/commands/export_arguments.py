@@ -1,0 +1,35 @@
+"""Arguments of verbs that give their figures to other programs too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Collection, Iterable
+
+FORMS = ("json", "csv", "markdown", "pyperf")
+
+
+def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -> argparse._ArgumentGroup:
+    """An option for each of ``forms``, in a group that is returned for more of the kind."""
+    group = parser.add_argument_group("output")
+    for name in forms:
+        group.add_argument(
+            f"--{name}", metavar="FILE", help=f"also write {name}; - writes it to standard output instead of the report"
+        )
+    return group
+
+
+def refuse_all_but(forms: Collection[str], arguments: argparse.Namespace, why: str) -> None:
+    """Raise `HtrunError`, which says ``why``, if one is wanted that there can't be: to be asked before a long run."""
+    for name in FORMS:
+        if getattr(arguments, name, None) is not None and name not in forms:
+            raise HtrunError(f"--{name} {why}")
+
+
+def targets_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The files that ``arguments`` of `add_exports` name, by form, in the order of `FORMS`."""
+    return {name: target for name in FORMS if (target := getattr(arguments, name, None)) is not None}

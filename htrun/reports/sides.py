@@ -1,0 +1,64 @@
+"""Two sides of runs, compared: what there is to report of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.analysis.timing.whole_program import PROGRAM
+from htrun.errors import HtrunError
+from htrun.reports.comparison import ComparisonReport, Side
+from htrun.reports.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected, differing
+from htrun.reports.table import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from htrun.analysis.timing.comparison import Comparison
+
+
+def compare_sides(
+    sides: Sequence[Sequence[TimedRun]], threshold: float, run_now: Sequence[Side] = ()
+) -> ComparisonReport:
+    """The comparison of the runs of two ``sides``, of which a difference below ``threshold`` is none. ``run_now``: the
+    two commands; where both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
+    from htrun.analysis.timing.comparison import compare
+
+    corrected = all(can_be_corrected(side) for side in sides)
+    one, other = (by_name(side, corrected=corrected) for side in sides)
+    wholes = [side.whole.runs for side in run_now if side.whole is not None]
+    if len(wholes) == len(sides):
+        one, other = ({PROGRAM: whole, **spans} for whole, spans in zip(wholes, (one, other), strict=True))
+    comparisons = compare(one, other, threshold)
+    remarks = [*_remarks(sides, corrected=corrected), *_singles(comparisons)]
+    alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
+    if not comparisons:
+        raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
+    program = next((each for each in comparisons if each.name == PROGRAM), None)
+    spans = [each for each in comparisons if each is not program]
+    return ComparisonReport(spans, alone, remarks, corrected, run_now, program)
+
+
+def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
+    """What makes the comparison doubtful."""
+    from htrun.analysis.timing.doubts import differences, doubts
+
+    one, other = sides
+    for line in differences(one[0].facts, other[0].facts):
+        yield f"A and B: {line}"
+    for name, side in zip("AB", sides, strict=True):
+        yield from (f"the runs of {name}: {line}" for line in differing(side))
+        if lost := sum(run.lost for run in side):
+            yield f"{name}: {lost:,} events were lost; spans across a loss are not counted"
+    yield from dict.fromkeys(line for side in sides for run in side for line in doubts(run.facts) if "busy" not in line)
+    if not corrected:
+        yield NOT_CORRECTED
+    if min(len(one), len(other)) == 1:
+        yield "one run says nothing of how runs differ; give several of each (hypertrace bench --runs)"
+
+
+def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Of which names there is too little to compare."""
+    for each in comparisons:
+        for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
+            if count == 1 and runs == 1:
+                yield f"{side} has one sample only of {printable(each.name)}: its spread is unknown"
