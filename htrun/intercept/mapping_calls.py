@@ -162,6 +162,9 @@ class MappingCalls:
         if not ours and not space.mappings:
             return
         replaced = space.mappings.overlapping(asked.start, asked.end) if asked.is_fixed else []
+        if not ours and not replaced and not thread.process.filtered:
+            # The kernel maps it where nothing is, so the channel stays as it is: no need to see where.
+            return
         leaving = words_of(replaced, asked.start, asked.end)
         if ours and replaced:
             if all(other.memory == memory for other in replaced):
