@@ -34,6 +34,7 @@ _F_SEAL_FUTURE_WRITE = 0x0010
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _CODE_SPAN = 256 << 20
 """Bytes of trampolines a run may have at one time; sites beyond go on trapping."""
+_LEAST_CODE_SPAN = 1 << 20
 _NOBODY = 1
 """A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would
 match."""
@@ -48,19 +49,29 @@ class CodeMemory:
 
     def __init__(self) -> None:
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.file, _CODE_SPAN)
-        self._mapping = mmap.mmap(self.file, _CODE_SPAN)
+        self._mapping, self._size = self._mapped(_CODE_SPAN)
         # Nobody but this mapping writes it ever: it is the code of every process of the run.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
         self._free: dict[int, list[int]] = {}
 
+    def _mapped(self, size: int) -> tuple[mmap.mmap, int]:
+        """The file, mapped as far as ``size`` or, where htrun's address space is limited, part of that."""
+        while True:
+            os.ftruncate(self.file, size)
+            try:
+                return mmap.mmap(self.file, size), size
+            except OSError:
+                if size <= _LEAST_CODE_SPAN:
+                    raise
+                size //= 4
+
     def take(self, size: int) -> int:
         """The file offset of ``size`` fresh bytes (a multiple of the page size). Raises `NoRoom`."""
         if self._free.get(size):
             return self._free[size].pop()
-        if self._used + size > _CODE_SPAN:
+        if self._used + size > self._size:
             raise NoRoom("all memory for trampolines is used up")
         offset = self._used
         self._used += size

@@ -9,12 +9,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from htrun.channel.file import Channel, lift_file_size
+from htrun.channel.file import Channel
 from htrun.errors import HtrunError
 from htrun.launch.environment import guest_environment
 from htrun.launch.launcher import Launcher, Program
 from htrun.launch.program import Kind, resolve
 from htrun.launch.system import Device, with_device
+from htrun.runner.limits import lift_limits, require_room
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
 from htrun.runner.wanted_calls import calls_to_record
@@ -55,7 +56,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     )
     big_endian = bool(launch.guest and launch.guest.big_endian)
     tracer = Tracer(
-        prepare=lambda: channel.publish(os.getpid()),
+        prepare=lambda: _prepare(channel),
         undo=channel.remove,
         start=lambda: launcher.become(program),
         trace=lambda first: _trace(first, options, channel, outputs, big_endian=big_endian),
@@ -78,11 +79,17 @@ def _channel(options: RunOptions) -> Channel:
         return Channel.without_path(options.layout)
 
 
+def _prepare(channel: Channel) -> None:
+    """Raises `HtrunError`; the program has not started yet."""
+    lift_limits()
+    require_room()
+    channel.publish(os.getpid())
+
+
 def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
     """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
     try:
         try:
-            _raise_limits()
             # numpy's linear algebra, of which nothing is used, would start a thread for each processor (OpenBLAS).
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(program, options, channel, outputs, big_endian=big_endian)
@@ -129,17 +136,6 @@ def _end_when_told(session: Session, channel: Channel) -> None:
     await_end()
     channel.remove()
     os._exit(1)
-
-
-def _raise_limits() -> None:
-    """The program's limits are not meant for the tracer, which has a file for each memory it looks into, and every ring
-    of the run in one that it maps; those it may lift it lifts."""
-    import resource
-
-    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (hard, hard))
-    lift_file_size()
 
 
 def _report(error: Exception, options: RunOptions) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from htrun.errors import HtrunError
+from htrun.runner import limits
+from tests.integration.test_tracer_robustness import unprivileged
 from tests.support.run import Htrun
 from tests.support.toolchain import Toolchain
 
@@ -28,3 +31,50 @@ def test_locked_and_limited_memory(toolchain: Toolchain, htrun: Htrun, case: str
     locked, resident = (int(word) for word in result.stdout.split())
     assert locked < int(alone[0]) + (16 << 10)
     assert resident < int(alone[1]) + _RINGS + (16 << 10)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "needed"),
+    [
+        ("as", limits._SPACE, "896 MiB of address space"),
+        ("data", limits._DATA, "320 MiB of memory"),
+        ("nofile", 16, "12 open files"),
+    ],
+)
+def test_too_little_is_reported_before_the_program_starts(
+    toolchain: Toolchain, htrun: Htrun, limit: str, value: int, needed: str
+) -> None:
+    """In one line; and nothing is left behind."""
+    program = toolchain.compile(_GUESTS / "many_threads.c")
+    prlimit = ["prlimit", f"--{limit}={value}:{value}", *unprivileged()]
+    command = [*prlimit, *htrun.command(), "sh", "-c", "echo started", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith(f"htrun: htrun needs {needed}, and ")
+    assert done.stderr.count("\n") == 1
+    assert not htrun.channel.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [f"as={limits._SPACE + (96 << 20)}", f"data={limits._DATA + (64 << 20)}", "nofile=32", f"stack={1 << 40}"],
+)
+def test_little_is_enough(toolchain: Toolchain, htrun: Htrun, limit: str) -> None:
+    program = toolchain.compile(_GUESTS / "many_threads.c")
+    prlimit = ["prlimit", f"--{limit}:{limit.partition('=')[2]}", *unprivileged()]
+    command = [*prlimit, *htrun.command("-o", htrun.directory / "trace"), str(program), "8", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((htrun.directory / "log").read_text().splitlines()) == 8 * 6 + 20 * 3
+
+
+def test_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a control group's pids.max is reached."""
+
+    def refuse(*_: object) -> int:
+        raise RuntimeError
+
+    limits.require_room()
+    monkeypatch.setattr("htrun.runner.limits._thread.start_new_thread", refuse)
+    with pytest.raises(HtrunError, match=r"htrun needs 2 threads beside the program, and gets 0; raise .* pids.max"):
+        limits.require_room()

@@ -1,0 +1,104 @@
+"""What the tracer needs of the machine, looked for before the program starts: with less it would fail in the middle.
+
+The program's limits (setrlimit(2)) are not meant for the tracer, but it inherits them; those that it may lift it lifts.
+"""
+
+from __future__ import annotations
+
+import _thread
+import mmap
+import os
+
+from htrun.channel.file import lift_file_size
+from htrun.errors import HtrunError
+
+_MAP_NORESERVE = 0x4000
+"""<asm-generic/mman-common.h>; Python knows it from 3.12 on."""
+_DESCRIPTORS = 12
+"""Files that are open at a time, at most, while modules are imported and outputs written."""
+_SPACE = 896 << 20
+"""Bytes of address space: modules, rings of some threads, memory for trampolines."""
+_DATA = 320 << 20
+"""Bytes of memory of its own: numpy, and batches of events."""
+_STACK = 2 << 20
+"""Bytes of a thread's stack: what it is without a limit. It would be as large as the limit for stacks, whatever that
+is (pthread_attr_setstacksize(3))."""
+_THREADS = 2
+"""The drain, and the one that waits for signals."""
+
+
+def lift_limits() -> None:
+    """Set the limits of this process as high as it may set them."""
+    # Some 0.2 ms, for which the program would wait, where nobody asks before it starts.
+    import resource
+
+    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
+        hard = resource.getrlimit(kind)[1]
+        if kind != resource.RLIMIT_NOFILE and hard != resource.RLIM_INFINITY:
+            try:
+                resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            except (ValueError, OSError):
+                resource.setrlimit(kind, (hard, hard))
+        else:
+            resource.setrlimit(kind, (hard, hard))
+    lift_file_size()
+    _thread.stack_size(_STACK)
+
+
+def require_room() -> None:
+    """Raise `HtrunError` where this process can't have what it will need."""
+    _require_descriptors()
+    _require_memory(_SPACE, mmap.PROT_READ, "address space", "ulimit -v")
+    _require_memory(_DATA, mmap.PROT_READ | mmap.PROT_WRITE, "memory", "ulimit -d")
+    _require_threads()
+
+
+def _require_descriptors() -> None:
+    opened: list[int] = []
+    try:
+        while len(opened) < _DESCRIPTORS:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise HtrunError(
+            f"htrun needs {_DESCRIPTORS} open files, and gets {len(opened)} ({error.strerror}); raise the limit "
+            "(ulimit -n)"
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _require_memory(size: int, protection: int, what: str, limit: str) -> None:
+    try:
+        mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, protection).close()
+    except OSError as error:
+        raise HtrunError(
+            f"htrun needs {size >> 20} MiB of {what}, and can't have it ({error.strerror}); raise the limit ({limit})"
+        ) from None
+
+
+def _require_threads() -> None:
+    """Let the threads that will be needed be there at the same time, for a moment."""
+    go_on = _thread.allocate_lock()
+    ended = [_thread.allocate_lock() for _ in range(_THREADS)]
+
+    def wait(mine: _thread.LockType) -> None:
+        with go_on:
+            mine.release()
+
+    begun = 0
+    with go_on:
+        for lock in ended:
+            lock.acquire()
+            try:
+                _thread.start_new_thread(wait, (lock,))
+            except RuntimeError:
+                break
+            begun += 1
+    for lock in ended[:begun]:
+        lock.acquire()
+    if begun < _THREADS:
+        raise HtrunError(
+            f"htrun needs {_THREADS} threads beside the program, and gets {begun}; raise the limit of processes "
+            "(ulimit -u, or pids.max of the control group)"
+        )
