@@ -2,11 +2,11 @@
  * Pairs of events by which the cost of an event is known.
  *
  * That depends on what is around it. Between two events with nothing between,
- * all of it is in the open. Behind work that keeps the processor waiting, as
- * arithmetic in which each step needs the one before, part of it is done while
- * that work still goes on. So there are pairs with nothing between, with some
- * such work and with twice as much: two times the second less the third is
- * what is left of the cost behind work.
+ * all of it is in the open. After work that keeps the processor waiting, part
+ * of it is done while that work still goes on; how much depends on the work
+ * and on the processor. So there are pairs with nothing between, and for each
+ * of some kinds of work pairs with some of it and with twice as much: two
+ * times the one less the other is what the cost is after such work.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -14,6 +14,7 @@
 #include "qemu-hypertrace.h"
 #include "internal.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 /* More tell nothing new. */
@@ -41,38 +42,148 @@ static uint32_t pause_before_pair(uint32_t state)
     return state;
 }
 
-/* One step of work: on x86-64 a multiplication, which takes three cycles. */
+/* One step of a chain: on x86-64 a multiplication, which takes three cycles. */
 #define STEP_(word) do { (word) *= (word); __asm__ __volatile__("" : "+r" (word)); } while (0)
 #define STEPS_4_(word) do { STEP_(word); STEP_(word); STEP_(word); STEP_(word); } while (0)
 #define STEPS_16_(word) do { STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); } while (0)
-/* Straight on: the end of a loop would be guessed wrong, which costs more than an event. */
-#define WORK_(word) do { STEPS_16_(word); STEPS_16_(word); STEPS_16_(word); STEPS_16_(word); } while (0)
+/* Straight on: the end of a loop may be guessed wrong, which costs more than an event. */
+#define CHAIN_(word) do { STEPS_16_(word); STEPS_16_(word); } while (0)
 
-#define PAIR_(sort, work) do { \
-        state = pause_before_pair(state); \
-        data[0] = QEMU_HYPERTRACE_CALIBRATION_BEGIN + 2 * (sort); \
-        qemu_hypertrace(voffset); \
-        work; \
-        data[0] = QEMU_HYPERTRACE_CALIBRATION_END + 2 * (sort); \
-        qemu_hypertrace(voffset); \
+/* The same in a loop. */
+static inline unsigned long loop(unsigned long word, unsigned turns)
+{
+    for (; turns > 0; turns--) {
+        STEPS_4_(word);
+        STEPS_4_(word);
+        __asm__ __volatile__("" : "+r" (turns));
+    }
+    return word;
+}
+
+/* Divisions, of which each needs the one before. */
+static inline unsigned long divide(unsigned long word, unsigned turns)
+{
+    for (; turns > 0; turns--) {
+        word = ULONG_MAX / ((word & 0xff) + 3);
+        __asm__ __volatile__("" : "+r" (word), "+r" (turns));
+    }
+    return word;
+}
+
+/* Branches that nobody foresees, as @bits are by chance. Straight on: behind such, the end of a loop isn't foreseen. */
+#define BRANCH_(word, bit) do { if (bit) { STEP_(word); } else { __asm__ __volatile__("" : "+r" (word)); } } while (0)
+#define BRANCHES_4_(word, bits) do { \
+        BRANCH_(word, (bits) & 1); BRANCH_(word, (bits) & 2); BRANCH_(word, (bits) & 4); BRANCH_(word, (bits) & 8); \
     } while (0)
+#define BRANCHES_8_(word, bits) do { BRANCHES_4_(word, bits); BRANCHES_4_(word, (bits) >> 4); } while (0)
+
+/* More lines than the nearest cache holds, read in an order of which each needs what was read before. */
+#define LINES 1024
+#define LINE_WORDS 16
+
+static volatile uint32_t lines[LINES * LINE_WORDS];
+
+static inline uint32_t load(uint32_t line, unsigned turns)
+{
+    for (; turns > 0; turns--) {
+        line = (line * 5 + 1 + lines[line * LINE_WORDS]) % LINES;
+    }
+    return line;
+}
+
+static void write_lines(void)
+{
+    /* Pages that were never written may all be one. */
+    for (size_t i = 0; i < LINES; i++) {
+        lines[i * LINE_WORDS] = 0;
+    }
+}
+
+struct progress {
+    volatile uint64_t *data;
+    uint64_t voffset;
+    uint32_t state;             /* of chance */
+    uint32_t line;
+    unsigned long word;
+};
+
+#define PAIR_(at, sort, work) do { \
+        (at)->state = pause_before_pair((at)->state); \
+        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_BEGIN + 2 * (uint64_t)(sort); \
+        qemu_hypertrace((at)->voffset); \
+        work; \
+        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_END + 2 * (uint64_t)(sort); \
+        qemu_hypertrace((at)->voffset); \
+    } while (0)
+
+/* Each in code of its own, so that nothing but the work is between the two events. */
+static void calibrate_chain(struct progress *at)
+{
+    unsigned long word = at->word;
+
+    PAIR_(at, 0, (void)0);
+    PAIR_(at, 1, CHAIN_(word));
+    PAIR_(at, 2, CHAIN_(word); CHAIN_(word));
+}
+
+/*
+ * The other kinds share their places in the code, as each place's first event
+ * traps. Many pairs of one kind in a row: then the processor knows which comes.
+ */
+#define ROW 10
+
+static void work(struct progress *at, unsigned sort)
+{
+    switch (sort) {
+    case 3: at->word = loop(at->word, 8); break;
+    case 4: at->word = loop(at->word, 16); break;
+    case 5: at->word = divide(at->word, 8); break;
+    case 6: at->word = divide(at->word, 16); break;
+    case 7: BRANCHES_8_(at->word, at->state >> 8); break;
+    case 8: BRANCHES_8_(at->word, at->state >> 8); BRANCHES_8_(at->word, at->state >> 16); break;
+    case 9: at->line = load(at->line, 8); break;
+    default: at->line = load(at->line, 16); break;
+    }
+}
+
+static void calibrate_row(struct progress *at, unsigned sort, uint64_t count)
+{
+    while (count-- > 0) {
+        PAIR_(at, sort, work(at, sort));
+    }
+}
+
+/* What chance goes on with in the next call: the same again would be learnt. */
+static uint32_t chance = 1;
+
+#define FIRST_SORT_OF_ROWS 3
+#define SORTS 11
 
 void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs)
 {
-    volatile uint64_t *data = qemu_hypertrace_data(voffset);
-    const uint64_t kept = data[0];
-    uint32_t state = 1;
-    unsigned long word = 3;
+    struct progress at = {.data = qemu_hypertrace_data(voffset), .voffset = voffset, .word = 3};
+    const uint64_t kept = at.data[0];
 
     if (pairs > MOST_PAIRS) {
         pairs = MOST_PAIRS;
     }
-    while (pairs-- > 0) {
-        PAIR_(0, (void)0);
-        PAIR_(1, WORK_(word));
-        PAIR_(2, WORK_(word); WORK_(word));
+    if (pairs > 0) {
+        write_lines();
     }
-    data[0] = kept;
+    at.state = __atomic_load_n(&chance, __ATOMIC_RELAXED);
+    while (pairs > 0) {
+        uint64_t row = pairs < ROW ? pairs : ROW;
+
+        for (uint64_t i = 0; i < row; i++) {
+            calibrate_chain(&at);
+        }
+        for (unsigned sort = FIRST_SORT_OF_ROWS; sort < SORTS; sort++) {
+            calibrate_row(&at, sort, row);
+        }
+        pairs -= row;
+    }
+    __atomic_store_n(&chance, at.state, __ATOMIC_RELAXED);
+    at.data[0] = kept;
 }
 
 void hypertrace_calibrate_if_asked(void)

@@ -121,11 +121,12 @@ uint64_t qemu_hypertrace_client(void);
 static inline void qemu_hypertrace(uint64_t voffset);
 
 /*
- * Emit @pairs pairs of events (at most 1,000,000) of each of three sorts: with
- * nothing between, with a little work, and with twice that work. They come from
- * the slot of index @voffset, whose words are as before afterwards. hypertrace
- * stat learns from them what an event costs on this thread, and corrects the
- * durations of spans by it.
+ * Emit @pairs pairs of events (at most 1,000,000) of each sort: with nothing
+ * between, and for each of five kinds of work (multiplications, the same in a
+ * loop, divisions, branches, loads) with a little work and with twice that
+ * work. They come from the slot of index @voffset, whose words are as before
+ * afterwards. hypertrace stat learns from them what an event costs on this
+ * thread, and corrects the durations of spans by it.
  *
  * With the environment variable HYPERTRACE_CALIBRATE=PAIRS (hypertrace bench
  * sets it), qemu_hypertrace_init() calls this for the thread that opens the
@@ -135,7 +136,7 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 
 /*
  * The first argument of the events of a pair with nothing between; of the
- * other two sorts it is greater by 2 and by 4.
+ * other ten sorts it is greater by 2, 4, 6, ... 20.
  */
 #define QEMU_HYPERTRACE_CALIBRATION_BEGIN UINT64_C(0x6362726174650001)
 #define QEMU_HYPERTRACE_CALIBRATION_END UINT64_C(0x6362726174650002)

@@ -30,7 +30,7 @@ _ALONE = "alone.jsonl"
 """In a cell's directory: what each run without htrun took."""
 _UNFINISHED = "unfinished-"
 """In a cell's directory: what the names of traces begin with that are not whole, or never will be."""
-_CALIBRATION_PAIRS = 1000
+_CALIBRATION_PAIRS = 300
 _MOST_TOLD = 2000
 """Characters of a failed program's last words."""
 

@@ -275,7 +275,7 @@ def as_json(report: Report) -> str:
             "low": cost.interval.low - cost.reach,
             "high": cost.interval.high + cost.reach,
             "alone_ns": cost.alone.value,
-            "behind_work_ns": None if cost.behind_work is None else cost.behind_work.value,
+            "after_ns": {name: each.value for name, each in cost.after.items()},
             "floor_ns": cost.floor(report.step),
             "pairs": cost.pairs,
             "threads": cost.threads,

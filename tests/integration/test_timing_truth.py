@@ -24,15 +24,13 @@ from tests.support.toolchain import Toolchain
 pytestmark = pytest.mark.serial
 
 GUESTS = Path(__file__).parent / "guests"
-SHORT = ("chain50", "spin50")
-LONG = (
-    "chain100", "chain300", "chain1us", "spin100", "spin300", "spin1us", "spin10us", "spin100us", "spin1ms", "bimodal",
-    "tail", "drift",
+NAMES = (
+    "chain50", "chain100", "chain300", "chain1us", "spin50", "spin100", "spin300", "spin1us", "spin10us", "spin100us",
+    "spin1ms", "bimodal", "tail", "drift",
 )  # fmt: skip
-NAMES = ("chain50", "chain100", "chain300", "chain1us", "spin50", *LONG[3:])
 """In the order of the guest's numbers."""
+LONG = tuple(name for name in NAMES if not name.endswith(("50", "100")))
 RUNS, TURNS = 5, 80
-LIMIT_NS, LIMIT_SHARE = 3.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -92,20 +90,18 @@ def guest(toolchain: Toolchain) -> Path:
     return toolchain.compile(GUESTS / "timing_truth.c")
 
 
-def test_corrected_medians_are_the_true_ones(guest: Path, tmp_path: Path) -> None:
+def test_the_intervals_of_corrected_medians_hold_the_true_ones(guest: Path, tmp_path: Path) -> None:
+    """On any processor: how far off the middle is, is for the interval to say. Each is right in 95% of runs or more, so
+    that of one name those of 3 of 5 runs are wrong once in 860 times, and of any of the names once in 60 at most."""
     runs = [run(guest, tmp_path / str(number), "--timestamp", "ordered") for number in range(RUNS)]
-    errors = {name: [each.error(name) for each in runs] for name in NAMES}
-    for name in LONG:
-        truth = median(each.truth[name] for each in runs)
-        assert abs(median(errors[name])) <= max(LIMIT_NS, LIMIT_SHARE * truth), (name, truth, errors)
-    for name in SHORT:
-        assert median(each.outside(name) for each in runs) == 0, (name, errors)
+    for name in NAMES:
+        assert median(each.outside(name) for each in runs) == 0, (name, [each.error(name) for each in runs])
     for each in runs:
         calibration = each.report["calibration"]
         assert calibration["low"] < calibration["event_ns"] < calibration["high"]
-        # What is said to be too short to tell is shorter than anything here.
-        assert each.report["clock_step_ns"] <= calibration["floor_ns"] < min(each.truth.values())
-        assert all(span["corrected"]["resolved"] for span in each.spans.values())
+        assert each.report["clock_step_ns"] <= calibration["floor_ns"]
+        # Intervals that say something: what is some times as long as an event can be told from nothing.
+        assert all(span["corrected"]["resolved"] for name, span in each.spans.items() if name in LONG)
     modes = median(len(each.spans["bimodal"]["modes"]) for each in runs)
     drift = median(each.spans["drift"]["drift"] or 0.0 for each in runs)
     # From 200 turns of the chain to 239.

@@ -18,7 +18,7 @@ int main(void)
     for (int job = 0; job < JOBS; job++) {
         data[0] = 1;
         qemu_hypertrace(0);
-        for (unsigned i = 0; i < 100; i++) {
+        for (unsigned i = 0; i < 1000; i++) {
             sum += i;
         }
         data[0] = 2;

@@ -17,6 +17,7 @@ static uint64_t *data;
 static uint32_t state = 1;      /* of chance() */
 static struct { const char *name; double ticks; } truths[MOST_SPANS];
 static int spans;
+static uint64_t longest_alone;  /* ticks */
 
 static uint64_t now(void)
 {
@@ -81,7 +82,10 @@ static double chain_alone(uint64_t turns)
     return (double)(int64_t)(middle - begin - (now() - middle)) / (ALONE - 1);
 }
 
-/* Ticks that a spin takes beyond its own account. */
+/*
+ * Ticks that a spin takes beyond its own account. That is the same for one of any length, and of short ones few are
+ * interrupted.
+ */
 static double spin_alone(uint64_t ticks)
 {
     uint64_t begin = now(), own = 0, middle, last;
@@ -122,7 +126,7 @@ static void chains(int number, const char *name, uint64_t turns, int count)
 
 static void spins(int number, const char *name, uint64_t ticks, int count)
 {
-    double beyond = spin_alone(ticks);
+    double beyond = spin_alone(ticks < longest_alone ? ticks : longest_alone);
 
     for (int i = 0; i < count; i++) {
         uint64_t own;
@@ -142,6 +146,7 @@ int main(int argc, char **argv)
         return 1;
     }
     data = qemu_hypertrace_data(0);
+    longest_alone = (uint64_t)(1000 * ns);
     for (int turn = 0; turn < turns; turn++) {
         qemu_hypertrace_calibrate(0, CALIBRATION_PAIRS);
         chains(0, "chain50", 7, 20);
