@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -70,7 +71,14 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
                 start(words, sys.executable)
     except HtrunError as error:
         return error.exit_code, f"htrun: {error}\n"
-    except FileNotFoundError:
+    except ImportError as error:
+        return ExitCode.OWN_FAILURE, f"htrun: cannot import a part of htrun or Python: {error}\n"
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            # From wherever a module is imported.
+            return ExitCode.OWN_FAILURE, f"htrun: {error.strerror}: raise the limit (ulimit -n)\n"
+        if not isinstance(error, FileNotFoundError):
+            raise
         # From wherever a relative path is made absolute.
         if _directory_exists():
             raise

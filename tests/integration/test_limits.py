@@ -68,6 +68,15 @@ def test_little_is_enough(toolchain: Toolchain, htrun: Htrun, limit: str) -> Non
     assert len((htrun.directory / "log").read_text().splitlines()) == 8 * 6 + 20 * 3
 
 
+@pytest.mark.parametrize("limit", range(7, 12))
+def test_too_few_descriptors_to_import_modules(htrun: Htrun, limit: int) -> None:
+    command = ["prlimit", f"--nofile={limit}:{limit}", *htrun.command(), "sh", "-c", "echo started"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith("htrun: ")
+    assert (done.stderr.count("\n"), "oo many open files" in done.stderr) == (1, True)
+
+
 def test_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a control group's pids.max is reached."""
 
