@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
 from htrun.tracee import seccomp
 from htrun.tracee.abi import I386, X86_64
@@ -16,7 +17,7 @@ from htrun.tracee.call_wait import CallWait, Entry, State
 from htrun.tracee.ptrace import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
@@ -52,6 +53,7 @@ class Calls:
         self._alive: set[int] = set()
         self._first: tuple[Entry, Sequence[Text]] | None = None
         self._texts = texts
+        self._denied = DeniedCalls(wait, wanted)
         if texts is not None:
             wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (I386, X86_64)))
 
@@ -65,6 +67,7 @@ class Calls:
             call, texts = first
             self._identify(thread)
             self.wait.enter(thread.tid, call, texts)
+        self._denied.look_out(thread)
 
     def ended(self, thread: Thread) -> None:
         """A thread makes no more records; may be said more than once."""
@@ -72,6 +75,7 @@ class Calls:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
             self.wait.forget(thread.tid)
+            self._denied.forget(thread.tid)
 
     def launching(self, thread: Thread) -> None:
         """The first process is about to exec the program, if it can: its first call, if it comes to that."""
@@ -85,6 +89,11 @@ class Calls:
         self.wait.enter(thread.tid, call, self._pointed_to(thread, call))
         if self._texts is not None:
             self.wait.set_pointer(thread.tid, self._texts.pointer(call))
+        self._denied.made(thread)
+
+    def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
+        """A thread is about to put a filter on its process, perhaps for the ``others`` in it as well."""
+        self._denied.filter_added(thread, others)
 
     def refused(self, thread: Thread, abi: Abi, number: int) -> None:
         """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
@@ -103,20 +112,29 @@ class Calls:
             pointer = self.wait.pointer(thread.tid)
             texts = self._texts.returned(thread, returned, pointer) if self._texts is not None else ()
             self.wait.leave(thread.tid, returned, texts)
+        elif (call := self._denied.call(thread, self._clock())) is not None:
+            self._identify(thread)
+            self.wait.enter(thread.tid, call, self._pointed_to(thread, call))
+            if (result := self.wait.result_of(thread.tid)) is not None:
+                self.wait.leave(thread.tid, result)
+        self._denied.returned(thread)
 
     def made(self, thread: Thread) -> None:
         """htrun has dealt with a call it had to see itself: the thread is still in front of it, or behind it."""
         if self.wait.state(thread.tid) is not State.OUTSIDE and self.wait.has_returned(thread.tid):
             self.returned(thread)
 
-    def resume(self, tid: int, request: Request) -> Request:
-        """How a thread goes on that would by ``request``: it stops behind a call whose return is recorded."""
-        within = request is Request.CONT and self.wait.state(tid) is not State.OUTSIDE
-        return Request.SYSCALL if within else request
+    def resume(self, thread: Thread | None, tid: int, request: Request) -> Request:
+        """How thread ``tid`` goes on that would by ``request``: it stops after a call whose return is recorded, and
+        after each if a filter of its own may deny it. ``thread``: None if it is not known yet."""
+        denied = thread is not None and thread.process.filtered
+        stops = request is Request.CONT and (denied or self.wait.state(tid) is not State.OUTSIDE)
+        return Request.SYSCALL if stops else request
 
     def executed(self, former: int, tid: int, learn: Callable[[], None]) -> None:
         """Exec: thread ``former`` is now ``tid``, of another name. ``learn`` makes it known to everybody else."""
         call = self.wait.call_of(former)
+        self._denied.executed(former, tid)
         if former == tid:
             self.wait.set_stream(tid, None)
         learn()
@@ -132,4 +150,5 @@ class Calls:
 
     def _identify(self, thread: Thread) -> None:
         if self.wait.stream(thread.tid) is None:
-            self.wait.set_stream(thread.tid, self._stream_of(thread))
+            known = self._denied.stream(thread.tid)
+            self.wait.set_stream(thread.tid, self._stream_of(thread) if known is None else known)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from htrun.runner.follow import Follow
     from htrun.tracee.abi import Abi
     from htrun.tracee.registers import Registers
+    from htrun.tracee.trap_wait import TrapWait
 
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
@@ -157,10 +158,19 @@ class Loop:
         if self._traps.handle(thread):
             self._follow.trapped(thread)
             self._masks.restore(thread, self._traps.wait.registers)
-            self._traps.wait.resume_later(thread.tid)
+            self._resume_trapped(thread, self._traps.wait)
         else:
             self._forget_traps()
             self._deliver(thread, _SIGSEGV)
+
+    def _resume_trapped(self, thread: Thread, wait: TrapWait) -> None:
+        if self._calls is None or not thread.process.filtered:
+            wait.resume_later(thread.tid)
+            return
+        # The machine code would let it go on without a stop at the next call, and deal with further traps alone.
+        self._forget_traps()
+        ptrace.set_registers(thread.tid, wait.registers)
+        self._resume(thread.tid, Request.CONT)
 
     def _forget_traps(self) -> None:
         """Something else than a trap has happened."""
@@ -187,7 +197,7 @@ class Loop:
                 ptrace.request(Request.LISTEN, tid)
             case stops.InterruptStop(tid):
                 self._tracees.born(thread)
-                ptrace.request(Request.CONT, tid)
+                self._resume(tid, Request.CONT)
             case stops.SyscallStop(tid):
                 if self._calls is not None:
                     self._calls.returned(thread)
@@ -206,9 +216,11 @@ class Loop:
         with suppress(TraceeDied):
             self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
 
-    def _resume(self, tid: int, request: Request) -> None:
-        """Let a thread go on that may be within a call whose return is recorded."""
-        ptrace.request(request if self._calls is None else self._calls.resume(tid, request), tid)
+    def _resume(self, tid: int, request: Request, number: int = 0) -> None:
+        """Let a thread go on that may be within a call whose return is recorded, with the signal ``number``."""
+        if self._calls is not None:
+            request = self._calls.resume(self._tracees.threads.get(tid), tid, request)
+        ptrace.request(request, tid, 0, number)
 
     def _event(self, thread: Thread, event: Event) -> Request:
         """Act on an event; returns how the thread goes on."""
@@ -285,7 +297,7 @@ class Loop:
                 self._second_tracers.asked(thread, name, abi, registers)
             case "seccomp" | "prctl":
                 if not _asks_only(name, abi, registers):
-                    thread.process.filtered = True
+                    self._filter_added(thread)
             case "sched_setaffinity" | "sched_getaffinity":
                 self._follow.processors_asked()
             case "execve" | "execveat":
@@ -307,6 +319,13 @@ class Loop:
                     self._traps.mappings_changed(thread, registers)
         return Request.CONT
 
+    def _filter_added(self, thread: Thread) -> None:
+        thread.process.filtered = True
+        if self._calls is not None:
+            threads = self._tracees.threads.values()
+            others = [each for each in threads if each.process is thread.process and each is not thread]
+            self._calls.filter_added(thread, others)
+
     @staticmethod
     def _registers() -> Registers:
         """An empty register structure. Imported late: a program that maps no channel never needs it."""
@@ -324,10 +343,10 @@ class Loop:
         if entering and number == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
             self._masks.handler_entered(thread)
-            ptrace.request(Request.CONT, thread.tid)
+            self._resume(thread.tid, Request.CONT)
             return
         if not thread.process.space.mappings:
-            ptrace.request(Request.CONT, thread.tid, 0, number)
+            self._resume(thread.tid, Request.CONT, number)
             return
         # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset
         # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
@@ -337,7 +356,7 @@ class Loop:
             thread.entering_handler = True
             ptrace.request(Request.SINGLESTEP, thread.tid, 0, number)
         else:
-            ptrace.request(Request.CONT, thread.tid, 0, number)
+            self._resume(thread.tid, Request.CONT, number)
 
 
 def _kill(tid: int) -> None:

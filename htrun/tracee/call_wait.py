@@ -283,6 +283,11 @@ class CallWait:
         kind, *_ = self._facts(tid)
         return kind == _EXIT
 
+    def interface(self, tid: int) -> int:
+        """Whose numbers the calls of a stopped thread are (AUDIT_ARCH_*)."""
+        _, arch, *_ = self._facts(tid)
+        return arch
+
     def result_of(self, tid: int) -> Entry | None:
         """The return of a thread that is stopped behind the call it was in; None if it is not, or was in none."""
         state, arch, number = self.call_of(tid)

@@ -199,11 +199,14 @@ TRACER_RULES = (
 )
 _PROCESSOR_RULES = (Rule("sched_setaffinity"), Rule("sched_getaffinity"))
 _EXEC_RULES = (Rule("execve"), Rule("execveat"))
+_FILTER_RULES = (
+    Rule("seccomp", (_low(0, Test.BELOW, 2),)),
+    Rule("prctl", (_low(0, Test.EQUAL, _PR_SET_SECCOMP),)),
+)
 _CHANNEL_RULES = (
     Rule("mmap", _SHARED_FILE),
     Rule("rt_sigaction", (*_SIGSEGV_SET, _low(1, Test.NOT_EQUAL, 0))),
-    Rule("seccomp", (_low(0, Test.BELOW, 2),)),
-    Rule("prctl", (_low(0, Test.EQUAL, _PR_SET_SECCOMP),)),
+    *_FILTER_RULES,
     Rule("mlockall"),
     Rule("munlockall"),
 )
@@ -224,7 +227,7 @@ def first_filter(calls: Calls = NO_CALLS, *, channel: bool = True) -> bytes:
     """
     rules = (*_EXEC_RULES, *TRACER_RULES)
     if calls != NO_CALLS:
-        rules = (*rules, *_PROCESSOR_RULES)
+        rules = (*rules, *_PROCESSOR_RULES, *(() if channel else _FILTER_RULES))
     rules_64, rules_32 = (_CHANNEL_RULES, _CHANNEL_RULES_32) if channel else ((), ())
     return _compile((*rules_64, *rules), (*rules_32, *rules), calls, record=True)
 

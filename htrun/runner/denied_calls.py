@@ -1,0 +1,100 @@
+"""Calls that a seccomp filter of the program's own denies: they are answered before htrun's filter is asked.
+
+The kernel does what the strictest of all filters says (seccomp(2)), so for such a call there is no stop of htrun's. But
+a thread that goes on by PTRACE_SYSCALL stops before and after each call, whatever filters say. That costs two stops a
+call, so only threads with a filter of their own go on so. None of their stops is for the machine code of `CallWait`,
+which resumes by PTRACE_CONT: they get no stream there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.tracee import ptrace
+from htrun.tracee.abi import call_name
+from htrun.tracee.call_wait import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from htrun.intercept.guest import Thread
+    from htrun.tracee import seccomp
+    from htrun.tracee.call_wait import CallWait
+
+
+class DeniedCalls:
+    """Tells them from calls that are made. ``wanted``: the calls to record."""
+
+    def __init__(self, wait: CallWait, wanted: seccomp.Calls) -> None:
+        self._wait = wait
+        self._wanted = wanted
+        self._streams: dict[int, int] = {}
+        self._made: set[int] = set()
+        """Threads that are in a call before which a filter of htrun's has stopped them."""
+
+    def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
+        """A thread is about to put a filter on its process. ``others`` in it, which run, may get it too (TSYNC): from
+        their next stops on they go on as they must. They are not stopped for that, which would disturb calls that they
+        are in (signal(7))."""
+        self._made.add(thread.tid)
+        for each in (thread, *others):
+            self._wait.watch(each.tid)
+            self._hide(each.tid)
+
+    def look_out(self, thread: Thread) -> None:
+        """Let no stop of a thread with a filter be for the machine code alone."""
+        if thread.process.filtered:
+            self._wait.watch(thread.tid)
+            self._hide(thread.tid)
+
+    def made(self, thread: Thread) -> None:
+        """A filter of htrun's has stopped a thread before a call."""
+        if thread.process.filtered:
+            self._made.add(thread.tid)
+            self.look_out(thread)
+
+    def call(self, thread: Thread, ticks: int) -> Entry | None:
+        """The call that was denied to a thread, if it is stopped after one that is to be recorded."""
+        tid = thread.tid
+        if not thread.process.filtered or tid in self._made or not self._wait.has_returned(tid):
+            return None
+        from htrun.tracee.registers import Registers
+
+        registers = Registers()
+        ptrace.get_registers(tid, registers)
+        number = registers.orig_rax & 0xFFFFFFFF
+        arch = self._wait.interface(tid)
+        abi, _ = call_name(arch, number)
+        if not self._wanted.include(abi, number):
+            return None
+        return Entry(ticks, arch, number, tuple(abi.argument(registers, place) for place in range(len(abi.arguments))))
+
+    def returned(self, thread: Thread) -> None:
+        """A thread is stopped before or after a call."""
+        if thread.process.filtered:
+            if self._wait.has_returned(thread.tid):
+                self._made.discard(thread.tid)
+            self.look_out(thread)
+
+    def stream(self, tid: int) -> int | None:
+        """The number of the thread's stream, which `CallWait` is not to know."""
+        return self._streams.get(tid)
+
+    def executed(self, former: int, tid: int) -> None:
+        """Exec: thread ``former`` is now ``tid``, of another name, and within its call still."""
+        self._streams.pop(former, None)
+        self._streams.pop(tid, None)
+        if former in self._made:
+            self._made.discard(former)
+            self._made.add(tid)
+
+    def forget(self, tid: int) -> None:
+        """The thread is no more."""
+        self._streams.pop(tid, None)
+        self._made.discard(tid)
+
+    def _hide(self, tid: int) -> None:
+        number = self._wait.stream(tid)
+        if number is not None:
+            self._streams[tid] = number
+            self._wait.set_stream(tid, None)
