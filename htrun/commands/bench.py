@@ -159,9 +159,7 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
     )
 
 
-def _run_all(
-    cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace
-) -> list[_Bench]:
+def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
     """Run every cell as often as wanted; with --vs the two in turns, else one after the other."""
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]

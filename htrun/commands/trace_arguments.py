@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from htrun.analysis.window_query import WindowQuery
 
 
-
 def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """TRACE and --events. ``optional``: whether TRACE may be left out."""
     complete_directory(

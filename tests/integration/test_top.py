@@ -262,8 +262,8 @@ def test_without_a_terminal_a_program_is_waited_for(guest: Path, names: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "give either the trace of a run or, behind --, a program"),
-        (["TRACE", "--", "true"], "give either the trace of a run or, behind --, a program"),
+        ([], "give either the trace of a run or, after --, a program"),
+        (["TRACE", "--", "true"], "give either the trace of a run or, after --, a program"),
         (["/nothing"], "/nothing is not a trace: it does not exist"),
         (["/etc/passwd"], "it is not a directory"),
         (["/dev"], "no file 'metadata'"),
