@@ -3,7 +3,7 @@
 # make test-heavy  the tests that take long: more input, more emulators, whole machines
 # make test-all    both
 # make bench       set up what is missing, then measure htrun beside its rivals
-# make lint        ruff and mypy
+# make lint        ruff, mypy and oxlint (for the page's script)
 # make clean       remove everything that was made here
 
 VENV := .venv
@@ -48,6 +48,7 @@ bench: setup
 lint: $(VENV)/installed
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/oxlint --quiet htrun/view/assets/js tests/unit/view/page
 
 clean:
 	@rm -rf $(VENV) build *.egg-info

@@ -13,10 +13,10 @@ export const count = (number) => Math.round(number).toLocaleString("en-US");
 export function duration(ns) {
   if (!Number.isFinite(ns)) return "";
   const size = Math.abs(ns);
-  const [unit, name] = UNITS.find(([unit]) => size >= unit) ?? UNITS[3];
-  const value = ns / unit;
-  const decimals = unit === 1 ? (Number.isInteger(ns) || size >= 100 ? 0 : 1) : Math.max(0, 3 - digits(value));
-  const text = value.toFixed(decimals);
+  const [unit, name] = UNITS.find(([each]) => size >= each) ?? UNITS[3];
+  const scaled = ns / unit;
+  const decimals = unit === 1 ? (Number.isInteger(ns) || size >= 100 ? 0 : 1) : Math.max(0, 3 - digits(scaled));
+  const text = scaled.toFixed(decimals);
   // 999.96 us would read as 1000.0 us.
   return Math.abs(Number(text)) >= 1000 && unit < 1e9 ? duration(Math.sign(ns) * unit * 1000) : `${text} ${name}`;
 }
@@ -28,7 +28,7 @@ export function exact(ns) {
 
 // A time since the first event, with just the digits that tell moments `step` ns apart from one another.
 export function moment(ns, step) {
-  const [unit, name] = UNITS.find(([unit]) => Math.max(Math.abs(ns), step) >= unit) ?? UNITS[3];
+  const [unit, name] = UNITS.find(([each]) => Math.max(Math.abs(ns), step) >= each) ?? UNITS[3];
   const decimals = Math.max(0, Math.min(12, -Math.floor(Math.log10(step / unit) + 1e-9)));
   return `${(ns / unit).toFixed(decimals)} ${name}`;
 }
@@ -76,6 +76,6 @@ function real(word) {
   return new Float64Array(new BigUint64Array([word]).buffer)[0];
 }
 
-function digits(value) {
-  return Math.max(1, Math.floor(Math.log10(Math.abs(value)) + 1e-12) + 1);
+function digits(number) {
+  return Math.max(1, Math.floor(Math.log10(Math.abs(number)) + 1e-12) + 1);
 }

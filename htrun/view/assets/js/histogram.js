@@ -162,9 +162,9 @@ export class Histogram {
       this.tell("");
       return;
     }
-    const counts = series.map(({ title, counts }, place) =>
+    const texts = series.map(({ title, counts }, place) =>
       `${title ? `${title}: ` : ""}${count(counts[bin])} (${percent(this.shares[place][bin])})`,
     );
-    this.tell(`${duration(Math.max(0, edges[bin]))} to ${duration(edges[bin + 1])}: ${counts.join(", ")}`);
+    this.tell(`${duration(Math.max(0, edges[bin]))} to ${duration(edges[bin + 1])}: ${texts.join(", ")}`);
   }
 }

@@ -50,7 +50,7 @@ export class Overview extends Picture {
     this.picture.height = this.canvas.height;
     const context = this.picture.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const most = counts.reduce((most, count) => Math.max(most, count), 1);
+    const most = counts.reduce((greatest, count) => Math.max(greatest, count), 1);
     const first = this.x(0);
     const step = (this.x(state.trace.length) - first) / BUCKETS;
     context.fillStyle = state.palette.accent;

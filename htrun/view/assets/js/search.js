@@ -92,7 +92,7 @@ async function fields(trace, name, compare, text) {
 function valueTest(field, words, compare, text) {
   if (field.type === "enum") {
     const labels = Object.entries(field.labels ?? {});
-    const label = labels.find(([, label]) => label === text);
+    const label = labels.find(([, each]) => each === text);
     const wanted = label ? BigInt(label[0]) : number(text);
     return (rank) => compare(words[rank], wanted);
   }
