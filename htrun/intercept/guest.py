@@ -117,6 +117,34 @@ class Mappings:
         self._starts = [mapping.start for mapping in self._all]
 
 
+class ThreadPointers:
+    """Which threads of an address space have which thread pointer (`Thread.pointer`)."""
+
+    def __init__(self) -> None:
+        self._threads: dict[int, set[Thread]] = {}
+
+    def learn(self, thread: Thread, pointer: int) -> None:
+        """The thread's is ``pointer`` now; 0 if that is not known."""
+        if thread.pointer == pointer:
+            return
+        self.forget(thread)
+        thread.pointer = pointer
+        if pointer:
+            self._threads.setdefault(pointer, set()).add(thread)
+
+    def forget(self, thread: Thread) -> None:
+        """The thread has left, or has another."""
+        threads = self._threads.get(thread.pointer)
+        if threads is not None:
+            threads.discard(thread)
+            if not threads:
+                del self._threads[thread.pointer]
+
+    def others(self, thread: Thread) -> list[Thread]:
+        """Whoever has the same as ``thread``."""
+        return [other for other in self._threads.get(thread.pointer, ()) if other is not thread]
+
+
 @dataclass(eq=False, slots=True)
 class AddressSpace:
     """One memory, shared by the threads of a process and by a vfork child and its parent.
@@ -134,6 +162,7 @@ class AddressSpace:
     mappings: Mappings = field(default_factory=Mappings)
     sites: dict[int, Site] = field(default_factory=dict)
     threads: set[Thread] = field(default_factory=set)
+    pointers: ThreadPointers = field(default_factory=ThreadPointers)
     abi: Abi | None = None
     syscall_instruction: int = 0
     arena: Arena | None = None
@@ -191,6 +220,7 @@ class SignalActions:
 class Process:
     """A thread group. ``big_endian``: the byte order in which its guest writes arguments.
 
+    ``threads_seen``, ``living``: its threads so far, and those that have not ended.
     ``filtered``: it has, or inherited, a seccomp filter that is not htrun's. ``guarded``: ranges for which it has, or
     inherited, a channel filter of htrun's: a filter stays for good, through forks and exec.
     """
@@ -200,6 +230,7 @@ class Process:
     actions: SignalActions
     big_endian: bool = False
     threads_seen: int = 0
+    living: int = 0
     filtered: bool = False
     guarded: list[tuple[int, int]] = field(default_factory=list)
 

@@ -106,8 +106,8 @@ class Patcher:
         self.unregister(thread)
         if arena.pointer_seen(space.memory, registers.fs_base) != registers.fs_base:
             self._know_by_register(thread, registers)
-        thread.pointer = registers.fs_base
-        if not any(other is not thread and other.pointer == thread.pointer for other in space.threads):
+        space.pointers.learn(thread, registers.fs_base)
+        if not space.pointers.others(thread):
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
     def _know_by_register(self, thread: Thread, registers: Registers) -> None:
@@ -139,10 +139,9 @@ class Patcher:
         pointer = arena.pointer_seen(space.memory, ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)) or 0
         if thread.pointer != pointer:
             self.unregister(thread)
-            thread.pointer = pointer
-        for other in space.threads:
-            if other is not thread and other.registered and other.pointer == thread.pointer:
-                self.unregister(other)
+            space.pointers.learn(thread, pointer)
+        for other in space.pointers.others(thread):
+            self.unregister(other)
 
     def forked(self, child: Thread, parent: AddressSpace) -> None:
         """A child has a copy of a parent's memory, arena and patches included; no thread of it has a ring yet."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from htrun.tracee.call_wait import CallWait
     from htrun.tracee.trap_wait import TrapWait
 
+_MOST_IN_A_ROW = 32
+"""Stops that are taken as the kernel gives them, before all that there are come in turn."""
 WALL = 0x40000000
 """__WALL: also wait for threads and clones (<linux/wait.h>)."""
 
@@ -67,6 +69,9 @@ class Waiter:
         self._first = first
         self._held: int | None = None
         self._told_of_held = False
+        self._is_oldest = True
+        """Whether no tracee was one before the first."""
+        self._until_all = _MOST_IN_A_ROW
         self._quick: TrapWait | None = None
         self._calls: CallWait | None = None
         self._queue: deque[tuple[int, int]] = deque()
@@ -76,10 +81,11 @@ class Waiter:
         """From now on never reap ``tid``, the thread group leader of the first process."""
         self._held = tid
 
-    def unhold(self) -> None:
-        """The held process lives on: another of its threads has taken over its id by an exec."""
+    def unhold(self, *, by_another: bool) -> None:
+        """The first process lives on, by an exec, be it ``by_another`` of its threads, which has its id now."""
         self._held = None
         self._told_of_held = False
+        self._is_oldest = self._is_oldest and not by_another
 
     def held_status(self) -> int | None:
         """The wait status of the held process, once it is dead."""
@@ -118,6 +124,13 @@ class Waiter:
         if self._queue:
             return self._queue.popleft()
         while self._held is None:
+            self._until_all -= 1
+            if not self._until_all:
+                self._until_all = _MOST_IN_A_ROW
+                if self._quick is not None:
+                    self._quick.flush()
+                if self._take_all():
+                    return self._queue.popleft()
             try:
                 tid, status = self._any()
             except ChildProcessError:
@@ -204,10 +217,8 @@ class Waiter:
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
                 return stop
-            if self._take_all(held, known):
+            if self._take_all() or (not self._is_oldest and self._take_hidden(held, set(known))):
                 return self._queue.popleft()
-            for result in self._dead_strangers(held, set(known)):
-                return result.si_pid, _wait_status(result)
             if not self._told_of_held and (status := self.held_status()) is not None:
                 self._told_of_held = True
                 return held, status
@@ -215,38 +226,46 @@ class Waiter:
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})
 
-    def _take_all(self, held: int, known: Iterable[int]) -> bool:
-        """Queue the stops of all tracees that are at one, or else all deaths but the held one's; whether there are any.
+    def _take_all(self) -> bool:
+        """Queue the stops of all tracees that are at one, then all deaths but the first's; whether there are any.
 
         All, and the oldest tracee's first: the kernel looks at the newest first (kernel/ptrace.c, __ptrace_link), so
         threads that are created without end would keep it from ever coming to the one that is about to end them.
         """
+        queue = self._queue
+        dead: list[tuple[int, int]] = []
         with suppress(ChildProcessError):
             while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
-                self._queue.appendleft((stopped.si_pid, _wait_status(stopped)))
-        if not self._queue:
-            for tid in known:
-                with suppress(ChildProcessError):
-                    if tid != held and (dead := os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)) is not None:
-                        self._queue.append((tid, _wait_status(dead)))
-        return bool(self._queue)
+                queue.appendleft((stopped.si_pid, _wait_status(stopped)))
+        with suppress(ChildProcessError):
+            # The first, which is not to be reaped, is looked at last.
+            while (seen := self._dead()) is not None and seen.si_pid != self._first:
+                os.waitpid(seen.si_pid, WALL)
+                dead.append((seen.si_pid, _wait_status(seen)))
+        queue.extend(reversed(dead))
+        return bool(queue)
 
     @staticmethod
-    def _dead_strangers(held: int, known: set[int]) -> Iterator[os.waitid_result]:
-        """Deaths of threads that were killed before anything told of them. Until they are reaped, their process can
-        neither end nor exec."""
+    def _dead() -> os.waitid_result | None:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+
+    def _take_hidden(self, held: int, known: set[int]) -> bool:
+        """Queue the deaths of tracees that are older than the held one is now; whether there are any. Until threads
+        that were killed before anything told of them are reaped, their process can neither end nor exec."""
         looked_at: set[int] = set()
-        for tid in {held, *known}:
+        for tid in known:
             if tid in looked_at:
                 continue
+            tasks = {tid}
             with suppress(FileNotFoundError, ProcessLookupError):
-                tasks = {int(name) for name in os.listdir(f"/proc/{tid}/task")}
-                looked_at |= tasks
-                for stranger in tasks - known - {held}:
-                    with suppress(ChildProcessError):
-                        dead = os.waitid(os.P_PID, stranger, os.WEXITED | os.WNOHANG | WALL)
-                        if dead is not None:
-                            yield dead
+                tasks |= {int(name) for name in os.listdir(f"/proc/{tid}/task")}
+            looked_at |= tasks
+            for task in tasks - {held}:
+                with suppress(ChildProcessError):
+                    dead = os.waitid(os.P_PID, task, os.WEXITED | os.WNOHANG | WALL)
+                    if dead is not None:
+                        self._queue.append((task, _wait_status(dead)))
+        return bool(self._queue)
 
     def _is_dead(self, held: int) -> bool:
         """Whether the held process is dead, or can't be asked because somebody has reaped it all the same."""

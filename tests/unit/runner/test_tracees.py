@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from unittest.mock import create_autospec
 
 import pytest
@@ -47,3 +49,62 @@ def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> Non
     assert list(tracees) == [os.getpid(), thread_id]
     tracees.ended(tracees.threads[thread_id], Exited(thread_id, 0))
     assert list(tracees) == [os.getpid()]
+
+
+def lines_run(action: Callable[[], object]) -> int:
+    """How many lines of Python ``action`` runs."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
+    """Its start, the look at its thread pointer, and its end."""
+    waiter = create_autospec(Waiter, instance=True)
+    waiter.is_tracee.return_value = True
+    pid = os.getpid()
+    tracees = Tracees(pid, waiter, big_endian=False, hooks=Hooks(nothing, nothing, nothing, nothing, nothing))
+    first = tracees.threads[pid]
+
+    def one() -> None:
+        tracees.created(first, thread_id)
+        thread = tracees.threads[thread_id]
+        thread.space.pointers.learn(thread, 1 << 20)
+        assert not thread.space.pointers.others(thread)
+        tracees.ended(thread, Exited(thread_id, 0))
+
+    alone = lines_run(one)
+    for number in range(2000):
+        tracees.threads[-number - 1] = other = Thread(-number - 1, first.process, number)
+        first.space.threads.add(other)
+        first.process.living += 1
+        first.space.pointers.learn(other, number + 1)
+    assert lines_run(one) == alone
+
+
+def test_threads_with_the_same_thread_pointer() -> None:
+    waiter = create_autospec(Waiter, instance=True)
+    hooks = Hooks(nothing, nothing, nothing, nothing, nothing)
+    tracees = Tracees(os.getpid(), waiter, big_endian=False, hooks=hooks)
+    one = tracees.threads[os.getpid()]
+    other = Thread(1, one.process, 1)
+    pointers = one.space.pointers
+    pointers.learn(one, 16)
+    assert pointers.others(one) == []
+    pointers.learn(other, 16)
+    assert (pointers.others(one), pointers.others(other)) == ([other], [one])
+    pointers.learn(other, 32)
+    assert (pointers.others(one), pointers.others(other)) == ([], [])
+    pointers.learn(one, 32)
+    pointers.forget(other)
+    assert pointers.others(one) == []

@@ -149,3 +149,71 @@ def test_behind_a_held_death_the_oldest_is_told_first(way: str, second: str) -> 
     """And nobody twice before all others: or tracees that are created without end would keep waiting from the rest."""
     done = subprocess.run([sys.executable, "-c", OLDEST_FIRST, way], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == (f"older\n{second}\nolder\n", "")
+
+
+IN_TURN = """
+import os, subprocess
+from htrun.tracee import ptrace
+from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.wait import Waiter
+
+SLEEPERS = "for each in 1 2 3; do sleep infinity & echo $!; done; wait"
+shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
+first, older, younger = (int(shell.stdout.readline()) for _ in range(3))
+waiter = Waiter(first)
+for tid in (first, older, younger):
+    ptrace.seize(tid, Option.EXITKILL)
+
+def stop(tid):
+    ptrace.request(Request.INTERRUPT, tid)
+    while os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOWAIT | 0x40000000) is None:
+        pass
+
+stop(older)
+stop(younger)
+for _ in range(1000):
+    tid, _status = waiter.next([first, older, younger])
+    if tid == older:
+        print("older")
+        break
+    ptrace.request(Request.CONT, tid)
+    stop(tid)
+"""
+
+
+def test_one_that_stops_without_end_does_not_keep_waiting_from_an_older_one() -> None:
+    """The kernel always gives the newest of those that are stopped."""
+    done = subprocess.run([sys.executable, "-c", IN_TURN], capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.stderr) == ("older\n", "")
+
+
+HIDDEN = """
+import os, signal, subprocess
+from htrun.tracee import ptrace
+from htrun.tracee.ptrace import Option
+from htrun.tracee.wait import Waiter
+
+SLEEPERS = "for each in 1 2; do sleep infinity & echo $!; done; wait"
+shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
+first, older = (int(shell.stdout.readline()) for _ in range(2))
+waiter = Waiter(first)
+for tid in (older, first):
+    ptrace.seize(tid, Option.EXITKILL)
+waiter.hold(first)
+waiter.unhold(by_another=True)
+waiter.hold(first)
+for tid in (first, older):
+    os.kill(tid, signal.SIGKILL)
+    os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | 0x40000000)
+names = {first: "first", older: "older"}
+known = [first, older]
+while (found := waiter.next(known)) is not None:
+    print(names[found[0]])
+    known.remove(found[0])
+"""
+
+
+def test_the_death_of_one_that_is_older_than_the_held_one() -> None:
+    """As a process is than a thread which has taken over the first's id by an exec."""
+    done = subprocess.run([sys.executable, "-c", HIDDEN], capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.stderr) == ("older\nfirst\n", "")
