@@ -1,1 +1,1 @@
-"""The native trace, CTF 1.8: layout and reader."""
+"""The native trace, CTF 1.8: its layout, writer and reader."""

@@ -1,6 +1,6 @@
 """A native trace that is still being written: what has come since the last look at it.
 
-Files of a trace are sound at every moment (`htrun.sinks.ctf_stream`): each ends with an empty packet, which the next
+Files of a trace are sound at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the next
 one will replace. So a look goes on where the last one met that packet, and costs as much as what is new.
 """
 

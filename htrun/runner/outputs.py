@@ -58,7 +58,7 @@ class Outputs(NamedTuple):
         if options.summary is not None:
             summary.check(options.summary)
         if options.trace is not None:
-            from htrun.sinks.ctf import make_directory
+            from htrun.ctf.writer import make_directory
 
             make_directory(options.trace)
         num_args = options.layout.num_args
@@ -68,8 +68,8 @@ class Outputs(NamedTuple):
         """The native trace, if one is wanted. Imported late: the program runs already."""
         if self.trace is None:
             return None
+        from htrun.ctf.writer import CtfTrace
         from htrun.runner.machine import machine_facts
-        from htrun.sinks.ctf import CtfTrace
 
         try:
             facts = {**self.facts, **machine_facts(clock.source)}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 CTF = "ctf"
-"""The native format, which takes records as they lie in a ring (`htrun.sinks.ctf`), and so has no `Sink`."""
+"""The native format, which takes records as they lie in a ring (`htrun.ctf.writer`), and so has no `Sink`."""
 
 
 SIMPLE = "simple"

@@ -1,6 +1,6 @@
 """Is a trace what the interpreter says it emitted? Each event exactly once, in order, with the right values.
 
-The trace is read here by its documented layout alone (``htrun/sinks/ctf_metadata.py``), not by htrun's own reader.
+The trace is read here by its documented layout alone (``htrun/ctf/metadata.py``), not by htrun's own reader.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_no_module_of_odds_and_ends() -> None:
 
 
 READERS = ("htrun.analysis", "htrun.ctf", "htrun.view")
-WRITERS = ("htrun.ctf.writer", "htrun.ctf.files", "htrun.ctf.metadata", "htrun.ctf.tracer_events")
+WRITERS = tuple(f"htrun.ctf.{name}" for name in ("writer", "stream_files", "thread_streams", "tracer_streams"))
 """Modules among those of `READERS` that a run imports when it starts."""
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from htrun.ctf.writer import CtfTrace
 from htrun.events.clock import Clock, Fit, Sample
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
-from htrun.sinks.ctf import CtfTrace
 
 FACTS: Mapping[str, str | int] = {"tracer_name": "htrun", "htrun_version": "0.1.0", "command": "app", "hostname": "box"}
 

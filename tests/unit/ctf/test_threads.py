@@ -10,6 +10,7 @@ import pytest
 
 from htrun.analysis.trace import DamagedTraceWarning, Trace
 from htrun.ctf.reader import CtfReader
+from htrun.ctf.writer import CtfTrace
 from htrun.errors import HtrunError
 from htrun.events.definitions import CPU_ENTER, DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, Definition
 from htrun.events.records import event_dtype, record_dtype
@@ -17,7 +18,6 @@ from htrun.events.stream import Stream
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64
 from htrun.events.tracer_events import tracer_dtype
 from htrun.events.window import Window
-from htrun.sinks.ctf import CtfTrace
 from tests.unit.analysis.made import FACTS, FixedClock, FixedSource
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from htrun.ctf.metadata import Packet, metadata, packet_header
 from htrun.ctf.tsdl import HEADER_FIELDS, TsdlError, environment_of, parse
 from htrun.events.clock import Fit
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
 from htrun.rings.layout import PACKET_HEADER
-from htrun.sinks.ctf_metadata import Packet, metadata, packet_header
 
 UUID_ = UUID("d92cd448-7f0d-482e-aaea-c5e3e28e4f4a")
 CLOCK = Fit(2_596_149_173, 1_795_380_983, 1_652_900_903, 43)

@@ -1,8 +1,8 @@
-"""The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.sinks.ctf_threads`).
+"""The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.ctf.thread_streams`).
 
 A packet of a thread that has a stream of its own is written as it comes from a ring, after a header; nothing is
 converted. The metadata is there before the first packet, and a packet is there when it is whole
-(`htrun.sinks.ctf_stream`), so the trace of an htrun that was killed can be read up to then.
+(`htrun.ctf.stream_files`), so the trace of an htrun that was killed can be read up to then.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from htrun.ctf.metadata import FIRST_TRACER_CLASS, metadata
+from htrun.ctf.stream_files import StreamFiles
+from htrun.ctf.thread_streams import NO_THREAD, ThreadStreams
 from htrun.errors import HtrunError
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
-from htrun.sinks.ctf_metadata import FIRST_TRACER_CLASS, metadata
-from htrun.sinks.ctf_stream import StreamFiles
-from htrun.sinks.ctf_threads import NO_THREAD, ThreadStreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ class CtfTrace:
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
         """Write what the tracer has recorded itself: see `PacketSink`. Raises `SinkError`."""
-        from htrun.sinks.ctf_tracer import by_definition
+        from htrun.ctf.tracer_streams import by_definition
 
         for definition, events in by_definition(records, streams):
             self._tracer_stream(definition).write(events, 0, self._clock.source.read())

@@ -16,9 +16,9 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from htrun.ctf.metadata import Packet, packet_header
 from htrun.events.sink import SinkError
 from htrun.rings.layout import PACKET_HEADER
-from htrun.sinks.ctf_metadata import Packet, packet_header
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -65,7 +65,7 @@ def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.
 
 
 def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
-    """As the metadata says (`htrun.sinks.ctf_metadata`)."""
+    """As the metadata says (`htrun.ctf.metadata`)."""
     import numpy as np
 
     fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT]

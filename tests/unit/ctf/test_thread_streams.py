@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from htrun.analysis.trace import Trace
+from htrun.ctf.writer import CtfTrace
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
-from htrun.sinks.ctf import CtfTrace
 from tests.support.requirements import require_tool
 from tests.unit.analysis.made import FACTS, FixedClock, FixedSource, Made
 
@@ -142,7 +142,7 @@ def test_a_thread_that_emits_much_gets_a_stream_of_its_own(writer: Writer, tmp_p
 
 def test_many_threads_that_emit_much(writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even then readers need not open a file for each."""
-    monkeypatch.setattr("htrun.sinks.ctf_threads._MUCH", 1 << 10)
+    monkeypatch.setattr("htrun.ctf.thread_streams._MUCH", 1 << 10)
     for _ in range(2):
         for thread in range(400):
             writer.write(thread, writer.emit(thread, 40))

@@ -15,14 +15,14 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from htrun.ctf.metadata import Packet, packet_header
+from htrun.ctf.writer import CtfTrace
 from htrun.errors import HtrunError
 from htrun.events.clock import Clock, best_clock
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
 from htrun.events.stream import Stream
 from htrun.rings.layout import PACKET_HEADER, RECORD_HEADER
-from htrun.sinks.ctf import CtfTrace
-from htrun.sinks.ctf_metadata import Packet, packet_header
 from tests.support.requirements import require_tool
 
 NUM_ARGS = 2

@@ -12,11 +12,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from htrun.ctf.metadata import FIRST_SHARED_CLASS
+from htrun.ctf.stream_files import StreamFiles, in_order
+from htrun.ctf.tracer_streams import THREAD_FIELDS, THREAD_LAYOUT, thread_columns
 from htrun.events.records import record_dtype, words_of
 from htrun.events.stream import Stream
-from htrun.sinks.ctf_metadata import FIRST_SHARED_CLASS
-from htrun.sinks.ctf_stream import StreamFiles, in_order
-from htrun.sinks.ctf_tracer import THREAD_FIELDS, THREAD_LAYOUT, thread_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +172,7 @@ class ThreadStreams:
 
 
 def shared_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
-    """An event of a shared stream, as the metadata says (`htrun.sinks.ctf_metadata`)."""
+    """An event of a shared stream, as the metadata says (`htrun.ctf.metadata`)."""
     import numpy as np
 
     order = ">u8" if big_endian else "<u8"

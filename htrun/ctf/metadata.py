@@ -202,7 +202,7 @@ def _own_class(number: int, order: str, num_args: int) -> str:
 
 
 def _shared_class(number: int, order: str, num_args: int) -> str:
-    """Streams of several threads (see `htrun.sinks.ctf_threads`)."""
+    """Streams of several threads (see `htrun.ctf.thread_streams`)."""
     return _class_of(number, HYPERTRACE, [*_THREAD_CONTEXT, "u32 site;"], _hypertrace_fields(order, num_args))
 
 
@@ -212,7 +212,7 @@ def _hypertrace_fields(order: str, num_args: int) -> Sequence[str]:
 
 
 def _tracer_class(number: int, definition: Definition) -> str:
-    """One stream for all threads: each event tells its own (see `htrun.sinks.ctf_tracer`)."""
+    """One stream for all threads: each event tells its own (see `htrun.ctf.tracer_streams`)."""
     context = [*_THREAD_CONTEXT, "audit_arch arch;"] if definition.fields else _THREAD_CONTEXT
     arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
     if definition is USER_SYSCALL_TEXT:
