@@ -23,6 +23,7 @@ from htrun.intercept.free_memory import FreeMemory
 from htrun.intercept.ring_maps import RingMaps
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import Ring
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
@@ -45,9 +46,13 @@ class NoRoom(Exception):
 
 
 class CodeMemory:
-    """The memory file that holds the trampolines of a whole run, written through htrun's own mapping."""
+    """The memory file that holds the trampolines of a whole run, written through htrun's own mapping.
 
-    def __init__(self) -> None:
+    ``ranges``: where it is mapped, in all processes.
+    """
+
+    def __init__(self, ranges: CodeRanges) -> None:
+        self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
         # Nobody but this mapping writes it ever: it is the code of every process of the run.
@@ -217,6 +222,7 @@ class Arena:
     def close(self) -> None:
         """The address space is gone."""
         for run in self.runs:
+            self.code.ranges.remove(run.address, run.end)
             run.shares -= 1
             if run.shares == 0:
                 self.code.give_back(run.offset, run.size)
@@ -227,6 +233,7 @@ class Arena:
         place = bisect.bisect(self._run_starts, run.address)
         self._run_starts.insert(place, run.address)
         self.runs.insert(place, run)
+        self.code.ranges.add(run.address, run.end)
 
     def run_at(self, address: int) -> CodeRun | None:
         """The pages of trampolines that ``address`` lies in."""

@@ -15,6 +15,7 @@ from htrun.intercept.guest import AddressSpace, Mapping
 from htrun.intercept.ring_maps import Piece, RingMaps
 from htrun.rings import layout as ring_layout
 from htrun.rings.ring import RingPool
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.inject import Injection
 
 _PROT_NONE, _PROT_READ, _PROT_WRITE, _PROT_EXEC = 0, 1, 2, 4
@@ -40,12 +41,13 @@ _SCRATCH_OFFSET = 0x1000
 class ArenaBuilder:
     """Makes arenas, by calls injected into a tracee."""
 
-    def __init__(self, channel: Channel, pool: RingPool, *, by_register: bool) -> None:
-        """``by_register``: whether trampolines are to know threads by ``rdfsbase`` in any case."""
+    def __init__(self, channel: Channel, pool: RingPool, ranges: CodeRanges, *, by_register: bool) -> None:
+        """``ranges``: told where trampolines are mapped. ``by_register``: whether those are to know threads by
+        ``rdfsbase`` in any case."""
         self._channel = channel
         self._pool = pool
         self._by_register = by_register
-        self._code = CodeMemory()
+        self._code = CodeMemory(ranges)
 
     def build(self, injection: Injection, space: AddressSpace, tid: int, fs_base: int) -> Arena:
         """The arena of an address space that shows the channel; ``fs_base`` is that of thread ``tid``, which tells how

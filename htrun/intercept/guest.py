@@ -195,25 +195,88 @@ class AddressSpace:
         )
 
 
+_DEFAULT, _IGNORE = 0, 1
+"""SIG_DFL, SIG_IGN."""
+_RESETHAND = 0x80000000
+"""SA_RESETHAND."""
+
+
 @dataclass(eq=False, slots=True)
 class SignalActions:
     """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND.
 
-    ``segv``: the kernel's struct sigaction as the guest last set it, in the form of the guest's own system calls; None
-    for the default action. ``segv_ignored``: whether its handler is SIG_IGN.
+    ``segv``: the kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32
+    bytes from 64-bit code, 20 from 32-bit code; None before. ``marked``: the action is the default one for the guest,
+    and for the kernel htrun's marker (`htrun.intercept.actions`).
     """
 
     segv: bytes | None = None
-    segv_ignored: bool = False
+    marked: bool = False
 
     @classmethod
     def ignoring(cls) -> SignalActions:
         """SIGSEGV ignored, as it is inherited by exec: no flags, no mask, in 64-bit or 32-bit form."""
-        return cls((1).to_bytes(32, "little"), True)
+        return cls(_IGNORE.to_bytes(32, "little"))
 
     def copy(self) -> SignalActions:
         """A copy, for a forked child."""
-        return SignalActions(self.segv, self.segv_ignored)
+        return SignalActions(self.segv, self.marked)
+
+    @property
+    def handler(self) -> int:
+        """What the guest has set: the address of its handler, or 0 for the default, or 1 to ignore the signal."""
+        return handler_of(self.segv) if self.segv is not None else _DEFAULT
+
+    @property
+    def ignored(self) -> bool:
+        """Whether SIGSEGV is ignored."""
+        return self.handler == _IGNORE
+
+    @property
+    def is_default(self) -> bool:
+        """Whether SIGSEGV kills, as far as the guest knows."""
+        return self.handler == _DEFAULT
+
+    @property
+    def has_handler(self) -> bool:
+        """Whether the guest has a handler."""
+        return self.handler > _IGNORE
+
+    @property
+    def is_unmarked_default(self) -> bool:
+        """Whether SIGSEGV kills, for the kernel, too."""
+        return self.is_default and not self.marked
+
+    @property
+    def reset_by_delivery(self) -> bool:
+        """Whether the guest has a handler that the kernel takes away when it is entered (SA_RESETHAND)."""
+        return self.segv is not None and self.has_handler and bool(_flags_of(self.segv) & _RESETHAND)
+
+    def handler_taken(self) -> None:
+        """The kernel has made the action the default one, and has kept the rest of it."""
+        if self.segv is not None:
+            self.segv = with_handler(self.segv, _DEFAULT)
+        self.marked = False
+
+
+def _word_of(action: bytes) -> int:
+    return 8 if len(action) == 32 else 4
+
+
+def handler_of(action: bytes) -> int:
+    """The handler in a struct sigaction of the kernel's, in 64-bit or 32-bit form."""
+    return int.from_bytes(action[: _word_of(action)], "little")
+
+
+def with_handler(action: bytes, handler: int) -> bytes:
+    """The same struct sigaction with another handler."""
+    word = _word_of(action)
+    return handler.to_bytes(word, "little") + action[word:]
+
+
+def _flags_of(action: bytes) -> int:
+    word = _word_of(action)
+    return int.from_bytes(action[word : word + 4], "little")
 
 
 @dataclass(eq=False, slots=True)
@@ -222,7 +285,11 @@ class Process:
 
     ``threads_seen``, ``living``: its threads so far, and those that have not ended.
     ``filtered``: it has, or inherited, a seccomp filter that is not htrun's. ``guarded``: ranges for which it has, or
-    inherited, a channel filter of htrun's: a filter stays for good, through forks and exec.
+    inherited, a channel filter of htrun's: a filter stays for good, through forks and exec. ``masks_watched``: so
+    does the one that stops at changes of its threads' signal masks; ``masks_hidden``: why it can't be given that;
+    ``masks_followed``: whether its threads' `Thread.segv_blocked` is kept up to date by it.
+    ``action_in_doubt``: it has not run yet, and the kernel may have copied its parent's action for SIGSEGV while that
+    was reset by a trap.
     """
 
     pid: int
@@ -233,6 +300,10 @@ class Process:
     living: int = 0
     filtered: bool = False
     guarded: list[tuple[int, int]] = field(default_factory=list)
+    masks_watched: bool = False
+    masks_followed: bool = False
+    masks_hidden: str = ""
+    action_in_doubt: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -241,7 +312,10 @@ class Thread:
 
     ``ring``: where its records go, from its first event on; ``pointer``: the thread pointer by which a trampoline knows
     it (`Arena.pointer_seen`), when last seen, 0 if never; ``registered``: whether trampolines find the ring by it.
-    ``segv_blocked``: whether it blocks SIGSEGV; kept up to date only while its address space has a channel mapped.
+    ``segv_blocked``: whether it blocks SIGSEGV: known at a trap, and kept up to date where its process's masks are
+    followed and its address space has a channel mapped. ``swallowed``: the siginfo of a SIGSEGV that was pending when
+    its store trapped, and is so again once the thread goes on. ``stepped``: its program single-steps it, and has still
+    to be told of the step that was its trapped store.
     ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;
     ``exec_room``: where the arguments of that lie, of its address space's ``exec_rooms``.
@@ -257,6 +331,8 @@ class Thread:
     pointer: int = 0
     registered: bool = False
     segv_blocked: bool = False
+    swallowed: bytes | None = None
+    stepped: bool = False
     entering_handler: bool = False
     exec_registers: Registers | None = None
     exec_room: tuple[int, int] | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from htrun.channel import layout
 from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
+from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
 from htrun.intercept.mapping_pieces import (
     PAGE,
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 _MREMAP_FIXED = 2
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _MOST_FILTERS = 8
-_PROGRAM_HEADER = 16
-"""Bytes kept for a struct sock_fprog before the filter it points to."""
-
 
 ControlsLeave = Callable[[AddressSpace, Injection | None, frozenset[int]], None]
 
@@ -236,7 +234,7 @@ class MappingCalls:
                 f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): "
                 "its events may be missed",
             )
-        self._masks.begin(space)
+        self._masks.begin(thread, registers)
 
     @staticmethod
     def _set_protection(
@@ -287,17 +285,8 @@ class MappingCalls:
     def _install(
         self, injection: Injection, process: Process, abi: Abi, registers: Registers, low: int, high: int
     ) -> None:
-        program = seccomp.channel_filter(low, high, self._recorded, threads=not process.guarded)
-
-        def at(address: int) -> bytes:
-            header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)
-            return header.ljust(_PROGRAM_HEADER, b"\0") + program
-
-        with self._scratch.holding(process.space, registers, _PROGRAM_HEADER + len(program), at) as address:
-            # With TSYNC the result is the id of a thread that has a filter of its own and so can't be given this one.
-            if injection.call("seccomp", 1, seccomp.FLAG_TSYNC, address) == 0:
-                return
-            injection.call("seccomp", 1, 0, address)
+        program = seccomp.channel_filter(low, high, self._recorded, process=not process.guarded)
+        add_filter(injection, self._scratch, process.space, abi, registers, program)
 
     def _munmap(self, thread: Thread, call: Call) -> None:
         start, length = call.argument(0), call.argument(1)

@@ -1,104 +1,125 @@
-"""Putting SIGSEGV's mask and disposition back after a trap.
+"""Restoring SIGSEGV's mask and action after a trap.
 
 When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblocks the signal and resets its action to
-the default before the tracer sees the stop (kernel/signal.c, force_sig_info_to_task), and nothing tells afterwards how
-it was. So both are followed: the action through the rt_sigaction calls the first filter stops at, the mask, once a
-process has mapped a channel, through its changes: rt_sigprocmask, rt_sigreturn, and the entry of each signal handler.
+the default before the tracer sees the stop. The action shows that it has (`htrun.intercept.actions`), so nothing needs
+to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
+Where that is so the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
+and the entry of each signal handler. Where a site goes on trapping, these are only watched: what has been seen of a
+thread's trap holds for the next one if its mask can't have changed (`htrun.tracee.known_traps`).
 """
 
 from __future__ import annotations
 
 import signal
+import struct
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
-from htrun.intercept.guest import AddressSpace, SignalActions, Thread
+from htrun.intercept.actions import Actions
+from htrun.intercept.filters import add_filter
+from htrun.intercept.guest import SignalActions, Thread
 from htrun.intercept.scratch import Scratch
-from htrun.tracee import ptrace, stops
+from htrun.tracee import ptrace, seccomp
 from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
-from htrun.tracee.ptrace import Request
+from htrun.tracee.signal_state import SEGV_BIT, SignalState, bit_of, blocks_other_faults, signal_state
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.tracee.registers import Registers
-
-_SEGV_BIT = 1 << (signal.SIGSEGV - 1)
-_SIGACTION_SIZE = {64: 32, 32: 20}
 
 # Where a signal frame keeps the mask to be restored, from the stack pointer that (rt_)sigreturn is called with:
 # struct rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), behind the popped return address.
 _FRAME_MASK = {(64, "rt_sigreturn"): 296, (32, "rt_sigreturn"): 264, (32, "sigreturn"): 84}
 
 
-def _status_mask(tid: int, name: str) -> int:
-    """A signal mask of /proc/TID/status (proc_pid_status(5)); 0 when the thread is gone: its wait status will tell."""
-    try:
-        with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
-            return next((int(line.split()[1], 16) for line in status if line.startswith(name)), 0)
-    except OSError:
-        return 0
-
-
 class Masks:
-    """Follows and restores what the guest has set up for SIGSEGV."""
+    """Restores what the guest has set up for SIGSEGV."""
 
-    def __init__(self, waiter: Waiter, scratch: Scratch, warnings: Warnings) -> None:
+    def __init__(
+        self,
+        waiter: Waiter,
+        scratch: Scratch,
+        warnings: Warnings,
+        look_at_signals: Callable[[], None],
+        recorded: seccomp.Calls = seccomp.NO_CALLS,
+    ) -> None:
+        """``look_at_signals``: lets no signal through any more that is not looked at. ``recorded``: the calls that are
+        recorded, of which each filter has to know."""
         self._waiter = waiter
         self._scratch = scratch
         self._warnings = warnings
+        self._recorded = recorded
+        self._look_at_signals = look_at_signals
+        self._actions = Actions(waiter, scratch, warnings)
 
-    @staticmethod
-    def is_caught(thread: Thread, number: int) -> bool:
-        """Whether the process has a handler for signal ``number``."""
-        return bool(_status_mask(thread.tid, "SigCgt:") >> (number - 1) & 1)
-
-    @staticmethod
-    def begin(space: AddressSpace) -> None:
-        """A channel was mapped: note which masks the threads have now. All but one are running, so /proc is asked."""
-        for thread in space.threads:
-            thread.segv_blocked = bool(_status_mask(thread.tid, "SigBlk:") & _SEGV_BIT)
+    # What is known of a thread that begins.
 
     @staticmethod
     def adopt(thread: Thread) -> None:
         """A thread begins whose creator's mask is not known, with SIGSEGV ignored perhaps."""
-        thread.segv_blocked = bool(_status_mask(thread.tid, "SigBlk:") & _SEGV_BIT)
-        if _status_mask(thread.tid, "SigIgn:") & _SEGV_BIT:
+        state = signal_state(thread.tid)
+        thread.segv_blocked = bool(state.blocked & SEGV_BIT)
+        if state.ignored & SEGV_BIT:
             thread.process.actions = SignalActions.ignoring()
 
     @staticmethod
     def inherit(parent: Thread, child: Thread) -> None:
         """A new thread starts with its creator's mask."""
         child.segv_blocked = parent.segv_blocked
+        # A trap in another thread may just have reset the action that was copied.
+        child.process.action_in_doubt = child.process is not parent.process and not is_alone(parent)
 
-    @staticmethod
-    def action_set(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-        """The thread is about to set SIGSEGV's action."""
-        memory = thread.space.memory
-        try:
-            if name == "signal":
-                raw = abi.argument(registers, 1).to_bytes(4, "little").ljust(_SIGACTION_SIZE[32], b"\0")
-            elif name == "sigaction":
-                old = memory.read_whole(abi.argument(registers, 1), 16)
-                raw = old[0:4] + old[8:16] + old[4:8] + b"\0\0\0\0"
-            else:
-                raw = memory.read_whole(abi.argument(registers, 1), _SIGACTION_SIZE[abi.bits])
-        except OSError:
+    def born(self, thread: Thread) -> None:
+        """A thread is at its first stop: if it is a process's first, the kernel must have the action it should."""
+        process = thread.process
+        doubt, process.action_in_doubt = process.action_in_doubt, False
+        if not thread.space.mappings or process.filtered:
             return
-        handler = int.from_bytes(raw[: abi.word], "little")
-        thread.process.actions.segv = None if handler == 0 else raw
-        thread.process.actions.segv_ignored = handler == 1
+        if process.actions.is_unmarked_default:
+            self._actions.mark_if_default(thread, _registers_of(thread))
+        elif doubt and signal_state(thread.tid).segv_is_default:
+            self._actions.restore(thread, _registers_of(thread))
+
+    # What changes.
+
+    def begin(self, thread: Thread, registers: Registers) -> None:
+        """The thread, stopped with ``registers``, has mapped a channel."""
+        process, space = thread.process, thread.space
+        if process.masks_followed:
+            # All but one are running, so /proc is asked.
+            for other in space.threads:
+                other.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
+        elif process.actions.ignored:
+            self._follow_from_here(thread, registers)
+        else:
+            self._actions.mark_if_default(thread, registers)
+
+    def action_called(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+        """The thread is in front of a call that sets SIGSEGV's action, or asks for it."""
+        self._actions.called(thread, name, abi, registers)
+        if thread.process.actions.ignored and thread.space.mappings:
+            self._follow_from_here(thread, registers)
+
+    def _follow_from_here(self, thread: Thread, registers: Registers) -> None:
+        if not thread.process.masks_followed:
+            thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
+            self._follow(thread, registers)
 
     @staticmethod
     def mask_changing(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
         """The thread is about to call rt_sigprocmask, rt_sigreturn or their 32-bit forefathers."""
         memory = thread.space.memory
         try:
+            if name == "ssetmask":
+                thread.segv_blocked = bool(abi.argument(registers, 0) & SEGV_BIT)
+                return
             if name.endswith("return"):
                 at = registers.rsp + _FRAME_MASK[abi.bits, name]
-                thread.segv_blocked = bool(memory.read_whole(at, 4)[1] & _SEGV_BIT >> 8)
+                thread.segv_blocked = bool(memory.read_whole(at, 4)[1] & SEGV_BIT >> 8)
                 return
-            named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & _SEGV_BIT >> 8)
+            named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & SEGV_BIT >> 8)
         except OSError:
             return
         match abi.argument(registers, 0):
@@ -110,60 +131,169 @@ class Masks:
                 thread.segv_blocked = named
 
     @staticmethod
-    def handler_entered(thread: Thread) -> None:
+    def must_see_handler(thread: Thread, number: int) -> bool:
+        """Whether the thread, about to get signal ``number``, is to be stopped at the first instruction of a handler of
+        its: its masks are followed."""
+        if not thread.process.masks_followed or not thread.space.mappings:
+            return False
+        return bool(signal_state(thread.tid).caught & bit_of(number))
+
+    def handler_entered(self, thread: Thread) -> None:
         """The thread stands at the first instruction of a signal handler (or went on without one)."""
-        thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & _SEGV_BIT)
+        if thread.process.masks_followed:
+            thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
+        self._actions.mark_if_default(thread, _registers_of(thread))
 
-    def restore(self, thread: Thread, registers: Registers) -> None:
-        """Put back what the kernel took away when the thread's store trapped; it will go on with ``registers``."""
-        actions = thread.process.actions
-        if thread.segv_blocked or actions.segv_ignored:
-            if actions.segv is not None:
-                self._restore_action(thread, actions.segv, registers)
-            if thread.segv_blocked:
-                ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | _SEGV_BIT)
-
-    def restore_before_fault(self, thread: Thread) -> None:
-        """The thread is about to get a SIGSEGV of its own.
-
-        A trap in another thread that blocks the signal, in a handler say, may just have reset the action for the whole
-        process. It is put back now, so that this thread finds its handler, unless the kernel would have reset it for
-        this fault as well.
-        """
-        actions = thread.process.actions
-        lost = actions.segv is not None and not actions.segv_ignored and not self.is_caught(thread, signal.SIGSEGV)
-        if not lost or thread.segv_blocked:
+    def watch(self, thread: Thread, registers: Registers) -> None:
+        """From now on no thread of this one's process changes its mask unseen. It is stopped with ``registers``."""
+        process, space = thread.process, thread.space
+        if process.masks_watched or process.masks_hidden or process.filtered or space.abi is None:
             return
-        from htrun.tracee.registers import Registers
-
-        info = ptrace.signal_info(thread.tid)
-        registers = Registers()
-        ptrace.get_registers(thread.tid, registers)
-        assert actions.segv is not None
-        self._restore_action(thread, actions.segv, registers)
-        # The call has ended the signal's stop. A signal sent by a tracer makes another, before any instruction is run.
-        ptrace.request(Request.CONT, thread.tid, 0, signal.SIGSEGV)
-        while not isinstance(stop := self._waiter.next_of(thread.tid), stops.SignalStop):
-            if not isinstance(stop, stops.GroupStop | stops.InterruptStop):
-                raise ptrace.TraceeDied(thread.tid)
-            ptrace.request(Request.CONT, thread.tid)
-        ptrace.set_signal_info(thread.tid, info)
-
-    def _restore_action(self, thread: Thread, action: bytes, registers: Registers) -> None:
-        space, pid = thread.space, thread.process.pid
         try:
-            if thread.process.filtered:
-                raise PermissionError(1, "it has a seccomp filter of its own")
-            assert space.abi is not None
-            with (
-                self._scratch.holding(space, registers, len(action), lambda _: action) as address,
-                Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection,
-            ):
-                injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
+            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+                program = seccomp.mask_filter(self._recorded)
+                add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
+            # Then its traps have to be looked at, and the action tells of each, as long as no two come together.
+            process.masks_hidden = str(error.strerror)
+        else:
+            process.masks_watched = True
+
+    def _follow(self, thread: Thread, registers: Registers) -> None:
+        """From now on know whether threads of this one's process block SIGSEGV, as is known of this one, which is
+        stopped with ``registers``."""
+        process, space = thread.process, thread.space
+        self.watch(thread, registers)
+        if process.masks_hidden:
             self._warnings.warn(
                 Kind.INJECTION,
-                pid,
-                f"process {pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then resets and "
-                f"htrun could not restore ({error.strerror})",
+                process.pid,
+                f"process {process.pid} forbids htrun to follow its signal masks ({process.masks_hidden}): a thread "
+                "that emits while it blocks SIGSEGV may find it unblocked",
             )
+        if process.masks_followed or not process.masks_watched:
+            return
+        process.masks_followed = True
+        self._look_at_signals()
+        was_reset = signal_state(thread.tid).segv_is_default and not process.actions.is_unmarked_default
+        for other in space.threads:
+            if other.process is process and other is not thread:
+                state = signal_state(other.tid)
+                was_unblocked = was_reset and _may_have_trapped(state) and blocks_other_faults(state.blocked)
+                other.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
+
+    # Traps, and faults of the guest's own.
+
+    def look(self, thread: Thread) -> None:
+        """A store of the thread has trapped: see whether it blocks SIGSEGV."""
+        process = thread.process
+        if process.masks_followed:
+            return
+        state = signal_state(thread.tid)
+        if not state.segv_is_default:
+            thread.segv_blocked = False
+        elif process.actions.ignored or process.actions.is_unmarked_default:
+            # It would look so in any case.
+            thread.segv_blocked = blocks_other_faults(state.blocked)
+        else:
+            thread.segv_blocked = self._has_reset(thread, state.blocked)
+
+    @staticmethod
+    def _has_reset(thread: Thread, mask: int) -> bool:
+        """Whether it was this thread, which now has ``mask``, by whose fault the action was reset. Of several that have
+        faulted at the same time nothing says which it was: only what else they block."""
+        if any(_may_have_trapped(signal_state(other.tid)) for other in _sharers(thread)):
+            return blocks_other_faults(mask)
+        return True
+
+    def restore(self, thread: Thread, registers: Registers) -> int:
+        """Restore what the kernel took away when the thread's store trapped. It goes on with ``registers``, and with
+        the signal that is returned."""
+        actions = thread.process.actions
+        if not thread.segv_blocked and not actions.ignored:
+            self._actions.mark_if_default(thread, registers)
+            return 0
+        if thread.segv_blocked and not is_alone(thread):
+            self._follow(thread, registers)
+        self._actions.restore(thread, registers)
+        if not thread.segv_blocked:
+            return 0
+        swallowed, thread.swallowed = thread.swallowed, None
+        if swallowed is not None:
+            ptrace.set_registers(thread.tid, registers)
+            self._actions.stop_again(thread, swallowed)
+        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | SEGV_BIT)
+        # A signal that is blocked when the tracer lets it through becomes pending (kernel/signal.c, ptrace_signal).
+        return 0 if swallowed is None else signal.SIGSEGV
+
+    def tell_of_step(self, thread: Thread, registers: Registers) -> int:
+        """The thread single-steps itself, and has just done its store: returns the signal that says so, for which it is
+        stopped now. It goes on with ``registers``."""
+        thread.stepped = False
+        if ptrace.signal_mask(thread.tid) & bit_of(signal.SIGTRAP):
+            return 0
+        ptrace.set_registers(thread.tid, registers)
+        info = struct.pack("<iiiiQ", signal.SIGTRAP, 0, ptrace.TRAP_TRACE, 0, registers.rip)
+        self._actions.stop_again(thread, info.ljust(ptrace.SIGINFO_SIZE, b"\0"))
+        return signal.SIGTRAP
+
+    def before_fault(self, thread: Thread) -> None:
+        """The thread is about to get a SIGSEGV of its own: the kernel must have the action that the guest has set.
+
+        A trap in another thread that blocks the signal, in a handler say, may just have reset it for the whole process:
+        it is restored now, unless the kernel has reset it for this fault.
+        """
+        actions = thread.process.actions
+        if actions.ignored or actions.is_unmarked_default or (actions.has_handler and is_alone(thread)):
+            return
+        is_default = signal_state(thread.tid).segv_is_default
+        if actions.marked:
+            if not is_default:
+                self._actions.make_default(thread)
+            return
+        if not is_default:
+            return
+        info, registers = ptrace.signal_info(thread.tid), _registers_of(thread)
+        if not thread.process.masks_followed:
+            thread.segv_blocked = self._has_reset(thread, ptrace.signal_mask(thread.tid))
+            if not thread.segv_blocked:
+                # Before nothing shows any more that others do.
+                self._follow(thread, registers)
+        if not thread.segv_blocked:
+            self._actions.restore(thread, registers)
+            self._actions.stop_again(thread, info)
+
+    @staticmethod
+    def delivered(thread: Thread) -> bool:
+        """The thread gets a SIGSEGV; whether it must be seen to enter the handler: the kernel takes that away then."""
+        actions = thread.process.actions
+        if not actions.reset_by_delivery:
+            return False
+        actions.handler_taken()
+        return bool(thread.space.mappings)
+
+
+def is_alone(thread: Thread) -> bool:
+    """Whether no other thread can have an effect on the actions of this one."""
+    return next(_sharers(thread), None) is None
+
+
+def _sharers(thread: Thread) -> Iterator[Thread]:
+    """The other threads with the same actions: they share its memory as well (clone(2), CLONE_SIGHAND)."""
+    actions = thread.process.actions
+    for other in thread.space.threads:
+        if other is not thread and other.process.actions is actions and not other.exiting:
+            yield other
+
+
+def _may_have_trapped(state: SignalState) -> bool:
+    """Whether a thread stands at a SIGSEGV, or is about to."""
+    return state.stopped or bool(state.pending & SEGV_BIT)
+
+
+def _registers_of(thread: Thread) -> Registers:
+    from htrun.tracee.registers import Registers
+
+    registers = Registers()
+    ptrace.get_registers(thread.tid, registers)
+    return registers

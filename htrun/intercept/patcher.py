@@ -22,6 +22,7 @@ from htrun.intercept.places import is_emulator, mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
 from htrun.rings.ring import Ring, RingPool
 from htrun.tracee import ptrace
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import is_not_there
 from htrun.tracee.wait import Waiter
@@ -47,13 +48,23 @@ class Rewritten(Exception):
 class Patcher:
     """Patches sites and takes patches back. Every method is for a thread that is stopped."""
 
-    def __init__(self, channel: Channel, pool: RingPool, waiter: Waiter, warnings: Warnings, *, ordered: bool) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        pool: RingPool,
+        ranges: CodeRanges,
+        waiter: Waiter,
+        warnings: Warnings,
+        *,
+        ordered: bool,
+    ) -> None:
+        """``ranges``: told where trampolines are mapped."""
         self._channel = channel
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
         # Where nothing is to overlap, what lets nothing overlap is welcome: an event's cost then varies less.
-        self._builder = ArenaBuilder(channel, pool, by_register=ordered)
+        self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self._sizes: dict[Form, int] = {}
 
     def prepare(self, thread: Thread, registers: Registers) -> bool:
@@ -280,6 +291,15 @@ class Patcher:
         except OSError:
             # Its code is gone, as it will find.
             return True
+
+    @staticmethod
+    def is_step_inside(thread: Thread) -> bool:
+        """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
+        arena = thread.space.arena
+        if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
+            return False
+        code, _ = ptrace.fault(thread.tid)
+        return code == ptrace.TRAP_TRACE
 
     @staticmethod
     def leave_trampoline(thread: Thread) -> None:

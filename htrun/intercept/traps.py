@@ -15,6 +15,7 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.loads import Loads
+from htrun.intercept.masks import Masks
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
@@ -65,6 +66,7 @@ class Traps:
         clock: Clock,
         warnings: Warnings,
         wait: TrapWait,
+        masks: Masks,
         patcher: Patcher | None,
     ) -> None:
         """``patcher``: None lets every site go on trapping."""
@@ -76,6 +78,7 @@ class Traps:
         self._recorder = recorder
         self._warnings = warnings
         self._loads = Loads(warnings)
+        self._masks = masks
         self._patcher = patcher
         self._read_clock = clock.source.read
         self._max_clients = channel.layout.max_clients
@@ -91,14 +94,21 @@ class Traps:
         site = None
         if space.arena is not None:
             if code == _SI_KERNEL and self._met_halt(space, registers.rip):
+                self._masks.look(thread)
                 return True
             if space.arena.holds(registers.rip):
+                self._masks.look(thread)
                 site, goes_on = self._back_to_site(thread, address, registers)
                 if goes_on:
                     return True
+        if code <= 0:
+            address = self._swallowing_fault(thread, registers)
+            code = SEGV_ACCERR
         mapping = space.mappings.find(address) if code == SEGV_ACCERR else None
         if mapping is None:
             return False
+        if site is None:
+            self._masks.look(thread)
         offset = address - mapping.start + mapping.offset - layout.CONTROL_OFFSET
         if offset < 0:
             return space.machine and self._ignore(thread, address, mapping.header, registers)
@@ -124,12 +134,35 @@ class Traps:
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
             # Machine code reads the arguments of learnt traps, in the first memory only.
             if self._emit(thread, site, mapping, registers) and mapping.memory == 0:
+                self._masks.watch(thread, registers)
                 self._learn(thread, site, address)
         else:
             self.wait.known.forget()
             self._other_store(thread, site, offset, registers)
         registers.rip += site.store.length
+        thread.stepped = bool(registers.eflags & ptrace.TRAP_FLAG)
         return True
+
+    def _swallowing_fault(self, thread: Thread, registers: Registers) -> int:
+        """Where the thread's store has faulted if, at a SIGSEGV that somebody has sent, it has; else 0.
+
+        If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
+        the second (kernel/signal.c, legacy_queue). It is to be pending again.
+        """
+        from htrun.x86.store import NotAStore, decode_store
+
+        self._masks.look(thread)
+        if not thread.segv_blocked:
+            return 0
+        memory, bits = thread.space.memory, 32 if registers.cs == USER32_CS else 64
+        try:
+            store = decode_store(memory.read(registers.rip, MAX_INSTRUCTION), registers.rip, bits)
+        except (NotAStore, OSError):
+            return 0
+        address = store.effective_address(registers)
+        if thread.space.mappings.find(address) is not None:
+            thread.swallowed = ptrace.signal_info(thread.tid)
+        return address
 
     def _met_halt(self, space: AddressSpace, address: int) -> bool:
         return self._patcher is not None and self._patcher.met_halt(space, address)
@@ -161,6 +194,11 @@ class Traps:
         """The guest has unmapped, moved or replaced parts of the channel."""
         if self._patcher is not None:
             self._patcher.mappings_changed(thread, registers)
+
+    def is_step_inside(self, thread: Thread) -> bool:
+        """Whether a SIGTRAP says that the thread, which single-steps itself, has done an instruction of a trampoline:
+        to the guest that is a part of its store."""
+        return self._patcher is not None and self._patcher.is_step_inside(thread)
 
     def leave_trampoline(self, thread: Thread) -> None:
         """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
@@ -232,7 +270,7 @@ class Traps:
         process, store, ring = thread.process, site.store, thread.ring
         if process.big_endian or store.byte_swapped or ring is None:
             return
-        if thread.segv_blocked or process.actions.segv_ignored or thread.entering_handler:
+        if not process.masks_watched or thread.segv_blocked or process.actions.ignored or thread.entering_handler:
             return
         match store.source:
             case RegisterSource(name, 0):

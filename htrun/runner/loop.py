@@ -157,20 +157,22 @@ class Loop:
         thread.space.memory.reach_through(thread.tid)
         if self._traps.handle(thread):
             self._follow.trapped(thread)
-            self._masks.restore(thread, self._traps.wait.registers)
-            self._resume_trapped(thread, self._traps.wait)
+            deliver = self._masks.restore(thread, self._traps.wait.registers)
+            if thread.stepped and not deliver:
+                deliver = self._masks.tell_of_step(thread, self._traps.wait.registers)
+            self._resume_trapped(thread, self._traps.wait, deliver)
         else:
             self._forget_traps()
             self._deliver(thread, _SIGSEGV)
 
-    def _resume_trapped(self, thread: Thread, wait: TrapWait) -> None:
+    def _resume_trapped(self, thread: Thread, wait: TrapWait, deliver: int) -> None:
         if self._calls is None or not thread.process.filtered:
-            wait.resume_later(thread.tid)
+            wait.resume_later(thread.tid, deliver)
             return
         # The machine code would let it go on without a stop at the next call, and deal with further traps alone.
         self._forget_traps()
         ptrace.set_registers(thread.tid, wait.registers)
-        self._resume(thread.tid, Request.CONT)
+        self._resume(thread.tid, Request.CONT, deliver)
 
     def _forget_traps(self) -> None:
         """Something else than a trap has happened."""
@@ -197,6 +199,7 @@ class Loop:
                 ptrace.request(Request.LISTEN, tid)
             case stops.InterruptStop(tid):
                 self._tracees.born(thread)
+                self._masks.born(thread)
                 self._resume(tid, Request.CONT)
             case stops.SyscallStop(tid):
                 if self._calls is not None:
@@ -208,6 +211,8 @@ class Loop:
             case stops.Exited() | stops.Killed():
                 for gone in self._tracees.ended(thread, stop):
                     self._follow.ended(gone.tid)
+                    if self._traps is not None:
+                        self._traps.wait.known.look_at_signals(gone.tid)
                 for first_stop in self._tracees.orphans(thread):
                     self._begin(first_stop)
 
@@ -249,7 +254,7 @@ class Loop:
         call = ptrace.filtered_call(thread.tid)
         abi, name = call_name(call.audit_arch, call.number)
         recorded = call.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
-        if not recorded and call.data != seccomp.WATCHED:
+        if not recorded and call.data not in {seccomp.WATCHED, seccomp.MASK}:
             # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).
             if self._calls is not None:
                 self._calls.refused(thread, abi, call.number)
@@ -307,8 +312,9 @@ class Loop:
                     # So as to see it fail, when the registers must be put back.
                     return Request.SYSCALL
             case "rt_sigaction" | "sigaction" | "signal":
-                self._masks.action_set(thread, name, abi, registers)
-            case "rt_sigprocmask" | "sigprocmask" | "rt_sigreturn" | "sigreturn":
+                self._masks.action_called(thread, name, abi, registers)
+            case "rt_sigprocmask" | "sigprocmask" | "ssetmask" | "rt_sigreturn" | "sigreturn":
+                self._let_signals_through(thread)
                 self._masks.mask_changing(thread, name, abi, registers)
             case _ if self._failed:
                 # What is protected anew would trap anew.
@@ -334,10 +340,13 @@ class Loop:
         return Registers()
 
     def _deliver(self, thread: Thread, number: int) -> None:
-        """Let the thread have its signal. Where a channel is mapped, a thread that enters a handler is stopped once
-        more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        """Let the thread have its signal. Where masks are followed, a thread that enters a handler is stopped once more
+        at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
         undisturb(thread.tid, number)
         if self._traps is not None and thread.space.arena is not None:
+            if number == _SIGTRAP and self._traps.is_step_inside(thread):
+                self._resume(thread.tid, Request.CONT)
+                return
             self._traps.leave_trampoline(thread)
         entering, thread.entering_handler = thread.entering_handler, False
         if entering and number == _SIGTRAP:
@@ -345,18 +354,23 @@ class Loop:
             self._masks.handler_entered(thread)
             self._resume(thread.tid, Request.CONT)
             return
-        if not thread.process.space.mappings:
-            self._resume(thread.tid, Request.CONT, number)
-            return
+        look = self._masks.must_see_handler(thread, number)
         # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset
         # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
         if number == _SIGSEGV and not entering:
-            self._masks.restore_before_fault(thread)
-        if self._masks.is_caught(thread, number):
-            thread.entering_handler = True
+            self._masks.before_fault(thread)
+            look = self._masks.delivered(thread) or look
+        thread.entering_handler = look
+        self._let_signals_through(thread)
+        if look:
             ptrace.request(Request.SINGLESTEP, thread.tid, 0, number)
         else:
             self._resume(thread.tid, Request.CONT, number)
+
+    def _let_signals_through(self, thread: Thread) -> None:
+        """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
+        if self._traps is not None and not thread.process.masks_followed:
+            self._traps.wait.known.let_signals_through(thread.tid)
 
 
 def _kill(tid: int) -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from htrun.intercept.traps import Traps
     from htrun.runner.call_texts import CallTexts
     from htrun.runner.calls import Calls
+    from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.inject import Injection
     from htrun.tracee.trap_wait import TrapWait
 
@@ -86,7 +87,9 @@ class Session:
         device = Device(str(channel.path), channel.layout.total_size)
         add = options.device and channel.reachable
         self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=add)
-        masks = Masks(self._waiter, Scratch(channel), self._warnings)
+        self._masks = Masks(
+            self._waiter, Scratch(channel), self._warnings, self._look_at_signals, calls_to_record(options)
+        )
         self._loop = Loop(
             self._tracees,
             self._waiter,
@@ -94,13 +97,13 @@ class Session:
             mapping_calls=MappingCalls(
                 channel,
                 self._waiter,
-                masks,
+                self._masks,
                 self._warnings,
                 calls_to_record(options),
                 self._machines.mapped,
                 self._controls_leave,
             ),
-            masks=masks,
+            masks=self._masks,
             foreign_exec=self._foreign_exec(),
             follow=self._follow,
             second_tracers=SecondTracers(self._tracees.threads, self._warnings),
@@ -288,18 +291,22 @@ class Session:
     def _make_traps(self) -> Traps:
         from htrun.intercept.patcher import Patcher
         from htrun.intercept.traps import Traps
+        from htrun.tracee.code_ranges import CodeRanges
 
         self._drain_for_rings()
         assert self._pool is not None
+        trampolines = CodeRanges()
         # A trampoline can read nothing but the counter.
         if self._options.patch and self._clock.source.name == "tsc":
             ordered = self._options.timestamp is Timestamp.ORDERED
-            self._patcher = Patcher(self._channel, self._pool, self._waiter, self._warnings, ordered=ordered)
-        wait = self._trap_wait(self._pool.shape.record_size)
-        self._traps = Traps(self._channel, self, self._clock, self._warnings, wait, self._patcher)
+            self._patcher = Patcher(
+                self._channel, self._pool, trampolines, self._waiter, self._warnings, ordered=ordered
+            )
+        wait = self._trap_wait(trampolines, self._pool.shape.record_size)
+        self._traps = Traps(self._channel, self, self._clock, self._warnings, wait, self._masks, self._patcher)
         return self._traps
 
-    def _trap_wait(self, record_size: int) -> TrapWait:
+    def _trap_wait(self, trampolines: CodeRanges, record_size: int) -> TrapWait:
         from htrun.tracee.known_traps import KnownTraps, Slots
         from htrun.tracee.registers import Registers
         from htrun.tracee.trap_wait import TrapWait
@@ -308,7 +315,9 @@ class Session:
         slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)
         # The machine code can read nothing but the counter.
         in_one_go = self._clock.source.name == "tsc"
-        known = KnownTraps(registers, slots, record_size=record_size, run=self._follow.run, in_one_go=in_one_go)
+        known = KnownTraps(
+            registers, slots, trampolines, record_size=record_size, run=self._follow.run, in_one_go=in_one_go
+        )
         return TrapWait(registers, known)
 
     def _thread_ended(self, thread: Thread) -> None:
@@ -324,6 +333,10 @@ class Session:
     def _at_birth(self, thread: Thread) -> None:
         if self._patcher is not None:
             self._patcher.learn_pointer(thread)
+
+    def _look_at_signals(self) -> None:
+        if self._traps is not None:
+            self._traps.wait.known.look_at_signals()
 
     def _controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
         if self._patcher is not None:

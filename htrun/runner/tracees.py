@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
 from htrun.tracee import ptrace
@@ -19,7 +20,7 @@ from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
 from htrun.tracee.thread_table import MOST_THREADS
 from htrun.tracee.wait import Waiter
 
-_SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 5
+_SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 4
 _SYS_TGKILL = 234
 _PR_SET_DUMPABLE = 4
 # Calls of a microsecond, for which the interpreter's lock is not given away (`htrun.tracee.ptrace`).
@@ -183,7 +184,7 @@ class Tracees:
         self._leave(process)
         process.space = AddressSpace(Memory(tid))
         # Exec resets caught signals to the default and keeps ignored ones (execve(2)).
-        ignored = process.actions.segv_ignored
+        ignored = process.actions.ignored
         process.actions = SignalActions.ignoring() if ignored else SignalActions()
         process.threads_seen = 0
         self._processes[process.pid] = process
@@ -242,7 +243,7 @@ class Tracees:
         thread = self._new_process(
             tid,
             process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process, tid),
-            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else process.actions.copy(),
+            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else inherited(creator),
             big_endian=process.big_endian,
         )
         thread.process.filtered = process.filtered

@@ -87,6 +87,7 @@ I386 = Abi(
         "execve": 11,
         "signal": 48,
         "sigaction": 67,
+        "ssetmask": 69,
         "old_mmap": 90,
         "munmap": 91,
         "sigreturn": 119,

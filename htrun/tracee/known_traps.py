@@ -13,6 +13,7 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.registers import Registers
 from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
@@ -86,6 +87,8 @@ class _Known(ctypes.Structure):
             "word",
             "count",
             "run",
+            "signals",
+            "code",
         )
     ]
 
@@ -98,7 +101,8 @@ class _KnownThread(ctypes.Structure):
         ("position", ctypes.c_uint64),
         ("end", ctypes.c_uint64),
         ("delta", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 2),
+        ("signals", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64),
     ]
 
 
@@ -123,12 +127,23 @@ class _KnownSite(ctypes.Structure):
 class KnownTraps:
     """What is known of threads and sites, for machine code that finds a tracee's registers in ``registers``.
 
-    ``record_size``: bytes. ``run`` is kept up to date. ``in_one_go``: False lets nothing ever be known.
+    That lets signals through as well, where nobody has to look at them.
+
+    ``code``: where no signal may reach a thread without being looked at. ``record_size``: bytes. ``run`` is kept up to
+    date. ``in_one_go``: False lets nothing ever be known.
     """
 
     def __init__(
-        self, registers: Registers, slots: Slots, *, record_size: int, run: TrapRun, in_one_go: bool = True
+        self,
+        registers: Registers,
+        slots: Slots,
+        code: CodeRanges,
+        *,
+        record_size: int,
+        run: TrapRun,
+        in_one_go: bool = True,
     ) -> None:
+        self._code = code
         self._registers_at = ctypes.addressof(registers)
         self._threads = thread_table(ctypes.sizeof(_KnownThread))
         self._sites = (_KnownSite * SITES)()
@@ -139,6 +154,8 @@ class KnownTraps:
             most_threads=MOST_THREADS if in_one_go else 0,
             sites=ctypes.addressof(self._sites),
             generation=1,
+            signals=1,
+            code=code.address,
             slots=slots.start,
             slot_stride=slots.stride,
             num_args=slots.num_args,
@@ -162,13 +179,27 @@ class KnownTraps:
         """Something has happened: the next trap of each thread at each site is new again."""
         self._known.generation += 1
 
+    def let_signals_through(self, tid: int) -> None:
+        """Signals of thread ``tid`` need not be looked at, but where it is in a call or in ``code``."""
+        self._thread(tid).signals = self._known.signals
+
+    def look_at_signals(self, tid: int | None = None) -> None:
+        """Those of thread ``tid``, or of all threads, are to be looked at again."""
+        if tid is None:
+            self._known.signals += 1
+        else:
+            self._thread(tid).signals = 0
+
+    def _thread(self, tid: int) -> _KnownThread:
+        return _KnownThread.from_buffer(self._threads, tid * ctypes.sizeof(_KnownThread))
+
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
         """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being looked at.
 
         ``trapped`` will be told how often it has, by `settle` at the latest.
         """
         generation = self._known.generation
-        thread = _KnownThread.from_buffer(self._threads, tid * ctypes.sizeof(_KnownThread))
+        thread = self._thread(tid)
         thread.generation, thread.space = generation, space
         thread.control, thread.position, thread.end, thread.delta = room.control, room.position, room.end, room.delta
         place = _place(store.address)

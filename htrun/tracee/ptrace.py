@@ -62,6 +62,10 @@ class Option(IntFlag):
 
 
 SIGINFO_SIZE = 128
+TRAP_TRACE = 2
+"""si_code of the SIGTRAP after a single step (<asm-generic/siginfo.h>)."""
+TRAP_FLAG = 0x100
+"""In eflags: the thread single-steps itself."""
 SIGSET_SIZE = 8
 
 # PyDLL keeps the interpreter lock over the call: a request takes a microsecond, and giving the lock to the reader
@@ -133,9 +137,10 @@ def set_registers(tid: int, registers: Registers) -> None:
 
 
 RAX_OFFSET = 10 * 8
+ORIG_RAX_OFFSET = 15 * 8
 RIP_OFFSET = 16 * 8
 FS_BASE_OFFSET = 21 * 8
-"""Of a call's result, the program counter and the thread pointer in struct user (<sys/user.h>)."""
+"""Of a call's result, its number, the program counter and the thread pointer in struct user (<sys/user.h>)."""
 
 _peek = _libc.syscall
 _peek.restype = ctypes.c_long

@@ -1,8 +1,9 @@
 """The seccomp filters that stop a tracee only at the few system calls that matter.
 
-Two programs in classic BPF (seccomp(2), Documentation/networking/filter.rst): `first_filter` is put in place before the
-program's exec, `channel_filter` is added when a process has mapped a channel and so has something to guard. A call that
-no rule names costs what the kernel's cache of allowed calls costs.
+Three programs in classic BPF (seccomp(2), Documentation/networking/filter.rst): `first_filter` is put in place before
+the program's exec, `channel_filter` is added when a process has mapped a channel and so has something to guard, and
+`mask_filter` when its threads' signal masks matter. A call that no rule names costs what the kernel's cache of allowed
+calls costs.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import NamedTuple
 
 from htrun.tracee.abi import I386, X86_64, Abi
 
-WATCHED, RECORDED, WATCHED_AND_RECORDED = 0x4854, 0x4855, 0x4856
+WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
 """What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun
-itself must see the call, is to record it, or both."""
+itself must see the call, is to record it, or both; or the call is not recorded and changes a signal mask."""
 
 _ALLOW = 0x7FFF0000
 _TRACE = 0x7FF00000
@@ -136,12 +137,12 @@ def _compile_rule(number: int, rule: Rule, data: int) -> list[Instruction]:
     return program
 
 
-def _compile_abi(abi: Abi, rules: Iterable[Rule], calls: Calls, otherwise: int) -> list[Instruction]:
+def _compile_abi(abi: Abi, rules: Iterable[Rule], calls: Calls, otherwise: int, watched: int) -> list[Instruction]:
     body: list[Instruction] = []
     for rule in rules:
         if rule.name in abi.numbers:
             number = abi.numbers[rule.name]
-            body += _compile_rule(number, rule, WATCHED_AND_RECORDED if calls.include(abi, number) else WATCHED)
+            body += _compile_rule(number, rule, WATCHED_AND_RECORDED if calls.include(abi, number) else watched)
     return [*body, (_RET, 0, 0, otherwise)]
 
 
@@ -152,7 +153,9 @@ def _recorded(abi: Abi, calls: Calls) -> list[Instruction]:
     return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
 
 
-def _compile(rules: Sequence[Rule], rules_32: Sequence[Rule], calls: Calls, *, record: bool) -> bytes:
+def _compile(
+    rules: Sequence[Rule], rules_32: Sequence[Rule], calls: Calls, *, record: bool, watched: int = WATCHED
+) -> bytes:
     """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
     number means another call in 32-bit code.
 
@@ -160,8 +163,8 @@ def _compile(rules: Sequence[Rule], rules_32: Sequence[Rule], calls: Calls, *, r
     and only the first has to stop (``record``) at those for which it has no rule.
     """
     otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
-    body_64 = _compile_abi(X86_64, rules, calls, otherwise)
-    body_32 = _compile_abi(I386, rules_32, calls, otherwise)
+    body_64 = _compile_abi(X86_64, rules, calls, otherwise, watched)
+    body_32 = _compile_abi(I386, rules_32, calls, otherwise, watched)
     if record:
         body_64[-1:-1] = _recorded(X86_64, calls)
         body_32[-1:-1] = _recorded(I386, calls)
@@ -244,9 +247,9 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     )
 
 
-def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, threads: bool) -> bytes:
-    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``threads`` those that
-    change a thread's signal mask or are about its processors (needed once for each process, not for each mapping).
+def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, process: bool) -> bytes:
+    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``process`` those that
+    ask for SIGSEGV's action or are about a thread's processors (needed once for each process, not for each mapping).
 
     ``calls``: those that the first filter records."""
     rules: list[Rule] = []
@@ -258,11 +261,17 @@ def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, threads: bo
     else:
         rules += [Rule(name) for name in ("munmap", "mprotect", "pkey_mprotect", "mremap")]
         rules += [Rule("mmap", (_low(3, Test.ANY_BIT, MAP_FIXED),))]
-    if threads:
-        for name in ("rt_sigprocmask", "sigprocmask"):
-            rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
-        rules += [Rule("rt_sigreturn"), Rule("sigreturn"), *_PROCESSOR_RULES]
+    if process:
+        rules += [Rule(name, _SIGSEGV_SET) for name in ("rt_sigaction", "sigaction")] + list(_PROCESSOR_RULES)
     return _compile(rules, rules, calls, record=False)
+
+
+def mask_filter(calls: Calls = NO_CALLS) -> bytes:
+    """Calls that change the signal mask of their thread. ``calls``: those that the first filter records."""
+    rules = [Rule(name) for name in ("rt_sigreturn", "sigreturn", "ssetmask")]
+    for name in ("rt_sigprocmask", "sigprocmask"):
+        rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
+    return _compile(rules, rules, calls, record=False, watched=MASK)
 
 
 class _Program(ctypes.Structure):

@@ -1,8 +1,9 @@
 # The machine code of htrun.tracee.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
 #
 # Called with a Block: resumes the thread of the last trap, waits for any tracee, and reads the facts of a SIGSEGV stop.
-# If all of it is known already (known_traps.py), the record is written and the thread goes on, and so round and round;
-# everything else is for the caller.
+# If all of it is known already (known_traps.py), the record is written and the thread goes on, and so round and round.
+# So it does with signals, and with changes of a signal mask, where nobody has to look at them: they only make void what
+# is known of traps. Everything else is for the caller.
 
 	.include "linux.inc"
 	.include "next_stop.inc"
@@ -33,6 +34,8 @@
 	.set WORD, 72
 	.set COUNT, 80
 	.set RUN, 88
+	.set SIGNALS, 96
+	.set CODE, 104
 
 # struct TrapRun
 	.set RUN_TID, 0
@@ -47,6 +50,7 @@
 	.set THREAD_POSITION, 24
 	.set THREAD_END, 32
 	.set THREAD_DELTA, 40
+	.set THREAD_SIGNALS, 48
 	.set THREAD_SHIFT, 6
 
 # struct KnownSite
@@ -69,6 +73,9 @@
 	.set POSITION, 0x00
 	.set PACKET_END, 0x08
 	.set TRAP_TIME, 0x50
+
+# What htrun's filter says of a call that changes a signal mask and nothing else (seccomp.py)
+	.set MASK, 0x4857
 
 	push %rbx
 	push %r12
@@ -98,7 +105,7 @@ resume:
 wait:
 	next_stop $(__WALL | WNOWAIT | WEXITED | WSTOPPED), wait, done
 	cmp $SIGSEGV, %ecx
-	jne done
+	jne other
 	mov $SYS_ptrace, %eax
 	mov $PTRACE_GETSIGINFO, %edi
 	mov FOUND(%rbx), %rsi
@@ -126,6 +133,8 @@ wait:
 	cmp %rcx, THREAD_GENERATION(%r12)
 	jne done
 	mov REGISTERS(%rbx), %r8
+	testl $TRAP_FLAG, user_eflags(%r8)
+	jnz done			# who steps through it is to see one step
 	mov user_rip(%r8), %rdx
 	imul $SITE_MULTIPLIER - 0x100000000, %edx, %eax
 	shr $(32 - SITE_INDEX_BITS), %eax
@@ -245,6 +254,73 @@ record:
 	syscall
 	movb $0, COMPLETE(%rbx)
 	jmp wait
+
+	# A thread whose signals and whose mask need not be looked at?
+other:
+	mov FOUND(%rbx), %r12
+	cmp MOST_THREADS(%r15), %r12
+	jae done
+	shl $THREAD_SHIFT, %r12
+	add THREADS(%r15), %r12
+	mov SIGNALS(%r15), %rax
+	cmp %rax, THREAD_SIGNALS(%r12)
+	jne done
+	mov FOUND(%rbx), %rsi
+	xor %edx, %edx
+	cmp $SECCOMP_STOPPED, %ecx
+	je call
+	cmp $MOST_SIGNALS, %ecx
+	ja done
+	cmp $SIGTRAP, %ecx
+	je done
+
+	# A signal. The thread must be in no trampoline, and in no call that it may have been woken from in vain
+	# (undisturbed.py).
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_GETREGS, %edi
+	mov REGISTERS(%rbx), %r10
+	syscall
+	test %rax, %rax
+	jnz done
+	mov REGISTERS(%rbx), %r8
+	cmpl $-1, user_orig_rax(%r8)
+	je in_no_call
+	cmpl $LOWEST_ERROR, user_rax(%r8)
+	jae done
+in_no_call:
+	mov user_rip(%r8), %rax
+	mov CODE(%r15), %r9
+	mov (%r9), %rcx
+next_range:
+	dec %rcx
+	js deliver
+	add $16, %r9
+	cmp (%r9), %rax
+	jb next_range
+	cmp 8(%r9), %rax
+	jae next_range
+	jmp done
+deliver:
+	mov STATUS(%rbx), %r10
+	shr $8, %r10
+pass:
+	incq GENERATION(%r15)
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_CONT, %edi
+	syscall
+	jmp wait
+
+call:
+	mov $SYS_ptrace, %eax
+	mov $PTRACE_GETEVENTMSG, %edi
+	lea WORD(%r15), %r10
+	syscall
+	test %rax, %rax
+	jnz done
+	cmpq $MASK, WORD(%r15)
+	jne done
+	xor %r10d, %r10d
+	jmp pass
 done:
 	pop %r15
 	pop %r14

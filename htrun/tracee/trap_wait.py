@@ -98,9 +98,10 @@ class TrapWait:
         self._facts_of = 0
         return self._code.value, self._address.value
 
-    def resume_later(self, tid: int) -> None:
-        """Let a thread go on with `registers`, when `next` is called next."""
+    def resume_later(self, tid: int, deliver: int = 0) -> None:
+        """Let a thread go on with `registers`, and with a signal to ``deliver``, when `next` is called next."""
         self._block.tid = tid
+        self._block.signal = deliver
         self._block.set_registers = self._registers_at
 
     def flush(self) -> None:
@@ -110,4 +111,4 @@ class TrapWait:
             # Killed meanwhile: its wait status will tell.
             with suppress(ptrace.TraceeDied):
                 ptrace.set_registers(tid, self.registers)
-                ptrace.request(Request.CONT, tid)
+                ptrace.request(Request.CONT, tid, 0, self._block.signal)

@@ -13,6 +13,7 @@ from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTabl
 from htrun.intercept.free_memory import PAGE
 from htrun.intercept.ring_maps import Piece, RingMaps
 from htrun.rings import layout as ring
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.memory import Memory
 
 TABLE = 0x7000_0000_0000
@@ -133,13 +134,13 @@ def arena(code: CodeMemory) -> Arena:
 
 
 def test_an_address_is_held_by_its_run_only() -> None:
-    made = arena(CodeMemory())
+    made = arena(CodeMemory(CodeRanges()))
     held = [address for address in range(0x38000, 0x70000, 0x800) if made.holds(address)]
     assert held == [0x40000, 0x40800, 0x60000, 0x60800]
 
 
 def test_code_lands_in_its_run() -> None:
-    code = CodeMemory()
+    code = CodeMemory(CodeRanges())
     made = arena(code)
     made.write(0x60010, b"trampoline")
     run = made.run_at(0x60000)
@@ -148,7 +149,7 @@ def test_code_lands_in_its_run() -> None:
 
 
 def test_room_is_sought_in_all_runs_of_a_window() -> None:
-    made = arena(CodeMemory())
+    made = arena(CodeMemory(CodeRanges()))
     assert made.take(0x50000, 0x70000, 3000) == 0x60000
     assert made.take(0x50000, 0x70000, 3000) is None
     assert made.take(0, 0x70000, 3000) == 0x40000
@@ -160,7 +161,7 @@ MAPPED = [(0x10000, 0x11000), (0x20000, 0x21000), (0x30000, 0x31000)]
 
 
 def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
-    made = arena(CodeMemory())
+    made = arena(CodeMemory(CodeRanges()))
     made.runtimes = [0x40100, 0x60100]
     assert made.fork(MAPPED[:2]) is None
     unmapped = made.fork(MAPPED[1:])
@@ -177,7 +178,7 @@ def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
 
 
 def test_code_memory_is_used_again_when_the_last_address_space_is_gone() -> None:
-    code = CodeMemory()
+    code = CodeMemory(CodeRanges())
     made = arena(code)
     twin = made.fork([*MAPPED, (0x40000, 0x41000), (0x60000, 0x61000)])
     assert twin is not None
@@ -190,7 +191,7 @@ def test_code_memory_is_used_again_when_the_last_address_space_is_gone() -> None
 
 
 def test_code_memory_ends() -> None:
-    code = CodeMemory()
+    code = CodeMemory(CodeRanges())
     code.take(200 << 20)
     with pytest.raises(NoRoom, match="used up"):
         code.take(200 << 20)

@@ -19,6 +19,7 @@ from htrun.intercept.ring_maps import RingMaps
 from htrun.intercept.sites import Site
 from htrun.rings import layout as ring
 from htrun.rings.ring import RingPool
+from htrun.tracee.code_ranges import CodeRanges
 from htrun.x86.trampoline import Trampoline
 from tests.unit.x86.machine import (
     ARITHMETIC_FLAGS,
@@ -50,7 +51,8 @@ class Stopped:
         self.site = Site(
             1, machine.pid, made.store.address, made.store.code, made.store, Place(0, 0, "", 0, shared=False)
         )
-        self.arena = Arena(RingMaps(1), 0, 0, ThreadTable(machine.at(TABLE)), True, None)  # type: ignore[arg-type]
+        code = SimpleNamespace(ranges=CodeRanges())
+        self.arena = Arena(RingMaps(1), 0, 0, ThreadTable(machine.at(TABLE)), True, code)  # type: ignore[arg-type]
         self.arena.add(CodeRun(machine.at(TRAMPOLINE), TABLE - TRAMPOLINE, 0))
         self.arena.runtimes.append(machine.at(RUNTIME))
         self.arena.adopt(trampoline, self.site)

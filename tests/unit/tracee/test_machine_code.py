@@ -108,5 +108,7 @@ def test_the_offsets_in_a_control_block_and_in_the_registers() -> None:
     found = offsets("trap_wait.S", "A ring's control block")
     assert found == {name: getattr(layout, name) for name in ("POSITION", "PACKET_END", "TRAP_TIME")}
     registers = offsets("linux.inc", "struct user_regs_struct")
-    assert registers == {"user_rip": Registers.rip.offset}
+    names = ("rax", "orig_rax", "rip", "eflags")
+    assert registers == {f"user_{name}": getattr(Registers, name).offset for name in names}
     assert offsets("call_wait.S", "What htrun's filter says") == {"RECORDED": seccomp.RECORDED}
+    assert offsets("trap_wait.S", "What htrun's filter says") == {"MASK": seccomp.MASK}

@@ -13,12 +13,14 @@ from htrun.tracee.seccomp import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_SHARED,
+    MASK,
     RECORDED,
     WATCHED,
     WATCHED_AND_RECORDED,
     Calls,
     channel_filter,
     first_filter,
+    mask_filter,
 )
 
 _ALLOW = 0x7FFF0000
@@ -90,14 +92,14 @@ def test_first_filter(abi: Abi) -> None:
 def test_a_call_that_touches_the_region_stops(name: str, start: int, pages: int) -> None:
     length = pages << 12
     touches = start < _START + _SIZE and start + length > _START
-    stops = verdict(channel_filter(_START, _START + _SIZE, threads=False), X86_64, name, start, length) == _STOP
+    stops = verdict(channel_filter(_START, _START + _SIZE, process=False), X86_64, name, start, length) == _STOP
     # A range of a gigabyte or more stops wherever it lies.
     assert stops == (touches or length >= 1 << 30)
 
 
 @given(start=st.integers(0, (1 << 47) - 1), length=st.integers(1, 1 << 40))
 def test_no_call_that_touches_the_region_is_missed(start: int, length: int) -> None:
-    program = channel_filter(_START, _START + _SIZE, threads=False)
+    program = channel_filter(_START, _START + _SIZE, process=False)
     if start < _START + _SIZE and start + length > _START:
         assert verdict(program, X86_64, "munmap", start, length) == _STOP
         assert verdict(program, X86_64, "mmap", start, length, 0, MAP_FIXED) == _STOP
@@ -105,19 +107,31 @@ def test_no_call_that_touches_the_region_is_missed(start: int, length: int) -> N
 
 
 def test_a_region_across_four_gigabytes_stops_everything() -> None:
-    program = channel_filter((1 << 32) - 0x10000, (1 << 32) + 0x10000, threads=False)
+    program = channel_filter((1 << 32) - 0x10000, (1 << 32) + 0x10000, process=False)
     assert verdict(program, X86_64, "munmap", 0x1000, 0x1000) == _STOP
 
 
-@pytest.mark.parametrize("threads", [False, True])
-def test_masks_and_processors_are_watched_once(threads: bool) -> None:
-    program = channel_filter(_START, _START + _SIZE, threads=threads)
-    expected = _STOP if threads else _ALLOW
-    assert verdict(program, X86_64, "rt_sigreturn") == expected
-    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0x1000) == expected
-    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0) == _ALLOW
+@pytest.mark.parametrize("process", [False, True])
+def test_processors_and_questions_for_the_action_of_sigsegv_are_watched_once(process: bool) -> None:
+    program = channel_filter(_START, _START + _SIZE, process=process)
+    expected = _STOP if process else _ALLOW
     assert verdict(program, X86_64, "sched_getaffinity") == expected
-    assert verdict(program, I386, "sigreturn") == expected
+    assert verdict(program, X86_64, "rt_sigaction", 11, 0, 0x1000) == expected
+    assert verdict(program, X86_64, "rt_sigaction", 10, 0, 0x1000) == _ALLOW
+    assert verdict(program, I386, "sigaction", 11, 0, 0x1000) == expected
+    assert verdict(program, X86_64, "rt_sigreturn") == _ALLOW
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0x1000) == _ALLOW
+
+
+def test_changes_of_a_mask_are_watched_and_no_questions_for_it() -> None:
+    program, stop = mask_filter(), 0x7FF00000 | MASK
+    assert verdict(program, X86_64, "rt_sigreturn") == stop
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0x1000) == stop
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 1 << 32) == stop
+    assert verdict(program, X86_64, "rt_sigprocmask", 0, 0) == _ALLOW
+    for name in ("sigreturn", "sigprocmask", "ssetmask"):
+        assert verdict(program, I386, name, 0, 0x1000) == stop
+    assert verdict(mask_filter(Calls(None)), X86_64, "rt_sigreturn") == 0x7FF00000 | WATCHED_AND_RECORDED
 
 
 _RECORDED, _BOTH = 0x7FF00000 | RECORDED, 0x7FF00000 | WATCHED_AND_RECORDED
@@ -165,12 +179,12 @@ def test_without_a_channel_only_exec_matters(abi: Abi) -> None:
 
 def test_a_later_filter_knows_what_the_first_records() -> None:
     """Its stop is the one that counts."""
-    program = channel_filter(_START, _START + _SIZE, _SOME, threads=True)
+    program = channel_filter(_START, _START + _SIZE, _SOME, process=True)
     fixed = MAP_FIXED | MAP_SHARED
     assert verdict(program, X86_64, "mmap", _START, 4096, 3, fixed, 3) == _BOTH
     assert verdict(program, X86_64, "munmap", _START, 4096) == _STOP
     assert verdict(program, numbered(X86_64), "read") == _ALLOW
-    everything = channel_filter(_START, _START + _SIZE, Calls(None), threads=True)
+    everything = channel_filter(_START, _START + _SIZE, Calls(None), process=True)
     assert verdict(everything, X86_64, "munmap", _START, 4096) == _BOTH
-    assert verdict(everything, X86_64, "rt_sigreturn") == _BOTH
+    assert verdict(everything, X86_64, "rt_sigaction", 11) == _BOTH
     assert verdict(everything, numbered(X86_64), "read") == _ALLOW

@@ -1,0 +1,256 @@
+"""SIGSEGV's action in a process that has mapped the channel: what the guest has set, and what the kernel has.
+
+When a store traps whose thread blocks SIGSEGV, the kernel unblocks the signal and makes its action the default one
+(kernel/signal.c, force_sig_info_to_task). Nothing else is left to see of it. Where the guest has a handler, its absence
+shows it. Where the guest has none, htrun gives the kernel a *marker* for one: an address where no code can be. It is
+never entered: each SIGSEGV stops the thread for its tracer first, and one that kills gets the default action before.
+The guest is answered what it has set itself; only ``SigCgt`` in ``/proc`` shows one signal more.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from htrun.events.warnings import Kind, Warnings
+from htrun.intercept.guest import SignalActions, Thread, handler_of, with_handler
+from htrun.intercept.scratch import Scratch
+from htrun.tracee import ptrace, stops
+from htrun.tracee.abi import I386, USER32_CS, X86_64, Abi
+from htrun.tracee.inject import Injection, copy_registers, resume_until_syscall_stop
+from htrun.tracee.ptrace import Request
+from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from htrun.tracee.registers import Registers
+
+_NOWHERE = {64: 0x7FFF_FFFF_F000, 32: 0xFFFF_F000}
+"""The page behind the last that a program can map (arch/x86, TASK_SIZE; for 32-bit code IA32_PAGE_OFFSET)."""
+_FORM = {64: (8, 8, 8, 8), 32: (4, 4, 4, 8)}
+"""Bytes of handler, flags, restorer and mask in the struct sigaction of rt_sigaction."""
+_SIZE = {64: 32, 32: 20}
+_OLD_SIZE = 16
+"""Of struct old_sigaction: handler, mask, flags and restorer, four bytes each."""
+_OF_SIGNAL = 0xC0000000
+"""The flags of an action that is set by signal(2) as a system call: SA_RESETHAND | SA_NODEFER."""
+_CLONE3 = 435
+"""In both system call interfaces."""
+_CLONE_CLEAR_SIGHAND = 1 << 32
+_ALL_SIGNALS = (1 << 64) - 1
+
+
+class Actions:
+    """Knows and sets what processes do on SIGSEGV."""
+
+    def __init__(self, waiter: Waiter, scratch: Scratch, warnings: Warnings) -> None:
+        self._waiter = waiter
+        self._scratch = scratch
+        self._warnings = warnings
+
+    def called(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+        """The thread is in front of a call that sets SIGSEGV's action or asks for it. With a channel mapped the call
+        is made now, and the thread is behind it."""
+        actions = thread.process.actions
+        try:
+            asked = _asked(thread, name, abi, registers)
+        except OSError:
+            # A bad address: the kernel will say EFAULT.
+            return
+        if not (thread.space.mappings or actions.marked):
+            if asked is not None:
+                actions.segv = asked
+            return
+        was_marked, marks = actions.marked, asked is not None and handler_of(asked) == 0
+        marked = self._call(thread, name, abi, registers, mark=marks)
+        if name != "signal" and abi.result(registers) != 0:
+            return
+        if asked is not None:
+            actions.segv, actions.marked = asked, marked
+        if was_marked:
+            _hide_marker(thread, name, abi, registers)
+
+    def _call(self, thread: Thread, name: str, abi: Abi, registers: Registers, *, mark: bool) -> bool:
+        """Let the call be made, with the marker in place of a default action to ``mark``; whether it is there."""
+        register = abi.arguments[1]
+        given = getattr(registers, register)
+        with ExitStack() as stack:
+            if mark:
+                try:
+                    instead = self._with_marker(stack, thread, name, abi, registers)
+                except OSError:
+                    # No room for it: then the kernel has the default action, too.
+                    mark = False
+                else:
+                    setattr(registers, register, instead)
+                    ptrace.set_registers(thread.tid, registers)
+            resume_until_syscall_stop(thread.tid, self._waiter)
+        ptrace.get_registers(thread.tid, registers)
+        if mark:
+            setattr(registers, register, given)
+            ptrace.set_registers(thread.tid, registers)
+        return mark
+
+    def _with_marker(self, stack: ExitStack, thread: Thread, name: str, abi: Abi, registers: Registers) -> int:
+        """What to give the call in place of the guest's default action."""
+        if name == "signal":
+            return _NOWHERE[abi.bits]
+        size = _OLD_SIZE if name == "sigaction" else _SIZE[abi.bits]
+        action = thread.space.memory.read_whole(abi.argument(registers, 1), size)
+        marker = _NOWHERE[abi.bits].to_bytes(abi.word, "little") + action[abi.word :]
+        return stack.enter_context(self._scratch.holding(thread.space, registers, size, lambda _: marker))
+
+    def mark(self, injection: Injection, thread: Thread, registers: Registers) -> None:
+        """Put the marker in place of the default action. Raises OSError."""
+        actions, abi = thread.process.actions, thread.space.abi
+        assert abi is not None
+        action = with_handler(_in_form(actions.segv or bytes(_SIZE[abi.bits]), abi), _NOWHERE[abi.bits])
+        self._set(injection, thread, action, registers)
+        actions.marked = True
+
+    def restore(self, thread: Thread, registers: Registers) -> bool:
+        """Give the kernel the action back that it has made the default one; whether that could be done. The thread
+        goes on with ``registers``."""
+        actions, space = thread.process.actions, thread.space
+        if actions.is_unmarked_default and not _can_be_marked(thread):
+            return False
+        try:
+            if thread.process.filtered:
+                raise PermissionError(1, "it has a seccomp filter of its own")
+            assert space.abi is not None
+            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+                if actions.is_default:
+                    self.mark(injection, thread, registers)
+                else:
+                    assert actions.segv is not None
+                    self._set(injection, thread, _in_form(actions.segv, space.abi), registers)
+        except OSError as error:
+            self._warnings.warn(
+                Kind.INJECTION,
+                thread.process.pid,
+                f"process {thread.process.pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then "
+                f"resets and htrun could not restore ({error.strerror})",
+            )
+            return False
+        return True
+
+    def mark_if_default(self, thread: Thread, registers: Registers) -> None:
+        """Put the marker where the kernel has the default action, and htrun may."""
+        if _can_be_marked(thread):
+            self.restore(thread, registers)
+
+    def _set(self, injection: Injection, thread: Thread, action: bytes, registers: Registers) -> None:
+        with self._scratch.holding(thread.space, registers, len(action), lambda _: action) as address:
+            injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
+
+    def make_default(self, thread: Thread) -> None:
+        """A thread is stopped for a SIGSEGV that is to kill it: let the kernel itself take the marker away, as it does
+        for a fault while the signal is blocked. So nothing is called that a filter of the guest's might forbid."""
+        from htrun.tracee.registers import Registers
+
+        tid = thread.tid
+        info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), Registers()
+        ptrace.get_registers(tid, registers)
+        lost = copy_registers(registers)
+        lost.rip = _NOWHERE[32 if registers.cs == USER32_CS else 64]
+        # Not in a call any more: none is to be begun again there.
+        lost.orig_rax = _ALL_SIGNALS
+        lost.eflags &= ~ptrace.TRAP_FLAG
+        ptrace.set_registers(tid, lost)
+        ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+        ptrace.request(Request.CONT, tid)
+        self._await_signal(tid)
+        ptrace.set_registers(tid, registers)
+        ptrace.set_signal_mask(tid, mask)
+        ptrace.set_signal_info(tid, info)
+        thread.process.actions.handler_taken()
+
+    def stop_again(self, thread: Thread, info: bytes) -> None:
+        """Let a thread that was stopped for a SIGSEGV be stopped for the signal of this siginfo_t, also if calls by
+        htrun have ended that stop."""
+        if _signal_of(ptrace.signal_info(thread.tid)) != signal.SIGSEGV:
+            # A signal sent by a tracer makes another stop, before any instruction is run.
+            ptrace.request(Request.CONT, thread.tid, 0, _signal_of(info))
+            self._await_signal(thread.tid)
+        ptrace.set_signal_info(thread.tid, info)
+
+    def _await_signal(self, tid: int) -> None:
+        while not isinstance(stop := self._waiter.next_of(tid), stops.SignalStop):
+            if not isinstance(stop, stops.GroupStop | stops.InterruptStop):
+                raise ptrace.TraceeDied(tid)
+            ptrace.request(Request.CONT, tid)
+
+
+def _can_be_marked(thread: Thread) -> bool:
+    process = thread.process
+    return process.actions.is_unmarked_default and bool(thread.space.mappings) and not process.filtered
+
+
+def _asked(thread: Thread, name: str, abi: Abi, registers: Registers) -> bytes | None:
+    """The action that the call would set, in the form of the interface's rt_sigaction; None if it only asks. Raises
+    OSError."""
+    address = abi.argument(registers, 1)
+    if name == "signal":
+        return address.to_bytes(4, "little") + _OF_SIGNAL.to_bytes(4, "little") + bytes(12)
+    if not address:
+        return None
+    if name == "sigaction":
+        old = thread.space.memory.read_whole(address, _OLD_SIZE)
+        return old[0:4] + old[8:16] + old[4:8] + bytes(4)
+    return thread.space.memory.read_whole(address, _SIZE[abi.bits])
+
+
+def _in_form(action: bytes, abi: Abi) -> bytes:
+    """An action as rt_sigaction of ``abi`` takes it, though it may have been set by the other interface."""
+    at, parts = 0, []
+    for size in _FORM[64 if len(action) == _SIZE[64] else 32]:
+        parts.append(int.from_bytes(action[at : at + size], "little"))
+        at += size
+    return b"".join(
+        (part & (1 << 8 * size) - 1).to_bytes(size, "little") for part, size in zip(parts, _FORM[abi.bits], strict=True)
+    )
+
+
+def _hide_marker(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+    """The thread, behind a call, was given the former action: that was the default one as far as it knows."""
+    marker = _NOWHERE[abi.bits]
+    if name == "signal":
+        if registers.rax & 0xFFFFFFFF == marker:
+            registers.rax = 0
+            ptrace.set_registers(thread.tid, registers)
+        return
+    address = abi.argument(registers, 2)
+    memory = thread.space.memory
+    # Another thread may have unmapped it since.
+    with suppress(OSError):
+        if address and int.from_bytes(memory.read_whole(address, abi.word), "little") == marker:
+            memory.write(address, bytes(abi.word))
+
+
+def _signal_of(info: bytes) -> int:
+    return int.from_bytes(info[:4], "little")
+
+
+def inherited(creator: Thread) -> SignalActions:
+    """What a new child has that does not share the actions of ``creator``, which is still in the call that has made it,
+    unless it was killed."""
+    actions = creator.process.actions
+    if actions.ignored or (actions.is_unmarked_default and actions.segv is None):
+        return actions.copy()
+    with suppress(ptrace.TraceeDied, OSError):
+        if ptrace.user_word(creator.tid, ptrace.ORIG_RAX_OFFSET) & 0xFFFFFFFF == _CLONE3:
+            registers, memory = _registers_of(creator), creator.space.memory
+            memory.reach_through(creator.tid)
+            abi = I386 if registers.cs == USER32_CS else X86_64
+            flags = memory.read_whole(abi.argument(registers, 0), 8)
+            if int.from_bytes(flags, "little") & _CLONE_CLEAR_SIGHAND:
+                return SignalActions()
+    return actions.copy()
+
+
+def _registers_of(thread: Thread) -> Registers:
+    from htrun.tracee.registers import Registers
+
+    registers = Registers()
+    ptrace.get_registers(thread.tid, registers)
+    return registers

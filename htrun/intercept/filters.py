@@ -1,0 +1,33 @@
+"""Adding a seccomp filter of htrun's to a process, by calls injected into a thread of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.intercept.guest import AddressSpace
+from htrun.intercept.scratch import Scratch
+from htrun.tracee import seccomp
+from htrun.tracee.abi import Abi
+from htrun.tracee.inject import Injection
+
+if TYPE_CHECKING:
+    from htrun.tracee.registers import Registers
+
+_PROGRAM_HEADER = 16
+"""Bytes kept for a struct sock_fprog before the filter it points to."""
+
+
+def add_filter(
+    injection: Injection, scratch: Scratch, space: AddressSpace, abi: Abi, registers: Registers, program: bytes
+) -> None:
+    """Put ``program`` on all threads of the process, or else on the injected one. Raises OSError."""
+
+    def at(address: int) -> bytes:
+        header = seccomp.program_header(abi, program, address + _PROGRAM_HEADER)
+        return header.ljust(_PROGRAM_HEADER, b"\0") + program
+
+    with scratch.holding(space, registers, _PROGRAM_HEADER + len(program), at) as address:
+        # With TSYNC the result is the id of a thread that has a filter of its own and so can't be given this one.
+        if injection.call("seccomp", 1, seccomp.FLAG_TSYNC, address) == 0:
+            return
+        injection.call("seccomp", 1, 0, address)

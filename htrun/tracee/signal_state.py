@@ -1,0 +1,65 @@
+"""What the kernel says of a thread's signals: the masks of ``/proc/TID/status`` (proc_pid_status(5))."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import NamedTuple
+
+_MOST = 4096
+_FIELDS = re.compile(
+    rb"State:\t(.).*SigPnd:\t(\w+)\n.*SigBlk:\t(\w+)\nSigIgn:\t(\w+)\nSigCgt:\t(\w+)\n",
+    re.DOTALL,
+)
+_OF_FAULTS = (signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+
+def bit_of(number: int) -> int:
+    """What stands for signal ``number`` in a mask."""
+    return 1 << (number - 1)
+
+
+SEGV_BIT = bit_of(signal.SIGSEGV)
+_FAULT_BITS = sum(map(bit_of, _OF_FAULTS))
+
+
+class SignalState(NamedTuple):
+    """``stopped``: whether a tracer has the thread stopped; ``pending``: for the thread alone; masks of signals."""
+
+    stopped: bool
+    pending: int
+    blocked: int
+    ignored: int
+    caught: int
+
+    @property
+    def segv_is_default(self) -> bool:
+        """Whether SIGSEGV kills."""
+        return not (self.caught | self.ignored) & SEGV_BIT
+
+
+_GONE = SignalState(stopped=False, pending=0, blocked=0, ignored=0, caught=0)
+
+
+def signal_state(tid: int) -> SignalState:
+    """That of a thread; nothing at all when it is gone: its wait status will tell."""
+    try:
+        file = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return _GONE
+    try:
+        found = _FIELDS.search(os.read(file, _MOST))
+    except OSError:
+        return _GONE
+    finally:
+        os.close(file)
+    if found is None:
+        return _GONE
+    return SignalState(found[1] == b"t", *(int(found[number], 16) for number in range(2, 6)))
+
+
+def blocks_other_faults(mask: int) -> bool:
+    """Whether a mask blocks the signals of all faults but SIGSEGV, of which it can't be said any more: then whoever
+    made it has blocked SIGSEGV too, in all likelihood, as sigfillset(3) does."""
+    return mask & _FAULT_BITS == _FAULT_BITS

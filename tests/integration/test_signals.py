@@ -1,0 +1,67 @@
+"""What a program does with SIGSEGV, its signal masks, its timers and its own single steps is its own affair, whatever
+htrun needs SIGSEGV for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.run import Htrun, Result
+from tests.support.toolchain import Toolchain
+
+GUESTS = Path(__file__).parent / "guests"
+WAYS = pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapping"])
+
+
+@pytest.fixture
+def run(toolchain: Toolchain, htrun: Htrun) -> Runner:
+    """Runs a case of hazard_segv."""
+    return Runner(toolchain, htrun)
+
+
+class Runner:
+    """Compiles the guest and runs its cases under htrun."""
+
+    def __init__(self, toolchain: Toolchain, htrun: Htrun) -> None:
+        self._program = toolchain.compile(GUESTS / "hazard_segv.c", flags=(f"-I{GUESTS}",))
+        self._htrun = htrun
+
+    def __call__(self, case: str, options: tuple[str, ...] = (), *before: str) -> Result:
+        """Run ``case``, which must succeed with exactly the events that it tells of."""
+        result = self._htrun.run(*before, self._program, case, options=options, timeout=240).check()
+        assert words(result, "events") == [str(len(result.events))], result.stdout + result.stderr
+        return result
+
+
+def words(result: Result, name: str) -> list[str]:
+    """What stands behind ``name`` in the guest's lines that begin with it."""
+    return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
+
+
+@WAYS
+@pytest.mark.parametrize("case", ["action_asked", "killing", "reset_hand", "pending", "clear_sighand", "together"])
+def test_sigsegv_is_the_guests(run: Runner, case: str, options: tuple[str, ...]) -> None:
+    """Its action as the program sees it; whom it kills; SA_RESETHAND; one that is pending and blocked; children with
+    CLONE_CLEAR_SIGHAND; threads of which some block it and that trap at the same time."""
+    run(case, options)
+
+
+@WAYS
+def test_a_program_that_single_steps_itself(run: Runner, options: tuple[str, ...]) -> None:
+    run("stepping", options)
+
+
+@WAYS
+@pytest.mark.parametrize("before", [(), ("qemu-x86_64",)], ids=["native", "qemu"])
+def test_a_fast_timer_starves_nobody(run: Runner, before: tuple[str, ...], options: tuple[str, ...]) -> None:
+    """Every 100 us a signal with a handler."""
+    run("fast_timer", options, *before)
+
+
+def test_masks_are_followed_where_sites_trap(run: Runner) -> None:
+    """Where they are not, changes of a mask cost nothing: there are a filter for all programs and one for the channel,
+    and for who traps a third."""
+    patched, trapping = run("filters"), run("filters", ("--no-patch",))
+    assert words(patched, "filters") == ["2"]
+    assert words(trapping, "filters") == ["3"]
