@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """What is needed of a trace."""
 
     @property
@@ -39,7 +39,7 @@ class Source(Protocol):
         """Batches of events."""
 
 
-def to_table(trace: Source) -> pyarrow.Table:
+def to_table(trace: BatchSource) -> pyarrow.Table:
     """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``, and behind them, as in Parquet
     files, ``NAME.ARGUMENT`` for each argument that the user has named, in its own type.
 
@@ -53,7 +53,7 @@ def to_table(trace: Source) -> pyarrow.Table:
     return table.set_column(0, time, table.column(0).cast(time.type))
 
 
-def _with_named(trace: Source, events: Events, wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
+def _with_named(trace: BatchSource, events: Events, wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
     arrow = require_pyarrow()
     codes = trace.shapes.codes(events)
     columns = list(record_batch(trace, events).columns)
@@ -70,7 +70,7 @@ def _with_named(trace: Source, events: Events, wanted: pyarrow.Schema) -> pyarro
     return arrow.record_batch(columns, wanted)
 
 
-def schema(trace: Source) -> pyarrow.Schema:
+def schema(trace: BatchSource) -> pyarrow.Schema:
     """The columns: ``time_ns`` since the epoch, the thread, ``event`` as QEMU calls it, ``name`` and ``phase`` if
     the user has named it, ``site``, ``index``, ``arg1`` and on."""
     arrow = require_pyarrow()
@@ -98,7 +98,7 @@ def typed_schema(shape: Shape) -> pyarrow.Schema:
     return arrow.schema(columns.items())
 
 
-def typed_batch(trace: Source, shape: Shape, events: Events) -> pyarrow.RecordBatch:
+def typed_batch(trace: BatchSource, shape: Shape, events: Events) -> pyarrow.RecordBatch:
     """``events``, which all are of one ``shape``, as columns of `typed_schema`."""
     columns = [*_common_values(trace, events), events["index"]]
     for argument, words in shape.words(events):
@@ -138,7 +138,7 @@ def _common_columns() -> dict[str, pyarrow.DataType]:
     return {"time_ns": arrow.int64(), **ids, "comm": arrow.dictionary(arrow.int32(), arrow.string())}
 
 
-def _common_values(trace: Source, events: Events) -> list[Any]:
+def _common_values(trace: BatchSource, events: Events) -> list[Any]:
     streams = events["stream"].astype(np.int32)
     ids = [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
     return [events["time"].astype(np.int64), *ids, _texts(streams, [stream.comm for stream in trace.streams])]
@@ -150,7 +150,7 @@ def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatc
     return arrow.record_batch(arrays, wanted)
 
 
-def record_batch(trace: Source, events: Events) -> pyarrow.RecordBatch:
+def record_batch(trace: BatchSource, events: Events) -> pyarrow.RecordBatch:
     """A batch of ``trace`` as Arrow columns of `schema`. What an event does not have is null."""
     arrow = require_pyarrow()
     shapes = trace.shapes.all()

@@ -61,7 +61,7 @@ class MergedReader:
         """The events of all in one order of time. Those of one time and one reader stay in that reader's order; which
         reader's come first is not said."""
         sources = [
-            _Source(self._widened(reader.batches(self._window_of(reader, first, window), size), first))
+            _Unread(self._widened(reader.batches(self._window_of(reader, first, window), size), first))
             for reader, first in zip(self._readers, self._first_streams, strict=True)
         ]
         while sources := [source for source in sources if source.ready()]:
@@ -89,7 +89,7 @@ class MergedReader:
             yield rows
 
 
-class _Source:
+class _Unread:
     """The events of one reader that have not been taken yet."""
 
     def __init__(self, batches: Iterator[Events]) -> None:

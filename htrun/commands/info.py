@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import htrun
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
-from htrun.events.clock import best_clock
-from htrun.events.definitions import EVENTS
-from htrun.intercept.site_facts import is_site, sites_of
+from htrun.reports.info import MOST_ROWS, machine_facts, pairs_as_lines, report, trace_facts
 from htrun.reports.output import show
 from htrun.reports.progress import with_progress
-from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from htrun.analysis.statistics import Counts
-    from htrun.analysis.trace import Trace
-    from htrun.intercept.site_facts import SiteFacts
-
-_MOST_ROWS = 20
-"""Rows of a table that are shown without --all."""
-_MOST_CHARACTERS = 200
 
 
 class InfoCommand:
@@ -45,157 +30,22 @@ examples:
         """TRACE, which may be left out, and how to tell."""
         add_trace(parser, optional=True)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        parser.add_argument("--all", action="store_true", help=f"every thread, name and site, not only {_MOST_ROWS}")
+        parser.add_argument("--all", action="store_true", help=f"every thread, name and site, not only {MOST_ROWS}")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print; 0. Raises `HtrunError`."""
         if arguments.trace is None:
             if arguments.events is not None:
                 raise HtrunError("--events needs a trace; try: hypertrace info --help")
-            machine = _machine()
-            show(json.dumps(machine, indent=2) + "\n" if arguments.json else _lines(machine.items()))
+            machine = machine_facts()
+            show(json.dumps(machine, indent=2) + "\n" if arguments.json else pairs_as_lines(machine.items()))
             return 0
         trace = open_trace(arguments)
         from htrun.analysis.statistics import count
 
         counts = count(with_progress(trace.events(), len(trace), "counting"), trace.shapes)
         if arguments.json:
-            show(json.dumps(_facts(trace, counts), indent=2) + "\n")
+            show(json.dumps(trace_facts(trace, counts), indent=2) + "\n")
         else:
-            show("".join(_report(trace, counts, None if arguments.all else _MOST_ROWS)))
+            show("".join(report(trace, counts, None if arguments.all else MOST_ROWS)))
         return 0
-
-
-def _machine() -> dict[str, str]:
-    clock = best_clock()
-    return {
-        "version": htrun.__version__,
-        "clock": f"{clock.source.name}, within {clock.error_ns} ns",
-        "events": ", ".join(definition.name for definition in EVENTS),
-    }
-
-
-def _facts(trace: Trace, counts: Counts) -> dict[str, Any]:
-    """Everything, for programs."""
-    known = sites_of(trace.environment)
-    environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
-    threads = [
-        {
-            "tid": stream.tid,
-            "pid": stream.pid,
-            "vcpu": stream.vcpu,
-            "comm": stream.comm,
-            "events": counts.streams[number],
-            "lost": trace.discarded[number],
-        }
-        for number, stream in enumerate(trace.streams)
-    ]
-    return {
-        "trace": str(trace.path),
-        "environment": environment,
-        "first_ns": counts.first,
-        "last_ns": counts.last,
-        "seconds": counts.seconds,
-        "events": counts.events,
-        "lost": sum(trace.discarded),
-        "events_per_second": counts.rate,
-        "threads": threads,
-        "names": dict(counts.names.most_common()),
-        "sites": [_site(site, known.get(site), number) for site, number in counts.sites.most_common()],
-    }
-
-
-def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
-    told = {} if facts is None else {"symbol": facts.name, **asdict(facts)}
-    return {"number": number, "events": events, **told}
-
-
-def _report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    facts = trace.environment
-    host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
-    emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
-    rate = f"{counts.rate:,.0f} a second" if counts.rate is not None else ""
-    # A thread that starts another program has a stream under each of its names.
-    threads = len({(stream.pid, stream.tid) for stream in trace.streams})
-    told = {
-        "trace": str(trace.path),
-        "command": facts.get("command", ""),
-        "host": " ".join(host),
-        "guest": facts.get("guest_architecture", ""),
-        "emulator": ", ".join(emulator),
-        "htrun": facts.get("htrun_version", ""),
-        "clock": _clock(trace),
-        "began": _date(counts.first) if counts.first is not None else "",
-        "lasted": f"{counts.seconds:.9f} s" if counts.first is not None else "",
-        "events": ", ".join(filter(None, [f"{counts.events:,}", rate])),
-        "lost": f"{sum(trace.discarded):,}",
-        "arguments": str(trace.shapes.num_args),
-        "threads": f"{threads}, processes: {len({stream.pid for stream in trace.streams})}",
-    }
-    yield _lines((key, str(value)) for key, value in told.items() if value != "")
-    yield from _threads(trace, counts, most)
-    total = max(counts.events, 1)
-    names = [(name, f"{number:,}", f"{number / total:.1%}") for name, number in counts.names.most_common()]
-    yield from _section(("event", "events", "share"), names, most)
-    yield from _sites(trace, counts, most)
-
-
-def _threads(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    order = sorted(range(len(trace.streams)), key=lambda number: -counts.streams[number])
-    rows = []
-    for number in order:
-        stream = trace.streams[number]
-        ids = (str(stream.pid), str(stream.tid), str(stream.vcpu))
-        rows.append((printable(stream.comm), *ids, f"{counts.streams[number]:,}", f"{trace.discarded[number]:,}"))
-    yield from _section(("thread", "pid", "tid", "vcpu", "events", "lost"), rows, most)
-
-
-def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    known, total = sites_of(trace.environment), max(counts.events, 1)
-    rows = []
-    for place, (number, events) in enumerate(counts.sites.most_common()):
-        # Names are looked up for what is shown only.
-        facts = known.get(number) if most is None or place < most else None
-        name, code = (facts.name, facts.instruction) if facts is not None else ("", "")
-        rows.append(
-            (
-                f"{number}" + (f" {printable(name)}: {printable(code)}" if name else ""),
-                f"{events:,}",
-                f"{events / total:.1%}",
-            )
-        )
-    yield from _section(("site", "events", "share"), rows, most)
-
-
-def _section(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int | None) -> Iterator[str]:
-    """A table of ``rows``, or of the first ``most``: words to the left, numbers to the right."""
-    if not rows:
-        return
-    shown = rows if most is None else rows[:most]
-    yield "\n"
-    yield from table(head, shown, [place > 0 for place in range(len(head))])
-    if len(shown) < len(rows):
-        yield f"... and {len(rows) - len(shown):,} more; --all shows them\n"
-
-
-def _lines(pairs: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"{key + ':':<11}{_shortened(printable(value))}\n" for key, value in pairs)
-
-
-def _clock(trace: Trace) -> str:
-    source, error = trace.environment.get("clock_source"), trace.environment.get("clock_error_ns")
-    return f"{source}, within {error} ns" if source is not None else ""
-
-
-def _date(nanoseconds: int) -> str:
-    second, rest = divmod(nanoseconds, 10**9)
-    try:
-        local = time.localtime(second)
-    except (OverflowError, OSError):
-        # A damaged clock may tell of a year that no calendar has.
-        return f"@{second}.{rest:09}"
-    return time.strftime(f"%Y-%m-%d %H:%M:%S.{rest:09} %z", local)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."

@@ -238,7 +238,7 @@ class _Top:
 
     def _latest(self) -> list[str]:
         """Lines of the latest events, the last one at the end."""
-        from htrun.commands.print import Lines
+        from htrun.reports.lines import Lines
 
         figures, shapes = self._figures, self._follower.shapes
         if figures is None or shapes is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from htrun.commands.hypertrace import COMMANDS
 from tests.support.layers import HOUSES, LAYERS, ROOT_MODULES, layer_of
 
 TOP = Path(__file__).parents[2]
@@ -104,3 +105,23 @@ def test_what_only_readers_use_imports_numpy_at_its_top(name: str) -> None:
         if isinstance(node, ast.Import) and any(alias.name == "numpy" for alias in node.names)
     ]
     assert not late
+
+
+VERBS = sorted(type(command).__module__ for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if name.startswith("htrun.commands.")])
+def test_only_the_table_of_verbs_knows_verbs(name: str) -> None:
+    """A verb is its own file, and a row of the table. (Arguments are completed where they are made.)"""
+    if name != "htrun.commands.hypertrace":
+        assert imports_of(name) & {*VERBS} - {name} <= {"htrun.commands.completion"}
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if not name.startswith("htrun.commands")])
+def test_only_commands_parse_arguments(name: str) -> None:
+    assert "argparse" not in {
+        each
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for each in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module])
+    }
