@@ -75,9 +75,7 @@ class ArenaBuilder:
         arena = space.arena
         assert arena is not None
         size = self._pool.shape.size
-        first, count = arena.rings.wanted(number)
-        if space.locks_memory or count > _most_rings(tid, self._pool):
-            first, count = number, 1
+        first, count = arena.rings.wanted(number, 1 if space.locks_memory else _most_rings(tid, self._pool))
         address = self._map_pool(injection, space, tid, first * size, count * size)
         piece = Piece(first, count, size, address)
         # Otherwise a core dump would hold the rings: a memory file counts as anonymous shared memory (core(5)).

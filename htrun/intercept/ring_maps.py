@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_FEW = 8
-"""Rings that are mapped at a time, at least: most programs have no more threads that emit."""
+_FEW = 32
+"""Rings that are mapped at a time, at least: most programs have no more threads that emit, nor more children that exit
+between two rounds of the drain, until which their rings are not free."""
 _MANY = 256
 """And at most."""
 
@@ -65,10 +66,10 @@ class RingMaps:
         piece = self.pieces[place]
         return piece.base if number < piece.first + piece.rings else None
 
-    def wanted(self, number: int) -> tuple[int, int]:
-        """The rings to map for ring ``number``, which is not mapped: the first, and how many. As many again as there
-        are, so that thousands are mapped by few calls."""
-        count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY)
+    def wanted(self, number: int, most: int = _MANY) -> tuple[int, int]:
+        """The rings to map for ring ``number``, which is not mapped: the first, and how many, at most ``most``. As many
+        again as there are, so that thousands are mapped by few calls."""
+        count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY, most)
         count = 1 << count.bit_length() - 1
         while count > 1:
             first = number // count * count

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _MOST_SITES = 1 << 20
 """Sites whose events are counted one by one."""
+_MANY_ENDED = 16
+"""Threads that exit before the drain looks at once: their rings are wanted for the next, which have no others mapped
+(`htrun.intercept.ring_maps`)."""
 SILENCE = 10.0
 """Seconds without a record before the drain sleeps. To look some 70 times a second costs 2% of a processor;
 a guest that emits now and then, such as a server, is to have no traps."""
@@ -103,6 +106,8 @@ class Drain:
         """Records of this round that are out of their rings, and not counted among ``events`` yet."""
         self._partial_at = 0.0
         self._pace = Pace()
+        self._ended = 0
+        """Threads that have exited since the last round."""
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
@@ -159,6 +164,9 @@ class Drain:
     def end(self, ring: Ring) -> None:
         """The ring's thread writes no more; the ring is lent again once its records are out."""
         ring.ended = True
+        self._ended += 1
+        if self._ended == _MANY_ENDED:
+            self._wanted.release()
 
     def make_room(self) -> None:
         """Empty the rings because one of them, or the tracer's own, is full, and go on doing so without a pause while
@@ -297,7 +305,7 @@ class Drain:
             self._partial_at = now + PERIOD
             # Not in a round that leaves a thread's packet alone because it is not full: what is in it may be older.
             self._order.begin_round()
-        self._in_hand = 0
+        self._in_hand = self._ended = 0
         taken = self._take_tracer_events()
         most = 0
         for ring in list(self._rings):

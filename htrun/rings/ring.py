@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import heapq
 import mmap
 import os
 import struct
@@ -391,13 +392,14 @@ class RingPool:
         # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.most = most
-        self._free: list[Ring] = []
+        self._free: list[tuple[int, Ring]] = []
+        """By their numbers, a heap: processes have the first rings mapped, and forked children inherit them."""
         self._made = 0
 
     def take(self) -> Ring | None:
         """A free ring; None when all are lent. Raises `HtrunError` where there is no memory for it."""
         if self._free:
-            return self._free.pop()
+            return heapq.heappop(self._free)[1]
         if self._made == self.most:
             return None
         try:
@@ -410,4 +412,4 @@ class RingPool:
     def give_back(self, ring: Ring) -> None:
         """A ring whose thread has ended and whose records have all been consumed."""
         ring.stream = None
-        self._free.append(ring)
+        heapq.heappush(self._free, (ring.number, ring))

@@ -56,6 +56,11 @@ def test_thousands_are_mapped_by_few_calls() -> None:
 
 
 def test_few_threads_get_few_rings() -> None:
-    assert RingMaps(4096).wanted(0) == (0, 8)
-    assert RingMaps(4096).wanted(3001) == (3000, 8)
+    assert RingMaps(4096).wanted(0) == (0, 32)
+    assert RingMaps(4096).wanted(3001) == (2976, 32)
     assert RingMaps(4).wanted(1) == (0, 4)
+
+
+def test_no_more_than_there_is_room_for() -> None:
+    assert RingMaps(4096).wanted(3001, 9) == (3000, 8)
+    assert RingMaps(4096).wanted(3001, 1) == (3001, 1)
