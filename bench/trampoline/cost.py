@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 from iced_x86 import Code, Instruction, Register
 
+from htrun.hosts.x86_64 import instructions as asm
+from htrun.hosts.x86_64.store import decode_store
+from htrun.hosts.x86_64.templates import Place, Template
+from htrun.hosts.x86_64.trampoline import TrampolineContext, build, build_runtime
 from htrun.rings import layout as ring
-from htrun.x86 import instructions as asm
-from htrun.x86.store import decode_store
-from htrun.x86.templates import Place, Template
-from htrun.x86.trampoline import TrampolineContext, build, build_runtime
 
 EVENTS = 100_000
 PACKETS, PACKET_STRIDE = 4, 64 * 1024

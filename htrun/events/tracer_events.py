@@ -1,7 +1,7 @@
 """Events that the tracer itself sees, on their way from its main thread to the drain: system calls, threads' lives.
 
 They lie in a ring of memory that one thread fills and another empties. The filling is done by machine code
-(`htrun.tracee.call_wait`) as well, so the layout is fixed: `RECORD`, and `_Control`.
+(`fastpath.call_wait`) as well, so the layout is fixed: `RECORD`, and `_Control`.
 """
 
 from __future__ import annotations

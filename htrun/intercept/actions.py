@@ -14,16 +14,16 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import I386, USER32_CS, X86_64, Abi
 from htrun.intercept.guest import SignalActions, Thread, handler_of, with_handler
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, stops
-from htrun.tracee.abi import I386, USER32_CS, X86_64, Abi
 from htrun.tracee.inject import Injection, copy_registers, resume_until_syscall_stop
 from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _NOWHERE = {64: 0x7FFF_FFFF_F000, 32: 0xFFFF_F000}
 """The page behind the last that a program can map (arch/x86, TASK_SIZE; for 32-bit code IA32_PAGE_OFFSET)."""
@@ -146,7 +146,7 @@ class Actions:
     def make_default(self, thread: Thread) -> None:
         """A thread is stopped for a SIGSEGV that is to kill it: let the kernel itself take the marker away, as it does
         for a fault while the signal is blocked. So nothing is called that a filter of the guest's might forbid."""
-        from htrun.tracee.registers import Registers
+        from htrun.hosts.x86_64.registers import Registers
 
         tid = thread.tid
         info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), Registers()
@@ -249,7 +249,7 @@ def inherited(creator: Thread) -> SignalActions:
 
 
 def _registers_of(thread: Thread) -> Registers:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
     registers = Registers()
     ptrace.get_registers(thread.tid, registers)

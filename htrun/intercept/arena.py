@@ -27,8 +27,8 @@ from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
+    from htrun.hosts.x86_64.trampoline import Trampoline
     from htrun.intercept.sites import Site
-    from htrun.x86.trampoline import Trampoline
 
 _F_SEAL_FUTURE_WRITE = 0x0010
 """<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
@@ -180,7 +180,7 @@ class Arena:
 
     ``rings``: those that are mapped; ``data``: where the ``data_size`` bytes of the data region of the channel's
     ``memory`` start in htrun's own mapping; ``self_pointers``: whether trampolines know threads by the word at ``fs:0``
-    (`htrun.x86.trampoline.TrampolineContext`); ``family``: of its process; ``controls``: the control words for which
+    (`TrampolineContext`); ``family``: of its process; ``controls``: the control words for which
     patches may stand.
     """
 

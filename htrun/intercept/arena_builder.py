@@ -120,7 +120,7 @@ class ArenaBuilder:
 
     def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
         """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
-        from htrun.x86.trampoline import build_runtime
+        from htrun.hosts.x86_64.trampoline import build_runtime
 
         arena = space.arena
         assert arena is not None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import Abi
 from htrun.intercept.guest import AddressSpace
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import seccomp
-from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _PROGRAM_HEADER = 16
 """Bytes kept for a struct sock_fprog before the filter it points to."""

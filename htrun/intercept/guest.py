@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel import layout
-from htrun.tracee.abi import Abi
+from htrun.hosts.x86_64.abi import Abi
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
+    from htrun.hosts.x86_64.registers import Registers
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring
-    from htrun.tracee.registers import Registers
 
 
 class Mapping(NamedTuple):

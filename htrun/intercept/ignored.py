@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from htrun.x86.store import MAX_INSTRUCTION, NotAStore, describe, full_name, storing_accesses
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, NotAStore, describe, full_name, storing_accesses
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _ZERO_FLAG, _DIRECTION_FLAG = 1 << 6, 1 << 10
 _WHOLE_REGISTER = 4

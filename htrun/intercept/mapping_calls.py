@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from htrun.channel import layout
 from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import Abi
 from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
 from htrun.intercept.mapping_pieces import (
@@ -37,12 +38,11 @@ from htrun.intercept.masks import Masks
 from htrun.intercept.ring_maps import RingMaps
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
-from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _MREMAP_FIXED = 2
 _MCL_CURRENT, _MCL_FUTURE = 1, 2

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from htrun.hosts.x86_64.abi import Abi
 from htrun.intercept.guest import Mapping
 from htrun.tracee import seccomp
-from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 PAGE = 4096
 PROT_NONE, PROT_READ, PROT_WRITE = 0, 1, 2

@@ -5,7 +5,7 @@ the default before the tracer sees the stop. The action shows that it has (`htru
 to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
 Where that is so the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
 and the entry of each signal handler. Where a site goes on trapping, these are only watched: what has been seen of a
-thread's trap holds for the next one if its mask can't have changed (`htrun.tracee.known_traps`).
+thread's trap holds for the next one if its mask can't have changed (`fastpath.known_traps`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import Abi
 from htrun.intercept.actions import Actions
 from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import SignalActions, Thread
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
-from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection
 from htrun.tracee.signal_state import SEGV_BIT, SignalState, bit_of, blocks_other_faults, signal_state
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 # Where a signal frame keeps the mask to be restored, from the stack pointer that (rt_)sigreturn is called with:
 # struct rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), behind the popped return address.
@@ -292,7 +292,7 @@ def _may_have_trapped(state: SignalState) -> bool:
 
 
 def _registers_of(thread: Thread) -> Registers:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
     registers = Registers()
     ptrace.get_registers(thread.tid, registers)

@@ -28,11 +28,11 @@ from htrun.tracee.memory import is_not_there
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.hosts.x86_64.patch import Candidate, Write
+    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.x86_64.trampoline import Form, Trampoline, TrampolineContext
     from htrun.intercept import family
     from htrun.intercept.arena import Arena
-    from htrun.tracee.registers import Registers
-    from htrun.x86.patch import Candidate, Write
-    from htrun.x86.trampoline import Form, Trampoline, TrampolineContext
 
 _MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
@@ -181,7 +181,7 @@ class Patcher:
     def _settle(space: AddressSpace, parent: AddressSpace) -> None:
         """Other threads of the parent may have had sites patched between the copying and this moment, or amid it: see
         which patches the copy has, and complete none that was in the making."""
-        from htrun.x86.patch import HALT
+        from htrun.hosts.x86_64.patch import HALT
 
         for address, site in space.sites.items():
             try:
@@ -197,8 +197,8 @@ class Patcher:
 
     def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
-        from htrun.x86.store import NotAStore
-        from htrun.x86.templates import OutOfReach
+        from htrun.hosts.x86_64.store import NotAStore
+        from htrun.hosts.x86_64.templates import OutOfReach
 
         if site.traps < site.not_before:
             return
@@ -282,7 +282,7 @@ class Patcher:
     def met_halt(space: AddressSpace, address: int) -> bool:
         """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. One
         that is still there is the guest's."""
-        from htrun.x86.patch import HALT
+        from htrun.hosts.x86_64.patch import HALT
 
         if address not in space.breakpoints:
             return False
@@ -307,7 +307,7 @@ class Patcher:
         arena = thread.space.arena
         if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
             return
-        from htrun.tracee.registers import Registers
+        from htrun.hosts.x86_64.registers import Registers
 
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
@@ -327,8 +327,8 @@ class Patcher:
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
         """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason
         when there is none."""
-        from htrun.x86.liveness import flags_live
-        from htrun.x86.patch import plan
+        from htrun.hosts.x86_64.liveness import flags_live
+        from htrun.hosts.x86_64.patch import plan
 
         if site.losses or site.made:
             site.place = place_of(thread.tid, site.address)
@@ -390,7 +390,7 @@ class Patcher:
         candidates: tuple[Candidate, ...],
         live: bool,
     ) -> Patch:
-        from htrun.x86.trampoline import Form, build
+        from htrun.hosts.x86_64.trampoline import Form, build
 
         def made(at: int, runtime: int) -> Trampoline:
             context = self._context(thread, control, runtime)
@@ -421,7 +421,7 @@ class Patcher:
         return patch
 
     def _context(self, thread: Thread, control: int, runtime: int) -> TrampolineContext:
-        from htrun.x86.trampoline import TrampolineContext
+        from htrun.hosts.x86_64.trampoline import TrampolineContext
 
         shape, arena = self._channel.layout, thread.space.arena
         assert arena is not None
@@ -445,7 +445,7 @@ class Patcher:
 
         Raises `Rewritten` when something else, or nothing, stands there.
         """
-        from htrun.x86.patch import steps
+        from htrun.hosts.x86_64.patch import steps
 
         space.breakpoints.add(address)
         expected = old
@@ -467,7 +467,7 @@ class Patcher:
     def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
         """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
         `Rewritten`."""
-        from htrun.x86.patch import HALT
+        from htrun.hosts.x86_64.patch import HALT
 
         try:
             found = space.memory.read(address, len(old))

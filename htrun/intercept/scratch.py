@@ -15,7 +15,7 @@ from htrun.channel.layout import HEADER_SIZE
 from htrun.intercept.guest import AddressSpace
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _OFFSET = 0x8000
 """Where in the header region, out of the way of whatever a later version of the ABI puts at its start."""

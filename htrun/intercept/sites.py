@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from htrun.intercept.places import Place
 
 if TYPE_CHECKING:
-    from htrun.x86.store import Store
-    from htrun.x86.trampoline import Trampoline
+    from htrun.hosts.x86_64.store import Store
+    from htrun.hosts.x86_64.trampoline import Trampoline
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096

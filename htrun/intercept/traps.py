@@ -12,6 +12,11 @@ from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import USER32_CS
+from htrun.hosts.x86_64.fastpath.known_traps import KnownStore, RecordSpace
+from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
+from htrun.hosts.x86_64.vectors import vector_register
 from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.loads import Loads
@@ -21,15 +26,10 @@ from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
 from htrun.tracee import ptrace
-from htrun.tracee.abi import USER32_CS
-from htrun.tracee.known_traps import KnownStore, RecordSpace
 from htrun.tracee.memory import is_not_there
-from htrun.tracee.trap_wait import TrapWait
-from htrun.tracee.vectors import vector_register
-from htrun.x86.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 SEGV_ACCERR = 2
 _SI_KERNEL = 0x80
@@ -149,7 +149,7 @@ class Traps:
         If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
         the second (kernel/signal.c, legacy_queue). It is to be pending again.
         """
-        from htrun.x86.store import NotAStore, decode_store
+        from htrun.hosts.x86_64.store import NotAStore, decode_store
 
         self._masks.look(thread)
         if not thread.segv_blocked:
@@ -218,8 +218,8 @@ class Traps:
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
         """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
+        from htrun.hosts.x86_64.store import NotAStore
         from htrun.intercept.ignored import ignore_store
-        from htrun.x86.store import NotAStore
 
         memory, at = thread.space.memory, registers.rip
         try:
@@ -297,7 +297,7 @@ class Traps:
         """The bytes the store leaves in memory, as a little-endian number."""
         number = site.store.vector_register
         if number is not None:
-            return site.store.vector_value(vector_register(thread.tid, number))
+            return site.store.vector_value(vector_register(ptrace.extended_state(thread.tid), number))
         return site.store.value(registers)
 
     def _other_store(self, thread: Thread, site: Site, offset: int, registers: Registers) -> None:
@@ -370,7 +370,7 @@ class Traps:
     def _new_site(
         self, thread: Thread, fault: int, code: bytes, registers: Registers, former: Site | None
     ) -> Site | None:
-        from htrun.x86.store import NotAStore, decode_store
+        from htrun.hosts.x86_64.store import NotAStore, decode_store
 
         address, pid = registers.rip, thread.process.pid
         arena = thread.space.arena

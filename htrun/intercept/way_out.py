@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from htrun.intercept.guest import Thread
 
 if TYPE_CHECKING:
+    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.x86_64.trampoline import Trampoline
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
-    from htrun.tracee.registers import Registers
-    from htrun.x86.trampoline import Trampoline
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
@@ -40,7 +40,7 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
 
 
 def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: Registers) -> None:
-    from htrun.x86.trampoline import flags_at_site
+    from htrun.hosts.x86_64.trampoline import flags_at_site
 
     memory = thread.space.memory
     if offset > trampoline.prepared:
@@ -53,7 +53,7 @@ def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: Reg
 
 def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
     """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
-    from htrun.x86.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, runtime_lost
+    from htrun.hosts.x86_64.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, runtime_lost
 
     start = arena.runtime_at(registers.rip)
     if start is None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386
 from htrun.events.text_arguments import Pointed, TextArgument, text_arguments
-from htrun.tracee.call_wait import MOST_BYTES, MOST_NUMBERS, MOST_STRING
+from htrun.hosts.x86_64.fastpath.call_wait import MOST_BYTES, MOST_NUMBERS, MOST_STRING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from htrun.hosts.x86_64.fastpath.call_wait import Entry
     from htrun.intercept.guest import Thread
-    from htrun.tracee.call_wait import Entry
     from htrun.tracee.memory import Memory
 
 _MOST_WORDS, _MOST_WORD = 32, 256
@@ -28,7 +28,7 @@ _PRESENT, _STRING, _SIZE_SHIFT = 0x80, 7, 3
 
 class CallTexts:
     """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded, for those stops that
-    the machine code (`htrun.tracee.call_wait`) does not deal with."""
+    the machine code (`fastpath.call_wait`) does not deal with."""
 
     def __init__(self, *, entries: bool, returns: bool) -> None:
         self._entries = entries

@@ -1,6 +1,6 @@
 """System calls and the lives of threads as events: what a tracer sees of a program by itself.
 
-Where nothing else is asked of a thread's stops they never come here (`htrun.tracee.call_wait`). Here is what is left:
+Where nothing else is asked of a thread's stops they never come here (`fastpath.call_wait`). Here is what is left:
 calls that htrun must see itself, calls within which a process is created or a program started, and the threads' ends.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.hosts.x86_64.abi import I386, X86_64
+from htrun.hosts.x86_64.fastpath.call_wait import CallWait, Entry, State
 from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
 from htrun.tracee import seccomp
-from htrun.tracee.abi import I386, X86_64
-from htrun.tracee.call_wait import CallWait, Entry, State
 from htrun.tracee.ptrace import Request
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
+    from htrun.hosts.x86_64.abi import Abi
     from htrun.intercept.guest import Thread
     from htrun.runner.call_texts import CallTexts
-    from htrun.tracee.abi import Abi
 
 _BEFORE_FIRST = 1000
 """Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import call_name
+from htrun.hosts.x86_64.fastpath.call_wait import Entry
 from htrun.tracee import ptrace
-from htrun.tracee.abi import call_name
-from htrun.tracee.call_wait import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from htrun.hosts.x86_64.fastpath.call_wait import CallWait
     from htrun.intercept.guest import Thread
     from htrun.tracee import seccomp
-    from htrun.tracee.call_wait import CallWait
 
 
 class DeniedCalls:
@@ -58,7 +58,7 @@ class DeniedCalls:
         tid = thread.tid
         if not thread.process.filtered or tid in self._made or not self._wait.has_returned(tid):
             return None
-        from htrun.tracee.registers import Registers
+        from htrun.hosts.x86_64.registers import Registers
 
         registers = Registers()
         ptrace.get_registers(tid, registers)

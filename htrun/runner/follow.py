@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
-from htrun.tracee.trap_run import TrapRun
+from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable

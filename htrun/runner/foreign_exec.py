@@ -11,20 +11,20 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import Abi
 from htrun.intercept.guest import Thread
 from htrun.launch.emulators import Emulators
 from htrun.launch.files import FileView
 from htrun.launch.rewrite import ExecRewrite, rewrite_exec
 from htrun.runner.machine_starts import MachineStarts
 from htrun.tracee import ptrace
-from htrun.tracee.abi import Abi
 from htrun.tracee.inject import Injection, call_instruction, copy_registers, resume_until_syscall_stop
 from htrun.tracee.ptrace import Request
 from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _RED_ZONE = 128
 _AT_EMPTY_PATH = 0x1000

@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import call_name
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
@@ -14,7 +15,6 @@ from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.second_tracers import SecondTracers
 from htrun.runner.tracees import Tracees
 from htrun.tracee import ptrace, seccomp, stops
-from htrun.tracee.abi import call_name
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
 from htrun.tracee.undisturbed import undisturb
@@ -23,12 +23,12 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from htrun.hosts.x86_64.abi import Abi
+    from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+    from htrun.hosts.x86_64.registers import Registers
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
     from htrun.runner.follow import Follow
-    from htrun.tracee.abi import Abi
-    from htrun.tracee.registers import Registers
-    from htrun.tracee.trap_wait import TrapWait
 
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
@@ -335,7 +335,7 @@ class Loop:
     @staticmethod
     def _registers() -> Registers:
         """An empty register structure. Imported late: a program that maps no channel never needs it."""
-        from htrun.tracee.registers import Registers
+        from htrun.hosts.x86_64.registers import Registers
 
         return Registers()
 

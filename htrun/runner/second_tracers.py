@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from htrun.events.warnings import Warnings
+    from htrun.hosts.x86_64.abi import Abi
+    from htrun.hosts.x86_64.registers import Registers
     from htrun.intercept.guest import Thread
-    from htrun.tracee.abi import Abi
-    from htrun.tracee.registers import Registers
 
 
 class SecondTracers:

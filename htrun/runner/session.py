@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from htrun.events.clock import Clock
     from htrun.events.tracer_events import TracerEvents
+    from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
     from htrun.intercept.guest import AddressSpace
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.site_report import Account
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from htrun.runner.calls import Calls
     from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.inject import Injection
-    from htrun.tracee.trap_wait import TrapWait
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds. How long the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
@@ -228,8 +228,8 @@ class Session:
     def _record_calls(self) -> Calls:
         """What records system calls and the lives of threads. Imported only where they are wanted."""
         from htrun.events.tracer_events import TracerEvents
+        from htrun.hosts.x86_64.fastpath.call_wait import CallWait
         from htrun.runner.calls import Calls
-        from htrun.tracee.call_wait import CallWait
 
         self._tracer_events = TracerEvents()
         drain = self._drain_for_rings()
@@ -307,9 +307,9 @@ class Session:
         return self._traps
 
     def _trap_wait(self, trampolines: CodeRanges, record_size: int) -> TrapWait:
-        from htrun.tracee.known_traps import KnownTraps, Slots
-        from htrun.tracee.registers import Registers
-        from htrun.tracee.trap_wait import TrapWait
+        from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps, Slots
+        from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+        from htrun.hosts.x86_64.registers import Registers
 
         layout, registers = self._channel.layout, Registers()
         slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)

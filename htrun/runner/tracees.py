@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS
 from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
@@ -17,7 +18,6 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
-from htrun.tracee.thread_table import MOST_THREADS
 from htrun.tracee.wait import Waiter
 
 _SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 4
@@ -267,7 +267,7 @@ class Tracees:
     def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
         """Open the memory of a child that has inherited that nobody may look into it (PR_SET_DUMPABLE, prctl(2)): it
         allows that for a moment, before it runs. Raises OSError or `TraceeDied`."""
-        from htrun.tracee.registers import Registers
+        from htrun.hosts.x86_64.registers import Registers
 
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)

@@ -12,14 +12,14 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import Abi
 from htrun.tracee import ptrace, stops
-from htrun.tracee.abi import Abi
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter, is_end
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 _ALL_SIGNALS = (1 << 64) - 1
 _MOST_ERRNO = 4095

@@ -1,7 +1,7 @@
 """The ptrace(2) requests that htrun makes: the small layer that python-ptrace lacks.
 
 python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages, and its binding is slow to
-import (`htrun.tracee.registers`). Every request here is for a stopped thread and raises `TraceeDied` when that thread
+import (`Registers`). Every request here is for a stopped thread and raises `TraceeDied` when that thread
 has been killed meanwhile (ESRCH): its wait status will tell.
 """
 
@@ -15,7 +15,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 
 class TraceeDied(Exception):

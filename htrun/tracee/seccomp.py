@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from htrun.tracee.abi import I386, X86_64, Abi
+from htrun.hosts.x86_64.abi import I386, X86_64, Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
 """What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun

@@ -19,8 +19,26 @@ from htrun.tracee import stops
 from htrun.tracee.ptrace import TraceeDied
 
 if TYPE_CHECKING:
-    from htrun.tracee.call_wait import CallWait
-    from htrun.tracee.trap_wait import TrapWait
+    from typing import Protocol
+
+    class TrapsInOneGo(Protocol):
+        """Waits for any tracee, and for the next trap at once (a host's ``TrapWait``)."""
+
+        def next(self) -> tuple[int, int | None]:
+            """The next ``(tid, wait status)``; a status of None is a death, not reaped yet."""
+
+        def flush(self) -> None:
+            """Resume now what is to be resumed when `next` is called next."""
+
+    class CallsInOneGo(Protocol):
+        """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
+
+        def next(self) -> tuple[int, int | None]:
+            """The next ``(tid, wait status)``; a status of None is a death, not reaped yet."""
+
+        def stopped(self) -> tuple[int, int] | None:
+            """A stop that is there already; None if there is none."""
+
 
 _MOST_IN_A_ROW = 32
 """Stops that are taken as the kernel gives them, before all that there are come in turn."""
@@ -72,8 +90,8 @@ class Waiter:
         self._is_oldest = True
         """Whether no tracee was one before the first."""
         self._until_all = _MOST_IN_A_ROW
-        self._quick: TrapWait | None = None
-        self._calls: CallWait | None = None
+        self._quick: TrapsInOneGo | None = None
+        self._calls: CallsInOneGo | None = None
         self._queue: deque[tuple[int, int]] = deque()
         """What was taken and is still to be told by `next`."""
 
@@ -106,11 +124,11 @@ class Waiter:
             return False
         return True
 
-    def expect_traps(self, quick: TrapWait) -> None:
+    def expect_traps(self, quick: TrapsInOneGo) -> None:
         """From now on most stops will be traps: wait by way of ``quick``."""
         self._quick = quick
 
-    def record_calls(self, calls: CallWait) -> None:
+    def record_calls(self, calls: CallsInOneGo) -> None:
         """From now on wait by way of ``calls``, which records calls meanwhile."""
         self._calls = calls
 
@@ -160,7 +178,7 @@ class Waiter:
 
     @classmethod
     def _look(cls) -> tuple[int, int | None]:
-        """What `TrapWait.next` does, without the facts of traps."""
+        """What `TrapsInOneGo.next` does, without the facts of traps."""
         while True:
             seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
             if seen is None or seen.si_code != os.CLD_TRAPPED:

@@ -6,14 +6,14 @@ from unittest.mock import create_autospec
 
 import pytest
 
+from htrun.hosts.x86_64.patch import plan
+from htrun.hosts.x86_64.store import decode_store
+from htrun.hosts.x86_64.trampoline import Trampoline
 from htrun.intercept.guest import AddressSpace
 from htrun.intercept.owners import owners_of, with_owners
 from htrun.intercept.places import Place
 from htrun.intercept.sites import Patch, Site
 from htrun.tracee.memory import Memory
-from htrun.x86.patch import plan
-from htrun.x86.store import decode_store
-from htrun.x86.trampoline import Trampoline
 
 CODE = bytes.fromhex("892f c3 488910 4889be00000000 c3")
 """Three stores: 2 bytes and a return, 3 bytes, 7 bytes."""

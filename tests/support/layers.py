@@ -13,13 +13,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("benchmark", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
-    ("ctf", "x86", "tracee"),
+    ("ctf", "hosts.x86_64.fastpath"),
+    ("tracee",),
+    ("hosts",),
     ("rings",),
     ("events", "channel"),
     ("machine_code",),
     ("errors",),
 )
-"""Each layer imports only from those after it; the packages of one layer don't know each other."""
+"""Each layer imports only from those after it; the packages of one layer don't know each other. A package within one of
+htrun's stands for itself where it is named."""
 
 ROOT_MODULES = ("htrun", "htrun.__main__")
 """The package itself, and what ``python -m htrun`` runs: above every layer."""
@@ -27,6 +30,12 @@ ROOT_MODULES = ("htrun", "htrun.__main__")
 
 def layer_of(module: str) -> int:
     """The place of ``module``, a dotted name below ``htrun``, in `LAYERS`: 0 is the top."""
-    part = module.split(".")[1]
-    (place,) = [number for number, layer in enumerate(LAYERS) if part in layer]
+    (place,) = [number for number, layer in enumerate(LAYERS) if package_of(module) in layer]
     return place
+
+
+def package_of(module: str) -> str:
+    """The package of `LAYERS` that ``module`` belongs to: the innermost that is named there."""
+    inside = module.removeprefix("htrun.")
+    names = [name for layer in LAYERS for name in layer if f"{inside}.".startswith(f"{name}.")]
+    return max(names, key=len, default=inside.split(".")[0])

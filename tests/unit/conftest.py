@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.x86.machine import Machine
+from tests.unit.hosts.x86_64.machine import Machine
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from htrun.commands.hypertrace import COMMANDS
-from tests.support.layers import HOUSES, LAYERS, ROOT_MODULES, layer_of
+from tests.support.layers import HOUSES, LAYERS, ROOT_MODULES, layer_of, package_of
 
 TOP = Path(__file__).parents[2]
 SOURCES = sorted(source for house in HOUSES for source in (TOP / house).rglob("*.py"))
@@ -54,7 +54,7 @@ def test_imports_point_downwards(name: str) -> None:
     upwards = [
         imported
         for imported in imports_of(name)
-        if imported != "htrun" and imported.split(".")[1] != name.split(".")[1] and layer_of(imported) <= layer_of(name)
+        if imported != "htrun" and package_of(imported) != package_of(name) and layer_of(imported) <= layer_of(name)
     ]
     assert not upwards, f"{name} may import only from layers below its own"
 
@@ -75,7 +75,7 @@ def test_no_import_goes_round() -> None:
 
 def test_layers_and_packages_are_the_same() -> None:
     listed = {part for layer in LAYERS for part in layer}
-    present = {name.split(".")[1] for name in OF_HTRUN if name not in ROOT_MODULES}
+    present = {package_of(name) for name in OF_HTRUN if name not in ROOT_MODULES}
     assert present == listed
 
 

@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
+from htrun.hosts.x86_64.patch import HALT
+from htrun.hosts.x86_64.store import decode_store
+from htrun.hosts.x86_64.trampoline import Trampoline
 from htrun.intercept.guest import AddressSpace
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import Place
 from htrun.intercept.site_report import account, lines
 from htrun.intercept.sites import Patch, Site, describe
 from htrun.tracee.memory import Memory
-from htrun.x86.patch import HALT
-from htrun.x86.store import decode_store
-from htrun.x86.trampoline import Trampoline
 
 ADDRESS = 0x7000_0000_1000
 CONTROL = 0x7F00_0000_0000

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ptrace.binding.linux_struct import user_regs_struct
 
+from htrun.hosts.x86_64.trampoline import Trampoline
 from htrun.intercept import way_out
 from htrun.intercept.arena import Arena, CodeRun, ThreadTable
 from htrun.intercept.places import Place
@@ -20,8 +21,7 @@ from htrun.intercept.sites import Site
 from htrun.rings import layout as ring
 from htrun.rings.ring import RingPool
 from htrun.tracee.code_ranges import CodeRanges
-from htrun.x86.trampoline import Trampoline
-from tests.unit.x86.machine import (
+from tests.unit.hosts.x86_64.machine import (
     ARITHMETIC_FLAGS,
     CONTROL,
     ELSEWHERE,
@@ -32,7 +32,7 @@ from tests.unit.x86.machine import (
     TRAMPOLINE,
     Machine,
 )
-from tests.unit.x86.test_trampoline import Scene, scene
+from tests.unit.hosts.x86_64.test_trampoline import Scene, scene
 
 ROOM = "room"
 NEXT = "next packet"

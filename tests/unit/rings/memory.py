@@ -1,4 +1,4 @@
-"""A ring's memory as its writer, a trampoline, sees it: the steps of `htrun.x86.trampoline`, in Python."""
+"""A ring's memory as its writer, a trampoline, sees it: the steps of `htrun.hosts.x86_64.trampoline`, in Python."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import pytest
 
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
+from htrun.hosts.x86_64.fastpath.call_wait import MOST_NUMBERS, Entry
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.runner.call_texts import CallTexts
-from htrun.tracee.call_wait import MOST_NUMBERS, Entry
 from htrun.tracee.memory import Memory
 
 

@@ -10,11 +10,11 @@ import pytest
 SCRIPT = """
 import os, signal, subprocess, sys, threading
 from htrun.tracee import ptrace, stops
-from htrun.tracee.abi import X86_64
+from htrun.hosts.x86_64.abi import X86_64
 from htrun.tracee.inject import Injection, call_instruction
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Option, Request
-from htrun.tracee.registers import Registers
+from htrun.hosts.x86_64.registers import Registers
 from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.wait import Waiter
 

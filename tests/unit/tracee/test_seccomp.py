@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.tracee.abi import I386, X86_64, Abi
+from htrun.hosts.x86_64.abi import I386, X86_64, Abi
 from htrun.tracee.seccomp import (
     MAP_ANONYMOUS,
     MAP_FIXED,

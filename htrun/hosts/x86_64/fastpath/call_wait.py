@@ -1,9 +1,9 @@
 """The stops of recorded system calls in one go: resume, wait, read the call's facts, write its record, resume.
 
-A tracer that does this in Python spends most of its time in the interpreter (`htrun.tracee.trap_wait`), and a recorded
-call stops twice. So the machine code (call_wait.S) goes round by itself as long as nothing but such stops comes, and
-comes back for everything else, for a thread that it is not to know, and when its records have no room or somebody
-sleeps who waits for them.
+A tracer that does this in Python spends most of its time in the interpreter (`trap_wait`), and a recorded call stops
+twice. So the machine code (call_wait.S) goes round by itself as long as nothing but such stops comes, and comes
+back for everything else, for a thread that it is not to know, and when its records have no room or somebody sleeps who
+waits for them.
 
 Whatever it does for a stop can be done by the methods too, for the stops that are not met by waiting for any tracee.
 """
@@ -20,11 +20,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
+from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
+from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS, thread_table
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
-from htrun.tracee.call_wait_code import CODE
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
-from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

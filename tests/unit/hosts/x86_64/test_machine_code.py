@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import htrun.tracee
+import htrun.hosts.x86_64.fastpath
 from htrun.events import tracer_events
+from htrun.hosts.x86_64.fastpath import call_wait, known_traps, trap_wait
+from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+from htrun.hosts.x86_64.registers import Registers
 from htrun.rings import layout
-from htrun.tracee import call_wait, known_traps, seccomp, trap_wait
-from htrun.tracee.registers import Registers
-from htrun.tracee.trap_run import TrapRun
+from htrun.tracee import seccomp
 from tests.support.requirements import require_tool
 
-DIRECTORY = Path(htrun.tracee.__file__).parent
+DIRECTORY = Path(htrun.hosts.x86_64.fastpath.__file__).parent
 SOURCES = sorted(DIRECTORY.glob("*.S"))
 _OFFSET = re.compile(r"\s*\.set (\w+), (\w+)")
 
@@ -56,7 +57,7 @@ def test_the_bytes_are_those_of_the_source(source: Path, tmp_path: Path) -> None
     assembled, code = tmp_path / "code.o", tmp_path / "code"
     subprocess.run([assembler, "--64", "-I", DIRECTORY, "-o", assembled, source], check=True)
     subprocess.run([objcopy, "-O", "binary", "-j", ".text", assembled, code], check=True)
-    module = importlib.import_module(f"htrun.tracee.{source.stem}_code")
+    module = importlib.import_module(f"htrun.hosts.x86_64.fastpath.{source.stem}_code")
     assert code.read_bytes() == module.CODE, f"run: tools/assemble {source.stem}"
 
 

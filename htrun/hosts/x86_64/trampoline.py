@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 from iced_x86 import Code, Decoder, Instruction, Register
 from iced_x86 import MemoryOperand as Operand
 
+from htrun.hosts.x86_64 import instructions as asm
+from htrun.hosts.x86_64.store import ImmediateSource, MemoryOperand, NotAStore, RegisterSource, Store, VectorSource
+from htrun.hosts.x86_64.templates import Linked, Piece, Place, Relative, Template
 from htrun.rings import layout as ring
-from htrun.x86 import instructions as asm
-from htrun.x86.store import ImmediateSource, MemoryOperand, NotAStore, RegisterSource, Store, VectorSource
-from htrun.x86.templates import Linked, Piece, Place, Relative, Template
 
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
@@ -183,7 +183,7 @@ def build(
     stands at the start, and not as near to ``rdtsc`` as the kernel's ``rdtsc_ordered`` has it, so that none of the
     trampoline runs beside the guest's code, where its cost would depend on what that code is.
 
-    Raises `NotAStore` for a store that can't be an event, and `htrun.x86.templates.OutOfReach` where the store's
+    Raises `NotAStore` for a store that can't be an event, and `templates.OutOfReach` where the store's
     ip-relative operand or the runtime stub is too far from ``at``.
     """
     if store.bits != 64 or store.size not in EVENT_SIZES:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from htrun.x86.liveness import BUDGET, flags_live
-from tests.unit.x86.machine import ARITHMETIC_FLAGS, GENERAL, INT3, SITE, Machine
+from htrun.hosts.x86_64.liveness import BUDGET, flags_live
+from tests.unit.hosts.x86_64.machine import ARITHMETIC_FLAGS, GENERAL, INT3, SITE, Machine
 
 BASE = 0x40_1000
 

@@ -6,7 +6,6 @@ import ctypes
 from functools import cache
 
 from htrun.machine_code import executable
-from htrun.tracee import ptrace
 
 _LEGACY_OFFSET = 160
 _LEGACY_SIZE = 16
@@ -19,9 +18,9 @@ _UPPER_OFFSET_CODE = bytes.fromhex(
 )
 
 
-def vector_register(tid: int, number: int) -> bytes:
-    """The lowest 16 bytes of vector register ``number`` (0 to 31; from 16 on only where there is AVX-512)."""
-    area = ptrace.extended_state(tid)
+def vector_register(area: bytes, number: int) -> bytes:
+    """The lowest 16 bytes of vector register ``number`` (0 to 31; from 16 on only where there is AVX-512) in the XSAVE
+    ``area`` of a stopped thread."""
     if number < _LEGACY_REGISTERS:
         at = _LEGACY_OFFSET + _LEGACY_SIZE * number
     else:

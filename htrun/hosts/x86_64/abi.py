@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.registers import Registers
 
 USER32_CS = 0x23
 """The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""

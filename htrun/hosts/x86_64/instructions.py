@@ -1,4 +1,4 @@
-"""The few instructions that trampolines are made of, as bytes or pieces of a `htrun.x86.templates.Template`.
+"""The few instructions that trampolines are made of, as bytes or pieces of a `templates.Template`.
 
 Registers are iced-x86's full registers (``Register.RAX``); the name says how much of one an instruction works on. Only
 forms whose length doesn't depend on an address are here, so that a template knows where everything lies.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Encoder, Instruction, MemoryOperand, Register, RegisterExt
 
-from htrun.x86.templates import Absolute, Piece, Relative
+from htrun.hosts.x86_64.templates import Absolute, Piece, Relative
 
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber

@@ -1,4 +1,4 @@
-# The machine code of htrun.tracee.call_wait: `tools/assemble` turns it into call_wait_code.py.
+# The machine code of htrun.hosts.x86_64.fastpath.call_wait: `tools/assemble` turns it into call_wait_code.py.
 #
 # Called with a Block: resumes a thread, waits for any tracee, and writes the record of a recorded call that it finds
 # stopped in front of the call or behind it, and so round and round. Everything else is for the caller.

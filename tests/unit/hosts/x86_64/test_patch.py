@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from iced_x86 import Code, Decoder
 
-from htrun.x86.patch import HALT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, Write, plan, steps
-from htrun.x86.store import decode_store
-from tests.unit.x86 import forms
-from tests.unit.x86.machine import ARENA_SIZE, INT3, SITE, TRAMPOLINE, Machine
+from htrun.hosts.x86_64.patch import HALT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, Write, plan, steps
+from htrun.hosts.x86_64.store import decode_store
+from tests.unit.hosts.x86_64 import forms
+from tests.unit.hosts.x86_64.machine import ARENA_SIZE, INT3, SITE, TRAMPOLINE, Machine
 
 HIGH = 0x5555_5555_5000
 LOW = 0x40_1000

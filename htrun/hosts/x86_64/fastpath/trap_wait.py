@@ -1,7 +1,7 @@
 """A trap's system calls in one go: resume the thread of the last trap, wait, read the next trap's facts.
 
 Through ctypes each ptrace request costs more in the interpreter than in the kernel, and a trap needs four and a wait.
-So the sequence is machine code (trap_wait.S), which deals with known traps all by itself (`htrun.tracee.known_traps`).
+So the sequence is machine code (trap_wait.S), which deals with known traps all by itself (`known_traps`).
 It looks before it takes, and takes nothing but stops: a death is for `htrun.tracee.wait` to reap or to hold.
 """
 
@@ -14,14 +14,14 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.fastpath.trap_wait_code import CODE
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
-from htrun.tracee.trap_wait_code import CODE
 
 if TYPE_CHECKING:
-    from htrun.tracee.known_traps import KnownTraps
-    from htrun.tracee.registers import Registers
+    from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps
+    from htrun.hosts.x86_64.registers import Registers
 
 _SI_CODE, _SI_ADDR = 8, 16
 """Offsets in siginfo_t (<asm-generic/siginfo.h>)."""

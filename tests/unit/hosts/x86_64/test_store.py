@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ptrace.binding.linux_struct import user_regs_struct
 
-from htrun.x86.store import MAX_INSTRUCTION, NotAStore, decode_store
-from tests.unit.x86 import forms
-from tests.unit.x86.machine import ELSEWHERE, INT3, SITE, Machine
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, NotAStore, decode_store
+from tests.unit.hosts.x86_64 import forms
+from tests.unit.hosts.x86_64.machine import ELSEWHERE, INT3, SITE, Machine
 
 
 def check(machine: Machine, form: str, seed: int) -> None:
@@ -132,5 +132,5 @@ def test_text_is_as_objdump_prints() -> None:
 
 
 def test_importing_the_module_does_not_import_the_decoder() -> None:
-    program = "import htrun.x86.store, sys; sys.exit('iced_x86' in sys.modules)"
+    program = "import htrun.hosts.x86_64.store, sys; sys.exit('iced_x86' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

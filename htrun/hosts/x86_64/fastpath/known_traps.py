@@ -1,4 +1,4 @@
-"""What the machine code of `htrun.tracee.trap_wait` may do by itself: traps of which nothing is new.
+"""What the machine code of `trap_wait` may do by itself: traps of which nothing is new.
 
 A trap is known if its thread stores, by the same instruction, to the same place as before, and nothing has happened
 since that anybody else has to think about: no system call that htrun looks at, no signal, no birth or death. Whoever
@@ -13,14 +13,14 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS, thread_table
+from htrun.hosts.x86_64.registers import Registers
 from htrun.tracee.code_ranges import CodeRanges
-from htrun.tracee.registers import Registers
-from htrun.tracee.thread_table import MOST_THREADS, thread_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from htrun.tracee.trap_run import TrapRun
+    from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
 
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1

@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 from iced_x86 import Decoder
 from ptrace.binding.linux_struct import user_regs_struct
 
+from htrun.hosts.x86_64.store import NotAStore, Store, decode_store
+from htrun.hosts.x86_64.templates import OutOfReach
+from htrun.hosts.x86_64.trampoline import (
+    RED_ZONE,
+    Form,
+    Trampoline,
+    TrampolineContext,
+    build,
+    build_runtime,
+    flags_at_site,
+)
 from htrun.rings import layout as ring
-from htrun.x86.store import NotAStore, Store, decode_store
-from htrun.x86.templates import OutOfReach
-from htrun.x86.trampoline import RED_ZONE, Form, Trampoline, TrampolineContext, build, build_runtime, flags_at_site
-from tests.unit.x86 import forms
-from tests.unit.x86.machine import (
+from tests.unit.hosts.x86_64 import forms
+from tests.unit.hosts.x86_64.machine import (
     ARENA_SIZE,
     ARITHMETIC_FLAGS,
     CONTROL,

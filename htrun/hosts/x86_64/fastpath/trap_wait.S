@@ -1,4 +1,4 @@
-# The machine code of htrun.tracee.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
+# The machine code of htrun.hosts.x86_64.fastpath.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
 #
 # Called with a Block: resumes the thread of the last trap, waits for any tracee, and reads the facts of a SIGSEGV stop.
 # If all of it is known already (known_traps.py), the record is written and the thread goes on, and so round and round.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from htrun.x86.store import Store, decode_store
-from tests.unit.x86.machine import GENERAL, THREAD, Machine
+from htrun.hosts.x86_64.store import Store, decode_store
+from tests.unit.hosts.x86_64.machine import GENERAL, THREAD, Machine
 
 SEEN_IN_EMULATORS = (
     "49891c24",  # mov %rbx,(%r12)

@@ -1,0 +1,1 @@
+"""The machines htrun runs on, each in a package of its own."""
