@@ -7,6 +7,7 @@ finds what happens once in 50 runs with a chance of 87%.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,15 @@ CASES = (
     *(Case("edge_signals", (how,)) for how in ("counter", "small", "none")),
     Case("errno_filter"),
     Case("exec_from_thread"),
+    *(
+        Case("graceful", (str(int(number)),), ("group_signal", str(int(number))))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPROF)
+    ),
     Case("many_processes", ("70",)),
+    Case("memory_locked"),
+    Case("memory_locked", ("limited",)),
+    Case("how_started", (), ("odd_start",)),
+    Case("wait_for_any", (), ("subreaper",)),
 )
 
 
