@@ -17,7 +17,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-/* More tell nothing new. */
+/* More add nothing. */
 #define MOST_PAIRS UINT64_C(1000000)
 
 /* Rounds that a pause is made of, at most: a power of two. */
@@ -46,7 +46,7 @@ static uint32_t pause_before_pair(uint32_t state)
 #define STEP_(word) do { (word) *= (word); __asm__ __volatile__("" : "+r" (word)); } while (0)
 #define STEPS_4_(word) do { STEP_(word); STEP_(word); STEP_(word); STEP_(word); } while (0)
 #define STEPS_16_(word) do { STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); } while (0)
-/* Straight on: the end of a loop may be guessed wrong, which costs more than an event. */
+/* Not in a loop: a mispredicted end of a loop costs more than an event. */
 #define CHAIN_(word) do { STEPS_16_(word); STEPS_16_(word); } while (0)
 
 /* The same in a loop. */
@@ -70,14 +70,17 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
     return word;
 }
 
-/* Branches that nobody foresees, as @bits are by chance. Straight on: behind such, the end of a loop isn't foreseen. */
+/*
+ * Branches that the processor cannot predict, because @bits are random. Not in a loop: after such branches, it would not
+ * predict the end of the loop either.
+ */
 #define BRANCH_(word, bit) do { if (bit) { STEP_(word); } else { __asm__ __volatile__("" : "+r" (word)); } } while (0)
 #define BRANCHES_4_(word, bits) do { \
         BRANCH_(word, (bits) & 1); BRANCH_(word, (bits) & 2); BRANCH_(word, (bits) & 4); BRANCH_(word, (bits) & 8); \
     } while (0)
 #define BRANCHES_8_(word, bits) do { BRANCHES_4_(word, bits); BRANCHES_4_(word, (bits) >> 4); } while (0)
 
-/* More lines than the nearest cache holds, read in an order of which each needs what was read before. */
+/* More lines than the first-level cache holds; the address of each read depends on the value of the one before. */
 #define LINES 1024
 #define LINE_WORDS 16
 
@@ -102,17 +105,17 @@ static void write_lines(void)
 struct progress {
     volatile uint64_t *data;
     uint64_t voffset;
-    uint32_t state;             /* of chance */
+    uint32_t state;             /* of the random numbers */
     uint32_t line;
     unsigned long word;
 };
 
-#define PAIR_(at, sort, work) do { \
+#define PAIR_(at, kind, work) do { \
         (at)->state = pause_before_pair((at)->state); \
-        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_BEGIN + 2 * (uint64_t)(sort); \
+        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_BEGIN + 2 * (uint64_t)(kind); \
         qemu_hypertrace((at)->voffset); \
         work; \
-        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_END + 2 * (uint64_t)(sort); \
+        (at)->data[0] = QEMU_HYPERTRACE_CALIBRATION_END + 2 * (uint64_t)(kind); \
         qemu_hypertrace((at)->voffset); \
     } while (0)
 
@@ -127,14 +130,14 @@ static void calibrate_chain(struct progress *at)
 }
 
 /*
- * The other kinds share their places in the code, as each place's first event
- * traps. Many pairs of one kind in a row: then the processor knows which comes.
+ * The other kinds share their call sites, because the first event of each site
+ * traps. Many pairs of one kind in a row, so that the processor predicts the switch.
  */
 #define ROW 10
 
-static void work(struct progress *at, unsigned sort)
+static void work(struct progress *at, unsigned kind)
 {
-    switch (sort) {
+    switch (kind) {
     case 3: at->word = loop(at->word, 8); break;
     case 4: at->word = loop(at->word, 16); break;
     case 5: at->word = divide(at->word, 8); break;
@@ -146,18 +149,18 @@ static void work(struct progress *at, unsigned sort)
     }
 }
 
-static void calibrate_row(struct progress *at, unsigned sort, uint64_t count)
+static void calibrate_row(struct progress *at, unsigned kind, uint64_t count)
 {
     while (count-- > 0) {
-        PAIR_(at, sort, work(at, sort));
+        PAIR_(at, kind, work(at, kind));
     }
 }
 
-/* What chance goes on with in the next call: the same again would be learnt. */
-static uint32_t chance = 1;
+/* The random numbers continue in the next call: the processor would learn a sequence that is repeated. */
+static uint32_t random_state = 1;
 
-#define FIRST_SORT_OF_ROWS 3
-#define SORTS 11
+#define FIRST_KIND_OF_ROWS 3
+#define KINDS 11
 
 void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs)
 {
@@ -170,19 +173,19 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs)
     if (pairs > 0) {
         write_lines();
     }
-    at.state = __atomic_load_n(&chance, __ATOMIC_RELAXED);
+    at.state = __atomic_load_n(&random_state, __ATOMIC_RELAXED);
     while (pairs > 0) {
         uint64_t row = pairs < ROW ? pairs : ROW;
 
         for (uint64_t i = 0; i < row; i++) {
             calibrate_chain(&at);
         }
-        for (unsigned sort = FIRST_SORT_OF_ROWS; sort < SORTS; sort++) {
-            calibrate_row(&at, sort, row);
+        for (unsigned kind = FIRST_KIND_OF_ROWS; kind < KINDS; kind++) {
+            calibrate_row(&at, kind, row);
         }
         pairs -= row;
     }
-    __atomic_store_n(&chance, at.state, __ATOMIC_RELAXED);
+    __atomic_store_n(&random_state, at.state, __ATOMIC_RELAXED);
     at.data[0] = kept;
 }
 

@@ -41,6 +41,13 @@ struct hypertrace_channel {
     ino_t inode;
 };
 
+/* state.c: the open channel, and the lock that guards it and the indexes, also across fork. */
+void hypertrace_lock(void);
+void hypertrace_unlock(void);
+const struct hypertrace_channel *hypertrace_current(void);      /* NULL: none is open */
+void hypertrace_publish(const struct hypertrace_channel *channel);
+void hypertrace_withdraw(void);
+
 /* channel.c: one channel, given its path. */
 int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path);
 int hypertrace_channel_close(struct hypertrace_channel *channel);
@@ -63,9 +70,5 @@ uint64_t *hypertrace_unread(uint64_t voffset);
 
 /* calibrate.c: what the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */
 void hypertrace_calibrate_if_asked(void);
-
-/* qemu-hypertrace.c: guards the open channel and the indexes, also across fork. */
-void hypertrace_lock(void);
-void hypertrace_unlock(void);
 
 #endif /* QEMU_HYPERTRACE_INTERNAL_H */

@@ -1,0 +1,77 @@
+/*
+ * The channel that is open in this process, and the lock that guards it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "qemu-hypertrace.h"
+#include "internal.h"
+
+#include <pthread.h>
+
+/* What a program sees without a channel: the numbers htrun has by default. */
+#define DEFAULT_ARGS 4
+#define DEFAULT_CLIENTS 1024
+
+#define CACHE_LINE 64
+
+static uint32_t unread_control[2 * QEMU_HYPERTRACE_BIAS_] __attribute__((aligned(CACHE_LINE)));
+
+volatile uint32_t *qemu_hypertrace_control_ = unread_control;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static const struct hypertrace_channel *current;        /* NULL: no channel */
+
+void hypertrace_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void hypertrace_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+const struct hypertrace_channel *hypertrace_current(void)
+{
+    return __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+}
+
+void hypertrace_publish(const struct hypertrace_channel *channel)
+{
+    volatile uint32_t *control = (volatile uint32_t *)(void *)channel->control;
+
+    __atomic_store_n(&current, channel, __ATOMIC_RELEASE);
+    /* The header region lies before the control region, so this stays in the mapping. */
+    __atomic_store_n(&qemu_hypertrace_control_, control - QEMU_HYPERTRACE_BIAS_, __ATOMIC_RELEASE);
+}
+
+void hypertrace_withdraw(void)
+{
+    __atomic_store_n(&qemu_hypertrace_control_, unread_control, __ATOMIC_RELEASE);
+    __atomic_store_n(&current, NULL, __ATOMIC_RELEASE);
+}
+
+uint64_t qemu_hypertrace_num_args(void)
+{
+    const struct hypertrace_channel *channel = hypertrace_current();
+
+    return channel != NULL ? channel->num_args : DEFAULT_ARGS;
+}
+
+uint64_t qemu_hypertrace_max_clients(void)
+{
+    const struct hypertrace_channel *channel = hypertrace_current();
+
+    return channel != NULL ? channel->max_clients : DEFAULT_CLIENTS;
+}
+
+uint64_t *qemu_hypertrace_data(uint64_t voffset)
+{
+    const struct hypertrace_channel *channel = hypertrace_current();
+
+    if (channel == NULL || voffset >= channel->max_clients) {
+        return hypertrace_unread(voffset);
+    }
+    return (uint64_t *)(void *)(channel->data + voffset * channel->slot_stride);
+}
