@@ -106,12 +106,12 @@ def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) ->
 
 
 def _string(place: int, element: int, address: int, memory: Memory, most: int) -> Text:
-    data = memory.read_string(address, most)
-    return Text(place, element, data[:most], len(data) >= most)
+    data, whole = memory.string_start(address, most)
+    return Text(place, element, data, not whole)
 
 
 def _strings(place: int, address: int, memory: Memory, size: int) -> Iterator[Text]:
-    pointers = memory.read_words(address, size, _MOST_WORDS + 1)
+    pointers = memory.first_words(address, size, _MOST_WORDS + 1)
     for element, pointer in enumerate(pointers[:_MOST_WORDS]):
         yield _string(place, element, pointer, memory, _MOST_WORD)
     if len(pointers) > _MOST_WORDS:

@@ -137,16 +137,21 @@ class Memory:
             raise OSError(errno.EFAULT, f"short write of {len(data)} bytes at {address:#x}")
 
     def read_string(self, address: int, limit: int = 1 << 17) -> bytes:
-        """The NUL-terminated string at ``address``, without its NUL. Raises OSError (E2BIG) where it has ``limit``
-        bytes or more, which is more than exec takes (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN)."""
-        found = bytearray()
-        while len(found) < limit:
+        """The NUL-terminated string at ``address``, without its NUL. Raises OSError (E2BIG) where it has more
+        than ``limit`` bytes, which is more than exec takes (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN)."""
+        found, ended = self.string_start(address, limit)
+        if not ended:
+            raise OSError(errno.E2BIG, f"no end of the string at {address:#x}")
+        return found
+
+    def string_start(self, address: int, most: int) -> tuple[bytes, bool]:
+        """Up to ``most`` bytes of the NUL-terminated string at ``address``; whether those are all. Raises OSError."""
+        found, end = bytearray(), -1
+        while end < 0 and len(found) < most:
             piece = self._to_end_of_page(address + len(found))
             end = piece.find(b"\0")
-            if end >= 0:
-                return bytes(found + piece[:end])
-            found += piece
-        raise OSError(errno.E2BIG, f"no end of the string at {address:#x}")
+            found += piece[:end] if end >= 0 else piece
+        return bytes(found[:most]), end >= 0 and len(found) <= most
 
     def read_strings(self, addresses: Iterable[int]) -> list[bytes]:
         """The strings at ``addresses``, as `read_string` has them: mostly they lie one behind the other, and then many
@@ -165,19 +170,26 @@ class Memory:
     def read_words(self, address: int, size: int, limit: int = 1 << 20) -> list[int]:
         """The words of ``size`` bytes (4 or 8) at ``address`` up to a zero word, as an argv array has it.
 
-        Raises OSError (E2BIG) where there are ``limit`` or more, which is more than exec takes with any stack."""
+        Raises OSError (E2BIG) where there are more than ``limit``, which is more than exec takes with any stack."""
+        words = self.first_words(address, size, limit + 1)
+        if len(words) > limit:
+            raise OSError(errno.E2BIG, f"no end of the words at {address:#x}")
+        return words
+
+    def first_words(self, address: int, size: int, most: int) -> list[int]:
+        """The first of what `read_words` returns: no more than ``most``. Raises OSError."""
         words: list[int] = []
         rest = b""
-        while len(words) < limit:
+        while len(words) < most:
             rest += self._to_end_of_page(address + size * len(words) + len(rest))
             whole = len(rest) - len(rest) % size
             found = memoryview(rest)[:whole].cast("Q" if size == _WIDE else "I").tolist()
             ended = 0 in found
             words += found[: found.index(0)] if ended else found
             if ended:
-                return words
+                break
             rest = rest[whole:]
-        raise OSError(errno.E2BIG, f"no end of the words at {address:#x}")
+        return words[:most]
 
     def _to_end_of_page(self, address: int) -> bytes:
         data = self.read(address, 4096 - address % 4096)

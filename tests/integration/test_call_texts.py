@@ -253,6 +253,14 @@ def test_every_format_that_has_a_place_for_them(work: Path, tmp_path: Path) -> N
     assert [text for _, text in found] == meanings
 
 
+def test_a_command_line_of_thousands_of_words(work: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    record(work, "--decode", "--syscalls", "execve", "-D", log, program=["env", "true", "y" * 20_000, *5000 * ["word"]])
+    last = [line for line in log.read_text().splitlines() if " execve(" in line][-1]
+    assert f'argv=["true", "{"y" * 256}"..., "word", "word", ' in last
+    assert last.count('"word"') == 30
+
+
 def test_without_decode_nothing_is_read(work: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     record(work, "--syscalls", "openat", "-o", trace, program=["cat", "app.c"])

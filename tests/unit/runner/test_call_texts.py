@@ -64,3 +64,18 @@ def test_reading() -> None:
             assert texts.returned(thread, returned, address) == found
     finally:
         memory.close()
+
+
+def test_a_long_command_line() -> None:
+    """More words, and longer ones, than a page of memory holds: as many are read as of a short one, and no more."""
+    memory = Memory(os.getpid())
+    thread = Thread(os.getpid(), Process(os.getpid(), AddressSpace(memory), SignalActions()), 0)
+    argv = [b"x" * size for size in (255, 256, 257, 5000, 20_000)] + [b"word"] * 5000
+    words = (ctypes.c_char_p * (len(argv) + 1))(*argv)
+    call = Entry(1, ARCH_X86_64, number("execve"), (0, ctypes.addressof(words), 0, 0, 0, 0))
+    try:
+        found = CallTexts(entries=True, returns=True).entering(thread, call)
+    finally:
+        memory.close()
+    expected = [Text(1, place, word[:256], len(word) > 256) for place, word in enumerate(argv[:32])]
+    assert found == [*expected, Text(1, 32, b"", cut=True)]
