@@ -78,6 +78,7 @@
 	.set PR_SET_PTRACER, 0x59616d61
 	.set SECCOMP_SET_MODE_FILTER, 1
 	.set OWN_FAILURE, 125
+	.set LEAST_FILES, 3
 	.set PATH_ROOM, 4096
 
 # What lies at VARIABLES
@@ -343,6 +344,7 @@ tracer:
 	mov $F_SETFD, %esi
 	xor %edx, %edx
 	syscall
+	call require_files
 	mov $MARK, %edi
 	lea launched(%rip), %rsi
 	call copy
@@ -353,6 +355,25 @@ tracer:
 	mov %r15d, %eax
 	call number
 	movb $0, (%rdi)
+
+	jmp python
+
+# With fewer that it can open, Python fails before it runs anything of htrun's, with a traceback. The exec closes them.
+require_files:
+	mov $SYS_CLOSE, %eax
+	mov %r14, %rdi
+	syscall
+	mov $LEAST_FILES, %ebx
+1:	mov $SYS_FCNTL, %eax
+	mov %r15, %rdi
+	mov $F_DUPFD_CLOEXEC, %esi
+	xor %edx, %edx
+	syscall
+	test %rax, %rax
+	js few_files
+	dec %ebx
+	jnz 1b
+	ret
 
 # Become Python with MARK as its first word and those of the user after it.
 python:
@@ -576,6 +597,10 @@ no_memory:
 	lea no_memory_text(%rip), %rsi
 	mov $no_memory_end - no_memory_text, %edx
 	jmp fail
+few_files:
+	lea few_files_text(%rip), %rsi
+	mov $few_files_end - few_files_text, %edx
+	jmp no_start
 no_proc:
 	lea no_proc_text(%rip), %rsi
 	mov $no_proc_end - no_proc_text, %edx
@@ -624,6 +649,9 @@ no_plan_end:
 no_memory_text:
 	.ascii "htrun: no memory to start the program (ulimit -v)?\n"
 no_memory_end:
+few_files_text:
+	.ascii "htrun: cannot start the tracer: too many open files: raise the limit (ulimit -n)\n"
+few_files_end:
 no_proc_text:
 	.ascii "htrun: cannot read /proc/self/exe: is /proc mounted?\n"
 no_proc_end:

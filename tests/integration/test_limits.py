@@ -68,8 +68,8 @@ def test_little_is_enough(toolchain: Toolchain, htrun: Htrun, limit: str) -> Non
     assert len((htrun.directory / "log").read_text().splitlines()) == 8 * 6 + 20 * 3
 
 
-@pytest.mark.parametrize("limit", range(7, 12))
-def test_too_few_descriptors_to_import_modules(htrun: Htrun, limit: int) -> None:
+@pytest.mark.parametrize("limit", range(3, 12))
+def test_too_few_descriptors_to_start(htrun: Htrun, limit: int) -> None:
     command = ["prlimit", f"--nofile={limit}:{limit}", *htrun.command(), "sh", "-c", "echo started"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout) == (125, "")
