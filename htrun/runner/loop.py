@@ -17,7 +17,7 @@ from htrun.runner.tracees import Tracees
 from htrun.tracee import ptrace, seccomp, stops
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
-from htrun.tracee.undisturbed import undisturb
+from htrun.tracee.undisturbed import Waits
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Loop:
         self._program_began = executed
         self._failed = False
         self._calls = calls
+        self._waits = Waits()
         self._ending = False
         self._killed_all = False
 
@@ -196,10 +197,12 @@ class Loop:
                 self._deliver(thread, number)
             case stops.GroupStop(tid, _):
                 self._tracees.born(thread)
+                self._waits.stopped(tid)
                 ptrace.request(Request.LISTEN, tid)
             case stops.InterruptStop(tid):
                 self._tracees.born(thread)
                 self._masks.born(thread)
+                self._restart_wait(thread, 0)
                 self._resume(tid, Request.CONT)
             case stops.SyscallStop(tid):
                 if self._calls is not None:
@@ -213,6 +216,7 @@ class Loop:
                     self._follow.ended(gone.tid)
                     if self._traps is not None:
                         self._traps.wait.known.look_at_signals(gone.tid)
+                    self._waits.ended(gone.tid)
                 for first_stop in self._tracees.orphans(thread):
                     self._begin(first_stop)
 
@@ -339,10 +343,13 @@ class Loop:
 
         return Registers()
 
+    def _restart_wait(self, thread: Thread, number: int) -> None:
+        self._waits.woken(thread.tid, number, thread.process.pid, thread.space.memory.read_whole)
+
     def _deliver(self, thread: Thread, number: int) -> None:
         """Let the thread have its signal. Where masks are followed, a thread that enters a handler is stopped once more
         at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
-        undisturb(thread.tid, number)
+        self._restart_wait(thread, number)
         if self._traps is not None and thread.space.arena is not None:
             if number == _SIGTRAP and self._traps.is_step_inside(thread):
                 self._resume(thread.tid, Request.CONT)

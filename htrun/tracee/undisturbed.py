@@ -2,49 +2,126 @@
 
 A signal that a process ignores does not reach it, and wakes nobody. For a traced process the kernel wakes the thread
 all the same, so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the
-kernel, but some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; sigtimedwait and semop are others). Such a
-call is made again here, as if it had never been woken. Its time-out starts anew, which is the lesser evil.
+kernel, which knows what is left of their time. Some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads;
+sigtimedwait, semop and sockets with a time limit are others). Such a call is made again here, as if it had never been
+woken.
+
+It then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the time is
+noted at which the limit, counted from the first signal, is over; at the first signal after that the call returns what
+it returns then. It is never short; it may be late by the time before the first signal, and that to the next.
+
+A stop (SIGSTOP, SIGTSTP) ends such calls with EINTR in any process, so it does here.
 """
 
 from __future__ import annotations
 
 import errno
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from htrun.tracee import ptrace
+from htrun.tracee.abi import USER32_CS
+from htrun.tracee.wait_limits import Limit, limit_of
 
 _ORIG_RAX_OFFSET = 15 * 8
-"""In struct user (<sys/user.h>)."""
+_CS_OFFSET = 17 * 8
+_RSP_OFFSET = 19 * 8
+_ARGUMENT_OFFSETS = {
+    64: (14 * 8, 13 * 8, 12 * 8, 7 * 8, 9 * 8, 8 * 8),
+    32: (5 * 8, 11 * 8, 12 * 8, 13 * 8, 14 * 8, 4 * 8),
+}
+"""In struct user (<sys/user.h>); those of calls' arguments by the interface's bits."""
 _CALL_LENGTH = 2
 """Bytes of ``syscall`` and of ``int $0x80``."""
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT})
 _LOW = 0xFFFFFFFF
+_NO_CALL = (1 << 64) - 1
+_SWITCHES = 2
+"""A call that is made again and woken again gives up the processor twice: to wait, and for the tracer."""
+_MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 
-def undisturb(tid: int, number: int) -> None:
-    """Let the system call go on that a thread, stopped for signal ``number``, was woken from in vain, if it was."""
-    result = ptrace.user_word(tid, ptrace.RAX_OFFSET)
-    if result & _LOW != -errno.EINTR & _LOW:
-        return
-    call = ptrace.user_word(tid, _ORIG_RAX_OFFSET)
-    if call & _LOW == _LOW or not _only_ignored(tid, number):
-        return
-    ptrace.set_user_word(tid, ptrace.RAX_OFFSET, call)
-    ptrace.set_user_word(tid, ptrace.RIP_OFFSET, ptrace.user_word(tid, ptrace.RIP_OFFSET) - _CALL_LENGTH)
+class _Wait(NamedTuple):
+    """A call that was made again. ``call``: what it is known by; ``limit``, and ``until`` when it lasts (ns of the
+    monotonic clock); ``switches``: how often its thread had given up the processor."""
+
+    call: tuple[int, ...]
+    limit: Limit | None
+    until: int
+    switches: int
 
 
-def _only_ignored(tid: int, number: int) -> bool:
-    """Whether the process ignores the signal, and no other waits that may have ended the call (proc_pid_status(5))."""
+class Waits:
+    """The waits of all threads that an ignored signal has woken. ``clock``: ns."""
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._waits: dict[int, _Wait] = {}
+
+    def woken(self, tid: int, number: int, process: int, read: Callable[[int, int], bytes]) -> None:
+        """Let the call go on that a thread, stopped for signal ``number`` (0: for htrun's own sake), was woken from in
+        vain, if it was. ``process``: whose thread it is; ``read``: its memory."""
+        if not _is_interrupted(tid):
+            return
+        status = _status(tid)
+        if not _only_ignored(status, number):
+            self._waits.pop(tid, None)
+            return
+        call = ptrace.user_word(tid, _ORIG_RAX_OFFSET)
+        bits = 32 if ptrace.user_word(tid, _CS_OFFSET) == USER32_CS else 64
+        arguments = [ptrace.user_word(tid, offset) for offset in _ARGUMENT_OFFSETS[bits]]
+        rip = ptrace.user_word(tid, ptrace.RIP_OFFSET)
+        known_by = (call, rip, ptrace.user_word(tid, _RSP_OFFSET), *arguments)
+        now, switches = self._clock(), int(status.get("voluntary_ctxt_switches", "0"))
+        wait = self._waits.get(tid)
+        if wait is None or wait.call != known_by or switches - wait.switches > _SWITCHES:
+            limit = limit_of(process, bits, call & _LOW, arguments, read)
+            wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), switches)
+        if wait.limit is not None and now >= wait.until:
+            del self._waits[tid]
+            ptrace.set_user_word(tid, ptrace.RAX_OFFSET, wait.limit.result & _NO_CALL)
+            ptrace.set_user_word(tid, _ORIG_RAX_OFFSET, _NO_CALL)
+            return
+        self._waits[tid] = wait._replace(switches=switches)
+        ptrace.set_user_word(tid, ptrace.RAX_OFFSET, call)
+        ptrace.set_user_word(tid, ptrace.RIP_OFFSET, rip - _CALL_LENGTH)
+
+    @staticmethod
+    def stopped(tid: int) -> None:
+        """A thread takes part in a stop of its process: what that has interrupted stays so, whatever comes after."""
+        if _is_interrupted(tid):
+            ptrace.set_user_word(tid, _ORIG_RAX_OFFSET, _NO_CALL)
+
+    def ended(self, tid: int) -> None:
+        """A thread is gone."""
+        self._waits.pop(tid, None)
+
+
+def _is_interrupted(tid: int) -> bool:
+    """Whether a thread is at the end of a call that returns EINTR."""
+    if ptrace.user_word(tid, ptrace.RAX_OFFSET) & _LOW != -errno.EINTR & _LOW:
+        return False
+    return ptrace.user_word(tid, _ORIG_RAX_OFFSET) & _LOW != _LOW
+
+
+def _status(tid: int) -> dict[str, str]:
+    """The fields of /proc/TID/status (proc_pid_status(5)); none when the thread is gone."""
     try:
         lines = Path(f"/proc/{tid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
+        return {}
+    return {name: value for name, _, value in (line.partition(":\t") for line in lines)}
+
+
+def _only_ignored(status: dict[str, str], number: int) -> bool:
+    """Whether the process ignores the signal, if there is one, and no other waits that may have ended the call."""
+    if not status:
         return False
-    masks = {name: int(value, 16) for name, _, value in (line.partition(":\t") for line in lines) if name in _MASKS}
-    bit = 1 << (number - 1)
-    ignored = masks["SigIgn"] & bit or (number in _IGNORED_BY_DEFAULT and not masks["SigCgt"] & bit)
+    masks = {name: int(status[name], 16) for name in _MASKS}
+    bit = 1 << (number - 1) if number else 0
+    ignored = not bit or masks["SigIgn"] & bit or (number in _IGNORED_BY_DEFAULT and not masks["SigCgt"] & bit)
     waiting = (masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"] & ~masks["SigIgn"]
     return bool(ignored) and not waiting
-
-
-_MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})

@@ -1,0 +1,169 @@
+"""How long a call may wait that the kernel does not restart by itself, and what it returns when that time is over.
+
+These are the calls of signal(7), "Interruption of system calls and library functions by stop signals", that take a
+relative limit. The kernel keeps what is left of it where nobody can look.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import NamedTuple
+
+_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
+_SO_RCVTIMEO, _SO_SNDTIMEO = 20, 21
+_PIDFD_GETFD = 438
+_EXT_ARG = 8
+"""IORING_ENTER_EXT_ARG (<linux/io_uring.h>): the fifth argument leads to a structure that has the limit."""
+_EXT_ARG_TIME = 16
+
+
+class Kind(Enum):
+    """Where a call has its limit."""
+
+    MILLISECONDS = "an argument, forever if negative"
+    TIME = "a struct timespec that an argument leads to"
+    OLD_TIME = "the same of 32-bit words"
+    RING = "a structure of io_uring_enter(2)"
+    RECEIVE = "the socket: SO_RCVTIMEO"
+    SEND = "the socket: SO_SNDTIMEO"
+
+
+class Rule(NamedTuple):
+    """``argument``: which of the call's; ``result``: what the call returns when the time is over."""
+
+    kind: Kind
+    argument: int
+    result: int
+
+
+class Limit(NamedTuple):
+    """``duration`` in ns."""
+
+    duration: int
+    result: int
+
+
+_RECEIVES, _SENDS = Rule(Kind.RECEIVE, 0, -errno.EAGAIN), Rule(Kind.SEND, 0, -errno.EAGAIN)
+_CONNECTS = Rule(Kind.SEND, 0, -errno.EINPROGRESS)
+_EPOLL, _EPOLL_TIME = Rule(Kind.MILLISECONDS, 3, 0), Rule(Kind.TIME, 3, 0)
+_RING = Rule(Kind.RING, 4, -errno.ETIME)
+RULES = {
+    64: {
+        **dict.fromkeys(
+            (0, 19, 45, 47, 43, 288, 299), _RECEIVES
+        ),  # read readv recvfrom recvmsg accept accept4 recvmmsg
+        **dict.fromkeys((1, 20, 44, 46, 307), _SENDS),  # write writev sendto sendmsg sendmmsg
+        42: _CONNECTS,
+        128: Rule(Kind.TIME, 2, -errno.EAGAIN),  # rt_sigtimedwait
+        208: Rule(Kind.TIME, 4, 0),  # io_getevents
+        333: Rule(Kind.TIME, 4, 0),  # io_pgetevents
+        220: Rule(Kind.TIME, 3, -errno.EAGAIN),  # semtimedop
+        232: _EPOLL,
+        281: _EPOLL,  # epoll_pwait
+        426: _RING,
+        441: _EPOLL_TIME,  # epoll_pwait2
+    },
+    32: {
+        **dict.fromkeys((3, 145, 371, 372, 364, 337), _RECEIVES),
+        **dict.fromkeys((4, 146, 369, 370, 345), _SENDS),
+        362: _CONNECTS,
+        177: Rule(Kind.OLD_TIME, 2, -errno.EAGAIN),
+        421: Rule(Kind.TIME, 2, -errno.EAGAIN),
+        247: Rule(Kind.OLD_TIME, 4, 0),
+        385: Rule(Kind.OLD_TIME, 4, 0),
+        416: Rule(Kind.TIME, 4, 0),
+        420: Rule(Kind.TIME, 3, -errno.EAGAIN),
+        256: _EPOLL,
+        319: _EPOLL,
+        426: _RING,
+        441: _EPOLL_TIME,
+    },
+}
+"""By the bits of the interface and the call's number (syscall_64.tbl, syscall_32.tbl)."""
+_SOCKETCALL, _IPC, _SEMTIMEDOP = 102, 117, 4
+"""The numbers of two old 32-bit calls that are many calls, and one of these (ipc(2))."""
+_SOCKETCALLS = {
+    **dict.fromkeys((5, 10, 12, 17, 18, 19), _RECEIVES),  # accept recv recvfrom recvmsg accept4 recvmmsg
+    **dict.fromkeys((9, 11, 16, 20), _SENDS),  # send sendto sendmsg sendmmsg
+    3: _CONNECTS,
+}
+"""By the first argument of socketcall(2)."""
+
+
+def limit_of(
+    process: int, bits: int, number: int, arguments: Sequence[int], read: Callable[[int, int], bytes]
+) -> Limit | None:
+    """The limit of a call that a thread of ``process`` has made; None where there is none, or none that can be known.
+    ``read``: the process's memory, by address and length."""
+    try:
+        if bits == 32 and number == _SOCKETCALL:
+            # Its second argument leads to those of the real call, of which the socket is the first.
+            rule = _SOCKETCALLS.get(arguments[0])
+            arguments = [int.from_bytes(read(arguments[1], 4), "little")]
+        elif bits == 32 and number == _IPC:
+            rule = Rule(Kind.OLD_TIME, 5, -errno.EAGAIN) if arguments[0] & 0xFFFF == _SEMTIMEDOP else None
+        else:
+            rule = RULES[bits].get(number)
+        if rule is None:
+            return None
+        duration = _duration(process, rule, arguments, read)
+    except OSError:
+        return None
+    return None if duration is None else Limit(duration, rule.result)
+
+
+def _duration(process: int, rule: Rule, arguments: Sequence[int], read: Callable[[int, int], bytes]) -> int | None:
+    value = arguments[rule.argument]
+    match rule.kind:
+        case Kind.MILLISECONDS:
+            milliseconds = ctypes.c_int(value & 0xFFFFFFFF).value
+            return None if milliseconds < 0 else milliseconds * _MILLISECOND
+        case Kind.TIME:
+            return _time("=qq", value, read)
+        case Kind.OLD_TIME:
+            return _time("=ii", value, read)
+        case Kind.RING:
+            if not arguments[3] & _EXT_ARG:
+                return None
+            return _time("=qq", int.from_bytes(read(value + _EXT_ARG_TIME, 8), "little"), read)
+        case Kind.RECEIVE:
+            return _of_socket(process, value, _SO_RCVTIMEO)
+        case Kind.SEND:
+            return _of_socket(process, value, _SO_SNDTIMEO)
+
+
+def _time(layout: str, address: int, read: Callable[[int, int], bytes]) -> int | None:
+    if not address:
+        return None
+    seconds, nanoseconds = struct.unpack(layout, read(address, struct.calcsize(layout)))
+    return int(seconds * _SECOND + nanoseconds)
+
+
+def _of_socket(process: int, descriptor: int, option: int) -> int | None:
+    """What a socket of another process says. Raises OSError where it can't be had, or is none."""
+    import socket
+
+    handle = os.pidfd_open(process)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        copy = libc.syscall(_PIDFD_GETFD, handle, ctypes.c_int(descriptor & 0xFFFFFFFF), 0)
+    finally:
+        os.close(handle)
+    if copy < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    try:
+        # By its number, so that nothing is asked of it but this.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, copy) as found:
+            seconds, microseconds = struct.unpack("=qq", found.getsockopt(socket.SOL_SOCKET, option, 16))
+    except OSError:
+        with suppress(OSError):
+            os.close(copy)
+        raise
+    duration = int(seconds * _SECOND + microseconds * 1000)
+    return duration or None
