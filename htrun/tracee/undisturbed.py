@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from htrun.hosts.x86_64.abi import USER32_CS
 from htrun.tracee import ptrace
-from htrun.tracee.abi import USER32_CS
 from htrun.tracee.wait_limits import Limit, limit_of
 
 _ORIG_RAX_OFFSET = 15 * 8
