@@ -43,8 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         path = RESULTS / f"{options.name or ('quick' if options.quick else 'latest')}.json"
         if options.update_documents:
             report, plot = _load(path), str(path.with_suffix(".svg").relative_to(TOP))
-            documents.update_readme(TOP / "README.md", report, plot)
-            documents.update_page(TOP / "docs" / "benchmarks.md", report)
+            documents.update(TOP / "README.md", TOP / "docs" / "benchmarks.md", report, plot)
             return 0
         report = _measure(select(every_bench(), options.only), quick=options.quick, console=console)
         _write(report, path)

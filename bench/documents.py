@@ -8,12 +8,27 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench.groups import COST
+from bench.groups import COST, TRACED
 from bench.results import Report, Verdict
-from bench.tables import figure, markdown
+from bench.tables import control_grid, figure, markdown, markdown_table
 from htrun.errors import HtrunError
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+TRACED_BEGIN, TRACED_END = "<!-- traced:begin -->", "<!-- traced:end -->"
+_TRACED_NAMES = {group.name for group in TRACED.values()}
+
+
+def update(readme: Path, page: Path, report: Report, plot: str) -> None:
+    """Put what was measured into the documents: a run may be of everything, or of what tracing costs a program. Raises
+    `HtrunError` as the functions below do."""
+    names = {group.name for group in report.groups}
+    if names & _TRACED_NAMES:
+        update_traced(page, report)
+    if names - _TRACED_NAMES:
+        update_readme(readme, report, plot)
+        update_page(page, report)
 
 
 def update_readme(readme: Path, report: Report, plot: str) -> None:
@@ -27,17 +42,24 @@ def update_readme(readme: Path, report: Report, plot: str) -> None:
 
 def update_page(page: Path, report: Report) -> None:
     """Put every other table, and the goals, into ``page``. Raises `HtrunError` as `update_readme` does."""
-    others = replace(report, groups=tuple(group for group in report.groups if group.name != COST.name))
+    elsewhere = _TRACED_NAMES | {COST.name}
+    others = replace(report, groups=tuple(group for group in report.groups if group.name not in elsewhere))
     _replace(page, f"{_measured(report)}\n\n{markdown(others)}\n{_goals(report.verdicts)}")
 
 
-def _replace(document: Path, text: str) -> None:
+def update_traced(page: Path, report: Report) -> None:
+    """Put what tracing costs a program into ``page``, as one table. Raises `HtrunError` as `update_readme` does."""
+    groups = [group for group in report.groups if group.name in _TRACED_NAMES]
+    _replace(page, f"{_measured(report)}\n\n{markdown_table(control_grid(report, groups))}", TRACED_BEGIN, TRACED_END)
+
+
+def _replace(document: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     whole = document.read_text()
-    if whole.count(BEGIN) != 1 or whole.count(END) != 1 or whole.index(BEGIN) > whole.index(END):
-        raise HtrunError(f"{document}: the markers {BEGIN} and {END} must stand there once each, in this order")
-    before, rest = whole.split(BEGIN)
-    _, after = rest.split(END)
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+    if whole.count(begin) != 1 or whole.count(end) != 1 or whole.index(begin) > whole.index(end):
+        raise HtrunError(f"{document}: the markers {begin} and {end} must stand there once each, in this order")
+    before, rest = whole.split(begin)
+    _, after = rest.split(end)
+    document.write_text(f"{before}{begin}\n{text}{end}{after}")
 
 
 def _measured(report: Report) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -70,6 +70,27 @@ def _undisturbed(result: Result, base: Result | None) -> list[str]:
     return [value, *ratio, f"{found.count:,} of {found.bursts:,}"]
 
 
+def control_grid(report: Report, groups: Sequence[Group]) -> Grid:
+    """One table of groups that have the same benches: a row for each group, a column for each bench, with its ratio to
+    the group's baseline, round by round."""
+    found = {group: report.measured(group) for group in groups}
+    titles = list(dict.fromkeys(each.title for results in found.values() for each in results))
+    rows = []
+    for group, results in found.items():
+        base, of_title = report.baseline(group), {each.title: each for each in results}
+        rows.append((group.title, *(_with_ratio(of_title.get(title), base) for title in titles)))
+    unit = ", ".join(dict.fromkeys(group.unit for group in groups))
+    return Grid(f"In {unit}, and times the first column", ("", *titles), tuple(rows))
+
+
+def _with_ratio(result: Result | None, base: Result | None) -> str:
+    if result is None:
+        return ""
+    if base is None or result is base:
+        return figure(result.median)
+    return f"{figure(result.median)} ({figure(result.ratio(base))})"
+
+
 def print_report(report: Report, console: Console) -> None:
     """Every table, what was not measured and why, and the goals."""
     for grid in grids(report):
@@ -97,10 +118,11 @@ def _verdict(verdict: Verdict) -> str:
 
 def markdown(report: Report) -> str:
     """The tables in Markdown."""
-    return "\n".join(_markdown_table(grid) for grid in grids(report))
+    return "\n".join(markdown_table(grid) for grid in grids(report))
 
 
-def _markdown_table(grid: Grid) -> str:
+def markdown_table(grid: Grid) -> str:
+    """One of them in Markdown."""
     lines = [f"**{grid.title}**", ""]
     lines.append(f"| {' | '.join(grid.columns)} |")
     lines.append(f"|{'|'.join(['---', *['---:'] * (len(grid.columns) - 1)])}|")

@@ -11,8 +11,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from bench.documents import BEGIN, END, update_page, update_readme
+from bench.documents import BEGIN, END, TRACED_BEGIN, TRACED_END, update, update_page, update_readme
 from bench.goals import Goal, Measure
+from bench.groups import TRACED
+from bench.model import Group
 from bench.plot import Bar, bar_chart
 from bench.results import Report, Result, Status, Verdict
 from bench.tables import figure, markdown, print_report
@@ -133,6 +135,38 @@ def test_the_page_has_every_other_table_and_the_goals(tmp_path: Path) -> None:
     assert "the base" not in text
     assert text.count("**Other figures**") == text.count("| the other |") == 1
     assert "| a goal | 1.50 |  | met |" in text
+
+
+def test_a_run_of_what_tracing_costs_changes_its_table_only(tmp_path: Path) -> None:
+    """One row for each group, and beside each figure how many times the control's that is."""
+    readme, page = tmp_path / "README.md", tmp_path / "benchmarks.md"
+    readme.write_text("no markers\n")
+    page.write_text(f"before\n{TRACED_BEGIN}\nold\n{TRACED_END}\nbetween\n{BEGIN}\nold\n{END}\nafter\n")
+
+    def result(group: Group, name: str, title: str, *values: float) -> Result:
+        return replace(constant(name, *values), title=title, group=group.name)
+
+    fork, masks = TRACED["fork"], TRACED["masks"]
+    results = (
+        result(fork, "fork-strace", "strace", 10.0, 20.0),
+        result(fork, "fork", "alone", 5.0, 5.0),
+        result(fork, "fork-events", "events", 20.0, 40.0),
+        result(masks, "masks-strace", "strace", 1.0, 1.0),
+        result(masks, "masks", "alone", 0.5, 0.5),
+    )
+    update(readme, page, replace(report(), groups=(fork, masks), results=results), "plot.svg")
+    assert readme.read_text() == "no markers\n"
+    before, rest = page.read_text().split(TRACED_BEGIN)
+    table, after = rest.split(TRACED_END)
+    assert (before, after) == ("before\n", f"\nbetween\n{BEGIN}\nold\n{END}\nafter\n")
+    assert table.splitlines()[3:] == [
+        "**In us, and times the first column**",
+        "",
+        "|  | strace | alone | events |",
+        "|---|---:|---:|---:|",
+        "| fork, exit and wait | 15.0 | 5.00 (0.38) | 30.0 (2.00) |",
+        "| sigprocmask, twice | 1.00 | 0.50 (0.50) |  |",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
