@@ -49,9 +49,12 @@ def _compiled(name: str, toolchain: Toolchain) -> Path:
 
 
 CASES = (
-    *(Case("edge_signals", (how,)) for how in ("counter", "small", "none")),
+    Case("clear_handlers"),
+    *(Case("edge_signals", (how,)) for how in ("counter", "pending", "small", "none", "own")),
     Case("errno_filter"),
     Case("exec_from_thread"),
+    Case("fault_once"),
+    Case("fault_once", ("emitting",)),
     *(
         Case("graceful", (str(int(number)),), ("group_signal", str(int(number))))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPROF)
