@@ -264,6 +264,12 @@ class Masks:
             self._actions.stop_again(thread, info)
 
     @staticmethod
+    def has_plain_handler(thread: Thread) -> bool:
+        """Whether the thread's own faults lead to a handler, and nothing is to be done about that."""
+        actions = thread.process.actions
+        return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks_followed
+
+    @staticmethod
     def delivered(thread: Thread) -> bool:
         """The thread gets a SIGSEGV; whether it must be seen to enter the handler: the kernel takes that away then."""
         actions = thread.process.actions

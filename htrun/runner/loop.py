@@ -366,6 +366,8 @@ class Loop:
         # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
         if number == _SIGSEGV and not entering:
             self._masks.before_fault(thread)
+            if self._traps is not None and self._masks.has_plain_handler(thread):
+                self._traps.wait.known.let_faults_through(thread.tid)
             look = self._masks.delivered(thread) or look
         thread.entering_handler = look
         self._let_signals_through(thread)

@@ -40,10 +40,12 @@ def words(result: Result, name: str) -> list[str]:
 
 
 @WAYS
-@pytest.mark.parametrize("case", ["action_asked", "killing", "reset_hand", "pending", "clear_sighand", "together"])
+@pytest.mark.parametrize(
+    "case", ["action_asked", "killing", "reset_hand", "pending", "clear_sighand", "own_faults", "together"]
+)
 def test_sigsegv_is_the_guests(run: Runner, case: str, options: tuple[str, ...]) -> None:
     """Its action as the program sees it; whom it kills; SA_RESETHAND; one that is pending and blocked; children with
-    CLONE_CLEAR_SIGHAND; threads of which some block it and that trap at the same time."""
+    CLONE_CLEAR_SIGHAND; faults of its own, in a row; threads of which some block it and that trap at the same time."""
     run(case, options)
 
 

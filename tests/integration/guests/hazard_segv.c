@@ -268,6 +268,93 @@ static void clear_sighand(void)
     emit(plain_store);
 }
 
+static volatile int mended;
+
+static void mend(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    if (info->si_code != SEGV_MAPERR || info->si_addr != (void *)8) {
+        _exit(10);
+    }
+    mended++;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 2;
+}
+
+static void fault_and_go_on(int count)
+{
+    int before = mended, i;
+
+    for (i = 0; i < count; i++) {
+        __asm__ volatile("movl %%eax, (%%rax)" : : "a"(8) : "memory");
+    }
+    assert(mended == before + count);
+}
+
+static void set_mending(int flags)
+{
+    struct sigaction action = {.sa_sigaction = mend, .sa_flags = SA_SIGINFO | flags};
+
+    assert(sigaction(SIGSEGV, &action, NULL) == 0);
+}
+
+static void fault_blocked_after_many(void)
+{
+    fault_and_go_on(50);
+    blocked_fault();
+}
+
+static void fault_in_default_after_many(void)
+{
+    fault_and_go_on(50);
+    set_action(SIG_DFL, 0);
+    fault();
+}
+
+static void fault_in_last_handler_after_many(void)
+{
+    fault_and_go_on(50);
+    set_mending((int)SA_RESETHAND);
+    fault_and_go_on(1);
+    __asm__ volatile("movl %%eax, (%%rax)" : : "a"(8) : "memory");
+}
+
+static void *fault_in_thread(void *unused)
+{
+    fault_and_go_on(200);
+    emit_as(fresh(), 1);
+    fault_and_go_on(200);
+    tell();
+    return unused;
+}
+
+/* Faults of the program's own, one after the other, as of checks for null pointers; and what they stand beside. */
+static void own_faults(void)
+{
+    pthread_t thread;
+    int turn;
+
+    set_mending(0);
+    for (turn = 0; turn < 10; turn++) {
+        fault_and_go_on(100);
+        emit(fresh());
+        expect_blocked(false);
+        emit(plain_store);
+    }
+    set_mending(SA_NODEFER);
+    fault_and_go_on(100);
+    assert(status_of(fault_blocked_after_many) == SIGSEGV);
+    assert(status_of(fault_in_default_after_many) == SIGSEGV);
+    assert(status_of(fault_in_last_handler_after_many) == SIGSEGV);
+    assert(pthread_create(&thread, NULL, fault_in_thread, NULL) == 0);
+    pthread_join(thread, NULL);
+    fault_and_go_on(100);
+    set_blocked(true);
+    emit(fresh());
+    expect_blocked(true);
+    set_blocked(false);
+    fault_and_go_on(100);
+}
+
 static pthread_barrier_t barrier;
 
 static void *emit_together(void *number)
@@ -411,6 +498,7 @@ int main(int argc, char **argv)
         {"reset_hand", reset_hand},
         {"pending", pending},
         {"clear_sighand", clear_sighand},
+        {"own_faults", own_faults},
         {"together", together},
         {"stepping", stepping},
         {"fast_timer", fast_timer},

@@ -102,7 +102,7 @@ class _KnownThread(ctypes.Structure):
         ("end", ctypes.c_uint64),
         ("delta", ctypes.c_uint64),
         ("signals", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64),
+        ("faults", ctypes.c_uint64),
     ]
 
 
@@ -182,6 +182,10 @@ class KnownTraps:
     def let_signals_through(self, tid: int) -> None:
         """Signals of thread ``tid`` need not be looked at, but where it is in a call or in ``code``."""
         self._thread(tid).signals = self._known.signals
+
+    def let_faults_through(self, tid: int) -> None:
+        """Faults of thread ``tid`` where nothing is mapped need not be looked at, until something else happens."""
+        self._thread(tid).faults = self._known.generation
 
     def look_at_signals(self, tid: int | None = None) -> None:
         """Those of thread ``tid``, or of all threads, are to be looked at again."""

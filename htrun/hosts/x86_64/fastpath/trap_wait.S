@@ -51,6 +51,7 @@
 	.set THREAD_END, 32
 	.set THREAD_DELTA, 40
 	.set THREAD_SIGNALS, 48
+	.set THREAD_FAULTS, 56
 	.set THREAD_SHIFT, 6
 
 # struct KnownSite
@@ -130,6 +131,9 @@ wait:
 	shl $THREAD_SHIFT, %r12
 	add THREADS(%r15), %r12
 	mov GENERATION(%r15), %rcx
+	mov SIGINFO(%rbx), %rax
+	cmpl $SEGV_MAPERR, si_code(%rax)
+	je fault
 	cmp %rcx, THREAD_GENERATION(%r12)
 	jne done
 	mov REGISTERS(%rbx), %r8
@@ -288,19 +292,8 @@ other:
 	cmpl $LOWEST_ERROR, user_rax(%r8)
 	jae done
 in_no_call:
-	mov user_rip(%r8), %rax
-	mov CODE(%r15), %r9
-	mov (%r9), %rcx
-next_range:
-	dec %rcx
-	js deliver
-	add $16, %r9
-	cmp (%r9), %rax
-	jb next_range
-	cmp 8(%r9), %rax
-	jae next_range
-	jmp done
-deliver:
+	call in_code
+	jc done
 	mov STATUS(%rbx), %r10
 	shr $8, %r10
 pass:
@@ -308,7 +301,37 @@ pass:
 	mov $SYS_ptrace, %eax
 	mov $PTRACE_CONT, %edi
 	syscall
+	movb $0, COMPLETE(%rbx)
 	jmp wait
+
+	# A fault of the program's own, which has a handler for it. What is known of it is so as long as nothing else happens,
+	# and no other thread is stopped, whose trap may have reset the action (masks.py). Its entry changes the mask.
+fault:
+	cmp %rcx, THREAD_FAULTS(%r12)
+	jne done
+	mov REGISTERS(%rbx), %r8
+	call in_code
+	jc done
+	mov $SYS_waitid, %eax
+	xor %edi, %edi			# P_ALL
+	xor %esi, %esi
+	mov INFO(%rbx), %rdx
+	mov $(__WALL | WNOWAIT | WNOHANG | WEXITED | WSTOPPED), %r10d
+	xor %r8d, %r8d
+	movl $0, si_pid(%rdx)
+	syscall
+	test %rax, %rax
+	jnz done
+	mov INFO(%rbx), %rdx
+	cmpl $0, si_pid(%rdx)
+	jne done
+	mov GENERATION(%r15), %rax
+	inc %rax
+	mov %rax, THREAD_FAULTS(%r12)
+	mov FOUND(%rbx), %rsi
+	xor %edx, %edx
+	mov $SIGSEGV, %r10d
+	jmp pass
 
 call:
 	mov $SYS_ptrace, %eax
@@ -327,4 +350,23 @@ done:
 	pop %r13
 	pop %r12
 	pop %rbx
+	ret
+
+	# The carry flag: whether the thread with the registers at %r8 is in a trampoline.
+in_code:
+	mov user_rip(%r8), %rax
+	mov CODE(%r15), %r9
+	mov (%r9), %rcx
+next_range:
+	dec %rcx
+	js in_none
+	add $16, %r9
+	cmp (%r9), %rax
+	jb next_range
+	cmp 8(%r9), %rax
+	jae next_range
+	stc
+	ret
+in_none:
+	clc
 	ret
