@@ -21,7 +21,7 @@ from htrun.intercept.actions import Actions
 from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import SignalActions, Thread
 from htrun.intercept.scratch import Scratch
-from htrun.tracee import ptrace, seccomp
+from htrun.tracee import ptrace, seccomp, stops
 from htrun.tracee.inject import Injection
 from htrun.tracee.signal_state import SEGV_BIT, SignalState, bit_of, blocks_other_faults, signal_state
 from htrun.tracee.wait import Waiter
@@ -179,7 +179,7 @@ class Masks:
         for other in space.threads:
             if other.process is process and other is not thread:
                 state = signal_state(other.tid)
-                was_unblocked = was_reset and _may_have_trapped(state) and blocks_other_faults(state.blocked)
+                was_unblocked = was_reset and self._faults(other, state) and blocks_other_faults(state.blocked)
                 other.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
 
     # Traps, and faults of the guest's own.
@@ -198,13 +198,17 @@ class Masks:
         else:
             thread.segv_blocked = self._has_reset(thread, state.blocked)
 
-    @staticmethod
-    def _has_reset(thread: Thread, mask: int) -> bool:
+    def _has_reset(self, thread: Thread, mask: int) -> bool:
         """Whether it was this thread, which now has ``mask``, by whose fault the action was reset. Of several that have
         faulted at the same time nothing says which it was: only what else they block."""
-        if any(_may_have_trapped(signal_state(other.tid)) for other in _sharers(thread)):
-            return blocks_other_faults(mask)
-        return True
+        if blocks_other_faults(mask):
+            return True
+        states = ((other, signal_state(other.tid)) for other in _sharers(thread))
+        return not any(blocks_other_faults(state.blocked) and self._faults(other, state) for other, state in states)
+
+    def _faults(self, thread: Thread, state: SignalState) -> bool:
+        """Whether a thread stands at a SIGSEGV, or is about to."""
+        return bool(state.pending & SEGV_BIT) or self._waiter.stands_at(thread.tid, stops.SEGV_STOPPED)
 
     def restore(self, thread: Thread, registers: Registers) -> int:
         """Restore what the kernel took away when the thread's store trapped. It goes on with ``registers``, and with
@@ -290,11 +294,6 @@ def _sharers(thread: Thread) -> Iterator[Thread]:
     for other in thread.space.threads:
         if other is not thread and other.process.actions is actions and not other.exiting:
             yield other
-
-
-def _may_have_trapped(state: SignalState) -> bool:
-    """Whether a thread stands at a SIGSEGV, or is about to."""
-    return state.stopped or bool(state.pending & SEGV_BIT)
 
 
 def _registers_of(thread: Thread) -> Registers:

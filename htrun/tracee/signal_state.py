@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 _MOST = 4096
 _FIELDS = re.compile(
-    rb"State:\t(.).*SigPnd:\t(\w+)\n.*SigBlk:\t(\w+)\nSigIgn:\t(\w+)\nSigCgt:\t(\w+)\n",
+    rb"SigPnd:\t(\w+)\n.*SigBlk:\t(\w+)\nSigIgn:\t(\w+)\nSigCgt:\t(\w+)\n",
     re.DOTALL,
 )
 _OF_FAULTS = (signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
@@ -25,9 +25,8 @@ _FAULT_BITS = sum(map(bit_of, _OF_FAULTS))
 
 
 class SignalState(NamedTuple):
-    """``stopped``: whether a tracer has the thread stopped; ``pending``: for the thread alone; masks of signals."""
+    """Masks of signals. ``pending``: for the thread alone."""
 
-    stopped: bool
     pending: int
     blocked: int
     ignored: int
@@ -39,7 +38,7 @@ class SignalState(NamedTuple):
         return not (self.caught | self.ignored) & SEGV_BIT
 
 
-_GONE = SignalState(stopped=False, pending=0, blocked=0, ignored=0, caught=0)
+_GONE = SignalState(pending=0, blocked=0, ignored=0, caught=0)
 
 
 def signal_state(tid: int) -> SignalState:
@@ -56,7 +55,7 @@ def signal_state(tid: int) -> SignalState:
         os.close(file)
     if found is None:
         return _GONE
-    return SignalState(found[1] == b"t", *(int(found[number], 16) for number in range(2, 6)))
+    return SignalState(*(int(mask, 16) for mask in found.groups()))
 
 
 def blocks_other_faults(mask: int) -> bool:

@@ -124,6 +124,16 @@ class Waiter:
             return False
         return True
 
+    def stands_at(self, tid: int, status: int) -> bool:
+        """Whether a thread stands at a stop with this wait status that nobody has been told of yet."""
+        if (tid, status) in self._queue:
+            return True
+        try:
+            seen = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+        except ChildProcessError:
+            return False
+        return seen is not None and seen.si_code == os.CLD_TRAPPED and _wait_status(seen) == status
+
     def expect_traps(self, quick: TrapsInOneGo) -> None:
         """From now on most stops will be traps: wait by way of ``quick``."""
         self._quick = quick
