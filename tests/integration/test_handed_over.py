@@ -59,10 +59,12 @@ CASES = (
         Case("graceful", (str(int(number)),), ("group_signal", str(int(number))))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPROF)
     ),
+    Case("ignored_timer"),
     Case("many_processes", ("70",)),
     Case("memory_locked"),
     Case("memory_locked", ("limited",)),
     Case("how_started", (), ("odd_start",)),
+    Case("stopped_in_wait"),
     Case("wait_for_any", (), ("subreaper",)),
 )
 
