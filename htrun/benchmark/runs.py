@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from htrun.analysis.timing.whole_program import Usage
 from htrun.benchmark.alone import measure
 from htrun.errors import HtrunError
+from htrun.launch import launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -211,7 +211,7 @@ class _TracedRuns:
         with tempfile.TemporaryDirectory(prefix="hypertrace-") as scratch:
             channel = str(Path(scratch) / "channel")
             program = [word.replace("{channel}", channel) for word in self._cell.command]
-            htrun = [sys.executable, "-m", "htrun", "--hypertrace", channel, *options, *self._plan.options, "--"]
+            htrun = [*launcher.command(), "--hypertrace", channel, *options, *self._plan.options, "--"]
             environment = {"HYPERTRACE_CALIBRATE": str(_CALIBRATION_PAIRS), **os.environ}
             done = subprocess.run(
                 [*htrun, *program],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.errors import HtrunError
+from htrun.launch import launcher
 from htrun.reports.output import show
 from htrun.reports.table import printable, table
 
@@ -125,7 +126,7 @@ def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
         trace, printed = Path(directory) / "trace", Path(directory) / "printed"
         trace.mkdir()
         names = ["--events", str(arguments.events)] if arguments.events is not None else []
-        command = [sys.executable, "-m", "htrun", "-o", str(trace), *names, *arguments.command]
+        command = [*launcher.command(), "-o", str(trace), *names, *arguments.command]
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

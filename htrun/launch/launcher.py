@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
@@ -90,6 +91,11 @@ class Launcher(NamedTuple):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         os.close(self.descriptor)
+
+
+def command() -> list[str]:
+    """The words with which another program starts htrun: the launcher, and this process's Python for its tracer."""
+    return [FILE, _PYTHON + sys.executable]
 
 
 def start(words: Sequence[str], executable: str) -> NoReturn:
