@@ -1,1 +1,1 @@
-"""Traces read back: metadata, packets, events in the order of time, and what can be asked of them."""
+"""Reading traces: metadata, packets, events in order of time, and the analyses of them."""

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class BatchSource(Protocol):
-    """What is needed of a trace."""
+    """What this module needs of a trace."""
 
     @property
     def num_args(self) -> int:
-        """Arguments that a row of `events` has room for."""
+        """How many arguments a row of `events` has room for."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -33,15 +33,15 @@ class BatchSource(Protocol):
 
     @property
     def shapes(self) -> Shapes:
-        """What fields events have."""
+        """The fields of each kind of event."""
 
     def events(self) -> Iterator[Events]:
         """Batches of events."""
 
 
 def to_table(trace: BatchSource) -> pyarrow.Table:
-    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``, and behind them, as in Parquet
-    files, ``NAME.ARGUMENT`` for each argument that the user has named, in its own type.
+    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``. As in Parquet files, a column
+    ``NAME.ARGUMENT`` in its own type follows for each argument that the user has named.
 
     Raises `HtrunError` without the package pyarrow.
     """
@@ -90,7 +90,7 @@ def typed_schema(shape: Shape) -> pyarrow.Schema:
     arrow = require_pyarrow()
     columns = {**_common_columns(), "index": arrow.uint64()}
     for argument in shape.arguments:
-        # A name that is taken (SQL knows no upper and lower case) gets a line behind it.
+        # SQL ignores case; a name that is already taken gets an underscore appended.
         name = argument.name
         while name.lower() in (other.lower() for other in columns):
             name += "_"
@@ -99,7 +99,7 @@ def typed_schema(shape: Shape) -> pyarrow.Schema:
 
 
 def typed_batch(trace: BatchSource, shape: Shape, events: Events) -> pyarrow.RecordBatch:
-    """``events``, which all are of one ``shape``, as columns of `typed_schema`."""
+    """``events``, all of one ``shape``, as columns of `typed_schema`."""
     columns = [*_common_values(trace, events), events["index"]]
     for argument, words in shape.words(events):
         columns.append(_labelled(argument, words) if argument.type in _LABELLED else argument.values(words))
@@ -151,7 +151,7 @@ def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatc
 
 
 def record_batch(trace: BatchSource, events: Events) -> pyarrow.RecordBatch:
-    """A batch of ``trace`` as Arrow columns of `schema`. What an event does not have is null."""
+    """A batch of ``trace`` as Arrow columns of `schema`. Fields that an event does not have are null."""
     arrow = require_pyarrow()
     shapes = trace.shapes.all()
     codes = np.empty(len(events), np.int32)
@@ -195,7 +195,8 @@ def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyar
 
 
 def _lacking(counts: NDArray[np.int64], codes: NDArray[np.int32], number: int) -> NDArray[np.bool_] | None:
-    """Which events have no field ``number``, where those of each shape have as many as ``counts``; None if all do."""
+    """Mask of the events that have no field ``number``, where the events of each shape have ``counts`` fields; None if
+    all have it."""
     lacks = counts < number
     used = np.bincount(codes, minlength=len(counts)) > 0
     return lacks[codes] if bool((lacks & used).any()) else None

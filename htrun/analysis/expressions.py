@@ -1,7 +1,7 @@
 """Conditions on events, as users write them: ``arg1 == 0xcafe and arg2 > 5``.
 
-The syntax is Python's, read with `ast`; what is not in the short list below is refused, and nothing is ever evaluated
-by Python itself. Columns are numpy's, so integers have 64 bits and wrap around as in C.
+The syntax is Python's and is parsed with `ast`. Anything that is not in the short list below is rejected, and Python
+itself never evaluates anything. Columns are numpy's, so integers have 64 bits and wrap around as in C.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ _MOST_LEVELS = 100
 
 
 class Columns(Protocol):
-    """The fields of some events of one shape."""
+    """The fields of several events of one shape."""
 
     def column(self, name: str) -> NDArray[Any] | None:
-        """The field ``name`` of every event: of numbers or texts; None if they have none of that name."""
+        """The field ``name`` of every event, as numbers or texts; None if the events have no field of that name."""
 
     def labels(self, name: str) -> dict[str, int]:
-        """The names of the values of an enumeration ``name``; empty for any other field."""
+        """The labels of the enumeration ``name``; empty for any other field."""
 
 
 class _Lacking(Exception):
-    """The events have no such field."""
+    """The events do not have this field."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A condition. ``text``: as it was given. ``names``: the fields it asks for."""
+    """A condition. ``text``: as the user wrote it. ``names``: the fields that it refers to."""
 
     text: str
     names: frozenset[str]
@@ -88,16 +88,16 @@ class Expression:
         return cls(text, names, tree)
 
     def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
-        """Which of ``count`` events fulfil it; a comparison with a field that they lack is false.
+        """Mask of the ``count`` events that match. A comparison with a field that the events lack is false.
 
-        Raises `HtrunError` where it makes no sense for them.
+        Raises `HtrunError` if the condition makes no sense for these events.
         """
         with np.errstate(all="ignore"):
             return np.broadcast_to(_Evaluation(self.text, columns).truth(self._tree), (count,))
 
 
 def _natural(name: str) -> tuple[str, int]:
-    """``arg2`` before ``arg10``."""
+    """Sort key that puts ``arg2`` before ``arg10``."""
     stem = name.rstrip("0123456789")
     return stem, int(name[len(stem) :] or 0)
 
@@ -108,7 +108,7 @@ def _wrong(text: str, reason: str) -> HtrunError:
 
 
 def _check(node: ast.AST, text: str, level: int) -> None:
-    """Raise `HtrunError` if ``node`` is not of the few kinds that are understood."""
+    """Raise `HtrunError` if ``node`` is not one of the few supported kinds."""
     if level > _MOST_LEVELS:
         raise _wrong(text, "it is nested too deep")
     match node:
@@ -147,7 +147,7 @@ def _check_comparison(node: ast.Compare, text: str, level: int) -> None:
 
 
 class _Evaluation:
-    """One expression on some events of one shape."""
+    """Evaluates one expression on several events of one shape."""
 
     def __init__(self, text: str, columns: Columns) -> None:
         self._text = text
@@ -194,7 +194,7 @@ class _Evaluation:
         return any(self._columns.column(name) is None for name in names)
 
     def _labelled(self, node: ast.expr, other: ast.expr) -> Any:
-        """The value of ``node``; of a text beside an enumeration, the number of that label."""
+        """The value of ``node``. A text that is compared with an enumeration becomes the number of that label."""
         match node, other:
             case ast.Constant(value=str() as label), ast.Name(id=name) if labels := self._columns.labels(name):
                 if label not in labels:
@@ -236,7 +236,7 @@ class _Evaluation:
         if isinstance(op, _INTEGERS_ONLY):
             self._only_integers(left, right)
         if left.dtype != right.dtype and left.dtype.kind in "iu" and right.dtype.kind in "iu":
-            # numpy would make floats of them, which have no 64 bits.
+            # numpy would convert them to floats, which cannot hold 64 bits.
             left, right = left.astype(np.int64), right.astype(np.int64)
         return _BINARY[type(op)](left, right)
 

@@ -1,4 +1,4 @@
-"""Which events of a trace are wanted: by time, thread, name and arguments, a batch at once."""
+"""Select events of a trace by time, thread, name and arguments, one batch at a time."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", "error", 
 
 @dataclass(frozen=True)
 class Filter:
-    """Makes a trace's events fewer. ``window``: of time and threads; ``events``: patterns of names, empty for all;
-    ``where``: a condition, None for none."""
+    """Selects events of a trace. ``window``: times and threads; ``events``: patterns of names, empty for all;
+    ``where``: a condition, or None."""
 
     window: Window = EVERYTHING
     events: tuple[str, ...] = ()
     where: Expression | None = None
 
     def batches(self, trace: Trace, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
-        """The events of ``trace`` that are wanted, with their ``texts`` if so (`Trace.events`). Raises `HtrunError`
-        where a condition makes no sense."""
+        """The selected events of ``trace``, with the texts of system calls if ``texts`` (see `Trace.events`). Raises
+        `HtrunError` if a condition makes no sense for them."""
         for events in trace.events(self.window, size, texts=texts):
             kept = self._kept(trace, events)
             if len(kept):
@@ -67,14 +67,14 @@ class Filter:
 
 
 def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:
-    """Those of ``patterns`` of events that are no patterns, but names that no event of ``trace`` can have."""
+    """Those of ``patterns`` that contain no wildcard and that no event of ``trace`` can be named."""
     shapes = trace.shapes.all()
     known = {shape.title for shape in shapes} | {shape.definition.name for shape in shapes}
     return [pattern for pattern in patterns if pattern not in known and not set(pattern) & set("*?[")]
 
 
 def field_names(trace: Trace) -> frozenset[str]:
-    """Every field that a condition on events of ``trace`` may ask for."""
+    """Every field that a condition on events of ``trace`` may refer to."""
     shapes = (shape for shape in trace.shapes.all() if shape.definition is not USER_SYSCALL_TEXT)
     arguments = {argument.name for shape in shapes for argument in shape.arguments}
     numbered = {f"arg{number}" for number in range(1, trace.num_args + 1)}
@@ -102,7 +102,7 @@ class _Columns:
             return None if text is None else np.full(len(self._events), text)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
-            # Seconds since the first event: what a user can type.
+            # Seconds since the first event, which is a number that a user can type.
             seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
             return seconds
         if name == "time_ns":
@@ -131,7 +131,7 @@ class _Columns:
         return None if named is None else named.name if name == "name" else named.phase.value
 
     def _numbered(self, name: str) -> NDArray[np.uint64] | None:
-        """An argument by its number, which it has even if the user gave it a name."""
+        """An argument by its number, even if the user has named it."""
         if self._shape.named is None or not name.startswith("arg") or not name[3:].isdecimal():
             return None
         place = int(name[3:]) - 1
@@ -140,7 +140,7 @@ class _Columns:
 
 
 def _errors(results: NDArray[np.uint64]) -> NDArray[np.str_]:
-    """The names of the errors that ``results`` of system calls stand for; empty texts for those that are none."""
+    """The names of the errors in ``results`` of system calls; empty for results that are not errors."""
     least = 1 << 64
     used, place = np.unique(np.where(results >= np.uint64(least - MOST_ERRNO), results, 0), return_inverse=True)
     names = [error_name(word - least) or "" for word in used.tolist()]

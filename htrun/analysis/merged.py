@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class MergedReader:
-    """Is a `TraceReader` of all events of several, at least one. What there can be only one of, such as the path and
-    the facts of the run, is the first one's.
+    """A `TraceReader` of all events of at least one other reader. Values of which there can be only one, such as the
+    path and the facts of the run, are those of the first.
 
-    Threads are numbered on: the first stream of the second reader comes after the last of the first.
+    Streams are numbered consecutively: the first stream of the second reader follows the last of the first.
     """
 
     def __init__(self, readers: Sequence[TraceReader]) -> None:
@@ -44,13 +44,13 @@ class MergedReader:
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """From the first event of any to the last of any."""
+        """From the earliest first event to the latest last event."""
         found = [duration for reader in self._readers if (duration := reader.duration) is not None]
         return (min(begin for begin, _ in found), max(end for _, end in found)) if found else None
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """Those of all."""
+        """The losses of all readers."""
         return [
             Loss(loss.stream + first, loss.begin, loss.end, loss.events)
             for reader, first in zip(self._readers, self._first_streams, strict=True)
@@ -58,26 +58,26 @@ class MergedReader:
         ]
 
     def batches(self, window: Window, size: int) -> Iterator[Events]:
-        """The events of all in one order of time. Those of one time and one reader stay in that reader's order; which
-        reader's come first is not said."""
+        """The events of all readers in one order of time. Events of one reader with equal times keep their order; the
+        order between readers is then unspecified."""
         sources = [
             _Unread(self._widened(reader.batches(self._window_of(reader, first, window), size), first))
             for reader, first in zip(self._readers, self._first_streams, strict=True)
         ]
         while sources := [source for source in sources if source.ready()]:
-            # Up to here each has all that it will ever have.
+            # Up to this time, each reader has all the events that it will ever have.
             horizon = min(source.last for source in sources)
             yield merge([source.take(horizon) for source in sources])
 
     def _window_of(self, reader: TraceReader, first: int, window: Window) -> Window:
-        """The part of ``window`` that is of ``reader``, whose first stream has the number ``first`` here."""
+        """The part of ``window`` that concerns ``reader``, whose first stream has the number ``first`` here."""
         if window.streams is None:
             return window
         own = frozenset(number - first for number in window.streams if 0 <= number - first < len(reader.streams))
         return Window(window.begin, window.end, own)
 
     def _widened(self, batches: Iterator[Events], first: int) -> Iterator[Events]:
-        """``batches`` with room for the arguments of any reader's events, and streams as they are numbered here."""
+        """``batches`` widened for the arguments of any reader's events, with streams renumbered."""
         dtype = event_dtype(self.num_args)
         for events in batches:
             rows = np.zeros(len(events), dtype)
@@ -90,14 +90,14 @@ class MergedReader:
 
 
 class _Unread:
-    """The events of one reader that have not been taken yet."""
+    """The events of one reader that have not been consumed yet."""
 
     def __init__(self, batches: Iterator[Events]) -> None:
         self._batches = batches
         self._events: Events | None = None
 
     def ready(self) -> bool:
-        """Have at least one event at hand; False if there is none any more."""
+        """Make at least one event available; False if there are no more."""
         while self._events is None or not len(self._events):
             self._events = next(self._batches, None)
             if self._events is None:
@@ -106,12 +106,12 @@ class _Unread:
 
     @property
     def last(self) -> int:
-        """The time of the last event at hand."""
+        """The time of the last available event."""
         assert self._events is not None
         return int(self._events["time"][-1])
 
     def take(self, horizon: int) -> Events:
-        """The events at hand up to ``horizon``, ns, and that one too."""
+        """The available events up to and including the time ``horizon``, in ns."""
         assert self._events is not None
         count = int(np.searchsorted(self._events["time"], np.uint64(horizon), side="right"))
         taken, self._events = self._events[:count], self._events[count:]

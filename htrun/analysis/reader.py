@@ -1,4 +1,4 @@
-"""What `Trace` needs of a recording, whatever wrote it, and the table of the kinds of recordings that can be read.
+"""The interface of a recording, whatever wrote it, and the table of the kinds of recordings that can be read.
 
 To read another kind, write a module with a class that is a `TraceReader` and a `RecordingKind`, and add it to
 `READERS`.
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class TraceReader(Protocol):
-    """One recording. Whatever it was written in, its times are ns since the epoch and its events are `Events`."""
+    """One recording. Whatever its format, its times are ns since the epoch and its events are `Events`."""
 
     @property
     def path(self) -> Path:
-        """Where it is; messages name it."""
+        """Its location, as messages name it."""
 
     @property
     def description(self) -> Mapping[str, str | int]:
-        """Facts of the run: ``command``, ``hostname``, ``emulator``, and so on; those of no meaning here are absent."""
+        """Facts of the run: ``command``, ``hostname``, ``emulator``, and so on; unknown ones are absent."""
 
     @property
     def clock_frequency(self) -> int:
-        """Ticks in a second of the clock that its times were read from."""
+        """The frequency in Hz of the clock that its times were read from."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -42,7 +42,7 @@ class TraceReader(Protocol):
 
     @property
     def kinds(self) -> tuple[Definition, ...]:
-        """The events that it can hold."""
+        """The kinds of events that it can contain."""
 
     @property
     def channel_args(self) -> int:
@@ -50,15 +50,15 @@ class TraceReader(Protocol):
 
     @property
     def num_args(self) -> int:
-        """Arguments that a row of its batches has room for."""
+        """How many arguments a row of its batches has room for."""
 
     @property
     def count(self) -> int:
-        """How many events it has, without the texts of system calls; fewer can be read where it is damaged."""
+        """How many events it has, not counting the texts of system calls. A damaged recording may yield fewer."""
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """Time of the first and last event; None if there is none."""
+        """The times of the first and the last event; None if there are no events."""
 
     @property
     def losses(self) -> Sequence[Loss]:
@@ -66,29 +66,29 @@ class TraceReader(Protocol):
 
     @property
     def discarded(self) -> Sequence[int]:
-        """Events that were lost, by stream."""
+        """The number of lost events by stream."""
 
     def batches(self, window: Window, size: int) -> Iterator[Events]:
-        """The events of ``window`` in the order of time, at most about ``size`` at once, in constant memory. No batch
-        parts a text of a system call from its call (`htrun.events.call_texts`)."""
+        """The events of ``window`` in order of time, in batches of about ``size`` at most, in constant memory. The text
+        of a system call is always in the same batch as its call (`htrun.events.call_texts`)."""
 
 
 class RecordingKind(Protocol):
     """A kind of recordings: the class of their reader."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether ``path`` looks like one of this kind, at a glance."""
+        """Whether ``path`` looks like a recording of this kind. A quick check."""
 
     def open(self, path: Path, warn: Callable[[str], None]) -> TraceReader:
-        """The recording at ``path``. Damage is reported to ``warn``. Raises `HtrunError` if it is none."""
+        """Open the recording at ``path``. Damage is reported to ``warn``. Raises `HtrunError` if it is no recording."""
 
 
 READERS: tuple[RecordingKind, ...] = (CtfReader,)
-"""Every kind that can be read. The first that recognises a path opens it; what none recognises, the first one refuses.
-"""
+"""Every kind that can be read. The first that recognises a path opens it. The first entry also opens, and rejects, a
+path that none recognises."""
 
 
 def open_reader(path: Path, warn: Callable[[str], None]) -> TraceReader:
-    """The recording at ``path``. Raises `HtrunError` if it is none that can be read."""
+    """Open the recording at ``path``. Raises `HtrunError` if it cannot be read."""
     kind = next((kind for kind in READERS if kind.recognises(path)), READERS[0])
     return kind.open(path, warn)

@@ -1,4 +1,4 @@
-"""What a whole trace comes to: how many events, of which threads, names and sites."""
+"""Totals of a whole trace: how many events, of which threads, names and sites."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """Counts of events. ``streams`` and ``sites``: by number; ``names``: by the user's name, or QEMU's."""
+    """Counts of events. ``streams`` and ``sites``: by number; ``names``: by the user's name, or else QEMU's."""
 
     events: int = 0
     first: int | None = None
@@ -36,12 +36,12 @@ class Counts:
 
     @property
     def rate(self) -> float | None:
-        """Events a second; None if they have no duration."""
+        """Events per second; None if the duration is zero."""
         return self.events / self.seconds if self.seconds > 0 else None
 
 
 def count(batches: Iterable[Events], shapes: Shapes) -> Counts:
-    """The counts of ``batches``, which are in the order of time."""
+    """Count the events of ``batches``, which are in order of time."""
     counts = Counts()
     for events in batches:
         counts.events += len(events)

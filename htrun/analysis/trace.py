@@ -1,4 +1,4 @@
-"""A trace as Python sees it: ``htrun.open(path)``.
+"""A trace in Python: ``htrun.open(path)``.
 
 ::
 
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _MARGIN = 50_000_000
-"""Nanoseconds that the pieces of one entry of a guest's trace are apart at most, but for a machine that stood still."""
+"""How far apart, in nanoseconds, the pieces of one entry of a guest's trace are at most, unless the machine stood
+still."""
 
 
 class DamagedTraceWarning(UserWarning):
-    """A trace can be read only in part. The message tells the file, the place and what is wrong there."""
+    """A trace can be read only in part. The message has the file, the position and what is wrong there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Event:
 
     ``time``: ns since the epoch. ``name``: the user's, or else QEMU's. ``stream``: the thread. ``site``: number of the
     instruction that emitted it. ``index``: the slot, or a system call's number. ``args``: as they were stored.
-    ``values``: every argument by its name, of the type the user declared.
+    ``values``: every argument by its name, in the type that the user declared.
     """
 
     time: int
@@ -72,7 +73,7 @@ class Event:
 
 
 class Trace:
-    """One or several recordings, read in one order of time. Nothing of them is kept in memory but where things lie.
+    """One or several recordings, read in one order of time. Only an index of them is kept in memory.
 
     ``path``: of the first. ``names``: the user's names of events, None if there are none.
     """
@@ -92,11 +93,11 @@ class Trace:
         warn: Callable[[str], None] | None = None,
         guest_formats: Sequence[EventFormat] | None = (),
     ) -> Trace:
-        """The trace at ``path``. Raises `HtrunError` if it is none.
+        """Open the trace at ``path``. Raises `HtrunError` if it is no trace.
 
-        ``names``: instead of those that the trace carries. ``warn``: is told of damage, now and while events are read;
-        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: of events of a guest's kernel, where the guest
-        has not sent them; None leaves the trace of a guest's kernel in the pieces in which it came.
+        ``names``: used instead of those in the trace. ``warn``: is called for damage, now and while events are read;
+        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: of events of a guest's kernel, if the guest
+        has not sent them; None leaves the trace of a guest's kernel in pieces, as it was sent.
         """
         warn = warn or _warn
         reader = open_reader(path, warn)
@@ -112,7 +113,7 @@ class Trace:
 
     @property
     def clock_frequency(self) -> int:
-        """Ticks of the trace's clock in a second."""
+        """The frequency of the trace's clock in Hz."""
         return self._reader.clock_frequency
 
     @property
@@ -122,13 +123,13 @@ class Trace:
 
     @property
     def num_args(self) -> int:
-        """Arguments that a row of `events` has room for."""
+        """How many arguments a row of `events` has room for."""
         return self._reader.num_args if self.guest is None else self.guest.num_args
 
     @cached_property
     def guest(self) -> GuestTrace | None:
-        """What a guest's kernel has sent of its own trace; None if nothing has come. The first question takes a look at
-        the whole trace, if a machine ran."""
+        """What a guest's kernel has sent of its own trace; None if it has sent nothing. The first access scans the
+        whole trace if it is of a machine."""
         if self._guest_formats is None:
             return None
         from htrun.analysis.guest_trace.decoder import GuestTrace
@@ -143,39 +144,39 @@ class Trace:
 
     @property
     def streams(self) -> Sequence[Stream]:
-        """The threads; an event's ``stream`` is a place in here."""
+        """The threads; an event's ``stream`` is an index of this."""
         return self._reader.streams
 
     @property
     def discarded(self) -> Sequence[int]:
-        """Events that were lost, by stream."""
+        """The number of lost events by stream."""
         return self._reader.discarded
 
     @property
     def kinds(self) -> tuple[Definition, ...]:
-        """The events that the trace can hold."""
+        """The kinds of events that the trace can contain."""
         return self._reader.kinds
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """Time of the first and last event, ns since the epoch; None if there is none."""
+        """The times of the first and the last event in ns since the epoch; None if there are no events."""
         return self._reader.duration
 
     @cached_property
     def shapes(self) -> Shapes:
-        """What fields events have."""
+        """The fields of each kind of event."""
         names = self.names if self.guest is None else self.guest.names(self.names)
         return Shapes(self._reader.channel_args, names)
 
     def __len__(self) -> int:
-        """How many events there are; fewer can be read where the trace is damaged."""
+        """The number of events; fewer can be read if the trace is damaged."""
         return self._reader.count
 
     def events(self, window: Window = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
         """The events of ``window`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
 
-        All threads' events are in one order of time. Memory does not grow with the trace. ``texts``: with those that
-        system calls point to, if they were recorded (`htrun.events.call_texts`), each behind its call.
+        The events of all threads are in one order of time. Memory does not grow with the trace. ``texts``: includes the
+        texts that system calls point to, if they were recorded (`htrun.events.call_texts`), each after its call.
         """
         guest = self.guest
         batches = self._reader.batches(window, size) if guest is None else self._decoded(guest, window, size)
@@ -186,7 +187,7 @@ class Trace:
         return (events for batch in batches if len(events := without_texts(batch)))
 
     def _decoded(self, guest: GuestTrace, window: Window, size: int) -> Iterator[Events]:
-        """What belongs together may lie on both sides of a limit of ``window``."""
+        """Reads a little more than ``window``, since the pieces of an entry may lie on both sides of its limits."""
         wider = Window(max(window.begin - _MARGIN, 0), min(window.end + _MARGIN, EVERYTHING.end), window.streams)
         for events in guest.decode(self._reader.batches(wider, size)):
             first, last = np.searchsorted(events["time"], np.array([window.begin, window.end], np.uint64))
@@ -195,7 +196,7 @@ class Trace:
                 yield wanted[start : start + size]
 
     def __iter__(self) -> Iterator[Event]:
-        """One object for each event, in the order of time."""
+        """One object for each event, in order of time."""
         for batch in self.events():
             yield from self._objects(batch)
 
@@ -241,7 +242,7 @@ def _carried_names(reader: TraceReader, warn: Callable[[str], None]) -> NamedEve
     try:
         return NamedEvents.parse(text, f"{reader.path}: the named events in its metadata")
     except HtrunError as error:
-        # The events are worth reading even if what they are called is lost.
+        # The events are worth reading even without their names.
         warn(str(error))
         return None
 

@@ -1,4 +1,4 @@
-"""Times and threads as a user names them, and what they stand for in a trace."""
+"""Times and threads as a user names them, resolved for a trace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NS_PER_US = 1000
 
 @dataclass(frozen=True)
 class WindowQuery:
-    """The events from the time ``begin`` on and before ``end`` (None: no limit), of ``threads`` (ids, or patterns of
+    """The events from the time ``begin`` until before ``end`` (None: no limit), of ``threads`` (ids, or patterns of
     names) and of ``processes`` (neither: of all)."""
 
     begin: str | None = None
@@ -33,7 +33,7 @@ class WindowQuery:
     processes: tuple[int, ...] = ()
 
     def window(self, trace: Trace) -> Window:
-        """What that is in ``trace``. Raises `HtrunError` for what is no time, and for threads that it does not have."""
+        """The window of ``trace``. Raises `HtrunError` for an invalid time, and for threads that it does not have."""
         return Window(
             EVERYTHING.begin if self.begin is None else moment(self.begin, trace.duration),
             EVERYTHING.end if self.end is None else moment(self.end, trace.duration),
@@ -79,7 +79,7 @@ def moment(text: str, duration: tuple[int, int] | None) -> int:
         return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0"))
     try:
         if ":" in text and "-" not in text:
-            # A time of day is of the day on which the trace begins.
+            # A time of day is on the day on which the trace begins.
             text = f"{datetime.fromtimestamp(begin // 10**9).date().isoformat()}T{text}"
         told = datetime.fromisoformat(text).astimezone()
         return (int(told.replace(microsecond=0).timestamp()) * 10**6 + told.microsecond) * _NS_PER_US

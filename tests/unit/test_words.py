@@ -1,4 +1,4 @@
-"""Words that were retired from what a user reads: documents, man pages, help, messages.
+"""Words that were retired: from documents, man pages, help and messages, and from comments and docstrings.
 
 They were a dialect of this project. Each has a plain word that everybody knows, which is named beside it.
 """
@@ -6,7 +6,9 @@ They were a dialect of this project. Each has a plain word that everybody knows,
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,11 @@ DOCUMENTS = [
     *sorted((TOP / "docs").glob("*.md")),
     *sorted((TOP / "man").glob("*.[1-9]")),
 ]
+
+COMMENTED = ("htrun/analysis",)
+"""The folders whose comments and docstrings are free of them."""
+COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)//[^\n]*", re.DOTALL)
+"""Comments of C, assembly and JavaScript."""
 
 
 def retired_words(text: str) -> list[str]:
@@ -77,6 +84,50 @@ def test_messages(name: str) -> None:
         f"{text.lineno}: {words}" for text in _sentences(MODULES[name]) for words in retired_words(str(text.value))
     ]
     assert found == []
+
+
+def _docstrings(module: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    """The comments and docstrings of a source file, each with the number of its first line."""
+    source = path.read_text()
+    if path.suffix == ".py":
+        yield from _docstrings(ast.parse(source))
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+    else:
+        for match in COMMENTS.finditer(source):
+            yield source.count("\n", 0, match.start()) + 1, match[0]
+
+
+@pytest.mark.parametrize("folder", COMMENTED)
+def test_comments(folder: str) -> None:
+    found = []
+    for path in sorted((TOP / folder).rglob("*")):
+        if path.suffix not in {".py", ".js", ".c", ".h", ".S", ".inc"} or path == Path(__file__):
+            continue
+        for line, text in comments(path):
+            # Names of the code are none of the language.
+            found += [f"{path}:{line}: {words}" for words in retired_words(re.sub(r"(`+)[^`]+\1", "", text))]
+    assert found == []
+
+
+def test_comments_of_each_language_are_found(tmp_path: Path) -> None:
+    files = {
+        "one.py": '"""It tells."""\nvalue = "told"  # Behind.\n',
+        "two.js": 'const url = "http://told"; // It tells.\n',
+        "three.S": "/* It\ntells. */\n    mov rax, rbx    // Behind.\n",
+    }
+    found = {}
+    for name, source in files.items():
+        (tmp_path / name).write_text(source)
+        found[name] = [words for _, text in comments(tmp_path / name) for words in retired_words(text)]
+    assert {name: len(words) for name, words in found.items()} == {"one.py": 2, "two.js": 1, "three.S": 2}
 
 
 def test_a_retired_word_is_found() -> None:

@@ -1,1 +1,1 @@
-"""What a Linux kernel traces of itself, decoded: formats of events, and entries by them."""
+"""Decoding a Linux kernel's own trace: formats of events, and entries in these formats."""

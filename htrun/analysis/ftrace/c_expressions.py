@@ -1,7 +1,7 @@
 """The expressions in a ``print fmt``: the C that the kernel's event macros leave there.
 
-Understood are constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls, whose meaning somebody
-else knows. Nothing else of C comes up there. Numbers are Python's: whoever prints them knows how many bits they have.
+Supported are constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls; the caller supplies what
+a call means. A ``print fmt`` contains no other C. Numbers are Python's: the code that prints one knows its width.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Value = int | str
-"""What an expression comes to."""
+"""The value of an expression."""
 
 _TOKEN = re.compile(
     r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<character>\'(?:[^\'\\]|\\.)+\')'
@@ -49,12 +49,12 @@ _MOST_SHIFT = 63
 
 
 class CError(ValueError):
-    """It is no expression, or none of those understood. ``str()`` is one line."""
+    """The text is not an expression, or not one that is supported. ``str()`` is one line."""
 
 
 class Call(NamedTuple):
-    """A call in an expression, for whoever knows what it means. ``arguments``: not evaluated yet; a list in braces is a
-    `Braces`; a field's bare name, as ``__get_str`` takes it, is a `Name`."""
+    """A call in an expression, for code that knows what it means. ``arguments``: not evaluated yet. A list in braces is
+    a `Braces`, and a field's bare name, as ``__get_str`` takes it, is a `Name`."""
 
     function: str
     arguments: tuple[Node, ...]
@@ -67,7 +67,7 @@ class Braces(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A bare name: a constant that the kernel has not resolved, or what a call is given."""
+    """A bare name: a constant that the kernel has not resolved, or an argument of a call."""
 
     name: str
 
@@ -93,7 +93,7 @@ class Unary(NamedTuple):
 
 
 class Cast(NamedTuple):
-    """A number made to fit: ``bits`` of it, ``signed`` or not."""
+    """A number that is truncated to ``bits``, ``signed`` or not."""
 
     bits: int
     signed: bool
@@ -120,14 +120,14 @@ Node = Call | Braces | Name | Record | Constant | Unary | Cast | Binary | Choice
 
 
 def parse(text: str) -> tuple[Node, ...]:
-    """The expressions in ``text``, with commas between. Raises `CError`."""
+    """The comma-separated expressions in ``text``. Raises `CError`."""
     reader = _Reader(text)
     nodes = reader.arguments("")
     return tuple(nodes)
 
 
 def fields(node: Node) -> Iterator[str]:
-    """The fields that ``node`` asks for, and the names that its calls are given."""
+    """The fields that ``node`` refers to, and the names that are passed to its calls."""
     match node:
         case Record(field, element):
             yield field
@@ -148,8 +148,8 @@ def fields(node: Node) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What expressions come to for one event. ``record``: the fields, an element as ``field[0]``; ``call``: what a call
-    gives, by its expression and this evaluation."""
+    """Evaluates expressions for one event. ``record``: the fields, an element as ``field[0]``; ``call``: returns the
+    value of a call, given its expression and this evaluation."""
 
     record: Mapping[str, Value]
     call: Callable[[Call, Evaluation], Value]
@@ -186,7 +186,7 @@ class Evaluation:
         return value
 
     def truth(self, node: Node) -> bool:
-        """Whether ``node`` is not zero; a text, which C has as an address, is true. Raises `CError`."""
+        """Whether ``node`` is not zero. A text, which is an address in C, is true. Raises `CError`."""
         value = self.value(node)
         return isinstance(value, str) or value != 0
 
@@ -211,7 +211,7 @@ class Evaluation:
 
 
 def fitted(value: int, bits: int, *, signed: bool) -> int:
-    """``value`` as a number of ``bits``."""
+    """``value`` truncated to ``bits``."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if signed and value >> (bits - 1) else value
 
@@ -261,7 +261,7 @@ class _Token(NamedTuple):
 
 
 class _Reader:
-    """Reads one text by recursive descent."""
+    """A recursive-descent parser of one text."""
 
     def __init__(self, text: str) -> None:
         self._tokens: list[_Token] = []
@@ -277,7 +277,7 @@ class _Reader:
             place = match.end()
 
     def arguments(self, close: str) -> list[Node]:
-        """Expressions with commas between up to ``close``, which is passed; empty: up to the end."""
+        """Comma-separated expressions up to ``close``, which is consumed; up to the end if ``close`` is empty."""
         nodes: list[Node] = []
         while self._peek() != close:
             nodes.append(self._expression())
@@ -330,7 +330,7 @@ class _Reader:
         if self._kind() == "mark" and operator in ("!", "~", "-", "+", "&", "*"):
             self._at += 1
             operand = self._deeper(self._unary)
-            # An address or what lies there: of a field, the field.
+            # The address of a field, or what an address points to: the field itself.
             return operand if operator in ("&", "*") else Unary(operator, operand)
         if operator == "(" and self._type_length(1):
             return self._cast()
@@ -346,7 +346,7 @@ class _Reader:
             self._depth -= 1
 
     def _type_length(self, start: int) -> int:
-        """How many tokens from ``start`` on are a type and a closing parenthesis; 0 if they are none."""
+        """How many tokens from ``start`` on form a type and a closing parenthesis; 0 if they do not."""
         length = 0
         while self._peek(start + length) in _TYPE_WORDS or (
             length and self._kind(start + length) == "name" and self._peek(start + length - 1) in ("struct", "enum")
@@ -436,7 +436,7 @@ class _Reader:
 
 
 def _number_type(words: Sequence[str]) -> tuple[int, bool]:
-    """How many bits a number of the C type ``words`` has, and whether one is its sign."""
+    """How many bits a number of the C type ``words`` has, and whether it is signed."""
     signed = "unsigned" not in words and any(word in _SIGNED for word in words)
     sized = [word for word in words if word not in ("unsigned", "signed", "const", "volatile", "__force")]
     if "short" in sized:

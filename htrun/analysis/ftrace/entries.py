@@ -1,8 +1,8 @@
-"""The events of a kernel's own trace as rows like any other: what its entries hold, by name and type.
+"""The events of a kernel's own trace as ordinary rows: the contents of its entries by name and type.
 
-A row's first argument says which event it is, the second when it happened by the guest's clock, and the others are the
-fields of the guest's format: a number is one argument, a short array of numbers one for each element, and everything
-else a text, of which the row bears the number.
+A row's first argument is the kind of event, the second is its time by the guest's clock, and the others are the fields
+of the guest's format. A number is one argument, a short array of numbers is one argument for each element, and
+everything else is a text, which the row refers to by number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_FIELD = 2
-"""Arguments of a row before the fields."""
+"""How many arguments of a row precede the fields."""
 GUEST_TIME = Argument("guest_time")
 """Nanoseconds of the guest's monotonic clock."""
 _MOST_ELEMENTS = 16
@@ -35,14 +35,14 @@ _ELEMENT_SIZES = {
 
 
 class InternedTexts(Mapping[int, str]):
-    """InternedTexts by number, from 0; equal ones have one. They stay as long as the trace is in use."""
+    """InternedTexts by number, from 0; equal texts share a number. They stay as long as the trace is in use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._texts: list[str] = []
 
     def number(self, text: str) -> int:
-        """The number of ``text``, known or new."""
+        """The number of ``text``, which is added if it is new."""
         number = self._numbers.setdefault(text, len(self._texts))
         if number == len(self._texts):
             self._texts.append(text)
@@ -68,8 +68,8 @@ class InternedTexts(Mapping[int, str]):
 
 @dataclass(frozen=True)
 class _Part:
-    """What becomes of one field. ``symbol``: an address that reads as a function's name; ``element``: bytes of an
-    array's element, 0 for bytes of no known meaning."""
+    """How one field is decoded. ``symbol``: an address that is printed as a function's name; ``element``: the size of
+    an array's element in bytes, 0 for bytes of unknown meaning."""
 
     field: Field
     arguments: tuple[Argument, ...]
@@ -78,7 +78,7 @@ class _Part:
 
 
 class KernelEvent:
-    """One kind of event. ``named``: as the trace's readers know it."""
+    """One kind of event. ``named``: the same as the trace's readers know it."""
 
     def __init__(self, format_: EventFormat, number: int, title: str, texts: InternedTexts) -> None:
         self.format = format_
@@ -89,7 +89,7 @@ class KernelEvent:
         self.named = NamedEvent(number, title, arguments=_distinct(arguments), carried=True)
 
     def members(self) -> Iterator[tuple[str, int]]:
-        """What ``print fmt`` calls the arguments, elements as ``field[0]``, and their places among them."""
+        """The names that ``print fmt`` uses for the arguments, elements as ``field[0]``, and their positions."""
         place = FIRST_FIELD - 1
         for part in self._parts:
             for number in range(len(part.arguments)):
@@ -99,7 +99,8 @@ class KernelEvent:
     def fill(
         self, arguments: NDArray[np.uint64], entries: NDArray[np.uint8], order: str, symbols: Mapping[int, str]
     ) -> None:
-        """Set the fields in ``arguments``, a row for each of ``entries``: their bytes, in the byte order ``order``."""
+        """Store the fields in ``arguments``, one row for each of ``entries``: their bytes, in the byte order
+        ``order``."""
         place = FIRST_FIELD
         for part in self._parts:
             columns = _Reader(entries, order, symbols, self._texts).columns(part)
@@ -142,7 +143,7 @@ def _element_size(field: Field) -> int:
 
 
 def _distinct(arguments: list[Argument]) -> tuple[Argument, ...]:
-    """The same, with names that can be told apart and that readers take."""
+    """The same names made unique and acceptable to the readers of the trace."""
     names: set[str] = set()
     result = []
     for argument in arguments:
@@ -156,7 +157,7 @@ def _distinct(arguments: list[Argument]) -> tuple[Argument, ...]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads fields out of entries of one kind: a row of bytes for each, as long as the longest."""
+    """Reads fields from entries of one kind: one row of bytes for each entry, as wide as the longest."""
 
     entries: NDArray[np.uint8]
     order: str
@@ -177,7 +178,7 @@ class _Reader:
         return [self._interned(self._bytes(field.offset, field.size), part)]
 
     def _bytes(self, offset: int, size: int) -> NDArray[np.uint8]:
-        """``size`` bytes of each entry; zeros where it is shorter. An array of no size is what is left of the entry."""
+        """``size`` bytes of each entry, zeros after its end. An array of unknown size takes the rest of the entry."""
         size = size or max(self.entries.shape[1] - offset, 0)
         found = self.entries[:, offset : offset + size]
         if found.shape[1] == size:
@@ -194,7 +195,7 @@ class _Reader:
         field = part.field
         where = self._numbers(field.offset, field.size, signed=False)
         words = np.zeros(len(where), np.uint64)
-        # Few lengths, and for each few places.
+        # There are few different lengths, and few positions for each.
         for each in np.unique(where).tolist():
             rows = np.flatnonzero(where == each)
             offset, size = each & 0xFFFF, each >> 16
@@ -210,12 +211,12 @@ class _Reader:
         return np.array([self.texts.number(name) for name in names], np.uint64)[place]
 
     def _interned(self, rows: NDArray[np.uint8], part: _Part) -> NDArray[np.uint64]:
-        """The numbers of the texts of ``rows``."""
+        """The numbers of the texts in ``rows``."""
         if not rows.shape[1]:
             return np.full(len(rows), self.texts.number(""), np.uint64)
         rows = np.array(rows)
         if part.field.is_text:
-            # Behind its end a text may have remains of others.
+            # After its terminating zero, a text may contain leftovers of earlier ones.
             rows[np.logical_or.accumulate(rows == 0, axis=1)] = 0
         used, place = np.unique(rows.view(f"V{rows.shape[1]}")[:, 0], return_inverse=True)
         numbers = [self.texts.number(_text(raw.tobytes(), part, self.order)) for raw in used]

@@ -1,4 +1,4 @@
-"""The formats of a guest kernel's events, as its tracefs tells them in ``events/SYSTEM/NAME/format``.
+"""The formats of a guest kernel's events, as its tracefs shows them in ``events/SYSTEM/NAME/format``.
 
 ::
 
@@ -29,13 +29,13 @@ _LOCATED = re.compile(r"(__data_loc|__rel_loc)\s+(.*)")
 _SYSTEM = re.compile(r"[\w.-]+")
 _NUMBER = re.compile(r"\d{1,9}")
 _MOST_TYPES = 1 << 16
-"""An entry bears its event's number in 16 bits."""
+"""An entry holds its event's number in 16 bits."""
 _MOST_BYTES = 1 << 24
 
 
 class Location(Enum):
-    """Where a field's bytes are: in the entry; or behind it, where a word in their place tells, whose offset counts
-    from the entry's start (``__data_loc``) or from the word's end (``__rel_loc``)."""
+    """Where a field's bytes are: in the entry itself, or after it. In the latter case a word in the entry has their
+    offset, counted from the entry's start (``__data_loc``) or from the end of that word (``__rel_loc``)."""
 
     HERE = ""
     FROM_START = "__data_loc"
@@ -44,7 +44,8 @@ class Location(Enum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field of an entry. ``type``: as C spells it, of an element if ``is_array``; ``offset``, ``size``: bytes."""
+    """One field of an entry. ``type``: as C spells it, the element's if ``is_array``; ``offset``, ``size``: in
+    bytes."""
 
     name: str
     type: str
@@ -53,24 +54,24 @@ class Field:
     signed: bool = False
     is_array: bool = False
     length: int = 0
-    """Elements of an array in the entry; 0 if that is not known."""
+    """Elements of an array in the entry; 0 if unknown."""
     location: Location = Location.HERE
 
     @property
     def is_pointer(self) -> bool:
-        """Whether it is an address."""
+        """Whether the field is an address."""
         return self.type.endswith("*") and not self.is_array
 
     @property
     def is_text(self) -> bool:
-        """Whether it is an array of characters."""
+        """Whether the field is an array of characters."""
         return self.is_array and re.sub(r"\bconst\b", "", self.type).strip() == "char"
 
 
 @dataclass(frozen=True)
 class EventFormat:
-    """One event. ``system``: empty if it is not known; ``type``: the number that its entries bear; ``fields``: those
-    that all events have, too; ``print_format``: what makes a text of them, as C."""
+    """One kind of event. ``system``: empty if unknown; ``type``: the number that its entries hold; ``fields``: includes
+    those that all events have; ``print_format``: the C expression that formats the event as text."""
 
     system: str
     name: str
@@ -80,13 +81,13 @@ class EventFormat:
 
     @property
     def title(self) -> str:
-        """As tracefs's ``set_event`` calls it."""
+        """The name as in tracefs's ``set_event``."""
         return f"{self.system}:{self.name}" if self.system else self.name
 
 
 def parse_formats(text: str, source: str) -> list[EventFormat]:
-    """The formats in ``text``: any number of format files, one behind the other, each perhaps with a line before it
-    that names its system. ``source`` is what errors call it. Raises `HtrunError` that tells the line."""
+    """The formats in ``text``: any number of concatenated format files, each optionally preceded by a line that names
+    its system. ``source`` is its name in errors. Raises `HtrunError`, which reports the line."""
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
     if not starts:
@@ -103,7 +104,7 @@ def parse_formats(text: str, source: str) -> list[EventFormat]:
 
 
 def _parse(system: str, lines: list[str]) -> EventFormat:
-    """One format. Raises ValueError."""
+    """Parse one format. Raises ValueError."""
     name = lines[0].partition(":")[2].strip()
     type_, fields, print_format = None, [], ""
     for line in lines[1:]:

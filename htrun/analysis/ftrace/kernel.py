@@ -1,4 +1,4 @@
-"""What has to be known of one kernel to decode its trace, and the kinds of events that follow from it."""
+"""What is needed to decode the trace of one kernel, and the kinds of events that it has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @dataclass
 class Kernel:
     """One kernel. ``formats``: of its events, by type; ``symbols``: names of functions by address; ``events``: by type,
-    as `kernel_events` has made them."""
+    filled in by `kernel_events`."""
 
     formats: dict[int, EventFormat] = field(default_factory=dict)
     symbols: dict[int, str] = field(default_factory=dict)
@@ -24,8 +24,9 @@ class Kernel:
 
 
 def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts) -> Iterator[KernelEvent]:
-    """The kinds of events of ``kernels``, which get them too: one for equal formats of several, each with a name and an
-    id of its own, from ``first_id`` on. ``texts``: takes the texts that their rows tell by number."""
+    """The kinds of events of ``kernels``, which are stored there, too. Equal formats of several kernels share one. Each
+    kind has a unique name and an id, from ``first_id`` on. ``texts``: receives the texts that rows refer to by
+    number."""
     made: dict[EventFormat, KernelEvent] = {}
     titles: set[str] = set()
     for kernel in kernels:
@@ -40,7 +41,7 @@ def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts
 
 
 def _distinct(title: str, taken: set[str]) -> str:
-    """``title``, or, if it is among those ``taken``, the same with a number."""
+    """``title``, with a number appended if it is among those ``taken``."""
     number, found = 1, title
     while found in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""A ``print fmt`` taken apart: the texts in it, and what is printed between them, and how.
+"""A parsed ``print fmt``: its literal texts, and the values that are printed between them, with their conversions.
 
 (Linux: the conversions of Documentation/core-api/printk-formats.rst, and the macros of include/trace/stages.)
 """
@@ -28,13 +28,14 @@ _CONVERSION = re.compile(
     r"(?P<kind>p[A-Za-z0-9]*|[diouxXcs%])"
 )
 _LENGTHS = {"hh": 8, "h": 16, "": 32}
-"""Bits of a number; 64 behind any other letter, on 64-bit machines and, since fields are sign-extended, on others."""
+"""The width of a number in bits. With any other letter it is 64: that is right on 64-bit machines and, since fields are
+sign-extended, on others."""
 _SYMBOLS = re.compile("p[sSfFB]")
 _GIVEN = frozenset(
     f"__get_{relative}{what}" for relative in ("", "rel_") for what in ("str", "dynamic_array", "bitmask", "cpumask",
                                                                        "sockaddr")
 )  # fmt: skip
-"""Calls that give what a field holds, which is a text already."""
+"""Calls that return the contents of a field that is already a text."""
 _LISTS = frozenset(["__print_hex", "__print_hex_str", "__print_array"])
 _FLAGS = frozenset(["__print_flags", "__print_flags_u64"])
 _SYMBOLIC = frozenset(["__print_symbolic", "__print_symbolic_u64"])
@@ -42,7 +43,7 @@ _CALLS = _GIVEN | _LISTS | _FLAGS | _SYMBOLIC
 
 
 class Conversion(NamedTuple):
-    """What prints one value. ``kind``: as in printk, such as ``d``, ``x`` or ``pS``; ``bits``: of a number;
+    """One conversion. ``kind``: as in printk, such as ``d``, ``x`` or ``pS``; ``bits``: the width of a number;
     ``layout``: flags, width and precision, with a ``*`` for each of ``widths``; ``node``: the value."""
 
     kind: str
@@ -58,11 +59,11 @@ class Conversion(NamedTuple):
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Everything that has to be known to print it."""
+        """Every expression that is needed to print it."""
         return (*self.widths, self.node)
 
     def text(self, record: Mapping[str, Value]) -> str:
-        """What it prints for an event with the fields ``record``. What can't be known is a ``?``."""
+        """The output for an event with the fields ``record``. Values that cannot be known print as ``?``."""
         evaluation = Evaluation(record, called)
         try:
             layout = self.layout
@@ -96,7 +97,7 @@ Piece = str | Conversion
 
 def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
     """The parts of ``print_format``, a whole ``print fmt``, for an event with the fields ``known``. Raises `CError`
-    where it asks for what can't be known outside the kernel."""
+    if it needs anything that is not known outside the kernel."""
     first, *arguments = parse(print_format)
     if not isinstance(first, Constant) or not isinstance(first.value, str):
         raise CError("it does not begin with a text")
@@ -109,7 +110,7 @@ def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
 
 
 def symbol_fields(print_format: str) -> frozenset[str]:
-    """The fields that ``print_format`` prints as names of functions, and as nothing else."""
+    """The fields that ``print_format`` prints only as names of functions."""
     try:
         first, *arguments = parse(print_format)
         if not isinstance(first, Constant) or not isinstance(first.value, str):
@@ -123,7 +124,7 @@ def symbol_fields(print_format: str) -> frozenset[str]:
 
 
 def called(call: Call, evaluation: Evaluation) -> Value:
-    """The value of a call of one of the macros that the kernel has for its events. Raises `CError`."""
+    """The value of a call of one of the kernel's macros for events. Raises `CError`."""
     function, arguments = call
     if function not in _CALLS or not arguments:
         raise CError(f"{function}() is not known")

@@ -1,1 +1,1 @@
-"""The trace of a guest machine's own kernel, which comes within ours: put together again and decoded."""
+"""The trace of a guest machine's own kernel, which arrives inside htrun's trace: reassembled and decoded."""

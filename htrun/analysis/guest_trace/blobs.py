@@ -1,8 +1,8 @@
-"""Blobs: bytes that a guest's kernel module sends through as many events as they need.
+"""Blobs: byte strings that a guest's kernel module sends as sequences of events.
 
-The events come from indexes that nothing else uses, so a blob's are next to one another among those of its index. Its
-words are a head, the guest's time in ns, and the bytes as they lay in the guest's memory, filled up with zeros to a
-whole number of events (``guest/linux-module/blob.c``)::
+The events use indexes that nothing else uses, so the events of one blob are consecutive within its index. Its words are
+a head, the guest's time in ns, and the bytes in the guest's memory order, padded with zeros to a whole number of events
+(``guest/linux-module/blob.c``)::
 
     63..32  magic
     31      the bytes are a big-endian machine's
@@ -34,23 +34,23 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
 class BlobKind(IntEnum):
-    """What a blob holds."""
+    """What a blob contains."""
 
     FORMAT = 1
     """The format of an event: a line with its system's name, and tracefs's text."""
     SYMBOL = 2
-    """A function's name behind its address, a word."""
+    """An address as one word, and the name of the function there."""
     ENTRY = 3
     """An entry of the guest kernel's trace."""
 
 
 @dataclass(frozen=True)
 class Blobs:
-    """Blobs among a batch of events.
+    """Blobs in a batch of events.
 
-    ``rows``: all events of a blob's indexes, in the order of index and time: their places in the batch. Of each whole
-    blob: ``start``, the place of its first event in ``rows``; ``count``, how many it has; ``head``, its first word.
-    ``unfinished``: the places in the batch of the first events of those whose end is not there yet.
+    ``rows``: positions in the batch of all events on indexes that carry blobs, ordered by index and time. For each
+    complete blob: ``start``, the position of its first event in ``rows``; ``count``, its number of events; ``head``,
+    its first word. ``unfinished``: positions in the batch of the first events of blobs whose end has not arrived yet.
     """
 
     rows: NDArray[np.int64]
@@ -61,27 +61,27 @@ class Blobs:
 
     @property
     def kind(self) -> NDArray[np.uint64]:
-        """Of each, a `BlobKind`."""
+        """The `BlobKind` of each."""
         return kind_of(self.head)
 
     @property
     def size(self) -> NDArray[np.int64]:
-        """Bytes of each."""
+        """The number of bytes of each."""
         return (self.head & np.uint64(_SIZE_MASK)).astype(np.int64)
 
     @property
     def big_endian(self) -> NDArray[np.bool_]:
-        """Whether its bytes are of a big-endian machine."""
+        """Whether the bytes are a big-endian machine's."""
         return (self.head >> np.uint64(_BIG_ENDIAN_SHIFT) & np.uint64(1)).astype(np.bool_)
 
     def places(self, blob: int) -> NDArray[np.int64]:
-        """The places in the batch of the events of ``blob``."""
+        """The positions in the batch of the events of ``blob``."""
         start = int(self.start[blob])
         places: NDArray[np.int64] = self.rows[start : start + int(self.count[blob])]
         return places
 
     def consumed(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The places in the batch of all events of the blobs that are ``chosen``."""
+        """The positions in the batch of all events of the ``chosen`` blobs."""
         starts, counts = self.start[chosen], self.count[chosen]
         if not len(starts):
             return np.empty(0, np.int64)
@@ -99,13 +99,13 @@ def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def kind_of(heads: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The kinds that ``heads`` tell."""
+    """The kinds in ``heads``."""
     kinds: NDArray[np.uint64] = heads >> np.uint64(_KIND_SHIFT) & np.uint64(_KIND_MASK)
     return kinds
 
 
 def heads_of(events: Events) -> NDArray[np.int64]:
-    """The places in ``events`` where a blob seems to begin."""
+    """The positions in ``events`` where a blob seems to begin."""
     found = np.flatnonzero(is_head(events["args"][:, 0]))
     heads: NDArray[np.int64] = found[events["kind"][found] == _HYPERTRACE]
     return heads
@@ -114,8 +114,9 @@ def heads_of(events: Events) -> NDArray[np.int64]:
 def find(
     events: Events, keys: NDArray[np.uint64], wanted: NDArray[np.uint64], num_args: int, *, last: bool = False
 ) -> Blobs:
-    """The blobs in ``events``. ``keys``: of each event its index, and whatever else tells indexes apart; ``wanted``:
-    the keys whose events may be of blobs. ``num_args``: arguments of an event; ``last``: whether no events follow."""
+    """The blobs in ``events``. ``keys``: for each event its index, combined with whatever else separates indexes;
+    ``wanted``: the keys whose events may be of blobs. ``num_args``: arguments of an event; ``last``: whether no events
+    follow."""
     mine = np.flatnonzero((events["kind"] == _HYPERTRACE) & np.isin(keys, wanted))
     rows = mine[np.argsort(keys[mine], kind="stable")]
     own = keys[rows]
@@ -124,7 +125,7 @@ def find(
     words = words[heads]
     sizes = (words & np.uint64(_SIZE_MASK)).astype(np.int64)
     needs = -(-(HEAD_WORDS + -(-sizes // 8)) // num_args)
-    # Where the events of a head's key end.
+    # Where the events with a head's key end.
     limits = np.searchsorted(own, own[heads], side="right")
     ends = heads + needs
     following = np.minimum(np.append(heads[1:], len(rows))[: len(heads)], limits)
@@ -138,8 +139,8 @@ def find(
 
 
 def _untangled(heads: list[int], ends: list[int], limits: list[int], *, last: bool) -> Iterator[int]:
-    """Which of ``heads`` begin a blob, where what seems a head lies within another blob: either its bytes happen to
-    look like one, or it has lost its end. Then the next would not begin where it should end."""
+    """Which of ``heads`` begin a blob. What looks like a head can lie within another blob: either data that happens to
+    look like one, or the blob has lost its end. In the latter case the next blob does not begin where it should end."""
     begins = set(heads)
     at = 0
     for number, (head, end, limit) in enumerate(zip(heads, ends, limits, strict=True)):

@@ -1,8 +1,8 @@
-"""A guest kernel's own trace within a trace: found, put together again, and decoded.
+"""Finds a guest kernel's own trace within a trace, reassembles it and decodes it.
 
-The guest's kernel module sends what ftrace records as blobs (`blobs`), and so, sooner or later, the
-formats and names that they are read by. So a trace is looked through once for those, and then each batch's blobs give
-way to the events they stand for, at the time when each began. What is not understood stays as it came.
+The guest's kernel module sends as blobs (`blobs`) what ftrace records and, sooner or later, the formats and names that
+are needed to decode it. So the whole trace is scanned once for these, and then the blobs in each batch are replaced by
+the events that they contain, each at the time when its blob began. Blobs that cannot be decoded stay as they are.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 _VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
 """The names of the threads that run a machine's processors."""
 _IDS = 0xB10B7ACE << 32
-"""Ids of guest events: what no arguments are but the heads of blobs."""
+"""Ids of guest events: a value that only the heads of blobs have as their first argument."""
 _MOST_WAITING = 1 << 19
-"""Events held back until a blob among them is whole. One that takes longer is left as it came."""
+"""How many events are held back until a blob among them is complete. A blob that takes more stays as it is."""
 _ADDRESS = 8
 _ENTRY_HEAD = 8
-"""Bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
+"""The size in bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """Entries of one size and machine. ``places``: of each one's pieces in a batch; ``order``: of their bytes, as numpy
-    spells it."""
+    """Entries of one size and machine. ``places``: the positions in a batch of each entry's pieces; ``order``: the byte
+    order, as numpy spells it."""
 
     places: NDArray[np.int64]
     size: int
@@ -50,7 +50,7 @@ class _Entries:
 
 
 class GuestTrace:
-    """The kernel traces in one trace. Make it with `read`. ``events``: every kind of event that is known."""
+    """The kernel traces in one trace. Create it with `read`. ``events``: every known kind of event."""
 
     def __init__(
         self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, Kernel], keys: NDArray[np.uint64]
@@ -62,7 +62,7 @@ class GuestTrace:
         self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
         self.events: tuple[KernelEvent, ...] = tuple(kernel_events(machines.values(), _IDS, self.texts))
         self.num_args = max([num_args, *(1 + len(event.named.arguments) for event in self.events)])
-        """Arguments that a row has room for."""
+        """How many arguments a row has room for."""
 
     @classmethod
     def read(
@@ -73,10 +73,10 @@ class GuestTrace:
         formats: Sequence[EventFormat] = (),
         warn: Callable[[str], None] = lambda _: None,
     ) -> GuestTrace | None:
-        """What there is in the trace of ``streams``; None if that is nothing.
+        """The kernel traces in the trace of ``streams``; None if there are none.
 
-        ``batches``: gives the events of the streams with some numbers; ``formats``: known without the trace; ``warn``:
-        is told of formats that can't be read.
+        ``batches``: returns the events of the streams with the given numbers; ``formats``: known in advance; ``warn``:
+        is called for formats that cannot be parsed.
         """
         wanted = frozenset(number for number, stream in enumerate(streams) if _VCPU.fullmatch(stream.comm))
         if not wanted:
@@ -91,12 +91,12 @@ class GuestTrace:
         return cls(streams, num_args, search.machines, np.array(sorted(search.keys), np.uint64))
 
     def names(self, named: NamedEvents | None) -> NamedEvents:
-        """The user's names, and the guest's."""
+        """The names of the user's events and of the guest's."""
         mine = tuple(event.named for event in self.events)
         return NamedEvents((*(named.events if named else ()), *mine), named.text if named else "")
 
     def decode(self, batches: Iterable[Events]) -> Iterator[Events]:
-        """The same events with the guest's own in the place of the blobs; rows are wider."""
+        """The same events with blobs replaced by the guest's events; rows are wider."""
         waiting = None
         for batch in batches:
             events = batch if waiting is None else np.concatenate([waiting, batch])
@@ -107,7 +107,7 @@ class GuestTrace:
             yield self._step(waiting, last=True)[0]
 
     def _step(self, events: Events, *, last: bool) -> tuple[Events, Events]:
-        """What can go out of ``events``, and what has to wait for others."""
+        """Split ``events`` into those that can be returned now and those that must wait for others."""
         keys = _keys(events, self._machine_of_stream)
         blobs = find(events, keys, self._keys, self._num_args, last=last)
         horizon = int(blobs.unfinished.min()) if len(blobs.unfinished) and not last else len(events)
@@ -134,7 +134,7 @@ class GuestTrace:
     def _entries(
         self, events: Events, blobs: Blobs, ready: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int64], Events]]]:
-        """Which blobs are entries that could be decoded; and their places and rows, by kind of event."""
+        """Which blobs are entries that could be decoded, and their positions and rows by kind of event."""
         decoded = np.zeros(len(blobs.start), np.bool_)
         chosen = np.flatnonzero(ready & (blobs.kind == BlobKind.ENTRY) & (blobs.size >= _ENTRY_HEAD))
         rows: list[tuple[NDArray[np.int64], Events]] = []
@@ -159,7 +159,7 @@ class GuestTrace:
         return decoded, rows
 
     def _rows(self, events: Events, entries: _Entries, event: KernelEvent, machine: Kernel) -> Events:
-        """The rows of ``entries``, which all are of one kind of ``event``."""
+        """The rows of ``entries``, which are all of one kind of ``event``."""
         places = entries.places
         rows = np.zeros(len(places), event_dtype(self.num_args))
         for name in ("time", "stream", "site", "index", "kind"):
@@ -174,7 +174,7 @@ class GuestTrace:
 
 
 class _Search:
-    """The first look at a trace: which indexes blobs come from, and the texts among them."""
+    """The first pass over a trace: which indexes carry blobs, and the texts in them."""
 
     def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
         self.keys: set[int] = set()
@@ -186,7 +186,7 @@ class _Search:
         self._waiting: Events | None = None
 
     def look(self, events: Events) -> None:
-        """Look at the next batch."""
+        """Scan the next batch."""
         heads = heads_of(events)
         if not len(heads) and self._waiting is None:
             return
@@ -223,6 +223,6 @@ class _Search:
 
 
 def _keys(events: Events, machine_of_stream: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """What tells the indexes of several machines apart."""
+    """A key that separates the indexes of several machines."""
     keys: NDArray[np.uint64] = machine_of_stream[events["stream"]] << np.uint64(32) | events["index"]
     return keys

@@ -1,1 +1,1 @@
-"""Spans of a trace: paired, told in figures, compared; and what makes the figures doubtful."""
+"""Spans of a trace: paired, summarised and compared; and the doubts about the results."""

@@ -1,4 +1,4 @@
-"""The smallest step of a trace's clock: what is shorter can't be told."""
+"""The resolution of a trace's clock: shorter times cannot be measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClockStep:
-    """The clock's smallest step. ``ns``: nanoseconds; ``known``: whether the trace tells it (older ones do not)."""
+    """The clock's smallest step. ``ns``: nanoseconds; ``known``: whether the trace states it (older ones do not)."""
 
     ns: float
     known: bool
@@ -29,8 +29,8 @@ class ClockStep:
 
 
 def clock_step(environment: Mapping[str, str | int], frequency: int) -> ClockStep:
-    """Of a trace with these facts, whose clock ticks with ``frequency`` Hz. Times are told in whole nanoseconds, so no
-    step is finer."""
+    """The step for a trace with these facts, whose clock has a frequency of ``frequency`` Hz. Times are whole
+    nanoseconds, so no step is finer."""
     ticks = environment.get("clock_step_ticks")
     if not isinstance(ticks, int) or ticks <= 0:
         return ClockStep(1.0, known=False)

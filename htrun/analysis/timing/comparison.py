@@ -1,7 +1,7 @@
-"""Whether spans got slower: two sets of runs compared, name by name.
+"""Whether spans got slower: two sets of runs compared name by name.
 
-The ratio of medians has an interval that knows of two levels: runs differ from each other (memory lies elsewhere, other
-programs ran), and spans differ within a run. With one run on each side only the second is known.
+The interval of the ratio of medians has two levels: runs differ from each other (different memory layout, other
+programs running), and spans differ within a run. With a single run on each side, only the latter is known.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NORMAL = 1.96
-"""Standard errors in half a 95% interval."""
+"""Half the width of a 95% interval in standard errors."""
 _MOST_LOGARITHM = 700.0
 RUNS_FOR_RANKS = 5
-"""Runs on each side from which their medians are ranked; with fewer, the spans themselves are."""
+"""With at least this many runs on each side, the medians of runs are ranked; with fewer, the spans themselves."""
 
 
 class Verdict(Enum):
-    """What became of spans, from A to B."""
+    """How spans changed from A to B."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -37,8 +37,8 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The spans of one name in one run: their median with its interval, and all of them, ns. ``reach``: by how much all
-    may be off, as the code around the events is; that is taken to be alike in all runs."""
+    """The spans of one name in one run: their median with its interval, and all of them, in ns. ``reach``: how much all
+    may be off because of the code around the events, which is taken to be the same in all runs."""
 
     median: Interval
     distribution: Distribution
@@ -58,9 +58,9 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The spans of one name in A and B. ``medians``: the `middle` of each. ``probability``: of ranks as unlike as these
-    if A and B are the same (Mann and Whitney), corrected for the number of names (Holm). ``ratio``: None where a median
-    is under the clock's resolution.
+    """The spans of one name in A and B. ``medians``: the `middle` of each. ``probability``: of ranks at least this
+    different if A and B are the same (Mann and Whitney), corrected for the number of names (Holm). ``ratio``: None if a
+    median is below the clock's resolution.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Comparison:
 
 
 def compare(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequence[Run]], threshold: float) -> list[Comparison]:
-    """What both sides have, by name. ``threshold``: of the ratio, less than which is called the same (0.01: 1%)."""
+    """The names that both sides have. ``threshold``: ratios that differ from 1 by less count as the same (0.01: 1%)."""
     names = [name for name in one if name in other]
     probabilities = corrected([rank_probability(one[name], other[name]) for name in names])
     return [
@@ -99,9 +99,9 @@ def _comparison(
 
 
 def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
-    """The ratio of the runs' medians, by Student's law with Welch's degrees of freedom; None where it means nothing.
+    """The ratio of the runs' medians, by Student's distribution with Welch's degrees of freedom; None if meaningless.
 
-    The interval also has room for what the code around the events may add to all durations, or take from all.
+    The interval allows for what the code around the events may add to all durations, or subtract from all.
     """
     if not all(run.resolved and run.median.value > run.reach for run in (*one, *other)):
         return None
@@ -126,19 +126,20 @@ def _reach(first: _Level, second: _Level) -> float:
 
 
 def _logarithm(one: Sequence[Run], other: Sequence[Run], sign: int) -> float:
-    """Of the ratio of the runs' medians, each less its `Run.reach` or more by it, as ``sign`` says."""
+    """The ratio of the runs' medians after each was lowered or raised by its `Run.reach`, depending on ``sign``."""
     means = [sum(math.log(run.median.value + sign * run.reach) for run in side) / len(side) for side in (one, other)]
     return means[1] - means[0]
 
 
 def _exp(logarithm: float) -> float:
-    """A ratio by its logarithm. Of a handful of very different spans the interval may reach beyond any float."""
+    """A ratio from its logarithm. With a few very different spans the interval may exceed any float."""
     return math.exp(min(logarithm, _MOST_LOGARITHM))
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One side: the mean of the logarithms of its runs' medians, that mean's variance, and of how many degrees."""
+    """One side: the mean of the logarithms of its runs' medians, the variance of that mean, and its degrees of
+    freedom."""
 
     mean: float
     variance: float
@@ -148,12 +149,12 @@ class _Level:
 def _level(runs: Sequence[Run]) -> _Level:
     logarithms = [math.log(run.median.value) for run in runs]
     mean = sum(logarithms) / len(runs)
-    # How far the medians would differ if runs were all the same.
+    # How far the medians would differ if all runs were the same.
     within = sum(_within(run) ** 2 for run in runs) / len(runs)
     if len(runs) == 1:
         return _Level(mean, within, max(runs[0].distribution.count - 1, 1))
     between = sum((each - mean) ** 2 for each in logarithms) / (len(runs) - 1)
-    # Few runs may agree by chance better than their spans allow.
+    # A few runs may happen to agree better than their spans permit.
     return _Level(mean, max(within, between) / len(runs), len(runs) - 1)
 
 
@@ -163,7 +164,7 @@ def _within(run: Run) -> float:
 
 
 def middle(runs: Sequence[Run]) -> float:
-    """The geometric mean of the runs' medians, whose ratio `ratio_of` gives; their median if one has no logarithm."""
+    """The geometric mean of the runs' medians, whose ratio `ratio_of` returns; their median if one has no logarithm."""
     medians = [run.median.value for run in runs]
     if len(medians) == 1 or min(medians) <= 0:
         return Distribution.of(medians).median
@@ -171,7 +172,7 @@ def middle(runs: Sequence[Run]) -> float:
 
 
 def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:
-    """Two-sided, of the runs' medians if there are enough, else of all spans."""
+    """The two-sided probability, from the runs' medians if there are enough, else from all spans."""
     from scipy.stats import mannwhitneyu
 
     if min(len(one), len(other)) >= RUNS_FOR_RANKS:
@@ -181,7 +182,8 @@ def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:
 
 
 def mann_whitney(one: Distribution, other: Distribution) -> float:
-    """Two-sided, by the normal law with the correction for ties; as scipy's, but of counts instead of values."""
+    """The two-sided probability by the normal approximation with correction for ties; the same as scipy's, but from
+    counts instead of values."""
     from scipy.stats import norm
 
     values = np.union1d(one.values, other.values)
@@ -200,7 +202,7 @@ def mann_whitney(one: Distribution, other: Distribution) -> float:
 
 
 def corrected(probabilities: Sequence[float]) -> list[float]:
-    """``probabilities`` as they are worth where so many were looked at (Holm 1979)."""
+    """``probabilities`` adjusted for the number of comparisons (Holm 1979)."""
     order = sorted(range(len(probabilities)), key=lambda place: probabilities[place])
     adjusted = [1.0] * len(probabilities)
     most = 0.0
@@ -211,8 +213,8 @@ def corrected(probabilities: Sequence[float]) -> list[float]:
 
 
 def verdict(ratio: Ratio | None, probability: float, threshold: float) -> Verdict:
-    """Slower or faster if interval and ranks both say so and by the threshold at least; the same if the whole interval
-    is within the threshold."""
+    """Slower or faster if interval and ranks agree and the change is at least the threshold; the same if the whole
+    interval is within the threshold."""
     if ratio is None:
         return Verdict.INCONCLUSIVE
     if 1 / (1 + threshold) <= ratio.low and ratio.high <= 1 + threshold:
@@ -226,7 +228,7 @@ def verdict(ratio: Ratio | None, probability: float, threshold: float) -> Verdic
 
 
 def geometric_mean(comparisons: Sequence[Comparison]) -> Ratio | None:
-    """Of all ratios; None if there are none."""
+    """The geometric mean of all ratios; None if there are none."""
     ratios = [each.ratio for each in comparisons if each.ratio is not None]
     if not ratios:
         return None

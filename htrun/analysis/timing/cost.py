@@ -1,4 +1,4 @@
-"""What an event costs, by the calibration pairs of a trace (`htrun.events.calibration`)."""
+"""What an event costs, measured by the calibration pairs of a trace (`htrun.events.calibration`)."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 CALIBRATION_LEAST = 20
-"""Pairs of a sort without which no cost is told."""
+"""With fewer pairs of a kind, no cost is reported."""
 _WARM_UP = 2
-"""Pairs of each sort and thread that are left out: their sites trap, and code is fetched for the first time."""
+"""How many pairs of each kind and thread are discarded: their sites trap, and their code is not in the cache yet."""
 
 _BEYOND = 2.2
-"""How many times as far from the middle of what is measured as that reaches any code may be. Where `Cost.after` has
-five kinds: of six values of a normal distribution the next is within so many times half their range in 95% of cases."""
+"""The cost around any code is taken to be within this many times the measured half range from its middle. `Cost.after`
+has five kinds: of six values from a normal distribution, the sixth is within that many times half the range of the
+others in 95% of cases."""
 _BEYOND_FEW = 3
-"""The same where an older guest library measured two values only."""
+"""The same for an older guest library, which measured two values only."""
 _SHARE = 0.25
-"""Of the cost alone: how far off it may be in any case. Where all kinds agree, it is still not known what other code
-does: on one kind of processor (AMD Zen 3) two agreed to 1 ns, and after a third an event cost 6 ns less. As much of an
-event as can run beside other code is what stores it; the rest reads the clock."""
+"""The uncertainty of the cost in any case, as a share of the cost alone. Even if all kinds of work agree, other code
+may differ: on one processor (AMD Zen 3), two kinds agreed to 1 ns, and after a third an event cost 6 ns less. This
+share is the part of an event that can overlap with other code, namely what stores it; the rest reads the clock."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an event costs, ns.
+    """What an event costs, in ns.
 
-    ``alone``: with nothing before it, so that no part of it can be done beside other work. ``after``: by name, after
-    each kind of work (`WORKS`) that keeps the processor waiting, so that much of it can; where that work is so slow
-    that the clock is read before it has ended, the cost is negative. Empty if the guest library was too old to measure
-    it. ``pairs``: that ``alone`` was measured on; ``threads``: of those with pairs, how many.
+    ``alone``: with nothing before it, so that no part of it can overlap with other work. ``after``: by name, after each
+    kind of work (`WORKS`) that keeps the processor waiting, so that much of the event can overlap. If that work is so
+    slow that the clock is read before the work has completed, the cost is negative. Empty if the guest library was too
+    old to measure it. ``pairs``: the number of pairs that ``alone`` was measured on; ``threads``: the number of threads
+    with pairs.
     """
 
     alone: Interval
@@ -51,7 +53,7 @@ class Cost:
 
     @classmethod
     def of(cls, sorts: Sequence[Distribution | None], threads: int) -> Cost | None:
-        """By pairs of each sort of `PAIRS`; None if there are too few."""
+        """The cost from pairs of each kind of `PAIRS`; None if there are too few."""
         medians = {
             pair: None if each is None or each.count < CALIBRATION_LEAST else median_interval(each)
             for pair, each in zip(PAIRS, sorts, strict=True)
@@ -65,21 +67,21 @@ class Cost:
             if once is None or twice is None:
                 continue
             found = _without_work(once, twice)
-            # Work that took now this long, now that, as loads do on a busy machine, says nothing of the event after it.
+            # If the work itself took a varying time, as loads do on a busy machine, it says nothing about the event
+            # after it.
             if found.high - found.low <= alone.value:
                 after[work.name] = found
         return cls(alone, after, empty.count, threads)
 
     @property
     def _ends(self) -> tuple[Interval, Interval]:
-        """The least and the greatest of what was measured."""
+        """The least and the greatest measured cost."""
         every = sorted((self.alone, *self.after.values()), key=lambda each: each.value)
         return every[0], every[-1]
 
     @property
     def interval(self) -> Interval:
-        """What is taken for the cost: the middle of what was measured. The interval is what sampling leaves
-        uncertain."""
+        """The estimate of the cost: the middle of the measured range. The interval is the uncertainty from sampling."""
         one, other = self._ends
         value = (one.value + other.value) / 2
         low = math.hypot(one.value - one.low, other.value - other.low) / 2
@@ -88,13 +90,13 @@ class Cost:
 
     @property
     def uncertainty(self) -> float:
-        """Half the 95% interval, ns."""
+        """Half the width of the 95% interval, in ns."""
         return (self.interval.high - self.interval.low) / 2
 
     @property
     def reach(self) -> float:
-        """How far from `interval` the cost may be around any code, ns. As far as to no cost at all, where only the cost
-        alone was measured."""
+        """How far from `interval` the cost may be around any code, in ns. If only the cost alone was measured, this
+        extends down to a cost of zero."""
         if not self.after:
             return self.interval.value
         one, other = self._ends
@@ -102,12 +104,13 @@ class Cost:
         return max(beyond * (other.value - one.value) / 2, _SHARE * self.alone.value)
 
     def floor(self, step: ClockStep) -> float:
-        """The length, ns, below which a corrected duration can't be told from nothing."""
+        """The length in ns below which a corrected duration cannot be distinguished from zero."""
         return max(step.ns, 2 * (self.uncertainty + self.reach))
 
 
 def _without_work(work: Interval, twice: Interval) -> Interval:
-    """What is left of pairs with work when that is taken away: a line through both, drawn on to no work."""
+    """What remains of pairs with work without that work: the line through both measurements, extrapolated to no
+    work."""
     value = 2 * work.value - twice.value
     low = math.hypot(2 * (work.value - work.low), twice.high - twice.value)
     high = math.hypot(2 * (work.high - work.value), twice.value - twice.low)
@@ -115,7 +118,7 @@ def _without_work(work: Interval, twice: Interval) -> Interval:
 
 
 class _Tries:
-    """Pairs of one sort and thread, but for the first."""
+    """The pairs of one kind and thread, without the first ones."""
 
     def __init__(self) -> None:
         self._tally = Tally()
@@ -124,7 +127,7 @@ class _Tries:
     def add(self, step: ClockStep, spans: Spans) -> None:
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
-        # Otherwise something else came between: a signal's handler, say.
+        # Otherwise something else came between, such as a signal handler.
         own = own[own["steps"] == 1]
         self._tally.add(step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
 
@@ -134,11 +137,11 @@ class _Tries:
 
 
 class CalibrationPairs:
-    """The calibration pairs of one thread, of each sort of `PAIRS`."""
+    """The calibration pairs of one thread, by kind of `PAIRS`."""
 
     def __init__(self) -> None:
         self.sorts = [_Tries() for _ in PAIRS]
 
     def distributions(self, step: ClockStep) -> list[Distribution | None]:
-        """The durations of each sort's pairs, in ns; None for a sort of which there are none."""
+        """The durations of the pairs of each kind, in ns; None for a kind that has none."""
         return [each.distribution(step) for each in self.sorts]

@@ -1,12 +1,12 @@
-"""Durations as a distribution: the different values there are and how often each came.
+"""Durations as a distribution: the distinct values and how often each occurred.
 
-The clock counts in steps, so there are few different values however many spans: everything that is told of them is
-exact, in memory that hardly grows with the trace.
+The clock advances in steps, so there are few distinct values however many spans there are. All figures are exact, in
+memory that hardly grows with the trace.
 
 Quantiles are those of the *mid-distribution* (Ma, Genton, Parzen: Asymptotic properties of sample quantiles of discrete
-distributions, 2011): half of a value's share lies before it, half behind, and between values there are straight lines.
-A duration of 2.3 steps is counted as 2 in seven of ten cases and as 3 in three; its median so is 2.3, where the usual
-one would be 2. Of values that are all different they are the usual quantiles (Hazen's).
+distributions, 2011): half of a value's share lies below it and half above it, with linear interpolation between values.
+A duration of 2.3 steps is measured as 2 in seven of ten cases and as 3 in three. Its median is then 2.3, where the
+usual one would be 2. If all values are distinct, these are the usual quantiles (Hazen's).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _PENDING = 1 << 17
-"""Values a `Tally` holds before it counts them."""
+"""How many values a `Tally` buffers before it counts them."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """``values``: all different, from the least to the greatest; ``counts``: how often each came. Not empty."""
+    """``values``: distinct and ascending; ``counts``: how often each occurred. Not empty."""
 
     values: Floats
     counts: Ints
 
     @classmethod
     def of(cls, values: Any, counts: Any = None) -> Distribution:
-        """Of any ``values``, each as often as ``counts`` says (once, without)."""
+        """The distribution of any ``values``, each ``counts`` times (once without ``counts``)."""
         values = np.asarray(values, np.float64)
         counts = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, np.int64)
         different, places = np.unique(values, return_inverse=True)
@@ -46,7 +46,7 @@ class Distribution:
 
     @classmethod
     def together(cls, parts: Iterable[Distribution]) -> Distribution:
-        """All of ``parts``, at least one."""
+        """All of ``parts``, at least one, together."""
         some = list(parts)
         if len(some) == 1:
             return some[0]
@@ -54,7 +54,7 @@ class Distribution:
 
     @cached_property
     def count(self) -> int:
-        """How many values."""
+        """The number of values."""
         return int(self.counts.sum())
 
     @cached_property
@@ -69,7 +69,7 @@ class Distribution:
 
     @cached_property
     def places(self) -> Floats:
-        """The share of all that lies before the middle of each value."""
+        """For each value, the share of all that lies below its middle."""
         places: Floats = (np.cumsum(self.counts) - self.counts / 2) / self.count
         return places
 
@@ -89,13 +89,13 @@ class Distribution:
 
     @cached_property
     def quartiles(self) -> tuple[float, float]:
-        """The first and the third."""
+        """The first and the third quartile."""
         low, high = self.quantiles([0.25, 0.75]).tolist()
         return low, high
 
     @property
     def mad(self) -> float:
-        """The median distance from the median, as it is: for what is normal, 0.67 standard deviations."""
+        """The median distance from the median, unscaled: 0.67 standard deviations for a normal distribution."""
         return Distribution.of(np.abs(self.values - self.median), self.counts).median
 
     @property
@@ -104,7 +104,7 @@ class Distribution:
         return float((self.values - self.mean) ** 2 @ self.counts) / self.count
 
     def moved(self, by: float) -> Distribution:
-        """Every value ``by`` so much greater."""
+        """The distribution with every value increased by ``by``."""
         return Distribution(self.values + by, self.counts)
 
     def beyond(self, low: float, high: float) -> int:
@@ -112,7 +112,7 @@ class Distribution:
         return int(self.counts[(self.values < low) | (self.values > high)].sum())
 
     def histogram(self, edges: Floats) -> Ints:
-        """How many values lie between each of ``edges`` and the next; the last edge belongs to what is before it."""
+        """How many values lie between each of ``edges`` and the next; a value on the last edge counts as before it."""
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
 
 
@@ -126,7 +126,7 @@ class Tally:
         self._pending = 0
 
     def add(self, durations: Ints, events: Ints) -> None:
-        """Count some, or none."""
+        """Count some values, or none."""
         if not len(durations):
             return
         self._waiting.append(np.column_stack([events, durations]))
@@ -135,7 +135,7 @@ class Tally:
             self._settle()
 
     def pairs(self) -> tuple[Ints, Ints, Ints]:
-        """The different durations and numbers of events, and how often each pair came."""
+        """The distinct pairs of a duration and a number of events, and how often each occurred."""
         self._settle()
         return self._rows[:, 1], self._rows[:, 0], self._counts
 

@@ -1,4 +1,4 @@
-"""Why measured times may not be what they seem: facts of a trace, judged."""
+"""Reasons to doubt measured times, found from the facts of a trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENVIRONMENT = (
 
 EMULATED = "under emulation: these are host times of translated code, not cycles of the target"
 _BUSY = 0.5
-"""Load for each processor from which others get in the way."""
+"""A load per processor from which on other programs interfere."""
 _COMPARED = {
     "hostname": "machines",
     "cpu_model": "processors",
@@ -49,7 +49,7 @@ def is_emulated(facts: Facts) -> bool:
 
 
 def doubts(facts: Facts) -> Iterator[str]:
-    """What makes times of a run with these ``facts`` doubtful, a line each."""
+    """What makes times of a run with these ``facts`` doubtful, one line each."""
     if facts.get("clock_source") == "monotonic":
         yield "the time stamp counter could not be trusted: each event trapped, and cost microseconds"
     governors = str(facts.get("cpu_governor", ""))
@@ -65,8 +65,8 @@ def doubts(facts: Facts) -> Iterator[str]:
 
 
 def differences(one: Facts, other: Facts) -> Iterator[str]:
-    """What is not the same in two environments, a line each. What only one of them tells is no difference, but that one
-    ran under an emulator and the other did not."""
+    """The differences of two environments, one line each. A fact that only one of them has is not a difference, unless
+    one ran under an emulator and the other did not."""
     for key, what in _COMPARED.items():
         mine, theirs = str(one.get(key, "")), str(other.get(key, ""))
         if mine != theirs and ((mine and theirs) or key == "emulator"):

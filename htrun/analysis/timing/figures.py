@@ -1,8 +1,9 @@
-"""How long the spans of a trace took: collected in one pass, then corrected for what the events themselves cost.
+"""How long the spans of a trace took: collected in one pass, then corrected for the cost of the events themselves.
 
-A span lasts from the time stamp of its begin to that of its end, and so contains the cost of one event, and of each
-further event of its thread between. What that cost is depends on the code around: see `Cost`. It is known from the
-pairs that the trace carries (`htrun.events.calibration`); where a thread has none of its own, the other threads' count.
+A span lasts from the timestamp of its begin to that of its end, so it contains the cost of one event, and of each
+further event of its thread in between. That cost depends on the code around the events: see `Cost`. It is measured by
+the calibration pairs that the trace contains (`htrun.events.calibration`). For a thread that has none of its own, those
+of the other threads are used.
 """
 
 from __future__ import annotations
@@ -29,38 +30,38 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
     Grouping = Callable[[Spans], NDArray[np.uint64]]
-    """What each span is grouped by, as a number."""
+    """The group of each span, as a number."""
     Choice = Callable[[Spans], NDArray[np.bool_]]
-    """Which spans are wanted."""
+    """Which spans are selected."""
 
 MOST_GROUPS = 10_000
 PERCENTILES = {"p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 _BEYOND = 10
-"""Values that must lie beyond a percentile for it to be told."""
+"""A percentile is reported only if at least this many values lie beyond it."""
 _MILD, _SEVERE = 1.5, 3.0
-"""Interquartile ranges beyond the quartiles (Tukey, Exploratory Data Analysis, 1977, 2D)."""
+"""Outliers are this many interquartile ranges beyond the quartiles (Tukey, Exploratory Data Analysis, 1977, 2D)."""
 
 
 class SpanSource(Protocol):
-    """What finds spans: `spans.Pairer` and the like. ``told``: how many of ``names`` are the user's; behind them are
-    those of `htrun.events.calibration.PAIRS`."""
+    """Finds spans: `spans.Pairer` and the like. ``told``: how many of ``names`` are the user's; the names of
+    `htrun.events.calibration.PAIRS` follow them."""
 
     names: tuple[str, ...]
     told: int
 
     def feed(self, events: Events) -> Spans:
-        """The spans that end with ``events``."""
+        """The spans that end within ``events``."""
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """What is left over, by name."""
+        """What remained without a partner, by name."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is told of durations, ns. ``median``: with what sampling leaves uncertain; ``percentiles``: None where there
-    are too few values; ``modes``: where most lie, if that is more than one place; ``reach``: by how much all of them
-    may be off beside, as the code around the events is; ``resolved``: whether the median is more than a step of the
-    clock and more than what the cost of the events may be wrong by."""
+    """Figures of durations, in ns. ``median``: with its uncertainty from sampling; ``percentiles``: None where there
+    are too few values; ``modes``: the most frequent values, if there are several clusters; ``reach``: how much all of
+    them may be off in addition because of the code around the events; ``resolved``: whether the median is more than a
+    step of the clock and more than the error of the events' cost."""
 
     distribution: Distribution
     median: Interval
@@ -72,7 +73,7 @@ class Figures:
     @classmethod
     def of(cls, distribution: Distribution, step: ClockStep, error: float = 0.0, reach: float = 0.0) -> Figures:
         """The figures of ``distribution``; ``error``: how much all of it may be off by chance, half a 95% interval in
-        ns; ``reach``: and by the code around the events, at most."""
+        ns; ``reach``: how much at most because of the code around the events."""
         interval = median_interval(distribution)
         if error:
             low = math.hypot(interval.value - interval.low, error)
@@ -87,15 +88,15 @@ class Figures:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the true median lies, as far as that is known: the 95% interval, and `reach` on both sides. None for
-        one value, of which nothing follows."""
+        """The range that contains the true median: the 95% interval, extended by `reach` on both sides. None for a
+        single value, which gives no range."""
         if self.distribution.count == 1:
             return None
         return self.median.low - self.reach, self.median.high + self.reach
 
     @property
     def fences(self) -> tuple[float, float, float, float]:
-        """Where outliers begin: severe and mild below, mild and severe above."""
+        """The limits of outliers: severe and mild low ones, mild and severe high ones."""
         first, third = self.distribution.quartiles
         spread = third - first
         return (
@@ -105,7 +106,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trapped:
-    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, ns."""
+    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, in ns."""
 
     count: int = 0
     total: float = 0.0
@@ -116,10 +117,10 @@ class Trapped:
 
 @dataclass(frozen=True)
 class Timing:
-    """Spans of one name, of one group.
+    """Spans of one name and one group.
 
-    ``corrected``: None where the trace has no calibration; ``drift``: by how much durations rose from first to last,
-    ns, None if they did not; ``mild``, ``severe``: how many outliers; ``step``: of the clock; ``trapped``: those in
+    ``corrected``: None if the trace has no calibration; ``drift``: how much durations rose from first to last, in ns,
+    None if they did not; ``mild``, ``severe``: numbers of outliers; ``step``: of the clock; ``trapped``: spans in
     which a first event trapped.
     """
 
@@ -136,14 +137,14 @@ class Timing:
 
     @property
     def count(self) -> int:
-        """How many spans."""
+        """The number of spans."""
         return self.raw.distribution.count
 
 
 @dataclass
 class Timings:
-    """Collects the spans of a trace. ``step``: of its clock; ``grouping``: what they are told by, beside their name;
-    ``choice``: which are wanted."""
+    """Collects the spans of a trace. ``step``: of its clock; ``grouping``: what they are grouped by in addition to
+    their name; ``choice``: which are selected."""
 
     step: ClockStep
     grouping: Grouping | None = None
@@ -158,7 +159,7 @@ class Timings:
     _costs: dict[int, Cost | None] = field(default_factory=dict)
 
     def collect(self, source: SpanSource, batches: Iterable[Events]) -> Timings:
-        """Take in all spans that ``source`` finds in ``batches``. Raises `HtrunError` for too many groups."""
+        """Add all spans that ``source`` finds in ``batches``. Raises `HtrunError` if there are too many groups."""
         self._names, self._told = source.names, source.told
         for events in batches:
             spans = source.feed(events)
@@ -205,7 +206,7 @@ class Timings:
 
     @cached_property
     def cost(self) -> Cost | None:
-        """What an event costs, over all threads that have pairs; None if too few are there."""
+        """The cost of an event over all threads that have pairs; None if there are too few."""
         return self._cost_of(self._pairs)
 
     def _cost_of(self, streams: Iterable[int]) -> Cost | None:
@@ -216,14 +217,14 @@ class Timings:
         return Cost.of([Distribution.together(parts) if parts else None for parts in sorts], len(some))
 
     def cost_of(self, stream: int) -> Cost | None:
-        """What an event costs on the thread ``stream``: by its own pairs if it has enough, else by all."""
+        """The cost of an event on the thread ``stream``: from its own pairs if it has enough, else from all."""
         if stream not in self._costs:
             own = self._cost_of([stream]) if stream in self._pairs else None
             self._costs[stream] = own or self.cost
         return self._costs[stream]
 
     def timings(self) -> list[Timing]:
-        """All that was collected, by name in the order of their definition and by group."""
+        """All results, by name in the order of definition and by group."""
         keys = sorted({key[:2] for key in self._tallies})
         return [self._timing(name, group) for name, group in keys]
 
@@ -257,8 +258,8 @@ class Timings:
 
 
 def together(timings: Sequence[Timing]) -> Timing:
-    """The spans of one name in several runs as one; see `_of_runs` for the median's interval. A drift is one of runs:
-    what each does within itself is left out."""
+    """The spans of one name in several runs as one; see `_of_runs` for the median's interval. Drift here is drift from
+    run to run; drift within each run is ignored."""
     if len(timings) == 1:
         return timings[0]
     first = timings[0]
@@ -271,8 +272,8 @@ def together(timings: Sequence[Timing]) -> Timing:
 
 
 def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
-    """All of ``runs`` as one. Spans of one run are more alike than those of two, so the median's interval is that of
-    the runs' medians (Student's law) where it is wider."""
+    """All of ``runs`` as one. Spans of one run are more alike than spans of different runs, so the median's interval is
+    that of the runs' medians (Student's distribution) if that is wider."""
     from statistics import stdev
 
     from scipy.stats import t
@@ -281,7 +282,7 @@ def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
     medians = [run.median.value for run in runs]
     half = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
     value = figures.median.value
-    # What calibration leaves uncertain is in each run's own interval.
+    # Each run's own interval contains the uncertainty of the calibration.
     own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))
     half = max(half, own)
     interval = Interval(value, min(figures.median.low, value - half), max(figures.median.high, value + half))

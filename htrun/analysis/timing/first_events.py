@@ -1,7 +1,7 @@
-"""Which events were the first of a place in the code in their process, or the first of their thread.
+"""Which events were the first of a call site in their process, or the first of their thread.
 
-Such an event traps: the place is patched then, and the thread gets its ring. That takes up to milliseconds, and a span
-in which it happens is that much too long.
+Such an event traps: the site is patched then, and the thread gets its ring. That takes up to milliseconds, so a span
+that contains such an event is too long by that time.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
     Spans = NDArray[np.void]
-    """Of `spans.span_dtype`."""
+    """Spans, of `spans.span_dtype`."""
     _Words = NDArray[np.uint64]
 
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 _NUMBER_BITS = 40
-"""Of an event's number, beside its stream in one word."""
+"""Bits of an event's number, which shares a word with its stream."""
 
 
 class FirstEvents:
-    """Finds them in a trace, a batch at once. Memory grows with the places in the code and with threads."""
+    """Finds them in a trace, one batch at a time. Memory grows with the number of call sites and threads."""
 
     def __init__(self, processes: Sequence[int]) -> None:
         """``processes``: the process id of each stream."""
@@ -38,7 +38,7 @@ class FirstEvents:
         self._found: _Words = np.empty(0, np.uint64)
 
     def feed(self, events: Events, first: int) -> None:
-        """Look at ``events``, which follow those given before. ``first``: the number of the first of them."""
+        """Process ``events``, which follow those of the previous call. ``first``: the number of the first of them."""
         rows = np.flatnonzero(events["kind"] == _HYPERTRACE)
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
@@ -58,8 +58,8 @@ class FirstEvents:
         self._found = np.union1d(self._found, _placed(streams[own], numbers))
 
     def within(self, spans: Spans) -> NDArray[np.bool_]:
-        """Which of ``spans``, whose events were given before, have such an event of one of their threads, from the
-        begin to the end."""
+        """Which of ``spans``, whose events were processed before, contain such an event of one of their threads, from
+        begin to end."""
         held = np.zeros(len(spans), bool)
         for streams in (spans["begin_stream"], spans["end_stream"]):
             low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
@@ -69,7 +69,7 @@ class FirstEvents:
 
 
 def _placed(streams: NDArray[np.uint32], numbers: _Words) -> _Words:
-    """A word for each event, in the order of the streams and then of the trace."""
+    """A word for each event that sorts by stream and then by position in the trace."""
     placed: _Words = (streams.astype(np.uint64) << np.uint64(_NUMBER_BITS)) | numbers
     return placed
 

@@ -1,4 +1,4 @@
-"""What can be concluded from durations: intervals, modes, drift, and whether two runs differ. By scipy."""
+"""Statistical inference from durations, by scipy: intervals, modes, drift, and whether two runs differ."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 _TAIL = (1 - CONFIDENCE) / 2
 _SEED = 1
-"""The same trace always gives the same figures."""
+"""A fixed seed: the same trace always has the same figures."""
 _RESAMPLES = 2000
 _WINDOW = 6.0
-"""Standard errors on either side of the median that are resampled value by value."""
+"""How far around the median, in standard errors, values are resampled one by one."""
 _MOST_VALUES = 512
-"""Different values in that window up to which they are; beyond, there are no steps to be seen."""
+"""With at most this many distinct values in that window, they are resampled. With more, no steps are visible."""
 _FEW = 0.8
-"""Different values of all in that window, up to which they are steps."""
+"""With at most this share of distinct values in that window, the values are steps of the clock."""
 
 _MODES_LEAST = 50
-"""Values of which modes are looked for."""
+"""The minimum number of values in which modes are searched for."""
 _GRID = 512
 _SECOND_PEAK = 0.1
-"""Height of a second mode, of the first's."""
+"""The minimum height of a second mode relative to the first."""
 _VALLEY = 0.6
-"""Height of what lies between, of the second's, at most."""
+"""The maximum height of the valley relative to the second mode."""
 _SHARE = 0.05
-"""Share of all values that belong to a mode, at least."""
+"""The minimum share of all values that belong to a mode."""
 
 _DRIFT_LEAST = 20
-"""Blocks of time of which a drift is looked for."""
+"""The number of blocks of time in which drift is searched for."""
 _DRIFT_PROBABILITY = 1e-3
 _DRIFT_SHARE = 0.01
 
@@ -58,9 +58,9 @@ class Interval:
 def median_interval(distribution: Distribution) -> Interval:
     """The median with its bootstrap interval (percentiles).
 
-    Resampling changes how many values fall on each step of the clock near the median, so just that is drawn. Where the
-    values near it are different, or too many for steps to show, the bootstrap's limit is known (Efron 1979, section 3:
-    order statistics of the sample, by a binomial law), and taken without drawing.
+    Resampling changes how many values fall on each step of the clock near the median, so only these counts are drawn.
+    If the values near the median are distinct, or too many for steps to be visible, the bootstrap's limit is known
+    (Efron 1979, section 3: order statistics of the sample, by a binomial distribution) and is used without drawing.
     """
     count, places = distribution.count, distribution.places
     reach = _WINDOW / 2 / np.sqrt(count)
@@ -78,10 +78,10 @@ def median_interval(distribution: Distribution) -> Interval:
 
 @functools.cache
 def _order_share(count: int) -> float:
-    """Where the interval begins that is made of two of ``count`` sorted values: the share of all that lies before.
+    """The lower end, as a share of all, of the interval between two of ``count`` sorted values.
 
-    Of values ``k`` is the greatest of which the median is less with a chance of no more than 2.5%; the chance is a
-    binomial one, and taken between whole ``k`` as the beta law does.
+    For values, ``k`` is the greatest whose probability of exceeding the median is at most 2.5%. That probability is
+    binomial; the beta distribution interpolates between whole ``k``.
     """
     from scipy.optimize import brentq
     from scipy.special import betainc
@@ -96,17 +96,17 @@ def _order_share(count: int) -> float:
 
 
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
-    """Medians of `_RESAMPLES` samples as large as ``distribution``, drawn from it; values beyond ``first .. last``
-    count as those."""
+    """Medians of `_RESAMPLES` samples that are drawn from ``distribution`` and have its size; values outside
+    ``first .. last`` count as these."""
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
-    # The outer two stand for many values; no median comes near them.
+    # The outer two represent many values; no median comes near them.
     values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
     places = (np.cumsum(drawn, axis=1) - drawn / 2) / total
     rows = np.arange(_RESAMPLES)
-    # The nearest values that were drawn, on either side of the middle.
+    # The nearest drawn values on either side of the middle.
     above = np.argmax((drawn > 0) & (places >= 0.5), axis=1)
     below = len(values) - 1 - np.argmax(((drawn > 0) & (places <= 0.5))[:, ::-1], axis=1)
     above = np.where((places[rows, above] >= 0.5) & (drawn[rows, above] > 0), above, below)
@@ -118,9 +118,9 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
 
 
 def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
-    """The values around which most others lie, if there are several such: clearly apart, with little between them.
+    """The values around which most others cluster, if there are several clusters with clear valleys between them.
 
-    ``step``: of the clock; what is no further apart is one. The rarest hundredth at each end is left out.
+    ``step``: of the clock; values no further apart are one. The lowest and highest hundredth are ignored.
     """
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks
@@ -132,7 +132,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     core = Distribution(distribution.values[inside], distribution.counts[inside])
     first, third = core.quartiles
     spread = min(np.sqrt(core.variance), (third - first) / 1.34) or np.sqrt(core.variance)
-    # Silverman's rule (1986, equation 3.31), and wide enough for the clock's steps to melt together.
+    # Silverman's rule (1986, equation 3.31), but wide enough to smooth out the clock's steps.
     width = max(0.9 * spread * core.count**-0.2, step)
     if high - low <= 2 * width:
         return ()
@@ -154,7 +154,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
 
 def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
-    """Those of ``peaks`` between which ``density`` falls far; of two with no valley between, the higher."""
+    """Those of ``peaks`` between which ``density`` has a deep valley; of two without a valley between, the higher."""
     kept: list[int] = []
     for peak in peaks:
         while kept and density[kept[-1] : peak].min() > _VALLEY * min(density[kept[-1]], density[peak]):
@@ -167,8 +167,8 @@ def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
 
 
 def drift(blocks: Floats, step: float) -> float | None:
-    """By how much ``blocks``, medians of equal stretches one after the other, rise or fall from the first to the last;
-    None if that is no more than chance (Kendall's tau) or not worth a word: less than ``step`` or 1%."""
+    """How much ``blocks``, medians of consecutive equal stretches, rise or fall from the first to the last. None if
+    that may be chance (Kendall's tau) or is negligible: less than ``step`` or 1%."""
     from scipy.stats import kendalltau, theilslopes
 
     if len(blocks) < _DRIFT_LEAST:
@@ -182,7 +182,7 @@ def drift(blocks: Floats, step: float) -> float | None:
 
 
 class Blocks:
-    """Medians of consecutive stretches of durations, few enough to keep: when there are too many, two become one."""
+    """Medians of consecutive stretches of durations. Their number is bounded: when there are too many, pairs merge."""
 
     _MOST = 512
     _FIRST = 16
@@ -194,7 +194,7 @@ class Blocks:
         self._half: list[float] = []
 
     def add(self, durations: Floats) -> None:
-        """The durations that come next."""
+        """Add the next durations."""
         values = np.concatenate([self._rest, durations])
         whole = len(values) // self._FIRST * self._FIRST
         self._rest = values[whole:]
@@ -208,7 +208,7 @@ class Blocks:
 
     @property
     def medians(self) -> Floats:
-        """One for each stretch; what does not fill a stretch is left out."""
+        """The median of each complete stretch."""
         return self._medians
 
     def _combined(self, medians: Floats) -> Floats:

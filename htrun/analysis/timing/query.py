@@ -1,4 +1,4 @@
-"""Which spans of a trace are wanted, and by what: a question that verbs about time share."""
+"""Which spans of a trace are selected and how they are grouped: a query that the timing verbs share."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _THREAD_FIELDS = {"thread": "tid", "process": "pid", "cpu": "vcpu", "vcpu": "vcp
 
 @dataclass(frozen=True)
 class SpanQuery:
-    """Which spans of a trace are timed, and by what they are grouped.
+    """Which spans of a trace are timed and how they are grouped.
 
-    ``patterns``: of names, none for all. ``between``: two events, as a user names them, between which something lies
-    that is timed instead of spans; ``intervals``: whether it is what lies from each event to the next of its name.
-    ``by``: what they are grouped by. ``warm``: whether those in which an event trapped are left out. ``window``: when
-    and in which threads they begin.
+    ``patterns``: of names, none for all. ``between``: two events, as a user names them; the time between them is
+    measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
+    ``by``: what they are grouped by. ``warm``: whether spans in which an event trapped are excluded. ``window``: when
+    and in which threads spans must begin.
     """
 
     patterns: tuple[str, ...] = ()
@@ -49,11 +49,11 @@ class SpanQuery:
 
     @property
     def needs_names(self) -> bool:
-        """Whether only events with names can be what is timed."""
+        """Whether only named events can be timed."""
         return self.between is None and not self.intervals
 
     def source(self, trace: Trace) -> SpanSource:
-        """What finds them in ``trace``. Raises `HtrunError`."""
+        """What finds the spans in ``trace``. Raises `HtrunError`."""
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
         if self.intervals:
@@ -71,7 +71,7 @@ class SpanQuery:
         return timings.collect(source, batches)
 
     def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
-        """Which spans are wanted, of those that ``source`` finds in ``trace``. Raises `HtrunError`."""
+        """Which of the spans that ``source`` finds in ``trace`` are selected. Raises `HtrunError`."""
         names = np.array([self._names(name) for name in source.names])
         window = self.window.window(trace)
 
@@ -90,7 +90,7 @@ class SpanQuery:
         return not self.patterns or any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def grouping(self, trace: Trace, source: SpanSource) -> Grouping | None:
-        """What spans are told by, as a number; None if by their name only. Raises `HtrunError`."""
+        """The group of each span as a number; None if they are grouped by name only. Raises `HtrunError`."""
         if self.by is None:
             return None
         if self.by in _THREAD_FIELDS:
@@ -108,7 +108,7 @@ class SpanQuery:
         return values
 
     def label(self, trace: Trace, timing: Timing) -> str | None:
-        """The group of ``timing``, one of those of ``trace``, in words; None if it is of no group."""
+        """The group of ``timing``, one of those of ``trace``, in words; None without grouping."""
         if self.by is None or timing.group is None:
             return None
         if self.by == "thread":
@@ -125,14 +125,15 @@ def _arguments(trace: Trace, name: str) -> list[Argument]:
 
 
 def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, int]]:
-    """For each name of spans in which of its events, and where among the arguments, ``by`` is. Raises `HtrunError`."""
+    """For each name of spans, in which of its events and at which index of the arguments ``by`` is. Raises
+    `HtrunError`."""
     if by.startswith("arg") and by[3:].isdecimal():
         if not 1 <= int(by[3:]) <= trace.num_args:
             raise HtrunError(f"--by {by}: events of {trace.path} have arg1 to arg{trace.num_args}")
         return {name: ("begin_args", int(by[3:]) - 1) for name in range(len(source.names))}
     found: dict[int, tuple[str, int]] = {}
     fields = {Phase.END: "end_args", Phase.BEGIN: "begin_args"}
-    # The begin is asked last: where both have the argument, it tells.
+    # The begin comes last: if both have the argument, its value is used.
     events = sorted(() if trace.names is None else trace.names.events, key=lambda event: event.phase is Phase.BEGIN)
     for event in events:
         names = [argument.name for argument in event.arguments]
@@ -145,7 +146,7 @@ def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, i
 
 
 def _region(trace: Trace, first: str, last: str) -> Region:
-    """What lies between two events of ``trace``, as the user calls them. Raises `HtrunError`."""
+    """The region between two events of ``trace``, as the user names them. Raises `HtrunError`."""
     begin, end = _id_of(trace, first, 1), _id_of(trace, last, -1)
     if begin == end:
         raise HtrunError(f"--between {first} {last}: the same event twice; try --intervals")
@@ -153,7 +154,7 @@ def _region(trace: Trace, first: str, last: str) -> Region:
 
 
 def _id_of(trace: Trace, word: str, sign: int) -> int:
-    """The value of ``arg1`` that ``word`` stands for; ``sign``: 1 where a begin is looked for, -1 for an end."""
+    """The value of ``arg1`` that ``word`` means; ``sign``: 1 if a begin is expected, -1 for an end."""
     try:
         return int(word, 0)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Spans: the begins and ends of a trace, paired, a batch at once and with no look at a single event.
+"""Spans: the begins and ends of a trace, paired one batch at a time without a loop over single events.
 
-A begin and an end pair if they have one name and come from one thread, the innermost first; where the events have a
-key, if they have one name and one key, from whichever threads. What has no partner is counted, never guessed: see
-`Unpaired`. Memory grows only with the spans that are open at one time, up to `MOST_OPEN`.
+A begin and an end pair if they have the same name and come from the same thread, innermost first. If the events have a
+key, they pair by name and key, from any threads. Events without a partner are counted, never guessed: see `Unpaired`.
+Memory grows only with the number of spans that are open at one time, up to `MOST_OPEN`.
 
 ::
 
@@ -44,24 +44,24 @@ if TYPE_CHECKING:
     _Ints = NDArray[np.int64]
 
 CALIBRATIONS = tuple(pair.name for pair in calibration.PAIRS)
-"""The names of the spans that calibration pairs make. They are told from a user's, which may have the same names, by
-their places in `Pairer.names`: the last."""
+"""The names of the spans that calibration pairs make. A user's spans may have the same names; the position in
+`Pairer.names` distinguishes them: these are the last."""
 MOST_OPEN = 1 << 20
-"""Begins that wait for their ends at one time; the oldest beyond count as unpaired."""
+"""How many begins wait for their ends at one time; if there are more, the oldest count as unpaired."""
 _MOST_STRAY = 1 << 16
-"""Ends with a key and without a begin that are remembered, in case the begin comes later."""
+"""How many ends with a key and without a begin are kept, in case the begin comes later."""
 _MOST_NEGATIVE = 100_000
-"""Nanoseconds that an end may come before its begin and still be taken for its partner: far more than the clocks of two
-processors differ, and less than it takes until a key is used again."""
+"""By how many nanoseconds an end may precede its begin and still be its partner: far more than the clocks of two
+processors differ, and less than it takes until a key is reused."""
 _DIRECT = 1 << 20
-"""Numbers below this are codes as they are."""
+"""Numbers below this are used as codes unchanged."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
 @dataclass(frozen=True)
 class Region:
-    """What lies from an event to the next of another kind. ``name``: what it is called; ``begin``, ``end``: the values
-    of ``arg1`` of the two kinds."""
+    """What lies between an event and the next one of another kind. ``name``: of the region; ``begin``, ``end``: the
+    values of ``arg1`` of the two kinds."""
 
     name: str
     begin: int
@@ -70,10 +70,10 @@ class Region:
 
 @dataclass
 class Unpaired:
-    """Begins and ends of one name that make no span.
+    """Begins and ends of one name that form no span.
 
-    ``begins``: without an end. ``ends``: without a begin. ``negative``: pairs of a key whose end came before the
-    begin. ``lost``: begins and ends which a loss of events keeps from being paired with any certainty.
+    ``begins``: without an end. ``ends``: without a begin. ``negative``: pairs with a key whose end came before the
+    begin. ``lost``: begins and ends that cannot be paired with certainty because events were lost.
     """
 
     begins: int = 0
@@ -90,13 +90,13 @@ class Unpaired:
 def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     """A span.
 
-    ``name``: place in `Pairer.names`. ``begin``, ``end``: ns since the epoch. ``begin_stream``, ``end_stream``: the
-    threads; they differ only where spans have a key. ``begin_number``, ``end_number``: of the events, counted from 1 in
-    the order of the trace. ``depth``: spans of the thread, but those with a key, that were open when it began.
-    ``steps``: events the thread emitted from behind the begin up to the end, 1 if none lies between (and always where
-    the span has a key).
-    ``trapped``: whether an event lies in it that `first_events.FirstEvents` finds; only if these are looked for.
-    ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are wanted.
+    ``name``: index in `Pairer.names`. ``begin``, ``end``: ns since the epoch. ``begin_stream``, ``end_stream``: the
+    threads; they differ only if spans have a key. ``begin_number``, ``end_number``: of the events, counted from 1 in
+    the order of the trace. ``depth``: how many spans of the thread, without those that have a key, were open when it
+    began. ``steps``: how many events the thread emitted after the begin up to and including the end, so 1 if there are
+    none in between (and always if the span has a key).
+    ``trapped``: whether it contains an event that `first_events.FirstEvents` finds; only if these are looked for.
+    ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are requested.
     """
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
@@ -108,7 +108,7 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
-    """A begin or an end, as `Pairer` keeps it.
+    """A begin or an end, as `Pairer` stores it.
 
     ``time``: ns since the epoch. ``number``: of the event in the trace, from 1. ``ordinal``: of the event in its
     stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``sign``: 1 or -1.
@@ -123,12 +123,12 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``names``: of spans; the last are `CALIBRATIONS`, behind ``told`` names of the user's.
+    """Pairs begins and ends. ``names``: of spans; `CALIBRATIONS` are the last, after ``told`` names of the user's.
     ``keyed``: which of them pair by a key.
 
-    ``named``: the user's names. ``losses``: where events were lost. ``num_args``: arguments that spans shall carry.
-    ``region``: what to look for instead of the user's begins and ends. ``first_events``: what finds the spans in which
-    an event trapped, if these are to be known.
+    ``named``: the user's names. ``losses``: where events were lost. ``num_args``: how many arguments spans include.
+    ``region``: what to look for instead of the user's begins and ends. ``first_events``: finds the spans in which an
+    event trapped, if these are needed.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Pairer:
         self.told = len(begins)
         self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), *(False for _ in CALIBRATIONS))
         self.seen = 0
-        """Events looked at."""
+        """The number of events processed."""
         self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
         self._first_events = first_events
@@ -163,7 +163,7 @@ class Pairer:
         return self._open
 
     def feed(self, events: Events) -> Spans:
-        """The spans that end with ``events``, which follow those given before, in the order of their ends.
+        """The spans that end within ``events``, which follow those of the previous call, in the order of their ends.
 
         Raises `HtrunError` if the key of a name is an argument that ``events`` do not have.
         """
@@ -178,8 +178,8 @@ class Pairer:
         return self._spans(both[paired.begins], both[paired.ends])
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """What is left without a partner, by name of the user's; names of which nothing is left are not in it. Call it
-        once, last."""
+        """What has no partner, by the user's names; names with nothing unpaired are absent. Call it once, at the
+        end."""
         negative = _negative(self._open, self._stray)
         names, counts = np.unique(self._open["name"][negative], return_counts=True)
         for name, count in zip(names.tolist(), counts.tolist(), strict=True):
@@ -191,7 +191,7 @@ class Pairer:
         return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
-        """The begins and ends among ``events``; those within a loss are counted as such, and left out."""
+        """The begins and ends among ``events``. Those within a loss are counted as such and excluded."""
         ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
         if self._first_events is not None:
@@ -217,7 +217,7 @@ class Pairer:
         return marks
 
     def ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """The number of each of ``streams``' events within its stream, where these come next."""
+        """The number of each of ``streams``' events within its stream, if these come next."""
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
@@ -259,7 +259,7 @@ class Pairer:
         """Count ``marks``, which have no partner."""
         if not len(marks):
             return
-        # A begin before a loss may have had its end in it, and an end behind one its begin.
+        # A begin before a loss may have had its end in the loss, and an end after a loss its begin.
         lost = np.where(marks["sign"] > 0, marks["epoch"] < self._losses.last(marks, self._keyed), marks["epoch"] > 0)
         for name in np.unique(marks["name"]).tolist():
             own, unpaired = marks["name"] == name, self._unpaired[name]
@@ -269,8 +269,8 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next of the same sort, as spans. ``names``: of the ``told`` sorts; the
-    last are `CALIBRATIONS`, whose pairs are spans here as well."""
+    """The time from each event to the thread's next of the same kind, as spans. ``names``: of the ``told`` kinds, then
+    `CALIBRATIONS`, whose pairs are spans here as well."""
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ class Intervals:
         self._lost = 0
 
     def feed(self, events: Events) -> Spans:
-        """The intervals that end with ``events``, which follow those given before."""
+        """The intervals that end within ``events``, which follow those of the previous call."""
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
@@ -320,7 +320,7 @@ class Intervals:
         return np.concatenate([calibrations, spans[np.argsort(spans["end_number"])]])
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """Intervals in which events were lost, by no name: any sort of event may have been among them."""
+        """Intervals in which events were lost, without a name: the lost events may have been of any kind."""
         return {"": Unpaired(lost=self._lost)} if self._lost else {}
 
 
@@ -332,12 +332,12 @@ def is_calibration(events: Events) -> NDArray[np.bool_]:
 
 
 def _title(shape: Shape) -> str:
-    """A name for events of one shape; a begin and its end have one name, but different intervals."""
+    """A name for events of one shape. A begin and its end share a name, but have separate intervals."""
     return f"{shape.title}:{shape.phase.value}" if shape.phase in {Phase.BEGIN, Phase.END} else shape.title
 
 
 def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
-    """Spans of pairs, all of one step."""
+    """The spans of calibration pairs, each with one step."""
     spans = np.empty(len(begins), span_dtype(num_args))
     for prefix, marks in (("begin", begins), ("end", ends)):
         spans[prefix] = marks["time"]
@@ -351,7 +351,7 @@ def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
 
 @dataclass(frozen=True, order=True)
 class _Sort:
-    """A sort of event that begins or ends spans. ``id``: its ``arg1``; ``sign``: 1 or -1; ``key``: the place of its key
+    """A kind of event that begins or ends spans. ``id``: its ``arg1``; ``sign``: 1 or -1; ``key``: the index of its key
     among all arguments, None if it has none."""
 
     id: int
@@ -363,7 +363,7 @@ class _Sort:
 def _sorts(named: NamedEvents | None) -> list[_Sort]:
     events = () if named is None else named.events
     signs = {Phase.BEGIN: 1, Phase.END: -1}
-    # Arguments of the user's begin with arg2.
+    # The user's arguments begin with arg2.
     return [
         _Sort(event.id, event.name, signs[event.phase], None if event.key_place is None else event.key_place + 1)
         for event in events
@@ -376,7 +376,7 @@ def _of_region(region: Region) -> list[_Sort]:
 
 
 class _Kinds:
-    """The sorts of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
+    """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
 
     def __init__(self, sorts: Sequence[_Sort], names: Sequence[str]) -> None:
         taken = {sort.id for sort in sorts}
@@ -403,7 +403,7 @@ class _Kinds:
         return rows, kinds[rows]
 
     def scopes(self, events: Events, rows: _Ints, kinds: _Ints) -> NDArray[np.uint64]:
-        """Within what each of ``rows`` pairs: the number of its stream, or its key. Raises `HtrunError`."""
+        """The scope in which each of ``rows`` pairs: the number of its stream, or its key. Raises `HtrunError`."""
         scopes: NDArray[np.uint64] = events["stream"][rows].astype("<u8")
         for kind, argument in self._keys.items():
             own = kinds == kind
@@ -417,8 +417,8 @@ class _Kinds:
 
 
 class _Losses:
-    """Divides time into epochs: even ones between losses, odd ones within. What has a key may come from any thread, so
-    all threads' losses count for it."""
+    """Divides time into epochs: even ones between losses, odd ones within. Events with a key may pair across threads,
+    so the losses of all threads count for them."""
 
     def __init__(self, losses: Sequence[Loss]) -> None:
         self._any = bool(losses)
@@ -432,11 +432,11 @@ class _Losses:
         }
 
     def epochs(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
-        """The epoch of each of ``marks``, which ``keyed`` tells by name whether they have a key."""
+        """The epoch of each of ``marks``; ``keyed`` says by name whether they have a key."""
         return self._each(marks, keyed, lambda stretches, times: _epochs(stretches, times))
 
     def last(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
-        """The last epoch that there is, for each of ``marks``."""
+        """The last epoch for each of ``marks``."""
         return self._each(marks, keyed, lambda stretches, times: np.full(len(times), 2 * len(stretches), np.int64))
 
     def _each(
@@ -458,7 +458,7 @@ class _Losses:
 
 
 def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """``stretches`` in order, those that touch each other as one."""
+    """``stretches`` in order, with those that touch merged."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(stretches):
         if merged and begin <= merged[-1][1]:
@@ -476,8 +476,8 @@ def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
 
 @dataclass(frozen=True)
 class _Paired:
-    """Places of marks: ``begins`` with their ``ends``, in the order of these; begins still ``open``; ends that are
-    ``stray``."""
+    """Positions of marks: ``begins`` with their ``ends``, in the order of the ends; begins still ``open``; ends that
+    are ``stray``."""
 
     begins: _Ints
     ends: _Ints
@@ -486,11 +486,11 @@ class _Paired:
 
 
 def _pair(marks: Marks) -> _Paired:
-    """Pair ``marks``, which are in the order of time, by name, scope and epoch, the innermost first.
+    """Pair ``marks``, which are in order of time, by name, scope and epoch, innermost first.
 
-    Within a group, the running sum of signs is the number of open begins, but for ends without a begin: at each of
-    those the sum reaches a new low. Counted from the lowest so far it is the nesting level, and on one level begins and
-    ends take turns.
+    Within a group, the running sum of signs is the number of open begins, except for ends without a begin: at each of
+    those the sum reaches a new minimum. Counted from the minimum so far, it is the nesting level, and on one level
+    begins and ends alternate.
     """
     groups = _codes(marks["name"], marks["scope"], marks["epoch"])
     order = np.argsort(groups, kind="stable")
@@ -499,7 +499,7 @@ def _pair(marks: Marks) -> _Paired:
     lengths = np.diff(np.append(starts, len(groups)))
     sums = np.cumsum(signs)
     sums -= np.repeat(sums[starts] - signs[starts], lengths)
-    # Each group is moved below all before it, so that one running minimum serves them all.
+    # Each group is shifted below all before it, so that one running minimum serves them all.
     drop = np.repeat(np.arange(len(starts)) * (2 * len(marks) + 2), lengths)
     lows = np.minimum(np.minimum.accumulate(sums - drop) + drop, 0)
     before = np.concatenate([[0], lows[:-1]])
@@ -518,7 +518,7 @@ def _pair(marks: Marks) -> _Paired:
 
 
 def _codes(*columns: NDArray[Any]) -> _Ints:
-    """A number for each row, the same for rows in which all ``columns`` are the same."""
+    """A number for each row; rows with equal values in all ``columns`` share one."""
     codes = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         small = np.unique(column, return_inverse=True)[1] if column.max(initial=0) >= _DIRECT else column
@@ -527,7 +527,7 @@ def _codes(*columns: NDArray[Any]) -> _Ints:
 
 
 def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) -> None:
-    """Set the depth of ``marks`` behind the first ``old``, which are begins that were open before."""
+    """Set the depth of ``marks`` after the first ``old``, which are begins that were already open."""
     steps = marks["sign"].astype(np.int64)
     steps[stray] = 0
     steps[keyed[marks["name"]]] = 0
@@ -543,7 +543,7 @@ def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) 
 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
-    """Which of ``begins`` have an end of their name and key among ``ends`` that came a moment before."""
+    """Which of ``begins`` have an end of the same name and key among ``ends`` that came a moment earlier."""
     found = np.zeros(len(begins), bool)
     if not len(begins) or not len(ends):
         return found

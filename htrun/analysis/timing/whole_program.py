@@ -1,4 +1,4 @@
-"""A whole program's time without htrun: what single runs used, and the figures of several, as hyperfine has them."""
+"""A whole program's time without htrun: the usage of single runs, and figures of several runs like hyperfine's."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.figures import Figures, Timing
 
 PROGRAM = "(program)"
-"""The name under which the whole program's wall time stands among spans."""
+"""The name of the whole program's wall time among spans."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run took, ns. ``wall``: from its start to its end; ``user``, ``system``: of processors, by the program
-    and by whatever it has started and waited for."""
+    """What one run took, in ns. ``wall``: from start to exit; ``user``, ``system``: processor time of the program and
+    of every process that it started and waited for."""
 
     wall: int
     user: int
     system: int
 
     def line(self) -> str:
-        """As a line of a file, which `of` reads."""
+        """As a line of a file, which `of` parses."""
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
     def of(cls, line: bytes, file: Path) -> Usage:
-        """Of a ``line`` of ``file``. Raises `HtrunError`."""
+        """Parse a ``line`` of ``file``. Raises `HtrunError`."""
         try:
             found = json.loads(line)
             return cls(**{name: int(found[name]) for name in ("wall", "user", "system")})
@@ -51,7 +51,7 @@ class WholeProgram:
 
     @cached_property
     def figures(self) -> Mapping[str, Figures]:
-        """Of ``wall``, ``user`` and ``system``."""
+        """The distribution of ``wall``, ``user`` or ``system``."""
         from htrun.analysis.timing.clock_step import ClockStep
         from htrun.analysis.timing.distribution import Distribution
         from htrun.analysis.timing.figures import Figures
@@ -61,7 +61,7 @@ class WholeProgram:
         return {kind: Figures.of(Distribution.of(column), step) for kind, column in columns.items()}
 
     def deviation(self, kind: str) -> float | None:
-        """The standard deviation of ``kind`` from run to run, ns; None of one run."""
+        """The standard deviation of ``kind`` between runs, in ns; None for a single run."""
         from statistics import stdev
 
         return stdev(getattr(usage, kind) for usage in self.usages) if len(self.usages) > 1 else None
