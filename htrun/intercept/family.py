@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     RunAt = Callable[[int], object]
     """The pages of trampolines at an address of one process: the same object in those that share them, else None."""
 
+_SURE, _MOST_SURE = 2, 4
+
 Kind = tuple[int, bool, bool]
 """What a trampoline depends on beside the site: the control word, how it knows threads (`Arena.self_pointers`), and
 whether the guest is big-endian."""
@@ -36,9 +38,20 @@ class Made:
 class Family:
     """Processes whose address spaces were forked from one that had an arena."""
 
+    _emitted: int = 0
+    """Of the threads that began or exited last, how many more have emitted than have not."""
     _sites: dict[int, list[Site]] = field(default_factory=dict)
     _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
     """By the number of the site."""
+
+    @property
+    def emits(self) -> bool:
+        """Whether its next thread will probably emit, too."""
+        return self._emitted >= _SURE
+
+    def learn(self, *, emitted: bool) -> None:
+        """A thread has emitted, or has exited and never did."""
+        self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
         """The site that a relative has met at ``address``, where ``code`` stands."""

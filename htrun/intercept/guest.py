@@ -320,7 +320,7 @@ class Thread:
     ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;
     ``exec_room``: where the arguments of that lie, of its address space's ``exec_rooms``.
     ``next_big_endian``: the byte order of the program that such an exec starts.
-    ``exiting``: its exit event has been seen.
+    ``exiting``: its exit event has been seen; ``comm``: its name, once it can't be asked for any more.
     ``doubt``: where it last faulted on what, and the code there, which could not have; ``doubts``: how often since.
     """
 
@@ -338,6 +338,7 @@ class Thread:
     exec_room: tuple[int, int] | None = None
     next_big_endian: bool = False
     exiting: bool = False
+    comm: str | None = None
     doubt: tuple[int, int, bytes] | None = None
     doubts: int = 0
 

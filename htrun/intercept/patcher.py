@@ -141,18 +141,38 @@ class Patcher:
                 thread.space.arena.table.remove(thread.space.memory, thread.pointer)
         thread.registered = False
 
-    def learn_pointer(self, thread: Thread) -> None:
+    def learn_pointer(self, thread: Thread) -> bool:
         """A thread stands at its first stop, or at the event that tells of a child: see whether it shares its thread
-        pointer with another, before either runs on."""
+        pointer with another, before either runs on. Returns whether trampolines would know it by its own."""
         space, arena = thread.space, thread.space.arena
         if arena is None:
-            return
-        pointer = arena.pointer_seen(space.memory, ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)) or 0
+            return False
+        fs_base = ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)
+        pointer = arena.pointer_seen(space.memory, fs_base) or 0
         if thread.pointer != pointer:
             self.unregister(thread)
             space.pointers.learn(thread, pointer)
-        for other in space.pointers.others(thread):
+        others = space.pointers.others(thread)
+        for other in others:
             self.unregister(other)
+        return bool(pointer) and pointer == fs_base and not others
+
+    @staticmethod
+    def expects_events(space: AddressSpace) -> bool:
+        """Whether a thread that begins is worth a ring ahead of its first event."""
+        if space.arena is None or space.unpatchable or space.unrecorded:
+            return False
+        # Which stream a machine's thread is of shows only when it has a name.
+        return space.arena.family.emits and not space.machine
+
+    @staticmethod
+    def register_ahead(thread: Thread, ring: Ring) -> None:
+        """As `register`, for a thread that `learn_pointer` has just said that of, before its first event."""
+        space = thread.space
+        assert space.arena is not None
+        # Killed meanwhile: then its memory is gone.
+        with suppress(OSError):
+            thread.registered = space.arena.table.add(space.memory, thread.pointer, ring.address)
 
     def forked(self, child: Thread, parent: AddressSpace) -> None:
         """A child has a copy of a parent's memory, arena and patches included; no thread of it has a ring yet."""

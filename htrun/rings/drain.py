@@ -111,6 +111,11 @@ class Drain:
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
+        """Held for a round. Whoever lends a ring need not wait that long."""
+        self._lending = threading.Lock()
+        """For the pools and `streams`."""
+        self._armed = False
+        """Whether rings are armed, as new ones are to be then."""
         self._wanted = threading.Semaphore(0)
         self._silence = silence
         self._asleep = False
@@ -121,21 +126,22 @@ class Drain:
     def lend(self, stream: Stream, base_for: Callable[[Ring], int]) -> Ring:
         """A ring for a thread. ``base_for``: gives where its address space would have the pool's first ring, by where
         it has this one; 0 if that is not mapped."""
-        with self._lock:
+        with self._lending:
             ring = self._pool.take()
-            if ring is None:
+        if ring is None:
+            with self._lock:
                 self._collect()
+            with self._lending:
                 ring = self._pool.take() or self._spare_ring()
         try:
             base = base_for(ring) if ring.pool is self._pool else 0
         except BaseException:
-            with self._lock:
+            with self._lending:
                 ring.pool.give_back(ring)
             raise
-        with self._lock:
-            fresh = ring.is_fresh
-            ring.lend(stream, self.add_stream(stream), base, self._overflow)
-            self._rings[ring] = None
+        fresh = ring.is_fresh
+        ring.lend(stream, self.add_stream(stream), base, self._overflow)
+        self._rings[ring] = None
         self.start()
         if fresh and len(self._rings) <= FEW:
             # Its memory is to be ready for the events that come next. That of a ring which was lent before is made, and
@@ -143,10 +149,31 @@ class Drain:
             self._wanted.release()
         return ring
 
+    def lend_ahead(
+        self, stream: Stream, who: Callable[[], Stream], base_of: Callable[[int], int | None]
+    ) -> Ring | None:
+        """A ring for a thread that has not run yet; None if none is free and mapped. ``stream``: its ids; ``who``: says
+        the rest, when it has emitted. ``base_of``: as `lend`'s ``base_for``, by the ring's number."""
+        with self._lending:
+            ring = self._pool.take()
+            base = base_of(ring.number) if ring is not None else None
+            if ring is None or base is None:
+                if ring is not None:
+                    self._pool.give_back(ring)
+                return None
+        ring.lend(stream, 0, base, self._overflow)
+        ring.who = who
+        self._rings[ring] = None
+        # After that, since who sets this then arms all that there are.
+        if self._armed:
+            ring.arm()
+        return ring
+
     def add_stream(self, stream: Stream) -> int:
         """The place in ``streams`` of a new one."""
-        number = len(self.streams)
-        self.streams.append(stream)
+        with self._lending:
+            number = len(self.streams)
+            self.streams.append(stream)
         return number
 
     def start(self) -> None:
@@ -204,7 +231,7 @@ class Drain:
         if self._thread is not None:
             self._thread.join()
         with self._lock:
-            for ring in self._rings:
+            for ring in list(self._rings):
                 ring.ended = True
             self._collect(final=True)
             self._tell_losses()
@@ -241,16 +268,19 @@ class Drain:
                 taken = self._collect()
                 pause = self._pace.pause(time.monotonic())
             if taken or self._order:
+                self._armed = False
                 silence.broken()
             elif silence.is_time_to_arm():
                 self._arm()
             elif silence.is_time_to_sleep():
                 self._sleep()
+                self._armed = False
                 silence.broken()
 
     def _arm(self) -> None:
+        self._armed = True
         with self._lock:
-            for ring in self._rings:
+            for ring in list(self._rings):
                 ring.arm()
 
     def _sleep(self) -> None:
@@ -259,7 +289,7 @@ class Drain:
             self._tracer_events.idle = True
         # Taking the lock also makes sure that a writer either sees that, or has its record seen here.
         with self._lock:
-            pending = any(True for ring in self._rings for _ in ring.unread())
+            pending = any(True for ring in list(self._rings) for _ in ring.unread())
         if pending or (self._tracer_events is not None and self._tracer_events.pending):
             self._asleep = False
         elif not self._stopping:
@@ -333,7 +363,7 @@ class Drain:
 
     def _tell_losses(self) -> None:
         """Tell sinks of what was lost since they were told last; where among the events, nobody knows exactly."""
-        lost = self.lost + sum(ring.lost for ring in self._rings)
+        lost = self.lost + sum(ring.lost for ring in list(self._rings))
         if lost == self._told_lost:
             return
         count, self._told_lost = lost - self._told_lost, lost
@@ -371,13 +401,11 @@ class Drain:
         """Take the records out of one ring; returns how many. Without ``partial`` only full packets are taken."""
         import numpy as np
 
-        assert ring.stream is not None
-        shape = self._pool.shape
-        dtype = record_dtype(shape.num_args, ring.stream.big_endian)
         taken = 0
         for span in ring.unread():
             if not partial and not ring.fills_packet(len(span)):
                 break
+            dtype = record_dtype(self._pool.shape.num_args, self._identified(ring).big_endian)
             # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
             records = np.frombuffer(span, dtype).copy()
             ring.consume(len(span))
@@ -386,6 +414,7 @@ class Drain:
             self.kinds[HYPERTRACE.name] += len(records)
             self._give(ring, records)
         if ring.damaged:
+            assert ring.stream is not None
             self._warnings.warn(
                 Kind.RING_DAMAGED,
                 ring.stream.tid,
@@ -393,6 +422,15 @@ class Drain:
             )
             ring.repair()
         return taken
+
+    def _identified(self, ring: Ring) -> Stream:
+        """Whose the ring is, of which there is something to tell."""
+        if ring.who is not None:
+            ring.stream = ring.who()
+            ring.stream_number = self.add_stream(ring.stream)
+            ring.who = None
+        assert ring.stream is not None
+        return ring.stream
 
     def _give(self, ring: Ring, records: Records) -> None:
         self._count_sites(records)
@@ -413,8 +451,8 @@ class Drain:
             self.site_events[int(site)] += int(count)
 
     def _write_packet(self, ring: Ring, records: memoryview) -> None:
-        sink, stream = self._packet_sink, ring.stream
-        if sink is not None and stream is not None:
+        sink, stream = self._packet_sink, self._identified(ring)
+        if sink is not None:
             ring.reported = ring.lost
             self._guarded(sink, lambda: sink.write_packet(ring.stream_number, stream, records, ring.reported))
 
@@ -423,14 +461,15 @@ class Drain:
         if ring.lost != ring.reported:
             self._write_packet(ring, memoryview(b""))
         sink, number = self._packet_sink, ring.stream_number
-        if sink is not None:
+        if sink is not None and ring.who is None:
             self._guarded(sink, lambda: sink.thread_ended(number))
         self._free(ring)
 
     def _free(self, ring: Ring) -> None:
         self.lost += ring.lost
         del self._rings[ring]
-        ring.pool.give_back(ring)
+        with self._lending:
+            ring.pool.give_back(ring)
 
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
         """Do something with a sink; one that fails is reported and dropped, the guest and other sinks go on."""

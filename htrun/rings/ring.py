@@ -14,7 +14,7 @@ import mmap
 import os
 import struct
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 from htrun.errors import HtrunError
@@ -79,6 +79,7 @@ class Ring:
         "shape",
         "stream",
         "stream_number",
+        "who",
     )
 
     def __init__(self, pool: RingPool, number: int) -> None:
@@ -96,6 +97,8 @@ class Ring:
         self.base = 0
         self.stream: Stream | None = None
         self.stream_number = 0
+        self.who: Callable[[], Stream] | None = None
+        """Says whose it is, if ``stream`` is provisional: it was lent ahead of the thread's first event."""
         self._read_packet = 0
         self._read_bytes = 0
         self.damaged = False
@@ -116,6 +119,7 @@ class Ring:
         self.base = base
         self.stream = stream
         self.stream_number = stream_number
+        self.who = None
         self._read_packet = 0
         self._read_bytes = 0
         self.damaged = False
@@ -134,6 +138,12 @@ class Ring:
     def is_fresh(self) -> bool:
         """Whether it was never lent: its memory is still to be made."""
         return self._reached is None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nothing was ever written, as far as the guest's memory says."""
+        start = self.base + self._packet_offset(0) + layout.PACKET_HEADER
+        return not self._read_packet and not self._read_bytes and self._control[0] == start
 
     def _prepare(self) -> None:
         shape, control = self.shape, self._control

@@ -199,7 +199,20 @@ class Session:
         """The thread's ring, lent on its first event."""
         if thread.ring is None:
             thread.ring = self._drain_for_rings().lend(self._stream(thread), base_for)
+            if thread.space.arena is not None:
+                thread.space.arena.family.learn(emitted=True)
         return thread.ring
+
+    def _lend_ahead(self, thread: Thread) -> None:
+        """Lend a ring to a thread that is about to run its first instruction, so that its first event need not trap."""
+        space, process = thread.space, thread.process
+        assert self._drain is not None
+        assert self._patcher is not None
+        assert space.arena is not None
+        stream, rings = Stream(thread.tid, process.pid), space.arena.rings
+        thread.ring = self._drain.lend_ahead(stream, lambda: self._stream(thread), rings.base_of)
+        if thread.ring is not None:
+            self._patcher.register_ahead(thread, thread.ring)
 
     def make_room(self) -> None:
         """Drain the rings of which one is full, and what the tracer has recorded itself."""
@@ -269,7 +282,7 @@ class Session:
         return Hooks(self._thread_ended, self._forked, self._at_birth, began, ended)
 
     def _stream(self, thread: Thread) -> Stream:
-        name = _name_of(thread.tid)
+        name = _name_of(thread.tid) if thread.comm is None else thread.comm
         process = thread.process
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):
@@ -323,16 +336,25 @@ class Session:
     def _thread_ended(self, thread: Thread) -> None:
         if self._patcher is not None:
             self._patcher.unregister(thread)
-        if thread.ring is not None and self._drain is not None:
-            self._drain.end(thread.ring)
+        ring = thread.ring
+        if ring is None or self._drain is None:
+            return
+        if ring.who is not None:
+            # The drain, which has not seen an event of it yet, may come when it is gone.
+            thread.comm = "" if ring.is_unused else _name_of(thread.tid)
+            if thread.space.arena is not None:
+                thread.space.arena.family.learn(emitted=not ring.is_unused)
+        self._drain.end(ring)
 
     def _forked(self, creator: Thread, child: Thread) -> None:
         if self._patcher is not None:
             self._patcher.forked(child, creator.space)
 
     def _at_birth(self, thread: Thread) -> None:
-        if self._patcher is not None:
-            self._patcher.learn_pointer(thread)
+        if self._patcher is None or not self._patcher.learn_pointer(thread):
+            return
+        if thread.ring is None and not thread.exiting and self._patcher.expects_events(thread.space):
+            self._lend_ahead(thread)
 
     def _look_at_signals(self) -> None:
         if self._traps is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from htrun import open as open_trace
 from tests.support.run import Htrun, LogEvent
 from tests.support.targets import I686, NATIVE, STATIC, Target
 from tests.support.toolchain import Toolchain
@@ -134,3 +135,63 @@ def test_threads_that_die_before_anybody_knows_them(toolchain: Toolchain, htrun:
     assert {who: len(events) for who, events in _events_by_emitter(list(result.events)).items()} == dict.fromkeys(
         range(1, 11), 1
     )
+
+
+ONE_AFTER_ANOTHER = """
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <qemu-hypertrace.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 300 };
+
+static void emit(uint64_t who)
+{
+    qemu_hypertrace_data(0)[0] = who;
+    qemu_hypertrace(0);
+}
+
+static void *named(void *who)
+{
+    char name[16];
+    /* Every third says nothing. */
+    if ((uintptr_t)who % 3 == 0)
+        return NULL;
+    snprintf(name, sizeof name, "number %d", (int)(uintptr_t)who);
+    pthread_setname_np(pthread_self(), name);
+    emit((uintptr_t)who);
+    return NULL;
+}
+
+int main(void)
+{
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 1;
+    for (uintptr_t who = 1; who <= THREADS; who++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, named, (void *)who) != 0 || pthread_join(thread, NULL) != 0)
+            return 2;
+        if (who % 30 == 0 && fork() == 0) {
+            named((void *)(THREADS + who + 1));
+            _exit(0);
+        }
+    }
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+"""
+
+
+def test_threads_have_a_ring_before_their_first_event(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """Where most emit. The name is that which a thread gives itself, though it has exited when its event is read."""
+    program = toolchain.compile_text(ONE_AFTER_ANOTHER, "one_after_another")
+    result = htrun.run(program, options=("-o", str(tmp_path / "trace"))).check()
+    numbers = [who for who in range(1, 301) if who % 3] + [301 + who for who in range(30, 301, 30)]
+    told = {event.args[0]: event.stream.comm for event in open_trace(tmp_path / "trace")}
+    assert told == {who: f"number {who}" for who in numbers}
+    assert result.summary["events"] == len(numbers)
+    # A child's copy of the code has its own traps.
+    assert result.summary["traps"] < 60

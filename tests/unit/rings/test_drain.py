@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING
 
@@ -306,3 +307,46 @@ def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPat
     assert (drain.events, drain.lost) == (1, 10 * RECORDS_A_PACKET - 1)
     assert sink.events == [(1, 0)]
     assert sink.closed == 1
+
+
+def test_a_thread_that_was_lent_a_ring_ahead_is_asked_for_when_it_has_emitted() -> None:
+    sink = Seen()
+    drain, _ = make(sink)
+    asked: list[int] = []
+
+    def who(tid: int) -> Stream:
+        asked.append(tid)
+        return stream(tid)
+
+    rings = [drain.lend_ahead(stream(0), functools.partial(who, tid), lambda _: BASE) for tid in (1, 2)]
+    silent, emitting = (ring for ring in rings if ring is not None)
+    assert silent.is_unused
+    emit(Writer(emitting), 7)
+    assert not emitting.is_unused
+    drain.end(silent)
+    drain.end(emitting)
+    drain.close()
+    assert (sink.events, asked, len(drain.streams)) == ([(2, 7)], [2], 1)
+
+
+def test_no_ring_is_lent_ahead_that_is_not_mapped() -> None:
+    drain, _ = make(Seen())
+    assert drain.lend_ahead(stream(1), lambda: stream(1), lambda _: None) is None
+    first = drain.lend_ahead(stream(1), lambda: stream(1), lambda number: None if number else BASE)
+    assert first is not None
+    assert drain.lend_ahead(stream(2), lambda: stream(2), lambda number: None if number else BASE) is None
+    drain.close()
+
+
+def test_a_ring_that_is_lent_ahead_while_the_drain_sleeps_wakes_it() -> None:
+    sink = Seen()
+    drain, _ = make(sink, silence=SILENCE)
+    before = drain.lend(stream(1), lambda _: BASE)
+    emit_or_trap(drain, Writer(before), before, 0)
+    wait_until(lambda: before.armed, "a reader that rests")
+    ring = drain.lend_ahead(stream(2), lambda: stream(2), lambda _: BASE)
+    assert ring is not None
+    assert ring.armed
+    trap(drain, ring, 1)
+    wait_until(lambda: sink.events == [(1, 0), (2, 1)], "the event after the rest")
+    drain.close()
