@@ -20,10 +20,10 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def measure(executable: str, arguments: Sequence[str], processors: Collection[int]) -> tuple[int, Usage]:
-    """Run a program to its end, without input and with its output thrown away, on ``processors`` (none: any).
+    """Run a program until it exits, without input and with its output discarded, on ``processors`` (none: any).
 
-    Returns its exit status, below 0 the signal that ended it. Between the readings of the clock is little but the
-    program: `subprocess` would add half a millisecond. Raises `HtrunError` if it can't be executed.
+    Returns its exit status; a negative one is the signal that killed it. There is little but the program between the
+    readings of the clock: `subprocess` would add half a millisecond. Raises `HtrunError` if it cannot be executed.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     to_nowhere = [(os.POSIX_SPAWN_DUP2, nowhere, standard) for standard in range(3)]
@@ -44,8 +44,8 @@ def measure(executable: str, arguments: Sequence[str], processors: Collection[in
 
 
 def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int, int, struct_rusage]:
-    """Wait for ``child``, whom an interrupt ends, from `_interrupts_held` too: its wait status, the ns since ``began``,
-    and what it used."""
+    """Wait for ``child``, which an interrupt kills (also one that was held by `_interrupts_held`). Returns its wait
+    status, the ns since ``began``, and its resource usage."""
     try:
         let_through()
         _, status, used = os.wait4(child, 0)
@@ -58,10 +58,11 @@ def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int
 
 @contextmanager
 def _interrupts_held() -> Iterator[Callable[[], None]]:
-    """Meanwhile SIGINT waits until what is given is called: a child may run before its id is known to end it by."""
+    """Holds SIGINT back until the yielded function is called: a child may run before its id, which is needed to kill
+    it, is known."""
     former = signal.getsignal(signal.SIGINT)
     if not callable(former):
-        # The child is to inherit that it is ignored.
+        # The child must inherit that SIGINT is ignored.
         yield lambda: None
         return
     came: list[int] = []
@@ -80,7 +81,8 @@ def _interrupts_held() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _running_on(processors: Collection[int]) -> Iterator[None]:
-    """Be on ``processors`` for a while: what is started meanwhile stays there, without a taskset that takes time."""
+    """Run on ``processors`` for a while: children that start in that time stay there, without the time for a
+    taskset."""
     if not processors:
         yield
         return

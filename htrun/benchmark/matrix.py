@@ -36,7 +36,7 @@ _NAME = re.compile(r"[\w.+-]+")
 
 @dataclass(frozen=True)
 class Cell:
-    """One benchmark. ``group``: program and parameters, the same for every emulator; ``emulator``: its name."""
+    """One benchmark. ``group``: program and parameters, equal for every emulator; ``emulator``: its name."""
 
     group: str
     emulator: str
@@ -44,12 +44,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of the cell, and of its directory."""
+        """The name of the cell, and of its directory."""
         return f"{self.group}@{self.emulator}"
 
 
 def load(path: Path) -> list[Cell]:
-    """The cells of the file ``path``, each group's together. Raises `HtrunError`."""
+    """The cells in the file ``path``, sorted into groups. Raises `HtrunError`."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
-"""The runs of ``hypertrace bench``: of each command first those without htrun, then those under it.
+"""The runs of ``hypertrace bench``: for each command, first those without htrun, then those under it.
 
-They are not mixed: a run under htrun leaves the processor's caches to others, and a program of a millisecond that comes
-next then takes half as long again, while what hyperfine and the like tell is the time of runs one after the other.
+The two are not interleaved: a run under htrun evicts the program from the processor's caches, and a program of a
+millisecond that runs next takes half as long again. Tools such as hyperfine report the time of consecutive runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from htrun.launch.program import Launch
 
 _ALONE = "alone.jsonl"
-"""In a cell's directory: what each run without htrun took."""
+"""In a cell's directory: the times of each run without htrun."""
 _UNFINISHED = "unfinished-"
-"""In a cell's directory: what the names of traces begin with that are not whole, or never will be."""
+"""In a cell's directory: the prefix of traces that are not complete, or never will be."""
 _CALIBRATION_PAIRS = 300
 _MOST_TOLD = 2000
-"""Characters of a failed program's last words."""
+"""How many characters of a failed program's last output are shown."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
     """How often and how each command is run. ``warmup``: runs before, which do not count; ``processors``: to run on,
-    none for any; ``events``: the file with names of events; ``options``: further ones of htrun; ``whole``: whether each
-    is run without htrun too."""
+    none for any; ``events``: the file with names of events; ``options``: further options of htrun; ``whole``: whether
+    each is run without htrun too."""
 
     runs: int
     warmup: int = 0
@@ -50,9 +50,9 @@ class RunPlan:
 
 
 def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -> None:
-    """Run every cell as often as ``plan`` says, and leave what comes of it in ``places``, a directory for each.
+    """Run every cell as often as ``plan`` says, and store the results in ``places``, one directory per cell.
 
-    What has been run already is not run again. Raises `HtrunError`.
+    Existing runs are not repeated. Raises `HtrunError`.
     """
     for cell, place in zip(cells, places, strict=True):
         _claim(place, cell)
@@ -71,12 +71,12 @@ def traces_of(place: Path, runs: int) -> list[Path]:
 
 
 def usages_of(place: Path) -> list[Usage]:
-    """What a cell's runs without htrun took; none if it has no such runs. Raises `HtrunError`."""
+    """The times of a cell's runs without htrun; empty if it has no such runs. Raises `HtrunError`."""
     file = place / _ALONE
     if not file.exists():
         return []
     whole, newline, _ = file.read_bytes().rpartition(b"\n")
-    # Whoever was killed in the middle of a line is to go on behind the last whole one.
+    # After a bench that was killed in the middle of a line, the next one continues after the last complete line.
     os.truncate(file, len(whole + newline))
     return [Usage.of(line, file) for line in whole.splitlines()]
 
@@ -86,7 +86,7 @@ def _name(number: int) -> str:
 
 
 def _claim(place: Path, cell: Cell) -> None:
-    """Make the directory of a cell. Raises `HtrunError` if it is another's."""
+    """Make the directory of a cell. Raises `HtrunError` if it belongs to another cell."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         command = place / "command"
@@ -98,7 +98,7 @@ def _claim(place: Path, cell: Cell) -> None:
 
 
 def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
-    """Run and side, in the order A B B A A B ...: what drifts meets all sides alike."""
+    """Run and side, in the order A B B A A B ..., so that drift affects all sides alike."""
     for run in range(runs):
         order = range(sides) if run % 2 == 0 else reversed(range(sides))
         yield from ((run, side) for side in order)
@@ -106,7 +106,7 @@ def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Which:
-    """Which run of a cell. ``number``: from 0; ``count``: of how many."""
+    """The position of a run in its cell. ``number``: from 0; ``count``: of how many."""
 
     number: int
     count: int
@@ -117,18 +117,18 @@ class _Which:
 
 
 class _Runs(Protocol):
-    """The runs of one cell, of one kind."""
+    """The runs of one cell, with htrun or without."""
 
     def warm_up(self) -> None:
-        """The runs that do not count, unless nothing is left to run. Raises `HtrunError`."""
+        """Run the warm-ups, unless no runs are left to do. Raises `HtrunError`."""
 
     def run(self, number: int) -> None:
-        """The run of that ``number``, from 0, unless it has been made. Raises `HtrunError`."""
+        """Run the run of this ``number``, from 0, unless it exists. Raises `HtrunError`."""
 
 
 class _RunsAlone:
-    """Runs without htrun; none for a whole machine, which would not have the device that its guest looks for, and where
-    the command names the channel. Each leaves a line in a file: little else is done from one to the next."""
+    """Runs without htrun; none for a whole machine, whose guest would not find its device, and none if the command
+    names the channel. Each run adds a line to a file; little else is done between runs."""
 
     def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
         self._cell = cell
@@ -138,13 +138,13 @@ class _RunsAlone:
         self._launch = _launch_alone(cell)
 
     def warm_up(self) -> None:
-        """As `_Runs` has it."""
+        """See `_Runs`."""
         if self._made < self._plan.runs:
             for number in range(self._plan.warmup):
                 self._measured(_Which(number, self._plan.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
-        """As `_Runs` has it."""
+        """See `_Runs`."""
         which = _Which(number, self._plan.runs)
         if number >= self._made and (usage := self._measured(which)) is not None:
             with self._file.open("a") as file:
@@ -162,7 +162,7 @@ class _RunsAlone:
 
 
 def _launch_alone(cell: Cell) -> Launch | None:
-    """How to start a cell's program without htrun; None if it can't be. Raises `HtrunError`."""
+    """How to start a cell's program without htrun; None if that is impossible."""
     from htrun.launch.program import Kind, resolve
 
     if any("{channel}" in word for word in cell.command):
@@ -170,7 +170,7 @@ def _launch_alone(cell: Cell) -> Launch | None:
     try:
         launch = resolve(cell.command, os.environ)
     except HtrunError as error:
-        # Of which the exit code would be the program's.
+        # `error` would exit with the status that the program itself would have had.
         raise HtrunError(str(error)) from error
     return None if launch.kind is Kind.SYSTEM else launch
 
@@ -185,7 +185,7 @@ class _TracedRuns:
         _clear_unfinished(place)
 
     def warm_up(self) -> None:
-        """As `_Runs` has it."""
+        """See `_Runs`."""
         if all(trace.exists() for trace in traces_of(self._place, self._plan.runs)):
             return
         for number in range(self._plan.warmup):
@@ -193,8 +193,8 @@ class _TracedRuns:
                 self._trace(Path(scratch) / "trace", _Which(number, self._plan.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
-        """As `_Runs` has it. The trace gets its name when it is whole; until then it has one that no other run has had:
-        the run of a bench that was killed may still be under way."""
+        """See `_Runs`. The trace gets its name when it is complete. Until then it has a name that no other run has had:
+        a run of a bench that was killed may still be in progress."""
         final = self._place / _name(number)
         if final.exists():
             return
@@ -229,7 +229,7 @@ class _TracedRuns:
 
 
 def _clear_unfinished(place: Path) -> None:
-    """Remove what runs of a bench that was killed have left in a cell's directory, but what is still being written."""
+    """Remove the remains of a killed bench from a cell's directory, except for traces that are still being written."""
     from htrun.ctf.following import is_being_written
 
     for trace in place.glob(f"{_UNFINISHED}*"):

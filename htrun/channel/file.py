@@ -1,9 +1,10 @@
 """The channel as an object in memory and as a path that guests open.
 
-The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``, so that a link whose htrun has
-died dangles and the next run can tell it from anything else. Memory and path are made apart, because the process that
-reads the options is not the one that will own the memory: `Channel.create` before the fork, `Channel.publish` for the
-process that stays. For processes that can't follow such a link there is a second memory (`htrun.channel.public_file`).
+The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``. If htrun dies, the link dangles,
+and the next run can distinguish it from anything else. Memory and path are created separately because the process that
+parses the options is not the one that will own the memory: `Channel.create` runs before the fork, `Channel.publish` in
+the process that stays. For processes that cannot follow such a link there is a second memory
+(`htrun.channel.public_file`).
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ _PROC = Path("/proc")
 _NOWHERE = Path("/dev/null/hypertrace")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
-"""What a link in ``/proc/PID/fd`` to such a file says: memfd_create(2)."""
+"""How a link in ``/proc/PID/fd`` to such a file begins: memfd_create(2)."""
 _MFD_NOEXEC_SEAL = 0x0008
-"""memfd_create(2), Linux 6.3: no execute permission ever; without it such kernels complain in their log."""
+"""memfd_create(2), Linux 6.3: never executable. Such kernels log a complaint if it is missing."""
 
 
 class Identity(NamedTuple):
-    """By which a mapping is recognised as the channel: ``st_dev`` and ``st_ino`` of its file."""
+    """Identifies a mapping as one of the channel: ``st_dev`` and ``st_ino`` of its file."""
 
     device: int
     inode: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Identity:
-        """The identity of the file that ``status`` was asked of."""
+        """The identity of the file with this ``status``."""
         return cls(status.st_dev, status.st_ino)
 
 
 class Channel:
-    """One run's channel, mapped into htrun. Make it with `create`.
+    """One run's channel, mapped into htrun. Create it with `create`.
 
     ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
     `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
@@ -81,10 +82,10 @@ class Channel:
 
     @classmethod
     def create(cls, path: Path | None, layout: Layout) -> Channel:
-        """A channel whose memory exists and whose path does not yet: guests can open it after `publish`.
+        """A channel whose memory exists but whose path does not yet: guests can open it after `publish`.
 
-        ``path`` None stands for a path of the run's own, in a directory that only this user can enter. Raises
-        `HtrunError` if the path can't be used, as far as that can be told now.
+        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. Raises
+        `HtrunError` if the path cannot be used, as far as that is known now.
         """
         _require_proc()
         directory = None
@@ -102,14 +103,14 @@ class Channel:
 
     @classmethod
     def without_path(cls, layout: Layout) -> Channel:
-        """A channel that no guest can open: for a run that records nothing of it, where no path can be made."""
+        """A channel that no guest can open: for a run that does not record it, where no path can be made."""
         _require_proc()
         return cls(_NOWHERE, layout, _memory_file(layout), None, reachable=False)
 
     def publish(self, pid: int) -> None:
-        """Let guests open the path, which leads to the memory for as long as the process ``pid`` lives.
+        """Let guests open the path, which leads to the memory while the process ``pid`` lives.
 
-        ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path meanwhile.
+        ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path since.
         """
         if not self.reachable:
             return
@@ -129,11 +130,11 @@ class Channel:
 
     @property
     def slots_address(self) -> int:
-        """Where the slot of index 0 lies in htrun's memory."""
+        """The offset of the slot of index 0 in htrun's memory."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self.memory, DATA_OFFSET))
 
     def arguments(self, index: int, memory: int = 0) -> bytes:
-        """The arguments in the slot of ``index``, as they are now, in the guest's byte order.
+        """The current arguments in the slot of ``index``, in the guest's byte order.
 
         ``index`` must be from 0 to ``max_clients - 1``.
         """
@@ -143,25 +144,25 @@ class Channel:
         return self.memory[start : start + self._arguments_size]
 
     def memory_of(self, identity: Identity) -> int | None:
-        """The number of the memory whose file has ``identity``; None if that is no file of the channel's."""
+        """The number of the memory whose file has ``identity``; None if it is not a file of the channel."""
         if identity == self.identity:
             return 0
         public = self._public
         return 1 if public is not None and identity == Identity.of(os.fstat(public.descriptor)) else None
 
     def descriptor_of(self, memory: int) -> int:
-        """The file of the memory of that number."""
+        """The file of the memory of this number."""
         return self._public.descriptor if memory and self._public is not None else self.descriptor
 
     def write_header(self, offset: int, data: bytes) -> None:
-        """Put ``data`` into the header region of every memory. Raises OSError."""
+        """Write ``data`` to the header region of every memory. Raises OSError."""
         self.memory[offset : offset + len(data)] = data
         if self._public is not None:
             self._public.write(offset, data)
 
     def open_to(self, user: int) -> None:
-        """Let processes open the path that can't follow a link into the ``/proc`` of this process, which is its owner:
-        those of ``user``, and those of this user in other namespaces. Raises OSError."""
+        """Let processes open the path that cannot follow a link into the ``/proc`` of this process, its owner: those
+        of ``user``, and those of this user in other namespaces. Raises OSError."""
         if self._public is None and self._is_ours():
             self._public = PublicFile(self.path, self.layout)
         if self._public is not None and user != os.geteuid():
@@ -170,7 +171,7 @@ class Channel:
                 self._directory.let_others_enter()
 
     def remove(self) -> None:
-        """Take the path away, if it still leads here; the memory lives on while anyone has it mapped. Never fails."""
+        """Remove the path if it still leads here. The memory exists while any process has it mapped. Never fails."""
         with suppress(OSError):
             if self._is_ours():
                 self.path.unlink()
@@ -178,7 +179,7 @@ class Channel:
             self._directory.remove()
 
     def clear_left_behind(self) -> None:
-        """Remove what killed runs have left of their channels, where this one is in a directory of its own."""
+        """Remove the channels of killed runs, if this channel is in a directory of its own."""
         if self._directory is not None:
             self._directory.clear_left_behind()
 
@@ -188,7 +189,8 @@ class Channel:
         return self._target is not None and _target_of(self.path) == self._target
 
     def _leads_here(self) -> bool:
-        """Whether the path is a link left by a run that had this process id and descriptor, and so leads here."""
+        """Whether the path is a link from an earlier run with the same process id and descriptor, so that it leads
+        here."""
         with suppress(OSError):
             leads_to_proc = _PROC_LINK.fullmatch(_target_of(self.path) or "") is not None
             return leads_to_proc and Identity.of(self.path.stat()) == self.identity
@@ -220,8 +222,8 @@ def _fill(descriptor: int, layout: Layout) -> None:
 
 @contextmanager
 def _lifted_file_size() -> Iterator[None]:
-    """The limit of files' sizes, which is not meant for memory, as high as it may be set; the program inherits its
-    own."""
+    """Raises this process's limit of file sizes, which is not meant for memory, as high as possible. The program
+    inherits its own limit."""
     import resource  # Rare.
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -233,7 +235,7 @@ def _lifted_file_size() -> Iterator[None]:
 
 
 def lift_file_size() -> None:
-    """Set this process's limit of files' sizes (RLIMIT_FSIZE) as high as it may be set."""
+    """Raise this process's limit of file sizes (RLIMIT_FSIZE) as high as possible."""
     import resource
 
     try:
@@ -254,7 +256,8 @@ def _memfd_create() -> int:
 
 
 def _require_proc() -> None:
-    """Raise `HtrunError` unless ``/proc`` is there and of our own process id namespace: it shows programs to htrun."""
+    """Raise `HtrunError` unless ``/proc`` is mounted and of our own process id namespace: it shows programs to
+    htrun."""
     with suppress(OSError):
         if (_PROC / "self").readlink() == Path(str(os.getpid())):
             return
@@ -265,12 +268,12 @@ def _require_proc() -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Raise `HtrunError` if a link can't be made at ``path``, so that it is said before anything is started."""
+    """Raise `HtrunError` if a link cannot be made at ``path``, so that the error comes before anything is started."""
     try:
         path.lstat()
         _require_stale(path)
     except FileNotFoundError:
-        # It is not there, or no longer: another run has removed a stale link.
+        # It does not exist, or no longer: another run has removed a stale link.
         if not path.parent.is_dir():
             raise _unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))) from None
         if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -280,7 +283,7 @@ def _check_place(path: Path) -> None:
 
 
 def _require_stale(path: Path) -> None:
-    """Raise `HtrunError` unless ``path`` is a link that a dead run left, FileNotFoundError if it is not there."""
+    """Raise `HtrunError` unless ``path`` is a link that a dead run left, FileNotFoundError if it does not exist."""
     target = _target_of(path)
     if target is None:
         kind = "a directory" if path.is_dir() else "a file that htrun did not make"
@@ -312,7 +315,8 @@ def _remove_stale(path: Path) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Keep other htruns from removing links in the directory of ``path``.
 
-    Two runs may find one stale link. Without the lock, the slower would remove the link that the faster has made since.
+    Two runs may find the same stale link. Without the lock, the slower one would remove the link that the faster one
+    has just made.
     """
     try:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -328,7 +332,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _target_of(path: Path) -> str | None:
-    """Where the link ``path`` leads; None if it is no link. Raises FileNotFoundError."""
+    """The target of the link ``path``; None if it is not a link. Raises FileNotFoundError."""
     try:
         return str(path.readlink())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where everything lies in a hypertrace channel, version 1 of the ABI.
+"""The layout of a hypertrace channel, version 1 of the ABI.
 
 One memory object of three regions, each at a multiple of 64 KiB so that any guest page size can protect it::
 
@@ -18,7 +18,7 @@ MAGIC = b"HYPRTRC1"
 VERSION = 1
 
 REGION_ALIGNMENT = 64 * 1024
-"""Bytes. The largest page size of any guest; every region starts at a multiple of it."""
+"""The largest page size in bytes of any guest; every region starts at a multiple of it."""
 
 HEADER_SIZE = REGION_ALIGNMENT
 CONTROL_OFFSET = REGION_ALIGNMENT
@@ -26,11 +26,11 @@ CONTROL_SIZE = REGION_ALIGNMENT
 DATA_OFFSET = CONTROL_OFFSET + CONTROL_SIZE
 
 EMIT_OFFSET = 0
-"""Bytes into the control region: a 4- or 8-byte store here emits the event of the index stored."""
+"""Offset in the control region: a 4- or 8-byte store here emits the event of the stored index."""
 EMIT_HIGH_OFFSET = 4
-"""Where the second half of a 64-bit store of a 32-bit little-endian guest arrives; ignored."""
+"""Offset of the second half of a 64-bit store of a 32-bit little-endian guest; ignored."""
 HELLO_OFFSET = 8
-"""Where the guest library stores `HELLO_VALUE` once, from which the guest's byte order is learnt."""
+"""Offset where the guest library stores `HELLO_VALUE` once, which reveals the guest's byte order."""
 HELLO_VALUE = 0x01020304
 
 MIN_ARGS, MAX_ARGS, DEFAULT_ARGS = 1, 64, 4
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     """The shape of one channel.
 
     ``num_args``: unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`.
-    ``max_clients``: slots, `MIN_CLIENTS` to `MAX_CLIENTS`; valid indexes are ``0 .. max_clients - 1``.
+    ``max_clients``: number of slots, `MIN_CLIENTS` to `MAX_CLIENTS`; valid indexes are ``0 .. max_clients - 1``.
     """
 
     num_args: int = DEFAULT_ARGS
@@ -58,12 +58,12 @@ class Layout(NamedTuple):
 
     @property
     def total_size(self) -> int:
-        """Bytes of the whole channel: a power of two of at least 1 MiB."""
+        """The size of the whole channel in bytes: a power of two of at least 1 MiB."""
         used = DATA_OFFSET + self.max_clients * self.slot_stride
         return max(_MINIMAL_TOTAL, 1 << (used - 1).bit_length())
 
     def slot_offset(self, index: int) -> int:
-        """Bytes from the start of the channel to the slot of ``index``."""
+        """The offset of the slot of ``index`` in the channel."""
         return DATA_OFFSET + index * self.slot_stride
 
     def header(self) -> bytes:

@@ -1,7 +1,8 @@
-"""A run's own directory for its channel, where the user names no path, and what killed runs have left of theirs.
+"""A run's own directory for its channel if the user names no path, and the removal of those that killed runs left.
 
-Whoever uses such a directory holds a shared lock on it (flock(2)). It ends with the last process that inherited it,
-however that dies, and it is seen in other process id namespaces, where the link in the directory leads nowhere.
+Every process that uses such a directory holds a shared lock on it (flock(2)). The lock is released when the last
+process that inherited it exits, however it does so. It also works from other process id namespaces, where the link in
+the directory leads nowhere.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class PrivateDirectory:
     """A directory that only this user can enter, unless `let_others_enter`, until `remove`."""
 
     def __init__(self) -> None:
-        """Raises `HtrunError` where none can be made."""
-        # Not by tempfile, which takes 5 ms of the start-up to import.
+        """Raises `HtrunError` if none can be made."""
+        # Not with tempfile, whose import would add 5 ms to the start-up.
         places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
         parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
         try:
@@ -42,16 +43,16 @@ class PrivateDirectory:
         return self._path / _CHANNEL
 
     def let_others_enter(self) -> None:
-        """Let other users open what they know the name of. Raises OSError."""
+        """Let other users open files whose names they know. Raises OSError."""
         self._path.chmod(0o711)
 
     def remove(self) -> None:
-        """Remove the directory, which must be empty by now."""
+        """Remove the directory, which must be empty."""
         with suppress(OSError):
             self._path.rmdir()
 
     def clear_left_behind(self) -> None:
-        """Remove beside it what runs of this user have left that were killed by SIGKILL. Never fails."""
+        """Remove what this user's runs that were killed by SIGKILL have left next to it. Never fails."""
         with suppress(OSError), os.scandir(self._path.parent) as entries:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
@@ -60,8 +61,8 @@ class PrivateDirectory:
 
 
 def _locked(directory: Path) -> int | None:
-    """A descriptor of a new ``directory`` with this run's lock on it; None if it is gone: until it is locked, another
-    run takes it for one left behind, and may remove it."""
+    """A descriptor of a new ``directory`` with this run's lock on it; None if the directory is gone: before it is
+    locked, another run can take it for a leftover and remove it."""
     try:
         guard = _opened(directory)
     except FileNotFoundError:
@@ -74,13 +75,13 @@ def _locked(directory: Path) -> int | None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove a directory and its channel. Raises OSError if somebody uses it, or is about to."""
+    """Remove a directory and its channel. Raises OSError if a process uses it, or is about to."""
     guard = _opened(directory)
     try:
         if os.fstat(guard).st_uid != os.geteuid():
             return
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # One that was killed before it published its channel, or just after it took it away, has left none.
+        # A run that was killed before it published its channel, or just after it removed it, has left none.
         with suppress(FileNotFoundError):
             os.unlink(_CHANNEL, dir_fd=guard)
         directory.rmdir()

@@ -1,7 +1,8 @@
-"""A native trace that is still being written: what has come since the last look at it.
+"""Follows a native trace that is still being written: returns what is new since the last poll.
 
-Files of a trace are sound at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the next
-one will replace. So a look goes on where the last one met that packet, and costs as much as what is new.
+The files of a trace are valid at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the
+next packet will replace. A poll continues where the last one found that empty packet, so its cost depends only on the
+amount of new data.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Tail:
-    """How far a file has been read. ``offset``: bytes; ``discarded``: events that its stream had lost by then;
+    """How far a file has been read. ``offset``: in bytes; ``discarded``: events that its stream had lost by then;
     ``damaged``: whether no more of it can be read."""
 
     offset: int = 0
@@ -43,15 +44,15 @@ class _Tail:
 
 
 class Follower:
-    """Follows the trace in the directory ``path``. ``names``: the user's names of events, not the trace's own."""
+    """Follows the trace in the directory ``path``. ``names``: the user's names of events, instead of the trace's."""
 
     def __init__(self, path: Path, names: NamedEvents | None = None) -> None:
         self.path = path
         self.streams: list[Stream] = []
-        """The threads so far; an event's ``stream`` is a place in here."""
+        """The threads so far; an event's ``stream`` is an index of this."""
         self.names = names
         self.shapes: Shapes | None = None
-        """What fields events have; None until the first event has come."""
+        """The fields of each kind of event; None until the first event has come."""
         self._metadata: Metadata | None = None
         self._stamp: tuple[int, int] | None = None
         self._tails: dict[Path, _Tail] = {}
@@ -59,12 +60,12 @@ class Follower:
 
     @property
     def environment(self) -> Mapping[str, str | int]:
-        """The facts of the run, as far as they are known."""
+        """The facts of the run that are known so far."""
         return self._metadata.environment if self._metadata is not None else {}
 
     @property
     def discarded(self) -> int:
-        """Events that were lost so far."""
+        """The number of events lost so far."""
         return sum({path.name.partition(".")[0]: tail.discarded for path, tail in self._tails.items()}.values())
 
     def running(self) -> bool:
@@ -72,7 +73,7 @@ class Follower:
         return is_being_written(self.path)
 
     def poll(self) -> Iterator[Events]:
-        """The events that have come since the last call, in the order of time. Raises `HtrunError`."""
+        """The events since the last call, in order of time. Raises `HtrunError`."""
         try:
             if not self._read_metadata():
                 return
@@ -91,7 +92,7 @@ class Follower:
             yield events
 
     def _read_metadata(self) -> bool:
-        """Take the metadata in, if it is new: the clock in it gets better. Whether there is any."""
+        """Read the metadata if it has changed: its clock becomes more accurate. Returns whether there is any."""
         try:
             found = os.stat(self.path / "metadata")
         except FileNotFoundError:
@@ -109,7 +110,7 @@ class Follower:
             self.names = NamedEvents.parse(text, f"{self.path}: the named events in its metadata")
 
     def _files(self) -> list[StreamFile]:
-        """The files that have packets since the last look, with these alone."""
+        """The files that have new packets since the last poll, with only these packets."""
         found: list[StreamFile] = []
         for paths in stream_files(self.path):
             for path in paths:
@@ -119,7 +120,7 @@ class Follower:
         return found
 
     def _news(self, path: Path, number: int) -> StreamFile | None:
-        """The packets of a file since the last look, as of the file with this ``number``; None if there are none."""
+        """The new packets of a file, as those of the file with this ``number``; None if there are none."""
         tail = self._tails.setdefault(path, _Tail())
         pieces = bytearray()
         last: PacketHeader | None = None
@@ -137,7 +138,7 @@ class Follower:
         return None if last is None or not pieces else _file(path, last, bytes(pieces))
 
     def _packet(self, descriptor: int, tail: _Tail) -> PacketHeader | None:
-        """The packet at the tail; None if it is the empty one at the end, or none that can be understood."""
+        """The packet at the end; None if it is the empty one, or cannot be parsed."""
         assert self._metadata is not None
         try:
             header = read_header(descriptor, tail.offset, self._metadata)
@@ -150,14 +151,14 @@ class Follower:
         return header
 
     def _places(self, streams: Sequence[Stream]) -> Any:
-        """The places in ``self.streams`` of ``streams``, which are added if they are new."""
+        """The indexes in ``self.streams`` of ``streams``, which are added if they are new."""
         for stream in streams:
             if self._numbers.setdefault(stream, len(self.streams)) == len(self.streams):
                 self.streams.append(stream)
         return np.array([self._numbers[stream] for stream in streams], np.uint32)
 
     def _tell(self, path: Path, _damage: str, _place: int) -> None:
-        """Times that can't be right: the file is read no further."""
+        """Called for impossible times: the rest of the file is not read."""
         self._tails[path].damaged = True
 
 
@@ -172,7 +173,7 @@ def is_being_written(path: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        # A file system without locks: nobody can tell.
+        # On a file system without locks this cannot be known.
         return False
     finally:
         os.close(descriptor)
@@ -180,7 +181,7 @@ def is_being_written(path: Path) -> bool:
 
 
 def _file(path: Path, last: PacketHeader, pieces: bytes) -> StreamFile:
-    """The file at ``path`` with its new ``pieces`` alone, of which ``last`` is of the last packet."""
+    """The file at ``path`` with only its new ``pieces``; ``last`` is of the last packet."""
     return StreamFile(
         path,
         last.identity.stream(last.stream_class),

@@ -1,4 +1,5 @@
-"""The headers of a native trace's packets, read and checked: of a trace that is whole, and of one still written."""
+"""The headers of a native trace's packets, read and checked, both of a finished trace and of one still being
+written."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ class Damaged(Exception):
 
 
 class StreamIdentity(NamedTuple):
-    """What all packets of a stream have in common. ``instance``: the stream's number in the trace; ``comm``: bytes."""
+    """What all packets of a stream share. ``instance``: the stream's number in the trace; ``comm``: bytes."""
 
     instance: int
     tid: int
@@ -32,9 +33,9 @@ class StreamIdentity(NamedTuple):
 
 
 class PacketHeader(NamedTuple):
-    """What one packet says of itself. ``begin`` and ``end``: ticks of its first and last event; ``content`` and
-    ``size``: bytes without and with its padding; ``discarded``: events that the stream had lost by its end;
-    ``number``: packets of the stream before it."""
+    """The header of one packet. ``begin`` and ``end``: ticks of its first and last event; ``content`` and ``size``:
+    bytes without and with its padding; ``discarded``: events that the stream had lost by its end; ``number``: how many
+    packets of the stream precede it."""
 
     stream_class: StreamClass
     identity: StreamIdentity
@@ -47,14 +48,14 @@ class PacketHeader(NamedTuple):
 
     @property
     def events(self) -> int:
-        """How many events the packet holds."""
+        """The number of events in the packet."""
         return (self.content - self.stream_class.header_size) // self.stream_class.event_size
 
 
 def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeader | None:
     """The header at ``offset`` of an open file; None if the file ends before or within it.
 
-    Raises `Damaged` if it is no packet of the trace of ``metadata``.
+    Raises `Damaged` if it is not a packet of the trace of ``metadata``.
     """
     some = next(iter(metadata.classes.values()))
     raw = os.pread(descriptor, some.header_size, offset)

@@ -1,8 +1,8 @@
-"""The metadata of a native trace: what its packets look like, in CTF 1.8's language TSDL.
+"""The metadata of a native trace: the layout of its packets, in CTF 1.8's language TSDL.
 
-The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event is laid out
-as a record in a ring. In streams that threads share each event tells its own as well. For each of the two byte orders
-of the arguments there is a stream class of either kind.
+The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event has the
+layout of a record in a ring. In streams that threads share, each event also contains its thread. For each of the two
+byte orders of the arguments there is a stream class of either kind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 FIRST_SHARED_CLASS, FIRST_TRACER_CLASS = 2, 4
-"""The stream classes before are those of ``guest_hypertrace`` in each byte order: of one thread, and of several."""
+"""The stream classes below are those of ``guest_hypertrace`` in each byte order: of one thread, and of several."""
 
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
 """Fields in the order of `_PACKET` below, with what the alignments there leave free."""
@@ -34,11 +34,11 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 @dataclass(frozen=True)
 class Packet:
-    """The facts in a packet's header. ``begin`` and ``end``: ticks of the first and last record.
+    """The contents of a packet's header. ``begin`` and ``end``: ticks of the first and last record.
 
-    ``records_size``: bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: packets
-    of the stream before this one. ``instance``: the stream's number in the trace. ``padding``: bytes behind the
-    records that belong to the packet and mean nothing. ``stream_class``: the number of the stream's class.
+    ``records_size``: in bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: how
+    many packets of the stream precede this one. ``instance``: the stream's number in the trace. ``padding``: unused
+    bytes after the records that belong to the packet. ``stream_class``: the number of the stream's class.
     """
 
     begin: int
@@ -52,12 +52,12 @@ class Packet:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole packet."""
+        """The size of the whole packet in bytes."""
         return PACKET_HEADER + self.records_size + self.padding
 
 
 def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
-    """The `PACKET_HEADER` bytes that make a CTF packet of the records that follow them."""
+    """The `PACKET_HEADER` bytes that turn the records after them into a CTF packet."""
     return _HEADER.pack(
         MAGIC,
         uuid.bytes,
@@ -85,7 +85,7 @@ def metadata(
     tracer_events: Sequence[Definition] = (),
 ) -> str:
     """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers.
-    ``tracer_events``: what the tracer records itself, each a stream class of its own, in this order."""
+    ``tracer_events``: what the tracer itself records, each a stream class of its own, in this order."""
     classes = [_own_class(number, order, num_args) for number, order in enumerate(_ORDERS)]
     classes += [_shared_class(number, order, num_args) for number, order in enumerate(_ORDERS, FIRST_SHARED_CLASS)]
     classes += [_tracer_class(number, event) for number, event in enumerate(tracer_events, FIRST_TRACER_CLASS)]
@@ -181,7 +181,8 @@ def _environment(environment: Mapping[str, str | int]) -> str:
 def _literal(value: str | int) -> str:
     if isinstance(value, int):
         return str(value)
-    # A raw line end would end TSDL's string, and surrogates, which Python makes of odd file names, are not UTF-8.
+    # A raw line end would end TSDL's string, and surrogates, in which Python stores undecodable bytes of file names,
+    # are not valid UTF-8.
     plain = (character if character.isprintable() else "?" for character in value)
     return '"' + "".join(_ESCAPES.get(given, shown) for given, shown in zip(value, plain, strict=True)) + '"'
 
@@ -212,11 +213,11 @@ def _hypertrace_fields(order: str, num_args: int) -> Sequence[str]:
 
 
 def _tracer_class(number: int, definition: Definition) -> str:
-    """One stream for all threads: each event tells its own (see `htrun.ctf.tracer_streams`)."""
+    """One stream for all threads: each event contains its thread (see `htrun.ctf.tracer_streams`)."""
     context = [*_THREAD_CONTEXT, "audit_arch arch;"] if definition.fields else _THREAD_CONTEXT
     arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
     if definition is USER_SYSCALL_TEXT:
-        # The words behind the first are bytes of a text, and read better so.
+        # The words after the first are bytes of a text, which are easier to read as characters.
         arguments[1:] = [f"character text[{TEXT_BYTES}];"]
     return _class_of(number, definition, context, [f"u64 {field};" for field in definition.fields] + arguments)
 

@@ -1,7 +1,8 @@
-"""What lies where in a native trace: a look at every packet's header, and at no event.
+"""Indexes a native trace by the headers of its packets, without reading any event.
 
-The result is an index of *pieces*: stretches of one packet small enough to be read at once. What does not fit together
-(a file that ends within a packet, time that goes back, another trace's packet) is damage; a stream is read up to there.
+The result is an index of *pieces*: parts of one packet that are small enough to be read at once. Inconsistencies (a
+file that ends within a packet, time that goes backwards, another trace's packet) are damage; a stream is read up to
+there.
 """
 
 from __future__ import annotations
@@ -25,26 +26,27 @@ if TYPE_CHECKING:
 _NEVER = (1 << 63) - 1
 """Ticks."""
 _NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
-"""The stream's number, the thread's, and the number of the file if it is not the stream's first."""
+"""The stream's number, the thread's id, and the number of the file if it is not the stream's first."""
 _TIMESTAMP = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Where a file stops making sense. ``what``: is wrong; ``place``: bytes into the file."""
+    """Where a file stops making sense. ``what``: is wrong; ``place``: the offset in the file."""
 
     what: str
     place: int
 
 
 _RING_PACKETS = 17
-"""Packets, at most, that a thread had written before it lost an event and that come behind the one which tells of it:
-a ring's, and the one that was taken while it happened."""
+"""At most this many packets that a thread wrote before it lost an event come after the packet that reports the loss:
+those of a ring, and the one that was being taken out at the time."""
 
 
 @dataclass(frozen=True)
 class TickLoss:
-    """``events`` were lost after ``begin`` and before ``end``, ticks; ``packet``: the number of the one that tells."""
+    """``events`` were lost between the ticks ``begin`` and ``end``; ``packet``: the number of the one that reports
+    it."""
 
     packet: int
     begin: int
@@ -56,9 +58,9 @@ class TickLoss:
 class StreamFile:
     """One file of a trace.
 
-    ``identity``: what all packets of its stream have in common. ``pieces``: its part of the index, packed; ``events``:
-    how many there are up to the damage. What its stream has come to by its end: ``packets``; ``last``: ticks;
-    ``discarded``: events lost, of which ``losses`` tell.
+    ``identity``: what all packets of its stream share. ``pieces``: its part of the index, packed; ``events``: how many
+    precede any damage. The totals of its stream up to its end are ``packets``; ``last``, in ticks; and ``discarded``,
+    the lost events, with their ``losses``.
     """
 
     path: Path
@@ -89,10 +91,10 @@ def stream_files(directory: Path) -> list[list[Path]]:
 
 
 def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamFile | None) -> StreamFile | Damage:
-    """What is in ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
+    """The contents of ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
 
-    ``before``: the file of the same stream that this one goes on from, None if it is the first.
-    If not even its first packet is sound, what is wrong with it.
+    ``before``: the file of the same stream that this one continues, None if it is the first.
+    If not even the first packet is valid, returns what is wrong with it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -144,7 +146,7 @@ class _Scanner:
         self._size = os.fstat(descriptor).st_size
 
     def run(self) -> None:
-        """Go through the packets. Raises `Damaged`."""
+        """Scan the packets. Raises `Damaged`."""
         while self.offset < self._size:
             header = read_header(self._descriptor, self.offset, self._metadata)
             if header is None:
@@ -169,13 +171,13 @@ class _Scanner:
         if not lost:
             return
         if self.losses and self.packets < self.losses[-1].packet + _RING_PACKETS:
-            # They overlap, and are one: a thread that loses for hours takes no more memory for it.
+            # They overlap and are merged, so that a thread that loses events for hours needs no more memory for it.
             self.losses[-1] = replace(self.losses[-1], packet=self.packets, events=self.losses[-1].events + lost)
         else:
             self.losses.append(TickLoss(self.packets, self.last, _NEVER, lost))
 
     def _check(self, header: PacketHeader) -> None:
-        """Whether ``header`` goes on where its stream was. Raises `Damaged`."""
+        """Check that ``header`` continues its stream. Raises `Damaged`."""
         if self.stream_class is not None and header.stream_class is not self.stream_class:
             raise Damaged("a packet is of another kind of stream")
         if header.number != self.packets:

@@ -1,6 +1,6 @@
-"""The index of a native trace: stretches of one packet, small enough to be read at once.
+"""The index of a native trace: parts of one packet that are small enough to be read at once.
 
-An index is made piece by piece as packed bytes, and read as a numpy array: a trace has millions of pieces.
+An index is built piece by piece as packed bytes, and read as a numpy array: a trace has millions of pieces.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count",
 
 _PIECE = struct.Struct("<QQQII")
 _SIZE, _LEAST_SIZE = 1 << 18, 1 << 12
-"""Bytes of events read at once, about: they stay in the processor's cache while they are decoded."""
+"""The approximate size of events that are read at once: they stay in the processor's cache while they are decoded."""
 _ALL_SIZE = 1 << 25
-"""Bytes of one piece of every stream: so much may have to be in memory, if all threads emit at once."""
+"""The size of the pieces of all streams together, which may all be in memory if all threads emit at the same time."""
 
 
 def piece_size(files: int) -> int:
-    """Bytes of the pieces of a trace that has so many ``files``."""
+    """The size of a piece in bytes for a trace that has this many ``files``."""
     return max(_LEAST_SIZE, min(_SIZE, _ALL_SIZE // max(files, 1)))
 
 
 def packed(begin: int, limit: int, offset: int, count: int, file: int) -> bytes:
-    """A piece as a part of an index that is being made; see `PIECE_FIELDS`."""
+    """A piece as part of an index that is being built; see `PIECE_FIELDS`."""
     return _PIECE.pack(begin, limit, offset, count, file)
 
 
 def pieces_of(index: bytes) -> Pieces:
-    """The pieces in ``index``, packed ones one behind the other."""
+    """The pieces in ``index``, which are packed one after the other."""
     return np.frombuffer(index, np.dtype(PIECE_FIELDS))
 
 
 def in_order(indexes: Iterable[bytes]) -> Pieces:
-    """The pieces of all ``indexes``, by the time of their first event."""
+    """The pieces of all ``indexes``, ordered by the time of their first event."""
     pieces = pieces_of(b"".join(indexes))
     return pieces[np.argsort(pieces["begin"], kind="stable")]

@@ -1,7 +1,7 @@
-"""Native traces as batches of events in the order of time, in memory that does not grow with the trace.
+"""Reads native traces as batches of events in order of time, in memory that does not grow with the trace.
 
-Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Whatever is older than the beginning of
-the next piece can have nothing before it any more, and goes out; the rest waits. No step looks at a single event.
+Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Nothing can still come before events that
+are older than the start of the next piece, so these are returned; the rest waits. No step loops over single events.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     _Warn = Callable[[Path, str, int], None]
-    """Takes damage: the file, what is wrong, and where: bytes into the file."""
+    """Receives damage: the file, what is wrong, and the offset in the file."""
 
 _MOST_METADATA = 1 << 24
-"""Bytes. More is no metadata of ours."""
+"""Bytes. A larger file is not htrun's metadata."""
 _OPEN_FILES = 64
 _SECOND = 1_000_000_000
 _SHARED = 2**32 - 1
-"""The number of no stream: of a file whose events each tell their thread."""
+"""The thread number of a file whose events each contain their thread."""
 
 
 class CtfReader:
-    """A native trace. ``streams``: its threads; ``files``: what is known of each file; ``discarded``: events lost, by
+    """A native trace. ``streams``: its threads; ``files``: what is known about each file; ``discarded``: lost events by
     stream."""
 
     def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
@@ -86,7 +86,8 @@ class CtfReader:
 
     @classmethod
     def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
-        """The trace in the directory ``path``. Damage is told to ``warn``. Raises `HtrunError` if it is no trace."""
+        """Open the trace in the directory ``path``. ``warn`` is called for damage. Raises `HtrunError` if it is no
+        trace."""
 
         def tell(file: Path, damage: str, place: int) -> None:
             warn(f"{file}: {damage} (byte {place}); what comes before is read")
@@ -113,7 +114,7 @@ class CtfReader:
 
     @property
     def events(self) -> int:
-        """Events in the trace: exact unless times within a packet are damaged."""
+        """The number of events in the trace: exact unless times within a packet are damaged."""
         return sum(file.events for file in self._files)
 
     @property
@@ -124,7 +125,7 @@ class CtfReader:
 
     @property
     def count(self) -> int:
-        """How many events there are, without `texts`."""
+        """The number of events without `texts`."""
         return self.events - self.texts
 
     @property
@@ -134,17 +135,17 @@ class CtfReader:
 
     @property
     def clock_frequency(self) -> int:
-        """Ticks of the trace's clock in a second."""
+        """The frequency of the trace's clock in Hz."""
         return self.metadata.clock.frequency
 
     @property
     def num_args(self) -> int:
-        """Arguments that a batch has room for."""
+        """How many arguments a batch has room for."""
         return max([self.channel_args, *(file.stream_class.arguments for file in self._files)])
 
     @property
     def kinds(self) -> tuple[Definition, ...]:
-        """The events that there are stream classes for."""
+        """The kinds of events that have stream classes."""
         return tuple(DEFINITIONS[kind] for kind in sorted({each.kind for each in self.metadata.classes.values()}))
 
     @property
@@ -155,14 +156,14 @@ class CtfReader:
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """Time of the first and last event, or None if there is none."""
+        """The times of the first and the last event, or None if there are no events."""
         if not len(self._pieces):
             return None
         ends = (int(self._pieces["begin"][0]), int(self._pieces["limit"].max()))
         return self.metadata.clock.to_realtime_ns(ends[0]), self.metadata.clock.to_realtime_ns(ends[1])
 
     def batches(self, window: Window = EVERYTHING, size: int = BATCH) -> Iterator[Events]:
-        """The events of ``window`` in the order of time, about ``size`` at once."""
+        """The events of ``window`` in order of time, in batches of about ``size``."""
         numbers = self._stream_numbers
         loader = _Loader(self._files, numbers, self._named, self.metadata.clock, self.num_args, self._warn)
         try:
@@ -174,7 +175,7 @@ class CtfReader:
             loader.close()
 
     def _of_threads(self, events: Events, window: Window) -> Events:
-        """Those of ``events`` that are of the threads of ``window``: all, but where threads share a stream."""
+        """Those of ``events`` that are of the threads of ``window``. Only shared streams contain others."""
         if window.streams is None or _SHARED not in self._stream_numbers:
             return events
         return events[np.isin(events["stream"], list(window.streams))]
@@ -193,9 +194,9 @@ class CtfReader:
 
 
 def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
-    """The wall clock at ``ticks``; the same as `Fit.to_realtime_ns`, for many at once.
+    """The wall clock at ``ticks``; the same as `Fit.to_realtime_ns`, but vectorised.
 
-    Whole seconds are split off first, so that nothing overflows and nothing is rounded twice.
+    Whole seconds are split off first to avoid overflow and double rounding.
     """
     frequency = np.uint64(clock.frequency)
     moved = ticks + np.uint64(clock.offset_ticks)
@@ -205,7 +206,8 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
 
 
 def _thread(stream: Stream) -> Stream:
-    """The thread behind a file's stream: its files differ in what they hold, and so perhaps in byte order."""
+    """The key of the thread of a file's stream: files may hold different kinds of events and so differ in byte
+    order."""
     return stream._replace(big_endian=False)
 
 
@@ -247,7 +249,7 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
     while place < len(pieces):
-        # At least as many as wait already, or events of very many threads would be sorted again and again.
+        # At least as many as are waiting already, or events of very many threads would be sorted again and again.
         wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
@@ -263,16 +265,16 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
 
 
 def _sorted(runs: Sequence[Events]) -> Events:
-    """One batch in the order of time; a thread's events of one time, which are in one run, stay in their order."""
+    """One batch in order of time; a thread's events with equal times, which are in one run, keep their order."""
     runs = [run for run in runs if len(run)] or runs[:1]
-    # numpy copies structures field by field, and rows of words as they lie.
+    # numpy copies structures field by field, but rows of words in one block.
     words = runs[0].dtype.itemsize // 8
     rows = np.concatenate([run.view("<u8").reshape(-1, words) for run in runs]) if len(runs) > 1 else None
     events = runs[0] if rows is None else rows.reshape(-1).view(runs[0].dtype)
     times = np.ascontiguousarray(events["time"])
     if bool((times[1:] >= times[:-1]).all()):
         return events
-    # Stable sorting is also quick here, since it makes use of the stretches that are in order.
+    # Stable sorting is also fast here, since it exploits runs that are already in order.
     order = np.argsort(times, kind="stable")
     return events.view("<u8").reshape(-1, words).take(order, axis=0).reshape(-1).view(events.dtype)
 
@@ -286,7 +288,7 @@ def within(events: Events, window: Window) -> Events:
 
 
 class _Loader:
-    """Reads and decodes pieces, until a stream turns out to be damaged."""
+    """Reads and decodes pieces until a stream turns out to be damaged."""
 
     def __init__(
         self,
@@ -311,7 +313,7 @@ class _Loader:
         self._damaged: set[int] = set()
 
     def load(self, pieces: Pieces) -> list[Events]:
-        """The events of ``pieces`` up to the first of each stream that can't be right: a batch for each class."""
+        """The events of ``pieces`` up to the first impossible one of each stream: a batch for each class."""
         batches = []
         classes = self._class_numbers[pieces["file"]]
         for number, stream_class in self._classes.items():
@@ -326,12 +328,12 @@ class _Loader:
         return batches
 
     def close(self) -> None:
-        """Close the files that are open."""
+        """Close the open files."""
         while self._open:
             os.close(self._open.popitem()[1])
 
     def _records(self, pieces: Pieces, stream_class: StreamClass) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """The records of ``pieces`` that can be right, and how many each has."""
+        """The plausible records of ``pieces``, and how many each has."""
         records = np.empty(int(pieces["count"].sum()), stream_class.event_dtype)
         counts = pieces["count"].astype(np.int64)
         starts = np.cumsum(counts) - counts
@@ -349,7 +351,7 @@ class _Loader:
         return np.concatenate(kept), np.array(right, np.int64)
 
     def _read(self, piece: tuple[int, ...], records: NDArray[np.void]) -> int:
-        """Fill ``records`` with those of ``piece``; how many there were."""
+        """Fill ``records`` with those of ``piece``; returns how many there were."""
         _, _, offset, _, number = piece
         if self._files[number].instance in self._damaged:
             return 0
@@ -369,7 +371,7 @@ class _Loader:
         return descriptor
 
     def _right(self, piece: Any, times: NDArray[np.uint64]) -> int:
-        """How many of a piece's ``times`` come before the first that can't be right; says so if that is not all."""
+        """How many of a piece's ``times`` precede the first impossible one; reports damage if that is not all."""
         number = int(piece["file"])
         file = self._files[number]
         if file.instance in self._damaged:
@@ -406,7 +408,7 @@ def _site_field(stream_class: StreamClass) -> str | None:
 
 
 def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:
-    """Whether within each piece time begins and ends as the index says, and never goes back."""
+    """Whether within each piece time begins and ends as the index says, and never goes backwards."""
     back = times[1:] < times[:-1]
     back[starts[1:] - 1] = False
     return bool(

@@ -1,13 +1,14 @@
 """The files of one stream of a native trace, each of which is readable at every moment, whenever htrun is killed.
 
-SIGKILL ends a write(2) between two pages, and readers refuse a file with part of a packet. So no packet is ever written
-at the end of a file. A file has a length from the start, without taking room on the disk, and ends with an empty packet
-whose padding is all that is not used yet. A new packet is written into that padding, where nobody looks, and behind it
-the header of the next such empty packet; at last its own header replaces that of the empty packet, in one page and so
-at once. When the run ends, or the next packet does not fit, the file is cut behind its last packet.
+SIGKILL can stop a write(2) between two pages, and readers reject a file with part of a packet. So packets are never
+appended at the end of a file. Instead, a file is extended in advance, without using disk space, and ends with an empty
+packet whose padding is all of the unused part. A new packet is written into that padding, where no reader looks, and
+after it the header of the next empty packet. Only then its own header replaces that of the empty packet, which is
+atomic because it lies within one page. When the run ends, or the next packet does not fit, the file is truncated after
+its last packet.
 
-Once a file is full the stream goes on in another, as LTTng's do that rotate: ``stream-0-1234``, ``stream-0-1234.1``.
-A file gets its name when it is sound.
+Once a file is full the stream continues in another, like LTTng's with rotation: ``stream-0-1234``, ``stream-0-1234.1``.
+A file gets its name when it is valid.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _ALIGNMENT = PACKET_HEADER
-"""Bytes. Packets begin at multiples of it, so that no header lies on two pages."""
+"""Packets begin at multiples of this many bytes, so that no header spans two pages."""
 _FIRST_LENGTH, _MOST_LENGTH = 1 << 20, 1 << 30
-"""Bytes of a stream's first file, and of any; each other is as long as all before it together."""
+"""The size in bytes of a stream's first file, and the maximum; every further file is as long as all before it together.
+"""
 _APART = 64
-"""Ticks, at least a few nanoseconds: babeltrace2 puts packets in the order of the nanoseconds in which they begin."""
+"""Ticks, at least a few nanoseconds: babeltrace2 orders packets by the nanosecond in which they begin."""
 
 
 class StreamFiles:
     """One stream. ``instance``: its number in the trace; ``stream_class``: the number of its class.
 
-    Files are open only while one is written: threads may be many thousands."""
+    Files are open only while they are written: there may be thousands of threads."""
 
     def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID, stream_class: int) -> None:
         self._directory = directory
@@ -50,14 +52,14 @@ class StreamFiles:
         self._total = 0
         self._packets = 0
         self.last = 0
-        """Ticks: when its last packet ends."""
+        """When its last packet ends, in ticks."""
         self._path = directory
         self._end = self._length = 0
 
     def write(self, records: Records, discarded: int, now: int) -> None:
-        """Append a packet of ``records``, or, to tell of losses alone, of none. ``now``: no record can be after it.
+        """Append a packet of ``records``, or, to report only losses, an empty one. ``now``: no record is later.
 
-        Raises `SinkError`; what was written before can be read.
+        Raises `SinkError`; what was written before remains readable.
         """
         begin = end = max(self.last, now)
         if len(records):
@@ -79,7 +81,7 @@ class StreamFiles:
         self._total += packet.size
 
     def close(self) -> None:
-        """Cut what is not used. Raises `SinkError`."""
+        """Truncate the unused part. Raises `SinkError`."""
         try:
             self._finish()
         except OSError as error:
@@ -89,7 +91,7 @@ class StreamFiles:
         """Make a file that begins with ``packet``."""
         name = f"stream-{self._instance}-{self._stream.tid}" + (f".{self._files}" if self._files else "")
         self._path = self._directory / name
-        # Readers take every file for a stream, but not hidden ones.
+        # Readers take every file for a stream, except hidden ones.
         hidden = self._directory / f".{name}"
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
@@ -116,7 +118,7 @@ class StreamFiles:
             os.close(descriptor)
 
     def _put(self, descriptor: int, packet: Packet, records: Records) -> None:
-        """Write ``packet`` in place of the empty one at the file's end."""
+        """Write ``packet`` over the empty one at the file's end."""
         behind = self._end + packet.size
         rest = self._length - behind
         tail = bytes(packet.padding)
@@ -131,7 +133,7 @@ class StreamFiles:
         return Packet(begin, end, size, discarded, number, self._instance, padding, self._stream_class)
 
     def _finish(self) -> None:
-        """Cut the file behind its last packet; no more will be written to it."""
+        """Truncate the file after its last packet; nothing more is written to it."""
         if self._end < self._length:
             os.truncate(self._path, self._end)
         self._end = self._length = 0
@@ -143,13 +145,13 @@ def _padding(size: int) -> int:
 
 
 def _reserve(descriptor: int, least: int, wanted: int) -> int:
-    """Give a file a length of ``wanted`` bytes, or, where files may not be that long, at least ``least``."""
+    """Extend a file to ``wanted`` bytes, or, if files may not be that long, to at least ``least``."""
     length = max(wanted // _ALIGNMENT * _ALIGNMENT, least)
     while True:
         try:
             os.ftruncate(descriptor, length)
         except OSError as error:
-            # A limit of the user's (RLIMIT_FSIZE) or of the file system.
+            # A limit of the user (RLIMIT_FSIZE) or of the file system.
             if error.errno != errno.EFBIG or length == least:
                 raise
             length = max(length // 2 // _ALIGNMENT * _ALIGNMENT, least)
@@ -161,14 +163,14 @@ def _write_at(descriptor: int, offset: int, *parts: memoryview | bytes) -> None:
     size = sum(map(len, parts))
     written = os.pwritev(descriptor, parts, offset)
     if written < size:
-        # The disk is full, or nearly: the next write says so.
+        # The disk is full, or nearly: the next write reports it.
         rest = memoryview(b"".join(parts))
         while written < size:
             written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
 def in_order(records: Records, earliest: int, latest: int) -> Records:
-    """``records`` if their times lie in ``earliest .. latest`` and never go back; else a copy where it is so."""
+    """``records`` if their times lie in ``earliest .. latest`` and never go backwards; else a corrected copy."""
     import numpy as np
 
     times = records["timestamp"].copy()

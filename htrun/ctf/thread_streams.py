@@ -1,10 +1,12 @@
-"""Which stream of a native trace a guest thread's events go to: one of its own, or one that threads share.
+"""Chooses the stream of a native trace for a guest thread's events: one of its own, or one that threads share.
 
-A stream is a file or more, and readers keep every file open. So the first threads of a run have streams of their own,
-as those have that emit much, up to some hundred; all others share: each event of a shared stream tells whose it is.
+A stream is at least one file, and readers keep every file open. So the first threads of a run get streams of their own,
+and so do threads that emit much, up to some hundred. All others share: each event of a shared stream contains its
+thread.
 
-Time never goes back in a stream. The events of one round of the drain are put in order here; those that are older than
-what a stream ends with, since their thread's ring was looked at before another's the last time, go to the next.
+Time never goes backwards in a stream. The events of one round of the drain are sorted here. An event can still be older
+than the end of a stream, since the rings were read one after the other in the last round; it then goes to the next
+stream.
 """
 
 from __future__ import annotations
@@ -29,17 +31,18 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 NO_THREAD = Stream(0, 0)
-"""What stands where a packet tells its thread, in streams whose events each tell theirs."""
+"""The thread in the packets of streams whose events each contain theirs."""
 _ALWAYS_OWN, _MOST_OWN = 32, 256
-"""Streams of one thread: so many whoever emits, and so many in all, where files may be few (``ulimit -n``: 1024)."""
+"""Streams of one thread: how many go to any thread, and how many in all. Open files may be few (``ulimit -n``:
+1024)."""
 _MUCH = 1 << 16
-"""Bytes of records by which a thread earns a stream of its own."""
+"""A thread with this many bytes of records gets a stream of its own."""
 _MOST_WAITING = 1 << 25
-"""Bytes of records that wait for the end of a round."""
+"""At most this many bytes of records wait for the end of a round."""
 
 
 class _Thread:
-    """A thread that has not ended. ``files``: its own stream; ``size``: bytes of its records; ``last``: ticks."""
+    """A running thread. ``files``: its own stream; ``size``: bytes of its records; ``last``: ticks."""
 
     __slots__ = ("files", "last", "size")
 
@@ -50,7 +53,7 @@ class _Thread:
 
 
 class _Waiting(NamedTuple):
-    """Records of a thread that shares."""
+    """Records of a thread that shares a stream."""
 
     number: int
     stream: Stream
@@ -61,7 +64,7 @@ class ThreadStreams:
     """The streams of all guest threads of a trace. Every method may raise `SinkError`."""
 
     def __init__(self, directory: Path, uuid: UUID, num_args: int, next_instance: Callable[[], int]) -> None:
-        """``next_instance``: gives the number of a new stream in the trace."""
+        """``next_instance``: returns the number of a new stream in the trace."""
         self._directory = directory
         self._uuid = uuid
         self._num_args = num_args
@@ -74,16 +77,16 @@ class ThreadStreams:
 
     @property
     def alive(self) -> int:
-        """Threads of which something is kept."""
+        """The number of threads that are remembered."""
         return len(self._threads)
 
     def write(self, number: int, stream: Stream, records: Records, discarded: int, now: int) -> None:
-        """Take ``records`` of thread ``number``, and what it has lost so far. ``now``: no record can be after it."""
+        """Write ``records`` of thread ``number``, and its losses so far. ``now``: no record is later."""
         thread = self._threads.get(number)
         if thread is None:
             thread = self._threads[number] = _Thread()
         thread.size += records.nbytes
-        # Readers could not tell whose losses are those of a shared stream.
+        # Readers could not know which thread the losses of a shared stream belong to.
         if thread.files is None and (discarded or self._earns_own(thread)):
             thread.files = self._begin_own(stream, thread.last, records[:0])
         if thread.files is not None:
@@ -103,7 +106,7 @@ class ThreadStreams:
             thread.files.close()
 
     def flush(self, now: int) -> None:
-        """Write what waits: a round is over."""
+        """Write what is waiting: a round is over."""
         waiting, self._waiting, self._waiting_size = self._waiting, [], 0
         for big_endian, streams in self._shared.items():
             own = [each for each in waiting if each.stream.big_endian is big_endian]
@@ -111,9 +114,9 @@ class ThreadStreams:
                 self._write_shared(streams, self._merged(own, big_endian), big_endian, now)
 
     def close(self) -> None:
-        """Cut what the files do not use."""
+        """Truncate the unused parts of the files."""
         with ExitStack() as last:
-            # All of them, whichever fails.
+            # All of them, even if one fails.
             for number in list(self._threads):
                 last.callback(self.ended, number)
             for streams in self._shared.values():
@@ -124,7 +127,7 @@ class ThreadStreams:
         return self._own < (_MOST_OWN if thread.size > _MUCH else _ALWAYS_OWN)
 
     def _begin_own(self, stream: Stream, last: int, nothing: Records) -> StreamFiles:
-        """A stream for a thread of which events up to ``last`` are in others: losses that it tells came after that."""
+        """A stream for a thread whose events up to ``last`` are in others: losses in this stream came after that."""
         self._own += 1
         files = StreamFiles(self._directory, self._next_instance(), stream, self._uuid, int(stream.big_endian))
         if last:
@@ -132,8 +135,8 @@ class ThreadStreams:
         return files
 
     def _write_shared(self, streams: list[StreamFiles], events: NDArray[np.void], big_endian: bool, now: int) -> None:
-        """Write ``events`` to the first of ``streams`` that ends before each. There never are more streams than threads
-        that live at a time, since a thread's own events are in order."""
+        """Write each of ``events`` to the first of ``streams`` that ends before it. There are never more streams than
+        threads that are alive at the same time, since each thread's own events are in order."""
         import numpy as np
 
         for stream in streams:
@@ -148,7 +151,7 @@ class ThreadStreams:
             stream.write(events, 0, now)
 
     def _merged(self, waiting: list[_Waiting], big_endian: bool) -> NDArray[np.void]:
-        """The events of ``waiting`` in the order of time, as a shared stream has them."""
+        """The events of ``waiting`` in order of time, in the layout of a shared stream."""
         import numpy as np
 
         counts = [len(each.records) for each in waiting]

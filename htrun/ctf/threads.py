@@ -1,4 +1,4 @@
-"""The threads of streams that all threads share: each event of such a stream tells whose it is."""
+"""The threads of shared streams, in which each event contains its thread."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from htrun.ctf.packets import StreamFile
 
 _MOST_THREADS = 1 << 24
-"""More than any run has; what tells of more is damaged."""
+"""More threads than any run has; a higher number means damage."""
 
 
 def threads_in(files: Iterable[StreamFile]) -> dict[int, Stream]:
-    """Every thread that events of ``files`` name, by its number in the run. Raises `HtrunError`."""
+    """Every thread that occurs in events of ``files``, by its number in the run. Raises `HtrunError`."""
     threads: dict[int, Stream] = {}
     for file in files:
         for events in _events(file):
@@ -37,15 +37,15 @@ def threads_in(files: Iterable[StreamFile]) -> dict[int, Stream]:
 
 
 class ThreadNumbers:
-    """Turns the numbers that events bear into places in a list of streams."""
+    """Translates the thread numbers in events to indexes of a list of streams."""
 
     def __init__(self, places: Mapping[int, int]) -> None:
-        """``places``: by the number that events bear."""
+        """``places``: the index for each number."""
         self._numbers = np.array(sorted(places), np.uint32)
         self._places = np.array([places[number] for number in sorted(places)], np.uint32)
 
     def places(self, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The places of ``numbers``, each of which was found by `threads_in`."""
+        """The indexes for ``numbers``, each of which was found by `threads_in`."""
         return self._places[np.searchsorted(self._numbers, numbers)]
 
 

@@ -1,8 +1,8 @@
-"""What the tracer records itself, laid out for a native trace: one stream for each kind of event.
+"""What the tracer itself records, in the layout of a native trace: one stream for each kind of event.
 
-It sees all threads one after the other, so each event tells whose it is, as LTTng's contexts do. A stream for each
-thread, as those that emit have, would be thousands of files where a script starts thousands of programs, and readers
-keep every file open. ``thread`` is the thread's number in the run: ids come again.
+It sees all threads one after the other, so each event contains its thread, like LTTng's contexts. A stream per thread,
+as for threads that emit, would be thousands of files if a script starts thousands of programs, and readers keep every
+file open. ``thread`` is the thread's number in the run, since ids are reused.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 THREAD_FIELDS = ("pid", "tid", "vcpu")
 THREAD_LAYOUT = [*((field, "<u4") for field in THREAD_FIELDS), ("comm", f"S{COMM_SIZE}")]
-"""What an event tells of its thread, beside ``thread``."""
+"""An event's fields about its thread, in addition to ``thread``."""
 
 
 def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator[tuple[Definition, NDArray[np.void]]]:
-    """The events of each kind among ``records``, as their stream has them."""
+    """The events of each kind among ``records``, in the layout of their streams."""
     import numpy as np
 
     used, places = np.unique(records["stream"], return_inverse=True)
@@ -65,7 +65,7 @@ def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.
 
 
 def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
-    """As the metadata says (`htrun.ctf.metadata`)."""
+    """The layout in the metadata (`htrun.ctf.metadata`)."""
     import numpy as np
 
     fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT]

@@ -1,7 +1,7 @@
-"""The metadata of a native trace, read back.
+"""Parses the metadata of a native trace.
 
-TSDL is the language of CTF 1.8, section C. This is a strict parser of the part of it that htrun writes (integers,
-arrays of characters, flat structures); anything else is refused, never guessed at.
+TSDL is the language of CTF 1.8, section C. This is a strict parser of the subset that htrun writes (integers, arrays of
+characters, flat structures); it rejects anything else instead of guessing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TsdlError(Exception):
 @dataclass(frozen=True)
 class Field:
     """A field of a structure. ``code``: numpy's name of the type; ``offset``, ``alignment``: bytes; ``size``: of all
-    ``count`` elements (None: it is no array)."""
+    ``count`` elements (None: it is not an array)."""
 
     name: str
     code: str
@@ -57,19 +57,19 @@ class Field:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return int(self.code[-1]) * (1 if self.count is None else self.count)
 
     @property
     def end(self) -> int:
-        """Bytes up to the end of the field."""
+        """The offset of the end of the field."""
         return self.offset + self.size
 
 
 @dataclass(frozen=True)
 class StreamClass:
-    """One kind of stream. ``kind``: of its events, a place in `DEFINITIONS`; ``header``: of its packets; ``event``: the
-    fields of an event; ``arguments``: how many of those are its arguments."""
+    """One kind of stream. ``kind``: of its events, an index of `DEFINITIONS`; ``header``: of its packets; ``event``:
+    the fields of an event; ``arguments``: how many of these are its arguments."""
 
     number: int
     kind: int
@@ -89,7 +89,7 @@ class StreamClass:
 
     @property
     def tells_threads(self) -> bool:
-        """Whether each event tells whose it is, so that all threads share a stream."""
+        """Whether each event contains its thread, so that all threads share a stream."""
         return any(field.name == "thread" for field in self.event)
 
     @property
@@ -98,8 +98,8 @@ class StreamClass:
         return self.event[-1].code.startswith(">")
 
     def header_values(self, raw: bytes) -> tuple[Any, ...]:
-        """The fields of a packet's header, whose bytes are ``raw``, in the order of `HEADER_FIELDS`: numbers, and
-        arrays as bytes."""
+        """The fields of a packet's header, from its bytes ``raw``, in the order of `HEADER_FIELDS`: numbers, and arrays
+        as bytes."""
         return self._header_order(self._header_struct.unpack(raw))
 
     @cached_property
@@ -113,7 +113,7 @@ class StreamClass:
 
     @cached_property
     def event_dtype(self) -> np.dtype[Any]:
-        """An event; all its arguments are one field, ``args``."""
+        """The type of an event; all its arguments are one field, ``args``."""
         fields = self.event[: len(self.event) - self.arguments]
         if self.arguments:
             first = self.event[-self.arguments]
@@ -123,7 +123,7 @@ class StreamClass:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a trace says of itself. ``classes``: by number."""
+    """The parsed metadata of a trace. ``classes``: by number."""
 
     uuid: UUID
     environment: Mapping[str, str | int]
@@ -132,14 +132,14 @@ class Metadata:
 
 
 def environment_of(text: str) -> dict[str, str | int]:
-    """The facts in ``text``, whatever wrote it; empty if there are none to be found."""
+    """The facts in ``text``, whatever wrote it; empty if none are found."""
     match = re.search(r"\benv\s*\{(.*?)\n?\s*\};", text, re.DOTALL)
     pairs = re.findall(r'(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*;', match[1]) if match else []
     return {key: _value(value) for key, value in pairs}
 
 
 def parse(text: str) -> Metadata:
-    """The metadata in ``text``. Raises `TsdlError`."""
+    """Parse the metadata in ``text``. Raises `TsdlError`."""
     return _Parser(text).metadata()
 
 
@@ -329,10 +329,11 @@ HEADER_FIELDS = {
     "pid": 4, "tid": 4, "vcpu": 4, "comm": 16, "content_size": 8, "packet_size": 8, "events_discarded": 8,
     "packet_seq_num": 8,
 }  # fmt: skip
-"""What is needed of a packet's header and context, in any order, and its size in bytes."""
+"""The required fields of a packet's header and context, in any order, and their size in bytes."""
 _EVENT_FIELDS = {"timestamp": 8, "site": 4}
 _SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu": 4, "comm": 16}
-"""What is needed of an event's header and context, in a stream of one thread, and in one that all threads share."""
+"""The required fields of an event's header and context, in a stream of one thread, and in one that all threads
+share."""
 
 
 def _check(fields: Sequence[Field], needed: Mapping[str, int], where: str) -> None:
@@ -345,7 +346,7 @@ def _check(fields: Sequence[Field], needed: Mapping[str, int], where: str) -> No
 
 
 def _check_arguments(fields: Sequence[Field], kind: int, arguments: int) -> None:
-    """Arguments are 64-bit numbers of one byte order, one behind the other, and have the names of the event's kind."""
+    """Arguments are consecutive 64-bit numbers of one byte order with the names of the event's kind."""
     own = fields[len(fields) - arguments - len(DEFINITIONS[kind].fields) :] if arguments >= 0 else ()
     if tuple(field.name for field in own) != DEFINITIONS[kind].field_names(arguments):
         raise TsdlError(f"the fields of {DEFINITIONS[kind].name} are others")
@@ -356,7 +357,7 @@ def _check_arguments(fields: Sequence[Field], kind: int, arguments: int) -> None
 
 
 def _words_of(text: Field) -> tuple[Field, ...]:
-    """A text as the words that hold it, since events have nothing else for arguments."""
+    """Treat a text as the words that hold it, since events have only words as arguments."""
     if text.name != "text" or text.size != TEXT_BYTES:
         raise TsdlError("the texts of system calls are of another size")
     names = USER_SYSCALL_TEXT.argument_names(0)[1:]
@@ -364,7 +365,7 @@ def _words_of(text: Field) -> tuple[Field, ...]:
 
 
 def _placed(*structures: Sequence[_Member]) -> tuple[Field, ...]:
-    """The fields of ``structures``, one behind the other, each as its type's alignment asks (CTF 1.8, 4.1.1, 4.2.1)."""
+    """The consecutive fields of ``structures``, each aligned as its type requires (CTF 1.8, 4.1.1, 4.2.1)."""
     fields: list[Field] = []
     end = 0
     for members in structures:
@@ -408,4 +409,4 @@ def _struct_format(fields: Sequence[Field], size: int) -> Iterator[str]:
 
 
 _STRUCT_CODES = {"<u1": "s", "<u4": "I", "<u8": "Q"}
-"""Bytes come in arrays only: a UUID, a name."""
+"""Single bytes occur only in arrays: a UUID, a name."""

@@ -1,8 +1,8 @@
 """The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.ctf.thread_streams`).
 
 A packet of a thread that has a stream of its own is written as it comes from a ring, after a header; nothing is
-converted. The metadata is there before the first packet, and a packet is there when it is whole
-(`htrun.ctf.stream_files`), so the trace of an htrun that was killed can be read up to then.
+converted. The metadata exists before the first packet, and packets appear only when complete
+(`htrun.ctf.stream_files`), so if htrun is killed, the trace is readable up to then.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerRecords
 
 _FIRST_REFIT = 1.0
-"""Seconds from the start until the clock in the metadata is corrected; then each time the run is twice as old. An htrun
-that is killed so leaves times that are good to a few parts in a million of the time since."""
+"""Seconds from the start until the clock in the metadata is corrected; later corrections follow whenever the run's age
+has doubled. If htrun is killed, the times since the last one are accurate to a few parts in a million."""
 
 
 class CtfTrace:
-    """A trace that is being written. ``path``: its directory. Make it with `create`."""
+    """A trace that is being written. ``path``: its directory. Create it with `create`."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class CtfTrace:
         environment: Mapping[str, str | int],
         tracer_events: Sequence[Definition] = (),
     ) -> CtfTrace:
-        """A new trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
+        """Create a trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
 
-        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: what
-        `write_tracer_records` will be given. Raises `HtrunError`.
+        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: what will
+        be passed to `write_tracer_records`. Raises `HtrunError`.
         """
         make_directory(path)
         trace = cls(path, num_args, clock, environment, tracer_events)
@@ -84,15 +84,15 @@ class CtfTrace:
         return trace
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
-        """Add ``facts`` that were learnt since the start to the metadata. Raises `SinkError`."""
+        """Add ``facts`` that became known after the start to the metadata. Raises `SinkError`."""
         self._environment |= facts
         self._write_metadata()
 
     def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write ``records`` of thread ``number`` as one packet; see `PacketSink`. Raises `SinkError`.
 
-        No records at all tell of losses since the last packet. Records that a guest has spoilt so that time goes back,
-        which no reader accepts, get times that do not.
+        An empty packet reports losses since the last packet. If a guest has corrupted records so that time goes
+        backwards, which no reader accepts, their times are corrected.
         """
         import numpy as np
 
@@ -102,7 +102,7 @@ class CtfTrace:
 
     @property
     def threads_alive(self) -> int:
-        """Threads that have emitted and have not ended, as far as it was told."""
+        """The number of threads that have emitted and whose exit was not reported."""
         return self._threads.alive
 
     def thread_ended(self, number: int) -> None:
@@ -110,7 +110,7 @@ class CtfTrace:
         self._threads.ended(number)
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
-        """Write what the tracer has recorded itself: see `PacketSink`. Raises `SinkError`."""
+        """Write what the tracer itself has recorded: see `PacketSink`. Raises `SinkError`."""
         from htrun.ctf.tracer_streams import by_definition
 
         for definition, events in by_definition(records, streams):
@@ -131,18 +131,18 @@ class CtfTrace:
             self._write_metadata()
 
     def flush(self) -> None:
-        """Write what is held back so that threads can share a stream. Raises `SinkError`."""
+        """Write what was held back for shared streams. Raises `SinkError`."""
         self._threads.flush(self._clock.source.read())
 
     def close(self) -> None:
-        """Cut what the streams' files do not use, and correct the clock for the whole run. Raises `SinkError`."""
+        """Truncate the streams' files, and correct the clock for the whole run. Raises `SinkError`."""
         if self._closed:
             return
         self._closed = True
         with ExitStack() as last:
             last.callback(os.close, self._lock)
             last.callback(self._write_metadata)
-            # All of them, whichever fails.
+            # All of them, even if one fails.
             for files in self._tracer_streams.values():
                 last.callback(files.close)
             last.callback(self._threads.close)
@@ -152,7 +152,7 @@ class CtfTrace:
         fit = self._clock.fit()
         facts = self._environment | {"clock_source": self._clock.source.name, "clock_error_ns": fit.error_ns}
         text = metadata(self._uuid, self._num_args, fit, self._clock.source.name, facts, self._tracer_events)
-        # Readers take every file for a stream, but not hidden ones.
+        # Readers take every file for a stream, except hidden ones.
         temporary = self.path / ".metadata"
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -162,7 +162,7 @@ class CtfTrace:
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory ``path``; an empty one that exists will do. Raises `HtrunError`."""
+    """Make the directory ``path``, which may exist if it is empty. Raises `HtrunError`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(path.iterdir())
@@ -177,13 +177,13 @@ def make_directory(path: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    """A descriptor with a lock on the directory ``path``: by it whoever follows the trace knows that it is still being
-    written. The kernel lets go of it however htrun ends. Raises `HtrunError`."""
+    """A descriptor with a lock on the directory ``path``. It shows readers that follow the trace that it is still being
+    written. The kernel releases it however htrun exits. Raises `HtrunError`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
-    # Some network file systems know no locks; the trace is as good without.
+    # Some network file systems have no locks; the trace is just as good without.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

@@ -1,4 +1,4 @@
-"""How a comparison of two sides is told: as text, and for other programs."""
+"""Reports of a comparison of two sides: as text, and for other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.whole_program import WholeProgram
 
 VERSION = 1
-"""Of the JSON."""
+"""The version of the JSON."""
 _LONG = 1_000_000
 _HEAD = ("span", "A", "B", "ratio", "95%", "p", "runs", "verdict")
 _RIGHT = (False, True, True, True, True, True, True, False)
@@ -29,7 +29,7 @@ _CSV = (
 
 @dataclass(frozen=True)
 class Side:
-    """One side that was run just now. ``whole``: the program without htrun, if that was run."""
+    """One side that was just run. ``whole``: the program without htrun, if that was run."""
 
     command: str
     whole: WholeProgram | None
@@ -37,8 +37,8 @@ class Side:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """All there is to tell. ``comparisons``: of spans; ``alone``: names that only one side has; ``remarks``: what makes
-    it doubtful; ``sides``: A and B, if they were run just now, and ``program`` their comparison without htrun."""
+    """The contents of a report. ``comparisons``: of spans; ``alone``: names that only one side has; ``remarks``:
+    reasons to doubt it; ``sides``: A and B, if they were just run, and ``program`` their comparison without htrun."""
 
     comparisons: Sequence[Comparison]
     alone: Mapping[str, Sequence[str]]
@@ -49,17 +49,17 @@ class ComparisonReport:
 
     @property
     def lines(self) -> list[Comparison]:
-        """Whatever has a line in a table."""
+        """Everything that has a line in a table."""
         return [*([] if self.program is None else [self.program]), *self.comparisons]
 
 
 def forms(report: ComparisonReport) -> dict[str, Callable[[], str]]:
-    """The forms for other programs."""
+    """The formats for other programs."""
     return {name: partial(form, report) for name, form in FORMS.items()}
 
 
 def text(report: ComparisonReport) -> Iterator[str]:
-    """For people."""
+    """The report for people."""
     for name, side in zip("AB", report.sides, strict=False):
         yield f"{name}: {side.command}\n"
         if side.whole is not None:
@@ -129,7 +129,7 @@ def _cells(each: Comparison) -> list[str]:
 
 
 def _below(report: ComparisonReport) -> Iterator[str]:
-    """What is told below the table."""
+    """The notes below the table."""
     mean = _mean(report)
     if mean is not None and len(report.comparisons) > 1:
         yield f"geometric mean of the ratios: {_times(mean.value)} ({_range(mean)})"
@@ -149,7 +149,7 @@ def _range(ratio: Ratio) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Of a few spans that are unlike each other nothing is certain: the interval then has hundreds of digits."""
+    """With a few spans that differ widely nothing is certain: the interval then has hundreds of digits."""
     return f"{ratio:.3f}" if ratio == 0 or 0.001 <= ratio < _LONG else f"{ratio:.1e}"
 
 
@@ -165,5 +165,5 @@ def _span(each: Comparison) -> dict[str, Any]:
 
 
 def ratio_of(ratio: Ratio | None) -> dict[str, float] | None:
-    """For JSON."""
+    """The comparison for JSON."""
     return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}

@@ -1,4 +1,4 @@
-"""Figures for other programs: where the forms in which a verb gives them go, and what the forms share."""
+"""Figures for other programs: where the formats that a verb offers are written, and what the formats share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from htrun.reports.output import show, write_or_show
 def export(
     forms: Mapping[str, Callable[[], str]], targets: Mapping[str, str], text: Callable[[], Iterable[str]]
 ) -> None:
-    """Write those of ``forms`` that have a target: a file, or ``-`` for standard output, where ``text`` is shown unless
-    one of them is. Raises `HtrunError`."""
+    """Write those of ``forms`` that have a target: a file, or ``-`` for standard output. ``text`` is shown on standard
+    output unless one of them is. Raises `HtrunError`."""
     for name, target in targets.items():
         write_or_show(target, forms[name]())
     if "-" not in targets.values():
@@ -19,7 +19,7 @@ def export(
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines of comma-separated values; None is an empty one."""
+    """Lines of comma-separated values; None is an empty field."""
     import csv
     import io
 
@@ -31,7 +31,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
-    """A table for a document or a comment on a change. ``right``: which columns are aligned to the right."""
+    """A table for a document or a review comment. ``right``: which columns are aligned to the right."""
     rule = ["---:" if to_right else "---" for to_right in right]
     lines = [head, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

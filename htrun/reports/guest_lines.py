@@ -26,19 +26,19 @@ _PID = "common_pid"
 
 
 class GuestLines:
-    """Makes the text of events whose kinds are ``events``."""
+    """Formats events whose kinds are ``events``."""
 
     def __init__(self, events: Sequence[KernelEvent]) -> None:
         self._makers = {event.named.id: _Maker.of(event) for event in events}
 
     def columns(self, shape: Shape, events: Events) -> list[Column] | None:
-        """The text of ``events``, which are all of ``shape``, behind their name; None if it can't be made."""
+        """The text of ``events``, which are all of ``shape``, after their names; None if it cannot be made."""
         maker = self._makers.get(shape.named.id) if shape.named is not None else None
         return None if maker is None else maker.columns(events["args"])
 
 
 class _Maker:
-    """Makes the text of one kind of event. ``members``: by what its format calls it, each argument and its place."""
+    """Formats one kind of event. ``members``: each argument and its position, by the name in its format."""
 
     def __init__(self, parts: Sequence[Piece], members: Mapping[str, tuple[Argument, int]]) -> None:
         self._parts = parts
@@ -46,7 +46,7 @@ class _Maker:
 
     @classmethod
     def of(cls, event: KernelEvent) -> _Maker | None:
-        """None if the format asks for what can't be known."""
+        """None if the format needs anything that cannot be known."""
         members = {name: (event.named.arguments[place], place + 1) for name, place in event.members()}
         known = {name.partition("[")[0] for name in members}
         try:
@@ -65,7 +65,7 @@ class _Maker:
         ]
 
     def _column(self, part: Conversion, arguments: NDArray[np.uint64]) -> Column:
-        """What one conversion prints: of plain numbers all at once, else once for each that comes up."""
+        """The output of one conversion: vectorised for plain numbers, else once for each distinct input."""
         import numpy as np
 
         plain = self._plain(part, arguments)
@@ -89,7 +89,7 @@ class _Maker:
         return value if isinstance(value, str) else int(value)
 
     def _plain(self, part: Conversion, arguments: NDArray[np.uint64]) -> Column | None:
-        """The column of a field that is printed as it is, in as many bits as it has."""
+        """The column of a field that is printed unchanged, at its own width."""
         if part.layout or not isinstance(part.node, Record):
             return None
         name = _member(part.node)
@@ -123,7 +123,7 @@ def _member(node: Record) -> str | None:
 
 
 def _without_zeros(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``text``, of digits, with NULs for its leading zeros but the last digit."""
+    """``text``, which consists of digits, with NULs for its leading zeros except the last digit."""
     import numpy as np
 
     leading = np.logical_and.accumulate(text[:, :-1] == ord("0"), axis=1)

@@ -1,4 +1,4 @@
-"""What a trace holds, and what recording is like on this machine: as text, and for other programs."""
+"""Reports on the contents of a trace, and on recording on this machine: as text, and for other programs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from htrun.intercept.site_facts import SiteFacts
 
 MOST_ROWS = 20
-"""Rows of a table that are shown unless all are wanted."""
+"""How many rows of a table are shown by default."""
 _MOST_CHARACTERS = 200
 
 
 def machine_facts() -> dict[str, str]:
-    """What recording is like on this machine."""
+    """The report on recording on this machine."""
     clock = best_clock()
     return {
         "version": htrun.__version__,
@@ -35,7 +35,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
-    """Everything, for programs."""
+    """The whole report, for programs."""
     known = sites_of(trace.environment)
     environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
     threads = [
@@ -70,12 +70,12 @@ def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
 
 
 def report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    """What ``trace`` holds, for people; ``most``: rows of each table, None for all."""
+    """The contents of ``trace``, for people; ``most``: rows of each table, None for all."""
     facts = trace.environment
     host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
     emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
     rate = f"{counts.rate:,.0f} a second" if counts.rate is not None else ""
-    # A thread that starts another program has a stream under each of its names.
+    # A thread that executes another program has a stream under each of its names.
     threads = len({(stream.pid, stream.tid) for stream in trace.streams})
     told = {
         "trace": str(trace.path),
@@ -114,7 +114,7 @@ def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
     known, total = sites_of(trace.environment), max(counts.events, 1)
     rows = []
     for place, (number, events) in enumerate(counts.sites.most_common()):
-        # Names are looked up for what is shown only.
+        # Names are resolved only for the rows that are shown.
         facts = known.get(number) if most is None or place < most else None
         name, code = (facts.name, facts.instruction) if facts is not None else ("", "")
         rows.append(
@@ -139,7 +139,7 @@ def _section(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int |
 
 
 def pairs_as_lines(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names and what they stand for, a line each."""
+    """Names and their values, one per line."""
     return "".join(f"{key + ':':<11}{_shortened(printable(value))}\n" for key, value in pairs)
 
 
@@ -153,7 +153,7 @@ def _date(nanoseconds: int) -> str:
     try:
         local = time.localtime(second)
     except (OverflowError, OSError):
-        # A damaged clock may tell of a year that no calendar has.
+        # A damaged clock may give a year that no calendar has.
         return f"@{second}.{rest:09}"
     return time.strftime(f"%Y-%m-%d %H:%M:%S.{rest:09} %z", local)
 

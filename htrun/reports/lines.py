@@ -33,7 +33,7 @@ _SECOND = 10**9
 
 @dataclass(frozen=True)
 class Palette:
-    """What switches colours on and off on a terminal (ECMA-48, SGR)."""
+    """The escape sequences for colours on a terminal (ECMA-48, SGR)."""
 
     time: bytes = b""
     thread: bytes = b""
@@ -47,9 +47,9 @@ COLOURS = Palette(b"\x1b[2m", b"\x1b[36m", b"\x1b[1m", b"\x1b[34m", b"\x1b[0m")
 
 @dataclass
 class Lines:
-    """Makes lines of events. ``begin``: the time that relative ones count from, ns since the epoch; ``clocks``: the
-    times that a line begins with; ``guest``: makes the text of the events of a guest's kernel;
-    ``decode``: whether system calls are told by their names."""
+    """Formats events as lines. ``begin``: the time that relative ones count from, in ns since the epoch; ``clocks``:
+    the times at the start of each line; ``guest``: formats the events of a guest's kernel; ``decode``: whether system
+    calls are shown by their names."""
 
     shapes: Shapes
     streams: Sequence[Stream]
@@ -61,12 +61,12 @@ class Lines:
     _last: int | None = None
 
     def pieces(self, batches: Iterator[Events]) -> Iterator[bytes]:
-        """The text of ``batches``, piece by piece, each of whole lines."""
+        """The text of ``batches`` in pieces of whole lines."""
         for events in batches:
             yield from map(self.text, in_batches(events, BATCH))
 
     def text(self, events: Events) -> bytes:
-        """The lines of ``events``, at least one, which follow those given before."""
+        """The lines of ``events``, at least one, which follow those of the previous call."""
         events, texts = split(events)
         heads = side_by_side(self._heads(events), len(events))
         parts = []
@@ -121,7 +121,7 @@ def _thread(stream: Stream) -> bytes:
 
 
 def _seconds(nanoseconds: NDArray[np.uint64], width: int) -> list[Column]:
-    """Seconds with nine decimals; the whole ones take at least ``width`` characters."""
+    """Seconds with nine decimals; the integer part is padded to ``width`` characters."""
     seconds, fraction = np.divmod(nanoseconds, np.uint64(_SECOND))
     whole = decimal(seconds)
     room = width - whole.shape[1]
@@ -142,5 +142,5 @@ def _date(second: int) -> bytes:
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)).encode()
     except (OverflowError, ValueError, OSError):
-        # A damaged clock may tell of a year that no calendar has.
+        # A damaged clock may give a year that no calendar has.
         return b"@%d" % second

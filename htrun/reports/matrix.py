@@ -1,4 +1,4 @@
-"""How a matrix of benchmarks is told: each cell beside the first emulator of its program."""
+"""Reports of a matrix of benchmarks: each cell next to the first emulator of its program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from htrun.reports.timing import Row
 
 VERSION = 1
-"""Of the JSON."""
+"""The version of the JSON."""
 _HEAD = ("program", "emulator", "span", "count", "median", "ratio", "verdict")
 _RIGHT = (False, False, False, True, True, True, False)
 _CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
@@ -28,7 +28,7 @@ _CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low
 @dataclass(frozen=True)
 class CellReport:
     """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for that one itself.
-    ``centers``: by span, what the ratios are of: the geometric mean of the runs' medians."""
+    ``centers``: by span, what the ratios compare: the geometric mean of the runs' medians."""
 
     program: str
     emulator: str
@@ -40,17 +40,17 @@ class CellReport:
     corrected: bool
 
     def figures(self, row: Row) -> Figures:
-        """Those that are compared."""
+        """The names that are compared."""
         return (row.timing.corrected if self.corrected else None) or row.timing.raw
 
 
 def forms(cells: Sequence[CellReport]) -> dict[str, Callable[[], str]]:
-    """The forms for other programs."""
+    """The formats for other programs."""
     return {name: partial(form, cells) for name, form in FORMS.items()}
 
 
 def text(cells: Sequence[CellReport]) -> Iterator[str]:
-    """For people."""
+    """The report for people."""
     yield from table(_HEAD, list(_lines(cells)), _RIGHT)
 
 

@@ -1,4 +1,4 @@
-"""Why there are no spans to tell of, in words."""
+"""Explains why there are no spans to report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def no_events(trace: Trace) -> str:
-    """Of a trace without any event; it goes behind the trace's name."""
+    """The reason for a trace without any event; it is printed after the trace's name."""
     lost = sum(trace.discarded)
     return "has no events" + (f": all {lost:,} were lost" if lost else "")
 
 
 def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool) -> str:
-    """Of a trace in which none were found; it goes behind the trace's name. ``need_names``: whether events
-    without names could not have made any."""
+    """The reason for a trace in which none were found; it is printed after the trace's name. ``need_names``: whether
+    unnamed events could not have made any."""
     left = unpaired.values()
     lost = sum(each.lost for each in left)
     alone = sum(each.begins + each.ends + 2 * each.negative for each in left)

@@ -1,4 +1,4 @@
-"""Printing what a user asked to see."""
+"""Printing the output that a user asked for."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class ReaderGone(Exception):
-    """Nobody reads our standard output any more (``| head``): stop, and say nothing, as SIGPIPE would have it."""
+    """Nobody reads our standard output any more (``| head``): exit silently, as SIGPIPE would do."""
 
     exit_code = 141
-    """What a shell says of a program that SIGPIPE has ended."""
+    """The exit status that a shell reports for a program that SIGPIPE has killed."""
 
 
 def _as_well_as_possible(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands for text that standard output's encoding has no bytes for: of a path's odd bytes those themselves, so
-    that who reads it can open the path; of anything else its number in Python's notation."""
+    """Replaces text that the encoding of standard output cannot represent. A path's undecodable bytes are written
+    unchanged, so that the printed path can be opened; anything else becomes its number in Python's notation."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     one = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)
@@ -39,7 +39,7 @@ codecs.register_error(_ERRORS, _as_well_as_possible)
 
 
 def show(text: str) -> None:
-    """Print ``text`` on standard output. Raises `HtrunError` if nobody takes it."""
+    """Print ``text`` on standard output. Raises `HtrunError` if writing fails, `ReaderGone` if nobody reads it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
     try:
@@ -52,12 +52,12 @@ def show(text: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Tell the user of hypertrace of something that is odd but ends nothing: one line on standard error."""
+    """Warn the user of hypertrace about something that stops nothing: one line on standard error."""
     print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 
 def write_or_show(target: str, content: str) -> None:
-    """Write ``content`` to the file ``target``, or show it if that is ``-``. Raises `HtrunError`."""
+    """Write ``content`` to the file ``target``, or print it if that is ``-``. Raises `HtrunError`."""
     if target == "-":
         show(content)
         return
@@ -68,7 +68,8 @@ def write_or_show(target: str, content: str) -> None:
 
 
 def stream_out(pieces: Iterable[bytes]) -> None:
-    """Print ``pieces`` on standard output as they come. Raises `HtrunError` if it fails, `ReaderGone` if it ends."""
+    """Print ``pieces`` on standard output as they come. Raises `HtrunError` if writing fails, `ReaderGone` if nobody
+    reads it."""
     for piece in pieces:
         rest = memoryview(piece)
         while rest:

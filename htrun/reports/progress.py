@@ -1,4 +1,4 @@
-"""How far work has come, shown on the terminal once it takes long enough for someone to wonder."""
+"""A progress bar on the terminal for work that takes long enough to need one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PATIENCE = 1.0
-"""Seconds of work before anything is shown."""
+"""How many seconds of work pass before anything is shown."""
 
 
 def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: bool = True) -> Iterator[Events]:
-    """``batches`` as they are, while a bar on standard error tells how many of ``total`` events have gone by.
+    """Yield ``batches`` unchanged while a bar on standard error shows how many of ``total`` events have passed.
 
-    Nothing is shown if that is no terminal, or not ``wanted``.
+    Nothing is shown if standard error is no terminal, or if not ``wanted``.
     """
     if not wanted or not sys.stderr.isatty():
         yield from batches
@@ -40,7 +40,7 @@ def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: b
 
 
 def _bar() -> Any:
-    # Imported only for those who wait anyway.
+    # Imported only when the user waits anyway.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

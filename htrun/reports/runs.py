@@ -1,4 +1,4 @@
-"""Runs as verbs about several of them see it: a trace is one, a directory of traces many."""
+"""Runs, as the verbs that compare several of them use them: a trace is one run, a directory of traces many."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_CORRECTED = "not corrected for what events cost: not every trace has a calib
 
 @dataclass(frozen=True)
 class TimedRun:
-    """What one trace came to. ``facts``: of its environment; ``rows``: its spans; ``lost``: events; ``missing``: why
+    """The results of one trace. ``facts``: of its environment; ``rows``: its spans; ``lost``: events; ``missing``: why
     there are no spans, if there are none."""
 
     path: Path
@@ -43,7 +43,7 @@ class TimedRun:
 
     @classmethod
     def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
-        """The trace at ``path``; ``events``: names instead of its own. Raises `HtrunError`."""
+        """Read the trace at ``path``; ``events``: names instead of its own. Raises `HtrunError`."""
         from htrun.analysis.trace import Trace
         from htrun.events.named import NamedEvents
 
@@ -52,7 +52,7 @@ class TimedRun:
 
     @classmethod
     def of(cls, trace: Trace, wanted: SpanQuery, batches: Iterable[Events] | None = None) -> TimedRun:
-        """What is ``wanted`` of ``trace``, or of some ``batches`` of its events only. Raises `HtrunError`."""
+        """The ``wanted`` spans of ``trace``, or only of some ``batches`` of its events. Raises `HtrunError`."""
         timings = wanted.timings(trace, events_with_progress(trace) if batches is None else batches)
         rows = rows_of(wanted, trace, timings.timings())
         missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)
@@ -61,30 +61,30 @@ class TimedRun:
 
 
 def events_with_progress(trace: Trace) -> Iterator[Events]:
-    """The events of ``trace``, whose spans are looked for, with a bar on a terminal."""
+    """The events of ``trace`` in which spans are searched for, with a progress bar on a terminal."""
     return with_progress(trace.events(), len(trace), "pairing")
 
 
 def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[Row]:
-    """``timings`` of what ``query`` has found in ``trace``, with their groups in words."""
+    """``timings`` that ``query`` has found in ``trace``, with their groups in words."""
     return [Row(timing, query.label(trace, timing)) for timing in timings]
 
 
 def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:
-    """Raises `HtrunError`, which calls them ``name``, if none of ``runs`` has any."""
+    """Raise `HtrunError`, which calls the runs ``name``, if none of ``runs`` has any spans."""
     if not any(run.rows for run in runs):
         raise HtrunError(f"{name} {runs[0].missing}")
 
 
 def differing(runs: Sequence[TimedRun]) -> list[str]:
-    """How the environments of ``runs`` differ from the first's, a line each."""
+    """How the environments of ``runs`` differ from that of the first, one line each."""
     from htrun.analysis.timing.doubts import differences
 
     return list(dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts)))
 
 
 def traces_in(path: Path) -> list[Path]:
-    """``path`` if it is a trace, else the traces in it, as bench -o leaves them.
+    """``path`` itself if it is a trace, else the traces in it, as bench -o leaves them.
 
     Raises `HtrunError` if there are none.
     """
@@ -100,7 +100,7 @@ def traces_in(path: Path) -> list[Path]:
 
 
 def by_name(runs: Sequence[TimedRun], *, corrected: bool) -> dict[str, list[Run]]:
-    """The spans of ``runs`` by name and group. ``corrected``: for what events cost."""
+    """The spans of ``runs`` by name and group. ``corrected``: for the cost of events."""
     from htrun.analysis.timing.comparison import Run
 
     found: dict[str, list[Run]] = {}
@@ -119,7 +119,7 @@ def can_be_corrected(runs: Sequence[TimedRun]) -> bool:
 
 
 def combined(runs: Sequence[TimedRun]) -> list[Row]:
-    """The spans of all ``runs`` together; the interval of a median then is that of the runs' medians, if wider."""
+    """The spans of all ``runs`` together. The interval of a median is that of the runs' medians, if wider."""
     parts: dict[tuple[str, str | None], list[Timing]] = {}
     for run in runs:
         for row in run.rows:

@@ -1,4 +1,4 @@
-"""Two sides of runs, compared: what there is to report of them."""
+"""The comparison of two sides of runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def compare_sides(
     sides: Sequence[Sequence[TimedRun]], threshold: float, run_now: Sequence[Side] = ()
 ) -> ComparisonReport:
-    """The comparison of the runs of two ``sides``, of which a difference below ``threshold`` is none. ``run_now``: the
-    two commands; where both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
+    """Compare the runs of two ``sides``; differences below ``threshold`` count as none. ``run_now``: the two commands.
+    If both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
     from htrun.analysis.timing.comparison import compare
 
     corrected = all(can_be_corrected(side) for side in sides)
@@ -39,7 +39,7 @@ def compare_sides(
 
 
 def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
-    """What makes the comparison doubtful."""
+    """The reasons to doubt the comparison."""
     from htrun.analysis.timing.doubts import differences, doubts
 
     one, other = sides
@@ -57,7 +57,7 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
 
 
 def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Of which names there is too little to compare."""
+    """The names that have too few spans or runs to compare."""
     for each in comparisons:
         for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
             if count == 1 and runs == 1:

@@ -17,5 +17,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bo
 
 
 def printable(text: str) -> str:
-    """``text`` on one line. A guest chooses its threads' names: they must not reach the terminal's controls."""
+    """``text`` on one line. A guest chooses its threads' names, which must not contain control sequences for the
+    terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,4 +1,4 @@
-"""What is told of timings: as tables for people, and as JSON, CSV, Markdown and pyperf's JSON for programs."""
+"""Reports of timings: as tables for people, and as JSON, CSV, Markdown and pyperf's JSON for programs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
-"""Of the JSON. It changes when what is there changes its meaning; more may be added without."""
+"""The version of the JSON. It changes when the meaning of existing fields changes; fields may be added without."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 48
 _ENOUGH = 6
-"""Values of which the least and the greatest have the median between them with 95%: it is beyond all of ``n`` with a
-chance of 2 in 2**n."""
+"""With at least this many values, the median lies between the least and the greatest with 95% confidence: it is outside
+of all ``n`` with a probability of 2 in 2**n."""
 _DOUBTFUL = 0.01
-"""Of a median: what the code around events may add or take and not be worth a word."""
+"""The share of a median up to which the effect of the code around events is not mentioned."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
@@ -37,7 +37,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report. ``group``: what it is told by, as text; ``outliers``: numbers of events, if asked for."""
+    """One line of a report. ``group``: as text; ``outliers``: numbers of events, if asked for."""
 
     timing: Timing
     group: str | None = None
@@ -51,8 +51,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that ``hypertrace stat`` tells. ``lost``: events; ``remarks``: further doubts, a line each; ``whole``:
-    the program without htrun, if that was run."""
+    """The contents of ``hypertrace stat``. ``lost``: events; ``remarks``: further doubts, one line each; ``whole``: the
+    program without htrun, if that was run."""
 
     source: str
     facts: Mapping[str, str | int]
@@ -66,7 +66,7 @@ class Report:
 
     @property
     def warnings(self) -> list[str]:
-        """Why figures may be doubtful."""
+        """The reasons to doubt the figures."""
         lines = [*doubts(self.facts), *self.remarks]
         if self.lost:
             lines.append(f"{self.lost:,} events were lost; spans across a loss are not counted")
@@ -79,7 +79,7 @@ class Report:
 
     @property
     def notes(self) -> list[str]:
-        """What to know when reading the figures."""
+        """Notes for reading the figures."""
         lines = [f"note: {EMULATED}"] if is_emulated(self.facts) else []
         if not self.step.known:
             lines.append("note: this trace does not record the clock's step; 1 ns is assumed")
@@ -97,7 +97,7 @@ class Report:
 
 
 def _is_doubtful(row: Row) -> bool:
-    """Whether what the code around events does to their cost is more than a hundredth of a span."""
+    """Whether the effect of the code around events on their cost is more than a hundredth of a span."""
     corrected = row.timing.corrected
     return corrected is not None and corrected.reach > _DOUBTFUL * corrected.median.value
 
@@ -130,7 +130,7 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
 
 
 def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Head, rows and which columns are aligned to the right: what the program took without htrun."""
+    """Head, rows and which columns are aligned to the right: the program's time without htrun."""
     head = ["program", "runs", "mean", "sigma", "median", "95%", "min", "max"]
     rows = []
     for kind, figures in whole.figures.items():
@@ -143,7 +143,7 @@ def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[
 
 
 def whole_line(whole: WholeProgram) -> str:
-    """The same in a line."""
+    """The same as one line."""
     wall, deviation = whole.figures["wall"], whole.deviation("wall")
     mean = _ns(wall.distribution.mean) + ("" if deviation is None else f" ± {_ns(deviation)}")
     low, high = (_ns(float(wall.distribution.values[place])) for place in (0, -1))
@@ -160,7 +160,7 @@ def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
-    """What an event costs, how far that can be trusted, and what follows."""
+    """What an event costs, how far that can be trusted, and what follows from it."""
     value = cost.interval.value
     least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
     yield (
@@ -209,7 +209,7 @@ def _spread_table(report: Report) -> Iterator[str]:
 
 
 def flags(timing: Timing) -> list[str]:
-    """What is odd about a span's durations, in words."""
+    """What is unusual about a span's durations, in words."""
     found = []
     if timing.count == 1:
         found.append("one sample only: its spread is unknown")
@@ -244,7 +244,7 @@ def _unpaired(unpaired: Mapping[str, Unpaired]) -> Iterator[str]:
 
 
 def _histogram(row: Row) -> Iterator[str]:
-    """A line of bars over the durations up to where severe outliers begin: those would flatten the rest."""
+    """A bar chart of the durations, limited to the range without severe outliers, which would flatten the rest."""
     import numpy as np
 
     figures = row.timing.corrected or row.timing.raw
@@ -308,7 +308,7 @@ def _span(row: Row) -> dict[str, Any]:
 
 
 def figures_of(figures: Figures) -> dict[str, Any]:
-    """All figures, in ns, by the names that JSON and CSV have for them."""
+    """All figures, in ns, by their names in JSON and CSV."""
     distribution = figures.distribution
     low, high = figures.interval or (None, None)
     first, third = distribution.quartiles
@@ -328,7 +328,7 @@ def figures_of(figures: Figures) -> dict[str, Any]:
 
 
 def as_csv(report: Report) -> str:
-    """A line for each span, raw and corrected; before them the whole program's."""
+    """One line for each span, raw and corrected, after those of the whole program."""
     lines: list[list[object]] = []
     for kind, each in ({} if report.whole is None else report.whole.figures).items():
         told = {"count": each.distribution.count, **figures_of(each)}
@@ -342,7 +342,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Tables for a document or a comment on a change."""
+    """Tables for a document or a review comment."""
     whole = [] if report.whole is None else [markdown_table(*_whole_table(report.whole))]
     lines = []
     for row in report.rows:
@@ -357,21 +357,21 @@ def as_markdown(report: Report) -> str:
 
 
 def _range(figures: Figures) -> str:
-    """Where the median lies; nothing where that can't be told."""
+    """The interval of the median; empty if it is not known."""
     return "" if figures.interval is None else " to ".join(map(_ns, figures.interval))
 
 
 def as_pyperf(report: Report) -> str:
-    """JSON that ``pyperf stats``, ``pyperf compare_to`` and the like read: a benchmark for each span, in seconds.
+    """JSON for ``pyperf stats``, ``pyperf compare_to`` and the like: a benchmark for each span, in seconds.
 
-    pyperf keeps every value, so of many spans a hundred evenly spaced quantiles stand for all.
+    pyperf keeps every value, so many spans are represented by a hundred evenly spaced quantiles.
     """
     benchmarks = []
     whole = [] if report.whole is None else [Row(report.whole.timing)]
     for row in [*whole, *report.rows]:
         distribution = (row.timing.corrected or row.timing.raw).distribution
         size = min(distribution.count, _PYPERF_VALUES)
-        # pyperf refuses a value that is not positive.
+        # pyperf rejects values that are not positive.
         values = [max(float(v), 1e-3) / 1e9 for v in distribution.quantiles([(n + 0.5) / size for n in range(size)])]
         benchmarks.append({"metadata": {"name": row.title, "unit": "second"}, "runs": [{"values": values}]})
     facts = {f"htrun_{key}": value for key, value in environment_of(report.facts).items()}

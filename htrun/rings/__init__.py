@@ -1,1 +1,1 @@
-"""Rings: the memory in which a guest thread (writer) leaves its records for htrun (reader)."""
+"""Rings: the memory in which a guest thread (the writer) leaves its records for htrun (the reader)."""

@@ -1,8 +1,8 @@
-"""Memory brought into reach before a thread writes there.
+"""Prefaults memory before a thread writes there.
 
-The first touch of each page of a ring costs its thread a fault, some microseconds: as much as a hundred events. So a
-ring's pages are made by htrun, and entered into the thread's page tables from outside, some way ahead of where it
-writes. All of it is done by the drain's thread, on no thread's time but its own, and none of it has to succeed.
+The first access to each page of a ring costs its thread a page fault of some microseconds: as much as a hundred events.
+So htrun allocates a ring's pages, and enters them into the thread's page tables from outside, some distance ahead of
+the thread's position. The drain's thread does all of this and takes no time from other threads. Every step may fail.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from htrun.rings.ring import Ring
 
 FEW = 8
-"""So many rings get more than the others, and at once: most programs have no more threads that emit."""
+"""The first rings, this many, get more than the others, and at once: most programs have no more threads that emit."""
 _LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
-"""Bytes that are ready ahead of a thread, however few it has written."""
+"""How many bytes are ready ahead of a thread, however few it has written."""
 _MOST = 1 << 20
-"""Bytes made ready at a time for one thread: about a millisecond's work."""
+"""How many bytes are prepared at a time for one thread: about a millisecond's work."""
 _MADV_POPULATE_WRITE = 23
 """<linux/mman.h>, Linux 5.14."""
 
@@ -33,8 +33,8 @@ class _Range(ctypes.Structure):
 
 
 def keep_ahead(ring: Ring) -> None:
-    """Make ready what the ring's thread will write next: as much again as it has written, so that memory that is never
-    used is no more than what is."""
+    """Prepare the memory that the ring's thread will write next: as much again as it has written, so that no more
+    memory is wasted than used."""
     if ring.ended:
         return
     tid = ring.stream.tid if ring.stream is not None else 0
@@ -50,14 +50,14 @@ def keep_ahead(ring: Ring) -> None:
 
 
 def _make(address: int, size: int) -> bool:
-    """Let htrun's own mapping have pages."""
+    """Allocate pages for htrun's own mapping."""
     return bool(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), _MADV_POPULATE_WRITE) == 0)
 
 
 def _show(tid: int, start: int, end: int) -> bool:
-    """Let the memory of thread ``tid`` have pages that are made: by reading a byte of each of them there.
+    """Map pages that are already allocated into the memory of thread ``tid``, by reading a byte of each of them there.
 
-    In a shared mapping of a memory file, a page that was entered for reading can be written without a fault as well.
+    In a shared mapping of a memory file, a page that was mapped for reading can also be written without a fault.
     """
     places = range(start, end, mmap.PAGESIZE)
     buffer = ctypes.create_string_buffer(len(places))

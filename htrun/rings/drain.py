@@ -1,8 +1,9 @@
-"""The drain: takes records out of the rings in batches and gives them to the sinks.
+"""The drain: takes records out of the rings in batches and passes them to the sinks.
 
-A thread of its own does so while records come; when none have come for long it arms the rings, so that the next event
-traps, and sleeps until then: an idle guest costs nothing. The trap lies behind the event's time stamp, and so in the
-span that the event begins. It takes some 0.4 ms; so the drain is patient, and where exact times are wanted, sleepless.
+A separate thread does so while records come. When none have come for long, it arms the rings, so that the next event
+traps, and sleeps until then: an idle guest costs nothing. That trap comes after the event's timestamp and so falls into
+the span that the event begins. It takes some 0.4 ms. So the drain waits long before it sleeps, and if exact times are
+needed, it never does.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerEvents
 
 _MOST_SITES = 1 << 20
-"""Sites whose events are counted one by one."""
+"""The number of sites whose events are counted separately."""
 _MANY_ENDED = 16
-"""Threads that exit before the drain looks at once: their rings are wanted for the next, which have no others mapped
-(`htrun.intercept.ring_maps`)."""
+"""When this many threads have exited, the drain starts a round at once: their rings are needed for the next threads,
+which have no others mapped (`htrun.intercept.ring_maps`)."""
 SILENCE = 10.0
-"""Seconds without a record before the drain sleeps. To look some 70 times a second costs 2% of a processor;
-a guest that emits now and then, such as a server, is to have no traps."""
+"""Seconds without a record before the drain sleeps. Polling some 70 times a second costs 2% of a processor; a guest
+that emits now and then, such as a server, should not trap."""
 
 
 class _Silence:
-    """How long no record has come. The rings are armed when half of ``seconds`` (None: endless) are over, and the drain
-    sleeps as much later: a thread that had just passed the check of its ring's end has until then for its record."""
+    """How long no record has come. After half of ``seconds`` (None: never), the rings are armed; after the other half,
+    the drain sleeps. A thread that has just passed the check of its ring's end has that time to write its record."""
 
     def __init__(self, seconds: float | None) -> None:
         self._half = float("inf") if seconds is None else seconds / 2
@@ -54,7 +55,7 @@ class _Silence:
         self._since, self._armed = time.monotonic(), False
 
     def is_time_to_arm(self) -> bool:
-        """Whether the first half is over; says so once."""
+        """Whether the first half is over; true only once."""
         if self._armed or time.monotonic() - self._since < self._half:
             return False
         self._since, self._armed = time.monotonic(), True
@@ -80,14 +81,14 @@ class Drain:
         tracer_events: TracerEvents | None = None,
         silence: float | None = SILENCE,
     ) -> None:
-        """``tracer_events``: what the tracer records itself, None for nothing; it is drained like a ring. ``silence``:
-        seconds without a record before it sleeps, which costs the next event a trap; None: it never does."""
+        """``tracer_events``: what the tracer itself records, None for nothing; it is drained like a ring. ``silence``:
+        seconds without a record before the drain sleeps, which costs the next event a trap; None: it never sleeps."""
         self.events = 0
         self.lost = 0
         self.failure: str | None = None
-        """What has ended the recording before the program's end."""
+        """What has stopped the recording before the program exited."""
         self.site_events: Counter[int] = Counter()
-        """Events by the number of the site that wrote them (as the guest's memory says)."""
+        """Events by the number of the site that wrote them (according to the guest's memory)."""
         self.kinds: Counter[str] = Counter()
         """Events by their names in `DEFINITIONS`."""
         self.streams = StreamTable()
@@ -103,11 +104,11 @@ class Drain:
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._in_hand = 0
-        """Records of this round that are out of their rings, and not counted among ``events`` yet."""
+        """Records of this round that are out of their rings, but not counted among ``events`` yet."""
         self._partial_at = 0.0
         self._pace = Pace()
         self._ended = 0
-        """Threads that have exited since the last round."""
+        """How many threads have exited since the last round."""
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
@@ -124,8 +125,8 @@ class Drain:
         self._thread: threading.Thread | None = None
 
     def lend(self, stream: Stream, base_for: Callable[[Ring], int]) -> Ring:
-        """A ring for a thread. ``base_for``: gives where its address space would have the pool's first ring, by where
-        it has this one; 0 if that is not mapped."""
+        """A ring for a thread. ``base_for``: returns where the pool's first ring would be in the thread's address
+        space, given where this ring is; 0 if that is not mapped."""
         with self._lending:
             ring = self._pool.take()
         if ring is None:
@@ -144,16 +145,16 @@ class Drain:
         self._rings[ring] = None
         self.start()
         if fresh and len(self._rings) <= FEW:
-            # Its memory is to be ready for the events that come next. That of a ring which was lent before is made, and
-            # one thread after another is not to cost a round each.
+            # Its memory must be ready for the events that come next. The memory of a ring that was lent before is
+            # already allocated, and many threads in a row must not cost a round each.
             self._wanted.release()
         return ring
 
     def lend_ahead(
         self, stream: Stream, who: Callable[[], Stream], base_of: Callable[[int], int | None]
     ) -> Ring | None:
-        """A ring for a thread that has not run yet; None if none is free and mapped. ``stream``: its ids; ``who``: says
-        the rest, when it has emitted. ``base_of``: as `lend`'s ``base_for``, by the ring's number."""
+        """A ring for a thread that has not run yet; None if none is free and mapped. ``stream``: its ids; ``who``:
+        returns the rest once it has emitted. ``base_of``: as `lend`'s ``base_for``, by the ring's number."""
         with self._lending:
             ring = self._pool.take()
             base = base_of(ring.number) if ring is not None else None
@@ -164,39 +165,40 @@ class Drain:
         ring.lend(stream, 0, base, self._overflow)
         ring.who = who
         self._rings[ring] = None
-        # After that, since who sets this then arms all that there are.
+        # Checked last: the code that sets it arms all existing rings afterwards.
         if self._armed:
             ring.arm()
         return ring
 
     def add_stream(self, stream: Stream) -> int:
-        """The place in ``streams`` of a new one."""
+        """The index in ``streams`` of a new one."""
         with self._lending:
             number = len(self.streams)
             self.streams.append(stream)
         return number
 
     def start(self) -> None:
-        """Begin to drain, unless that has begun."""
+        """Start to drain, unless started already."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
             self._thread.start()
 
     def _spare_ring(self) -> Ring:
-        """A ring that no tracee has mapped, for a thread beyond the most that emit at once: it goes on trapping."""
+        """A ring that no tracee has mapped, for a thread beyond the maximum that can emit at once: it keeps
+        trapping."""
         while (ring := self._spare_pools[-1].take() if self._spare_pools else None) is None:
             self._spare_pools.append(RingPool(self._pool.shape, self._pool.most))
         return ring
 
     def end(self, ring: Ring) -> None:
-        """The ring's thread writes no more; the ring is lent again once its records are out."""
+        """The ring's thread writes no more; the ring can be lent again once its records are out."""
         ring.ended = True
         self._ended += 1
         if self._ended == _MANY_ENDED:
             self._wanted.release()
 
     def make_room(self) -> None:
-        """Empty the rings because one of them, or the tracer's own, is full, and go on doing so without a pause while
+        """Empty the rings because one of them, or the tracer's own, is full, and keep doing so without a pause while
         they fill that fast."""
         with self._lock:
             self._collect()
@@ -211,21 +213,21 @@ class Drain:
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
         """Add ``facts`` to what the trace says of the run."""
-        # The thread that drains may be about to write the same metadata.
+        # The drain's thread may be about to write the same metadata.
         with self._lock:
             sink = self._packet_sink
             if sink is not None:
                 self._guarded(sink, lambda: sink.describe(facts))
 
     def fail(self, error: Exception) -> None:
-        """End the recording, because of what has happened elsewhere."""
+        """Stop the recording because of an event elsewhere."""
         with self._lock:
             if self.failure is None:
                 self._collect(final=True)
                 self._fail(error)
 
     def close(self) -> None:
-        """Take what is left out of the rings and close the sinks. No tracee writes any more."""
+        """Take the rest out of the rings and close the sinks. No tracee writes any more."""
         self._stopping = True
         self._wanted.release()
         if self._thread is not None:
@@ -246,15 +248,15 @@ class Drain:
         except Exception as error:
             with self._lock:
                 self._fail(error)
-        # Nobody else empties the rings.
+        # No other thread empties the rings.
         while not self._stopping:
             self._wanted.acquire(timeout=PERIOD)
             with self._lock:
                 self._collect()
 
     def _drain(self) -> None:
-        """Until the end of the run, or of the recording."""
-        # The tracer's thread may be bound to the processor of the guest, which is the one place not to be.
+        """Loop until the end of the run, or of the recording."""
+        # The tracer's thread may be bound to the processor of the guest, which this thread must keep away from.
         os.sched_setaffinity(0, self._processors)
         pause, silence = PERIOD, _Silence(self._silence)
         while not self._stopping and self.failure is None:
@@ -287,7 +289,7 @@ class Drain:
         self._asleep = True
         if self._tracer_events is not None:
             self._tracer_events.idle = True
-        # Taking the lock also makes sure that a writer either sees that, or has its record seen here.
+        # Because of the lock, a writer either sees that the drain sleeps, or its record is seen here.
         with self._lock:
             pending = any(True for ring in list(self._rings) for _ in ring.unread())
         if pending or (self._tracer_events is not None and self._tracer_events.pending):
@@ -305,13 +307,13 @@ class Drain:
         return self._discard()
 
     def _fail(self, error: Exception) -> None:
-        """Recording is over: report why. The guest goes on, and its records are discarded."""
+        """Recording has stopped: report why. The guest goes on, and its records are discarded."""
         self.failure = f"{type(error).__name__}: {error}"
         self.lost += self._in_hand
         self._warnings.failed(error, "recording has ended: what the program emits from here on is lost")
 
     def _discard(self) -> int:
-        """Empty all rings, which else would be full and make the guest wait; with nothing that could fail again."""
+        """Empty all rings, which would otherwise fill up and block the guest, using nothing that could fail again."""
         tracer_events, before = self._tracer_events, self.lost
         if tracer_events is not None:
             self.lost += tracer_events.discard()
@@ -333,7 +335,7 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-            # Not in a round that leaves a thread's packet alone because it is not full: what is in it may be older.
+            # Not in a round that skips a thread's packet because it is not full: its records may be older.
             self._order.begin_round()
         self._in_hand = self._ended = 0
         taken = self._take_tracer_events()
@@ -372,7 +374,7 @@ class Drain:
                 self._guarded(sink, functools.partial(sink.dropped, count, self._last_time))
 
     def _take_tracer_events(self) -> int:
-        """Take what the tracer has recorded itself; returns how many records."""
+        """Take what the tracer itself has recorded; returns how many records."""
         tracer_events = self._tracer_events
         records = tracer_events.take() if tracer_events is not None else None
         if tracer_events is None or records is None:
@@ -445,7 +447,7 @@ class Drain:
         if sites[0] == sites[-1] and (sites == sites[0]).all():
             self.site_events[int(sites[0])] += len(sites)
             return
-        # A guest that writes records itself may name any number of sites.
+        # A guest that writes records itself may use any number of sites.
         known = sites[sites < _MOST_SITES]
         for site, count in zip(*np.unique(known, return_counts=True), strict=True):
             self.site_events[int(site)] += int(count)
@@ -457,7 +459,7 @@ class Drain:
             self._guarded(sink, lambda: sink.write_packet(ring.stream_number, stream, records, ring.reported))
 
     def _retire(self, ring: Ring) -> None:
-        """The ring's thread has ended and its records are out: what it lost is told, and the ring is free."""
+        """The ring's thread has exited and its records are out: report its losses and free the ring."""
         if ring.lost != ring.reported:
             self._write_packet(ring, memoryview(b""))
         sink, number = self._packet_sink, ring.stream_number
@@ -472,12 +474,12 @@ class Drain:
             ring.pool.give_back(ring)
 
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
-        """Do something with a sink; one that fails is reported and dropped, the guest and other sinks go on."""
+        """Call a sink. If it fails, report the failure and drop the sink; the guest and other sinks go on."""
         try:
             action()
         except Exception as error:
             self._warnings.warn(Kind.SINK, sink, f"{failure_of(sink, error)}; it gets no more events")
-            # It lets go of its files; that it can't write is said already.
+            # Closing releases its files; the failure to write is reported already.
             with suppress(Exception):
                 sink.close()
             if sink in self._sinks:

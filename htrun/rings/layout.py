@@ -4,16 +4,16 @@ This is the contract between the machine code of `htrun.hosts.x86_64.trampoline`
 
 *Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
 ``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit
-word: a trampoline publishes a record by advancing the ring's position behind it (x86 keeps stores in order), and a
-signal never runs a handler in the middle of a trampoline, because htrun sees every signal before the thread does and
-moves the thread out first.
+word: a trampoline publishes a record by advancing the ring's position past it (x86 keeps stores in order). A signal
+handler never runs in the middle of a trampoline, because htrun sees every signal before the thread does and moves the
+thread out first.
 
-*Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written out as it lies.
+*Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written to the trace unchanged.
 
 *Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
 
-*Thread table*: one for each address space, from thread pointer (``fs`` base, which also stands at ``fs:0``) to control
-block, written by htrun only.
+*Thread table*: one for each address space. It maps a thread pointer (``fs`` base, which is also stored at ``fs:0``) to
+a control block. Only htrun writes it.
 All addresses in a control block or table are addresses in the tracee.
 """
 
@@ -25,13 +25,13 @@ from functools import cached_property
 PAGE = 4096
 
 RECORD_HEADER = 16
-"""Bytes of a record before its arguments."""
+"""The size of a record in bytes without its arguments."""
 RECORD_SITE = 8
 RECORD_INDEX = 12
 """Offsets of the u32 ``site`` and the u32 ``index`` in a record."""
 
 PACKET_HEADER = 256
-"""Bytes at the start of each packet that the reader fills in (a CTF packet header and context)."""
+"""How many bytes at the start of each packet the reader fills in (a CTF packet header and context)."""
 
 # Control block, first cache line: written by the guest thread (and by htrun while that thread is stopped).
 POSITION = 0x00
@@ -40,47 +40,47 @@ PACKET_END = 0x08
 """u64: where the current packet is full; a trampoline whose position is not below it takes the slow path.
 0 (armed) makes the very next event trap."""
 PACKET_NUMBER = 0x10
-"""u64: how many packets were finished before the current one. It lies at ``number & mask`` in the ring."""
+"""u64: how many packets were finished before the current one, which is at index ``number & mask`` in the ring."""
 DROPPED = 0x18
-"""u64: events lost because the ring was full and the overflow policy is not to block."""
+"""u64: events lost because the ring was full and the overflow policy does not block."""
 TRAP_TIME = 0x50
 """u64: the time stamp counter when a trampoline gave up because the ring was full or armed: the time of the event that
-then traps. 0 when htrun has taken it."""
+then traps. 0 once htrun has read it."""
 # Constants of the ring, written by htrun before the thread sees it.
 PACKETS = 0x20
 """u64: address of the first packet."""
 PACKET_MASK = 0x28
-"""u64: the number of packets, a power of two, less one."""
+"""u64: the number of packets, a power of two, minus one."""
 PACKET_STRIDE = 0x30
 """u64: bytes from one packet to the next."""
 PACKET_PAYLOAD = 0x38
 """u64: bytes of records a packet holds: a multiple of the record's size."""
 # Second cache line: written by the reader.
 RELEASED = 0x40
-"""u64: packets the reader has given to the writer; packet number N may be started while ``N < released``. Always one
-less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
+"""u64: how many packets the reader has released to the writer; packet number N may be started while ``N < released``.
+Always one less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
 ON_FULL = 0x48
 """u64: what a trampoline does when the next packet is not released, `ON_FULL_TRAP` or `ON_FULL_DROP`."""
 
 ON_FULL_TRAP = 0
 """Do the original store: it traps, htrun drains, and the thread tries again. Nothing is lost."""
 ON_FULL_DROP = 1
-"""Add one to `DROPPED` and go on behind the site."""
+"""Increment `DROPPED` and continue after the site."""
 
 TABLE_ENTRIES = 1 << 15
-"""So many that of some thousand threads hardly one finds both of its places taken: it would trap at each event. Only
-pages that hold a thread take memory."""
+"""The table's size. It is large enough that among some thousand threads, hardly one finds both of its entries taken, in
+which case it would trap at each event. Only pages that hold a thread take memory."""
 TABLE_ENTRY = 16
 """Bytes: u64 key (the thread's ``fs`` base; 0 is free), u64 address of its ring's control block."""
 TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
 TABLE_MULTIPLIER = 0x9E3779B1
 """2**32 divided by the golden ratio: spreads thread pointers, which differ in few bits, over the table."""
 TABLE_SHIFT = 32 - (TABLE_SIZE - 1).bit_length()
-"""The product's upper bits are the place's offset in the table."""
+"""The product's upper bits are the entry's offset in the table."""
 
 
 def table_offsets(fs_base: int) -> tuple[int, int]:
-    """The two byte offsets in the thread table at which a thread may stand: its own place, then its neighbour.
+    """The two byte offsets in the thread table at which a thread's entry may be: its own, then the neighbour.
 
     In machine code: ``imul ecx, ecx, TABLE_MULTIPLIER; shr ecx, TABLE_SHIFT; and ecx, TABLE_SIZE - TABLE_ENTRY``; the
     neighbour is ``xor 16``.
@@ -104,11 +104,11 @@ class RingShape:
 
     @cached_property
     def packet_payload(self) -> int:
-        """Bytes of records in a full packet: a multiple of `record_size`, and less than there is room for, so that the
-        end of a packet is not the start of the next."""
+        """The size of the records in a full packet: a multiple of `record_size`, and less than there is room for, so
+        that the end of a packet is not the start of the next."""
         return (self.packet_stride - PACKET_HEADER - 1) // self.record_size * self.record_size
 
     @property
     def size(self) -> int:
-        """Bytes of one ring with its control block."""
+        """The size of one ring in bytes with its control block."""
         return PAGE + self.packets * self.packet_stride

@@ -1,25 +1,25 @@
-"""How often the rings are looked at: seldom while little comes, so often that none gets full while much does."""
+"""How often the rings are polled: rarely while few events come, but often enough that no ring fills up."""
 
 from __future__ import annotations
 
 PERIOD = 0.015
-"""Seconds between two rounds, at most: with the time for which `TimeOrder` holds events back, well under the 50 ms that
-a live log may be late."""
+"""The maximum of seconds between two rounds: together with the time for which `TimeOrder` holds events back, well under
+the 50 ms that a live log may lag."""
 _AIM = 0.5
-"""How full a ring is to be when it is next looked at, if it goes on filling as fast: a burst may come on top."""
+"""How full a ring should be at the next poll if it keeps filling as fast: there must be room for a burst."""
 _SHORTEST = 0.002
-"""Seconds. To sleep for less would take as long as the round."""
+"""Seconds. A shorter sleep would take as long as the round."""
 
 
 class Pace:
-    """Knows how fast the fullest ring fills, from round to round."""
+    """Tracks from round to round how fast the fullest ring fills."""
 
     def __init__(self) -> None:
         self._taken = 0.0
         self._since = 0.0
 
     def took(self, fill: float) -> None:
-        """A round has taken ``fill`` (1 is all of it) out of the ring that had the most."""
+        """A round has taken ``fill`` (1 is all of it) out of the fullest ring."""
         self._taken += fill
 
     def pause(self, now: float) -> float:

@@ -1,6 +1,6 @@
-"""Rings as htrun sees them: a pool of shared memory, cut into rings that are lent to guest threads.
+"""Rings from htrun's side: a pool of shared memory, cut into rings that are lent to guest threads.
 
-The pool is one sealed memory file, sparse until used. Each ring is mapped when it is needed first. Layout and roles are
+The pool is one sealed memory file, sparse until used. Each ring is mapped when it is first needed. Layout and roles are
 in `htrun.rings.layout`.
 """
 
@@ -39,21 +39,21 @@ class Overflow(Enum):
 
 
 _ENDLESS = 1 << 62
-"""Packets: a release count that no writer reaches."""
+"""A release count in packets that no writer reaches."""
 
 
 _LONGEST_TRAP = 1 << 40
-"""Ticks: minutes. A thread may be stopped for long between its event and its trap."""
+"""Some minutes in ticks. A thread may be stopped for long between its event and its trap."""
 
 _MOST_EVENTS = 1 << 48
-"""More than any thread can emit: what claims more was not written by a trampoline."""
+"""More than any thread can emit: a higher count was not written by a trampoline."""
 _MOST_REPAIRS = 8
 """How often a ring is repaired for one event."""
 _WORD_MASK = (1 << 64) - 1
 
 
 class Ring:
-    """One thread's ring. Positions are addresses in the tracee, in which the pool lies at ``base``."""
+    """One thread's ring. Positions are addresses in the tracee, where the pool is at ``base``."""
 
     __slots__ = (
         "_control",
@@ -83,14 +83,14 @@ class Ring:
     )
 
     def __init__(self, pool: RingPool, number: int) -> None:
-        """Ring ``number`` of ``pool``. Raises OSError where there is no memory to map it."""
+        """Ring ``number`` of ``pool``. Raises OSError if there is no memory to map it."""
         shape = pool.shape
         self.pool = pool
         self.number = number
         self.offset = number * shape.size
         self._memory = _mapped(pool.file, self.offset, shape.size)
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        """Where the control block lies in htrun."""
+        """The address of the control block in htrun."""
         self._control = self._memory[: layout.PAGE].cast("Q")
         self._record_size = shape.record_size
         self.shape = shape
@@ -107,15 +107,16 @@ class Ring:
         self.overwritten = 0
         self.reported = 0
         self.ready = 0
-        """Bytes from the start that the thread can write without a fault, or that nobody can help it with."""
+        """How many bytes from the start need no more prefaulting: the thread can write them without a fault, or prefaulting
+        failed."""
         self._reached: tuple[int, int] | None = None
-        """The process in whose page tables ``ready`` bytes are, and its `base`."""
+        """The process whose page tables contain ``ready`` bytes, and its `base`."""
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
 
     def lend(self, stream: Stream, stream_number: int, base: int, overflow: Overflow) -> None:
-        """Make the ring ready for a thread in whose address space the pool lies at ``base`` (0: nowhere)."""
+        """Prepare the ring for a thread in whose address space the pool is at ``base`` (0: nowhere)."""
         self.base = base
         self.stream = stream
         self.stream_number = stream_number
@@ -136,7 +137,7 @@ class Ring:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it was never lent: its memory is still to be made."""
+        """Whether it was never lent: its memory is not allocated yet."""
         return self._reached is None
 
     @property
@@ -162,7 +163,7 @@ class Ring:
         control[layout.PACKET_END // _WORD] = packets + layout.PACKET_HEADER + shape.packet_payload
 
     def repair(self) -> None:
-        """Start again: the guest has written over the control block, and what is in the ring means nothing."""
+        """Start over: the guest has overwritten the control block, and the contents of the ring are meaningless."""
         self._lost_before_repair = self.lost - self.overwritten
         self.damaged = False
         self._read_packet = 0
@@ -171,24 +172,24 @@ class Ring:
 
     @property
     def address(self) -> int:
-        """Where the control block lies in the tracee."""
+        """The address of the control block in the tracee."""
         return self.base + self.offset
 
     @property
     def extent(self) -> int:
-        """Bytes of the ring up to where the thread writes, all of them once the reader has gone round."""
+        """How many bytes of the ring the thread has reached; all of them once the reader has wrapped around."""
         if self._read_packet >= self.shape.packets:
             return self.shape.size
         return min(max(self._control[layout.POSITION // _WORD] - self.address, 0), self.shape.size)
 
     @property
     def overwrites(self) -> bool:
-        """Whether the thread writes over its oldest packet when the ring is full: it is read once, at the end."""
+        """Whether the thread overwrites its oldest packet when the ring is full: it is read once, at the end."""
         return self.overflow is Overflow.OVERWRITE
 
     @property
     def lost(self) -> int:
-        """Events lost so far because the ring was full: as the guest's memory says, but never fewer than before."""
+        """Events lost so far because the ring was full: according to the guest's memory, but it never decreases."""
         drops = self.overflow is Overflow.DROP
         dropped = self._control[layout.DROPPED // _WORD] if drops else 0
         self._lost = max(self._lost, min(self._lost_before_repair + dropped + self.overwritten, _MOST_EVENTS))
@@ -200,7 +201,7 @@ class Ring:
         return self._control[layout.PACKET_END // _WORD] == 0
 
     def arm(self) -> None:
-        """Make the next event trap, so that nobody needs to look at the ring until then."""
+        """Make the next event trap, so that the ring need not be polled until then."""
         self._control[layout.PACKET_END // _WORD] = 0
 
     def disarm(self) -> None:
@@ -209,8 +210,8 @@ class Ring:
         self._control[layout.PACKET_END // _WORD] = self._end_of(packet)
 
     def settle(self) -> None:
-        """Finish what the thread, stopped now and about to leave its trampoline, may have begun: going to the next
-        packet, of which the position is set first, the number last. The event of a trap to come has its own time."""
+        """Finish what the thread, which is stopped and about to leave its trampoline, may have begun: the step to the
+        next packet, which sets the position first and the number last. The event of a pending trap has its own time."""
         control = self._control
         control[layout.TRAP_TIME // _WORD] = 0
         number = control[layout.PACKET_NUMBER // _WORD] + 1
@@ -219,15 +220,15 @@ class Ring:
             self.disarm()
 
     def take_trap_time(self, now: int) -> int:
-        """The ticks at which the thread's event happened that has trapped: its trampoline's, if it got that far, else
-        ``now``. What the guest may have written there is not believed further than `_LONGEST_TRAP`."""
+        """The ticks of the event for which the thread has trapped: its trampoline's, if it got that far, else ``now``.
+        A value that the guest may have written there is accepted only within `_LONGEST_TRAP`."""
         time = self._control[layout.TRAP_TIME // _WORD]
         self._control[layout.TRAP_TIME // _WORD] = 0
         return time if 0 <= now - time < _LONGEST_TRAP else now
 
     def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
         """Write a record for the (stopped) thread; False if the ring must be drained first: it is full, or the guest
-        has written over its control block. Nothing is ever written outside the ring's packets."""
+        has overwritten its control block. Nothing is ever written outside the ring's packets."""
         control = self._control
         if control[0] >= control[1] and not self._next_packet():
             return self.damaged and self._gives_up()
@@ -244,9 +245,9 @@ class Ring:
         return True
 
     def room(self) -> tuple[int, int, int, int] | None:
-        """Where the stopped thread's next record goes if nobody need look at the ring first: the address of the control
-        block in htrun, the `layout.POSITION` and `layout.PACKET_END` in it, and what to add to such a position for its
-        address in htrun. None if it isn't so simple."""
+        """Where the stopped thread's next record goes, if the ring needs no attention first: the address of the control
+        block in htrun, the `layout.POSITION` and `layout.PACKET_END` in it, and the difference between such a position
+        and its address in htrun. None if any of that does not hold."""
         position, end = self._control[0], self._control[1]
         if not (position < end and self._has_room(position)):
             return None
@@ -259,7 +260,7 @@ class Ring:
         return self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
 
     def _gives_up(self) -> bool:
-        """Whether the event is to be counted as lost, since others of the guest write here all the time."""
+        """Whether the event must be counted as lost because others of the guest keep writing here."""
         self._vain_repairs += 1
         if self._vain_repairs < _MOST_REPAIRS:
             return False
@@ -283,7 +284,7 @@ class Ring:
         if not self._is_current(number, control[0]):
             self.damaged = True
             return False
-        # What the reader knows itself, not what lies in memory as `RELEASED`.
+        # The reader's own count, not `RELEASED` in the shared memory.
         if not self.overwrites and number + 1 >= self._read_packet + self.shape.packets - 1:
             return False
         start = self.base + self._packet_offset(number + 1) + layout.PACKET_HEADER
@@ -294,7 +295,7 @@ class Ring:
 
     def _is_current(self, number: int, position: int) -> bool:
         """Whether a thread at ``position`` can be in packet ``number``."""
-        # The reader calls the end of a packet the start of the next, so it may be one ahead.
+        # To the reader, the end of a packet is the start of the next, so it may be one ahead.
         ahead = number + 1 - self._read_packet
         if not 0 <= ahead <= (_MOST_EVENTS if self.overwrites else self.shape.packets):
             return False
@@ -306,10 +307,10 @@ class Ring:
     def _packet_of(self, position: int) -> int:
         return (position - self.base - self.offset - layout.PAGE) // self.shape.packet_stride
 
-    # The reader's side. Nothing the guest may have written is believed further than its own ring.
+    # The reader's side. Values that the guest may have written are trusted only within its own ring.
 
     def unread(self) -> Iterator[memoryview]:
-        """Spans of whole records that were written and not yet given to `consume`, oldest first: one a packet."""
+        """Chunks of whole records that were written and not yet passed to `consume`, oldest first: one per packet."""
         if self.damaged:
             return
         shape = self.shape
@@ -324,7 +325,7 @@ class Ring:
         if ahead == 0 and used < self._read_bytes:
             self.damaged = True
             return
-        # Fixed now, since `consume` moves on while the caller goes through the spans.
+        # Fixed now, since `consume` advances while the caller iterates over the chunks.
         start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead
         for number in range(first_packet, last_packet + 1):
             end = used if number == last_packet else shape.packet_payload
@@ -334,10 +335,10 @@ class Ring:
             start = 0
 
     def _skip_overwritten(self, place: int, used: int) -> None:
-        """Begin with the oldest packet that is still whole, and count what is not."""
+        """Begin with the oldest packet that is still complete, and count the lost ones."""
         shape = self.shape
         number = self._control[layout.PACKET_NUMBER // _WORD]
-        # `_locate` calls the end of a packet the start of the next, which the thread has not begun yet.
+        # `_locate` takes the end of a packet for the start of the next, which the thread has not begun yet.
         current = number + 1 if (number + 1) & (shape.packets - 1) == place and used == 0 else number
         oldest = current - (shape.packets - 1)
         if current & (shape.packets - 1) == place and self._read_packet < oldest < _MOST_EVENTS:
@@ -345,11 +346,11 @@ class Ring:
             self._read_packet = oldest
 
     def fills_packet(self, length: int) -> bool:
-        """Whether ``length`` further bytes are all that was missing of the packet that is being read."""
+        """Whether ``length`` further bytes complete the packet that is being read."""
         return self._read_bytes + length == self.shape.packet_payload
 
     def consume(self, length: int) -> None:
-        """``length`` bytes of the span that `unread` gave first are dealt with; the writer gets a finished packet."""
+        """``length`` bytes of the first chunk of `unread` are processed; the writer gets a finished packet back."""
         self._read_bytes += length
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0
@@ -358,35 +359,35 @@ class Ring:
                 self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
 
     def _locate(self, position: int) -> tuple[int, int | None]:
-        """The packet's place in the ring and the bytes of records in it; None if ``position`` can't be one."""
+        """The packet's index in the ring and the bytes of records in it; None if ``position`` is impossible."""
         shape = self.shape
         place, within = divmod(position - self.base - self.offset - layout.PAGE, shape.packet_stride)
         used = within - layout.PACKET_HEADER
         if not (0 <= place < shape.packets and 0 <= used <= shape.packet_payload and used % shape.record_size == 0):
             return 0, None
         # The end of a packet is the start of the next, even before the writer has moved there. A writer never gets a
-        # whole ring ahead (`RELEASED`), so a position says which lap it is of.
+        # whole ring ahead (`RELEASED`), so its position identifies the lap.
         return ((place + 1) & (shape.packets - 1), 0) if used == shape.packet_payload else (place, used)
 
 
 def _mapped(file: int, offset: int, size: int) -> memoryview:
     """A part of ``file``, mapped. Raises OSError.
 
-    Python's own mmap keeps a descriptor for each mapping, of which there are thousands.
+    Python's own mmap keeps a descriptor for each mapping, and there are thousands of mappings.
     """
     address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, file, offset)
     if address == _MAP_FAILED:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     memory = (ctypes.c_ubyte * size).from_address(address)
-    # When the last view of it has gone.
+    # When the last view of it is gone.
     weakref.finalize(memory, _libc.munmap, ctypes.c_void_p(address), ctypes.c_size_t(size)).atexit = False
     return memoryview(memory).cast("B")
 
 
 class RingPool:
-    """The memory of all rings of a run. ``most``: how many rings there can be at once.
+    """The memory of all rings of a run. ``most``: the maximum number of rings at once.
 
-    Raises `HtrunError` where there can't be so much.
+    Raises `HtrunError` if there is not enough.
     """
 
     def __init__(self, shape: RingShape, most: int) -> None:
@@ -399,7 +400,7 @@ class RingPool:
             hint = "; files may not be that large (ulimit -f)" if error.errno == errno.EFBIG else ""
             reason = f"{error.strerror}{hint}"
             raise HtrunError(f"cannot make the rings' memory ({self.size} bytes): {reason}") from error
-        # A tracee may get at the file (/proc/PID/map_files): one that cut it short would kill htrun by SIGBUS.
+        # A tracee may open the file (/proc/PID/map_files). If it could truncate the file, htrun would die by SIGBUS.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.most = most
         self._free: list[tuple[int, Ring]] = []
@@ -407,7 +408,7 @@ class RingPool:
         self._made = 0
 
     def take(self) -> Ring | None:
-        """A free ring; None when all are lent. Raises `HtrunError` where there is no memory for it."""
+        """A free ring; None when all are lent. Raises `HtrunError` if there is no memory for it."""
         if self._free:
             return heapq.heappop(self._free)[1]
         if self._made == self.most:
@@ -420,6 +421,6 @@ class RingPool:
         return ring
 
     def give_back(self, ring: Ring) -> None:
-        """A ring whose thread has ended and whose records have all been consumed."""
+        """A ring whose thread has exited and whose records have all been consumed."""
         ring.stream = None
         heapq.heappush(self._free, (ring.number, ring))
