@@ -107,8 +107,7 @@ class Ring:
         self.overwritten = 0
         self.reported = 0
         self.ready = 0
-        """How many bytes from the start need no more prefaulting: the thread can write them without a fault, or prefaulting
-        failed."""
+        """How many bytes from the start need no further prefaulting: it has succeeded, or it has failed for good."""
         self._reached: tuple[int, int] | None = None
         """The process whose page tables contain ``ready`` bytes, and its `base`."""
         self._lost = 0
