@@ -112,11 +112,11 @@ class Drain:
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
-        """Held for a round. Whoever lends a ring need not wait that long."""
+        """Held for a round. Lending a ring does not need to wait that long."""
         self._lending = threading.Lock()
         """For the pools and `streams`."""
         self._armed = False
-        """Whether rings are armed, as new ones are to be then."""
+        """Whether rings are armed; if so, new ones must be armed, too."""
         self._wanted = threading.Semaphore(0)
         self._silence = silence
         self._asleep = False
@@ -364,7 +364,7 @@ class Drain:
         return taken
 
     def _tell_losses(self) -> None:
-        """Tell sinks of what was lost since they were told last; where among the events, nobody knows exactly."""
+        """Report new losses to the sinks. Their exact position among the events is unknown."""
         lost = self.lost + sum(ring.lost for ring in list(self._rings))
         if lost == self._told_lost:
             return
@@ -426,7 +426,7 @@ class Drain:
         return taken
 
     def _identified(self, ring: Ring) -> Stream:
-        """Whose the ring is, of which there is something to tell."""
+        """The thread of a ring, once it has events or losses to report."""
         if ring.who is not None:
             ring.stream = ring.who()
             ring.stream_number = self.add_stream(ring.stream)
