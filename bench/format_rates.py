@@ -20,9 +20,10 @@ import numpy as np
 from htrun.analysis.trace import Trace
 from htrun.commands.convert import facts_of
 from htrun.ctf.writer import CtfTrace
-from htrun.events.clock import Clock, best_clock
+from htrun.events.clock import Clock
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.sinks.registry import by_name
 
 if TYPE_CHECKING:

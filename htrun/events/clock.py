@@ -1,6 +1,6 @@
 """Time: what a ring's time stamps mean.
 
-A time stamp is a reading of the processor's time stamp counter, or, where that can't be trusted, of CLOCK_MONOTONIC.
+A time stamp is a reading of a counter of the processor's, or, where none can be trusted, of CLOCK_MONOTONIC.
 `Clock` relates it to the system's clocks by *anchors*: pairs of ticks and nanoseconds read at one moment. Every
 conversion takes a fresh anchor first, and a record is always older than its conversion, so times lie between two
 anchors, nothing is extrapolated, and what was once told is never told differently.
@@ -11,16 +11,12 @@ at the start. So when someone sets the wall clock during a run, the run's times 
 
 from __future__ import annotations
 
-import ctypes
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from htrun.machine_code import executable
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -63,42 +59,6 @@ class Source(Protocol):
         """One sample of the system clock ``clock_id``."""
 
 
-class TscSource:
-    """The time stamp counter, read by a few bytes of machine code of our own. x86-64 only."""
-
-    name = "tsc"
-
-    _READ = bytes.fromhex(
-        "0f31"  # rdtsc
-        "48c1e220 4809d0"  # shl $32,%rdx; or %rdx,%rax
-        "c3"  # ret
-    )
-    _SAMPLE = bytes.fromhex(
-        "53"  # push %rbx, which also aligns the stack for the call
-        "4889fb 4889d1"  # mov %rdi,%rbx; mov %rdx,%rcx
-        "89f7 488d7308"  # mov %esi,%edi; lea 8(%rbx),%rsi
-        "0faee8 0f31 48c1e220 4809d0 488903"  # lfence; rdtsc; ...; mov %rax,(%rbx)
-        "ffd1"  # call *%rcx
-        "0faee8 0f31 48c1e220 4809d0 48894318"  # lfence; rdtsc; ...; mov %rax,24(%rbx)
-        "5b c3"  # pop %rbx; ret
-    )
-    """``void sample(uint64_t out[4], clockid_t, clock_gettime)``: out is ticks, struct timespec, ticks."""
-
-    def __init__(self) -> None:
-        """Raises `HtrunError` where no memory may be executed (a hardened kernel)."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        address = executable(self._READ + self._SAMPLE)
-        self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
-        self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(address + len(self._READ))
-        self._clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
-
-    def sample(self, clock_id: int) -> Sample:
-        """One sample; its window is the cost of a vDSO call, some 50 ns."""
-        out = (ctypes.c_uint64 * 4)()
-        self._sample(ctypes.addressof(out), clock_id, self._clock_gettime)
-        return Sample(out[0], out[1] * _SECOND + out[2], out[3])
-
-
 class MonotonicSource:
     """CLOCK_MONOTONIC in nanoseconds, for processors whose counter can't be trusted."""
 
@@ -114,32 +74,6 @@ class MonotonicSource:
         if clock_id == time.CLOCK_MONOTONIC:
             return Sample(before, before, before)
         return Sample(before, time.clock_gettime_ns(clock_id), time.monotonic_ns())
-
-
-def tsc_is_invariant() -> bool:
-    """Whether the time stamp counter runs at one speed, whatever the processor's frequency and sleep states.
-
-    ``constant_tsc`` and ``nonstop_tsc`` in /proc/cpuinfo; and the kernel itself must not have found the counter wanting
-    (``tsc_unstable``, or another clock source in use than ``tsc`` or a hypervisor's clock built on it).
-    """
-    try:
-        flags = _flags(Path("/proc/cpuinfo"))
-        source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text().strip()
-    except OSError:
-        return False
-    return {"constant_tsc", "nonstop_tsc"} <= flags and source in _CLOCK_SOURCES_ON_TSC
-
-
-_CLOCK_SOURCES_ON_TSC = {"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "xen"}
-"""Kernel clock sources that are the counter itself, or a linear function of it."""
-
-
-def _flags(cpuinfo: Path) -> set[str]:
-    with cpuinfo.open() as lines:
-        for line in lines:
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    return set()
 
 
 class Fit(NamedTuple):
@@ -221,11 +155,6 @@ class Clock:
         """The straight line that is nearest to the whole run so far, for formats that know but one clock rate."""
         self.refit()
         return _line(self._anchors, self.realtime_offset, self.error_ns)
-
-
-def best_clock() -> Clock:
-    """A clock on the time stamp counter where it can be trusted, else on CLOCK_MONOTONIC."""
-    return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
 
 
 def _tightest(source: Source, clock_id: int) -> Sample:

@@ -14,19 +14,17 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import I386, USER32_CS, X86_64, Abi
+from htrun.hosts.x86_64.abi import Abi, interface
 from htrun.intercept.guest import SignalActions, Thread, handler_of, with_handler
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, stops
-from htrun.tracee.inject import Injection, copy_registers, resume_until_syscall_stop
+from htrun.tracee.inject import Injection, resume_until_syscall_stop
 from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
-_NOWHERE = {64: 0x7FFF_FFFF_F000, 32: 0xFFFF_F000}
-"""The page behind the last that a program can map (arch/x86, TASK_SIZE; for 32-bit code IA32_PAGE_OFFSET)."""
 _FORM = {64: (8, 8, 8, 8), 32: (4, 4, 4, 8)}
 """Bytes of handler, flags, restorer and mask in the struct sigaction of rt_sigaction."""
 _SIZE = {64: 32, 32: 20}
@@ -34,8 +32,6 @@ _OLD_SIZE = 16
 """Of struct old_sigaction: handler, mask, flags and restorer, four bytes each."""
 _OF_SIGNAL = 0xC0000000
 """The flags of an action that is set by signal(2) as a system call: SA_RESETHAND | SA_NODEFER."""
-_CLONE3 = 435
-"""In both system call interfaces."""
 _CLONE_CLEAR_SIGHAND = 1 << 32
 _ALL_SIGNALS = (1 << 64) - 1
 
@@ -72,8 +68,7 @@ class Actions:
 
     def _call(self, thread: Thread, name: str, abi: Abi, registers: Registers, *, mark: bool) -> bool:
         """Let the call be made, with the marker in place of a default action to ``mark``; whether it is there."""
-        register = abi.arguments[1]
-        given = getattr(registers, register)
+        given = abi.argument(registers, 1)
         with ExitStack() as stack:
             if mark:
                 try:
@@ -82,29 +77,29 @@ class Actions:
                     # No room for it: then the kernel has the default action, too.
                     mark = False
                 else:
-                    setattr(registers, register, instead)
+                    abi.set_argument(registers, 1, instead)
                     ptrace.set_registers(thread.tid, registers)
             resume_until_syscall_stop(thread.tid, self._waiter)
         ptrace.get_registers(thread.tid, registers)
         if mark:
-            setattr(registers, register, given)
+            abi.set_argument(registers, 1, given)
             ptrace.set_registers(thread.tid, registers)
         return mark
 
     def _with_marker(self, stack: ExitStack, thread: Thread, name: str, abi: Abi, registers: Registers) -> int:
         """What to give the call in place of the guest's default action."""
         if name == "signal":
-            return _NOWHERE[abi.bits]
+            return abi.nowhere
         size = _OLD_SIZE if name == "sigaction" else _SIZE[abi.bits]
         action = thread.space.memory.read_whole(abi.argument(registers, 1), size)
-        marker = _NOWHERE[abi.bits].to_bytes(abi.word, "little") + action[abi.word :]
+        marker = abi.nowhere.to_bytes(abi.word, "little") + action[abi.word :]
         return stack.enter_context(self._scratch.holding(thread.space, registers, size, lambda _: marker))
 
     def mark(self, injection: Injection, thread: Thread, registers: Registers) -> None:
         """Put the marker in place of the default action. Raises OSError."""
         actions, abi = thread.process.actions, thread.space.abi
         assert abi is not None
-        action = with_handler(_in_form(actions.segv or bytes(_SIZE[abi.bits]), abi), _NOWHERE[abi.bits])
+        action = with_handler(_in_form(actions.segv or bytes(_SIZE[abi.bits]), abi), abi.nowhere)
         self._set(injection, thread, action, registers)
         actions.marked = True
 
@@ -146,16 +141,13 @@ class Actions:
     def make_default(self, thread: Thread) -> None:
         """A thread is stopped for a SIGSEGV that is to kill it: let the kernel itself take the marker away, as it does
         for a fault while the signal is blocked. So nothing is called that a filter of the guest's might forbid."""
-        from htrun.hosts.x86_64.registers import Registers
-
         tid = thread.tid
-        info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), Registers()
-        ptrace.get_registers(tid, registers)
-        lost = copy_registers(registers)
-        lost.rip = _NOWHERE[32 if registers.cs == USER32_CS else 64]
+        info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), ptrace.registers_of(tid)
+        lost = registers.copy()
+        lost.pc = interface(registers.bits).nowhere
         # Not in a call any more: none is to be begun again there.
-        lost.orig_rax = _ALL_SIGNALS
-        lost.eflags &= ~ptrace.TRAP_FLAG
+        lost.skip_call()
+        lost.stop_stepping()
         ptrace.set_registers(tid, lost)
         ptrace.set_signal_mask(tid, _ALL_SIGNALS)
         ptrace.request(Request.CONT, tid)
@@ -213,10 +205,10 @@ def _in_form(action: bytes, abi: Abi) -> bytes:
 
 def _hide_marker(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
     """The thread, behind a call, was given the former action: that was the default one as far as it knows."""
-    marker = _NOWHERE[abi.bits]
+    marker = abi.nowhere
     if name == "signal":
-        if registers.rax & 0xFFFFFFFF == marker:
-            registers.rax = 0
+        if registers.result & 0xFFFFFFFF == marker:
+            registers.result = 0
             ptrace.set_registers(thread.tid, registers)
         return
     address = abi.argument(registers, 2)
@@ -238,19 +230,11 @@ def inherited(creator: Thread) -> SignalActions:
     if actions.ignored or (actions.is_unmarked_default and actions.segv is None):
         return actions.copy()
     with suppress(ptrace.TraceeDied, OSError):
-        if ptrace.user_word(creator.tid, ptrace.ORIG_RAX_OFFSET) & 0xFFFFFFFF == _CLONE3:
-            registers, memory = _registers_of(creator), creator.space.memory
+        registers, memory = ptrace.registers_of(creator.tid), creator.space.memory
+        abi = interface(registers.bits)
+        if registers.call_number & 0xFFFFFFFF == abi.numbers["clone3"]:
             memory.reach_through(creator.tid)
-            abi = I386 if registers.cs == USER32_CS else X86_64
             flags = memory.read_whole(abi.argument(registers, 0), 8)
             if int.from_bytes(flags, "little") & _CLONE_CLEAR_SIGHAND:
                 return SignalActions()
     return actions.copy()
-
-
-def _registers_of(thread: Thread) -> Registers:
-    from htrun.hosts.x86_64.registers import Registers
-
-    registers = Registers()
-    ptrace.get_registers(thread.tid, registers)
-    return registers

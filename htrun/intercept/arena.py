@@ -138,30 +138,30 @@ class ThreadTable:
         for offset in ring_layout.table_offsets(0):
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
-    def add(self, memory: Memory, fs_base: int, ring: int) -> bool:
-        """Let the thread with ``fs_base`` find its ``ring``; False if both of its places are taken."""
-        for offset in ring_layout.table_offsets(fs_base):
-            if self.entries.get(offset, fs_base) == fs_base:
+    def add(self, memory: Memory, thread_pointer: int, ring: int) -> bool:
+        """Let the thread with ``thread_pointer`` find its ``ring``; False if both of its places are taken."""
+        for offset in ring_layout.table_offsets(thread_pointer):
+            if self.entries.get(offset, thread_pointer) == thread_pointer:
                 self.written.add(offset)
                 # The ring first: a thread that finds its key must find its ring behind it.
                 memory.write(self.address + offset + 8, ring.to_bytes(8, "little"))
-                memory.write(self.address + offset, fs_base.to_bytes(8, "little"))
-                self.entries[offset] = fs_base
+                memory.write(self.address + offset, thread_pointer.to_bytes(8, "little"))
+                self.entries[offset] = thread_pointer
                 return True
         return False
 
-    def place_of(self, fs_base: int) -> int:
-        """The offset at which the thread with ``fs_base`` stands, or else one that no thread finds empty."""
-        for offset in ring_layout.table_offsets(fs_base):
-            if self.entries.get(offset) == fs_base:
+    def place_of(self, thread_pointer: int) -> int:
+        """The offset at which the thread with ``thread_pointer`` stands, or else one that no thread finds empty."""
+        for offset in ring_layout.table_offsets(thread_pointer):
+            if self.entries.get(offset) == thread_pointer:
                 return offset
         return ring_layout.table_offsets(0)[0]
 
-    def remove(self, memory: Memory, fs_base: int) -> None:
-        """The thread with ``fs_base`` has no ring any more: its next event traps. Raises OSError if the memory is
-        gone."""
-        for offset in ring_layout.table_offsets(fs_base):
-            if self.entries.get(offset) == fs_base:
+    def remove(self, memory: Memory, thread_pointer: int) -> None:
+        """The thread with ``thread_pointer`` has no ring any more: its next event traps. Raises OSError if the memory
+        is gone."""
+        for offset in ring_layout.table_offsets(thread_pointer):
+            if self.entries.get(offset) == thread_pointer:
                 del self.entries[offset]
                 memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
@@ -285,19 +285,19 @@ class Arena:
         at = run.offset + address - run.address
         self.code.view[at : at + len(code)] = code
 
-    def pointer_seen(self, memory: Memory, fs_base: int) -> int | None:
-        """The thread that a trampoline takes one with ``fs_base`` for; None where it would fault, and so trap."""
-        return self_pointer(memory, fs_base) if self.self_pointers else fs_base
+    def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
+        """The thread that a trampoline takes one with ``thread_pointer`` for; None where it would fault, and trap."""
+        return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:
         """Whether ``ring`` is mapped."""
         return bool(ring.base) and ring.base == self.rings.base_of(ring.number)
 
 
-def self_pointer(memory: Memory, fs_base: int) -> int | None:
+def self_pointer(memory: Memory, thread_pointer: int) -> int | None:
     """The word at ``fs:0``; None if there is none."""
     try:
-        return int.from_bytes(memory.read(fs_base, 8), "little")
+        return int.from_bytes(memory.read(thread_pointer, 8), "little")
     except OSError:
         return None
 

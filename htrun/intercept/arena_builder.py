@@ -49,9 +49,9 @@ class ArenaBuilder:
         self._by_register = by_register
         self._code = CodeMemory(ranges)
 
-    def build(self, injection: Injection, space: AddressSpace, tid: int, fs_base: int) -> Arena:
-        """The arena of an address space that shows the channel; ``fs_base`` is that of thread ``tid``, which tells how
-        the program's threads may be known. Raises OSError or `NoRoom`."""
+    def build(self, injection: Injection, space: AddressSpace, tid: int, thread_pointer: int) -> Arena:
+        """The arena of an address space that shows the channel. ``thread_pointer``: that of thread ``tid``, which says
+        how the program's threads may be known. Raises OSError or `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         _most_rings(tid, self._pool)
@@ -64,7 +64,7 @@ class ArenaBuilder:
             injection.call("munmap", data, data_size)
             raise
         register_barrier(injection)
-        self_pointers = not self._by_register and self_pointer(space.memory, fs_base) == fs_base
+        self_pointers = not self._by_register and self_pointer(space.memory, thread_pointer) == thread_pointer
         parts = (RingMaps(self._pool.most), data, data_size)
         arena = Arena(*parts, ThreadTable(table), self_pointers, self._code, mapping.memory)
         arena.table.prepare(space.memory)

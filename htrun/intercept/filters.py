@@ -11,7 +11,7 @@ from htrun.tracee import seccomp
 from htrun.tracee.inject import Injection
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 _PROGRAM_HEADER = 16
 """Bytes kept for a struct sock_fprog before the filter it points to."""

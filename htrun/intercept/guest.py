@@ -12,7 +12,7 @@ from htrun.hosts.x86_64.abi import Abi
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring

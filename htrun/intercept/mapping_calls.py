@@ -42,7 +42,7 @@ from htrun.tracee.inject import Injection, call_instruction, resume_until_syscal
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 _MREMAP_FIXED = 2
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
@@ -135,7 +135,7 @@ class MappingCalls:
                 if patched:
                     self._controls_leave(thread.space, injection, leaving)
                 result = _result_of(injection, instead or call.make)
-            call.registers.rax = result & (1 << 64) - 1
+            call.registers.result = result & (1 << 64) - 1
             ptrace.set_registers(thread.tid, call.registers)
             return
         if patched:
@@ -144,7 +144,7 @@ class MappingCalls:
 
     def _skip(self, thread: Thread, registers: Registers) -> None:
         """The call that the thread stands in front of is not made."""
-        registers.orig_rax = (1 << 64) - 1
+        registers.skip_call()
         ptrace.set_registers(thread.tid, registers)
         self._finish(thread, registers)
 
@@ -219,7 +219,7 @@ class MappingCalls:
         """
         space, pid = thread.space, thread.process.pid
         try:
-            space.syscall_instruction = call_instruction(space.memory, abi, registers.rip)
+            space.syscall_instruction = call_instruction(space.memory, abi, registers.pc)
             space.abi = abi
             with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
                 for mapping in mappings:
@@ -366,7 +366,7 @@ def _instruction(thread: Thread, call: Call) -> int:
     if thread.process.filtered:
         return 0
     try:
-        return call_instruction(thread.space.memory, call.abi, call.registers.rip)
+        return call_instruction(thread.space.memory, call.abi, call.registers.pc)
     except OSError:
         return 0
 

@@ -13,7 +13,7 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 PAGE = 4096
 PROT_NONE, PROT_READ, PROT_WRITE = 0, 1, 2

@@ -27,11 +27,7 @@ from htrun.tracee.signal_state import SEGV_BIT, SignalState, bit_of, blocks_othe
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
-
-# Where a signal frame keeps the mask to be restored, from the stack pointer that (rt_)sigreturn is called with:
-# struct rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), behind the popped return address.
-_FRAME_MASK = {(64, "rt_sigreturn"): 296, (32, "rt_sigreturn"): 264, (32, "sigreturn"): 84}
+    from htrun.hosts.host import Registers
 
 
 class Masks:
@@ -78,9 +74,9 @@ class Masks:
         if not thread.space.mappings or process.filtered:
             return
         if process.actions.is_unmarked_default:
-            self._actions.mark_if_default(thread, _registers_of(thread))
+            self._actions.mark_if_default(thread, ptrace.registers_of(thread.tid))
         elif doubt and signal_state(thread.tid).segv_is_default:
-            self._actions.restore(thread, _registers_of(thread))
+            self._actions.restore(thread, ptrace.registers_of(thread.tid))
 
     # What changes.
 
@@ -116,7 +112,7 @@ class Masks:
                 thread.segv_blocked = bool(abi.argument(registers, 0) & SEGV_BIT)
                 return
             if name.endswith("return"):
-                at = registers.rsp + _FRAME_MASK[abi.bits, name]
+                at = registers.sp + abi.frame_masks[name]
                 thread.segv_blocked = bool(memory.read_whole(at, 4)[1] & SEGV_BIT >> 8)
                 return
             named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & SEGV_BIT >> 8)
@@ -142,7 +138,7 @@ class Masks:
         """The thread stands at the first instruction of a signal handler (or went on without one)."""
         if thread.process.masks_followed:
             thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
-        self._actions.mark_if_default(thread, _registers_of(thread))
+        self._actions.mark_if_default(thread, ptrace.registers_of(thread.tid))
 
     def watch(self, thread: Thread, registers: Registers) -> None:
         """From now on no thread of this one's process changes its mask unseen. It is stopped with ``registers``."""
@@ -237,7 +233,7 @@ class Masks:
         if ptrace.signal_mask(thread.tid) & bit_of(signal.SIGTRAP):
             return 0
         ptrace.set_registers(thread.tid, registers)
-        info = struct.pack("<iiiiQ", signal.SIGTRAP, 0, ptrace.TRAP_TRACE, 0, registers.rip)
+        info = struct.pack("<iiiiQ", signal.SIGTRAP, 0, ptrace.TRAP_TRACE, 0, registers.pc)
         self._actions.stop_again(thread, info.ljust(ptrace.SIGINFO_SIZE, b"\0"))
         return signal.SIGTRAP
 
@@ -257,7 +253,7 @@ class Masks:
             return
         if not is_default:
             return
-        info, registers = ptrace.signal_info(thread.tid), _registers_of(thread)
+        info, registers = ptrace.signal_info(thread.tid), ptrace.registers_of(thread.tid)
         if not thread.process.masks_followed:
             thread.segv_blocked = self._has_reset(thread, ptrace.signal_mask(thread.tid))
             if not thread.segv_blocked:
@@ -294,11 +290,3 @@ def _sharers(thread: Thread) -> Iterator[Thread]:
     for other in thread.space.threads:
         if other is not thread and other.process.actions is actions and not other.exiting:
             yield other
-
-
-def _registers_of(thread: Thread) -> Registers:
-    from htrun.hosts.x86_64.registers import Registers
-
-    registers = Registers()
-    ptrace.get_registers(thread.tid, registers)
-    return registers

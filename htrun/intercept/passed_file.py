@@ -14,11 +14,11 @@ import socket
 import struct
 from contextlib import closing
 
+from htrun.hosts.x86_64.abi import NATIVE
 from htrun.intercept.free_memory import PAGE
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 
-_SYS_PIDFD_GETFD = 438
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x22
 _MSG_CMSG_CLOEXEC = 0x40000000
@@ -67,7 +67,7 @@ def _taken(pid: int, descriptor: int) -> int:
     """Our own descriptor for what process ``pid`` has open as ``descriptor``."""
     process = os.pidfd_open(pid)
     try:
-        taken = int(_libc.syscall(_SYS_PIDFD_GETFD, process, descriptor, 0))
+        taken = int(_libc.syscall(NATIVE.numbers["pidfd_getfd"], process, descriptor, 0))
     finally:
         os.close(process)
     if taken < 0:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import PC_WORD, THREAD_POINTER_WORD
 from htrun.intercept import way_out
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import REACH, ArenaBuilder, register_barrier
@@ -28,8 +29,8 @@ from htrun.tracee.memory import is_not_there
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
+    from htrun.hosts.host import Registers
     from htrun.hosts.x86_64.patch import Candidate, Write
-    from htrun.hosts.x86_64.registers import Registers
     from htrun.hosts.x86_64.trampoline import Form, Trampoline, TrampolineContext
     from htrun.intercept import family
     from htrun.intercept.arena import Arena
@@ -79,7 +80,7 @@ class Patcher:
             return False
         try:
             with self._injection(thread, registers) as injection:
-                space.arena = self._builder.build(injection, space, thread.tid, registers.fs_base)
+                space.arena = self._builder.build(injection, space, thread.tid, registers.thread_pointer)
         except (OSError, NoRoom) as error:
             why = error.strerror if isinstance(error, OSError) else error
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
@@ -110,14 +111,14 @@ class Patcher:
         tell them apart, so they go on trapping for as long as both live.
         """
         space, arena = thread.space, thread.space.arena
-        if thread.registered and thread.pointer == registers.fs_base:
+        if thread.registered and thread.pointer == registers.thread_pointer:
             return
         if arena is None or not arena.reaches(ring):
             return
         self.unregister(thread)
-        if arena.pointer_seen(space.memory, registers.fs_base) != registers.fs_base:
+        if arena.pointer_seen(space.memory, registers.thread_pointer) != registers.thread_pointer:
             self._know_by_register(thread, registers)
-        space.pointers.learn(thread, registers.fs_base)
+        space.pointers.learn(thread, registers.thread_pointer)
         if not space.pointers.others(thread):
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
@@ -147,15 +148,15 @@ class Patcher:
         space, arena = thread.space, thread.space.arena
         if arena is None:
             return False
-        fs_base = ptrace.user_word(thread.tid, ptrace.FS_BASE_OFFSET)
-        pointer = arena.pointer_seen(space.memory, fs_base) or 0
+        thread_pointer = ptrace.user_word(thread.tid, THREAD_POINTER_WORD)
+        pointer = arena.pointer_seen(space.memory, thread_pointer) or 0
         if thread.pointer != pointer:
             self.unregister(thread)
             space.pointers.learn(thread, pointer)
         others = space.pointers.others(thread)
         for other in others:
             self.unregister(other)
-        return bool(pointer) and pointer == fs_base and not others
+        return bool(pointer) and pointer == thread_pointer and not others
 
     @staticmethod
     def expects_events(space: AddressSpace) -> bool:
@@ -316,7 +317,7 @@ class Patcher:
     def is_step_inside(thread: Thread) -> bool:
         """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
         arena = thread.space.arena
-        if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
+        if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
             return False
         code, _ = ptrace.fault(thread.tid)
         return code == ptrace.TRAP_TRACE
@@ -325,12 +326,9 @@ class Patcher:
     def leave_trampoline(thread: Thread) -> None:
         """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or behind it."""
         arena = thread.space.arena
-        if arena is None or not arena.holds(ptrace.user_word(thread.tid, ptrace.RIP_OFFSET)):
+        if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
             return
-        from htrun.hosts.x86_64.registers import Registers
-
-        registers = Registers()
-        ptrace.get_registers(thread.tid, registers)
+        registers = ptrace.registers_of(thread.tid)
         if way_out.leave(thread, arena, registers) is not None:
             ptrace.set_registers(thread.tid, registers)
             if thread.ring is not None:

@@ -15,12 +15,11 @@ from htrun.channel.layout import HEADER_SIZE
 from htrun.intercept.guest import AddressSpace
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 _OFFSET = 0x8000
 """Where in the header region, out of the way of whatever a later version of the ABI puts at its start."""
 _ROOM = HEADER_SIZE - _OFFSET
-_RED_ZONE = 128
 
 
 class Scratch:
@@ -43,7 +42,7 @@ class Scratch:
             self._channel.write_header(_OFFSET, content(address))
             yield address
             return
-        address = (registers.rsp - _RED_ZONE - size) & ~0xF
+        address = registers.below_stack(size)
         saved = space.memory.read(address, size)
         space.memory.write(address, content(address))
         try:

@@ -12,11 +12,10 @@ from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import USER32_CS
 from htrun.hosts.x86_64.fastpath.known_traps import KnownStore, RecordSpace
 from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
 from htrun.hosts.x86_64.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
-from htrun.hosts.x86_64.vectors import vector_register
+from htrun.hosts.x86_64.vectors import REGISTER_SET, vector_register
 from htrun.intercept import way_out
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
 from htrun.intercept.loads import Loads
@@ -29,7 +28,7 @@ from htrun.tracee import ptrace
 from htrun.tracee.memory import is_not_there
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 SEGV_ACCERR = 2
 _SI_KERNEL = 0x80
@@ -93,10 +92,10 @@ class Traps:
         registers = self.wait.registers
         site = None
         if space.arena is not None:
-            if code == _SI_KERNEL and self._met_halt(space, registers.rip):
+            if code == _SI_KERNEL and self._met_halt(space, registers.pc):
                 self._masks.look(thread)
                 return True
-            if space.arena.holds(registers.rip):
+            if space.arena.holds(registers.pc):
                 self._masks.look(thread)
                 site, goes_on = self._back_to_site(thread, address, registers)
                 if goes_on:
@@ -139,8 +138,8 @@ class Traps:
         else:
             self.wait.known.forget()
             self._other_store(thread, site, offset, registers)
-        registers.rip += site.store.length
-        thread.stepped = bool(registers.eflags & ptrace.TRAP_FLAG)
+        registers.pc += site.store.length
+        thread.stepped = registers.single_steps
         return True
 
     def _swallowing_fault(self, thread: Thread, registers: Registers) -> int:
@@ -154,9 +153,9 @@ class Traps:
         self._masks.look(thread)
         if not thread.segv_blocked:
             return 0
-        memory, bits = thread.space.memory, 32 if registers.cs == USER32_CS else 64
+        memory = thread.space.memory
         try:
-            store = decode_store(memory.read(registers.rip, MAX_INSTRUCTION), registers.rip, bits)
+            store = decode_store(memory.read(registers.pc, MAX_INSTRUCTION), registers.pc, registers.bits)
         except (NotAStore, OSError):
             return 0
         address = store.effective_address(registers)
@@ -173,7 +172,7 @@ class Traps:
         Returns the site, where the thread then stands, if it is the original store that faulted; and whether the thread
         is simply to go on with ``registers``, since what faulted was something of the trampoline's own.
         """
-        arena, at = thread.space.arena, registers.rip
+        arena, at = thread.space.arena, registers.pc
         assert arena is not None
         found = way_out.leave(thread, arena, registers)
         if found is None:
@@ -185,9 +184,9 @@ class Traps:
         if at == trampoline.address + trampoline.original:
             ptrace.set_registers(thread.tid, registers)
             return site, False
-        if registers.rip == site.address:
+        if registers.pc == site.address:
             # There is no room below its stack: leave it at the store.
-            registers.rip = trampoline.address + trampoline.original
+            registers.pc = trampoline.address + trampoline.original
         return None, True
 
     def mappings_changed(self, thread: Thread, registers: Registers) -> None:
@@ -218,10 +217,10 @@ class Traps:
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
         """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
+        from htrun.hosts.x86_64.ignored import ignore_store
         from htrun.hosts.x86_64.store import NotAStore
-        from htrun.intercept.ignored import ignore_store
 
-        memory, at = thread.space.memory, registers.rip
+        memory, at = thread.space.memory, registers.pc
         try:
             text = ignore_store(memory.read(at, MAX_INSTRUCTION), registers, address, region[1], memory.read)
         except NotAStore:
@@ -297,7 +296,7 @@ class Traps:
         """The bytes the store leaves in memory, as a little-endian number."""
         number = site.store.vector_register
         if number is not None:
-            return site.store.vector_value(vector_register(ptrace.extended_state(thread.tid), number))
+            return site.store.vector_value(vector_register(ptrace.register_set(thread.tid, REGISTER_SET), number))
         return site.store.value(registers)
 
     def _other_store(self, thread: Thread, site: Site, offset: int, registers: Registers) -> None:
@@ -334,7 +333,7 @@ class Traps:
     def _code_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
         """The site of the code that is at a thread's program counter now. Raises `_CodeChanged`."""
         space = thread.process.space
-        address = registers.rip
+        address = registers.pc
         try:
             code = space.memory.read(address, MAX_INSTRUCTION)
         except OSError as error:
@@ -360,7 +359,7 @@ class Traps:
     @staticmethod
     def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
         """The ``code`` at a thread's program counter can't have faulted so, unless it does so again and again."""
-        doubt = registers.rip, fault, code
+        doubt = registers.pc, fault, code
         if thread.doubt != doubt:
             thread.doubt, thread.doubts = doubt, 0
         thread.doubts += 1
@@ -372,13 +371,13 @@ class Traps:
     ) -> Site | None:
         from htrun.hosts.x86_64.store import NotAStore, decode_store
 
-        address, pid = registers.rip, thread.process.pid
+        address, pid = registers.pc, thread.process.pid
         arena = thread.space.arena
         relative = arena.family.site(address, code) if arena is not None and former is None else None
         if relative is not None:
             return self._added(thread, relative.met_again())
         try:
-            store = decode_store(code, address, 32 if registers.cs == USER32_CS else 64)
+            store = decode_store(code, address, registers.bits)
         except NotAStore as reason:
             if thread.space.machine:
                 return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from htrun.intercept.guest import Thread
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
     from htrun.hosts.x86_64.trampoline import Trampoline
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
@@ -22,10 +22,10 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
 
     None, with nothing changed, for a thread that stands in no trampoline: not by way of a patch, at least.
     """
-    found = arena.at(registers.rip)
+    found = arena.at(registers.pc)
     if found is not None:
         site, trampoline = found
-        offset = registers.rip - trampoline.address
+        offset = registers.pc - trampoline.address
         published = offset == trampoline.original + site.store.length or not trampoline.is_before_commit(offset)
     else:
         stub = _leave_runtime(thread, arena, registers)
@@ -34,45 +34,31 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
         site, trampoline, published = stub
         offset = trampoline.ways_back
     if offset not in (trampoline.original, trampoline.original + site.store.length):
-        _restore(thread, trampoline, offset, registers)
-    registers.rip = site.address + site.store.length if published else site.address
+        from htrun.hosts.x86_64.way_back import restore
+
+        restore(trampoline, offset, registers, thread.space.memory.read)
+    registers.pc = site.address + site.store.length if published else site.address
     return site, trampoline
-
-
-def _restore(thread: Thread, trampoline: Trampoline, offset: int, registers: Registers) -> None:
-    from htrun.hosts.x86_64.trampoline import flags_at_site
-
-    memory = thread.space.memory
-    if offset > trampoline.prepared:
-        for name, place in trampoline.saved:
-            setattr(registers, name, _word(memory.read(registers.rsp + place, 8)))
-    if offset > trampoline.flags_saved and trampoline.flags_place is not None:
-        saved = _word(memory.read(registers.rsp + trampoline.flags_place, 2))
-        registers.eflags = flags_at_site(registers.eflags, saved)
 
 
 def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
     """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
-    from htrun.hosts.x86_64.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, runtime_lost
+    from htrun.hosts.x86_64.trampoline import runtime_lost
+    from htrun.hosts.x86_64.way_back import callers, restore_in_runtime
 
-    start = arena.runtime_at(registers.rip)
+    start = arena.runtime_at(registers.pc)
     if start is None:
         return None
-    memory = thread.space.memory
-    for way_back in (registers.rdx, _word(memory.read(registers.rsp + RUNTIME_WAY_BACK, 8))):
+    read = thread.space.memory.read
+    for way_back in callers(registers, read):
         found = arena.at(way_back)
         if found is not None:
             break
     else:
         return None
     site, trampoline = found
-    offset = registers.rip - start
-    if offset > 0:
-        registers.rcx = _word(memory.read(registers.rsp + RUNTIME_RCX, 8))
+    offset = registers.pc - start
+    restore_in_runtime(offset, registers, read)
     if thread.ring is not None:
         thread.ring.settle()
     return site, trampoline, runtime_lost(offset, way_back - trampoline.address - trampoline.ways_back)
-
-
-def _word(data: bytes) -> int:
-    return int.from_bytes(data, "little")

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import htrun
-from htrun.events.clock import best_clock
 from htrun.events.definitions import EVENTS
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.intercept.site_facts import is_site, sites_of
 from htrun.reports.table import printable, table
 

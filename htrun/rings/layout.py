@@ -79,13 +79,13 @@ TABLE_SHIFT = 32 - (TABLE_SIZE - 1).bit_length()
 """The product's upper bits are the entry's offset in the table."""
 
 
-def table_offsets(fs_base: int) -> tuple[int, int]:
+def table_offsets(thread_pointer: int) -> tuple[int, int]:
     """The two byte offsets in the thread table at which a thread's entry may be: its own, then the neighbour.
 
-    In machine code: ``imul ecx, ecx, TABLE_MULTIPLIER; shr ecx, TABLE_SHIFT; and ecx, TABLE_SIZE - TABLE_ENTRY``; the
-    neighbour is ``xor 16``.
+    In machine code, 32 bits wide: multiply by `TABLE_MULTIPLIER`, shift right by `TABLE_SHIFT`, and with ``TABLE_SIZE -
+    TABLE_ENTRY``; the neighbour is at that, exclusive-or `TABLE_ENTRY`.
     """
-    first = ((fs_base & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> TABLE_SHIFT & (TABLE_SIZE - TABLE_ENTRY)
+    first = ((thread_pointer & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> TABLE_SHIFT & (TABLE_SIZE - TABLE_ENTRY)
     return first, first ^ TABLE_ENTRY
 
 

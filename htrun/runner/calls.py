@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT
-from htrun.hosts.x86_64.abi import I386, X86_64
+from htrun.hosts.x86_64.abi import COMPAT, NATIVE
 from htrun.hosts.x86_64.fastpath.call_wait import CallWait, Entry, State
 from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
@@ -55,7 +55,7 @@ class Calls:
         self._texts = texts
         self._denied = DeniedCalls(wait, wanted)
         if texts is not None:
-            wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (I386, X86_64)))
+            wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (COMPAT, NATIVE)))
 
     def began(self, thread: Thread) -> None:
         """A thread begins."""

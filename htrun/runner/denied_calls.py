@@ -58,11 +58,8 @@ class DeniedCalls:
         tid = thread.tid
         if not thread.process.filtered or tid in self._made or not self._wait.has_returned(tid):
             return None
-        from htrun.hosts.x86_64.registers import Registers
-
-        registers = Registers()
-        ptrace.get_registers(tid, registers)
-        number = registers.orig_rax & 0xFFFFFFFF
+        registers = ptrace.registers_of(tid)
+        number = registers.call_number & 0xFFFFFFFF
         arch = self._wait.interface(tid)
         abi, _ = call_name(arch, number)
         if not self._wanted.include(abi, number):

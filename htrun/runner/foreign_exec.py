@@ -18,15 +18,14 @@ from htrun.launch.files import FileView
 from htrun.launch.rewrite import ExecRewrite, rewrite_exec
 from htrun.runner.machine_starts import MachineStarts
 from htrun.tracee import ptrace
-from htrun.tracee.inject import Injection, call_instruction, copy_registers, resume_until_syscall_stop
+from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
 from htrun.tracee.ptrace import Request
 from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
-_RED_ZONE = 128
 _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = -100
 _PROT_READ_WRITE = 3
@@ -60,7 +59,7 @@ class ForeignExec:
         )
         if rewrite is None:
             return False
-        before = copy_registers(registers)
+        before = registers.copy()
         try:
             path_at, argv_at = self._write_arguments(thread, abi, registers, rewrite)
         except OSError:
@@ -68,10 +67,10 @@ class ForeignExec:
             return False
         thread.exec_registers = before
         if name == "execveat":
-            setattr(registers, abi.arguments[0], _AT_FDCWD & ((1 << abi.bits) - 1))
-            setattr(registers, abi.arguments[4], abi.argument(registers, 4) & ~_AT_EMPTY_PATH)
-        setattr(registers, abi.arguments[first - 1], path_at)
-        setattr(registers, abi.arguments[first], argv_at)
+            abi.set_argument(registers, 0, _AT_FDCWD)
+            abi.set_argument(registers, 4, abi.argument(registers, 4) & ~_AT_EMPTY_PATH)
+        abi.set_argument(registers, first - 1, path_at)
+        abi.set_argument(registers, first, argv_at)
         ptrace.set_registers(thread.tid, registers)
         thread.next_big_endian = rewrite.guest is not None and rewrite.guest.big_endian
         return True
@@ -82,11 +81,11 @@ class ForeignExec:
             return
         self._machines.failed(thread.process.pid)
         self.done(thread)
-        registers = copy_registers(thread.exec_registers)
+        registers = thread.exec_registers.copy()
         ptrace.get_registers(thread.tid, registers)
-        result = registers.rax
+        result = registers.result
         registers = thread.exec_registers
-        registers.rax = result
+        registers.result = result
         ptrace.set_registers(thread.tid, registers)
         thread.exec_registers = None
         thread.next_big_endian = False
@@ -131,7 +130,7 @@ class ForeignExec:
         """The address of ``size`` bytes that nobody else uses before the exec is `done`. Raises OSError."""
         if thread.process.filtered:
             # It may die of a call of htrun's: then the stack must do.
-            return (registers.rsp - _RED_ZONE - size) & ~0xF
+            return registers.below_stack(size)
         rooms = thread.space.exec_rooms
         room = next((room for room in rooms if room[1] >= size), None)
         if room is None:
@@ -144,9 +143,9 @@ class ForeignExec:
 
     def _mapped(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:
         """Fresh memory, mapped by the thread itself, which is behind this in front of its exec once more."""
-        instruction = call_instruction(thread.space.memory, abi, registers.rip)
-        skipped = copy_registers(registers)
-        skipped.orig_rax = (1 << 64) - 1
+        instruction = call_instruction(thread.space.memory, abi, registers.pc)
+        skipped = registers.copy()
+        skipped.skip_call()
         ptrace.set_registers(thread.tid, skipped)
         resume_until_syscall_stop(thread.tid, self._waiter)
         try:
@@ -161,8 +160,9 @@ class ForeignExec:
 
     def _call_again(self, tid: int, instruction: int, registers: Registers) -> None:
         """From behind a call that was skipped to its seccomp stop."""
-        again = copy_registers(registers)
-        again.rip, again.rax, again.orig_rax = instruction, registers.orig_rax, (1 << 64) - 1
+        again = registers.copy()
+        again.pc, again.result = instruction, registers.call_number
+        again.skip_call()
         mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, _ALL_SIGNALS)
         ptrace.set_registers(tid, again)

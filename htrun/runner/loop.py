@@ -23,9 +23,9 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from htrun.hosts.host import Registers
     from htrun.hosts.x86_64.abi import Abi
     from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
-    from htrun.hosts.x86_64.registers import Registers
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
     from htrun.runner.follow import Follow
@@ -145,8 +145,7 @@ class Loop:
         if thread.space.unrecorded:
             self._deliver(thread, _SIGSEGV)
             return
-        registers = self._registers()
-        ptrace.get_registers(thread.tid, registers)
+        registers = ptrace.registers_of(thread.tid)
         self._mapping_calls.open_control(thread, registers)
         self._masks.restore(thread, registers)
         ptrace.request(Request.CONT, thread.tid)
@@ -291,16 +290,15 @@ class Loop:
         self._waiter.record_calls(self._calls.wait)
 
     def _refuse(self, thread: Thread) -> None:
-        registers = self._registers()
-        ptrace.get_registers(thread.tid, registers)
-        registers.rax, registers.orig_rax = -_ENOSYS & (1 << 64) - 1, (1 << 64) - 1
+        registers = ptrace.registers_of(thread.tid)
+        registers.result = -_ENOSYS & (1 << 64) - 1
+        registers.skip_call()
         ptrace.set_registers(thread.tid, registers)
 
     def _system_call(self, thread: Thread, name: str, abi: Abi) -> Request:
         """A thread is stopped in front of a call that htrun's filters name."""
         thread.process.space.memory.reach_through(thread.tid)
-        registers = self._registers()
-        ptrace.get_registers(thread.tid, registers)
+        registers = ptrace.registers_of(thread.tid)
         match name:
             case _ if _would_trace(name, abi, registers):
                 self._second_tracers.asked(thread, name, abi, registers)
@@ -335,13 +333,6 @@ class Loop:
             threads = self._tracees.threads.values()
             others = [each for each in threads if each.process is thread.process and each is not thread]
             self._calls.filter_added(thread, others)
-
-    @staticmethod
-    def _registers() -> Registers:
-        """An empty register structure. Imported late: a program that maps no channel never needs it."""
-        from htrun.hosts.x86_64.registers import Registers
-
-        return Registers()
 
     def _restart_wait(self, thread: Thread, number: int) -> None:
         self._waits.woken(thread.tid, number, thread.process.pid, thread.space.memory.read_whole)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.channel.file import Channel
-from htrun.events.clock import best_clock
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks

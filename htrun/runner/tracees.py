@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from htrun.hosts.x86_64.abi import NATIVE, RESULT_WORD
 from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS
 from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
@@ -20,8 +21,7 @@ from htrun.tracee.ptrace import TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
 from htrun.tracee.wait import Waiter
 
-_SYS_KCMP, _KCMP_VM, _KCMP_SIGHAND = 312, 1, 4
-_SYS_TGKILL = 234
+_KCMP_VM, _KCMP_SIGHAND = 1, 4
 _PR_SET_DUMPABLE = 4
 # Calls of a microsecond, for which the interpreter's lock is not given away (`htrun.tracee.ptrace`).
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -29,13 +29,13 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 
 def _same(kind: int, one: int, other: int) -> bool:
     """Whether two processes share a resource (kcmp(2))."""
-    return int(_libc.syscall(_SYS_KCMP, one, other, kind, 0, 0)) == 0
+    return int(_libc.syscall(NATIVE.numbers["kcmp"], one, other, kind, 0, 0)) == 0
 
 
 def _is_in(process: int, tid: int) -> bool:
     """Whether ``tid`` is a thread of ``process``: tgkill(2) of no signal, which takes a tenth of a look into /proc."""
     # EPERM: it is one of another user.
-    return int(_libc.syscall(_SYS_TGKILL, process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
+    return int(_libc.syscall(NATIVE.numbers["tgkill"], process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
 def _status_of(tid: int) -> dict[str, str]:
@@ -136,7 +136,7 @@ class Tracees:
         thread (kernel/signal.c, ptrace_stop). The call has been left with its result before."""
         if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
             return set()
-        result = ptrace.user_word(dying.tid, ptrace.RAX_OFFSET) & 0xFFFFFFFF
+        result = ptrace.user_word(dying.tid, RESULT_WORD) & 0xFFFFFFFF
         found = {result, *_children(dying)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
             # In a PID namespace of its own, whose ids are not ours.
@@ -267,12 +267,9 @@ class Tracees:
     def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
         """Open the memory of a child that has inherited that nobody may look into it (PR_SET_DUMPABLE, prctl(2)): it
         allows that for a moment, before it runs. Raises OSError or `TraceeDied`."""
-        from htrun.hosts.x86_64.registers import Registers
-
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)
-        registers = Registers()
-        ptrace.get_registers(tid, registers)
+        registers = ptrace.registers_of(tid)
         assert space.abi is not None
         with Injection(tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             injection.call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)

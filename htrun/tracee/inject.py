@@ -19,15 +19,10 @@ from htrun.tracee.ptrace import Request
 from htrun.tracee.wait import Waiter, is_end
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 _ALL_SIGNALS = (1 << 64) - 1
 _MOST_ERRNO = 4095
-
-
-def copy_registers(registers: Registers) -> Registers:
-    """An independent copy of a register structure."""
-    return type(registers).from_buffer_copy(registers)
 
 
 def call_instruction(memory: Memory, abi: Abi, behind: int) -> int:
@@ -81,7 +76,7 @@ class Injection:
         self._waiter = waiter
         self._abi = abi
         self._instruction = instruction
-        self._saved = copy_registers(registers)
+        self._saved = registers.copy()
         self._mask = 0
         self._died = False
 
@@ -92,10 +87,10 @@ class Injection:
 
     def call(self, name: str, *arguments: int) -> int:
         """Make the call; returns its result. Raises OSError with the call's errno."""
-        registers = copy_registers(self._saved)
-        registers.rip = self._instruction
-        registers.rax = self._abi.numbers[name]
-        registers.orig_rax = (1 << 64) - 1
+        registers = self._saved.copy()
+        registers.pc = self._instruction
+        registers.result = self._abi.numbers[name]
+        registers.skip_call()
         for register, value in zip(self._abi.arguments, arguments, strict=False):
             setattr(registers, register, value & ((1 << self._abi.bits) - 1))
         try:

@@ -14,8 +14,10 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
+from htrun.hosts.x86_64.abi import NATIVE
+
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.registers import Registers
+    from htrun.hosts.host import Registers
 
 
 class TraceeDied(Exception):
@@ -64,8 +66,6 @@ class Option(IntFlag):
 SIGINFO_SIZE = 128
 TRAP_TRACE = 2
 """si_code of the SIGTRAP after a single step (<asm-generic/siginfo.h>)."""
-TRAP_FLAG = 0x100
-"""In eflags: the thread single-steps itself."""
 SIGSET_SIZE = 8
 
 # PyDLL keeps the interpreter lock over the call: a request takes a microsecond, and giving the lock to the reader
@@ -127,8 +127,17 @@ def set_signal_info(tid: int, info: bytes) -> None:
 
 
 def get_registers(tid: int, registers: Registers) -> None:
-    """Fill ``registers`` (python-ptrace's structure, always the 64-bit one on an x86-64 host)."""
+    """Fill ``registers``."""
     request(Request.GETREGS, tid, 0, ctypes.addressof(registers))
+
+
+def registers_of(tid: int) -> Registers:
+    """The thread's general registers. Their structure is imported late: a program that maps no channel needs none."""
+    from htrun.hosts.x86_64.registers import Registers
+
+    registers = Registers()
+    get_registers(tid, registers)
+    return registers
 
 
 def set_registers(tid: int, registers: Registers) -> None:
@@ -136,22 +145,16 @@ def set_registers(tid: int, registers: Registers) -> None:
     request(Request.SETREGS, tid, 0, ctypes.addressof(registers))
 
 
-RAX_OFFSET = 10 * 8
-ORIG_RAX_OFFSET = 15 * 8
-RIP_OFFSET = 16 * 8
-FS_BASE_OFFSET = 21 * 8
-"""Of a call's result, its number, the program counter and the thread pointer in struct user (<sys/user.h>)."""
-
 _peek = _libc.syscall
 _peek.restype = ctypes.c_long
 _word = ctypes.c_uint64()
-_SYS_PTRACE = 101
+_NUMBER = NATIVE.numbers["ptrace"]
 
 
 def user_word(tid: int, offset: int) -> int:
     """One word of struct user. By syscall(2), since the C library's wrapper can't tell a word of -1 from an error."""
     kind, address = ctypes.c_long(Request.PEEKUSER), ctypes.c_long(offset)
-    if _peek(_SYS_PTRACE, kind, ctypes.c_long(tid), address, ctypes.byref(_word)) == -1:
+    if _peek(_NUMBER, kind, ctypes.c_long(tid), address, ctypes.byref(_word)) == -1:
         raise TraceeDied(tid)
     return _word.value
 
@@ -200,13 +203,12 @@ class _IoVec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
-_NT_X86_XSTATE = 0x202
-_XSTATE_ROOM = 16384
+_MOST_OF_A_SET = 16384
 
 
-def extended_state(tid: int) -> bytes:
-    """The thread's XSAVE area (Intel SDM volume 1, chapter 13): at least 576 bytes."""
-    room = ctypes.create_string_buffer(_XSTATE_ROOM)
-    vector = _IoVec(ctypes.addressof(room), _XSTATE_ROOM)
-    request(Request.GETREGSET, tid, _NT_X86_XSTATE, ctypes.addressof(vector))
+def register_set(tid: int, kind: int) -> bytes:
+    """The thread's registers of a ``kind`` (NT_* in <linux/elf.h>) other than the general ones."""
+    room = ctypes.create_string_buffer(_MOST_OF_A_SET)
+    vector = _IoVec(ctypes.addressof(room), _MOST_OF_A_SET)
+    request(Request.GETREGSET, tid, kind, ctypes.addressof(vector))
     return room.raw[: vector.length]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from htrun.hosts.x86_64.abi import I386, X86_64, Abi
+from htrun.hosts.x86_64.abi import COMPAT, NATIVE, NO_NUMBER_ABOVE, Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
 """What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun
@@ -30,7 +30,6 @@ _LD_ABS, _LD_IMM, _LDX_TAX, _SUB_X, _RET = 0x20, 0x00, 0x07, 0x1C, 0x06
 _JA, _JEQ, _JGE, _JSET, _JGT_X = 0x05, 0x15, 0x35, 0x45, 0x2D
 
 _NR, _ARCH, _ARGUMENTS = 0, 4, 16
-_X32_BIT = 0x40000000
 
 MAP_SHARED = 0x01
 MAP_FIXED = 0x10
@@ -163,20 +162,20 @@ def _compile(
     and only the first has to stop (``record``) at those for which it has no rule.
     """
     otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
-    body_64 = _compile_abi(X86_64, rules, calls, otherwise, watched)
-    body_32 = _compile_abi(I386, rules_32, calls, otherwise, watched)
+    body_64 = _compile_abi(NATIVE, rules, calls, otherwise, watched)
+    body_32 = _compile_abi(COMPAT, rules_32, calls, otherwise, watched)
     if record:
-        body_64[-1:-1] = _recorded(X86_64, calls)
-        body_32[-1:-1] = _recorded(I386, calls)
+        body_64[-1:-1] = _recorded(NATIVE, calls)
+        body_32[-1:-1] = _recorded(COMPAT, calls)
     program: list[Instruction] = [
         (_LD_ABS, 0, 0, _ARCH),
-        (_JEQ, 1, 0, X86_64.audit_arch),
+        (_JEQ, 1, 0, NATIVE.audit_arch),
         (_JA, 0, 0, len(body_64) + 3),
         (_LD_ABS, 0, 0, _NR),
-        (_JGE, 0, 1, _X32_BIT),
+        (_JGE, 0, 1, NO_NUMBER_ABOVE),
         (_RET, 0, 0, otherwise),
         *body_64,
-        (_JEQ, 1, 0, I386.audit_arch),
+        (_JEQ, 1, 0, COMPAT.audit_arch),
         (_RET, 0, 0, _ALLOW),
         *body_32,
     ]
@@ -302,7 +301,7 @@ def install(program: bytes) -> None:
     header = _Program(len(program) // 8, ctypes.addressof(code))
 
     def attempt() -> int:
-        result: int = libc.syscall(X86_64.numbers["seccomp"], _SET_MODE_FILTER, 0, ctypes.byref(header))
+        result: int = libc.syscall(NATIVE.numbers["seccomp"], _SET_MODE_FILTER, 0, ctypes.byref(header))
         return 0 if result == 0 else ctypes.get_errno()
 
     code_number = attempt()

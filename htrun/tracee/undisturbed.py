@@ -22,20 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from htrun.hosts.x86_64.abi import USER32_CS
+from htrun.hosts.x86_64.abi import CALL_NUMBER_WORD, MODE_WORD, PC_WORD, RESULT_WORD, SP_WORD, bits_in, interface
+from htrun.hosts.x86_64.wait_limits import Limit, limit_of
 from htrun.tracee import ptrace
-from htrun.tracee.wait_limits import Limit, limit_of
 
-_ORIG_RAX_OFFSET = 15 * 8
-_CS_OFFSET = 17 * 8
-_RSP_OFFSET = 19 * 8
-_ARGUMENT_OFFSETS = {
-    64: (14 * 8, 13 * 8, 12 * 8, 7 * 8, 9 * 8, 8 * 8),
-    32: (5 * 8, 11 * 8, 12 * 8, 13 * 8, 14 * 8, 4 * 8),
-}
-"""In struct user (<sys/user.h>); those of calls' arguments by the interface's bits."""
-_CALL_LENGTH = 2
-"""Bytes of ``syscall`` and of ``int $0x80``."""
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT})
 _LOW = 0xFFFFFFFF
 _NO_CALL = (1 << 64) - 1
@@ -70,30 +60,30 @@ class Waits:
         if not _only_ignored(status, number):
             self._waits.pop(tid, None)
             return
-        call = ptrace.user_word(tid, _ORIG_RAX_OFFSET)
-        bits = 32 if ptrace.user_word(tid, _CS_OFFSET) == USER32_CS else 64
-        arguments = [ptrace.user_word(tid, offset) for offset in _ARGUMENT_OFFSETS[bits]]
-        rip = ptrace.user_word(tid, ptrace.RIP_OFFSET)
-        known_by = (call, rip, ptrace.user_word(tid, _RSP_OFFSET), *arguments)
+        call = ptrace.user_word(tid, CALL_NUMBER_WORD)
+        abi = interface(bits_in(ptrace.user_word(tid, MODE_WORD)))
+        arguments = [ptrace.user_word(tid, word) for word in abi.argument_words]
+        at = ptrace.user_word(tid, PC_WORD)
+        known_by = (call, at, ptrace.user_word(tid, SP_WORD), *arguments)
         now, switches = self._clock(), int(status.get("voluntary_ctxt_switches", "0"))
         wait = self._waits.get(tid)
         if wait is None or wait.call != known_by or switches - wait.switches > _SWITCHES:
-            limit = limit_of(process, bits, call & _LOW, arguments, read)
+            limit = limit_of(process, abi.bits, call & _LOW, arguments, read)
             wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), switches)
         if wait.limit is not None and now >= wait.until:
             del self._waits[tid]
-            ptrace.set_user_word(tid, ptrace.RAX_OFFSET, wait.limit.result & _NO_CALL)
-            ptrace.set_user_word(tid, _ORIG_RAX_OFFSET, _NO_CALL)
+            ptrace.set_user_word(tid, RESULT_WORD, wait.limit.result & _NO_CALL)
+            ptrace.set_user_word(tid, CALL_NUMBER_WORD, _NO_CALL)
             return
         self._waits[tid] = wait._replace(switches=switches)
-        ptrace.set_user_word(tid, ptrace.RAX_OFFSET, call)
-        ptrace.set_user_word(tid, ptrace.RIP_OFFSET, rip - _CALL_LENGTH)
+        ptrace.set_user_word(tid, RESULT_WORD, call)
+        ptrace.set_user_word(tid, PC_WORD, at - len(abi.instruction))
 
     @staticmethod
     def stopped(tid: int) -> None:
         """A thread takes part in a stop of its process: what that has interrupted stays so, whatever comes after."""
         if _is_interrupted(tid):
-            ptrace.set_user_word(tid, _ORIG_RAX_OFFSET, _NO_CALL)
+            ptrace.set_user_word(tid, CALL_NUMBER_WORD, _NO_CALL)
 
     def ended(self, tid: int) -> None:
         """A thread is gone."""
@@ -102,9 +92,9 @@ class Waits:
 
 def _is_interrupted(tid: int) -> bool:
     """Whether a thread is at the end of a call that returns EINTR."""
-    if ptrace.user_word(tid, ptrace.RAX_OFFSET) & _LOW != -errno.EINTR & _LOW:
+    if ptrace.user_word(tid, RESULT_WORD) & _LOW != -errno.EINTR & _LOW:
         return False
-    return ptrace.user_word(tid, _ORIG_RAX_OFFSET) & _LOW != _LOW
+    return ptrace.user_word(tid, CALL_NUMBER_WORD) & _LOW != _LOW
 
 
 def _status(tid: int) -> dict[str, str]:

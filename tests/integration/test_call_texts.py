@@ -139,7 +139,7 @@ def test_real_programs_show_the_texts_that_strace_shows(name: str, work: Path, t
 @pytest.fixture
 def untrusting(tmp_path: Path) -> Path:
     """An htrun that does not trust the counter: Python does all that a stop needs, and no machine code."""
-    return changed_htrun(tmp_path, "import htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False")
+    return changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
 
 
 @pytest.mark.parametrize("in_one_go", [True, False], ids=["machine code", "Python"])

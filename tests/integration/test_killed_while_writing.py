@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from htrun.ctf.writer import CtfTrace
-from htrun.events.clock import Clock, best_clock
+from htrun.events.clock import Clock
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
+from htrun.hosts.x86_64.counter import best_clock
 from tests.property.compare import read_trace
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN, tracer_of

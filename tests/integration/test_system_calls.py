@@ -367,7 +367,7 @@ def test_half_of_a_denied_call_is_recorded_once(half: str, toolchain: Toolchain,
 def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
     """Then Python does all that a stop needs."""
     program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
-    script = changed_htrun(tmp_path, "import htrun.events.clock\nhtrun.events.clock.tsc_is_invariant = lambda: False")
+    script = changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
     channel = tmp_path / "channel"
     words = [script, "-q", "--hypertrace", channel, "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=work)

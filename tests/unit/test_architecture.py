@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def module_name(source: Path) -> str:
     """The dotted name of a source file; a package's own for its ``__init__.py``."""
     words = source.relative_to(TOP).with_suffix("").parts
     return ".".join(words[:-1] if words[-1] == "__init__" else words)
+
+
+def source_of(name: str) -> Path:
+    """The source file of a module."""
+    path = TOP / Path(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 MODULES = {module_name(source): ast.parse(source.read_text()) for source in SOURCES}
@@ -125,3 +132,19 @@ def test_only_commands_parse_arguments(name: str) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for each in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module])
     }
+
+
+A_MACHINES_WORDS = re.compile(
+    r"\b(?:[re](?:ip|ax|bx|cx|dx|si|di|bp|sp|flags)|orig_rax|[fg]s_base|rdtsc|cpuid|X86_64|I386|USER32_CS)\b"
+)
+"""Names of x86-64's registers, instructions and interfaces, as code has them. A document may name what it is about."""
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if not name.startswith("htrun.hosts.")])
+def test_no_machine_is_named_outside_its_package(name: str) -> None:
+    found = {
+        (number, word)
+        for number, line in enumerate(source_of(name).read_text().splitlines(), 1)
+        for word in A_MACHINES_WORDS.findall(line)
+    }
+    assert not found, "ask hosts/ for it, by its role"

@@ -7,9 +7,17 @@ other programs (ctypes.util.find_library). A program that starts another one wou
 from __future__ import annotations
 
 import ctypes
+from typing import ClassVar
+
+from htrun.hosts import host
+from htrun.hosts.x86_64.abi import bits_in
+
+_TRAP_FLAG = 0x100
+_RED_ZONE = 128
+_NO_CALL = (1 << 64) - 1
 
 
-class Registers(ctypes.Structure):
+class Registers(host.Registers):
     """struct user_regs_struct of x86-64 (<sys/user.h>), which the kernel uses for threads in 32-bit code as well."""
 
     r15: int
@@ -40,7 +48,7 @@ class Registers(ctypes.Structure):
     fs: int
     gs: int
 
-    _fields_ = [
+    _fields_: ClassVar[list[tuple[str, type[ctypes.c_uint64]]]] = [
         (name, ctypes.c_uint64)
         for name in (
             "r15",
@@ -72,3 +80,36 @@ class Registers(ctypes.Structure):
             "gs",
         )
     ]
+
+    @property
+    def bits(self) -> int:
+        """Whether the thread runs 64- or 32-bit code."""
+        return bits_in(self.cs)
+
+    @property
+    def single_steps(self) -> bool:
+        """Whether the thread single-steps itself."""
+        return bool(self.eflags & _TRAP_FLAG)
+
+    def stop_stepping(self) -> None:
+        """Let the thread single-step itself no more."""
+        self.eflags &= ~_TRAP_FLAG
+
+    def skip_call(self) -> None:
+        """The thread is in no call: one that it is about to make is not made, and none is made again."""
+        self.orig_rax = _NO_CALL
+
+    def below_stack(self, size: int) -> int:
+        """Where ``size`` bytes begin below the red zone (System V ABI, 3.2.2)."""
+        return (self.rsp - _RED_ZONE - size) & ~0xF
+
+
+# The same fields by role. A field's descriptor serves under any name, at the same speed.
+for _role, _name in (
+    ("pc", "rip"),
+    ("sp", "rsp"),
+    ("result", "rax"),
+    ("call_number", "orig_rax"),
+    ("thread_pointer", "fs_base"),
+):
+    setattr(Registers, _role, getattr(Registers, _name))

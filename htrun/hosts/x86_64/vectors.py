@@ -7,6 +7,8 @@ from functools import cache
 
 from htrun.machine_code import executable
 
+REGISTER_SET = 0x202
+"""NT_X86_XSTATE: what PTRACE_GETREGSET knows that area by (<linux/elf.h>)."""
 _LEGACY_OFFSET = 160
 _LEGACY_SIZE = 16
 _LEGACY_REGISTERS = 16

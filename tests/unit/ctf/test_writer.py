@@ -18,10 +18,11 @@ import pytest
 from htrun.ctf.metadata import Packet, packet_header
 from htrun.ctf.writer import CtfTrace
 from htrun.errors import HtrunError
-from htrun.events.clock import Clock, best_clock
+from htrun.events.clock import Clock
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
 from htrun.events.stream import Stream
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings.layout import PACKET_HEADER, RECORD_HEADER
 from tests.support.requirements import require_tool
 

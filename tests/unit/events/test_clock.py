@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.events.clock import Clock, Fit, MonotonicSource, Sample, Source, TscSource, best_clock
+from htrun.events.clock import Clock, Fit, MonotonicSource, Sample, Source
+from htrun.hosts.x86_64.counter import TscSource, best_clock
 
 TOLERANCE = 2_000
 """Nanoseconds: well above what sampling costs, even when another process takes the processor for a moment."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from htrun.events import order
-from htrun.events.clock import best_clock
 from htrun.events.order import TimeOrder
 from htrun.events.records import event_dtype
+from htrun.hosts.x86_64.counter import best_clock
 
 if TYPE_CHECKING:
     from htrun.events.records import Events

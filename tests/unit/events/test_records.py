@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from htrun.events.clock import best_clock
 from htrun.events.definitions import EVENTS
 from htrun.events.records import decode, event_dtype, merge, record_dtype
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings.layout import RECORD_HEADER, RingShape
 
 

@@ -6,12 +6,14 @@ The trampolines run in a real process, instruction by instruction.
 
 from __future__ import annotations
 
+import ctypes
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ptrace.binding.linux_struct import user_regs_struct
 
+from htrun.hosts.x86_64.registers import Registers
 from htrun.hosts.x86_64.trampoline import Trampoline
 from htrun.intercept import way_out
 from htrun.intercept.arena import Arena, CodeRun, ThreadTable
@@ -68,7 +70,9 @@ class Stopped:
         lent._memory[:] = machine.read(RING, end - RING)
         lent.base = machine.at(RING)
         thread = SimpleNamespace(space=SimpleNamespace(memory=self.memory), ring=lent)
-        found = way_out.leave(thread, self.arena, regs)  # type: ignore[arg-type]
+        registers = Registers.from_buffer_copy(regs)
+        found = way_out.leave(thread, self.arena, registers)  # type: ignore[arg-type]
+        ctypes.memmove(ctypes.addressof(regs), ctypes.addressof(registers), ctypes.sizeof(regs))
         machine.write(RING, bytes(lent._memory))
         return found
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from htrun.events import order
-from htrun.events.clock import best_clock
 from htrun.events.sink import SinkError
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool

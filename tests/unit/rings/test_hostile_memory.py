@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htrun.events.clock import best_clock
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from htrun.hosts import host
+from htrun.hosts.x86_64.registers import Registers
 from htrun.hosts.x86_64.store import MAX_INSTRUCTION, NotAStore, describe, full_name, storing_accesses
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction
     from iced_x86._iced_x86_py import Register as RegisterNumber
-
-    from htrun.hosts.x86_64.registers import Registers
 
 _ZERO_FLAG, _DIRECTION_FLAG = 1 << 6, 1 << 10
 _WHOLE_REGISTER = 4
@@ -24,7 +24,9 @@ _WHOLE_REGISTER = 4
 _MASK64 = (1 << 64) - 1
 
 
-def ignore_store(code: bytes, registers: Registers, fault: int, end: int, read: Callable[[int, int], bytes]) -> str:
+def ignore_store(
+    code: bytes, registers: host.Registers, fault: int, end: int, read: Callable[[int, int], bytes]
+) -> str:
     """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are behind it, but
     for flags of arithmetic. Of a repeated block move that goes on behind ``end`` only what lies before it is done.
 
@@ -33,6 +35,7 @@ def ignore_store(code: bytes, registers: Registers, fault: int, end: int, read: 
     """
     from iced_x86 import Decoder
 
+    assert isinstance(registers, Registers)
     instruction = Decoder(64, code[:MAX_INSTRUCTION], ip=registers.rip).decode()
     storing_accesses(instruction)
     text = describe(instruction)
