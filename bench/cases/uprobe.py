@@ -10,7 +10,6 @@ from bench.groups import COST
 from bench.model import Bench, Run
 from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import Plan, Workshop
-from htrun.intercept.elf_symbols import SymbolTable
 
 
 class Uprobe(Bench):
@@ -65,11 +64,13 @@ def _tail(trace: Path) -> str:
 
 
 def _file_offset(program: Path, symbol: str) -> int:
-    table = SymbolTable(str(program))
-    found = table.function_named(symbol)
-    if found is None:
+    import lief  # only here: it takes 0.4 s to import
+
+    binary = lief.ELF.parse(str(program))
+    found = None if binary is None else binary.get_symbol(symbol)
+    if binary is None or found is None:
         raise FailedError(f"{program} has no symbol {symbol}")
-    offset = table.offset_of(found.address)
-    if offset is None:
+    offset = binary.virtual_address_to_offset(found.value)
+    if not isinstance(offset, int):
         raise FailedError(f"{symbol} lies in no segment of {program}")
     return offset

@@ -22,6 +22,10 @@ class Place:
     offset: int
     shared: bool
 
+    def offset_of(self, address: int) -> int:
+        """The byte of the file that is at ``address``."""
+        return address - self.start + self.offset
+
 
 def place_of(tid: int, address: int) -> Place:
     """The mapping at ``address``; an empty one when the thread is gone."""

@@ -67,7 +67,7 @@ def _facts(site: Site) -> SiteFacts:
     place = site.place
     if not place.file:
         return SiteFacts(site.pid, site.address, site.store.text)
-    offset = site.address - place.start + place.offset
+    offset = place.offset_of(site.address)
     return SiteFacts(site.pid, site.address, site.store.text, place.file, offset, *_stamp(place.file))
 
 

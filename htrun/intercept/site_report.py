@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from htrun.intercept.sites import Site, describe
 from htrun.intercept.symbols import symbol_of
@@ -10,15 +10,18 @@ from htrun.intercept.symbols import symbol_of
 Account = dict[str, str | int]
 
 
-def account(sites: Sequence[Site], events: Mapping[int, int]) -> list[Account]:
-    """An entry for each site. ``events``: how many each site, by its number, has emitted in all."""
+def account(
+    sites: Sequence[Site], events: Mapping[int, int], find: Callable[[str, int], str | None]
+) -> list[Account]:
+    """An entry for each site. ``events``: how many each site, by its number, has emitted in all; ``find``: see
+    `symbol_of`."""
     return [
         {
             "number": site.number,
             "pid": site.pid,
             "address": f"{site.address:#x}",
             "file": site.place.file,
-            "symbol": symbol_of(site.place, site.address),
+            "symbol": symbol_of(site.place, site.address, find),
             "instruction": site.store.text,
             "patched": describe(site.patch) if site.patch is not None else "",
             "not_patched": _why_not(site, events.get(site.number, 0)),

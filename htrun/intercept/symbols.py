@@ -1,35 +1,93 @@
-"""Names for places in code, from the symbol tables of the files it came from."""
+"""Names for places in code, from the symbol tables of the files it came from.
+
+lief takes 0.5 s to import, so a run has a process of its own ask this (`htrun.intercept.symbol_helper`).
+"""
 
 from __future__ import annotations
 
+import bisect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from htrun.intercept.elf_symbols import SymbolTable
 from htrun.intercept.places import Place
+
+if TYPE_CHECKING:
+    from lief import ELF
 
 GENERATED = "generated code"
 
 
-def symbol_of(place: Place, address: int) -> str:
-    """``function+0x12`` for an ``address`` that lies in ``place``; the file's name and an offset where it has no symbol
-    for it, `GENERATED` where there is no file."""
+def function_at(path: str, offset: int) -> str | None:
+    """``function+0x12``: the function that byte ``offset`` of a file belongs to, and how far it lies in; None if there
+    is none, or the file is no ELF file."""
+    return _table(path).name_of(offset)
+
+
+def symbol_of(place: Place, address: int, find: Callable[[str, int], str | None] = function_at) -> str:
+    """What ``find`` returns for an ``address`` that lies in ``place``; the file's name and an offset where that is
+    None, `GENERATED` where there is no file."""
     if not place.file:
         return GENERATED
-    offset = address - place.start + place.offset
-    return _name_of(_table(place.file), offset) or f"{PurePath(place.file).name}+{offset:#x}"
+    offset = place.offset_of(address)
+    return find(place.file, offset) or f"{PurePath(place.file).name}+{offset:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A file's functions, and how its bytes are loaded.
+
+    ``segments``: ``(file offset, virtual address, bytes)``; ``starts``, ``functions``: addresses, and names and sizes,
+    in order of address; a size of 0 is unknown.
+    """
+
+    segments: Sequence[tuple[int, int, int]]
+    starts: Sequence[int]
+    functions: Sequence[tuple[str, int]]
+
+    def name_of(self, offset: int) -> str | None:
+        spans = (at - first for first, at, size in self.segments if first <= offset < first + size)
+        distance = next(spans, None)
+        place = -1 if distance is None else bisect.bisect_right(self.starts, offset + distance) - 1
+        if distance is None or place < 0:
+            return None
+        (name, size), within = self.functions[place], offset + distance - self.starts[place]
+        return f"{name}+{within:#x}" if not size or within < size else None
 
 
 @cache
-def _table(path: str) -> SymbolTable:
-    return SymbolTable(path)
+def _table(path: str) -> _Table:
+    import lief
+
+    lief.logging.disable()
+    config = lief.ELF.ParserConfig()
+    config.parse_relocations = config.parse_notes = config.parse_overlay = config.parse_symbol_versions = False
+    # None for what is no ELF file, or is not there any more.
+    binary = lief.ELF.parse(path, config)
+    # A type that lief does not know makes it warn.
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        return _Table((), (), ()) if binary is None else _read(binary)
 
 
-def _name_of(table: SymbolTable, offset: int) -> str | None:
-    """The function that byte ``offset`` of the file belongs to, and how far it lies in."""
-    address = table.address_of(offset)
-    function = table.function_at(address) if address is not None else None
-    if address is None or function is None or not function.name:
-        return None
-    within = address - function.address
-    return f"{function.name}+{within:#x}" if not function.size or within < function.size else None
+def _read(binary: ELF.Binary) -> _Table:
+    from lief import ELF
+
+    segments = [
+        (segment.file_offset, segment.virtual_address, segment.physical_size)
+        for segment in binary.segments
+        if segment.type == ELF.Segment.TYPE.LOAD
+    ]
+    # At one address the function with the greatest size: rather a function than a label.
+    functions = sorted((symbol.value, symbol.size, str(symbol.name)) for symbol in binary.symbols if _is_code(symbol))
+    by_address = {value: (name, size) for value, size, name in functions}
+    return _Table(segments, list(by_address), list(by_address.values()))
+
+
+def _is_code(symbol: ELF.Symbol) -> bool:
+    from lief import ELF
+
+    kinds = (ELF.Symbol.TYPE.FUNC, ELF.Symbol.TYPE.GNU_IFUNC, ELF.Symbol.TYPE.NOTYPE)
+    return bool(symbol.name and symbol.value and symbol.shndx and symbol.type in kinds)

@@ -51,6 +51,9 @@ class Recorder(Protocol):
     def make_room(self) -> None:
         """Drain the rings: a full one then takes at least one more record."""
 
+    def met(self, site: Site) -> None:
+        """A site was seen for the first time."""
+
     def wake(self) -> None:
         """A record was written: see that it is drained in time."""
 
@@ -388,6 +391,7 @@ class Traps:
         place = self._places.find(thread.space, thread.tid, address)
         site = Site(len(self._sites) + 1, pid, address, store.code, store, place)
         self._sites.append(site)
+        self._recorder.met(site)
         if former is not None:
             site.succeed(former)
         return self._added(thread, site)

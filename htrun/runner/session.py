@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from htrun.intercept.guest import AddressSpace
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.site_report import Account
+    from htrun.intercept.sites import Site
+    from htrun.intercept.symbol_names import SymbolNames
     from htrun.intercept.traps import Traps
     from htrun.runner.call_texts import CallTexts
     from htrun.runner.calls import Calls
@@ -80,6 +82,8 @@ class Session:
         self._waiter = Waiter(program)
         self._patcher: Patcher | None = None
         self._sites: list[Account] = []
+        self._names: SymbolNames | None = None
+        self._processors = os.sched_getaffinity(0)
         self._follow = Follow()
         self._tracer_events: TracerEvents | None = None
         self._calls = self._record_calls() if options.tracer_events else None
@@ -182,13 +186,16 @@ class Session:
         self._outputs.write_summary(self._account(), self._warnings)
 
     def _tell_sites(self) -> None:
-        """For whoever has asked. The symbols in it cost time that others need not wait."""
-        wanted = self._options.summary is not None or self._options.verbosity > 0
-        if not wanted or self._traps is None or self._drain is None:
+        """For whoever has asked."""
+        if not self._sites_wanted or self._traps is None or self._drain is None:
             return
         from htrun.intercept.site_report import account, lines
 
-        self._sites = account(self._traps.sites, self._drain.site_events)
+        names = self._names
+        if names is not None:
+            names.finish()
+        find = names.find if names is not None else _no_name
+        self._sites = account(self._traps.sites, self._drain.site_events, find)
         if self._options.verbosity > 0:
             # Standard error may be gone (a closed pipe): there is nobody left to tell.
             with suppress(OSError):
@@ -217,6 +224,22 @@ class Session:
     def make_room(self) -> None:
         """Drain the rings of which one is full, and what the tracer has recorded itself."""
         self._drain_for_rings().make_room()
+
+    def met(self, site: Site) -> None:
+        """A site was seen for the first time: if its name will be wanted, it is looked up while the program runs."""
+        if not self._sites_wanted or not site.place.file:
+            return
+        if self._names is None:
+            from htrun.intercept.symbol_cache import SymbolCache
+            from htrun.intercept.symbol_names import SymbolNames
+
+            self._names = SymbolNames(SymbolCache.of_user(os.environ), self._processors)
+        self._names.ask(site.place.file, site.place.offset_of(site.address))
+
+    @property
+    def _sites_wanted(self) -> bool:
+        """Whether anybody wants to know what became of the sites."""
+        return self._options.summary is not None or self._options.verbosity > 0
 
     def wake(self) -> None:
         """A record was written."""
@@ -406,3 +429,7 @@ def _no_matter(_thread: Thread) -> None:
 
 def _no_program_matters(_pid: int) -> None:
     """Nobody wants to know that a program has begun."""
+
+
+def _no_name(_file: str, _offset: int) -> None:
+    """No site is in a file."""

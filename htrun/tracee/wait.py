@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
 _MOST_IN_A_ROW = 32
 """Stops that are taken as the kernel gives them, before all that there are come in turn."""
-WALL = 0x40000000
-"""__WALL: also wait for threads and clones (<linux/wait.h>)."""
+WALL = 0x60000000
+"""__WALL: also wait for threads and clones; __WNOTHREAD: only for what this thread traces, not for a process that
+another thread of htrun has started (<linux/wait.h>)."""
 
 
 def _wait_status(result: os.waitid_result) -> int:

@@ -89,7 +89,6 @@ def test_a_drain_that_fails_discards_and_counts(overflow: str, guest: Path, tmp_
     first, *more = said.splitlines()
     assert first.startswith("htrun: internal error: ModuleNotFoundError: ")
     assert "recording has ended" in first
-    # The symbols of sites need it as well.
     assert all("not complete" in line for line in more)
     assert summary["failure"].startswith("ModuleNotFoundError: ")
     assert summary["warnings"]["internal"] == 1 + len(more)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from htrun.intercept.elf_symbols import SymbolTable
 from htrun.intercept.places import Place
-from htrun.intercept.symbols import GENERATED, symbol_of
+from htrun.intercept.symbols import GENERATED, function_at, symbol_of
 from tests.support.requirements import require_tool
 
 SOURCE = """
@@ -74,14 +73,14 @@ def test_code_of_no_file() -> None:
 def test_a_damaged_file_tells_less(program: Path, tmp_path: Path) -> None:
     """Whatever byte of the headers or the symbol tables is another one, and wherever the file ends."""
     whole, chance = program.read_bytes(), random.Random(20)
-    file, named = tmp_path / "damaged", 0
+    starts, named = addresses(program), 0
     for number in range(300):
         damaged = bytearray(whole)
         for _ in range(chance.randrange(1, 20)):
             damaged[chance.choice([chance.randrange(64), chance.randrange(len(whole))])] = chance.randrange(256)
+        # Each in a file of its own, since what is known of a file stays.
+        file = tmp_path / f"damaged{number}"
         file.write_bytes(damaged[: chance.randrange(len(whole))] if number % 3 == 0 else damaged)
-        table = SymbolTable(str(file))
-        for address in (0, 0x1139, 0x401126, 2**64 - 1):
-            named += table.function_at(address) is not None
-            assert table.function_named("no such function") is None
+        for offset in (0, starts["main"], len(whole), 2**63):
+            named += function_at(str(file), offset) is not None
     assert named > 0

@@ -25,6 +25,7 @@ from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS, thread_table
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import SIGINFO_SIZE, Request
+from htrun.tracee.wait import WALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from htrun.events.definitions import Definition
     from htrun.events.tracer_events import TracerEvents
 
-_WALL = 0x40000000
-_ANY_CHANGE = os.WEXITED | os.WSTOPPED | os.WNOWAIT | _WALL
-_STOPS_NOW = os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WALL
+_ANY_CHANGE = os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL
+_STOPS_NOW = os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
 
 
 class _Block(ctypes.Structure):

@@ -104,7 +104,7 @@ resume:
 	mov SIGNAL(%rbx), %r10
 	syscall
 wait:
-	next_stop $(__WALL | WNOWAIT | WEXITED | WSTOPPED), wait, done
+	next_stop $(TRACEES | WNOWAIT | WEXITED | WSTOPPED), wait, done
 	cmp $SIGSEGV, %ecx
 	jne other
 	mov $SYS_ptrace, %eax
@@ -316,7 +316,7 @@ fault:
 	xor %edi, %edi			# P_ALL
 	xor %esi, %esi
 	mov INFO(%rbx), %rdx
-	mov $(__WALL | WNOWAIT | WNOHANG | WEXITED | WSTOPPED), %r10d
+	mov $(TRACEES | WNOWAIT | WNOHANG | WEXITED | WSTOPPED), %r10d
 	xor %r8d, %r8d
 	movl $0, si_pid(%rdx)
 	syscall

@@ -1,0 +1,36 @@
+"""The process that looks names up for a run (`htrun.intercept.symbol_helper` starts it): a question is a line, a JSON
+list of a file and an offset in it, and so is the answer, a name or null."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from htrun.intercept.symbols import function_at
+
+LOWEST = "lowest"
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(priority: str) -> None:
+    """Answer until nobody is left to ask. ``priority``: LOWEST for processors that nobody else wants."""
+    # What has been asked is of no use without the tracer, and importing lief takes long.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if priority == LOWEST:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for line in sys.stdin:
+        path, offset = json.loads(line)
+        print(json.dumps(_name(path, offset)), flush=True)
+
+
+def _name(path: str, offset: int) -> str | None:
+    try:
+        return function_at(path, offset)
+    except (ImportError, OSError, ValueError, RuntimeError):
+        # Without lief, or where a path or a damaged file is more than it takes, the place has no name.
+        return None
