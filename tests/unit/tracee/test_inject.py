@@ -39,9 +39,10 @@ first = program.pid
 while not calls(first, READ, hex(never)) or len(os.listdir(f"/proc/{first}/task")) < 2:
     pass
 waiter = Waiter(first)
-for task in os.listdir(f"/proc/{first}/task"):
+tasks = [int(name) for name in os.listdir(f"/proc/{first}/task")]
+for task in tasks:
     exits = Option.TRACEEXIT if sys.argv[1] == "exit" else 0
-    ptrace.seize(int(task), Option.TRACESYSGOOD | Option.TRACEEXEC | Option.EXITKILL | exits)
+    ptrace.seize(task, Option.TRACESYSGOOD | Option.TRACEEXEC | Option.EXITKILL | exits)
 ptrace.request(Request.INTERRUPT, first)
 assert waiter.next_of(first) == stops.InterruptStop(first)
 
@@ -82,7 +83,8 @@ try:
 except ptrace.TraceeDied:
     print("died", flush=True)
 os.waitid = look
-known = {first}
+# Amid the exec nobody has the first id, and another thread must be known to be left.
+known = set(tasks)
 while (found := waiter.next(known)) is not None:
     stop = stops.decode(*found)
     if stop == EventStop(first, Event.EXEC):
