@@ -214,9 +214,10 @@ def test_bench_says_why_a_program_has_no_spans(verbs: Verbs, toolchain: Toolchai
 
 
 def test_calibration_is_nowhere_told_as_if_it_were_the_users(verbs: Verbs, traces: Path) -> None:
-    times = [BEGIN + 100 * number for number in range(400)]
     calibration = [[each] for pair in PAIRS for each in (pair.begin, pair.end)] * 66
-    Made(traces / "calibrated", num_args=1).packet(MAIN, times, [*calibration, [1], [2], [1], [2]]).close()
+    args = [*calibration, [1], [2], [1], [2]]
+    times = [BEGIN + 100 * number for number in range(len(args))]
+    Made(traces / "calibrated", num_args=1).packet(MAIN, times, args).close()
     for verb in (("stat", "calibrated"), ("compare", "calibrated", "calibrated")):
         [span] = verbs.told(*verb)[0]["spans"]
         assert span["name"] == "job"

@@ -430,7 +430,7 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
 def test_the_comparison_is_that_of_hypertrace_compare(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
     """Corrected for what events cost, where both traces can be."""
     for name, length in (("old", 136), ("new", 150)):
-        calibration = [(pair, span) for _ in range(50) for pair, span in zip(PAIRS, (38, 84, 134), strict=True)]
+        calibration = [(pair, span) for _ in range(50) for pair, span in zip(PAIRS[:3], (38, 84, 134), strict=True)]
         times, args, now = [], [], BEGIN
         for pair, span in [*calibration, *((JOB, length + number % 5) for number in range(400))]:
             times += [now, now + span]
