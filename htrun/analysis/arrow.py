@@ -8,6 +8,7 @@ import numpy as np
 
 from htrun.errors import HtrunError
 from htrun.events.arguments import Argument, ArgumentType
+from htrun.events.records import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,14 +73,13 @@ def _with_named(trace: BatchSource, events: Events, wanted: pyarrow.Schema) -> p
 
 def schema(trace: BatchSource) -> pyarrow.Schema:
     """The columns: ``time_ns`` since the epoch, the thread, ``event`` as QEMU calls it, ``name`` and ``phase`` if
-    the user has named it, ``site``, ``index``, ``arg1`` and on."""
+    the user has named it, ``site`` and ``index``, or ``num`` and ``arch`` of a system call, ``arg1`` and on."""
     arrow = require_pyarrow()
     text = arrow.dictionary(arrow.int32(), arrow.string())
     columns = {
         **_common_columns(),
         **dict.fromkeys(("event", "name", "phase"), text),
-        "site": arrow.uint32(),
-        "index": arrow.uint64(),
+        **dict.fromkeys(NUMBERS, arrow.uint32()),
         **{f"arg{number}": arrow.uint64() for number in range(1, trace.num_args + 1)},
     }
     return arrow.schema(columns.items())
@@ -88,7 +88,7 @@ def schema(trace: BatchSource) -> pyarrow.Schema:
 def typed_schema(shape: Shape) -> pyarrow.Schema:
     """The columns of one shape's events: ``time_ns``, the thread, ``index``, and its arguments by name and type."""
     arrow = require_pyarrow()
-    columns = {**_common_columns(), "index": arrow.uint64()}
+    columns = {**_common_columns(), "index": arrow.uint32()}
     for argument in shape.arguments:
         # SQL ignores case; a name that is already taken gets an underscore appended.
         name = argument.name
@@ -157,16 +157,16 @@ def record_batch(trace: BatchSource, events: Events) -> pyarrow.RecordBatch:
     codes = np.empty(len(events), np.int32)
     for shape, rows in trace.shapes.split(events):
         codes[rows] = shapes.index(shape)
-    indexes = np.array([len(shape.definition.fields) for shape in shapes])
     counts = np.array([trace.shapes.width(shape) for shape in shapes])
     columns = [
         *_common_values(trace, events),
         _texts(codes, [shape.definition.name for shape in shapes]),
         _texts(codes, [shape.named.name if shape.named else None for shape in shapes]),
         _texts(codes, [shape.named.phase.value if shape.named else None for shape in shapes]),
-        events["site"],
-        arrow.array(events["index"], mask=_lacking(indexes, codes, 1)),
     ]
+    for name in NUMBERS:
+        having = np.array([name in shape.definition.columns for shape in shapes], np.int64)
+        columns.append(arrow.array(events[name], mask=_lacking(having, codes, 1)))
     columns += [arrow.array(events["args"][:, n], mask=_lacking(counts, codes, n + 1)) for n in range(trace.num_args)]
     return _batch(columns, schema(trace))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
 _NAME_FIELDS = ("event", "name", "phase")
-_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "syscall", "error", *_NAME_FIELDS)
+_EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "arch", "syscall", "error", *_NAME_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class _Columns:
             return names_of(self._events) if is_call else None
         if name == "error":
             return _errors(self._events["args"][:, 0]) if self._shape.definition is USER_SYSCALL_RET else None
-        if name == "site" or name == self._shape.index_name:
-            numbers: NDArray[np.uint64] = self._events["site" if name == "site" else "index"].astype(np.uint64)
+        if name in self._shape.definition.columns:
+            numbers: NDArray[np.uint64] = self._events[name].astype(np.uint64)
             return numbers
         return self._numbered(name)
 

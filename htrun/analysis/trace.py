@@ -26,7 +26,7 @@ from htrun.errors import HtrunError
 from htrun.events.call_texts import without_texts
 from htrun.events.definitions import USER_SYSCALL_TEXT
 from htrun.events.named import NAMED_EVENTS_FACT, NamedEvents, Phase
-from htrun.events.records import event_dtype
+from htrun.events.records import NUMBERS, event_dtype
 from htrun.events.shapes import Shapes
 from htrun.events.window import BATCH, EVERYTHING, Window
 
@@ -58,7 +58,8 @@ class Event:
     """One event.
 
     ``time``: ns since the epoch. ``name``: the user's, or else QEMU's. ``stream``: the thread. ``site``: number of the
-    instruction that emitted it. ``index``: the slot, or a system call's number. ``args``: as they were stored.
+    instruction that emitted it. ``index``: the slot. ``num``: a system call's number. ``arch``: its interface, an
+    AUDIT_ARCH_* of <linux/audit.h>. What such an event does not have is None. ``args``: as they were stored.
     ``values``: every argument by its name, in the type that the user declared.
     """
 
@@ -66,8 +67,10 @@ class Event:
     name: str
     phase: Phase
     stream: Stream
-    site: int
-    index: int
+    site: int | None
+    index: int | None
+    num: int | None
+    arch: int | None
     args: tuple[int, ...]
     values: Mapping[str, int | float | bool | str]
 
@@ -225,14 +228,16 @@ class Trace:
 
     def _of_shape(self, events: Events, shape: Shape) -> Iterator[Event]:
         count = self.shapes.width(shape)
-        for time, stream, site, index, args in zip(
-            *(events[field].tolist() for field in ("time", "stream", "site", "index", "args")), strict=True
-        ):
+        absent = [None] * len(events)
+        numbers = [events[name].tolist() if name in shape.definition.columns else absent for name in NUMBERS]
+        columns = [events[name].tolist() for name in ("time", "stream", "args")]
+        for time, stream, args, site, index, num, arch in zip(*columns, *numbers, strict=True):
             values: dict[str, Any] = {
                 argument.name: argument.value(word)
                 for argument, word in zip(shape.arguments, args[shape.first :], strict=False)
             }
-            yield Event(time, shape.title, shape.phase, self.streams[stream], site, index, tuple(args[:count]), values)
+            thread, words = self.streams[stream], tuple(args[:count])
+            yield Event(time, shape.title, shape.phase, thread, site, index, num, arch, words, values)
 
 
 def _carried_names(reader: TraceReader, warn: Callable[[str], None]) -> NamedEvents | None:

@@ -30,9 +30,9 @@ class QueryCommand:
     examples = (
         FILTER_HELP
         + """
-The table is called events; its columns are time, time_ns (since 1970), pid, tid, vcpu, comm, event, name, phase,
-site, "index", arg1 and on. Each named event also has a table of its own name, with its own arguments by name and type;
-a begin and an end of one name have NAME_begin and NAME_end.
+The table is called events; its columns are time, time_ns (since 1970), pid, tid, vcpu, comm, event, name, phase, site,
+"index", num and arch (of system calls), arg1 and on. Each named event also has a table of its own name, with its own
+arguments by name and type; a begin and an end of one name have NAME_begin and NAME_end.
 
 examples:
   hypertrace query trace 'SELECT comm, count(*) FROM events GROUP BY comm'

@@ -21,7 +21,7 @@ from htrun.errors import HtrunError
 from htrun.events.call_texts import behind_their_calls, in_batches
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, USER_SYSCALL_TEXT
 from htrun.events.losses import Loss
-from htrun.events.records import event_dtype, words_of
+from htrun.events.records import NUMBER_PAIRS, event_dtype, is_pair, pair_of, words_of
 from htrun.events.window import BATCH, EVERYTHING, Window
 
 if TYPE_CHECKING:
@@ -389,10 +389,8 @@ class _Loader:
         events = (np.empty if complete else np.zeros)(len(records), self.dtype)
         events["time"] = to_nanoseconds(records["timestamp"], self.clock)
         events["stream"] = streams
-        events["site"] = records[site] if (site := _site_field(stream_class)) else 0
         events["kind"] = stream_class.kind
-        if definition.fields:
-            events["index"] = records[definition.fields[0]]
+        _copy_numbers(events, records, definition)
         count = stream_class.arguments
         if stream_class.big_endian:
             events["args"][:, :count] = records["args"]
@@ -401,10 +399,17 @@ class _Loader:
         return events
 
 
-def _site_field(stream_class: StreamClass) -> str | None:
-    """The field that is an event's ``site``: see `htrun.events.records.event_dtype`."""
-    names = {field.name for field in stream_class.event}
-    return next((name for name in ("site", "arch") if name in names), None)
+def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definition) -> None:
+    """Fill the columns of `NUMBER_PAIRS`. What ``records`` do not have is 0."""
+    held = records.dtype.names or ()
+    for pair in NUMBER_PAIRS:
+        if not set(pair) & set(definition.columns):
+            pair_of(events, pair[0])[:] = 0
+        elif is_pair(records, *pair):
+            pair_of(events, pair[0])[:] = pair_of(records, pair[0])
+        else:
+            for name in pair:
+                events[name] = records[name] if name in held else 0
 
 
 def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:

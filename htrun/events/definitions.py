@@ -8,13 +8,20 @@ from typing import NamedTuple
 class Definition(NamedTuple):
     """One kind of event.
 
-    ``name``: as in patterns and traces. ``fields``: the name of what a decoded event holds as ``index``; none if that
-    means nothing. ``arguments``: the names of what it holds as ``args``; None for as many as the run's channel has.
+    ``name``: as in patterns and traces. ``fields``: the columns of a decoded event that are shown with its arguments.
+    ``arguments``: the names of what it holds as ``args``; None for as many as the run's channel has. ``context``: the
+    columns that say where it comes from.
     """
 
     name: str
     fields: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = ()
+    context: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the columns ``site``, ``index``, ``num`` and ``arch`` of a decoded event that such an event has."""
+        return (*self.context, *self.fields)
 
     def argument_names(self, num_args: int) -> tuple[str, ...]:
         """The names of the arguments of an event, where the run's channel has ``num_args``."""
@@ -32,15 +39,18 @@ def _numbered(count: int) -> tuple[str, ...]:
 SYSCALL_ARGS = 8
 """As many as QEMU's ``guest_user_syscall`` has; the last two are for system calls of MIPS o32."""
 
-HYPERTRACE = Definition("guest_hypertrace", ("index",), None)
+HYPERTRACE = Definition("guest_hypertrace", ("index",), None, ("site",))
 """A guest stored an index to the control region."""
-USER_SYSCALL = Definition("guest_user_syscall", ("num",), _numbered(SYSCALL_ARGS))
+USER_SYSCALL = Definition("guest_user_syscall", ("num",), _numbered(SYSCALL_ARGS), ("arch",))
 """The program makes a system call."""
-USER_SYSCALL_RET = Definition("guest_user_syscall_ret", ("num",), ("ret",))
+USER_SYSCALL_RET = Definition("guest_user_syscall_ret", ("num",), ("ret",), ("arch",))
 """A system call of the program has returned."""
 TEXT_WORDS = SYSCALL_ARGS - 1
 USER_SYSCALL_TEXT = Definition(
-    "guest_user_syscall_text", ("num",), ("part", *(f"text{number}" for number in range(1, TEXT_WORDS + 1)))
+    "guest_user_syscall_text",
+    ("num",),
+    ("part", *(f"text{number}" for number in range(1, TEXT_WORDS + 1))),
+    ("arch",),
 )
 """A part of what an argument of a system call points to, on request: `htrun.events.call_texts`. It comes right behind
 the call or the return that it belongs to, and has that one's time; where its text is not wanted it is left out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     """A batch of raw records, of `record_dtype`."""
 
 
+NUMBER_PAIRS = (("site", "index"), ("num", "arch"))
+"""Columns of a decoded event which share a word, so that two are copied or cleared at once. A kind of event has both
+or neither."""
+NUMBERS = tuple(name for pair in NUMBER_PAIRS for name in pair)
+
+
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
     """A record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's byte order."""
     import numpy as np
@@ -35,15 +41,17 @@ def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 def event_dtype(num_args: int) -> np.dtype[Any]:
     """A decoded event.
 
-    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``site``: of the instruction that
-    emitted it, or a system call's interface (`htrun.events.syscalls`). ``index``: the slot, or a system call's number.
-    ``kind``: which event it is, a place in `DEFINITIONS`. ``args``: ``num_args`` of them; an event with fewer has zeros
-    behind its own, and a batch with system calls has room for at least `SYSCALL_ARGS`.
+    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``kind``: which event it is, a
+    position in `DEFINITIONS`. ``site``: number of the instruction that emitted it. ``index``: the slot. ``num``: a
+    system call's number, of which the kernel looks at 32 bits. ``arch``: its interface (`htrun.events.syscalls`). An
+    event has 0 in those columns that are not among its `Definition.columns`. ``args``: ``num_args`` of them; an event
+    with fewer has zeros after its own, and a batch with system calls has room for at least `SYSCALL_ARGS`.
     """
     import numpy as np
 
-    fields = [("time", "<u8"), ("stream", "<u4"), ("site", "<u4"), ("index", "<u8"), ("kind", "<u2")]
-    return np.dtype([*fields, ("args", "<u8", (num_args,))], align=True)
+    numbers = [(name, "<u4") for name in NUMBERS]
+    fields = [("time", "<u8"), ("stream", "<u4"), ("kind", "<u2"), *numbers, ("args", "<u8", (num_args,))]
+    return np.dtype(fields, align=True)
 
 
 def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDArray[np.void]:
@@ -54,6 +62,25 @@ def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDAr
     offset = rows.dtype.fields[field][1] + 8 * first  # type: ignore[index]
     layout = {"names": ["words"], "formats": [f"V{8 * count}"], "offsets": [offset], "itemsize": rows.dtype.itemsize}
     return rows.view(np.dtype(layout))["words"]  # type: ignore[call-overload]
+
+
+def is_pair(rows: NDArray[np.void], first: str, second: str) -> bool:
+    """Whether ``rows`` have the columns ``first`` and ``second``, of 32 bits each and next to each other."""
+    fields: Mapping[str, Any] = rows.dtype.fields or {}
+    if first not in fields or second not in fields:
+        return False
+    (one, at, *_), (other, after, *_) = fields[first], fields[second]
+    return bool(one.str == other.str == "<u4" and after == at + 4)
+
+
+def pair_of(rows: NDArray[np.void], first: str) -> NDArray[np.uint64]:
+    """The pair of columns that begins with ``first`` (`is_pair`), as one word."""
+    return words_of(rows, first, 0, 1).view("<u8")
+
+
+def without_arguments(events: Events) -> NDArray[np.void]:
+    """All of each event but its arguments, as one value."""
+    return words_of(events, "time", 0, events.dtype.fields["args"][1] // 8)  # type: ignore[index]
 
 
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
@@ -67,25 +94,22 @@ def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events
     events = (np.zeros if room > num_args else np.empty)(len(records), event_dtype(max(num_args, room)))
     events["time"] = clock.to_realtime_ns(records["timestamp"])
     events["stream"] = stream
-    events["site"] = records["site"]
-    events["index"] = records["index"]
+    pair_of(events, "site")[:] = pair_of(records, "site")
+    pair_of(events, "num")[:] = 0
     events["kind"] = DEFINITIONS.index(HYPERTRACE)
     events["args"][:, :num_args] = records["args"]
     return events
 
 
 def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Events:
-    """The events of ``records``, with ``room`` for arguments: at least `SYSCALL_ARGS`.
-
-    A system call's interface, which says whose numbers its is, is the event's ``site``.
-    """
+    """The events of ``records``, with ``room`` for arguments: at least `SYSCALL_ARGS`."""
     import numpy as np
 
     events = np.zeros(len(records), event_dtype(room))
     events["time"] = clock.to_realtime_ns(records["timestamp"])
     events["stream"] = records["stream"]
-    events["site"] = records["arch"]
-    events["index"] = records["num"]
+    events["num"] = records["num"]
+    events["arch"] = records["arch"]
     events["kind"] = records["kind"]
     events["args"][:, : records["args"].shape[1]] = records["args"]
     return events

@@ -37,8 +37,9 @@ class Shape:
     first: int = 0
 
     @property
-    def index_name(self) -> str | None:
-        """What the event's ``index`` is called; None if it means nothing."""
+    def number_column(self) -> str | None:
+        """The column of events that is shown with their arguments: a slot's index or a call's number; None if such
+        events have neither."""
         return next(iter(self.definition.fields), None)
 
     @property

@@ -133,7 +133,7 @@ def names_of(events: Events) -> NDArray[np.str_]:
     """The name of the call that each of ``events``, which are calls and returns, is about."""
     import numpy as np
 
-    keys = np.stack([events["site"].astype(np.uint64), events["index"]], axis=1)
+    keys = np.stack([events["arch"], events["num"]], axis=1)
     used, places = np.unique(keys, axis=0, return_inverse=True)
     names = np.array([table(arch).name(number) for arch, number in used.tolist()], np.str_)
     return np.asarray(names[places.reshape(-1)])

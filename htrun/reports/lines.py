@@ -106,8 +106,8 @@ class Lines:
             return [*columns, *text, b"\n"]
         if shape.phase is not Phase.INSTANT:
             columns += [self._field("phase"), shape.phase.value.encode()]
-        if shape.index_name is not None:
-            columns += [self._field(shape.index_name), decimal(events["index"])]
+        if shape.number_column is not None:
+            columns += [self._field(shape.number_column), decimal(events[shape.number_column])]
         for argument, words in shape.words(events):
             columns += [self._field(argument.name), *texts(argument, words, LOG)]
         return [*columns, b"\n"]

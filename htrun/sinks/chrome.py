@@ -131,8 +131,8 @@ def _identity(shape: Shape, events: Events, streams: Sequence[Stream]) -> list[C
 
 def _arguments(shape: Shape, events: Events, meaning: list[Column]) -> list[Column]:
     columns: list[Column] = []
-    if shape.named is None and shape.index_name is not None:
-        columns += [f',"{shape.index_name}":'.encode(), decimal(events["index"])]
+    if shape.named is None and shape.number_column is not None:
+        columns += [f',"{shape.number_column}":'.encode(), decimal(events[shape.number_column])]
     counts = shape.named is not None and shape.named.phase is Phase.COUNTER
     for argument, words in shape.words(events):
         columns += [f',"{argument.name}":'.encode(), *texts(argument, words, JSON if counts else VIEWER)]

@@ -1,9 +1,9 @@
 """CSV as RFC 4180 has it: a head line, fields between commas, lines that end with CR LF.
 
-The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,arg1,...``. ``name`` and
-``phase`` are empty where the user has named nothing. An argument stands in the column of its number, with the text of
-its type; a system call's number stands in ``index``, its result in ``arg1``. On request there is one more column,
-``syscall``: what system calls mean (`htrun.sinks.syscall_text`).
+The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,num,arch,arg1,...``. A
+field is empty where an event has nothing of that name. An argument stands in the column of its number, with the text of
+its type; a system call's result stands in ``arg1``. On request there is one more column, ``syscall``: what system calls
+mean (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from htrun.sinks.columns import Column
     from htrun.sinks.facts import TraceFacts
 
-_FACTS = ("time_ns", "pid", "tid", "vcpu", "comm", "event", "name", "phase", "index")
+_FACTS = ("time_ns", "pid", "tid", "vcpu", "comm", "event", "name", "phase")
+_NUMBERS = ("index", "num", "arch")
 
 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
@@ -48,7 +49,7 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 def head(shapes: Shapes, *, decode: bool = False) -> bytes:
     """The head line. There is always room for a system call's arguments, since the line comes before the events."""
     arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
-    return ",".join((*_FACTS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
+    return ",".join((*_FACTS, *_NUMBERS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
@@ -80,8 +81,8 @@ def _meaning(shape: Shape, events: Events, found: Texts) -> list[Column]:
 
 def _fields(shape: Shape, events: Events, streams: Sequence[Stream], count: int) -> list[Column]:
     columns: list[Column] = [decimal(events["time"]), of_streams(events["stream"], streams, _stream), _title(shape)]
-    if shape.index_name is not None:
-        columns.append(decimal(events["index"]))
+    for name in _NUMBERS:
+        columns += [b",", *([decimal(events[name])] if name in shape.definition.columns else [])]
     if shape.named is not None:
         columns += [b",", decimal(events["args"][:, 0])]
     for argument, words in shape.words(events):
@@ -97,4 +98,4 @@ def _stream(stream: Stream) -> bytes:
 def _title(shape: Shape) -> bytes:
     named = shape.named
     name, phase = (named.name, named.phase.value) if named is not None else ("", "")
-    return b"%b,%b,%b," % (shape.definition.name.encode(), field(name), phase.encode())
+    return b"%b,%b,%b" % (shape.definition.name.encode(), field(name), phase.encode())

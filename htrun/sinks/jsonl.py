@@ -5,8 +5,8 @@
     {"time_ns":1473096085744211999,"pid":1,"tid":2,"vcpu":0,"comm":"app","event":"guest_hypertrace","index":0,"args":{"arg1":51966}}
 
 An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. All numbers are
-whole; a float that is none (NaN, infinities) is a string. On request a system call and its return have ``syscall``:
-what they mean (`htrun.sinks.syscall_text`).
+whole; a float that is none (NaN, infinities) is a string. A system call and its return have ``num`` and ``arch`` in
+place of ``index``, and on request ``syscall``: what they mean (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 
+_SHOWN = ("index", "num", "arch")
+"""Numbers of an event's own."""
+
+
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """JSON lines in the file ``path``. Raises `HtrunError`."""
     shapes = Shapes(facts.num_args, facts.named)
@@ -57,8 +61,9 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts
         of_streams(events["stream"], streams, _stream),
         _title(shape),
     ]
-    if shape.index_name is not None:
-        columns += [f',"{shape.index_name}":'.encode(), decimal(events["index"])]
+    for name in _SHOWN:
+        if name in shape.definition.columns:
+            columns += [f',"{name}":'.encode(), decimal(events[name])]
     if shape.arguments:
         separator = b',"args":{'
         for argument, words in shape.words(events):

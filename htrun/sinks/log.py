@@ -86,9 +86,9 @@ def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts
     if shape.definition is HYPERTRACE:
         phase = "" if shape.phase is Phase.INSTANT else f" phase={shape.phase.value}"
         columns += [f" {phase} index=".encode(), decimal(events["index"])]
-    elif shape.index_name is not None:
+    elif shape.number_column is not None:
         # As QEMU's trace-events has it: num=0x%016"PRIx64".
-        columns += [f"  {shape.index_name}=0x".encode(), hexadecimal(events["index"])]
+        columns += [f"  {shape.number_column}=0x".encode(), hexadecimal(events[shape.number_column])]
     for argument, words in shape.words(events):
         columns += [f" {argument.name}=".encode(), *texts(argument, words, LOG)]
     columns.append(b"\n")

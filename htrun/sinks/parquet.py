@@ -4,8 +4,9 @@ A PATH that ends in ``.parquet`` is one file. Any other is a directory in the la
 
     PATH/run_date=2026-01-31/host=name/run_id=20260131T101500-1a2b3c4d/part-0.parquet
 
-Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``site``, ``name`` and ``phase`` (null
-where the user has named nothing), ``index``, ``arg1`` ... as u64; and a column of its own type for each argument that
+Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``name`` and ``phase`` (null where the
+user has named nothing), ``site`` and ``index`` (null for system calls), ``num`` and ``arch`` (null for others),
+``arg1`` ... as u64; and a column of its own type for each argument that
 the user has named, called ``NAME.ARGUMENT``, null for other events.
 
 A file gets its name only when it is whole. It has rows in groups of some hundred thousand, so nothing of a live run can

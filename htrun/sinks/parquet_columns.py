@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from htrun.events.arguments import ArgumentType
+from htrun.events.records import NUMBERS
 from htrun.events.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 12
 """Rows spread at once."""
-_REPEATED = ("pid", "tid", "vcpu", "site")
+_REPEATED = ("pid", "tid", "vcpu", "site", "num", "arch")
 """Columns of numbers of which there are few."""
 
 
@@ -46,6 +47,11 @@ class Schema:
         own = [shape for shape in self.possible if shape.named is None or not shape.named.carried]
         return max((self.shapes.width(shape) for shape in own), default=0)
 
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of `NUMBERS` that any event can have."""
+        return tuple(name for name in NUMBERS if any(name in shape.definition.columns for shape in self.possible))
+
     def has_argument(self, shape: Shape, place: int) -> bool:
         """Whether events of ``shape`` have something in the ``arg`` column ``place``."""
         return place < self.shapes.width(shape)
@@ -57,11 +63,11 @@ class Schema:
 
         text, u32, u64 = pa.dictionary(pa.int32(), pa.string()), pa.uint32(), pa.uint64()
         given = [("time", pa.timestamp("ns", "UTC")), ("pid", u32), ("tid", u32), ("vcpu", u32), ("comm", text)]
-        given += [("event", text), ("site", u32)]
-        fields = [pa.field(name, type_, nullable=False) for name, type_ in given]
+        fields = [pa.field(name, type_, nullable=False) for name, type_ in [*given, ("event", text)]]
         fields += [pa.field(name, text) for name in ("name", "phase")]
-        indexed = all(shape.index_name is not None for shape in self.possible)
-        fields.append(pa.field("index", u64, nullable=not indexed))
+        for name in NUMBERS:
+            always = all(name in shape.definition.columns for shape in self.possible)
+            fields.append(pa.field(name, u32, nullable=not always))
         for place in range(self.arguments):
             always = all(self.has_argument(shape, place) for shape in self.possible)
             fields.append(pa.field(f"arg{place + 1}", u64, nullable=not always))
@@ -105,8 +111,7 @@ class Columns:
         self._room = room
         self._time = np.empty(room, np.int64)
         self._stream = np.empty(room, np.int32)
-        self._site = np.empty(room, np.uint32)
-        self._index = np.empty(room, np.uint64)
+        self._numbers = {name: np.empty(room, np.uint32) for name in schema.numbers}
         self._shape = np.empty(room, np.int32)
         self._args = np.zeros((schema.room, room), np.uint64)
 
@@ -130,8 +135,8 @@ class Columns:
             to = slice(self.rows, self.rows + len(block))
             self._time[to] = block["time"]
             self._stream[to] = block["stream"]
-            self._site[to] = block["site"]
-            self._index[to] = block["index"]
+            for name, numbers in self._numbers.items():
+                numbers[to] = block[name]
             for place in range(width):
                 self._args[place, to] = block["args"][:, place]
             self.rows += len(block)
@@ -154,10 +159,9 @@ class Columns:
             *(pa.array(each[stream]) for each in ids),
             _texts(stream, streams_used, [each.comm.encode(errors="replace").decode() for each in streams]),
             _texts(codes, used, [shape.definition.name for shape in every]),
-            pa.array(self._site[: self.rows]),
             _texts(codes, used, [event.name if event else None for event in named]),
             _texts(codes, used, [event.phase.value if event else None for event in named]),
-            self._words(self._index, used, {number for number in used if every[number].index_name is not None}),
+            *(self._number(name, used) for name in NUMBERS),
             *(self._argument(place, used) for place in range(self._schema.arguments)),
             *(self._typed(argument, places, used) for argument, places in self._schema.typed.values()),
         ]
@@ -166,16 +170,24 @@ class Columns:
     def _argument(self, place: int, used: Sequence[int]) -> Any:
         every = self._schema.shapes.all()
         having = {number for number in used if self._schema.has_argument(every[number], place)}
-        return self._words(self._args[place], used, having)
+        return self._whole(self._args[place], used, having)
 
-    def _words(self, words: NDArray[np.uint64], used: Sequence[int], having: set[int]) -> Any:
-        """The column of ``words``, null for events of the shapes that are not among ``having``."""
+    def _number(self, name: str, used: Sequence[int]) -> Any:
         import pyarrow as pa
 
+        every = self._schema.shapes.all()
+        having = {number for number in used if name in every[number].definition.columns}
+        return self._whole(self._numbers[name], used, having) if having else pa.nulls(self.rows, pa.uint32())
+
+    def _whole(self, values: NDArray[np.unsignedinteger[Any]], used: Sequence[int], having: set[int]) -> Any:
+        """The column of ``values``, null for events of the shapes that are not among ``having``."""
+        import pyarrow as pa
+
+        type_ = pa.from_numpy_dtype(values.dtype)
         if not having:
-            return pa.nulls(self.rows, pa.uint64())
-        buffers = [_bits(self._present(used, having)), pa.py_buffer(words[: self.rows])]
-        return pa.Array.from_buffers(pa.uint64(), self.rows, buffers)
+            return pa.nulls(self.rows, type_)
+        buffers = [_bits(self._present(used, having)), pa.py_buffer(values[: self.rows])]
+        return pa.Array.from_buffers(type_, self.rows, buffers)
 
     def _typed(self, argument: Argument, places: dict[int, int], used: Sequence[int]) -> Any:
         import numpy as np

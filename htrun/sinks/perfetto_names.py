@@ -28,9 +28,9 @@ class Names:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         arguments = [argument for shape in shapes for argument in shape.arguments]
-        indexes = [shape.index_name for shape in shapes if shape.index_name is not None]
+        numbers = [shape.number_column for shape in shapes if shape.number_column is not None]
         self.events = _numbered(shape.title for shape in shapes)
-        self.annotations = _numbered([*indexes, *(argument.name for argument in arguments), CALL])
+        self.annotations = _numbered([*numbers, *(argument.name for argument in arguments), CALL])
         self.labels = _numbered(
             label
             for argument in arguments

@@ -112,8 +112,8 @@ def _either(chosen: NDArray[np.bool_], first: Fields, second: Fields) -> NDArray
 
 def _annotations(shape: Shape, events: Events, names: Names) -> list[Fields]:
     values = list(shape.words(events))
-    if shape.named is None and shape.index_name is not None:
-        values.insert(0, (Argument(shape.index_name), events["index"]))
+    if shape.named is None and shape.number_column is not None:
+        values.insert(0, (Argument(shape.number_column), events[shape.number_column]))
     return [
         pb.message(
             _ANNOTATIONS,

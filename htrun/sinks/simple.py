@@ -127,8 +127,8 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     """The records of ``events``, which are all of ``shape``: events by bytes."""
     import numpy as np
 
-    indexed, count = int(shape.index_name is not None), len(shape.arguments)
-    words = 1 + indexed + count
+    numbered, count = int(shape.number_column is not None), len(shape.arguments)
+    words = 1 + numbered + count
     head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
     # What all events of a thread have in common is put in once, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
@@ -140,8 +140,8 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     octets = own.view(np.uint64).reshape(len(streams), -1).take(events["stream"], axis=0)
     records = octets.reshape(-1).view(own.dtype)
     records["time"] = events["time"]
-    if indexed:
-        records["words"][:, 1] = events["index"]
+    if shape.number_column is not None:
+        records["words"][:, 1] = events[shape.number_column]
     if count:
-        words_of(records, "words", 1 + indexed, count)[:] = words_of(events, "args", 0, count)
+        words_of(records, "words", 1 + numbered, count)[:] = words_of(events, "args", 0, count)
     return octets.view(np.uint8)

@@ -93,7 +93,7 @@ def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
     """The calls among ``events`` by interface and number, and which events are about each."""
     import numpy as np
 
-    keys = np.stack([events["site"].astype(np.uint64), events["index"]], axis=1)
+    keys = np.stack([events["arch"], events["num"]], axis=1)
     used, places = np.unique(keys, axis=0, return_inverse=True)
     places = places.reshape(-1)
     return [(int(arch), int(number), np.flatnonzero(places == place)) for place, (arch, number) in enumerate(used)]

@@ -142,8 +142,9 @@ def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
     # A counter's line is drawn from the start.
     section = sections.first if shape.phase is Phase.COUNTER else None
     fields = []
-    if shape.index_name is not None and shape.named is None:
-        fields.append({"name": shape.index_name, "type": "u64", "column": sections.later().add(events["index"])})
+    if shape.number_column is not None and shape.named is None:
+        column = sections.later().add(events[shape.number_column])
+        fields.append({"name": shape.number_column, "type": "u64", "column": column})
     fields += [
         {**_argument(argument), "column": (section or sections.later()).add(words)}
         for argument, words in shape.words(events)

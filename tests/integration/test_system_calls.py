@@ -118,7 +118,7 @@ def test_arguments_and_results_are_those_of_the_call(work: Path, toolchain: Tool
         "arguments",
     )
     trace = record(tmp_path, "--syscalls", "all", program=[str(program)])
-    events = [event for event in trace if event.index in (table(ARCH_X86_64).numbers["dup2"], 1999)]
+    events = [event for event in trace if event.num in (table(ARCH_X86_64).numbers["dup2"], 1999)]
     assert [event.name for event in events] == ["guest_user_syscall", "guest_user_syscall_ret"] * 2
     assert events[0].args == (0x123456789ABCDEF0, 2**64 - 1, 3, 4, 5, 6, 0, 0)
     assert events[1].args == (2**64 - 9,)
@@ -135,8 +135,8 @@ def test_only_the_calls_wanted(target: Target, work: Path, toolchain: Toolchain,
         [("execve", "0"), ("getppid", "id"), ("execve", "ENOENT"), ("execve", "0"), ("dup", "EBADF")]
     )
     # The first call is htrun's own, of 64-bit code.
-    sites = [event.site for event in trace][2:]
-    assert set(sites) == {ARCH_X86_64 if target is NATIVE else ARCH_I386}
+    interfaces = [event.arch for event in trace][2:]
+    assert set(interfaces) == {ARCH_X86_64 if target is NATIVE else ARCH_I386}
 
 
 @pytest.mark.parametrize(
@@ -254,18 +254,21 @@ def test_every_format_has_all_events(work: Path, toolchain: Toolchain, tmp_path:
     files = [tmp_path / f"t.{suffix}" for suffix in ("log", "simple", "jsonl", "csv", "json", "pftrace", "parquet")]
     options = [word for file in files for word in ("-o", str(file))]
     trace = record(tmp_path, "-trace", "guest*", *options, program=[str(program)])
-    events = [(event.time, event.name, event.stream.tid, event.index, event.args) for event in trace]
+    events = [(event.time, event.name, event.stream.tid, event.num, event.args) for event in trace]
     counts = Counter(event[1] for event in events)
     assert counts["guest_user_syscall"] > 80
     assert [len(file.read_bytes().splitlines()) for file in files[:1]] == [len(events)]
 
     lines = [json.loads(line) for line in files[2].read_text().splitlines()]
-    told = [(row["event"], row["tid"], row.get("num", 0), tuple(row.get("args", {}).values())) for row in lines]
-    assert told == [(name, tid, index, args) for _, name, tid, index, args in events]
+    told = [(row["event"], row["tid"], row.get("num"), tuple(row.get("args", {}).values())) for row in lines]
+    assert told == [(name, tid, num, args) for _, name, tid, num, args in events]
+    assert [row.get("arch") for row in lines] == [event.arch for event in trace]
     with files[3].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["event"], int(row["tid"])) for row in rows] == [(name, tid) for _, name, tid, _, _ in events]
     assert [int(row["time_ns"]) for row in rows] == [row["time_ns"] for row in lines]
+    for name in ("index", "num", "arch"):
+        assert [row[name] for row in rows] == [str(row.get(name, "")) for row in lines]
     chrome = [event for event in json.loads(files[4].read_text())["traceEvents"] if event["ph"] != "M"]
     assert Counter(event["ph"] for event in chrome) == {
         "b": counts["guest_user_syscall"] + counts["guest_cpu_enter"],
@@ -274,7 +277,9 @@ def test_every_format_has_all_events(work: Path, toolchain: Toolchain, tmp_path:
     packets = proto.Trace.FromString(files[5].read_bytes()).packet
     assert sum(packet.HasField("track_event") for packet in packets) == len(events)
     check_slices(packets, counts)
-    assert pyarrow.parquet.read_table(files[6]).num_rows == len(events)
+    table = pyarrow.parquet.read_table(files[6])
+    assert table.column("num").to_pylist() == [num for *_, num, _ in events]
+    assert table.column("arch").to_pylist() == [event.arch for event in trace]
 
     shown = subprocess.run(["babeltrace2", tmp_path / "trace"], capture_output=True, text=True, check=True)
     assert shown.stderr == ""
@@ -303,6 +308,10 @@ def test_decoded(work: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("condition", "lines"),
     [
+        (
+            "num == 32 and arch == 0xc000003e",
+            ["guest_user_syscall dup(fildes=-1)", "guest_user_syscall_ret dup = -9 EBADF"],
+        ),
         ('syscall == "dup"', ["guest_user_syscall dup(fildes=-1)", "guest_user_syscall_ret dup = -9 EBADF"]),
         ('error == "EBADF"', ["guest_user_syscall_ret dup = -9 EBADF"]),
         ('syscall == "execve" and error == "ENOENT"', ["guest_user_syscall_ret execve = -2 ENOENT"]),

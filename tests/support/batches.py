@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from htrun.events.definitions import EVENTS, SYSCALL_ARGS
 from htrun.events.named import NamedEvents
-from htrun.events.records import event_dtype
+from htrun.events.records import NUMBERS, event_dtype
 from htrun.events.stream import Stream
+from htrun.events.syscalls import ARCH_I386
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 NUM_ARGS = 4
+SITE = 7
 STREAMS = (
     Stream(11, 10, 0, "app"),
     Stream(12, 10, 1, 'odd "name",\r\n\x01\x1b\\'),
@@ -44,7 +46,7 @@ WORDS += [0x7FF8000000000000, 0x3FB999999999999A, 0x8000000000000000, 0x00000000
 
 @dataclass(frozen=True)
 class Row:
-    """One event, spelt out. ``args`` are as many as its kind has."""
+    """One event, spelt out. ``index``: of its slot, or a call's number; ``args`` are as many as its kind has."""
 
     time: int
     stream: int
@@ -58,6 +60,12 @@ class Row:
         return EVENTS[self.kind].name
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """What it has of the columns that only some kinds of events have."""
+        values = {"site": SITE, "index": self.index, "num": self.index, "arch": ARCH_I386}
+        return {name: values[name] for name in EVENTS[self.kind].columns}
+
+    @property
     def fields(self) -> dict[str, int]:
         """The event's arguments by name."""
         return dict(zip(EVENTS[self.kind].argument_names(NUM_ARGS), self.args, strict=True))
@@ -69,7 +77,8 @@ def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
     for place, row in enumerate(rows):
         # What an event has no argument for is not to be looked at.
         args = (*row.args, *[0xBAD] * (room - len(row.args)))
-        events[place] = (row.time, row.stream, 7, row.index, row.kind, args)
+        numbers = [row.numbers.get(name, 0) for name in NUMBERS]
+        events[place] = (row.time, row.stream, row.kind, *numbers, args)
     return events
 
 
@@ -77,12 +86,13 @@ def rows() -> SearchStrategy[list[Row]]:
     """Some events of every kind, in time order."""
     words = st.sampled_from(WORDS) | st.integers(0, 2**64 - 1)
     ids = st.sampled_from([event.id for event in NAMED.events])
+    indexes = st.sampled_from([0, 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
     times = st.integers(1_700_000_000 * 10**9, 1_700_000_100 * 10**9)
 
     def row(kind: int) -> SearchStrategy[Row]:
         count = len(EVENTS[kind].argument_names(NUM_ARGS))
         args = st.tuples(*[ids | words if kind == 0 and place == 0 else words for place in range(count)])
-        return st.builds(Row, times, st.integers(0, len(STREAMS) - 1), words, st.just(kind), args)
+        return st.builds(Row, times, st.integers(0, len(STREAMS) - 1), indexes, st.just(kind), args)
 
     every = st.sampled_from([0, 0, 0, 0, *range(1, len(EVENTS))]).flatmap(row)
     return st.lists(every, min_size=1, max_size=25).map(lambda some: sorted(some, key=lambda event: event.time))

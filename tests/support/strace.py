@@ -123,7 +123,9 @@ def traced(trace: Trace) -> Calls:
     """The calls in a native trace of htrun's."""
     calls = Calls()
     for event in trace:
-        name = table(event.site).name(event.index)
+        if event.num is None or event.arch is None:
+            continue
+        name = table(event.arch).name(event.num)
         if event.name == "guest_user_syscall":
             calls.enter(event.stream.tid, name)
         elif event.name == "guest_user_syscall_ret":

@@ -20,7 +20,7 @@ from htrun.analysis.ftrace.kernel import Kernel, kernel_events
 from htrun.analysis.guest_trace.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
-from htrun.events.records import event_dtype
+from htrun.events.records import event_dtype, without_arguments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,8 +126,7 @@ class GuestTrace:
 
     def _widened(self, events: Events) -> Events:
         rows = np.zeros(len(events), event_dtype(self.num_args))
-        for name in ("time", "stream", "site", "index", "kind"):
-            rows[name] = events[name]
+        without_arguments(rows)[:] = without_arguments(events)
         rows["args"][:, : events["args"].shape[1]] = events["args"]
         return rows
 
@@ -162,8 +161,7 @@ class GuestTrace:
         """The rows of ``entries``, which are all of one kind of ``event``."""
         places = entries.places
         rows = np.zeros(len(places), event_dtype(self.num_args))
-        for name in ("time", "stream", "site", "index", "kind"):
-            rows[name] = events[name][places[:, 0]]
+        without_arguments(rows)[:] = without_arguments(events)[places[:, 0]]
         words = events["args"][:, : self._num_args][places].reshape(len(places), -1)
         raw = np.ascontiguousarray(words[:, HEAD_WORDS:], f"{entries.order}u8").view(np.uint8)[:, : entries.size]
         arguments = rows["args"]

@@ -53,7 +53,7 @@ class Scene:
         """What is told of all."""
         events = np.zeros(len(self._events), event_dtype(1))
         for place, (time, thread, number) in enumerate(self._events):
-            events[place] = (time, thread, 0, 0, 0, [number])
+            events[place] = (time, thread, 0, 0, 0, 0, 0, [number])
         return Timings(STEP).collect(Pairer(NAMED), [events])
 
     def timing(self) -> Timing:

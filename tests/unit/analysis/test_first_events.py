@@ -47,7 +47,7 @@ def firsts(steps: Steps) -> list[int]:
 def test_spans_with_a_first_event_of_their_threads(steps: Steps, cuts: list[int]) -> None:
     events = np.zeros(len(steps), event_dtype(2))
     for place, (arg1, stream, site) in enumerate(steps):
-        events[place] = (1000 + place, stream, site, 0, 0, [arg1, 0])
+        events[place] = (1000 + place, stream, 0, site, 0, 0, 0, [arg1, 0])
     pairer = Pairer(NAMED, first_events=FirstEvents(PROCESSES))
     found = firsts(steps)
     for batch in np.split(events, sorted(cut for cut in cuts if cut <= len(steps))):
@@ -61,7 +61,7 @@ def test_spans_with_a_first_event_of_their_threads(steps: Steps, cuts: list[int]
 def test_a_system_call_is_no_event_of_a_site() -> None:
     events = np.zeros(4, event_dtype(2))
     for place, arg1 in enumerate([5, 0, 1, 2]):
-        events[place] = (1000 + place, 0, place if arg1 == 0 else 7, 0, 0, [arg1, 0])
+        events[place] = (1000 + place, 0, 0, place if arg1 == 0 else 7, 0, 0, 0, [arg1, 0])
     events["kind"][1] = DEFINITIONS.index(USER_SYSCALL)
     [span] = Pairer(NAMED, first_events=FirstEvents(PROCESSES)).feed(events)
     assert not span["trapped"]

@@ -41,7 +41,7 @@ def batch(pieces: Iterable[Piece], num_args: int) -> Events:
     pieces = list(pieces)
     events = np.zeros(len(pieces), event_dtype(num_args))
     for place, (time, stream, index, args) in enumerate(pieces):
-        events[place] = (time, stream, 3, index, 0, args)
+        events[place] = (time, stream, 0, 3, index, 0, 0, args)
     return events
 
 

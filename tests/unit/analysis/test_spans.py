@@ -47,7 +47,7 @@ def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
     for place, (arg1, stream, key) in enumerate(steps):
         args = [arg1, 0, 0, 0]
         args[JOB_KEY.get(arg1, 3)] = key
-        events[place] = (begin + gap * place, stream, 0, 0, 0, args)
+        events[place] = (begin + gap * place, stream, 0, 0, 0, 0, 0, args)
     return events
 
 

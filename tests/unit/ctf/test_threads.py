@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from htrun.analysis.expressions import Expression
+from htrun.analysis.filters import Filter, field_names
 from htrun.analysis.trace import DamagedTraceWarning, Trace
 from htrun.ctf.reader import CtfReader
 from htrun.ctf.writer import CtfTrace
 from htrun.errors import HtrunError
 from htrun.events.definitions import CPU_ENTER, DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, Definition
-from htrun.events.records import event_dtype, record_dtype
+from htrun.events.records import NUMBERS, event_dtype, record_dtype
 from htrun.events.stream import Stream
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64
 from htrun.events.tracer_events import tracer_dtype
@@ -63,15 +65,27 @@ def path(tmp_path: Path) -> Path:
 def test_all_of_it(path: Path) -> None:
     trace = Trace.open(path)
     assert len(trace) == 7
-    told = [(event.time, event.name, event.stream.tid, event.stream.comm, event.site, event.index) for event in trace]
+    told = [(event.time, event.name, event.stream.tid, event.stream.comm, event.arch, event.num) for event in trace]
     assert told == [
-        (1, "guest_cpu_enter", 10, "one", 0, 0),
+        (1, "guest_cpu_enter", 10, "one", None, None),
         (2, "guest_user_syscall", 10, "one", ARCH_X86_64, 257),
         (3, "guest_user_syscall", 11, "one", ARCH_I386, 4),
         (4, "guest_user_syscall_ret", 10, "one", ARCH_X86_64, 257),
-        (5, "guest_hypertrace", 10, "one", 0, 0),
+        (5, "guest_hypertrace", 10, "one", None, None),
         (6, "guest_user_syscall", 10, "other", ARCH_X86_64, 1),
         (7, "guest_user_syscall_ret", 11, "one", ARCH_I386, 4),
+    ]
+    own = [(event.site, event.index) for event in trace]
+    assert own == [(None, None)] * 4 + [(0, 0)] + [(None, None)] * 2
+    numbers = trace.to_numpy()[list(NUMBERS)]
+    assert numbers.tolist() == [
+        (0, 0, 0, 0),
+        (0, 0, 257, ARCH_X86_64),
+        (0, 0, 4, ARCH_I386),
+        (0, 0, 257, ARCH_X86_64),
+        (0, 0, 0, 0),
+        (0, 0, 1, ARCH_X86_64),
+        (0, 0, 4, ARCH_I386),
     ]
     args = [event.args for event in trace]
     assert args[1] == (5, 6, 7, 8, 9, 10, 11, 12)
@@ -82,6 +96,36 @@ def test_all_of_it(path: Path) -> None:
     assert [(stream.tid, stream.comm) for stream in trace.streams] == [(10, "one"), (11, "one"), (10, "other")]
     assert list(trace.discarded) == [0, 0, 0]
     assert trace.to_numpy().dtype == event_dtype(8)
+
+
+@pytest.mark.parametrize(
+    ("condition", "times"),
+    [
+        ("num == 4", [3, 7]),
+        ("num == 0", []),
+        ("num >= 0", [2, 3, 4, 6, 7]),
+        (f"arch == {ARCH_X86_64}", [2, 4, 6]),
+        ('syscall == "openat"', [2, 4]),
+        ('syscall == "write"', [3, 6, 7]),
+        ("index == 0", [5]),
+        ("site >= 0", [5]),
+    ],
+)
+def test_conditions_on_calls(path: Path, condition: str, times: list[int]) -> None:
+    trace = Trace.open(path)
+    wanted = Filter(where=Expression.parse(condition, field_names(trace)))
+    assert [time for events in wanted.batches(trace) for time in events["time"].tolist()] == times
+
+
+def test_arrow_has_null_for_what_an_event_does_not_have(path: Path) -> None:
+    table = Trace.open(path).to_arrow()
+    columns = {name: table.column(name).to_pylist() for name in NUMBERS}
+    assert columns == {
+        "site": [None, None, None, None, 0, None, None],
+        "index": [None, None, None, None, 0, None, None],
+        "num": [None, 257, 4, 257, None, 1, 4],
+        "arch": [None, ARCH_X86_64, ARCH_I386, ARCH_X86_64, None, ARCH_X86_64, ARCH_I386],
+    }
 
 
 def test_only_some_threads_and_times(path: Path) -> None:

@@ -36,7 +36,7 @@ def test_arguments_stand_where_they_were_stored() -> None:
 def test_without_names_arguments_have_numbers() -> None:
     [(shape, _)] = Shapes(2).split(batch([Row(0, 0, 0, 0, (1, 2))]))
     assert shape.arguments == (Argument("arg1", ArgumentType.HEX), Argument("arg2", ArgumentType.HEX))
-    assert (shape.title, shape.index_name) == ("guest_hypertrace", "index")
+    assert (shape.title, shape.number_column) == ("guest_hypertrace", "index")
 
 
 def test_arguments_beyond_the_channels_are_not_there() -> None:

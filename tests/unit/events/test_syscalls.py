@@ -45,8 +45,8 @@ def test_names_that_are_meant() -> None:
 
 def test_names_of_a_batch() -> None:
     events = np.zeros(4, event_dtype(8))
-    events["site"] = [ARCH_X86_64, ARCH_I386, ARCH_X86_64, 0]
-    events["index"] = [1, 1, 257, 7]
+    events["arch"] = [ARCH_X86_64, ARCH_I386, ARCH_X86_64, 0]
+    events["num"] = [1, 1, 257, 7]
     assert names_of(events).tolist() == ["write", "exit", "openat", "syscall_7"]
 
 

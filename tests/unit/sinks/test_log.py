@@ -82,7 +82,7 @@ some_streams = st.lists(st.builds(Stream, st.integers(1, 2**22), st.just(1), st.
 
 @given(some_streams, st.integers(1, 5), st.data())
 def test_every_line_of_any_batch_is_right(streams: list[Stream], num_args: int, data: Any) -> None:
-    row = st.tuples(words, st.integers(0, len(streams) - 1), words, st.tuples(*[words] * num_args))
+    row = st.tuples(words, st.integers(0, len(streams) - 1), st.integers(0, 2**32 - 1), st.tuples(*[words] * num_args))
     rows = data.draw(st.lists(row, max_size=20))
     assert format_lines(batch(rows, num_args), streams).decode() == "".join(expected(row, streams) for row in rows)
 

@@ -41,9 +41,7 @@ def expected(row: Row) -> dict[str, Any]:
     """What the columns hold that are not null."""
     stream = STREAMS[row.stream]
     values: dict[str, Any] = {"pid": stream.pid, "tid": stream.tid, "vcpu": stream.vcpu, "comm": stream.comm}
-    values |= {"event": row.name, "site": 7}
-    if not row.name.startswith("guest_cpu"):
-        values["index"] = row.index
+    values |= {"event": row.name, **row.numbers}
     values |= {f"arg{number}": word for number, word in enumerate(row.args, 1)}
     named = NAMED.lookup(row.args[0]) if row.kind == 0 else None
     if named is not None:
@@ -93,7 +91,7 @@ def test_columns_are_those_that_the_events_of_a_trace_have(tmp_path: Path) -> No
     sink.close()
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     assert [name for name in table.schema.names if name.startswith("arg")] == ["arg1", "arg2"]
-    assert [field.name for field in table.schema if field.nullable] == ["name", "phase"]
+    assert [field.name for field in table.schema if field.nullable] == ["name", "phase", "num", "arch"]
     assert table.select(["index", "arg1", "arg2"]).to_pylist() == [{"index": 5, "arg1": 9, "arg2": 2**64 - 1}]
 
 

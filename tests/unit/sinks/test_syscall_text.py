@@ -25,7 +25,7 @@ def calls(definition: Definition, rows: list[tuple[int, int, list[int]]]) -> Eve
     events = np.zeros(len(rows), event_dtype(8))
     events["kind"] = DEFINITIONS.index(definition)
     for event, (arch, number, args) in zip(events, rows, strict=True):
-        event["site"], event["index"] = arch, number
+        event["arch"], event["num"] = arch, number
         event["args"][: len(args)] = args
     return events
 

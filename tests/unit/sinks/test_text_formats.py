@@ -82,7 +82,8 @@ def test_json_lines_say_what_was_written(some: list[Row]) -> None:
             stream.comm,
         ]
         assert (found.get("name"), found.get("phase")) == ((event.name, event.phase.value) if event else (None, None))
-        assert found.get("index", found.get("num", row.index)) == row.index
+        shown = {name: number for name, number in row.numbers.items() if name != "site"}
+        assert {name: found[name] for name in ("index", "num", "arch") if name in found} == shown
         assert found.get("args", {}) == {argument.name: json_value(argument, word) for argument, word in arguments(row)}
 
 
@@ -97,7 +98,8 @@ def test_csv_says_what_was_written(some: list[Row]) -> None:
         assert None not in found
         assert (found["time_ns"], found["tid"], found["comm"]) == (str(row.time), str(stream.tid), stream.comm)
         assert (found["event"], found["name"]) == (row.name, event.name if event else "")
-        assert found["index"] == ("" if row.name.startswith("guest_cpu") else str(row.index))
+        for name in ("index", "num", "arch"):
+            assert found[name] == str(row.numbers.get(name, ""))
         values = [str(row.args[0])] if event else []
         for argument, word in arguments(row):
             value = argument.value(word)
