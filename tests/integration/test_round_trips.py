@@ -300,16 +300,16 @@ def csv_form(kind: str, word: int) -> str:
 
 
 def test_csv(recorded: Recorded, tmp_path: Path) -> None:
-    columns = "time_ns,pid,tid,vcpu,comm,event,name,phase,index,arg1,arg2,arg3,arg4,arg5,arg6,arg7,arg8"
+    columns = "time_ns,pid,tid,vcpu,comm,event,name,phase,index,num,arch,arg1,arg2,arg3,arg4,arg5,arg6,arg7,arg8"
     ids = {(name or "", phase or ""): str(id_) for id_, (name, phase, _) in TYPES.items()}
 
     def events() -> Iterator[Seen]:
         with (tmp_path / "out.csv").open(newline="") as file:
             rows = csv.reader(file)
             assert ",".join(next(rows)) == columns
-            for time, pid, tid, _, _, event, name, phase, index, *fields in rows:
+            for time, pid, tid, _, _, event, name, phase, index, num, arch, *fields in rows:
                 arguments, others = fields[:4], fields[4:]
-                assert others == [""] * 4
+                assert [num, arch, *others] == [""] * 6
                 assert (event, recorded.threads[int(index)]) == ("guest_hypertrace", (int(pid), int(tid)))
                 assert arguments[0] == ids[name, phase]
                 names = [each for each, _ in TYPES[int(arguments[0])][2]]
