@@ -25,7 +25,7 @@ from htrun.reports.table import printable, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.view.figures import Figures
+    from htrun.view.figures import LiveFigures
 
 _MOST_ROWS = 20
 _LATEST = 40
@@ -152,7 +152,7 @@ class _Top:
         self._follower = Follower(path, names)
         self._interval: float = arguments.interval
         self._title = title
-        self._figures: Figures | None = None
+        self._figures: LiveFigures | None = None
 
     def show(self, running: Callable[[], bool]) -> bool:
         """Show the trace until it is written no more and ``running`` says no; whether that came before the user's end.
@@ -176,12 +176,12 @@ class _Top:
 
     def _look(self) -> None:
         """Take in what has come."""
-        from htrun.view.figures import Figures
+        from htrun.view.figures import LiveFigures
 
         for events in self._follower.poll():
             if self._figures is None:
                 assert self._follower.shapes is not None
-                self._figures = Figures(self._follower.shapes, self._follower.names, _LATEST)
+                self._figures = LiveFigures(self._follower.shapes, self._follower.names, _LATEST)
             self._figures.add(events)
 
     def _watch(self, running: Callable[[], bool]) -> bool:

@@ -45,7 +45,7 @@ class TsdlError(Exception):
 
 
 @dataclass(frozen=True)
-class Field:
+class TsdlField:
     """A field of a structure. ``code``: numpy's name of the type; ``offset``, ``alignment``: bytes; ``size``: of all
     ``count`` elements (None: it is not an array)."""
 
@@ -73,8 +73,8 @@ class StreamClass:
 
     number: int
     kind: int
-    header: tuple[Field, ...]
-    event: tuple[Field, ...]
+    header: tuple[TsdlField, ...]
+    event: tuple[TsdlField, ...]
     arguments: int
 
     @cached_property
@@ -117,7 +117,7 @@ class StreamClass:
         fields = self.event[: len(self.event) - self.arguments]
         if self.arguments:
             first = self.event[-self.arguments]
-            fields += (Field("args", first.code, first.offset, first.alignment, self.arguments),)
+            fields += (TsdlField("args", first.code, first.offset, first.alignment, self.arguments),)
         return _dtype(fields, self.event_size)
 
 
@@ -336,7 +336,7 @@ _SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu":
 share."""
 
 
-def _check(fields: Sequence[Field], needed: Mapping[str, int], where: str) -> None:
+def _check(fields: Sequence[TsdlField], needed: Mapping[str, int], where: str) -> None:
     sizes = {field.name: field.size for field in fields}
     for name, size in needed.items():
         if sizes.get(name) != size:
@@ -345,7 +345,7 @@ def _check(fields: Sequence[Field], needed: Mapping[str, int], where: str) -> No
         raise TsdlError(f"the {where} has two fields of one name")
 
 
-def _check_arguments(fields: Sequence[Field], kind: int, arguments: int) -> None:
+def _check_arguments(fields: Sequence[TsdlField], kind: int, arguments: int) -> None:
     """Arguments are consecutive 64-bit numbers of one byte order with the names of the event's kind."""
     own = fields[len(fields) - arguments - len(DEFINITIONS[kind].fields) :] if arguments >= 0 else ()
     if tuple(field.name for field in own) != DEFINITIONS[kind].field_names(arguments):
@@ -356,23 +356,25 @@ def _check_arguments(fields: Sequence[Field], kind: int, arguments: int) -> None
         raise TsdlError(f"the arguments of {DEFINITIONS[kind].name} are not alike")
 
 
-def _words_of(text: Field) -> tuple[Field, ...]:
+def _words_of(text: TsdlField) -> tuple[TsdlField, ...]:
     """Treat a text as the words that hold it, since events have only words as arguments."""
     if text.name != "text" or text.size != TEXT_BYTES:
         raise TsdlError("the texts of system calls are of another size")
     names = USER_SYSCALL_TEXT.argument_names(0)[1:]
-    return tuple(Field(name, "<u8", text.offset + 8 * place, text.alignment, None) for place, name in enumerate(names))
+    return tuple(
+        TsdlField(name, "<u8", text.offset + 8 * place, text.alignment, None) for place, name in enumerate(names)
+    )
 
 
-def _placed(*structures: Sequence[_Member]) -> tuple[Field, ...]:
+def _placed(*structures: Sequence[_Member]) -> tuple[TsdlField, ...]:
     """The consecutive fields of ``structures``, each aligned as its type requires (CTF 1.8, 4.1.1, 4.2.1)."""
-    fields: list[Field] = []
+    fields: list[TsdlField] = []
     end = 0
     for members in structures:
         end = _aligned(end, max((member.integer.alignment for member in members), default=1))
         for member in members:
             offset = _aligned(end, member.integer.alignment)
-            fields.append(Field(member.name, member.integer.code, offset, member.integer.alignment, member.count))
+            fields.append(TsdlField(member.name, member.integer.code, offset, member.integer.alignment, member.count))
             end = fields[-1].end
     return tuple(fields)
 
@@ -381,11 +383,11 @@ def _aligned(offset: int, alignment: int) -> int:
     return -(-offset // alignment) * alignment
 
 
-def _alignment(fields: Sequence[Field]) -> int:
+def _alignment(fields: Sequence[TsdlField]) -> int:
     return max(field.alignment for field in fields)
 
 
-def _dtype(fields: Sequence[Field], size: int) -> np.dtype[Any]:
+def _dtype(fields: Sequence[TsdlField], size: int) -> np.dtype[Any]:
     return np.dtype(
         {
             "names": [field.name for field in fields],
@@ -396,11 +398,11 @@ def _dtype(fields: Sequence[Field], size: int) -> np.dtype[Any]:
     )
 
 
-def _format(field: Field) -> str | tuple[str, tuple[int]]:
+def _format(field: TsdlField) -> str | tuple[str, tuple[int]]:
     return field.code if field.count is None else (field.code, (field.count,))
 
 
-def _struct_format(fields: Sequence[Field], size: int) -> Iterator[str]:
+def _struct_format(fields: Sequence[TsdlField], size: int) -> Iterator[str]:
     end = 0
     for field in fields:
         yield f"{field.offset - end}x{field.count or ''}{_STRUCT_CODES[field.code]}"

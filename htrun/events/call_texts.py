@@ -60,7 +60,7 @@ _OfCall = Mapping[int, Sequence[Text]]
 
 
 @dataclass(frozen=True)
-class Texts:
+class BatchTexts:
     """The texts of a batch of calls and returns, by their places in it."""
 
     _found: Mapping[int, _OfCall] = field(default_factory=dict)
@@ -68,12 +68,12 @@ class Texts:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def of_rows(self, rows: Rows) -> Texts:
+    def of_rows(self, rows: Rows) -> BatchTexts:
         """Those of the batch that has only these ``rows``."""
         if isinstance(rows, slice) or not self._found:
             return self
         found = self._found
-        return Texts({new: found[old] for new, old in enumerate(rows.tolist()) if old in found})
+        return BatchTexts({new: found[old] for new, old in enumerate(rows.tolist()) if old in found})
 
     def places(self) -> set[int]:
         """The arguments that any call has a text of."""
@@ -84,7 +84,7 @@ class Texts:
         return self._found.get(row, {}).get(place, ())
 
 
-NO_TEXTS = Texts()
+NO_TEXTS = BatchTexts()
 
 
 def without_texts(events: Events) -> Events:
@@ -93,7 +93,7 @@ def without_texts(events: Events) -> Events:
     return events[~texts] if texts.any() else events
 
 
-def split(events: Events) -> tuple[Events, Texts]:
+def split(events: Events) -> tuple[Events, BatchTexts]:
     """``events`` but for texts, and the texts. They must come right behind what they belong to."""
     import numpy as np
 
@@ -114,7 +114,7 @@ def split(events: Events) -> tuple[Events, Texts]:
         if texts and texts[-1].element == element:
             data = texts.pop().data + data
         texts.append(Text(place, element, data, bool(part >> _CUT & 1)))
-    return others, Texts(found)
+    return others, BatchTexts(found)
 
 
 def behind_their_calls(events: Events) -> Events:

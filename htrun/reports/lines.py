@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
     from htrun.events.stream import Stream
@@ -97,7 +97,7 @@ class Lines:
             case _:
                 return _dates(times)
 
-    def _fields(self, shape: Shape, events: Events, found: Texts) -> list[Column]:
+    def _fields(self, shape: Shape, events: Events, found: BatchTexts) -> list[Column]:
         columns: list[Column] = [shape.title.encode(), self.palette.off]
         if self.decode and syscall_text.is_call(shape.definition):
             return [*columns, b" ", syscall_text.lines(shape.definition, events, found), b"\n"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -79,7 +79,7 @@ class ChromeTrace:
         self._separator = b","
         return text[start:]
 
-    def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream], found: Texts) -> NDArray[np.uint8]:
+    def _lines(self, shape: Shape, events: Events, streams: Sequence[Stream], found: BatchTexts) -> NDArray[np.uint8]:
         decode = self._facts.decode and syscall_text.is_call(shape.definition)
         meaning: list[Column] = []
         if decode:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -56,7 +56,7 @@ def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, d
     """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
     count = _argument_columns(shapes)
 
-    def lines(shape: Shape, own: Events, found: Texts) -> NDArray[np.uint8]:
+    def lines(shape: Shape, own: Events, found: BatchTexts) -> NDArray[np.uint8]:
         meaning = [b",", *_meaning(shape, own, found)] if decode else []
         return side_by_side([*_fields(shape, own, streams, count), *meaning, b"\r\n"], len(own))
 
@@ -72,7 +72,7 @@ def _argument_columns(shapes: Shapes) -> int:
     return max(shapes.num_args, SYSCALL_ARGS, *(shape.first + len(shape.arguments) for shape in shapes.all()))
 
 
-def _meaning(shape: Shape, events: Events, found: Texts) -> list[Column]:
+def _meaning(shape: Shape, events: Events, found: BatchTexts) -> list[Column]:
     if not syscall_text.is_call(shape.definition):
         return []
     lines = syscall_text.plain_lines(shape.definition, events, found)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.stream import Stream
     from htrun.sinks.columns import Column
@@ -68,7 +68,9 @@ def format_lines(
     return text_by_shape(events, shapes, lambda shape, own, found: _lines(shape, own, streams, found, decode=decode))
 
 
-def _lines(shape: Shape, events: Events, streams: Sequence[Stream], found: Texts, *, decode: bool) -> NDArray[np.uint8]:
+def _lines(
+    shape: Shape, events: Events, streams: Sequence[Stream], found: BatchTexts, *, decode: bool
+) -> NDArray[np.uint8]:
     import numpy as np
 
     microseconds = events["time"] // np.uint64(_NS_PER_US)

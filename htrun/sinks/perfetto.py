@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.shapes import Rows
     from htrun.events.stream import Stream
@@ -85,7 +85,7 @@ class PerfettoSink:
         for batch in in_batches(events, BATCH):
             self._write_batch(*split(batch), streams)
 
-    def _write_batch(self, events: Events, found: Texts, streams: Sequence[Stream]) -> None:
+    def _write_batch(self, events: Events, found: BatchTexts, streams: Sequence[Stream]) -> None:
         parts: list[tuple[Rows, NDArray[np.uint8]]] = []
         for shape, rows in self._shapes.split(events):
             part = events[rows]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.shapes import Rows, Shape
     from htrun.sinks.perfetto_names import Names
@@ -31,7 +31,7 @@ _STRING = 6
 
 
 def decoded_calls(
-    shape: Shape, rows: Rows, events: Events, found: Texts, names: Names
+    shape: Shape, rows: Rows, events: Events, found: BatchTexts, names: Names
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
     """The packets of those of ``events`` that are in ``rows``, calls or returns, and which of ``events`` they are of.
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from htrun.events.call_texts import Texts
+    from htrun.events.call_texts import BatchTexts
     from htrun.events.records import Events
     from htrun.events.shapes import Shape, Shapes
 
-    Lines = Callable[[Shape, Events, Texts], NDArray[np.uint8]]
+    Lines = Callable[[Shape, Events, BatchTexts], NDArray[np.uint8]]
     """Makes the lines of events of one shape, of which some are calls with texts: events by bytes."""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from htrun.events.call_texts import NO_TEXTS, Texts
+from htrun.events.call_texts import NO_TEXTS, BatchTexts
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.syscall_arguments import MOST_ERRNO, Kind, Parameter, Signature, error_name, signature
 from htrun.events.syscalls import ARCH_I386
@@ -54,26 +54,26 @@ class _Calls:
     bits: int
     pointed: Mapping[int, Pointed]
     events: Events
-    texts: Texts
+    texts: BatchTexts
 
 
-def lines(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> NDArray[np.uint8]:
+def lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
     """The text of each of ``events``, which are all calls, or all returns. ``texts``: what they point to."""
     return _each(definition, events, texts, _line)
 
 
-def objects(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> NDArray[np.uint8]:
+def objects(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
     """The same as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or ``{"name":"openat","result":-2,
     "error":"ENOENT"}``. Addresses, what has a name, and what is pointed to are texts."""
     return _each(definition, events, texts, _object)
 
 
-def plain_lines(definition: Definition, events: Events, texts: Texts = NO_TEXTS) -> list[bytes]:
+def plain_lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> list[bytes]:
     """The same as `lines`, one by one."""
     return [bytes(row[row != 0]) for row in lines(definition, events, texts)]
 
 
-def _each(definition: Definition, events: Events, texts: Texts, write: _Writer) -> NDArray[np.uint8]:
+def _each(definition: Definition, events: Events, texts: BatchTexts, write: _Writer) -> NDArray[np.uint8]:
     import numpy as np
 
     parts = []

@@ -78,7 +78,7 @@ class Rates:
         return (after.get(key, 0) - before.get(key, 0)) / max(end - begin, 1e-9)
 
 
-class Figures:
+class LiveFigures:
     """Counts events as they come. ``keep``: of how many of the latest the events themselves are kept."""
 
     def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from htrun.events.stream import Stream
-    from htrun.view.figures import Figures, Rates, Sparks
+    from htrun.view.figures import LiveFigures, Rates, Sparks
 
 _HEAD_LINES, _FRAME_LINES = 4, 3
 _WIDE = 110
@@ -34,7 +34,7 @@ class Moment:
 
     title: str
     begun: float
-    figures: Figures | None
+    figures: LiveFigures | None
     streams: Sequence[Stream]
     lost: int
     rates: Rates

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from htrun.events.stream import Stream
-    from htrun.view.figures import Figures
+    from htrun.view.figures import LiveFigures
 
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _COUNTS = ((1e6, "M/s"), (1e3, "k/s"))
@@ -37,7 +37,7 @@ def rate(events: float) -> str:
     return f"{events:.0f} /s"
 
 
-def span_rows(figures: Figures) -> list[Row]:
+def span_rows(figures: LiveFigures) -> list[Row]:
     """Each name's spans, those first that took longest together. Percentiles are of the latest few thousand."""
     spans = sorted(figures.spans.items(), key=lambda item: -item[1].total)
     return [
@@ -50,12 +50,12 @@ def span_rows(figures: Figures) -> list[Row]:
     ]
 
 
-def name_rows(figures: Figures, rate_of: Callable[[str], float]) -> list[Row]:
+def name_rows(figures: LiveFigures, rate_of: Callable[[str], float]) -> list[Row]:
     """Each name's events, the most frequent first. ``rate_of``: events a second by the name."""
     return [(name, f"{count:,}", rate(rate_of(name))) for name, count in figures.names.most_common()]
 
 
-def thread_rows(figures: Figures, streams: Sequence[Stream], rate_of: Callable[[int], float]) -> list[Row]:
+def thread_rows(figures: LiveFigures, streams: Sequence[Stream], rate_of: Callable[[int], float]) -> list[Row]:
     """Each thread's events, the busiest first. ``rate_of``: events a second by the number of the stream."""
     rows: list[Row] = []
     for number, count in figures.threads.most_common():

@@ -15,7 +15,7 @@ from htrun.errors import HtrunError
 from htrun.events.calibration import PAIRS
 from htrun.events.stream import Stream
 from htrun.view.content import Content, choose, content_of
-from htrun.view.figures import Figures
+from htrun.view.figures import LiveFigures
 from tests.support.spans import BEGIN, NAMES
 from tests.unit.analysis.made import FACTS, Made
 
@@ -114,10 +114,10 @@ def test_no_span_goes_across_a_loss(tmp_path: Path) -> None:
 def test_calibration_makes_no_spans_that_are_shown(tmp_path: Path) -> None:
     made = Made(tmp_path / "t", 1)
     args = [[number] for pair in PAIRS for number in (pair.begin, pair.end)]
-    made.packet(Stream(10, 10, 0, "main"), [BEGIN + each for each in range(6)], args)
+    made.packet(Stream(10, 10, 0, "main"), [BEGIN + each for each in range(len(args))], args)
     trace = Trace.open(made.close())
     assert content(trace).head["spans"] == []
-    figures = Figures(trace.shapes, trace.names)
+    figures = LiveFigures(trace.shapes, trace.names)
     for events in trace.events():
         figures.add(events[:-1])
-    assert (figures.events, figures.spans, figures.open) == (5, {}, 0)
+    assert (figures.events, figures.spans, figures.open) == (len(args) - 1, {}, 0)
