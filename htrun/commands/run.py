@@ -98,7 +98,7 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
     if request.options.verbosity >= 0:
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
-    if _VALGRINDS_LIBRARY in os.environ.get("LD_PRELOAD", ""):
+    if _is_valgrind(launcher.pid):
         from htrun.errors import HtrunError
 
         raise HtrunError("htrun cannot run inside valgrind, which knows no seccomp filters: try htrun valgrind PROGRAM")
@@ -108,8 +108,12 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
     run(request.options, launcher)
 
 
-_VALGRINDS_LIBRARY = "/vgpreload_core-"
-"""Part of the name of a library that valgrind loads into whatever it runs, and into nothing else."""
+def _is_valgrind(pid: int) -> bool:
+    """Whether valgrind runs the process, whose executable file is then one of valgrind's."""
+    try:
+        return "/valgrind/" in os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
