@@ -1,1 +1,1 @@
-"""Events: what they are called, how a batch of them lies in memory, who takes them, and when they happened."""
+"""Events: their names, the memory layout of batches of them, the interface of sinks, and time."""

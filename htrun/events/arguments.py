@@ -1,4 +1,4 @@
-"""Typed arguments: what the 64 bits of an event's argument mean, and how they read."""
+"""Typed arguments: the meaning of the 64 bits of an event's argument, and their text."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-"""What an argument and an enumeration's value may be called: names that C and SQL take as well."""
+"""What an argument and an enumeration's value may be called: names that C and SQL accept as well."""
 _MAX_WORD = (1 << 64) - 1
 _MIN_SIGNED = -(1 << 63)
 
 
 class ArgumentType(Enum):
-    """What an argument's 64 bits are; the value is the name in a TOML file."""
+    """The type of an argument's 64 bits; the value is the name in a TOML file."""
 
     U64 = "u64"
     I64 = "i64"
     F64 = "f64"
     HEX = "hex"
-    """A u64 that is read as a hexadecimal number: an address, flags."""
+    """A u64 that is shown in hexadecimal: an address, flags."""
     BOOL = "bool"
     ENUM = "enum"
     TEXT = "text"
-    """The number of a text, which ``labels`` has. Only a guest kernel's events have them: no user can declare one."""
+    """The number of a text in ``labels``. Only a guest kernel's events have them: no user can declare one."""
 
 
 _DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not ArgumentType.TEXT}
@@ -38,9 +38,9 @@ _DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not Argume
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument. ``spec``: a format specification as Python has them, empty for the usual text of the type.
+    """One argument. ``spec``: a Python format specification, empty for the usual text of the type.
 
-    ``labels``: the names of an enumeration's values; of texts, all that have come up yet.
+    ``labels``: the names of an enumeration's values; of texts, all that have occurred so far.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Argument:
 
     @classmethod
     def parse(cls, text: str) -> Argument:
-        """From ``NAME[:TYPE[:SPEC]]``. Raises `ValueError` with one line that says what is wrong."""
+        """Parse ``NAME[:TYPE[:SPEC]]``. Raises `ValueError` with one line that says what is wrong."""
         name, _, rest = text.partition(":")
         type_name, _, spec = rest.partition(":")
         if not IDENTIFIER.fullmatch(name):
@@ -69,7 +69,7 @@ class Argument:
         return cls(name, type_, spec)
 
     def value(self, word: int) -> int | float | bool | str:
-        """The value of the 64 bits ``word``; of an enumeration its label, or the number where it has none."""
+        """The value of the 64 bits ``word``; of an enumeration its label, or the number if it has none."""
         match self.type:
             case ArgumentType.I64:
                 return word - (1 << 64) if word >> 63 else word
@@ -96,7 +96,7 @@ class Argument:
                 return str(value)
 
     def values(self, words: NDArray[np.uint64]) -> NDArray[Any]:
-        """The values of many ``words`` at once: of u8, i8, f8 or bool; those of enumerations and texts are numbers."""
+        """The values of many ``words`` at once: of u8, i8, f8 or bool; enumerations and texts remain numbers."""
         import numpy as np
 
         match self.type:

@@ -1,9 +1,10 @@
-"""Pairs of events that a guest emits so that the cost of an event is known.
+"""Pairs of events that a guest emits to measure the cost of an event.
 
-``qemu_hypertrace_calibrate()`` of the guest library emits them. The duration of a pair with nothing between is what a
-span has too much, and what each event within a span adds to it, if nothing of the event runs beside the guest's code.
-How much does so after work is known from pairs with such work and with twice as much: two times the one less the other
-is what the event costs there. That depends on the work and the processor, so there are several kinds of work.
+``qemu_hypertrace_calibrate()`` of the guest library emits them. A span is too long by the duration of a pair with
+nothing between, and each event within a span adds that much again, provided that no part of the event overlaps with the
+guest's code. How much overlaps after some work is measured by pairs with such work and pairs with twice as much: twice
+the former minus the latter is the cost of the event there. It depends on the work and the processor, so there are
+several kinds of work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """One sort of pairs. ``name``: of the spans they make; ``begin``, ``end``: ``arg1`` of the two events."""
+    """One kind of pairs. ``name``: of the spans they make; ``begin``, ``end``: ``arg1`` of the two events."""
 
     name: str
     begin: int
@@ -38,7 +39,7 @@ class Work:
 
     @classmethod
     def of(cls, name: str, number: int) -> Work:
-        """With the pairs of this number and the next."""
+        """The kind of work with the pairs of this number and the next."""
         return cls(name, _pair(f"(calibration, {name})", number), _pair(f"(calibration, {name} twice)", number + 1))
 
 
@@ -47,8 +48,8 @@ EMPTY = _pair("(calibration)", 0)
 WORKS = tuple(
     Work.of(name, 1 + 2 * place) for place, name in enumerate(("chain", "loop", "division", "branches", "loads"))
 )
-"""Arithmetic in which each step needs the one before; the same in a loop; divisions; branches that can't be foreseen;
-loads from beyond the nearest cache. Older guest libraries emit the first only, the oldest none."""
+"""Arithmetic in which each step needs the result of the previous one; the same in a loop; divisions; unpredictable
+branches; loads that miss the nearest cache. Older guest libraries emit only the first, the oldest none."""
 PAIRS = (EMPTY, *(pair for work in WORKS for pair in (work.once, work.twice)))
 IDS = tuple(each for pair in PAIRS for each in (pair.begin, pair.end))
 """``arg1`` of all such events."""

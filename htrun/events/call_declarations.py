@@ -1,6 +1,7 @@
-"""How C declares the arguments of system calls: their types and names.
+"""The C declarations of the arguments of system calls: their types and names.
 
-From python-ptrace's table (see `htrun.events.syscalls`), and from the kernel's sources what it lacks or has otherwise.
+They come from python-ptrace's table (see `htrun.events.syscalls`); what it lacks or has wrong comes from the kernel's
+sources.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ Declared = tuple[tuple[str, str], ...]
 
 
 def declared_arguments(arch: int, name: str) -> Declared | None:
-    """The types and names of the arguments of the interface's call ``name``, as C declares them; None for one of which
-    nothing is known."""
+    """The types and names of the arguments of the interface's call ``name``, as C declares them; None if the call is
+    unknown."""
     if arch == ARCH_I386 and name in _ON_I386:
         return _ON_I386[name]
     if name in _NEWER:
@@ -33,7 +34,7 @@ def _base(name: str) -> str:
 
 
 def _declared(*words: str) -> Declared:
-    """From words such as ``int fd`` and ``void* buf``."""
+    """Parse words such as ``int fd`` and ``void* buf``."""
     return tuple((type_, name) for type_, name in (word.rsplit(" ", 1) for word in words))
 
 
@@ -139,7 +140,7 @@ _NEWER: Mapping[str, Declared] = {
     "timerfd_settime64": _declared("int ufd", "int flags", "void* utmr", "void* otmr"),
     "umount2": _declared("char* name", "int flags"),
 }
-"""What python-ptrace 0.9.9 does not know of (include/linux/syscalls.h)."""
+"""Calls that python-ptrace 0.9.9 lacks (include/linux/syscalls.h)."""
 
 _ON_I386: Mapping[str, Declared] = {
     "fadvise64": _declared("int fd", "u32 offset_low", "u32 offset_high", "size_t len", "int advice"),
@@ -163,7 +164,8 @@ _ON_I386: Mapping[str, Declared] = {
     "truncate64": _declared("char* filename", "u32 length_low", "u32 length_high"),
     "umount": _declared("char* name"),
 }
-"""What 32-bit programs' calls of the same names take: wide numbers in two halves (arch/x86/kernel/sys_ia32.c)."""
+"""Arguments of 32-bit programs' calls of the same names: wide numbers are split in halves (arch/x86/kernel/sys_ia32.c).
+"""
 
 
 @cache

@@ -1,12 +1,12 @@
-"""The texts that arguments of system calls point to: paths, the words of a command line, what is written and read.
+"""The texts that arguments of system calls point to: paths, the words of a command line, data read and written.
 
-Events have a fixed size, so a text travels in as many events of their own (``guest_user_syscall_text``) as it takes,
-right behind the call or return that it belongs to. The first argument of such an event, its *part*, says what of:
+Events have a fixed size, so a text is stored in as many events of its own (``guest_user_syscall_text``) as it needs,
+directly after the call or return that it belongs to. The first argument of such an event, its *part*, identifies it:
 
 =========  =============================================================
-bits 0-7   the place of the call's argument, from 0
-bits 8-31  the place in an array of texts, from 0
-bits 32-47 how many of the bytes that follow count
+bits 0-7   the index of the call's argument, from 0
+bits 8-31  the index in an array of texts, from 0
+bits 32-47 how many of the bytes that follow are valid
 bit 48     whether there was more, which was not recorded
 =========  =============================================================
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Rows
 
 TEXT_BYTES = 8 * TEXT_WORDS
-"""Bytes that one event has room for."""
+"""How many bytes fit in one event."""
 _WORDS = struct.Struct(f"<{TEXT_WORDS}Q")
 _KIND = DEFINITIONS.index(USER_SYSCALL_TEXT)
 _OWNERS = (DEFINITIONS.index(USER_SYSCALL), DEFINITIONS.index(USER_SYSCALL_RET))
@@ -38,8 +38,8 @@ _PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What was behind a pointer. ``place``: of the argument; ``element``: of the text in an array, 0 if it is in none;
-    ``cut``: whether ``data`` is only the beginning."""
+    """The memory that a pointer refers to. ``place``: the index of the argument; ``element``: the index of the text in
+    an array, 0 if it is in none; ``cut``: whether ``data`` is only the beginning."""
 
     place: int
     element: int
@@ -47,7 +47,7 @@ class Text:
     cut: bool = False
 
     def pack(self) -> Iterator[tuple[int, ...]]:
-        """The arguments of the events that it takes, at least one."""
+        """The arguments of the events that it needs, at least one."""
         for start in range(0, max(len(self.data), 1), TEXT_BYTES):
             piece = self.data[start : start + TEXT_BYTES]
             last = start + TEXT_BYTES >= len(self.data)
@@ -56,12 +56,12 @@ class Text:
 
 
 _OfCall = Mapping[int, Sequence[Text]]
-"""By the place of the argument."""
+"""By the index of the argument."""
 
 
 @dataclass(frozen=True)
 class BatchTexts:
-    """The texts of a batch of calls and returns, by their places in it."""
+    """The texts of a batch of calls and returns, by their positions in it."""
 
     _found: Mapping[int, _OfCall] = field(default_factory=dict)
 
@@ -76,11 +76,11 @@ class BatchTexts:
         return BatchTexts({new: found[old] for new, old in enumerate(rows.tolist()) if old in found})
 
     def places(self) -> set[int]:
-        """The arguments that any call has a text of."""
+        """The arguments for which any call has a text."""
         return {place for of_call in self._found.values() for place in of_call}
 
     def of(self, row: int, place: int) -> Sequence[Text]:
-        """What an argument of a call points to; empty where that is not known."""
+        """What an argument of a call points to; empty if that is not known."""
         return self._found.get(row, {}).get(place, ())
 
 
@@ -88,7 +88,7 @@ NO_TEXTS = BatchTexts()
 
 
 def without_texts(events: Events) -> Events:
-    """``events`` but for texts."""
+    """``events`` without texts."""
     texts = events["kind"] == _KIND
     return events[~texts] if texts.any() else events
 
@@ -104,7 +104,7 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
     found: dict[int, dict[int, list[Text]]] = {}
     owners = (np.cumsum(~is_text) - 1)[is_text]
     for owner, stream, words in zip(owners.tolist(), own["stream"].tolist(), own["args"], strict=True):
-        # One whose call has been left out, or that a guest's event of the very same time has come before.
+        # A text whose call has been filtered out, or that a guest's event with the same time precedes.
         if owner < 0 or others["kind"][owner] not in _OWNERS or others["stream"][owner] != stream:
             continue
         part = int(words[0])
@@ -118,8 +118,8 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
 
 
 def behind_their_calls(events: Events) -> Events:
-    """``events``, which are in the order of time, with each text right behind what it belongs to. Those whose calls are
-    not there, as in a damaged trace, are left out."""
+    """``events``, which are in order of time, with each text directly after its call or return. Texts whose calls are
+    missing, as in a damaged trace, are dropped."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -134,7 +134,7 @@ def behind_their_calls(events: Events) -> Events:
 
 
 def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``chosen``, which of ``events``, with each text as what it belongs to is."""
+    """``chosen``, a mask of ``events``, with each text included exactly if its call or return is."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -154,7 +154,7 @@ def first(events: Events, count: int) -> tuple[Events, int]:
 
 
 def in_batches(events: Events, size: int) -> Iterator[Events]:
-    """``events`` in batches of about ``size``, none of which parts a text from its call."""
+    """``events`` in batches of about ``size`` that never separate a text from its call."""
     start = 0
     while start < len(events):
         end = whole(events, min(start + size, len(events)))
@@ -163,7 +163,7 @@ def in_batches(events: Events, size: int) -> Iterator[Events]:
 
 
 def whole(events: Events, end: int) -> int:
-    """The first place from ``end`` on where ``events`` can be parted so that no text is parted from its call."""
+    """The first position from ``end`` on where ``events`` can be split without separating a text from its call."""
     kinds = events["kind"]
     while end < len(events) and kinds[end] == _KIND:
         end += 1

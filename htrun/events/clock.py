@@ -1,12 +1,12 @@
-"""Time: what a ring's time stamps mean.
+"""Time: what a ring's timestamps mean.
 
-A time stamp is a reading of a counter of the processor's, or, where none can be trusted, of CLOCK_MONOTONIC.
-`Clock` relates it to the system's clocks by *anchors*: pairs of ticks and nanoseconds read at one moment. Every
-conversion takes a fresh anchor first, and a record is always older than its conversion, so times lie between two
-anchors, nothing is extrapolated, and what was once told is never told differently.
+A timestamp is a reading of a counter of the processor, or, if none is reliable, of CLOCK_MONOTONIC. `Clock` relates it
+to the system's clocks by *anchors*: pairs of ticks and nanoseconds that were read at the same moment. Every conversion
+takes a fresh anchor first, and a record is always older than its conversion. So every time lies between two anchors,
+nothing is extrapolated, and the same ticks always convert to the same time.
 
-CLOCK_MONOTONIC is what the anchors follow, since it is never set; the wall clock is a constant away from it, measured
-at the start. So when someone sets the wall clock during a run, the run's times go on undisturbed.
+The anchors follow CLOCK_MONOTONIC, since it is never set. The wall clock differs from it by a constant, which is
+measured at the start, so setting the wall clock during a run does not affect the run's times.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MAX_ANCHORS = 4096
 _RECENT_ANCHORS = 2048
-"""Anchors that are never thinned out: at least two seconds of a drain that runs each millisecond."""
+"""How many of the latest anchors are never thinned out: at least two seconds of a drain that runs each millisecond."""
 _TRIES = 8
-"""Samples of which the tightest is taken: enough that one of them meets neither an interrupt nor a cache miss."""
+"""The tightest of this many samples is used: enough that one of them meets neither an interrupt nor a cache miss."""
 
 
 class Sample(NamedTuple):
@@ -38,34 +38,34 @@ class Sample(NamedTuple):
 
     @property
     def window(self) -> int:
-        """Ticks between the readings."""
+        """The number of ticks between the readings."""
         return self.after - self.before
 
     @property
     def middle(self) -> int:
-        """Our guess of the ticks at ``nanoseconds``, right within half of `window`."""
+        """The estimated ticks at ``nanoseconds``, off by at most half of `window`."""
         return self.before + self.window // 2
 
 
 class Source(Protocol):
-    """Where time stamps come from."""
+    """What timestamps are read from."""
 
     name: str
 
     def read(self) -> int:
-        """The ticks now."""
+        """The current ticks."""
 
     def sample(self, clock_id: int) -> Sample:
         """One sample of the system clock ``clock_id``."""
 
 
 class MonotonicSource:
-    """CLOCK_MONOTONIC in nanoseconds, for processors whose counter can't be trusted."""
+    """CLOCK_MONOTONIC in nanoseconds, for processors whose counter is not reliable."""
 
     name = "monotonic"
 
     def read(self) -> int:
-        """The ticks now."""
+        """The current ticks."""
         return time.monotonic_ns()
 
     def sample(self, clock_id: int) -> Sample:
@@ -79,8 +79,8 @@ class MonotonicSource:
 class Fit(NamedTuple):
     """A straight line through a run: ``offset_seconds`` + (ticks + ``offset_ticks``) / ``frequency``, since the epoch.
 
-    ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: how far an anchor lies from the line at
-    most, and half the window in which it was read.
+    ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: the greatest distance of an anchor from the
+    line, plus half the window in which it was read.
     """
 
     frequency: int
@@ -94,38 +94,38 @@ class Fit(NamedTuple):
 
 
 class Clock:
-    """Turns ticks into nanoseconds. Make it when the run starts: earlier ticks count as its start.
+    """Converts ticks to nanoseconds. Create it when the run starts: earlier ticks count as its start.
 
-    ``source``: where the ticks come from. ``error_ns``: within which a converted time is true to CLOCK_REALTIME as it
-    was at the start, as far as the clocks' rates are steady between two conversions.
+    ``source``: what the ticks are read from. ``error_ns``: how far a converted time may be from CLOCK_REALTIME as it
+    was at the start, if the clocks' rates are steady between two conversions.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
         real = _tightest(source, time.CLOCK_REALTIME)
         first = _tightest(source, time.CLOCK_MONOTONIC)
-        # A rate good to 1e-4 is good enough for the few microseconds between the two samples.
+        # A rate within 1e-4 is good enough for the few microseconds between the two samples.
         second = _tightest(source, time.CLOCK_MONOTONIC)
         ticks = second.middle - first.middle
         nanoseconds = second.nanoseconds - first.nanoseconds
         between = (first.middle - real.middle) * nanoseconds // ticks if ticks else 0
         self.realtime_offset = real.nanoseconds + between - first.nanoseconds
-        """Nanoseconds from CLOCK_MONOTONIC to the wall clock, as they were at the start."""
+        """Nanoseconds from CLOCK_MONOTONIC to the wall clock, as measured at the start."""
         self._half_window = max(real.window, first.window) * nanoseconds // max(ticks, 1) // 2 + 1
         self._anchors = [(first.middle, first.nanoseconds)]
 
     @property
     def error_ns(self) -> int:
-        """Nanoseconds within which an anchor is true: half the time that reading the clock took, twice."""
+        """The error of an anchor in nanoseconds: half the time that reading the clock took, twice."""
         return 2 * self._half_window
 
     def refit(self) -> None:
-        """Take an anchor now."""
+        """Take a new anchor."""
         last_ticks, last_nanoseconds = self._anchors[-1]
         sample = _tightest(self.source, time.CLOCK_MONOTONIC)
         if sample.middle <= last_ticks:
             return
-        # Two anchors taken within their own error could seem to go back.
+        # Two anchors that are closer than their own error could seem to go backwards.
         self._anchors.append((sample.middle, max(sample.nanoseconds, last_nanoseconds)))
         if len(self._anchors) > _MAX_ANCHORS:
             self._anchors = _thinned(self._anchors)
@@ -133,8 +133,8 @@ class Clock:
     def to_monotonic_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """CLOCK_MONOTONIC at ``ticks``, in nanoseconds.
 
-        Later ticks never give an earlier time, within one call and from one to the next. Ticks from the future, which
-        only a guest that writes to its ring can make, count as now.
+        Later ticks never give an earlier time, within one call or between calls. Ticks from the future, which only a
+        guest that writes to its ring can produce, count as now.
         """
         import numpy as np
 
@@ -146,13 +146,13 @@ class Clock:
         return _interpolated(ticks, anchors[:, 0], anchors[:, 1])
 
     def to_realtime_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """The wall clock at ``ticks``, in nanoseconds since the epoch; as `to_monotonic_ns`."""
+        """The wall clock at ``ticks``, in nanoseconds since the epoch; see `to_monotonic_ns`."""
         import numpy as np
 
         return self.to_monotonic_ns(ticks) + np.uint64(self.realtime_offset)
 
     def fit(self) -> Fit:
-        """The straight line that is nearest to the whole run so far, for formats that know but one clock rate."""
+        """The best straight line through the whole run so far, for formats that have only one clock rate."""
         self.refit()
         return _line(self._anchors, self.realtime_offset, self.error_ns)
 
@@ -162,12 +162,12 @@ def _tightest(source: Source, clock_id: int) -> Sample:
 
 
 def _thinned(anchors: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Every second of the old anchors, of which all records were converted long ago, and all of the recent ones."""
+    """One per second of the old anchors, whose records were all converted long ago, and all recent ones."""
     return anchors[:-_RECENT_ANCHORS:2] + anchors[-_RECENT_ANCHORS:]
 
 
 def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
-    """Index of the last anchor that is not after ``ticks``, or 0. Looks from the end, since ticks are recent."""
+    """Index of the last anchor that is not after ``ticks``, or 0. Searches from the end, since ticks are recent."""
     for place in range(len(anchors) - 1, 0, -1):
         if anchors[place][0] <= ticks:
             return place
@@ -177,10 +177,10 @@ def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
 def _interpolated(
     ticks: NDArray[np.uint64], anchor_ticks: NDArray[np.uint64], anchor_ns: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """Nanoseconds at ``ticks``, on the broken line through the anchors, and flat beyond its ends.
+    """Nanoseconds at ``ticks``, linearly interpolated between the anchors, and constant beyond them.
 
-    Only differences from an anchor go through floating point. They stay below 2**53, so the result is exact to the
-    nanosecond where an absolute time, of some 2**60, would lose 256.
+    Only differences from an anchor are computed in floating point. They stay below 2**53, so the result is exact to the
+    nanosecond, while an absolute time of some 2**60 would lose up to 256.
     """
     import numpy as np
 
@@ -195,7 +195,8 @@ def _interpolated(
 
 
 def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: int) -> Fit:
-    """Least squares over the anchors. Centred on the first anchor, so that no difference is too large to be exact."""
+    """Least squares over the anchors. Centred on the first anchor, so that every difference is small enough to be
+    exact."""
     first_ticks, first_ns = anchors[0]
     points = [(ticks - first_ticks, nanoseconds - first_ns) for ticks, nanoseconds in anchors]
     weights = _weights([ticks for ticks, _ in points])
@@ -214,7 +215,7 @@ def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: in
 
 
 def _weights(ticks: Sequence[int]) -> list[int]:
-    """By the stretch of time an anchor stands for, so that a busy second counts no more than a quiet one."""
+    """Weights by the time that an anchor represents, so that a busy second counts no more than a quiet one."""
     if len(ticks) < 3:
         return [1] * len(ticks)
     gaps = [after - before for before, after in pairwise(ticks)]

@@ -24,11 +24,11 @@ class Definition(NamedTuple):
         return (*self.context, *self.fields)
 
     def argument_names(self, num_args: int) -> tuple[str, ...]:
-        """The names of the arguments of an event, where the run's channel has ``num_args``."""
+        """The names of the arguments of an event, if the run's channel has ``num_args``."""
         return _numbered(num_args) if self.arguments is None else self.arguments
 
     def field_names(self, num_args: int) -> tuple[str, ...]:
-        """Every field of an event, where the run's channel has ``num_args`` arguments, in the order of a trace."""
+        """Every field of an event, if the run's channel has ``num_args`` arguments, in the order of a trace."""
         return self.fields + self.argument_names(num_args)
 
 
@@ -52,14 +52,14 @@ USER_SYSCALL_TEXT = Definition(
     ("part", *(f"text{number}" for number in range(1, TEXT_WORDS + 1))),
     ("arch",),
 )
-"""A part of what an argument of a system call points to, on request: `htrun.events.call_texts`. It comes right behind
-the call or the return that it belongs to, and has that one's time; where its text is not wanted it is left out."""
+"""A part of what an argument of a system call points to, recorded on request: `htrun.events.call_texts`. It directly
+follows the call or the return that it belongs to, and has the same time. Readers that do not want the text skip it."""
 CPU_ENTER = Definition("guest_cpu_enter")
-"""A thread of the guest begins."""
+"""A thread of the guest starts."""
 CPU_EXIT = Definition("guest_cpu_exit")
-"""A thread of the guest ends."""
+"""A thread of the guest exits."""
 
 EVENTS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
 """Every kind of event that a pattern can name."""
 DEFINITIONS = (*EVENTS, USER_SYSCALL_TEXT)
-"""The ``kind`` of a decoded event is its place here."""
+"""The ``kind`` of a decoded event is its index here."""

@@ -1,4 +1,4 @@
-"""Events that users name: a TOML file that tells what a value of ``arg1`` stands for.
+"""Events that users name: a TOML file that gives meaning to values of ``arg1``.
 
 ::
 
@@ -9,7 +9,7 @@
     args = ["size:u64", "kind:enum:READ=0,WRITE=1"]     # arg2 and on
     key = "size"                            # pairs begin and end across threads
 
-A begin and an end of one name are a span.
+A begin and an end with the same name are a span.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from htrun.events.toml_lines import TomlLines
 
 _MAX_ARGUMENTS = 63
-"""Of an event beside ``arg1``: a channel has at most 64 (`htrun.channel.layout`)."""
+"""Arguments of an event in addition to ``arg1``: a channel has at most 64 (`htrun.channel.layout`)."""
 _MAX_ID = (1 << 64) - 1
 _KEYS = ("id", "name", "phase", "args", "key")
 NAMED_EVENTS_FACT = "named_events"
@@ -39,7 +39,7 @@ NAMED_EVENTS_FACT = "named_events"
 
 
 class Phase(StrEnum):
-    """What an event tells of; the value is the name in a TOML file."""
+    """What an event means; the value is the name in a TOML file."""
 
     INSTANT = "instant"
     BEGIN = "begin"
@@ -52,7 +52,7 @@ class NamedEvent:
     """One event. ``id``: the value of ``arg1``. ``arguments``: of ``arg2`` and on.
 
     ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread. ``carried``: its
-    arguments are not the channel's but come from a guest's kernel, so that there may be more of them.
+    arguments do not come from the channel but from a guest's kernel, so there may be more of them.
     """
 
     id: int
@@ -64,21 +64,21 @@ class NamedEvent:
 
     @property
     def key_place(self) -> int | None:
-        """Which of ``arguments`` is the key."""
+        """The index of the key in ``arguments``."""
         names = [argument.name for argument in self.arguments]
         return None if self.key is None else names.index(self.key)
 
 
 @dataclass(frozen=True)
 class NamedEvents:
-    """What one TOML file says. ``text``: the file as it stands, for a trace to carry."""
+    """The contents of one TOML file. ``text``: the file itself, to be stored in a trace."""
 
     events: tuple[NamedEvent, ...]
     text: str
 
     @classmethod
     def load(cls, path: Path) -> NamedEvents:
-        """From the file ``path``. Raises `HtrunError` that tells the line."""
+        """Read the file ``path``. Raises `HtrunError`, which reports the line."""
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -89,7 +89,7 @@ class NamedEvents:
 
     @classmethod
     def parse(cls, text: str, source: str = "events") -> NamedEvents:
-        """From the TOML ``text``; ``source`` is what errors call it. Raises `HtrunError` that tells the line."""
+        """Parse the TOML ``text``; ``source`` is its name in errors. Raises `HtrunError`, which reports the line."""
         import tomllib
 
         from htrun.events.toml_lines import TomlLines
@@ -101,12 +101,12 @@ class NamedEvents:
         return cls(_Reader(TomlLines(text, "event"), source).events(document), text)
 
     def lookup(self, arg1: int) -> NamedEvent | None:
-        """The event of an ``arg1``, if it has a name."""
+        """The event with this ``arg1``, if it has a name."""
         place = self._places.get(arg1)
         return None if place is None else self.events[place]
 
     def places(self, arg1: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """For each ``arg1`` the place of its event in ``events``, or -1."""
+        """For each ``arg1`` the index of its event in ``events``, or -1."""
         import numpy as np
 
         if not self.events:
@@ -117,7 +117,7 @@ class NamedEvents:
 
     @property
     def num_args(self) -> int:
-        """Arguments that a channel must have for all these events: ``arg1`` and those declared."""
+        """How many arguments a channel must have for all these events: ``arg1`` and those declared."""
         return 1 + max((len(event.arguments) for event in self.events), default=0)
 
     @cached_property
@@ -134,7 +134,7 @@ class NamedEvents:
 
 
 class _Reader:
-    """Checks a parsed document, and tells the line of what is wrong."""
+    """Checks a parsed document, and reports the line of any error."""
 
     def __init__(self, lines: TomlLines, source: str) -> None:
         self._lines = lines

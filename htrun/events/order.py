@@ -1,7 +1,7 @@
-"""Putting events of many threads into one time order while they still come.
+"""Puts events of many threads into one time order while they still arrive.
 
 Each thread's events arrive in order, but one thread's may arrive after younger ones of another: a thread can be
-interrupted between its time stamp and its record, and an event that traps is seen microseconds after it happened. So
+interrupted between its timestamp and its record, and an event that traps is seen microseconds after it happened. So
 the youngest events are held back for a while.
 """
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HOLD_BACK_NS = 5_000_000
-"""How long an event is held back at least, and at most twice this and the pause between two calls."""
+"""How long an event is held back at least; at most it is twice this plus the pause between two calls."""
 
 
 class TimeOrder:
-    """Takes batches, each in time order, and gives back one sequence in time order."""
+    """Takes batches, each in time order, and returns one sequence in time order."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._batches: list[Events] = []
         self._settled = 0
-        """The ticks before which everything has been seen: those of a moment at least `_HOLD_BACK_NS` before the round
-        began."""
+        """The ticks before which everything has been seen: they belong to a moment at least `_HOLD_BACK_NS` before the
+        round began."""
         self._next_settled = clock.source.read()
         self._next_at = 0
 
@@ -37,19 +37,19 @@ class TimeOrder:
         return bool(self._batches)
 
     def begin_round(self) -> None:
-        """To be called before all threads' records are looked for, each time: what settles an event is how long ago it
-        was then, since it may take as long as you like to look."""
+        """Call this each time before all threads' records are collected. The age of an event at this time decides
+        whether it is settled, since collecting may take arbitrarily long."""
         now = time.monotonic_ns()
         if now >= self._next_at:
             self._settled, self._next_settled = self._next_settled, self._clock.source.read()
             self._next_at = now + _HOLD_BACK_NS
 
     def add(self, events: Events) -> None:
-        """Take a batch of one thread's events."""
+        """Add a batch of one thread's events."""
         self._batches.append(events)
 
     def take(self, *, everything: bool) -> Events | None:
-        """The events that no older one can come before any more (or all that there are); None if there are none."""
+        """The events that no older one can precede any more (or all events); None if there are none."""
         import numpy as np
 
         if not self._batches:

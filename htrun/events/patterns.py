@@ -1,8 +1,8 @@
 """QEMU's ``-trace`` argument: which events are recorded.
 
-``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is an event's name, in which ``*`` stands for any text and
-``?`` for any character; with a leading ``-`` it disables. ``events=FILE`` names a file of patterns, one a line, with
-``#`` before comments. A comma within a value is written twice. (QEMU: docs/devel/tracing.rst, trace/control.c.)
+``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is an event's name, in which ``*`` matches any text and
+``?`` any character; a leading ``-`` disables. ``events=FILE`` names a file of patterns, one per line, with comments
+after ``#``. A comma within a value is doubled. (QEMU: docs/devel/tracing.rst, trace/control.c.)
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Selection(NamedTuple):
-    """What the ``-trace`` arguments of a command line come to.
+    """The result of the ``-trace`` arguments of a command line.
 
-    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: names given
-    that no event has, for a warning.
+    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: given names that
+    no event has, for a warning.
     """
 
     events: frozenset[str] = frozenset({HYPERTRACE.name})
@@ -31,10 +31,10 @@ class Selection(NamedTuple):
 
 
 def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Selection:
-    """The selection that ``arguments`` make, one after the other. Raises `HtrunError`.
+    """The selection after ``arguments`` were applied in order. Raises `HtrunError`.
 
-    If none enables anything, `Selection`'s default events are the ones to start from. ``also``: events that are enabled
-    before the first.
+    If none enables anything, they apply to `Selection`'s default events. ``also``: events that are enabled before the
+    first.
     """
     patterns: list[str] = []
     file = None
@@ -58,7 +58,7 @@ def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Sele
 
 def split_commas(argument: str) -> list[str]:
     """The parts of ``argument`` between single commas; a doubled comma is a comma in a part, as everywhere in QEMU."""
-    # No argument of a program holds a NUL.
+    # No argument of a program contains a NUL.
     return [part.replace("\0", ",") for part in argument.replace(",,", "\0").split(",")]
 
 
@@ -73,7 +73,7 @@ def _patterns_in(path: Path) -> list[str]:
 
 
 def _apply(patterns: Sequence[str], also: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The names that ``patterns`` leave enabled, and those among ``patterns`` that are no event's."""
+    """The names that ``patterns`` leave enabled, and those of ``patterns`` that name no event."""
     enabling = any(pattern and not pattern.startswith("-") for pattern in patterns)
     events = set(also) if enabling else set(also | Selection().events)
     unknown = []

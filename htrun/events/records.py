@@ -1,6 +1,6 @@
-"""Batches of events as numpy arrays: raw, as a ring holds them, and decoded, as sinks take them.
+"""Batches of events as numpy arrays: raw, as in a ring, and decoded, as passed to sinks.
 
-numpy takes 0.1 s to import, so every function imports it when it is first called: while the program runs already.
+Importing numpy takes 0.1 s, so every function imports it when it is first called: the program is already running then.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
 
 
 def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDArray[np.void]:
-    """``count`` words of each row's ``field``, from ``first`` on, as one value: numpy copies them at once, where it
-    would copy a row of a few numbers one by one. ``count`` must not be 0."""
+    """``count`` words of each row's ``field``, from ``first`` on, as one value: numpy copies them in one block, while
+    it would copy a row of a few numbers one by one. ``count`` must not be 0."""
     import numpy as np
 
     offset = rows.dtype.fields[field][1] + 8 * first  # type: ignore[index]
@@ -86,7 +86,7 @@ def without_arguments(events: Events) -> NDArray[np.void]:
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
     """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``.
 
-    ``room``: for how many arguments there is room at least, as in other batches that are to be one with these.
+    ``room``: the minimum room for arguments, as in other batches that will be merged with these.
     """
     import numpy as np
 
@@ -116,7 +116,7 @@ def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Ev
 
 
 def merge(batches: Sequence[Events]) -> Events:
-    """One batch of several, in time order; events of one time keep their order. ``batches`` must not be empty."""
+    """One batch of several, in time order; events with equal times keep their order. ``batches`` must not be empty."""
     import numpy as np
 
     if len(batches) == 1:

@@ -1,4 +1,4 @@
-"""Batches by shape: events of one kind and name have the same fields, so that a sink formats them column by column."""
+"""Batches by shape: events of one kind and name have the same fields, so a sink can format them column by column."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Shape:
 
     @property
     def phase(self) -> Phase:
-        """What the event tells of: an instant unless the user has said otherwise."""
+        """What the event means: an instant unless the user has declared otherwise."""
         return self.named.phase if self.named else Phase.INSTANT
 
     def words(self, events: Events) -> Iterator[tuple[Argument, NDArray[np.uint64]]]:
@@ -69,7 +69,7 @@ class Shapes:
     named: NamedEvents | None = None
 
     def split(self, events: Events) -> list[tuple[Shape, Rows]]:
-        """The shapes among ``events``, and which of them have it. Rows keep the order of ``events``."""
+        """The shapes among ``events``, each with a mask of its events. Rows keep the order of ``events``."""
         import numpy as np
 
         codes = self.codes(events)
@@ -80,17 +80,17 @@ class Shapes:
         return [(self._shapes[code], np.flatnonzero(codes == code)) for code in np.unique(codes)]
 
     def all(self) -> tuple[Shape, ...]:
-        """Every shape there is."""
+        """Every possible shape."""
         return self._shapes
 
     def width(self, shape: Shape) -> int:
-        """Arguments that an event of ``shape`` has, those that bear no name too."""
+        """How many arguments an event of ``shape`` has, including unnamed ones."""
         if shape.definition is not HYPERTRACE or (shape.named is not None and shape.named.carried):
             return shape.first + len(shape.arguments)
         return self.num_args
 
     def codes(self, events: Events) -> NDArray[np.int64]:
-        """Each event's place in `all`: its kind, or, behind those, its name."""
+        """Each event's index in `all`: its kind, or, after the kinds, its name."""
         import numpy as np
 
         kinds = events["kind"].astype(np.int64)
@@ -102,7 +102,7 @@ class Shapes:
     @cached_property
     def named_columns(self) -> dict[str, tuple[Argument, dict[int, int]]]:
         """The arguments that the user has named, as columns of a table of all events, ``NAME.ARGUMENT``: their type,
-        and by the place of a shape in `all` which of its arguments they are."""
+        and, by the index of a shape in `all`, which of its arguments they are."""
         columns: dict[str, tuple[Argument, dict[int, int]]] = {}
         for number, shape in enumerate(self.all()):
             if shape.named is None:
@@ -110,7 +110,7 @@ class Shapes:
             for place, argument in enumerate(shape.arguments, shape.first):
                 name = f"{shape.named.name}.{argument.name}"
                 if name in columns and columns[name][0] != argument:
-                    # A begin and an end may mean different things by one name.
+                    # A begin and an end may use the same name for different things.
                     name = f"{shape.named.name}.{shape.named.phase.value}.{argument.name}"
                 columns.setdefault(name, (argument, {}))[1][number] = place
         return columns

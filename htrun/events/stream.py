@@ -24,11 +24,11 @@ class Stream(NamedTuple):
 
 
 class StreamTable(Sequence[Stream]):
-    """Every thread of a run, in little memory: one that starts threads without end may have millions."""
+    """Every thread of a run, in little memory: a program that keeps starting threads may have millions."""
 
     def __init__(self, streams: Iterable[Stream] = ()) -> None:
         self._ids = array("q")
-        """Four of each stream: thread, process, vCPU, and the place of its name and byte order in `_names`."""
+        """Four numbers per stream: thread, process, vCPU, and the index of its name and byte order in `_names`."""
         self._starts = array("q")
         self._names: list[tuple[str, bool]] = []
         self._name_places: dict[tuple[str, bool], int] = {}
@@ -36,12 +36,12 @@ class StreamTable(Sequence[Stream]):
             self.append(stream)
 
     def append(self, stream: Stream) -> None:
-        """Add ``stream`` at the end."""
+        """Append ``stream``."""
         name = stream.comm, stream.big_endian
         place = self._name_places.setdefault(name, len(self._names))
         if place == len(self._names):
             self._names.append(name)
-        # Last what `len` looks at: another thread may be reading.
+        # `len` depends on this, so it comes last: another thread may be reading.
         self._ids.extend((stream.tid, stream.pid, stream.vcpu, place))
         self._starts.append(stream.start)
 

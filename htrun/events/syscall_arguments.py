@@ -1,4 +1,4 @@
-"""What the arguments and results of system calls are: their names and types, and what says their values.
+"""The arguments and results of system calls: their names and types, and how their values are formatted.
 
 Their C declarations are in `htrun.events.call_declarations`, the names of flags and commands in
 `htrun.events.value_names`.
@@ -29,18 +29,18 @@ from htrun.events.value_names import (
 )
 
 _WORD_ARGUMENTS = 6
-"""Of a call of which nothing is known."""
+"""For an unknown call."""
 
 
 class Kind(Enum):
-    """How an argument's bits read."""
+    """How an argument's bits are interpreted."""
 
     INT = auto()
     """A signed number of 32 bits."""
     LONG = auto()
     """A signed number as wide as the interface's words."""
     UNSIGNED = auto()
-    """A number of 32 bits; what else is in the word is not of it."""
+    """A number of 32 bits; the upper half of the word is ignored."""
     UNSIGNED_LONG = auto()
     ADDRESS = auto()
     NAMES = auto()
@@ -58,7 +58,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """A call. ``result_is_address``: whether its result is, if it is no error."""
+    """A call. ``result_is_address``: whether its result is an address, unless it is an error."""
 
     name: str
     parameters: tuple[Parameter, ...]
@@ -81,8 +81,8 @@ def signature(arch: int, number: int) -> Signature:
 
 
 def error_name(result: int) -> str | None:
-    """The name of the error that ``result``, a signed number, stands for; None if it is none. The kernel's own codes,
-    by which a call is made again after a signal, have names too."""
+    """The name of the error ``result``, a signed number; None if it is not an error. The kernel's internal codes, which
+    restart a call after a signal, have names too."""
     if not -MOST_ERRNO <= result < 0:
         return None
     return errorcode.get(-result) or _RESTARTS.get(-result) or f"errno {-result}"
@@ -97,7 +97,7 @@ _OF_16_BITS = frozenset(
     {"chown", "lchown", "fchown", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid"}
     | {"setfsgid"}
 )
-"""The first calls about users and groups, which a 32-bit program still may make (kernel/uid16.c)."""
+"""The original calls about users and groups, which a 32-bit program can still make (kernel/uid16.c)."""
 
 _SIGNED = frozenset({"int", "pid_t", "clockid_t", "timer_t", "key_t", "mqd_t", "__s32", "key_serial_t", "old_time32_t"})
 _SIGNED_WORDS = frozenset({"long", "off_t", "loff_t"})
@@ -113,7 +113,7 @@ _DESCRIPTOR_NAMES = frozenset({"fd", "oldfd", "newfd", "fildes"})
 
 @dataclass(frozen=True)
 class _OfInt:
-    """``text`` of the low half of a word, which is all that the kernel looks at."""
+    """``text`` of the low half of a word, which is all that the kernel uses."""
 
     text: ValueText
 
@@ -136,7 +136,7 @@ def _parameter(arch: int, call: str, type_: str, name: str) -> Parameter:
 
 
 def _is_wide(arch: int, call: str, type_: str, name: str) -> bool:
-    # The flags of mmap are a word, but the kernel knows none in its upper half and lets all of them pass.
+    # The flags of mmap are a whole word, but the kernel has none in its upper half and ignores it.
     word = type_ in _UNSIGNED_WORDS | _SIGNED_WORDS and arch != ARCH_I386
     return word and (call, name) not in _HALF_READ
 

@@ -1,8 +1,8 @@
-"""The system calls of the two interfaces that an x86-64 kernel gives its programs: their names and numbers.
+"""The system calls of the two interfaces of an x86-64 kernel: their names and numbers.
 
 The tables are python-ptrace's. Importing its package costs 30 ms and starts other programs, but the tables are modules
-that need nothing, so they are loaded as files. What version 0.9.9 lacks or calls otherwise than the kernel and strace
-do is put right here (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl of Linux 6.17).
+without dependencies, so they are loaded as files. What version 0.9.9 lacks or names differently from the kernel and
+strace is corrected here (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl of Linux 6.17).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 ARCH_X86_64 = 0xC000003E
 ARCH_I386 = 0x40000003
-"""AUDIT_ARCH_* (<linux/audit.h>), by which the kernel tells whose numbers a call's is."""
+"""AUDIT_ARCH_* (<linux/audit.h>): the kernel's way to identify the interface of a call."""
 _FIRST_X32 = 512
-"""Numbers from here on are of the x32 interface, which has the names of the others again."""
+"""Numbers from here on are of the x32 interface, which reuses the names of the others."""
 
 _NEWER = {
     424: (
@@ -37,7 +37,7 @@ _NEWER = {
         "setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr file_setattr"
     ),
 }
-"""Runs of names from a number on: since Linux 5.1 a new call has the same number in both tables."""
+"""Runs of consecutive names from a number on: since Linux 5.1 a new call has the same number in both tables."""
 _X86_64 = {283: "timerfd_create", 335: "uretprobe"}
 _I386 = {
     16: "lchown break oldstat",
@@ -105,13 +105,13 @@ class SyscallTable:
     numbers: Mapping[str, int]
 
     def name(self, number: int) -> str:
-        """The call's name; ``syscall_N`` for one that is too new, or none at all."""
+        """The call's name; ``syscall_N`` if it is too new, or does not exist."""
         return self.names.get(number) or f"syscall_{number}"
 
 
 @cache
 def table(arch: int) -> SyscallTable:
-    """The table of the interface `ARCH_X86_64` or `ARCH_I386`; of any other number an empty one."""
+    """The table of the interface `ARCH_X86_64` or `ARCH_I386`; an empty one for any other number."""
     match arch:
         case _ if arch == ARCH_X86_64:
             known = ptrace_table("linux/x86_64.py", "SYSCALL_NAMES")
@@ -130,7 +130,7 @@ def is_known(name: str) -> bool:
 
 
 def names_of(events: Events) -> NDArray[np.str_]:
-    """The name of the call that each of ``events``, which are calls and returns, is about."""
+    """The name of the call of each of ``events``, which are calls and returns."""
     import numpy as np
 
     keys = np.stack([events["arch"], events["num"]], axis=1)
@@ -140,7 +140,7 @@ def names_of(events: Events) -> NDArray[np.str_]:
 
 
 def similar(name: str) -> list[str]:
-    """Names that the mistaken ``name`` may have been meant for, the likeliest first."""
+    """Names that the unknown ``name`` may have been meant for, the likeliest first."""
     from difflib import get_close_matches
 
     known = table(ARCH_X86_64).numbers.keys() | table(ARCH_I386).numbers.keys()

@@ -1,7 +1,7 @@
 """Which arguments of a system call point to text, and how long that is.
 
-Strings that end with a NUL (paths, names), arrays of them (the words of a command line), and bytes of which another
-argument or the result tells the number (what is written and read).
+Strings that end with a NUL (paths, names), arrays of them (the words of a command line), and bytes whose number is in
+another argument or in the result (data read and written).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from htrun.events.syscalls import table
 
 
 class Pointed(Enum):
-    """What is behind a pointer."""
+    """What a pointer refers to."""
 
     STRING = auto()
     STRINGS = auto()
@@ -25,8 +25,9 @@ class Pointed(Enum):
 
 @dataclass(frozen=True)
 class TextArgument:
-    """``place``: of the argument, from 0. ``size``: of `Pointed.BYTES`, the place of the argument that tells it, None
-    if the result does. ``after``: whether the kernel fills it in, so that it can be read when the call has returned."""
+    """``place``: the index of the argument, from 0. ``size``: for `Pointed.BYTES`, the index of the argument with the
+    size, None if it is the result. ``after``: whether the kernel fills it in, so that it is readable once the call has
+    returned."""
 
     place: int
     pointed: Pointed
@@ -39,16 +40,16 @@ _WRITTEN = {
     "setdomainname": (0, 1), "mq_timedsend": (1, 2), "setxattr": (2, 3), "lsetxattr": (2, 3), "fsetxattr": (2, 3),
     "add_key": (2, 3),
 }  # fmt: skip
-"""Calls that the kernel takes bytes from: the places of the pointer and of the size."""
+"""Calls that pass bytes to the kernel: the indexes of the pointer and of the size."""
 _READ = {
     "read": 1, "pread64": 1, "recvfrom": 1, "recv": 1, "readlink": 1, "readlinkat": 2, "getrandom": 0,
     "mq_timedreceive": 1, "getxattr": 2, "lgetxattr": 2, "fgetxattr": 2, "listxattr": 1, "llistxattr": 1,
     "flistxattr": 1,
 }  # fmt: skip
-"""Calls that the kernel gives as many bytes to as their result says: the place of the pointer."""
+"""Calls that return as many bytes as their result says: the index of the pointer."""
 _STRINGS = {"execve": 1, "execveat": 2}
 _NO_TEXT = frozenset({"mincore", "shmat", "shmdt", "setsockopt", "getsockopt", "syslog", "lookup_dcookie", "seccomp"})
-"""Calls whose ``char *`` is something else, or for which no size is told."""
+"""Calls whose ``char *`` is something else, or whose size is unknown."""
 _CHARACTERS = frozenset({"char*", "const char*"})
 
 

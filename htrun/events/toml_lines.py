@@ -1,4 +1,4 @@
-"""Where things stand in a TOML text: the standard library's parser tells lines of bad syntax only."""
+"""Finds the lines of things in a TOML text: the standard library's parser reports lines of syntax errors only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TomlLines:
     def of_table(self, number: int, key: str | None = None, text: str | None = None) -> int:
         """The line of table ``number`` (from 0) of the array, of its ``key``, or, from there on, of a string ``text``.
 
-        The nearest line that is known: the table's, where the key is not there.
+        It is the nearest line that is known: the table's, if the key is missing.
         """
         headers = self._headers()
         if number >= len(headers):
@@ -38,7 +38,7 @@ class TomlLines:
         return next(found, start) + 1
 
     def _headers(self) -> list[int]:
-        """The places of the lines that begin a table of the array."""
+        """The positions of the lines that begin a table of the array."""
         header = re.compile(rf"\s*\[\[\s*{_name(self._array)}\s*\]\]")
         return [place for place, line in enumerate(self._lines) if header.match(line)]
 

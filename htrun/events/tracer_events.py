@@ -1,7 +1,8 @@
-"""Events that the tracer itself sees, on their way from its main thread to the drain: system calls, threads' lives.
+"""Events that the tracer itself sees, on their way from its main thread to the drain: system calls, and the start and
+exit of threads.
 
-They lie in a ring of memory that one thread fills and another empties. The filling is done by machine code
-(`fastpath.call_wait`) as well, so the layout is fixed: `RECORD`, and `_Control`.
+They are in a ring of memory that one thread fills and another empties. Machine code (`fastpath.call_wait`) fills it,
+too, so the layout is fixed: `RECORD`, and `_Control`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     """A batch of raw records, of `tracer_dtype`."""
 
 RECORD = struct.Struct(f"<QIIQQ{SYSCALL_ARGS}Q")
-"""Ticks, number of the stream, kind (a place in `DEFINITIONS`), interface of the call, its number, arguments."""
+"""Ticks, number of the stream, kind (an index of `DEFINITIONS`), interface of the call, its number, arguments."""
 _CAPACITY = 1 << 15
-"""Records: some 20 ms of calls as fast as a tracer can see them."""
+"""The number of records: some 20 ms of calls as fast as a tracer can see them."""
 
 
 def tracer_dtype() -> np.dtype[Any]:
@@ -37,7 +38,9 @@ def tracer_dtype() -> np.dtype[Any]:
 
 
 class _Control(ctypes.Structure):
-    """What both sides share. ``head``: records ever written; ``tail``: of those the reader has taken."""
+    """The state that both sides share. ``head``: records ever written; ``tail``: how many of these the reader has
+    taken.
+    """
 
     _fields_ = [
         ("records", ctypes.c_uint64),
@@ -49,7 +52,7 @@ class _Control(ctypes.Structure):
 
 
 class TracerEvents:
-    """The ring. ``append`` is for the tracer's main thread only, ``take`` for whoever holds the drain's lock.
+    """The ring. ``append`` is for the tracer's main thread only, ``take`` for the holder of the drain's lock.
 
     ``address``: of the `_Control`.
     """
@@ -65,7 +68,7 @@ class TracerEvents:
 
     @property
     def capacity(self) -> int:
-        """Records that there is room for."""
+        """How many more records fit."""
         return self._capacity
 
     def has_room(self, count: int) -> bool:
@@ -74,7 +77,7 @@ class TracerEvents:
 
     @property
     def idle(self) -> bool:
-        """Whether the reader sleeps, and has to be woken by the next record's writer."""
+        """Whether the reader sleeps and must be woken by the writer of the next record."""
         return bool(self._control.idle)
 
     @idle.setter
@@ -97,7 +100,7 @@ class TracerEvents:
     ) -> None:
         """Write ``records``, which are taken together; there must be room.
 
-        They are told by their kind and the first of their arguments; the others are zero.
+        Each is given by its kind and its first arguments; the others are zero.
         """
         head = self._control.head
         for place, (definition, arguments) in enumerate(records, head):
@@ -108,13 +111,13 @@ class TracerEvents:
         self._control.head = head + len(records)
 
     def discard(self) -> int:
-        """Throw away all records that were not taken yet; how many."""
+        """Discard all records that were not taken yet; returns how many."""
         head, tail = self._control.head, self._control.tail
         self._control.tail = head
         return int(head - tail)
 
     def take(self) -> TracerRecords | None:
-        """A copy of all records that were not taken yet, in the order of time; None if there are none."""
+        """A copy of all records that were not taken yet, in order of time; None if there are none."""
         import numpy as np
 
         head, tail = self._control.head, self._control.tail

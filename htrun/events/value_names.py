@@ -1,6 +1,6 @@
 """The names of the values that an argument of a system call may have: of numbers and of bits.
 
-The names are those of `argument_names.txt`, which is read when the first is asked for.
+The names are in `argument_names.txt`, which is read on first use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ValueText = Callable[[int], str]
-"""The text of an argument's value, a word of which it may fill only a part."""
+"""Formats an argument's value, which is a word, even if it uses only a part of it."""
 
 _FILE = Path(__file__).with_name("argument_names.txt")
 _GROUP = re.compile(r"(?P<name>\w+): (?P<kind>numbers|bits)(?:, numbers in (?P<mask>0x\w+))? \((?P<headers>.+)\)")
@@ -22,8 +22,8 @@ _INT = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Group:
-    """Names that belong together. ``mask``: of the bits that hold a number; None where the whole value is one.
-    ``arguments``: each ``call.argument`` that means this."""
+    """Names that belong together. ``mask``: of the bits that hold a number; None if the whole value is one.
+    ``arguments``: each ``call.argument`` that uses these names."""
 
     name: str
     mask: int | None
@@ -32,7 +32,7 @@ class Group:
     values: tuple[tuple[int, str], ...]
 
     def text(self) -> ValueText:
-        """What says a value in these names."""
+        """The function that formats a value with these names."""
         if self.mask is None:
             return Numbers({value & _INT: name for value, name in self.values})
         numbers = {value: name for value, name in self.values if not value & ~self.mask}
@@ -53,8 +53,8 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Bits:
-    """A name for each bit or group of bits, after the number in the bits of ``mask``: that has to be named if it is 0
-    and the mask is, or if all is."""
+    """A name for each bit or group of bits, after the number in the bits of ``mask``. That number must have a name if
+    it is 0 and the mask is, or if the whole value is 0."""
 
     names: tuple[tuple[int, str], ...]
     mask: int = 0
@@ -63,7 +63,7 @@ class Bits:
     def __call__(self, value: int) -> str:
         rest = value & ~self.mask
         texts = []
-        # A name for several bits stands for those of its parts.
+        # A name for several bits replaces the names of its parts.
         for bits, name in sorted(self.names, key=lambda each: -each[0].bit_count()):
             if rest & bits == bits:
                 texts.append((bits, name))
@@ -76,7 +76,8 @@ class Bits:
 
 @dataclass(frozen=True)
 class WithPart:
-    """What ``text`` says, but for the bits of ``mask``, which ``part`` says; if they are 0, nothing is said of them."""
+    """Formats with ``text``, except for the bits of ``mask``, which ``part`` formats; if they are 0, they are
+    omitted."""
 
     text: ValueText
     mask: int
@@ -117,7 +118,7 @@ _AT_FDCWD = -100
 
 
 def signal_name(value: int) -> str:
-    """A signal; those without a name are counted from the kernel's first one for real time, as strace does."""
+    """A signal. Those without a name are counted from the kernel's first real-time signal, as strace does."""
     value &= _INT
     if _FIRST_REAL_TIME <= value <= _LAST_REAL_TIME:
         return f"SIGRT_{value - _FIRST_REAL_TIME}" if value > _FIRST_REAL_TIME else "SIGRTMIN"
@@ -132,7 +133,7 @@ _FIRST_REAL_TIME, _LAST_REAL_TIME = 32, 64
 
 
 def clone_flags(value: int) -> str:
-    """Flags, and in the low byte the signal that tells of the child's end."""
+    """Flags, and in the low byte the signal that the parent gets when the child exits."""
     return WithPart(groups()["clone"].text(), _CLONE_SIGNAL, signal_name)(value)
 
 
@@ -164,7 +165,7 @@ _FILE_BITS = ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX"))
 
 
 def statx_flags(value: int) -> str:
-    """Flags, of which two together say how fresh the answer must be."""
+    """Flags, of which two bits together select how fresh the answer must be."""
     text = groups()["statx"].text()(value)
     if value & _STATX_FRESHNESS:
         return text
@@ -176,12 +177,12 @@ _STATX_FRESHNESS = 0x6000
 
 
 def personality(value: int) -> str:
-    """A persona and flags; all bits ask for the one that is."""
+    """A persona and flags; all bits set query the current one."""
     return hex(value) if value == _INT else groups()["personality"].text()(value)
 
 
 def identity(value: int) -> str:
-    """A user or a group, in 32 bits: -1 leaves it as it is."""
+    """A user or a group, in 32 bits: -1 leaves it unchanged."""
     return str(value & _INT) if value & _INT != _INT else "-1"
 
 
@@ -203,12 +204,12 @@ _PARTS: Mapping[str, tuple[int, ValueText]] = {
     "ipc_create": (0o777, mode),
     "swap": (0x7FFF, str),
 }
-"""Groups of bits beside which there is a number, and what says that."""
+"""Groups of bits that are combined with a number, and the function that formats that."""
 
 
 @cache
 def meanings() -> Mapping[str, ValueText]:
-    """What says the value of an argument, by ``call.argument``."""
+    """The function that formats the value of an argument, by ``call.argument``."""
     return {argument: text for group in groups().values() for text in [group.text()] for argument in group.arguments}
 
 

@@ -1,4 +1,4 @@
-"""What the guest does wrong, said once for each kind and place, and what htrun does wrong; both are counted."""
+"""Warnings about errors of the guest, printed once for each kind and place, and about htrun's own; both are counted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Warnings:
         self._print(f"htrun: warning: {message}\n")
 
     def failed(self, error: Exception, consequence: str) -> None:
-        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: what that means for the run."""
+        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: what it means for the run."""
         self.counts[Kind.INTERNAL.value] += 1
         hint = "" if self._verbose else " with what -v shows"
         text = f"htrun: internal error: {type(error).__name__}: {error}; {consequence}. Please report it{hint}.\n"
@@ -61,5 +61,5 @@ class Warnings:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            # Standard error is gone (a closed pipe): there is nobody left to tell.
+            # Standard error is closed (a broken pipe): nobody would see it.
             self._quiet = True

@@ -1,4 +1,4 @@
-"""Which events of a trace are wanted, by time and thread: what any reader can look for without decoding the rest."""
+"""A selection of events by time and thread: what any reader can find without decoding the rest."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ class Window:
 
 EVERYTHING = Window()
 BATCH = 1 << 16
-"""Events read at once, about: enough that what a batch costs is little for each event."""
+"""About how many events are read at once: enough to amortise the cost of a batch."""
