@@ -1,4 +1,4 @@
-"""What to start, and how: a program for this machine, one for another (and by which emulator), a script.
+"""What to start, and how: a program for this machine, one for another (and its emulator), a script.
 
-Nothing here knows of ptrace.
+Nothing here uses ptrace.
 """

@@ -17,10 +17,10 @@ from htrun.launch.elf import ElfError, ElfHeader
 _EM_386, _EM_486, _EM_MIPS, _EM_X86_64 = 3, 6, 8, 62
 
 _EF_MIPS_ABI2 = 0x20
-"""Set in ``e_flags`` of a 32-bit MIPS program of the n32 calling convention; clear for o32."""
+"""Set in ``e_flags`` of a 32-bit MIPS program with the n32 calling convention; clear for o32."""
 
 _IA32_EMULATION_SIGN = "/proc/sys/abi/vsyscall32"
-"""A 64-bit x86 kernel has this exactly when it was built to run 32-bit programs (``arch/x86/entry/vdso``)."""
+"""A 64-bit x86 kernel has this file exactly if it was built to run 32-bit programs (``arch/x86/entry/vdso``)."""
 
 
 class UnknownMachineError(ElfError):
@@ -84,17 +84,17 @@ _MIPS_N32 = {
 }
 
 _SYNONYMS = {_EM_486: _EM_386, 0xBAAB: 189}
-"""Numbers from before the official one: the 486's own, and Microblaze's."""
+"""Unofficial numbers from before the official one: the 486's own, and Microblaze's."""
 
 _NATIVE_64 = {(_EM_X86_64, 64), (_EM_X86_64, 32)}
 _NATIVE_32 = {(_EM_386, 32), (_EM_486, 32)}
 
 NAMES = frozenset(entry.name for entry in (*_BY_HEADER.values(), *_MIPS_N32.values()))
-"""Each ``ARCH`` of which there is a ``qemu-ARCH``."""
+"""Each ``ARCH`` for which there is a ``qemu-ARCH``."""
 
 
 def find_architecture(header: ElfHeader) -> Architecture | None:
-    """Whose program ``header`` describes; None where nobody's."""
+    """The architecture that ``header`` describes; None if there is none."""
     machine = _SYNONYMS.get(header.machine, header.machine)
     if machine == _EM_MIPS and header.bits == 32 and header.flags & _EF_MIPS_ABI2:
         return _MIPS_N32[header.big_endian]
@@ -102,7 +102,7 @@ def find_architecture(header: ElfHeader) -> Architecture | None:
 
 
 def architecture(header: ElfHeader, path: str) -> Architecture:
-    """As `find_architecture`, but raises `UnknownMachineError`, which names ``path``, where nobody's."""
+    """Like `find_architecture`, but raises `UnknownMachineError`, which names ``path``, if there is none."""
     found = find_architecture(header)
     if found is None:
         order = "big" if header.big_endian else "little"
@@ -116,7 +116,7 @@ def architecture(header: ElfHeader, path: str) -> Architecture:
 def is_native(header: ElfHeader) -> bool:
     """Whether an x86-64 kernel starts such a program by itself.
 
-    Programs of the x32 convention count as native: no emulator runs them, so the kernel's answer is the last word.
+    Programs of the x32 convention count as native: no emulator runs them, so the kernel decides.
     """
     if header.big_endian:
         return False

@@ -1,7 +1,7 @@
-"""The program formats that the administrator taught the kernel: binfmt_misc.
+"""The program formats that the administrator has registered with the kernel: binfmt_misc.
 
-A registered handler comes before the kernel's own formats (``fs/binfmt_misc.c`` inserts itself first), so a file that
-one takes is the kernel's to start. The files read here: ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel.
+A registered handler precedes the kernel's own formats (``fs/binfmt_misc.c`` inserts itself first), so the kernel starts
+any file that matches one. The files that are read here: ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel.
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
@@ -16,10 +16,10 @@ DIRECTORY = "/proc/sys/fs/binfmt_misc"
 
 
 class Handler(NamedTuple):
-    """One enabled handler: which files it takes and the program it gives them to.
+    """One enabled handler: which files match it, and the program that runs them.
 
-    By ``extension`` (without the dot) where it has one, else by ``magic`` at ``offset`` bytes into the file, where only
-    the bits set in ``mask`` count (all of them, where it is empty).
+    Files match by ``extension`` (without the dot) if it has one, else by ``magic`` at ``offset`` bytes into the file,
+    where only the bits set in ``mask`` count (all of them if it is empty).
     """
 
     name: str
@@ -30,7 +30,7 @@ class Handler(NamedTuple):
     mask: bytes = b""
 
     def takes(self, path: str, start: bytes) -> bool:
-        """Whether the kernel gives the file at ``path``, which begins with ``start``, to this handler."""
+        """Whether the kernel passes the file at ``path``, which begins with ``start``, to this handler."""
         if self.extension is not None:
             # The kernel looks for the last dot of the whole path, directories included.
             _, dot, extension = path.rpartition(".")
@@ -42,7 +42,7 @@ class Handler(NamedTuple):
 
 @cache
 def handlers() -> tuple[Handler, ...]:
-    """The handlers enabled when first asked; empty where binfmt_misc is not mounted or switched off."""
+    """The handlers enabled when first called; empty if binfmt_misc is not mounted or switched off."""
     return read_handlers(DIRECTORY)
 
 
@@ -56,7 +56,7 @@ def read_handlers(directory: str) -> tuple[Handler, ...]:
 
 
 def parse_handler(name: str, text: str) -> Handler | None:
-    """The handler that the file ``name`` with content ``text`` describes; None where it is disabled."""
+    """The handler that the file ``name`` with content ``text`` describes; None if it is disabled."""
     state, *lines = text.splitlines() or [""]
     if state != "enabled":
         return None
@@ -73,7 +73,7 @@ def parse_handler(name: str, text: str) -> Handler | None:
 
 
 def _read(path: str) -> str:
-    """A file's text; empty where there is none, for binfmt_misc may not be mounted and handlers may go."""
+    """A file's text; empty if there is none, since binfmt_misc may not be mounted and handlers may disappear."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()

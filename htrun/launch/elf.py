@@ -1,4 +1,4 @@
-"""What an ELF file's headers tell of the program in it, from a few hundred bytes and without a library.
+"""Reads the headers of an ELF program, which are a few hundred bytes, without a library.
 
 Layouts and numbers are those of elf(5) and of Linux' ``include/uapi/linux/elf.h``.
 """
@@ -15,9 +15,9 @@ from htrun.errors import ExitCode, HtrunError
 MAGIC = b"\x7fELF"
 
 _MAX_PROGRAM_HEADERS_SIZE = 65536
-"""Bytes. Linux (``load_elf_phdrs``) refuses to run a program with more."""
+"""In bytes. Linux (``load_elf_phdrs``) refuses to run a program with more."""
 _MAX_INTERPRETER_SIZE = 4096
-"""Bytes with the closing NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
+"""In bytes with the terminating NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
 
 _CLASS_BITS = {1: 32, 2: 64}
 _DATA_BIG_ENDIAN = {1: False, 2: True}
@@ -32,15 +32,15 @@ class ElfError(HtrunError):
 
 
 class NotElfError(ElfError):
-    """The file does not begin as an ELF file does."""
+    """The file does not begin like an ELF file."""
 
 
 class TruncatedElfError(ElfError):
-    """The file ends before something that its headers name."""
+    """The file ends before something that its headers refer to."""
 
 
 class MalformedElfError(ElfError):
-    """The headers contradict themselves or what every ELF loader demands."""
+    """The headers contradict themselves or the requirements of every ELF loader."""
 
 
 class UnreadableElfError(ElfError):
@@ -48,7 +48,7 @@ class UnreadableElfError(ElfError):
 
 
 class ElfType(IntEnum):
-    """``e_type``: what kind of ELF file it is. Only the second and third are programs."""
+    """``e_type``: the kind of ELF file. Only the second and third are programs."""
 
     REL = 1
     EXEC = 2
@@ -57,10 +57,10 @@ class ElfType(IntEnum):
 
 
 class ElfHeader(NamedTuple):
-    """The headers' part that decides where a program can run.
+    """The part of the headers that decides where a program can run.
 
     ``machine``: ``e_machine``. ``bits``: 32 or 64, the file's class. ``type``: ``e_type``, 2 (fixed address) or 3
-    (position independent) in a program. ``flags``: ``e_flags``, whose meaning is the machine's own.
+    (position independent) in a program. ``flags``: ``e_flags``, whose meaning depends on the machine.
     ``interpreter``: the dynamic linker's path inside the program's root, None in a static program.
     """
 
@@ -73,7 +73,7 @@ class ElfHeader(NamedTuple):
 
 
 class _Class(NamedTuple):
-    """Where the fields of one ELF class lie. Each layout begins behind the 16 bytes of ``e_ident``."""
+    """The layout of one ELF class. Each structure begins after the 16 bytes of ``e_ident``."""
 
     header_size: int
     header: str
@@ -89,7 +89,7 @@ _CLASSES = {
 
 
 class _ProgramHeaders(NamedTuple):
-    """Where the table of program headers lies. ``offset`` and ``entry_size`` are bytes."""
+    """The location of the table of program headers. ``offset`` and ``entry_size`` are bytes."""
 
     offset: int
     entries: int
@@ -97,10 +97,10 @@ class _ProgramHeaders(NamedTuple):
 
 
 def read_header(path: str | os.PathLike[str]) -> ElfHeader:
-    """The headers of the program at ``path``, its interpreter among them.
+    """The headers of the program at ``path``, including its interpreter.
 
-    Raises an `ElfError` of its own kind for a file that can't be read, is no ELF file, ends too early (a loadable
-    segment outside the file included) or whose headers make no sense. Any ELF file type is accepted.
+    Raises a specific `ElfError` for a file that cannot be read, is no ELF file, ends too early (a loadable segment
+    outside the file included) or whose headers make no sense. Any ELF file type is accepted.
     """
     name = os.fspath(path)
     try:

@@ -27,8 +27,8 @@ _NAME = re.compile(r"qemu-([a-z0-9_]+)(-static|-[0-9.]+)?")
 class Emulation(NamedTuple):
     """How a foreign program is run: ``argv`` for the emulator at ``emulator``.
 
-    ``sysroot``: the directory of the program's libraries that ``argv`` names, None where it names none.
-    ``warning``: one line for the user where it is likely to fail.
+    ``sysroot``: the directory of the program's libraries that ``argv`` names, None if it names none.
+    ``warning``: one line for the user if it is likely to fail.
     """
 
     emulator: str
@@ -38,7 +38,7 @@ class Emulation(NamedTuple):
 
 
 class Emulators(NamedTuple):
-    """The emulators of one run, by the user's options and environment.
+    """The emulators of one run, according to the user's options and environment.
 
     ``override``: absolute path of the emulator the user chose; ``sysroot``: absolute path of the directory.
     """
@@ -49,7 +49,7 @@ class Emulators(NamedTuple):
 
     @classmethod
     def choose(cls, environment: Mapping[str, str], *, sysroot: str | None, emulator: str | None) -> Emulators:
-        """From the options ``-L`` and ``--emulator``. Raises HtrunError where what they name is not there."""
+        """From the options ``-L`` and ``--emulator``. Raises HtrunError if what they name does not exist."""
         if sysroot is not None and not os.path.isdir(sysroot):
             raise HtrunError(f"-L {sysroot}: not a directory")
         override = None if emulator is None else find_executable(emulator, environment)
@@ -58,7 +58,7 @@ class Emulators(NamedTuple):
         return cls(environment, override, None if sysroot is None else os.path.abspath(sysroot))
 
     def handlers(self) -> tuple[Handler, ...]:
-        """The binfmt_misc handlers to leave files to; none of ELF files where the user chose emulator or libraries."""
+        """The binfmt_misc handlers that take precedence; none of ELF files if the user chose emulator or libraries."""
         found = binfmt_misc.handlers()
         if self.override is None and self.sysroot is None:
             return found
@@ -73,10 +73,10 @@ class Emulators(NamedTuple):
         return name is None or (wanted is not None and name == wanted.name)
 
     def wanted_for(self, header: ElfHeader, files: FileView = HERE) -> bool:
-        """Whether the program of ``header`` needs an emulator: the kernel can't run it.
+        """Whether the program of ``header`` needs an emulator: the kernel cannot run it.
 
-        So does a native program (an i386 one, mostly) without its interpreter in ``files``, where a cross compiler's
-        directory has it: the kernel would not start it at all.
+        So does a native program (an i386 one, mostly) whose interpreter is missing in ``files`` but exists in a cross
+        compiler's directory: the kernel could not start it at all.
         """
         if not is_native(header):
             return True
@@ -92,9 +92,9 @@ class Emulators(NamedTuple):
         return find_executable(plain, self.environment) or find_executable(f"{plain}-static", self.environment)
 
     def emulate(self, header: ElfHeader, path: str, argv: Sequence[str], *, override: bool = False) -> Emulation:
-        """How to run the program at ``path`` with arguments ``argv``, its own name included.
+        """How to run the program at ``path`` with arguments ``argv``, including its own name.
 
-        ``override``: by the emulator the user chose, whatever the program. Raises HtrunError where there is none.
+        ``override``: use the emulator the user chose, whatever the program. Raises HtrunError if there is none.
         """
         if self.override is not None and (override or self.override_takes(header)):
             emulator = self.override
@@ -138,6 +138,6 @@ class Emulators(NamedTuple):
 
 
 def emulated_architecture(program: str) -> str | None:
-    """``ARCH`` where ``program`` (a path) is named ``qemu-ARCH``, as qemu-user's emulators are; else None."""
+    """``ARCH`` if ``program`` (a path) is named ``qemu-ARCH``, as qemu-user's emulators are; else None."""
     match = _NAME.fullmatch(os.path.basename(program))
     return match[1] if match and match[1] in NAMES else None

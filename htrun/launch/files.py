@@ -1,4 +1,4 @@
-"""Files as the process that executes them sees them."""
+"""Files as seen by the process that executes them."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -11,7 +11,7 @@ import stat
 from typing import NamedTuple
 
 START_SIZE = 256
-"""Bytes of a file by which Linux decides how to start it (``BINPRM_BUF_SIZE``)."""
+"""How many bytes of a file Linux uses to decide how to start it (``BINPRM_BUF_SIZE``)."""
 
 _OWN_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/dev/(stdin|stdout|stderr)")
 _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
@@ -20,15 +20,15 @@ _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
 class FileView(NamedTuple):
     """The file system of this process (``pid`` None) or of another, whose paths are looked up through ``/proc/PID``.
 
-    ``directory``: what a relative path starts from, as this process names it; None for the working directory.
-    In a process with another root directory, a symbolic link with an absolute target is looked up in ours.
+    ``directory``: what a relative path starts from, as seen by this process; None for the working directory.
+    In a process with another root directory, a symbolic link with an absolute target is looked up in our root.
     """
 
     pid: int | None = None
     directory: str | None = None
 
     def host_path(self, path: str) -> str:
-        """How this process names what the other one calls ``path``."""
+        """The path in this process of what is ``path`` in the other one."""
         if not path.startswith("/"):
             directory = self.directory
             if directory is None and self.pid is not None:
@@ -52,9 +52,9 @@ class FileView(NamedTuple):
         return True
 
     def read_start(self, path: str) -> bytes | None:
-        """The first `START_SIZE` bytes of an executable file; None where it may be executed but not read.
+        """The first `START_SIZE` bytes of an executable file; None if it may be executed but not read.
 
-        Raises the OSError that ``execve`` of it would give.
+        Raises the OSError that its ``execve`` would return.
         """
         where = self.host_path(path)
         self._check_executable(where)
@@ -69,7 +69,7 @@ class FileView(NamedTuple):
 
     @staticmethod
     def _check_executable(where: str) -> None:
-        # The kernel answers EACCES for a directory or device, as for a lacking permission or a noexec mount.
+        # For a directory or device the kernel returns EACCES, as for a missing permission or a noexec mount.
         if not stat.S_ISREG(os.stat(where).st_mode) or not os.access(where, os.X_OK, effective_ids=True):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
 

@@ -1,4 +1,4 @@
-"""Which program's code runs in a process: its own, or, in an emulator, the one it emulates."""
+"""Which program's code runs in a process: its own, or, in an emulator, the emulated one."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -14,27 +14,27 @@ from htrun.launch.qemu_options import guest_position
 
 
 def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | None:
-    """The headers of the program that the emulator with the command line ``argv`` runs; None if that is not clear."""
+    """The headers of the program that the emulator with the command line ``argv`` runs; None if unknown."""
     position = guest_position(argv)
     if position is None:
         return None
     try:
         return read_header(files.host_path(argv[position]))
     except ElfError:
-        return None  # The emulator will say so itself.
+        return None  # The emulator will report it.
 
 
 def guest_of_process(pid: int) -> ElfHeader | None:
     """The headers of the program whose code runs in process ``pid``, which has just executed it; None if unknown.
 
-    Raises OSError where the process is gone or may not be looked at.
+    Raises OSError if the process is gone or may not be inspected.
     """
     executable = f"/proc/{pid}/exe"
     if emulated_architecture(os.readlink(executable)) is None:
         try:
             return read_header(executable)
         except ElfError:
-            return None  # A program may be executed without being readable.
+            return None  # A program may be executable without being readable.
     return emulated_guest(command_line(pid), FileView(pid))
 
 

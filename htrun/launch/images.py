@@ -1,4 +1,4 @@
-"""What the kernel makes of a file that it is told to execute: a program, a script, a registered format, or nothing.
+"""What the kernel does with a file that it must execute: run a program, a script or a registered format, or fail.
 
 The rules are those of Linux 5.1 and later: ``search_binary_handler`` in ``fs/exec.c`` asks ``fs/binfmt_misc.c``, then
 ``fs/binfmt_script.c`` and ``fs/binfmt_elf.c``.
@@ -17,7 +17,7 @@ from htrun.launch.elf import MAGIC, ElfHeader, parse_header
 from htrun.launch.files import START_SIZE, FileView
 
 _MAX_SCRIPTS = 5
-"""Scripts that may be each other's interpreters before the kernel gives up with ELOOP (``exec_binprm``)."""
+"""How many scripts may be each other's interpreters before the kernel fails with ELOOP (``exec_binprm``)."""
 
 _NEWLINE = re.compile(rb"[^\n\0]*\n")
 _NOT_BLANK = re.compile(rb"[^ \t]")
@@ -25,7 +25,7 @@ _TERMINATOR = re.compile(rb"[ \t\0]")
 
 
 class Program(NamedTuple):
-    """An ELF file; ``header`` is without the interpreter, whose place lies further behind."""
+    """An ELF file; ``header`` lacks the interpreter, which is further on in the file."""
 
     header: ElfHeader
 
@@ -38,18 +38,18 @@ class Script(NamedTuple):
 
 
 class Handled(NamedTuple):
-    """A file that a binfmt_misc handler takes. ``header``: where it is an ELF file all the same."""
+    """A file that matches a binfmt_misc handler. ``header``: of the file itself, if it is an ELF file."""
 
     handler: Handler
     header: ElfHeader | None
 
 
 class Unreadable:
-    """A file that may be executed but not looked into."""
+    """A file that may be executed but not read."""
 
 
 class Unknown(NamedTuple):
-    """A file of no format the kernel knows: ENOEXEC. ``text``: a shell would take it for a script of its own."""
+    """A file of no format the kernel knows: ENOEXEC. ``text``: whether a shell would run it as one of its scripts."""
 
     text: bool
 
@@ -58,9 +58,9 @@ Image = Program | Script | Handled | Unreadable | Unknown
 
 
 class Execution(NamedTuple):
-    """What runs in the end when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
+    """What finally runs when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
 
-    It differs from what was asked for by the scripts on the way, each of which gives way to its interpreter.
+    It differs from the given file if that is a script: each script is replaced by its interpreter.
     """
 
     path: str
@@ -69,9 +69,9 @@ class Execution(NamedTuple):
 
 
 def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[Handler]) -> Execution:
-    """What the kernel would run for ``execve(path, argv)``, scripts replaced by their interpreters.
+    """What the kernel would run for ``execve(path, argv)``, with scripts replaced by their interpreters.
 
-    Raises the OSError of the kernel where a file can't be executed, ElfError for an ELF file with a broken header.
+    Raises the kernel's OSError if a file cannot be executed, ElfError for an ELF file with a broken header.
     """
     words = tuple(argv)
     for _ in range(_MAX_SCRIPTS + 1):
@@ -80,12 +80,13 @@ def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[H
             return Execution(path, words, image)
         optional = () if image.argument is None else (image.argument,)
         words = (image.interpreter, *optional, path, *words[1:])
-        path = image.interpreter or "."  # Nothing behind "#!" names the working directory to the kernel: EACCES.
+        path = image.interpreter or "."  # For an empty interpreter, the kernel takes the working directory: EACCES.
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def inspect(path: str, start: bytes | None, handlers: Sequence[Handler]) -> Image:
-    """What the file ``path`` is, which begins with ``start`` (`START_SIZE` bytes or all of it; None: not readable)."""
+    """The kind of the file ``path``, which begins with ``start`` (`START_SIZE` bytes or all of it; None:
+    unreadable)."""
     if start is None:
         return Unreadable()
     for handler in handlers:
@@ -99,16 +100,16 @@ def inspect(path: str, start: bytes | None, handlers: Sequence[Handler]) -> Imag
 
 
 def parse_script(start: bytes) -> Script | None:
-    """The ``#!`` line at the start of a file; None where the kernel finds no whole interpreter's path in it.
+    """The ``#!`` line at the start of a file; None if the kernel finds no complete path of an interpreter in it.
 
-    A line by line account of ``load_script``, so that odd lines give the arguments that the kernel gives.
+    It follows ``load_script`` line by line, so that unusual lines give the same arguments as in the kernel.
     """
     buffer = start[:START_SIZE].ljust(START_SIZE, b"\0")
     last = START_SIZE - 1
     if newline := _NEWLINE.match(buffer):
         end = newline.end() - 1
     else:
-        # The path may go on behind what the kernel reads: it must not run a shortened one.
+        # The path may continue past what the kernel reads; it must not run a truncated one.
         path = _NOT_BLANK.search(buffer, 2)
         if path is None or _TERMINATOR.search(buffer, path.start()) is None:
             return None

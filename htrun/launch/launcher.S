@@ -317,7 +317,7 @@ move_up:
 1:	ret
 
 # ---------------------------------------------------------------------------------------------- the tracer's beginning
-# In the process between, which exits at once, so that the tracer is no child of the program.
+# In the intermediate process, which exits at once, so that the tracer is no child of the program.
 middle:
 	mov $SYS_FORK, %eax
 	syscall
@@ -426,7 +426,7 @@ execute_python:
 	syscall
 	lea no_tracer_text(%rip), %rsi
 	mov $no_tracer_end - no_tracer_text, %edx
-# Say so, and have the launcher exit without another word.
+# Print the reason, and make the launcher exit without printing anything else.
 no_start:
 	mov $SYS_WRITE, %eax
 	mov $2, %edi
@@ -457,7 +457,7 @@ find_tracer:
 	pop %rdi
 	ret
 
-# The words at %r8 and a null behind them, to %rdi.
+# Copy the words at %r8 and a null after them to %rdi.
 copy_words:
 	mov (%r8), %rax
 	add $8, %r8
@@ -488,7 +488,7 @@ copy_variables:
 2:	movq $0, (%rdi)
 	ret
 
-# Whether the text at %rsi begins with that at %r9 (flags: e if so). %rsi is then behind that beginning.
+# Whether the text at %rsi begins with that at %r9 (flags: e if so). %rsi then points after that prefix.
 begins:
 	mov (%r9), %al
 	test %al, %al
@@ -500,7 +500,7 @@ begins:
 	jmp begins
 1:	ret
 
-# The text at %rsi to %rdi, which is then behind it, at the null byte.
+# Copy the text at %rsi to %rdi, which then points after it, at the null byte.
 copy:
 	lodsb
 	stosb
@@ -509,7 +509,7 @@ copy:
 	dec %rdi
 	ret
 
-# The digits of %eax to %rdi, which is then behind them.
+# Write the digits of %eax to %rdi, which then points after them.
 number:
 	mov $10, %ecx
 	xor %esi, %esi
@@ -607,7 +607,7 @@ no_proc:
 	jmp no_start
 fail:
 	mov $OWN_FAILURE, %ebx
-# Say %rdx bytes at %rsi, and exit with %ebx.
+# Print %rdx bytes at %rsi, and exit with %ebx.
 say:
 	mov $SYS_WRITE, %eax
 	mov $2, %edi

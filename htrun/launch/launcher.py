@@ -1,7 +1,7 @@
 """The process that becomes the program (`launcher.S`), and the plan that it waits for.
 
-A plan is a block of memory that the launcher reads to a fixed address, so the pointers in it are ready to use: it makes
-a few system calls with them and decides nothing itself.
+A plan is a block of memory that the launcher reads to a fixed address, so the pointers in it are ready to use. The
+launcher passes them to a few system calls and decides nothing itself.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "htrun")
 
 _PYTHON = "--launcher-python="
 _ADDRESS = 0x10000000
-"""Where the launcher reads the plan to."""
+"""The address to which the launcher reads the plan."""
 _EXIT, _EXEC = 0, 1
 _EXIT_PLAN = struct.Struct("=QQQQ")
 _EXEC_PLAN = struct.Struct("=10Q")
 _FILTER = struct.Struct("=H6xQ")
 """struct sock_fprog (<linux/filter.h>)."""
 _INSTRUCTION = 8
-"""Bytes of a struct sock_filter."""
+"""The size of a struct sock_filter in bytes."""
 _FAILURE = struct.Struct("=QQQQ")
 _ERRORS = (
     errno.E2BIG, errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EFAULT, errno.EINVAL, errno.EIO, errno.EISDIR,
     errno.ELIBBAD, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT,
     errno.ENOEXEC, errno.ENOMEM, errno.ENOSYS, errno.ENOTDIR, errno.EPERM, errno.ESRCH, errno.ESTALE, errno.ETXTBSY,
 )  # fmt: skip
-"""What seccomp(2), sched_setaffinity(2) and execve(2) may fail with."""
+"""The errors of seccomp(2), sched_setaffinity(2) and execve(2)."""
 _NO_FILTER = "cannot install a seccomp filter ({}): is htrun in a sandbox?"
 
 
 class Program(NamedTuple):
-    """What the launcher is to become. ``stops``: the seccomp filter that it installs before; ``processors``: those that
+    """What the launcher will become. ``stops``: the seccomp filter that it installs first; ``processors``: those that
     it may run on, None for all of the caller's."""
 
     executable: str
@@ -75,18 +75,18 @@ class Launcher(NamedTuple):
         return block_of(self.pid)
 
     def exit(self, code: int, message: str = "") -> None:
-        """Have it print ``message``, which a dead one does not, and exit with ``code``."""
+        """Make it print ``message``, which a dead launcher does not do, and exit with ``code``."""
         text = os.fsencode(message)
         plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
         self._send(plan + text)
 
     def become(self, program: Program) -> None:
-        """Have it become ``program``."""
+        """Make it execute ``program``."""
         self._send(_plan(program))
 
     def _send(self, plan: bytes) -> None:
         rest = memoryview(len(plan).to_bytes(8, "little") + plan)
-        # If it has been killed, nobody needs to know.
+        # If it has been killed, nobody waits for this.
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
@@ -94,19 +94,19 @@ class Launcher(NamedTuple):
 
 
 def command() -> list[str]:
-    """The words with which another program starts htrun: the launcher, and this process's Python for its tracer."""
+    """The words with which another program starts htrun: the launcher, with this process's Python for its tracer."""
     return [FILE, _PYTHON + sys.executable]
 
 
 def start(words: Sequence[str], executable: str) -> NoReturn:
-    """Become a launcher, whose tracer is ``executable -m htrun`` with the arguments ``words``.
+    """Become a launcher whose tracer is ``executable -m htrun`` with the arguments ``words``.
 
-    For an htrun that was not started by way of the launcher: but for the environment, the program inherits what Python
-    has changed meanwhile. Raises `HtrunError`.
+    For an htrun that was not started through the launcher: except for the environment, the program inherits what Python
+    has changed in the process. Raises `HtrunError`.
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python ignores these two for itself. Nobody knows what they were before.
+    # Python ignores these two for itself. Their earlier actions are unknown.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]
@@ -127,14 +127,15 @@ class _Block:
         self._end = _ADDRESS + reserved
 
     def put(self, data: bytes) -> int:
-        """Add ``data``; its address. Each begins at a multiple of 8."""
+        """Add ``data``; returns its address. Each begins at a multiple of 8."""
         address = self._end
         self._pieces.append(data.ljust(-(-len(data) // 8) * 8, b"\0"))
         self._end += len(self._pieces[-1])
         return address
 
     def put_words(self, words: Sequence[bytes]) -> int:
-        """Add null-terminated ``words`` and a list of pointers to them, as execve(2) wants it; the list's address."""
+        """Add null-terminated ``words`` and a list of pointers to them, as for execve(2); returns the list's
+        address."""
         text = b"\0".join([*words, b""])
         at = self.put(text)
         pointers = []
@@ -144,8 +145,8 @@ class _Block:
         return self.put(struct.pack(f"={len(words) + 1}Q", *pointers, 0))
 
     def put_failures(self, message: str, reasons: Mapping[int, str], codes: Mapping[int, int]) -> int:
-        """Add a table of what to print, and the exit code, for each error. ``message``: with a place for one of the
-        ``reasons``; ``codes``: those of some errors, and at 0 that of all others."""
+        """Add a table with a message and an exit code for each error. ``message``: contains a placeholder for one of
+        the ``reasons``; ``codes``: those of some errors, and at 0 that of all others."""
         rows = []
         for number, reason in reasons.items():
             text = os.fsencode(f"htrun: {message.format(reason)}\n")
@@ -181,6 +182,6 @@ def _plan(program: Program) -> bytes:
 
 
 def _mask(processors: frozenset[int]) -> bytes:
-    """As sched_setaffinity(2) wants it."""
+    """In the format of sched_setaffinity(2)."""
     bits = sum(1 << processor for processor in processors)
     return bits.to_bytes((max(processors) // 64 + 1) * 8, "little")

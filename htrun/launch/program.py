@@ -28,14 +28,14 @@ _SEARCH_ON = frozenset(
 
 
 class Kind(Enum):
-    """Who runs the program."""
+    """What runs the program."""
 
     NATIVE = auto()
     """The kernel: a program for this machine."""
     SCRIPT = auto()
-    """The kernel, by way of an interpreter for this machine."""
+    """The kernel, through an interpreter for this machine."""
     HANDLED = auto()
-    """The kernel, by way of a registered binfmt_misc handler."""
+    """The kernel, through a registered binfmt_misc handler."""
     FOREIGN = auto()
     """An emulator that htrun chose."""
     EMULATED = auto()
@@ -47,11 +47,11 @@ class Kind(Enum):
 class Launch(NamedTuple):
     """What to execute.
 
-    ``executable``: the file for ``execve``; ``argv``: its arguments, its name included.
+    ``executable``: the file for ``execve``; ``argv``: its arguments, including its name.
     ``program``: the path of what the user asked for, as found in PATH.
-    ``guest``: the headers of the program whose code emits the events; None where they can't be known.
-    ``emulator``: its path, None where there is none. ``sysroot``: the guest's libraries, where htrun names them.
-    ``warning``: one line for the user where the start is likely to fail.
+    ``guest``: the headers of the program whose code emits the events; None if unknown.
+    ``emulator``: its path, None without one. ``sysroot``: the guest's libraries, if htrun names them.
+    ``warning``: one line for the user if the start is likely to fail.
     """
 
     kind: Kind
@@ -73,11 +73,12 @@ def resolve(
 ) -> Launch:
     """How to start ``argv``, found as ``execvp`` finds it in ``environment``.
 
-    A text file of no format runs by ``/bin/sh``, as with ``execvp`` (and so with env, nohup or timeout, not strace).
-    ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. The latter emulates even a native program, and
-    a native script's interpreter where it is an emulator for such; else it is for the foreign programs that follow.
+    A text file of no known format is run by ``/bin/sh``, as with ``execvp`` (and so with env, nohup or timeout, but not
+    strace). ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. The latter emulates even a native
+    program, and a native script's interpreter if the emulator is for such programs; else it applies to foreign programs
+    that are executed later.
 
-    Raises HtrunError: exit code 127 where there is no such program, 126 where it can't be executed.
+    Raises HtrunError: exit code 127 if there is no such program, 126 if it cannot be executed.
     """
     if not argv:
         raise HtrunError("no program given")
@@ -85,7 +86,7 @@ def resolve(
 
 
 def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
-    """As `resolve`, with the emulators chosen already. ``argv`` is not empty."""
+    """Like `resolve`, with the emulators already chosen. ``argv`` is not empty."""
     found = _search(argv, emulators.environment, emulators.handlers())
     match found.last.image:
         case Program():
@@ -97,7 +98,7 @@ def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
 
 
 class _Found(NamedTuple):
-    """``program``, found for its name; ``execve(executable, argv)`` starts it, and ``last`` is what runs in the end."""
+    """``program``, found by its name; ``execve(executable, argv)`` starts it, and ``last`` is what finally runs."""
 
     program: str
     executable: str
@@ -139,7 +140,7 @@ def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Seque
             if error.errno not in _SEARCH_ON or "/" in name:
                 failure = error
                 break
-            # Of all directories' failures, a file that is there but may not be executed counts the most.
+            # Of all directories' failures, a file that exists but may not be executed takes precedence.
             if isinstance(error, PermissionError):
                 failure = failure or error
         except ValueError as error:
@@ -173,7 +174,7 @@ def _read_program(path: str) -> ElfHeader:
 
 
 def _check_interpreter(path: str, program: ElfHeader) -> None:
-    """The kernel says no more than ENOENT of a program whose dynamic linker is missing."""
+    """The kernel only returns ENOENT for a program whose dynamic linker is missing."""
     if program.interpreter is not None and not HERE.is_executable(program.interpreter):
         raise HtrunError(
             f"{path}: its interpreter {program.interpreter} is missing or not executable: install the C library it "

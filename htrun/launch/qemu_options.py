@@ -33,13 +33,13 @@ _WITH_VALUE = frozenset(
     ],
 )
 _WITHOUT_VALUE = frozenset(["one-insn-per-tb", "singlestep", "strace", "perfmap", "jitdump", "xtensa-abi-call0"])
-"""``h``, ``help`` and ``version`` are left out: with them QEMU runs no program."""
+"""``h``, ``help`` and ``version`` are missing on purpose: with them QEMU runs no program."""
 
 
 def guest_position(arguments: Sequence[str]) -> int | None:
     """The index of the guest program in ``arguments``, an emulator's whole command line (its own name is number 0).
 
-    None where QEMU would run no program: none is given, an option is unknown or lacks its value, or help is asked for.
+    None if QEMU would run no program: none is given, an option is unknown or lacks its value, or help is requested.
     """
     position = 1
     while position < len(arguments):

@@ -1,4 +1,4 @@
-"""What becomes of an ``execve`` that a tracee makes: a program of another architecture gets its emulator."""
+"""How an ``execve`` by a tracee is changed: a program of another architecture gets its emulator."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def rewrite_exec(
     files: FileView = HERE,
     machine: Callable[[str, Sequence[str]], Sequence[str]] | None = None,
 ) -> ExecRewrite | None:
-    """The ``execve`` to make in the place of ``execve(path, argv())`` in the process whose files ``files`` shows.
+    """The ``execve`` that replaces ``execve(path, argv())`` in the process whose files ``files`` shows.
 
-    ``argv`` is asked only where another is made: there may be a hundred thousand words, and most programs are native.
+    ``argv`` is called only if it is replaced: there may be a hundred thousand words, and most programs are native.
 
     None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
-    binfmt_misc handler, and all that fails, so that the tracee gets the kernel's own error. So does a foreign program
-    without an emulator, as it would without htrun. ``machine`` makes the command line of a machine with the channel in
-    it from qemu-system's path, as this process names it, and command line; where it raises HtrunError, having said why,
-    the machine runs without.
+    binfmt_misc handler, and everything that fails, so that the tracee gets the kernel's own error. The same goes for a
+    foreign program without an emulator, which fails as it would without htrun. ``machine`` returns the command line of
+    a machine with the channel in it, given qemu-system's path, as seen by this process, and command line. If it raises
+    HtrunError, after it has reported why, the machine runs without the channel.
     """
     if not path:
         return None
@@ -57,17 +57,17 @@ def rewrite_exec(
             return None
         way = emulators.emulate(guest, last.path, _words(path, argv(), emulators, files))
     except (OSError, ValueError, HtrunError):
-        return None  # Whatever the reason, the kernel finds it too and tells the tracee.
+        return None  # Whatever the reason, the kernel finds it too and returns it to the tracee.
     if not files.is_executable(way.emulator):
         return None  # In a process with another root directory the emulator need not exist.
     return ExecRewrite(os.fsencode(way.emulator), tuple(os.fsencode(word) for word in way.argv), guest)
 
 
 def _words(path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView) -> Sequence[str]:
-    """The arguments of what runs in the end. Raises as `follow` does."""
+    """The arguments of what finally runs. Raises as `follow` does."""
     return follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers()).argv
 
 
 def _surely_native(header: ElfHeader) -> bool:
-    """By the first bytes alone, so that the common case costs no second look."""
+    """Decides by the first bytes alone, so that the common case costs nothing more."""
     return header.bits == 64 and is_native(header)

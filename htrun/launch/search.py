@@ -1,4 +1,4 @@
-"""Where a program is looked for, as ``execvp`` of the GNU C library does it."""
+"""Where a program is searched for, as ``execvp`` of the GNU C library does it."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from htrun.launch.files import HERE
 
 _DEFAULT_PATH = "/bin:/usr/bin"
-"""What glibc searches where there is no PATH (``confstr(_CS_PATH)``)."""
+"""What glibc searches if there is no PATH (``confstr(_CS_PATH)``)."""
 
 
 def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """The paths to try for ``name``: itself where it has a slash, else one for each directory of PATH.
+    """The paths to try for ``name``: itself if it has a slash, else one for each directory of PATH.
 
-    An empty directory in PATH is the working directory; an empty name is nowhere.
+    An empty directory in PATH is the working directory; an empty name has no candidates.
     """
     if "/" in name:
         yield name

@@ -1,4 +1,4 @@
-"""Where the libraries of a foreign program lie."""
+"""Finds the libraries of a foreign program."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from htrun.launch.elf import ElfError, ElfHeader, parse_header
 from htrun.launch.files import HERE
 
 _INSIDE_TRIPLE = ("", "/sys-root", "/sysroot", "/libc")
-"""Under ``/usr/TRIPLE``: Debian, Ubuntu, Arch and Gentoo; Fedora; hand-made and vendors' cross compilers."""
+"""Under ``/usr/TRIPLE``: Debian, Ubuntu, Arch and Gentoo; Fedora; custom and vendors' cross compilers."""
 
 
 def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") -> str | None:
-    """The first usual directory that holds the interpreter of ``header`` for its own machine; None where none does.
+    """The first usual directory that holds the interpreter of ``header`` for the right machine; None if none does.
 
     The empty string is the root directory itself, where Debian's multiarch packages put foreign libraries. Several
-    machines share one interpreter's path (``/lib/ld.so.1``), hence the look into it. ``base`` goes before each place.
+    machines share one interpreter's path (``/lib/ld.so.1``), so the file itself is checked. ``base`` is prepended to
+    each directory.
     """
     if header.interpreter is None or not header.interpreter.startswith("/"):
         return None
@@ -24,7 +25,7 @@ def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") 
 
 
 def _places(architecture: Architecture) -> Iterator[str]:
-    """QEMU's own default places come first, and it goes on to the root directory."""
+    """QEMU's own default directories come first, and it falls back to the root directory."""
     yield f"/etc/qemu-binfmt/{architecture.name}"
     yield f"/usr/gnemul/qemu-{architecture.name}"
     yield ""
@@ -37,5 +38,5 @@ def _fits(path: str, program: ElfHeader) -> bool:
     try:
         found = parse_header(HERE.read_start(path) or b"", path)
     except (OSError, ElfError):
-        return False  # Not there, or no dynamic linker: not the place.
+        return False  # It does not exist, or is no dynamic linker.
     return (found.machine, found.bits, found.big_endian) == (program.machine, program.bits, program.big_endian)

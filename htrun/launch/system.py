@@ -1,8 +1,8 @@
 """Whole machines: the channel as a PCI device of a stock ``qemu-system-*``.
 
 The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
-TCG accelerator a guest's store to it is a store of the QEMU process, as any guest's under an emulator. With the others
-the processor makes it inside the guest, where nobody outside can see it.
+TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With the
+others, the processor makes the store inside the guest, where nobody outside can see it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from htrun.launch.system_options import OFF, Option, joined, options, settings
 
 _NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[a-z0-9.]+)*")
 _OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
-"""By which distributions install the same program."""
+"""Other names under which distributions install the same program."""
 _PREFERS_KVM = "kvm"
 """At the end of its own name, in QEMU's ``configure_accelerators``: then KVM comes before TCG."""
 _MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
-"""As they stand in QEMU's program: the first in each, the second where the device was compiled in."""
+"""Strings in QEMU's program: every one contains the first, and those with the device compiled in contain the second."""
 _WITH_DEVICE = "aarch64, arm, i386, loongarch64, mips64el, ppc, ppc64, riscv32, riscv64, x86_64"
-"""Whose emulators have it, as Debian compiles QEMU 7.2: those of machines with message-signalled interrupts."""
+"""Machines whose emulators have it, as Debian compiles QEMU 7.2: those with message-signalled interrupts."""
 _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
 """Settings of ``-smp`` whose product is the number of processors."""
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
-"""What the device was called in the patched QEMUs that had one of their own; still a way to place it."""
+"""The device's name in the patched QEMUs that had one of their own; still supported as a way to place it."""
 _NO_MACHINE = "none"
-"""A machine without processors or buses, by which launchers (libvirt) ask QEMU what it can do."""
+"""A machine without processors or buses, which launchers (libvirt) use to query QEMU's features."""
 _WITHOUT_PCI = frozenset([_NO_MACHINE, "isapc", "microvm", "xenpv"])
-"""Machines that can't have the device. Others, of boards mostly, are QEMU's to refuse."""
+"""Machines that cannot have the device. QEMU itself rejects the others, which are mostly boards."""
 
 
 class Device(NamedTuple):
@@ -46,30 +46,30 @@ class Device(NamedTuple):
 
     @property
     def memory(self) -> tuple[str, str]:
-        """The option that makes the channel's memory known to QEMU."""
+        """The option that declares the channel's memory to QEMU."""
         words = {
             "qom-type": "memory-backend-file",
             "id": _MEMORY,
             "share": "on",
             "mem-path": self.path,
             "size": str(self.size),
-            # As ``-mem-prealloc`` would have it: by storing to each page.
+            # As with ``-mem-prealloc``, by storing to each page.
             "prealloc": "off",
         }
         return "-object", joined(words, "qom-type")
 
     def pci(self, placed: dict[str, str] | None = None) -> tuple[str, str]:
-        """The option that makes the PCI device, with the properties ``placed`` (``addr``, ``bus``, ...)."""
+        """The option that creates the PCI device, with the properties ``placed`` (``addr``, ``bus``, ...)."""
         return "-device", joined({"driver": "ivshmem-plain", "memdev": _MEMORY, **(placed or {})}, "driver")
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What a command line needs for the device."""
+        """The words that a command line needs for the device."""
         return (*self.memory, *self.pci())
 
 
 def is_system_emulator(program: str) -> bool:
-    """Whether ``program`` (a path, as this process names it) is an emulator of whole machines, or a link to one."""
+    """Whether ``program`` (a path, as seen by this process) is an emulator of whole machines, or a link to one."""
     name = os.path.basename(program)
     if _NAME.fullmatch(name):
         return True
@@ -89,8 +89,8 @@ def runs_machine(pid: int) -> bool:
 
 
 def _has(program: str, text: bytes) -> bool:
-    """Whether ``text`` stands in the file ``program``; not where that can't be read."""
-    import mmap  # For machines only, which take longer to start than the file to be looked through.
+    """Whether the file ``program`` contains ``text``; false if it cannot be read."""
+    import mmap  # For machines only, which take longer to start than it takes to search the file.
 
     try:
         with open(program, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
@@ -100,7 +100,8 @@ def _has(program: str, text: bytes) -> bool:
 
 
 def vcpu_of(comm: str) -> int | None:
-    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if it runs none of its own.
+    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if that thread runs no
+    single one.
 
     ``CPU 0/TCG``: ``tcg-accel-ops-mttcg.c``. QEMU names threads with ``-name debug-threads=on``.
     """
@@ -109,7 +110,7 @@ def vcpu_of(comm: str) -> int | None:
 
 
 def is_shared_by_vcpus(comm: str) -> bool:
-    """Whether QEMU runs all virtual processors of a machine, in turn, in the thread named ``comm``.
+    """Whether QEMU runs all virtual processors of a machine alternately in the thread named ``comm``.
 
     It does with ``-accel tcg,thread=single`` and with ``-icount`` (``tcg-accel-ops-rr.c``).
     """
@@ -117,9 +118,9 @@ def is_shared_by_vcpus(comm: str) -> bool:
 
 
 def processors(argv: Sequence[str]) -> int:
-    """How many virtual processors the machine of a command line of qemu-system begins with.
+    """How many virtual processors the machine of a command line of qemu-system starts with.
 
-    Raises ValueError for a number that QEMU would refuse as well.
+    Raises ValueError for a number that QEMU would reject as well.
     """
     given = list(options(argv))
     counts = {key.removeprefix("smp."): text for key, text in _machine(given).items() if key.startswith("smp.")}
@@ -137,12 +138,12 @@ def with_device(
 ) -> tuple[str, ...]:
     """``argv``, a command line of qemu-system, with ``device`` in the machine and named threads.
 
-    The device stands where ``-device hypertrace[,addr=...][,bus=...]`` stands, which it replaces; else it comes last,
-    so that the others keep their places. A command line that has it already, as `Device.arguments` tells, keeps it.
-    ``add``: False leaves the device to the user. ``emulator``: the program's path, None if it need not be looked at.
-    Whoever only asks QEMU something is left alone.
+    The device replaces ``-device hypertrace[,addr=...][,bus=...]`` if that is present; else it comes last, so that the
+    other devices keep their positions. A command line that already has it, as `Device.arguments` defines it, keeps it.
+    ``add``: False leaves the device to the user. ``emulator``: the program's path, None if it need not be inspected.
+    Command lines that only query QEMU are not changed.
 
-    Raises HtrunError where events of such a machine could not be seen.
+    Raises HtrunError if events of such a machine could not be seen.
     """
     given = list(options(argv))
     if any(_asks(option) for option in given):
@@ -182,7 +183,7 @@ def _driver(option: Option) -> str | None:
 
 
 def _placed(wish: Option) -> dict[str, str]:
-    """The properties of the device that the user asks for, but for those that only the channel can have."""
+    """The properties of the device that the user has given, except for those that only the channel can have."""
     placed = settings(wish.value, "driver")
     if placed.pop("share", "on") in OFF:
         raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: leave share=off away")
@@ -206,7 +207,7 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
 
 
 def _check_accelerator(given: Sequence[Option], name: str) -> None:
-    """QEMU, called by ``name``, takes the first of the accelerators named that works, and TCG works always."""
+    """QEMU, started as ``name``, uses the first named accelerator that works, and TCG always works."""
     named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
     from_machine = _machine(given).get("accel")
     if from_machine is not None:
@@ -241,7 +242,7 @@ def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
 
 
 def _machine(given: Sequence[Option]) -> dict[str, str]:
-    """The machine's settings; of repeated ones the last counts."""
+    """The machine's settings; if one is repeated, the last counts."""
     machine: dict[str, str] = {}
     for option in given:
         if option.name in ("M", "machine"):

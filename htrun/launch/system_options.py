@@ -56,14 +56,14 @@ _WITHOUT_VALUE = frozenset(
         "xen-domid-restrict",
     ]
 )
-"""The entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1 and some that are gone."""
+"""The entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1, including some that were removed."""
 
 OFF = frozenset(["off", "no", "false", "n"])
 """How QEMU spells a false boolean."""
 
 
 class Option(NamedTuple):
-    """One option of a command line. ``position``: of its first word; ``value``: empty where it takes none."""
+    """One option of a command line. ``position``: of its first word; ``value``: empty if it takes none."""
 
     position: int
     name: str
@@ -89,8 +89,8 @@ def options(argv: Sequence[str]) -> Iterator[Option]:
 def settings(value: str, implied: str) -> dict[str, str]:
     """``KEY=VALUE,...`` as a dictionary; a first word without a key is that of ``implied``, others are ``on``.
 
-    Two commas stand for one. ``-device`` and ``-object`` may be written in JSON as well, whose strings, numbers and
-    booleans are then given as QEMU spells them; broken JSON is an empty dictionary, since QEMU will say so.
+    A doubled comma is a comma. ``-device`` and ``-object`` may also be written in JSON, whose strings, numbers and
+    booleans are then returned as QEMU spells them. Broken JSON gives an empty dictionary, since QEMU will report it.
     """
     if value.startswith("{"):
         return _json_settings(value)
@@ -118,7 +118,7 @@ def _parts(value: str) -> list[str]:
 
 
 def _json_settings(value: str) -> dict[str, str]:
-    import json  # Rare, and its import takes time before the program is started.
+    import json  # Rarely needed, and its import takes time before the program is started.
 
     try:
         members = json.loads(value)

@@ -44,7 +44,16 @@ DOCUMENTS = [
     *sorted((TOP / "man").glob("*.[1-9]")),
 ]
 
-COMMENTED = ("htrun/analysis", "htrun/benchmark", "htrun/channel", "htrun/ctf", "htrun/events", "htrun/reports", "htrun/rings")
+COMMENTED = (
+    "htrun/analysis",
+    "htrun/benchmark",
+    "htrun/channel",
+    "htrun/ctf",
+    "htrun/events",
+    "htrun/launch",
+    "htrun/reports",
+    "htrun/rings",
+)
 """The folders whose comments and docstrings are free of them."""
 COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)//[^\n]*", re.DOTALL)
 """Comments of C, assembly and JavaScript."""
