@@ -10,9 +10,7 @@ from htrun.intercept.symbols import symbol_of
 Account = dict[str, str | int]
 
 
-def account(
-    sites: Sequence[Site], events: Mapping[int, int], find: Callable[[str, int], str | None]
-) -> list[Account]:
+def account(sites: Sequence[Site], events: Mapping[int, int], find: Callable[[str, int], str | None]) -> list[Account]:
     """An entry for each site. ``events``: how many each site, by its number, has emitted in all; ``find``: see
     `symbol_of`."""
     return [
