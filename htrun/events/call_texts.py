@@ -69,7 +69,7 @@ class BatchTexts:
         return bool(self._found)
 
     def of_rows(self, rows: Rows) -> BatchTexts:
-        """Those of the batch that has only these ``rows``."""
+        """The texts of the batch that has only these ``rows``."""
         if isinstance(rows, slice) or not self._found:
             return self
         found = self._found
@@ -94,7 +94,7 @@ def without_texts(events: Events) -> Events:
 
 
 def split(events: Events) -> tuple[Events, BatchTexts]:
-    """``events`` but for texts, and the texts. They must come right behind what they belong to."""
+    """``events`` without texts, and the texts. They must directly follow the events that they belong to."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
