@@ -180,8 +180,8 @@ class Arena:
 
     ``rings``: those that are mapped; ``data``: where the ``data_size`` bytes of the data region of the channel's
     ``memory`` start in htrun's own mapping; ``self_pointers``: whether trampolines know threads by the word at ``fs:0``
-    (`TrampolineContext`); ``family``: of its process; ``controls``: the control words for which
-    patches may stand.
+    (`TrampolineContext`); ``family``: of its process; ``additions``: how many patches of the family this address
+    space has been compared with; ``controls``: the control words for which patches may stand.
     """
 
     rings: RingMaps
@@ -194,6 +194,7 @@ class Arena:
     family: Family = field(default_factory=Family)
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
+    additions: int = 0
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
     """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
     runtimes: list[int] = field(default_factory=list)
@@ -212,6 +213,7 @@ class Arena:
             return None
         parts = (self.rings.fork(present.__contains__), self.data, self.data_size)
         twin = Arena(*parts, self.table.fork(), self.self_pointers, self.code, self.memory, self.family)
+        twin.additions = self.family.additions
         for run in self.runs:
             if run.address in present:
                 run.shares += 1

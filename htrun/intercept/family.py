@@ -7,6 +7,7 @@ and the account of its run would name the same place in the code once for each.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,15 @@ class Made:
 class Family:
     """Processes whose address spaces were forked from one that had an arena."""
 
+    additions: int = 0
+    """How many patches were made so far."""
     _emitted: int = 0
     """Of the threads that began or exited last, how many more have emitted than have not."""
     _sites: dict[int, list[Site]] = field(default_factory=dict)
     _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
     """By the number of the site."""
+    _newest: dict[int, Site] = field(default_factory=dict)
+    """By its address, the site for which a patch was made last; the dictionary is in the order of that."""
 
     @property
     def emits(self) -> bool:
@@ -63,6 +68,13 @@ class Family:
         if all(other.number != site.number for other in same):
             same.append(site)
         self._made[site.number, kind] = Made(patch, runtime, (run_at(patch.at), run_at(runtime)))
+        self._newest.pop(site.address, None)
+        self._newest[site.address] = site
+        self.additions += 1
+
+    def newest(self, count: int) -> list[Site]:
+        """The sites for which the last ``count`` patches were made."""
+        return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
         """What was made for ``site`` last, if it lies in memory that the process with ``run_at`` has as well."""

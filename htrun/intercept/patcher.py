@@ -198,6 +198,43 @@ class Patcher:
                 twin = space.sites.get(site.address)
                 arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
 
+    def learn_from_children(self, thread: Thread) -> None:
+        """A thread stands at the event of a fork: patch in its memory what earlier children had patched in theirs, so
+        that further children inherit it and need not trap there. Only where no other thread runs in that memory, and
+        not in generated code, which each process may rewrite."""
+        space, arena = thread.space, thread.space.arena
+        if arena is None or arena.additions == arena.family.additions or len(space.threads) > 1:
+            return
+        new, arena.additions = arena.family.additions - arena.additions, arena.family.additions
+        if space.unpatchable or space.unrecorded or thread.process.filtered:
+            return
+        space.memory.reach_through(thread.tid)
+        for relative in arena.family.newest(new):
+            if relative.address not in space.sites and relative.place.file:
+                # What fails here is not needed: each child then has it patched at its first event.
+                with suppress(OSError, NoRoom, Rewritten):
+                    self._patch_as_relative(thread, relative.met_again())
+
+    def _patch_as_relative(self, thread: Thread, site: Site) -> None:
+        """Patch ``site`` by what its family has made. Raises OSError, `NoRoom` or `Rewritten` if it can't be."""
+        space, arena = thread.space, thread.space.arena
+        assert arena is not None
+        for mapping in space.mappings:
+            if mapping.memory != arena.memory or mapping.control_word is None:
+                continue
+            control = mapping.control[0]
+            if arena.family.made(site, _kind(thread, control), arena.run_at) is None:
+                # Its trampoline lies in pages that only the child has.
+                continue
+            site.place = place_of(thread.tid, site.address)
+            patch = self._of_family(thread, site, control, *self._possible(thread, site))
+            if patch is not None:
+                self._write(None, space, site.address, patch.original, patch.written)
+                site.patch = site.made[control] = patch
+                site.siblings[site.code] = site
+                space.sites[site.address] = site
+                return
+
     @staticmethod
     def _settle(space: AddressSpace, parent: AddressSpace) -> None:
         """Other threads of the parent may have had sites patched between the copying and this moment, or amid it: see
@@ -345,11 +382,23 @@ class Patcher:
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
         """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason
         when there is none."""
+        if site.losses or site.made:
+            site.place = place_of(thread.tid, site.address)
+        candidates, live = self._possible(thread, site)
+        control = mapping.control[0]
+        made = site.made.get(control)
+        if made is not None and _serves(made, candidates, live):
+            return made
+        return self._of_family(thread, site, control, candidates, live) or self._build(
+            injection, thread, site, control, candidates, live
+        )
+
+    def _possible(self, thread: Thread, site: Site) -> tuple[tuple[Candidate, ...], bool]:
+        """The jumps that could stand at ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
+        the reason when there are none."""
         from htrun.hosts.x86_64.liveness import flags_live
         from htrun.hosts.x86_64.patch import plan
 
-        if site.losses or site.made:
-            site.place = place_of(thread.tid, site.address)
         place, length = site.place, site.store.length
         if place.shared:
             pid = thread.process.pid
@@ -376,13 +425,7 @@ class Patcher:
                 raise NoRoom("too short for a jump, and the program may rewrite the generated code after it")
         behind = site.address + length
         live = flags_live(code, site.address, behind, generated=not place.file, translated=translated)
-        control = mapping.control[0]
-        made = site.made.get(control)
-        if made is not None and _serves(made, candidates, live):
-            return made
-        return self._of_family(thread, site, control, candidates, live) or self._build(
-            injection, thread, site, control, candidates, live
-        )
+        return candidates, live
 
     @staticmethod
     def _of_family(

@@ -374,7 +374,10 @@ class Session:
             self._patcher.forked(child, creator.space)
 
     def _at_birth(self, thread: Thread) -> None:
-        if self._patcher is None or not self._patcher.learn_pointer(thread):
+        if self._patcher is None:
+            return
+        self._patcher.learn_from_children(thread)
+        if not self._patcher.learn_pointer(thread):
             return
         if thread.ring is None and not thread.exiting and self._patcher.expects_events(thread.space):
             self._lend_ahead(thread)

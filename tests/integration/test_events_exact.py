@@ -195,3 +195,38 @@ def test_threads_have_a_ring_before_their_first_event(toolchain: Toolchain, htru
     assert result.summary["events"] == len(numbers)
     # A child's copy of the code has its own traps.
     assert result.summary["traps"] < 60
+
+
+ONLY_CHILDREN = """
+#include <qemu-hypertrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 1;
+    qemu_hypertrace_data(0)[0] = 0;
+    qemu_hypertrace(0);
+    for (uint64_t who = 1; who <= 200; who++) {
+        if (fork() == 0) {
+            qemu_hypertrace_data(0)[0] = who;
+            qemu_hypertrace(0);
+            _exit(0);
+        }
+        wait(NULL);
+    }
+    qemu_hypertrace_data(0)[0] = 201;
+    qemu_hypertrace(0);
+    return 0;
+}
+"""
+
+
+def test_children_inherit_what_earlier_children_had_patched(toolchain: Toolchain, htrun: Htrun) -> None:
+    """The program itself never comes to the place where its children emit."""
+    program = toolchain.compile_text(ONLY_CHILDREN, "only_children")
+    result = htrun.run(program).check()
+    assert sorted(event.args[0] for event in result.events) == list(range(202))
+    assert len({event.tid for event in result.events}) == 201
+    assert result.summary["traps"] < 100

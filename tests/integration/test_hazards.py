@@ -385,7 +385,7 @@ def test_forks_amid_threads_that_end(run: Runner) -> None:
 
 
 def test_a_place_that_only_forked_children_come_to(run: Runner) -> None:
-    """It is one site, whose trampoline serves them all; each child's first event traps."""
+    """It is one site. Each child's first event traps, since its trampoline is too far from those of its parent."""
     result = check(run("hazard_processes", "children_alone"))
     (address,) = [line.split(" ")[0] for line in words(result, "site")]
     (site,) = sites_at(result, address)
