@@ -221,6 +221,12 @@ class Arena:
         twin.runtimes = [runtime for runtime in self.runtimes if twin.holds(runtime)]
         return twin
 
+    @property
+    def parts(self) -> list[int]:
+        """Where each mapping of it starts."""
+        pieces = [piece.address for piece in self.rings.pieces]
+        return [self.data, self.table.address, *pieces, *(run.address for run in self.runs)]
+
     def close(self) -> None:
         """The address space is gone."""
         for run in self.runs:
