@@ -22,26 +22,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from htrun.hosts.x86_64.abi import CALL_NUMBER_WORD, MODE_WORD, PC_WORD, RESULT_WORD, SP_WORD, bits_in, interface
+from htrun.hosts.x86_64.abi import (
+    CALL_NUMBER_WORD,
+    FLAGS_WORD,
+    MODE_WORD,
+    PC_WORD,
+    RESULT_WORD,
+    SP_WORD,
+    bits_in,
+    interface,
+)
 from htrun.hosts.x86_64.wait_limits import Limit, limit_of
 from htrun.tracee import ptrace
 
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT})
 _LOW = 0xFFFFFFFF
 _NO_CALL = (1 << 64) - 1
-_SWITCHES = 2
-"""A call that is made again and woken again gives up the processor twice: to wait, and for the tracer."""
+_MARK = 1 << 6 | 1 << 7
+"""Zero and negative: no result of arithmetic sets both flags. A call keeps them, so they distinguish a call that is made
+again from a later one with the same arguments. The code after a call does not read them."""
 _MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 
 class _Wait(NamedTuple):
     """A call that was made again. ``call``: what it is known by; ``limit``, and ``until`` when it lasts (ns of the
-    monotonic clock); ``switches``: how often its thread had given up the processor."""
+    monotonic clock); ``flags``: the thread's, as they were."""
 
     call: tuple[int, ...]
     limit: Limit | None
     until: int
-    switches: int
+    flags: int
 
 
 class Waits:
@@ -65,17 +75,19 @@ class Waits:
         arguments = [ptrace.user_word(tid, word) for word in abi.argument_words]
         at = ptrace.user_word(tid, PC_WORD)
         known_by = (call, at, ptrace.user_word(tid, SP_WORD), *arguments)
-        now, switches = self._clock(), int(status.get("voluntary_ctxt_switches", "0"))
+        now, flags = self._clock(), ptrace.user_word(tid, FLAGS_WORD)
         wait = self._waits.get(tid)
-        if wait is None or wait.call != known_by or switches - wait.switches > _SWITCHES:
+        if wait is None or wait.call != known_by or flags & _MARK != _MARK:
             limit = limit_of(process, abi.bits, call & _LOW, arguments, read)
-            wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), switches)
+            wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), flags)
         if wait.limit is not None and now >= wait.until:
             del self._waits[tid]
             ptrace.set_user_word(tid, RESULT_WORD, wait.limit.result & _NO_CALL)
             ptrace.set_user_word(tid, CALL_NUMBER_WORD, _NO_CALL)
+            ptrace.set_user_word(tid, FLAGS_WORD, wait.flags)
             return
-        self._waits[tid] = wait._replace(switches=switches)
+        self._waits[tid] = wait
+        ptrace.set_user_word(tid, FLAGS_WORD, flags | _MARK)
         ptrace.set_user_word(tid, RESULT_WORD, call)
         ptrace.set_user_word(tid, PC_WORD, at - len(abi.instruction))
 

@@ -149,8 +149,11 @@ enum { THREADS = 300 };
 
 static void emit(uint64_t who)
 {
-    qemu_hypertrace_data(0)[0] = who;
-    qemu_hypertrace(0);
+    /* Children run beside the threads of their parent, so each has a slot of its own. */
+    uint64_t index = who > THREADS ? who : 0;
+
+    qemu_hypertrace_data(index)[0] = who;
+    qemu_hypertrace(index);
 }
 
 static void *named(void *who)

@@ -487,10 +487,10 @@ int main(void)
 
 
 def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Libraries that it imports start none."""
+    """Libraries that it imports start none. Without a summary, none asks for the names of sites."""
     program = toolchain.compile_text(WAITING, "waiting")
-    with subprocess.Popen([*htrun.command(), str(program)], stdin=subprocess.PIPE) as process:
-        log = htrun.directory / "log"
+    log = htrun.directory / "log"
+    with subprocess.Popen([HTRUN, "-D", log, program], stdin=subprocess.PIPE) as process:
         wait_until(lambda: log.exists() and log.stat().st_size > 0, "the event in the log")
         threads = os.listdir(f"/proc/{tracer_of(process.pid)}/task")
         assert process.stdin is not None

@@ -28,6 +28,7 @@ from tests.support.targets import STATIC
 from tests.support.toolchain import Toolchain
 
 INTERPRETER = Path(__file__).parents[1] / "integration" / "guests" / "property_interpreter.c"
+SHARED_CODE = "emits from code in memory that other processes may share"
 PROGRAMS_A_RUN = 10
 """How many programs share one start of htrun."""
 
@@ -110,12 +111,16 @@ def run_and_compare(
         )
         note(f"{setting}: {done.stderr}")
         assert done.returncode == 0, f"status {done.returncode}: {done.stderr}"
-        assert done.stderr == "", done.stderr
+        # Code in memory that processes may share is one of the kinds of code, and htrun warns of it.
+        warnings = [line for line in done.stderr.splitlines() if SHARED_CODE not in line]
+        assert warnings == [], done.stderr
         log = read_log(directory / "emitted")
         events = check(log, read_trace(directory / "trace", setting.num_args), setting.num_args)
         summary = json.loads((directory / "summary").read_text())
         assert summary["events"] == events
         assert summary["lost"] == 0
+        if SHARED_CODE in done.stderr:
+            del summary["warnings"]["injection"]
         assert summary["warnings"] == {}, summary["warnings"]
 
 

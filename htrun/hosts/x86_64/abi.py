@@ -13,9 +13,17 @@ if TYPE_CHECKING:
 USER32_CS = 0x23
 """The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""
 
-RESULT_WORD, CALL_NUMBER_WORD, PC_WORD, MODE_WORD, SP_WORD, THREAD_POINTER_WORD = 80, 120, 128, 136, 152, 168
+RESULT_WORD, CALL_NUMBER_WORD, PC_WORD, MODE_WORD, FLAGS_WORD, SP_WORD, THREAD_POINTER_WORD = (
+    80,
+    120,
+    128,
+    136,
+    144,
+    152,
+    168,
+)
 """Where struct user (<sys/user.h>) has a call's result, its number, the program counter, what `bits_in` looks at, the
-stack pointer and the thread pointer."""
+flags, the stack pointer and the thread pointer."""
 
 
 def bits_in(mode: int) -> int:

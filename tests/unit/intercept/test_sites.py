@@ -110,8 +110,12 @@ def test_how_a_site_is_patched() -> None:
     assert describe(patch(b"")) == "jump to 0x600000000000"
 
 
+def no_name(_file: str, _offset: int) -> None:
+    """Finds no symbol."""
+
+
 def reason(subject: Site, events: int) -> object:
-    (entry,) = account([subject], {1: events})
+    (entry,) = account([subject], {1: events}, no_name)
     return entry["not_patched"]
 
 
@@ -132,7 +136,7 @@ def test_why_no_patch_stands() -> None:
 def test_a_line_for_each_site() -> None:
     patched, refused = site(), site(2)
     patched.patch, refused.refused = patch(), "32-bit code"
-    assert list(lines(account([patched, refused], {1: 100}))) == [
+    assert list(lines(account([patched, refused], {1: 100}, no_name))) == [
         "site 0x700000001000 in process 4711, generated code: mov %esi,(%rdi): "
         "patched, pun of 3 + 2 bytes to 0x600000000000; traps 0, events 100",
         "site 0x700000001000 in process 4711, generated code: mov %esi,(%rdi): not patched: 32-bit code; "
