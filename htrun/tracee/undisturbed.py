@@ -38,9 +38,6 @@ from htrun.tracee import ptrace
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT})
 _LOW = 0xFFFFFFFF
 _NO_CALL = (1 << 64) - 1
-_MARK = 1 << 6 | 1 << 7
-"""Zero and negative: no result of arithmetic sets both flags. A call keeps them, so they distinguish a call that is made
-again from a later one with the same arguments. The code after a call does not read them."""
 _MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 
@@ -77,7 +74,7 @@ class Waits:
         known_by = (call, at, ptrace.user_word(tid, SP_WORD), *arguments)
         now, flags = self._clock(), ptrace.user_word(tid, FLAGS_WORD)
         wait = self._waits.get(tid)
-        if wait is None or wait.call != known_by or flags & _MARK != _MARK:
+        if wait is None or wait.call != known_by or flags & IMPOSSIBLE_FLAGS != IMPOSSIBLE_FLAGS:
             limit = limit_of(process, abi.bits, call & _LOW, arguments, read)
             wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), flags)
         if wait.limit is not None and now >= wait.until:
@@ -87,7 +84,7 @@ class Waits:
             ptrace.set_user_word(tid, FLAGS_WORD, wait.flags)
             return
         self._waits[tid] = wait
-        ptrace.set_user_word(tid, FLAGS_WORD, flags | _MARK)
+        ptrace.set_user_word(tid, FLAGS_WORD, flags | IMPOSSIBLE_FLAGS)
         ptrace.set_user_word(tid, RESULT_WORD, call)
         ptrace.set_user_word(tid, PC_WORD, at - len(abi.instruction))
 

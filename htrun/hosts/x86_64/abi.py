@@ -25,6 +25,10 @@ RESULT_WORD, CALL_NUMBER_WORD, PC_WORD, MODE_WORD, FLAGS_WORD, SP_WORD, THREAD_P
 """Where struct user (<sys/user.h>) has a call's result, its number, the program counter, what `bits_in` looks at, the
 flags, the stack pointer and the thread pointer."""
 
+IMPOSSIBLE_FLAGS = 1 << 6 | 1 << 7
+"""Zero and negative: no result of arithmetic sets both flags. A system call keeps them, so they distinguish a call that
+is made again from a later one with the same arguments. The code after a call does not read them."""
+
 
 def bits_in(mode: int) -> int:
     """Whether code runs as 64- or 32-bit code in this code segment."""
