@@ -25,6 +25,7 @@ from typing import NamedTuple
 from htrun.hosts.x86_64.abi import (
     CALL_NUMBER_WORD,
     FLAGS_WORD,
+    IMPOSSIBLE_FLAGS,
     MODE_WORD,
     PC_WORD,
     RESULT_WORD,
