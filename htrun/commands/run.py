@@ -9,18 +9,27 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from htrun.hosts import is_supported
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from htrun.commands.options import Request as RunRequest
     from htrun.launch.launcher import Launcher
 
+_OWN_FAILURE = 125
+"""As `htrun.errors.ExitCode`, before it is imported."""
 _PROCESS_ONE = "--process-one="
 """As `htrun.runner.process_one.OPTION`, which others need not import."""
 
 
 def main() -> int:
     """Run htrun with the arguments of this process; its exit code. Does not return where it traces a program."""
+    if not is_supported():
+        from sysconfig import get_platform
+
+        sys.stderr.write(f"htrun: htrun runs on x86-64 Linux only; this is Python for {get_platform()}\n")
+        return _OWN_FAILURE
     # What is imported stays, and each look for garbage in it makes the start longer: a tenth of it in all. The tracer
     # enables it again (htrun/runner/run.py).
     gc.disable()

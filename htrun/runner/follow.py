@@ -25,12 +25,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
-from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
     from htrun.intercept.guest import Thread
 
 _P = ParamSpec("_P")
@@ -98,13 +97,18 @@ class Follow:
         self._used: set[int] = set()
         """Each processor that a thread was ever kept on."""
         self._kept: dict[int, _Kept] = {}
-        self.run = TrapRun(length=_RUN, left=_RUN)
-        """The last traps in a row of one thread."""
         self._runs = 0
         self._looked_at: dict[int, int] = {}
         self._processors: dict[int, set[int]] = {}
         """The processors that threads had that are or were kept: their children may have been created meanwhile."""
         signal.signal(signal.SIGALRM, self._tick)
+
+    @functools.cached_property
+    def run(self) -> TrapRun:
+        """The last traps in a row of one thread."""
+        from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+
+        return TrapRun(length=_RUN, left=_RUN)
 
     def trapped(self, thread: Thread) -> None:
         """A thread has trapped."""

@@ -10,14 +10,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from htrun.hosts.x86_64.abi import NATIVE, RESULT_WORD
-from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS
 from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
 from htrun.tracee import ptrace
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
-from htrun.tracee.ptrace import TraceeDied
+from htrun.tracee.ptrace import MOST_THREADS, TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
 from htrun.tracee.wait import Waiter
 

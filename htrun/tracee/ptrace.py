@@ -63,6 +63,8 @@ class Option(IntFlag):
     EXITKILL = 1 << 20
 
 
+MOST_THREADS = 1 << 22
+"""No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
 SIGINFO_SIZE = 128
 TRAP_TRACE = 2
 """si_code of the SIGTRAP after a single step (<asm-generic/siginfo.h>)."""

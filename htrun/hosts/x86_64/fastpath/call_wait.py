@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
-from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS, thread_table
+from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
-from htrun.tracee.ptrace import SIGINFO_SIZE, Request
+from htrun.tracee.ptrace import MOST_THREADS, SIGINFO_SIZE, Request
 from htrun.tracee.wait import WALL
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.fastpath.thread_table import MOST_THREADS, thread_table
+from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.hosts.x86_64.registers import Registers
 from htrun.tracee.code_ranges import CodeRanges
+from htrun.tracee.ptrace import MOST_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 
-MOST_THREADS = 1 << 22
-"""No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
+from htrun.tracee.ptrace import MOST_THREADS
+
 _MAP_NORESERVE = 0x4000
 """<asm-generic/mman-common.h>; Python 3.11 has no name for it."""
 
