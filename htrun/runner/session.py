@@ -306,6 +306,9 @@ class Session:
 
     def _stream(self, thread: Thread) -> Stream:
         name = _name_of(thread.tid) if thread.comm is None else thread.comm
+        if not name and thread.comm is not None:
+            # It has exited while the drain asked: its name was noted before.
+            name = thread.comm
         process = thread.process
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):

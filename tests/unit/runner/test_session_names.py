@@ -1,0 +1,26 @@
+"""The name of a thread in the trace, when the thread exits while the drain asks for it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from htrun.intercept.guest import Thread
+from htrun.runner import session
+from htrun.runner.session import Session
+
+
+def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracer notes the name at the exit event, before it lets the thread go."""
+    process = SimpleNamespace(pid=4711, big_endian=False)
+    thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
+
+    def gone(_tid: int) -> str:
+        thread.comm = "worker"
+        return ""
+
+    monkeypatch.setattr(session, "_name_of", gone)
+    stream = Session._stream(cast(Session, SimpleNamespace()), cast(Thread, thread))
+    assert (stream.comm, stream.tid, stream.vcpu) == ("worker", 4712, 3)
