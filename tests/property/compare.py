@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 PACKET_HEADER = 256
 _MAGIC = 0xC1FC1FC1
-_CONTENT_AT, _SIZE_AT, _DISCARDED_AT, _IDS_AT, _TIMES_AT = 192, 224, 240, 144, 128
+_CLASS_AT, _CONTENT_AT, _SIZE_AT, _DISCARDED_AT, _IDS_AT, _TIMES_AT = 20, 192, 224, 240, 144, 128
+_OWN, _SHARED = 0, 2
+"""Classes of a little-endian guest's streams: of one thread, and of several."""
 
 UNUSED, INTENDED, DONE, NOT_EMITTED = range(4)
 LEVELS = 4
@@ -32,7 +34,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True)
 class TraceStream:
-    """One stream of a trace. ``records``: in their order; ``discarded``: events it tells it has lost."""
+    """The events of one thread in one stream of a trace. ``records``: in their order; ``discarded``: lost events."""
 
     tid: int
     records: Records
@@ -45,18 +47,28 @@ def record_dtype(num_args: int) -> np.dtype[Any]:
     return np.dtype([("timestamp", "<u8"), ("site", "<u4"), ("index", "<u4"), ("args", "<u8", (num_args,))])
 
 
+def shared_dtype(num_args: int) -> np.dtype[Any]:
+    """Such an event in a stream of several threads."""
+    thread = [(name, "<u4") for name in ("thread", "pid", "tid", "vcpu")]
+    fields = [("timestamp", "<u8"), *thread, ("comm", "S16"), ("site", "<u4"), ("index", "<u4")]
+    return np.dtype([*fields, ("args", "<u8", (num_args,))])
+
+
 def read_trace(directory: Path, num_args: int) -> list[TraceStream]:
     """All streams of a native trace; AssertionError for what no reader would accept."""
     files: dict[str, list[Path]] = {}
     for path in sorted(directory.glob("stream-*"), key=lambda path: int(path.suffix[1:] or 0)):
         files.setdefault(path.stem, []).append(path)
-    return [_read_stream(files[name], num_args) for name in sorted(files)]
+    return [stream for name in sorted(files) for stream in _read_stream(files[name], num_args)]
 
 
-def _read_stream(paths: list[Path], num_args: int) -> TraceStream:
-    """A stream of one file after the other."""
+def _read_stream(paths: list[Path], num_args: int) -> list[TraceStream]:
+    """A stream of one file after the other: an entry for each of its threads."""
     path = paths[0]
     data = b"".join(path.read_bytes() for path in paths)
+    number_of_class = struct.unpack_from("<I", data, _CLASS_AT)[0] if data else _OWN
+    assert number_of_class in (_OWN, _SHARED), path
+    layout = record_dtype(num_args) if number_of_class == _OWN else shared_dtype(num_args)
     at, packets, discarded, last, tid = 0, 0, 0, 0, 0
     parts = []
     while at < len(data):
@@ -71,13 +83,25 @@ def _read_stream(paths: list[Path], num_args: int) -> TraceStream:
         assert last <= begin <= end, path
         assert content % 8 == whole % 8 == 0, path
         assert 8 * PACKET_HEADER <= content <= whole <= 8 * (len(data) - at), path
-        records = np.frombuffer(data[at + PACKET_HEADER : at + content // 8], record_dtype(num_args))
+        records = np.frombuffer(data[at + PACKET_HEADER : at + content // 8], layout)
         assert len(records) == 0 or (records["timestamp"][0] == begin and records["timestamp"][-1] == end), path
         parts.append(records)
         at, packets, discarded, last = at + whole // 8, packets + 1, lost, end
-    records = np.concatenate(parts) if parts else np.empty(0, record_dtype(num_args))
+    records = np.concatenate(parts) if parts else np.empty(0, layout)
     assert bool((np.diff(records["timestamp"].astype("<i8")) >= 0).all()), f"{path}: time goes back"
-    return TraceStream(tid, records, discarded, packets)
+    if number_of_class == _OWN:
+        return [TraceStream(tid, records, discarded, packets)]
+    assert tid == discarded == 0, path
+    fields = list(record_dtype(num_args).names or ())
+    threads = [records[records["tid"] == tid] for tid in np.unique(records["tid"]).tolist()]
+    return [TraceStream(int(own["tid"][0]), _only(own, fields, num_args), 0, packets) for own in threads]
+
+
+def _only(records: Records, fields: list[str], num_args: int) -> Records:
+    found = np.empty(len(records), record_dtype(num_args))
+    for field in fields:
+        found[field] = records[field]
+    return found
 
 
 def read_log(path: Path) -> Records:
@@ -97,6 +121,8 @@ def check(log: Records, trace: list[TraceStream], num_args: int) -> int:
         by_tid[stream.tid] = (
             np.concatenate([by_tid[stream.tid], stream.records]) if stream.tid in by_tid else stream.records
         )
+    # A thread may change to a stream of its own, and share several.
+    by_tid = {tid: records[np.argsort(records["timestamp"], kind="stable")] for tid, records in by_tid.items()}
     assert set(by_tid) <= set(log["tid"].tolist()), "a thread that emitted nothing has events"
     for tid in np.unique(log["tid"]).tolist():
         records = by_tid.get(tid, np.empty(0, record_dtype(num_args)))
