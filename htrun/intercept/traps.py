@@ -51,9 +51,6 @@ class Recorder(Protocol):
     def make_room(self) -> None:
         """Drain the rings: a full one then takes at least one more record."""
 
-    def met(self, site: Site) -> None:
-        """A site was seen for the first time."""
-
     def wake(self) -> None:
         """A record was written: see that it is drained in time."""
 
@@ -70,14 +67,16 @@ class Traps:
         wait: TrapWait,
         masks: Masks,
         patcher: Patcher | None,
+        met: Callable[[Site], None],
     ) -> None:
-        """``patcher``: None lets every site go on trapping."""
+        """``patcher``: None lets every site go on trapping. ``met`` is called with each site that is new."""
         self.wait = wait
         self._handled = 0
         self._sites: list[Site] = []
         self._places = PlaceFinder()
         self._channel = channel
         self._recorder = recorder
+        self._met = met
         self._warnings = warnings
         self._loads = Loads(warnings)
         self._masks = masks
@@ -391,7 +390,7 @@ class Traps:
         place = self._places.find(thread.space, thread.tid, address)
         site = Site(len(self._sites) + 1, pid, address, store.code, store, place)
         self._sites.append(site)
-        self._recorder.met(site)
+        self._met(site)
         if former is not None:
             site.succeed(former)
         return self._added(thread, site)

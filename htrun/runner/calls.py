@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.events.definitions import CPU_ENTER, CPU_EXIT
+from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.hosts.x86_64.abi import COMPAT, NATIVE
 from htrun.hosts.x86_64.fastpath.call_wait import CallWait, Entry, State
 from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
+from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee import seccomp
 from htrun.tracee.ptrace import Request
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from htrun.hosts.x86_64.abi import Abi
     from htrun.intercept.guest import Thread
     from htrun.runner.call_texts import CallTexts
+    from htrun.runner.follow import Follow
+    from htrun.runner.options import RunOptions
+    from htrun.runner.recording import Recording
 
 _BEFORE_FIRST = 1000
 """Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
@@ -152,3 +156,32 @@ class Calls:
         if self.wait.stream(thread.tid) is None:
             known = self._denied.stream(thread.tid)
             self.wait.set_stream(thread.tid, self._stream_of(thread) if known is None else known)
+
+
+def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> Calls:
+    """Record what ``options`` say of system calls and of the start and exit of threads."""
+    events = recording.record_tracer_events()
+    source = recording.clock.source
+    wait = CallWait(
+        events,
+        entries=USER_SYSCALL.name in options.recorded,
+        returns=USER_SYSCALL_RET.name in options.recorded,
+        clock=source.read,
+        in_one_go=source.name == "tsc",
+        make_room=recording.make_room,
+        wake=recording.wake,
+        ran=follow.ran,
+    )
+    follow.calls = wait
+    texts = _texts(options)
+    return Calls(wait, calls_to_record(options), options.recorded, source.read, recording.add_stream, texts)
+
+
+def _texts(options: RunOptions) -> CallTexts | None:
+    """What reads the texts that calls point to, where they are wanted."""
+    if not options.texts_recorded:
+        return None
+    from htrun.runner.call_texts import CallTexts
+
+    recorded = options.recorded
+    return CallTexts(entries=USER_SYSCALL.name in recorded, returns=USER_SYSCALL_RET.name in recorded)

@@ -7,9 +7,10 @@ from typing import cast
 
 import pytest
 
+from htrun.events.warnings import Warnings
 from htrun.intercept.guest import Thread
-from htrun.runner import session
-from htrun.runner.session import Session
+from htrun.runner import stream_names
+from htrun.runner.stream_names import StreamNames
 
 
 def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +22,6 @@ def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPa
         thread.comm = "worker"
         return ""
 
-    monkeypatch.setattr(session, "_name_of", gone)
-    stream = Session._stream(cast(Session, SimpleNamespace()), cast(Thread, thread))
+    monkeypatch.setattr(stream_names, "name_of", gone)
+    stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
     assert (stream.comm, stream.tid, stream.vcpu) == ("worker", 4712, 3)

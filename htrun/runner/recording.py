@@ -1,0 +1,174 @@
+"""Where the events of a run go: the clock, the rings of threads, the drain, the events of the tracer itself.
+
+The pool of rings and the drain are made with the first event, or before, by what needs them: a run without events has
+neither.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun.events.stream import Stream
+from htrun.events.warnings import Kind
+from htrun.hosts.x86_64.counter import best_clock
+from htrun.rings.drain import SILENCE, Drain
+from htrun.rings.layout import RingShape
+from htrun.rings.ring import RingPool
+from htrun.runner.options import Timestamp
+from htrun.runner.stream_names import StreamNames, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from htrun.events.clock import Clock
+    from htrun.events.tracer_events import TracerEvents
+    from htrun.events.warnings import Warnings
+    from htrun.intercept.guest import Thread
+    from htrun.rings.ring import Ring
+    from htrun.runner.options import RunOptions
+    from htrun.runner.outputs import Outputs
+
+_PACKETS = 16
+"""Packets of a ring."""
+_MOST_RINGS = 4096
+
+
+class Totals(NamedTuple):
+    """``kinds``: events by their names; ``lost``: events that were not recorded; ``failure``: what has stopped the
+    recording before the program exited, None if nothing has."""
+
+    events: int = 0
+    kinds: Mapping[str, int] = MappingProxyType({})
+    lost: int = 0
+    failure: str | None = None
+
+
+class Recording:
+    """Lends rings to threads, and has their records written to the outputs.
+
+    Methods are for the tracer's main thread, if they say nothing else.
+    """
+
+    def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings) -> None:
+        self._options = options
+        self._outputs = outputs
+        self._warnings = warnings
+        self._names = StreamNames(warnings)
+        self._pool: RingPool | None = None
+        self._drain: Drain | None = None
+        self._tracer_events: TracerEvents | None = None
+        self.clock = _choose_clock(options, warnings)
+
+    @property
+    def pool(self) -> RingPool:
+        """The rings."""
+        if self._pool is None:
+            options = self._options
+            packet_stride = max(4096, options.ring_size // _PACKETS // 4096 * 4096)
+            self._pool = RingPool(RingShape(options.layout.num_args, _PACKETS, packet_stride), _MOST_RINGS)
+        return self._pool
+
+    @property
+    def drain(self) -> Drain:
+        """What takes the records out of the rings."""
+        if self._drain is None:
+            self._drain = Drain(
+                self.pool,
+                self.clock,
+                self._warnings,
+                sinks=self._outputs.sinks,
+                packet_sink=self._outputs.packet_sink(self.clock, self._warnings),
+                overflow=self._options.overflow,
+                tracer_events=self._tracer_events,
+                silence=None if self._options.timestamp is Timestamp.ORDERED else SILENCE,
+            )
+        return self._drain
+
+    @property
+    def totals(self) -> Totals:
+        """What was recorded so far."""
+        drain = self._drain
+        return Totals() if drain is None else Totals(drain.events, drain.kinds, drain.lost, drain.failure)
+
+    @property
+    def site_events(self) -> Mapping[int, int]:
+        """Events by the number of the site that emitted them, so far."""
+        return self._drain.site_events if self._drain is not None else {}
+
+    def record_tracer_events(self) -> TracerEvents:
+        """Have the tracer's own events recorded as well, before anything else is: returns where they are written."""
+        from htrun.events.tracer_events import TracerEvents
+
+        assert self._drain is None
+        self._tracer_events = TracerEvents()
+        self.drain.start()
+        return self._tracer_events
+
+    def add_stream(self, thread: Thread) -> int:
+        """The number of a new stream for what the tracer itself records of ``thread``."""
+        return self.drain.add_stream(self._names.stream_of(thread))
+
+    def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
+        """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
+        if thread.ring is None:
+            thread.ring = self.drain.lend(self._names.stream_of(thread), base_for)
+            if thread.space.arena is not None:
+                thread.space.arena.family.learn(emitted=True)
+        return thread.ring
+
+    def lend_ahead(self, thread: Thread) -> Ring | None:
+        """A ring for a thread that is about to run its first instruction, so that its first event need not trap; None
+        if no ring is free and mapped. htrun's own memory must be in the thread's address space."""
+        assert thread.space.arena is not None
+        stream, rings = Stream(thread.tid, thread.process.pid), thread.space.arena.rings
+        thread.ring = self.drain.lend_ahead(stream, lambda: self._names.stream_of(thread), rings.base_of)
+        return thread.ring
+
+    def thread_ended(self, thread: Thread) -> None:
+        """A thread makes no more records: its ring can be lent again when it is empty."""
+        ring = thread.ring
+        if ring is None:
+            return
+        if ring.who is not None:
+            # The drain, which has not seen an event of it yet, may ask for the name when the thread is gone.
+            thread.comm = "" if ring.is_unused else name_of(thread.tid)
+            if thread.space.arena is not None:
+                thread.space.arena.family.learn(emitted=not ring.is_unused)
+        self.drain.end(ring)
+
+    def make_room(self) -> None:
+        """Empty the rings of which one is full, and what the tracer has recorded itself."""
+        self.drain.make_room()
+
+    def wake(self) -> None:
+        """A record was written: it will be taken soon."""
+        self.drain.wake()
+
+    def fail(self, error: Exception) -> None:
+        """Record nothing more, because of ``error``."""
+        self.drain.fail(error)
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
+        """Add ``facts`` to what the trace says of the run. A trace without events is a trace, too."""
+        drain = self.drain
+        if facts:
+            drain.describe(facts)
+
+    def close(self) -> None:
+        """Write what is left, and close the outputs. No tracee writes any more."""
+        if self._drain is not None:
+            self._drain.close()
+        else:
+            self._outputs.close(self._warnings)
+
+
+def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:
+    clock = best_clock()
+    if clock.source.name != "tsc" and options.patch:
+        warnings.warn(
+            Kind.CLOCK,
+            "tsc",
+            "this processor's time stamp counter is not invariant: sites are not patched, and each event traps",
+        )
+    return clock

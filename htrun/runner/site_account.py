@@ -1,0 +1,60 @@
+"""What became of the sites of a run, for the summary and for ``-v``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from htrun.intercept.site_report import Account
+    from htrun.intercept.sites import Site
+    from htrun.intercept.symbol_names import SymbolNames
+    from htrun.runner.options import RunOptions
+
+
+class SiteAccount:
+    """Has the names of sites looked up while the program runs, if anybody wants to know what became of them."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self.sites: Sequence[Account] = ()
+        """What the summary says of each; none before `finish`."""
+        self._print = options.verbosity > 0
+        self._wanted = options.summary is not None or self._print
+        # The tracer's main thread may later be bound to the processor of the program.
+        self._processors = os.sched_getaffinity(0)
+        self._names: SymbolNames | None = None
+
+    def met(self, site: Site) -> None:
+        """A site was seen for the first time."""
+        if not self._wanted or not site.place.file:
+            return
+        if self._names is None:
+            from htrun.intercept.symbol_cache import SymbolCache
+            from htrun.intercept.symbol_names import SymbolNames
+
+            self._names = SymbolNames(SymbolCache.of_user(os.environ), self._processors)
+        self._names.ask(site.place.file, site.place.offset_of(site.address))
+
+    def finish(self, sites: Sequence[Site], events: Mapping[int, int]) -> None:
+        """The run is over. ``events``: how many each site emitted, by its number."""
+        if not self._wanted:
+            return
+        from htrun.intercept.site_report import account, lines
+
+        names = self._names
+        if names is not None:
+            names.finish()
+        self.sites = account(sites, events, names.find if names is not None else _no_name)
+        if self._print:
+            # Standard error may be gone (a closed pipe).
+            with suppress(OSError):
+                sys.stderr.writelines(f"htrun: {line}\n" for line in lines(self.sites))
+                sys.stderr.flush()
+
+
+def _no_name(_file: str, _offset: int) -> None:
+    """No site is in a file."""

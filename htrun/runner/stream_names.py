@@ -1,0 +1,65 @@
+"""Whose events a stream of the trace has: the ids, number and name of a thread when it first emits."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from htrun.events.stream import Stream
+from htrun.events.warnings import Kind
+from htrun.launch.guests import command_line
+from htrun.launch.system import is_shared_by_vcpus, processors, vcpu_of
+
+if TYPE_CHECKING:
+    from htrun.events.warnings import Warnings
+    from htrun.intercept.guest import Thread
+
+_MOST_NAME = 64
+"""Bytes: four times the length of the name that the kernel keeps."""
+
+
+class StreamNames:
+    """Makes the stream of a thread, and warns if several processors of a machine share the thread."""
+
+    def __init__(self, warnings: Warnings) -> None:
+        self._warnings = warnings
+
+    def stream_of(self, thread: Thread) -> Stream:
+        """A new stream of ``thread``, which begins now. May be called from any thread of htrun."""
+        name = name_of(thread.tid) if thread.comm is None else thread.comm
+        if not name and thread.comm is not None:
+            # It has exited while the drain asked: its name was noted before.
+            name = thread.comm
+        process = thread.process
+        vcpu = vcpu_of(name)
+        if is_shared_by_vcpus(name):
+            vcpu = 0
+            self._warn_of_shared_thread(process.pid)
+        number = thread.number if vcpu is None else vcpu
+        return Stream(thread.tid, process.pid, number, name, process.big_endian, time.time_ns())
+
+    def _warn_of_shared_thread(self, pid: int) -> None:
+        count = processors(command_line(pid))
+        if count > 1:
+            self._warnings.warn(
+                Kind.SHARED_THREAD,
+                pid,
+                f"QEMU runs the machine's {count} processors in one thread (thread=single or -icount): "
+                "every event bears the number of the first, whichever emitted it",
+            )
+
+
+def name_of(tid: int) -> str:
+    """The name of a thread; empty if it is gone. Called for each program that is started, so it does not use pathlib,
+    which is slower."""
+    try:
+        descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, _MOST_NAME).decode(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
