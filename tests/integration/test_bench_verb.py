@@ -222,6 +222,6 @@ def test_a_bad_matrix_is_told(directory: Path, what: str) -> None:
 def test_what_makes_no_sense_is_said_before_anything_is_run(
     tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
-    command = ("bench", "--runs", "1", "--warmup", "0", *options, "--", "touch", tmp_path / "ran")
-    assert words in said(*command, status=125, directory=tmp_path)
+    command = ("bench", "--runs", "1", "--warmup", "0", *options, "--", "touch")
+    assert words in said(*command, tmp_path / "ran", status=125, directory=tmp_path)
     assert not (tmp_path / "ran").exists()

@@ -149,7 +149,7 @@ def test_every_kind_of_text(
 ) -> None:
     program = toolchain.compile_text(_EDGES, "texts", target)
     log = tmp_path / "log"
-    command = [
+    command: list[str | Path] = [
         HTRUN if in_one_go else untrusting,
         "-q",
         "--decode",
@@ -176,7 +176,7 @@ def test_none_is_lost_or_parted_from_its_call_while_the_log_is_not_read(
     program = toolchain.compile_text(_LONG, "long_paths")
     log = tmp_path / "log"
     os.mkfifo(log)
-    command = [HTRUN, "--decode", "--syscalls", "access", "-D", log, program]
+    command: list[str | Path] = [HTRUN, "--decode", "--syscalls", "access", "-D", log, program]
     with subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL) as running, log.open() as reader:
         lines = [line.partition("cpu=0x0  ")[2] for line in reader if " access(" in line]
     assert running.returncode == 0
@@ -242,7 +242,9 @@ def test_every_format_that_has_a_place_for_them(work: Path, tmp_path: Path) -> N
         "openat"
     ]
 
-    events, annotations, found = {}, {}, []
+    events: dict[int, str] = {}
+    annotations: dict[int, str] = {}
+    found = []
     for packet in proto.Trace.FromString(files["pftrace"].read_bytes()).packet:
         events |= {entry.iid: entry.name for entry in packet.interned_data.event_names}
         annotations |= {entry.iid: entry.name for entry in packet.interned_data.debug_annotation_names}

@@ -95,7 +95,7 @@ def recorded(summary: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize("below", [[], ["sh", "-c", '"$@"; exit $?', "sh"]], ids=["process 1", "below a shell"])
 def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tmp_path: Path) -> None:
-    files = ["-D", tmp_path / "log", "--summary", tmp_path / "summary"]
+    files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary"]
     done = subprocess.run([*container, *below, HTRUN, *files, guest, "100000", "7"], timeout=SECONDS)
     assert done.returncode == 7
     assert recorded(tmp_path / "summary") == (100_000, 7)
@@ -103,7 +103,15 @@ def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tm
 
 
 def test_started_with_the_ends_of_children_ignored(container: list[str], guest: Path, tmp_path: Path) -> None:
-    command = [*container, *IGNORING_CHILDREN, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary"]
+    command: list[str | Path] = [
+        *container,
+        *IGNORING_CHILDREN,
+        HTRUN,
+        "-D",
+        tmp_path / "log",
+        "--summary",
+        tmp_path / "summary",
+    ]
     assert subprocess.run([*command, guest, "1000", "7"], timeout=SECONDS).returncode == 7
     assert recorded(tmp_path / "summary") == (1000, 7)
 
@@ -111,7 +119,7 @@ def test_started_with_the_ends_of_children_ignored(container: list[str], guest: 
 def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path) -> None:
     """Processes, patched sites and recorded calls are as ever."""
     profile = toolchain.compile_text(PROFILE, "profile")
-    files = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
+    files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
     script = '"$0" 3000 & "$0" 3000 && wait && exec "$0" 3000 6'
     done = subprocess.run([*container, profile, HTRUN, *files, "sh", "-c", script, guest], timeout=SECONDS)
     assert done.returncode == 6
@@ -123,7 +131,7 @@ def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolch
 
 
 def test_orphans_are_taken_in_and_waited_for(container: list[str], guest: Path, tmp_path: Path) -> None:
-    program = ["sh", "-c", '("$0" 1000; exec "$0" 20) & exit 3', guest]
+    program: list[str | Path] = ["sh", "-c", '("$0" 1000; exec "$0" 20) & exit 3', guest]
     done = subprocess.run([*container, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary", *program])
     assert done.returncode == 3
     assert recorded(tmp_path / "summary") == (1020, 3)
@@ -143,7 +151,18 @@ def test_a_failure_of_htrun_is_told(container: list[str]) -> None:
 def test_signals_are_passed_on(container: list[str], guest: Path, tmp_path: Path) -> None:
     """As ``docker stop`` sends one."""
     script = """trap '"$0" 5 9; exit $?' TERM; echo ready; read never"""
-    command = [*container, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary", "sh", "-c", script, guest]
+    command: list[str | Path] = [
+        *container,
+        HTRUN,
+        "-D",
+        tmp_path / "log",
+        "--summary",
+        tmp_path / "summary",
+        "sh",
+        "-c",
+        script,
+        guest,
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as unshare:
         assert unshare.stdout is not None
         assert unshare.stdout.readline() == "ready\n"
@@ -156,7 +175,7 @@ def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     # Here the shell becomes htrun, so that nobody else holds the pipe.
-    program = ["sh", "-c", 'exec "$@" >"$0"', pipe, HTRUN, "sh", "-c", "exec >&-; read line; exit 4"]
+    program: list[str | Path] = ["sh", "-c", 'exec "$@" >"$0"', pipe, HTRUN, "sh", "-c", "exec >&-; read line; exit 4"]
     with subprocess.Popen([*container, *program], stdin=subprocess.PIPE) as unshare:
         assert pipe.read_text() == ""
         unshare.communicate(b"go\n", SECONDS)
@@ -167,7 +186,7 @@ def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: 
 def test_private_channels_beside_those_of_a_container(killed: bool, container: list[str], tmp_path: Path) -> None:
     """That shares the directory but not the process ids, by which links to living runs seem to lead nowhere."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": ""}
-    command = [HTRUN, "-q", "sh", "-c", "echo ready; read line; test -e $HYPERTRACE"]
+    command: list[str | Path] = [HTRUN, "-q", "sh", "-c", "echo ready; read line; test -e $HYPERTRACE"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
     ) as outside:
@@ -210,11 +229,11 @@ def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path)
     program = public / "guest"
     shutil.copy(guest, program)
     program.chmod(0o755)
-    options = ["--hypertrace", public / "channel"] if named else []
+    options: list[str | Path] = ["--hypertrace", public / "channel"] if named else []
     script = '"$0" 3000 && "$@" "$0" 2000 && "$0" 1000 4'
-    files = ["-D", public / "log", "--summary", public / "summary"]
+    files: list[str | Path] = ["-D", public / "log", "--summary", public / "summary"]
     environment = os.environ | {"TMPDIR": str(public), "XDG_RUNTIME_DIR": ""}
-    command = [HTRUN, *options, *files, "sh", "-c", script, program, *OTHERS[other]]
+    command: list[str | Path] = [HTRUN, *options, *files, "sh", "-c", script, program, *OTHERS[other]]
     done = subprocess.run(command, env=environment, timeout=SECONDS)
     assert done.returncode == 4
     assert recorded(public / "summary") == (6000, 4)
@@ -230,7 +249,7 @@ def test_a_program_of_others_that_cannot_come_to_the_channel(guest: Path, public
     closed.mkdir(0o700)
     if os.geteuid() != 0:
         missing("the right to start programs of another user")
-    command = [HTRUN, "--hypertrace", closed / "channel", *OTHERS["user"], "sh", "-c", "exit 3"]
+    command: list[str | Path] = [HTRUN, "--hypertrace", closed / "channel", *OTHERS["user"], "sh", "-c", "exit 3"]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=SECONDS)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()

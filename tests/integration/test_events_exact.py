@@ -122,9 +122,10 @@ def test_children_killed_amid_events_when_the_first_process_is_gone(
     result = htrun.run(toolchain.compile(_GUESTS / "exact_killed_children.c"), options=options).check()
     assert result.stderr == ""
     emitters = _events_by_emitter(list(result.events))
-    told = dict(tuple(map(int, line.split())) for line in result.stdout.splitlines())
-    assert len(told) == 150
-    for who, sure in told.items():
+    printed = [line.split() for line in result.stdout.splitlines()]
+    emitted = {int(who): int(sure) for who, sure in printed}
+    assert len(emitted) == 150
+    for who, sure in emitted.items():
         assert sure <= len(emitters.get(who, ())) <= sure + 1
 
 

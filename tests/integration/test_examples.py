@@ -17,14 +17,23 @@ CHECKPOINTS = 3
 
 
 def test_the_server(tmp_path: Path) -> None:
-    header = [HYPERTRACE, "header", SERVER / "server.toml", "-o", tmp_path / "server.h"]
+    header: list[str | Path] = [HYPERTRACE, "header", SERVER / "server.toml", "-o", tmp_path / "server.h"]
     subprocess.run(header, check=True)
     library = subprocess.run(["make", "-s", "-C", GUEST_LIBRARY, "path"], check=True, capture_output=True, text=True)
     options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{tmp_path}", f"-I{GUEST_LIBRARY}"]
     program = tmp_path / "server"
     subprocess.run(["gcc", *options, "-o", program, SERVER / "server.c", library.stdout.strip()], check=True)
     alone = subprocess.run([program, str(REQUESTS)], check=True, capture_output=True, text=True)
-    command = [HTRUN, "-q", "--events", SERVER / "server.toml", "-o", tmp_path / "trace", program, str(REQUESTS)]
+    command: list[str | Path] = [
+        HTRUN,
+        "-q",
+        "--events",
+        SERVER / "server.toml",
+        "-o",
+        tmp_path / "trace",
+        program,
+        str(REQUESTS),
+    ]
     traced = subprocess.run(command, check=True, capture_output=True, text=True)
     assert (traced.stdout, traced.stderr) == (alone.stdout, "")
     phases = Counter((event.name, event.phase) for event in htrun.open(tmp_path / "trace"))

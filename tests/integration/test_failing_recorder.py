@@ -74,7 +74,7 @@ def guest(toolchain: Toolchain) -> Path:
 
 def run(script: str, guest: Path, tmp_path: Path, *options: str) -> tuple[str, dict[str, Any]]:
     """What an htrun changed by ``script`` said on standard error and in its summary; the program is as ever."""
-    command = [changed_htrun(tmp_path, script), "--summary", tmp_path / "summary", *options, guest]
+    command: list[str | Path] = [changed_htrun(tmp_path, script), "--summary", tmp_path / "summary", *options, guest]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (7, "done 5\n"), done.stderr
     summary: dict[str, Any] = json.loads((tmp_path / "summary").read_text())

@@ -113,9 +113,9 @@ def test_a_full_disk_ends_one_output_alone(toolchain: Toolchain, tmp_path: Path,
     program = toolchain.compile(Path(__file__).parent / "guests" / "property_burst.c")
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = [HTRUN, "--hypertrace", tmp_path / "channel", "-D", "/dev/stdout", "-o", disk / name]
+    command: list[str | Path] = [HTRUN, "--hypertrace", tmp_path / "channel", "-D", "/dev/stdout", "-o", disk / name]
     command += ["--ring-size", "64K", "--"]
-    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh", disk]
+    mounted: list[str | Path] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh", disk]
     done = subprocess.run(
         [*mounted, *command, program, "5000", "1"],
         cwd=tmp_path,

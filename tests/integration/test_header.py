@@ -45,7 +45,7 @@ def _macros(compiler: str, includes: str = "") -> set[str]:
 def _header(directory: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     source = directory / "events.toml"
     source.write_text(text)
-    words = [HTRUN.with_name("hypertrace"), "header", source, "-o", directory / "events.h", *options]
+    words: list[str | Path] = [HTRUN.with_name("hypertrace"), "header", source, "-o", directory / "events.h", *options]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 

@@ -40,7 +40,7 @@ def recorded(
     target: Target = request.param
     directory = tmp_path_factory.mktemp(target.name)
     program = toolchain.compile(SOURCE, target, flags=() if target is NATIVE else ("-static",))
-    command = [HTRUN, "-o", directory / "trace", "--", program, str(THREADS), str(COUNT)]
+    command: list[str | Path] = [HTRUN, "-o", directory / "trace", "--", program, str(THREADS), str(COUNT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return Recorded(
@@ -65,7 +65,7 @@ def test_python_sees_what_each_thread_says_it_emitted(recorded: Recorded) -> Non
 
 def test_babeltrace2_reads_the_same_events_in_the_same_order(recorded: Recorded) -> None:
     babeltrace = require_tool("babeltrace2", "babeltrace2")
-    command = [babeltrace, "--clock-seconds", "--no-delta", recorded.path]
+    command: list[str | Path] = [babeltrace, "--clock-seconds", "--no-delta", recorded.path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     lines = done.stdout.splitlines()
     events = library.open(recorded.path).to_numpy()

@@ -202,7 +202,17 @@ def test_query(trace: Path, names: Path) -> None:
 
 
 def test_the_name_of_no_event_is_warned_of(trace: Path) -> None:
-    command = [HYPERTRACE, "print", trace, "--event", "guest_nothing", "--event", "guest_hypertrace", "--event", "no*"]
+    command: list[str | Path] = [
+        HYPERTRACE,
+        "print",
+        trace,
+        "--event",
+        "guest_nothing",
+        "--event",
+        "guest_hypertrace",
+        "--event",
+        "no*",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (
         done.stderr

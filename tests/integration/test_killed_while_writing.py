@@ -79,7 +79,8 @@ def accepted(path: Path) -> int:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    counts = dict(reversed(line.split(maxsplit=1)) for line in done.stdout.splitlines() if line)
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line]
+    counts = {what: count for count, what in lines}
     assert counts["Discarded packet messages"] == counts["Discarded event messages"] == "0"
     return int(counts["Event messages"])
 
@@ -109,7 +110,18 @@ def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolcha
     program = toolchain.compile(GUESTS / "property_burst.c")
     for number in range(RUNS // 2):
         trace = tmp_path / f"trace{number}"
-        command = [HTRUN, "--hypertrace", tmp_path / "channel", "-o", trace, *options, "--", program, "1000000000", "2"]
+        command: list[str | Path] = [
+            HTRUN,
+            "--hypertrace",
+            tmp_path / "channel",
+            "-o",
+            trace,
+            *options,
+            "--",
+            program,
+            "1000000000",
+            "2",
+        ]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             wait_until(partial(has_events, process, trace), "events in the trace")
             time.sleep(random.uniform(0, 0.05))

@@ -107,7 +107,7 @@ Traps.handle = counting
 def test_hardly_a_trap_needs_the_interpreter(toolchain: Toolchain, htrun: Htrun) -> None:
     guest = toolchain.compile(GUEST)
     counting = changed_htrun(htrun.directory, _COUNTING)
-    command = [counting, *htrun.command("--no-patch")[1:], str(guest), "many"]
+    command: list[str | Path] = [counting, *htrun.command("--no-patch")[1:], str(guest), "many"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert set(done.stderr) == {"."}

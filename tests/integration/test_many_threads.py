@@ -32,7 +32,7 @@ def test_a_trace_of_many_threads_has_few_files(toolchain: Toolchain, htrun: Htru
     files = list(path.glob("stream-*"))
     assert len(files) < 100
     assert sum(file.stat().st_blocks * 512 for file in files) < len(order) * 400
-    command = ["prlimit", "--nofile=256", require_tool("babeltrace2", "babeltrace2"), str(path)]
+    command: list[str | Path] = ["prlimit", "--nofile=256", require_tool("babeltrace2", "babeltrace2"), str(path)]
     read = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (read.stdout.count("guest_hypertrace:"), read.stderr) == (len(order), "")
 

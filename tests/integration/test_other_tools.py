@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_valgrind_inside(toolchain: Toolchain, htrun: Htrun) -> None:
 
 def test_inside_valgrind() -> None:
     require_tool("valgrind", "valgrind")
-    words = ["valgrind", "-q", HTRUN, "true"]
+    words: list[str | Path] = ["valgrind", "-q", HTRUN, "true"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("==")]
     assert done.returncode == 125

@@ -158,7 +158,7 @@ def _emits_in(variables: dict[str, str], directory: Path, toolchain: Toolchain) 
     )
     (name,) = variables
     log, trace = directory / "log", directory / "trace"
-    command = [HTRUN, "-D", log, "-o", trace, "--", program, name]
+    command: list[str | Path] = [HTRUN, "-D", log, "-o", trace, "--", program, name]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=SECONDS)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{variables[name]}\n", "")
     assert len(log.read_text().splitlines()) == 100
@@ -169,8 +169,8 @@ def test_in_a_directory_that_was_removed(words: list[str], tmp_path: Path) -> No
     """Where no path needs it, it is as anywhere else."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    command = [word.format(there=tmp_path) for word in words]
-    script = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone]
+    command: list[str | Path] = [word.format(there=tmp_path) for word in words]
+    script: list[str | Path] = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone]
     done = subprocess.run([*script, HTRUN, *command], capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -190,7 +190,7 @@ def test_in_a_directory_that_was_removed(words: list[str], tmp_path: Path) -> No
 def test_paths_in_a_directory_that_was_removed(htrun: list[str], words: list[str], tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    script = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone]
+    script: list[str | Path] = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', gone]
     done = subprocess.run([*script, *htrun, *words], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 125
     assert re.fullmatch(r"htrun: .*(No such file or directory|no directory|was removed).*\n", done.stderr), done.stderr

@@ -40,7 +40,7 @@ def test_a_program_and_its_children_run_on_these_only(htrun: Htrun, tmp_path: Pa
 
 
 def test_without_it_a_program_runs_where_its_caller_may(tmp_path: Path) -> None:
-    command = ["taskset", "-c", str(OWN[0]), HTRUN, "-q", "--", sys.executable, "-c", SHOW]
+    command: list[str | Path] = ["taskset", "-c", str(OWN[0]), HTRUN, "-q", "--", sys.executable, "-c", SHOW]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"{OWN[:1]}\n" * 2)
 
@@ -67,7 +67,7 @@ def test_a_list_that_makes_no_sense(htrun: Htrun, processors: str, words: str) -
 def test_processors_that_the_caller_may_not_use_are_none(tmp_path: Path) -> None:
     if len(OWN) < 2:
         pytest.fail("this needs two processors")
-    command = ["taskset", "-c", str(OWN[0]), HTRUN, "--cpu", str(OWN[1]), "--", "true"]
+    command: list[str | Path] = ["taskset", "-c", str(OWN[0]), HTRUN, "--cpu", str(OWN[1]), "--", "true"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
     assert done.returncode == 125
     assert f"there is no processor {OWN[1]} to run on" in done.stderr

@@ -180,7 +180,16 @@ def record(directory: Path, toolchain: Toolchain) -> None:
     directory.mkdir()
     (directory / "names.toml").write_text(NAMES)
     program = toolchain.compile(Path(__file__).parent / "guests" / "round_trip.c")
-    command = [HTRUN, "-o", directory / "trace", "--events", directory / "names.toml", "--", program, str(EVENTS)]
+    command: list[str | Path] = [
+        HTRUN,
+        "-o",
+        directory / "trace",
+        "--events",
+        directory / "names.toml",
+        "--",
+        program,
+        str(EVENTS),
+    ]
     with (directory / "threads").open("w") as threads:
         subprocess.run(command, stdout=threads, timeout=240 + EVENTS / 50_000, check=True)
 
@@ -214,7 +223,7 @@ _BABELTRACE = re.compile(
 def test_ctf(recorded: Recorded) -> None:
     """babeltrace2's text; it computes times with floating point, so that a nanosecond may be rounded away."""
     babeltrace = require_tool("babeltrace2", "babeltrace2")
-    command = [babeltrace, "--clock-seconds", "--no-delta", recorded.path]
+    command: list[str | Path] = [babeltrace, "--clock-seconds", "--no-delta", recorded.path]
     awaited = {tid: raw(recorded, thread) for thread, (_, tid) in recorded.threads.items()}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -74,7 +74,7 @@ int main(void)
 @pytest.mark.parametrize("options", [(), ("--no-patch",), ("--syscalls", "write")], ids=["patched", "trapped", "calls"])
 def test_every_signal_leaves_the_tracer_alone(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile_text(_EMITS_BETWEEN_LINES, "emits_between_lines")
-    command = [*htrun.command(*options), program]
+    command: list[str | Path] = [*htrun.command(*options), program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -112,7 +112,7 @@ def test_signals_while_it_starts(number: int, toolchain: Toolchain, htrun: Htrun
     """To the whole group, as from a terminal that is closed, of a program whose starter has it ignore them (nohup)."""
     starter = toolchain.compile(_GUESTS / "start_with.c")
     program = toolchain.compile_text(_EMITS_BETWEEN_LINES, "emits_between_lines")
-    command = [starter, "ignored", *htrun.command(), program]
+    command: list[str | Path] = [starter, "ignored", *htrun.command(), program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -145,7 +145,7 @@ def test_a_clock_that_was_blocked_by_the_starter(toolchain: Toolchain, htrun: Ht
         "traps_densely",
     )
     before = os.sched_getaffinity(0)
-    command = [starter, "alarm-blocked", *htrun.command("--no-patch"), program]
+    command: list[str | Path] = [starter, "alarm-blocked", *htrun.command("--no-patch"), program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

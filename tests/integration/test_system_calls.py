@@ -293,7 +293,7 @@ def test_every_format_has_all_events(work: Path, toolchain: Toolchain, tmp_path:
 
 def test_decoded(work: Path, tmp_path: Path) -> None:
     files = [tmp_path / "t.log", tmp_path / "t.jsonl"]
-    options = ["--decode", "-o", files[0], "-o", files[1], "--syscalls", "openat,mmap,close"]
+    options: list[str | Path] = ["--decode", "-o", files[0], "-o", files[1], "--syscalls", "openat,mmap,close"]
     record(tmp_path, *options, program=["cat", "app.c"])
     log = files[0].read_text()
     assert 'guest_user_syscall cpu=0x0  openat(dirfd=AT_FDCWD, filename="app.c", flags=O_RDONLY, mode=00)' in log
@@ -378,7 +378,18 @@ def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, t
     program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
     script = changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
     channel = tmp_path / "channel"
-    words = [script, "-q", "--hypertrace", channel, "-trace", "guest*", "-o", tmp_path / "trace", "--", program]
+    words: list[str | Path] = [
+        script,
+        "-q",
+        "--hypertrace",
+        channel,
+        "-trace",
+        "guest*",
+        "-o",
+        tmp_path / "trace",
+        "--",
+        program,
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=work)
     assert (done.stdout, done.stderr) == ("3 7 -9 -15\n", "")
     trace = package.open(tmp_path / "trace")

@@ -89,7 +89,7 @@ def test_user_keeps_threads_unnamed(machine: Path, htrun: Htrun) -> None:
 
 def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
     """What is printed, given by hand, is recognised: nothing is added a second time."""
-    command = [HTRUN, "--hypertrace", str(htrun.channel), "--print-device"]
+    command: list[str | Path] = [HTRUN, "--hypertrace", str(htrun.channel), "--print-device"]
     printed = shlex.split(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert printed == added(htrun)
     result = htrun.run(machine, *printed).check()

@@ -63,7 +63,15 @@ def test_intervals_and_regions(traces: Path) -> None:
 def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -> None:
     """The first span of a real guest holds the first events of two places in the code."""
     (tmp_path / "events.toml").write_text(NAMES)
-    command = [HTRUN, "--events", "events.toml", "-o", "trace", "--", toolchain.compile(GUESTS / "timed_jobs.c")]
+    command: list[str | Path] = [
+        HTRUN,
+        "--events",
+        "events.toml",
+        "-o",
+        "trace",
+        "--",
+        toolchain.compile(GUESTS / "timed_jobs.c"),
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     [every] = told(tmp_path, "stat", "trace")["spans"]
     assert every["trapped"]["count"] == 1

@@ -92,7 +92,17 @@ class Run:
 def running(tmp_path: Path, guest: Path, names: Path) -> Iterator[Run]:
     """A run that emits some thousand events a second."""
     trace, stop = tmp_path / "trace", tmp_path / "stop"
-    command = [HTRUN, "-o", trace, "--hypertrace", f"{tmp_path}/channel,args=3", "--events", names, guest, stop]
+    command: list[str | Path] = [
+        HTRUN,
+        "-o",
+        trace,
+        "--hypertrace",
+        f"{tmp_path}/channel,args=3",
+        "--events",
+        names,
+        guest,
+        stop,
+    ]
     run = Run(trace, stop, subprocess.Popen(command, stdout=subprocess.DEVNULL))
     try:
         while not trace.is_dir():

@@ -169,7 +169,7 @@ def test_descriptors_are_what_they_would_be_alone(closed: str, tmp_path: Path) -
 )
 def test_whoever_starts_it_may_ignore_the_ends_of_children(words: list[str], status: int, tmp_path: Path) -> None:
     """Which the program inherits (signal(7)). htrun waits by these signals, and has a child of its own at the start."""
-    command = [*IGNORING_CHILDREN, HTRUN, "-q", *words]
+    command: list[str | Path] = [*IGNORING_CHILDREN, HTRUN, "-q", *words]
     done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (status, "")
 
@@ -177,7 +177,7 @@ def test_whoever_starts_it_may_ignore_the_ends_of_children(words: list[str], sta
 def test_a_pipe_ends_when_the_program_closes_it() -> None:
     mine, theirs = os.pipe()
     os.set_inheritable(theirs, True)
-    command = [HTRUN, "-q", "sh", "-c", f"exec {theirs}>&-; exec sleep 100"]
+    command: list[str | Path] = [HTRUN, "-q", "sh", "-c", f"exec {theirs}>&-; exec sleep 100"]
     with subprocess.Popen(command, pass_fds=[theirs], stdin=subprocess.DEVNULL) as program:
         os.close(theirs)
         assert os.read(mine, 1) == b"", "the tracer holds no end of the program's pipes"

@@ -74,7 +74,7 @@ class Machine:
         self.architecture.kernel()
         return self.architecture.board.arguments(self.pack(self.directory / "initrd"), *kernel_options)
 
-    def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str, ...] = ()) -> Result:
+    def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str | Path, ...] = ()) -> Result:
         """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``."""
         return htrun.run(*qemu, *self.arguments(), *arguments, options=options, timeout=TIMEOUT)
 

@@ -63,7 +63,7 @@ class Made:
         self,
         stream: Stream,
         times: Sequence[int] | NDArray[np.uint64],
-        args: Sequence[Sequence[int]] | None = None,
+        args: Sequence[Sequence[int]] | NDArray[np.uint64] | None = None,
         *,
         discarded: int = 0,
         index: int = 0,

@@ -149,7 +149,8 @@ def test_any_text_is_a_condition_or_refused_in_one_line(text: str) -> None:
     except HtrunError as error:
         told = str(error)
     else:
-        assert (result.shape, result.dtype) == ((4,), np.bool_)
+        assert result.shape == (4,)
+        assert result.dtype == np.bool_
     assert "\n" not in told
 
 

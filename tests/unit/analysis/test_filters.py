@@ -94,9 +94,9 @@ def test_all_at_once(trace: Trace) -> None:
 
 def test_threads_by_id_and_name(trace: Trace) -> None:
     assert WindowQuery().window(trace) == Window()
-    assert WindowQuery(threads=("11",)).window(trace).streams == {1}
-    assert WindowQuery(threads=("main",)).window(trace).streams == {0, 2}
-    assert WindowQuery(threads=("work*",), processes=(20,)).window(trace).streams == {1, 2}
+    assert WindowQuery(threads=("11",)).window(trace).streams == frozenset({1})
+    assert WindowQuery(threads=("main",)).window(trace).streams == frozenset({0, 2})
+    assert WindowQuery(threads=("work*",), processes=(20,)).window(trace).streams == frozenset({1, 2})
     for query in (WindowQuery(threads=("nobody",)), WindowQuery(processes=(99,))):
         with pytest.raises(HtrunError, match="hypertrace info lists them"):
             query.window(trace)

@@ -128,7 +128,7 @@ def test_a_machine_that_stood_still_within_a_blob(monkeypatch: pytest.MonkeyPatc
     first, *rest = sent([SWITCH.blob(1)], 4, 50)
     texts = sent([format_blob()], 4, 1, index=TEXTS)
     between: list[Piece] = [(time, 1, PROGRAM, (time, 0, 0, 0)) for time in range(51, 1051)]
-    late: list[Piece] = [(2000 + time, *others) for time, *others in rest]
+    late: list[Piece] = [(2000 + time, stream, index, args) for time, stream, index, args in rest]
     pieces = [*texts[:40], first, *between, *late]
     found = read(pieces, 4, cuts=range(100, len(pieces), 50), formats=SCHED_SWITCH)
     assert [time for time, _ in found] == sorted(time for time, _ in found)

@@ -85,8 +85,8 @@ def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdic
     generator = np.random.default_rng(seed)
     told = []
     for _ in range(DATA_SETS):
-        sides = [{"work": runs(generator, each, count=count, spans=spans)} for each in (1.0, factor)]
-        (comparison,) = compare(*sides, threshold=0.01)
+        baseline, candidate = ({"work": runs(generator, each, count=count, spans=spans)} for each in (1.0, factor))
+        (comparison,) = compare(baseline, candidate, threshold=0.01)
         told.append(comparison.verdict)
     return told
 
@@ -101,8 +101,8 @@ def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
 def test_the_ratio_is_that_of_the_medians_that_are_told(count: int) -> None:
     generator = np.random.default_rng(count)
-    sides = [{"work": runs(generator, factor, count=count, spans=200)} for factor in (1.0, 1.5)]
-    (comparison,) = compare(*sides, threshold=0.01)
+    baseline, candidate = ({"work": runs(generator, factor, count=count, spans=200)} for factor in (1.0, 1.5))
+    (comparison,) = compare(baseline, candidate, threshold=0.01)
     assert comparison.ratio is not None
     assert comparison.ratio.value == pytest.approx(comparison.medians[1] / comparison.medians[0], rel=1e-12)
 
@@ -202,8 +202,8 @@ def test_quantiles_are_between_the_steps_as_often_as_the_steps_came() -> None:
 def test_a_tally_counts_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("htrun.analysis.timing.distribution._PENDING", 3)
     tally = Tally()
-    for durations, events in (([5, 5], [1, 2]), ([5, 7], [1, 1]), ([7], [1])):
-        tally.add(np.array(durations), np.array(events))
+    for batch in (([5, 5], [1, 2]), ([5, 7], [1, 1]), ([7], [1])):
+        tally.add(np.array(batch[0]), np.array(batch[1]))
     durations, events, counts = tally.pairs()
     assert list(zip(durations.tolist(), events.tolist(), counts.tolist(), strict=True)) == [
         (5, 1, 2),

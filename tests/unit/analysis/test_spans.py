@@ -39,6 +39,8 @@ JOB_KEY = {5: 1, 6: 2}
 
 Step = tuple[int, int, int]
 """An event: ``arg1``, its stream, its key."""
+Pair = tuple[str, int, int, int, int]
+"""Name, numbers of begin and end, depth, steps."""
 
 
 def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
@@ -55,8 +57,7 @@ def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
 class Model:
     """Pairs one event after the other, as one would by hand."""
 
-    spans: list[tuple[str, int, int, int, int]] = field(default_factory=list)
-    """Name, numbers of begin and end, depth, steps."""
+    spans: list[Pair] = field(default_factory=list)
     unpaired: dict[str, Unpaired] = field(default_factory=dict)
 
     def run(self, steps: list[Step]) -> Model:
@@ -87,14 +88,15 @@ class Model:
         return self
 
 
-def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[tuple[str, ...]], object]:
+def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[Pair], object]:
     """What the pairer makes of ``events``, given in batches of ``sizes`` and a last one with the rest."""
     pairer = Pairer(NAMED, losses)
-    found = []
+    found: list[Pair] = []
     for batch in np.split(events, np.cumsum(sizes)):
         for span in pairer.feed(batch):
             name = pairer.names[span["name"]]
-            found.append((name, *(int(span[key]) for key in ("begin_number", "end_number", "depth", "steps"))))
+            first, last, depth, between = (int(span[key]) for key in ("begin_number", "end_number", "depth", "steps"))
+            found.append((name, first, last, depth, between))
             times = (1000 + 10 * (int(span[f"{end}_number"]) - 1) for end in ("begin", "end"))
             assert tuple(times) == (span["begin"], span["end"])
     return found, pairer.finish()

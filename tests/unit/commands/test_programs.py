@@ -74,7 +74,7 @@ HEAVY = {"numpy", "iced_x86", "lief", "rich", "psutil", "argparse", "scipy"}
 
 @pytest.mark.parametrize("options", [[], ["-o", "trace"], ["-D", "log"]])
 def test_a_run_without_events_imports_nothing_heavy(tmp_path: Path, options: list[str]) -> None:
-    command = [changed_htrun(tmp_path, "", "-Ximporttime"), *options, "true"]
+    command: list[str | Path] = [changed_htrun(tmp_path, "", "-Ximporttime"), *options, "true"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "htrun.runner.loop" in done.stderr

@@ -90,7 +90,8 @@ def test_many_streams_come_in_one_order_of_time(
 ) -> None:
     shutil.rmtree(tmp_path / "t", ignore_errors=True)
     made = Made(tmp_path / "t", num_args=1)
-    ends, expected = dict.fromkeys((ONE, TWO, BIG), 0), []
+    ends = dict.fromkeys((ONE, TWO, BIG), 0)
+    expected: list[tuple[int, int, int]] = []
     for stream, steps in packets:
         times = (ends[stream] + np.cumsum(steps)).astype(np.uint64)
         ends[stream] = int(times[-1])

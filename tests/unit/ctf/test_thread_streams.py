@@ -72,7 +72,7 @@ class Writer:
 def read_by_others(path: Path) -> dict[int, list[int]]:
     """The first argument of each event, by thread, as babeltrace2 reads it with few open files."""
     tool = require_tool("babeltrace2", "babeltrace2")
-    command = ["prlimit", "--nofile=320", tool, str(path)]
+    command: list[str | Path] = ["prlimit", "--nofile=320", tool, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all("Tracer discarded 7 events" in line for line in done.stderr.splitlines()), done.stderr
     found: dict[int, list[int]] = defaultdict(list)

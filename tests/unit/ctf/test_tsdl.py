@@ -19,7 +19,7 @@ from htrun.rings.layout import PACKET_HEADER
 
 UUID_ = UUID("d92cd448-7f0d-482e-aaea-c5e3e28e4f4a")
 CLOCK = Fit(2_596_149_173, 1_795_380_983, 1_652_900_903, 43)
-FACTS = {"command": 'a "b" \\n c', "num_args": 2, "clock_error_ns": 43, "tracer_name": "htrun"}
+FACTS: dict[str, str | int] = {"command": 'a "b" \\n c', "num_args": 2, "clock_error_ns": 43, "tracer_name": "htrun"}
 TEXT = metadata(UUID_, 2, CLOCK, "tsc", FACTS)
 
 

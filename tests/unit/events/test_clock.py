@@ -90,7 +90,7 @@ def test_large_times_keep_every_nanosecond() -> None:
     clock = Clock(source)
     source.ticks += 1_000_000
     source.nanoseconds += 1_000_000
-    ticks = np.arange(5_000_000_000_000_000, 5_000_000_001_000_001, 1000, np.uint64)
+    ticks = np.arange(5_000_000_000_000_000, 5_000_000_001_000_001, 1000, dtype=np.uint64)
     told = clock.to_monotonic_ns(ticks)
     assert told.dtype == np.uint64
     assert [int(t) for t in told] == [3_000_000_000_000_000_001 + step for step in range(0, 1_000_001, 1000)]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from htrun.events import order
 from htrun.events.order import TimeOrder
 from htrun.events.records import event_dtype
 from htrun.hosts.x86_64.counter import best_clock
@@ -23,7 +22,7 @@ LONG = 50_000_000
 def now(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The time of a clock that stands still unless it is set, in ns since its start."""
     clock = [0]
-    monkeypatch.setattr(order.time, "monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr("htrun.events.order.time.monotonic_ns", lambda: clock[0])
     return clock
 
 

@@ -13,10 +13,9 @@ def test_records_come_out_as_they_went_in() -> None:
     assert (events.pending, events.has_room(4), events.has_room(5), events.take()) == (False, True, False, None)
     events.append(1, 2, [(USER_SYSCALL, (5, 2**64 - 1))], arch=3, number=4)
     events.append(6, 7, [(CPU_EXIT, ())])
-    assert events.pending
-    taken = events.take()
+    before, taken, after = events.pending, events.take(), events.pending
+    assert (before, after) == (True, False)
     assert taken is not None
-    assert not events.pending
     assert taken.dtype == tracer_dtype()
     assert taken["timestamp"].tolist() == [1, 6]
     assert taken["stream"].tolist() == [2, 7]
@@ -63,6 +62,6 @@ def test_records_that_belong_together_are_taken_together() -> None:
 def test_a_record_is_as_the_machine_code_writes_it() -> None:
     dtype = tracer_dtype()
     assert dtype.itemsize == RECORD.size == 96
-    assert {name: dtype.fields[name][1] for name in dtype.names or ()} == {
+    assert {name: offset for name, (_, offset, *_) in (dtype.fields or {}).items()} == {
         "timestamp": 0, "stream": 8, "kind": 12, "arch": 16, "num": 24, "args": 32
     }  # fmt: skip

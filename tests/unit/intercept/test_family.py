@@ -7,15 +7,16 @@ from htrun.intercept.family import Family
 
 def test_whether_the_next_thread_will_emit() -> None:
     family = Family()
-    assert not family.emits
-    family.learn(emitted=True)
-    assert not family.emits, "that was its first thread"
-    family.learn(emitted=True)
-    assert family.emits
-    for _ in range(10):
-        family.learn(emitted=True)
-    for _ in range(2):
-        family.learn(emitted=False)
-        assert family.emits
-    family.learn(emitted=False)
-    assert not family.emits, "of the last, more did not"
+
+    def emits_after(emitted: bool, threads: int = 1) -> bool:
+        for _ in range(threads):
+            family.learn(emitted=emitted)
+        return family.emits
+
+    assert not emits_after(True, threads=0)
+    assert not emits_after(True), "that was its first thread"
+    assert emits_after(True)
+    assert emits_after(True, threads=10)
+    assert emits_after(False)
+    assert emits_after(False)
+    assert not emits_after(False), "of the last, more did not"

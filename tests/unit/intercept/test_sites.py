@@ -33,15 +33,17 @@ def patch(borrowed: bytes = b"\xc3\x00") -> Patch:
     return Patch(STORE, JUMP, borrowed, trampoline, CONTROL, keeps_flags=True)
 
 
+def traps_until_the_next_patch(subject: Site) -> int:
+    """How often ``subject`` has to trap again after the guest has written over its patch."""
+    subject.patch = patch()
+    subject.traps += 1
+    subject.lost_patch()
+    return subject.not_before - subject.traps
+
+
 def test_a_patch_that_the_guest_writes_over_again_and_again_is_given_time() -> None:
     subject = site()
-    waits = []
-    for _ in range(40):
-        subject.patch = patch()
-        subject.traps += 1
-        subject.lost_patch()
-        assert subject.patch is None
-        waits.append(subject.not_before - subject.traps)
+    waits = [traps_until_the_next_patch(subject) for _ in range(40)]
     assert waits[:16] == [0] * 16
     assert waits[16:20] == [2, 4, 8, 16]
     assert max(waits) == waits[-1] == 4096

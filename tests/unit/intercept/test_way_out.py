@@ -104,7 +104,12 @@ def outcome(made: Scene) -> tuple[int, int, int, int]:
 
 def is_over(regs: user_regs_struct, made: Scene, trampoline: Trampoline) -> bool:
     behind = made.store.address + made.store.length
-    return regs.rip == behind or regs.rip == trampoline.address + trampoline.original
+    return bool(regs.rip == behind or regs.rip == trampoline.address + trampoline.original)
+
+
+def run_out(made: Scene, trampoline: Trampoline, regs: user_regs_struct) -> None:
+    """Run until the store is done, or is about to be done by the guest's own instruction."""
+    made.machine.step_until(regs, lambda now: is_over(now, made, trampoline))
 
 
 def run_for(machine: Machine, regs: user_regs_struct, steps: int) -> user_regs_struct:
@@ -126,7 +131,7 @@ def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, fla
         stopped = Stopped(made, trampoline)
         before = made.start(trampoline)
         if expected is None:
-            machine.step_until(before, lambda regs, made=made, at=trampoline: is_over(regs, made, at))
+            run_out(made, trampoline, before)
             expected = outcome(made)
             continue
         regs = run_for(machine, before, steps)
@@ -143,7 +148,7 @@ def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, fla
         else:
             # It comes back, when its handler is through, and what it does then is what it would have done.
             regs.rip = trampoline.address + trampoline.entry
-            machine.step_until(regs, lambda regs, made=made, at=trampoline: is_over(regs, made, at))
+            run_out(made, trampoline, regs)
         assert outcome(made) == expected, steps
         if ended:
             break

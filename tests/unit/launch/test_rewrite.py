@@ -57,13 +57,17 @@ def test_a_relative_path_is_looked_up_from_the_other_process(hello: Path, other:
     assert rewrite is not None
     assert rewrite.executable == b"/usr/bin/qemu-mips"
     assert rewrite.argv[1:] == (b"-0", b"name", b"-L", b"/usr/mips-linux-gnu", b"./hello-mips", b"\xff")
+    assert rewrite.guest is not None
     assert rewrite.guest.big_endian
     assert _run(rewrite, hello) == "name 2\n"
 
 
 def test_paths_that_mean_the_process_itself(hello: Path, other: FileView) -> None:
+    def rewritten(path: bytes) -> ExecRewrite | None:
+        return rewrite_exec(path, lambda: [path], EMULATORS, other)
+
     for path in (b"/proc/self/fd/0", b"/proc/thread-self/fd/0", b"/dev/fd/0", b"/dev/stdin"):
-        rewrite = rewrite_exec(path, lambda path=path: [path], EMULATORS, other)
+        rewrite = rewritten(path)
         assert rewrite is not None
         assert rewrite.executable == b"/usr/bin/qemu-s390x"
     assert rewrite_exec(b"/proc/self/exe", lambda: [b"x"], EMULATORS, other) is None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from htrun.events import order
 from htrun.events.sink import SinkError
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.x86_64.counter import best_clock
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
     from htrun.events.sink import PacketSink, Sink
     from htrun.events.stream import Stream
+    from htrun.events.tracer_events import TracerRecords
 
 CLOCK = best_clock()
 LONG = 50_000_000
@@ -64,6 +64,12 @@ class SeenPackets:
         self.packets.append((stream.tid, numbers(records), discarded))
 
     def thread_ended(self, number: int) -> None:
+        pass
+
+    def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
+        pass
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
         pass
 
     def flush(self) -> None:
@@ -125,7 +131,7 @@ def test_events_of_all_threads_come_in_time_order() -> None:
 def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds that take full packets only settle nothing that another thread may be older than."""
     now = [0]
-    monkeypatch.setattr(order.time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr("htrun.events.order.time.monotonic_ns", lambda: now[0])
     sink = Seen()
     drain, _ = make(sink)
     first, second = (Writer(drain.lend(stream(tid), lambda _: BASE)) for tid in (1, 2))

@@ -23,10 +23,11 @@ from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.unit.rings.memory import BASE, RECORDS_A_PACKET, SHAPE, Writer, lent, numbers, record, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from htrun.events.records import Events
     from htrun.events.stream import Stream
+    from htrun.events.tracer_events import TracerRecords
 
 WORDS = range(0, layout.TRAP_TIME + 8, 8)
 _ARGUMENTS = bytes(SHAPE.record_size - layout.RECORD_HEADER)
@@ -188,6 +189,12 @@ class Packets:
         self.lost[stream.tid] = discarded
 
     def thread_ended(self, number: int) -> None:
+        pass
+
+    def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
+        pass
+
+    def describe(self, facts: Mapping[str, str | int]) -> None:
         pass
 
     def flush(self) -> None:

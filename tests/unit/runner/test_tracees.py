@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 from unittest.mock import create_autospec
 
 import pytest
@@ -16,6 +17,9 @@ from htrun.runner.tracees import Hooks, Tracees
 from htrun.tracee.ptrace import TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop
 from htrun.tracee.wait import Waiter
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def lines_run(action: Callable[[], object]) -> int:
     """How many lines of Python ``action`` runs."""
     count = 0
 
-    def trace(_frame: FrameType, event: str, _argument: object) -> object:
+    def trace(_frame: FrameType, event: str, _argument: object) -> TraceFunction:
         nonlocal count
         count += event == "line"
         return trace

@@ -40,4 +40,4 @@ def test_parts_come_in_the_order_of_the_events() -> None:
     odd, even = np.array([1, 3]), np.array([0, 2])
     parts = [(odd, from_texts([b"b", b"ddd"])), (even, from_texts([b"aa", b"c"]))]
     assert text_of(parts, 4) == b"aabcddd"
-    assert bytes_of(parts, 4) == b"aab\0\0c\0ddd"
+    assert bytes(bytes_of(parts, 4)) == b"aab\0\0c\0ddd"

@@ -59,7 +59,7 @@ def test_standard_output_may_be_a_socket() -> None:
         "from pathlib import Path; from htrun.sinks.output import Output; "
         "Output.open(Path('/dev/stdout')).write_lines(b'hello\\n')"
     )
-    subprocess.run([sys.executable, "-c", code], stdout=theirs, check=True)
+    subprocess.run([sys.executable, "-c", code], stdout=theirs.fileno(), check=True)
     theirs.close()
     assert ours.recv(100) == b"hello\n"
     ours.close()

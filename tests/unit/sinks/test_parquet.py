@@ -105,7 +105,7 @@ def test_runs_are_partitions_of_one_directory(tmp_path: Path) -> None:
     assert len(table) == 5
     columns = "run_date::VARCHAR, host, count(DISTINCT run_id), count(*)"
     query = f"SELECT {columns} FROM '{tmp_path}/runs/**/*.parquet' GROUP BY ALL"
-    assert duckdb.sql(query).fetchall() == [("2023-11-14", "a/b", 2, 5)]
+    assert duckdb.connect().execute(query).fetchall() == [("2023-11-14", "a/b", 2, 5)]
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:

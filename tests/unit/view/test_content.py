@@ -35,7 +35,8 @@ def numbers(content: Content, column: dict[str, Any]) -> list[int]:
         else:
             stored = np.full(count, plane, np.uint8)
         values += stored.astype(np.uint64) << np.uint64(8 * place)
-    return (np.cumsum(values, dtype=np.uint64) if column["rising"] else values).tolist()
+    found: list[int] = (np.cumsum(values, dtype=np.uint64) if column["rising"] else values).tolist()
+    return found
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_in_node(name: str, tmp_path: Path) -> None:
     (tmp_path / "js" / "package.json").write_text('{"type": "module"}')
     for path in HERE.glob("*.mjs"):
         shutil.copy(path, tmp_path)
-    command = [node, "--test", "--test-reporter=tap", name]
+    command: list[str | Path] = [node, "--test", "--test-reporter=tap", name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     passed = next(line for line in done.stdout.splitlines() if line.startswith("# pass "))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from iced_x86 import Decoder
 from ptrace.binding.linux_struct import user_regs_struct
 
-from htrun.hosts.x86_64.store import NotAStore, Store, decode_store
+from htrun.hosts.x86_64.store import NotAStore, RegisterSource, Store, VectorSource, decode_store
 from htrun.hosts.x86_64.templates import OutOfReach
 from htrun.hosts.x86_64.trampoline import (
     RED_ZONE,
@@ -96,12 +96,13 @@ class Scene:
         stored = index % (1 << 8 * store.size)
         if self.context.guest_big_endian:
             stored = int.from_bytes(stored.to_bytes(store.size, "big"), "little")
-        if store.vector_register is not None:
+        if isinstance(store.source, VectorSource):
             at = 16 * store.source.register + store.source.offset
             self.xmm = self.xmm[:at] + stored.to_bytes(store.size, "little") + self.xmm[at + store.size :]
             return
         if store.byte_swapped:
             stored = int.from_bytes(stored.to_bytes(store.size, "little"), "big")
+        assert isinstance(store.source, RegisterSource)
         name = store.source.name
         above = self.values[name] >> 8 * store.size << 8 * store.size
         self.values[name] = above | stored
@@ -462,6 +463,11 @@ def test_an_armed_ring_traps_at_the_next_event(machine: Machine, on_full: int) -
     assert machine.read_u64(RING + ring.PACKET_NUMBER) == 0
 
 
+def next_instruction(machine: Machine, regs: user_regs_struct) -> user_regs_struct:
+    """The registers when the thread has left the instruction that it is at."""
+    return machine.step_until(regs, lambda now: now.rip != regs.rip)
+
+
 @pytest.mark.parametrize("target", [CONTROL, ELSEWHERE, CONTROL + 8])
 @pytest.mark.parametrize("form", ["41891c24", "48890e", "65890c2500000000", "660fd60a"])
 def test_a_thread_is_known_at_each_instruction(machine: Machine, form: str, target: int) -> None:
@@ -473,8 +479,7 @@ def test_a_thread_is_known_at_each_instruction(machine: Machine, form: str, targ
         assert regs.rip in trampoline
         recorded = position(made) != 0
         assert trampoline.is_before_commit(regs.rip - trampoline.address) == (not recorded)
-        here = regs.rip
-        regs = machine.step_until(regs, lambda now, here=here: now.rip != here)
+        regs = next_instruction(machine, regs)
     assert behind not in trampoline
     assert (position(made) != 0) == (target == CONTROL)
 
@@ -516,8 +521,7 @@ def test_a_thread_can_be_put_back_until_it_commits(
         kept = ARITHMETIC_FLAGS if flags_live else 0
         regs = machine.registers(**made.values, eflags=before.eflags, rip=before.rip)
         while regs.rip != trampoline.address + trampoline.commit:
-            here = regs.rip
-            regs = machine.step_until(regs, lambda now, here=here: now.rip != here)
+            regs = next_instruction(machine, regs)
             as_it_was = machine.registers()
             put_back(made, trampoline, as_it_was)
             assert as_it_was.eflags & kept == before.eflags & kept
