@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from htrun.channel.layout import DATA_OFFSET, Layout
 from htrun.channel.private_directory import PrivateDirectory
 from htrun.channel.public_file import PublicFile
+from htrun.channel.ring_layout import FIELDS_OFFSET
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from htrun.channel.ring_layout import RingLayout
 
 _NAME = "hypertrace"
 _PROC = Path("/proc")
@@ -54,7 +57,7 @@ class Channel:
 
     ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
     `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
-    guests can open the path at all (`without_path`).
+    guests can open the path at all (`without_path`). ``rings``: what is in the same file after that, if anything.
 
     Its memories are numbered: 0 is ``memory``, 1 the public file's, if there is one (`open_to`).
     """
@@ -67,10 +70,12 @@ class Channel:
         directory: PrivateDirectory | None,
         *,
         reachable: bool = True,
+        rings: RingLayout | None = None,
     ) -> None:
         self.path = path
         self.reachable = reachable
         self.layout = layout
+        self.rings = rings
         self.descriptor = descriptor
         self.identity = Identity.of(os.fstat(descriptor))
         self.memory = mmap.mmap(descriptor, layout.total_size)
@@ -81,11 +86,11 @@ class Channel:
         self._slot_stride = layout.slot_stride
 
     @classmethod
-    def create(cls, path: Path | None, layout: Layout) -> Channel:
+    def create(cls, path: Path | None, layout: Layout, rings: RingLayout | None = None) -> Channel:
         """A channel whose memory exists but whose path does not yet: guests can open it after `publish`.
 
-        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. Raises
-        `HtrunError` if the path cannot be used, as far as that is known now.
+        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. ``rings``: those
+        it offers, None for none. Raises `HtrunError` if the path cannot be used, as far as that is known now.
         """
         _require_proc()
         directory = None
@@ -95,7 +100,7 @@ class Channel:
         path = path.absolute()
         try:
             _check_place(path)
-            return cls(path, layout, _memory_file(layout), directory)
+            return cls(path, layout, _memory_file(layout, rings), directory, rings=rings)
         except BaseException:
             if directory is not None:
                 directory.remove()
@@ -105,7 +110,7 @@ class Channel:
     def without_path(cls, layout: Layout) -> Channel:
         """A channel that no guest can open: for a run that does not record it, where no path can be made."""
         _require_proc()
-        return cls(_NOWHERE, layout, _memory_file(layout), None, reachable=False)
+        return cls(_NOWHERE, layout, _memory_file(layout, None), None, reachable=False)
 
     def publish(self, pid: int) -> None:
         """Let guests open the path, which leads to the memory while the process ``pid`` lives.
@@ -197,27 +202,30 @@ class Channel:
         return False
 
 
-def _memory_file(layout: Layout) -> int:
+def _memory_file(layout: Layout, rings: RingLayout | None) -> int:
+    size = layout.total_size if rings is None else rings.file_size
     try:
         descriptor = _memfd_create()
         try:
-            _fill(descriptor, layout)
+            _fill(descriptor, size, layout, rings)
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
             with _lifted_file_size():
-                _fill(descriptor, layout)
+                _fill(descriptor, size, layout, rings)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except OSError as error:
         hint = "; files may not be that large (ulimit -f)" if error.errno == errno.EFBIG else ""
         reason = f"{error.strerror}{hint}"
-        raise HtrunError(f"cannot make the channel's memory ({layout.total_size} bytes): {reason}") from error
+        raise HtrunError(f"cannot make the channel's memory ({size} bytes): {reason}") from error
     return descriptor
 
 
-def _fill(descriptor: int, layout: Layout) -> None:
-    os.truncate(descriptor, layout.total_size)
+def _fill(descriptor: int, size: int, layout: Layout, rings: RingLayout | None) -> None:
+    os.truncate(descriptor, size)
     os.pwrite(descriptor, layout.header(), 0)
+    if rings is not None:
+        os.pwrite(descriptor, rings.fields(), FIELDS_OFFSET)
 
 
 @contextmanager

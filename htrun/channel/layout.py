@@ -6,7 +6,8 @@ One memory object of three regions, each at a multiple of 64 KiB so that any gue
     0x10000  control   no access: every store traps; a store to offset 0 emits the index stored
     0x20000  data      max_clients slots, slot_stride bytes apart
 
-The size is a power of two of at least 1 MiB, so that the channel can be one PCI BAR.
+The size is a power of two of at least 1 MiB, so that the channel can be one PCI BAR. Rings may follow
+(`htrun.channel.ring_layout`).
 """
 
 from __future__ import annotations

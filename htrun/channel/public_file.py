@@ -2,7 +2,8 @@
 or with another ``/proc``.
 
 It is a regular file, which replaces the link. Any process that can write such a file can truncate it, and an access to
-a mapping of the lost part is a SIGBUS. So htrun never maps it.
+a mapping of the lost part is a SIGBUS. So htrun never maps it, and it offers no rings (`htrun.channel.ring_layout`):
+programs that open it store their events.
 """
 
 from __future__ import annotations

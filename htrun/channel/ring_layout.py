@@ -1,0 +1,144 @@
+"""The rings that a channel offers to clients that record by themselves.
+
+A *ring* is for one thread at a time, which takes it with one atomic operation and writes its records there. Clients
+that don't know of rings map `Layout.total_size` bytes of the channel, so they never map one. Fields of the header, from
+`FIELDS_OFFSET` on, say where the rings are; they are zero where there is none. All of them are little-endian.
+
+A ring is a control block of one page, then ``records`` records: u64 time stamp, u32 *lap word*, u32 index, arguments.
+Record number n of a ring, counted from the channel's beginning, is at position ``n % records``. It is there once its
+lap word says so, which is written last (`lap_word`).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from htrun.channel.layout import REGION_ALIGNMENT, Layout
+
+FIELDS_OFFSET = 0x40
+"""Offset in the header of what describes the rings."""
+_FIELDS = struct.Struct("<IIQQIIIIQ")
+
+NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
+"""For whom the rings are: clients that the host's processors run themselves, or also those that are emulated."""
+
+BLOCK, DROP, OVERWRITE = 0, 1, 2
+"""What a client does when its ring is full: it waits, loses the event, or writes over the oldest."""
+
+CONTROL_SIZE = 4096
+"""Bytes of a ring before its records."""
+RECORD_HEADER = 16
+"""Bytes of a record before its arguments."""
+
+# Offsets in the control block, whose words are little-endian. The client writes these.
+OWNER = 0x00
+"""u64: process and thread id of the client, as it sees them (`owner_word`); 0: the ring is free."""
+COOKIE = 0x08
+"""u64: a random number of the program image."""
+STATE = 0x10
+"""u32: one of `FREE` to `ENDED`."""
+FLAGS = 0x14
+"""u32: bit 0: the client is big-endian; bits 8 to 15: its clock (`Clock`)."""
+NAME, NAME_SIZE = 0x18, 16
+"""The thread's name, padded with zeros."""
+RESERVED = 0x40
+"""u64: records reserved since the channel exists; the last of them may be unfinished."""
+DROPPED = 0x48
+"""u64: events lost because the ring was full."""
+BELL = 0x50
+"""u32: not 0 while the client waits for room; the reader clears it."""
+# The reader writes these.
+RELEASED = 0x80
+"""u64: a client may write record n when n < released + records."""
+
+FREE, CLAIMED, IN_USE, ENDED = range(4)
+"""States of a ring: nobody's; its first fields are being filled in; in use; its thread has exited."""
+
+BIG_ENDIAN = 1
+CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
+CLOCK_TSC, CLOCK_RAW_NS = 0, 1
+"""Clocks of time stamps: the host's time stamp counter (x86); CLOCK_MONOTONIC_RAW in nanoseconds."""
+
+WRITTEN = 0x80000000
+"""Bit of a lap word that each has, so that none is zero."""
+LAPS = 0x7FFFFFFF
+"""Laps are numbered from 1 to this, then from 1 again."""
+
+_HOST_MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
+"""ELF's e_machine, by uname's machine."""
+_MOST_RINGS = 1024
+_MOST_MAPPED = 64 << 20
+"""Bytes that a client maps for its first ring and those of further threads, at most, unless one ring takes more."""
+_MOST_IN_A_CHUNK = 64
+
+
+class RingLayout(NamedTuple):
+    """The rings of one channel.
+
+    ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: of the first ring in
+    the channel's file; ``stride``: bytes from one to the next; ``rings``: how many; ``records``: of each. ``chunk``:
+    how many rings a client is to map at once. ``overflow``: `BLOCK`, `DROP` or `OVERWRITE`. ``record_size``: bytes.
+    """
+
+    mode: int
+    machine: int
+    offset: int
+    stride: int
+    rings: int
+    records: int
+    chunk: int
+    overflow: int
+    record_size: int
+
+    @classmethod
+    def of(cls, layout: Layout, mode: int, host: str, ring_size: int, overflow: int) -> RingLayout:
+        """The rings of a channel with ``layout``. ``host``: its machine, as uname(2) names it. ``ring_size``: bytes of
+        a ring, rounded to a multiple of 64 KiB, at least 64 KiB."""
+        stride = max(ring_size // REGION_ALIGNMENT, 1) * REGION_ALIGNMENT
+        record_size = RECORD_HEADER + 8 * layout.num_args
+        return cls(
+            mode=mode,
+            machine=_HOST_MACHINES.get(host, 0),
+            offset=layout.total_size,
+            stride=stride,
+            rings=_MOST_RINGS,
+            records=(stride - CONTROL_SIZE) // record_size,
+            chunk=max(1, min(_MOST_IN_A_CHUNK, _MOST_MAPPED // stride)),
+            overflow=overflow,
+            record_size=record_size,
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rings."""
+        return self.rings * self.stride
+
+    @property
+    def file_size(self) -> int:
+        """Bytes of the channel's file, of which only those that were written take memory."""
+        return self.offset + self.size
+
+    def fields(self) -> bytes:
+        """What the header says of the rings, from `FIELDS_OFFSET` on."""
+        return _FIELDS.pack(
+            self.mode,
+            self.machine,
+            self.offset,
+            self.stride,
+            self.rings,
+            self.records,
+            self.chunk,
+            self.overflow,
+            self.file_size,
+        )
+
+
+def lap_word(number: int, records: int) -> int:
+    """What the second word of record ``number`` holds once it is written, in a ring of ``records``."""
+    return WRITTEN | (number // records % LAPS + 1)
+
+
+def owner_word(pid: int, tid: int) -> int:
+    """The owner of a ring, as one number."""
+    return pid << 32 | tid
