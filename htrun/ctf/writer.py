@@ -21,7 +21,7 @@ from htrun.ctf.stream_files import StreamFiles
 from htrun.ctf.thread_streams import NO_THREAD, ThreadStreams
 from htrun.errors import HtrunError
 from htrun.events.records import record_dtype
-from htrun.events.sink import SinkError
+from htrun.events.sink import Closing, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _FIRST_REFIT = 1.0
 has doubled. If htrun is killed, the times since the last one are accurate to a few parts in a million."""
 
 
-class CtfTrace:
+class CtfTrace(Closing):
     """A trace that is being written. ``path``: its directory. Create it with `create`."""
 
     def __init__(
@@ -47,6 +47,7 @@ class CtfTrace:
         environment: Mapping[str, str | int],
         tracer_events: Sequence[Definition] = (),
     ) -> None:
+        super().__init__(str(path))
         self.path = path
         self._tracer_events = tuple(tracer_events)
         self._num_args = num_args
@@ -58,7 +59,6 @@ class CtfTrace:
         self._tracer_streams: dict[Definition, StreamFiles] = {}
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
-        self._closed = False
         self._lock = _locked(path)
 
     @classmethod
@@ -134,11 +134,11 @@ class CtfTrace:
         """Write what was held back for shared streams. Raises `SinkError`."""
         self._threads.flush(self._clock.source.read())
 
-    def close(self) -> None:
-        """Truncate the streams' files, and correct the clock for the whole run. Raises `SinkError`."""
-        if self._closed:
-            return
-        self._closed = True
+    def _finish(self) -> None:
+        self.flush()
+
+    def _release(self) -> None:
+        """Truncate the streams' files, and correct the clock for the whole run."""
         with ExitStack() as last:
             last.callback(os.close, self._lock)
             last.callback(self._write_metadata)
@@ -146,7 +146,6 @@ class CtfTrace:
             for files in self._tracer_streams.values():
                 last.callback(files.close)
             last.callback(self._threads.close)
-            self.flush()
 
     def _write_metadata(self) -> None:
         fit = self._clock.fit()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from htrun.events.records import Events
     from htrun.events.stream import Stream
@@ -75,3 +77,63 @@ class PacketSink(Protocol):
 
     def close(self) -> None:
         """Finish the output and release it. It must be safe to call this after a failure, and twice."""
+
+
+class Closing(ABC):
+    """The life of an output: open, perhaps failed, closed. An output that has failed is released but not finished.
+
+    ``name``: what messages call it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._failed = False
+        self._closed = False
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Do something that leaves the output unfinished for good if it raises an exception."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        """Finish the output unless it has failed, and release it. Later calls do nothing. Raises `SinkError`."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self._failed:
+                self._finish()
+        finally:
+            self._release()
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write what the output ends with. Raises `SinkError`."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Close what the output holds. Raises `SinkError`."""
+
+
+class FormatSink(Closing):
+    """A `Sink` of one format: what all of them share. ``decodes``: see the function `decodes`."""
+
+    def __init__(self, name: str, *, decodes: bool = False) -> None:
+        super().__init__(name)
+        self.decodes = decodes
+
+    def write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """See `Sink`. Raises `SinkError`."""
+        with self._attempt():
+            self._write(events, streams)
+
+    def flush(self) -> None:
+        """See `Sink`. A format that holds nothing back has nothing to do."""
+
+    @abstractmethod
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Write ``events``. Raises `SinkError`."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from htrun.errors import HtrunError
 from htrun.events.call_texts import in_batches
 from htrun.events.shapes import Shapes
-from htrun.events.sink import SinkError
+from htrun.events.sink import FormatSink, SinkError
 from htrun.sinks.columns import BATCH
 from htrun.sinks.log import format_lines
 
@@ -29,30 +29,25 @@ _IOV_MAX = 1024
 _MARKER = "trace_marker"
 
 
-class FtraceSink:
+class FtraceSink(FormatSink):
     """Writes events to the open ``trace_marker`` ``descriptor``, which it takes over."""
 
     def __init__(self, descriptor: int, name: str, shapes: Shapes, *, decode: bool = False) -> None:
-        self.decodes = decode
+        super().__init__(name, decodes=decode)
         self._descriptor = descriptor
-        self.name = name
         self._shapes = shapes
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Write a marker for each event. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
         for batch in in_batches(events, BATCH):
             lines = format_lines(batch, streams, self._shapes, decode=self.decodes).splitlines()
             for first in range(0, len(lines), _IOV_MAX):
                 self._put(lines[first : first + _IOV_MAX])
 
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def _finish(self) -> None:
+        """The last marker is whole."""
 
-    def close(self) -> None:
-        """Close the marker; once."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+    def _release(self) -> None:
+        os.close(self._descriptor)
 
     def _put(self, lines: list[bytes]) -> None:
         """Write each of ``lines`` as a marker of its own: the kernel makes one of each part of a vector.

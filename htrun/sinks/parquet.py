@@ -27,7 +27,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from htrun.errors import HtrunError
-from htrun.events.sink import SinkError
+from htrun.events.sink import FormatSink, SinkError
 from htrun.sinks.parquet_columns import Columns, Schema
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def partition(facts: TraceFacts) -> Path:
     return Path(f"run_date={time.strftime('%Y-%m-%d', start)}", f"host={host}", f"run_id={run_id}")
 
 
-class ParquetSink:
+class ParquetSink(FormatSink):
     """Writes ``target``, under the name ``temporary`` until it is whole."""
 
     def __init__(self, target: Path, temporary: Path, facts: TraceFacts) -> None:
-        self.name = str(target)
+        super().__init__(str(target))
         self._target = target
         self._temporary = temporary
         self._schema = Schema(facts)
@@ -84,11 +84,9 @@ class ParquetSink:
         self._filled: Columns | None = None
         self._spare: Columns | None = None
         self._streams: Sequence[Stream] = ()
-        self._failed = False
-        self._closed = False
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Take ``events``; they are written when there are enough of them. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
+        """Take ``events``; they are written when there are enough of them, and no `flush` can change that."""
         self._streams = streams
         while len(events):
             if self._filled is None:
@@ -97,25 +95,18 @@ class ParquetSink:
             if self._filled.full:
                 self._write_group()
 
-    def flush(self) -> None:
-        """Nothing can be done before a group is full."""
+    def _finish(self) -> None:
+        """Write what is left and give the file its name."""
+        self._write_group()
+        self._await()
+        self._submit(self._complete)
+        self._await()
 
-    def close(self) -> None:
-        """Write what is left and give the file its name. Raises `SinkError`."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if not self._failed:
-                self._write_group()
-                self._await()
-                self._submit(self._finish)
-                self._await()
-        finally:
-            self._thread.shutdown()
-            # Closed by now, unless something has failed: then what is left in its buffer is of no use.
-            with suppress(OSError):
-                self._file.close()
+    def _release(self) -> None:
+        self._thread.shutdown()
+        # Closed by now, unless something has failed: then what is left in its buffer is of no use.
+        with suppress(OSError):
+            self._file.close()
 
     def _write_group(self) -> None:
         """Hand over what there is, and go on with the columns of the group before, which is written by now."""
@@ -147,7 +138,7 @@ class ParquetSink:
             write_statistics=["time"],
         )
 
-    def _finish(self) -> None:
+    def _complete(self) -> None:
         self._writer.close()
         self._file.close()
         self._temporary.replace(self._target)
@@ -162,7 +153,6 @@ class ParquetSink:
             if written is not None:
                 written.result()
         except OSError as error:
-            self._failed = True
             self._temporary.unlink(missing_ok=True)
             # Arrow puts a text of its own in the place of the system's.
             reason = os.strerror(error.errno) if error.errno else str(error)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from htrun.events.call_texts import in_batches, split
 from htrun.events.named import Phase
 from htrun.events.shapes import Shape, Shapes
+from htrun.events.sink import FormatSink
 from htrun.events.syscalls import names_of
 from htrun.sinks import protobuf as pb
 from htrun.sinks.columns import BATCH, bytes_of, side_by_side
@@ -55,31 +56,28 @@ _PACKET, _CLOCK_SNAPSHOT, _INTERNED_DATA, _TIMESTAMP_CLOCK_ID, _DEFAULTS, _TRACK
 _UUID, _NAME, _PROCESS, _THREAD, _PARENT, _COUNTER = 1, 2, 3, 4, 5, 8
 
 
-class PerfettoSink:
+class PerfettoSink(FormatSink):
     """Writes events to ``output``, which it takes over."""
 
     def __init__(self, output: Output, facts: TraceFacts) -> None:
-        self.name = output.name
+        super().__init__(output.name, decodes=facts.decode)
         self._output = output
         self._shapes = Shapes(facts.num_args, facts.named)
         self._names = Names(self._shapes.all())
         self._start = facts.start
-        self.decodes = facts.decode
         self._begun = False
         self._described = 0
         self._tracks: set[int] = set()
         self._places: list[int] = []
         self._threads: dict[tuple[int, int], int] = {}
         self._keys: set[int] = set()
-        self._failed = False
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Write the packets of each event. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
         if not len(events):
             return
         self._begin(int(events["time"][0]))
         for number in range(self._described, len(streams)):
-            self._put(self._thread(streams[number], number))
+            self._output.write(self._thread(streams[number], number))
         self._described = len(streams)
         events = self._by_thread(events)
         for batch in in_batches(events, BATCH):
@@ -89,29 +87,20 @@ class PerfettoSink:
         parts: list[tuple[Rows, NDArray[np.uint8]]] = []
         for shape, rows in self._shapes.split(events):
             part = events[rows]
-            self._put(self._new_tracks(shape, part, streams) + self._new_texts(shape, part))
+            self._output.write(self._new_tracks(shape, part, streams) + self._new_texts(shape, part))
             if self.decodes and is_call(shape.definition):
-                self._put(self._new_calls(part))
+                self._output.write(self._new_calls(part))
                 parts += decoded_calls(shape, rows, events, found, self._names)
             else:
                 parts.append((rows, packets(shape, part, streams, self._names)))
-        self._put(bytes_of(parts, len(events)))
+        self._output.write(bytes_of(parts, len(events)))
 
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def _finish(self) -> None:
+        """A trace of no events is a trace too."""
+        self._begin(self._start)
 
-    def close(self) -> None:
-        """Close the output; a trace of no events is a trace too. Raises `SinkError`."""
-        try:
-            if not self._failed:
-                self._begin(self._start)
-        finally:
-            self._output.close()
-
-    def _put(self, data: bytes | memoryview) -> None:
-        self._failed = True
-        self._output.write(data)
-        self._failed = False
+    def _release(self) -> None:
+        self._output.close()
 
     def _begin(self, now: int) -> None:
         """What all packets rely on: that times are of CLOCK_REALTIME, and the names."""
@@ -122,7 +111,7 @@ class PerfettoSink:
         snapshot = pb.message(_CLOCK_SNAPSHOT, clock, pb.number(2, _REALTIME))
         defaults = pb.message(_DEFAULTS, pb.number(_TIMESTAMP_CLOCK_ID, _REALTIME))
         flags = pb.number(SEQUENCE_FLAGS, _STATE_CLEARED)
-        self._put(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
+        self._output.write(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
 
     def _by_thread(self, events: Events) -> Events:
         """``events`` with the number of the first of their thread's streams: an exec gives a thread another stream, and

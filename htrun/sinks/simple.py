@@ -23,6 +23,7 @@ from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS
 from htrun.events.records import words_of
 from htrun.events.shapes import Shape, Shapes
+from htrun.events.sink import FormatSink
 from htrun.sinks.columns import bytes_of
 from htrun.sinks.text import new_output
 
@@ -47,50 +48,41 @@ _EVENT_HEADER = struct.Struct("=QQII")
 _BATCH = 1 << 13
 
 
-class SimpleSink:
+class SimpleSink(FormatSink):
     """Writes events to ``output``, which it takes over. ``num_args``: arguments of a ``guest_hypertrace`` event."""
 
     def __init__(self, output: Output, num_args: int) -> None:
-        self.name = output.name
+        super().__init__(output.name)
         self._output = output
         # Names of the user's have no place here: QEMU's scripts go by QEMU's names.
         self._shapes = Shapes(num_args)
         self._head = struct.pack("=QQQ", _HEADER_ID, _MAGIC, _VERSION) + _names()
-        self._failed = False
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Write a record for each event. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
         self._write_head()
         for start in range(0, len(events), _BATCH):
             batch = events[start : start + _BATCH]
             parts = [(rows, _records(shape, batch[rows], streams)) for shape, rows in self._shapes.split(batch)]
-            self._put(bytes_of(parts, len(batch)))
+            self._output.write(bytes_of(parts, len(batch)))
 
     def dropped(self, count: int, time: int) -> None:
-        """Tell of ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
-        self._write_head()
+        """Report ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
         size = _EVENT_HEADER.size + 8
-        self._put(struct.pack("=Q", _EVENT) + _EVENT_HEADER.pack(_DROPPED_ID, time, size, 0) + struct.pack("=Q", count))
+        header = struct.pack("=Q", _EVENT) + _EVENT_HEADER.pack(_DROPPED_ID, time, size, 0)
+        with self._attempt():
+            self._write_head()
+            self._output.write(header + struct.pack("=Q", count))
 
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def _finish(self) -> None:
+        """A trace of no events is a trace too."""
+        self._write_head()
 
-    def close(self) -> None:
-        """Close the output; a trace of no events is a trace too. Raises `SinkError`."""
-        try:
-            if not self._failed:
-                self._write_head()
-        finally:
-            self._output.close()
+    def _release(self) -> None:
+        self._output.close()
 
     def _write_head(self) -> None:
         head, self._head = self._head, b""
-        self._put(head)
-
-    def _put(self, data: bytes | memoryview) -> None:
-        self._failed = True
-        self._output.write(data)
-        self._failed = False
+        self._output.write(head)
 
 
 def open_sink(path: Path, facts: TraceFacts) -> SimpleSink:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from htrun.errors import HtrunError
 from htrun.events.call_texts import in_batches
 from htrun.events.shapes import Shapes
-from htrun.events.sink import SinkError
+from htrun.events.sink import FormatSink, SinkError
 from htrun.sinks.columns import BATCH
 from htrun.sinks.log import format_lines
 
@@ -30,28 +30,25 @@ _PRIORITY = 1 << 3 | 6
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class SyslogSink:
+class SyslogSink(FormatSink):
     """Sends events through ``connection``, which it takes over. ``name``: how messages call it."""
 
     def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
-        self.decodes = decode
+        super().__init__(name, decodes=decode)
         self._socket = connection
-        self.name = name
         self._shapes = shapes
         # A stream has no messages of its own: its reader takes a NUL or a line end for the end of one.
         self._end = b"\n" if connection.type == socket.SOCK_STREAM else b""
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Send a message for each event. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
         for batch in in_batches(events, BATCH):
             for line in format_lines(batch, streams, self._shapes, decode=self.decodes).splitlines():
                 self._send(line)
 
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def _finish(self) -> None:
+        """The last message is sent."""
 
-    def close(self) -> None:
-        """Close the connection."""
+    def _release(self) -> None:
         self._socket.close()
 
     def _send(self, line: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
+from htrun.events.sink import FormatSink
 from htrun.sinks.columns import BATCH
 from htrun.sinks.output import Output
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     """Makes whole lines of at least one event."""
 
 
-class TextSink:
+class TextSink(FormatSink):
     """Writes events as lines to ``output``, which it takes over. They are written when `write` returns."""
 
     def __init__(
@@ -33,43 +34,26 @@ class TextSink:
     ) -> None:
         """``head``: what comes before the first event, made from its time (ns since the epoch; None if there is none);
         ``tail``: what comes after the last; ``decodes``: see `htrun.events.sink.decodes`."""
-        self.decodes = decodes
-        self.name = output.name
+        super().__init__(output.name, decodes=decodes)
         self._output = output
         self._formatter = formatter
         self._head = head
         self._tail = tail
-        self._failed = False
-        self._closed = False
 
-    def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Write a line for each event. Raises `SinkError`."""
+    def _write(self, events: Events, streams: Sequence[Stream]) -> None:
         from htrun.events.call_texts import in_batches
 
-        self._failed = True
         if len(events):
             self._write_head(int(events["time"][0]))
         for batch in in_batches(events, BATCH):
             self._output.write_lines(self._formatter(batch, streams))
-        self._failed = False
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Finish and close the output. Raises `SinkError`."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if not self._failed:
-                self._finish()
-        finally:
-            self._output.close()
 
     def _finish(self) -> None:
         self._write_head(None)
         self._output.write(self._tail)
+
+    def _release(self) -> None:
+        self._output.close()
 
     def _write_head(self, first: int | None) -> None:
         if self._head is not None:
