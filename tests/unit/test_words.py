@@ -39,7 +39,7 @@ RETIRED = {
 }
 PATTERN = re.compile(rf"\b({'|'.join(RETIRED)})\b", re.IGNORECASE)
 DOCUMENTS = [
-    *(TOP / name for name in ("README.md", "CHANGELOG.md", "guest/linux-module/README.md")),
+    *(TOP / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "guest/linux-module/README.md")),
     *sorted((TOP / "docs").glob("*.md")),
     *sorted((TOP / "man").glob("*.[1-9]")),
 ]
