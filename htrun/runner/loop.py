@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.second_tracers import SecondTracers
 from htrun.runner.tracees import Tracees
 from htrun.tracee import ptrace, seccomp, stops
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import SEGV_STOPPED, Event
 from htrun.tracee.undisturbed import Waits
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
+    from htrun.runner.ending import Ending
     from htrun.runner.follow import Follow
 
 _SIGSEGV = SEGV_STOPPED >> 8
@@ -42,9 +42,11 @@ class Loop:
 
     def __init__(
         self,
+        first: FirstProcess,
         tracees: Tracees,
         waiter: Waiter,
         *,
+        ending: Ending,
         make_traps: Callable[[], Traps],
         mapping_calls: MappingCalls,
         masks: Masks,
@@ -57,6 +59,8 @@ class Loop:
     ) -> None:
         """``recording_failed``: gets the error that ends the recording; ``executed``: gets the id of a process that
         has begun a program; ``calls``: None where neither system calls nor the lives of threads are recorded."""
+        self._first = first
+        self._ending = ending
         self._tracees = tracees
         self._waiter = waiter
         self._make_traps = make_traps
@@ -71,20 +75,18 @@ class Loop:
         self._failed = False
         self._calls = calls
         self._waits = Waits()
-        self._ending = False
-        self._killed_all = False
 
     def run(self) -> None:
-        """Wait and act until no tracee is left but the first process, whose death is held back (`Waiter`)."""
-        threads = self._tracees.threads
+        """Wait and act until no tracee is left but the first process, whose death is held (`FirstProcess`)."""
+        threads, ending = self._tracees.threads, self._ending
         while (found := self._waiter.next(self._tracees)) is not None:
             tid, status = found
             thread = threads.get(tid)
             try:
                 if status != SEGV_STOPPED:
                     self._forget_traps()
-                if self._ending:
-                    self._put_down(stops.decode(tid, status))
+                if ending.asked:
+                    ending.stopped(stops.decode(tid, status))
                 elif thread is None:
                     self._stranger(stops.decode(tid, status))
                 elif status == SEGV_STOPPED:
@@ -94,35 +96,9 @@ class Loop:
             except TraceeDied:
                 # Killed while it was stopped: the wait status of its death is still to come.
                 pass
-            if self._ending and not self._killed_all:
-                # Whoever became a tracee by this stop may have been too late for `end`, and whoever becomes one later
-                # is killed at its first stop. Else such a one would live on unseen: a process that is killed at the
-                # event which tells of its child may have no further stop at all.
-                self._killed_all = True
-                self._kill_all()
-        self._tracees.account_for_first()
-
-    def end(self) -> None:
-        """Kill every tracee, so that `run` returns once the last has ended. May be called from any thread."""
-        self._ending = True
-        self._kill_all()
-
-    def _kill_all(self) -> None:
-        for tid in self._tracees:
-            _kill(tid)
-
-    def _put_down(self, stop: stops.Stop) -> None:
-        """What is done with a stop once all is to end."""
-        thread = self._tracees.threads.get(stop.tid)
-        if isinstance(stop, stops.Exited | stops.Killed):
-            if thread is not None:
-                self._tracees.ended(thread, stop)
-            self._tracees.stranger_ended(stop.tid)
-            return
-        _kill(stop.tid)
-        if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
-            self._tracees.exiting(thread, ptrace.event_message(stop.tid))
-        ptrace.request(Request.CONT, stop.tid)
+            if ending.asked:
+                ending.stop_handled()
+        self._first.settle()
 
     def _segv(self, thread: Thread) -> None:
         if not thread.process.space.mappings:
@@ -265,7 +241,7 @@ class Loop:
             return Request.CONT
         if recorded and self._calls is not None:
             self._record(thread, name, self._calls)
-        if not self._tracees.launched or name is None or call.data == seccomp.RECORDED:
+        if not self._first.launched or name is None or call.data == seccomp.RECORDED:
             return Request.CONT
         request = self._system_call(thread, name, abi)
         if recorded and self._calls is not None:
@@ -274,7 +250,7 @@ class Loop:
 
     def _record(self, thread: Thread, name: str | None, calls: Calls) -> None:
         """A thread is in front of a call that is to be recorded, unless it is htrun's own before the program runs."""
-        if self._tracees.launched:
+        if self._first.launched:
             calls.entered(thread)
         elif name == "execve":
             calls.launching(thread)
@@ -371,12 +347,6 @@ class Loop:
         """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
         if self._traps is not None and not thread.process.masks_followed:
             self._traps.wait.known.let_signals_through(thread.tid)
-
-
-def _kill(tid: int) -> None:
-    """Kill the process of a thread, if there is still one."""
-    with suppress(ProcessLookupError):
-        os.kill(tid, signal.SIGKILL)
 
 
 def _would_trace(name: str, abi: Abi, registers: Registers) -> bool:

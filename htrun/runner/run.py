@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from htrun.channel.file import Channel
 from htrun.errors import HtrunError
-from htrun.launch.environment import guest_environment
-from htrun.launch.launcher import Launcher, Program
-from htrun.launch.program import Kind, resolve
+from htrun.launch.launcher import Launcher
+from htrun.launch.program import Kind, Launch, resolve
 from htrun.launch.system import Device, with_device
 from htrun.runner.limits import lift_limits, require_room
 from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
-from htrun.runner.wanted_calls import calls_to_record
+from htrun.runner.starts import LaunchedProgram, Start
 from htrun.runner.withstand import await_end, withstand
-from htrun.tracee import seccomp
-from htrun.tracee.spawn import Tracer, trace
+from htrun.tracee.first_process import FirstProcess
+from htrun.tracee.spawn import release_inherited
 
 if TYPE_CHECKING:
     from htrun.runner.session import Session
@@ -36,36 +35,25 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     channel = _channel(options)
     try:
         if launch.kind is Kind.SYSTEM:
-            device = Device(str(channel.path), channel.layout.total_size)
-            add = options.device and channel.reachable
-            argv = with_device(launch.argv, device, add=add, emulator=launch.executable)
-            launch = launch._replace(argv=argv)
+            launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
+        start = LaunchedProgram(options, launch, launcher, channel)
+        _prepare(channel)
+        # Last: from here on the launcher dies with this process. Until then, it prints why there can be no run.
+        first = start.seize()
+        release_inherited()
+        start.go()
     except BaseException:
         channel.remove()
         raise
-    environment = launcher.environment()
-    if channel.reachable:
-        environment = guest_environment(environment, os.fsencode(channel.path))
-    program = Program(
-        launch.executable,
-        launch.argv,
-        environment,
-        seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
-        options.processors,
-    )
-    big_endian = bool(launch.guest and launch.guest.big_endian)
-    tracer = Tracer(
-        prepare=lambda: _prepare(channel),
-        undo=channel.remove,
-        start=lambda: launcher.become(program),
-        trace=lambda first: _trace(first, options, channel, outputs, big_endian=big_endian),
-    )
-    try:
-        trace(launcher.pid, tracer)
-    except BaseException:
-        channel.remove()
-        raise
+    _trace(start, first, options, channel, outputs)
+
+
+def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
+    """The start of a machine that has the channel as its device, if it can have one. Raises `HtrunError`."""
+    device = Device(str(channel.path), channel.layout.total_size)
+    add = options.device and channel.reachable
+    return launch._replace(argv=with_device(launch.argv, device, add=add, emulator=launch.executable))
 
 
 def _channel(options: RunOptions) -> Channel:
@@ -86,13 +74,13 @@ def _prepare(channel: Channel) -> None:
     channel.publish(os.getpid())
 
 
-def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool) -> NoReturn:
+def _trace(start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
     """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
     try:
         try:
             # numpy's linear algebra, of which nothing is used, would start a thread for each processor (OpenBLAS).
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
-            _trace_and_account(program, options, channel, outputs, big_endian=big_endian)
+            _trace_and_account(start, first, options, channel, outputs)
         finally:
             channel.remove()
     except Exception as error:
@@ -104,14 +92,14 @@ def _trace(program: int, options: RunOptions, channel: Channel, outputs: Outputs
 
 
 def _trace_and_account(
-    program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool
+    start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs
 ) -> None:
     # Only now: the program starts meanwhile.
     import threading
 
     from htrun.runner.session import Session
 
-    session = Session(program, options, channel, outputs, big_endian=big_endian)
+    session = Session(start, first, options, channel, outputs)
     # The start is over (htrun/commands/run.py). What is there now is never garbage.
     gc.freeze()
     gc.enable()
@@ -132,7 +120,7 @@ def _end_when_told(session: Session, channel: Channel) -> None:
     """If the tracer is told to end, kill the program, whose records are then still written; if it is told again, leave
     at once (a reader of the log may have stopped reading)."""
     await_end()
-    session.kill()
+    session.end()
     await_end()
     channel.remove()
     os._exit(1)

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
+    from htrun.runner.starts import Start
     from htrun.tracee.code_ranges import CodeRanges
+    from htrun.tracee.first_process import FirstProcess
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
@@ -53,7 +55,7 @@ class Session:
     """One traced program, from its exec to the end of its last process."""
 
     def __init__(
-        self, program: int, options: RunOptions, channel: Channel, outputs: Outputs, *, big_endian: bool
+        self, start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs
     ) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._started = time.monotonic_ns()
@@ -65,12 +67,14 @@ class Session:
         threading.excepthook = self._thread_failed
         self._recording = Recording(options, outputs, self._warnings)
         self._traps: Traps | None = None
-        self._waiter = Waiter(program)
+        self._first = first
+        self._waiter = Waiter(first)
         self._patcher: Patcher | None = None
         self._sites = SiteAccount(options)
         self._follow = Follow()
         self._calls = self._record_calls()
-        self._tracees = Tracees(program, self._waiter, big_endian=big_endian, hooks=self._hooks())
+        self._tracees = Tracees(first, self._waiter, self._hooks())
+        self._ending = start.ending(self._tracees)
         device = Device(str(channel.path), channel.layout.total_size)
         add = options.device and channel.reachable
         self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=add)
@@ -78,8 +82,10 @@ class Session:
             self._waiter, Scratch(channel), self._warnings, self._look_at_signals, calls_to_record(options)
         )
         self._loop = Loop(
+            first,
             self._tracees,
             self._waiter,
+            ending=self._ending,
             make_traps=self._make_traps,
             mapping_calls=MappingCalls(
                 channel,
@@ -109,9 +115,9 @@ class Session:
         """Trace until the last process has ended."""
         self._loop.run()
 
-    def kill(self) -> None:
-        """Kill every process that is traced: `run` then returns. May be called from any thread."""
-        self._loop.end()
+    def end(self) -> None:
+        """End the run: `run` returns soon. May be called from any thread."""
+        self._ending.ask()
 
     def finish(self) -> None:
         """Write out everything that is left, and the summary."""
@@ -238,7 +244,6 @@ class Session:
     def _account(self) -> dict[str, Any]:
         from htrun import __version__
 
-        status = self._tracees.first_status or 0
         recorded = self._recording.totals
         return {
             "version": 1,
@@ -253,7 +258,7 @@ class Session:
             "warnings": dict(self._warnings.counts),
             "processes": self._tracees.processes_seen,
             "threads": self._tracees.threads_seen,
-            "exit_status": os.waitstatus_to_exitcode(status),
+            "exit_status": self._first.exit_status,
             "seconds": (time.monotonic_ns() - self._started) / 1e9,
         }
 

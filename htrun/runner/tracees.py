@@ -14,6 +14,7 @@ from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
 from htrun.tracee import ptrace
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import MOST_THREADS, TraceeDied
@@ -82,25 +83,22 @@ class Hooks(NamedTuple):
 
 
 class Tracees:
-    """All threads that are traced, and the end of the first process.
+    """All threads that are traced.
 
     A new thread's first stop may come before its creator's event (ptrace(2), "Attaching"). Such a *stranger* stays
     stopped until that event tells whose child it is, or until its creator's death means that no event will.
     """
 
-    def __init__(self, first: int, waiter: Waiter, *, big_endian: bool, hooks: Hooks) -> None:
+    def __init__(self, first: FirstProcess, waiter: Waiter, hooks: Hooks) -> None:
         self.threads: dict[int, Thread] = {}
-        self.launched = False
-        self.first = first
-        self.first_status: int | None = None
-        """The first process's wait status, once it is known."""
+        self._first = first
         self.processes_seen = 0
         self.threads_seen = 1
         self._processes: dict[int, Process] = {}
         self._strangers: dict[int, Stop] = {}
         self._waiter = waiter
         self._hooks = hooks
-        self._new_process(first, AddressSpace(Memory(first)), SignalActions(), big_endian=big_endian)
+        self._new_process(first.pid, AddressSpace(Memory(first.pid)), SignalActions(), big_endian=first.big_endian)
 
     def __iter__(self) -> Iterator[int]:
         """The ids of all tracees, strangers too: those of this moment, whatever thread asks."""
@@ -171,10 +169,11 @@ class Tracees:
         """
         caller = self.threads.get(former) or self.threads[tid]
         process = caller.process
-        if self.launched:
+        first = self._first
+        if first.launched:
             process.big_endian = caller.next_big_endian
-        if tid == self.first:
-            self._waiter.unhold(by_another=former != tid)
+        if tid == first.pid:
+            first.executed(by_another=former != tid)
         for old in (former, tid):
             if old in self.threads:
                 if former != tid:
@@ -188,11 +187,11 @@ class Tracees:
         process.threads_seen = 0
         self._processes[process.pid] = process
         thread = self._new_thread(tid, process)
-        if not self.launched or former != tid:
+        if not first.launched or former != tid:
             self._hooks.began(thread)
-        if not self.launched:
+        if not first.launched:
             Masks.adopt(thread)
-        self.launched = True
+        first.launched = True
 
     def exiting(self, thread: Thread, status: int) -> None:
         """A thread is at its exit event: it makes no more records. ``status``: the wait status it will have."""
@@ -200,9 +199,8 @@ class Tracees:
         self._hooks.thread_ended(thread)
         thread.ring = None
         self._hooks.ended(thread)
-        if thread.tid == self.first:
-            self.first_status = status
-            self._waiter.hold(thread.tid)
+        if thread.tid == self._first.pid:
+            self._first.exiting(status)
 
     def ended(self, thread: Thread, how: Exited | Killed) -> list[Thread]:
         """A thread has been reaped. Returns all that have ended with it.
@@ -211,8 +209,8 @@ class Tracees:
         id by an exec (fs/exec.c, de_thread), no event has told so: then that thread is known by a former id still, of
         which nothing more will be heard.
         """
-        if thread.tid == self.first:
-            self.first_status = how.status << 8 if isinstance(how, Exited) else how.signal
+        if thread.tid == self._first.pid:
+            self._first.died(how)
         gone = [thread]
         if thread.tid == thread.process.pid and thread.process.living > 1:
             gone += [other for other in thread.space.threads if other.process is thread.process and other is not thread]
@@ -220,12 +218,6 @@ class Tracees:
             self._hooks.ended(each)
             self._forget(each)
         return gone
-
-    def account_for_first(self) -> None:
-        """Note how the first process ended: its exit event doesn't know if its leader ended before other threads."""
-        status = self._waiter.held_status()
-        if status is not None:
-            self.first_status = status
 
     def processes(self) -> list[Process]:
         """All processes that are alive."""

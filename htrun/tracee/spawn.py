@@ -1,4 +1,4 @@
-"""Becoming a tracer without being a parent.
+"""Becoming the tracer of a process that will become the program, without being its parent.
 
 The process that the user started *becomes* the program (`htrun.launch.launcher`), so the program has the process id,
 the parent, the process group, the terminal, the children and the fate that it would have had alone, and whoever waits
@@ -9,9 +9,7 @@ calls this -DDD.)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
 
 from htrun.errors import HtrunError
 from htrun.tracee import ptrace
@@ -30,29 +28,13 @@ _OPTIONS = (
 _STANDARD_ERROR = 2
 
 
-class Tracer(NamedTuple):
-    """What the tracer does: ``prepare`` before the program may start (raises `HtrunError`), then ``start`` has the
-    process become the program, and ``trace``, which gets its id, never returns; or ``undo``, where it can't be traced.
-    """
-
-    prepare: Callable[[], None]
-    undo: Callable[[], None]
-    start: Callable[[], None]
-    trace: Callable[[int], NoReturn]
-
-
-def trace(program: int, tracer: Tracer) -> NoReturn:
-    """Trace the process ``program``, which waits to become the program. Raises `HtrunError` when it can't be traced."""
-    # Seized last: a tracer that ends takes its tracees along (EXITKILL), and this one must live to print why.
-    tracer.prepare()
+def seize(program: int) -> None:
+    """Become the tracer of the process ``program`` and of all that it will create, which die with this process. Raises
+    `HtrunError`."""
     try:
         ptrace.seize(program, _OPTIONS)
     except (OSError, ptrace.TraceeDied) as error:
-        tracer.undo()
         raise HtrunError(_why_not(program, error)) from error
-    release_inherited()
-    tracer.start()
-    tracer.trace(program)
 
 
 def _why_not(program: int, error: Exception) -> str:

@@ -6,12 +6,17 @@ of different kinds may be equal: `match` and ``isinstance`` tell them apart.
 
 from __future__ import annotations
 
+import os
 import signal
 from enum import Enum
 from typing import NamedTuple
 
 SEGV_STOPPED = signal.SIGSEGV << 8 | 0x7F
 """The wait status of a thread stopped for SIGSEGV: looked for before anything else, since every trap has it."""
+
+WALL = 0x60000000
+"""__WALL: also wait for threads and clones; __WNOTHREAD: only for what this thread traces, not for a process that
+another thread of htrun has started (<linux/wait.h>)."""
 
 _SYSCALL_TRAP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -77,6 +82,17 @@ class Killed(NamedTuple):
 
 
 Stop = SignalStop | GroupStop | InterruptStop | SyscallStop | EventStop | Exited | Killed
+
+
+def wait_status(result: os.waitid_result) -> int:
+    """The wait4(2) status that a waitid(2) result stands for."""
+    if result.si_code == os.CLD_EXITED:
+        return result.si_status << 8
+    if result.si_code == os.CLD_KILLED:
+        return result.si_status
+    if result.si_code == os.CLD_DUMPED:
+        return result.si_status | 0x80
+    return result.si_status << 8 | 0x7F
 
 
 def decode(tid: int, status: int) -> Stop:

@@ -1,9 +1,7 @@
 """The one place where htrun waits for tracees.
 
-`Waiter.next` blocks until any tracee has something to report. Once the first process has begun to die its death is
-*held*: the kernel shows a traced zombie to nobody but its tracer, so whoever started the program learns of its end
-only when htrun itself ends, with every record written (kernel/exit.c: "A zombie ptracee is only visible to its
-ptracer"). Until then waiting must step around that zombie, which a plain wait4(-1) would reap.
+`Waiter.next` blocks until any tracee has something to report. Once the first process has begun to die, its death is
+held (`htrun.tracee.first_process`): waiting must step around a zombie, which a plain wait4(-1) would reap.
 """
 
 from __future__ import annotations
@@ -17,9 +15,12 @@ from typing import TYPE_CHECKING
 
 from htrun.tracee import stops
 from htrun.tracee.ptrace import TraceeDied
+from htrun.tracee.stops import WALL, wait_status
 
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from htrun.tracee.first_process import FirstProcess
 
     class TrapsInOneGo(Protocol):
         """Waits for any tracee, and for the next trap at once (a host's ``TrapWait``)."""
@@ -42,20 +43,6 @@ if TYPE_CHECKING:
 
 _MOST_IN_A_ROW = 32
 """Stops that are taken as the kernel gives them, before all that there are come in turn."""
-WALL = 0x60000000
-"""__WALL: also wait for threads and clones; __WNOTHREAD: only for what this thread traces, not for a process that
-another thread of htrun has started (<linux/wait.h>)."""
-
-
-def _wait_status(result: os.waitid_result) -> int:
-    """The wait4(2) status that a waitid(2) result stands for."""
-    if result.si_code == os.CLD_EXITED:
-        return result.si_status << 8
-    if result.si_code == os.CLD_KILLED:
-        return result.si_status
-    if result.si_code == os.CLD_DUMPED:
-        return result.si_status | 0x80
-    return result.si_status << 8 | 0x7F
 
 
 def _is_zombie(tid: int) -> bool:
@@ -75,46 +62,22 @@ def is_end(stop: stops.Stop) -> bool:
 
 
 class Waiter:
-    """Waits for wait statuses of all tracees; see the module's first lines for what ``hold`` is about.
+    """Waits for wait statuses of all tracees.
 
     To be made before any other thread of this process is: each must have SIGCHLD blocked.
     """
 
-    def __init__(self, first: int) -> None:
-        """``first``: the thread group leader of the first process, whose death is never reaped."""
+    def __init__(self, first: FirstProcess) -> None:
+        """``first``: the process that is never reaped."""
         # Blocked, so that it stays pending and can be awaited. Its default action discards it when it is sent, unless
         # the main thread blocks it, and when any thread takes it (kernel/signal.c, sig_ignored, get_signal).
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._first = first
-        self._held: int | None = None
-        self._told_of_held = False
-        self._is_oldest = True
-        """Whether no tracee was one before the first."""
         self._until_all = _MOST_IN_A_ROW
         self._quick: TrapsInOneGo | None = None
         self._calls: CallsInOneGo | None = None
         self._queue: deque[tuple[int, int]] = deque()
         """What was taken and is still to be told by `next`."""
-
-    def hold(self, tid: int) -> None:
-        """From now on never reap ``tid``, the thread group leader of the first process."""
-        self._held = tid
-
-    def unhold(self, *, by_another: bool) -> None:
-        """The first process lives on, by an exec, be it ``by_another`` of its threads, which has its id now."""
-        self._held = None
-        self._told_of_held = False
-        self._is_oldest = self._is_oldest and not by_another
-
-    def held_status(self) -> int | None:
-        """The wait status of the held process, once it is dead."""
-        if self._held is None:
-            return None
-        try:
-            result = os.waitid(os.P_PID, self._held, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
-        except ChildProcessError:
-            return None
-        return None if result is None else _wait_status(result)
 
     @staticmethod
     def is_tracee(tid: int) -> bool:
@@ -133,7 +96,7 @@ class Waiter:
             seen = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
         except ChildProcessError:
             return False
-        return seen is not None and seen.si_code == os.CLD_TRAPPED and _wait_status(seen) == status
+        return seen is not None and seen.si_code == os.CLD_TRAPPED and wait_status(seen) == status
 
     def expect_traps(self, quick: TrapsInOneGo) -> None:
         """From now on most stops will be traps: wait by way of ``quick``."""
@@ -148,11 +111,12 @@ class Waiter:
 
         The held one's own status is among them, once, though it is not reaped. ``known``: the ids of all tracees.
         """
-        if self._quick is not None and (self._queue or self._held is not None or self._calls is not None):
+        first = self._first
+        if self._quick is not None and (self._queue or first.held or self._calls is not None):
             self._quick.flush()
         if self._queue:
             return self._queue.popleft()
-        while self._held is None:
+        while not first.held:
             self._until_all -= 1
             if not self._until_all:
                 self._until_all = _MOST_IN_A_ROW
@@ -166,11 +130,11 @@ class Waiter:
                 return None
             if status is not None:
                 return tid, status
-            if tid != self._first:
+            if tid != first.pid:
                 return os.waitpid(tid, WALL)
             # Killed while it was stopped: its exit event was let go before anyone could see it.
-            self.hold(tid)
-        return self._next_but(self._held, known)
+            first.hold()
+        return self._next_but_first(known)
 
     def _any(self) -> tuple[int, int | None]:
         if self._calls is not None:
@@ -195,7 +159,7 @@ class Waiter:
             if seen is None or seen.si_code != os.CLD_TRAPPED:
                 return (seen.si_pid if seen is not None else 0), None
             if (taken := cls._take(seen.si_pid)) is not None:
-                return taken.si_pid, _wait_status(taken)
+                return taken.si_pid, wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
         """The next stop of one thread, which is known to be about to stop. What is an end (`is_end`) is also kept for
@@ -225,33 +189,35 @@ class Waiter:
                 waited = True
                 continue
             if seen.si_code != os.CLD_TRAPPED:
-                return self._death_of(tid, _wait_status(seen))
+                return self._death_of(tid, wait_status(seen))
             if (taken := self._take(tid)) is None:
                 continue
-            status = _wait_status(taken)
+            status = wait_status(taken)
             stop = stops.decode(tid, status)
             if is_end(stop):
                 self._queue.append((tid, status))
             return stop
 
     def _death_of(self, tid: int, status: int) -> stops.Stop:
-        if tid == self._first:
-            self.hold(tid)
+        if tid == self._first.pid:
+            self._first.hold()
         else:
             os.waitpid(tid, WALL)
             self._queue.append((tid, status))
         return stops.decode(tid, status)
 
-    def _next_but(self, held: int, known: Iterable[int]) -> tuple[int, int] | None:
+    def _next_but_first(self, known: Iterable[int]) -> tuple[int, int] | None:
+        """`next` while the death of the first process is held."""
+        first = self._first
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
                 return stop
-            if self._take_all() or (not self._is_oldest and self._take_hidden(held, set(known))):
+            if self._take_all() or (not first.is_oldest and self._take_hidden(set(known))):
                 return self._queue.popleft()
-            if not self._told_of_held and (status := self.held_status()) is not None:
-                self._told_of_held = True
-                return held, status
-            if not any(tid != held for tid in known) and self._is_dead(held):
+            if not first.reported and (status := first.death()) is not None:
+                first.reported = True
+                return first.pid, status
+            if not any(tid != first.pid for tid in known) and self._is_gone(first):
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})
 
@@ -265,12 +231,12 @@ class Waiter:
         dead: list[tuple[int, int]] = []
         with suppress(ChildProcessError):
             while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
-                queue.appendleft((stopped.si_pid, _wait_status(stopped)))
+                queue.appendleft((stopped.si_pid, wait_status(stopped)))
         with suppress(ChildProcessError):
             # The first, which is not to be reaped, is looked at last.
-            while (seen := self._dead()) is not None and seen.si_pid != self._first:
+            while (seen := self._dead()) is not None and seen.si_pid != self._first.pid:
                 os.waitpid(seen.si_pid, WALL)
-                dead.append((seen.si_pid, _wait_status(seen)))
+                dead.append((seen.si_pid, wait_status(seen)))
         queue.extend(reversed(dead))
         return bool(queue)
 
@@ -278,8 +244,8 @@ class Waiter:
     def _dead() -> os.waitid_result | None:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
 
-    def _take_hidden(self, held: int, known: set[int]) -> bool:
-        """Queue the deaths of tracees that are older than the held one is now; whether there are any. Until threads
+    def _take_hidden(self, known: set[int]) -> bool:
+        """Queue the deaths of tracees that are older than the first is now; whether there are any. Until threads
         that were killed before anything told of them are reaped, their process can neither end nor exec."""
         looked_at: set[int] = set()
         for tid in known:
@@ -289,13 +255,13 @@ class Waiter:
             with suppress(FileNotFoundError, ProcessLookupError):
                 tasks |= {int(name) for name in os.listdir(f"/proc/{tid}/task")}
             looked_at |= tasks
-            for task in tasks - {held}:
+            for task in tasks - {self._first.pid}:
                 with suppress(ChildProcessError):
                     dead = os.waitid(os.P_PID, task, os.WEXITED | os.WNOHANG | WALL)
                     if dead is not None:
-                        self._queue.append((task, _wait_status(dead)))
+                        self._queue.append((task, wait_status(dead)))
         return bool(self._queue)
 
-    def _is_dead(self, held: int) -> bool:
+    def _is_gone(self, first: FirstProcess) -> bool:
         """Whether the held process is dead, or can't be asked because somebody has reaped it all the same."""
-        return not self.is_tracee(held) or self.held_status() is not None
+        return not self.is_tracee(first.pid) or first.death() is not None

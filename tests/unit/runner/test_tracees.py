@@ -14,6 +14,7 @@ import pytest
 
 from htrun.intercept.guest import Thread
 from htrun.runner.tracees import Hooks, Tracees
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.ptrace import TraceeDied
 from htrun.tracee.stops import Exited, InterruptStop
 from htrun.tracee.wait import Waiter
@@ -47,7 +48,7 @@ def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> Non
     waiter = create_autospec(Waiter, instance=True)
     waiter.is_tracee.return_value = True
     hooks = Hooks(nothing, nothing, at_birth=killed, began=nothing, ended=nothing)
-    tracees = Tracees(os.getpid(), waiter, big_endian=False, hooks=hooks)
+    tracees = Tracees(FirstProcess(os.getpid()), waiter, hooks)
     tracees.stranger_stopped(InterruptStop(thread_id))
     assert tracees.created(tracees.threads[os.getpid()], thread_id) == InterruptStop(thread_id)
     assert list(tracees) == [os.getpid(), thread_id]
@@ -77,7 +78,7 @@ def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
     waiter = create_autospec(Waiter, instance=True)
     waiter.is_tracee.return_value = True
     pid = os.getpid()
-    tracees = Tracees(pid, waiter, big_endian=False, hooks=Hooks(nothing, nothing, nothing, nothing, nothing))
+    tracees = Tracees(FirstProcess(pid), waiter, Hooks(nothing, nothing, nothing, nothing, nothing))
     first = tracees.threads[pid]
 
     def one() -> None:
@@ -99,7 +100,7 @@ def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
 def test_threads_with_the_same_thread_pointer() -> None:
     waiter = create_autospec(Waiter, instance=True)
     hooks = Hooks(nothing, nothing, nothing, nothing, nothing)
-    tracees = Tracees(os.getpid(), waiter, big_endian=False, hooks=hooks)
+    tracees = Tracees(FirstProcess(os.getpid()), waiter, hooks)
     one = tracees.threads[os.getpid()]
     other = Thread(1, one.process, 1)
     pointers = one.space.pointers

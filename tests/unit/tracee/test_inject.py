@@ -16,6 +16,7 @@ from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Option, Request
 from htrun.hosts.x86_64.registers import Registers
 from htrun.tracee.stops import Event, EventStop
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 PROGRAM = '''
@@ -38,7 +39,8 @@ program = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[never])
 first = program.pid
 while not calls(first, READ, hex(never)) or len(os.listdir(f"/proc/{first}/task")) < 2:
     pass
-waiter = Waiter(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
 tasks = [int(name) for name in os.listdir(f"/proc/{first}/task")]
 for task in tasks:
     exits = Option.TRACEEXIT if sys.argv[1] == "exit" else 0
@@ -95,7 +97,7 @@ while (found := waiter.next(known)) is not None:
             break
     else:
         if stop == EventStop(first, Event.EXIT):
-            waiter.hold(first)
+            leader.hold()
         ptrace.request(Request.CONT, stop.tid)
 """
 

@@ -12,12 +12,14 @@ import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
 from htrun.tracee.ptrace import Option, Request
 from htrun.tracee.stops import Event, EventStop, Exited, Killed
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 PROGRAM = "import signal, threading; input(); threading.Thread(target=int).start(); signal.pause()"
 program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE)
 first = program.pid
-waiter = Waiter(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
 ptrace.seize(first, Option.TRACECLONE | Option.TRACEEXIT | Option.EXITKILL)
 program.stdin.write(b"\\n")
 program.stdin.flush()
@@ -53,7 +55,7 @@ while (stop := next_stop()) is not None:
             if stop == EventStop(first, Event.CLONE):
                 thread = ptrace.event_message(first)
             if stop == EventStop(first, Event.EXIT):
-                waiter.hold(first)
+                leader.hold()
             ptrace.request(Request.CONT, stop.tid)
 """
 
@@ -76,6 +78,7 @@ UNREAPED = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
 from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 PROGRAM = "import threading; threading.Thread(target=threading.Event().wait).start(); print(flush=True)"
@@ -83,7 +86,8 @@ program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PI
 program.stdout.readline()
 first = program.pid
 (thread,) = {int(name) for name in os.listdir(f"/proc/{first}/task")} - {first}
-waiter = Waiter(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
 ptrace.seize(first, Option.EXITKILL)
 ptrace.seize(thread, Option.TRACEEXIT | Option.EXITKILL)
 os.kill(first, signal.SIGKILL)
@@ -110,14 +114,16 @@ OLDEST_FIRST = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
 from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 # None of them is a child of this process, as none is of the tracer: the kernel looks at children first.
 SLEEPERS = "for each in 1 2 3; do sleep infinity & echo $!; done; wait"
 shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
 first, older, younger = (int(shell.stdout.readline()) for _ in range(3))
-waiter = Waiter(first)
-waiter.hold(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
+leader.hold()
 for tid in (first, older, younger):
     ptrace.seize(tid, Option.EXITKILL | Option.TRACEEXIT)
 known = [first, older, younger]
@@ -155,12 +161,14 @@ IN_TURN = """
 import os, subprocess
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 SLEEPERS = "for each in 1 2 3; do sleep infinity & echo $!; done; wait"
 shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
 first, older, younger = (int(shell.stdout.readline()) for _ in range(3))
-waiter = Waiter(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
 for tid in (first, older, younger):
     ptrace.seize(tid, Option.EXITKILL)
 
@@ -191,17 +199,19 @@ HIDDEN = """
 import os, signal, subprocess
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import Option
+from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
 SLEEPERS = "for each in 1 2; do sleep infinity & echo $!; done; wait"
 shell = subprocess.Popen(["sh", "-c", SLEEPERS], stdout=subprocess.PIPE)
 first, older = (int(shell.stdout.readline()) for _ in range(2))
-waiter = Waiter(first)
+leader = FirstProcess(first)
+waiter = Waiter(leader)
 for tid in (older, first):
     ptrace.seize(tid, Option.EXITKILL)
-waiter.hold(first)
-waiter.unhold(by_another=True)
-waiter.hold(first)
+leader.hold()
+leader.executed(by_another=True)
+leader.hold()
 for tid in (first, older):
     os.kill(tid, signal.SIGKILL)
     os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | 0x40000000)

@@ -25,7 +25,7 @@ from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import MOST_THREADS, SIGINFO_SIZE, Request
-from htrun.tracee.wait import WALL
+from htrun.tracee.stops import WALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,75 @@
+"""What htrun does with its tracees when it is asked to end the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from htrun.tracee import ptrace, stops
+from htrun.tracee.ptrace import Request
+from htrun.tracee.stops import Event
+
+if TYPE_CHECKING:
+    from htrun.runner.tracees import Tracees
+
+
+class Ending(Protocol):
+    """From the moment at which the end is asked for, every stop is for `stopped`, and nothing is recorded."""
+
+    asked: bool
+    """Whether the end was asked for."""
+
+    def ask(self) -> None:
+        """End the run. May be called from any thread of htrun, more than once."""
+
+    def stopped(self, stop: stops.Stop) -> None:
+        """A tracee has stopped, or has died, since. Raises `TraceeDied`."""
+
+    def stop_handled(self) -> None:
+        """The loop has handled one stop since, be it one that came before."""
+
+
+class Killing(Ending):
+    """Kills every tracee, so that the loop ends when the last is dead."""
+
+    def __init__(self, tracees: Tracees) -> None:
+        self.asked = False
+        self._tracees = tracees
+        self._killed_all = False
+
+    def ask(self) -> None:
+        """Kill all."""
+        self.asked = True
+        self._kill_all()
+
+    def stopped(self, stop: stops.Stop) -> None:
+        """Kill it, too: it may have become a tracee later."""
+        thread = self._tracees.threads.get(stop.tid)
+        if isinstance(stop, stops.Exited | stops.Killed):
+            if thread is not None:
+                self._tracees.ended(thread, stop)
+            self._tracees.stranger_ended(stop.tid)
+            return
+        _kill(stop.tid)
+        if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
+            self._tracees.exiting(thread, ptrace.event_message(stop.tid))
+        ptrace.request(Request.CONT, stop.tid)
+
+    def stop_handled(self) -> None:
+        """Kill the tracees that `ask` did not know: that stop may have made one, whose first stop is over. A process
+        that is killed at the event of its child may have no further stop, and nobody would see the child."""
+        if not self._killed_all:
+            self._killed_all = True
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        for tid in self._tracees:
+            _kill(tid)
+
+
+def _kill(tid: int) -> None:
+    """Kill the process of a thread, if there is still one."""
+    with suppress(ProcessLookupError):
+        os.kill(tid, signal.SIGKILL)

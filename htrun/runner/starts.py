@@ -1,0 +1,67 @@
+"""How a run gets its tracees, and what becomes of them at its end.
+
+Today there is one way: htrun launches a program. What else differs from one way to another is behind `Start`, so that
+the rest of a run need not know.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from htrun.launch.environment import guest_environment
+from htrun.launch.launcher import Launcher, Program
+from htrun.runner.ending import Ending, Killing
+from htrun.runner.wanted_calls import calls_to_record
+from htrun.tracee import seccomp, spawn
+from htrun.tracee.first_process import FirstProcess
+
+if TYPE_CHECKING:
+    from htrun.channel.file import Channel
+    from htrun.launch.program import Launch
+    from htrun.runner.options import RunOptions
+    from htrun.runner.tracees import Tracees
+
+
+class Start(Protocol):
+    """A way to get tracees."""
+
+    def seize(self) -> FirstProcess:
+        """Become the tracer. Raises `HtrunError` where that can't be; then nothing has happened."""
+
+    def go(self) -> None:
+        """Everything is ready: the tracees may run."""
+
+    def ending(self, tracees: Tracees) -> Ending:
+        """What is done when htrun is asked to end the run."""
+
+
+class LaunchedProgram(Start):
+    """The process of the launcher becomes the program. It is killed when the tracer exits, or is asked to end."""
+
+    def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
+        environment = launcher.environment()
+        if channel.reachable:
+            environment = guest_environment(environment, os.fsencode(channel.path))
+        self._launcher = launcher
+        self._program = Program(
+            launch.executable,
+            launch.argv,
+            environment,
+            seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
+            options.processors,
+        )
+        self._big_endian = bool(launch.guest and launch.guest.big_endian)
+
+    def seize(self) -> FirstProcess:
+        """Become the tracer of the launcher, which waits to become the program."""
+        spawn.seize(self._launcher.pid)
+        return FirstProcess(self._launcher.pid, big_endian=self._big_endian)
+
+    def go(self) -> None:
+        """Let the launcher become the program."""
+        self._launcher.become(self._program)
+
+    def ending(self, tracees: Tracees) -> Ending:
+        """All tracees are killed."""
+        return Killing(tracees)
