@@ -12,35 +12,8 @@
 
 	.set BASE, 0x400000
 	.set VARIABLES, 0x500000
-	.set PLAN, 0x10000000
 
-# A plan: first what is to be done, EXITS or else exec
-	.set ACTION, 0
-	.set EXITS, 0
-
-# A plan to exit
-	.set EXIT_CODE, 8
-	.set EXIT_TEXT, 16
-	.set EXIT_LENGTH, 24
-	.set EXIT_SIZE, 32
-
-# A plan to exec
-	.set FILTER, 8
-	.set PROCESSORS, 16
-	.set PROCESSORS_SIZE, 24
-	.set PATH, 32
-	.set ARGUMENTS, 40
-	.set ENVIRONMENT, 48
-	.set FILTER_FAILURES, 56
-	.set PROCESSORS_FAILURES, 64
-	.set EXEC_FAILURES, 72
-
-# A failure of a table, which one with an error number of 0 ends: it stands for all others
-	.set FAILURE_ERRNO, 0
-	.set FAILURE_CODE, 8
-	.set FAILURE_TEXT, 16
-	.set FAILURE_LENGTH, 24
-	.set FAILURE_SIZE, 32
+	.include "launcher_shared.inc"
 
 # asm/unistd_64.h
 	.set SYS_READ, 0
@@ -180,7 +153,7 @@ reap:
 	mov %r14, %rdi
 	syscall
 	mov $PLAN, %ebp
-	cmpq $EXITS, ACTION(%rbp)
+	cmpq $EXITS, EXIT_ACTION(%rbp)
 	jne become
 	mov EXIT_CODE(%rbp), %ebx
 	mov EXIT_TEXT(%rbp), %rsi
@@ -206,26 +179,26 @@ become:
 	syscall
 	call filter
 filtered:
-	mov FILTER_FAILURES(%rbp), %rbx
+	mov EXEC_FILTER_FAILURES(%rbp), %rbx
 	test %rax, %rax
 	js failed
-	mov PROCESSORS(%rbp), %rdx
+	mov EXEC_PROCESSORS(%rbp), %rdx
 	test %rdx, %rdx
 	jz execute
 	mov $SYS_SCHED_SETAFFINITY, %eax
 	xor %edi, %edi
-	mov PROCESSORS_SIZE(%rbp), %rsi
+	mov EXEC_PROCESSORS_SIZE(%rbp), %rsi
 	syscall
-	mov PROCESSORS_FAILURES(%rbp), %rbx
+	mov EXEC_PROCESSORS_FAILURES(%rbp), %rbx
 	test %rax, %rax
 	js failed
 execute:
 	mov $SYS_EXECVE, %eax
-	mov PATH(%rbp), %rdi
-	mov ARGUMENTS(%rbp), %rsi
-	mov ENVIRONMENT(%rbp), %rdx
+	mov EXEC_PATH(%rbp), %rdi
+	mov EXEC_ARGUMENTS(%rbp), %rsi
+	mov EXEC_ENVIRONMENT(%rbp), %rdx
 	syscall
-	mov EXEC_FAILURES(%rbp), %rbx
+	mov EXEC_EXEC_FAILURES(%rbp), %rbx
 failed:
 	neg %rax
 	sub $FAILURE_SIZE, %rbx
@@ -245,7 +218,7 @@ filter:
 	mov $SYS_SECCOMP, %eax
 	mov $SECCOMP_SET_MODE_FILTER, %edi
 	xor %esi, %esi
-	mov FILTER(%rbp), %rdx
+	mov EXEC_FILTER(%rbp), %rdx
 	syscall
 	ret
 

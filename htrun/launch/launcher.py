@@ -28,13 +28,21 @@ _PYTHON = "--launcher-python="
 _ADDRESS = 0x10000000
 """The address to which the launcher reads the plan."""
 _EXIT, _EXEC = 0, 1
-_EXIT_PLAN = struct.Struct("=QQQQ")
-_EXEC_PLAN = struct.Struct("=10Q")
+_EXIT_FIELDS = ("action", "code", "text", "length")
+_EXEC_FIELDS = (
+    "action", "filter", "processors", "processors_size", "path", "arguments", "environment",
+    "filter_failures", "processors_failures", "exec_failures",
+)  # fmt: skip
+_FAILURE_FIELDS = ("errno", "code", "text", "length")
+"""The words of the two plans and of a failure, in their order: `tools/assembly_constants.py` gives their offsets to the
+launcher."""
+_EXIT_PLAN = struct.Struct(f"={len(_EXIT_FIELDS)}Q")
+_EXEC_PLAN = struct.Struct(f"={len(_EXEC_FIELDS)}Q")
 _FILTER = struct.Struct("=H6xQ")
 """struct sock_fprog (<linux/filter.h>)."""
 _INSTRUCTION = 8
 """The size of a struct sock_filter in bytes."""
-_FAILURE = struct.Struct("=QQQQ")
+_FAILURE = struct.Struct(f"={len(_FAILURE_FIELDS)}Q")
 _ERRORS = (
     errno.E2BIG, errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EFAULT, errno.EINVAL, errno.EIO, errno.EISDIR,
     errno.ELIBBAD, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT,
@@ -166,19 +174,19 @@ def _plan(program: Program) -> bytes:
     why = reasons | {errno.ENOENT: "its interpreter does not exist"} if os.path.exists(program.executable) else reasons
     code = block.put(program.stops)
     mask = _mask(program.processors) if program.processors is not None else b""
-    fields = (
-        _EXEC,
-        block.put(_FILTER.pack(len(program.stops) // _INSTRUCTION, code)),
-        block.put(mask) if mask else 0,
-        len(mask),
-        block.put(os.fsencode(program.executable) + b"\0"),
-        block.put_words([os.fsencode(word) for word in program.arguments]),
-        block.put_words(program.environment),
-        block.put_failures(_NO_FILTER, reasons, {0: int(ExitCode.OWN_FAILURE)}),
-        block.put_failures(cannot_run, reasons, not_executable),
-        block.put_failures(cannot_run, why, not_executable | {errno.ENOENT: int(ExitCode.NOT_FOUND)}),
-    )
-    return _EXEC_PLAN.pack(*fields) + block.content()
+    fields = {
+        "action": _EXEC,
+        "filter": block.put(_FILTER.pack(len(program.stops) // _INSTRUCTION, code)),
+        "processors": block.put(mask) if mask else 0,
+        "processors_size": len(mask),
+        "path": block.put(os.fsencode(program.executable) + b"\0"),
+        "arguments": block.put_words([os.fsencode(word) for word in program.arguments]),
+        "environment": block.put_words(program.environment),
+        "filter_failures": block.put_failures(_NO_FILTER, reasons, {0: int(ExitCode.OWN_FAILURE)}),
+        "processors_failures": block.put_failures(cannot_run, reasons, not_executable),
+        "exec_failures": block.put_failures(cannot_run, why, not_executable | {errno.ENOENT: int(ExitCode.NOT_FOUND)}),
+    }
+    return _EXEC_PLAN.pack(*(fields[name] for name in _EXEC_FIELDS)) + block.content()
 
 
 def _mask(processors: frozenset[int]) -> bytes:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386
 from htrun.events.text_arguments import Pointed, TextArgument, text_arguments
-from htrun.hosts.x86_64.fastpath.call_wait import MOST_BYTES, MOST_NUMBERS, MOST_STRING
+from htrun.hosts.x86_64.fastpath.call_plans import (
+    FIRST,
+    LAST,
+    LEFT_TO_CALLER,
+    MOST_BYTES,
+    MOST_NUMBERS,
+    MOST_STRING,
+    PLAN_SIZE,
+    PRESENT,
+    SIZE_SHIFT,
+    STRING,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +32,7 @@ if TYPE_CHECKING:
 
 _MOST_WORDS, _MOST_WORD = 32, 256
 """Of a command line: words, and bytes of each."""
-_PLAN_SIZE, _MOST_BEFORE, _LEFT_TO_CALLER = 8, 3, b"\1"
-_PRESENT, _STRING, _SIZE_SHIFT = 0x80, 7, 3
-"""call_texts.inc."""
+_MOST_BEFORE = LAST - FIRST + 1
 
 
 class CallTexts:
@@ -41,9 +50,9 @@ class CallTexts:
     def _plan(self, arch: int, number: int) -> bytes:
         before, after = self._before(arch, number), self._after(arch, number)
         if len(before) > _MOST_BEFORE or any(each.pointed is Pointed.STRINGS for each in before):
-            return _LEFT_TO_CALLER.ljust(_PLAN_SIZE, b"\0")
+            return bytes([LEFT_TO_CALLER]).ljust(PLAN_SIZE, b"\0")
         first = bytes(_code(each) for each in before).ljust(_MOST_BEFORE, b"\0")
-        return (b"\0" + first + bytes(_code(each) for each in after)).ljust(_PLAN_SIZE, b"\0")
+        return (b"\0" + first + bytes(_code(each) for each in after)).ljust(PLAN_SIZE, b"\0")
 
     def _before(self, arch: int, number: int) -> list[TextArgument]:
         return [each for each in text_arguments(arch, number) if not each.after] if self._entries else []
@@ -75,9 +84,9 @@ class CallTexts:
 
 
 def _code(argument: TextArgument) -> int:
-    """A byte of a plan: see call_texts.inc."""
-    size = _STRING if argument.pointed is Pointed.STRING else argument.size or 0
-    return _PRESENT | size << _SIZE_SHIFT | argument.place
+    """The byte of a plan that names ``argument``."""
+    size = STRING if argument.pointed is Pointed.STRING else argument.size or 0
+    return PRESENT | size << SIZE_SHIFT | argument.place
 
 
 def _memory(thread: Thread) -> Memory:

@@ -5,67 +5,7 @@
 
 	.include "linux.inc"
 	.include "next_stop.inc"
-
-# struct Block (call_wait.py)
-	.set TID, 0
-	.set REQUEST, 8
-	.set OPTIONS, 16
-	.set FOUND, 24
-	.set STATUS, 32
-	.set INFO, 40
-	.set CALL, 48
-	.set THREADS, 56
-	.set MOST_THREADS, 64
-	.set CONTROL, 72
-	.set ENTRIES, 80
-	.set RETURNS, 84
-	.set ENTRY_KIND, 88
-	.set RETURN_KIND, 92
-	.set RAN, 96
-	.set PLANS, 104
-	.set TICKS, 112
-	.set TEXT_KIND, 120
-	.set SCRATCH, 128
-	.set TOTAL, 136
-	.set WANTED, 144
-	.set LOCAL, 152
-	.set LOCAL_SIZE, 160
-	.set REMOTE, 168
-	.set REMOTE_SIZE, 176
-	.set NEXT, 184
-
-# The first byte of what is read of a call (call_texts.inc), and how many records one stop can take at most
-	.set LEFT_TO_CALLER, 1
-	.set MOST_TEXT_RECORDS, 256
-
-# What is known of a thread
-	.set STREAM, 0
-	.set STATE, 4
-	.set ARCH, 8
-	.set NUMBER, 12
-	.set STOPS_LEFT, 16
-	.set POINTER, 24
-	.set THREAD_SHIFT, 5
-	.set OUTSIDE, 0
-	.set IN_CALL, 1
-
-# The control block of the tracer's records (htrun/events/tracer_events.py), and a record
-	.set RECORDS, 0
-	.set MASK, 8
-	.set HEAD, 16
-	.set TAIL, 24
-	.set IDLE, 32
-	.set RECORD_SIZE, 96
-	.set RECORD_TICKS, 0
-	.set RECORD_STREAM, 8
-	.set RECORD_KIND, 12
-	.set RECORD_ARCH, 16
-	.set RECORD_NUMBER, 24
-	.set RECORD_ARGUMENTS, 32
-	.set ARGUMENTS, 8
-
-# What htrun's filter says of a call that is recorded and nothing else (seccomp.py)
-	.set RECORDED, 0x4855
+	.include "call_wait_shared.inc"
 
 	push %rbx
 	push %r12

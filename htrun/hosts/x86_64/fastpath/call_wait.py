@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
+from htrun.hosts.x86_64.fastpath.call_plans import MOST_STRING
 from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
 from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
@@ -85,10 +86,6 @@ _CALL_INFO_SIZE = 88
 _EXIT = 2
 """PTRACE_SYSCALL_INFO_EXIT."""
 _WORD = (1 << 64) - 1
-MOST_NUMBERS = 512
-"""Calls of one interface that `CallWait.read_texts` has plans for: all there are."""
-MOST_BYTES, MOST_STRING = 32, 4096
-"""Bytes that are read of what is written or read, and of a string: as strace shows, and PATH_MAX (<linux/limits.h>)."""
 
 
 class State(IntEnum):
@@ -238,8 +235,8 @@ class CallWait:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
-        """Read what calls point to as well. ``plans_32``, ``plans_64``: what of i386's calls and of x86-64's, eight
-        bytes for each number below `MOST_NUMBERS`, as call_texts.inc has them."""
+        """Read what calls point to as well. ``plans_32``, ``plans_64``: what of i386's calls and of x86-64's, a
+        plan (`call_plans`) for each number below `MOST_NUMBERS`."""
         self._plans = ctypes.create_string_buffer(plans_32 + plans_64)
         self._scratch = ctypes.create_string_buffer(MOST_STRING)
         self._block.text_kind = DEFINITIONS.index(USER_SYSCALL_TEXT)

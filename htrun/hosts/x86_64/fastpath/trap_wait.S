@@ -7,76 +7,7 @@
 
 	.include "linux.inc"
 	.include "next_stop.inc"
-
-# struct Block (trap_wait.py)
-	.set TID, 0
-	.set REQUEST, 8
-	.set SIGNAL, 16
-	.set SET_REGISTERS, 24
-	.set FOUND, 32
-	.set STATUS, 40
-	.set SIGINFO, 48
-	.set REGISTERS, 56
-	.set COMPLETE, 64
-	.set INFO, 72
-	.set KNOWN, 80
-
-# struct KnownTraps (known_traps.py)
-	.set THREADS, 0
-	.set MOST_THREADS, 8
-	.set SITES, 16
-	.set GENERATION, 24
-	.set SLOTS, 32
-	.set SLOT_STRIDE, 40
-	.set NUM_ARGS, 48
-	.set MAX_CLIENTS, 56
-	.set RECORD_SIZE, 64
-	.set WORD, 72
-	.set COUNT, 80
-	.set RUN, 88
-	.set SIGNALS, 96
-	.set CODE, 104
-
-# struct TrapRun
-	.set RUN_TID, 0
-	.set RUN_LEFT, 8
-	.set RUN_SINCE, 16
-	.set RUN_LENGTH, 32
-
-# struct KnownThread
-	.set THREAD_GENERATION, 0
-	.set THREAD_SPACE, 8
-	.set THREAD_CONTROL, 16
-	.set THREAD_POSITION, 24
-	.set THREAD_END, 32
-	.set THREAD_DELTA, 40
-	.set THREAD_SIGNALS, 48
-	.set THREAD_FAULTS, 56
-	.set THREAD_SHIFT, 6
-
-# struct KnownSite
-	.set SITE_ADDRESS, 0
-	.set SITE_GENERATION, 8
-	.set SITE_SPACE, 16
-	.set SITE_FAULT, 24
-	.set SITE_CODE, 32
-	.set SITE_MASK, 48
-	.set SITE_VALUE_AT, 64
-	.set SITE_VALUE_MASK, 80
-	.set SITE_LENGTH, 88
-	.set SITE_NUMBER, 96
-	.set SITE_TRAPS, 104
-	.set SITE_SHIFT, 7
-	.set SITE_INDEX_BITS, 8
-	.set SITE_MULTIPLIER, 0x9E3779B1
-
-# A ring's control block (htrun/rings/layout.py)
-	.set POSITION, 0x00
-	.set PACKET_END, 0x08
-	.set TRAP_TIME, 0x50
-
-# What htrun's filter says of a call that changes a signal mask and nothing else (seccomp.py)
-	.set MASK, 0x4857
+	.include "trap_wait_shared.inc"
 
 	push %rbx
 	push %r12
@@ -217,7 +148,7 @@ another:
 	mov %rax, RUN_LEFT(%r10)
 	mov $SYS_clock_gettime, %eax
 	mov $CLOCK_MONOTONIC, %edi
-	lea RUN_SINCE(%r10), %rsi
+	lea RUN_SECONDS(%r10), %rsi
 	syscall
 
 record:

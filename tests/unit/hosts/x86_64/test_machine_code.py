@@ -1,54 +1,75 @@
-"""The machine code that htrun runs is what its sources say, and both sides agree on the structures they share."""
+"""The machine code that htrun runs is what its sources say, and its numbers are those of Python and of the kernel."""
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import htrun.hosts.x86_64.fastpath
-from htrun.events import tracer_events
-from htrun.hosts.x86_64.fastpath import call_wait, known_traps, trap_wait
-from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
 from htrun.hosts.x86_64.registers import Registers
-from htrun.rings import layout
-from htrun.tracee import seccomp
 from tests.support.requirements import require_tool
+from tests.support.toolchain import ROOT
+from tools import assembly_constants
 
 DIRECTORY = Path(htrun.hosts.x86_64.fastpath.__file__).parent
 SOURCES = sorted(DIRECTORY.glob("*.S"))
-_OFFSET = re.compile(r"\s*\.set (\w+), (\w+)")
+_NUMBER = re.compile(r"^\s*\.set (\w+), (\w+)$", re.MULTILINE)
 
-STRUCTURES = {
-    ("call_wait", "struct Block"): ("", call_wait._Block),
-    ("call_wait", "The control block of the tracer's records"): ("", tracer_events._Control),
-    ("trap_wait", "struct Block"): ("", trap_wait._Block),
-    ("trap_wait", "struct KnownTraps"): ("", known_traps._Known),
-    ("trap_wait", "struct TrapRun"): ("RUN_", TrapRun),
-    ("trap_wait", "struct KnownThread"): ("THREAD_", known_traps._KnownThread),
-    ("trap_wait", "struct KnownSite"): ("SITE_", known_traps._KnownSite),
+HEADERS = """
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <linux/audit.h>
+#include <linux/ptrace.h>
+#include <linux/seccomp.h>
+"""
+EXPRESSIONS = {
+    "MOST_SIGNALS": "_NSIG - 1",
+    "PTRACE_POKEUSER": "PTRACE_POKEUSR",
+    "SIZEOF_ptrace_syscall_info": "sizeof(struct ptrace_syscall_info)",
+    "SIG_IGN": "(long)SIG_IGN",
+    "WALL": "__WALL",
+    "MAP_FLAGS": "(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE)",
+    "info_seccomp_ret_data": "offsetof(struct ptrace_syscall_info, seccomp.ret_data)",
+    "info_exit_rval": "offsetof(struct ptrace_syscall_info, exit.rval)",
+    "info_arch": "offsetof(struct ptrace_syscall_info, arch)",
+    "info_nr": "offsetof(struct ptrace_syscall_info, entry.nr)",
+    "info_args": "offsetof(struct ptrace_syscall_info, entry.args)",
 }
-OTHER_NAMES = {"RUN_SINCE": "seconds"}
-NO_OFFSETS = {"THREAD_SHIFT", "SITE_SHIFT", "SITE_INDEX_BITS", "SITE_MULTIPLIER", "RECORD_SIZE", "ARGUMENTS"} | {
-    f"RECORD_{field}" for field in ("TICKS", "STREAM", "KIND", "ARCH", "NUMBER", "ARGUMENTS")
-}
+"""Names of the assembly that are no names of C: what they are in C."""
+OWN = {"BASE", "VARIABLES", "OWN_FAILURE", "LEAST_FILES", "PATH_ROOM", "TRAP_FLAG"}
+"""Names that are of no header."""
 
 
-def offsets(source: str, heading: str) -> dict[str, int]:
-    """The ``.set`` lines below the comment that begins with ``heading``."""
-    lines = (DIRECTORY / source).read_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"# {heading}"))
-    found = {}
-    for line in lines[start + 1 :]:
-        match = _OFFSET.fullmatch(line)
-        if match is None:
-            break
-        found[match[1]] = int(match[2], 0)
-    return found
+def numbers(source: Path) -> dict[str, int]:
+    """The numbers that are written in a source of assembly."""
+    return {name: int(value, 0) for name, value in _NUMBER.findall(source.read_text()) if value[0].isdigit()}
+
+
+def in_c(name: str) -> str:
+    """What a number of the kernel's is called in C."""
+    if name in EXPRESSIONS:
+        return EXPRESSIONS[name]
+    if name.startswith("SYS_"):
+        return f"__NR_{name.removeprefix('SYS_').lower()}"
+    if name.startswith("si_"):
+        return f"offsetof(siginfo_t, {name})"
+    if name.startswith("user_"):
+        return f"offsetof(struct user_regs_struct, {name.removeprefix('user_')})"
+    return name
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -61,55 +82,24 @@ def test_the_bytes_are_those_of_the_source(source: Path, tmp_path: Path) -> None
     assert code.read_bytes() == module.CODE, f"run: tools/assemble {source.stem}"
 
 
-@pytest.mark.parametrize(("source", "heading"), STRUCTURES)
-def test_the_offsets_in_a_structure(source: str, heading: str) -> None:
-    prefix, structure = STRUCTURES[source, heading]
-    found = {name: value for name, value in offsets(f"{source}.S", heading).items() if name not in NO_OFFSETS}
-    assert found
-    for name, value in found.items():
-        field = OTHER_NAMES.get(name, name.removeprefix(prefix).lower())
-        assert value == getattr(structure, field).offset, name
+def test_the_numbers_that_assembly_shares_are_those_of_python(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, assembly_constants.__file__, "--into", tmp_path], check=True, cwd=ROOT)
+    for path in assembly_constants.FILES:
+        assert (tmp_path / Path(path).name).read_text() == (ROOT / path).read_text(), "run: tools/assemble"
 
 
-def test_the_sizes_of_what_is_found_by_its_number() -> None:
-    threads, sites = (offsets("trap_wait.S", f"struct {name}") for name in ("KnownThread", "KnownSite"))
-    assert 1 << threads["THREAD_SHIFT"] == ctypes.sizeof(known_traps._KnownThread)
-    assert 1 << sites["SITE_SHIFT"] == ctypes.sizeof(known_traps._KnownSite)
-    assert 1 << sites["SITE_INDEX_BITS"] == known_traps.SITES
-    assert sites["SITE_MULTIPLIER"] == known_traps._SITE_MULTIPLIER
+@pytest.mark.parametrize(
+    "source", [DIRECTORY / "linux.inc", ROOT / "htrun/launch/launcher.S"], ids=lambda source: source.name
+)
+def test_the_numbers_of_the_kernel_are_those_of_its_headers(source: Path, tmp_path: Path) -> None:
+    compiler = require_tool("gcc", "gcc")
+    written = {name: value for name, value in numbers(source).items() if name not in OWN}
+    assert len(written) > 30
+    checks = "".join(f'_Static_assert({in_c(name)} == {value}, "{name}");\n' for name, value in written.items())
+    (tmp_path / "numbers.c").write_text(f"#define _GNU_SOURCE\n{HEADERS}\n{checks}")
+    subprocess.run([compiler, "-fsyntax-only", tmp_path / "numbers.c"], check=True)
 
 
-def test_the_offsets_in_what_call_wait_knows_of_a_thread() -> None:
-    found = offsets("call_wait.S", "What is known of a thread")
-    assert (found["STREAM"], found["STATE"], found["STOPS_LEFT"]) == (
-        call_wait._STREAM_AT,
-        call_wait._STATE_AT,
-        call_wait._STOPS_AT,
-    )
-    assert 1 << found["THREAD_SHIFT"] == call_wait._THREAD_SIZE
-    assert (found["OUTSIDE"], found["IN_CALL"]) == (call_wait.State.OUTSIDE, call_wait.State.IN_CALL)
-
-
-def test_the_offsets_in_a_record_of_the_tracer() -> None:
-    found = offsets("call_wait.S", "The control block of the tracer's records")
-    record = tracer_events.tracer_dtype()
-    assert found["RECORD_SIZE"] == record.itemsize
-    assert {name: offset for name, (_, offset, *_) in (record.fields or {}).items()} == {
-        "timestamp": found["RECORD_TICKS"],
-        "stream": found["RECORD_STREAM"],
-        "kind": found["RECORD_KIND"],
-        "arch": found["RECORD_ARCH"],
-        "num": found["RECORD_NUMBER"],
-        "args": found["RECORD_ARGUMENTS"],
-    }
-    assert record["args"].shape == (found["ARGUMENTS"],)
-
-
-def test_the_offsets_in_a_control_block_and_in_the_registers() -> None:
-    found = offsets("trap_wait.S", "A ring's control block")
-    assert found == {name: getattr(layout, name) for name in ("POSITION", "PACKET_END", "TRAP_TIME")}
-    registers = offsets("linux.inc", "struct user_regs_struct")
-    names = ("rax", "orig_rax", "rip", "eflags")
-    assert registers == {f"user_{name}": getattr(Registers, name).offset for name in names}
-    assert offsets("call_wait.S", "What htrun's filter says") == {"RECORDED": seccomp.RECORDED}
-    assert offsets("trap_wait.S", "What htrun's filter says") == {"MASK": seccomp.MASK}
+def test_the_registers_are_where_the_machine_code_finds_them() -> None:
+    found = {name: value for name, value in numbers(DIRECTORY / "linux.inc").items() if name.startswith("user_")}
+    assert found == {name: getattr(Registers, name.removeprefix("user_")).offset for name in found}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Writes the numbers that assembly shares with Python, as ``.set`` lines: offsets in structures, sizes, constants.
+
+    tools/assembly_constants.py [--into DIRECTORY]
+
+Each ``.S`` file that shares some includes a file of its own, ``NAME_shared.inc``. `tools/assemble` runs this first; a
+test compares the files with what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from htrun.events import call_texts, tracer_events
+from htrun.hosts.x86_64.fastpath import call_plans, call_wait, known_traps, trap_wait
+from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+from htrun.launch import launcher
+from htrun.rings import layout
+from htrun.tracee import seccomp
+
+ROOT = Path(__file__).parents[1]
+
+Numbers = Iterable[tuple[str, int]]
+
+
+def structure(kind: type[ctypes.Structure], prefix: str = "") -> Iterator[tuple[str, int]]:
+    """The offset of each field of ``kind``, in upper case."""
+    for name, *_ in kind._fields_:
+        yield prefix + name.upper(), getattr(kind, name).offset
+
+
+def words(names: Sequence[str], prefix: str = "") -> Iterator[tuple[str, int]]:
+    """The offsets of 64-bit words with these ``names``, and the size of all."""
+    for place, name in enumerate(names):
+        yield prefix + name.upper(), 8 * place
+    yield f"{prefix}SIZE", 8 * len(names)
+
+
+def shift(size: int) -> int:
+    """By how much an index is shifted to multiply it by ``size``, which must be a power of two."""
+    assert size.bit_count() == 1, f"{size} is no power of two"
+    return size.bit_length() - 1
+
+
+def record() -> Iterator[tuple[str, int]]:
+    """The layout of a record of the tracer."""
+    dtype = tracer_events.tracer_dtype()
+    names = {"timestamp": "TICKS", "num": "NUMBER", "args": "ARGUMENTS"}
+    for name, (_, offset, *_) in (dtype.fields or {}).items():
+        yield f"RECORD_{names.get(name, name.upper())}", offset
+    yield "RECORD_SIZE", dtype.itemsize
+    yield "ARGUMENTS", dtype["args"].shape[0]
+
+
+FILES: dict[str, dict[str, Numbers]] = {
+    "htrun/hosts/x86_64/fastpath/call_wait_shared.inc": {
+        "call_wait._Block": structure(call_wait._Block),
+        "What is known of a thread (call_wait._THREAD)": (
+            ("STREAM", call_wait._STREAM_AT),
+            ("STATE", call_wait._STATE_AT),
+            ("ARCH", call_wait._STATE_AT + 4),
+            ("NUMBER", call_wait._STATE_AT + 8),
+            ("STOPS_LEFT", call_wait._STOPS_AT),
+            ("POINTER", call_wait._POINTER_AT),
+            ("THREAD_SHIFT", shift(call_wait._THREAD_SIZE)),
+            ("OUTSIDE", call_wait.State.OUTSIDE),
+            ("IN_CALL", call_wait.State.IN_CALL),
+        ),
+        "The control block of the tracer's records (tracer_events._Control)": structure(tracer_events._Control),
+        "A record of the tracer (tracer_events.RECORD)": record(),
+        "What htrun's filter returns for a call that is recorded and nothing else (seccomp.py)": (
+            ("RECORDED", seccomp.RECORDED),
+        ),
+        "Plans of what is read of calls (call_plans.py)": (
+            ("PLAN_SHIFT", shift(call_plans.PLAN_SIZE)),
+            ("NUMBERS_SHIFT", shift(call_plans.MOST_NUMBERS)),
+            ("LEFT_TO_CALLER", call_plans.LEFT_TO_CALLER),
+            ("FIRST", call_plans.FIRST),
+            ("LAST", call_plans.LAST),
+            ("AFTER", call_plans.AFTER),
+            ("PLACE", call_plans.INDEX_MASK),
+            ("SIZE_SHIFT", call_plans.SIZE_SHIFT),
+            ("STRING", call_plans.STRING),
+            ("PRESENT", call_plans.PRESENT),
+            ("MOST_BYTES", call_plans.MOST_BYTES),
+            ("MOST_STRING", call_plans.MOST_STRING),
+            ("MOST_TEXT_RECORDS", call_plans.MOST_TEXT_RECORDS),
+        ),
+        "The text in a record (call_texts.py)": (
+            ("TEXT_BYTES", call_texts.TEXT_BYTES),
+            ("PART_SIZE", call_texts._SIZE),
+            ("PART_CUT", call_texts._CUT),
+        ),
+    },
+    "htrun/hosts/x86_64/fastpath/trap_wait_shared.inc": {
+        "trap_wait._Block": structure(trap_wait._Block),
+        "known_traps._Known": structure(known_traps._Known),
+        "trap_run.TrapRun": structure(TrapRun, "RUN_"),
+        "known_traps._KnownThread": structure(known_traps._KnownThread, "THREAD_"),
+        "known_traps._KnownSite": structure(known_traps._KnownSite, "SITE_"),
+        "The tables of these": (
+            ("THREAD_SHIFT", shift(ctypes.sizeof(known_traps._KnownThread))),
+            ("SITE_SHIFT", shift(ctypes.sizeof(known_traps._KnownSite))),
+            ("SITE_INDEX_BITS", shift(known_traps.SITES)),
+            ("SITE_MULTIPLIER", known_traps._SITE_MULTIPLIER),
+        ),
+        "A ring's control block (rings/layout.py)": (
+            ("POSITION", layout.POSITION),
+            ("PACKET_END", layout.PACKET_END),
+            ("TRAP_TIME", layout.TRAP_TIME),
+        ),
+        "What htrun's filter returns for a call that changes a signal mask and nothing else (seccomp.py)": (
+            ("MASK", seccomp.MASK),
+        ),
+    },
+    "htrun/launch/launcher_shared.inc": {
+        "The address of a plan": (("PLAN", launcher._ADDRESS),),
+        "What a plan is for: the first word of each": (("EXITS", launcher._EXIT),),
+        "A plan to exit": words(launcher._EXIT_FIELDS, "EXIT_"),
+        "A plan to execute a program": words(launcher._EXEC_FIELDS, "EXEC_"),
+        "A failure in a table of them; the last has an error number of 0 and stands for all others": words(
+            launcher._FAILURE_FIELDS, "FAILURE_"
+        ),
+    },
+}
+
+
+def text_of(path: str, sections: dict[str, Numbers]) -> str:
+    """The text of the file ``path``."""
+    name = Path(path).name.removesuffix("_shared.inc")
+    text = f"# The numbers that {name}.S shares with Python. Made by tools/assembly_constants.py: do not edit.\n"
+    for heading, numbers in sections.items():
+        text += f"\n# {heading}\n" + "".join(f"\t.set {name}, {int(value):#x}\n" for name, value in numbers)
+    return text
+
+
+def main() -> None:
+    """Write all files."""
+    parser = argparse.ArgumentParser(description="Write the numbers that assembly shares with Python.")
+    parser.add_argument("--into", type=Path, help="a directory to write the files to, instead of their places")
+    into: Path | None = parser.parse_args().into
+    for path, sections in FILES.items():
+        target = into / Path(path).name if into is not None else ROOT / path
+        target.write_text(text_of(path, sections))
+
+
+if __name__ == "__main__":
+    main()
