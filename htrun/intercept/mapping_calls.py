@@ -35,7 +35,6 @@ from htrun.intercept.mapping_pieces import (
     words_of,
 )
 from htrun.intercept.masks import Masks
-from htrun.intercept.ring_maps import RingMaps
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, seccomp
 from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
@@ -43,6 +42,7 @@ from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
+    from htrun.intercept.ring_maps import RingMaps
 
 _MREMAP_FIXED = 2
 _MCL_CURRENT, _MCL_FUTURE = 1, 2

@@ -7,44 +7,44 @@ trapping, and the site says why.
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import PC_WORD, THREAD_POINTER_WORD
-from htrun.intercept import way_out
 from htrun.intercept.arena import NoRoom
-from htrun.intercept.arena_builder import REACH, ArenaBuilder, register_barrier
+from htrun.intercept.arena_builder import REACH, ArenaBuilder
+from htrun.intercept.code_writer import (
+    Rewritten,
+    injection_of,
+    settle,
+    still_holds,
+    take_back,
+    take_back_by,
+    write,
+)
 from htrun.intercept.guest import AddressSpace, Mapping, Thread
-from htrun.intercept.owners import owners_of, with_owners
+from htrun.intercept.owners import owners_of
 from htrun.intercept.places import is_emulator, mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
-from htrun.rings.ring import Ring, RingPool
-from htrun.tracee import ptrace
+from htrun.intercept.thread_rings import ThreadRings
+from htrun.rings.ring import RingPool
 from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.inject import Injection
-from htrun.tracee.memory import is_not_there
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.patch import Candidate, Write
+    from htrun.hosts.x86_64.patch import Candidate
     from htrun.hosts.x86_64.trampoline import Form, Trampoline, TrampolineContext
     from htrun.intercept import family
     from htrun.intercept.arena import Arena
 
-_MEMBARRIER_SYNC_CORE = 1 << 5
 _LOOK_AHEAD = 256
 """Bytes of code behind a site that are read, for the jump's borrowed bytes and to see which flags are read."""
 
 _FEW_PARTS = 12
 _EACH_TRAPS = "each event traps, which costs thousands of times more"
-
-
-class Rewritten(Exception):
-    """The guest has changed the code that was to be patched."""
 
 
 class Patcher:
@@ -67,114 +67,27 @@ class Patcher:
         self._ordered = ordered
         # Where nothing is to overlap, what lets nothing overlap is welcome: an event's cost then varies less.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
+        self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Form, int] = {}
 
-    def prepare(self, thread: Thread, registers: Registers) -> bool:
-        """Whether the thread's address space has an arena; it is made now if it can be."""
+    def prepare(self, thread: Thread, registers: Registers) -> str:
+        """See that the thread's address space has an arena. Returns why it can have none; empty if it has one."""
         space = thread.space
-        if space.unpatchable:
-            return False
-        if space.arena is not None:
-            return True
+        if space.unpatchable or space.arena is not None:
+            return space.unpatchable
         if space.abi is None or space.abi.bits != 64:
             space.unpatchable = "32-bit code"
-            return False
+            return space.unpatchable
         try:
-            with self._injection(thread, registers) as injection:
+            with injection_of(thread, self._waiter, registers) as injection:
                 space.arena = self._builder.build(injection, space, thread.tid, registers.thread_pointer)
         except (OSError, NoRoom) as error:
             why = error.strerror if isinstance(error, OSError) else error
             space.unpatchable = f"no memory for trampolines in process {thread.process.pid}: {why}"
             self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; {_EACH_TRAPS}")
-            return False
+            return space.unpatchable
         space.arena.controls = space.mappings.control_words()
-        return True
-
-    def reach(self, thread: Thread, ring: Ring, registers: Registers) -> int:
-        """Where the thread's address space has the pool, by where it has ``ring``, which it now gets; 0 if it can't."""
-        space, arena = thread.space, thread.space.arena
-        if arena is None or space.unpatchable:
-            return 0
-        if arena.rings.base_of(ring.number) is None:
-            try:
-                with self._injection(thread, registers) as injection:
-                    self._builder.map_rings(injection, space, thread.tid, ring.number)
-            except (OSError, NoRoom) as error:
-                why = error.strerror if isinstance(error, OSError) else error
-                what = f"no memory for a ring in process {thread.process.pid}: {why}"
-                self._warnings.warn(Kind.INJECTION, space, f"{what}; events of some of its threads trap")
-        return arena.rings.base_of(ring.number) or 0
-
-    def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
-        """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
-
-        Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
-        tell them apart, so they go on trapping for as long as both live.
-        """
-        space, arena = thread.space, thread.space.arena
-        if thread.registered and thread.pointer == registers.thread_pointer:
-            return
-        if arena is None or not arena.reaches(ring):
-            return
-        self.unregister(thread)
-        if arena.pointer_seen(space.memory, registers.thread_pointer) != registers.thread_pointer:
-            self._know_by_register(thread, registers)
-        space.pointers.learn(thread, registers.thread_pointer)
-        if not space.pointers.others(thread):
-            thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
-
-    def _know_by_register(self, thread: Thread, registers: Registers) -> None:
-        """At fs:0 of this thread stands nothing, or another's thread pointer, as in a copy of a thread's control block:
-        from now on trampolines ask the register, and those that don't are no longer led to."""
-        space = thread.space
-        assert space.arena is not None
-        space.arena.self_pointers = False
-        self._take_back_stopped(thread, registers, [site for site in space.sites.values() if site.patch is not None])
-        for site in space.sites.values():
-            for sibling in (site, *site.siblings.values()):
-                sibling.made.clear()
-
-    @staticmethod
-    def unregister(thread: Thread) -> None:
-        """The thread's next event traps."""
-        if thread.registered and thread.space.arena is not None:
-            # The memory is gone already where the whole process was killed.
-            with suppress(OSError):
-                thread.space.arena.table.remove(thread.space.memory, thread.pointer)
-        thread.registered = False
-
-    def learn_pointer(self, thread: Thread) -> bool:
-        """A thread stands at its first stop, or at the event that tells of a child: see whether it shares its thread
-        pointer with another, before either runs on. Returns whether trampolines would know it by its own."""
-        space, arena = thread.space, thread.space.arena
-        if arena is None:
-            return False
-        thread_pointer = ptrace.user_word(thread.tid, THREAD_POINTER_WORD)
-        pointer = arena.pointer_seen(space.memory, thread_pointer) or 0
-        if thread.pointer != pointer:
-            self.unregister(thread)
-            space.pointers.learn(thread, pointer)
-        others = space.pointers.others(thread)
-        for other in others:
-            self.unregister(other)
-        return bool(pointer) and pointer == thread_pointer and not others
-
-    @staticmethod
-    def expects_events(space: AddressSpace) -> bool:
-        """Whether a thread that begins is worth a ring ahead of its first event."""
-        if space.arena is None or space.unpatchable or space.unrecorded:
-            return False
-        # Which stream a machine's thread is of shows only when it has a name.
-        return space.arena.family.emits and not space.machine
-
-    @staticmethod
-    def register_ahead(thread: Thread, ring: Ring) -> None:
-        """As `register`, for a thread that `learn_pointer` has just said that of, before its first event."""
-        space = thread.space
-        assert space.arena is not None
-        # Killed meanwhile: then its memory is gone.
-        with suppress(OSError):
-            thread.registered = space.arena.table.add(space.memory, thread.pointer, ring.address)
+        return ""
 
     def forked(self, child: Thread, parent: AddressSpace) -> None:
         """A child has a copy of a parent's memory, arena and patches included; no thread of it has a ring yet."""
@@ -185,9 +98,9 @@ class Patcher:
         # Killed meanwhile: nobody will use its memory.
         with suppress(OSError):
             if len(parent.threads) > 1:
-                self._settle(space, parent)
+                settle(space, parent)
             # What the guest has unmapped, or keeps from its children, a copied patch must not lead to.
-            self._take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
+            take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
             if arena is not None:
                 space.arena = arena
                 arena.controls = space.mappings.control_words()
@@ -230,29 +143,11 @@ class Patcher:
             site.place = place_of(thread.tid, site.address)
             patch = self._of_family(thread, site, control, *self._possible(thread, site))
             if patch is not None:
-                self._write(None, space, site.address, patch.original, patch.written)
+                write(None, space, site.address, patch.original, patch.written)
                 site.patch = site.made[control] = patch
                 site.siblings[site.code] = site
                 space.sites[site.address] = site
                 return
-
-    @staticmethod
-    def _settle(space: AddressSpace, parent: AddressSpace) -> None:
-        """Other threads of the parent may have had sites patched between the copying and this moment, or amid it: see
-        which patches the copy has, and complete none that was in the making."""
-        from htrun.hosts.x86_64.patch import HALT
-
-        for address, site in space.sites.items():
-            try:
-                code = space.memory.read(address, len(site.code))
-            except OSError:
-                # Unmapped since, as generated code is.
-                site.patch = None
-                continue
-            if address in parent.breakpoints and code.startswith(HALT):
-                space.memory.write(address, site.code)
-            if site.patch is not None and code != site.patch.written:
-                site.patch = None
 
     def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
@@ -269,10 +164,10 @@ class Patcher:
             site.refused = "its process has two memories of the channel, and patches are for the other"
             return
         try:
-            with self._injection(thread, registers) as injection:
+            with injection_of(thread, self._waiter, registers) as injection:
                 patch = site.patch = self._patch_for(injection, thread, site, mapping)
                 site.made[patch.control] = patch
-                self._write(injection, space, site.address, patch.original, patch.written)
+                write(injection, space, site.address, patch.original, patch.written)
         except (NoRoom, NotAStore, OutOfReach) as reason:
             site.refused = str(reason)
         except OSError as error:
@@ -281,23 +176,11 @@ class Patcher:
         except Rewritten:
             site.lost_patch()
 
-    def still_holds(self, space: AddressSpace, site: Site) -> bool:
-        """Whether the code at a patched site is what was written there, with the bytes it borrowed."""
-        patch = site.patch
-        if patch is None:
-            return False
-        expected = patch.written + patch.borrowed
-        try:
-            return space.memory.read(site.address, len(expected)) == expected
-        except OSError:
-            # The guest has unmapped its code.
-            return False
-
     def controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
         """The guest is about to unmap, move or replace the channel's mappings with these control words: their sites get
         their own bytes back before anything else can be mapped there, since what is stored there then is the guest's
         own."""
-        self._take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
+        take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, thread: Thread, registers: Registers) -> None:
         """As `controls_leave`, where it could not be known what would become of the channel's mappings."""
@@ -307,25 +190,7 @@ class Patcher:
             return
         space.arena.controls = controls
         gone = [site for site in space.sites.values() if site.patch is not None and site.patch.control not in controls]
-        self._take_back_stopped(thread, registers, gone)
-
-    def _take_back_stopped(self, thread: Thread, registers: Registers, sites: list[Site]) -> None:
-        """Give ``sites`` their own bytes back, by way of a thread that is stopped with ``registers``."""
-        if not sites:
-            return
-        if thread.process.filtered:
-            self._take_back(None, thread.space, sites)
-        else:
-            with self._injection(thread, registers) as injection:
-                self._take_back(injection, thread.space, sites)
-
-    def _take_back(self, injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-        for site in with_owners(space, sites):
-            patch = site.patch
-            if patch is not None and self.still_holds(space, site):
-                with suppress(Rewritten):
-                    self._write(injection, space, site.address, patch.written, patch.original)
-            site.patch = None
+        take_back_by(thread, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
         """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. Threads
@@ -333,52 +198,9 @@ class Patcher:
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
-        self._take_back(None, space, list(space.sites.values()))
+        take_back(None, space, list(space.sites.values()))
         for other in space.threads:
             other.registered = False
-
-    @staticmethod
-    def met_halt(space: AddressSpace, address: int) -> bool:
-        """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. One
-        that is still there is the guest's."""
-        from htrun.hosts.x86_64.patch import HALT
-
-        if address not in space.breakpoints:
-            return False
-        try:
-            return space.memory.read(address, 1) != HALT
-        except OSError:
-            # Its code is gone, as it will find.
-            return True
-
-    @staticmethod
-    def is_step_inside(thread: Thread) -> bool:
-        """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
-        arena = thread.space.arena
-        if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
-            return False
-        code, _ = ptrace.fault(thread.tid)
-        return code == ptrace.TRAP_TRACE
-
-    @staticmethod
-    def leave_trampoline(thread: Thread) -> None:
-        """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or behind it."""
-        arena = thread.space.arena
-        if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
-            return
-        registers = ptrace.registers_of(thread.tid)
-        if way_out.leave(thread, arena, registers) is not None:
-            ptrace.set_registers(thread.tid, registers)
-            if thread.ring is not None:
-                thread.ring.settle()
-
-    def _injection(self, thread: Thread, registers: Registers) -> Injection:
-        """Raises `NoRoom` where a call by htrun might be the thread's death."""
-        space = thread.space
-        assert space.abi is not None
-        if thread.process.filtered:
-            raise NoRoom("it has a seccomp filter of its own (as QEMU has with -sandbox)")
-        return Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers)
 
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
         """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason
@@ -412,7 +234,7 @@ class Patcher:
             raise NoRoom("its code is memory that other processes may share")
         if site.address + length > place.end:
             raise NoRoom("the store lies in two mappings")
-        if any(self.still_holds(thread.space, other) for other in owners_of(thread.space, site)):
+        if any(still_holds(thread.space, other) for other in owners_of(thread.space, site)):
             raise NoRoom("its bytes are part of another site's jump")
         code = thread.space.memory.read(site.address, min(_LOOK_AHEAD, place.end - site.address))
         planned = plan(code, site.address, length, generated=not place.file)
@@ -500,50 +322,6 @@ class Patcher:
             likely_entry=arena.table.place_of(thread.pointer),
         )
 
-    def _write(self, injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
-        """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
-        serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there
-        are no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
-
-        Raises `Rewritten` when something else, or nothing, stands there.
-        """
-        from htrun.hosts.x86_64.patch import steps
-
-        space.breakpoints.add(address)
-        expected = old
-        died: ptrace.TraceeDied | None = None
-        for step in steps(address, old, new):
-            self._write_step(space, address, step, expected, old)
-            offset = step.address - address
-            expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
-            if injection is not None and len(space.threads) > 1:
-                try:
-                    _synchronize(injection)
-                except ptrace.TraceeDied as death:
-                    # Others may live in its memory (vfork): what was begun has to be finished.
-                    died, injection = death, None
-        if died is not None:
-            raise died
-
-    @staticmethod
-    def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
-        """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
-        `Rewritten`."""
-        from htrun.hosts.x86_64.patch import HALT
-
-        try:
-            found = space.memory.read(address, len(old))
-            if found == expected:
-                space.memory.write(step.address, step.data)
-                return
-            if expected != old and found.startswith(HALT):
-                space.memory.write(address, old[:1])
-        except OSError as error:
-            if not is_not_there(error):
-                raise
-            raise Rewritten from error
-        raise Rewritten
-
 
 def _mapped_in(child: Thread, parts: list[int]) -> list[tuple[int, int]]:
     """Ranges that a forked child has mapped. If ``parts``, the addresses that matter, can all be read, as in nearly all
@@ -553,17 +331,6 @@ def _mapped_in(child: Thread, parts: list[int]) -> list[tuple[int, int]]:
             if all(child.space.memory.read(address, 1) for address in parts):
                 return [(address, address + 1) for address in sorted(parts)]
     return mapped_ranges(child.tid)
-
-
-def _synchronize(injection: Injection) -> None:
-    """Let every thread of the process serialize its instruction stream."""
-    try:
-        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
-    except OSError as error:
-        if error.errno != errno.EPERM:
-            raise
-        register_barrier(injection)
-        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
 
 
 def _kind(thread: Thread, control: int) -> family.Kind:

@@ -17,9 +17,11 @@ from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
 from htrun.hosts.x86_64.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
 from htrun.hosts.x86_64.vectors import REGISTER_SET, vector_register
 from htrun.intercept import way_out
-from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.code_writer import met_halt
+from htrun.intercept.guest import Mapping, Thread
 from htrun.intercept.loads import Loads
 from htrun.intercept.masks import Masks
+from htrun.intercept.no_patcher import NoPatcher
 from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
@@ -66,10 +68,10 @@ class Traps:
         warnings: Warnings,
         wait: TrapWait,
         masks: Masks,
-        patcher: Patcher | None,
+        patcher: Patcher | NoPatcher,
         met: Callable[[Site], None],
     ) -> None:
-        """``patcher``: None lets every site go on trapping. ``met`` is called with each site that is new."""
+        """``met`` is called with each site that is new."""
         self.wait = wait
         self._handled = 0
         self._sites: list[Site] = []
@@ -94,7 +96,7 @@ class Traps:
         registers = self.wait.registers
         site = None
         if space.arena is not None:
-            if code == _SI_KERNEL and self._met_halt(space, registers.pc):
+            if code == _SI_KERNEL and met_halt(space, registers.pc):
                 self._masks.look(thread)
                 return True
             if space.arena.holds(registers.pc):
@@ -165,9 +167,6 @@ class Traps:
             thread.swallowed = ptrace.signal_info(thread.tid)
         return address
 
-    def _met_halt(self, space: AddressSpace, address: int) -> bool:
-        return self._patcher is not None and self._patcher.met_halt(space, address)
-
     def _back_to_site(self, thread: Thread, address: int, registers: Registers) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
@@ -180,7 +179,7 @@ class Traps:
         if found is None:
             return None, False
         site, trampoline = found
-        if self._patcher is not None and (address == at or arena.serves(address)):
+        if address == at or arena.serves(address):
             self._patcher.abandon(thread)
             return None, True
         if at == trampoline.address + trampoline.original:
@@ -193,18 +192,18 @@ class Traps:
 
     def mappings_changed(self, thread: Thread, registers: Registers) -> None:
         """The guest has unmapped, moved or replaced parts of the channel."""
-        if self._patcher is not None:
-            self._patcher.mappings_changed(thread, registers)
+        self._patcher.mappings_changed(thread, registers)
 
-    def is_step_inside(self, thread: Thread) -> bool:
+    @staticmethod
+    def is_step_inside(thread: Thread) -> bool:
         """Whether a SIGTRAP says that the thread, which single-steps itself, has done an instruction of a trampoline:
         to the guest that is a part of its store."""
-        return self._patcher is not None and self._patcher.is_step_inside(thread)
+        return way_out.is_step_inside(thread)
 
-    def leave_trampoline(self, thread: Thread) -> None:
+    @staticmethod
+    def leave_trampoline(thread: Thread) -> None:
         """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
-        if self._patcher is not None:
-            self._patcher.leave_trampoline(thread)
+        way_out.leave_for_signal(thread)
 
     @property
     def sites(self) -> Sequence[Site]:
@@ -247,24 +246,21 @@ class Traps:
             )
             return False
         arguments = self._channel.arguments(index, mapping.memory)
-        patchable = self._patcher is not None and self._patcher.prepare(thread, registers)
-        ring = thread.ring or self._recorder.ring_of(thread, lambda ring: self._base_for(thread, ring, registers))
+        unpatchable = self._patcher.prepare(thread, registers)
+        ring = thread.ring or self._recorder.ring_of(
+            thread, lambda ring: self._patcher.rings.reach(thread, ring, registers)
+        )
         time = ring.take_trap_time(self._read_clock())
         while not ring.append(time, site.number, index, arguments):
             self._recorder.make_room()
         self._recorder.wake()
-        if self._patcher is None:
-            site.refused = "--no-patch"
-        elif not patchable:
-            site.refused = thread.space.unpatchable
+        if unpatchable:
+            site.refused = unpatchable
         else:
-            self._patcher.register(thread, ring, registers)
+            self._patcher.rings.register(thread, ring, registers)
             if site.patch is None and not site.refused:
                 self._patcher.patch(thread, site, mapping, registers)
         return bool(site.refused)
-
-    def _base_for(self, thread: Thread, ring: Ring, registers: Registers) -> int:
-        return self._patcher.reach(thread, ring, registers) if self._patcher is not None else 0
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
         """The thread, which may go on, need not be looked at again when it does the same, unless that takes more."""

@@ -8,13 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.hosts.x86_64.abi import PC_WORD
 from htrun.intercept.guest import Thread
+from htrun.tracee import ptrace
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
     from htrun.hosts.x86_64.trampoline import Trampoline
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
+
+
+def is_step_inside(thread: Thread) -> bool:
+    """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
+    arena = thread.space.arena
+    if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
+        return False
+    code, _ = ptrace.fault(thread.tid)
+    return code == ptrace.TRAP_TRACE
+
+
+def leave_for_signal(thread: Thread) -> None:
+    """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or past it."""
+    arena = thread.space.arena
+    if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
+        return
+    registers = ptrace.registers_of(thread.tid)
+    if leave(thread, arena, registers) is not None:
+        ptrace.set_registers(thread.tid, registers)
+        if thread.ring is not None:
+            thread.ring.settle()
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:

@@ -13,6 +13,7 @@ from htrun.events.warnings import Warnings
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
+from htrun.intercept.no_patcher import NoPatcher
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.launch.system import Device
@@ -69,7 +70,7 @@ class Session:
         self._traps: Traps | None = None
         self._first = first
         self._waiter = Waiter(first)
-        self._patcher: Patcher | None = None
+        self._patcher: Patcher | NoPatcher = NoPatcher()
         self._sites = SiteAccount(options)
         self._follow = Follow()
         self._calls = self._record_calls()
@@ -214,32 +215,27 @@ class Session:
         return TrapWait(registers, known)
 
     def _thread_ended(self, thread: Thread) -> None:
-        if self._patcher is not None:
-            self._patcher.unregister(thread)
+        self._patcher.rings.unregister(thread)
         self._recording.thread_ended(thread)
 
     def _forked(self, creator: Thread, child: Thread) -> None:
-        if self._patcher is not None:
-            self._patcher.forked(child, creator.space)
+        self._patcher.forked(child, creator.space)
 
     def _at_birth(self, thread: Thread) -> None:
-        if self._patcher is None:
-            return
         self._patcher.learn_from_children(thread)
-        if not self._patcher.learn_pointer(thread):
+        if not self._patcher.rings.learn_pointer(thread):
             return
-        if thread.ring is None and not thread.exiting and self._patcher.expects_events(thread.space):
+        if thread.ring is None and not thread.exiting and self._patcher.rings.expects_events(thread.space):
             ring = self._recording.lend_ahead(thread)
             if ring is not None:
-                self._patcher.register_ahead(thread, ring)
+                self._patcher.rings.register_ahead(thread, ring)
 
     def _look_at_signals(self) -> None:
         if self._traps is not None:
             self._traps.wait.known.look_at_signals()
 
     def _controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
-        if self._patcher is not None:
-            self._patcher.controls_leave(space, injection, words)
+        self._patcher.controls_leave(space, injection, words)
 
     def _account(self) -> dict[str, Any]:
         from htrun import __version__

@@ -10,8 +10,8 @@ import pytest
 from htrun.hosts.x86_64.patch import HALT
 from htrun.hosts.x86_64.store import decode_store
 from htrun.hosts.x86_64.trampoline import Trampoline
+from htrun.intercept.code_writer import met_halt, settle
 from htrun.intercept.guest import AddressSpace
-from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import Place
 from htrun.intercept.site_report import account, lines
 from htrun.intercept.sites import Patch, Site, describe
@@ -92,7 +92,7 @@ def test_a_copy_made_amid_a_patch_is_settled(found: bytes, expected: bytes, patc
     parent = AddressSpace(cast(Memory, memory), breakpoints={ADDRESS})
     copy = AddressSpace(cast(Memory, memory), sites={ADDRESS: site()})
     copy.sites[ADDRESS].patch = patch()
-    Patcher._settle(copy, parent)
+    settle(copy, parent)
     assert bytes(content) == expected
     assert (copy.sites[ADDRESS].patch is not None) == patched
 
@@ -100,11 +100,11 @@ def test_a_copy_made_amid_a_patch_is_settled(found: bytes, expected: bytes, patc
 def test_a_halt_of_the_guests_own_stays() -> None:
     memory = SimpleNamespace(read=lambda _address, size: HALT[:size])
     space = AddressSpace(cast(Memory, memory))
-    assert not Patcher.met_halt(space, ADDRESS)
+    assert not met_halt(space, ADDRESS)
     space.breakpoints.add(ADDRESS)
-    assert not Patcher.met_halt(space, ADDRESS)
+    assert not met_halt(space, ADDRESS)
     memory.read = lambda _address, size: JUMP[:size]
-    assert Patcher.met_halt(space, ADDRESS)
+    assert met_halt(space, ADDRESS)
 
 
 def test_how_a_site_is_patched() -> None:

@@ -1,0 +1,158 @@
+"""Replacing code that other threads may run at the same moment, and giving sites their own bytes back."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from htrun.intercept.arena import NoRoom
+from htrun.intercept.arena_builder import register_barrier
+from htrun.intercept.owners import with_owners
+from htrun.tracee import ptrace
+from htrun.tracee.inject import Injection
+from htrun.tracee.memory import is_not_there
+
+if TYPE_CHECKING:
+    from htrun.hosts.host import Registers
+    from htrun.hosts.x86_64.patch import Write
+    from htrun.intercept.guest import AddressSpace, Thread
+    from htrun.intercept.sites import Site
+    from htrun.tracee.wait import Waiter
+
+_MEMBARRIER_SYNC_CORE = 1 << 5
+
+
+class Rewritten(Exception):
+    """The guest has changed the code that was to be patched."""
+
+
+def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
+    """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
+    serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
+    no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
+
+    Raises `Rewritten` when something else, or nothing, stands there.
+    """
+    from htrun.hosts.x86_64.patch import steps
+
+    space.breakpoints.add(address)
+    expected = old
+    died: ptrace.TraceeDied | None = None
+    for step in steps(address, old, new):
+        _write_step(space, address, step, expected, old)
+        offset = step.address - address
+        expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
+        if injection is not None and len(space.threads) > 1:
+            try:
+                _synchronize(injection)
+            except ptrace.TraceeDied as death:
+                # Others may live in its memory (vfork): what was begun has to be finished.
+                died, injection = death, None
+    if died is not None:
+        raise died
+
+
+def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
+    """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
+    `Rewritten`."""
+    from htrun.hosts.x86_64.patch import HALT
+
+    try:
+        found = space.memory.read(address, len(old))
+        if found == expected:
+            space.memory.write(step.address, step.data)
+            return
+        if expected != old and found.startswith(HALT):
+            space.memory.write(address, old[:1])
+    except OSError as error:
+        if not is_not_there(error):
+            raise
+        raise Rewritten from error
+    raise Rewritten
+
+
+def _synchronize(injection: Injection) -> None:
+    """Let every thread of the process serialize its instruction stream."""
+    try:
+        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
+        register_barrier(injection)
+        injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
+
+
+def met_halt(space: AddressSpace, address: int) -> bool:
+    """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. A halt
+    that is still there is the guest's."""
+    from htrun.hosts.x86_64.patch import HALT
+
+    if address not in space.breakpoints:
+        return False
+    try:
+        return space.memory.read(address, 1) != HALT
+    except OSError:
+        # Its code is gone, as it will find.
+        return True
+
+
+def settle(space: AddressSpace, parent: AddressSpace) -> None:
+    """``space`` was copied by a fork while other threads of the parent ran, for which sites may have been patched
+    before or during the copying: find out which patches the copy has, and undo the one that was being made."""
+    from htrun.hosts.x86_64.patch import HALT
+
+    for address, site in space.sites.items():
+        try:
+            code = space.memory.read(address, len(site.code))
+        except OSError:
+            # Unmapped since, as generated code is.
+            site.patch = None
+            continue
+        if address in parent.breakpoints and code.startswith(HALT):
+            space.memory.write(address, site.code)
+        if site.patch is not None and code != site.patch.written:
+            site.patch = None
+
+
+def still_holds(space: AddressSpace, site: Site) -> bool:
+    """Whether the code at a patched site is what was written there, with the bytes it borrowed."""
+    patch = site.patch
+    if patch is None:
+        return False
+    expected = patch.written + patch.borrowed
+    try:
+        return space.memory.read(site.address, len(expected)) == expected
+    except OSError:
+        # The guest has unmapped its code.
+        return False
+
+
+def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
+    """Give ``sites`` their own bytes back, where their patches still stand."""
+    for site in with_owners(space, sites):
+        patch = site.patch
+        if patch is not None and still_holds(space, site):
+            with suppress(Rewritten):
+                write(injection, space, site.address, patch.written, patch.original)
+        site.patch = None
+
+
+def take_back_by(thread: Thread, waiter: Waiter, registers: Registers, sites: list[Site]) -> None:
+    """As `take_back`, with the barriers made by ``thread``, which is stopped with ``registers``."""
+    if not sites:
+        return
+    if thread.process.filtered:
+        take_back(None, thread.space, sites)
+    else:
+        with injection_of(thread, waiter, registers) as injection:
+            take_back(injection, thread.space, sites)
+
+
+def injection_of(thread: Thread, waiter: Waiter, registers: Registers) -> Injection:
+    """System calls by ``thread``, which is stopped with ``registers``. Raises `NoRoom` where one might kill it."""
+    space = thread.space
+    assert space.abi is not None
+    if thread.process.filtered:
+        raise NoRoom("it has a seccomp filter of its own (as QEMU has with -sandbox)")
+    return Injection(thread.tid, waiter, space.abi, space.syscall_instruction, registers)

@@ -1,0 +1,117 @@
+"""Which ring a thread finds: the table in its address space that leads a trampoline from a thread pointer to a ring."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.x86_64.abi import THREAD_POINTER_WORD
+from htrun.intercept.arena import NoRoom
+from htrun.intercept.arena_builder import ArenaBuilder
+from htrun.intercept.code_writer import injection_of, take_back_by
+from htrun.tracee import ptrace
+
+if TYPE_CHECKING:
+    from htrun.hosts.host import Registers
+    from htrun.intercept.guest import AddressSpace, Thread
+    from htrun.rings.ring import Ring
+    from htrun.tracee.wait import Waiter
+
+
+class ThreadRings:
+    """Lets trampolines find the rings of threads. Every method is for a thread that is stopped."""
+
+    def __init__(self, builder: ArenaBuilder, waiter: Waiter, warnings: Warnings) -> None:
+        self._builder = builder
+        self._waiter = waiter
+        self._warnings = warnings
+
+    def reach(self, thread: Thread, ring: Ring, registers: Registers) -> int:
+        """Where the thread's address space has the pool, by where it has ``ring``, which is mapped now; 0 if it can't
+        be."""
+        space, arena = thread.space, thread.space.arena
+        if arena is None or space.unpatchable:
+            return 0
+        if arena.rings.base_of(ring.number) is None:
+            try:
+                with injection_of(thread, self._waiter, registers) as injection:
+                    self._builder.map_rings(injection, space, thread.tid, ring.number)
+            except (OSError, NoRoom) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                what = f"no memory for a ring in process {thread.process.pid}: {why}"
+                self._warnings.warn(Kind.INJECTION, space, f"{what}; events of some of its threads trap")
+        return arena.rings.base_of(ring.number) or 0
+
+    def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
+        """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
+
+        Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
+        distinguish them, so they go on trapping for as long as both live.
+        """
+        space, arena = thread.space, thread.space.arena
+        if thread.registered and thread.pointer == registers.thread_pointer:
+            return
+        if arena is None or not arena.reaches(ring):
+            return
+        self.unregister(thread)
+        if arena.pointer_seen(space.memory, registers.thread_pointer) != registers.thread_pointer:
+            self._know_by_register(thread, registers)
+        space.pointers.learn(thread, registers.thread_pointer)
+        if not space.pointers.others(thread):
+            thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
+
+    def _know_by_register(self, thread: Thread, registers: Registers) -> None:
+        """The word that the thread pointer leads to is not the thread pointer: there is nothing, or another thread's,
+        as in a copy of a thread's control block. From now on trampolines ask the register, and those that don't are no
+        longer used."""
+        space = thread.space
+        assert space.arena is not None
+        space.arena.self_pointers = False
+        patched = [site for site in space.sites.values() if site.patch is not None]
+        take_back_by(thread, self._waiter, registers, patched)
+        for site in space.sites.values():
+            for sibling in (site, *site.siblings.values()):
+                sibling.made.clear()
+
+    @staticmethod
+    def unregister(thread: Thread) -> None:
+        """The thread's next event traps."""
+        if thread.registered and thread.space.arena is not None:
+            # The memory is gone already where the whole process was killed.
+            with suppress(OSError):
+                thread.space.arena.table.remove(thread.space.memory, thread.pointer)
+        thread.registered = False
+
+    def learn_pointer(self, thread: Thread) -> bool:
+        """A thread is at its first stop, or at the event that reports a child: see whether it shares its thread pointer
+        with another, before either runs on. Returns whether trampolines would know it by its own."""
+        space, arena = thread.space, thread.space.arena
+        if arena is None:
+            return False
+        thread_pointer = ptrace.user_word(thread.tid, THREAD_POINTER_WORD)
+        pointer = arena.pointer_seen(space.memory, thread_pointer) or 0
+        if thread.pointer != pointer:
+            self.unregister(thread)
+            space.pointers.learn(thread, pointer)
+        others = space.pointers.others(thread)
+        for other in others:
+            self.unregister(other)
+        return bool(pointer) and pointer == thread_pointer and not others
+
+    @staticmethod
+    def expects_events(space: AddressSpace) -> bool:
+        """Whether a thread that begins is worth a ring before its first event."""
+        if space.arena is None or space.unpatchable or space.unrecorded:
+            return False
+        # Which stream a machine's thread is of shows only when it has a name.
+        return space.arena.family.emits and not space.machine
+
+    @staticmethod
+    def register_ahead(thread: Thread, ring: Ring) -> None:
+        """As `register`, before the first event of a thread for which `learn_pointer` has just returned True."""
+        space = thread.space
+        assert space.arena is not None
+        # Killed meanwhile: then its memory is gone.
+        with suppress(OSError):
+            thread.registered = space.arena.table.add(space.memory, thread.pointer, ring.address)
