@@ -71,11 +71,13 @@ def test_a_failure_puts_it_back(root: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_puts_it_back(root: Path, number: signal.Signals) -> None:
     program = (
-        "import signal, sys; from pathlib import Path; from htrun.runner.tuning import tuned\n"
+        "import sys, time; from pathlib import Path; from htrun.runner.tuning import tuned\n"
         "with tuned(lambda _: None, Path(sys.argv[1])):\n"
         "    print('tuned', flush=True)\n"
-        "    while True: signal.pause()\n"
+        "    while True: time.sleep(0.01)\n"
     )
+    # Not signal.pause(): it waits for good after a signal that comes just before it, whose handler Python has still
+    # to run.
     with subprocess.Popen(
         [sys.executable, "-c", program, root], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
