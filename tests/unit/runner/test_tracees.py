@@ -88,6 +88,7 @@ def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
         assert not thread.space.pointers.others(thread)
         tracees.ended(thread, Exited(thread_id, 0))
 
+    one()  # What is imported late, is imported now.
     alone = lines_run(one)
     for number in range(2000):
         tracees.threads[-number - 1] = other = Thread(-number - 1, first.process, number)
