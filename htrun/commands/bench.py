@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from htrun.commands.timing_arguments import add_choice, add_telling, span_query_
 from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports import matrix as matrix_report
-from htrun.reports.comparison import Side
+from htrun.reports.comparison import ComparisonReport, Side
 from htrun.reports.exports import export
 from htrun.reports.matrix import CellReport
 from htrun.reports.runs import TimedRun, by_name, can_be_corrected, combined, differing, must_have_spans
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from htrun.analysis.timing.comparison import Run
+
+_MOST_RUNS = 100
 
 
 class BenchCommand:
@@ -51,6 +53,7 @@ examples:
   hypertrace bench --events events.toml -- ./app
   hypertrace bench --runs 20 --cpu 1 --vs 'qemu-x86_64 ./app' -- ./app
   hypertrace bench --vs '/opt/qemu-new/bin/qemu-x86_64 ./app' --fail-on +5% -- qemu-x86_64 ./app
+  hypertrace bench --runs 5 --until decided --max-runs 50 --vs './app --new' -- ./app
   hypertrace bench --matrix matrix.toml -o results --events events.toml
 """
 
@@ -63,6 +66,16 @@ examples:
         )
         parser.add_argument("--cpu", metavar="LIST", help="the processors to run on, such as 1 or 2-3")
         parser.add_argument("--vs", metavar="COMMAND", help="compare with this command, run alternately (A B B A ...)")
+        parser.add_argument(
+            "--until", choices=["decided"], help="with --vs: after --runs runs, go on until every name has a verdict"
+        )
+        parser.add_argument(
+            "--max-runs",
+            type=int,
+            default=_MOST_RUNS,
+            metavar="N",
+            help=f"the number of runs at which --until gives up (default: {_MOST_RUNS})",
+        )
         complete_file(
             parser.add_argument("--matrix", type=Path, metavar="FILE", help="many programs, from a TOML file")
         )
@@ -100,13 +113,15 @@ examples:
             refuse_all_but(
                 matrix_report.FORMS, arguments, "holds the figures of one program: leave it out, or the others"
             )
-        plan = _plan(arguments)
+        plan, looks = _plan(arguments), _looks(arguments)
         with contextlib.ExitStack() as stack:
             if arguments.tune:
                 from htrun.runner.tuning import tuned
 
                 stack.enter_context(tuned(_tell))
             directory = arguments.output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hypertrace-")))
+            if arguments.vs is not None:
+                return print_comparison(_compared(cells, directory, looks, verdicts, arguments), verdicts, arguments)
             benches = _run_all(cells, directory, plan, arguments)
         return _report(benches, verdicts, arguments)
 
@@ -179,17 +194,51 @@ def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: a
 def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
     if arguments.matrix is not None:
         return _tell_matrix(benches, verdicts, arguments)
-    if len(benches) == 1:
-        tell(_report_of(benches[0]), arguments)
-        return 0
+    tell(_report_of(benches[0]), arguments)
+    return 0
+
+
+def _looks(arguments: argparse.Namespace) -> list[int]:
+    """After how many runs the two commands are compared: each time after half as many again. Raises `HtrunError`."""
+    if arguments.until is None:
+        return [arguments.runs]
+    if arguments.vs is None:
+        raise HtrunError("--until needs something to decide: --vs")
+    if arguments.max_runs < arguments.runs:
+        raise HtrunError(f"--max-runs {arguments.max_runs} is less than --runs {arguments.runs}")
+    looks = [arguments.runs]
+    while looks[-1] < arguments.max_runs:
+        looks.append(min(looks[-1] + (looks[-1] + 1) // 2, arguments.max_runs))
+    return looks
+
+
+def _compared(
+    cells: Sequence[Cell], directory: Path, looks: Sequence[int], verdicts: Verdicts, arguments: argparse.Namespace
+) -> ComparisonReport:
+    """Run two commands and compare them; with several ``looks``, run more until every name has a verdict."""
+    plan = _plan(arguments)
+    for runs in looks:
+        benches = _run_all(cells, directory, replace(plan, runs=runs), arguments)
+        report = _comparison(benches, verdicts, len(looks))
+        if report.is_decided:
+            break
+    return report
+
+
+def _comparison(benches: Sequence[_Bench], verdicts: Verdicts, looks: int) -> ComparisonReport:
     sides = []
     for bench in benches:
         command = shlex.join(bench.cell.command)
         if bench.whole is None:
             must_have_spans(bench.runs, command)
         sides.append(Side(command, bench.whole))
-    report = compare_sides([bench.runs for bench in benches], verdicts.threshold, sides)
-    return print_comparison(report, verdicts, arguments)
+    return compare_sides(
+        [bench.runs for bench in benches],
+        sides,
+        threshold=verdicts.threshold,
+        difference=verdicts.difference,
+        looks=looks,
+    )
 
 
 def _report_of(bench: _Bench) -> Report:
@@ -207,20 +256,20 @@ def _report_of(bench: _Bench) -> Report:
 def _tell_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
     """Tell of all cells, each beside the first emulator of its group; the exit code."""
     firsts: dict[str, _Bench] = {}
-    cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts.threshold) for bench in benches]
+    cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts) for bench in benches]
     if not any(cell.rows for cell in cells):
         raise HtrunError("no cell has spans; give events names with --events FILE")
     export(matrix_report.forms(cells), targets_of(arguments), lambda: matrix_report.text(cells))
     return verdicts.exit_code(found for cell in cells for found in cell.comparisons.values())
 
 
-def _cell_report(bench: _Bench, first: _Bench, threshold: float) -> CellReport:
+def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport:
     """``bench`` beside ``first``, the first of its group."""
     from htrun.analysis.timing.comparison import compare, middle
 
     corrected = can_be_corrected([*first.runs, *bench.runs])
     one, other = (_with_whole(each, by_name(each.runs, corrected=corrected)) for each in (first, bench))
-    found = compare(one, other, threshold) if bench is not first else []
+    found = [] if bench is first else compare(one, other, verdicts.threshold, difference=verdicts.difference)
     whole = [] if bench.whole is None else [Row(bench.whole.timing)]
     return CellReport(
         program=bench.cell.group,

@@ -32,27 +32,47 @@ def add_verdicts(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fail-on",
         metavar="+PERCENT",
-        help=f"exit with {FAILED} if a span is slower by at least that much, with certainty (-PERCENT: faster)",
+        help=f"exit with {FAILED} if a span is found to be slower, by that much or more (-PERCENT: faster)",
+    )
+    group.add_argument(
+        "--or-inconclusive",
+        action="store_true",
+        help="with --fail-on: fail as well if a change of that size cannot be ruled out",
     )
 
 
 class Verdicts(NamedTuple):
     """``threshold``: the share below which a difference is none. ``limit``: the share by which a span must be slower
-    (below 0: faster) for the verb to fail; None if it never does."""
+    (below 0: faster) for the verb to fail; None if it never does. ``unless_ruled_out``: whether it also fails if such a
+    change is possible."""
 
     threshold: float
     limit: float | None
+    unless_ruled_out: bool = False
+
+    @property
+    def difference(self) -> float:
+        """The change that matters to the user: for it, reports say how many runs would be enough."""
+        from htrun.analysis.timing.comparison import DIFFERENCE
+
+        return DIFFERENCE if not self.limit else self.limit
 
     def exit_code(self, comparisons: Iterable[Comparison]) -> int:
-        """`FAILED` if the difference of any is certain and as great as the limit, else 0."""
-        failed = self.limit is not None and any(_fails(each, self.limit) for each in comparisons)
-        return FAILED if failed else 0
+        """`FAILED` if the difference of any is proven and as great as the limit, or may be, else 0."""
+        if self.limit is None:
+            return 0
+        fails = _may_fail if self.unless_ruled_out else _fails
+        return FAILED if any(fails(each, self.limit) for each in comparisons) else 0
 
 
 def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
     """What ``arguments`` of `add_verdicts` say. Raises `HtrunError`."""
     limit = None if arguments.fail_on is None else _percent("--fail-on", arguments.fail_on)
-    return Verdicts(abs(_percent("--threshold", arguments.threshold)), limit)
+    if limit is None and arguments.or_inconclusive:
+        raise HtrunError("--or-inconclusive needs --fail-on, which says what must be ruled out")
+    if limit is not None and limit <= -1:
+        raise HtrunError(f"--fail-on {arguments.fail_on}: nothing can be faster by 100% or more")
+    return Verdicts(abs(_percent("--threshold", arguments.threshold)), limit, arguments.or_inconclusive)
 
 
 def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: argparse.Namespace) -> int:
@@ -81,3 +101,10 @@ def _fails(comparison: Comparison, limit: float) -> bool:
     if limit < 0:
         return comparison.verdict is Verdict.FASTER and ratio.value <= 1 + limit
     return comparison.verdict is Verdict.SLOWER and ratio.value >= 1 + limit
+
+
+def _may_fail(comparison: Comparison, limit: float) -> bool:
+    ratio = comparison.ratio
+    if ratio is None:
+        return True
+    return ratio.low <= 1 + limit if limit < 0 else ratio.high >= 1 + limit

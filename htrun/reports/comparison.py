@@ -13,7 +13,7 @@ from htrun.reports.table import printable, table
 from htrun.reports.timing import nanoseconds, whole_as_json, whole_line
 
 if TYPE_CHECKING:
-    from htrun.analysis.timing.comparison import Comparison, Ratio
+    from htrun.analysis.timing.comparison import Comparison, Needed, Ratio
     from htrun.analysis.timing.whole_program import WholeProgram
 
 VERSION = 1
@@ -38,7 +38,8 @@ class Side:
 @dataclass(frozen=True)
 class ComparisonReport:
     """The contents of a report. ``comparisons``: of spans; ``alone``: names that only one side has; ``remarks``:
-    reasons to doubt it; ``sides``: A and B, if they were just run, and ``program`` their comparison without htrun."""
+    reasons to doubt it; ``sides``: A and B, if they were just run, and ``program`` their comparison without htrun;
+    ``mean``: of the ratios of all spans, if every run has all of them."""
 
     comparisons: Sequence[Comparison]
     alone: Mapping[str, Sequence[str]]
@@ -46,6 +47,15 @@ class ComparisonReport:
     corrected: bool
     sides: Sequence[Side] = ()
     program: Comparison | None = None
+    mean: Ratio | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether more runs can change no verdict."""
+        from htrun.analysis.timing.comparison import Verdict
+
+        open_verdicts = {Verdict.INCONCLUSIVE, Verdict.NONE}
+        return not any(each.verdict in open_verdicts and each.ratio is not None for each in self.lines)
 
     @property
     def lines(self) -> list[Comparison]:
@@ -82,7 +92,7 @@ def _as_json(report: ComparisonReport) -> str:
         "warnings": list(report.remarks),
         **sides,
         "whole_program": None if report.program is None else _span(report.program),
-        "geometric_mean": ratio_of(_mean(report)),
+        "geometric_mean": ratio_of(report.mean),
         "spans": [_span(each) for each in report.comparisons],
         **{what.replace(" ", "_").lower(): list(names) for what, names in report.alone.items()},
     }
@@ -92,7 +102,7 @@ def _as_json(report: ComparisonReport) -> str:
 def _as_csv(report: ComparisonReport) -> str:
     rows = []
     for each in report.lines:
-        ratio = [None] * 3 if each.ratio is None else [each.ratio.value, each.ratio.low, each.ratio.high]
+        ratio = ratio_cells(each.ratio)
         sides = zip(each.medians, each.runs, each.counts, strict=True)
         rows.append([each.name, *(value for side in sides for value in side), *ratio, each.probability])
         rows[-1].append(each.verdict.value)
@@ -123,28 +133,42 @@ def _heading(report: ComparisonReport) -> str:
 
 def _cells(each: Comparison) -> list[str]:
     ratio = [_times(each.ratio.value), _range(each.ratio)] if each.ratio is not None else ["-", "-"]
+    probability = "-" if each.probability is None else f"{each.probability:.2g}"
     runs = f"{each.runs[0]}, {each.runs[1]}"
     medians = [nanoseconds(median) for median in each.medians]
-    return [printable(each.name), *medians, *ratio, f"{each.probability:.2g}", runs, each.verdict.value]
+    return [printable(each.name), *medians, *ratio, probability, runs, each.verdict.value]
 
 
 def _below(report: ComparisonReport) -> Iterator[str]:
     """The notes below the table."""
-    mean = _mean(report)
+    mean = report.mean
     if mean is not None and len(report.comparisons) > 1:
-        yield f"geometric mean of the ratios: {_times(mean.value)} ({_range(mean)})"
+        interval = f" ({_range(mean)})" if mean.is_bounded else ""
+        yield f"geometric mean of the ratios: {_times(mean.value)}{interval}"
     for what, names in report.alone.items():
         if names:
             yield f"{what}: {', '.join(map(printable, names))}"
+    yield from _undecided(report.lines)
 
 
-def _mean(report: ComparisonReport) -> Ratio | None:
-    from htrun.analysis.timing.comparison import geometric_mean
+def _undecided(lines: Sequence[Comparison]) -> Iterator[str]:
+    """How many runs would decide what these have not decided."""
+    from htrun.analysis.timing.comparison import Verdict
+    from htrun.analysis.timing.power import GUESSED_SPREAD
 
-    return geometric_mean(report.comparisons)
+    for each in lines:
+        needed = each.needed
+        if needed is None or each.verdict not in {Verdict.INCONCLUSIVE, Verdict.NONE}:
+            continue
+        change = f"{100 * needed.difference:.3g}%"
+        enough = f"{needed.runs:,} runs of each would show a change of {change} in 9 of 10 cases"
+        condition = f", if runs differ by {GUESSED_SPREAD:.0%}" if needed.guessed else ""
+        yield f"{printable(each.name)}: {enough}{condition}"
 
 
 def _range(ratio: Ratio) -> str:
+    if not ratio.is_bounded:
+        return "-"
     return f"{_times(ratio.low)} to {_times(ratio.high)}"
 
 
@@ -161,9 +185,26 @@ def _span(each: Comparison) -> dict[str, Any]:
         "ratio": ratio_of(each.ratio),
         "probability": each.probability,
         "verdict": each.verdict.value,
+        "needed": _needed(each.needed),
     }
 
 
-def ratio_of(ratio: Ratio | None) -> dict[str, float] | None:
-    """The comparison for JSON."""
-    return None if ratio is None else {"value": ratio.value, "low": ratio.low, "high": ratio.high}
+def _needed(needed: Needed | None) -> dict[str, Any] | None:
+    if needed is None:
+        return None
+    return {"runs": needed.runs, "difference": needed.difference, "spread_assumed": needed.guessed}
+
+
+def ratio_of(ratio: Ratio | None) -> dict[str, float | None] | None:
+    """The ratio for JSON. The ends of the interval are null if there are too few runs for one."""
+    if ratio is None:
+        return None
+    value, low, high = ratio_cells(ratio)
+    return {"value": value, "low": low, "high": high}
+
+
+def ratio_cells(ratio: Ratio | None) -> list[float | None]:
+    """The ratio and the ends of its interval; None for what is not known."""
+    if ratio is None:
+        return [None] * 3
+    return [ratio.value, ratio.low, ratio.high] if ratio.is_bounded else [ratio.value, None, None]

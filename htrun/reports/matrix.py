@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from htrun.reports.comparison import ratio_of
+from htrun.reports.comparison import ratio_cells, ratio_of
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.table import table
 from htrun.reports.timing import figures_of, nanoseconds
@@ -68,7 +68,7 @@ def _in_words(verdict: Verdict, against: str) -> str:
     from htrun.analysis.timing.comparison import Verdict
 
     match verdict:
-        case Verdict.INCONCLUSIVE:
+        case Verdict.INCONCLUSIVE | Verdict.NONE:
             return str(verdict.value)
         case Verdict.SAME:
             return f"{verdict.value} as {against}"
@@ -117,7 +117,7 @@ def _as_csv(cells: Sequence[CellReport]) -> str:
         for row in cell.rows:
             found = cell.comparisons.get(row.title)
             ratio = None if found is None else found.ratio
-            ratios = [None] * 3 if ratio is None else [ratio.value, ratio.low, ratio.high]
+            ratios = ratio_cells(ratio)
             median = cell.centers[row.title]
             verdict = None if found is None else found.verdict.value
             rows.append([cell.program, cell.emulator, row.title, row.timing.count, median, *ratios, verdict])

@@ -17,25 +17,31 @@ if TYPE_CHECKING:
 
 
 def compare_sides(
-    sides: Sequence[Sequence[TimedRun]], threshold: float, run_now: Sequence[Side] = ()
+    sides: Sequence[Sequence[TimedRun]],
+    run_now: Sequence[Side] = (),
+    *,
+    threshold: float,
+    difference: float,
+    looks: int = 1,
 ) -> ComparisonReport:
-    """Compare the runs of two ``sides``; differences below ``threshold`` count as none. ``run_now``: the two commands.
-    If both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
-    from htrun.analysis.timing.comparison import compare
+    """Compare the runs of two ``sides``, as `htrun.analysis.timing.comparison.compare` does. ``run_now``: the two
+    commands. If both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
+    from htrun.analysis.timing.comparison import compare, geometric_mean
 
     corrected = all(can_be_corrected(side) for side in sides)
     one, other = (by_name(side, corrected=corrected) for side in sides)
     wholes = [side.whole.runs for side in run_now if side.whole is not None]
     if len(wholes) == len(sides):
         one, other = ({PROGRAM: whole, **spans} for whole, spans in zip(wholes, (one, other), strict=True))
-    comparisons = compare(one, other, threshold)
-    remarks = [*_remarks(sides, corrected=corrected), *_singles(comparisons)]
+    comparisons = compare(one, other, threshold, difference=difference, looks=looks)
+    remarks = [*_remarks(sides, corrected=corrected), *_few(comparisons, looks)]
     alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
     if not comparisons:
         raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
     program = next((each for each in comparisons if each.name == PROGRAM), None)
     spans = [each for each in comparisons if each is not program]
-    return ComparisonReport(spans, alone, remarks, corrected, run_now, program)
+    mean = geometric_mean(*({name: runs for name, runs in side.items() if name != PROGRAM} for side in (one, other)))
+    return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean)
 
 
 def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
@@ -52,12 +58,19 @@ def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterato
     yield from dict.fromkeys(line for side in sides for run in side for line in doubts(run.facts) if "busy" not in line)
     if not corrected:
         yield NOT_CORRECTED
-    if min(len(one), len(other)) == 1:
-        yield "one run says nothing of how runs differ; give several of each (hypertrace bench --runs)"
 
 
-def _singles(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """The names that have too few spans or runs to compare."""
+def _few(comparisons: Sequence[Comparison], looks: int) -> Iterator[str]:
+    """What has too few spans or runs to compare."""
+    from htrun.analysis.timing.comparison import fewest
+
+    both = min((each.runs for each in comparisons), key=min, default=(0, 0))
+    least = fewest(both, len(comparisons) * looks) if min(both) > 1 else None
+    if min(both) == 1:
+        yield "no verdict: one run does not show how much runs differ; give several (hypertrace bench --runs)"
+    elif least is not None:
+        names = f"{len(comparisons)} names" if len(comparisons) > 1 else "one name"
+        yield f"{min(both)} runs are too few for a verdict on {names}: give at least {least} of each"
     for each in comparisons:
         for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
             if count == 1 and runs == 1:

@@ -27,7 +27,7 @@ _WIDE = 30
 def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
     """What the page shows of two traces, called ``titles``, for JSON. ``remarks``: what makes the comparison doubtful.
 
-    The verdicts are those of ``hypertrace compare``, with its usual threshold.
+    Two single traces permit no verdict (`htrun.analysis.timing.comparison`).
     """
     from htrun.analysis.timing.comparison import compare
 
@@ -46,7 +46,6 @@ def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Seq
                 "counts": [0 if each is None else each.distribution.count for each in both],
                 "medians": [None if each is None else each.median.value for each in both],
                 "ratio": ratio.value if ratio is not None else None,
-                "interval": [ratio.low, ratio.high] if ratio is not None else None,
                 "verdict": found.verdict.value if found is not None else alone,
                 "histogram": _histogram([None if each is None else each.distribution for each in both]),
             }

@@ -94,17 +94,63 @@ def test_exports(traces: Path) -> None:
     assert json.loads((traces / "spans.json").read_text())["benchmarks"]
 
 
+@pytest.fixture
+def sides(traces: Path) -> Path:
+    """As bench -o leaves it: a with five runs, b with five that are a fifth slower. a3 and b3 have three of these."""
+    for side, level, runs in (("a", 1000, 5), ("b", 1200, 5), ("a3", 1000, 3), ("b3", 1200, 3)):
+        for run in range(runs):
+            jobs = [level + 2 * run + number % 7 for number in range(100)]
+            trace_of_jobs(traces / "sides" / side / f"run-{run + 1:03}", jobs, 3)
+    return traces / "sides"
+
+
 @pytest.mark.parametrize(
-    ("other", "limit", "verdict", "status"),
-    [("b", "+5%", "slower", 3), ("b", "+50%", "slower", 0), ("a", "+5%", "same", 0)],
+    ("other", "options", "verdict", "status"),
+    [
+        ("b", ("--fail-on", "+5%"), "slower", 3),
+        ("b", ("--fail-on", "+50%"), "slower", 0),
+        ("b", ("--fail-on", "+50%", "--or-inconclusive"), "slower", 0),
+        ("a", ("--fail-on", "+5%"), "same", 0),
+        ("a", ("--fail-on", "+5%", "--or-inconclusive"), "same", 0),
+        ("b3", ("--fail-on", "+5%"), "inconclusive", 0),
+        ("b3", ("--fail-on", "+5%", "--or-inconclusive"), "inconclusive", 3),
+    ],
 )
-def test_compare(traces: Path, other: str, limit: str, verdict: str, status: int) -> None:
-    report = told(traces, "compare", "a", other, "--events", "events.toml", "--fail-on", limit, status=status)
+def test_compare(traces: Path, sides: Path, other: str, options: tuple[str, ...], verdict: str, status: int) -> None:
+    both = (str(sides / ("a3" if other == "b3" else "a")), str(sides / other))
+    report = told(traces, "compare", *both, "--events", "events.toml", *options, status=status)
     [span] = report["spans"]
     assert span["verdict"] == verdict
-    ratio = span["ratio"]
-    assert ratio["low"] <= ratio["value"] <= ratio["high"]
-    assert ratio["value"] == pytest.approx(1.2 if other == "b" else 1, abs=0.01)
+    ratio, probability = span["ratio"], span["probability"]
+    assert ratio["value"] == pytest.approx(1 if other == "a" else 1.2, abs=0.01)
+    if other == "b3":
+        assert (ratio["low"], ratio["high"]) == (None, None)
+        assert "3 runs are too few for a verdict on one name: give at least 4 of each" in report["warnings"]
+    else:
+        assert ratio["low"] <= ratio["value"] <= ratio["high"]
+        assert (probability <= 0.05) == (not ratio["low"] <= 1 <= ratio["high"])
+
+
+def test_two_traces_are_described_without_a_verdict(traces: Path) -> None:
+    """Whatever they hold: thousands of spans of one run are one run."""
+    compare = ("compare", "a", "b", "--events", "events.toml", "--fail-on", "+5%")
+    report = told(traces, *compare)
+    [span] = report["spans"]
+    assert (span["verdict"], span["probability"]) == ("no verdict", None)
+    assert span["ratio"] == {"value": pytest.approx(1.2, abs=0.01), "low": None, "high": None}
+    assert span["needed"] == {"runs": 10, "difference": 0.05, "spread_assumed": True}
+    found = hypertrace(*compare, directory=traces)
+    assert "no verdict: one run does not show how much runs differ" in found.stderr
+    assert "job: 10 runs of each would show a change of 5% in 9 of 10 cases, if runs differ by 3%" in found.stdout
+    told(traces, *compare, "--or-inconclusive", status=3)
+
+
+def test_compare_takes_what_bench_has_left(traces: Path, sides: Path) -> None:
+    [span] = told(traces, "compare", str(sides), "--events", "events.toml")["spans"]
+    assert (span["verdict"], span["a"]["runs"], span["b"]["runs"]) == ("slower", 5, 5)
+    assert "holds no two sides, a and b" in said(
+        "compare", "a", "--events", "events.toml", status=125, directory=traces
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Whether spans got slower: two sets of runs compared name by name.
 
-The interval of the ratio of medians has two levels: runs differ from each other (different memory layout, other
-programs running), and spans differ within a run. With a single run on each side, only the latter is known.
+The unit of comparison is the run. Spans of one run share what makes runs differ (memory layout, frequency, other
+programs), so thousands of spans of one run are one sample of that, and two single runs permit no verdict. Of each run
+its median counts, by its logarithm, and the runs of A and B are compared by a permutation test
+(`htrun.analysis.timing.permutation`).
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from htrun.analysis.timing.distribution import Distribution
 from htrun.analysis.timing.inference import CONFIDENCE, Interval
+from htrun.analysis.timing.permutation import Shift, can_reject, fewest_runs, shift
+from htrun.analysis.timing.power import runs_needed, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 _NORMAL = 1.96
 """Half the width of a 95% interval in standard errors."""
 _MOST_LOGARITHM = 700.0
-RUNS_FOR_RANKS = 5
-"""With at least this many runs on each side, the medians of runs are ranked; with fewer, the spans themselves."""
+DIFFERENCE = 0.05
+"""The difference for which `Comparison.needed` is computed unless another one is of interest."""
 
 
 class Verdict(Enum):
@@ -33,6 +35,8 @@ class Verdict(Enum):
     SLOWER = "slower"
     SAME = "same"
     INCONCLUSIVE = "inconclusive"
+    NONE = "no verdict"
+    """With one run on a side."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,35 @@ class Run:
 
 @dataclass(frozen=True)
 class Ratio:
-    """B's time divided by A's, with its 95% interval. ``error``: the standard error of its logarithm."""
+    """B's time divided by A's, with its 95% interval, corrected for the number of names: 0 and infinity if the runs are
+    too few to bound it."""
 
     value: float
     low: float
     high: float
-    error: float
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are enough runs for an interval."""
+        return self.low > 0 and math.isfinite(self.high)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """``runs`` on each side find a change by ``difference`` (0.05: 5%) in 90% of all cases. ``guessed``: whether how
+    much runs differ had to be assumed (`htrun.analysis.timing.power.GUESSED_SPREAD`)."""
+
+    runs: int
+    difference: float
+    guessed: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The spans of one name in A and B. ``medians``: the `middle` of each. ``probability``: of ranks at least this
-    different if A and B are the same (Mann and Whitney), corrected for the number of names (Holm). ``ratio``: None if a
-    median is below the clock's resolution.
+    """The spans of one name in A and B. ``medians``: the `middle` of each. ``ratio``: None if a median is below the
+    clock's resolution. ``probability``: of a ratio at least this different from 1 if A and B are the same, corrected
+    for the number of names (Bonferroni); None with one run on a side. It is at most 0.05 exactly if the ratio's
+    interval excludes 1. ``needed``: None if there is no ratio.
     """
 
     name: str
@@ -68,24 +88,35 @@ class Comparison:
     runs: tuple[int, int]
     counts: tuple[int, int]
     ratio: Ratio | None
-    probability: float
+    probability: float | None
     verdict: Verdict
+    needed: Needed | None = None
 
 
-def compare(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequence[Run]], threshold: float) -> list[Comparison]:
-    """The names that both sides have. ``threshold``: ratios that differ from 1 by less count as the same (0.01: 1%)."""
+def compare(
+    one: Mapping[str, Sequence[Run]],
+    other: Mapping[str, Sequence[Run]],
+    threshold: float,
+    *,
+    difference: float = DIFFERENCE,
+    looks: int = 1,
+) -> list[Comparison]:
+    """The names that both sides have. ``threshold``: ratios that differ from 1 by less count as the same (0.01: 1%).
+    ``difference``: for which to say how many runs are needed. ``looks``: how often the sides are compared while runs
+    are added. Who stops at the first verdict is wrong more often, for which this corrects."""
     names = [name for name in one if name in other]
-    probabilities = corrected([rank_probability(one[name], other[name]) for name in names])
-    return [
-        _comparison(name, one[name], other[name], probability, threshold)
-        for name, probability in zip(names, probabilities, strict=True)
-    ]
+    tries = max(len(names), 1) * looks
+    return [_comparison(name, one[name], other[name], threshold, difference, tries) for name in names]
 
 
 def _comparison(
-    name: str, one: Sequence[Run], other: Sequence[Run], probability: float, threshold: float
+    name: str, one: Sequence[Run], other: Sequence[Run], threshold: float, difference: float, tries: int
 ) -> Comparison:
-    ratio = ratio_of(one, other)
+    level = (1 - CONFIDENCE) / tries
+    found = _shift(one, other, level)
+    single = min(len(one), len(other)) == 1
+    probability = None if found is None or single else min(found.probability * tries, 1.0)
+    ratio = None if found is None else Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
     counts = (sum(run.distribution.count for run in one), sum(run.distribution.count for run in other))
     return Comparison(
         name,
@@ -94,73 +125,81 @@ def _comparison(
         counts,
         ratio,
         probability,
-        verdict(ratio, probability, threshold),
+        Verdict.NONE if single else verdict(ratio, probability, threshold),
+        None if ratio is None else _needed(one, other, difference, level),
     )
 
 
 def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
-    """The ratio of the runs' medians, by Student's distribution with Welch's degrees of freedom; None if meaningless.
+    """The ratio of the runs' medians; None if meaningless. The interval allows for what the code around the events may
+    add to all durations, or subtract from all."""
+    found = _shift(one, other, 1 - CONFIDENCE)
+    return None if found is None else Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
 
-    The interval allows for what the code around the events may add to all durations, or subtract from all.
-    """
-    if not all(run.resolved and run.median.value > run.reach for run in (*one, *other)):
+
+def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | None:
+    """By how much the logarithms of the medians differ; None if a median is not known well enough to have one."""
+    if not _has_ratio(one, other):
         return None
-    if any(len(side) == 1 and side[0].distribution.count == 1 for side in (one, other)):
-        return None
-    reach = _reach(_level(one), _level(other))
-    logarithm = _logarithm(one, other, 0)
-    shifted = [_logarithm(one, other, sign) for sign in (0, 1, -1)]
-    low, high = min(shifted) - reach, max(shifted) + reach
-    return Ratio(_exp(logarithm), _exp(low), _exp(high), (high - low) / 2 / _NORMAL)
+    by_runs = [_shift_by_runs(one, other, level, sign) for sign in (0, 1, -1)]
+    value = by_runs[0].value
+    # A few runs may happen to agree better than their spans permit, so the spans count as well.
+    found = [*by_runs, _shift_by_spans(value, one, other, level)]
+    return Shift(
+        value,
+        min(each.low for each in found),
+        max(each.high for each in found),
+        max(each.probability for each in found),
+    )
 
 
-def _reach(first: _Level, second: _Level) -> float:
-    """Half the 95% interval of the difference of two levels."""
-    from scipy.stats import t
-
-    variance = first.variance + second.variance
-    if variance == 0:
-        return 0.0
-    freedom = variance**2 / sum(side.variance**2 / side.freedom for side in (first, second))
-    return float(t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
+def _has_ratio(one: Sequence[Run], other: Sequence[Run]) -> bool:
+    """Whether all medians are known well enough to divide them."""
+    return all(run.resolved and run.median.value > run.reach for run in (*one, *other))
 
 
-def _logarithm(one: Sequence[Run], other: Sequence[Run], sign: int) -> float:
-    """The ratio of the runs' medians after each was lowered or raised by its `Run.reach`, depending on ``sign``."""
-    means = [sum(math.log(run.median.value + sign * run.reach) for run in side) / len(side) for side in (one, other)]
-    return means[1] - means[0]
+def _shift_by_runs(one: Sequence[Run], other: Sequence[Run], level: float, sign: int) -> Shift:
+    """By the runs' medians, each lowered or raised by its `Run.reach`, depending on ``sign``."""
+    first, second = ([math.log(run.median.value + sign * run.reach) for run in side] for side in (one, other))
+    if min(len(first), len(second)) == 1:
+        return Shift(sum(second) / len(second) - sum(first) / len(first), -math.inf, math.inf, 1.0)
+    return shift(first, second, level)
 
 
-def _exp(logarithm: float) -> float:
-    """A ratio from its logarithm. With a few very different spans the interval may exceed any float."""
-    return math.exp(min(logarithm, _MOST_LOGARITHM))
+def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], level: float) -> Shift:
+    """The shift ``value``, as exactly as it is known from the intervals of the runs' medians, as if all runs were the
+    same."""
+    from scipy.stats import norm
+
+    error = math.sqrt(sum(_variance_within(side) / len(side) for side in (one, other)))
+    if error == 0:
+        return Shift(value, value, value, 0.0 if value else 1.0)
+    reach = float(norm.isf(level / 2)) * error
+    return Shift(value, value - reach, value + reach, float(2 * norm.sf(abs(value) / error)))
 
 
-@dataclass(frozen=True)
-class _Level:
-    """One side: the mean of the logarithms of its runs' medians, the variance of that mean, and its degrees of
-    freedom."""
-
-    mean: float
-    variance: float
-    freedom: float
-
-
-def _level(runs: Sequence[Run]) -> _Level:
-    logarithms = [math.log(run.median.value) for run in runs]
-    mean = sum(logarithms) / len(runs)
-    # How far the medians would differ if all runs were the same.
-    within = sum(_within(run) ** 2 for run in runs) / len(runs)
-    if len(runs) == 1:
-        return _Level(mean, within, max(runs[0].distribution.count - 1, 1))
-    between = sum((each - mean) ** 2 for each in logarithms) / (len(runs) - 1)
-    # A few runs may happen to agree better than their spans permit.
-    return _Level(mean, max(within, between) / len(runs), len(runs) - 1)
+def _variance_within(runs: Sequence[Run]) -> float:
+    """How much the logarithms of the medians would differ if all runs were the same: their mean variance."""
+    return sum(_within(run) ** 2 for run in runs) / len(runs)
 
 
 def _within(run: Run) -> float:
     """The standard error of the logarithm of a run's median."""
     return (run.median.high - run.median.low) / 2 / _NORMAL / run.median.value
+
+
+def _needed(one: Sequence[Run], other: Sequence[Run], difference: float, level: float) -> Needed:
+    sides = [[math.log(run.median.value) for run in side] for side in (one, other)]
+    within = math.sqrt(max(_variance_within(side) for side in (one, other)))
+    deviation, guessed = spread(sides, within)
+    return Needed(runs_needed(deviation, abs(math.log1p(difference)), level), difference, guessed)
+
+
+def _exp(logarithm: float) -> float:
+    """A ratio from its logarithm. With a few very different spans the interval may exceed any float."""
+    if logarithm == math.inf:
+        return math.inf
+    return math.exp(min(logarithm, _MOST_LOGARITHM))
 
 
 def middle(runs: Sequence[Run]) -> float:
@@ -171,68 +210,45 @@ def middle(runs: Sequence[Run]) -> float:
     return math.exp(sum(map(math.log, medians)) / len(medians))
 
 
-def rank_probability(one: Sequence[Run], other: Sequence[Run]) -> float:
-    """The two-sided probability, from the runs' medians if there are enough, else from all spans."""
-    from scipy.stats import mannwhitneyu
-
-    if min(len(one), len(other)) >= RUNS_FOR_RANKS:
-        medians = [[run.median.value for run in side] for side in (one, other)]
-        return float(mannwhitneyu(*medians, alternative="two-sided").pvalue)
-    return mann_whitney(*(Distribution.together(run.distribution for run in side) for side in (one, other)))
+def fewest(runs: tuple[int, int], tries: int) -> int | None:
+    """The number of runs on each side that permits a verdict, if ``runs`` do not. ``tries``: how many names are
+    compared, multiplied by how often."""
+    level = (1 - CONFIDENCE) / tries
+    return None if can_reject(*runs, level) else fewest_runs(level)
 
 
-def mann_whitney(one: Distribution, other: Distribution) -> float:
-    """The two-sided probability by the normal approximation with correction for ties; the same as scipy's, but from
-    counts instead of values."""
-    from scipy.stats import norm
-
-    values = np.union1d(one.values, other.values)
-    first, second = (np.zeros(len(values), np.float64) for _ in range(2))
-    first[np.searchsorted(values, one.values)] = one.counts
-    second[np.searchsorted(values, other.values)] = other.counts
-    wins = float(first @ (np.cumsum(second) - second / 2))
-    n, m = float(one.count), float(other.count)
-    total = n + m
-    ties = first + second
-    variance = n * m / 12 * (total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1)))
-    if variance <= 0:
-        return 1.0
-    distance = max(abs(wins - n * m / 2) - 0.5, 0.0)
-    return float(min(2 * norm.sf(distance / math.sqrt(variance)), 1.0))
-
-
-def corrected(probabilities: Sequence[float]) -> list[float]:
-    """``probabilities`` adjusted for the number of comparisons (Holm 1979)."""
-    order = sorted(range(len(probabilities)), key=lambda place: probabilities[place])
-    adjusted = [1.0] * len(probabilities)
-    most = 0.0
-    for rank, place in enumerate(order):
-        most = max(most, min((len(probabilities) - rank) * probabilities[place], 1.0))
-        adjusted[place] = most
-    return adjusted
-
-
-def verdict(ratio: Ratio | None, probability: float, threshold: float) -> Verdict:
-    """Slower or faster if interval and ranks agree and the change is at least the threshold; the same if the whole
-    interval is within the threshold."""
+def verdict(ratio: Ratio | None, probability: float | None, threshold: float) -> Verdict:
+    """Slower or faster if the test rejects equality, which is when the interval excludes 1, and the change is at least
+    the threshold; the same if the whole interval is within the threshold."""
     if ratio is None:
         return Verdict.INCONCLUSIVE
     if 1 / (1 + threshold) <= ratio.low and ratio.high <= 1 + threshold:
         return Verdict.SAME
-    certain = probability < 1 - CONFIDENCE
-    if certain and ratio.low > 1 and ratio.value >= 1 + threshold:
+    if probability is None or probability > 1 - CONFIDENCE:
+        return Verdict.INCONCLUSIVE
+    if ratio.value >= 1 + threshold:
         return Verdict.SLOWER
-    if certain and ratio.high < 1 and ratio.value <= 1 / (1 + threshold):
-        return Verdict.FASTER
-    return Verdict.INCONCLUSIVE
+    return Verdict.FASTER if ratio.value <= 1 / (1 + threshold) else Verdict.INCONCLUSIVE
 
 
-def geometric_mean(comparisons: Sequence[Comparison]) -> Ratio | None:
-    """The geometric mean of all ratios; None if there are none."""
-    ratios = [each.ratio for each in comparisons if each.ratio is not None]
-    if not ratios:
+def geometric_mean(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequence[Run]]) -> Ratio | None:
+    """The geometric mean of the ratios of all names that both sides have, with its interval, by the mean logarithm of
+    each run. None if a run lacks one of the names, or if a ratio has no meaning."""
+    names = [name for name in one if name in other]
+    if not all(_has_ratio(one[name], other[name]) for name in names):
         return None
-    mean = sum(math.log(ratio.value) for ratio in ratios) / len(ratios)
-    error = math.sqrt(sum(ratio.error**2 for ratio in ratios)) / len(ratios)
-    reach = _NORMAL * error
-    return Ratio(_exp(mean), _exp(mean - reach), _exp(mean + reach), error)
+    first, second = (_means(side, names) for side in (one, other))
+    if not first or not second:
+        return None
+    if min(len(first), len(second)) == 1:
+        return Ratio(_exp(sum(second) / len(second) - sum(first) / len(first)), 0.0, math.inf)
+    found = shift(first, second, 1 - CONFIDENCE)
+    return Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
+
+
+def _means(side: Mapping[str, Sequence[Run]], names: Sequence[str]) -> list[float]:
+    """The mean logarithm of the medians of ``names`` in each run; empty if not every run has all of them."""
+    if len({len(side[name]) for name in names}) != 1:
+        return []
+    runs = zip(*(side[name] for name in names), strict=True)
+    return [sum(math.log(each.median.value) for each in run) / len(names) for run in runs]

@@ -25,8 +25,7 @@ def test_both_are_counted_in_the_same_bins() -> None:
     assert list(rows) == ["io", "alone", "new"]
     assert (rows["io"]["counts"], rows["io"]["medians"]) == ([3, 4], [110.0, 126.5])
     assert rows["io"]["ratio"] == pytest.approx(1.15)
-    assert rows["io"]["interval"][0] < 1.15 < rows["io"]["interval"][1]
-    assert rows["io"]["verdict"] == "inconclusive"
+    assert rows["io"]["verdict"] == "no verdict"
     histogram = rows["io"]["histogram"]
     assert (histogram["edges"][0], histogram["edges"][-1], histogram["logarithmic"]) == (100.0, 133.0, False)
     assert [sum(counts) for counts in histogram["counts"]] == [3, 4]
@@ -51,9 +50,10 @@ def test_spans_of_no_length() -> None:
     )
 
 
-def test_verdicts_are_those_of_compare() -> None:
+def test_two_traces_have_no_verdict() -> None:
+    """However many spans are in them."""
     rng = np.random.default_rng(1)
     base = np.sort(rng.normal(1000, 30, 4000))
     shown = comparison_of(("a", "b"), (runs(io=base, same=base), runs(io=base * 1.1, same=base)), ["A and B: x"])
-    assert [(row["name"], row["verdict"]) for row in shown["rows"]] == [("io", "slower"), ("same", "same")]
+    assert [(row["name"], row["verdict"]) for row in shown["rows"]] == [("io", "no verdict"), ("same", "no verdict")]
     assert shown["remarks"] == ["A and B: x"]

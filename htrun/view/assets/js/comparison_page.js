@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { count, duration } from "./format.js";
 import { Histogram } from "./histogram.js";
 
-const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "95% interval", "verdict"];
+const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "verdict"];
 
 // Of a few very different spans nothing is known: their interval has no end worth printing.
 const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");
@@ -48,7 +48,6 @@ export class ComparisonPage {
       make("th", { scope: "row" }, make("button", { type: "button", class: "pick", click: choose }, row.name)),
       ...[count(row.counts[0]), count(row.counts[1]), duration(row.medians[0]), duration(row.medians[1]),
         row.ratio === null ? "" : ratio(row.ratio),
-        row.ratio === null || row.interval === null ? "" : `${ratio(row.interval[0])} to ${ratio(row.interval[1])}`,
       ].map((text) => make("td", {}, text)),
       make("td", { class: `verdict ${row.verdict}` }, row.verdict));
     line.addEventListener("click", choose);

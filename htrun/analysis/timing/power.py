@@ -1,0 +1,65 @@
+"""How many runs are needed to find a difference of a given size."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+from htrun.analysis.timing.permutation import fewest_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+POWER = 0.9
+"""The probability with which the difference is to be found."""
+GUESSED_SPREAD = 0.03
+"""The standard deviation between runs, relative to their mean, that is assumed where there is one run only. On shared
+machines programs of some milliseconds differ by 1 to 5% from run to run."""
+_DOUBT = 0.2
+"""The spread of a few runs may be underestimated by chance: the one used is that which is exceeded with this
+probability only (the upper end of a one-sided interval by the chi-square distribution)."""
+_MOST = 10_000
+_CERTAIN = 30.0
+"""A difference of so many standard errors is always found; the distribution is not computed so far out."""
+
+
+def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool]:
+    """The standard deviation between runs, at the upper end of what ``sides``, logarithms of medians, permit, and
+    whether it had to be guessed. ``within``: the standard error of one run's logarithm, known from its spans."""
+    from scipy.stats import chi2
+
+    freedom = sum(len(side) - 1 for side in sides)
+    if freedom == 0:
+        return math.hypot(GUESSED_SPREAD, within), True
+    squares = sum((value - sum(side) / len(side)) ** 2 for side in sides for value in side)
+    return max(math.sqrt(squares / float(chi2.ppf(_DOUBT, freedom))), within), False
+
+
+def runs_needed(deviation: float, difference: float, level: float) -> int:
+    """How many runs on each side find ``difference``, of means of logarithms, in `POWER` of all cases. ``deviation``:
+    between runs. ``level``: the probability of a false alarm. At most `_MOST`."""
+    least, most = fewest_runs(level), _MOST
+    if _power(least, deviation, difference, level) >= POWER:
+        return least
+    while least + 1 < most:
+        middle = (least + most) // 2
+        if _power(middle, deviation, difference, level) >= POWER:
+            most = middle
+        else:
+            least = middle
+    return most
+
+
+@functools.lru_cache(maxsize=1024)
+def _power(runs: int, deviation: float, difference: float, level: float) -> float:
+    """The power of Student's test, which that of the permutation test approaches."""
+    from scipy.stats import nct, t
+
+    if deviation == 0:
+        return 1.0
+    freedom = 2 * (runs - 1)
+    center = difference / (deviation * math.sqrt(2 / runs))
+    if center > _CERTAIN:
+        return 1.0
+    return float(nct.sf(t.ppf(1 - level / 2, freedom), freedom, center))
