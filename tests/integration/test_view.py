@@ -449,7 +449,7 @@ def test_the_comparison_is_that_of_hypertrace_compare(tmp_path: Path, open_page:
     assert row["medians"] == pytest.approx([expected[side]["median"] for side in ("a", "b")])
     ratio = expected["ratio"]
     assert row["ratio"] == pytest.approx(ratio["value"])
-    assert row["verdict"] == expected["verdict"] == "slower"
+    assert row["verdict"] == expected["verdict"] == "no verdict"
 
 
 def test_a_filter_chooses_what_is_shown(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
