@@ -147,31 +147,39 @@ class ThreadPointers:
 
 @dataclass(eq=False, slots=True)
 class AddressSpace:
-    """One memory, shared by the threads of a process and by a vfork child and its parent.
-
-    ``sites``: by address of the instruction; ``threads``: those that run in it;
-    ``syscall_instruction``: where a system call instruction of ``abi`` was last seen; ``arena``: htrun's own memory in
-    it, once a site was to be patched; ``unpatchable``: why no site in it can be; ``breakpoints``: where a patch
-    in the making has put one; ``machine``: whether its guest is a whole machine, of whose faults its emulator would
-    die; ``unrecorded``: whether its stores to the channel go through, since recording has failed; ``exec_rooms``:
-    address and size of memory that htrun has had mapped for the arguments of execs, while free;
-    ``locks_memory``: whether what is mapped from now on is locked (MCL_FUTURE, mlockall(2)), which no child inherits.
-    """
+    """One memory, shared by the threads of a process and by a vfork child and its parent."""
 
     memory: Memory
     mappings: Mappings = field(default_factory=Mappings)
     sites: dict[int, Site] = field(default_factory=dict)
+    """By the address of the instruction."""
     threads: set[Thread] = field(default_factory=set)
-    pointers: ThreadPointers = field(default_factory=ThreadPointers)
-    abi: Abi | None = None
-    syscall_instruction: int = 0
-    arena: Arena | None = None
-    unpatchable: str = ""
-    breakpoints: set[int] = field(default_factory=set)
+    """Those that run in it."""
     machine: bool = False
+    """Whether its guest is a whole machine, whose emulator would die of the guest's faults."""
+
+    # What `htrun.runner.loop` has seen.
+    abi: Abi | None = None
+    """The interface of the call that mapped a channel; None before one was mapped."""
+    syscall_instruction: int = 0
+    """Where a system call instruction of ``abi`` was last seen."""
     unrecorded: bool = False
-    exec_rooms: list[tuple[int, int]] = field(default_factory=list)
+    """Its stores to the channel have no effect but the store itself, since recording has failed."""
+
+    # The patcher's.
+    arena: Arena | None = None
+    """htrun's own memory in it, once a site was to be patched."""
+    unpatchable: str = ""
+    """Why no site in it can be patched; empty if sites can."""
+    breakpoints: set[int] = field(default_factory=set)
+    """Where code was ever replaced, so that a thread may have run on the halt that stands there meanwhile."""
+    pointers: ThreadPointers = field(default_factory=ThreadPointers)
+
+    # Of mapping calls (`locks_memory`) and of execs that are redirected to an emulator.
     locks_memory: bool = False
+    """Whether what is mapped from now on is locked (MCL_FUTURE, mlockall(2)), which no child inherits."""
+    exec_rooms: list[tuple[int, int]] = field(default_factory=list)
+    """Address and size of memory that htrun has had mapped for the arguments of execs, while free."""
 
     def __post_init__(self) -> None:
         self.memory.threads = lambda: [thread.tid for thread in self.threads]
@@ -203,15 +211,13 @@ _RESETHAND = 0x80000000
 
 @dataclass(eq=False, slots=True)
 class SignalActions:
-    """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND.
-
-    ``segv``: the kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32
-    bytes from 64-bit code, 20 from 32-bit code; None before. ``marked``: the action is the default one for the guest,
-    and for the kernel htrun's marker (`htrun.intercept.actions`).
-    """
+    """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND."""
 
     segv: bytes | None = None
+    """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
+    from 64-bit code, 20 from 32-bit code; None before."""
     marked: bool = False
+    """The action is the default one for the guest, and htrun's marker for the kernel (`htrun.intercept.actions`)."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
@@ -279,68 +285,114 @@ def _flags_of(action: bytes) -> int:
     return int.from_bytes(action[word : word + 4], "little")
 
 
+class MaskFilter:
+    """What `htrun.intercept.masks` knows of the filter that stops where a process's threads change their masks."""
+
+    __slots__ = ("followed", "hidden", "watched")
+
+    def __init__(self) -> None:
+        self.watched = False
+        """The process was given it, and keeps it through exec. A child that inherits it may be given it again."""
+        self.followed = False
+        """Whether its threads' `ThreadSignals.segv_blocked` is kept up to date by it."""
+        self.hidden = ""
+        """Why the process can't be given it; empty if it can."""
+
+
 @dataclass(eq=False, slots=True)
 class Process:
-    """A thread group. ``big_endian``: the byte order in which its guest writes arguments.
-
-    ``threads_seen``, ``living``: its threads so far, and those that have not ended.
-    ``filtered``: it has, or inherited, a seccomp filter that is not htrun's. ``guarded``: ranges for which it has, or
-    inherited, a channel filter of htrun's: a filter stays for good, through forks and exec. ``masks_watched``: so
-    does the one that stops at changes of its threads' signal masks; ``masks_hidden``: why it can't be given that;
-    ``masks_followed``: whether its threads' `Thread.segv_blocked` is kept up to date by it.
-    ``action_in_doubt``: it has not run yet, and the kernel may have copied its parent's action for SIGSEGV while that
-    was reset by a trap.
-    """
+    """A thread group."""
 
     pid: int
     space: AddressSpace
     actions: SignalActions
     big_endian: bool = False
+    """The byte order in which its guest writes arguments."""
     threads_seen: int = 0
+    """Its threads so far."""
     living: int = 0
+    """Its threads that have not exited."""
     filtered: bool = False
+    """It has, or has inherited, a seccomp filter that is not htrun's."""
     guarded: list[tuple[int, int]] = field(default_factory=list)
-    masks_watched: bool = False
-    masks_followed: bool = False
-    masks_hidden: str = ""
+    """Ranges for which it has, or has inherited, a channel filter of htrun's. A filter stays for good, through forks
+    and exec."""
+    masks: MaskFilter = field(default_factory=MaskFilter)
     action_in_doubt: bool = False
+    """It has not run yet, and the kernel may have copied its parent's action for SIGSEGV while that was reset by a
+    trap."""
+
+
+class ThreadSignals:
+    """What `htrun.intercept.masks` and `htrun.intercept.traps` know of a thread's signals."""
+
+    __slots__ = ("entering_handler", "segv_blocked", "stepped", "swallowed")
+
+    def __init__(self) -> None:
+        self.segv_blocked = False
+        """Whether the thread blocks SIGSEGV: known at a trap, and kept up to date where its process's masks are
+        followed and its address space has a channel mapped."""
+        self.swallowed: bytes | None = None
+        """The siginfo of a SIGSEGV that was pending when the thread's store trapped, and is so again once the thread
+        goes on."""
+        self.stepped = False
+        """The thread's program single-steps it, and must still be sent the SIGTRAP of the step that was its trapped
+        store."""
+        self.entering_handler = False
+        """The thread was resumed with a single step into a signal handler, to see the handler's mask."""
+
+
+class RedirectedExec:
+    """An exec of a thread that `htrun.runner.foreign_exec` has redirected to an emulator, while it is under way."""
+
+    __slots__ = ("big_endian", "registers", "room")
+
+    def __init__(self) -> None:
+        self.registers: Registers | None = None
+        """The thread's registers before, restored should the exec fail; None while there is no such exec."""
+        self.room: tuple[int, int] | None = None
+        """Where its arguments lie, of its address space's `AddressSpace.exec_rooms`."""
+        self.big_endian = False
+        """The byte order of the program that it starts."""
+
+
+class Doubt:
+    """A fault that the code at a thread's program counter can't have raised, as `htrun.intercept.traps` counts them."""
+
+    __slots__ = ("fault", "times")
+
+    def __init__(self) -> None:
+        self.fault: tuple[int, int, bytes] | None = None
+        """The program counter, the address of the fault, and the code; None if there is no doubt."""
+        self.times = 0
+        """How often in a row."""
 
 
 @dataclass(eq=False, slots=True)
 class Thread:
-    """A traced thread. ``number``: its place in its process's order of appearance, from 0.
-
-    ``ring``: where its records go, from its first event on; ``pointer``: the thread pointer by which a trampoline knows
-    it (`Arena.pointer_seen`), when last seen, 0 if never; ``registered``: whether trampolines find the ring by it.
-    ``segv_blocked``: whether it blocks SIGSEGV: known at a trap, and kept up to date where its process's masks are
-    followed and its address space has a channel mapped. ``swallowed``: the siginfo of a SIGSEGV that was pending when
-    its store trapped, and is so again once the thread goes on. ``stepped``: its program single-steps it, and has still
-    to be told of the step that was its trapped store.
-    ``entering_handler``: it was let go with a single step into a signal handler, to see the handler's mask.
-    ``exec_registers``: its registers at an exec that was redirected to an emulator, wanted back should the exec fail;
-    ``exec_room``: where the arguments of that lie, of its address space's ``exec_rooms``.
-    ``next_big_endian``: the byte order of the program that such an exec starts.
-    ``exiting``: its exit event has been seen; ``comm``: its name, once it can't be asked for any more.
-    ``doubt``: where it last faulted on what, and the code there, which could not have; ``doubts``: how often since.
-    """
+    """A traced thread."""
 
     tid: int
     process: Process
     number: int
-    ring: Ring | None = None
-    pointer: int = 0
-    registered: bool = False
-    segv_blocked: bool = False
-    swallowed: bytes | None = None
-    stepped: bool = False
-    entering_handler: bool = False
-    exec_registers: Registers | None = None
-    exec_room: tuple[int, int] | None = None
-    next_big_endian: bool = False
+    """Its position in its process's order of appearance, from 0."""
     exiting: bool = False
+    """Its exit event has been seen."""
+    signals: ThreadSignals = field(default_factory=ThreadSignals)
+    exec: RedirectedExec = field(default_factory=RedirectedExec)
+    doubt: Doubt = field(default_factory=Doubt)
+
+    # The recording's.
+    ring: Ring | None = None
+    """Where its records go, from its first event on."""
     comm: str | None = None
-    doubt: tuple[int, int, bytes] | None = None
-    doubts: int = 0
+    """Its name, once it can't be asked for any more."""
+
+    # Of `htrun.intercept.thread_rings`.
+    pointer: int = 0
+    """The thread pointer by which a trampoline knows it (`Arena.pointer_seen`), when last seen; 0 if never."""
+    registered: bool = False
+    """Whether trampolines find its ring by that."""
 
     @property
     def space(self) -> AddressSpace:

@@ -56,14 +56,14 @@ class Masks:
     def adopt(thread: Thread) -> None:
         """A thread begins whose creator's mask is not known, with SIGSEGV ignored perhaps."""
         state = signal_state(thread.tid)
-        thread.segv_blocked = bool(state.blocked & SEGV_BIT)
+        thread.signals.segv_blocked = bool(state.blocked & SEGV_BIT)
         if state.ignored & SEGV_BIT:
             thread.process.actions = SignalActions.ignoring()
 
     @staticmethod
     def inherit(parent: Thread, child: Thread) -> None:
         """A new thread starts with its creator's mask."""
-        child.segv_blocked = parent.segv_blocked
+        child.signals.segv_blocked = parent.signals.segv_blocked
         # A trap in another thread may just have reset the action that was copied.
         child.process.action_in_doubt = child.process is not parent.process and not is_alone(parent)
 
@@ -83,10 +83,10 @@ class Masks:
     def begin(self, thread: Thread, registers: Registers) -> None:
         """The thread, stopped with ``registers``, has mapped a channel."""
         process, space = thread.process, thread.space
-        if process.masks_followed:
+        if process.masks.followed:
             # All but one are running, so /proc is asked.
             for other in space.threads:
-                other.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
+                other.signals.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
         elif process.actions.ignored:
             self._follow_from_here(thread, registers)
         else:
@@ -99,8 +99,8 @@ class Masks:
             self._follow_from_here(thread, registers)
 
     def _follow_from_here(self, thread: Thread, registers: Registers) -> None:
-        if not thread.process.masks_followed:
-            thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
+        if not thread.process.masks.followed:
+            thread.signals.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
             self._follow(thread, registers)
 
     @staticmethod
@@ -109,41 +109,41 @@ class Masks:
         memory = thread.space.memory
         try:
             if name == "ssetmask":
-                thread.segv_blocked = bool(abi.argument(registers, 0) & SEGV_BIT)
+                thread.signals.segv_blocked = bool(abi.argument(registers, 0) & SEGV_BIT)
                 return
             if name.endswith("return"):
                 at = registers.sp + abi.frame_masks[name]
-                thread.segv_blocked = bool(memory.read_whole(at, 4)[1] & SEGV_BIT >> 8)
+                thread.signals.segv_blocked = bool(memory.read_whole(at, 4)[1] & SEGV_BIT >> 8)
                 return
             named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & SEGV_BIT >> 8)
         except OSError:
             return
         match abi.argument(registers, 0):
             case 0:
-                thread.segv_blocked = thread.segv_blocked or named
+                thread.signals.segv_blocked = thread.signals.segv_blocked or named
             case 1:
-                thread.segv_blocked = thread.segv_blocked and not named
+                thread.signals.segv_blocked = thread.signals.segv_blocked and not named
             case 2:
-                thread.segv_blocked = named
+                thread.signals.segv_blocked = named
 
     @staticmethod
     def must_see_handler(thread: Thread, number: int) -> bool:
         """Whether the thread, about to get signal ``number``, is to be stopped at the first instruction of a handler of
         its: its masks are followed."""
-        if not thread.process.masks_followed or not thread.space.mappings:
+        if not thread.process.masks.followed or not thread.space.mappings:
             return False
         return bool(signal_state(thread.tid).caught & bit_of(number))
 
     def handler_entered(self, thread: Thread) -> None:
         """The thread stands at the first instruction of a signal handler (or went on without one)."""
-        if thread.process.masks_followed:
-            thread.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
+        if thread.process.masks.followed:
+            thread.signals.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
         self._actions.mark_if_default(thread, ptrace.registers_of(thread.tid))
 
     def watch(self, thread: Thread, registers: Registers) -> None:
         """From now on no thread of this one's process changes its mask unseen. It is stopped with ``registers``."""
         process, space = thread.process, thread.space
-        if process.masks_watched or process.masks_hidden or process.filtered or space.abi is None:
+        if process.masks.watched or process.masks.hidden or process.filtered or space.abi is None:
             return
         try:
             with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
@@ -151,48 +151,48 @@ class Masks:
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
             # Then its traps have to be looked at, and the action tells of each, as long as no two come together.
-            process.masks_hidden = str(error.strerror)
+            process.masks.hidden = str(error.strerror)
         else:
-            process.masks_watched = True
+            process.masks.watched = True
 
     def _follow(self, thread: Thread, registers: Registers) -> None:
         """From now on know whether threads of this one's process block SIGSEGV, as is known of this one, which is
         stopped with ``registers``."""
         process, space = thread.process, thread.space
         self.watch(thread, registers)
-        if process.masks_hidden:
+        if process.masks.hidden:
             self._warnings.warn(
                 Kind.INJECTION,
                 process.pid,
-                f"process {process.pid} forbids htrun to follow its signal masks ({process.masks_hidden}): a thread "
+                f"process {process.pid} forbids htrun to follow its signal masks ({process.masks.hidden}): a thread "
                 "that emits while it blocks SIGSEGV may find it unblocked",
             )
-        if process.masks_followed or not process.masks_watched:
+        if process.masks.followed or not process.masks.watched:
             return
-        process.masks_followed = True
+        process.masks.followed = True
         self._look_at_signals()
         was_reset = signal_state(thread.tid).segv_is_default and not process.actions.is_unmarked_default
         for other in space.threads:
             if other.process is process and other is not thread:
                 state = signal_state(other.tid)
                 was_unblocked = was_reset and self._faults(other, state) and blocks_other_faults(state.blocked)
-                other.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
+                other.signals.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
 
     # Traps, and faults of the guest's own.
 
     def look(self, thread: Thread) -> None:
         """A store of the thread has trapped: see whether it blocks SIGSEGV."""
         process = thread.process
-        if process.masks_followed:
+        if process.masks.followed:
             return
         state = signal_state(thread.tid)
         if not state.segv_is_default:
-            thread.segv_blocked = False
+            thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
             # It would look so in any case.
-            thread.segv_blocked = blocks_other_faults(state.blocked)
+            thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
-            thread.segv_blocked = self._has_reset(thread, state.blocked)
+            thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
         """Whether it was this thread, which now has ``mask``, by whose fault the action was reset. Of several that have
@@ -210,15 +210,15 @@ class Masks:
         """Restore what the kernel took away when the thread's store trapped. It goes on with ``registers``, and with
         the signal that is returned."""
         actions = thread.process.actions
-        if not thread.segv_blocked and not actions.ignored:
+        if not thread.signals.segv_blocked and not actions.ignored:
             self._actions.mark_if_default(thread, registers)
             return 0
-        if thread.segv_blocked and not is_alone(thread):
+        if thread.signals.segv_blocked and not is_alone(thread):
             self._follow(thread, registers)
         self._actions.restore(thread, registers)
-        if not thread.segv_blocked:
+        if not thread.signals.segv_blocked:
             return 0
-        swallowed, thread.swallowed = thread.swallowed, None
+        swallowed, thread.signals.swallowed = thread.signals.swallowed, None
         if swallowed is not None:
             ptrace.set_registers(thread.tid, registers)
             self._actions.stop_again(thread, swallowed)
@@ -229,7 +229,7 @@ class Masks:
     def tell_of_step(self, thread: Thread, registers: Registers) -> int:
         """The thread single-steps itself, and has just done its store: returns the signal that says so, for which it is
         stopped now. It goes on with ``registers``."""
-        thread.stepped = False
+        thread.signals.stepped = False
         if ptrace.signal_mask(thread.tid) & bit_of(signal.SIGTRAP):
             return 0
         ptrace.set_registers(thread.tid, registers)
@@ -254,12 +254,12 @@ class Masks:
         if not is_default:
             return
         info, registers = ptrace.signal_info(thread.tid), ptrace.registers_of(thread.tid)
-        if not thread.process.masks_followed:
-            thread.segv_blocked = self._has_reset(thread, ptrace.signal_mask(thread.tid))
-            if not thread.segv_blocked:
+        if not thread.process.masks.followed:
+            thread.signals.segv_blocked = self._has_reset(thread, ptrace.signal_mask(thread.tid))
+            if not thread.signals.segv_blocked:
                 # Before nothing shows any more that others do.
                 self._follow(thread, registers)
-        if not thread.segv_blocked:
+        if not thread.signals.segv_blocked:
             self._actions.restore(thread, registers)
             self._actions.stop_again(thread, info)
 
@@ -267,7 +267,7 @@ class Masks:
     def has_plain_handler(thread: Thread) -> bool:
         """Whether the thread's own faults lead to a handler, and nothing is to be done about that."""
         actions = thread.process.actions
-        return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks_followed
+        return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 
     @staticmethod
     def delivered(thread: Thread) -> bool:

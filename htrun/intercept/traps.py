@@ -143,7 +143,7 @@ class Traps:
             self.wait.known.forget()
             self._other_store(thread, site, offset, registers)
         registers.pc += site.store.length
-        thread.stepped = registers.single_steps
+        thread.signals.stepped = registers.single_steps
         return True
 
     def _swallowing_fault(self, thread: Thread, registers: Registers) -> int:
@@ -155,7 +155,7 @@ class Traps:
         from htrun.hosts.x86_64.store import NotAStore, decode_store
 
         self._masks.look(thread)
-        if not thread.segv_blocked:
+        if not thread.signals.segv_blocked:
             return 0
         memory = thread.space.memory
         try:
@@ -164,7 +164,7 @@ class Traps:
             return 0
         address = store.effective_address(registers)
         if thread.space.mappings.find(address) is not None:
-            thread.swallowed = ptrace.signal_info(thread.tid)
+            thread.signals.swallowed = ptrace.signal_info(thread.tid)
         return address
 
     def _back_to_site(self, thread: Thread, address: int, registers: Registers) -> tuple[Site | None, bool]:
@@ -267,7 +267,8 @@ class Traps:
         process, store, ring = thread.process, site.store, thread.ring
         if process.big_endian or store.byte_swapped or ring is None:
             return
-        if not process.masks_watched or thread.segv_blocked or process.actions.ignored or thread.entering_handler:
+        signals = thread.signals
+        if not process.masks.watched or signals.segv_blocked or process.actions.ignored or signals.entering_handler:
             return
         match store.source:
             case RegisterSource(name, 0):
@@ -325,7 +326,7 @@ class Traps:
             stored = site.store.effective_address(registers)
             if not stored <= fault < stored + site.store.size:
                 self._expect_no_change(thread, fault, registers, site.code)
-            thread.doubt = None
+            thread.doubt.fault = None
         return site
 
     def _code_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
@@ -358,10 +359,10 @@ class Traps:
     def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
         """The ``code`` at a thread's program counter can't have faulted so, unless it does so again and again."""
         doubt = registers.pc, fault, code
-        if thread.doubt != doubt:
-            thread.doubt, thread.doubts = doubt, 0
-        thread.doubts += 1
-        if thread.doubts <= _MOST_DOUBTS:
+        if thread.doubt.fault != doubt:
+            thread.doubt.fault, thread.doubt.times = doubt, 0
+        thread.doubt.times += 1
+        if thread.doubt.times <= _MOST_DOUBTS:
             raise _CodeChanged
 
     def _new_site(
@@ -380,7 +381,7 @@ class Traps:
             if thread.space.machine:
                 return None
             self._expect_no_change(thread, fault, registers, code)
-            thread.doubt = None
+            thread.doubt.fault = None
             self._loads.report(pid, address, reason)
             return None
         place = self._places.find(thread.space, thread.tid, address)

@@ -65,30 +65,30 @@ class ForeignExec:
         except OSError:
             # No memory: the kernel refuses the program, as it would without htrun.
             return False
-        thread.exec_registers = before
+        thread.exec.registers = before
         if name == "execveat":
             abi.set_argument(registers, 0, _AT_FDCWD)
             abi.set_argument(registers, 4, abi.argument(registers, 4) & ~_AT_EMPTY_PATH)
         abi.set_argument(registers, first - 1, path_at)
         abi.set_argument(registers, first, argv_at)
         ptrace.set_registers(thread.tid, registers)
-        thread.next_big_endian = rewrite.guest is not None and rewrite.guest.big_endian
+        thread.exec.big_endian = rewrite.guest is not None and rewrite.guest.big_endian
         return True
 
     def failed(self, thread: Thread) -> None:
         """A redirected exec has come back: the thread gets its own registers, and the error."""
-        if thread.exec_registers is None:
+        if thread.exec.registers is None:
             return
         self._machines.failed(thread.process.pid)
         self.done(thread)
-        registers = thread.exec_registers.copy()
+        registers = thread.exec.registers.copy()
         ptrace.get_registers(thread.tid, registers)
         result = registers.result
-        registers = thread.exec_registers
+        registers = thread.exec.registers
         registers.result = result
         ptrace.set_registers(thread.tid, registers)
-        thread.exec_registers = None
-        thread.next_big_endian = False
+        thread.exec.registers = None
+        thread.exec.big_endian = False
 
     @staticmethod
     def _target(thread: Thread, name: str, abi: Abi, registers: Registers) -> tuple[bytes, FileView, int]:
@@ -108,9 +108,9 @@ class ForeignExec:
     @staticmethod
     def done(thread: Thread) -> None:
         """The thread's exec has taken its arguments, or failed: their memory is free for others who share it."""
-        if thread.exec_room is not None:
-            thread.space.exec_rooms.append(thread.exec_room)
-            thread.exec_room = None
+        if thread.exec.room is not None:
+            thread.space.exec_rooms.append(thread.exec.room)
+            thread.exec.room = None
 
     def _write_arguments(self, thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite) -> tuple[int, int]:
         """Put path and argv into the thread's memory; returns their addresses. Raises OSError."""
@@ -138,7 +138,7 @@ class ForeignExec:
             room = self._mapped(thread, abi, registers, size), size
         else:
             rooms.remove(room)
-        thread.exec_room = room
+        thread.exec.room = room
         return room[0]
 
     def _mapped(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:

@@ -134,7 +134,7 @@ class Loop:
         if self._traps.handle(thread):
             self._follow.trapped(thread)
             deliver = self._masks.restore(thread, self._traps.wait.registers)
-            if thread.stepped and not deliver:
+            if thread.signals.stepped and not deliver:
                 deliver = self._masks.tell_of_step(thread, self._traps.wait.registers)
             self._resume_trapped(thread, self._traps.wait, deliver)
         else:
@@ -322,7 +322,7 @@ class Loop:
                 self._resume(thread.tid, Request.CONT)
                 return
             self._traps.leave_trampoline(thread)
-        entering, thread.entering_handler = thread.entering_handler, False
+        entering, thread.signals.entering_handler = thread.signals.entering_handler, False
         if entering and number == _SIGTRAP:
             # The stop behind the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
             self._masks.handler_entered(thread)
@@ -336,7 +336,7 @@ class Loop:
             if self._traps is not None and self._masks.has_plain_handler(thread):
                 self._traps.wait.known.let_faults_through(thread.tid)
             look = self._masks.delivered(thread) or look
-        thread.entering_handler = look
+        thread.signals.entering_handler = look
         self._let_signals_through(thread)
         if look:
             ptrace.request(Request.SINGLESTEP, thread.tid, 0, number)
@@ -345,7 +345,7 @@ class Loop:
 
     def _let_signals_through(self, thread: Thread) -> None:
         """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
-        if self._traps is not None and not thread.process.masks_followed:
+        if self._traps is not None and not thread.process.masks.followed:
             self._traps.wait.known.let_signals_through(thread.tid)
 
 

@@ -171,7 +171,7 @@ class Tracees:
         process = caller.process
         first = self._first
         if first.launched:
-            process.big_endian = caller.next_big_endian
+            process.big_endian = caller.exec.big_endian
         if tid == first.pid:
             first.executed(by_another=former != tid)
         for old in (former, tid):
