@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from htrun.events.records import Events
-    from htrun.events.shapes import Shape, Shapes
+    from htrun.events.shapes import Shapes
     from htrun.events.stream import Stream
 
 
@@ -48,7 +48,7 @@ def to_table(trace: BatchSource) -> pyarrow.Table:
     """
     arrow = require_pyarrow()
     time = arrow.field("time", arrow.timestamp("ns", tz="UTC"))
-    named = [arrow.field(name, _type(argument)) for name, (argument, _) in trace.shapes.named_columns.items()]
+    named = [arrow.field(name, type_of(argument)) for name, (argument, _) in trace.shapes.named_columns.items()]
     whole = arrow.schema([*schema(trace), *named])
     table = arrow.Table.from_batches((_with_named(trace, events, whole) for events in trace.events()), whole)
     return table.set_column(0, time, table.column(0).cast(time.type))
@@ -64,8 +64,8 @@ def _with_named(trace: BatchSource, events: Events, wanted: pyarrow.Schema) -> p
             rows = codes == code
             words[rows] = events["args"][rows, place]
             absent &= ~rows
-        if argument.type in _LABELLED:
-            columns.append(_labelled(argument, words, absent))
+        if argument.type in LABELLED:
+            columns.append(labelled(argument, words, absent))
         else:
             columns.append(arrow.array(argument.values(words), mask=absent))
     return arrow.record_batch(columns, wanted)
@@ -85,28 +85,7 @@ def schema(trace: BatchSource) -> pyarrow.Schema:
     return arrow.schema(columns.items())
 
 
-def typed_schema(shape: Shape) -> pyarrow.Schema:
-    """The columns of one shape's events: ``time_ns``, the thread, ``index``, and its arguments by name and type."""
-    arrow = require_pyarrow()
-    columns = {**_common_columns(), "index": arrow.uint32()}
-    for argument in shape.arguments:
-        # SQL ignores case; a name that is already taken gets an underscore appended.
-        name = argument.name
-        while name.lower() in (other.lower() for other in columns):
-            name += "_"
-        columns[name] = _type(argument)
-    return arrow.schema(columns.items())
-
-
-def typed_batch(trace: BatchSource, shape: Shape, events: Events) -> pyarrow.RecordBatch:
-    """``events``, all of one ``shape``, as columns of `typed_schema`."""
-    columns = [*_common_values(trace, events), events["index"]]
-    for argument, words in shape.words(events):
-        columns.append(_labelled(argument, words) if argument.type in _LABELLED else argument.values(words))
-    return _batch(columns, typed_schema(shape))
-
-
-def _type(argument: Argument) -> pyarrow.DataType:
+def type_of(argument: Argument) -> pyarrow.DataType:
     arrow = require_pyarrow()
     match argument.type:
         case ArgumentType.I64:
@@ -121,7 +100,7 @@ def _type(argument: Argument) -> pyarrow.DataType:
             return arrow.uint64()
 
 
-def _labelled(
+def labelled(
     argument: Argument, words: NDArray[np.uint64], absent: NDArray[np.bool_] | None = None
 ) -> pyarrow.DictionaryArray:
     """The labels of ``words``; null where they are ``absent``."""
@@ -129,7 +108,7 @@ def _labelled(
     texts: list[str | None] = [str(argument.value(word)) for word in used.tolist()]
     if absent is not None:
         places = np.where(absent, len(texts), places)
-    return _texts(places, [*texts, None])
+    return dictionary(places, [*texts, None])
 
 
 def _common_columns() -> dict[str, pyarrow.DataType]:
@@ -141,7 +120,7 @@ def _common_columns() -> dict[str, pyarrow.DataType]:
 def _common_values(trace: BatchSource, events: Events) -> list[Any]:
     streams = events["stream"].astype(np.int32)
     ids = [np.array([getattr(each, name) for each in trace.streams], np.uint32)[streams] for name in _IDS]
-    return [events["time"].astype(np.int64), *ids, _texts(streams, [stream.comm for stream in trace.streams])]
+    return [events["time"].astype(np.int64), *ids, dictionary(streams, [stream.comm for stream in trace.streams])]
 
 
 def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatch:
@@ -160,19 +139,19 @@ def record_batch(trace: BatchSource, events: Events) -> pyarrow.RecordBatch:
     counts = np.array([trace.shapes.width(shape) for shape in shapes])
     columns = [
         *_common_values(trace, events),
-        _texts(codes, [shape.definition.name for shape in shapes]),
-        _texts(codes, [shape.named.name if shape.named else None for shape in shapes]),
-        _texts(codes, [shape.named.phase.value if shape.named else None for shape in shapes]),
+        dictionary(codes, [shape.definition.name for shape in shapes]),
+        dictionary(codes, [shape.named.name if shape.named else None for shape in shapes]),
+        dictionary(codes, [shape.named.phase.value if shape.named else None for shape in shapes]),
     ]
     for name in NUMBERS:
         having = np.array([name in shape.definition.columns for shape in shapes], np.int64)
-        columns.append(arrow.array(events[name], mask=_lacking(having, codes, 1)))
-    columns += [arrow.array(events["args"][:, n], mask=_lacking(counts, codes, n + 1)) for n in range(trace.num_args)]
+        columns.append(arrow.array(events[name], mask=lacking(having, codes, 1)))
+    columns += [arrow.array(events["args"][:, n], mask=lacking(counts, codes, n + 1)) for n in range(trace.num_args)]
     return _batch(columns, schema(trace))
 
 
 _IDS = ("pid", "tid", "vcpu")
-_LABELLED = (ArgumentType.ENUM, ArgumentType.TEXT)
+LABELLED = (ArgumentType.ENUM, ArgumentType.TEXT)
 
 
 def require_pyarrow() -> pyarrow:
@@ -184,7 +163,7 @@ def require_pyarrow() -> pyarrow:
     return pyarrow
 
 
-def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
+def dictionary(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
     """``texts[code]`` for each of ``codes``; null where that is None."""
     arrow = require_pyarrow()
     unique = [text for text in dict.fromkeys(texts) if text is not None]
@@ -194,7 +173,7 @@ def _texts(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyar
     return arrow.DictionaryArray.from_arrays(indices, arrow.array(unique, arrow.string()))
 
 
-def _lacking(counts: NDArray[np.int64], codes: NDArray[np.int32], number: int) -> NDArray[np.bool_] | None:
+def lacking(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]], number: int) -> NDArray[np.bool_] | None:
     """Mask of the events that have no field ``number``, where the events of each shape have ``counts`` fields; None if
     all have it."""
     lacks = counts < number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.event_ids import in_window, numbered_events
 from htrun.analysis.expressions import Expression
 from htrun.events.arguments import Argument, ArgumentType
 from htrun.events.call_texts import like_their_calls
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
-    from htrun.events.shapes import Shape
+    from htrun.events.shapes import Rows, Shape
 
 _STREAM_FIELDS = ("pid", "tid", "vcpu", "comm")
 _NAME_FIELDS = ("event", "name", "phase")
@@ -43,13 +44,27 @@ class Filter:
         """The selected events of ``trace``, with the texts of system calls if ``texts`` (see `Trace.events`). Raises
         `HtrunError` if a condition makes no sense for them."""
         for events in trace.events(self.window, size, texts=texts):
-            kept = self._kept(trace, events)
+            kept = events[self._kept(trace, events)]
             if len(kept):
                 yield kept
 
-    def _kept(self, trace: Trace, events: Events) -> Events:
+    def numbered(
+        self, trace: Trace, size: int = BATCH, *, texts: bool = False
+    ) -> Iterator[tuple[NDArray[np.uint64], Events]]:
+        """The same with the id of each event (`htrun.analysis.event_ids`), which is that of its call for a text. All
+        events before the window are read as well, to count them."""
+        for ids, events in numbered_events(trace, self.window.end, size, texts=texts):
+            inside = in_window(events, self.window)
+            ids, events = ids[inside], events[inside]
+            kept = self._kept(trace, events)
+            ids, events = ids[kept], events[kept]
+            if len(events):
+                yield ids, events
+
+    def _kept(self, trace: Trace, events: Events) -> Rows:
+        """Which of ``events``, all of the window, are selected."""
         if not self.events and self.where is None:
-            return events
+            return slice(None)
         keep = np.zeros(len(events), bool)
         for shape, rows in trace.shapes.split(events):
             if not self._named(shape) or shape.definition is USER_SYSCALL_TEXT:
@@ -59,7 +74,7 @@ class Filter:
             else:
                 own = events[rows]
                 keep[rows] = self.where.matches(_Columns(trace, shape, own), len(own))
-        return events[like_their_calls(events, keep)]
+        return np.flatnonzero(like_their_calls(events, keep))
 
     def _named(self, shape: Shape) -> bool:
         names = {shape.title, shape.definition.name}

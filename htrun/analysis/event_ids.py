@@ -1,0 +1,48 @@
+"""The ids of events: each one's number in its trace, from 1, in the order of time.
+
+The same trace gives the same ids, however it is filtered. A span has the id of the event that begins it. Texts of
+system calls are no events of their own; each has the id of its call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from htrun.events.definitions import DEFINITIONS, USER_SYSCALL_TEXT
+from htrun.events.window import BATCH, EVERYTHING, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
+    from htrun.events.shapes import Rows
+
+_TEXT = DEFINITIONS.index(USER_SYSCALL_TEXT)
+
+
+def numbered_events(
+    trace: Trace, end: int = EVERYTHING.end, size: int = BATCH, *, texts: bool = False
+) -> Iterator[tuple[NDArray[np.uint64], Events]]:
+    """The events of all threads from the first of ``trace`` until before the time ``end``, with their ids. ``texts``:
+    as for `Trace.events`."""
+    count = 0
+    for events in trace.events(Window(end=end), size, texts=texts):
+        ids = np.uint64(count) + np.cumsum(events["kind"] != _TEXT, dtype=np.uint64)
+        count = int(ids[-1])
+        yield ids, events
+
+
+def in_window(events: Events, window: Window) -> Rows:
+    """Which of ``events`` are in ``window``."""
+    times = events["time"]
+    if window.streams is None and int(times[0]) >= window.begin and int(times[-1]) < window.end:
+        return slice(None)
+    inside = (times >= np.uint64(window.begin)) & (times < np.uint64(window.end))
+    if window.streams is not None:
+        inside &= np.isin(events["stream"], list(window.streams))
+    return np.flatnonzero(inside)

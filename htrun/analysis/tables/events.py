@@ -1,0 +1,242 @@
+"""The events of a trace as tables: one of all events, and one of each named event with its own columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from htrun.analysis.arrow import LABELLED, dictionary, labelled, lacking, require_pyarrow, type_of
+from htrun.analysis.tables.table import Column, batch_of, exact_seconds, schema_of, seconds_type
+from htrun.events.named import Phase
+from htrun.events.records import NUMBERS
+from htrun.events.window import EVERYTHING, Window
+
+if TYPE_CHECKING:
+    import pyarrow
+    from numpy.typing import NDArray
+
+    from htrun.analysis.filters import Filter
+    from htrun.analysis.trace import Trace
+    from htrun.events.arguments import Argument
+    from htrun.events.records import Events
+    from htrun.events.shapes import Shape, Shapes
+
+Watch = Callable[["Iterator[Events]"], "Iterator[Events]"]
+"""Passes batches of events on, and may show how far reading has come."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of a table of events. ``ids``: the number of each event in the trace, from 1; only if they are needed."""
+
+    ids: NDArray[np.uint64]
+    events: Events
+    shapes: Shapes
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """The index of each event's shape in `Shapes.all`."""
+        return self.shapes.codes(self.events)
+
+    def taken(self, rows: NDArray[np.int64]) -> Rows:
+        """Only these ``rows``."""
+        return Rows(self.ids[rows] if len(self.ids) else self.ids, self.events[rows], self.shapes)
+
+
+class ThreadColumns:
+    """The columns of a thread, by the number of its stream."""
+
+    def __init__(self, trace: Trace) -> None:
+        streams = trace.streams
+        self._ids = {name: np.array([getattr(each, name) for each in streams], np.uint32) for name in _IDS}
+        comms = [stream.comm for stream in streams]
+        places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
+        self._names = list(places)
+        self._places = np.array([places[comm] for comm in comms], np.int32)
+
+    def id(self, name: str, streams: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """The ``tid``, ``pid`` or ``vcpu`` of each of ``streams``."""
+        return self._ids[name][streams]
+
+    def comm(self, streams: NDArray[np.uint32]) -> pyarrow.DictionaryArray:
+        """The name of each of ``streams``."""
+        return dictionary(self._places[streams], self._names)
+
+
+_IDS = ("pid", "tid", "vcpu")
+
+
+class EventTable:
+    """Every event that ``wanted`` selects from ``trace``.
+
+    The columns: ``time``, ``time_ns`` since the epoch, and ``seconds`` since the first event; ``id``, the number of the
+    event in the trace; the thread; ``event`` as QEMU calls it, ``name`` and ``phase`` if the user has named it;
+    ``site`` and ``index``, or ``num`` and ``arch`` of a system call; ``arg1`` and on.
+    """
+
+    def __init__(self, trace: Trace, threads: ThreadColumns, wanted: Filter, watch: Watch) -> None:
+        self._source = _Source(trace, wanted, watch)
+        self._columns = {**_common_columns(trace, threads), **_all_columns(trace)}
+        self.schema = schema_of(self._columns)
+        self.duration = trace.duration
+
+    def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
+        """See `Table`."""
+        for rows in self._source.rows(windows, ids="id" in columns):
+            yield batch_of(self._columns, columns, rows)
+
+
+class NamedTable:
+    """The events of one ``shape``, which has a name: their time, thread and ``index``, and their arguments by name and
+    type."""
+
+    def __init__(self, trace: Trace, threads: ThreadColumns, wanted: Filter, watch: Watch, shape: Shape) -> None:
+        self._source = _Source(trace, wanted, watch)
+        self._shapes = trace.shapes
+        self._shape = shape
+        self._columns = {**_common_columns(trace, threads), **_own_columns(shape)}
+        self.schema = schema_of(self._columns)
+        self.duration = trace.duration
+
+    def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
+        """See `Table`."""
+        code = self._shapes.all().index(self._shape)
+        for rows in self._source.rows(windows, ids="id" in columns):
+            own = np.flatnonzero(rows.codes == code)
+            if len(own):
+                yield batch_of(self._columns, columns, rows.taken(own))
+
+
+class _Source:
+    """Reads the rows of a table of events."""
+
+    def __init__(self, trace: Trace, wanted: Filter, watch: Watch) -> None:
+        self._trace = trace
+        self._wanted = wanted
+        self._watch = watch
+
+    def rows(self, windows: Sequence[Window] | None, *, ids: bool) -> Iterator[Rows]:
+        """The rows within ``windows`` (None: all), with their ``ids`` if these are needed."""
+        if windows is None:
+            windows = [EVERYTHING]
+        elif ids and windows:
+            # Events are counted from the first of the trace on, so all windows are read in one go.
+            windows = [Window(windows[0].begin, windows[-1].end)]
+        for window in windows:
+            wanted = replace(self._wanted, window=_both(self._wanted.window, window))
+            if ids:
+                yield from self._numbered(wanted)
+            else:
+                none = np.empty(0, np.uint64)
+                batches = self._watch(wanted.batches(self._trace))
+                yield from (Rows(none, events, self._trace.shapes) for events in batches)
+
+    def _numbered(self, wanted: Filter) -> Iterator[Rows]:
+        ids: NDArray[np.uint64] = np.empty(0, np.uint64)
+
+        def batches() -> Iterator[Events]:
+            nonlocal ids
+            for numbers, events in wanted.numbered(self._trace):
+                ids = numbers
+                yield events
+
+        yield from (Rows(ids, events, self._trace.shapes) for events in self._watch(batches()))
+
+
+def _both(one: Window, other: Window) -> Window:
+    return Window(max(one.begin, other.begin), min(one.end, other.end), one.streams)
+
+
+def _common_columns(trace: Trace, threads: ThreadColumns) -> dict[str, Column[Rows]]:
+    arrow = require_pyarrow()
+    begin = np.uint64((trace.duration or (0, 0))[0])
+    text = arrow.dictionary(arrow.int32(), arrow.string())
+    nanoseconds = arrow.timestamp("ns")
+    return {
+        "time": Column(nanoseconds, lambda rows: _integers(rows).view(nanoseconds)),
+        "time_ns": Column(arrow.int64(), _integers),
+        "seconds": Column(seconds_type(), lambda rows: exact_seconds(rows.events["time"] - begin)),
+        "id": Column(arrow.uint64(), lambda rows: rows.ids),
+        **{name: _id_column(threads, name) for name in _IDS},
+        "comm": Column(text, lambda rows: threads.comm(rows.events["stream"])),
+    }
+
+
+def _integers(rows: Rows) -> pyarrow.Array:
+    return require_pyarrow().array(rows.events["time"].astype(np.int64))
+
+
+def _id_column(threads: ThreadColumns, name: str) -> Column[Rows]:
+    return Column(require_pyarrow().uint32(), lambda rows: threads.id(name, rows.events["stream"]))
+
+
+def _all_columns(trace: Trace) -> dict[str, Column[Rows]]:
+    arrow = require_pyarrow()
+    shapes = trace.shapes.all()
+    widths = np.array([trace.shapes.width(shape) for shape in shapes])
+
+    def described(texts: list[str | None]) -> Column[Rows]:
+        kind = arrow.dictionary(arrow.int32(), arrow.string())
+        return Column(kind, lambda rows: dictionary(rows.codes, texts))
+
+    def number(name: str) -> Column[Rows]:
+        having = np.array([name in shape.definition.columns for shape in shapes], np.int64)
+        return Column(arrow.uint32(), lambda rows: masked(rows, having, 1, rows.events[name]))
+
+    def word(place: int) -> Column[Rows]:
+        return Column(arrow.uint64(), lambda rows: masked(rows, widths, place + 1, rows.events["args"][:, place]))
+
+    def masked(rows: Rows, counts: NDArray[np.int64], least: int, values: NDArray[Any]) -> pyarrow.Array:
+        return arrow.array(np.ascontiguousarray(values), mask=lacking(counts, rows.codes, least))
+
+    return {
+        "event": described([shape.definition.name for shape in shapes]),
+        "name": described([shape.named.name if shape.named else None for shape in shapes]),
+        "phase": described([shape.named.phase.value if shape.named else None for shape in shapes]),
+        **{name: number(name) for name in NUMBERS},
+        **{f"arg{place + 1}": word(place) for place in range(trace.num_args)},
+    }
+
+
+def _own_columns(shape: Shape) -> dict[str, Column[Rows]]:
+    arrow = require_pyarrow()
+    columns = {"index": Column[Rows](arrow.uint32(), lambda rows: rows.events["index"])}
+    taken = {*columns, *_COMMON}
+    for place, argument in enumerate(shape.arguments, shape.first):
+        # SQL ignores case; a name that is already taken gets an underscore appended.
+        name = argument.name
+        while name.lower() in taken:
+            name += "_"
+        taken.add(name.lower())
+        columns[name] = _argument_column(argument, place)
+    return columns
+
+
+_COMMON = ("time", "time_ns", "seconds", "id", *_IDS, "comm")
+
+
+def _argument_column(argument: Argument, place: int) -> Column[Rows]:
+    def make(rows: Rows) -> Any:
+        words = np.ascontiguousarray(rows.events["args"][:, place])
+        return labelled(argument, words) if argument.type in LABELLED else argument.values(words)
+
+    return Column(type_of(argument), make)
+
+
+def event_table_names(trace: Trace, taken: Sequence[str]) -> dict[str, Shape]:
+    """The shapes of named events by the names of their tables: the event's own name, with ``_begin`` or ``_end`` if the
+    event begins or ends a span, and with underscores appended as long as it is among ``taken``."""
+    names: dict[str, Shape] = {}
+    for shape in trace.shapes.all():
+        if shape.named is None:
+            continue
+        ends = shape.named.phase in {Phase.BEGIN, Phase.END}
+        name = f"{shape.named.name}_{shape.named.phase.value}" if ends else shape.named.name
+        while name.lower() in {*taken, *(other.lower() for other in names)}:
+            name += "_"
+        names[name] = shape
+    return names

@@ -1,0 +1,109 @@
+"""A table as a dataset of Arrow's, so that DuckDB asks for the columns and rows that a query needs, and no others.
+
+DuckDB hands the columns and the conditions of a query to `Lazy.scanner`. The conditions are an expression of Arrow's.
+To find out which part of the trace can satisfy it, the duration of the trace is divided into slices, and Arrow drops
+those slices whose times the expression excludes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow
+from pyarrow import dataset, fs
+
+from htrun.analysis.tables.table import Table, seconds_type
+from htrun.errors import HtrunError
+from htrun.events.window import Window
+
+_SLICES = 128
+"""Into how many parts a trace is divided: the smallest part that is read of it."""
+
+
+class Lazy(dataset.Dataset):  # type: ignore[misc]
+    """A dataset whose rows are read from ``table`` when it is scanned. ``failure``: why reading it has failed."""
+
+    def __init__(self, table: Table) -> None:
+        # The base class refuses to be made by itself, so its own __init__ is not called.
+        self._table = table
+        self.failure: HtrunError | None = None
+
+    @property
+    def schema(self) -> pyarrow.Schema:
+        """The columns."""
+        return self._table.schema
+
+    def scanner(self, columns: Sequence[str] | None = None, filter: Any = None, **_: object) -> Scan:
+        """The rows that satisfy ``filter``, with ``columns`` only (None: with all)."""
+        wanted = self.schema.names if columns is None else list(columns)
+        chosen = pyarrow.schema([self.schema.field(name) for name in wanted])
+        return Scan(pyarrow.RecordBatchReader.from_batches(chosen, self._rows(wanted, filter)))
+
+    def _rows(self, wanted: list[str], condition: Any) -> Iterator[pyarrow.RecordBatch]:
+        try:
+            if condition is None:
+                yield from self._table.batches(wanted, None)
+                return
+            # A name that occurs in the text only by chance costs a column that nobody needs.
+            needed = [name for name in self.schema.names if name in wanted or name in str(condition)]
+            for batch in self._table.batches(needed, self._windows(condition)):
+                kept = pyarrow.Table.from_batches([batch]).filter(condition).select(wanted)
+                yield from kept.to_batches()
+        except HtrunError as error:
+            # It goes through Arrow and DuckDB, which would keep only its text.
+            self.failure = error
+            raise
+
+    def _windows(self, condition: Any) -> list[Window] | None:
+        """The times at which ``condition`` may be satisfied; None if it may be at all times."""
+        if self._table.duration is None:
+            return None
+        first, last = self._table.duration
+        slices = _slices(first, last)
+        layout = dataset.IpcFileFormat()
+        nowhere = fs.LocalFileSystem()
+        # Nothing opens these files: they carry what is known of the times in a slice.
+        fragments = [
+            layout.make_fragment(str(number), nowhere, _times(first, window)) for number, window in enumerate(slices)
+        ]
+        known = pyarrow.schema([self.schema.field(name) for name in self.schema.names])
+        kept = dataset.FileSystemDataset(fragments, known, layout, nowhere).get_fragments(condition)
+        return _joined([slices[int(fragment.path)] for fragment in kept])
+
+
+class Scan:
+    """What DuckDB expects a scanner to be."""
+
+    def __init__(self, reader: pyarrow.RecordBatchReader) -> None:
+        self._reader = reader
+
+    def to_reader(self) -> pyarrow.RecordBatchReader:
+        """The rows."""
+        return self._reader
+
+
+def _slices(first: int, last: int) -> list[Window]:
+    length = max(-(-(last + 1 - first) // _SLICES), 1)
+    return [Window(begin, begin + length) for begin in range(first, last + 1, length)]
+
+
+def _times(first: int, window: Window) -> Any:
+    """What is known of ``time_ns`` and of ``seconds`` in ``window`` of a trace that begins at ``first``."""
+    time, seconds = dataset.field("time_ns"), dataset.field("seconds")
+    begin, last = window.begin, window.end - 1
+    known = (time >= begin) & (time <= last)
+    earliest, latest = (pyarrow.scalar(Decimal(ns - first).scaleb(-9), seconds_type()) for ns in (begin, last))
+    return known & (seconds >= earliest) & (seconds <= latest)
+
+
+def _joined(windows: Sequence[Window]) -> list[Window]:
+    """``windows``, which are in order, with those that touch joined."""
+    joined: list[Window] = []
+    for window in windows:
+        if joined and joined[-1].end == window.begin:
+            joined[-1] = Window(joined[-1].begin, window.end)
+        else:
+            joined.append(window)
+    return joined

@@ -1,0 +1,181 @@
+"""SQL on a trace: DuckDB over the tables of `htrun.analysis.tables`, and the answer as text, JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from htrun.analysis.arrow import require_pyarrow
+from htrun.analysis.tables.events import EventTable, NamedTable, ThreadColumns, event_table_names
+from htrun.analysis.tables.table import SmallTable
+from htrun.errors import HtrunError
+from htrun.intercept.site_facts import is_site, sites_of
+from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.progress import with_progress
+from htrun.reports.table import printable, table
+
+if TYPE_CHECKING:
+    from htrun.analysis.filters import Filter
+    from htrun.analysis.tables.table import Table
+    from htrun.analysis.trace import Trace
+
+PUBLIC = ("events", "threads", "sites", "run")
+"""The tables that every trace has; each named event has one more."""
+_ROWS = 1000
+"""Rows printed at once; a table's columns are as wide as the first of them need."""
+
+
+def tables_of(trace: Trace, wanted: Filter) -> dict[str, Table]:
+    """The tables of ``trace`` by name. ``wanted``: which events are in them."""
+    threads = ThreadColumns(trace)
+    watch = partial(with_progress, total=len(trace), what="reading")
+    found: dict[str, Table] = {
+        "events": EventTable(trace, threads, wanted, watch),
+        "threads": _threads(trace),
+        "sites": _sites(trace),
+        "run": _run(trace),
+    }
+    for name, shape in event_table_names(trace, PUBLIC).items():
+        found[name] = NamedTable(trace, threads, wanted, watch, shape)
+    return found
+
+
+def _threads(trace: Trace) -> SmallTable:
+    arrow = require_pyarrow()
+    ids, count = arrow.uint32(), arrow.uint64()
+    columns = {"tid": ids, "pid": ids, "vcpu": ids, "comm": arrow.string(), "start_ns": arrow.int64(), "lost": count}
+
+    def build(_: Sequence[str]) -> Mapping[str, Sequence[object]]:
+        streams = trace.streams
+        values: dict[str, Sequence[object]] = {
+            name: [getattr(stream, name) for stream in streams] for name in ("tid", "pid", "vcpu", "comm")
+        }
+        # A trace that an emulator's thread is read from may not say when it started.
+        return values | {"start_ns": [stream.start or None for stream in streams], "lost": trace.discarded}
+
+    return SmallTable(arrow.schema(columns.items()), build)
+
+
+def _sites(trace: Trace) -> SmallTable:
+    arrow = require_pyarrow()
+    number, word, text = arrow.uint32(), arrow.uint64(), arrow.string()
+    columns = {"site": number, "pid": number, "address": word, "instruction": text, "file": text, "offset": word}
+
+    def build(wanted: Sequence[str]) -> Mapping[str, Sequence[object]]:
+        known = sites_of(trace.environment)
+        values: dict[str, Sequence[object]] = {
+            name: [getattr(facts, name) for facts in known.values()] for name in columns if name != "site"
+        }
+        values["site"] = list(known)
+        if "symbol" in wanted:
+            # Names are looked up in the files of the program, which takes a while.
+            values["symbol"] = [facts.name for facts in known.values()]
+        return values
+
+    return SmallTable(arrow.schema([*columns.items(), ("symbol", text)]), build)
+
+
+def _run(trace: Trace) -> SmallTable:
+    arrow = require_pyarrow()
+    text = arrow.string()
+
+    def build(_: Sequence[str]) -> Mapping[str, Sequence[object]]:
+        facts = {name: str(value) for name, value in trace.environment.items() if not is_site(name)}
+        return {"name": list(facts), "value": list(facts.values())}
+
+    return SmallTable(arrow.schema([("name", text), ("value", text)]), build)
+
+
+@contextmanager
+def answer_to(sql: str, trace: Trace, wanted: Filter) -> Iterator[Any]:
+    """What DuckDB answers to ``sql`` about ``trace``, to be read within the context. Raises `HtrunError`, also while
+    the answer is read."""
+    duckdb = _require_duckdb()
+    tables = tables_of(trace, wanted)
+    # Only after pyarrow is known to be there.
+    from htrun.analysis.tables.lazy import Lazy
+
+    datasets = {name: Lazy(table) for name, table in tables.items()}
+    with tempfile.TemporaryDirectory(prefix="hypertrace-") as spill:
+        connection = duckdb.connect(config={"temp_directory": spill})
+        try:
+            for name, dataset in datasets.items():
+                connection.register(name, dataset)
+            answer = connection.execute(sql)
+            if answer is None or not answer.description:
+                raise HtrunError(f"{sql!r} is no query; try: 'FROM events LIMIT 9'")
+            yield answer
+        except duckdb.Error as error:
+            for dataset in datasets.values():
+                if dataset.failure is not None:
+                    raise dataset.failure from None
+            raise HtrunError(f"DuckDB: {str(error).partition(chr(10))[0]}") from error
+        finally:
+            connection.close()
+
+
+def _require_duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError:
+        raise HtrunError("this needs the package duckdb; install it with: pip install 'htrun[query]'") from None
+    return duckdb
+
+
+def as_text(answer: Any) -> Iterator[bytes]:
+    """The rows of ``answer`` as a table for people."""
+    head, right = _head(answer)
+    shown = False
+    while rows := answer.fetchmany(_ROWS):
+        cells = [[printable(_cell(cell)) for cell in row] for row in rows]
+        lines = list(table(head, cells, right))
+        yield "".join(lines[shown:]).encode()
+        shown = True
+    if not shown and head:
+        yield ("  ".join(head) + "\n").encode()
+
+
+def as_json(answer: Any) -> Iterator[bytes]:
+    """A JSON object for each row of ``answer``, one per line."""
+    head, _ = _head(answer)
+    while rows := answer.fetchmany(_ROWS):
+        lines = (json.dumps(dict(zip(head, row, strict=True)), default=_plain) for row in rows)
+        yield "".join(line + "\n" for line in lines).encode()
+
+
+def _plain(value: object) -> object:
+    """``value`` in a type that JSON has."""
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+def as_csv(answer: Any) -> Iterator[bytes]:
+    """The rows of ``answer`` as comma-separated values."""
+    head, _ = _head(answer)
+    yield csv_text(head, ()).encode()
+    while rows := answer.fetchmany(_ROWS):
+        yield csv_text((), rows).removeprefix("\n").encode()
+
+
+def as_markdown(answer: Any) -> Iterator[bytes]:
+    """The rows of ``answer`` as a table for a document."""
+    head, right = _head(answer)
+    rows = [[printable(_cell(cell)) for cell in row] for row in answer.fetchall()]
+    yield markdown_table(head, rows, right).encode()
+
+
+def _head(answer: Any) -> tuple[list[str], list[bool]]:
+    """The names of the columns, and which are aligned to the right."""
+    columns = answer.description or []
+    return [column[0] for column in columns], [
+        bool(re.search("INT|DOUBLE|FLOAT|DECIMAL", str(column[1]))) for column in columns
+    ]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,213 @@
+"""A trace as tables: what SQL reads is what the events say, and no more of the trace is read than a query needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import htrun
+from htrun.analysis.expressions import Expression
+from htrun.analysis.filters import Filter, field_names
+from htrun.errors import HtrunError
+from htrun.events.stream import Stream
+from htrun.events.window import BATCH, EVERYTHING, Window
+from htrun.reports.query import answer_to, as_csv, as_json, as_markdown, as_text, tables_of
+from tests.support.spans import BEGIN, trace_of_requests
+from tests.unit.analysis.made import FACTS, Made
+
+if TYPE_CHECKING:
+    from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
+
+EVENTS = 4_000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trace_of_requests(tmp_path_factory.mktemp("tables") / "trace", EVENTS)
+
+
+@pytest.fixture
+def trace(path: Path) -> Trace:
+    return htrun.open(path)
+
+
+def rows(trace: Trace, sql: str, wanted: Filter | None = None) -> list[tuple[Any, ...]]:
+    """The answer to ``sql``."""
+    with answer_to(sql, trace, wanted or Filter()) as answer:
+        found: list[tuple[Any, ...]] = answer.fetchall()
+        return found
+
+
+class Reads:
+    """Notes which windows of a trace are read."""
+
+    def __init__(self, trace: Trace, patch: pytest.MonkeyPatch) -> None:
+        self.windows: list[Window] = []
+        self.events = 0
+        read = trace.events
+
+        def events(window: Window = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
+            self.windows.append(window)
+            for batch in read(window, size, texts=texts):
+                self.events += len(batch)
+                yield batch
+
+        patch.setattr(trace, "events", events)
+
+
+@pytest.mark.parametrize("sql", ["SHOW TABLES", "DESCRIBE events", "FROM run", "FROM threads", "FROM sites"])
+def test_nothing_is_read_for_what_is_known(trace: Trace, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    reads = Reads(trace, monkeypatch)
+    rows(trace, sql)
+    assert reads.windows == []
+
+
+def test_the_tables(trace: Trace) -> None:
+    named = ["job_begin", "job_end", "miss", "parse_begin", "parse_end", "queue", "request_begin", "request_end"]
+    assert [name for (name,) in rows(trace, "SHOW TABLES")] == sorted(["events", "run", "sites", "threads", *named])
+
+
+def test_every_column_of_events(trace: Trace) -> None:
+    whole = trace.to_numpy()
+    columns = "id, time_ns, seconds, pid, tid, vcpu, comm, event, name, phase, site, index, num, arg1, arg2, arg3"
+    found = rows(trace, f"SELECT {columns} FROM events ORDER BY id")
+    for number, (row, event, raw) in enumerate(zip(found, trace, whole, strict=True), 1):
+        stream = event.stream
+        assert row == (
+            number, event.time, row[2], stream.pid, stream.tid, stream.vcpu, stream.comm, "guest_hypertrace",
+            event.name, event.phase.value, event.site, event.index, None, *raw["args"].tolist(),
+        )  # fmt: skip
+        assert int(row[2].scaleb(9)) == event.time - BEGIN
+
+
+CONDITIONS = {
+    "time_ns < {}": lambda times, t: times < t,
+    "time_ns = {}": lambda times, t: times == t,
+    "time_ns BETWEEN {} AND {} + 100000": lambda times, t: (times >= t) & (times <= t + 100_000),
+    "time_ns > {} OR time_ns < 1700000000000050000": lambda times, t: (times > t) | (times < BEGIN + 50_000),
+    "time_ns IN ({}, 7)": lambda times, t: times == t,
+    "time_ns != {}": lambda times, t: times != t,
+    "NOT time_ns > {}": lambda times, t: times <= t,
+    "time >= make_timestamp_ns({})": lambda times, t: times >= t,
+    "seconds * 1000000000 < {} - 1700000000000000000": lambda times, t: times < t,
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("place", [0, 1, 1999, EVENTS - 1])
+def test_conditions_on_time(trace: Trace, condition: str, place: int) -> None:
+    times = trace.to_numpy()["time"].astype(np.int64)
+    moment = int(times[place])
+    expected = (np.flatnonzero(CONDITIONS[condition](times, moment)) + 1).tolist()
+    where = condition.replace("{}", str(moment))
+    assert [number for (number,) in rows(trace, f"SELECT id FROM events WHERE {where} ORDER BY id")] == expected
+    assert rows(trace, f"SELECT count(*) FROM events WHERE {where}") == [(len(expected),)]
+
+
+def test_only_the_part_that_a_condition_allows_is_read(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = trace.duration or (0, 0)
+    reads = Reads(trace, monkeypatch)
+    middle = (end - begin) / 2e9
+    sql = f"SELECT count(*) FROM events WHERE seconds BETWEEN {middle:.9f} AND {middle:.9f} + 0.00001"
+    [(count,)] = rows(trace, sql)
+    [window] = reads.windows
+    assert count <= reads.events < EVENTS / 20
+    assert window.end - window.begin <= (end - begin) / 40
+    assert rows(trace, "SELECT * FROM events WHERE seconds > 1000") == []
+    assert len(reads.windows) == 1
+
+
+def test_conditions_on_other_columns(trace: Trace) -> None:
+    whole = trace.to_numpy()
+    expected = int(((whole["stream"] == 1) & (whole["args"][:, 0] == 3)).sum())
+    where = "comm = 'worker-1' AND name = 'parse' AND phase IN ('begin', 'counter')"
+    assert rows(trace, f"SELECT count(*) FROM events WHERE {where}") == [(expected,)]
+    assert rows(trace, "SELECT count(*) FROM events WHERE comm IS NULL OR num IS NOT NULL") == [(0,)]
+
+
+def test_a_named_event_has_its_own_columns(trace: Trace) -> None:
+    [(reads, writes)] = rows(
+        trace, "SELECT count(*) FILTER (kind = 'READ'), count(*) FILTER (kind = 'WRITE') FROM request_begin"
+    )
+    kinds = [event.values["kind"] for event in trace if event.name == "request" and event.phase.value == "begin"]
+    assert (reads, writes) == (kinds.count("READ"), kinds.count("WRITE"))
+    joined = "SELECT count(*) FROM request_begin JOIN events USING (id) WHERE events.name = 'request' AND arg2 = number"
+    assert rows(trace, joined) == [(len(kinds),)]
+    assert rows(trace, "SELECT min(result) FROM request_end") == [(-5,)]
+
+
+def test_the_command_lines_filter_holds_for_all_tables_of_events(trace: Trace) -> None:
+    begin, _ = trace.duration or (0, 0)
+    where = Expression.parse("arg1 < 4", field_names(trace))
+    wanted = Filter(Window(begin + 100_000, begin + 900_000, frozenset({1, 2})), ("request", "parse"), where)
+    kept = [
+        (number, event)
+        for number, event in enumerate(trace, 1)
+        if begin + 100_000 <= event.time < begin + 900_000
+        and event.stream.vcpu in (1, 2)
+        and event.name in ("request", "parse")
+        and event.args[0] < 4
+    ]
+    assert rows(trace, "SELECT id FROM events ORDER BY id", wanted) == [(number,) for number, _ in kept]
+    ends = [number for number, event in kept if event.name == "request" and event.phase.value == "end"]
+    assert rows(trace, "SELECT id FROM request_end ORDER BY id", wanted) == [(number,) for number in ends]
+
+
+def test_names_that_are_taken(tmp_path: Path) -> None:
+    names = "".join(
+        f'[[event]]\nid = {number}\nname = "{name}"\nargs = ["Time", "time_"]\n'
+        for number, name in enumerate(("events", "EVENTS_", "run", "a-b"), 1)
+    )
+    made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": names})
+    trace = htrun.open(made.packet(Stream(1, 1), [BEGIN], [[3, 4, 5]]).close())
+    assert set(tables_of(trace, Filter())) == {
+        "events",
+        "events_",
+        "EVENTS__",
+        "run",
+        "run_",
+        "a-b",
+        "threads",
+        "sites",
+    }
+    assert rows(trace, "SELECT Time_, time__ FROM run_") == [(4, 5)]
+    assert rows(trace, 'FROM "a-b"') == []
+    assert ("command", "app") in rows(trace, "FROM run")
+
+
+def test_a_failure_while_events_are_read_keeps_its_words(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trace.to_numpy()[:1]
+
+    def broken(*_: object, **__: object) -> Iterator[Events]:
+        yield first
+        raise HtrunError("the disk is gone")
+
+    monkeypatch.setattr(trace, "events", broken)
+    with pytest.raises(HtrunError, match="the disk is gone") as failure:
+        rows(trace, "SELECT sum(arg1) FROM events")
+    assert str(failure.value) == "the disk is gone"
+
+
+def test_a_trace_without_events(tmp_path: Path) -> None:
+    trace = htrun.open(Made(tmp_path / "trace").close())
+    assert rows(trace, "SELECT count(*) FROM events WHERE seconds > 1") == [(0,)]
+    assert rows(trace, "FROM threads") == []
+
+
+def test_forms(trace: Trace) -> None:
+    sql = "SELECT 'a|b' AS x, 1.5::DECIMAL(4, 2) AS y, NULL AS z"
+    found = []
+    for form in (as_text, as_json, as_csv, as_markdown):
+        with answer_to(sql, trace, Filter()) as answer:
+            found.append(b"".join(form(answer)).decode())
+    assert found == [
+        "x       y  z\na|b  1.50\n",
+        '{"x": "a|b", "y": 1.5, "z": null}\n',
+        "x,y,z\na|b,1.50,\n",
+        "| x | y | z |\n| --- | ---: | --- |\n| a\\|b | 1.50 |  |\n",
+    ]
