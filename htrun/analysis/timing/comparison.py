@@ -141,7 +141,8 @@ def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | No
     """By how much the logarithms of the medians differ; None if a median is not known well enough to have one."""
     if not _has_ratio(one, other):
         return None
-    by_runs = [_shift_by_runs(one, other, level, sign) for sign in (0, 1, -1)]
+    signs = (0, 1, -1) if any(run.reach for run in (*one, *other)) else (0,)
+    by_runs = [_shift_by_runs(one, other, level, sign) for sign in signs]
     value = by_runs[0].value
     # A few runs may happen to agree better than their spans permit, so the spans count as well.
     found = [*by_runs, _shift_by_spans(value, one, other, level)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_EXCHANGES = 200_000
 """With more ways than that, so many are drawn: 10 runs of each have 184,756."""
+_ROUNDING = 1e-13
 _SEED = 1
 """A fixed seed: the same runs always have the same figures."""
 
@@ -46,18 +47,18 @@ def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
     excludes 0 exactly if the probability is at most ``level``."""
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     value = float(second.mean() - first.mean())
-    exchanges = _exchanges(len(first), len(second))
-    # An exchange of k values makes the difference of means at most as large as it is, if B is shifted back by `limit`,
-    # exactly if the values that come from B exceed those that go there by `limit` in the mean.
-    leaving = ~exchanges[:, : len(first)]
-    coming = exchanges[:, len(first) :]
-    count = leaving.sum(axis=1)
-    limits = np.sort((coming @ second - leaving @ first) / count)
+    # If B is shifted back by `limit`, an exchange leaves the difference of means as it is: then the values that leave B
+    # exceed those that come there by nothing in the mean.
+    limits = _exchanges(len(first), len(second)) @ np.concatenate([first, second])
+    # Sums of the same values in another order may differ in the last bit.
+    limits[np.abs(limits) <= _ROUNDING * max(np.abs(first).max(), np.abs(second).max())] = 0
     ways = len(limits) + 1
     extreme = 1 + min(np.count_nonzero(limits <= 0), np.count_nonzero(limits >= 0))
     excluded = math.floor(level * ways / 2 + 1e-9)
-    low = float(limits[excluded - 1]) if excluded else -math.inf
-    high = float(limits[-excluded]) if excluded else math.inf
+    low, high = -math.inf, math.inf
+    if excluded:
+        ends = np.partition(limits, [excluded - 1, ways - 1 - excluded])
+        low, high = float(ends[excluded - 1]), float(ends[ways - 1 - excluded])
     return Shift(value, low, high, min(2 * extreme / ways, 1.0))
 
 
@@ -71,10 +72,19 @@ def fewest_runs(level: float) -> int:
     return next(count for count in itertools.count(2) if can_reject(count, count, level))
 
 
-@functools.lru_cache(maxsize=8)
-def _exchanges(first: int, second: int) -> Booleans:
-    """Ways to choose which of all values belong to A, but for the one observed. One row each; a column for each value,
-    those of A first, in which true stands for A."""
+@functools.lru_cache(maxsize=2)
+def _exchanges(first: int, second: int) -> Floats:
+    """The ways to exchange values of A and B, but for the one that exchanges none. One row each, with a column for each
+    value, those of A first. Multiplied by the values it is the mean of those that leave B less that of those that leave
+    A. 10 runs of each need 30 MB."""
+    chosen = _choices(first, second)
+    counts = chosen[:, first:].sum(axis=1, keepdims=True)
+    exchanges: Floats = np.concatenate([chosen[:, :first] - 1.0, chosen[:, first:]], axis=1) / counts
+    return exchanges
+
+
+def _choices(first: int, second: int) -> Booleans:
+    """Ways to choose which of all values belong to A, but for the one observed; true stands for A."""
     total = first + second
     ways = math.comb(total, first)
     if ways <= _MOST_EXCHANGES:
