@@ -1,4 +1,4 @@
-"""``hypertrace bench``: run a program many times under htrun and tell how long its spans took."""
+"""``hypertrace bench``: run a program many times under htrun and report how long its spans took."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from htrun.benchmark.runs import RunPlan, run_in_turns, traces_of, usages_of
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.export_arguments import refuse_all_but, targets_of
 from htrun.commands.options import processors_of
-from htrun.commands.timing_arguments import add_choice, add_telling, span_query_of, tell
+from htrun.commands.timing_arguments import add_choice, add_report_form, output_report, span_query_of
 from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports import matrix as matrix_report
@@ -58,7 +58,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """How often, where, and what."""
+        """Add the arguments: how often to run, where, and what."""
         parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run, with its arguments, after --")
         parser.add_argument("--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
         parser.add_argument(
@@ -100,7 +100,7 @@ examples:
         )
         add_choice(parser)
         add_verdicts(parser)
-        add_telling(parser)
+        add_report_form(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run, and print the figures; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
@@ -118,7 +118,7 @@ examples:
             if arguments.tune:
                 from htrun.runner.tuning import tuned
 
-                stack.enter_context(tuned(_tell))
+                stack.enter_context(tuned(_print_step))
             directory = arguments.output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hypertrace-")))
             if arguments.vs is not None:
                 return print_comparison(_compared(cells, directory, looks, verdicts, arguments), verdicts, arguments)
@@ -128,14 +128,14 @@ examples:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A cell and what came of it. ``whole``: without htrun, None if that was not run."""
+    """A cell and its results. ``whole``: those without htrun; None if it was not run without."""
 
     cell: Cell
     runs: Sequence[TimedRun]
     whole: WholeProgram | None
 
 
-def _tell(message: str) -> None:
+def _print_step(message: str) -> None:
     print(f"hypertrace: {message}", file=sys.stderr)
 
 
@@ -158,7 +158,7 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
 
 
 def _words_of(option: str, text: str) -> tuple[str, ...]:
-    """The words of a command in ``text``, which ``option`` was given. Raises `HtrunError`."""
+    """The words of the command ``text``, the value of ``option``. Raises `HtrunError`."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
@@ -166,7 +166,7 @@ def _words_of(option: str, text: str) -> tuple[str, ...]:
 
 
 def _plan(arguments: argparse.Namespace) -> RunPlan:
-    """How to run. Raises `HtrunError`."""
+    """The settings of the runs. Raises `HtrunError`."""
     processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
     options = _words_of("--htrun", arguments.htrun)
     return RunPlan(
@@ -175,7 +175,7 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
 
 
 def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
-    """Run every cell as often as wanted; with --vs the two in turns, else one after the other."""
+    """Run every cell as often as requested; with --vs alternate between the two, else run one cell after the other."""
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
     if arguments.matrix is None:
@@ -193,8 +193,8 @@ def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: a
 
 def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
     if arguments.matrix is not None:
-        return _tell_matrix(benches, verdicts, arguments)
-    tell(_report_of(benches[0]), arguments)
+        return _report_matrix(benches, verdicts, arguments)
+    output_report(_report_of(benches[0]), arguments)
     return 0
 
 
@@ -242,7 +242,7 @@ def _comparison(benches: Sequence[_Bench], verdicts: Verdicts, looks: int) -> Co
 
 
 def _report_of(bench: _Bench) -> Report:
-    """One program's runs together. Raises `HtrunError` if nothing at all was measured."""
+    """All runs of one program. Raises `HtrunError` if nothing was measured."""
     first, rows, source = bench.runs[0], combined(bench.runs), shlex.join(bench.cell.command)
     if not rows and bench.whole is None:
         raise HtrunError(f"{source} {first.missing}")
@@ -253,8 +253,8 @@ def _report_of(bench: _Bench) -> Report:
     return Report(source, first.facts, first.step, first.cost, rows, first.unpaired, lost, remarks, bench.whole)
 
 
-def _tell_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
-    """Tell of all cells, each beside the first emulator of its group; the exit code."""
+def _report_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
+    """Report all cells, each compared with the first emulator of its group; returns the exit code."""
     firsts: dict[str, _Bench] = {}
     cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts) for bench in benches]
     if not any(cell.rows for cell in cells):
@@ -264,7 +264,7 @@ def _tell_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argpa
 
 
 def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport:
-    """``bench`` beside ``first``, the first of its group."""
+    """``bench`` compared with ``first``, the first of its group."""
     from htrun.analysis.timing.comparison import compare, middle
 
     corrected = can_be_corrected([*first.runs, *bench.runs])
@@ -284,5 +284,5 @@ def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport
 
 
 def _with_whole(bench: _Bench, spans: dict[str, list[Run]]) -> dict[str, list[Run]]:
-    """``spans`` of ``bench``, and before them the whole program as one of them."""
+    """The whole program as a span, then the ``spans`` of ``bench``."""
     return spans if bench.whole is None else {PROGRAM: bench.whole.runs, **spans}

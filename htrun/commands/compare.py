@@ -37,7 +37,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """A, B, what is timed, and when to fail."""
+        """Add the arguments: Add the arguments: Add the arguments: A, B, what is timed, and when to fail."""
         complete_directory(parser.add_argument("one", type=Path, metavar="A", help="a trace, or a directory of traces"))
         complete_directory(
             parser.add_argument(
@@ -45,7 +45,7 @@ examples:
                 type=Path,
                 nargs="?",
                 metavar="B",
-                help="what A is compared with; without it, A is a directory that bench --vs -o made",
+                help="the trace or directory to compare A with; without it, A is a directory that bench --vs -o made",
             )
         )
         complete_file(
@@ -61,7 +61,7 @@ examples:
         add_exports(parser, FORMS)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the comparison; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
+        """Print the comparison. Returns 0, or 3 if --fail-on says so. Raises `HtrunError`."""
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
         paths = (arguments.one, arguments.other) if arguments.other is not None else _both_in(arguments.one)
         sides = [[TimedRun.read(path, wanted, arguments.events) for path in traces_in(side)] for side in paths]

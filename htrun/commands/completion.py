@@ -1,4 +1,4 @@
-"""``hypertrace completion``: what a shell needs to complete our command lines."""
+"""``hypertrace completion``: a script with which a shell completes command lines."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ examples:
 """
 
     def __init__(self, parser: Callable[[], argparse.ArgumentParser]) -> None:
-        """``parser``: makes the parser of all verbs."""
+        """``parser``: creates the parser of all verbs."""
         self._parser = parser
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """SHELL."""
+        """Add the argument SHELL."""
         parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print; 0. Raises `HtrunError` without the package shtab."""
+        """Print the script; returns 0. Raises `HtrunError` if the package shtab is missing."""
         try:
             import shtab
         except ImportError:
@@ -50,21 +50,21 @@ def _format_names() -> str:
     return " ".join(known.name for known in FORMATS if known.name != CTF)
 
 
-# Of what shtab.FILE and shtab.DIRECTORY are; the package itself is needed only to make a script.
+# The same as shtab.FILE and shtab.DIRECTORY, so that shtab is only imported to print a script.
 _FILE = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 _DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 
 
 def complete_file(action: argparse.Action) -> None:
-    """Let a shell complete ``action`` with names of files."""
+    """Complete ``action`` with names of files."""
     action.complete = _FILE  # type: ignore[attr-defined]
 
 
 def complete_format(action: argparse.Action) -> None:
-    """Let a shell complete ``action`` with names of formats that a trace can be converted to."""
+    """Complete ``action`` with the formats that a trace can be converted to."""
     action.complete = {"bash": "_hypertrace_formats", "zsh": f"({_format_names()})"}  # type: ignore[attr-defined]
 
 
 def complete_directory(action: argparse.Action) -> None:
-    """Let a shell complete ``action`` with names of directories."""
+    """Complete ``action`` with names of directories."""
     action.complete = _DIRECTORY  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""``hypertrace convert``: a trace in another format."""
+"""``hypertrace convert``: convert a trace to another format."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, OUT and the format."""
+        """Add the arguments: TRACE, OUT, the format and the filter."""
         add_trace(parser)
         complete_file(
             parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
@@ -55,12 +55,13 @@ examples:
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Convert; 0. Raises `HtrunError`."""
+        """Convert the trace; returns 0. Raises `HtrunError`."""
         chosen = choose(arguments.out, arguments.format)
         if chosen.name == CTF:
             known = ", ".join(known.name for known in FORMATS if known.name != CTF)
             raise HtrunError(f"the trace is in the native format already; give --format, one of {known}")
-        # QEMU's scripts know nothing of a guest's kernel: its trace goes out in the pieces in which it came.
+        # QEMU's scripts cannot show the decoded events of a guest's kernel, so its trace is left in the pieces in which
+        # it was sent.
         trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
         sink = chosen.open(arguments.out, facts_of(trace, decode=arguments.decode))
@@ -68,7 +69,7 @@ examples:
             try:
                 for events in with_progress(wanted.batches(trace, texts=decodes(sink)), len(trace), "converting"):
                     sink.write(events, trace.streams)
-                _tell_losses(sink, trace, wanted.window)
+                _report_losses(sink, trace, wanted.window)
                 sink.flush()
             finally:
                 sink.close()
@@ -77,8 +78,9 @@ examples:
         return 0
 
 
-def _tell_losses(sink: Sink, trace: Trace, window: Window) -> None:
-    """Tell of what the threads wanted have lost: all at the end, since a trace knows only between which packets."""
+def _report_losses(sink: Sink, trace: Trace, window: Window) -> None:
+    """Report the losses of the selected threads. All are reported at the end: of a loss, only the packets before and
+    after it are known."""
     wanted = window.streams
     lost = sum(count for number, count in enumerate(trace.discarded) if wanted is None or number in wanted)
     if lost and isinstance(sink, LossSink):
@@ -87,7 +89,7 @@ def _tell_losses(sink: Sink, trace: Trace, window: Window) -> None:
 
 
 def facts_of(trace: Trace, *, decode: bool) -> TraceFacts:
-    """What a sink is told of ``trace``. ``decode``: whether it is to tell what system calls mean."""
+    """The facts of ``trace`` for a sink. ``decode``: whether the sink decodes system calls."""
     begin, _ = trace.duration or (0, 0)
     host = trace.environment.get("hostname", "")
     return TraceFacts(

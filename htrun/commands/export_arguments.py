@@ -1,4 +1,4 @@
-"""Arguments of verbs that give their figures to other programs too."""
+"""Arguments of verbs that can also write their figures for other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMS = ("json", "csv", "markdown", "pyperf")
 
 
 def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -> argparse._ArgumentGroup:
-    """An option for each of ``forms``, in a group that is returned for more of the kind."""
+    """Add an option for each of ``forms``. Returns their group, to which others can be added."""
     group = parser.add_argument_group("output")
     for name in forms:
         group.add_argument(
@@ -24,12 +24,12 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
 
 
 def refuse_all_but(forms: Collection[str], arguments: argparse.Namespace, why: str) -> None:
-    """Raise `HtrunError`, which says ``why``, if one is wanted that there can't be: to be asked before a long run."""
+    """Raise `HtrunError` with the reason ``why`` if an impossible form is requested. Called before a long run."""
     for name in FORMS:
         if getattr(arguments, name, None) is not None and name not in forms:
             raise HtrunError(f"--{name} {why}")
 
 
 def targets_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The files that ``arguments`` of `add_exports` name, by form, in the order of `FORMS`."""
+    """The files that the user named with the options of `add_exports`, by form, in the order of `FORMS`."""
     return {name: target for name in FORMS if (target := getattr(arguments, name, None)) is not None}

@@ -25,15 +25,15 @@ _WORDS = (
     "private protected public register reinterpret_cast requires restrict return short signed sizeof static "
     "static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename "
     "typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq "
-    # What gcc and g++ define themselves on some machine, and the headers that are included.
+    # Predefined by gcc or g++ on some architecture, or defined by the included headers.
     "arm i386 linux mips pixel ppc riscv sparc unix vax NULL main"
 )
-"""Words that can't be names of functions in C or C++."""
+"""Words that cannot be names of functions in C or C++."""
 _LIBRARY = re.compile(
     r"(mem|str|wcs)[a-z]\w*|index|rindex|ffsl?l?|b(cmp|copy|zero)|u?int(_least|_fast|ptr|max)?(\d+)?_t|size_t"
     r"|U?INT\w*_(MIN|MAX|WIDTH|C)|(SIZE|WCHAR|WINT|PTRDIFF|SIG_ATOMIC)_(MIN|MAX|WIDTH)|qemu_hypertrace\w*"
 )
-"""What <string.h>, <stdint.h> and qemu-hypertrace.h declare or may declare."""
+"""Names that <string.h>, <stdint.h> and qemu-hypertrace.h declare or may declare."""
 
 
 class HeaderCommand:
@@ -49,13 +49,13 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """FILE and what the functions are called."""
+        """Add the arguments: FILE, HEADER and the prefix."""
         parser.add_argument("events", type=Path, metavar="FILE", help="named events (TOML)")
         parser.add_argument("-o", "--output", type=Path, metavar="HEADER", help="default: standard output")
         parser.add_argument("--prefix", default="trace_", help="prefix of the functions' names (default: trace_)")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Write the header; 0. Raises `HtrunError`."""
+        """Write the header; returns 0. Raises `HtrunError`."""
         from htrun.events.named import NamedEvents
 
         if not re.fullmatch(r"[A-Za-z_]\w*", arguments.prefix, re.ASCII):
@@ -73,7 +73,8 @@ examples:
 
 
 def header(names: NamedEvents, prefix: str, source: Path) -> str:
-    """The header of ``names``, which come from the file ``source``. Raises `HtrunError` where C can't have a name."""
+    """The header for ``names``, which come from the file ``source``. Raises `HtrunError` for a name that is impossible
+    in C."""
     guard = re.sub(r"\W", "_", f"{prefix}{source.stem}_H", flags=re.ASCII).upper()
     functions = _function_names(names.events, prefix, guard)
     parts = [
@@ -105,7 +106,7 @@ _TAIL = """
 
 
 def _function_names(events: Sequence[NamedEvent], prefix: str, guard: str) -> list[str]:
-    """The events' names in C; those of a begin and its end tell which is which."""
+    """The names of the events in C; a begin and its end have different ones."""
     from htrun.events.named import Phase
 
     taken = {f"{prefix}num_args": "the number of arguments", guard: "the header itself"}
@@ -169,9 +170,9 @@ def _c_type(argument: Argument) -> str:
 
 
 def _parameter(event: NamedEvent, name: str) -> str:
-    """``name`` as a parameter: with a ``_``, since without it may be a macro's of whoever includes the header.
-
-    Names that begin so are the compiler's, as ``__linux__`` is (C23, 7.1.3). The functions' own don't end with ``_``.
+    """``name`` as a parameter: with a ``_`` at its end, since without one it may be a macro of a file that includes the
+    header. A ``_`` at the start is reserved for the compiler, as in ``__linux__`` (C23, 7.1.3). Names of local
+    variables do not end with ``_``.
     """
     if re.match("_[A-Z_]", name):
         raise HtrunError(

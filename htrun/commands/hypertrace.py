@@ -1,4 +1,4 @@
-"""``hypertrace``: everything that is done with traces once they are there."""
+"""``hypertrace``: everything that is done with recorded traces."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """A verb. The first line of its docstring is its help; ``examples`` stand below its options."""
+    """A verb. The first line of its docstring is its help; ``examples`` are printed below its options."""
 
     examples: str
 
@@ -36,7 +36,7 @@ class Command(Protocol):
         """Add the verb's arguments."""
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do it; the exit code. Raises `HtrunError`."""
+        """Do the work; returns the exit code. Raises `HtrunError`."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -57,12 +57,12 @@ COMMANDS: dict[str, Command] = {
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Report bad usage as every other failure: in one line, with our own exit code."""
+        """Report bad usage like every other failure: in one line, with htrun's exit code."""
         raise HtrunError(f"{message}; try: {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``hypertrace`` with ``arguments`` (default: those of this process); its exit code."""
+    """Run ``hypertrace`` with ``arguments`` (default: those of this process); returns its exit code."""
     try:
         parsed = _parser().parse_args(arguments)
         return COMMANDS[parsed.verb].run(parsed)
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReaderGone as gone:
         return gone.exit_code
     except KeyboardInterrupt:
-        # Die of it, so that the shell knows and stops its own script as well.
+        # Die of the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise

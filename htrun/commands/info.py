@@ -1,4 +1,4 @@
-"""``hypertrace info``: what a trace holds, or what recording is like on this machine."""
+"""``hypertrace info``: the contents of a trace, or the properties of this machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, which may be left out, and how to tell."""
+        """Add the arguments: TRACE, which is optional, and the form of the output."""
         add_trace(parser, optional=True)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument("--all", action="store_true", help=f"every thread, name and site, not only {MOST_ROWS}")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print; 0. Raises `HtrunError`."""
+        """Print the facts; returns 0. Raises `HtrunError`."""
         if arguments.trace is None:
             if arguments.events is not None:
                 raise HtrunError("--events needs a trace; try: hypertrace info --help")

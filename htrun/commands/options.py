@@ -1,7 +1,6 @@
-"""The command line of ``htrun``.
-
-It is parsed by hand: ``argparse`` takes long options with one dash (as QEMU spells its own) only together with its
-abbreviations, can't stop reliably at the program's name, and costs a tenth of the start-up time.
+"""The command line of ``htrun``. It is parsed by hand: ``argparse`` accepts long options with one dash (as QEMU has
+them) only together with abbreviations, cannot stop reliably at the program's name, and costs a tenth of the start-up
+time.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ _MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
 
 
 class Request(NamedTuple):
-    """The user wants a run. ``unknown_events``: names in ``-trace`` patterns that no event has."""
+    """The user wants to run a program. ``unknown_events``: names in ``-trace`` patterns that match no event."""
 
     options: RunOptions
     unknown_events: tuple[str, ...] = ()
@@ -108,10 +107,10 @@ class Information(NamedTuple):
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request | Information:
-    """What ``arguments`` (without the program's own name) ask for. Raises `HtrunError`.
+    """Parse ``arguments``, which do not include htrun's own name. Raises `HtrunError`.
 
-    Options end at ``--`` or at the first word that is none; what follows is the program's. ``environment``: its
-    HTRUN_TRACE is as a ``-trace`` before all others, and who has HYPERTRACE_CALIBRATE in it wants exact times.
+    Options end at ``--`` or at the first word that is none; the rest is the program and its arguments. ``environment``:
+    its HTRUN_TRACE is like a ``-trace`` before all others, and HYPERTRACE_CALIBRATE in it selects exact times.
     """
     words = deque(arguments)
     values: dict[str, Any] = {}
@@ -151,13 +150,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     values.setdefault("timestamp", _usual_timestamp(environment or {}))
     values |= traces.fields()
     _check_outputs(values)
-    # With a trace there is no log, unless a file for it was named as well.
+    # With a trace there is no log, unless a file for the log is given.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
 
 
 def _check_outputs(values: Mapping[str, Any]) -> None:
-    """Raises `HtrunError` where two outputs would be written to one file. Devices and pipes may be shared."""
+    """Raise `HtrunError` if two outputs would be written to one file. Devices and pipes may be shared."""
     outputs = [values.get("trace"), values.get("log"), values.get("summary")]
     paths = [path.absolute() for path in (*outputs, *(path for path, _ in values.get("outputs", ()))) if path]
     for path in paths:
@@ -166,12 +165,12 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
 
 
 def _usual_timestamp(environment: Mapping[str, str]) -> Timestamp:
-    """How the clock is read unless the user says it."""
+    """How the clock is read by default."""
     return Timestamp.TSC if environment.get(_CALIBRATE_VARIABLE, "") in {"", "0"} else Timestamp.ORDERED
 
 
 def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
-    """HTRUN_TRACE, if it is set. Raises `HtrunError` where it makes no sense."""
+    """The value of HTRUN_TRACE, if it is set. Raises `HtrunError` if it is invalid."""
     inherited = environment.get(_PATTERNS_VARIABLE)
     if not inherited:
         return []
@@ -183,14 +182,14 @@ def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
 
 
 class _SystemCalls:
-    """The system calls asked for. ``names``: None for all; ``events``: those that asking enables."""
+    """The requested system calls. ``names``: None for all; ``events``: those that the request enables."""
 
     def __init__(self) -> None:
         self.names: frozenset[str] | None = None
         self.events: frozenset[str] = frozenset()
 
     def take(self, option: str, value: str) -> None:
-        """The option with its value: names with commas between, or ``all``. Raises `HtrunError`."""
+        """Parse the value of the option: names separated by commas, or ``all``. Raises `HtrunError`."""
         from htrun.events.syscalls import is_known, similar
 
         names = frozenset(value.split(","))
@@ -212,14 +211,14 @@ def _system_calls() -> str:
 
 
 class _Traces:
-    """The traces asked for: each ``-o`` with the ``--format`` that belongs to it."""
+    """The requested traces: each ``-o`` with the ``--format`` that belongs to it."""
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
         self._formats: dict[int, str] = {}
 
     def take(self, option: str, value: str) -> None:
-        """One of the options with its value. Raises `HtrunError`."""
+        """Take one of the options with its value. Raises `HtrunError`."""
         if not value:
             raise HtrunError(f"{option} needs a value; try: htrun --help")
         if option != "--format":
@@ -231,7 +230,7 @@ class _Traces:
         self._formats[place] = value
 
     def fields(self) -> dict[str, Any]:
-        """The fields of `RunOptions` that they set. Raises `HtrunError`."""
+        """The fields of `RunOptions` that the options set. Raises `HtrunError`."""
         if not self._paths and not self._formats:
             return {}
         from htrun.sinks.registry import CTF, choose
@@ -249,7 +248,7 @@ class _Traces:
 
 
 def _take_flags(word: str, values: dict[str, Any]) -> bool:
-    """Apply ``word`` if it is made of options without a value."""
+    """Apply ``word`` if it consists of options without a value."""
     if word == "--no-patch":
         values["patch"] = False
     elif word == "--decode":
@@ -303,7 +302,8 @@ def _hypertrace(option: str, value: str) -> dict[str, Any]:
 
 
 def _device_arguments(values: dict[str, Any]) -> str:
-    """The words that a shell needs to give a machine the channel that ``values`` describe, on one line."""
+    """The arguments for QEMU that add the channel described by ``values`` to a machine, quoted for a shell, on one
+    line."""
     import shlex
 
     from htrun.launch.system import Device
@@ -323,7 +323,7 @@ def _ring_size(option: str, value: str) -> dict[str, Any]:
 
 
 def processors_of(option: str, value: str) -> frozenset[int]:
-    """The processors that ``value``, such as 0-3,6, names. Raises `HtrunError` for those this process may not use."""
+    """The processors in ``value``, such as 0-3,6. Raises `HtrunError` for those that this process may not use."""
     import os
 
     found: set[int] = set()
@@ -380,7 +380,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 _PATTERN_OPTIONS = {"--trace", "-trace"}
 _PATTERNS_VARIABLE = "HTRUN_TRACE"
 _CALIBRATE_VARIABLE = "HYPERTRACE_CALIBRATE"
-"""The guest library's, not ours: that it calibrates what an event costs."""
+"""A variable of the guest library: it calibrates the cost of an event."""
 _CALLS_OPTION = "--syscalls"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
 

@@ -1,4 +1,4 @@
-"""``hypertrace print``: a trace's events as lines."""
+"""``hypertrace print``: print the events of a trace as lines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ examples:
     )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE and how to print it."""
+        """Add the arguments: TRACE, the filter and the form of the lines."""
         add_trace(parser)
         add_filter(parser)
         group = parser.add_argument_group("how they look")
@@ -61,7 +61,7 @@ examples:
         )
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print; 0. Raises `HtrunError`."""
+        """Print the events; returns 0. Raises `HtrunError`."""
         from htrun.reports.lines import Lines
 
         clocks = tuple(arguments.time.split(","))
@@ -72,7 +72,7 @@ examples:
             raise HtrunError(f"--lines {arguments.lines}: must not be negative")
         trace = open_trace(arguments)
         wanted = filter_of(arguments, trace).batches(trace, texts=arguments.decode)
-        # A bar among lines on one terminal would only disturb.
+        # A progress bar would appear between lines on the same terminal.
         batches = with_progress(wanted, len(trace), "printing", wanted=not sys.stdout.isatty())
         if arguments.lines is not None:
             batches = _first(batches, arguments.lines)
@@ -114,7 +114,7 @@ def _json(trace: Trace, batches: Iterator[Events], *, decode: bool) -> Iterator[
 
 
 def _palette(choice: str) -> Palette:
-    """Colours if they were asked for; on their own only for a terminal, and not where the user has NO_COLOR set."""
+    """Colours if requested; by default only on a terminal, and not if NO_COLOR is set in the environment."""
     from htrun.reports.lines import COLOURS, Palette
 
     wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -38,7 +38,7 @@ examples:
     )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, SQL and how to print the answer."""
+        """Add the arguments: TRACE, SQL and the form of the answer."""
         add_trace(parser)
         parser.add_argument("sql", metavar="SQL", help="a query in DuckDB's SQL")
         form = parser.add_mutually_exclusive_group()
@@ -48,7 +48,7 @@ examples:
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the answer; 0. Raises `HtrunError`."""
+        """Print the answer; returns 0. Raises `HtrunError`."""
         from htrun.reports.query import answer_to, as_csv, as_json, as_markdown, as_text
 
         forms = {"json": as_json, "csv": as_csv, "markdown": as_markdown}

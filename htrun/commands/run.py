@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from htrun.launch.launcher import Launcher
 
 _OWN_FAILURE = 125
-"""As `htrun.errors.ExitCode`, before it is imported."""
+"""`htrun.errors.ExitCode.OWN_FAILURE`, which is not imported yet."""
 _PROCESS_ONE = "--process-one="
-"""As `htrun.runner.process_one.OPTION`, which others need not import."""
+"""The same as `htrun.runner.process_one.OPTION`, which only process 1 of a container imports."""
 
 
 def main() -> int:
-    """Run htrun with the arguments of this process; its exit code. Does not return where it traces a program."""
+    """Run htrun with the arguments of this process; returns its exit code. Does not return if it traces a program."""
     if not is_supported():
         from sysconfig import get_platform
 
         sys.stderr.write(f"htrun: htrun runs on x86-64 Linux only; this is Python for {get_platform()}\n")
         return _OWN_FAILURE
-    # What is imported stays, and each look for garbage in it makes the start longer: a tenth of it in all. The tracer
-    # enables it again (htrun/runner/run.py).
+    # Imported modules are never garbage, and looking for garbage in them takes a tenth of the start. The tracer enables
+    # the collector again (htrun/runner/run.py).
     gc.disable()
     if sys.argv[1:2] and sys.argv[1].startswith(_PROCESS_ONE):
         from htrun.runner.process_one import serve
@@ -42,7 +42,7 @@ def main() -> int:
     launcher = Launcher.of(sys.argv)
     if launcher is None:
         return _unlaunched()
-    # The terminal's signals are the program's.
+    # Signals of the terminal are for the program.
     os.setsid()
     code, message = _attempt(sys.argv[2:], launcher)
     launcher.exit(code, message)
@@ -50,11 +50,11 @@ def main() -> int:
 
 
 def _unlaunched() -> int:
-    """As ``python -m htrun`` the same from the launcher on; help and mistakes are printed right here."""
+    """Run as ``python -m htrun``: start the launcher if there is a program to run; print help and errors here."""
     try:
         code, message = _attempt(sys.argv[1:], None)
     except KeyboardInterrupt:
-        # Die of it, so that the shell knows and stops its own script as well.
+        # Die of the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
@@ -63,7 +63,7 @@ def _unlaunched() -> int:
 
 
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
-    """Do what ``words`` ask for; the exit code and what is to be said where that is no run."""
+    """Do what ``words`` request. If that is not a run, returns the exit code and the message to print."""
     from htrun.commands.options import Information, Request, parse
     from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show
@@ -84,11 +84,11 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
         return ExitCode.OWN_FAILURE, f"htrun: cannot import a part of htrun or Python: {error}\n"
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            # From wherever a module is imported.
+            # Any import can raise this.
             return ExitCode.OWN_FAILURE, f"htrun: {error.strerror}: raise the limit (ulimit -n)\n"
         if not isinstance(error, FileNotFoundError):
             raise
-        # From wherever a relative path is made absolute.
+        # Making a relative path absolute can raise this.
         if _directory_exists():
             raise
         return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"
@@ -111,14 +111,14 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
         from htrun.errors import HtrunError
 
         raise HtrunError("htrun cannot run inside valgrind, which knows no seccomp filters: try htrun valgrind PROGRAM")
-    # Only now: help and mistakes need none of what a run imports.
+    # Imported late: help and errors do not need it.
     from htrun.runner.run import run
 
     run(request.options, launcher)
 
 
 def _is_valgrind(pid: int) -> bool:
-    """Whether valgrind runs the process, whose executable file is then one of valgrind's."""
+    """Whether the process runs under valgrind: its executable is then one of valgrind's files."""
     try:
         return "/valgrind/" in os.readlink(f"/proc/{pid}/exe")
     except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from htrun.commands.timing_arguments import add_choice, add_telling, add_window, span_query_of, tell
+from htrun.commands.timing_arguments import add_choice, add_report_form, add_window, output_report, span_query_of
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from htrun.reports.timing import Row
 
 _MOST_OUTLIERS = 1000
-"""Of one name that are listed."""
+"""The most outliers of one name that are listed."""
 
 
 class StatCommand:
@@ -40,11 +40,11 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, what is timed and how it is told."""
+        """Add the arguments: TRACE, what is timed and the form of the report."""
         add_trace(parser)
         add_choice(parser)
         add_window(parser)
-        add_telling(parser)
+        add_report_form(parser)
         parser.add_argument("--outliers", action="store_true", help="list outliers by the number of their end event")
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -61,12 +61,12 @@ examples:
         )
         if not rows:
             raise HtrunError(f"{trace.path} {no_spans(trace, timings.unpaired, need_names=wanted.needs_names)}")
-        tell(report, arguments)
+        output_report(report, arguments)
         return 0
 
 
 def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row]:
-    """``rows`` with the numbers of the events that end an outlier: a second look at the trace."""
+    """``rows`` with the numbers of the events that end an outlier, which takes a second pass over the trace."""
     import numpy as np
 
     source = wanted.source(trace)
@@ -74,7 +74,7 @@ def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row
     found: dict[tuple[str, int | None], list[int]] = {(row.timing.name, row.timing.group): [] for row in rows}
     for events in trace.events():
         spans = source.feed(events)
-        spans = spans[choice(spans) & (spans["name"] < source.told)]
+        spans = spans[choice(spans) & (spans["name"] < source.reported)]
         durations = (spans["end"] - spans["begin"]).astype(np.float64)
         for row in rows:
             timing = row.timing
@@ -82,7 +82,7 @@ def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row
             own = np.array([name == timing.name for name in source.names])[spans["name"]]
             if grouping is not None and timing.group is not None:
                 own &= grouping(spans) == np.uint64(timing.group)
-            # Times are told in whole nanoseconds, durations in steps of the clock: less than half a step apart.
+            # Times are in whole nanoseconds, durations in steps of the clock: they differ by less than half a step.
             half = timing.step.ns / 2
             outside = own & ((durations < low - half) | (durations > high + half))
             numbers = found[timing.name, timing.group]

@@ -1,4 +1,4 @@
-"""Arguments that verbs about time share: which spans, by what, and how to tell."""
+"""Arguments that verbs about time share: which spans, by what, and the form of the report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMS: dict[str, Callable[[Report], str]] = {
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """What to time: spans, intervals or a region, and which of them."""
+    """Add the options that select what to time: spans, intervals or a region, and which of them."""
     group = parser.add_argument_group("what is timed")
     group.add_argument(
         "--span", action="append", default=[], metavar="PATTERN", help="spans whose name matches; repeatable"
@@ -52,7 +52,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def add_window(parser: argparse.ArgumentParser) -> None:
-    """When and where spans begin."""
+    """Add the options that select spans by time, thread and process."""
     group = parser.add_argument_group("which of them")
     group.add_argument(
         "--from", dest="begin", metavar="TIME", help="that begin at this time or later (1.5, 20ms, 14:05:00)"
@@ -64,13 +64,13 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_telling(parser: argparse.ArgumentParser) -> None:
-    """How a report is told."""
+def add_report_form(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the form of a report."""
     add_exports(parser).add_argument("--no-histograms", action="store_true", help="print only the tables")
 
 
-def tell(report: Report, arguments: argparse.Namespace) -> None:
-    """Print ``report``, or write what is asked for. Warnings go to standard error. Raises `HtrunError`."""
+def output_report(report: Report, arguments: argparse.Namespace) -> None:
+    """Print ``report``, or write the requested files. Warnings go to standard error. Raises `HtrunError`."""
     for line in report.warnings:
         warn(line)
     forms = {name: partial(form, report) for name, form in _FORMS.items()}
@@ -78,8 +78,8 @@ def tell(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def span_query_of(arguments: argparse.Namespace) -> SpanQuery:
-    """What ``arguments`` of `add_choice`, and of `add_window` if there are any, ask for. Raises `HtrunError` if they
-    contradict each other."""
+    """The spans that the user selected with the options of `add_choice` and, if present, of `add_window`. Raises
+    `HtrunError` if the options contradict each other."""
     from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.window_query import UNLIMITED
 

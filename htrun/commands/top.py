@@ -1,4 +1,4 @@
-"""``hypertrace top``: a run as it goes on."""
+"""``hypertrace top``: show a run live."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 20
 _LATEST = 40
-"""Events of which lines are kept: more than fit on most screens beside the rest."""
+"""The most events to keep lines of: more than fit on most screens beside the rest."""
 _LEAST_INTERVAL, _MOST_INTERVAL = 0.05, 60.0
 _SIGNALLED = 128
 _END_SECONDS = 10
-"""For a program that is asked to end until it is killed."""
+"""Seconds from asking a program to exit until it is killed."""
 
 
 class TopCommand:
@@ -52,7 +52,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE or a command, and how often to look."""
+        """Add the arguments: TRACE or a command, and the interval of updates."""
         complete_directory(
             parser.add_argument(
                 "trace", nargs="?", type=Path, metavar="TRACE", help="a directory that htrun -o is writing"
@@ -72,9 +72,8 @@ examples:
         _split_command(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Show it until it ends, or the user has seen enough; 0, or what the program that was run ended with.
-
-        Raises `HtrunError`.
+        """Show the run until it ends or the user quits. Returns 0, or the exit code of the program that was run. Raises
+        `HtrunError`.
         """
         if (arguments.trace is None) == (not arguments.command):
             raise HtrunError(
@@ -92,19 +91,19 @@ examples:
 
 @dataclass
 class _Program:
-    """A program that was started under htrun. ``trace``: its directory; ``printed``: the file with all it prints."""
+    """A program that was started under htrun. ``trace``: the directory of its trace; ``printed``: the file with its
+    output."""
 
     process: subprocess.Popen[bytes]
     trace: Path
     printed: Path
 
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it is still running."""
         return self.process.poll() is None
 
     def end(self, ended: bool) -> int:
-        """Its exit code; of one that has not ``ended``, which the user wants no more of, 0. What it has printed is
-        printed now."""
+        """Print its output and return its exit code; 0 if it has not ``ended`` because the user quit."""
         if not ended:
             self.process.terminate()
         try:
@@ -115,13 +114,13 @@ class _Program:
         show(self.printed.read_text(errors="replace"))
         if not ended:
             return 0
-        # As a shell tells it, of a program that a signal has ended.
+        # As in a shell, for a program that was killed by a signal.
         return status if status >= 0 else _SIGNALLED - status
 
 
 @contextmanager
 def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
-    """The command of ``arguments``, under htrun and apart from the terminal, which has other uses now."""
+    """Start the command in ``arguments`` under htrun. It gets no terminal: the display uses it."""
     with tempfile.TemporaryDirectory(prefix="hypertrace-") as directory:
         trace, printed = Path(directory) / "trace", Path(directory) / "printed"
         trace.mkdir()
@@ -139,7 +138,7 @@ def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
 
 
 class _Top:
-    """Shows one trace. ``title``: what it is of."""
+    """Shows one trace. ``title``: what the trace is of."""
 
     def __init__(self, arguments: argparse.Namespace, path: Path, title: str) -> None:
         from htrun.ctf.following import Follower
@@ -155,9 +154,8 @@ class _Top:
         self._figures: LiveFigures | None = None
 
     def show(self, running: Callable[[], bool]) -> bool:
-        """Show the trace until it is written no more and ``running`` says no; whether that came before the user's end.
-
-        Raises `HtrunError`.
+        """Show the trace until it is complete and ``running`` returns False, or the user quits. Returns whether it
+        completed first. Raises `HtrunError`.
         """
         on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
         ended = self._watch(running) if on_terminal else self._wait(running)
@@ -165,7 +163,7 @@ class _Top:
         return ended
 
     def _wait(self, running: Callable[[], bool]) -> bool:
-        """Take in all that there is now; of a program of ours, all that it does."""
+        """Read everything that is in the trace now; if top runs the program, until the program has exited."""
         while running():
             self._look()
             time.sleep(self._interval)
@@ -175,7 +173,7 @@ class _Top:
         return True
 
     def _look(self) -> None:
-        """Take in what has come."""
+        """Read the events that have been written since the last call."""
         from htrun.view.figures import LiveFigures
 
         for events in self._follower.poll():
@@ -196,7 +194,7 @@ class _Top:
         try:
             with taken_over(sys.stdin.fileno()) as keys, Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
-                    # Asked first: what comes between the question and the look is seen by the look.
+                    # Asked before reading, so that what is written in between is read.
                     going_on = running() or self._follower.running() or self._figures is None
                     self._look()
                     rates.note(time.monotonic(), self._counts())
@@ -222,13 +220,13 @@ class _Top:
         except KeyboardInterrupt:
             return False
         except Ended as ended:
-            # Die of it, as we would have without a screen.
+            # Die of the signal, as without a screen.
             signal.signal(ended.number, signal.SIG_DFL)
             os.kill(os.getpid(), ended.number)
             raise
 
     def _counts(self) -> dict[object, int]:
-        """What rates are taken of."""
+        """The counts from which rates are computed."""
         figures = self._figures
         if figures is None:
             return {None: 0}
@@ -275,7 +273,7 @@ class _Top:
 
 
 def _split_command(parser: argparse.ArgumentParser) -> None:
-    """Let ``parser`` keep what stands behind ``--`` as ``command``: argparse can't tell it from what is before."""
+    """Let ``parser`` keep the words after ``--`` as ``command``: argparse cannot distinguish them from those before."""
     parse = parser.parse_known_args
 
     def split(

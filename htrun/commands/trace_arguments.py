@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """TRACE and --events. ``optional``: whether TRACE may be left out."""
+    """Add TRACE and the options that say how to read it. ``optional``: whether TRACE may be left out."""
     complete_directory(
         parser.add_argument(
             "trace",
@@ -53,8 +53,8 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
 
 
 def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
-    """The trace of `add_trace`; damage is told on standard error. ``guest``: whether the trace of a guest's kernel is
-    decoded, unless the user wants it not to be. Raises `HtrunError`."""
+    """Open the trace of `add_trace`; damage is reported on standard error. ``guest``: whether the trace of a guest's
+    kernel is decoded, unless the user wants it not to be. Raises `HtrunError`."""
     from htrun.analysis.trace import Trace
     from htrun.events.named import NamedEvents
 
@@ -79,7 +79,7 @@ def _guest_formats(path: Path | None) -> list[EventFormat]:
 
 
 def add_filter(parser: argparse.ArgumentParser) -> None:
-    """The options that say which events are wanted."""
+    """Add the options that select events."""
     group = parser.add_argument_group("which events")
     group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
     group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
@@ -108,14 +108,14 @@ system calls, syscall is the name of the call and error the name of its error ("
 
 
 def window_query_of(arguments: argparse.Namespace) -> WindowQuery:
-    """The times and threads that ``arguments`` name: --from, --to, --thread and --process."""
+    """The times and threads that the user selected with --from, --to, --thread and --process."""
     from htrun.analysis.window_query import WindowQuery
 
     return WindowQuery(arguments.begin, arguments.end, tuple(arguments.thread), tuple(arguments.process))
 
 
 def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
-    """What the options of `add_filter` say. Raises `HtrunError`."""
+    """The filter that the user gave with the options of `add_filter`. Raises `HtrunError`."""
     from htrun.analysis.expressions import Expression
     from htrun.analysis.filters import Filter, field_names, unknown_events
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from htrun.reports.comparison import ComparisonReport
 
 FAILED = 3
-"""The exit code when --fail-on found what it looks for."""
+"""The exit code if a difference is as large as --fail-on."""
 _PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
 
 
 def add_verdicts(parser: argparse.ArgumentParser) -> None:
-    """When a difference counts."""
+    """Add the options that say when a difference counts."""
     group = parser.add_argument_group("verdicts")
     group.add_argument(
         "--threshold", default="1%", metavar="PERCENT", help="treat a smaller difference as none (default: 1%%)"
@@ -66,7 +66,7 @@ class Verdicts(NamedTuple):
 
 
 def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
-    """What ``arguments`` of `add_verdicts` say. Raises `HtrunError`."""
+    """The limits that the user gave with the options of `add_verdicts`. Raises `HtrunError`."""
     limit = None if arguments.fail_on is None else _percent("--fail-on", arguments.fail_on)
     if limit is None and arguments.or_inconclusive:
         raise HtrunError("--or-inconclusive needs --fail-on, which says what must be ruled out")
@@ -76,8 +76,8 @@ def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
 
 
 def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: argparse.Namespace) -> int:
-    """Print ``report``, or write what ``arguments`` of `add_exports` ask for; the exit code. Warnings go to standard
-    error. Raises `HtrunError`."""
+    """Print ``report``, or write the files of `add_exports`; returns the exit code. Warnings go to standard error.
+    Raises `HtrunError`."""
     for line in report.remarks:
         warn(line)
     export(forms(report), targets_of(arguments), lambda: text(report))
@@ -85,7 +85,7 @@ def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: ar
 
 
 def _percent(option: str, text: str) -> float:
-    """The share that ``text``, such as +5%, stands for. Raises `HtrunError`."""
+    """The share that ``text`` means: 0.05 for +5%. Raises `HtrunError`."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise HtrunError(f"{option} {text}: not a number of percent, such as +5%")

@@ -1,4 +1,4 @@
-"""``hypertrace view``: a trace as a page for a browser."""
+"""``hypertrace view``: draw a trace as a page for a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HEAD = 4096
-"""Bytes of a page within which it says that it is one."""
+"""The number of bytes at the start of a page that contain its mark."""
 
 
 class ViewCommand:
@@ -41,7 +41,7 @@ examples:
     )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, the page, and what is to be on it."""
+        """Add the arguments: TRACE, the page, and what to draw."""
         add_trace(parser)
         complete_file(
             parser.add_argument(
@@ -58,7 +58,7 @@ examples:
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Write the page, and print where it is; 0. Raises `HtrunError`."""
+        """Write the page and print its path; returns 0. Raises `HtrunError`."""
         if arguments.most is not None and arguments.most < 1:
             raise HtrunError(f"--most {arguments.most}: must be at least 1")
         from htrun.view.content import MOST_EVENTS, choose, content_of
@@ -110,8 +110,8 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _output(path: Path | None, trace: Path) -> Path:
-    """Where the page is written. A page of an earlier call is written anew; anything else is left alone, since a
-    mistaken name may stand for what can't be replaced. Raises `HtrunError`."""
+    """The path to write the page to. Only a page of htrun's is replaced, since any other file may be named by mistake.
+    Raises `HtrunError`."""
     output = path or Path(f"{trace.resolve().name}.html")
     if output.is_dir():
         raise HtrunError(f"cannot write {output}: it is a directory")
@@ -137,7 +137,7 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     try:
         try:
             for piece in pieces:
-                # A path may be of any bytes, for which Python has surrogates.
+                # A path may contain any bytes, which Python represents by surrogates.
                 output.write(piece.encode(errors="replace"))
         finally:
             output.close()

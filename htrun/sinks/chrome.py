@@ -1,10 +1,10 @@
 """Chrome's trace event format: JSON for chrome://tracing, Perfetto's viewer, Speedscope and others.
 
 (Google, "Trace Event Format".) Times in it are microseconds in a float, which holds no nanoseconds since 1970; so they
-count from the whole second before the first event, and ``otherData`` tells that second.
+count from the whole second before the first event, and ``otherData`` holds that second.
 
-Spans pair within a thread (``B``, ``E``), or, where they have a key, by it (``b``, ``e``). System calls and the lives
-of threads are of the second kind too: an end whose begin was not recorded then closes nobody else's span.
+Spans pair within a thread (``B``, ``E``), or, if they have a key, by the key (``b``, ``e``). System calls and the start
+and exit of threads are of the second kind, too: an end whose begin was not recorded then does not close another span.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ASYNC = {
     CPU_ENTER: ("b", "guest CPU"),
     CPU_EXIT: ("e", "guest CPU"),
 }
-"""QEMU's events that are one half of something: their phase, and what the whole is called."""
+"""QEMU's events that begin or end something: their phase, and its category."""
 _PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: "C"}
 
 
@@ -53,7 +53,7 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 class ChromeTrace:
-    """Makes the parts of a trace's text: `head` once, then `format` for each batch."""
+    """Creates the text of a trace: `head` once, then `format` for each batch."""
 
     def __init__(self, facts: TraceFacts) -> None:
         self._facts = facts
@@ -63,18 +63,19 @@ class ChromeTrace:
         self._separator = b""
 
     def head(self, first: int | None) -> bytes:
-        """What comes before the first event, which happened at ``first`` (ns since the epoch), if there is one."""
+        """The text before the first event. ``first``: the time of that event, ns since the epoch; None if there is no
+        event."""
         self._base = (self._facts.start if first is None else first) // _SECOND * _SECOND
         other = {**self._facts.environment, "start_time_ns": str(self._base)}
         return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":[\n'.encode()
 
     def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The text of ``events`` (at least one), and before it the names of threads that are new in ``streams``."""
+        """The names of threads that are new in ``streams``, then the text of ``events`` (at least one)."""
         lines = text_by_shape(events, self._shapes, lambda shape, own, found: self._lines(shape, own, streams, found))
         names = [_names(stream) for stream in streams[self._described :]]
         self._described = len(streams)
         text = b"".join(names) + lines
-        # Each line begins with its separator, since what follows the last is not known.
+        # The separator is at the start of each line, since it is unknown whether another line follows.
         start = 1 if not self._separator else 0
         self._separator = b","
         return text[start:]
@@ -98,14 +99,14 @@ class ChromeTrace:
         import numpy as np
 
         since = (events["time"] - np.uint64(self._base)).view(np.int64)
-        # An event before the base: of a thread whose records came late.
+        # An event may be before the base, if its thread's records were read late.
         minus = np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]
         microseconds, nanoseconds = np.divmod(np.abs(since).view(np.uint64), np.uint64(1000))
         return [b',"ts":', minus, decimal(microseconds), b".", digits(nanoseconds, 3)]
 
 
 def _title(shape: Shape, calls: NDArray[np.str_] | None) -> list[Column]:
-    """``calls``: the names of the system calls that the events are about; None where they are not to be told."""
+    """``calls``: the names of the events' system calls; None if they are not decoded."""
     phase, name = _ASYNC.get(shape.definition, ("i", shape.title))
     category = "guest"
     if shape.named is not None:
@@ -120,7 +121,7 @@ def _title(shape: Shape, calls: NDArray[np.str_] | None) -> list[Column]:
 
 
 def _identity(shape: Shape, events: Events, streams: Sequence[Stream]) -> list[Column]:
-    """What pairs the two halves of something."""
+    """The id that pairs a begin with its end."""
     if shape.definition in _ASYNC:
         return [b',"id":"', of_streams(events["stream"], streams, lambda stream: b"%d" % stream.tid), b'"']
     place = shape.named.key_place if shape.named is not None else None

@@ -1,7 +1,7 @@
-"""Text and bytes of many events at once: each column is made for a whole batch, and then they are put side by side.
+"""Text and bytes of many events at once: each column is created for a whole batch, and then the columns are joined.
 
-A text column is an array of events by characters in which a NUL stands for each character that a shorter text lacks.
-No step looks at a single event, but for texts that only Python can make (`from_texts`).
+A text column is an array with a row for each event and a column for each character; shorter texts are padded with NULs.
+Nothing is done event by event, except for texts that only Python can create (`from_texts`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     """The same bytes for every event, or events by bytes."""
 
 BATCH = 1 << 12
-"""Events formatted at once: their text stays in the processor's second-level cache, and one write takes it."""
+"""Events formatted at once: their text fits in the processor's second-level cache, and one write passes it on."""
 
 _GROUP_DIGITS = 4
 _GROUP = 10**_GROUP_DIGITS
-"""Decimal numbers are made of groups of four digits, each one look-up in a table."""
+"""Decimal numbers are split into groups of four digits, and each group is looked up in a table."""
 
 
 def side_by_side(columns: Sequence[Column], rows: int) -> NDArray[np.uint8]:
-    """``columns`` next to one another: events by bytes."""
+    """Join ``columns``: a row of bytes for each event."""
     import numpy as np
 
     widths = [width(column) for column in columns]
@@ -48,7 +48,7 @@ def width(column: Column) -> int:
 
 
 def text_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes:
-    """The text of ``rows`` events. ``parts``: which of them, and their text; NULs are dropped from it."""
+    """The text of ``rows`` events. ``parts``: positions of events, and their text; NULs are removed."""
     import numpy as np
 
     if len(parts) == 1:
@@ -100,7 +100,7 @@ def from_texts(texts: Sequence[bytes]) -> NDArray[np.uint8]:
 
 
 def decimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """``values`` without leading zeros: NULs are in their place, before the digits."""
+    """``values`` in decimal; NULs before the digits instead of leading zeros."""
     import numpy as np
 
     count = len(str(int(values.max())))
@@ -112,7 +112,7 @@ def decimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """``values`` without leading zeros, and a minus before those below zero."""
+    """``values`` in decimal without leading zeros, and with a minus if negative."""
     import numpy as np
 
     negative = values < 0
@@ -120,7 +120,7 @@ def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     if not negative.any():
         return decimal(words)
     minus = np.where(negative, np.uint8(ord("-")), np.uint8(0))[:, None]
-    # Unsigned, so that the least number, which has no positive counterpart, is right too.
+    # Unsigned, so that the lowest number, which has no positive counterpart, is correct, too.
     return np.hstack([minus, decimal(np.where(negative, np.uint64(0) - words, words))])
 
 
@@ -140,7 +140,7 @@ def digits(values: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
 
 
 def hexadecimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """``values`` as 16 digits each; any shape of ``values`` gets one more dimension."""
+    """``values`` as 16 hexadecimal digits each; the result has one dimension more than ``values``."""
     import numpy as np
 
     octets = values.astype(">u8").view(np.uint8).reshape(*values.shape, 8)
@@ -157,7 +157,7 @@ def _groups() -> NDArray[np.uint32]:
 
 @cache
 def _leading(count: int) -> NDArray[np.uint8]:
-    """Masks for texts of ``count`` digits, a row for each number of digits less one that are to be kept."""
+    """Masks for texts of ``count`` digits. Row N keeps N + 1 digits."""
     import numpy as np
 
     kept = np.arange(count)[None, :] >= count - 1 - np.arange(count)[:, None]

@@ -1,9 +1,9 @@
-"""CSV as RFC 4180 has it: a head line, fields between commas, lines that end with CR LF.
+"""CSV as in RFC 4180: a head line, fields separated by commas, lines that end with CR LF.
 
 The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,num,arch,arg1,...``. A
-field is empty where an event has nothing of that name. An argument stands in the column of its number, with the text of
-its type; a system call's result stands in ``arg1``. On request there is one more column, ``syscall``: what system calls
-mean (`htrun.sinks.syscall_text`).
+field is empty if an event has no such value. An argument is in the column of its number, as text of its type; the
+result of a system call is in ``arg1``. On request there is one more column, ``syscall``: the decoded call
+(`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -47,13 +47,15 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 def head(shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The head line. There is always room for a system call's arguments, since the line comes before the events."""
+    """The head line. It always has columns for a system call's arguments, since it is written before the events are
+    known."""
     arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
     return ",".join((*_FACTS, *_NUMBERS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
+    """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
+    well."""
     count = _argument_columns(shapes)
 
     def lines(shape: Shape, own: Events, found: BatchTexts) -> NDArray[np.uint8]:

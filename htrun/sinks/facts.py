@@ -1,4 +1,4 @@
-"""What a sink is told of the trace that it writes."""
+"""The facts that a sink gets of the trace that it writes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class TraceFacts:
 
     ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: of the run, ns
     since the epoch. ``host``: where it ran. ``environment``: what else is known of the run, as in a trace's metadata.
-    ``kinds``: the events that can come. ``decode``: whether the user wants to be told what system calls mean, where a
-    format can.
+    ``kinds``: the events that can occur. ``decode``: whether the user wants system calls decoded, if the format can
+    show that.
     """
 
     num_args: int = DEFAULT_ARGS

@@ -1,8 +1,8 @@
 """Events in the host kernel's own trace: each a line written to ``trace_marker`` of tracefs.
 
-The kernel stamps a marker when it is written, which is some milliseconds after the event; so each marker is a line as
-in the log, with the event's own time and thread. PATH is tracefs, one of its instances, or a ``trace_marker`` itself.
-(Linux: Documentation/trace/ftrace.rst.)
+The kernel gives a marker the time at which it is written, which is some milliseconds after the event; so each marker is
+a line as in the log, with the event's own time and thread. PATH is tracefs, one of its instances, or a ``trace_marker``
+itself. (Linux: Documentation/trace/ftrace.rst.)
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class FtraceSink(FormatSink):
                 self._put(lines[first : first + _IOV_MAX])
 
     def _finish(self) -> None:
-        """The last marker is whole."""
+        """There is nothing to write after the last marker."""
 
     def _release(self) -> None:
         os.close(self._descriptor)
 
     def _put(self, lines: list[bytes]) -> None:
-        """Write each of ``lines`` as a marker of its own: the kernel makes one of each part of a vector.
+        """Write each of ``lines`` as a marker: the kernel creates one for each element of the vector.
 
-        A line longer than a marker may be (1 KiB in older kernels) goes on in the next.
+        A line that is too long for a marker (1 KiB in older kernels) continues in the next one.
         """
         while lines:
             try:

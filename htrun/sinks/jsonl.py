@@ -4,9 +4,9 @@
 
     {"time_ns":1473096085744211999,"pid":1,"tid":2,"vcpu":0,"comm":"app","event":"guest_hypertrace","index":0,"args":{"arg1":51966}}
 
-An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. All numbers are
-whole; a float that is none (NaN, infinities) is a string. A system call and its return have ``num`` and ``arch`` in
-place of ``index``, and on request ``syscall``: what they mean (`htrun.sinks.syscall_text`).
+An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. Numbers have all
+their digits; NaN and infinities are strings. A system call and its return have ``num`` and ``arch`` in place of
+``index``, and on request ``syscall``: the decoded call (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = ("index", "num", "arch")
-"""Numbers of an event's own."""
+"""Numbers that an event may have besides its arguments."""
 
 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
@@ -50,7 +50,8 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end. ``decode``: what system calls mean as well."""
+    """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
+    well."""
     return text_by_shape(events, shapes, lambda shape, own, found: _lines(shape, own, streams, found, decode=decode))
 
 

@@ -1,4 +1,4 @@
-"""Files and pipes to write to, whatever they are and however they fail."""
+"""Files, pipes and devices to write to, and how they fail."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 
 _PIPE_BUF = select.PIPE_BUF
-"""Bytes that a write to a pipe puts there whole, whoever else writes to it: pipe(7)."""
+"""The most bytes that a write to a pipe puts there in one piece, even if others write to it: pipe(7)."""
 _OWN_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
 
 class Output:
-    """A file open for writing. ``name``: how messages call it."""
+    """A file open for writing. ``name``: what messages call it."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         """Takes ``descriptor`` over."""
@@ -28,10 +28,10 @@ class Output:
 
     @classmethod
     def open(cls, path: Path) -> Output:
-        """The file ``path``, emptied. Raises `HtrunError`.
+        """Open and truncate the file ``path``. Raises `HtrunError`.
 
-        Our own descriptors by name (``/dev/stdout``) are duplicated, not opened: a file opened again would have a
-        position of its own, and overwrite what the program writes to it; a socket can't be opened at all.
+        Paths of htrun's own descriptors (``/dev/stdout``) are duplicated, not opened: a file opened again would have a
+        position of its own and overwrite what the program writes to it; a socket cannot be opened.
         """
         try:
             own = _own_descriptor(path)
@@ -44,16 +44,17 @@ class Output:
 
     @classmethod
     def standard_error(cls) -> Output:
-        """Our standard error. Raises `HtrunError` if it is closed."""
+        """htrun's standard error. Raises `HtrunError` if it is closed."""
         try:
             return cls(os.dup(2), "standard error")
         except OSError as error:
             raise HtrunError(f"cannot write to standard error: {error.strerror}; give -D FILE") from error
 
     def write_lines(self, text: bytes) -> None:
-        """Write whole lines so that lines of other writers never come into the middle of one. Raises `SinkError`.
+        """Write whole lines in such a way that no line of another writer is put into the middle of one. Raises
+        `SinkError`.
 
-        A file takes any write whole; a pipe, a terminal or a socket at least as much as PIPE_BUF.
+        A write to a file is always in one piece; to a pipe, a terminal or a socket, up to PIPE_BUF bytes are.
         """
         if self._regular:
             self.write(text)
@@ -66,12 +67,12 @@ class Output:
             start = end
 
     def write(self, data: memoryview | bytes) -> None:
-        """Write all of ``data``, and wait for whoever reads it if need be. Raises `SinkError`."""
+        """Write all of ``data``; wait for its reader if necessary. Raises `SinkError`."""
         while len(data):
             try:
                 written = os.write(self._descriptor, data)
             except BlockingIOError:
-                # Not our choice: whoever else has the file made it non-blocking, for all that share it.
+                # Another process that shares the open file made it non-blocking.
                 _wait_writable(self._descriptor)
             except OSError as error:
                 raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
@@ -79,7 +80,8 @@ class Output:
                 data = data[written:]
 
     def close(self) -> None:
-        """Close the file; once. Raises `SinkError` if the system only now finds that it could not be written."""
+        """Close the file. A second call does nothing. Raises `SinkError` if the system reports a failed write only
+        now."""
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1

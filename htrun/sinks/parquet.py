@@ -5,12 +5,12 @@ A PATH that ends in ``.parquet`` is one file. Any other is a directory in the la
     PATH/run_date=2026-01-31/host=name/run_id=20260131T101500-1a2b3c4d/part-0.parquet
 
 Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``name`` and ``phase`` (null where the
-user has named nothing), ``site`` and ``index`` (null for system calls), ``num`` and ``arch`` (null for others),
-``arg1`` ... as u64; and a column of its own type for each argument that
-the user has named, called ``NAME.ARGUMENT``, null for other events.
+user has named nothing), ``site`` and ``index`` (null for system calls), ``num`` and ``arch`` (null for other events),
+``arg1`` ... as u64; and a column of its own type for each argument that the user has named, called ``NAME.ARGUMENT``,
+null for other events.
 
-A file gets its name only when it is whole. It has rows in groups of some hundred thousand, so nothing of a live run can
-be read before its end. One group is written by a thread of its own while the next is filled.
+A file gets its name only when it is complete. It has rows in groups of some hundred thousand, so nothing of a live run
+can be read before its end. A separate thread writes one group while the next is filled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 _ROW_GROUP = 1 << 17
-"""Rows of a group, which is what readers skip or take whole."""
+"""Rows of a group. Readers skip or read whole groups."""
 _SECOND = 1_000_000_000
 
 
@@ -104,12 +104,12 @@ class ParquetSink(FormatSink):
 
     def _release(self) -> None:
         self._thread.shutdown()
-        # Closed by now, unless something has failed: then what is left in its buffer is of no use.
+        # It is closed already unless something has failed; then its buffer is not needed.
         with suppress(OSError):
             self._file.close()
 
     def _write_group(self) -> None:
-        """Hand over what there is, and go on with the columns of the group before, which is written by now."""
+        """Pass on what has been collected, and reuse the columns of the previous group, which has been written."""
         self._await()
         filled, self._filled, self._spare = self._filled, self._spare, self._filled
         if self._filled is not None:
@@ -124,10 +124,10 @@ class ParquetSink(FormatSink):
             self._writer.write_table(table, row_group_size=_ROW_GROUP)
 
     def _open(self) -> Any:
-        """Nothing is compressed beyond what these encodings do: it would take several times as long as all the rest."""
+        """Besides these encodings there is no compression: it would take several times as long as everything else."""
         import pyarrow.parquet as pq
 
-        # Not by its path: Arrow takes none that is not UTF-8.
+        # Opened here, since Arrow accepts only paths in UTF-8.
         self._file = self._temporary.open("wb")
         return pq.ParquetWriter(
             self._file,
@@ -147,13 +147,13 @@ class ParquetSink(FormatSink):
         self._written = self._thread.submit(action)
 
     def _await(self) -> None:
-        """Wait until what was handed over is written. Raises `SinkError`."""
+        """Wait until the previous group is written. Raises `SinkError`."""
         written, self._written = self._written, None
         try:
             if written is not None:
                 written.result()
         except OSError as error:
             self._temporary.unlink(missing_ok=True)
-            # Arrow puts a text of its own in the place of the system's.
+            # Arrow replaces the system's message by its own.
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SinkError(f"cannot write {self._target}: {reason}") from error

@@ -1,8 +1,8 @@
-"""The columns of a Parquet file, filled event by event and handed over as Arrow tables without another copy.
+"""The columns of a Parquet file, filled row by row and passed on as Arrow tables without another copy.
 
-Events lie row by row, and a column is one word of each row: taking columns out of some hundred thousand rows at once
-would read all of them from memory once for each column. So rows are spread over the columns a few thousand at a time,
-while the processor's cache still has them.
+In memory, events are stored row by row, and a column is one word of each row: extracting columns from some hundred
+thousand rows at once would read all rows from memory once for each column. So rows are split into columns a few
+thousand at a time, while they are in the processor's cache.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 _BLOCK = 1 << 12
-"""Rows spread at once."""
+"""Rows that are split into columns at once."""
 _REPEATED = ("pid", "tid", "vcpu", "site", "num", "arch")
-"""Columns of numbers of which there are few."""
+"""Columns of numbers with few different values."""
 
 
 class Schema:
-    """What columns there are, by the shapes of the events that can come."""
+    """The columns, by the shapes of the events that can occur."""
 
     def __init__(self, facts: TraceFacts) -> None:
         self.shapes = Shapes(facts.num_args, facts.named)
         self.possible = [shape for shape in self.shapes.all() if shape.definition in facts.kinds]
         self.room = max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
-        # Arguments and host names may be of any bytes, for which Python has surrogates; Arrow takes UTF-8 only.
+        # Arguments and host names may contain any bytes, which Python represents by surrogates; Arrow accepts UTF-8
+        # only.
         self._environment = {key: str(value).encode(errors="replace") for key, value in facts.environment.items()}
 
     @cached_property
@@ -49,16 +50,16 @@ class Schema:
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """The columns of `NUMBERS` that any event can have."""
+        """The columns of `NUMBERS` that some event has."""
         return tuple(name for name in NUMBERS if any(name in shape.definition.columns for shape in self.possible))
 
     def has_argument(self, shape: Shape, place: int) -> bool:
-        """Whether events of ``shape`` have something in the ``arg`` column ``place``."""
+        """Whether events of ``shape`` have a value in the ``arg`` column ``place``."""
         return place < self.shapes.width(shape)
 
     @cached_property
     def arrow(self) -> Any:
-        """The columns as Arrow's, with the facts of the run as the file's own metadata."""
+        """The schema for Arrow, with the facts of the run as the metadata of the file."""
         import pyarrow as pa
 
         text, u32, u64 = pa.dictionary(pa.int32(), pa.string()), pa.uint32(), pa.uint64()
@@ -76,15 +77,15 @@ class Schema:
 
     @cached_property
     def dictionaries(self) -> list[str]:
-        """The columns whose values are best written once, and then by number."""
+        """The columns that are written as a dictionary: each value once, and then its number."""
         import pyarrow as pa
 
         return [field.name for field in self.arrow if pa.types.is_dictionary(field.type) or field.name in _REPEATED]
 
     @cached_property
     def encodings(self) -> dict[str, str]:
-        """How other columns are best written: whole numbers as differences from row to row, which is several times
-        smaller, and as quick, for counters, sizes and addresses alike."""
+        """The encodings of the other columns: integers as differences from row to row, which is several times smaller
+        and as quick, for counters, sizes and addresses alike."""
         import pyarrow as pa
 
         return {
@@ -117,7 +118,7 @@ class Columns:
 
     @property
     def full(self) -> bool:
-        """Whether there is room for no more."""
+        """Whether there is no more room."""
         return self.rows == self._room
 
     def clear(self) -> None:
@@ -125,9 +126,9 @@ class Columns:
         self.rows = 0
 
     def add(self, events: Events) -> int:
-        """Take as many of ``events`` as there is room for; how many that were."""
+        """Add as many of ``events`` as there is room for; returns how many."""
         count = min(len(events), self._room - self.rows)
-        # An event's own arguments are fewer than the room it has for some; the rest is never looked at.
+        # Some events have fewer arguments than columns; the rest is never read.
         width = min(events["args"].shape[1], self._schema.room)
         self._shape[self.rows : self.rows + count] = self._schema.shapes.codes(events[:count])
         for start in range(0, count, _BLOCK):
@@ -209,7 +210,7 @@ class Columns:
                 return pa.Array.from_buffers(type_, self.rows, [_bits(present), pa.py_buffer(words)])
 
     def _joined(self, places: dict[int, int]) -> NDArray[np.uint64]:
-        """One column of the arguments at ``places``, by shape. What events of other shapes have there means nothing."""
+        """One column of the arguments at ``places``, by shape. Values for events of other shapes have no meaning."""
         first, *others = dict.fromkeys(places.values())
         words = self._args[first, : self.rows]
         for place in others:
@@ -229,7 +230,7 @@ class Columns:
 
 
 def _bits(present: NDArray[np.bool_] | None) -> Any:
-    """The bits by which Arrow knows what is null; None if nothing is."""
+    """The bitmap of values that are not null, for Arrow; None if none is null."""
     import numpy as np
     import pyarrow as pa
 
@@ -245,7 +246,7 @@ def _chosen(
 
 
 def _labels(argument: Argument, words: NDArray[np.uint64], present: NDArray[np.bool_] | None) -> Any:
-    """The labels of an enumeration; a value that has none is its number."""
+    """The labels of an enumeration; a value without a label is written as a number."""
     import numpy as np
     import pyarrow as pa
 
@@ -277,7 +278,7 @@ def _arrow_type(argument: Argument) -> Any:
 
 
 def _texts(codes: NDArray[np.int32], used: Sequence[int], values: Sequence[str | None]) -> Any:
-    """A column of texts: ``values[code]`` for each code. ``used``: the codes that there are."""
+    """A column of texts: ``values[code]`` for each code. ``used``: the codes that occur."""
     import numpy as np
     import pyarrow as pa
 
@@ -291,5 +292,5 @@ def _texts(codes: NDArray[np.int32], used: Sequence[int], values: Sequence[str |
         renumbered = np.array([-1 if value is None else place.get(value, -1) for value in values], np.int32)[codes]
         absent = renumbered < 0 if any(values[code] is None for code in used) else None
         indices = pa.array(renumbered, mask=absent)
-    # Equal texts are one in the file.
+    # Equal texts are stored once in the file.
     return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))

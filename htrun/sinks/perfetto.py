@@ -2,15 +2,15 @@
 
 (perfetto: protos/perfetto/trace/trace_packet.proto, track_event/track_event.proto; docs "Synthetic Track Event".)
 
-- a track for each process, and below it for each thread and its life as a vCPU
-- what the user named begin and end are slices of the thread, or, with a key, of a track of its own for each key
+- a track for each process, and below it for each thread, and for the thread as a vCPU
+- named events with the phases begin and end are slices of the thread, or, with a key, of a track for each key
 - counters are tracks of their process, one for each argument
-- system calls are slices of a track of their own below the thread; every other event is an instant of the thread
+- system calls are slices of a track below the thread; every other event is an instant of the thread
 - arguments are debug annotations
-- on request, system calls go by their own names, and one more annotation, ``call``, tells what they mean
+- on request, system calls have their own names, and one more annotation, ``call``, has the decoded call
 
-All packets of one kind of event have the same layout, so a batch is made column by column. The package ``perfetto``
-is not needed to write.
+All packets of one kind of event have the same layout, so a batch is created column by column. Writing does not need the
+package ``perfetto``.
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ class PerfettoSink(FormatSink):
         self._output.write(bytes_of(parts, len(events)))
 
     def _finish(self) -> None:
-        """A trace of no events is a trace too."""
+        """Write the clock and the names, if they have not been written: a trace without events is also a trace."""
         self._begin(self._start)
 
     def _release(self) -> None:
         self._output.close()
 
     def _begin(self, now: int) -> None:
-        """What all packets rely on: that times are of CLOCK_REALTIME, and the names."""
+        """Write what all packets refer to: the clock, which is CLOCK_REALTIME, and the names."""
         if self._begun:
             return
         self._begun = True
@@ -114,8 +114,8 @@ class PerfettoSink(FormatSink):
         self._output.write(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
 
     def _by_thread(self, events: Events) -> Events:
-        """``events`` with the number of the first of their thread's streams: an exec gives a thread another stream, and
-        what it has begun under its old name ends under the new one."""
+        """``events`` with the number of the first stream of their thread: an exec gives a thread a new stream, and a
+        span that began before it ends after it."""
         import numpy as np
 
         if len(self._threads) == len(self._places):
@@ -125,7 +125,7 @@ class PerfettoSink(FormatSink):
         return events
 
     def _thread(self, stream: Stream, number: int) -> bytes:
-        """The tracks of a thread and, if it is new, of its process; of one that is known already its new name."""
+        """The tracks of a thread and, if it is new, of its process; for a known thread, its new name."""
         known = number
         number = self._threads.setdefault((stream.pid, stream.tid), number)
         self._places.append(number)
@@ -144,25 +144,26 @@ class PerfettoSink(FormatSink):
         )
 
     def _track(self, uuid: int, *fields: list[Column], again: bool = False) -> bytes:
-        """The packet that describes a track, once, or ``again``: what it says then counts."""
+        """The packet that describes a track, unless it has been written before. ``again``: write it all the same; it
+        replaces the one before."""
         if uuid in self._tracks and not again:
             return b""
         self._tracks.add(uuid)
         return _packet(pb.message(_TRACK_DESCRIPTOR, pb.number(_UUID, uuid), *fields))
 
     def _new_tracks(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The tracks that ``events`` of ``shape`` are the first to need."""
+        """The tracks that are first needed by ``events``, which are of ``shape``."""
         if shape.named is not None and shape.named.phase is Phase.COUNTER:
             return self._counters(shape, events, streams)
         return self._keyed(shape, events)
 
     def _new_texts(self, shape: Shape, events: Events) -> bytes:
-        """The texts that ``events`` of ``shape`` are the first to bear."""
+        """The texts that first occur in ``events``, which are of ``shape``."""
         texts = self._names.learn(_INTERNED_DATA, shape, events)
         return _packet(texts) if texts else b""
 
     def _new_calls(self, events: Events) -> bytes:
-        """The names of the system calls that ``events`` are the first to be about."""
+        """The names of the system calls that first occur in ``events``."""
         import numpy as np
 
         names = self._names.learn_events(_INTERNED_DATA, np.unique(names_of(events)).tolist())
@@ -191,7 +192,7 @@ class PerfettoSink(FormatSink):
         if not new:
             return b""
         if len(self._keys) > _MAX_KEYS:
-            # To describe a track twice does no harm, but a set of all keys would grow with the trace.
+            # Describing a track twice does no harm, but a set of all keys would grow with the trace.
             self._keys.clear()
         self._keys |= new
         uuids = pb.number(_UUID, pb.varints(np.array(list(new), np.uint64)))

@@ -1,7 +1,7 @@
-"""System calls in a Perfetto trace by their names, with what they mean.
+"""Decoded system calls in a Perfetto trace.
 
-A batch has one layout, and texts differ in length. So calls of about the same length are made together, and what a
-shorter text leaves free is filled up (`htrun.sinks.protobuf.padded_texts`).
+A batch has one layout, but texts differ in length. So calls of about the same length are written together, and shorter
+texts are padded (`htrun.sinks.protobuf.padded_texts`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from htrun.sinks.perfetto_names import Names
 
 _ROOM = 32
-"""Bytes: texts whose lengths fill the same number of these are made together."""
+"""Bytes: texts are grouped by their length in units of this."""
 _STRING = 6
 """Field of DebugAnnotation."""
 
@@ -33,9 +33,8 @@ _STRING = 6
 def decoded_calls(
     shape: Shape, rows: Rows, events: Events, found: BatchTexts, names: Names
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """The packets of those of ``events`` that are in ``rows``, calls or returns, and which of ``events`` they are of.
-
-    ``found``: what the calls point to; ``names`` must know the calls.
+    """The packets of those of ``events`` that are in ``rows``, calls or returns, and the positions of their events.
+    ``found``: what the calls point to; ``names`` must contain the calls.
     """
     import numpy as np
 

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 CATEGORY = 1
 """The number of the one category that all events have."""
 CALL = "call"
-"""The annotation that tells what a system call means."""
+"""The annotation with a decoded system call."""
 
 # Fields of InternedData; each entry has its number in field 1 and its text in field 2.
 _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
-    """The names that events of ``shapes`` need, numbered from 1: all are known before the first event but texts."""
+    """The names that events of ``shapes`` need, numbered from 1. Except for texts, all are known before the first
+    event."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         arguments = [argument for shape in shapes for argument in shape.arguments]
@@ -49,7 +50,7 @@ class Names:
         return pb.message(field, *(entry for kind, table in tables.items() for entry in _entries(kind, table)))
 
     def learn(self, field: int, shape: Shape, events: Events) -> list[Column]:
-        """The texts that ``events`` of ``shape`` are the first to need, as the field ``field``; empty if there are
+        """The texts that first occur in ``events``, which are of ``shape``, as the field ``field``; empty if there are
         none."""
         import numpy as np
 
@@ -65,7 +66,7 @@ class Names:
         return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
 
     def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
-        """Those of ``names`` of events that are new, as the field ``field``; empty if there are none."""
+        """Those event names in ``names`` that are new, as the field ``field``; empty if there are none."""
         new = {}
         for name in names:
             if name not in self.events:

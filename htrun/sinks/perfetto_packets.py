@@ -44,14 +44,14 @@ _HALVES = {
     USER_SYSCALL: (_BEGIN, Track.SYSCALLS),
     USER_SYSCALL_RET: (_END, Track.SYSCALLS),
 }
-"""QEMU's events that are one half of something."""
+"""QEMU's events that begin or end something."""
 
 
 def call_packets(
     shape: Shape, events: Events, names: Names, titles: NDArray[np.uint64], meaning: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """The packets of ``events``, which are system calls or returns. ``titles``: the numbers of their names;
-    ``meaning``: the value of one more annotation, as `htrun.sinks.protobuf.padded_texts` makes it."""
+    ``meaning``: the value of one more annotation, from `htrun.sinks.protobuf.padded_texts`."""
     type_, of = _HALVES[shape.definition]
     title = pb.number(_NAME_IID, pb.varints(titles))
     call = pb.message(_ANNOTATIONS, pb.number(_ANNOTATION_NAME_IID, names.annotations[CALL]), [meaning])
@@ -97,14 +97,15 @@ def _count(events: Events, track: NDArray[np.uint64], argument: Argument, words:
         return _event(events, _COUNT, track, pb.double(_DOUBLE_VALUE, values))
     number = pb.number(_COUNTER_VALUE, pb.varints(values.astype("u8")))
     if argument.type not in {ArgumentType.I64, ArgumentType.BOOL} and bool((words >> 63).any()):
-        # Perfetto's counters are signed: what is beyond is a float. It is shorter, so the type is said twice.
+        # Perfetto's counters are signed: a greater value is written as a float. A float is shorter, so the type is
+        # written twice.
         real = [*pb.double(_DOUBLE_VALUE, words.astype("f8")), *pb.number(_TYPE, _COUNT)]
         return _event(events, _COUNT, track, [_either(words >> 63 != 0, real, number)])
     return _event(events, _COUNT, track, number)
 
 
 def _either(chosen: NDArray[np.bool_], first: Fields, second: Fields) -> NDArray[np.uint8]:
-    """The fields ``first`` of the events that are ``chosen``, ``second`` of the others; both take as many bytes."""
+    """The fields ``first`` for the events that are ``chosen``, ``second`` for the others; both have the same size."""
     import numpy as np
 
     return np.where(chosen[:, None], side_by_side(first, len(chosen)), side_by_side(second, len(chosen)))
@@ -142,7 +143,7 @@ def _value(argument: Argument, words: NDArray[np.uint64], names: Names) -> Field
 
 
 def _label(argument: Argument, words: NDArray[np.uint64], names: Names) -> NDArray[np.uint8]:
-    """A label by its number, or, where a value has none, the value; both in as many bytes."""
+    """The number of a label, or the value if it has no label; both in the same number of bytes."""
     import numpy as np
 
     used, place = np.unique(words, return_inverse=True)

@@ -1,6 +1,6 @@
-"""The tracks of a Perfetto trace: what they are numbered, and which events belong to which.
+"""The tracks of a Perfetto trace: their numbers, and which events belong to which track.
 
-A track's number (``uuid``) says in its upper bits what it is of, and in the lower which one it is.
+The upper bits of a track's number (``uuid``) are its kind, the lower bits distinguish tracks of one kind.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 _SHIFT = 56
 _EVENT_SHIFT, _ARGUMENT_SHIFT = 38, 32
-"""Of a counter's event, of which there may be some hundred thousand, and of its argument, below a process's id."""
+"""Shifts of the number of a counter's event, of which there may be some hundred thousand, and of its argument; the
+process id is below."""
 _KEYED = 1 << 63
-"""Set in the numbers of tracks of keys; their other bits are spread over all values."""
+"""Set in the numbers of the tracks of keys; all other bits are a hash."""
 _SPREAD = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: spreads keys that differ in few bits."""
 
 
 class Track(IntEnum):
-    """What a track is of; none is zero, which is Perfetto's own."""
+    """The kind of a track. None is 0, which is reserved by Perfetto."""
 
     PROCESS = 1
     THREAD = 2
@@ -38,17 +39,17 @@ class Track(IntEnum):
     COUNTER = 5
 
     def uuid(self, which: int) -> int:
-        """The track's number. ``which``: a process's id, or a stream's number."""
+        """The track's number. ``which``: the id of a process, or the number of a stream."""
         return self << _SHIFT | which
 
 
 def counter_uuid(event: int, argument: int, pid: int) -> int:
-    """The track of one counter. ``event``: the number of its name; ``argument``: its place."""
+    """The track of one counter. ``event``: the number of its name; ``argument``: the index of its argument."""
     return Track.COUNTER.uuid(event << _EVENT_SHIFT | argument << _ARGUMENT_SHIFT | pid)
 
 
 def thread_tracks(of: Track, events: Events) -> NDArray[np.uint64]:
-    """The track of each event's thread, or what is below it."""
+    """The track of each event's thread, or a track below it."""
     import numpy as np
 
     return events["stream"].astype(np.uint64) | np.uint64(of.uuid(0))
@@ -64,7 +65,8 @@ def counter_tracks(shape: Shape, events: Events, streams: Sequence[Stream], name
 
 
 def key_tracks(shape: Shape, events: Events, names: Names) -> NDArray[np.uint64] | None:
-    """The track of each event's key; None if events of ``shape`` have none. A begin and its end have the same."""
+    """The track of each event's key; None if events of ``shape`` have no key. A begin and its end have the same
+    track."""
     import numpy as np
 
     place = shape.named.key_place if shape.named is not None else None

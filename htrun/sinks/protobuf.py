@@ -1,8 +1,8 @@
-"""Protocol buffers written by hand, for one message or for the same message of many events at once.
+"""Protocol buffers, written without a library: one message, or the same message for many events at once.
 
-A message for many events has the same layout for each: what differs between them is written in a fixed number of
-bytes, so that whole batches are put together column by column. Protocol buffers allow that: a varint may have more
-bytes than it needs, up to ten (protobuf.dev, "Encoding").
+A message for many events has the same layout for each: every value has a fixed number of bytes, so that whole batches
+can be assembled column by column. Protocol buffers allow that: a varint may have more bytes than it needs, up to ten
+(protobuf.dev, "Encoding").
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def text(field: int, value: str | bytes) -> list[Column]:
 
 
 def padded_texts(field: int, texts: Sequence[bytes], room: int) -> NDArray[np.uint8]:
-    """A field of text for many events, none longer than ``room``. What a shorter text leaves free takes a field of a
-    number that no message has: readers skip what they do not know."""
+    """A field of text for many events, none longer than ``room``. Shorter texts are padded by a field with a number
+    that no message has, since readers skip unknown fields."""
     import numpy as np
 
     size = len(varint(room))

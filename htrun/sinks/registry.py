@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 CTF = "ctf"
-"""The native format, which takes records as they lie in a ring (`htrun.ctf.writer`), and so has no `Sink`."""
+"""The native format, which takes records as they are in a ring (`htrun.ctf.writer`), and so has no `Sink`."""
 
 
 SIMPLE = "simple"
@@ -22,9 +22,9 @@ SIMPLE = "simple"
 
 @dataclass(frozen=True)
 class Format:
-    """One format. ``suffixes``: of paths that stand for it. ``summary``: a few words for a list of formats.
+    """One format. ``suffixes``: of paths for which it is the default. ``summary``: a few words for a list of formats.
 
-    ``module``: has ``open_sink(path, facts)``; empty for `CTF`. ``extra``: what of htrun's extras it needs.
+    ``module``: has ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the extra of htrun's package that it needs.
     """
 
     name: str
@@ -62,10 +62,10 @@ def by_name(name: str) -> Format:
 
 
 def by_suffix(path: Path) -> Format | None:
-    """The format that the end of ``path`` tells; None if it tells none."""
+    """The format for the suffix of ``path``; None if there is none."""
     return next((known for known in FORMATS if known.suffixes and str(path).endswith(known.suffixes)), None)
 
 
 def choose(path: Path, name: str | None) -> Format:
-    """The format ``name``, else what ``path`` tells, else the native one. Raises `HtrunError`."""
+    """The format ``name``, else the one for the suffix of ``path``, else the native one. Raises `HtrunError`."""
     return by_name(name) if name is not None else by_suffix(path) or by_name(CTF)

@@ -1,4 +1,5 @@
-"""The text of events of many shapes: those of one shape are put into words at once, and each stands at its place."""
+"""The text of events of many shapes: those of one shape are formatted at once, and the result has all in their
+order."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
     Lines = Callable[[Shape, Events, BatchTexts], NDArray[np.uint8]]
-    """Makes the lines of events of one shape, of which some are calls with texts: events by bytes."""
+    """Creates the lines of events of one shape, some of which may be calls with texts: a row of bytes for each
+    event."""
 
 
 def text_by_shape(events: Events, shapes: Shapes, lines: Lines) -> bytes:
-    """The text of ``events`` (at least one); the texts of system calls among them go to the lines of their calls."""
+    """The text of ``events`` (at least one); the texts of system calls are in the lines of their calls."""
     events, found = call_texts.split(events)
     parts = [(rows, lines(shape, events[rows], found.of_rows(rows))) for shape, rows in shapes.split(events)]
     return text_of(parts, len(events))

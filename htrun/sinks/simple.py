@@ -6,11 +6,11 @@ The file begins with three u64: all ones, a magic number, 4. Then come records, 
 - 1, an event: u64 id, u64 time in ns, u32 length (from the id on), u32 pid, the arguments as u64
 
 (QEMU: trace/simple.c.) An event's arguments are ``cpu``, the guest thread's number, and then its fields as in the log.
-``PATH.trace-events-all``, written beside, tells their names, as simpletrace.py wants it::
+``PATH.trace-events-all``, which is written beside it, has the names of events and fields for simpletrace.py::
 
     simpletrace.py trace.simple.trace-events-all trace.simple
 
-Times are ns since the epoch, where QEMU's count from the machine's start.
+Times are ns since the epoch; those of QEMU count from the machine's start.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VERSION = 4
 _NAME, _EVENT = 0, 1
 _DROPPED_ID = 0xFFFFFFFFFFFFFFFE
 _EVENT_HEADER = struct.Struct("=QQII")
-"""Id, time, length, pid: what an event's length counts besides its arguments."""
+"""Id, time, length, pid: the part of an event before its arguments, which its length includes."""
 _BATCH = 1 << 13
 
 
@@ -54,7 +54,7 @@ class SimpleSink(FormatSink):
     def __init__(self, output: Output, num_args: int) -> None:
         super().__init__(output.name)
         self._output = output
-        # Names of the user's have no place here: QEMU's scripts go by QEMU's names.
+        # The user's names are not used: QEMU's scripts know only QEMU's names.
         self._shapes = Shapes(num_args)
         self._head = struct.pack("=QQQ", _HEADER_ID, _MAGIC, _VERSION) + _names()
 
@@ -74,7 +74,7 @@ class SimpleSink(FormatSink):
             self._output.write(header + struct.pack("=Q", count))
 
     def _finish(self) -> None:
-        """A trace of no events is a trace too."""
+        """Write the head, if it has not been written: a trace without events is also a trace."""
         self._write_head()
 
     def _release(self) -> None:
@@ -122,7 +122,7 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     numbered, count = int(shape.number_column is not None), len(shape.arguments)
     words = 1 + numbered + count
     head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
-    # What all events of a thread have in common is put in once, and copied with the whole record.
+    # What all events of a thread have in common is set once, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
     own["type"] = _EVENT
     own["id"] = EVENTS.index(shape.definition)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(path: Path) -> None:
-    """Raise `HtrunError` if a summary can't be written to ``path``: to be asked before the program is started."""
+    """Raise `HtrunError` if a summary cannot be written to ``path``. Called before the program is started."""
     if path.is_dir():
         raise HtrunError(f"cannot write {path}: Is a directory")
     try:
@@ -34,7 +34,7 @@ def check(path: Path) -> None:
 
 def write(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write ``mapping`` to ``path``; a reader sees the old file or the whole new one. Raises `HtrunError`."""
-    # Not imported with the module: most runs write none.
+    # Imported here, since most runs write no summary.
     import json
 
     text = json.dumps(mapping, indent=2) + "\n"
@@ -51,7 +51,7 @@ def write(path: Path, mapping: Mapping[str, Any]) -> None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Whether another file may take the name ``path``: not where it is a link, a pipe or a device (/dev/stdout)."""
+    """Whether another file may replace ``path``: not if it is a link, a pipe or a device (/dev/stdout)."""
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 

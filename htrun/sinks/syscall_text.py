@@ -1,4 +1,4 @@
-"""System calls as people read them: by name, with what their arguments and results mean.
+"""Decoded system calls: by name, with the meaning of arguments and results.
 
 ::
 
@@ -6,8 +6,8 @@
     openat = -2 ENOENT
     read = 5 buf="hello"
 
-Calls of one name are made into text column by column; only names of flags and errors are looked up, each value once,
-and what a pointer points to is made text by text. Where that was not recorded, the address is told.
+Calls of one name are formatted column by column; only names of flags and errors are looked up, each value once, and
+what pointers point to is formatted text by text. If that was not recorded, the address is shown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from htrun.sinks.columns import Column
 
     _Writer = Callable[[Definition, "_Calls"], list[Column]]
-    """Makes the columns of some calls or returns of one signature."""
+    """Creates the columns of calls or returns of one signature."""
     _Quote = Callable[[Pointed, Sequence[Text]], bytes]
 
 _LEAST_ERROR = (1 << 64) - MOST_ERRNO
@@ -64,7 +64,7 @@ def lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) 
 
 def objects(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
     """The same as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or ``{"name":"openat","result":-2,
-    "error":"ENOENT"}``. Addresses, what has a name, and what is pointed to are texts."""
+    "error":"ENOENT"}``. Addresses, values with a name, and what is pointed to are strings."""
     return _each(definition, events, texts, _object)
 
 
@@ -90,7 +90,7 @@ def _each(definition: Definition, events: Events, texts: BatchTexts, write: _Wri
 
 
 def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
-    """The calls among ``events`` by interface and number, and which events are about each."""
+    """The calls among ``events`` by interface and number, and the events of each."""
     import numpy as np
 
     keys = np.stack([events["arch"], events["num"]], axis=1)
@@ -127,7 +127,7 @@ def _object(definition: Definition, calls: _Calls) -> list[Column]:
 
 
 def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, quote: bytes = b"") -> list[Column]:
-    """An argument's value, between ``quote``, or what it points to where that is known."""
+    """The value of an argument, in ``quote``, or what it points to if that is known."""
     value = [quote, *_value(parameter, calls.bits, calls.events["args"][:, place]), quote]
     if place not in calls.texts.places() or place not in calls.pointed:
         return value
@@ -138,7 +138,8 @@ def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, qu
 
 
 def _filled_in(calls: _Calls, head: str, write: _Quote, tail: str = "") -> list[Column]:
-    """What a call's arguments point to when it has returned. ``head``: with the argument's name, before it."""
+    """What a call's arguments point to after its return. ``head``: the text before it, with a placeholder for the
+    argument's name."""
     columns: list[Column] = []
     for place in sorted(calls.texts.places() & calls.pointed.keys()):
         before, after = head.format(calls.signature.parameters[place].name).encode(), tail.encode()

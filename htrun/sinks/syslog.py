@@ -1,7 +1,7 @@
 """Events as messages to the system's log. PATH is its socket, ``/dev/log``.
 
-A message is as the C library's syslog(3) makes it, of the facility ``user`` and the level ``info``, with the event's
-own time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is the log's. (RFC 3164.)
+A message has the form of the C library's syslog(3), with the facility ``user``, the level ``info`` and the event's own
+time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is that of the log. (RFC 3164.)
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class SyslogSink(FormatSink):
-    """Sends events through ``connection``, which it takes over. ``name``: how messages call it."""
+    """Sends events through ``connection``, which it takes over. ``name``: what error messages call it."""
 
     def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         super().__init__(name, decodes=decode)
         self._socket = connection
         self._shapes = shapes
-        # A stream has no messages of its own: its reader takes a NUL or a line end for the end of one.
+        # A stream has no message boundaries: its reader takes a NUL or a line end for the end of a message.
         self._end = b"\n" if connection.type == socket.SOCK_STREAM else b""
 
     def _write(self, events: Events, streams: Sequence[Stream]) -> None:
@@ -46,7 +46,7 @@ class SyslogSink(FormatSink):
                 self._send(line)
 
     def _finish(self) -> None:
-        """The last message is sent."""
+        """There is nothing to send after the last message."""
 
     def _release(self) -> None:
         self._socket.close()
@@ -76,7 +76,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
 
 
 def _head(seconds: int) -> bytes:
-    """Months are in English whatever the locale."""
+    """Months are in English in every locale."""
     moment = time.localtime(seconds)
     date = f"{_MONTHS[moment.tm_mon - 1]} {moment.tm_mday:2} {moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}"
     return f"<{_PRIORITY}>{date} ".encode()

@@ -1,4 +1,4 @@
-"""What all text formats share: a head, a piece of text for each batch of events, and a tail."""
+"""The base of all text formats: a head, text for each batch of events, and a tail."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     Formatter = Callable[[Events, Sequence[Stream]], bytes]
-    """Makes whole lines of at least one event."""
+    """Creates whole lines for at least one event."""
 
 
 class TextSink(FormatSink):
-    """Writes events as lines to ``output``, which it takes over. They are written when `write` returns."""
+    """Writes events as lines to ``output``, which it takes over. Nothing is buffered."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class TextSink(FormatSink):
         tail: bytes = b"",
         decodes: bool = False,
     ) -> None:
-        """``head``: what comes before the first event, made from its time (ns since the epoch; None if there is none);
-        ``tail``: what comes after the last; ``decodes``: see `htrun.events.sink.decodes`."""
+        """``head``: returns the text before the first event, given its time (ns since the epoch; None if there is no
+        event); ``tail``: the text after the last event; ``decodes``: see `htrun.events.sink.decodes`."""
         super().__init__(output.name, decodes=decodes)
         self._output = output
         self._formatter = formatter

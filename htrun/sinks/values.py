@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Notation:
-    """How a format spells what is no plain number.
+    """How a format writes values that are not plain numbers.
 
     ``real``: the text of a float. ``label``: of an enumeration's label, or of a text. ``hexadecimal``: what comes
     before and after hexadecimal digits; None to write such arguments as decimal numbers. ``spec``: whether the user's
@@ -35,20 +35,20 @@ class Notation:
 
 
 def json_real(value: float) -> str:
-    """JSON knows no infinities and no NaN: they are strings, such as Python, JavaScript and DuckDB turn into floats."""
+    """JSON has no infinities and no NaN: they are strings that Python, JavaScript and DuckDB convert to floats."""
     if math.isfinite(value):
         return repr(value)
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
 def comma_separated(text: str) -> str:
-    """``text`` as a field of CSV: in quotes where it needs them. A NUL, which few readers take, becomes a ``?``."""
+    """``text`` as a field of CSV: in quotes if it needs them. A NUL, which few readers accept, becomes a ``?``."""
     text = text.replace("\0", "?")
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 
 
 def on_one_line(text: str) -> str:
-    """``text`` with whatever would end or spoil a line spelt as Python does."""
+    """``text`` with characters that would end or spoil a line escaped as in Python."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 

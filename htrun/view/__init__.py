@@ -1,1 +1,1 @@
-"""Makes one HTML page of a trace, which needs no network and opens from a disk."""
+"""Draws a trace: as one HTML page, which needs no network and can be opened as a file, and live in a terminal."""

@@ -1,8 +1,8 @@
-"""Columns of numbers as a page carries them: small, and quick to make into typed arrays again.
+"""Columns of numbers as a page contains them: small, and quick to turn into typed arrays.
 
 A column of 64-bit words is cut into eight planes: all the lowest bytes, all the second ones, and so on. A plane whose
-bytes are all the same is not stored, and the others compress far better than the words would: times differ little from
-one to the next, and most arguments are small. ``assets/js/codec.js`` is the reader.
+bytes are all the same is not stored, and the others compress much better than whole words: times differ little from one
+to the next, and most arguments are small. ``assets/js/codec.js`` is the reader.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORD = 8
-"""Bytes, and so planes."""
+"""Bytes of a word, and so the number of planes."""
 _LEVEL = 6
-"""Of compression: planes of arguments hardly get smaller above it, and take several times as long."""
+"""The level of compression: at higher levels, planes of arguments take several times as long and hardly get smaller."""
 
 
 class Section:
-    """Columns that a page unpacks together. ``number``: of the section in its page."""
+    """Columns that a page unpacks together. ``number``: the section's index in its page."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -32,9 +32,8 @@ class Section:
         self._size = 0
 
     def add(self, values: NDArray[Any], *, rising: bool = False) -> dict[str, Any]:
-        """Store ``values``, integers not below zero; what the page has to know to read them.
-
-        ``rising``: whether they never get smaller; then their differences are stored.
+        """Store ``values``, integers not below zero; returns what the page needs to read them. ``rising``: whether they
+        never decrease; then their differences are stored.
         """
         words = values.astype("<u8")
         if rising and len(words):
@@ -44,11 +43,11 @@ class Section:
         return {"section": self.number, "start": start, "count": len(words), "planes": planes, "rising": rising}
 
     def text(self) -> str:
-        """The section, compressed, in letters that HTML leaves alone. Nothing can be added behind it."""
+        """The section, compressed, in characters that have no meaning in HTML. Nothing can be added after that."""
         return b64encode(b"".join([*self._parts, self._compressor.flush()])).decode()
 
     def _plane(self, plane: NDArray[np.uint8]) -> int | None:
-        """The byte that ``plane`` consists of; else None, and it is stored."""
+        """The only byte that is in ``plane``; None if there are several, so that it must be stored."""
         if not len(plane) or bool((plane == plane[0]).all()):
             return int(plane[0]) if len(plane) else 0
         self._parts.append(self._compressor.compress(plane.tobytes()))

@@ -1,4 +1,4 @@
-"""Two traces side by side: for each name of spans the figures of both and their histograms, on one scale."""
+"""Two traces compared: for each name of spans the figures of both and their histograms, on one scale."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.distribution import Distribution
 
     Runs = Mapping[str, Run]
-    """By the name of the spans."""
+    """Figures of each trace by the name of the spans."""
 
 _THRESHOLD = 0.01
-"""Of a ratio: a smaller difference is none."""
+"""The threshold: a smaller difference of the ratio does not count."""
 _BINS = 64
 _ALONE = 9
-"""Bins around durations that are all the same."""
+"""The number of bins if all durations are equal."""
 _WIDE = 30
-"""A scale of powers is for durations of which the longest is more than so many times the shortest."""
+"""The scale is logarithmic if the longest duration is more than this many times the shortest."""
 
 
 def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
@@ -54,16 +54,16 @@ def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Seq
 
 
 def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
-    """Counts of both in the same bins: of one width, or each so many times as wide as the one before."""
+    """Counts of both in the same bins, which have equal or logarithmic widths."""
     some = [each.values for each in both if each is not None]
     low, high = float(min(values[0] for values in some)), float(max(values[-1] for values in some))
     logarithmic = low > 0 and high / low > _WIDE
     if low == high:
-        # As the page has it: one bar in the middle, a fiftieth of the value wide.
+        # As in the page's script: one bar in the middle, a fiftieth of the value wide.
         edges = low + (np.arange(_ALONE + 1) - _ALONE / 2) * max(low / 50, 1.0)
     else:
         edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
-        # What rounding has made of the ends must leave no value out.
+        # Rounding of the outer edges must not exclude a value.
         edges[0], edges[-1] = low, high
     counts = [
         [0] * (len(edges) - 1)

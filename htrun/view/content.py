@@ -1,7 +1,7 @@
-"""What a page holds of a trace: its events as columns, and which of them make spans.
+"""The content of a page: the events of a trace as columns, and the spans that they form.
 
 The result is plain data for JSON, and sections of columns (`htrun.view.columns`). The first section is what the page
-needs before it can draw; each other one holds a column of arguments, which is unpacked when someone asks for it.
+needs before it can draw; each other one has a column of arguments, which is unpacked when it is needed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
 MOST_EVENTS = 4_000_000
-"""That a page takes unless its user wants more: a browser needs some 100 bytes of memory for each."""
+"""The default for the most events on a page: a browser needs some 100 bytes of memory for each."""
 
 
 _BATCH = 1 << 17
-"""Events paired at once: what that takes of memory stays small beside the events themselves."""
+"""Events paired at once: the memory for this is small compared with the events."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The events that a page shows, in the order of time. ``codes``: the place of each one's shape in `Shapes.all`."""
+    """The events that a page shows, in the order of time. ``codes``: the index of each event's shape in
+    `Shapes.all`."""
 
     events: Events
     codes: NDArray[np.uint16]
@@ -44,14 +45,14 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Content:
-    """What a page is made of. ``head``: plain data for JSON; ``sections``: columns, in text."""
+    """The parts of a page. ``head``: plain data for JSON; ``sections``: columns, as text."""
 
     head: dict[str, Any]
     sections: tuple[str, ...]
 
 
 def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int = MOST_EVENTS) -> Chosen:
-    """All events of ``batches``. Raises `HtrunError` if they are more than ``most``."""
+    """All events of ``batches``. Raises `HtrunError` if there are more than ``most``."""
     from htrun.events.records import event_dtype
 
     kept: list[Events] = [np.empty(0, event_dtype(num_args))]
@@ -106,10 +107,10 @@ def content_of(trace: Trace, chosen: Chosen) -> Content:
 
 
 def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, Any]]:
-    """Each name's spans, in the order of their begins: the numbers of their two events, from 0."""
+    """The spans of each name, in the order of their begins: the numbers of their two events, from 0."""
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
-    spans = spans[spans["name"] < pairer.told]
+    spans = spans[spans["name"] < pairer.reported]
     spans = spans[np.argsort(spans["begin_number"])]
     described = []
     for place in np.unique(spans["name"]).tolist():
@@ -121,14 +122,14 @@ def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, A
 
 
 class _Sections:
-    """The sections of a page behind ``first``."""
+    """The sections of a page after ``first``."""
 
     def __init__(self, first: Section) -> None:
         self.first = first
         self._all = [first]
 
     def later(self) -> Section:
-        """A new section, for what a page does not need at once."""
+        """Add a section, for what a page does not need at once."""
         self._all.append(Section(len(self._all)))
         return self._all[-1]
 
@@ -138,7 +139,7 @@ class _Sections:
 
 
 def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
-    """What a page knows of ``events``, which are all those of ``shape``."""
+    """The data of ``events``, which are all events of ``shape``."""
     # A counter's line is drawn from the start.
     section = sections.first if shape.phase is Phase.COUNTER else None
     fields = []
@@ -169,7 +170,7 @@ _FACTS: Sequence[tuple[str, str]] = (
     ("clock_source", "clock"),
     ("clock_error_ns", "clock error, ns"),
 )
-"""Facts of a run that a page tells, and how it calls them."""
+"""Facts of a run that a page shows, and their titles."""
 
 
 def _facts(environment: Mapping[str, str | int]) -> Iterator[tuple[str, str]]:

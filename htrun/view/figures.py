@@ -1,4 +1,4 @@
-"""What `hypertrace top` tells of the events it has seen: how many, how fast, of whom, and how long spans took."""
+"""The figures of `hypertrace top`: numbers and rates of events, by name and thread, and how long spans took."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shapes
 
 _LATEST = 4096
-"""Durations of each name of which percentiles are taken: the latest."""
+"""Percentiles are of this many of the latest durations of each name."""
 _WINDOW = 3.0
-"""Seconds over which a rate is taken, about."""
+"""About how many seconds a rate is taken over."""
 _HISTORY = 120
-"""Moments of which the rate is remembered."""
+"""The number of past rates that are kept."""
 
 
 @dataclass
@@ -39,15 +39,15 @@ class SpanFigures:
 
     @property
     def mean(self) -> float:
-        """Of all."""
+        """Of all spans."""
         return self.total / self.count
 
     def percentile(self, part: float) -> float:
-        """Of the latest; ``part``: from 0 to 100."""
+        """Of the latest spans; ``part``: from 0 to 100."""
         return float(np.percentile(self.latest, part))
 
     def add(self, durations: NDArray[np.int64]) -> None:
-        """Take more, at least one."""
+        """Add ``durations``, at least one."""
         self.count += len(durations)
         self.total += int(durations.sum())
         self.least = min(self.least, int(durations.min()))
@@ -57,21 +57,20 @@ class SpanFigures:
 
 @dataclass
 class Rates:
-    """Rates of what is counted by some key, over the last few seconds.
-
-    ``moments``: for each look, when it was (seconds) and the counts by then.
+    """Rates of counts by key over the last few seconds. ``moments``: the time of each look (seconds) and the counts at
+    that time.
     """
 
     moments: deque[tuple[float, Mapping[object, int]]] = field(default_factory=deque)
 
     def note(self, now: float, counts: Mapping[object, int]) -> None:
-        """Remember the ``counts`` of the moment ``now``."""
+        """Remember the ``counts`` at the time ``now``."""
         self.moments.append((now, dict(counts)))
         while len(self.moments) > 2 and self.moments[1][0] < now - _WINDOW:
             self.moments.popleft()
 
     def of(self, key: object) -> float:
-        """How many a second; 0 until there were two looks."""
+        """Events per second; 0 until there were two looks."""
         if len(self.moments) < 2:
             return 0.0
         (begin, before), (end, after) = self.moments[0], self.moments[-1]
@@ -79,7 +78,7 @@ class Rates:
 
 
 class LiveFigures:
-    """Counts events as they come. ``keep``: of how many of the latest the events themselves are kept."""
+    """Counts events. ``keep``: how many of the latest events are kept themselves."""
 
     def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:
         self.events = 0
@@ -87,7 +86,7 @@ class LiveFigures:
         """When the first event happened, ns since the epoch; and the last."""
         self.last: int | None = None
         self.threads: Counter[int] = Counter()
-        """Events by the number of their stream; and by their name."""
+        """The number of events by the number of their stream, and by their name."""
         self.names: Counter[str] = Counter()
         self.spans: dict[str, SpanFigures] = {}
         self.latest: list[Events] = []
@@ -103,8 +102,8 @@ class LiveFigures:
 
     @property
     def open(self) -> int:
-        """Spans that have begun and not ended."""
-        return int((self._pairer.open["name"] < self._pairer.told).sum())
+        """The number of spans that have begun and not ended."""
+        return int((self._pairer.open["name"] < self._pairer.reported).sum())
 
     def add(self, events: Events) -> None:
         """Count ``events``, at least one, which follow those counted before."""
@@ -121,8 +120,8 @@ class LiveFigures:
 
     def _add_spans(self, events: Events) -> None:
         spans = self._pairer.feed(events)
-        spans = spans[spans["name"] < self._pairer.told]
-        # The clock is corrected while a run goes on: of two times near each other the later may seem to come before.
+        spans = spans[spans["name"] < self._pairer.reported]
+        # The clock is corrected during a run: of two times near each other, the later may seem to be earlier.
         taken = np.maximum(spans["end"].astype(np.int64) - spans["begin"].astype(np.int64), 0)
         for place in np.unique(spans["name"]).tolist():
             name, own = self._pairer.names[place], taken[spans["name"] == place]
@@ -138,12 +137,12 @@ class LiveFigures:
 
 @dataclass
 class Sparks:
-    """The events a second at each of the last looks, for a line of bars."""
+    """Events per second at each of the last looks, for a line of bars."""
 
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def text(self, width: int) -> str:
-        """The latest as ``width`` bars at most, from empty to full."""
+        """The latest rates as at most ``width`` bars, from empty to full."""
         shown: Sequence[float] = list(self.rates)[-width:]
         most = max(shown, default=0.0) or 1.0
         return "".join(_BARS[min(int(rate / most * len(_BARS)), len(_BARS) - 1)] for rate in shown)

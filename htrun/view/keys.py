@@ -1,4 +1,5 @@
-"""The terminal while a view takes it over: keys one at a time and without echo, and everything put back at the end."""
+"""The terminal while a view uses it: keys are read one at a time and without echo, and all settings are restored at the
+end."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from types import FrameType
 
 
 class Ended(Exception):
-    """A signal asks us to end: SIGTERM, or SIGHUP when the terminal has gone. ``number``: which one."""
+    """A signal requests the end: SIGTERM, or SIGHUP when the terminal has gone. ``number``: of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -26,17 +27,17 @@ class Keys:
         self._descriptor = descriptor
 
     def wait(self, seconds: float) -> bytes:
-        """What was typed, within so many ``seconds`` at most; nothing if nothing was."""
+        """What is typed within ``seconds``; empty if nothing is typed."""
         ready, _, _ = select.select([self._descriptor], [], [], seconds)
         return os.read(self._descriptor, 64) if ready else b""
 
 
 @contextmanager
 def taken_over(descriptor: int) -> Iterator[Keys]:
-    """The keys of the terminal ``descriptor``, until the block ends, however it does.
+    """The keys of the terminal ``descriptor``, until the block ends.
 
-    Ctrl-C is `KeyboardInterrupt` as ever. A signal that asks us to end is `Ended`. Ctrl-Z and Ctrl-\\ do nothing: a
-    view that stops or dies of them would leave the terminal as it is.
+    Ctrl-C raises `KeyboardInterrupt` as usual. A signal that requests the end raises `Ended`. Ctrl-Z and Ctrl-\\ do
+    nothing: a view that they stop or kill would leave the terminal in its state.
     """
     before = termios.tcgetattr(descriptor)
     own = termios.tcgetattr(descriptor)

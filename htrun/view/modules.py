@@ -1,7 +1,7 @@
-"""Small JavaScript modules as one script.
+"""Joins small JavaScript modules into one script.
 
-A page that was opened from a disk may import nothing, not even from itself. So each module becomes a function that
-gives back what it exports, in the order in which they need one another. The modules keep to two forms, each at the
+A page that was opened as a file cannot import anything, not even from itself. So each module becomes a function that
+returns what the module exports; a module comes after those that it imports. The modules keep to two forms, each at the
 beginning of a line: ``import { a, b } from "./x.js";``, and ``export`` before a function, a class or a constant.
 """
 
@@ -16,9 +16,8 @@ _OTHER_FORM = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
-    """The script of the module ``entry`` and of all that it needs. ``read``: gives a module's text by its name.
-
-    Raises `ValueError` where a module imports what another does not export, keeps to neither form, or needs itself.
+    """The script of the module ``entry`` and of all modules that it needs. ``read``: returns the text of a module by
+    its name. Raises `ValueError` if a module imports what another does not export, has any other form, or needs itself.
     """
     done: dict[str, tuple[str, tuple[str, ...]]] = {}
 
@@ -40,7 +39,7 @@ def bundle(entry: str, read: Callable[[str], str]) -> str:
 
 
 def _as_function(name: str, text: str) -> tuple[str, tuple[str, ...]]:
-    """The text of a module as a function that is called at once, and the names that it exports."""
+    """The text of a module as a function that is called immediately, and the names that it exports."""
     exported = tuple(_EXPORT.findall(text))
     text = _EXPORT.sub("", _IMPORT.sub(lambda found: f"const {{{found[1]}}} = ${found[2]};\n", text))
     if other := _OTHER_FORM.search(text):

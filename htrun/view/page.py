@@ -1,4 +1,4 @@
-"""One HTML page: the skeleton, styles and scripts of ``assets/``, and what is to be shown."""
+"""One HTML page: the skeleton, styles and scripts of ``assets/``, and the data to show."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from htrun.view.content import Content
 
 GENERATOR = '<meta name="generator" content="hypertrace view">'
-"""What tells our pages from others."""
+"""The mark of a page that htrun has written."""
 
 _STYLES = ("theme", "frame", "timeline", "panel")
 _ENTRY = "main"
 
 
 def page(content: Content, comparison: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """The page's text, piece by piece. ``comparison``: what `htrun.view.comparison` gives, where there are two traces.
+    """The text of the page, piece by piece. ``comparison``: the result of `htrun.view.comparison` if there are two
+    traces.
 
-    What the page needs first comes first: the script runs while a browser still reads the columns behind it.
+    What the page needs first comes first: the script runs while the browser still reads the columns after it.
     """
     skeleton = _asset("page.html")
     before, after = skeleton.split("<!-- data -->\n")
@@ -42,7 +43,7 @@ def _section(number: int, sections: Sequence[str]) -> str:
 
 
 def _data(name: str, text: str) -> str:
-    """An element that holds ``text``. A guest chooses names: none may end the element."""
+    """An element that contains ``text``. A guest chooses names: none may end the element."""
     safe = text.replace("<", "\\u003c")
     return f'<script type="application/octet-stream" id="{name}">{safe}</script>\n'
 

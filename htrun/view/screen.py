@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _HEAD_LINES, _FRAME_LINES = 4, 3
 _WIDE = 110
-"""Columns from which on tables stand side by side."""
+"""From this many columns on, tables are side by side."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What the screen shows. ``title``: what runs; ``begun``: `time.monotonic` when we began to look; ``figures``: None
+    """What the screen shows. ``title``: the program; ``begun``: `time.monotonic` at the first look; ``figures``: None
     until the first event; ``latest``: lines of the last events; ``rates``: of all (None), and of names and threads."""
 
     title: str
@@ -117,6 +117,6 @@ def _table(head: Row, rows: Sequence[Row], style: str) -> Table:
             ratio=None if place else 1,
         )
     for row in rows:
-        # A guest chooses its names: they are no markup.
+        # A guest chooses its names: they must not be read as markup.
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -1,4 +1,4 @@
-"""The figures of `hypertrace top` as words, for the screen and for the summary alike."""
+"""The figures of `hypertrace top` as text, for the screen and for the summary."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Row = tuple[str, ...]
 
 
 def duration(nanoseconds: float) -> str:
-    """To three digits, with its unit."""
+    """A duration with three digits and its unit."""
     size, unit = next(((size, unit) for size, unit in _UNITS if nanoseconds >= size), _UNITS[-1])
     value = nanoseconds / size
     return f"{value:.{0 if value >= 100 or size == 1 else 1 if value >= 10 else 2}f} {unit}"
 
 
 def rate(events: float) -> str:
-    """Events a second, to three digits."""
+    """Events per second, with three digits."""
     for size, unit in _COUNTS:
         if events >= size:
             value = events / size
@@ -38,7 +38,7 @@ def rate(events: float) -> str:
 
 
 def span_rows(figures: LiveFigures) -> list[Row]:
-    """Each name's spans, those first that took longest together. Percentiles are of the latest few thousand."""
+    """The spans of each name, sorted by their total duration. Percentiles are of the latest few thousand."""
     spans = sorted(figures.spans.items(), key=lambda item: -item[1].total)
     return [
         (
@@ -51,12 +51,12 @@ def span_rows(figures: LiveFigures) -> list[Row]:
 
 
 def name_rows(figures: LiveFigures, rate_of: Callable[[str], float]) -> list[Row]:
-    """Each name's events, the most frequent first. ``rate_of``: events a second by the name."""
+    """The events of each name, the most frequent first. ``rate_of``: events per second by the name."""
     return [(name, f"{count:,}", rate(rate_of(name))) for name, count in figures.names.most_common()]
 
 
 def thread_rows(figures: LiveFigures, streams: Sequence[Stream], rate_of: Callable[[int], float]) -> list[Row]:
-    """Each thread's events, the busiest first. ``rate_of``: events a second by the number of the stream."""
+    """The events of each thread, the busiest first. ``rate_of``: events per second by the number of the stream."""
     rows: list[Row] = []
     for number, count in figures.threads.most_common():
         stream = streams[number]

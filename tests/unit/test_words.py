@@ -48,11 +48,14 @@ COMMENTED = (
     "htrun/analysis",
     "htrun/benchmark",
     "htrun/channel",
+    "htrun/commands",
     "htrun/ctf",
     "htrun/events",
     "htrun/launch",
     "htrun/reports",
     "htrun/rings",
+    "htrun/sinks",
+    "htrun/view",
 )
 """The folders whose comments and docstrings are free of them."""
 COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)//[^\n]*", re.DOTALL)

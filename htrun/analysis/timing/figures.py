@@ -43,11 +43,11 @@ _MILD, _SEVERE = 1.5, 3.0
 
 
 class SpanSource(Protocol):
-    """Finds spans: `spans.Pairer` and the like. ``told``: how many of ``names`` are the user's; the names of
+    """Finds spans: `spans.Pairer` and the like. ``reported``: how many of ``names`` are the user's; the names of
     `htrun.events.calibration.PAIRS` follow them."""
 
     names: tuple[str, ...]
-    told: int
+    reported: int
 
     def feed(self, events: Events) -> Spans:
         """The spans that end within ``events``."""
@@ -151,7 +151,7 @@ class Timings:
     choice: Choice | None = None
     unpaired: Mapping[str, Unpaired] = field(default_factory=dict)
     _names: tuple[str, ...] = ()
-    _told: int = 0
+    _reported: int = 0
     _tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict)
     _trapped: dict[tuple[int, int], Trapped] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Timings:
 
     def collect(self, source: SpanSource, batches: Iterable[Events]) -> Timings:
         """Add all spans that ``source`` finds in ``batches``. Raises `HtrunError` if there are too many groups."""
-        self._names, self._told = source.names, source.told
+        self._names, self._reported = source.names, source.reported
         for events in batches:
             spans = source.feed(events)
             if len(spans):
@@ -169,7 +169,7 @@ class Timings:
         return self
 
     def _add(self, spans: Spans) -> None:
-        pairs = spans["name"] >= self._told
+        pairs = spans["name"] >= self._reported
         self._add_pairs(spans[pairs])
         spans = spans[~pairs]
         if self.choice is not None:
@@ -181,7 +181,7 @@ class Timings:
         for stream in np.unique(spans["begin_stream"]).tolist():
             own = spans[spans["begin_stream"] == stream]
             for sort, tally in enumerate(self._pairs.setdefault(stream, CalibrationPairs()).sorts):
-                tally.add(self.step, own[own["name"] == self._told + sort])
+                tally.add(self.step, own[own["name"] == self._reported + sort])
 
     def _add_spans(self, spans: Spans) -> None:
         durations = self.step.counted(spans["end"] - spans["begin"])
@@ -252,9 +252,9 @@ class Timings:
         severe = figures.distribution.beyond(severe_low, severe_high)
         mild = figures.distribution.beyond(mild_low, mild_high) - severe
         moved = drift(self._blocks[name, group].medians * self.step.ns, self.step.ns)
-        told_by = None if self.grouping is None else group
+        key = None if self.grouping is None else group
         trapped = self._trapped.get((name, group), Trapped())
-        return Timing(self._names[name], told_by, figures, better, cost, moved, mild, severe, self.step, trapped)
+        return Timing(self._names[name], key, figures, better, cost, moved, mild, severe, self.step, trapped)
 
 
 def together(timings: Sequence[Timing]) -> Timing:

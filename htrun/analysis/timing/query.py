@@ -65,7 +65,7 @@ class SpanQuery:
         """The timings of ``batches`` of the events of ``trace``. Raises `HtrunError`."""
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)
-        if self.patterns and not any(self._names(name) for name in source.names[: source.told]):
+        if self.patterns and not any(self._names(name) for name in source.names[: source.reported]):
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         timings = Timings(step, self.grouping(trace, source), self.choice(trace, source))
         return timings.collect(source, batches)

@@ -123,7 +123,7 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``names``: of spans; `CALIBRATIONS` are the last, after ``told`` names of the user's.
+    """Pairs begins and ends. ``names``: of spans; `CALIBRATIONS` are the last, after ``reported`` names of the user's.
     ``keyed``: which of them pair by a key.
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: how many arguments spans include.
@@ -143,7 +143,7 @@ class Pairer:
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
         self.names: tuple[str, ...] = (*(sort.name for sort in begins), *CALIBRATIONS)
-        self.told = len(begins)
+        self.reported = len(begins)
         self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), *(False for _ in CALIBRATIONS))
         self.seen = 0
         """The number of events processed."""
@@ -187,7 +187,7 @@ class Pairer:
             self._unpaired[name].ends -= count
         self._count(self._open[~negative])
         self._open, self._stray = self._open[:0], self._stray[:0]
-        own = zip(self.names[: self.told], self._unpaired, strict=False)
+        own = zip(self.names[: self.reported], self._unpaired, strict=False)
         return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
@@ -269,8 +269,8 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next of the same kind, as spans. ``names``: of the ``told`` kinds, then
-    `CALIBRATIONS`, whose pairs are spans here as well."""
+    """The time from each event to the thread's next of the same kind, as spans. ``names``: of the ``reported`` kinds,
+    then `CALIBRATIONS`, whose pairs are spans here as well."""
 
     def __init__(
         self,
@@ -281,7 +281,7 @@ class Intervals:
         first_events: FirstEvents | None = None,
     ) -> None:
         self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), *CALIBRATIONS)
-        self.told = len(self.names) - len(CALIBRATIONS)
+        self.reported = len(self.names) - len(CALIBRATIONS)
         self._shapes = shapes
         self._num_args = num_args
         self._losses = _Losses(losses)
@@ -295,7 +295,7 @@ class Intervals:
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
-        calibrations["name"] += self.told
+        calibrations["name"] += self.reported
         marks = np.zeros(len(events), mark_dtype(self._num_args))
         marks["time"], marks["stream"] = events["time"], events["stream"]
         marks["number"] = np.arange(first, first + len(events), dtype=np.uint64)

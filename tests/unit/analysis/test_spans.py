@@ -171,7 +171,7 @@ def test_calibration_pairs_need_no_names() -> None:
     pairer = Pairer(None)
     spans = pairer.feed(events_of([(number, 0, 0) for pair in PAIRS for number in (pair.begin, pair.end)]))
     assert [pairer.names[name] for name in spans["name"]] == list(CALIBRATIONS) == list(pairer.names)
-    assert pairer.told == 0
+    assert pairer.reported == 0
     assert not pairer.finish()
 
 
@@ -183,7 +183,7 @@ def test_calibration_is_not_what_a_user_calls_so() -> None:
     )
     spans = pairer.feed(events_of([(EMPTY.begin, 0, 0), (1, 0, 0), (2, 0, 0), (EMPTY.end, 0, 0), (EMPTY.begin, 0, 0)]))
     assert spans["name"].tolist() == [0, 1]
-    assert pairer.told == 1
+    assert pairer.reported == 1
     # Half a pair is nothing to tell a user of.
     assert not pairer.finish()
 

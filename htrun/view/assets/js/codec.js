@@ -1,4 +1,4 @@
-// Columns of numbers, as htrun/view/columns.py packs them: sections of byte planes, compressed, in base64.
+// Columns of numbers in the format of htrun/view/columns.py: sections of byte planes, compressed, in base64.
 
 const WORD = 8;
 
@@ -15,10 +15,10 @@ async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// The element with this id; where the page is still being read, once it has been.
+// Resolves to the element with this id, when the browser has read it.
 async function element(id) {
   const found = document.getElementById(id);
-  // A section that is followed by another element has been read to its end.
+  // A section that is followed by another element has been read completely.
   if (found?.nextElementSibling || document.readyState !== "loading") return found;
   await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
   return document.getElementById(id);
@@ -29,7 +29,7 @@ export class Columns {
     this.sections = new Map();
   }
 
-  // The column as an array of `Type` (Float64Array, Uint32Array, ...); numbers from 2^53 on lose their last bits.
+  // The column as an array of `Type` (Float64Array, Uint32Array, ...); numbers from 2^53 on are rounded.
   async numbers(column, Type) {
     const bytes = await this.section(column.section);
     const numbers = new Type(column.count);
@@ -53,7 +53,7 @@ export class Columns {
     return numbers;
   }
 
-  // The column as 64-bit words, all bits of them. Only for columns that are not stored as differences.
+  // The column as 64-bit words with all bits. Only for columns that are not stored as differences.
   async words(column) {
     const bytes = await this.section(column.section);
     const words = new Uint8Array(column.count * WORD);

@@ -6,7 +6,7 @@ import { Histogram } from "./histogram.js";
 
 const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "verdict"];
 
-// Of a few very different spans nothing is known: their interval has no end worth printing.
+// The interval of a few very different spans may be unbounded: such a bound is not printed.
 const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");
 
 export class ComparisonPage {

@@ -1,4 +1,4 @@
-// The page "Details": what is known of the span or event that was chosen.
+// The page "Details": the facts of the span or event that was selected.
 
 import { make, swatch } from "./dom.js";
 import { count, duration, exact, percent, value, wallClock } from "./format.js";
@@ -18,7 +18,7 @@ export class DetailsPage {
       "Click a span or an event in the timeline, or go from one to the next with , and . (comma and full stop)."));
   }
 
-  // Show `chosen` (see hit.js), or that nothing is.
+  // Show `chosen` (see hit.js), or that nothing is selected.
   async show(chosen) {
     if (!chosen) {
       this.clear();
@@ -28,7 +28,7 @@ export class DetailsPage {
     const span = chosen.row.kind === "spans" ? chosen.item : -1;
     const parts = [facts("Facts", span >= 0 ? this.spanFacts(span) : this.eventFacts(chosen))];
     parts.push(...(await this.arguments(span >= 0 ? [trace.spanBegin[span], trace.spanEnd[span]] : [chosen.event])));
-    // While the arguments were unpacked something else may have been chosen.
+    // Something else may have been selected while the arguments were unpacked.
     if (this.state.chosen !== chosen) return;
     this.holder.replaceChildren(this.head(chosen, span), make("div", { class: "cards" }, ...parts));
   }
@@ -62,7 +62,7 @@ export class DetailsPage {
     ];
   }
 
-  // Which part of the spans of its name is shorter.
+  // The share of the spans of its name that are shorter.
   rank(span) {
     const { trace } = this.state;
     this.sorted ??= new Map();

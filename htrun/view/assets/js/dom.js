@@ -1,6 +1,6 @@
-// Elements, made in one line. Text goes in as text: a guest chooses its threads' names.
+// Creates elements in one line. Text is never parsed as HTML: a guest chooses the names of its threads.
 
-// `attributes`: of the element; one that is a function is a listener; `children`: texts and elements.
+// `attributes`: of the element; functions are listeners; `children`: texts and elements.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,12 +14,12 @@ export function make(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// Tell those who do not see it.
+// Announce `text` to screen readers.
 export function say(text) {
   byId("said").textContent = text;
 }
 
-// The small coloured square that stands for a name.
+// A small square in the colour of a name.
 export function swatch(palette, name) {
   const element = make("span", { class: "swatch", "aria-hidden": "true" });
   element.style.background = palette.styles[name];

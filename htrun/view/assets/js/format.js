@@ -9,7 +9,7 @@ const UNITS = [
 
 export const count = (number) => Math.round(number).toLocaleString("en-US");
 
-// A duration in ns, to some four digits.
+// A duration in ns, with about four digits.
 export function duration(ns) {
   if (!Number.isFinite(ns)) return "";
   const size = Math.abs(ns);
@@ -21,12 +21,12 @@ export function duration(ns) {
   return Math.abs(Number(text)) >= 1000 && unit < 1e9 ? duration(Math.sign(ns) * unit * 1000) : `${text} ${name}`;
 }
 
-// A duration in ns, to the last digit.
+// A duration in ns, with all digits.
 export function exact(ns) {
   return `${count(ns)} ns`;
 }
 
-// A time since the first event, with just the digits that tell moments `step` ns apart from one another.
+// A time since the first event, with as many digits as needed to distinguish times `step` ns apart.
 export function moment(ns, step) {
   const [unit, name] = UNITS.find(([each]) => Math.max(Math.abs(ns), step) >= each) ?? UNITS[3];
   const decimals = Math.max(0, Math.min(12, -Math.floor(Math.log10(step / unit) + 1e-9)));
@@ -54,7 +54,7 @@ export function plain(number) {
   return Number(number.toPrecision(6)).toString();
 }
 
-// A word of an argument as `field` says.
+// The text of an argument's word, which has the type of `field`.
 export function value(field, word) {
   switch (field.type) {
     case "i64":

@@ -1,4 +1,5 @@
-// How values are spread: bins, linear or, where the values are of very different sizes, by powers; and their picture.
+// Histograms: bins of equal width or, if the values differ by orders of magnitude, of logarithmic width; and their
+// picture.
 
 import { count, duration, percent } from "./format.js";
 import { lowerBound } from "./pyramid.js";
@@ -6,7 +7,7 @@ import { quantile } from "./statistics.js";
 
 const BINS = 64;
 const WIDE = 30;
-// Bins around values that are all the same.
+// The number of bins if all values are equal.
 const ALONE = 9;
 const PAD = { left: 8, right: 8, top: 18, bottom: 20 };
 const MARKS = [
@@ -15,7 +16,7 @@ const MARKS = [
   [0.99, "p99"],
 ];
 
-// One list of sorted values in bins, ready to be shown.
+// One list of sorted values in bins, as the picture needs it.
 export function bins(values, color) {
   if (!values.length) return null;
   const { edges, logarithmic } = edgesOf(values[0], values[values.length - 1]);
@@ -36,7 +37,7 @@ function edgesOf(low, high) {
     const share = i / BINS;
     return logarithmic ? low * (high / low) ** share : low + (high - low) * share;
   });
-  // Rounding must not leave the greatest value out.
+  // Rounding must not exclude the greatest value.
   edges[BINS] = high;
   return { edges, logarithmic };
 }
@@ -54,7 +55,7 @@ function binned(values, edges) {
 }
 
 export class Histogram {
-  // `tell`: is given the text for the bin under the pointer, or "".
+  // `tell`: called with the text for the bin under the pointer, or "".
   constructor(canvas, palette, tell) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
@@ -65,8 +66,7 @@ export class Histogram {
     canvas.addEventListener("pointerleave", () => this.tell(""));
   }
 
-  // `shown`: as `bins` makes it, of one series or several over one another; null for nothing. `marked`: a value to
-  // point at.
+  // `shown`: from `bins`, of one series or several drawn over each other; null for nothing. `marked`: a value to mark.
   show(shown, marked = null) {
     this.shown = shown;
     this.marked = marked;
@@ -83,7 +83,7 @@ export class Histogram {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (!shown || this.width < 60) return;
     const { edges, series } = shown;
-    // Lists of different lengths are compared by shares.
+    // Lists of different lengths are compared by the share in each bin.
     this.shares = series.map(({ counts }) => {
       const total = counts.reduce((sum, each) => sum + each, 0);
       return counts.map((each) => each / Math.max(total, 1));

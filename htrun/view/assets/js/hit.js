@@ -1,4 +1,4 @@
-// What lies at a point of the timeline, and what is next to it.
+// Finds what is drawn at a point of the timeline, and what is next to it.
 
 import { lowerBound } from "./pyramid.js";
 
@@ -15,7 +15,7 @@ export function hit(state, x, y) {
     const place = lowerBound(row.start, time + Number.EPSILON) - 1;
     return place >= 0 ? target(state.trace, row, place) : null;
   }
-  // The candidates are the last to begin before the point, and those beside it.
+  // The candidates are the last to begin before the point, and its neighbours.
   const first = lowerBound(row.end, time - near);
   let best = null;
   let distance = Infinity;
@@ -29,13 +29,13 @@ export function hit(state, x, y) {
   return best === null ? null : target(state.trace, row, best);
 }
 
-// `item`: the span or event; `event`: the event, of a span the one it begins with.
+// `item`: the span or event; `event`: the event, or the one that begins the span.
 export function target(trace, row, place) {
   const item = row.items[place];
   return { row, place, item, event: row.kind === "spans" ? trace.spanBegin[item] : item };
 }
 
-// Where `event` is shown, whichever track that is; null if its process is closed.
+// The row in which `event` is shown; null if its process is collapsed.
 export function find(state, event) {
   const { trace } = state;
   const span = trace.spanAt(event);

@@ -1,4 +1,4 @@
-// The keys, and the dialog that tells them.
+// The keys, and the dialog that lists them.
 
 import { byId, make } from "./dom.js";
 
@@ -6,7 +6,7 @@ const PAN = 0.2;
 const ZOOM = 1.6;
 const SCROLL = 60;
 
-// Each: its keys, what it is called, and what it does with the actions of main.js.
+// Each: its keys, its title, and what it does with the actions of main.js.
 const KEYS = [
   [["ArrowLeft", "a"], "← or A", "earlier", (act) => act.pan(-PAN)],
   [["ArrowRight", "d"], "→ or D", "later", (act) => act.pan(PAN)],

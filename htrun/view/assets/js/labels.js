@@ -1,9 +1,9 @@
-// The column beside the tracks: what each one is. Elements exist only for what is on the screen.
+// The column beside the tracks, with their names. Elements exist only for what is on the screen.
 
 import { make } from "./dom.js";
 
 export class Labels {
-  // `toggled`: is called with a process that is to be opened or closed.
+  // `toggled`: called with a process to expand or collapse.
   constructor(holder, state, toggled) {
     this.holder = holder;
     this.state = state;
@@ -31,7 +31,7 @@ export class Labels {
       }
       element.style.transform = `translateY(${placed.top - scroll}px)`;
       element.style.height = `${placed.height}px`;
-      // The name of a tall track stays where it can be read.
+      // The name of a tall track stays in sight.
       const inner = element.firstElementChild;
       const hidden = Math.max(0, scroll - placed.top);
       inner.style.transform = hidden ? `translateY(${Math.min(hidden, Math.max(0, placed.height - 38))}px)` : "";

@@ -1,5 +1,5 @@
-// Which line of its track each span is drawn on, so that none covers another: the first line that is free when it
-// begins. Spans that lie within one another come to lie below one another.
+// Assigns each span a line of its track, so that none covers another: the first line that is free when the span begins.
+// A nested span is drawn below the one around it.
 
 class Heap {
   constructor() {

@@ -1,4 +1,4 @@
-// Where each process, track and row lies, from top to bottom, in CSS pixels.
+// The position of each process, track and row, from top to bottom, in CSS pixels.
 
 const PROCESS = 30;
 const GAP = 8;
@@ -11,7 +11,7 @@ export class Layout {
     this.arrange();
   }
 
-  // `headers`: processes; `tracks`: those of open processes; `rows`: theirs. Each with `top` and `height`.
+  // `headers`: processes; `tracks`: those of expanded processes; `rows`: theirs. Each with `top` and `height`.
   arrange() {
     this.headers = [];
     this.tracks = [];
@@ -39,7 +39,7 @@ export class Layout {
     return top + placed.height;
   }
 
-  // Those of `placed` (headers, tracks or rows) that lie between `top` and `bottom`.
+  // Those of `placed` (headers, tracks or rows) that are between `top` and `bottom`.
   within(placed, top, bottom) {
     return placed.filter((each) => each.top + each.height > top && each.top < bottom);
   }

@@ -1,4 +1,4 @@
-// The page as a whole: reads the trace, keeps what is shown, and lets the parts draw when it changes.
+// The page as a whole: reads the trace, keeps the state, and lets the parts draw when it changes.
 
 import { Columns } from "./codec.js";
 import { ComparisonPage } from "./comparison_page.js";
@@ -30,8 +30,8 @@ const PAUSE_MS = 120;
 const FILLED = 0.6;
 
 class Page {
-  // `state`: all that the parts draw from. `range`: what is measured; `chosen`, `hover`: see hit.js; `found`: see
-  // search.js; each null if there is none.
+  // `state`: everything that the parts draw from. `range`: the measured interval; `chosen`, `hover`: see hit.js;
+  // `found`: see search.js; each null if there is none.
   constructor(trace, processes) {
     this.trace = trace;
     this.processes = processes;
@@ -39,7 +39,7 @@ class Page {
     this.wanted = false;
     const palette = new Palette(trace.names.length);
     const viewport = new Viewport(trace.length, () => {
-      // Something else lies under the pointer now.
+      // Something else is under the pointer now.
       this.hover(null);
       this.request();
     });
@@ -63,7 +63,7 @@ class Page {
       .join(" · ");
   }
 
-  // The lower part, which takes longer than a first picture may.
+  // The lower part, which is too slow for the first picture.
   fillPanel() {
     const { head } = this.trace;
     this.statistics = new StatisticsPage(byId("page-statistics"), this.state, { search: (name) => this.searchFor(name) });
@@ -91,7 +91,7 @@ class Page {
       this.wanted = false;
       const began = performance.now();
       this.draw();
-      // How long the last frames took, for whoever measures.
+      // How long the last frames took, for measurements.
       this.frames.push(performance.now() - began);
       if (this.frames.length > 1000) this.frames.shift();
     });
@@ -118,7 +118,7 @@ class Page {
 
   arrange() {
     this.state.layout.arrange();
-    // What is above the tracks keeps clear of the room that their scroll bar takes.
+    // Everything above the tracks leaves room for their scroll bar.
     const tracks = byId("tracks");
     tracks.parentElement.style.setProperty("--bar", `${tracks.offsetWidth - tracks.clientWidth}px`);
     byId("room").style.height = `${Math.max(0, this.state.layout.height - tracks.clientHeight)}px`;
@@ -193,7 +193,7 @@ class Page {
     };
   }
 
-  // Where the keyboard zooms: at what is chosen, if it is seen.
+  // The centre for zooming by keyboard: what is selected, if it is in sight.
   focusTime() {
     const { chosen, viewport } = this.state;
     const time = chosen ? chosen.row.start[chosen.place] : NaN;
@@ -254,7 +254,7 @@ class Page {
     return Math.max(0, Math.min(lowerBound(row.start, time), row.start.length - 1));
   }
 
-  // Choose an item, and bring it into sight.
+  // Select an item, and bring it into sight.
   reach(item) {
     const { viewport, layout, scroll } = this.state;
     const [begin, end] = [item.row.start[item.place], item.row.end[item.place]];
@@ -275,7 +275,7 @@ class Page {
     this.choose(item);
   }
 
-  // Glide to a stretch, with room on both sides.
+  // Glide to an interval, with room on both sides.
   show(begin, end) {
     const room = ((end - begin) * (1 / FILLED - 1)) / 2;
     this.state.viewport.glide(begin - room, end + room);
@@ -288,7 +288,7 @@ class Page {
     else viewport.glide(...viewport.all());
   }
 
-  // Measure from one time to another; `done`: whether it is settled, and worth counting.
+  // Measure from one time to another; `done`: whether the interval is final, so that its statistics are computed.
   measure(from, to, done) {
     this.state.range = { begin: Math.min(from, to), end: Math.max(from, to) };
     this.request();
@@ -348,7 +348,7 @@ class Page {
     this.request();
   }
 
-  // Go to the next match behind what is chosen, or before it; around the ends.
+  // Go to the next match after what is selected, or the one before it; wraps around at the ends.
   match(by) {
     const { state } = this;
     const events = state.found?.events;
@@ -367,14 +367,14 @@ async function start() {
   const trace = await Trace.load(head, new Columns());
   const page = new Page(trace, await tracksOf(trace));
   page.draw();
-  // Painted once the frame after this one begins.
+  // This frame is painted when the next one begins.
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   performance.mark("hypertrace-drawn");
   page.fillPanel();
   return page;
 }
 
-// For scripts that drive the page: resolves when all of it is there.
+// For scripts that drive the page: resolves when everything is loaded.
 window.hypertrace = start().catch((error) => {
   document.body.append(make("p", { class: "failure", role: "alert" }, `This page cannot show its trace: ${error.message}`));
   throw error;

@@ -1,4 +1,4 @@
-// The whole trace in a strip: how many events when, what was found, and which part is shown below.
+// The whole trace in a strip: the number of events over time, matches of the search, and the part that is shown below.
 
 import { Picture } from "./picture.js";
 
@@ -21,7 +21,7 @@ export class Overview extends Picture {
     return counts;
   }
 
-  // Where events were found: a bucket is set if one lies there.
+  // Where events were found: a bucket is set if it contains one.
   mark(events) {
     this.marks = null;
     this.painted = null;
@@ -32,7 +32,7 @@ export class Overview extends Picture {
     }
   }
 
-  // The whole trace takes as much of the strip as it would of the tracks.
+  // The whole trace takes the same share of the strip as of the tracks.
   x(time) {
     const [begin, end] = this.state.viewport.all();
     return ((time - begin) / (end - begin)) * this.width;
@@ -43,7 +43,7 @@ export class Overview extends Picture {
     return begin + (x / this.width) * (end - begin);
   }
 
-  // The bars, which change with the theme and the size only: drawing them takes longer than all the rest.
+  // The bars change only with the theme and the size, and drawing them takes longer than everything else.
   paint() {
     const { state, ratio, width, height, counts } = this;
     this.picture.width = this.canvas.width;
@@ -89,7 +89,7 @@ export class Overview extends Picture {
     context.fillRect(right - 1.5, 0, 1.5, height);
   }
 
-  // A drag outside of the part that is shown chooses a new one; a drag inside moves it.
+  // A drag outside of the part that is shown selects a new one; a drag inside moves it.
   listen() {
     let grip = null;
     this.canvas.addEventListener("pointerdown", (event) => {

@@ -1,4 +1,4 @@
-// Colours: of names, the same in every place, and of everything else, from the style sheet.
+// Colours: those of names, which are the same everywhere, and all others, from the style sheet.
 
 const HUES = 12;
 const FIRST_HUE = 255;
@@ -22,13 +22,13 @@ function oklch(lightness, chroma, hue) {
 }
 
 export class Palette {
-  // `names`: how many there are.
+  // `names`: the number of names.
   constructor(names) {
     this.names = names;
     this.read();
   }
 
-  // Take the colours of the theme that is now in force.
+  // Read the colours of the current theme.
   read() {
     const style = getComputedStyle(document.documentElement);
     const of = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -48,7 +48,7 @@ export class Palette {
     this.font = of("font");
     this.fills = Array.from({ length: this.names }, (_, name) => this.fill(name));
     this.styles = this.fills.map(([r, g, b]) => `rgb(${r} ${g} ${b})`);
-    // Words of an image's pixels, without their alpha; little-endian, as every machine with a browser is.
+    // The words of an image's pixels, without alpha; little-endian, like every machine with a browser.
     this.words = Uint32Array.from(this.fills, ([r, g, b]) => (b << 16) | (g << 8) | r);
   }
 

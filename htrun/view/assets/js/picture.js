@@ -1,4 +1,4 @@
-// A canvas that is as sharp as the screen, and what is drawn on it: the state of the page.
+// A canvas with the resolution of the screen, on which the state of the page is drawn.
 
 export class Picture {
   // `state`: what is shown (see main.js).

@@ -8,7 +8,7 @@ const LINE = 16;
 const WHEEL = 0.0018;
 
 export class Pointer {
-  // `actions`: what main.js does on behalf of the pointer.
+  // `actions`: functions of main.js for the pointer.
   constructor(canvas, state, actions) {
     this.canvas = canvas;
     this.state = state;
@@ -21,7 +21,7 @@ export class Pointer {
     canvas.addEventListener("pointerleave", () => actions.hover(null));
     canvas.addEventListener("dblclick", (event) => actions.zoomTo(hit(state, event.offsetX, event.offsetY)));
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    // A drag with the middle button must not scroll the page by itself.
+    // Browsers scroll the page on a drag with the middle button: prevent that.
     canvas.addEventListener("auxclick", (event) => event.preventDefault());
   }
 
@@ -35,7 +35,7 @@ export class Pointer {
     grip.begin = viewport.begin;
     grip.anchor = pans ? null : this.time(event);
     const edge = range && !pans ? this.edge(event.offsetX) : null;
-    // The edge of what is measured is moved, and the other one stays.
+    // One edge of the measured interval is moved; the other stays.
     if (edge) grip.anchor = edge === "begin" ? range.end : range.begin;
     this.grip = grip;
     this.actions.hover(null);
@@ -73,7 +73,7 @@ export class Pointer {
     this.canvas.style.cursor = "";
   }
 
-  // Times stick to the edges of what is drawn there, unless Alt is held.
+  // Times snap to the edges of what is drawn there, unless Alt is held.
   time(event) {
     const { offsetX, offsetY, altKey } = event;
     return altKey ? this.state.viewport.time(offsetX) : snap(this.state, offsetX, offsetY);
@@ -98,7 +98,7 @@ export class Pointer {
       viewport.show(viewport.begin + by, viewport.end + by);
       return;
     }
-    // Browsers make a pinch a turn of the wheel with Ctrl, and of smaller steps.
+    // Browsers report a pinch as a turn of the wheel with Ctrl, in smaller steps.
     const factor = Math.exp(event.deltaY * unit * WHEEL * (event.ctrlKey ? 4 : 1));
     viewport.show(...viewport.zoom(factor, viewport.time(event.offsetX)));
   }

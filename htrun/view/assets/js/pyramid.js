@@ -1,9 +1,9 @@
-// Levels of detail: what stretches of an array come to, so that a frame looks at pixels and not at events.
+// Levels of detail: sums of sections of an array, so that drawing a frame takes time by pixel and not by event.
 
 const SHIFT = 4;
 const FAN = 1 << SHIFT;
 
-// Answers which of the elements i .. j-1 is the greatest.
+// Finds the greatest of the elements i .. j-1.
 export class Greatest {
   constructor(values) {
     this.values = values;
@@ -54,7 +54,7 @@ export class Greatest {
   }
 }
 
-// The least and the greatest of any stretch of an array: `low` and `high` after `look(i, j)`.
+// The least and the greatest element of any section of an array: `low` and `high` after `look(i, j)`.
 export class Extremes {
   constructor(values) {
     this.values = values;
@@ -70,7 +70,7 @@ export class Extremes {
   }
 }
 
-// The first place from `from` on whose value is not below `limit`, in a sorted array; `values.length` if there is none.
+// The first index from `from` on whose value is not below `limit`, in a sorted array; `values.length` if there is none.
 export function lowerBound(values, limit, from = 0, to = values.length) {
   while (from < to) {
     const middle = (from + to) >>> 1;
@@ -80,7 +80,7 @@ export function lowerBound(values, limit, from = 0, to = values.length) {
   return from;
 }
 
-// As `lowerBound`, for a place that is likely near `from`: its cost grows with the distance only.
+// Like `lowerBound`, for an index that is probably near `from`: the cost depends only on the distance.
 export function gallop(values, limit, from) {
   let step = 1;
   let low = from;

@@ -1,15 +1,16 @@
-// One line of a track: what lies on it, in the order of time, and what it comes to at any zoom.
+// One line of a track: its items in the order of time, and what to draw of them at any zoom.
 
 import { Extremes, Greatest } from "./pyramid.js";
 
-// `values` at the places `items`. (A loop: Float64Array.from with a function takes several times as long.)
+// The elements of `values` with the indices `items`. (A loop: Float64Array.from with a function takes several times as
+// long.)
 function pick(values, items) {
   const picked = new Float64Array(items.length);
   for (let i = 0; i < items.length; i++) picked[i] = values[items[i]];
   return picked;
 }
 
-// Spans that do not overlap. `items`: their numbers; `busy`: the time that those before each have taken together.
+// Spans that do not overlap. `items`: their numbers; `busy`: for each, the sum of the durations of those before it.
 export class SpanRow {
   constructor(trace, items) {
     this.kind = "spans";
@@ -36,7 +37,7 @@ export class InstantRow {
   }
 }
 
-// One argument of a counter. `items`: the numbers of its events.
+// One argument of a counter. `items`: the numbers of the counter's events.
 export class CounterRow {
   constructor(trace, items, values, name) {
     this.kind = "counter";

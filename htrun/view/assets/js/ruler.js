@@ -1,4 +1,4 @@
-// The ruler above the tracks: round times, and the length of what is measured.
+// The ruler above the tracks: round times, and the length of the measured interval.
 
 import { duration, moment } from "./format.js";
 import { Picture } from "./picture.js";

@@ -1,7 +1,8 @@
 // Finding events: by name, by duration, by thread, by the values of arguments.
 //
-// A query is words with spaces between, all of which must fit: a part of a name, or a condition such as `size>=4096`,
-// `kind=READ`, `dur>10us`, `thread=worker`. A span is found by its begin; its arguments are those of both its events.
+// A query consists of words separated by spaces, all of which must match: a part of a name, or a condition such as
+// `size>=4096`, `kind=READ`, `dur>10us`, `thread=worker`. A span is found by its begin; its arguments are those of both
+// its events.
 
 const CONDITION = /^([A-Za-z_]\w*)(<=|>=|!=|==|=|<|>)(.+)$/;
 const DURATION = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s)?$/;
@@ -15,13 +16,13 @@ const COMPARE = {
   ">=": (a, b) => a >= b,
 };
 
-// What was found: `events`, their numbers in order; `has`: whether one is among them.
+// The result of a search: `events`, the numbers of the matches in order; `has`: whether an event is a match.
 export class Found {
   constructor(trace, fits) {
     this.bits = new Uint8Array(trace.count);
     let count = 0;
     for (let event = 0; event < trace.count; event++) {
-      // The end of a span is found with its begin.
+      // The end of a span matches if its begin does.
       if (trace.spanOf[event] < -1 || !fits(event)) continue;
       this.bits[event] = 1;
       count++;
@@ -35,7 +36,8 @@ export class Found {
   }
 }
 
-// The events that fit `query`; null for an empty one. Throws an Error whose message says what is wrong with it.
+// The events that match `query`; null for an empty one. Throws an Error whose message says what is wrong with the
+// query.
 export async function search(trace, query) {
   const words = query.split(/\s+/).filter(Boolean);
   if (!words.length) return null;

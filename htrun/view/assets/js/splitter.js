@@ -1,9 +1,9 @@
-// The bar between the tracks and the lower part, which is moved by the mouse or by the arrow keys.
+// The bar between the tracks and the lower part, which can be moved by the mouse or by the arrow keys.
 
 const LEAST = 90;
 const STEP = 30;
 
-// `moved`: is called when the lower part has another height.
+// `moved`: called when the height of the lower part has changed.
 export function listenSplitter(bar, panel, moved) {
   let grip = null;
   const set = (height) => {

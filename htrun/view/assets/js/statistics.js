@@ -1,12 +1,12 @@
-// What a stretch of time comes to, by name: spans that begin in it, intervals between single events, counters.
+// Statistics of an interval of time, by name: spans that begin in it, intervals between single events, counters.
 
 import { lowerBound } from "./pyramid.js";
 
-// From so many values on is a percentile more than the greatest values by another name.
+// With fewer values, a high percentile would only be one of the greatest values.
 const ENOUGH = { p90: 10, p99: 100, p999: 1000 };
 
-// `begin`, `end`: ns; `thread`: the number of the only one that counts, or null. The rows of a table, as `summary` makes
-// them, each with its `name` and `what`: "span", "interval" or "counter".
+// `begin`, `end`: ns; `thread`: the number of the only thread to include, or null for all. Returns the rows of a table,
+// from `summary`, each with its `name` and `what`: "span", "interval" or "counter".
 export function statistics(trace, begin, end, thread) {
   return [...spans(trace, begin, end, thread), ...singles(trace, begin, end, thread)];
 }
@@ -31,7 +31,7 @@ export function summary(values) {
   };
 }
 
-// Between the two nearest values, as numpy does it.
+// Interpolated between the two nearest values, as in numpy.
 export function quantile(values, share) {
   if (!values.length) return NaN;
   const place = share * (values.length - 1);
@@ -50,7 +50,7 @@ function spans(trace, begin, end, thread) {
   return rows(lists, "span");
 }
 
-// Single events, as the intervals from one to the next of the same name and thread; samples of counters by their number.
+// Single events: the intervals from one to the next of the same name and thread; counters: the number of samples.
 function singles(trace, begin, end, thread) {
   const from = lowerBound(trace.time, begin);
   const to = lowerBound(trace.time, end, from);
@@ -87,7 +87,7 @@ function rows(lists, what) {
   return lists.map((values, name) => ({ name, what, ...summary(values) })).filter((row) => row.count);
 }
 
-// Sorted values by name, of the places from .. to-1. `nameOf`: -1 leaves a place out.
+// Sorted values by name, of the indices from .. to-1. `nameOf`: -1 excludes an index.
 function collect(names, from, to, nameOf, valueOf) {
   const sizes = new Uint32Array(names);
   for (let i = from; i < to; i++) {

@@ -1,4 +1,5 @@
-// The page "Statistics": a table of names for what is measured or shown, and the histogram of one of them.
+// The page "Statistics": a table of names for the measured interval or the whole trace, and the histogram of one of
+// them.
 
 import { make, swatch } from "./dom.js";
 import { count, duration, percent } from "./format.js";
@@ -19,7 +20,7 @@ const COLUMNS = [
 ];
 const WORDS = { span: "", interval: "between events", counter: "counter" };
 
-// Spans and single events may have one name: a begin without its end is one of the latter.
+// Spans and single events may have the same name: a begin without its end is a single event.
 const keyOf = (row) => `${row.what} ${row.name}`;
 
 export class StatisticsPage {
@@ -65,7 +66,7 @@ export class StatisticsPage {
     );
   }
 
-  // Count anew, for the stretch that is measured, or else for all.
+  // Compute the statistics again, for the measured interval, or else for the whole trace.
   update() {
     const { state } = this;
     const { range, trace } = state;

@@ -1,5 +1,6 @@
-// What is too small to be drawn by itself: for each row one line of pixels, each the colour of what is longest there,
-// and the more opaque the more of its time is taken. All lines are one image, which is stretched to the rows' heights.
+// Draws what is too small to be drawn by itself: for each row one line of pixels, each with the colour of the longest
+// span there, and the more opaque, the more of its time is taken. All lines are one image, which is stretched to the
+// heights of the rows.
 
 import { gallop, lowerBound } from "./pyramid.js";
 
@@ -13,7 +14,7 @@ export class Strip {
     this.image = null;
   }
 
-  // Make room for `rows` lines of `width` pixels, all clear.
+  // Make room for `rows` lines of `width` pixels, all transparent.
   clear(width, rows) {
     if (!this.image || this.image.width !== width || this.image.height < rows) {
       this.canvas.width = width;
@@ -27,15 +28,15 @@ export class Strip {
     this.rows = rows;
   }
 
-  // Paint the spans of `row` on the given line; those of `least` pixels and more go to `large` instead.
-  // `begin`, `scale`: the time at the left edge, and device pixels for each ns.
+  // Paint the spans of `row` on the given line, except those of at least `least` pixels, which are appended to `large`.
+  // `begin`, `scale`: the time at the left edge, and device pixels per ns.
   spans(line, row, begin, scale, look, large, least) {
     const { start, end, busy, items, longest } = row;
     const { width, pixels } = this;
     const from = line * width;
     const until = begin + width / scale;
     let i = lowerBound(end, begin);
-    // A span that ends where the picture begins is not seen, unless it has no length.
+    // A span that ends where the picture begins is not drawn, unless it has no length.
     while (i < start.length && start[i] < until) {
       const left = (start[i] - begin) * scale;
       const right = (end[i] - begin) * scale;
@@ -61,7 +62,7 @@ export class Strip {
     }
   }
 
-  // Paint single events; those with `apart` pixels of room behind them go to `large` instead.
+  // Paint single events, except those with `apart` pixels of room after them, which are appended to `large`.
   instants(line, row, begin, scale, look, large, apart) {
     const { start, items } = row;
     const { width, pixels } = this;
@@ -86,7 +87,7 @@ export class Strip {
     this.pixels.fill(shade(look, alpha), from + left, from + Math.max(left + 1, right));
   }
 
-  // Hand the lines to the image that `line` draws from.
+  // Copy the lines to the image that `line` draws from.
   done() {
     this.context.putImageData(this.image, 0, 0, 0, 0, this.width, this.rows);
   }
@@ -97,7 +98,7 @@ export class Strip {
   }
 }
 
-// `look`: a pixel's colour, with 1 in its highest byte where it is dimmed.
+// `look`: a pixel's colour, with 1 in its highest byte if it is dimmed.
 function shade(look, alpha) {
   const opacity = look >>> 24 ? Math.min(alpha, DIMMED) : alpha;
   return ((look & 0xffffff) | (opacity << 24)) >>> 0;

@@ -1,9 +1,9 @@
-// The tabs of the lower part, by the keys that WAI-ARIA's pattern for tabs names.
+// The tabs of the lower part, with the keys of WAI-ARIA's pattern for tabs.
 
 import { byId, make } from "./dom.js";
 
 export class Tabs {
-  // `pages`: pairs of an id and a title; `shown`: is called with the id of a page that comes to be shown.
+  // `pages`: pairs of an id and a title; `shown`: called with the id of a page when it is shown.
   constructor(holder, pages, shown) {
     this.shown = shown;
     this.ids = pages.map(([id]) => id);
@@ -35,7 +35,7 @@ export class Tabs {
     this.shown(id);
   }
 
-  // A sign at a tab that there is something to be seen.
+  // Mark a tab: it has something to show.
   badge(id, text) {
     this.tabs.get(id).append(make("span", { class: "badge" }, text));
   }

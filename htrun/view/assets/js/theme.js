@@ -1,9 +1,9 @@
-// Light or dark: as the system is, until the user switches.
+// Light or dark: the system's setting, until the user switches.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const listeners = [];
 
-// `changed`: is called when the colours are others.
+// `changed`: called when the colours have changed.
 export function watchTheme(changed) {
   listeners.push(changed);
   dark.addEventListener("change", changed);

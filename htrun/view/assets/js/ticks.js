@@ -2,7 +2,7 @@
 
 const APART = 110;
 
-// The times of ticks in a stretch, their places, and the step between them.
+// The times of the ticks in an interval, their positions, and the step between them.
 export function ticksOf(viewport) {
   const least = (APART / viewport.width) * viewport.span;
   const power = 10 ** Math.floor(Math.log10(least));

@@ -1,4 +1,4 @@
-// Draws the tracks: bands behind them, spans, single events and counters, and what is chosen.
+// Draws the tracks: their background, spans, single events and counters, and what is selected.
 
 import { duration, plain } from "./format.js";
 import { Picture } from "./picture.js";
@@ -56,7 +56,7 @@ export class Timeline extends Picture {
     for (const { top, height } of layout.within(layout.tracks, scroll, scroll + this.height)) {
       context.fillRect(0, top + height - scroll - 1, this.width, 1);
     }
-    // Before the first event and behind the last there is nothing to be seen.
+    // Before the first event and after the last there is nothing to draw.
     context.fillStyle = palette.band;
     const first = state.viewport.x(0);
     const last = state.viewport.x(state.trace.length);
@@ -64,7 +64,7 @@ export class Timeline extends Picture {
     if (last < this.width) context.fillRect(last, 0, this.width - last, this.height);
   }
 
-  // Paint what is small on the strip; what is large, as places in the row with the pixels they take.
+  // Paint what is small on the strip; return what is large: its index in the row and its pixels.
   collect({ row }, line, begin, scale) {
     const large = [];
     const { trace, palette, found } = this.state;
@@ -197,7 +197,7 @@ export class Timeline extends Picture {
     context.fillText(plain(high), 5, y + 7);
   }
 
-  // The stretch that is measured.
+  // The measured interval.
   range() {
     const { context, state } = this;
     const { range, viewport, palette } = state;
@@ -211,7 +211,7 @@ export class Timeline extends Picture {
     context.fillRect(Math.round(right), 0, 1, this.height);
   }
 
-  // What is chosen, and what the pointer is on.
+  // What is selected, and what is under the pointer.
   chosen() {
     const { state } = this;
     if (state.hover && state.hover.item !== state.chosen?.item) this.outline(state.hover, 1.2, 0.55);
@@ -237,7 +237,7 @@ export class Timeline extends Picture {
     context.globalAlpha = 1;
   }
 
-  // As much of `text` as fits into `room` pixels; nothing if that is less than two letters.
+  // As much of `text` as fits in `room` pixels; nothing if that is less than two letters.
   fitting(text, room) {
     if (this.measure(text) <= room) return text;
     const letters = Math.floor((room / this.measure(text)) * text.length) - 1;

@@ -1,9 +1,9 @@
-// The trace as arrays: events in the order of time, and the spans that pairs of them make.
+// The trace as arrays: events in the order of time, and the spans that they form.
 //
-// An event is known by its number, from 0; a span by its own, in the order in which spans begin.
+// Events are numbered from 0; spans are numbered in the order in which they begin.
 
 export class Trace {
-  // `head`: the page's plain data; `columns`: where its columns are. Make it with `Trace.load`.
+  // `head`: the page's plain data; `columns`: gives its columns. Create it with `Trace.load`.
   constructor(head, columns) {
     this.head = head;
     this.columns = columns;
@@ -26,12 +26,12 @@ export class Trace {
     return trace;
   }
 
-  // `rank`: the place of each event among those of its kind, and so in its kind's columns.
+  // `rank`: the index of each event among those of its kind, and so in the columns of its kind.
   number() {
     this.rank = new Uint32Array(this.count);
     this.kindCounts = new Uint32Array(this.kinds.length);
     for (let event = 0; event < this.count; event++) this.rank[event] = this.kindCounts[this.kind[event]]++;
-    // Names are of spans first, then of kinds of events that are not halves of spans.
+    // First the names of spans, then those of kinds of events that do not begin or end spans.
     this.names = this.head.spans.map((span) => span.name);
     this.kindName = this.kinds.map((kind) => {
       const place = this.names.indexOf(kind.name);
@@ -89,13 +89,13 @@ export class Trace {
     return place >= -1 ? place : -2 - place;
   }
 
-  // What the event is called, as a place in `names`.
+  // The name of the event, as an index of `names`.
   nameOf(event) {
     const span = this.spanAt(event);
     return span >= 0 ? this.spanName[span] : this.kindName[this.kind[event]];
   }
 
-  // Whether the event is a begin or an end without its partner.
+  // Whether the event is a begin without an end, or an end without a begin.
   unpaired(event) {
     const { phase } = this.kinds[this.kind[event]];
     return this.spanOf[event] === -1 && (phase === "begin" || phase === "end");

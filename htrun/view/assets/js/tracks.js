@@ -1,4 +1,4 @@
-// Which tracks there are, and what lies on each: for every process its threads, its spans across threads, its counters.
+// The tracks and what is on each: for every process its threads, its spans across threads, and its counters.
 
 import { assignLanes } from "./lanes.js";
 import { CounterRow, InstantRow, SpanRow } from "./rows.js";
@@ -44,7 +44,7 @@ export async function tracksOf(trace) {
   return used;
 }
 
-// The places of `keys` by their key, each group in order. `keys`: 0 and more; -1 leaves a place out.
+// The indices of `keys` grouped by key, each group in order. `keys`: 0 and more; -1 excludes an index.
 function grouped(keys) {
   let most = -1;
   for (let i = 0; i < keys.length; i++) if (keys[i] > most) most = keys[i];
@@ -70,7 +70,7 @@ function trackOfSpans(trace) {
   return keys;
 }
 
-// An event is on the track of its thread, but for samples of counters and the halves of spans.
+// An event is on the track of its thread, except for samples of counters and for begins and ends of spans.
 function trackOfEvents(trace) {
   const keys = new Int32Array(trace.count);
   const counts = trace.kinds.map((kind) => kind.phase === "counter");
@@ -112,7 +112,7 @@ async function counters(trace) {
   return tracks;
 }
 
-// The words of a field as numbers that JavaScript can draw.
+// The words of a field as JavaScript's numbers.
 export function asNumbers(field, words) {
   if (field.type === "f64") return new Float64Array(words.buffer);
   const integers = field.type === "i64" ? new BigInt64Array(words.buffer) : words;

@@ -1,11 +1,11 @@
-// The stretch of time that is shown, and how it moves.
+// The interval of time that is shown, and how it moves.
 
 const LEAST = 20;
 const MARGIN = 0.03;
 const GLIDE_MS = 160;
 
 export class Viewport {
-  // `length`: ns of the whole trace; `changed`: is called whenever the stretch is another.
+  // `length`: ns of the whole trace; `changed`: called when the interval has changed.
   constructor(length, changed) {
     this.length = Math.max(length, 1);
     this.changed = changed;
@@ -21,7 +21,7 @@ export class Viewport {
     return this.end - this.begin;
   }
 
-  // CSS pixels for each ns.
+  // CSS pixels per ns.
   get scale() {
     return this.width / this.span;
   }
@@ -43,7 +43,7 @@ export class Viewport {
     this.place(begin, end);
   }
 
-  // As `show`, in a short movement that the eye can follow.
+  // Like `show`, with a short animation.
   glide(begin, end) {
     cancelAnimationFrame(this.gliding);
     [begin, end] = this.allowed(begin, end);
@@ -62,7 +62,7 @@ export class Viewport {
         this.place(begin, end);
         return;
       }
-      // The width changes by the same factor in the same time; the edges follow it.
+      // The width changes exponentially; the edges follow from it.
       const width = (from[1] - from[0]) * Math.exp(ratio * eased);
       const share = Math.abs(ratio) < 1e-6 ? eased : (width - (from[1] - from[0])) / (end - begin - from[1] + from[0]);
       const left = from[0] + (begin - from[0]) * share;
