@@ -18,8 +18,18 @@
 #define MAGIC "HYPRTRC1"
 #define VERSION 1
 #define HEADER_BYTES 64
+#define HEADER_BYTES_WITH_RINGS 112
 #define REGION_ALIGNMENT UINT64_C(0x10000)
 #define SLOT_ALIGNMENT 64
+
+/* Rings: the greatest `ring_mode` and `ring_overflow` there are, and limits within which no sum overflows. */
+#define MAX_RING_MODE 2
+#define MAX_OVERFLOW 2
+#define MAX_RINGS (UINT32_C(1) << 20)
+#define MIN_RECORDS 128
+#define MAX_RECORDS (UINT32_C(1) << 28)
+#define MAX_RING_STRIDE (UINT64_C(1) << 40)
+#define CONTROL_BLOCK 4096
 
 /* The header's fields, in the program's byte order. */
 struct header {
@@ -31,6 +41,8 @@ struct header {
     uint64_t data_offset;
     uint64_t slot_stride;
     uint64_t total_size;
+    struct hypertrace_ring_fields rings;
+    uint64_t file_size;
 };
 
 /* Fields are little-endian whatever the program is. */
@@ -57,6 +69,15 @@ static int decode_header(struct header *header, const unsigned char *raw)
     header->data_offset = little_endian(raw + 0x28, 8);
     header->slot_stride = little_endian(raw + 0x30, 8);
     header->total_size = little_endian(raw + 0x38, 8);
+    header->rings.mode = (uint32_t)little_endian(raw + 0x40, 4);
+    header->rings.machine = (uint32_t)little_endian(raw + 0x44, 4);
+    header->rings.offset = little_endian(raw + 0x48, 8);
+    header->rings.stride = little_endian(raw + 0x50, 8);
+    header->rings.count = (uint32_t)little_endian(raw + 0x58, 4);
+    header->rings.records = (uint32_t)little_endian(raw + 0x5c, 4);
+    header->rings.chunk = (uint32_t)little_endian(raw + 0x60, 4);
+    header->rings.overflow = (uint32_t)little_endian(raw + 0x64, 4);
+    header->file_size = little_endian(raw + 0x68, 8);
     return header->version == VERSION ? 0 : ENOTSUP;
 }
 
@@ -86,6 +107,45 @@ static bool is_sane(const struct header *header)
            header->max_clients <= (header->total_size - header->data_offset) / header->slot_stride;
 }
 
+/* Whether the rings lie after the channel's regions and in the file, each with room for its records. */
+static bool has_sane_rings(const struct header *header)
+{
+    const struct hypertrace_ring_fields *rings = &header->rings;
+    const uint64_t record = 16 + 8 * (uint64_t)header->num_args;
+
+    if (rings->count < 1 || rings->count > MAX_RINGS || rings->chunk < 1 || rings->chunk > MAX_RINGS ||
+        rings->overflow > MAX_OVERFLOW || rings->records < MIN_RECORDS || rings->records > MAX_RECORDS) {
+        return false;
+    }
+    if (rings->offset < header->total_size || rings->offset % REGION_ALIGNMENT != 0 ||
+        rings->stride % REGION_ALIGNMENT != 0 || rings->stride > MAX_RING_STRIDE ||
+        rings->stride < CONTROL_BLOCK + rings->records * record) {
+        return false;
+    }
+    return header->file_size <= INT64_MAX && rings->offset <= header->file_size &&
+           rings->count <= (header->file_size - rings->offset) / rings->stride;
+}
+
+/* The rings of a channel that has none, or more than the address space could hold at a time, are of mode 0. */
+static int check_rings(struct header *header, const struct stat *file)
+{
+    struct hypertrace_ring_fields *rings = &header->rings;
+
+    if (rings->mode == 0 || rings->mode > MAX_RING_MODE) {
+        memset(rings, 0, sizeof *rings);
+        return 0;
+    }
+    if (!has_sane_rings(header) || (S_ISREG(file->st_mode) && (uint64_t)file->st_size < header->file_size)) {
+        return EINVAL;
+    }
+    if (rings->stride > SIZE_MAX / 4) {
+        memset(rings, 0, sizeof *rings);
+    } else if (rings->chunk > SIZE_MAX / 4 / rings->stride) {
+        rings->chunk = (uint32_t)(SIZE_MAX / 4 / rings->stride);
+    }
+    return 0;
+}
+
 static int map(void **memory, size_t size, int protection, int fd)
 {
     *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
@@ -96,18 +156,18 @@ static int map(void **memory, size_t size, int protection, int fd)
 static int read_header_by_mapping(unsigned char *raw, int fd)
 {
     void *memory;
-    int error = map(&memory, HEADER_BYTES, PROT_READ, fd);
+    int error = map(&memory, HEADER_BYTES_WITH_RINGS, PROT_READ, fd);
 
     if (error == 0) {
-        memcpy(raw, memory, HEADER_BYTES);
-        munmap(memory, HEADER_BYTES);
+        memcpy(raw, memory, HEADER_BYTES_WITH_RINGS);
+        munmap(memory, HEADER_BYTES_WITH_RINGS);
     }
     return error;
 }
 
 static int read_header(unsigned char *raw, int fd)
 {
-    ssize_t count = pread(fd, raw, HEADER_BYTES, 0);
+    ssize_t count = pread(fd, raw, HEADER_BYTES_WITH_RINGS, 0);
 
     if (count < 0 && (errno == EIO || errno == EINVAL)) {
         return read_header_by_mapping(raw, fd);
@@ -115,13 +175,13 @@ static int read_header(unsigned char *raw, int fd)
     if (count < 0) {
         return errno;
     }
-    return count == HEADER_BYTES ? 0 : EPROTO;
+    return count >= HEADER_BYTES ? 0 : EPROTO;
 }
 
 /* Read and check the header, and map the channel. Takes nothing when it fails. */
 static int load(struct hypertrace_channel *channel, int fd)
 {
-    unsigned char raw[HEADER_BYTES];
+    unsigned char raw[HEADER_BYTES_WITH_RINGS] = {0};
     struct header header;
     struct stat file;
     void *memory;
@@ -146,6 +206,10 @@ static int load(struct hypertrace_channel *channel, int fd)
     if (header.total_size > SIZE_MAX) {
         return EOVERFLOW;
     }
+    error = check_rings(&header, &file);
+    if (error != 0) {
+        return error;
+    }
     error = map(&memory, (size_t)header.total_size, PROT_READ | PROT_WRITE, fd);
     if (error != 0) {
         return error;
@@ -157,6 +221,7 @@ static int load(struct hypertrace_channel *channel, int fd)
     channel->size = (size_t)header.total_size;
     channel->control = channel->memory + header.control_offset;
     channel->data = channel->memory + header.data_offset;
+    channel->rings = header.rings;
     channel->device = file.st_dev;
     channel->inode = file.st_ino;
     return 0;

@@ -26,6 +26,18 @@
 /* What the kernel module of guest/linux-module makes. */
 #define HYPERTRACE_DEVICE "/dev/hypertrace"
 
+/* The rings of a channel, as its header describes them; `mode` 0: none. */
+struct hypertrace_ring_fields {
+    uint32_t mode;
+    uint32_t machine;           /* ELF machine of the host */
+    uint64_t offset;            /* of the first ring, in the channel */
+    uint64_t stride;            /* bytes from one ring to the next */
+    uint32_t count;
+    uint32_t records;           /* of one ring */
+    uint32_t chunk;             /* rings to be mapped at a time */
+    uint32_t overflow;
+};
+
 /* An open and mapped channel. */
 struct hypertrace_channel {
     uint64_t num_args;
@@ -36,6 +48,7 @@ struct hypertrace_channel {
     char *control;
     char *data;
     char *path;                 /* absolute where that is to be had; allocated */
+    struct hypertrace_ring_fields rings;        /* not mapped */
     int fd;                     /* of the channel, to lock; -1 after it could not be reopened */
     dev_t device;
     ino_t inode;
@@ -45,8 +58,12 @@ struct hypertrace_channel {
 void hypertrace_lock(void);
 void hypertrace_unlock(void);
 const struct hypertrace_channel *hypertrace_current(void);      /* NULL: none is open */
-void hypertrace_publish(const struct hypertrace_channel *channel);
+/* @by_rings: events are no stores, but those of threads for which there is no ring. */
+void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings);
 void hypertrace_withdraw(void);
+
+/* state.c: store to the control region what shows our byte order, once. May be used in a signal handler. */
+void hypertrace_say_hello(void);
 
 /* channel.c: one channel, given its path. */
 int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path);
@@ -64,6 +81,14 @@ int hypertrace_pci_open(struct hypertrace_channel *channel);
 int hypertrace_clients_start(struct hypertrace_channel *channel);
 void hypertrace_clients_stop(void);
 void hypertrace_clients_forked(void);
+
+/*
+ * ring.c: records that the library writes itself. All are called with the lock
+ * held. Start says whether threads use rings now; else events are stores.
+ */
+bool hypertrace_rings_start(const struct hypertrace_channel *channel);
+void hypertrace_rings_stop(void);
+void hypertrace_rings_forked(void);
 
 /* unread.c: memory of the calling thread's that nobody reads, for events without a channel. */
 uint64_t *hypertrace_unread(uint64_t voffset);

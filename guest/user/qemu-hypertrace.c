@@ -13,10 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Bytes from the start of the control region, and what to store there, so that the tracer learns our byte order. */
-#define HELLO_OFFSET 8
-#define HELLO UINT32_C(0x01020304)
-
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int fork_error;
 
@@ -25,6 +21,7 @@ static struct hypertrace_channel storage;
 static void after_fork_in_child(void)
 {
     hypertrace_clients_forked();
+    hypertrace_rings_forked();
     hypertrace_unlock();
 }
 
@@ -47,7 +44,6 @@ static int open_default(struct hypertrace_channel *channel)
 static int start(const char *base)
 {
     int error = base != NULL ? hypertrace_channel_open(&storage, base) : open_default(&storage);
-    volatile uint32_t *control;
 
     if (error != 0) {
         return error;
@@ -57,9 +53,7 @@ static int start(const char *base)
         (void)hypertrace_channel_close(&storage);
         return error;
     }
-    control = (volatile uint32_t *)(void *)storage.control;
-    control[HELLO_OFFSET / sizeof *control] = HELLO;
-    hypertrace_publish(&storage);
+    hypertrace_publish(&storage, hypertrace_rings_start(&storage));
     return 0;
 }
 
@@ -111,6 +105,7 @@ int qemu_hypertrace_fini(void)
 
     hypertrace_lock();
     if (hypertrace_current() != NULL) {
+        hypertrace_rings_stop();
         hypertrace_withdraw();
         hypertrace_clients_stop();
         error = hypertrace_channel_close(&storage);

@@ -8,9 +8,11 @@
  *     qemu_hypertrace(0);
  *
  * An event is the arguments in a slot of the channel, and then one store of
- * the slot's index, which the tracer outside sees. Without a channel, and
- * after a failed qemu_hypertrace_init(), every function here still works and
- * nothing is recorded, so an instrumented program runs anywhere.
+ * the slot's index, which the tracer outside sees. Where the channel has rings
+ * for this program, the library writes the record itself, and there is nothing
+ * to see. Without a channel, and after a failed qemu_hypertrace_init(), every
+ * function here still works and nothing is recorded, so an instrumented program
+ * runs anywhere.
  *
  * Link with libqemu-hypertrace-guest.a (before glibc 2.34 also -pthread).
  *
@@ -19,7 +21,11 @@
  * Signal handlers: qemu_hypertrace(), qemu_hypertrace_data() and the two
  * numbers may be used in them; the others may not.
  * fork: a child goes on with the channel of its parent and has nothing to do.
+ * vfork: a child may emit; the events may be its parent's.
  * exec: the new program calls qemu_hypertrace_init() of its own.
+ * seccomp: with rings, the first event of each thread makes system calls
+ * (rt_sigprocmask, getpid, gettid, prctl; mmap, fstat), so a thread that confines
+ * itself emits one before. That of the thread that opens the channel is not needed.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -145,6 +151,12 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 /* What follows is no part of the interface. */
 
 /*
+ * The function that writes events to a ring of the channel itself, so that
+ * nobody need see a store; NULL where events are stores, and without a channel.
+ */
+extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
+
+/*
  * QEMU_HYPERTRACE_BIAS_ words before the control word, or before a word that
  * nobody reads. It is never NULL, so emitting needs no branch.
  */
@@ -182,10 +194,9 @@ extern volatile uint32_t *qemu_hypertrace_control_;
 #endif
 
 __attribute__((__always_inline__))
-static inline void qemu_hypertrace(uint64_t voffset)
+static inline void qemu_hypertrace_store_(uint32_t index)
 {
     volatile uint32_t *control = __atomic_load_n(&qemu_hypertrace_control_, __ATOMIC_RELAXED);
-    uint32_t index = voffset & UINT32_C(0xffffffff);
 
 #if defined(__i386__) || defined(__x86_64__)
     /*
@@ -201,6 +212,18 @@ static inline void qemu_hypertrace(uint64_t voffset)
     /* The arguments of the next event must not be written before this one. */
     __asm__ __volatile__("" ::: "memory");
 #endif
+}
+
+__attribute__((__always_inline__))
+static inline void qemu_hypertrace(uint64_t voffset)
+{
+    void (*emit)(uint64_t) = __atomic_load_n(&qemu_hypertrace_emit_, __ATOMIC_RELAXED);
+
+    if (__builtin_expect(!emit, 1)) {
+        qemu_hypertrace_store_(voffset & UINT32_C(0xffffffff));
+    } else {
+        emit(voffset);
+    }
 }
 
 #ifdef __cplusplus

@@ -15,12 +15,17 @@
 
 #define CACHE_LINE 64
 
+/* Bytes from the start of the control region, and what to store there, so that the tracer learns our byte order. */
+#define HELLO_OFFSET 8
+#define HELLO UINT32_C(0x01020304)
+
 static uint32_t unread_control[2 * QEMU_HYPERTRACE_BIAS_] __attribute__((aligned(CACHE_LINE)));
 
 volatile uint32_t *qemu_hypertrace_control_ = unread_control;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static const struct hypertrace_channel *current;        /* NULL: no channel */
+static unsigned char said_hello;
 
 void hypertrace_lock(void)
 {
@@ -37,11 +42,26 @@ const struct hypertrace_channel *hypertrace_current(void)
     return __atomic_load_n(&current, __ATOMIC_ACQUIRE);
 }
 
-void hypertrace_publish(const struct hypertrace_channel *channel)
+void hypertrace_say_hello(void)
+{
+    const struct hypertrace_channel *channel = hypertrace_current();
+    volatile uint32_t *control;
+
+    if (channel != NULL && __atomic_load_n(&said_hello, __ATOMIC_RELAXED) == 0) {
+        __atomic_store_n(&said_hello, 1, __ATOMIC_RELAXED);
+        control = (volatile uint32_t *)(void *)channel->control;
+        control[HELLO_OFFSET / sizeof *control] = HELLO;
+    }
+}
+
+void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings)
 {
     volatile uint32_t *control = (volatile uint32_t *)(void *)channel->control;
 
     __atomic_store_n(&current, channel, __ATOMIC_RELEASE);
+    if (!by_rings) {
+        hypertrace_say_hello();
+    }
     /* The header region lies before the control region, so this stays in the mapping. */
     __atomic_store_n(&qemu_hypertrace_control_, control - QEMU_HYPERTRACE_BIAS_, __ATOMIC_RELEASE);
 }
@@ -50,6 +70,7 @@ void hypertrace_withdraw(void)
 {
     __atomic_store_n(&qemu_hypertrace_control_, unread_control, __ATOMIC_RELEASE);
     __atomic_store_n(&current, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&said_hello, 0, __ATOMIC_RELAXED);
 }
 
 uint64_t qemu_hypertrace_num_args(void)

@@ -197,11 +197,12 @@ STORES = {
 
 @pytest.mark.parametrize("target", [NATIVE, I686, *FOREIGN_TARGETS], ids=lambda target: target.name)
 def test_emitting_is_one_store(tmp_path: Path, target: Target) -> None:
+    """Or the call of the function that writes to a ring: the loads of two pointers, and a branch."""
     functions = disassemble(target, target.compiler, "-O2", tmp_path)
     for name in ("emit_index", "emit_constant"):
         stores = [line for line in functions[name] if re.search(STORES[target.name], line)]
         assert len(stores) == 1, functions[name]
-        assert not any(re.search(r"\t(call|jal|bl|brasl|j[a-z]+)\b", line) for line in functions[name][:-2])
+        assert len(functions[name]) <= 26, functions[name]
 
 
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-Os"])

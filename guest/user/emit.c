@@ -1,0 +1,430 @@
+/*
+ * Emitting by a ring: the event's record is written here.
+ *
+ * A signal handler may emit at any moment, between any two instructions. What
+ * keeps its events and the interrupted one apart is that a number is taken by
+ * one instruction. The interrupted event learns from the ring's `reserved` that
+ * others came in between, and then goes the slow way, which trusts nothing that
+ * was read before.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+/* For syscall(). */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "qemu-hypertrace.h"
+#include "counter.h"
+#include "ring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if HYPERTRACE_HAS_RINGS
+
+#define ALWAYS_INLINE __attribute__((__always_inline__)) static inline
+#define NEVER_INLINE __attribute__((__noinline__)) static
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
+
+/* A record but for its arguments, which follow; in the program's byte order. */
+struct record {
+    uint64_t timestamp;
+    union {
+        uint64_t both;
+        struct {
+            uint32_t lap;
+            uint32_t index;
+        } split;
+    } stamp;
+    uint64_t args[];
+};
+
+/* With `drop`, room that is kept for handlers which interrupt one another between the check and the number. */
+#define DROP_MARGIN 64
+
+#define PAUSES 100
+#define YIELDS 20
+#define SHORTEST_SLEEP_NS 20000
+#define LONGEST_SLEEP_NS 1000000
+
+ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
+{
+    return HYPERTRACE_LE32(__atomic_load_n(&number->halves[0], __ATOMIC_RELAXED));
+}
+
+/*
+ * Add 1, in one instruction as far as this thread's signal handlers are
+ * concerned; returns the lower half of what it was. Other threads don't write it.
+ */
+ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
+{
+#if defined(__x86_64__)
+    uint64_t old = 1;
+
+    __asm__ __volatile__("xaddq %0, %1" : "+r" (old), "+m" (number->all) : : "memory", "cc");
+    return (uint32_t)old;
+#elif HYPERTRACE_WIDE && !HYPERTRACE_BIG_ENDIAN
+    return (uint32_t)__atomic_fetch_add(&number->all, 1, __ATOMIC_RELAXED);
+#elif HYPERTRACE_WIDE
+    uint64_t old = __atomic_load_n(&number->all, __ATOMIC_RELAXED);
+
+    while (!__atomic_compare_exchange_n(&number->all, &old, HYPERTRACE_LE64(HYPERTRACE_LE64(old) + 1), true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return (uint32_t)HYPERTRACE_LE64(old);
+#else
+    uint32_t old;
+
+#if defined(__i386__)
+    old = 1;
+    __asm__ __volatile__("xaddl %0, %1" : "+r" (old), "+m" (number->halves[0]) : : "memory", "cc");
+#else
+    old = __atomic_load_n(&number->halves[0], __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&number->halves[0], &old, HYPERTRACE_LE32(HYPERTRACE_LE32(old) + 1), true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    old = HYPERTRACE_LE32(old);
+#endif
+    if (UNLIKELY(old == UINT32_MAX)) {
+        /* What reads both halves meanwhile finds 2^32 too few. */
+        number->halves[1] = HYPERTRACE_LE32(HYPERTRACE_LE32(number->halves[1]) + 1);
+    }
+    return old;
+#endif
+}
+
+ALWAYS_INLINE void read_lap(const struct hypertrace_producer *producer, uint32_t *base, uint32_t *lap)
+{
+#if HYPERTRACE_WIDE
+    uint64_t both = producer->lap.both;
+
+    *base = (uint32_t)both;
+    *lap = (uint32_t)(both >> 32);
+#else
+    /* A handler in between leaves its trace in `reserved`. */
+    *base = producer->lap.split.base;
+    *lap = producer->lap.split.lap;
+#endif
+}
+
+/* The last thing written of a record. */
+ALWAYS_INLINE void commit(struct record *record, uint32_t lap, uint32_t index)
+{
+    lap |= HYPERTRACE_BY_RING;
+#if HYPERTRACE_WIDE && HYPERTRACE_BIG_ENDIAN
+    __atomic_store_n(&record->stamp.both, (uint64_t)lap << 32 | index, __ATOMIC_RELEASE);
+#elif HYPERTRACE_WIDE
+    __atomic_store_n(&record->stamp.both, (uint64_t)index << 32 | lap, __ATOMIC_RELEASE);
+#else
+    __atomic_store_n(&record->stamp.split.index, index, __ATOMIC_RELEASE);
+    __atomic_store_n(&record->stamp.split.lap, lap, __ATOMIC_RELEASE);
+#endif
+}
+
+ALWAYS_INLINE size_t record_bytes(uint32_t args)
+{
+    return sizeof(struct record) + (size_t)args * sizeof(uint64_t);
+}
+
+/* One at a time: a wider load would have to wait until the program's stores of words have left the processor. */
+ALWAYS_INLINE void copy_word(uint64_t *to, const uint64_t *from)
+{
+    *to = *from;
+#if HYPERTRACE_WIDE
+    COMPILER_BARRIER();
+#endif
+}
+
+ALWAYS_INLINE void copy_args(struct record *record, const struct hypertrace_producer *producer, uint32_t index,
+                             uint32_t args)
+{
+    const uint64_t *slot = (const uint64_t *)(const void *)(producer->data + (size_t)index * producer->slot_stride);
+
+    uint32_t i = 0;
+
+    for (; i + 4 <= args; i += 4) {
+        copy_word(&record->args[i], &slot[i]);
+        copy_word(&record->args[i + 1], &slot[i + 1]);
+        copy_word(&record->args[i + 2], &slot[i + 2]);
+        copy_word(&record->args[i + 3], &slot[i + 3]);
+    }
+    for (; i < args; i++) {
+        copy_word(&record->args[i], &slot[i]);
+    }
+}
+
+static uint64_t now(void)
+{
+    return hypertrace_rings_in_use.clock == HYPERTRACE_COUNTER ? hypertrace_read_counter() : hypertrace_read_clock();
+}
+
+/* How many records after @base number @number is; negative if before. */
+static int32_t distance(uint32_t number, uint32_t base)
+{
+    return (int32_t)(number - base);
+}
+
+/*
+ * A lap further. Of two stores a handler must see both or none; one instruction
+ * is better than a blocked signal, but narrow machines have none.
+ */
+static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint32_t lap)
+{
+#if HYPERTRACE_WIDE
+    __atomic_store_n(&producer->lap.both, (uint64_t)lap << 32 | base, __ATOMIC_RELAXED);
+#else
+    sigset_t all;
+    sigset_t mask;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);
+    if (distance(base, producer->lap.split.base) > 0) {
+        __atomic_store_n(&producer->lap.split.base, base, __ATOMIC_RELAXED);
+        __atomic_store_n(&producer->lap.split.lap, lap, __ATOMIC_RELAXED);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+#endif
+}
+
+/* Where record @number is and in which lap, whatever handlers have done to the producer since it was taken. */
+static uint32_t find_place(struct hypertrace_producer *producer, uint32_t number, uint32_t *lap)
+{
+    uint32_t base;
+    uint32_t before;
+
+    do {
+        before = low_half(&producer->control->reserved);
+        COMPILER_BARRIER();
+        read_lap(producer, &base, lap);
+        COMPILER_BARRIER();
+    } while (before != low_half(&producer->control->reserved));
+    while (distance(number, base) < 0) {
+        base -= producer->count;
+        *lap = *lap == 1 ? HYPERTRACE_LAPS : *lap - 1;
+    }
+    if (number - base >= producer->count) {
+        do {
+            base += producer->count;
+            *lap = *lap == HYPERTRACE_LAPS ? 1 : *lap + 1;
+        } while (number - base >= producer->count);
+        write_lap(producer, base, *lap);
+    }
+    return number - base;
+}
+
+static struct record *record_at(const struct hypertrace_producer *producer, uint32_t position)
+{
+    size_t offset = (size_t)position * record_bytes(hypertrace_rings_in_use.num_args);
+
+    return (struct record *)(void *)(producer->records + offset);
+}
+
+/* The kernel's own call: nanosleep() would be a cancellation point. */
+static void sleep_for(long nanoseconds)
+{
+#if HYPERTRACE_WIDE || !defined(SYS_nanosleep)
+    struct timespec time = {0, nanoseconds};
+#else
+    struct { long seconds, nanoseconds; } time = {0, nanoseconds};
+#endif
+
+#ifdef SYS_nanosleep
+    (void)syscall(SYS_nanosleep, &time, NULL);
+#else
+    (void)syscall(SYS_clock_nanosleep_time64, CLOCK_MONOTONIC, 0, &time, NULL);
+#endif
+}
+
+static void pause_processor(void)
+{
+#if defined(__i386__) || defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield" ::: "memory");
+#else
+    COMPILER_BARRIER();
+#endif
+}
+
+static bool has_room(struct hypertrace_producer *producer, uint32_t number)
+{
+    producer->limit = hypertrace_limit(producer->control, producer->count);
+    return distance(number, producer->limit) < 0;
+}
+
+/* Until the reader has released what was in the place of record @number. */
+static void wait_for_room(struct hypertrace_producer *producer, uint32_t number)
+{
+    const int error = errno;
+    long sleep = SHORTEST_SLEEP_NS;
+
+    for (unsigned round = 0; !has_room(producer, number); round++) {
+        if (round < PAUSES) {
+            pause_processor();
+            continue;
+        }
+        __atomic_store_n(&producer->control->bell, HYPERTRACE_LE32(1), __ATOMIC_RELEASE);
+        if (round < PAUSES + YIELDS) {
+            sched_yield();
+        } else {
+            sleep_for(sleep);
+            sleep = sleep < LONGEST_SLEEP_NS ? 2 * sleep : sleep;
+        }
+    }
+    errno = error;
+}
+
+/* Whether record @number, whose event was interrupted, can't be written any more: the reader or the ring went on. */
+static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t number)
+{
+    if (hypertrace_rings_in_use.overflow == HYPERTRACE_OVERWRITE) {
+        return distance(low_half(&producer->control->reserved), number) > (int32_t)producer->count;
+    }
+    return distance(low_half(&producer->control->released), number) > 0;
+}
+
+/* The time of a record is not after that of the next, which is of a handler that came in between. */
+static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t number, uint64_t time)
+{
+    uint32_t lap;
+    const struct record *next = record_at(producer, find_place(producer, number + 1, &lap));
+    uint64_t next_time;
+
+    if (__atomic_load_n(&next->stamp.split.lap, __ATOMIC_ACQUIRE) != (lap | HYPERTRACE_BY_RING)) {
+        return time;
+    }
+    next_time = next->timestamp;
+    return next_time < time ? next_time : time;
+}
+
+static void emit_anew(uint64_t voffset);
+
+/* The event of record @number, which is taken: at the end of a lap, of the room known of, and after interruptions. */
+NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
+{
+    struct record *record;
+    uint64_t time;
+    uint32_t lap;
+
+    for (;;) {
+        if (producer->serial != serial) {
+            /* The child of a fork() in a handler: the number is its parent's. */
+            emit_anew(index);
+            return;
+        }
+        if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK) {
+            wait_for_room(producer, number);
+        } else if (hypertrace_rings_in_use.overflow == HYPERTRACE_DROP && !has_room(producer, number)) {
+            /* More handlers in one another than the margin is for. The number stays without a record. */
+            add_one(&producer->control->dropped);
+            return;
+        }
+        record = record_at(producer, find_place(producer, number, &lap));
+        time = now();
+        COMPILER_BARRIER();
+        if (low_half(&producer->control->reserved) == number + 1) {
+            break;
+        }
+        if (!is_passed_over(producer, number)) {
+            time = time_before_next(producer, number, time);
+            break;
+        }
+        number = add_one(&producer->control->reserved);
+    }
+    record->timestamp = time;
+    copy_args(record, producer, index, hypertrace_rings_in_use.num_args);
+    commit(record, lap, index);
+}
+
+/*
+ * @args, @overflow and @counter (not the clock) are constants. Where they
+ * can't be, hypertrace_rings_in_use has them.
+ */
+ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool counter)
+{
+    struct hypertrace_producer *producer = __atomic_load_n(&hypertrace_mine.producer, __ATOMIC_RELAXED);
+    const uintptr_t serial = __atomic_load_n(&hypertrace_mine.serial, __ATOMIC_RELAXED);
+    const uint32_t index = (uint32_t)voffset;
+    struct hypertrace_control_block *control;
+    struct record *record;
+    uint32_t base;
+    uint32_t lap;
+    uint32_t number;
+    uint64_t time;
+
+    if (UNLIKELY(producer == NULL) || UNLIKELY(producer->serial != serial) ||
+        UNLIKELY(index >= producer->max_clients)) {
+        emit_anew(voffset);
+        return;
+    }
+    control = producer->control;
+    if (overflow == HYPERTRACE_DROP &&
+        UNLIKELY(distance(low_half(&control->reserved) + DROP_MARGIN, producer->limit) >= 0) &&
+        !has_room(producer, low_half(&control->reserved) + DROP_MARGIN)) {
+        add_one(&control->dropped);
+        return;
+    }
+    number = add_one(&control->reserved);
+    read_lap(producer, &base, &lap);
+    if (UNLIKELY(number - base >= producer->count) ||
+        (overflow != HYPERTRACE_OVERWRITE && UNLIKELY(distance(number, producer->limit) >= 0))) {
+        record_slowly(producer, number, index, serial);
+        return;
+    }
+    time = counter ? hypertrace_read_counter() : hypertrace_read_clock();
+    COMPILER_BARRIER();
+    if (UNLIKELY(low_half(&control->reserved) != number + 1) || UNLIKELY(producer->serial != serial)) {
+        record_slowly(producer, number, index, serial);
+        return;
+    }
+    record = (struct record *)(void *)(producer->records + (size_t)(number - base) * record_bytes(args));
+    record->timestamp = time;
+    copy_args(record, producer, index, args);
+    commit(record, lap, index);
+}
+
+static void emit_4(uint64_t voffset)
+{
+    emit(voffset, 4, HYPERTRACE_BLOCK, true);
+}
+
+static void emit_any(uint64_t voffset)
+{
+    emit(voffset, hypertrace_rings_in_use.num_args, hypertrace_rings_in_use.overflow,
+         hypertrace_rings_in_use.clock == HYPERTRACE_COUNTER);
+}
+
+/* By the control word, as without rings: what has no ring, and indexes out of range, of which htrun warns. */
+static void store(uint64_t voffset)
+{
+    hypertrace_say_hello();
+    qemu_hypertrace_store_((uint32_t)voffset);
+}
+
+NEVER_INLINE void emit_anew(uint64_t voffset)
+{
+    const struct hypertrace_producer *producer = hypertrace_claim();
+
+    if (producer == NULL || (uint32_t)voffset >= producer->max_clients) {
+        store(voffset);
+    } else {
+        emit_any(voffset);
+    }
+}
+
+hypertrace_emit hypertrace_emit_function(void)
+{
+    const struct hypertrace_rings_in_use *use = &hypertrace_rings_in_use;
+
+    return use->num_args == 4 && use->overflow == HYPERTRACE_BLOCK && use->clock == HYPERTRACE_COUNTER ? emit_4
+                                                                                                     : emit_any;
+}
+
+#endif /* HYPERTRACE_HAS_RINGS */

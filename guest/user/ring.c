@@ -1,0 +1,463 @@
+/*
+ * A thread's ring: claimed at its first event, given back when it exits.
+ *
+ * Rings are mapped in chunks, since a tracer stops a process at each mapping
+ * of the channel. What a process knows of its rings is in one table, in memory
+ * that a child of fork() finds full of zeros.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+/* For syscall(), MADV_WIPEONFORK. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "counter.h"
+#include "qemu-hypertrace.h"
+#include "ring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+hypertrace_emit qemu_hypertrace_emit_;
+
+#if HYPERTRACE_HAS_RINGS
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* `ring_mode` of the header. */
+#define RINGS_FOR_NATIVE_PROGRAMS 1
+#define RINGS_FOR_ALL 2
+
+/* glibc's pthread_setspecific() may call malloc() for keys from here on: nothing for a signal handler. */
+#ifdef __GLIBC__
+#define EASY_KEYS 32
+#else
+#define EASY_KEYS UINT32_MAX
+#endif
+
+/* The table begins with this; zero in a child of fork() until its first event. */
+struct process {
+    uintptr_t epoch;                    /* never the same twice in a process and its ancestors */
+    uint64_t cookie;
+    uint32_t pid;
+    uint32_t hint;                      /* no ring before this one is known to be free */
+    struct hypertrace_producer producers[];
+};
+
+__thread struct hypertrace_mine hypertrace_mine;
+struct hypertrace_rings_in_use hypertrace_rings_in_use;
+
+static struct process *process;         /* kept for good, as threads hold pointers into it; NULL before the first use */
+static size_t process_size;
+static uintptr_t last_serial;           /* not in the table: a child's are to be new ones, too */
+
+static const struct hypertrace_channel *channel;        /* NULL: no rings in use */
+static unsigned char **chunks;                          /* NULL: not mapped yet */
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool has_key;
+
+static uintptr_t next_serial(void)
+{
+    uintptr_t serial;
+
+    do {
+        serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
+    } while (serial == 0);
+    return serial;
+}
+
+static uint32_t own_pid(void)
+{
+    /* Some C libraries of old keep a parent's. */
+    return (uint32_t)syscall(SYS_getpid);
+}
+
+/* Any number but 0 that another program image hardly has: steps of splitmix64 over what differs between them. */
+static uint64_t make_cookie(uint32_t pid)
+{
+    uint64_t mixed = hypertrace_read_clock() ^ (uint64_t)pid << 40 ^ (uint64_t)(uintptr_t)&mixed;
+
+    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94d049bb133111eb);
+    mixed ^= mixed >> 31;
+    return mixed != 0 ? mixed : 1;
+}
+
+/* Of this process's threads, any may come here first. */
+static void begin_process(uint32_t pid)
+{
+    uintptr_t none = 0;
+
+    process->cookie = make_cookie(pid);
+    __atomic_store_n(&process->pid, pid, __ATOMIC_RELAXED);
+    (void)__atomic_compare_exchange_n(&process->epoch, &none, next_serial(), false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+/* Chunks */
+
+static size_t chunk_bytes(uint32_t chunk)
+{
+    uint32_t rings = channel->rings.count - chunk * channel->rings.chunk;
+
+    return (size_t)(rings < channel->rings.chunk ? rings : channel->rings.chunk) * (size_t)channel->rings.stride;
+}
+
+static uint32_t count_chunks(void)
+{
+    return (channel->rings.count - 1) / channel->rings.chunk + 1;
+}
+
+static unsigned char *map_chunk(uint32_t chunk)
+{
+    uint64_t offset = channel->rings.offset + (uint64_t)chunk * channel->rings.chunk * channel->rings.stride;
+    unsigned char *unmapped = NULL;
+    unsigned char *memory;
+
+    if (!hypertrace_channel_is_fd(channel, channel->fd)) {
+        return NULL;
+    }
+    memory = (unsigned char *)mmap(NULL, chunk_bytes(chunk), PROT_READ | PROT_WRITE, MAP_SHARED, channel->fd,
+                                   (off_t)offset);
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    if (!__atomic_compare_exchange_n(&chunks[chunk], &unmapped, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        /* Another thread was faster. */
+        munmap(memory, chunk_bytes(chunk));
+        memory = unmapped;
+    }
+    return memory;
+}
+
+static struct hypertrace_control_block *find_ring(uint32_t ring)
+{
+    uint32_t chunk = ring / channel->rings.chunk;
+    unsigned char *memory = __atomic_load_n(&chunks[chunk], __ATOMIC_ACQUIRE);
+
+    if (memory == NULL) {
+        memory = map_chunk(chunk);
+    }
+    if (memory != NULL) {
+        memory += (size_t)(ring % channel->rings.chunk) * (size_t)channel->rings.stride;
+    }
+    return (struct hypertrace_control_block *)(void *)memory;
+}
+
+/* Claiming */
+
+/* What is not zero is somebody's, also while only one half is. */
+static bool take_ownership(struct hypertrace_control_block *control, uint32_t pid, uint32_t tid)
+{
+#if __GCC_ATOMIC_LLONG_LOCK_FREE == 2
+    uint64_t nobody = 0;
+    uint64_t owner = (uint64_t)pid << 32 | tid;
+
+    return __atomic_load_n(&control->owner.halves[0], __ATOMIC_RELAXED) == 0 &&
+           __atomic_compare_exchange_n(&control->owner.all, &nobody, HYPERTRACE_LE64(owner), false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+#else
+    uint32_t nobody = 0;
+
+    if (__atomic_load_n(&control->owner.halves[0], __ATOMIC_RELAXED) != 0 ||
+        !__atomic_compare_exchange_n(&control->owner.halves[0], &nobody, HYPERTRACE_LE32(tid), false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED)) {
+        return false;
+    }
+    __atomic_store_n(&control->owner.halves[1], HYPERTRACE_LE32(pid), __ATOMIC_RELEASE);
+    return true;
+#endif
+}
+
+static uint64_t read_number(const union hypertrace_number *number)
+{
+    uint64_t high = HYPERTRACE_LE32(__atomic_load_n(&number->halves[1], __ATOMIC_RELAXED));
+
+    return high << 32 | HYPERTRACE_LE32(__atomic_load_n(&number->halves[0], __ATOMIC_RELAXED));
+}
+
+static void fill_in_control(struct hypertrace_control_block *control)
+{
+    uint32_t flags = HYPERTRACE_BIG_ENDIAN | hypertrace_rings_in_use.clock << 8;
+    char name[16] = "";
+
+    __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_CLAIMED), __ATOMIC_RELAXED);
+    control->cookie = HYPERTRACE_LE64(process->cookie);
+    control->flags = HYPERTRACE_LE32(flags);
+    (void)prctl(PR_GET_NAME, name, 0, 0, 0);
+    memcpy(control->name, name, sizeof control->name);
+    __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_USED), __ATOMIC_RELEASE);
+}
+
+static void fill_in_producer(struct hypertrace_producer *producer, struct hypertrace_control_block *control)
+{
+    uint64_t reserved = read_number(&control->reserved);
+    uint64_t laps = reserved / channel->rings.records;
+    uint32_t base = (uint32_t)(laps * channel->rings.records);
+    uint32_t lap = (uint32_t)(laps % HYPERTRACE_LAPS + 1);
+
+    /* Of an owner that did not end by itself, this may still be set. */
+    __atomic_store_n(&producer->serial, 0, __ATOMIC_RELAXED);
+    producer->control = control;
+    producer->records = (unsigned char *)control + HYPERTRACE_CONTROL_BLOCK;
+    producer->data = channel->data;
+    producer->slot_stride = (uint32_t)channel->slot_stride;
+    producer->max_clients = (uint32_t)channel->max_clients;
+    producer->count = channel->rings.records;
+    producer->limit = hypertrace_limit(control, producer->count);
+#if HYPERTRACE_WIDE
+    producer->lap.both = (uint64_t)lap << 32 | base;
+#else
+    producer->lap.split.base = base;
+    producer->lap.split.lap = lap;
+#endif
+}
+
+/* The number of a ring that is now the calling thread's, or the number of rings. */
+static uint32_t take_ring(uint32_t pid)
+{
+    uint32_t tid = (uint32_t)syscall(SYS_gettid);
+    uint32_t count = channel->rings.count;
+    uint32_t first = __atomic_load_n(&process->hint, __ATOMIC_RELAXED) % count;
+
+    for (uint32_t tried = 0; tried < count; tried++) {
+        uint32_t ring = first + tried < count ? first + tried : first + tried - count;
+        struct hypertrace_control_block *control = find_ring(ring);
+
+        if (control != NULL && take_ownership(control, pid, tid)) {
+            __atomic_store_n(&process->hint, ring + 1, __ATOMIC_RELAXED);
+            return ring;
+        }
+        if (control == NULL) {
+            /* Nor can others of this chunk be mapped. */
+            tried += channel->rings.chunk - ring % channel->rings.chunk - 1;
+        }
+    }
+    return count;
+}
+
+/* With all signals blocked, so no handler can come in between. */
+static struct hypertrace_producer *claim(bool in_handler)
+{
+    struct hypertrace_mine *mine = &hypertrace_mine;
+    struct hypertrace_producer *producer = mine->producer;
+    uint32_t pid = own_pid();
+    uint32_t ring;
+
+    if (__atomic_load_n(&process->epoch, __ATOMIC_ACQUIRE) == 0) {
+        begin_process(pid);
+    }
+    if (producer != NULL && __atomic_load_n(&producer->serial, __ATOMIC_RELAXED) == mine->serial) {
+        return producer;
+    }
+    /* A child of vfork() uses its parent's memory, and what it claims would go with it. */
+    if (mine->refused == process->epoch || pid != __atomic_load_n(&process->pid, __ATOMIC_RELAXED)) {
+        return NULL;
+    }
+    ring = take_ring(pid);
+    if (ring == channel->rings.count) {
+        mine->refused = process->epoch;
+        return NULL;
+    }
+    producer = &process->producers[ring];
+    /* The acquiring load of what release() stored: what another thread did with this producer is over. */
+    (void)__atomic_load_n(&producer->serial, __ATOMIC_ACQUIRE);
+    fill_in_producer(producer, find_ring(ring));
+    fill_in_control(producer->control);
+    mine->serial = next_serial();
+    mine->producer = producer;
+    __atomic_store_n(&producer->serial, mine->serial, __ATOMIC_RELEASE);
+    if (has_key && (key < EASY_KEYS || !in_handler)) {
+        /* Else the tracer finds out that the thread has exited. */
+        (void)pthread_setspecific(key, producer);
+    }
+    return producer;
+}
+
+static struct hypertrace_producer *claim_undisturbed(bool in_handler)
+{
+    const int error = errno;
+    struct hypertrace_producer *producer;
+    sigset_t all;
+    sigset_t mask;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);
+    producer = claim(in_handler);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    errno = error;
+    return producer;
+}
+
+struct hypertrace_producer *hypertrace_claim(void)
+{
+    return claim_undisturbed(true);
+}
+
+/* Giving back */
+
+static void release(struct hypertrace_producer *producer)
+{
+    uint32_t ring = (uint32_t)(producer - process->producers);
+
+    __atomic_store_n(&producer->serial, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&producer->control->state, HYPERTRACE_LE32(HYPERTRACE_RING_ENDED), __ATOMIC_RELEASE);
+    if (ring < __atomic_load_n(&process->hint, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&process->hint, ring, __ATOMIC_RELAXED);
+    }
+}
+
+/* At the end of a thread. A handler that emits after this, or a later destructor, claims a ring anew. */
+static void release_mine(void *used)
+{
+    struct hypertrace_producer *producer = (struct hypertrace_producer *)used;
+
+    hypertrace_lock();
+    if (channel != NULL && hypertrace_mine.producer == producer &&
+        __atomic_load_n(&producer->serial, __ATOMIC_RELAXED) == hypertrace_mine.serial) {
+        release(producer);
+    }
+    hypertrace_unlock();
+}
+
+static void create_key(void)
+{
+    has_key = pthread_key_create(&key, release_mine) == 0;
+}
+
+/* The code of an object that is unloaded must not be called at the end of a thread. */
+__attribute__((destructor))
+static void delete_key(void)
+{
+    if (has_key) {
+        pthread_key_delete(key);
+        has_key = false;
+    }
+}
+
+/* Start and stop, with the library's lock held */
+
+static bool make_table(void)
+{
+    size_t size = sizeof *process + channel->rings.count * sizeof process->producers[0];
+    void *memory;
+
+    if (size <= process_size) {
+        return true;
+    }
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return false;
+    }
+    /* Where it fails (before Linux 4.14), hypertrace_rings_forked() serves all forks but those by a bare system call. */
+    (void)madvise(memory, size, MADV_WIPEONFORK);
+    process = (struct process *)memory;
+    process_size = size;
+    return true;
+}
+
+static bool make_chunks(void)
+{
+    size_t size = count_chunks() * sizeof *chunks;
+
+    chunks = (unsigned char **)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (chunks == MAP_FAILED) {
+        return false;
+    }
+    if (map_chunk(0) == NULL) {
+        munmap(chunks, size);
+        return false;
+    }
+    return true;
+}
+
+/* Whether this program may read its counter: prctl(PR_SET_TSC) can forbid it. */
+static bool may_read_counter(void)
+{
+#if defined(PR_GET_TSC) && (defined(__i386__) || defined(__x86_64__))
+    int setting = PR_TSC_ENABLE;
+
+    return prctl(PR_GET_TSC, &setting, 0, 0, 0) != 0 || setting == PR_TSC_ENABLE;
+#else
+    return true;
+#endif
+}
+
+bool hypertrace_rings_start(const struct hypertrace_channel *opened)
+{
+    bool native = hypertrace_is_native(opened->rings.machine) && may_read_counter();
+
+    if (opened->rings.mode != RINGS_FOR_ALL && !(opened->rings.mode == RINGS_FOR_NATIVE_PROGRAMS && native)) {
+        return false;
+    }
+    channel = opened;
+    if (pthread_once(&key_once, create_key) != 0 || !make_table() || !make_chunks()) {
+        channel = NULL;
+        return false;
+    }
+    hypertrace_rings_in_use.num_args = (uint32_t)opened->num_args;
+    hypertrace_rings_in_use.overflow = opened->rings.overflow;
+    hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
+    process->epoch = 0;
+    /* Now, as this thread may be confined to fewer system calls later. */
+    (void)claim_undisturbed(false);
+    __atomic_store_n(&qemu_hypertrace_emit_, hypertrace_emit_function(), __ATOMIC_RELEASE);
+    return true;
+}
+
+void hypertrace_rings_stop(void)
+{
+    if (channel == NULL) {
+        return;
+    }
+    __atomic_store_n(&qemu_hypertrace_emit_, NULL, __ATOMIC_RELEASE);
+    for (uint32_t ring = 0; ring < channel->rings.count; ring++) {
+        if (process->producers[ring].serial != 0) {
+            release(&process->producers[ring]);
+        }
+    }
+    for (uint32_t chunk = 0; chunk < count_chunks(); chunk++) {
+        if (chunks[chunk] != NULL) {
+            munmap(chunks[chunk], chunk_bytes(chunk));
+        }
+    }
+    munmap(chunks, count_chunks() * sizeof *chunks);
+    channel = NULL;
+}
+
+/* In the child of fork(): the table is the parent's where the kernel has not wiped it. */
+void hypertrace_rings_forked(void)
+{
+    if (process != NULL && process->epoch != 0) {
+        memset(process, 0, process_size);
+    }
+}
+
+#else
+
+bool hypertrace_rings_start(const struct hypertrace_channel *opened)
+{
+    (void)opened;
+    return false;
+}
+
+void hypertrace_rings_stop(void)
+{
+}
+
+void hypertrace_rings_forked(void)
+{
+}
+
+#endif /* HYPERTRACE_HAS_RINGS */

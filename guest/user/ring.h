@@ -1,0 +1,145 @@
+/*
+ * Rings of the channel, and a thread's use of one.
+ *
+ * Number N of a ring's records is at position N % count, and its lap is
+ * N / count % 0x7fffffff + 1. Numbers are 64 bits in the ring; a client needs
+ * the lower 32 only, as a ring has far fewer records.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef QEMU_HYPERTRACE_RING_H
+#define QEMU_HYPERTRACE_RING_H
+
+#include "internal.h"
+
+#include <limits.h>
+
+/* Without atomic operations of the processor's own, every event is a store. */
+#if __GCC_ATOMIC_INT_LOCK_FREE == 2 && __GCC_ATOMIC_POINTER_LOCK_FREE == 2
+#define HYPERTRACE_HAS_RINGS 1
+#else
+#define HYPERTRACE_HAS_RINGS 0
+#endif
+
+/* Whether a store of 64 bits is one instruction. */
+#if UINTPTR_MAX > UINT32_MAX || defined(__x86_64__)
+#define HYPERTRACE_WIDE 1
+#else
+#define HYPERTRACE_WIDE 0
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define HYPERTRACE_BIG_ENDIAN 1
+#define HYPERTRACE_LE32(value) __builtin_bswap32(value)
+#define HYPERTRACE_LE64(value) __builtin_bswap64(value)
+#else
+#define HYPERTRACE_BIG_ENDIAN 0
+#define HYPERTRACE_LE32(value) (value)
+#define HYPERTRACE_LE64(value) (value)
+#endif
+
+#define HYPERTRACE_CONTROL_BLOCK 4096
+#define HYPERTRACE_LAPS UINT32_C(0x7fffffff)
+#define HYPERTRACE_BY_RING UINT32_C(0x80000000)
+
+enum hypertrace_ring_state {
+    HYPERTRACE_RING_FREE = 0,
+    HYPERTRACE_RING_CLAIMED = 1,
+    HYPERTRACE_RING_USED = 2,
+    HYPERTRACE_RING_ENDED = 3
+};
+
+enum hypertrace_overflow {
+    HYPERTRACE_BLOCK = 0,
+    HYPERTRACE_DROP = 1,
+    HYPERTRACE_OVERWRITE = 2
+};
+
+/* A number of 64 bits in the channel, lower half first whatever the program's byte order is. */
+union hypertrace_number {
+    uint64_t all;
+    uint32_t halves[2];
+};
+
+/* The control block of a ring: all little-endian. */
+struct hypertrace_control_block {
+    union hypertrace_number owner;      /* 0x00: pid << 32 | tid; 0: free */
+    uint64_t cookie;                    /* 0x08: of this program image */
+    uint32_t state;                     /* 0x10: enum hypertrace_ring_state */
+    uint32_t flags;                     /* 0x14: bit 0: big-endian; bits 8 to 15: clock */
+    char name[16];                      /* 0x18 */
+    char unused_1[24];
+    union hypertrace_number reserved;   /* 0x40: records of all owners so far */
+    union hypertrace_number dropped;    /* 0x48 */
+    uint32_t bell;                      /* 0x50: 1: the client waits for room */
+    char unused_2[44];
+    union hypertrace_number released;   /* 0x80: written by the reader: it is done with so many */
+};
+
+/*
+ * A ring as the thread that has claimed it sees it. These lie in memory that
+ * is zero in a child of fork(), so a child finds its parent's rings gone.
+ */
+struct hypertrace_producer {
+    uintptr_t serial;                   /* of the claim; no other claim of this process has the same; 0: unclaimed */
+    struct hypertrace_control_block *control;
+    unsigned char *records;
+    const char *data;                   /* the channel's slots */
+    uint32_t slot_stride;
+    uint32_t max_clients;
+    uint32_t count;                     /* records of the ring */
+    uint32_t limit;                     /* the first number without room, as last seen, so never too high */
+    union {
+        uint64_t both;                  /* base | lap << 32 */
+        struct {
+            uint32_t base;              /* the lap's first number */
+            uint32_t lap;
+        } split;
+    } lap;
+} __attribute__((aligned(64)));
+
+/* What a thread knows of its ring. */
+struct hypertrace_mine {
+    struct hypertrace_producer *producer;       /* NULL: none yet */
+    uintptr_t serial;                           /* the claim; void if the producer has another */
+    uintptr_t refused;                          /* the epoch in which there was no ring for this thread */
+};
+
+/*
+ * With glibc, initial-exec also for objects that are loaded by dlopen(): the
+ * memory of another model may be allocated by a thread's first access, which
+ * may be in a signal handler. glibc keeps room for such few words. musl has
+ * all threads' memory ready when dlopen() returns.
+ */
+#ifdef __GLIBC__
+#define HYPERTRACE_TLS_MODEL __attribute__((tls_model("initial-exec"), visibility("hidden")))
+#else
+#define HYPERTRACE_TLS_MODEL __attribute__((visibility("hidden")))
+#endif
+
+extern __thread struct hypertrace_mine hypertrace_mine HYPERTRACE_TLS_MODEL;
+
+/* What holds for all rings of the channel; constant while one is open. */
+extern struct hypertrace_rings_in_use {
+    uint32_t num_args;
+    uint32_t overflow;                  /* enum hypertrace_overflow */
+    uint32_t clock;                     /* enum hypertrace_clock */
+} hypertrace_rings_in_use __attribute__((visibility("hidden")));
+
+static inline uint32_t hypertrace_limit(const struct hypertrace_control_block *control, uint32_t count)
+{
+    return HYPERTRACE_LE32(__atomic_load_n(&control->released.halves[0], __ATOMIC_ACQUIRE)) + count;
+}
+
+/*
+ * ring.c: the calling thread's ring, claimed if it has none; NULL: it has to
+ * store. May be used in a signal handler.
+ */
+struct hypertrace_producer *hypertrace_claim(void);
+
+/* emit.c: the function that emits by rings. */
+typedef void (*hypertrace_emit)(uint64_t voffset);
+hypertrace_emit hypertrace_emit_function(void);
+
+#endif /* QEMU_HYPERTRACE_RING_H */
