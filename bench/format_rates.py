@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from htrun import hosts
 from htrun.analysis.trace import Trace
 from htrun.commands.convert import facts_of
 from htrun.ctf.writer import CtfTrace
 from htrun.events.clock import Clock
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
-from htrun.hosts.x86_64.counter import best_clock
 from htrun.sinks.registry import by_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ NUM_ARGS, _THREADS, _PACKET = 4, 4, 1365
 
 def write_trace(path: Path, events: int) -> None:
     """A trace of at least ``events`` events of four threads that take turns."""
-    _write(CtfTrace.create(path, NUM_ARGS, clock := best_clock(), {"tracer_name": "htrun"}), clock, events)
+    clock = hosts.current().best_clock()
+    _write(CtfTrace.create(path, NUM_ARGS, clock, {"tracer_name": "htrun"}), clock, events)
 
 
 def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
@@ -79,7 +80,7 @@ def _read(trace: Path) -> Taken:
 
 
 def _write_native(trace: Path, out: Path) -> Taken:
-    count, clock = len(Trace.open(trace)), best_clock()
+    count, clock = len(Trace.open(trace)), hosts.current().best_clock()
     return Taken(_write(CtfTrace.create(out, NUM_ARGS, clock, {}), clock, count), count)
 
 

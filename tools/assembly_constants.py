@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from htrun.events import call_texts, tracer_events
-from htrun.hosts.x86_64.fastpath import call_plans, call_wait, known_traps, trap_wait
-from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+from htrun.hosts import call_plans
+from htrun.hosts.stops import State
+from htrun.hosts.trap_run import TrapRun
+from htrun.hosts.x86_64.fastpath import call_wait, known_traps, trap_wait
 from htrun.launch import launcher
 from htrun.rings import layout
 from htrun.tracee import seccomp
@@ -66,8 +68,8 @@ FILES: dict[str, dict[str, Numbers]] = {
             ("STOPS_LEFT", call_wait._STOPS_AT),
             ("POINTER", call_wait._POINTER_AT),
             ("THREAD_SHIFT", shift(call_wait._THREAD_SIZE)),
-            ("OUTSIDE", call_wait.State.OUTSIDE),
-            ("IN_CALL", call_wait.State.IN_CALL),
+            ("OUTSIDE", State.OUTSIDE),
+            ("IN_CALL", State.IN_CALL),
         ),
         "The control block of the tracer's records (tracer_events._Control)": structure(tracer_events._Control),
         "A record of the tracer (tracer_events.RECORD)": record(),

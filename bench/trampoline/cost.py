@@ -20,10 +20,11 @@ from dataclasses import dataclass
 
 from iced_x86 import Code, Instruction, Register
 
+from htrun.hosts.host import TrampolineContext
 from htrun.hosts.x86_64 import instructions as asm
 from htrun.hosts.x86_64.store import decode_store
 from htrun.hosts.x86_64.templates import Place, Template
-from htrun.hosts.x86_64.trampoline import TrampolineContext, build, build_runtime
+from htrun.hosts.x86_64.trampoline import build, build_runtime
 from htrun.rings import layout as ring
 
 EVENTS = 100_000

@@ -13,8 +13,9 @@ import signal
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from htrun import hosts
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import Abi, interface
+from htrun.hosts.calls import Abi
 from htrun.intercept.guest import SignalActions, Thread, handler_of, with_handler
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import ptrace, stops
@@ -144,7 +145,7 @@ class Actions:
         tid = thread.tid
         info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), ptrace.registers_of(tid)
         lost = registers.copy()
-        lost.pc = interface(registers.bits).nowhere
+        lost.pc = hosts.current().interface(registers.bits).nowhere
         # Not in a call any more: none is to be begun again there.
         lost.skip_call()
         lost.stop_stepping()
@@ -231,7 +232,7 @@ def inherited(creator: Thread) -> SignalActions:
         return actions.copy()
     with suppress(ptrace.TraceeDied, OSError):
         registers, memory = ptrace.registers_of(creator.tid), creator.space.memory
-        abi = interface(registers.bits)
+        abi = hosts.current().interface(registers.bits)
         if registers.call_number & 0xFFFFFFFF == abi.numbers["clone3"]:
             memory.reach_through(creator.tid)
             flags = memory.read_whole(abi.argument(registers, 0), 8)

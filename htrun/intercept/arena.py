@@ -27,7 +27,7 @@ from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.trampoline import Trampoline
+    from htrun.hosts.host import Trampoline
     from htrun.intercept.sites import Site
 
 _F_SEAL_FUTURE_WRITE = 0x0010

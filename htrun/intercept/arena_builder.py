@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from htrun import hosts
 from htrun.channel import layout as channel_layout
 from htrun.channel.file import Channel
 from htrun.intercept.arena import Arena, CodeMemory, CodeRun, NoRoom, ThreadTable, self_pointer
@@ -28,8 +29,6 @@ _MOST_RUNS = 1 << 14
 """Mappings of trampolines in one address space: a quarter of what vm.max_map_count leaves the guest."""
 _NEAR_CHUNK = 16 * PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
-REACH = (1 << 31) - (1 << 20)
-"""Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
 _FAR = 0x4000_0000_0000
 """Where the rings best lie: gigabytes that, beside code, would take the room for the trampolines of its sites."""
 _LIMITED_SHARE = 8
@@ -120,16 +119,14 @@ class ArenaBuilder:
 
     def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
         """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
-        from htrun.hosts.x86_64.trampoline import build_runtime
-
-        arena = space.arena
+        host, arena = hosts.current(), space.arena
         assert arena is not None
         for runtime in arena.runtimes:
-            if abs(runtime - at) < REACH:
+            if abs(runtime - at) < host.reach:
                 return runtime
-        size = len(build_runtime(at))
-        _, place = self.place(injection, space, tid, [(max(at - REACH, 0), at + REACH)], size)
-        arena.write(place, build_runtime(place))
+        size = len(host.build_runtime(at))
+        _, place = self.place(injection, space, tid, [(max(at - host.reach, 0), at + host.reach)], size)
+        arena.write(place, host.build_runtime(place))
         arena.runtimes.append(place)
         return place
 

@@ -6,6 +6,7 @@ import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun import hosts
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import register_barrier
 from htrun.intercept.owners import with_owners
@@ -14,8 +15,7 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.memory import is_not_there
 
 if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.patch import Write
+    from htrun.hosts.host import Registers, Write
     from htrun.intercept.guest import AddressSpace, Thread
     from htrun.intercept.sites import Site
     from htrun.tracee.wait import Waiter
@@ -34,12 +34,10 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
 
     Raises `Rewritten` when something else, or nothing, stands there.
     """
-    from htrun.hosts.x86_64.patch import steps
-
     space.breakpoints.add(address)
     expected = old
     died: ptrace.TraceeDied | None = None
-    for step in steps(address, old, new):
+    for step in hosts.current().steps(address, old, new):
         _write_step(space, address, step, expected, old)
         offset = step.address - address
         expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
@@ -56,15 +54,13 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
 def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
     """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
     `Rewritten`."""
-    from htrun.hosts.x86_64.patch import HALT
-
     try:
         found = space.memory.read(address, len(old))
         if found == expected:
             space.memory.write(step.address, step.data)
             return
-        if expected != old and found.startswith(HALT):
-            space.memory.write(address, old[:1])
+        if expected != old and found.startswith(hosts.current().halt):
+            space.memory.write(address, old[: len(hosts.current().halt)])
     except OSError as error:
         if not is_not_there(error):
             raise
@@ -86,12 +82,11 @@ def _synchronize(injection: Injection) -> None:
 def met_halt(space: AddressSpace, address: int) -> bool:
     """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. A halt
     that is still there is the guest's."""
-    from htrun.hosts.x86_64.patch import HALT
-
     if address not in space.breakpoints:
         return False
     try:
-        return space.memory.read(address, 1) != HALT
+        halt = hosts.current().halt
+        return space.memory.read(address, len(halt)) != halt
     except OSError:
         # Its code is gone, as it will find.
         return True
@@ -100,8 +95,6 @@ def met_halt(space: AddressSpace, address: int) -> bool:
 def settle(space: AddressSpace, parent: AddressSpace) -> None:
     """``space`` was copied by a fork while other threads of the parent ran, for which sites may have been patched
     before or during the copying: find out which patches the copy has, and undo the one that was being made."""
-    from htrun.hosts.x86_64.patch import HALT
-
     for address, site in space.sites.items():
         try:
             code = space.memory.read(address, len(site.code))
@@ -109,7 +102,7 @@ def settle(space: AddressSpace, parent: AddressSpace) -> None:
             # Unmapped since, as generated code is.
             site.patch = None
             continue
-        if address in parent.breakpoints and code.startswith(HALT):
+        if address in parent.breakpoints and code.startswith(hosts.current().halt):
             space.memory.write(address, site.code)
         if site.patch is not None and code != site.patch.written:
             site.patch = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.intercept.guest import AddressSpace
 from htrun.intercept.scratch import Scratch
 from htrun.tracee import seccomp

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel import layout
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.tracee.memory import Memory
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from htrun.events.warnings import Kind
 
 if TYPE_CHECKING:
     from htrun.events.warnings import Warnings
-    from htrun.hosts.x86_64.store import NotAStore
+    from htrun.hosts.host import NotAStore
 
 
 class Loads:

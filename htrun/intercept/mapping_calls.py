@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from htrun.channel import layout
 from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
 from htrun.intercept.mapping_pieces import (

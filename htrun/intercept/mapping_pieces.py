@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.intercept.guest import Mapping
 from htrun.tracee import seccomp
 from htrun.tracee.inject import Injection

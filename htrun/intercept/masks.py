@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.intercept.actions import Actions
 from htrun.intercept.filters import add_filter
 from htrun.intercept.guest import SignalActions, Thread

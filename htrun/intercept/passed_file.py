@@ -14,7 +14,7 @@ import socket
 import struct
 from contextlib import closing
 
-from htrun.hosts.x86_64.abi import NATIVE
+from htrun import hosts
 from htrun.intercept.free_memory import PAGE
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
@@ -67,7 +67,7 @@ def _taken(pid: int, descriptor: int) -> int:
     """Our own descriptor for what process ``pid`` has open as ``descriptor``."""
     process = os.pidfd_open(pid)
     try:
-        taken = int(_libc.syscall(NATIVE.numbers["pidfd_getfd"], process, descriptor, 0))
+        taken = int(_libc.syscall(hosts.current().native.numbers["pidfd_getfd"], process, descriptor, 0))
     finally:
         os.close(process)
     if taken < 0:

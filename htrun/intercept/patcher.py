@@ -10,10 +10,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun import hosts
 from htrun.channel.file import Channel
 from htrun.events.warnings import Kind, Warnings
+from htrun.hosts.host import NotAStore, OutOfReach, TrampolineContext
 from htrun.intercept.arena import NoRoom
-from htrun.intercept.arena_builder import REACH, ArenaBuilder
+from htrun.intercept.arena_builder import ArenaBuilder
 from htrun.intercept.code_writer import (
     Rewritten,
     injection_of,
@@ -34,9 +36,9 @@ from htrun.tracee.inject import Injection
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.patch import Candidate
-    from htrun.hosts.x86_64.trampoline import Form, Trampoline, TrampolineContext
+    from collections.abc import Hashable
+
+    from htrun.hosts.host import Candidate, Registers, Trampoline
     from htrun.intercept import family
     from htrun.intercept.arena import Arena
 
@@ -68,14 +70,14 @@ class Patcher:
         # Where nothing is to overlap, what lets nothing overlap is welcome: an event's cost then varies less.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
-        self._sizes: dict[Form, int] = {}
+        self._sizes: dict[Hashable, int] = {}
 
     def prepare(self, thread: Thread, registers: Registers) -> str:
         """See that the thread's address space has an arena. Returns why it can have none; empty if it has one."""
         space = thread.space
         if space.unpatchable or space.arena is not None:
             return space.unpatchable
-        if space.abi is None or space.abi.bits != 64:
+        if space.abi is None or space.abi.bits != hosts.current().native.bits:
             space.unpatchable = "32-bit code"
             return space.unpatchable
         try:
@@ -151,9 +153,6 @@ class Patcher:
 
     def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
-        from htrun.hosts.x86_64.store import NotAStore
-        from htrun.hosts.x86_64.templates import OutOfReach
-
         if site.traps < site.not_before:
             return
         if thread.process.filtered:
@@ -219,9 +218,6 @@ class Patcher:
     def _possible(self, thread: Thread, site: Site) -> tuple[tuple[Candidate, ...], bool]:
         """The jumps that could stand at ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
         the reason when there are none."""
-        from htrun.hosts.x86_64.liveness import flags_live
-        from htrun.hosts.x86_64.patch import plan
-
         place, length = site.place, site.store.length
         if place.shared:
             pid = thread.process.pid
@@ -237,7 +233,7 @@ class Patcher:
         if any(still_holds(thread.space, other) for other in owners_of(thread.space, site)):
             raise NoRoom("its bytes are part of another site's jump")
         code = thread.space.memory.read(site.address, min(_LOOK_AHEAD, place.end - site.address))
-        planned = plan(code, site.address, length, generated=not place.file)
+        planned = hosts.current().plan(code, site.address, length, generated=not place.file)
         if planned.reason is not None:
             raise NoRoom(planned.reason)
         candidates = planned.candidates
@@ -247,7 +243,7 @@ class Patcher:
             if not candidates:
                 raise NoRoom("too short for a jump, and the program may rewrite the generated code after it")
         behind = site.address + length
-        live = flags_live(code, site.address, behind, generated=not place.file, translated=translated)
+        live = hosts.current().flags_live(code, site.address, behind, generated=not place.file, translated=translated)
         return candidates, live
 
     @staticmethod
@@ -274,13 +270,11 @@ class Patcher:
         candidates: tuple[Candidate, ...],
         live: bool,
     ) -> Patch:
-        from htrun.hosts.x86_64.trampoline import Form, build
+        host = hosts.current()
 
         def made(at: int, runtime: int) -> Trampoline:
             context = self._context(thread, control, runtime)
-            return build(
-                site.store, site.address, context, at, site=site.number, flags_live=live, ordered=self._ordered
-            )
+            return host.build(site.store, context, at, site=site.number, flags_live=live, ordered=self._ordered)
 
         arena, tid = thread.space.arena, thread.tid
         assert arena is not None
@@ -289,7 +283,7 @@ class Patcher:
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
         # The same for all of one form, and dear to find out.
-        form = Form.of(site.store, self._context(thread, control, sample), flags_live=live)
+        form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:
             size = self._sizes[form] = len(made(sample, sample).code)
@@ -305,8 +299,6 @@ class Patcher:
         return patch
 
     def _context(self, thread: Thread, control: int, runtime: int) -> TrampolineContext:
-        from htrun.hosts.x86_64.trampoline import TrampolineContext
-
         shape, arena = self._channel.layout, thread.space.arena
         assert arena is not None
         return TrampolineContext(
@@ -364,7 +356,6 @@ def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
 def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
     """Where a trampoline may start: where the jump leads, near enough to jump back, and to what the store names
     relative to itself."""
-    memory = site.store.memory
-    near = [site.address, memory.displacement] if memory.ip_relative else [site.address]
-    low = max([candidate.low, *(address - REACH for address in near)])
-    return low, min([candidate.high, *(address + REACH for address in near)])
+    near, reach = (site.address, *site.store.near), hosts.current().reach
+    low = max([candidate.low, *(address - reach for address in near)])
+    return low, min([candidate.high, *(address + reach for address in near)])

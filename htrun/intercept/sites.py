@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from htrun.intercept.places import Place
 
 if TYPE_CHECKING:
-    from htrun.hosts.x86_64.store import Store
-    from htrun.hosts.x86_64.trampoline import Trampoline
+    from htrun.hosts.host import Store, Trampoline
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096

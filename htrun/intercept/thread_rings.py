@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun import hosts
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.abi import THREAD_POINTER_WORD
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import ArenaBuilder
 from htrun.intercept.code_writer import injection_of, take_back_by
@@ -89,7 +89,7 @@ class ThreadRings:
         space, arena = thread.space, thread.space.arena
         if arena is None:
             return False
-        thread_pointer = ptrace.user_word(thread.tid, THREAD_POINTER_WORD)
+        thread_pointer = ptrace.user_word(thread.tid, hosts.current().words.thread_pointer)
         pointer = arena.pointer_seen(space.memory, thread_pointer) or 0
         if thread.pointer != pointer:
             self.unregister(thread)

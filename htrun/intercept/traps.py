@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from htrun import hosts
 from htrun.channel import layout
 from htrun.channel.file import Channel
 from htrun.events.clock import Clock
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.x86_64.fastpath.known_traps import KnownStore, RecordSpace
-from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
-from htrun.hosts.x86_64.store import MAX_INSTRUCTION, ImmediateSource, RegisterSource
-from htrun.hosts.x86_64.vectors import REGISTER_SET, vector_register
+from htrun.hosts.fastpath import TrapWait
+from htrun.hosts.host import NotAStore
+from htrun.hosts.stops import KnownStore, RecordSpace
 from htrun.intercept import way_out
 from htrun.intercept.code_writer import met_halt
 from htrun.intercept.guest import Mapping, Thread
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
 
 SEGV_ACCERR = 2
-_SI_KERNEL = 0x80
-"""si_code of a general protection fault (<asm-generic/siginfo.h>), such as a user's HLT."""
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
 """Times in a row that a thread may have met with other code than it had faulted by. A load meets with itself."""
@@ -83,6 +81,8 @@ class Traps:
         self._loads = Loads(warnings)
         self._masks = masks
         self._patcher = patcher
+        self._host = hosts.current()
+        self._longest = self._host.longest_instruction
         self._read_clock = clock.source.read
         self._max_clients = channel.layout.max_clients
 
@@ -96,7 +96,7 @@ class Traps:
         registers = self.wait.registers
         site = None
         if space.arena is not None:
-            if code == _SI_KERNEL and met_halt(space, registers.pc):
+            if code == self._host.halt_code and met_halt(space, registers.pc):
                 self._masks.look(thread)
                 return True
             if space.arena.holds(registers.pc):
@@ -152,14 +152,12 @@ class Traps:
         If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
         the second (kernel/signal.c, legacy_queue). It is to be pending again.
         """
-        from htrun.hosts.x86_64.store import NotAStore, decode_store
-
         self._masks.look(thread)
         if not thread.signals.segv_blocked:
             return 0
         memory = thread.space.memory
         try:
-            store = decode_store(memory.read(registers.pc, MAX_INSTRUCTION), registers.pc, registers.bits)
+            store = self._host.decode_store(memory.read(registers.pc, self._longest), registers.pc, registers.bits)
         except (NotAStore, OSError):
             return 0
         address = store.effective_address(registers)
@@ -218,12 +216,9 @@ class Traps:
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
         """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
-        from htrun.hosts.x86_64.ignored import ignore_store
-        from htrun.hosts.x86_64.store import NotAStore
-
         memory, at = thread.space.memory, registers.pc
         try:
-            text = ignore_store(memory.read(at, MAX_INSTRUCTION), registers, address, region[1], memory.read)
+            text = self._host.ignore_store(memory.read(at, self._longest), registers, address, region[1], memory.read)
         except NotAStore:
             return False
         self._warnings.warn(
@@ -265,18 +260,14 @@ class Traps:
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
         """The thread, which may go on, need not be looked at again when it does the same, unless that takes more."""
         process, store, ring = thread.process, site.store, thread.ring
-        if process.big_endian or store.byte_swapped or ring is None:
+        if process.big_endian or ring is None:
             return
         signals = thread.signals
         if not process.masks.watched or signals.segv_blocked or process.actions.ignored or signals.entering_handler:
             return
-        match store.source:
-            case RegisterSource(name, 0):
-                value: str | int = name
-            case ImmediateSource(constant):
-                value = constant
-            case _:
-                return
+        value = store.plain_value
+        if value is None:
+            return
         room = ring.room()
         if room is not None:
             known = KnownStore(site.address, site.code, address, value, store.size, site.number)
@@ -293,9 +284,9 @@ class Traps:
     @staticmethod
     def _stored(thread: Thread, site: Site, registers: Registers) -> int:
         """The bytes the store leaves in memory, as a little-endian number."""
-        number = site.store.vector_register
-        if number is not None:
-            return site.store.vector_value(vector_register(ptrace.register_set(thread.tid, REGISTER_SET), number))
+        kind = site.store.register_set
+        if kind is not None:
+            return site.store.value_in(ptrace.register_set(thread.tid, kind))
         return site.store.value(registers)
 
     def _other_store(self, thread: Thread, site: Site, offset: int, registers: Registers) -> None:
@@ -334,7 +325,7 @@ class Traps:
         space = thread.process.space
         address = registers.pc
         try:
-            code = space.memory.read(address, MAX_INSTRUCTION)
+            code = space.memory.read(address, self._longest)
         except OSError as error:
             if not is_not_there(error):
                 raise
@@ -368,15 +359,13 @@ class Traps:
     def _new_site(
         self, thread: Thread, fault: int, code: bytes, registers: Registers, former: Site | None
     ) -> Site | None:
-        from htrun.hosts.x86_64.store import NotAStore, decode_store
-
         address, pid = registers.pc, thread.process.pid
         arena = thread.space.arena
         relative = arena.family.site(address, code) if arena is not None and former is None else None
         if relative is not None:
             return self._added(thread, relative.met_again())
         try:
-            store = decode_store(code, address, registers.bits)
+            store = self._host.decode_store(code, address, registers.bits)
         except NotAStore as reason:
             if thread.space.machine:
                 return None

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import PC_WORD
+from htrun import hosts
 from htrun.intercept.guest import Thread
 from htrun.tracee import ptrace
 
 if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.trampoline import Trampoline
+    from htrun.hosts.host import Registers, Trampoline
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def is_step_inside(thread: Thread) -> bool:
     """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
     arena = thread.space.arena
-    if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
+    if arena is None or not arena.holds(ptrace.user_word(thread.tid, hosts.current().words.pc)):
         return False
     code, _ = ptrace.fault(thread.tid)
     return code == ptrace.TRAP_TRACE
@@ -31,7 +30,7 @@ def is_step_inside(thread: Thread) -> bool:
 def leave_for_signal(thread: Thread) -> None:
     """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or past it."""
     arena = thread.space.arena
-    if arena is None or not arena.holds(ptrace.user_word(thread.tid, PC_WORD)):
+    if arena is None or not arena.holds(ptrace.user_word(thread.tid, hosts.current().words.pc)):
         return
     registers = ptrace.registers_of(thread.tid)
     if leave(thread, arena, registers) is not None:
@@ -57,23 +56,18 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
         site, trampoline, published = stub
         offset = trampoline.ways_back
     if offset not in (trampoline.original, trampoline.original + site.store.length):
-        from htrun.hosts.x86_64.way_back import restore
-
-        restore(trampoline, offset, registers, thread.space.memory.read)
+        hosts.current().restore(trampoline, offset, registers, thread.space.memory.read)
     registers.pc = site.address + site.store.length if published else site.address
     return site, trampoline
 
 
 def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
     """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
-    from htrun.hosts.x86_64.trampoline import runtime_lost
-    from htrun.hosts.x86_64.way_back import callers, restore_in_runtime
-
-    start = arena.runtime_at(registers.pc)
+    host, start = hosts.current(), arena.runtime_at(registers.pc)
     if start is None:
         return None
     read = thread.space.memory.read
-    for way_back in callers(registers, read):
+    for way_back in host.callers(registers, read):
         found = arena.at(way_back)
         if found is not None:
             break
@@ -81,7 +75,7 @@ def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[
         return None
     site, trampoline = found
     offset = registers.pc - start
-    restore_in_runtime(offset, registers, read)
+    host.restore_in_runtime(offset, registers, read)
     if thread.ring is not None:
         thread.ring.settle()
-    return site, trampoline, runtime_lost(offset, way_back - trampoline.address - trampoline.ways_back)
+    return site, trampoline, host.runtime_lost(offset, way_back - trampoline.address - trampoline.ways_back)

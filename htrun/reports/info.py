@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import htrun
+from htrun import hosts
 from htrun.events.definitions import EVENTS
-from htrun.hosts.x86_64.counter import best_clock
 from htrun.intercept.site_facts import is_site, sites_of
 from htrun.reports.table import printable, table
 
@@ -26,7 +26,7 @@ _MOST_CHARACTERS = 200
 
 def machine_facts() -> dict[str, str]:
     """The report on recording on this machine."""
-    clock = best_clock()
+    clock = hosts.current().best_clock()
     return {
         "version": htrun.__version__,
         "clock": f"{clock.source.name}, within {clock.error_ns} ns",

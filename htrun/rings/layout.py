@@ -1,6 +1,6 @@
 """The memory that trampolines write and htrun reads: records, packets, rings and the thread table.
 
-This is the contract between the machine code of `htrun.hosts.x86_64.trampoline` and the Python that drains it.
+This is the contract between the machine code of the trampolines (`Host.build`) and the Python that drains it.
 
 *Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
 ``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386
 from htrun.events.text_arguments import Pointed, TextArgument, text_arguments
-from htrun.hosts.x86_64.fastpath.call_plans import (
+from htrun.hosts.call_plans import (
     FIRST,
     LAST,
     LEFT_TO_CALLER,
@@ -26,7 +26,7 @@ from htrun.hosts.x86_64.fastpath.call_plans import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.hosts.x86_64.fastpath.call_wait import Entry
+    from htrun.hosts.stops import Entry
     from htrun.intercept.guest import Thread
     from htrun.tracee.memory import Memory
 

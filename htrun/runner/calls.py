@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun import hosts
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
-from htrun.hosts.x86_64.abi import COMPAT, NATIVE
-from htrun.hosts.x86_64.fastpath.call_wait import CallWait, Entry, State
+from htrun.hosts import fastpath
+from htrun.hosts.stops import Entry, State
 from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
 from htrun.runner.wanted_calls import calls_to_record
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
-    from htrun.hosts.x86_64.abi import Abi
+    from htrun.hosts.calls import Abi
+    from htrun.hosts.fastpath import CallWait
     from htrun.intercept.guest import Thread
     from htrun.runner.call_texts import CallTexts
     from htrun.runner.follow import Follow
@@ -59,7 +61,7 @@ class Calls:
         self._texts = texts
         self._denied = DeniedCalls(wait, wanted)
         if texts is not None:
-            wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (COMPAT, NATIVE)))
+            wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (hosts.current().compat, hosts.current().native)))
 
     def began(self, thread: Thread) -> None:
         """A thread begins."""
@@ -162,12 +164,12 @@ def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> C
     """Record what ``options`` say of system calls and of the start and exit of threads."""
     events = recording.record_tracer_events()
     source = recording.clock.source
-    wait = CallWait(
+    wait = fastpath.current().call_wait(
         events,
         entries=USER_SYSCALL.name in options.recorded,
         returns=USER_SYSCALL_RET.name in options.recorded,
         clock=source.read,
-        in_one_go=source.name == "tsc",
+        in_one_go=source.name == hosts.current().counter,
         make_room=recording.make_room,
         wake=recording.wake,
         ran=follow.ran,

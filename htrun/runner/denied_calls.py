@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import call_name
-from htrun.hosts.x86_64.fastpath.call_wait import Entry
+from htrun import hosts
+from htrun.hosts.stops import Entry
 from htrun.tracee import ptrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from htrun.hosts.x86_64.fastpath.call_wait import CallWait
+    from htrun.hosts.fastpath import CallWait
     from htrun.intercept.guest import Thread
     from htrun.tracee import seccomp
 
@@ -61,7 +61,7 @@ class DeniedCalls:
         registers = ptrace.registers_of(tid)
         number = registers.call_number & 0xFFFFFFFF
         arch = self._wait.interface(tid)
-        abi, _ = call_name(arch, number)
+        abi, _ = hosts.current().call_name(arch, number)
         if not self._wanted.include(abi, number):
             return None
         return Entry(ticks, arch, number, tuple(abi.argument(registers, place) for place in range(len(abi.arguments))))

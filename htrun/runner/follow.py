@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+    from htrun.hosts.trap_run import TrapRun
     from htrun.intercept.guest import Thread
 
 _P = ParamSpec("_P")
@@ -106,7 +106,7 @@ class Follow:
     @functools.cached_property
     def run(self) -> TrapRun:
         """The last traps in a row of one thread."""
-        from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+        from htrun.hosts.trap_run import TrapRun
 
         return TrapRun(length=_RUN, left=_RUN)
 

@@ -11,7 +11,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.intercept.guest import Thread
 from htrun.launch.emulators import Emulators
 from htrun.launch.files import FileView

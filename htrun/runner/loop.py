@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import call_name
+from htrun import hosts
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
@@ -22,9 +22,9 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from htrun.hosts.calls import Abi
+    from htrun.hosts.fastpath import TrapWait
     from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.abi import Abi
-    from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
     from htrun.runner.ending import Ending
@@ -231,7 +231,7 @@ class Loop:
     def _filtered(self, thread: Thread) -> Request:
         """A seccomp filter has stopped a call: one of htrun's, or one of the guest's own that asks for a tracer."""
         call = ptrace.filtered_call(thread.tid)
-        abi, name = call_name(call.audit_arch, call.number)
+        abi, name = hosts.current().call_name(call.audit_arch, call.number)
         recorded = call.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
         if not recorded and call.data not in {seccomp.WATCHED, seccomp.MASK}:
             # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).

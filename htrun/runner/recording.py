@@ -9,9 +9,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from htrun import hosts
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind
-from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings.drain import SILENCE, Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import RingPool
@@ -164,7 +164,7 @@ class Recording:
 
 
 def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:
-    clock = best_clock()
+    clock = hosts.current().best_clock()
     if clock.source.name != "tsc" and options.patch:
         warnings.warn(
             Kind.CLOCK,

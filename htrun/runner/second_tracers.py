@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from htrun.events.warnings import Warnings
+    from htrun.hosts.calls import Abi
     from htrun.hosts.host import Registers
-    from htrun.hosts.x86_64.abi import Abi
     from htrun.intercept.guest import Thread
 
 

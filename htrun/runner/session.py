@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from htrun import hosts
 from htrun.channel.file import Channel
 from htrun.events.warnings import Warnings
 from htrun.intercept.guest import Thread
@@ -34,7 +35,7 @@ from htrun.tracee.wait import Waiter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+    from htrun.hosts.fastpath import TrapWait
     from htrun.intercept.guest import AddressSpace
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
@@ -182,7 +183,7 @@ class Session:
         trampolines = CodeRanges()
         # A trampoline can read nothing but the counter.
         recording = self._recording
-        if self._options.patch and recording.clock.source.name == "tsc":
+        if self._options.patch and recording.clock.source.name == hosts.current().counter:
             ordered = self._options.timestamp is Timestamp.ORDERED
             self._patcher = Patcher(
                 self._channel, recording.pool, trampolines, self._waiter, self._warnings, ordered=ordered
@@ -201,18 +202,16 @@ class Session:
         return self._traps
 
     def _trap_wait(self, trampolines: CodeRanges, record_size: int) -> TrapWait:
-        from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps, Slots
-        from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
-        from htrun.hosts.x86_64.registers import Registers
+        from htrun.hosts import fastpath
+        from htrun.hosts.stops import Slots
 
-        layout, registers = self._channel.layout, Registers()
+        layout = self._channel.layout
         slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)
         # The machine code can read nothing but the counter.
-        in_one_go = self._recording.clock.source.name == "tsc"
-        known = KnownTraps(
-            registers, slots, trampolines, record_size=record_size, run=self._follow.run, in_one_go=in_one_go
+        in_one_go = self._recording.clock.source.name == hosts.current().counter
+        return fastpath.current().trap_wait(
+            slots, trampolines, record_size=record_size, run=self._follow.run, in_one_go=in_one_go
         )
-        return TrapWait(registers, known)
 
     def _thread_ended(self, thread: Thread) -> None:
         self._patcher.rings.unregister(thread)

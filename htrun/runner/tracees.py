@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from htrun.hosts.x86_64.abi import NATIVE, RESULT_WORD
+from htrun import hosts
 from htrun.intercept.actions import inherited
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.intercept.masks import Masks
@@ -29,13 +29,14 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 
 def _same(kind: int, one: int, other: int) -> bool:
     """Whether two processes share a resource (kcmp(2))."""
-    return int(_libc.syscall(NATIVE.numbers["kcmp"], one, other, kind, 0, 0)) == 0
+    return int(_libc.syscall(hosts.current().native.numbers["kcmp"], one, other, kind, 0, 0)) == 0
 
 
 def _is_in(process: int, tid: int) -> bool:
     """Whether ``tid`` is a thread of ``process``: tgkill(2) of no signal, which takes a tenth of a look into /proc."""
+    number = hosts.current().native.numbers["tgkill"]
     # EPERM: it is one of another user.
-    return int(_libc.syscall(NATIVE.numbers["tgkill"], process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
+    return int(_libc.syscall(number, process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
 def _status_of(tid: int) -> dict[str, str]:
@@ -133,7 +134,7 @@ class Tracees:
         thread (kernel/signal.c, ptrace_stop). The call has been left with its result before."""
         if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
             return set()
-        result = ptrace.user_word(dying.tid, RESULT_WORD) & 0xFFFFFFFF
+        result = ptrace.user_word(dying.tid, hosts.current().words.result) & 0xFFFFFFFF
         found = {result, *_children(dying)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
             # In a PID namespace of its own, whose ids are not ours.

@@ -12,7 +12,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from htrun.hosts.x86_64.abi import Abi
+from htrun.hosts.calls import Abi
 from htrun.tracee import ptrace, stops
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Request

@@ -14,7 +14,7 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
-from htrun.hosts.x86_64.abi import NATIVE
+from htrun import hosts
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
@@ -135,9 +135,7 @@ def get_registers(tid: int, registers: Registers) -> None:
 
 def registers_of(tid: int) -> Registers:
     """The thread's general registers. Their structure is imported late: a program that maps no channel needs none."""
-    from htrun.hosts.x86_64.registers import Registers
-
-    registers = Registers()
+    registers = hosts.current().registers()
     get_registers(tid, registers)
     return registers
 
@@ -150,7 +148,7 @@ def set_registers(tid: int, registers: Registers) -> None:
 _peek = _libc.syscall
 _peek.restype = ctypes.c_long
 _word = ctypes.c_uint64()
-_NUMBER = NATIVE.numbers["ptrace"]
+_NUMBER = hosts.current().native.numbers["ptrace"]
 
 
 def user_word(tid: int, offset: int) -> int:

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from htrun.hosts.x86_64.abi import COMPAT, NATIVE, NO_NUMBER_ABOVE, Abi
+from htrun import hosts
+from htrun.hosts.calls import Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
 """What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun
@@ -162,20 +163,22 @@ def _compile(
     and only the first has to stop (``record``) at those for which it has no rule.
     """
     otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
-    body_64 = _compile_abi(NATIVE, rules, calls, otherwise, watched)
-    body_32 = _compile_abi(COMPAT, rules_32, calls, otherwise, watched)
+    host = hosts.current()
+    native, compat = host.native, host.compat
+    body_64 = _compile_abi(native, rules, calls, otherwise, watched)
+    body_32 = _compile_abi(compat, rules_32, calls, otherwise, watched)
     if record:
-        body_64[-1:-1] = _recorded(NATIVE, calls)
-        body_32[-1:-1] = _recorded(COMPAT, calls)
+        body_64[-1:-1] = _recorded(native, calls)
+        body_32[-1:-1] = _recorded(compat, calls)
     program: list[Instruction] = [
         (_LD_ABS, 0, 0, _ARCH),
-        (_JEQ, 1, 0, NATIVE.audit_arch),
+        (_JEQ, 1, 0, native.audit_arch),
         (_JA, 0, 0, len(body_64) + 3),
         (_LD_ABS, 0, 0, _NR),
-        (_JGE, 0, 1, NO_NUMBER_ABOVE),
+        (_JGE, 0, 1, host.no_number_above),
         (_RET, 0, 0, otherwise),
         *body_64,
-        (_JEQ, 1, 0, COMPAT.audit_arch),
+        (_JEQ, 1, 0, compat.audit_arch),
         (_RET, 0, 0, _ALLOW),
         *body_32,
     ]
@@ -301,7 +304,7 @@ def install(program: bytes) -> None:
     header = _Program(len(program) // 8, ctypes.addressof(code))
 
     def attempt() -> int:
-        result: int = libc.syscall(NATIVE.numbers["seccomp"], _SET_MODE_FILTER, 0, ctypes.byref(header))
+        result: int = libc.syscall(hosts.current().native.numbers["seccomp"], _SET_MODE_FILTER, 0, ctypes.byref(header))
         return 0 if result == 0 else ctypes.get_errno()
 
     code_number = attempt()

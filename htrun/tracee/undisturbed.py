@@ -20,21 +20,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from htrun.hosts.x86_64.abi import (
-    CALL_NUMBER_WORD,
-    FLAGS_WORD,
-    IMPOSSIBLE_FLAGS,
-    MODE_WORD,
-    PC_WORD,
-    RESULT_WORD,
-    SP_WORD,
-    bits_in,
-    interface,
-)
-from htrun.hosts.x86_64.wait_limits import Limit, limit_of
+from htrun import hosts
 from htrun.tracee import ptrace
+
+if TYPE_CHECKING:
+    from htrun.hosts.calls import Limit
 
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT})
 _LOW = 0xFFFFFFFF
@@ -68,32 +60,33 @@ class Waits:
         if not _only_ignored(status, number):
             self._waits.pop(tid, None)
             return
-        call = ptrace.user_word(tid, CALL_NUMBER_WORD)
-        abi = interface(bits_in(ptrace.user_word(tid, MODE_WORD)))
+        host, words = hosts.current(), hosts.current().words
+        call = ptrace.user_word(tid, words.call_number)
+        abi = host.interface(host.bits_in(ptrace.user_word(tid, words.mode)))
         arguments = [ptrace.user_word(tid, word) for word in abi.argument_words]
-        at = ptrace.user_word(tid, PC_WORD)
-        known_by = (call, at, ptrace.user_word(tid, SP_WORD), *arguments)
-        now, flags = self._clock(), ptrace.user_word(tid, FLAGS_WORD)
+        at = ptrace.user_word(tid, words.pc)
+        known_by = (call, at, ptrace.user_word(tid, words.sp), *arguments)
+        now, flags, marked = self._clock(), ptrace.user_word(tid, words.flags), host.impossible_flags
         wait = self._waits.get(tid)
-        if wait is None or wait.call != known_by or flags & IMPOSSIBLE_FLAGS != IMPOSSIBLE_FLAGS:
-            limit = limit_of(process, abi.bits, call & _LOW, arguments, read)
+        if wait is None or wait.call != known_by or flags & marked != marked:
+            limit = host.limit_of(process, abi.bits, call & _LOW, arguments, read)
             wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), flags)
         if wait.limit is not None and now >= wait.until:
             del self._waits[tid]
-            ptrace.set_user_word(tid, RESULT_WORD, wait.limit.result & _NO_CALL)
-            ptrace.set_user_word(tid, CALL_NUMBER_WORD, _NO_CALL)
-            ptrace.set_user_word(tid, FLAGS_WORD, wait.flags)
+            ptrace.set_user_word(tid, words.result, wait.limit.result & _NO_CALL)
+            ptrace.set_user_word(tid, words.call_number, _NO_CALL)
+            ptrace.set_user_word(tid, words.flags, wait.flags)
             return
         self._waits[tid] = wait
-        ptrace.set_user_word(tid, FLAGS_WORD, flags | IMPOSSIBLE_FLAGS)
-        ptrace.set_user_word(tid, RESULT_WORD, call)
-        ptrace.set_user_word(tid, PC_WORD, at - len(abi.instruction))
+        ptrace.set_user_word(tid, words.flags, flags | marked)
+        ptrace.set_user_word(tid, words.result, call)
+        ptrace.set_user_word(tid, words.pc, at - len(abi.instruction))
 
     @staticmethod
     def stopped(tid: int) -> None:
         """A thread takes part in a stop of its process: what that has interrupted stays so, whatever comes after."""
         if _is_interrupted(tid):
-            ptrace.set_user_word(tid, CALL_NUMBER_WORD, _NO_CALL)
+            ptrace.set_user_word(tid, hosts.current().words.call_number, _NO_CALL)
 
     def ended(self, tid: int) -> None:
         """A thread is gone."""
@@ -102,9 +95,10 @@ class Waits:
 
 def _is_interrupted(tid: int) -> bool:
     """Whether a thread is at the end of a call that returns EINTR."""
-    if ptrace.user_word(tid, RESULT_WORD) & _LOW != -errno.EINTR & _LOW:
+    words = hosts.current().words
+    if ptrace.user_word(tid, words.result) & _LOW != -errno.EINTR & _LOW:
         return False
-    return ptrace.user_word(tid, CALL_NUMBER_WORD) & _LOW != _LOW
+    return ptrace.user_word(tid, words.call_number) & _LOW != _LOW
 
 
 def _status(tid: int) -> dict[str, str]:

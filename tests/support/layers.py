@@ -13,6 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("benchmark", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
+    ("hosts.fastpath",),
     ("ctf", "hosts.x86_64.fastpath"),
     ("tracee",),
     ("hosts",),

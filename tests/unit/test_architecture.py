@@ -148,3 +148,14 @@ def test_no_machine_is_named_outside_its_package(name: str) -> None:
         for word in A_MACHINES_WORDS.findall(line)
     }
     assert not found, "ask hosts/ for it, by its role"
+
+
+ABOUT_X86_64 = {"bench.trampoline.cost"}
+"""What is about the machine code for x86-64 itself: it measures the instructions of its trampolines."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("htrun.hosts.")])
+def test_no_machine_is_imported_outside_hosts(name: str) -> None:
+    """The others ask `htrun.hosts.current` and `htrun.hosts.fastpath.current`."""
+    if name not in ABOUT_X86_64:
+        assert not {imported for imported in imports_of(name) if imported.startswith("htrun.hosts.x86_64")}

@@ -5,72 +5,20 @@ Numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
+from htrun.hosts.calls import Abi, UserWords
 
 USER32_CS = 0x23
 """The code segment of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS)."""
 
-RESULT_WORD, CALL_NUMBER_WORD, PC_WORD, MODE_WORD, FLAGS_WORD, SP_WORD, THREAD_POINTER_WORD = (
-    80,
-    120,
-    128,
-    136,
-    144,
-    152,
-    168,
-)
-"""Where struct user (<sys/user.h>) has a call's result, its number, the program counter, what `bits_in` looks at, the
-flags, the stack pointer and the thread pointer."""
+WORDS = UserWords(result=80, call_number=120, pc=128, mode=136, flags=144, sp=152, thread_pointer=168)
 
 IMPOSSIBLE_FLAGS = 1 << 6 | 1 << 7
-"""Zero and negative: no result of arithmetic sets both flags. A system call keeps them, so they distinguish a call that
-is made again from a later one with the same arguments. The code after a call does not read them."""
+"""Zero and negative: no result of arithmetic sets both."""
 
 
 def bits_in(mode: int) -> int:
     """Whether code runs as 64- or 32-bit code in this code segment."""
     return 32 if mode == USER32_CS else 64
-
-
-class Abi(NamedTuple):
-    """One system call interface.
-
-    ``bits``: 64 or 32; ``audit_arch``: what a seccomp filter sees; ``instruction``: the call instruction's two bytes;
-    ``arguments``: the registers of arguments 1 to 6; ``argument_words``: where struct user has them; ``numbers``: call
-    numbers by name; ``nowhere``: the page after the last that a program can map; ``frame_masks``: where a signal frame
-    keeps the mask to be restored, from the stack pointer that these calls are made with.
-    """
-
-    bits: int
-    audit_arch: int
-    instruction: bytes
-    arguments: tuple[str, ...]
-    argument_words: tuple[int, ...]
-    numbers: dict[str, int]
-    nowhere: int
-    frame_masks: dict[str, int]
-
-    @property
-    def word(self) -> int:
-        """Bytes of a pointer."""
-        return self.bits // 8
-
-    def argument(self, registers: Registers, index: int) -> int:
-        """Argument ``index`` (0 to 5) of the call a thread is stopped at."""
-        value: int = getattr(registers, self.arguments[index])
-        return value & ((1 << self.bits) - 1)
-
-    def set_argument(self, registers: Registers, index: int, value: int) -> None:
-        """Replace argument ``index`` (0 to 5) of the call a thread is stopped at."""
-        setattr(registers, self.arguments[index], value & ((1 << self.bits) - 1))
-
-    def result(self, registers: Registers) -> int:
-        """A finished call's result as a signed number: -4095 to -1 is an errno."""
-        value: int = registers.result & ((1 << self.bits) - 1)
-        return value - (1 << self.bits) if value >= (1 << self.bits) - 4095 else value
 
 
 X86_64 = Abi(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from htrun.hosts import host
+from htrun.hosts.host import NotAStore
 from htrun.hosts.x86_64.registers import Registers
-from htrun.hosts.x86_64.store import MAX_INSTRUCTION, NotAStore, describe, full_name, storing_accesses
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, describe, full_name, storing_accesses
 
 if TYPE_CHECKING:
     from iced_x86 import Instruction

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from iced_x86 import Decoder, FlowControl, Instruction
 
+from htrun.hosts.host import Write
+
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
 HALT = b"\xf4"
-"""What stands at a site while it is being patched: one byte that stops a user's thread with SIGSEGV (Intel SDM, HLT).
-
-Not a breakpoint: its SIGTRAP is a forced signal too, and would take away the mask and the disposition of a guest that
-blocks or ignores SIGTRAP (kernel/signal.c), which nobody follows; SIGSEGV's are put back after each trap anyhow.
-"""
+"""HLT. Not a breakpoint: its SIGTRAP is a forced signal too, and would take away the mask and the action of a guest
+that blocks or ignores SIGTRAP (kernel/signal.c), which nobody follows; those of SIGSEGV are restored after each trap
+anyhow."""
 PREFIX = b"\x3e"
 """A segment override (DS): no effect on a near direct jump in 64-bit code; assemblers align branches with it."""
 
@@ -146,14 +146,6 @@ def _is_direct_branch(instruction: Instruction) -> bool:
         or instruction.is_loop
         or instruction.is_loopcc
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write of a cross-modification; every processor must be made to see it before the next one."""
-
-    address: int
-    data: bytes
 
 
 def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:

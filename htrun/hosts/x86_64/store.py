@@ -22,6 +22,9 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from htrun.hosts.host import NotAStore
+from htrun.hosts.x86_64.vectors import REGISTER_SET, vector_register
+
 if TYPE_CHECKING:
     from iced_x86 import Instruction
     from iced_x86._iced_x86_py import OpAccess as Access
@@ -31,10 +34,6 @@ MAX_INSTRUCTION = 15
 """Bytes. No x86 instruction is longer."""
 
 _MASK64 = (1 << 64) - 1
-
-
-class NotAStore(Exception):
-    """The instruction isn't a plain store. ``str()`` says why, in words that fit a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,31 @@ class Store:
     def vector_register(self) -> int | None:
         """Number of the vector register stored, for `vector_value`; None where the value comes from elsewhere."""
         return self.source.register if isinstance(self.source, VectorSource) else None
+
+    @property
+    def near(self) -> tuple[int, ...]:
+        """Addresses that it names relative to itself."""
+        return (self.memory.displacement,) if self.memory.ip_relative else ()
+
+    @property
+    def plain_value(self) -> str | int | None:
+        """The name of the general register whose low bytes it writes as they are, or the constant; else None."""
+        match self.source:
+            case RegisterSource(name, 0) if not self.byte_swapped:
+                return name
+            case ImmediateSource(constant) if not self.byte_swapped:
+                return constant
+        return None
+
+    @property
+    def register_set(self) -> int | None:
+        """The registers that hold its value, if the general ones do not."""
+        return REGISTER_SET if isinstance(self.source, VectorSource) else None
+
+    def value_in(self, registers: bytes) -> int:
+        """As ``value``, from the contents of ``register_set``."""
+        assert isinstance(self.source, VectorSource)
+        return self.vector_value(vector_register(registers, self.source.register))
 
     def vector_value(self, register: bytes) -> int:
         """What a vector store leaves in memory, as `value`. ``register``: the register's bytes, lowest first."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-
-class OutOfReach(Exception):
-    """A relative field's target is 2 GiB or more away from the code."""
+from htrun.hosts.host import OutOfReach
 
 
 @dataclass(frozen=True, slots=True)

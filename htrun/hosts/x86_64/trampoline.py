@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from iced_x86 import Code, Decoder, Instruction, Register
 from iced_x86 import MemoryOperand as Operand
 
+from htrun.hosts.host import NotAStore, TrampolineContext
 from htrun.hosts.x86_64 import instructions as asm
-from htrun.hosts.x86_64.store import ImmediateSource, MemoryOperand, NotAStore, RegisterSource, Store, VectorSource
+from htrun.hosts.x86_64.store import ImmediateSource, MemoryOperand, RegisterSource, Store, VectorSource
 from htrun.hosts.x86_64.templates import Linked, Piece, Place, Relative, Template
 from htrun.rings import layout as ring
 
@@ -60,32 +61,6 @@ _LOST = 2 * _JUMP
 
 RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
 """Places, relative to ``rsp``, where the runtime stub keeps RCX, from its first instruction on, and RDX at times."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrampolineContext:
-    """What all trampolines of an address space share. Addresses are the tracee's.
-
-    ``control_address``: the control word, of the guest's mapping. ``data_address``: slot 0, of htrun's own mapping.
-    ``slot_stride``: bytes from slot to slot. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
-    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: how the guest means the
-    bytes it stores. ``runtime_address``: where `build_runtime`'s stub lies. ``self_pointers``: whether threads are
-    known by the word at ``fs:0``, which is the thread pointer itself where there is thread-local storage (Drepper, ELF
-    Handling For Thread-Local Storage, 3.4.6). Else they are known by ``rdfsbase``, across which an AMD processor
-    overlaps nothing: an event under an emulator then costs a third more. ``likely_entry``: offset in the table of an
-    entry that is not all zeros, that of the thread that is likely to come; any other only takes longer.
-    """
-
-    control_address: int
-    data_address: int
-    slot_stride: int
-    num_args: int
-    max_clients: int
-    table_address: int
-    guest_big_endian: bool
-    runtime_address: int
-    self_pointers: bool
-    likely_entry: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
+from htrun.hosts.calls import Limit
+
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _SO_RCVTIMEO, _SO_SNDTIMEO = 20, 21
 _PIDFD_GETFD = 438
@@ -39,13 +41,6 @@ class Rule(NamedTuple):
 
     kind: Kind
     argument: int
-    result: int
-
-
-class Limit(NamedTuple):
-    """``duration`` in ns."""
-
-    duration: int
     result: int
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from htrun.events.call_texts import Text
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
-from htrun.hosts.x86_64.fastpath.call_plans import MOST_NUMBERS
-from htrun.hosts.x86_64.fastpath.call_wait import Entry
+from htrun.hosts.call_plans import MOST_NUMBERS
+from htrun.hosts.stops import Entry
 from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
 from htrun.runner.call_texts import CallTexts
 from htrun.tracee.memory import Memory

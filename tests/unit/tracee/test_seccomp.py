@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.hosts.x86_64.abi import I386, X86_64, Abi
+from htrun.hosts.calls import Abi
+from htrun.hosts.x86_64.abi import I386, X86_64
 from htrun.tracee.seccomp import (
     MAP_ANONYMOUS,
     MAP_FIXED,

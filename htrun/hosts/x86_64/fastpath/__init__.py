@@ -1,1 +1,58 @@
 """Stops that are handled in machine code. It writes the records of channels and of recorded calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.events.tracer_events import TracerEvents
+    from htrun.hosts.stops import Slots
+    from htrun.hosts.trap_run import TrapRun
+    from htrun.hosts.x86_64.fastpath.call_wait import CallWait
+    from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+    from htrun.tracee.code_ranges import CodeRanges
+
+
+class MachineCode:
+    """The machine code for x86-64. Methods: as `htrun.hosts.fastpath.FastPath`."""
+
+    def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
+        """As of `FastPath`."""
+        from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps
+        from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
+        from htrun.hosts.x86_64.registers import Registers
+
+        registers = Registers()
+        known = KnownTraps(registers, slots, code, record_size=record_size, run=run, in_one_go=in_one_go)
+        return TrapWait(registers, known)
+
+    def call_wait(
+        self,
+        events: TracerEvents,
+        *,
+        entries: bool,
+        returns: bool,
+        clock: Callable[[], int],
+        in_one_go: bool,
+        make_room: Callable[[], None],
+        wake: Callable[[], None],
+        ran: Callable[[int], None],
+    ) -> CallWait:
+        """As of `FastPath`."""
+        from htrun.hosts.x86_64.fastpath.call_wait import CallWait
+
+        return CallWait(
+            events,
+            entries=entries,
+            returns=returns,
+            clock=clock,
+            in_one_go=in_one_go,
+            make_room=make_room,
+            wake=wake,
+            ran=ran,
+        )
+
+
+FAST_PATH = MachineCode()

@@ -15,12 +15,11 @@ import errno
 import functools
 import os
 import struct
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
-from htrun.hosts.x86_64.fastpath.call_plans import MOST_STRING
+from htrun.hosts.call_plans import MOST_STRING
+from htrun.hosts.stops import Entry, State
 from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
 from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
@@ -86,26 +85,6 @@ _CALL_INFO_SIZE = 88
 _EXIT = 2
 """PTRACE_SYSCALL_INFO_EXIT."""
 _WORD = (1 << 64) - 1
-
-
-class State(IntEnum):
-    """What a thread does as far as records are concerned."""
-
-    OUTSIDE = 0
-    IN_CALL = 1
-    """It is in a call whose return is to be recorded."""
-    IN_WATCHED_CALL = 2
-    """The same, and its return is not for the machine code alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A call that is being made. ``ticks``: when; ``arch``: whose numbers (AUDIT_ARCH_*)."""
-
-    ticks: int
-    arch: int
-    number: int
-    arguments: tuple[int, ...]
 
 
 class CallWait:

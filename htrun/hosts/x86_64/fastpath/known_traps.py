@@ -10,7 +10,6 @@ may be rewritten at any moment, and the ring's control block, since guests can w
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from htrun.hosts.x86_64.fastpath.thread_table import thread_table
@@ -21,53 +20,13 @@ from htrun.tracee.ptrace import MOST_THREADS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from htrun.hosts.x86_64.fastpath.trap_run import TrapRun
+    from htrun.hosts.stops import KnownStore, RecordSpace, Slots
+    from htrun.hosts.trap_run import TrapRun
 
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1
 _PEEKED = 16
 """Bytes of code that are compared: more than any instruction has."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordSpace:
-    """Where a thread's next records go without anybody being asked. All are addresses.
-
-    ``control``: of the ring's control block in htrun; ``position``, ``end``: what the tracee finds in it; ``delta``:
-    what to add to a position to get the record's place in htrun.
-    """
-
-    control: int
-    position: int
-    end: int
-    delta: int
-
-
-@dataclass(frozen=True, slots=True)
-class KnownStore:
-    """A site's store to the place where an event is emitted.
-
-    ``value``: the register's name, or the constant; ``size``: 4 or 8 bytes of it; ``fault``: where it stores;
-    ``number``: the site's.
-    """
-
-    address: int
-    code: bytes
-    fault: int
-    value: str | int
-    size: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Where events' arguments lie in htrun's memory: ``count`` slots from address ``start`` on, ``stride`` bytes apart,
-    with ``num_args`` arguments each."""
-
-    start: int
-    stride: int
-    count: int
-    num_args: int
 
 
 class _Known(ctypes.Structure):
@@ -160,7 +119,7 @@ class KnownTraps:
             slots=slots.start,
             slot_stride=slots.stride,
             num_args=slots.num_args,
-            max_clients=slots.count,
+            max_clients=slots.total,
             record_size=record_size,
             run=ctypes.addressof(run),
         )

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from iced_x86 import Code, Decoder
 
-from htrun.hosts.x86_64.patch import HALT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, Write, plan, steps
+from htrun.hosts.host import Write
+from htrun.hosts.x86_64.patch import HALT, HIGHEST_ADDRESS, LOWEST_ADDRESS, Candidate, plan, steps
 from htrun.hosts.x86_64.store import decode_store
 from tests.unit.hosts.x86_64 import forms
 from tests.unit.hosts.x86_64.machine import ARENA_SIZE, INT3, SITE, TRAMPOLINE, Machine

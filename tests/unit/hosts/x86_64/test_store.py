@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ptrace.binding.linux_struct import user_regs_struct
 
-from htrun.hosts.x86_64.store import MAX_INSTRUCTION, NotAStore, decode_store
+from htrun.hosts.host import NotAStore
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, decode_store
 from tests.unit.hosts.x86_64 import forms
 from tests.unit.hosts.x86_64.machine import ELSEWHERE, INT3, SITE, Machine
 

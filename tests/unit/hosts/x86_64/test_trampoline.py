@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from iced_x86 import Decoder
 from ptrace.binding.linux_struct import user_regs_struct
 
-from htrun.hosts.x86_64.store import NotAStore, RegisterSource, Store, VectorSource, decode_store
-from htrun.hosts.x86_64.templates import OutOfReach
+from htrun.hosts.host import NotAStore, OutOfReach, TrampolineContext
+from htrun.hosts.x86_64.store import RegisterSource, Store, VectorSource, decode_store
 from htrun.hosts.x86_64.trampoline import (
     RED_ZONE,
     Form,
     Trampoline,
-    TrampolineContext,
     build,
     build_runtime,
     flags_at_site,

@@ -1,0 +1,63 @@
+"""What machine code that handles stops, and Python that handles the rest of them, must both know: on any machine."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class State(IntEnum):
+    """What a thread does as far as records of its calls are concerned."""
+
+    OUTSIDE = 0
+    IN_CALL = 1
+    """It is in a call whose return is to be recorded."""
+    IN_WATCHED_CALL = 2
+    """The same, and its return is not for the machine code alone."""
+
+
+class Entry(NamedTuple):
+    """A call that is being made, or its return. ``ticks``: when; ``arch``: whose numbers (AUDIT_ARCH_*)."""
+
+    ticks: int
+    arch: int
+    number: int
+    arguments: tuple[int, ...]
+
+
+class RecordSpace(NamedTuple):
+    """Where a thread's next records go without anybody being asked. All are addresses.
+
+    ``control``: of the ring's control block in htrun; ``position``, ``end``: what the tracee finds in it; ``delta``:
+    what to add to a position to get the record's address in htrun.
+    """
+
+    control: int
+    position: int
+    end: int
+    delta: int
+
+
+class KnownStore(NamedTuple):
+    """A site's store to the address where an event is emitted.
+
+    ``value``: the name of the register whose value it stores (`Registers`), or the constant; ``size``: 4 or 8 bytes of
+    it; ``fault``: where it stores; ``number``: the site's.
+    """
+
+    address: int
+    code: bytes
+    fault: int
+    value: str | int
+    size: int
+    number: int
+
+
+class Slots(NamedTuple):
+    """Where events' arguments lie in htrun's memory: ``total`` slots from address ``start`` on, ``stride`` bytes apart,
+    with ``num_args`` arguments each."""
+
+    start: int
+    stride: int
+    total: int
+    num_args: int
