@@ -31,9 +31,11 @@ RESULTS = SOURCE / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what the arguments ask for. 0, or 1 when a bench failed, or 125 after an error of the command line."""
+    """Runs the benches that the arguments select. Returns 0, 1 if a bench failed, or 125 after an error in the command
+    line."""
     options = _parser().parse_args(arguments)
-    # Whatever ends a run, its session daemons and probes must go: the exception unwinds all that was set up.
+    # However a run ends, its session daemons and probes must be removed: the exception unwinds everything that was set
+    # up.
     signal.signal(signal.SIGTERM, _on_termination)
     console = Console(stderr=True)
     try:

@@ -1,9 +1,9 @@
-"""Which bursts had their core for themselves.
+"""Finds the bursts that had their core for themselves.
 
-A virtual machine's processor is often one of two hyper-threads of a core, and the other one is a neighbour's, of whom
-the machine knows nothing. A busy neighbour takes half of the core's arithmetic units: a way of recording that is bound
-by them gets half as dear again, while the floor, which waits for the time stamp counter, does not change. So ratios
-depend on the neighbours. The probe of ``measure.h`` shows them: it is slow when the core is shared.
+A virtual machine's processor is often one of two hyper-threads of a core, and the other one may belong to another
+virtual machine, a neighbour. A busy neighbour takes half of the core's arithmetic units: a way of recording that is
+bound by them takes half as long again, while the floor, which waits for the time stamp counter, does not change. So
+ratios depend on the neighbours. The probe of ``measure.h`` shows them: it is slow when the core is shared.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from bench.outcome import Sample
 
 _TOLERANCE, _EMULATED_TOLERANCE = 1.04, 1.1
 """How much slower than the best a probe may be: more than the clock of an undisturbed core changes (some 2%), less than
-a neighbour costs (10% to 60%). An emulator's translation of the probe is another in each run."""
+a neighbour costs (10% to 60%). An emulator's translation of the probe differs from run to run."""
 _FEWEST = 5
-"""Undisturbed bursts without which there is no figure."""
+"""The fewest undisturbed bursts for a figure."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Undisturbed:
 
 
 def best_probe(samples: Iterable[Sample]) -> float | None:
-    """The fastest probes that enclosed a burst: those of a core that is all ours. None without bursts."""
+    """The time of the fastest probes around a burst, which had the core for themselves. None without bursts."""
     return min((burst.probe for sample in samples for burst in sample.bursts), default=None)
 
 

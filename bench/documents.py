@@ -1,6 +1,6 @@
 """Puts the tables and the plot of a report into the documents, between two markers.
 
-What an event costs goes into the README; all the rest, and which goals were reached, into the page on benchmarks.
+The costs of an event go to the README; everything else, and which goals were reached, to the page on benchmarks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRACED_NAMES = {group.name for group in TRACED.values()}
 
 
 def update(readme: Path, page: Path, report: Report, plot: str) -> None:
-    """Put what was measured into the documents: a run may be of everything, or of what tracing costs a program. Raises
+    """Put the results into the documents. A run may measure everything, or only what tracing costs a program. Raises
     `HtrunError` as the functions below do."""
     names = {group.name for group in report.groups}
     if names & _TRACED_NAMES:

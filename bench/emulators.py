@@ -15,7 +15,7 @@ from lab.debian import cache as downloads
 
 _VERSION = re.compile(r"version (\d+\.\d+)")
 LATER = ("10.0", "11.1")
-"""The generations beside the installed one: how QEMU stores to guest memory changed between them."""
+"""The generations besides the installed one: between them, the way in which QEMU stores to guest memory changed."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ NUM_ARGS, _THREADS, _PACKET = 4, 4, 1365
 
 
 def write_trace(path: Path, events: int) -> None:
-    """A trace of at least ``events`` events of four threads that take turns."""
+    """A trace of at least ``events`` events, which four threads emit in turn."""
     clock = hosts.current().best_clock()
     _write(CtfTrace.create(path, NUM_ARGS, clock, {"tracer_name": "htrun"}), clock, events)
 
@@ -57,7 +57,7 @@ def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
 
 def _fill(records: Records, number: int, thread: int, clock: Clock) -> None:
     places = np.arange(number * _PACKET, (number + 1) * _PACKET, dtype=np.uint64)
-    # The past, each thread's events between the others'.
+    # Times in the past; the threads' events alternate.
     now = np.uint64(clock.source.read() - _PACKET * 10)
     records["timestamp"] = now + np.arange(_PACKET, dtype=np.uint64) * np.uint64(10)
     records["site"], records["index"] = thread, thread
@@ -67,7 +67,7 @@ def _fill(records: Records, number: int, thread: int, clock: Clock) -> None:
 
 @dataclass(frozen=True)
 class Taken:
-    """What was done: ``events``, in so many ``seconds``."""
+    """The number of ``events``, and the ``seconds`` that they took."""
 
     seconds: float
     events: int
@@ -87,7 +87,7 @@ def _write_native(trace: Path, out: Path) -> Taken:
 def _convert(name: str, path: Path, out: Path) -> Taken:
     """As ``hypertrace convert`` does it."""
     chosen = by_name(name)
-    # What is imported late is imported before the clock runs.
+    # Imports that are late otherwise come before the measurement.
     import_module(chosen.module)
     import_module("pyarrow.parquet")
     begin = time.perf_counter()

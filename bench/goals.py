@@ -1,4 +1,4 @@
-"""What htrun promises, as figures: ratios and differences of benches measured in one run."""
+"""htrun's goals: ratios and differences of benches measured in one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Measure(Enum):
 
 @dataclass(frozen=True)
 class Goal:
-    """``name`` against ``over``, both names of benches (the same where nothing is compared). ``limit``: the bound."""
+    """``name`` compared with ``over``, both names of benches (the same if nothing is compared). ``limit``: the
+    bound."""
 
     name: str
     measure: Measure
@@ -32,7 +33,7 @@ class Goal:
     limit: float
 
     def judge(self, results: Sequence[Result]) -> Verdict | None:
-        """What was reached; None when either bench was not measured."""
+        """The figure; None if either bench was not measured."""
         found = {each.name: each for each in results if each.status is Status.MEASURED}
         if self.name not in found or self.over not in found:
             return None
@@ -65,7 +66,7 @@ def _emulated() -> Iterator[Goal]:
 
 
 def _machines() -> Iterator[Goal]:
-    """Loads and stores of whole machines go through a table of pages, of which a native program knows nothing."""
+    """Loads and stores of whole machines go through a table of pages, unlike those of a native program."""
     for architecture in ("x86_64", "aarch64"):
         yield Goal(f"htrun-system-{architecture}", Measure.AT_MOST, "htrun-native", 1.6)
         yield Goal(f"htrun-system-{architecture}-kernel", Measure.AT_MOST, "htrun-native", 1.6)
@@ -73,7 +74,7 @@ def _machines() -> Iterator[Goal]:
 
 
 def _rates() -> Iterator[Goal]:
-    """Million events a second."""
+    """Millions of events per second."""
     for name, limit in (("numpy", 10), ("to-ctf", 10), ("to-simple", 10), ("to-parquet", 10)):
         yield Goal(name, Measure.REACHES, name, limit)
     for name in ("to-perfetto", "to-chrome"):
@@ -81,7 +82,7 @@ def _rates() -> Iterator[Goal]:
 
 
 def _traced() -> Iterator[Goal]:
-    """A program's own business costs no more than twice what it costs under strace. Signal masks aren't stopped at."""
+    """A program's own work costs at most twice what it costs under strace. htrun does not stop at signal masks."""
     for name in TRACED:
         if name != "masks":
             yield Goal(f"{name}-channel", Measure.AT_MOST, f"{name}-strace", 2)
@@ -109,7 +110,7 @@ GOALS = (
     Goal("processes-trace", Measure.AT_MOST, "processes-strace", 1),
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
-    # Peers that measure the same agree.
+    # Other tools that measure the same agree.
     *(Goal(f"hash-{size}-spans", Measure.AGREES, f"hash-{size}", 2) for size in (1_000, 10_000, 100_000)),
     Goal("program-bench", Measure.AGREES, "program", 2),
     Goal("short-program-bench", Measure.BEYOND, "short-program", 0.1),
@@ -117,5 +118,5 @@ GOALS = (
 
 
 def judge_all(results: Sequence[Result]) -> tuple[Verdict, ...]:
-    """The verdict on each goal that the results can answer."""
+    """The verdict on each goal that was measured."""
     return tuple(verdict for goal in GOALS if (verdict := goal.judge(results)) is not None)

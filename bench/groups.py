@@ -27,7 +27,7 @@ TRACED = {
         ("file-map", "mmap and munmap of a shared file"),
     )
 }
-"""What of a program's own business a tracer makes slower: by the name of each."""
+"""The kinds of a program's own work that a tracer slows down, by name."""
 
 SUSTAINED = Group(
     "sustained",

@@ -8,10 +8,10 @@ from bench.workshop import Workshop
 
 
 def function(shop: Workshop) -> str:
-    """The function's object file, the same for all; aligned, so that it lies alike in the lines of the cache."""
+    """The function's object file, the same for all; aligned, so that its position in the cache lines is the same."""
     return str(shop.build("hash.c", "-c", "-falign-functions=64", name="hash.o"))
 
 
 def guest(shop: Workshop) -> Path:
-    """The program with events, which does its work without htrun too."""
+    """The program with events, which also works without htrun."""
     return shop.build_guest("guests/hash_spans.c", function(shop))

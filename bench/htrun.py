@@ -29,7 +29,7 @@ def hypertrace() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Account:
-    """What htrun's summary says: events recorded, events lost, traps taken."""
+    """Facts from htrun's summary: recorded events, lost events, traps."""
 
     events: int
     lost: int
@@ -50,7 +50,7 @@ class Traced:
     summary: Path
 
     def account(self) -> Account:
-        """The account of the finished run. Raises `FailedError` when there is none."""
+        """The counts of the finished run. Raises `FailedError` if there is no summary."""
         try:
             found = json.loads(self.summary.read_text())
             return Account(**{key: int(found[key]) for key in ("events", "lost", "traps")})
@@ -66,7 +66,7 @@ def traced(directory: Path, *options: str) -> Traced:
 
 
 def patches(shop: Workshop, program: Sequence[str], *options: str) -> bool:
-    """Whether the guest's sites are patched, from a short run: a trap each time would be a thousand times dearer."""
+    """Whether the guest's sites are patched, from a short run: a trap for each event costs a thousand times more."""
     plan = Plan(events=100, bursts=5, warmup=0, singles=0)
     with shop.temporary_directory(MEMORY) as directory:
         run = traced(directory, *options)
@@ -77,7 +77,7 @@ def patches(shop: Workshop, program: Sequence[str], *options: str) -> bool:
 
 
 def works() -> None:
-    """Raises `FailedError` when htrun cannot even tell its version."""
+    """Raises `FailedError` if htrun cannot even print its version."""
     done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
@@ -85,5 +85,5 @@ def works() -> None:
 
 
 def without_options(program: Sequence[str]) -> list[str]:
-    """The plainest command line: ``htrun -- PROGRAM``."""
+    """The simplest command line: ``htrun -- PROGRAM``."""
     return [*command(), "--", *program]

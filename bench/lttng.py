@@ -15,9 +15,10 @@ from bench.outcome import FailedError, UnavailableError
 from bench.workshop import MEMORY, SOURCE, Workshop
 
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")
-"""32 MiB for each processor: larger ones made events no cheaper, and the default ones lose more."""
+"""32 MiB for each processor: with larger ones, events cost no less; with the default ones, more are lost."""
 _SHARED = "lttng-ust-wait-8"
-"""What LTTng-UST 2.13 leaves in shared memory: for root's daemon, and with its number appended for each user's."""
+"""The files that LTTng-UST 2.13 leaves in shared memory: root's daemon, and, with the user's number appended, those of
+other users."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Session:
     environment: dict[str, str]
 
     def command(self, *words: str) -> str:
-        """Runs ``lttng WORDS`` and gives back what it printed."""
+        """Runs ``lttng WORDS`` and returns what it printed."""
         return self.shop.call(["lttng", *words], self.environment, self.user)
 
     def discarded(self) -> int:
@@ -49,7 +50,7 @@ class Session:
 def open_session(shop: Workshop, *, blocking: bool = False) -> Session:
     """Builds the program, starts the daemon and a recording session. Raises `UnavailableError`.
 
-    ``blocking``: a full buffer holds the program up; without, as is LTTng's default, the event is lost.
+    ``blocking``: the program waits if a buffer is full; otherwise, which is LTTng's default, the event is lost.
     """
     for tool, package in (("lttng-sessiond", "lttng-tools"), ("lttng", "lttng-tools")):
         if shutil.which(tool) is None:
@@ -77,7 +78,7 @@ def _owned(directory: Path, user: int | None) -> Path:
 
 
 def _program(shop: Workshop, home: Path) -> Path:
-    """The measured program, copied to where any user may run it."""
+    """A copy of the measured program that any user may run."""
     try:
         built = shop.build("rivals/lttng_event.c", f"-I{SOURCE / 'rivals'}", "-llttng-ust", "-ldl")
     except FailedError as error:
@@ -88,7 +89,7 @@ def _program(shop: Workshop, home: Path) -> Path:
 
 
 def _start_daemon(session: Session) -> None:
-    """Starts the daemon; the command returns when it is ready. It is ended with the run."""
+    """Starts the daemon; the command returns when it is ready. It is stopped after the run."""
     pid_file = session.home / "sessiond.pid"
     user = os.geteuid() if session.user is None else session.user
     for left_behind in (MEMORY / _SHARED, MEMORY / f"{_SHARED}-{user}"):

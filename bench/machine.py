@@ -1,4 +1,4 @@
-"""The facts of a machine that a figure depends on."""
+"""The properties of a machine that figures depend on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def facts() -> dict[str, str]:
-    """By name: processor, kernel, memory, load when the run began, and the versions of all that takes part."""
+    """By name: processor, kernel, memory, load when the run began, and the versions of all programs involved."""
     usable = len(os.sched_getaffinity(0))
     found = {
         "processor": f"{_cpuinfo('model name')}, {usable} of {psutil.cpu_count()} usable",

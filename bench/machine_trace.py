@@ -1,11 +1,11 @@
-"""What the trace of a machine tells of the bursts in it.
+"""Extracts the bursts from the trace of a machine.
 
-A machine's clock is its emulator's, and how fast it goes is what the machine's kernel made of it when it booted. So who
-measures there times itself by events: a reading of the clock is an event of an index of its own, whose time stamp is
-the host's, as the figures of every other guest are.
+A machine's clock is its emulator's, and how fast it goes is what the machine's kernel made of it when it booted. So a
+program there measures time by events: a reading of the clock is an event with a separate index, whose time stamp is the
+host's, as the figures of every other guest are.
 
-The same loop with stores to ordinary memory, just before each burst, tells what the emulator's translation of the guest
-takes by itself: what is left of an event's cost is htrun's.
+The same loop with stores to ordinary memory, just before each burst, shows what the emulator's translation of the guest
+costs by itself: the rest of an event's cost is htrun's.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 READINGS = 8
-"""Of the clock, for each burst: around the probe before it, at its begin, around the stores to ordinary memory, at its
-end, and around the probe behind it. Between the fifth and the sixth are the events."""
+"""Readings of the clock for each burst: around the probe before it, at its begin, around the stores to ordinary memory,
+at its end, and around the probe after it. The events are between the fifth and the sixth."""
 
 
 class Emitter(Enum):
-    """Who emits. The value is the index of its events; the one behind it is that of its readings of the clock."""
+    """An emitter. The value is the index of its events; the next index is that of its readings of the clock."""
 
     PROGRAM = 0
     KERNEL = 2

@@ -20,7 +20,8 @@ _PACKAGES = "qemu-system-x86 qemu-system-arm"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of machine: its ``architecture`` as names have it, its ``board``, and the ``compiler`` of its programs."""
+    """A kind of machine: its ``architecture`` as in the names of benches, its ``board``, and the ``compiler`` of its
+    programs."""
 
     architecture: str
     board: Board
@@ -28,7 +29,7 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """As in tables."""
+        """Its title in tables."""
         return self.board.emulator
 
 
@@ -37,7 +38,7 @@ KINDS = (Kind("x86_64", X86_64, "gcc"), Kind("aarch64", ARM64, "aarch64-linux-gn
 
 @dataclass(frozen=True)
 class Parts:
-    """What machines of one kind are made of. ``qemu``: the program; ``programs``: by their names in the machine."""
+    """The parts of machines of one kind. ``qemu``: the program; ``programs``: by their names in the machine."""
 
     board: Board
     qemu: Path
@@ -53,7 +54,7 @@ class Parts:
 
 
 def bare(shop: Workshop, kind: Kind) -> Parts:
-    """A machine that can do nothing but boot. Raises `UnavailableError` where a package is not to be had."""
+    """A machine that can only boot. Raises `UnavailableError` if a package is not available."""
     program = shutil.which(kind.board.emulator)
     if program is None:
         raise UnavailableError(f"no {kind.board.emulator}: apt-get install {_PACKAGES}")

@@ -1,10 +1,10 @@
 /*
- * The clockwork that every measured program shares, so that each is measured in the same way.
+ * The frame of every measured program, so that all are measured in the same way.
  *
  * A program includes this file, defines the two functions declared below, and calls measure_main(). Events are emitted
  * in bursts with a pause between them: a burst is what an event costs the program while nothing holds it up, and the
  * pause lets a tracer write out what it took. A probe of the processor is timed just before and just after each burst:
- * it tells a burst that had the core for itself from one that shared it. The result is one line of JSON on standard
+ * it shows whether a burst had the core for itself. The result is one line of JSON on standard
  * output.
  *
  * Compile with -D_GNU_SOURCE -pthread. Arguments are of the form NAME=NUMBER (see the table in parse_plan); anything else is an error.

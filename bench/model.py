@@ -1,4 +1,4 @@
-"""What a bench is: something to prepare once and to run again and again, in a group of which all are compared."""
+"""A bench: something that is prepared once and run repeatedly, in a group of benches that are compared."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Group:
     """Benches that belong in one table.
 
     ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: how often each bench
-    of the group runs, at least 1. ``facts``: of the samples' facts, those that the table shows. ``probed``: the figures
-    are so small that whoever shares a core changes them: undisturbed bursts have figures of their own, by which goals
+    of the group runs, at least 1. ``facts``: those facts of the samples that the table shows. ``probed``: the figures
+    are so small that another user of the core changes them: undisturbed bursts have separate figures, by which goals
     are judged.
     """
 
@@ -35,7 +35,7 @@ Run = Callable[[], Sample]
 
 
 class Bench(ABC):
-    """One way of doing what its group is about.
+    """One way of doing what its group compares.
 
     ``name``: unique, as on the command line. ``title``: as in tables, one line. ``tags``: more names that select it.
     ``machine``: what runs its program, this machine (empty) or an emulator: probes compare within one only.
@@ -49,7 +49,6 @@ class Bench(ABC):
 
     @abstractmethod
     def prepare(self, shop: Workshop) -> Run:
-        """Builds and starts what the bench needs and gives back what runs it once.
-
-        Whatever must be undone is left to ``shop.cleanup``. Raises `UnavailableError` or `FailedError`.
+        """Builds and starts what the bench needs and returns a function that runs it once. Cleaning up is left to
+        ``shop.cleanup``. Raises `UnavailableError` or `FailedError`.
         """

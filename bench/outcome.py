@@ -1,4 +1,4 @@
-"""What comes of running a bench: a sample, or the reason why there is none."""
+"""The outcome of a bench: a sample, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UnavailableError(Exception):
 
 
 class FailedError(Exception):
-    """A bench ran and did not do what it should. ``str()`` says what; it is a bug, not the machine."""
+    """A bench ran and failed. ``str()`` says how; it is a bug, not a property of the machine."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Sample:
     """The result of one run.
 
     ``value``: in the unit of the group. ``p50``, ``p99``: of single events, in the same unit, where they can be timed.
-    ``facts``: what else the run showed, by name. ``bursts``: what ``value`` is the median of, where there are any;
-    a saved report has none.
+    ``facts``: other results by name. ``bursts``: those of which ``value`` is the median, if there are any; a saved
+    report has none.
     """
 
     value: float

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from bench.tables import figure
 
 _LABELS = 330
-"""Pixels, as all lengths here: what the names left of the bars get."""
+"""The width of the names left of the bars, in pixels like all lengths here."""
 _BARS = 470
 _VALUES = 90
 _ROW = 26
@@ -65,7 +65,7 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
 
 
 def _amount(value: float, unit: str, form: str | None = None) -> str:
-    """A value with its unit, nanoseconds as microseconds where those read better. ``form``: a format, else `figure`."""
+    """A value with its unit; long times are in microseconds. ``form``: a format; by default `figure`."""
     if unit == "ns" and value >= 1000:
         value, unit = value / 1000, "µs"
     return f"{figure(value) if form is None else format(value, form)} {unit}"

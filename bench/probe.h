@@ -1,8 +1,8 @@
 /*
- * A loop of independent additions, which no memory and no system call slows, but whoever shares the core's arithmetic
- * units: on a virtual machine that is a neighbour on the sibling hyper-thread, whom nothing else shows. C, so that an
- * emulated program probes in the same way; so many additions a turn that what an emulator does around a block of code,
- * which depends on where it lies, is little beside them.
+ * A loop of independent additions. Neither memory nor system calls slow it, but another user of the core's arithmetic
+ * units does: in a virtual machine, a neighbour on the sibling hyper-thread, which nothing else shows. It is in C, so
+ * that an emulated program probes in the same way. A turn has so many additions that the work of an emulator around a
+ * block of code, which depends on the address of the block, is little compared with them.
  *
  * For programs and for kernel modules: nothing is included.
  */

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks found: as objects, and as JSON."""
+"""The results of a run of the benchmarks: as objects, and as JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bench.statistics import paired_difference, paired_ratio, spread
 
 
 class Status(StrEnum):
-    """What became of a bench."""
+    """The state of a bench after a run."""
 
     MEASURED = "measured"
     SKIPPED = "skipped"
-    """The machine rules it out."""
+    """It is impossible on this machine."""
     FAILED = "failed"
-    """It did not do what it should."""
+    """It failed."""
 
 
 @dataclass(frozen=True)
@@ -53,35 +53,35 @@ class Result:
 
     @property
     def values(self) -> list[float]:
-        """One for each round."""
+        """One value for each round."""
         return [sample.value for sample in self.samples]
 
     @property
     def median(self) -> float:
-        """Of the rounds; only for a measured bench, as the properties below."""
+        """The median of the rounds; like the properties below, only for a measured bench."""
         return median(self.values)
 
     @property
     def p50(self) -> float | None:
-        """The median of the rounds' medians of single events, where they were timed."""
+        """The median of the rounds' medians of single events, if they were timed."""
         return _median_of([sample.p50 for sample in self.samples])
 
     @property
     def p99(self) -> float | None:
-        """As `p50`, of the 99th percentile."""
+        """Like `p50`, of the 99th percentile."""
         return _median_of([sample.p99 for sample in self.samples])
 
     def ratio(self, base: Result) -> float:
-        """To ``base``, round by round."""
+        """The ratio to ``base``, round by round."""
         return paired_ratio(self.values, base.values)
 
     def undisturbed_ratio(self, base: Result) -> float | None:
-        """To ``base``, undisturbed bursts only; None where either has too few."""
+        """The ratio to ``base``, of undisturbed bursts only; None if either has too few."""
         this, other = (each.undisturbed.value if each.undisturbed else None for each in (self, base))
         return None if this is None or other is None else this / other
 
     def difference(self, base: Result) -> float:
-        """From ``base``, round by round."""
+        """The difference from ``base``, round by round."""
         return paired_difference(self.values, base.values)
 
 
@@ -92,10 +92,8 @@ def _median_of(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal and what was reached. ``text``: the goal; ``met``: whether what was reached is good enough.
-
-    ``reached``: the figure, in a probed group that of undisturbed bursts, None if there were too few to tell;
-    ``of_all``: the same figure of all bursts.
+    """A goal and its result. ``text``: the goal; ``met``: whether it is reached. ``reached``: the figure, in a probed
+    group that of undisturbed bursts, None if there were too few of them; ``of_all``: the same figure of all bursts.
     """
 
     text: str
@@ -125,7 +123,7 @@ class Report:
         return [each for each in self.results if each.status is not Status.MEASURED]
 
     def failed(self) -> bool:
-        """Whether any bench did not do what it should."""
+        """Whether any bench failed."""
         return any(each.status is Status.FAILED for each in self.results)
 
     def baseline(self, group: Group) -> Result | None:
@@ -133,13 +131,13 @@ class Report:
         return next((each for each in self.measured(group) if each.name == group.baseline), None)
 
     def save(self, path: Path) -> None:
-        """Writes the report as JSON, with the figures derived from the samples for whoever reads it without us."""
+        """Writes the report as JSON, including the figures derived from the samples, for other programs."""
         path.parent.mkdir(parents=True, exist_ok=True)
         found = asdict(self)
         for raw, result in zip(found["results"], self.results, strict=True):
             raw["derived"] = self._derived(result)
             for sample in raw["samples"]:
-                # Ten thousand bursts nobody reads: what they tell is in the values.
+                # The ten thousand bursts are left out: the values summarise them.
                 del sample["bursts"]
         path.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""Runs benches in turn: A B C, A B C, ..., so that whatever slows the machine for a while slows all alike."""
+"""Runs benches alternately: A B C, A B C, ..., so that all are slowed alike if the machine is slow for a while."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.results import Result, Status
 from bench.workshop import Workshop
 
 Tell = Callable[[str], None]
-"""Takes one line about what is happening."""
+"""Called with one line about what is happening."""
 
 
 @dataclass
 class _Entry:
-    """A bench on its way through the rounds. ``result``: set once it is out of the running."""
+    """A bench during the rounds. ``result``: set when it cannot continue."""
 
     bench: Bench
     run: Run | None = None
@@ -30,7 +30,7 @@ class _Entry:
     result: Result | None = None
 
     def attempt(self, step: Callable[[], None]) -> None:
-        """Does one step of the bench; a bench that cannot go on is left out from then on."""
+        """Does one step of the bench; a bench that fails takes no further part."""
         try:
             step()
         except UnavailableError as error:
@@ -46,7 +46,7 @@ class _Entry:
         self.samples.append(self.run())
 
     def finish(self, best: float | None) -> Result:
-        """``best``: the best probe of the bench's machine, None where bursts are not told apart."""
+        """``best``: the best probe of the bench's machine; None if disturbed bursts are not excluded."""
         if self.result is not None:
             return self.result
         told_apart = None if best is None else undisturbed(self.samples, best, emulated=bool(self.bench.machine))
@@ -54,7 +54,7 @@ class _Entry:
 
 
 def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell) -> list[Result]:
-    """Prepares the benches of one group, runs them in turn and undoes what they set up."""
+    """Prepares the benches of one group, runs them alternately and undoes what they set up."""
     entries = [_Entry(bench) for bench in benches]
     with tempfile.TemporaryDirectory(prefix="htrun-bench-") as scratch, ExitStack() as cleanup:
         shop = Workshop(quick, Path(scratch), cleanup)
@@ -71,7 +71,7 @@ def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell
 
 
 def _best_probes(entries: Sequence[_Entry]) -> dict[str, float | None]:
-    """By what runs the benches' programs."""
+    """Grouped by the machine that runs the benches' programs."""
     samples: dict[str, list[Sample]] = {}
     for entry in entries:
         samples.setdefault(entry.bench.machine, []).extend(entry.samples)

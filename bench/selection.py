@@ -1,4 +1,4 @@
-"""Which benches a run is about."""
+"""Selects the benches of a run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from htrun.errors import HtrunError
 
 
 def select(benches: Sequence[Bench], only: str | None) -> list[Bench]:
-    """The benches that ``only`` names, a comma between names, groups or tags, each group with its baseline; None: all.
-
-    The order stays. Raises `HtrunError` for a word that names nothing.
+    """The benches in ``only``: names, groups or tags separated by commas, each group with its baseline; None: all.
+    Their order is kept. Raises `HtrunError` for an unknown word.
     """
     if only is None:
         return list(benches)

@@ -1,4 +1,4 @@
-"""Medians, spreads and ratios of runs that were made in turn."""
+"""Medians, spreads and ratios of runs that alternate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How strace is started: as fast as it can be, by a seccomp filter that stops at the calls that are wanted alone."""
+"""The command line of strace in its fastest form: with a seccomp filter that stops only at the recorded calls."""
 
 from __future__ import annotations
 

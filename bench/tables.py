@@ -23,7 +23,8 @@ class Grid:
 
 
 def figure(value: float | None) -> str:
-    """A count as it is, another number to three significant digits, with thousands apart; empty for None."""
+    """A count with all digits, another number with three significant digits, with commas between thousands; empty for
+    None."""
     if value is None:
         return ""
     if isinstance(value, int):
@@ -34,7 +35,7 @@ def figure(value: float | None) -> str:
 
 
 def grids(report: Report) -> Iterator[Grid]:
-    """One for each group that has anything measured."""
+    """One table for each group with measured benches."""
     for group in report.groups:
         results = report.measured(group)
         if results:

@@ -1,4 +1,4 @@
-"""The kernel's ftrace files: where they are mounted, and a tracing instance of our own."""
+"""The kernel's ftrace files: where they are mounted, and a separate tracing instance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mounted(shop: Workshop) -> Path:
 
 
 def instance(shop: Workshop, name: str) -> Path:
-    """A tracing instance of our own, with buffers of its own, so that nobody else's tracing is touched."""
+    """A separate tracing instance with its own buffers, so that other users of tracing are not affected."""
     made = mounted(shop) / "instances" / f"htrun-bench-{name}-{os.getpid()}"
     made.mkdir()
     shop.cleanup.callback(made.rmdir)

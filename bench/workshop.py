@@ -1,4 +1,4 @@
-"""Where benches are built and run: compilers, temporary directories, processes, and their undoing."""
+"""Builds and runs benches: compilers, temporary directories, processes, and cleaning up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATIENCE = 120
 
 @dataclass(frozen=True)
 class Plan:
-    """What a measured program is to do: the arguments of ``measure.h``, which explains each.
+    """What a measured program does: the arguments of ``measure.h``, which explains each.
 
     A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
     processor away, so that the median is of bursts that had the processor for themselves. Short and many, so that some
@@ -48,7 +48,7 @@ class Plan:
     own_cpu: int = 1
 
     def arguments(self) -> list[str]:
-        """As the program takes them."""
+        """As arguments of the program."""
         return [f"{item.name}={getattr(self, item.name)}" for item in fields(self)]
 
     @property
@@ -57,7 +57,8 @@ class Plan:
         return self.threads * (self.events * (self.warmup + self.bursts) + self.singles)
 
     def scaled(self, factor: float) -> Plan:
-        """The same with ``factor`` times the bursts and single events, of each at least one, and the whole warm-up."""
+        """The same plan with ``factor`` times the bursts and single events, at least one of each, and the whole
+        warm-up."""
         return replace(self, bursts=max(1, int(self.bursts * factor)), singles=int(self.singles * factor))
 
     def without_singles(self) -> Plan:
@@ -78,11 +79,11 @@ class Workshop:
     cleanup: ExitStack
 
     def plan(self, plan: Plan) -> Plan:
-        """A bench's plan as this run wants it."""
+        """A bench's plan, shortened in a quick run."""
         return plan.scaled(0.25) if self.quick else plan
 
     def build(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
-        """Compiles ``source`` (below bench/) and gives back the program. Always afresh, which is quick."""
+        """Compiles ``source`` (below bench/) and returns the program. It is always compiled anew, which is quick."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         program = BUILD / self.target(compiler) / (name or Path(source).stem)
@@ -103,7 +104,7 @@ class Workshop:
         return self.call([compiler, "-dumpmachine"]).strip()
 
     def directory(self, parent: Path | None = None) -> Path:
-        """A new empty directory that goes with the run; in ``parent``, else in `scratch`."""
+        """A new empty directory that is removed after the run; in ``parent``, by default in `scratch`."""
         made = tempfile.mkdtemp(prefix="htrun-bench-", dir=parent or self.scratch)
         self.cleanup.callback(shutil.rmtree, made, ignore_errors=True)
         return Path(made)
@@ -117,7 +118,7 @@ class Workshop:
     def call(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, user: int | None = None
     ) -> str:
-        """Runs a command to its end and gives back its standard output. Raises `FailedError` with what it printed."""
+        """Runs a command and returns its standard output. Raises `FailedError` with what it printed."""
         done = subprocess.run(
             command,
             env={**os.environ, **(environment or {})},
@@ -159,12 +160,12 @@ def parse_measurement(output: str) -> Sample:
 
 
 def last_processor() -> int:
-    """That this process may use: the first is where a machine does its own work."""
+    """The processors that this process may use. On the first one, a machine does its own work."""
     return max(os.sched_getaffinity(0))
 
 
 def needs_processors(count: int) -> None:
-    """Raises `UnavailableError` where this process may not use ``count`` processors."""
+    """Raises `UnavailableError` if this process may not use ``count`` processors."""
     usable = len(os.sched_getaffinity(0))
     if usable < count:
         raise UnavailableError(f"needs {count} processors, has {usable}")

@@ -1,4 +1,4 @@
-"""What the tests and the bench try htrun on, and neither of them is: Debian's packages, unpacked aside, and machines.
+"""What tests and bench run htrun on: Debian's packages, unpacked in a directory, and machines.
 
-Knows neither the tests nor the bench.
+Imports neither the tests nor the bench.
 """

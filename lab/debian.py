@@ -1,6 +1,7 @@
-"""Debian packages unpacked aside, of any suite and architecture, kept from one run of the tests to the next.
+"""Debian packages of any suite and architecture, unpacked in a directory and kept from one run of the tests to the
+next.
 
-They come through apt, with lists and a cache of its own, from the mirror that the machine's own sources name
+They are fetched by apt, with separate lists and a separate cache, from the mirror in the machine's own sources
 (``HTRUN_TEST_DEBIAN_MIRROR`` names another, for machines that are not Debian).
 """
 
@@ -21,16 +22,16 @@ _APT_SOURCES = Path("/etc/apt")
 
 
 class MissingError(Exception):
-    """Something is not to be had on this machine. ``str()`` is what, and where it comes from."""
+    """Something is not available on this machine. ``str()`` says what, and where it comes from."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
     """Packages to unpack in one directory.
 
-    ``name``: of the directory. ``suite``: empty for those that the machine's own sources name.
-    ``patterns``: regular expressions, each for the whole name of one package; where several match, the last in the
-    order of their versions is taken. ``architecture``: Debian's name; empty for the machine's own.
+    ``name``: of the directory. ``suite``: empty for that of the machine's own sources. ``patterns``: regular
+    expressions, each for the whole name of one package; where several match, the last in the order of their versions is
+    taken. ``architecture``: Debian's name; empty for the machine's own.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Unpacked:
     architecture: str = ""
 
     def directory(self) -> Path:
-        """Where they are; the first call may download them. Raises `MissingError` without network or apt."""
+        """Their directory; the first call may download them. Raises `MissingError` without network or apt."""
         return make_once(cache() / self.name, self._unpack)
 
     def _unpack(self, directory: Path) -> None:
@@ -59,7 +60,7 @@ class Unpacked:
 
 
 def cache() -> Path:
-    """A directory that stays."""
+    """A directory that is kept."""
     home = os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests"
     return Path(home)
 
@@ -84,7 +85,7 @@ def _run(command: list[str], workshop: Path) -> str:
 
 
 def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
-    """Options by which apt knows nothing but ``suite`` and writes nowhere but in ``workshop``."""
+    """Options with which apt uses only ``suite`` and writes only in ``workshop``."""
     sources = workshop / "only.sources"
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
     sources.write_text(f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n{signed}")
@@ -95,12 +96,12 @@ def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State::lists": workshop / "lists",
         "Dir::Cache": workshop / "cache",
-        # As root, apt changes to a user that can't write below a private directory.
+        # As root, apt changes to a user who cannot write below a private directory.
         "APT::Sandbox::User": "root",
         "APT::Update::Post-Invoke-Success": "",
     }
     if architecture:
-        # Without the packages that are installed here, which are of another architecture.
+        # Ignore the packages that are installed here, which are of another architecture.
         (workshop / "status").touch()
         settings |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
         settings |= {"Dir::State::status": workshop / "status"}
@@ -108,7 +109,7 @@ def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
 
 
 def _mirror() -> str:
-    """The Debian mirror that the machine's own sources name; raises `MissingError` without one."""
+    """The Debian mirror in the machine's own sources; raises `MissingError` without one."""
     named = os.environ.get("HTRUN_TEST_DEBIAN_MIRROR")
     if named:
         return named

@@ -1,4 +1,4 @@
-"""A machine's first file system, packed as the kernel wants it: a cpio archive of the "newc" kind.
+"""A machine's first file system, in the format of the kernel: a cpio archive of the "newc" kind.
 
 The format: ``Documentation/driver-api/early-userspace/buffer-format.rst`` of the kernel.
 """

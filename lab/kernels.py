@@ -1,6 +1,6 @@
-"""Linux kernels to boot, and what modules for them are built with: Debian's for cloud machines.
+"""Linux kernels to boot, and what is needed to build modules for them: Debian's kernels for cloud machines.
 
-All of it but the headers of the own architecture is unpacked aside; nothing is installed.
+Except for headers of this machine's architecture, all of it is unpacked in a directory; nothing is installed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ _SOURCES = Path("/usr/src")
 
 @dataclass(frozen=True)
 class Kernel:
-    """``image``: what QEMU's ``-kernel`` takes. ``headers``: what modules are built with; ``flags``: for ``make``."""
+    """``image``: for QEMU's ``-kernel``. ``headers``: for building modules; ``flags``: for ``make``."""
 
     image: Path
     headers: Path
     flags: tuple[str, ...] = ()
 
     def build_directory(self, scratch: Path) -> Path:
-        """What ``make`` takes as ``KDIR``. ``scratch``: a directory that does not exist yet, for what has to be made.
+        """The value of ``KDIR`` for ``make``. ``scratch``: a directory that does not exist yet, for what has to be
+        created.
 
-        Debian's makefile names the place where its package would be installed.
+        Debian's makefile contains the path at which its package would be installed.
         """
         makefile = (self.headers / "Makefile").read_text()
         (common,) = re.findall(rf"^include {_SOURCES}/(\S+)/Makefile$", makefile, re.MULTILINE)
@@ -98,10 +99,10 @@ def i686() -> Kernel:
 
 
 def _give_programs(directory: Path) -> None:
-    """Put the programs of the kernel's makefiles, for the own architecture, beside headers of another."""
+    """Copy the programs that the kernel's makefiles run, which are for this architecture, to headers of another one."""
     programs = Unpacked("linux-kbuild", "bookworm", (r"linux-kbuild-6\.1",), "amd64").directory()
     place = Path("usr") / "lib" / "linux-kbuild-6.1"
     with suppress(FileExistsError):
-        # Where the headers' own links lead.
+        # The target of links in the headers.
         (directory / place).parent.mkdir(exist_ok=True)
         (directory / place).symlink_to(programs / place)

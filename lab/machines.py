@@ -1,6 +1,5 @@
-"""Whole Linux machines for a stock ``qemu-system-*``: a board, a kernel, and a first process that does what is listed.
-
-The first process is ``init.c``, which says what steps there are.
+"""Whole Linux machines for a stock ``qemu-system-*``: a board, a kernel, and a first process that executes a list of
+steps. The first process is ``init.c``, which describes the steps.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ _PLAIN = ("-nodefaults", "-nographic", "-serial", "stdio", "-accel", "tcg", "-no
 
 @dataclass(frozen=True)
 class Board:
-    """``emulator``: name of the program; ``options``: what it needs for a machine of the kind; ``console``: the
-    kernel's name of the serial port, which is standard input and output; ``kernel``: finds it, and may download it."""
+    """``emulator``: name of the program; ``options``: those for a machine of the kind; ``console``: the kernel's name
+    of the serial port, which is standard input and output; ``kernel``: finds it, and may download it."""
 
     emulator: str
     options: tuple[str, ...]
@@ -40,8 +39,8 @@ ARM64 = Board("qemu-system-aarch64", ("-M", "virt", "-cpu", "cortex-a57", "-m", 
 
 
 def file_system(init: Path, steps: Sequence[str], programs: Mapping[str, Path], modules: Sequence[Path] = ()) -> bytes:
-    """A first file system: the program ``init`` and the ``steps`` it does, ``programs`` in ``/bin`` by their names,
-    ``modules`` in the root directory."""
+    """A first file system: the program ``init`` and the ``steps`` that it executes, ``programs`` in ``/bin`` by their
+    names, ``modules`` in the root directory."""
     files = {"init": init.read_bytes(), "steps": "".join(f"{step}\n" for step in steps).encode()}
     files |= {f"bin/{name}": path.read_bytes() for name, path in programs.items()}
     files |= {path.name: path.read_bytes() for path in modules}
@@ -49,9 +48,9 @@ def file_system(init: Path, steps: Sequence[str], programs: Mapping[str, Path], 
 
 
 def later_qemu(name: str) -> list[str]:
-    """The program ``name`` of QEMU 10, with the options by which it finds its files. Raises `MissingError`."""
+    """The program ``name`` of QEMU 10, with the options that say where its files are. Raises `MissingError`."""
     packages = ("qemu-system-x86", "qemu-system-data", "qemu-system-common", "seabios")
     directory = Unpacked("qemu-system-x86-bookworm-backports", "bookworm-backports", packages).directory() / "usr"
-    # No network card: its boot program is in a package of its own.
+    # No network card: its boot program is in a separate package.
     files = [f"-L{directory}/share/{part}" for part in ("qemu", "seabios")]
     return [str(directory / "bin" / name), "-nic", "none", *(word for file in files for word in (file[:2], file[2:]))]

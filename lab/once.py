@@ -10,10 +10,8 @@ from pathlib import Path
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:
-    """``target``, made by ``make(temporary_path)`` if it is not there yet.
-
-    What ``make`` leaves at its path gets its final name in one step, so an interrupted attempt is never taken for
-    the result. Other processes wait meanwhile.
+    """Return ``target``, created by ``make(temporary_path)`` if it does not exist. The result of ``make`` is renamed in
+    one step, so an interrupted attempt is never taken for the result. Other processes wait meanwhile.
     """
     if target.exists():
         return target

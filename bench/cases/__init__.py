@@ -1,4 +1,4 @@
-"""Every bench there is, in the order of the tables."""
+"""All benches, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.model import Bench
 
 
 def every_bench() -> list[Bench]:
-    """All benches; those of a group stand together, its baseline first."""
+    """All benches; those of a group are consecutive, with the baseline first."""
     return [
         floor.Floor(threads=1),
         floor.Floor(threads=2),

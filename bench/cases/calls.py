@@ -1,4 +1,4 @@
-"""What htrun costs a program that emits nothing and calls the kernel all the time."""
+"""What htrun costs a program that emits nothing and only calls the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAN = Plan(events=1_000, bursts=100, pause_us=0, singles=0)
 
 
 class Under(Enum):
-    """What the program runs under; the value ends the bench's title."""
+    """What the program runs under; the value is the end of the bench's title."""
 
     NOTHING = "alone"
     FILTER = "under htrun's seccomp filter alone"
@@ -52,7 +52,8 @@ class Calls(Bench):
 
 
 def _filter_file(shop: Workshop) -> Path:
-    """htrun's own filter as a file, made to allow what it would stop at: without a tracer such calls fail."""
+    """htrun's own filter as a file, changed to allow the calls at which it would stop: without a tracer, such calls
+    fail."""
     from htrun.tracee.seccomp import first_filter
 
     instruction = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k

@@ -1,4 +1,4 @@
-"""A time stamp and a record in memory, in a loop: what no way of recording can undercut."""
+"""A time stamp and a record in memory, in a loop: no way of recording can cost less."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Text(Bench):
         return run
 
     def _lines(self, trace: Path) -> int:
-        """How many events the program prints. Raises `FailedError` if they are none."""
+        """How many events the program prints. Raises `FailedError` if it prints none."""
         with subprocess.Popen([*self._command, trace], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             lines = sum(1 for _ in process.stdout)
@@ -75,7 +75,7 @@ class Text(Bench):
 
 
 class Rate(Bench):
-    """Something of `RATES`, without the start of Python."""
+    """One of `RATES`, without the start of Python."""
 
     group = FORMATS
 
@@ -101,7 +101,7 @@ class Rate(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """The two that print, then htrun's formats."""
+    """The two programs that print, then htrun's formats."""
     yield Text("babeltrace2-text", "babeltrace2, text", ["babeltrace2"])
     yield Text("print-text", "hypertrace print", [str(Path(sys.executable).with_name("hypertrace")), "print"])
     for what in RATES:

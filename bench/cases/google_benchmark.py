@@ -1,4 +1,4 @@
-"""One function timed by Google Benchmark and by htrun's spans: both tell what a call takes, and should agree."""
+"""One function timed by Google Benchmark and by htrun's spans: both report the time of a call, and should agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.workshop import MEMORY, Workshop, last_processor
 
 _CALIBRATION = {"HYPERTRACE_CALIBRATE": "1000"}
 _REPETITION = ("iteration", "ns")
-"""What Google Benchmark calls one, which is no mean or median of several, and its unit."""
+"""Google Benchmark's names for one repetition, which is not a mean or median of several, and for its unit."""
 _NAMES = """\
 [[event]]
 id = 1
@@ -33,8 +33,8 @@ phase = "end"
 
 @dataclass(frozen=True)
 class _Length:
-    """``size``: bytes to hash; ``calls``: that Google Benchmark times together, some quarter of a millisecond, so that
-    most repetitions had the processor for themselves; ``times``: repetitions of that."""
+    """``size``: bytes to hash; ``calls``: how many Google Benchmark times together: about a quarter of a millisecond,
+    so that most repetitions have the processor for themselves; ``times``: the number of repetitions."""
 
     size: int
     calls: int
@@ -42,7 +42,7 @@ class _Length:
 
     @property
     def name(self) -> str:
-        """Of its group."""
+        """The index in its group."""
         return f"hash-{self.size}"
 
 
@@ -88,7 +88,7 @@ class ByGoogleBenchmark(Bench):
 
 
 class BySpans(Bench):
-    """The corrected median of spans, as ``hypertrace stat`` tells it."""
+    """The corrected median of spans, as ``hypertrace stat`` prints it."""
 
     tags = frozenset({"peers", "htrun", "spans"})
 
@@ -125,7 +125,7 @@ class BySpans(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """Of each length, by the one and by the other."""
+    """For each length, one bench by either of them."""
     for group, length in zip(HASHES, _LENGTHS, strict=True):
         yield ByGoogleBenchmark(group, length)
         yield BySpans(group, length)

@@ -1,4 +1,4 @@
-"""Whole programs timed by hyperfine and by ``hypertrace bench``: both tell wall time, and should agree."""
+"""Whole programs timed by hyperfine and by ``hypertrace bench``: both report wall time, and should agree."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop, last_processor
 
 _RUNS = 10
-"""Of the program, by each of the two, one after the other: the bench goes round several times."""
+"""Runs of the program by each of the two, one after the other, in every round of the bench."""
 _WORK = ("100000", "500")
-"""Of the longer program: hashes of 100 kB, so many that it takes some 50 ms."""
+"""How many hashes of 100 kB the longer program computes: it takes some 50 ms."""
 
 
 def _program(group: Group, shop: Workshop) -> list[str]:
@@ -28,7 +28,7 @@ def _program(group: Group, shop: Workshop) -> list[str]:
 
 
 class ByHyperfine(Bench):
-    """The median of its runs, without a shell."""
+    """The median of hyperfine's runs, without a shell."""
 
     tags = frozenset({"peers", "hyperfine"})
 
@@ -54,7 +54,7 @@ class ByHyperfine(Bench):
 
 
 class ByHypertraceBench(Bench):
-    """The median of the runs that it makes without htrun."""
+    """The median of the runs without htrun."""
 
     tags = frozenset({"peers", "htrun", "hypertrace-bench"})
 
@@ -77,7 +77,7 @@ class ByHypertraceBench(Bench):
 
 
 def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
-    """The median at the end of ``way`` through the JSON in ``told``; ``scale``: to ms."""
+    """The median at the end of the path ``way`` in the JSON ``told``; ``scale``: to ms."""
     try:
         found = json.loads(told.read_text())
         for step in way:
@@ -88,7 +88,7 @@ def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
 
 
 def benches() -> Iterator[Bench]:
-    """A program of some 50 ms, and one that is over in less than one."""
+    """A program that takes some 50 ms, and one that takes less than 1 ms."""
     for group in (PROGRAM, SHORT_PROGRAM):
         yield ByHyperfine(group)
         yield ByHypertraceBench(group)

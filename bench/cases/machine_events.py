@@ -18,7 +18,7 @@ _WHO = {Emitter.PROGRAM: "a program", Emitter.KERNEL: "the kernel"}
 
 
 class _Runs:
-    """Runs of one machine, in each of which every emitter is measured: what one bench leaves, the next one takes."""
+    """Runs of one machine. Each measures every emitter, so a run serves several benches."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -29,7 +29,7 @@ class _Runs:
         self._parts = self._parts or equipped(shop, self._kind)
 
     def sample(self, shop: Workshop, emitter: Emitter) -> Sample:
-        """A sample that no bench has had yet."""
+        """A sample that no bench has used yet."""
         if emitter not in self._left:
             self._left = self._run(shop)
         return self._left.pop(emitter)
@@ -38,7 +38,7 @@ class _Runs:
         plan = shop.plan(_PLAN)
         words = [f"{name}={getattr(plan, name)}" for name in ("events", "pause_us")]
         steps = [
-            # The kernel's module would be in the way of a program that takes the device through sysfs.
+            # The kernel module would prevent a program from using the device through sysfs.
             " ".join(["/bin/emit", *words, f"bursts={plan.bursts}", f"warmup={plan.warmup}"]),
             "insmod /qemu-hypertrace.ko",
             " ".join(["insmod /qemu-hypertrace-bench.ko", *words, f"bursts={plan.warmup + plan.bursts}"]),
@@ -58,7 +58,7 @@ class _Runs:
 
 
 class MachineEvent(Bench):
-    """``emitter``: whose events; ``runs``: shared with the other benches of the machine."""
+    """``emitter``: of the measured events; ``runs``: shared with the other benches of the machine."""
 
     group = COST
 

@@ -1,4 +1,5 @@
-"""What a recorded system call costs, beside strace: both stop at it, by a seccomp filter, and behind it, and write."""
+"""What a recorded system call costs, compared with strace: both stop before it, by a seccomp filter, and after it, and
+write a record."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)
 _CALL = "getppid"
 _OTHER_CALL = "openat"
 _PROCESSES = 900
-"""So many that the start of whoever records, which strace has sooner behind it, is a small part of the time."""
+"""Enough calls that the start of the recorder, where strace is quicker, is a small part of the time."""
 _SCRIPT = f"i=0; while [ $i -lt {_PROCESSES} ]; do /bin/true; i=$((i+1)); done"
 
 
 class By(Enum):
-    """Who records; the value ends the bench's title."""
+    """The recorder; the value is the end of the bench's title."""
 
     STRACE = "strace -f --seccomp-bpf -o FILE"
     LOG = "htrun -D FILE"
@@ -47,7 +48,7 @@ class By(Enum):
 
 
 class RecordedCalls(Bench):
-    """A loop of a call that is recorded, or, with ``wanted`` false, of one that is not."""
+    """A loop of one call, which is recorded if ``wanted``."""
 
     group = RECORDED
 
@@ -73,7 +74,7 @@ class RecordedCalls(Bench):
 
 
 class RecordedProcesses(Bench):
-    """A shell that starts a program again and again, all of whose calls are recorded; None: by nobody."""
+    """A shell that starts a program repeatedly, with all of its calls recorded; None: without a recorder."""
 
     group = PROCESSES
 
@@ -105,7 +106,8 @@ def _timed(command: Sequence[str]) -> float:
 
 
 def benches() -> Iterator[Bench]:
-    """Calls wanted and not, and a script of many short programs, each by strace and by htrun."""
+    """Calls that are recorded and calls that are not, and a script of many short programs, each by strace and by
+    htrun."""
     for wanted in (True, False):
         for by in By:
             yield RecordedCalls(by, wanted=wanted)

@@ -1,4 +1,5 @@
-"""A signal handler inside the program in place of a tracer, as QEMU's never merged hypertrace patches had it."""
+"""A signal handler inside the program in place of a tracer, as in QEMU's hypertrace patches, which were never
+merged."""
 
 from __future__ import annotations
 

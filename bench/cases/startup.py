@@ -15,7 +15,7 @@ from bench.workshop import Workshop
 
 
 class StartUp(Bench):
-    """``command``: what is run to its end, as a user starts it."""
+    """``command``: the program that is run, as a user starts it."""
 
     group = STARTUP
 

@@ -19,13 +19,13 @@ from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000
 _RING_SIZE = "32M"
-"""For each thread: as much as LTTng-UST gets for each processor."""
+"""The memory for each thread: as much as LTTng-UST gets for each processor."""
 _BYTES_EACH = 64
-"""More than any tracer here writes for an event."""
+"""At least as many bytes as any of these tracers writes for an event."""
 
 
 def _plan(shop: Workshop) -> Plan:
-    """All the events in one burst. Raises `UnavailableError` where the machine is too small for them."""
+    """All events in one burst. Raises `UnavailableError` if the machine is too small for them."""
     needs_processors(2)
     events = _QUICK_EVENTS if shop.quick else _EVENTS
     need = events * _BYTES_EACH
@@ -36,7 +36,7 @@ def _plan(shop: Workshop) -> Plan:
 
 
 def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: int) -> Sample:
-    """Raises `FailedError` when the trace holds another number of events than the tracer says."""
+    """Raises `FailedError` if the number of events in the trace is not the one that the tracer reports."""
     if counted != emitted - lost:
         raise FailedError(f"{emitted} events emitted, {lost} said to be lost, but babeltrace2 counts {counted}")
     facts = {"emitted": emitted, "lost": lost, "counted": counted, "seconds": seconds, "ns in the program": guest_ns}
@@ -44,7 +44,7 @@ def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: i
 
 
 def _count(shop: Workshop, trace: Path) -> int:
-    """The events in a CTF trace, all of them read by babeltrace2."""
+    """The number of events in a CTF trace, all read by babeltrace2."""
     output = shop.call(["babeltrace2", str(trace), "--component=sink.utils.counter", "--params=step=+0"])
     found = re.search(r"(\d+) Event message", output)
     if found is None:
@@ -58,7 +58,7 @@ def _needs_babeltrace() -> None:
 
 
 class SustainedHtrun(Bench):
-    """htrun to a native trace; a full ring holds the guest up, so nothing may be lost."""
+    """htrun to a native trace; the guest waits if a ring is full, so nothing may be lost."""
 
     name = "sustained-htrun"
     title = "htrun, native, CTF trace"
@@ -86,7 +86,7 @@ class SustainedHtrun(Bench):
 
 
 class SustainedLttng(Bench):
-    """LTTng-UST, until its consumer has written all. ``blocking``: whether a full buffer holds the program up."""
+    """LTTng-UST, until its consumer has written all. ``blocking``: whether the program waits if a buffer is full."""
 
     group = SUSTAINED
 

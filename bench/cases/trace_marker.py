@@ -9,7 +9,7 @@ from bench.workshop import Plan, Workshop
 
 
 class TraceMarker(Bench):
-    """48 bytes for each event, written as they are: a program that formats text first pays for that as well."""
+    """48 bytes for each event, written in binary: formatting text would cost extra."""
 
     name = "trace-marker"
     title = "write to ftrace's trace_marker"

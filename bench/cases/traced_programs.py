@@ -22,17 +22,17 @@ _PLANS = {
     "fault": Plan(events=50),
     "file-map": Plan(events=50),
 }
-"""Of each program how often it does its business in a burst."""
+"""How often each program does its work in a burst."""
 _EVENTS = ("thread", "fork", "exec")
-"""Those of which each thread or child emits in one of the benches."""
+"""The programs whose threads or children emit in one of the benches."""
 
 
 _CALLS = {"file-map": "mmap,munmap"}
-"""What strace is to record: what htrun has to look at, too. Else a call that the program doesn't make."""
+"""The calls that strace records: those at which htrun has to stop, too; or a call that the program does not make."""
 
 
 class Under(Enum):
-    """What the program runs under; the value ends the bench's title."""
+    """What the program runs under; the value is the end of the bench's title."""
 
     STRACE = "strace -f --seccomp-bpf"
     ALONE = "alone"
@@ -42,12 +42,12 @@ class Under(Enum):
 
     @property
     def channel(self) -> int:
-        """What the program is to do with a channel, as ``traced.c`` has it."""
+        """What the program does with a channel; the numbers are those of ``traced.c``."""
         return {Under.CHANNEL: 1, Under.EVENTS: 2}.get(self, 0)
 
 
 class Traced(Bench):
-    """``number``: of the business in ``traced.c``."""
+    """``number``: of the work in ``traced.c``."""
 
     def __init__(self, name: str, number: int, under: Under) -> None:
         self.group = TRACED[name]
@@ -86,7 +86,7 @@ class Traced(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """Each business under strace, alone, and under htrun in its ways."""
+    """Each kind of work under strace, alone, and under htrun in several ways."""
     for number, name in enumerate(TRACED, start=1):
         for under in Under:
             if under is not Under.EVENTS or name in _EVENTS:

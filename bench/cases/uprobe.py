@@ -58,7 +58,7 @@ def _append(file: Path, line: str) -> None:
 
 
 def _tail(trace: Path) -> str:
-    """Lines of the trace buffer; the first few tell as well as any whether events arrive."""
+    """Lines of the trace buffer; the first few are enough to see whether events arrive."""
     with trace.open() as stream:
         return "".join(line for line, _ in zip(stream, range(30), strict=False))
 

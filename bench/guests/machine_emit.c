@@ -5,7 +5,7 @@
  * So a reading of the clock is an event of an index of its own, whose time is the host's. The figures are made of
  * the trace; what measure.h prints is worth nothing. One thread only.
  *
- * Before each burst the same loop stores to memory of its own, which tells what the emulator's code alone takes.
+ * Before each burst the same loop stores to memory of its own, which shows what the emulator's code takes alone.
  */
 #define MEASURE_OWN_CLOCK
 #include "emit_loop.h"

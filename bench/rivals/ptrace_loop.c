@@ -60,7 +60,7 @@ static int trace(pid_t pid, struct ring *ring)
             die("waitpid");
         if (!WIFSTOPPED(status))
             return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-        /* With PTRACE_SEIZE, bits above the signal tell an event stop; nothing is delivered then. */
+        /* With PTRACE_SEIZE, bits above the signal mark an event stop; nothing is delivered then. */
         int event_stop = status >> 16 != 0;
         int signal = event_stop ? 0 : WSTOPSIG(status);
         if (signal == SIGSEGV && record_store(pid, ring))

@@ -1,6 +1,5 @@
-/*
- * A store that always faults, as a guest's store to the control region does: one slot of arguments in shared memory,
- * one page without access, and one instruction of known length that stores an index to that page.
+/* * A store that always faults, like a guest's store to the control region: one slot of arguments in shared memory, *
+one page without access, and one instruction of known length that stores an index to that page.
  */
 #ifndef BENCH_TRAPPING_STORE_H
 #define BENCH_TRAPPING_STORE_H

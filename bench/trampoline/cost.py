@@ -1,10 +1,10 @@
-"""What one trampoline costs beside the floor, in this process: no tracer, no reader, no second processor.
+"""Measures one trampoline and the floor in this process: no tracer, no reader, no second processor.
 
     python bench/trampoline/cost.py [--args N] [--repeats N] [--cpu N]
 
 The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores
-its arguments and runs a patched site, ``mov %ebx,(%r12)``. Rounds are short and each has its own floor, so that
-what else the machine does falls on both.
+its arguments and runs a patched site, ``mov %ebx,(%r12)``. Rounds are short and each has its own floor, so that other
+load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Area:
 
 
 def area() -> Area:
-    """A new one, which stays until the program ends."""
+    """A new one, which is never freed."""
     access = mmap.PROT_READ | mmap.PROT_WRITE
     memory = mmap.mmap(-1, AREA, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=access | mmap.PROT_EXEC)
     descriptor = os.memfd_create("slot")
@@ -61,14 +61,14 @@ _KEPT: list[object] = []
 
 
 def address(memory: mmap.mmap) -> int:
-    """Where ``memory`` is mapped; it stays there."""
+    """The address at which ``memory`` is mapped for good."""
     pin = ctypes.c_char.from_buffer(memory)
     _KEPT.append(pin)
     return ctypes.addressof(pin)
 
 
 def routine(where: Area, *body: object) -> Callable[[], None]:
-    """A C function of machine code."""
+    """Machine code as a C function."""
     pushes = b"".join(asm.encode(Instruction.create_reg(Code.PUSH_R64, register)) for register in RESTORED)
     pops = b"".join(asm.encode(Instruction.create_reg(Code.POP_R64, register)) for register in reversed(RESTORED))
     names = {"ring": where.base + RING, "slot": where.guest_slot, "trampoline": where.base + TRAMPOLINE}
@@ -177,7 +177,7 @@ def prepare_ring(where: Area, shape: ring.RingShape) -> None:
 
 
 def thread_pointer(where: Area) -> int:
-    """This thread's, by which trampolines know it."""
+    """The thread pointer of this thread, by which trampolines find its ring."""
     code = asm.thread_pointer("fs", Register.RAX) + b"\xc3"
     where.memory[CODE : CODE + len(code)] = code
     return int(ctypes.CFUNCTYPE(ctypes.c_uint64)(where.base + CODE)())
@@ -189,14 +189,14 @@ def put(where: Area, offset: int, value: int) -> None:
 
 
 def nanoseconds(function: Callable[[], None]) -> float:
-    """What one of the `EVENTS` events of ``function`` takes."""
+    """The time of one of the `EVENTS` events of ``function``."""
     start = time.perf_counter_ns()
     function()
     return (time.perf_counter_ns() - start) / EVENTS
 
 
 def main() -> None:
-    """Measure every way in turn, and print what each costs an event."""
+    """Measure all alternately, and print the cost of an event for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--args", type=int, default=4, help="arguments of an event, 1 to 64")
     parser.add_argument("--repeats", type=int, default=99, help="rounds; each runs every way once")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Bytes of any number through the channel: cut into the arguments of events.
+ * Send any number of bytes through the channel, split into the arguments of events.
  *
  * The words of a blob are a head, the time, and the bytes as they lie in
  * memory, filled up with zeros to a whole number of events. The head is

@@ -3,8 +3,8 @@
  * The hypertrace channel of a virtual machine: for kernel code, by the
  * functions of <linux/qemu-hypertrace.h>, and for programs, as /dev/hypertrace.
  *
- * The channel is the memory of a PCI device that others use for purposes of
- * their own as well (QEMU's ivshmem-plain); only its magic tells.
+ * The channel is the memory of a PCI device (QEMU's ivshmem-plain) that is also
+ * used for other purposes; only the magic identifies it.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -135,7 +135,7 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count)
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_emit);
 
-/* Behind the indexes of qemu_hypertrace_emit(), as the host expects of no index in particular. */
+/* After the indexes of qemu_hypertrace_emit(); the host expects no particular index. */
 int hypertrace_blob_indexes(u64 *first, u64 count)
 {
 	u64 max_clients = qemu_hypertrace_max_clients();
@@ -173,7 +173,7 @@ static struct miscdevice hypertrace_device = {
 	.fops = &hypertrace_operations,
 };
 
-/* Whether a region lies in the channel; all begin where every page size can tell them apart. */
+/* Whether a region is in the channel, and starts at a multiple of every page size. */
 static bool is_region(u64 offset, u64 size)
 {
 	return offset >= SZ_64K && IS_ALIGNED(offset, SZ_64K) && offset < size;
@@ -234,7 +234,7 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
 	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all above. */
 	smp_store_release(&channel.max_clients, (u32)le64_to_cpu(header->max_clients));
-	/* From this the tracer learns the byte order of the arguments. */
+	/* This store shows the tracer the byte order of the arguments. */
 	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
 }
 
@@ -322,7 +322,7 @@ static struct pci_driver hypertrace_driver = {
 	.id_table = hypertrace_ids,
 	.probe = hypertrace_probe,
 	.remove = hypertrace_remove,
-	/* Who uses the channel keeps the module loaded; nothing would keep the device bound. */
+	/* A user of the channel keeps the module loaded, but could not keep the device bound. */
 	.driver.suppress_bind_attrs = true,
 };
 

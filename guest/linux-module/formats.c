@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The formats of the kernel's events, as tracefs tells them. Only there are
- * they complete: those of system calls and of probes are made at run time.
+ * The formats of the kernel's events, from tracefs. Only there are they
+ * complete: those of system calls and of probes are created at run time.
  *
  * The module mounts tracefs where nobody sees it, so it matters neither where
  * the machine has it nor whether it has mounted it at all.

@@ -4,7 +4,7 @@
  * that ftrace records is also sent to the host, as a blob, and so are, once
  * for each, the formats of events and the names of functions.
  *
- * What ftrace records is chosen in tracefs as ever. Nothing in this module can
+ * What ftrace records is selected in tracefs as usual. Nothing in this module can
  * be traced itself (see the Makefile), so what it sends makes no more to send.
  */
 
@@ -54,30 +54,30 @@ static bool wanted;
 static bool ready;
 static bool exporting;
 
-static DEFINE_MUTEX(telling);	/* of the index below and what has been told */
-static u64 telling_index;
+static DEFINE_MUTEX(sending);	/* of the index below and of what has been sent */
+static u64 sending_index;
 static u64 first_entry_index;
 
-/* Types of entries that were exported, and those whose format was told, or is nowhere to be had. */
+/* Types of entries that were exported, and those whose format was sent or does not exist. */
 static DECLARE_BITMAP(types_seen, MOST_TYPES);
-static DECLARE_BITMAP(types_told, MOST_TYPES);
+static DECLARE_BITMAP(types_sent, MOST_TYPES);
 
-/* Addresses of functions, hashed; what finds no room stays without a name. */
+/* Hashed addresses of functions; a function for which there is no room stays without a name. */
 static unsigned long *symbols;
-static DECLARE_BITMAP(symbols_told, SYMBOL_SLOTS);
+static DECLARE_BITMAP(symbols_sent, SYMBOL_SLOTS);
 
-static void tell(struct work_struct *work);
-static void start_telling(struct irq_work *work);
-static DECLARE_WORK(tell_work, tell);
-/* Entries come from where no work can be queued: from within the scheduler, or an NMI. */
-static DEFINE_IRQ_WORK(tell_soon, start_telling);
+static void send_new(struct work_struct *work);
+static void start_sending(struct irq_work *work);
+static DECLARE_WORK(send_work, send_new);
+/* Entries come from contexts in which no work can be queued: the scheduler, or an NMI. */
+static DEFINE_IRQ_WORK(send_soon, start_sending);
 
-static void start_telling(struct irq_work *work)
+static void start_sending(struct irq_work *work)
 {
-	schedule_work(&tell_work);
+	schedule_work(&send_work);
 }
 
-static int tell_format(const char *system, const char *text, void *only_seen)
+static int send_format(const char *system, const char *text, void *only_seen)
 {
 	const char *line = strstr(text, "\nID: ");
 	unsigned int type;
@@ -85,7 +85,7 @@ static int tell_format(const char *system, const char *text, void *only_seen)
 	char *whole;
 
 	if (!line || sscanf(line, "\nID: %u", &type) != 1 || type >= MOST_TYPES ||
-	    test_bit(type, types_told))
+	    test_bit(type, types_sent))
 		return 0;
 	if (only_seen && !test_bit(type, types_seen))
 		return 0;
@@ -94,16 +94,16 @@ static int tell_format(const char *system, const char *text, void *only_seen)
 	if (!whole)
 		return -ENOMEM;
 	snprintf(whole, size + 1, "%s\n%s", system, text);
-	hypertrace_blob(telling_index, HYPERTRACE_FORMAT, ktime_get_mono_fast_ns(), whole, size);
+	hypertrace_blob(sending_index, HYPERTRACE_FORMAT, ktime_get_mono_fast_ns(), whole, size);
 	kvfree(whole);
-	set_bit(type, types_told);
+	set_bit(type, types_sent);
 	cond_resched();
 	return 0;
 }
 
-static void tell_formats_from(const char *list, bool only_seen)
+static void send_formats_from(const char *list, bool only_seen)
 {
-	int error = hypertrace_formats(list, tell_format, only_seen ? types_seen : NULL);
+	int error = hypertrace_formats(list, send_format, only_seen ? types_seen : NULL);
 
 	if (error)
 		pr_warn_once("the formats of events can't be read (%d): name them to the host by a file\n",
@@ -111,45 +111,45 @@ static void tell_formats_from(const char *list, bool only_seen)
 }
 
 /* Formats of the events that were seen: as a rule one that is enabled, else one of an instance. */
-static void tell_formats(void)
+static void send_formats(void)
 {
-	if (bitmap_subset(types_seen, types_told, MOST_TYPES))
+	if (bitmap_subset(types_seen, types_sent, MOST_TYPES))
 		return;
-	tell_formats_from("set_event", false);
-	if (bitmap_subset(types_seen, types_told, MOST_TYPES))
+	send_formats_from("set_event", false);
+	if (bitmap_subset(types_seen, types_sent, MOST_TYPES))
 		return;
-	tell_formats_from("available_events", true);
-	bitmap_or(types_told, types_told, types_seen, MOST_TYPES);
+	send_formats_from("available_events", true);
+	bitmap_or(types_sent, types_sent, types_seen, MOST_TYPES);
 }
 
-static void tell_symbol(unsigned long address)
+static void send_symbol(unsigned long address)
 {
 	struct hypertrace_symbol symbol = { .address = address };
 	int length = sprint_symbol_no_offset(symbol.name, address);
 
-	hypertrace_blob(telling_index, HYPERTRACE_SYMBOL, ktime_get_mono_fast_ns(), &symbol,
+	hypertrace_blob(sending_index, HYPERTRACE_SYMBOL, ktime_get_mono_fast_ns(), &symbol,
 			offsetof(struct hypertrace_symbol, name) + length);
 }
 
-static void tell_symbols(void)
+static void send_symbols(void)
 {
 	unsigned long address;
 	unsigned int slot;
 
 	for (slot = 0; slot < SYMBOL_SLOTS; slot++) {
 		address = READ_ONCE(symbols[slot]);
-		if (address && !test_and_set_bit(slot, symbols_told))
-			tell_symbol(address);
+		if (address && !test_and_set_bit(slot, symbols_sent))
+			send_symbol(address);
 		cond_resched();
 	}
 }
 
-static void tell(struct work_struct *work)
+static void send_new(struct work_struct *work)
 {
-	mutex_lock(&telling);
-	tell_formats();
-	tell_symbols();
-	mutex_unlock(&telling);
+	mutex_lock(&sending);
+	send_formats();
+	send_symbols();
+	mutex_unlock(&sending);
 }
 
 static void want_symbol(unsigned long address)
@@ -165,7 +165,7 @@ static void want_symbol(unsigned long address)
 		if (found == address)
 			return;
 		if (!found) {
-			irq_work_queue(&tell_soon);
+			irq_work_queue(&send_soon);
 			return;
 		}
 	}
@@ -177,8 +177,8 @@ static void want_meaning(const struct trace_entry *entry)
 
 	if (!test_bit(entry->type, types_seen)) {
 		set_bit(entry->type, types_seen);
-		if (!test_bit(entry->type, types_told))
-			irq_work_queue(&tell_soon);
+		if (!test_bit(entry->type, types_sent))
+			irq_work_queue(&send_soon);
 	}
 	if (entry->type == FUNCTION_TYPE || entry->type == PRINT_TYPE)
 		want_symbol(code->ip);
@@ -208,12 +208,12 @@ static struct trace_export hypertrace_export = {
 	.flags = TRACE_EXPORT_EVENT | TRACE_EXPORT_FUNCTION | TRACE_EXPORT_MARKER,
 };
 
-/* A host that has begun to listen since is told all anew. */
+/* If the host has started to listen since then, send everything again. */
 static void forget_told(void)
 {
 	bitmap_zero(types_seen, MOST_TYPES);
-	bitmap_zero(types_told, MOST_TYPES);
-	bitmap_zero(symbols_told, SYMBOL_SLOTS);
+	bitmap_zero(types_sent, MOST_TYPES);
+	bitmap_zero(symbols_sent, SYMBOL_SLOTS);
 }
 
 static int start_export(void)
@@ -226,14 +226,14 @@ static int start_export(void)
 	symbols = kvcalloc(SYMBOL_SLOTS, sizeof(*symbols), GFP_KERNEL);
 	if (!symbols)
 		return -ENOMEM;
-	mutex_lock(&telling);
-	telling_index = first;
+	mutex_lock(&sending);
+	sending_index = first;
 	first_entry_index = first + 1;
 	forget_told();
-	tell_formats_from("set_event", false);
-	tell_formats_from("ftrace:function", false);
-	tell_formats_from("ftrace:print", false);
-	mutex_unlock(&telling);
+	send_formats_from("set_event", false);
+	send_formats_from("ftrace:function", false);
+	send_formats_from("ftrace:print", false);
+	mutex_unlock(&sending);
 	error = register_ftrace_export(&hypertrace_export);
 	if (error)
 		kvfree(symbols);
@@ -248,8 +248,8 @@ static void stop_export(void)
 	synchronize_rcu_tasks_rude();
 #endif
 	synchronize_rcu();
-	irq_work_sync(&tell_soon);
-	cancel_work_sync(&tell_work);
+	irq_work_sync(&send_soon);
+	cancel_work_sync(&send_work);
 	kvfree(symbols);
 }
 

@@ -17,10 +17,10 @@
 #include <limits.h>
 #include <stdlib.h>
 
-/* More add nothing. */
+/* More pairs do not improve the result. */
 #define MOST_PAIRS UINT64_C(1000000)
 
-/* Rounds that a pause is made of, at most: a power of two. */
+/* The most rounds in a pause: a power of two. */
 #define LONGEST_PAUSE 128
 
 /*
@@ -119,7 +119,7 @@ struct progress {
         qemu_hypertrace((at)->voffset); \
     } while (0)
 
-/* Each in code of its own, so that nothing but the work is between the two events. */
+/* Each is inlined on its own, so that only the work is between the two events. */
 static void calibrate_chain(struct progress *at)
 {
     unsigned long word = at->word;

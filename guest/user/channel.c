@@ -45,7 +45,7 @@ struct header {
     uint64_t file_size;
 };
 
-/* Fields are little-endian whatever the program is. */
+/* Fields are little-endian, whatever the byte order of the program. */
 static uint64_t little_endian(const unsigned char *bytes, unsigned count)
 {
     uint64_t value = 0;
@@ -152,7 +152,7 @@ static int map(void **memory, size_t size, int protection, int fd)
     return *memory == MAP_FAILED ? errno : 0;
 }
 
-/* A PCI resource or a character device may be mapped only. */
+/* A PCI resource or a character device can only be mapped. */
 static int read_header_by_mapping(unsigned char *raw, int fd)
 {
     void *memory;

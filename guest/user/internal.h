@@ -18,12 +18,12 @@
 /* The limit of the ABI, in 64-bit words. */
 #define HYPERTRACE_MAX_ARGS 64
 
-/* Files of the PCI devices; tests put a directory of their own here. */
+/* Files of the PCI devices; tests use another directory. */
 #ifndef HYPERTRACE_PCI_DEVICES
 #define HYPERTRACE_PCI_DEVICES "/sys/bus/pci/devices"
 #endif
 
-/* What the kernel module of guest/linux-module makes. */
+/* The device of the kernel module in guest/linux-module. */
 #define HYPERTRACE_DEVICE "/dev/hypertrace"
 
 /* The rings of a channel, as its header describes them; `mode` 0: none. */

@@ -3,7 +3,7 @@
  *
  * The device (QEMU docs/specs/ivshmem-spec) has vendor 1af4, device 1110 and
  * its memory in BAR 2. Others may use such devices too, so only the channel's
- * magic tells.
+ * magic identifies it.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -127,7 +127,7 @@ uint64_t qemu_hypertrace_client(void);
 static inline void qemu_hypertrace(uint64_t voffset);
 
 /*
- * Emit @pairs pairs of events (at most 1,000,000) of each sort: with nothing
+ * Emit @pairs pairs of events (at most 1,000,000) of each kind: with nothing
  * between, and for each of five kinds of work (multiplications, the same in a
  * loop, divisions, branches, loads) with a little work and with twice that
  * work. They come from the slot of index @voffset, whose words are as before
@@ -163,7 +163,7 @@ extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
 extern volatile uint32_t *qemu_hypertrace_control_;
 
 /*
- * The store goes 128 bytes behind the pointer: on x86 that takes a 32-bit
+ * The store goes 128 bytes after the pointer: on x86 that takes a 32-bit
  * displacement, so the instruction is of 6 bytes or more, and a tracer can
  * put a jump of 5 bytes in its place.
  */
@@ -179,7 +179,7 @@ extern volatile uint32_t *qemu_hypertrace_control_;
 #endif
 
 /*
- * ThreadSanitizer is told that threads store to one word on purpose. Otherwise
+ * ThreadSanitizer must know that threads store to one word on purpose. Otherwise
  * a plain store, as what compilers make of an atomic one may be a swap.
  */
 #if defined(__clang__)

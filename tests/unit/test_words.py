@@ -45,6 +45,8 @@ DOCUMENTS = [
 ]
 
 COMMENTED = (
+    "bench",
+    "guest",
     "htrun/analysis",
     "htrun/benchmark",
     "htrun/channel",
@@ -56,6 +58,8 @@ COMMENTED = (
     "htrun/rings",
     "htrun/sinks",
     "htrun/view",
+    "lab",
+    "tools",
 )
 """The folders whose comments and docstrings are free of them."""
 COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)//[^\n]*", re.DOTALL)

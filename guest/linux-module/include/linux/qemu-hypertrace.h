@@ -41,7 +41,7 @@ u64 *qemu_hypertrace_data(u64 voffset);
 
 /**
  * qemu_hypertrace() - emit the event of an index, with what its slot holds
- * @voffset: the index; one that is out of range is no event, and htrun warns
+ * @voffset: the index; if it is out of range, nothing is recorded and htrun warns
  */
 static inline void qemu_hypertrace(u64 voffset);
 
