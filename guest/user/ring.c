@@ -34,6 +34,13 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define MADV_WIPEONFORK 18
 #endif
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Bytes of slots. */
+#define MOST_POPULATED (256 << 10)
+
 /* `ring_mode` of the header. */
 #define RINGS_FOR_NATIVE_PROGRAMS 1
 #define RINGS_FOR_ALL 2
@@ -139,6 +146,23 @@ static unsigned char *map_chunk(uint32_t chunk)
         memory = unmapped;
     }
     return memory;
+}
+
+/*
+ * The first events of the first threads are not to wait for page faults, which
+ * take longer than all else. Where this fails (before Linux 5.14), they do.
+ */
+static void populate_first_chunk(void)
+{
+    const size_t wanted = HYPERTRACE_CONTROL_BLOCK + (size_t)sysconf(_SC_PAGESIZE);
+    const uint64_t slots = channel->max_clients * channel->slot_stride;
+
+    (void)madvise(channel->data, slots < MOST_POPULATED ? (size_t)slots : MOST_POPULATED, MADV_POPULATE_WRITE);
+    for (size_t start = 0; start < chunk_bytes(0); start += (size_t)channel->rings.stride) {
+        if (madvise(chunks[0] + start, wanted, MADV_POPULATE_WRITE) != 0) {
+            return;
+        }
+    }
 }
 
 static struct hypertrace_control_block *find_ring(uint32_t ring)
@@ -409,6 +433,7 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
     hypertrace_rings_in_use.num_args = (uint32_t)opened->num_args;
     hypertrace_rings_in_use.overflow = opened->rings.overflow;
     hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
+    populate_first_chunk();
     process->epoch = 0;
     /* Now, as this thread may be confined to fewer system calls later. */
     (void)claim_undisturbed(false);

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tests.support import ring_host
 from tests.support.requirements import require_tool
 from tests.support.ring_host import RingHost
 from tests.support.targets import AARCH64, FOREIGN_TARGETS, I686, MIPS, NATIVE, S390X, STATIC, Target
-from tests.support.toolchain import Toolchain
+from tests.support.toolchain import GUEST_LIBRARY, Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
 TIMES = int(os.environ.get("HYPERTRACE_RING_TIMES", "1"))
@@ -369,6 +371,61 @@ def test_no_memory_for_rings_means_stores(tmp_path: Path, toolchain: Toolchain) 
     host.run([*limit, *emitters(toolchain, NATIVE, "threads", 1, 10)])
     assert host.claims == []
     assert host.control_word(8) == 0x01020304
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_an_object_that_is_loaded_and_unloaded(tmp_path: Path, toolchain: Toolchain, compiler: str) -> None:
+    source, program, loaded = GUESTS / "ring_loaded.c", tmp_path / "program", tmp_path / "loaded.so"
+    flags = [require_tool(compiler, compiler), "-O2", "-pthread", f"-I{GUEST_LIBRARY}"]
+    build([*flags, "-fPIC", "-shared", "-DOBJECT", source, toolchain.library(NATIVE), "-o", loaded])
+    build([*flags, source, "-o", program, "-ldl"])
+    host = RingHost(tmp_path / "channel")
+    host.run([program, loaded])
+    check_all(host, {100: 1, **dict.fromkeys(range(10), 1000)})
+
+
+WAYS = (
+    "threads 6 1000",
+    "churn 100 3",
+    "forks 2 100",
+    "again 3 100",
+    "handlers 2000 300 0",
+    "first 10",
+    "vforks 3",
+    "nested 400",
+)
+
+
+def build(command: Sequence[object]) -> None:
+    """Run a compiler."""
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
+def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str) -> None:
+    """In the library either: here it is compiled with them. ThreadSanitizer's memory must not be laid out at random."""
+    program = tmp_path / "program"
+    flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g", "-D_GNU_SOURCE", f"-I{GUEST_LIBRARY}"]
+    sources = [GUESTS / "ring_emitters.c", *sorted(GUEST_LIBRARY.glob("*.c"))]
+    build(["gcc", *flags, "-pthread", *sources, "-o", program])
+    for way in WAYS:
+        host = RingHost(tmp_path / "channel", records=200)
+        host.run([require_tool("setarch", "util-linux"), "-R", program, *way.split()])
+        check_records(host.records())
+        check_times(host)
+
+
+def test_valgrind_finds_nothing(tmp_path: Path, toolchain: Toolchain) -> None:
+    valgrind = [require_tool("valgrind", "valgrind"), "-q", "--error-exitcode=9"]
+    for command in (
+        emitters(toolchain, NATIVE, "threads", 3, 500),
+        emitters(toolchain, NATIVE, "handlers", 500, 1000, 0),
+    ):
+        host = RingHost(tmp_path / "channel", records=200)
+        host.run([*valgrind, *command])
+        check_records(host.records())
+        check_times(host)
 
 
 def test_nothing_leaks(tmp_path: Path, toolchain: Toolchain) -> None:
