@@ -417,7 +417,7 @@ def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str) -> None:
 
 
 def test_valgrind_finds_nothing(tmp_path: Path, toolchain: Toolchain) -> None:
-    valgrind = [require_tool("valgrind", "valgrind"), "-q", "--error-exitcode=9"]
+    valgrind: list[str | Path] = [require_tool("valgrind", "valgrind"), "-q", "--error-exitcode=9"]
     for command in (
         emitters(toolchain, NATIVE, "threads", 3, 500),
         emitters(toolchain, NATIVE, "handlers", 500, 1000, 0),
