@@ -65,9 +65,8 @@ WRITTEN = 0x80000000
 LAPS = 0x7FFFFFFF
 """Laps are numbered from 1 to this, then from 1 again."""
 
-_HOST_MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
-"""ELF's e_machine, by uname's machine."""
 _MOST_RINGS = 1024
+_FEWEST_RECORDS = 256
 _MOST_MAPPED = 64 << 20
 """Bytes that a client maps for its first ring and those of further threads, at most, unless one ring takes more."""
 _MOST_IN_A_CHUNK = 64
@@ -92,14 +91,15 @@ class RingLayout(NamedTuple):
     record_size: int
 
     @classmethod
-    def of(cls, layout: Layout, mode: int, host: str, ring_size: int, overflow: int) -> RingLayout:
-        """The rings of a channel with ``layout``. ``host``: its machine, as uname(2) names it. ``ring_size``: bytes of
-        a ring, rounded to a multiple of 64 KiB, at least 64 KiB."""
-        stride = max(ring_size // REGION_ALIGNMENT, 1) * REGION_ALIGNMENT
+    def of(cls, layout: Layout, mode: int, machine: int, ring_size: int, overflow: int) -> RingLayout:
+        """The rings of a channel with ``layout``. ``machine``: e_machine of the host. ``ring_size``: bytes of
+        a ring, rounded to a multiple of 64 KiB; more if so few records had room in it that handlers could fill it."""
         record_size = RECORD_HEADER + 8 * layout.num_args
+        stride = max(ring_size, CONTROL_SIZE + _FEWEST_RECORDS * record_size + REGION_ALIGNMENT - 1)
+        stride -= stride % REGION_ALIGNMENT
         return cls(
             mode=mode,
-            machine=_HOST_MACHINES.get(host, 0),
+            machine=machine,
             offset=layout.total_size,
             stride=stride,
             rings=_MOST_RINGS,

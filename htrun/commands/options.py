@@ -16,7 +16,7 @@ from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.patterns import select, split_commas
 from htrun.rings.ring import Overflow
-from htrun.runner.options import RunOptions, Timestamp
+from htrun.runner.options import RunOptions, Timestamp, Via
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +36,11 @@ The channel:
 comma in PATH twice.
                         If PATH is empty or the option is missing, htrun chooses a path. PROGRAM always finds the
                         path in the environment variable HYPERTRACE.
+  --via store|auto|ring
+                        how events of the guest library get to htrun. store: the library stores to a page that
+                        nobody may touch, which htrun sees and then replaces (default). ring: the library writes
+                        them to memory that it shares with htrun, so none of them stops the program. auto: ring
+                        for native programs, store for emulated ones. Programs without rings always use store
 
 Output:
   -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
@@ -370,6 +375,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "--summary": _named("summary", Path),
     "--overflow": _choice("overflow", Overflow),
     "--ring-size": _ring_size,
+    "--via": _choice("via", Via),
     "--cpu": _processors,
     "--timestamp": _choice("timestamp", Timestamp),
     "-L": _named("sysroot"),

@@ -143,7 +143,7 @@ class Clock:
         if int(ticks.max()) > self._anchors[-1][0] or len(self._anchors) == 1:
             self.refit()
         anchors = np.array(self._anchors[_first_needed(self._anchors, int(ticks.min())) :], np.uint64)
-        return _interpolated(ticks, anchors[:, 0], anchors[:, 1])
+        return interpolated(ticks, anchors[:, 0], anchors[:, 1])
 
     def to_realtime_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """The wall clock at ``ticks``, in nanoseconds since the epoch; see `to_monotonic_ns`."""
@@ -174,7 +174,7 @@ def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
     return 0
 
 
-def _interpolated(
+def interpolated(
     ticks: NDArray[np.uint64], anchor_ticks: NDArray[np.uint64], anchor_ns: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
     """Nanoseconds at ``ticks``, linearly interpolated between the anchors, and constant beyond them.

@@ -30,6 +30,10 @@ or neither."""
 NUMBERS = tuple(name for pair in NUMBER_PAIRS for name in pair)
 
 
+RING_SITE = 0
+"""The ``site`` of events that the guest library wrote to a ring itself. Those of instructions begin with 1."""
+
+
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
     """A record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's byte order."""
     import numpy as np
@@ -42,10 +46,11 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
     """A decoded event.
 
     ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``kind``: which event it is, a
-    position in `DEFINITIONS`. ``site``: number of the instruction that emitted it. ``index``: the slot. ``num``: a
-    system call's number, of which the kernel looks at 32 bits. ``arch``: its interface (`htrun.events.syscalls`). An
-    event has 0 in those columns that are not among its `Definition.columns`. ``args``: ``num_args`` of them; an event
-    with fewer has zeros after its own, and a batch with system calls has room for at least `SYSCALL_ARGS`.
+    position in `DEFINITIONS`. ``site``: number of the instruction that emitted it, or `RING_SITE`. ``index``: the slot.
+    ``num``: a system call's number, of which the kernel looks at 32 bits. ``arch``: its interface
+    (`htrun.events.syscalls`). An event has 0 in those columns that are not among its `Definition.columns`. ``args``:
+    ``num_args`` of them; an event with fewer has zeros after its own, and a batch with system calls has room for at
+    least `SYSCALL_ARGS`.
     """
     import numpy as np
 

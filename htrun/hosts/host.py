@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from htrun.events.clock import Clock
+    from htrun.events.clock import Clock, Source
     from htrun.hosts.calls import Abi, Limit, UserWords
 
 Read = Callable[[int, int], bytes]
@@ -249,6 +249,10 @@ class Host(Protocol):
 
     # Registers and time.
 
+    machine: int
+    """ELF's e_machine, by which clients of a channel's rings know whether they run natively."""
+    client_clock: int
+    """How such clients call the machine's counter (`htrun.channel.ring_layout.CLOCK_TSC`)."""
     counter: str
     """The name of the clock source that machine code can read (`htrun.events.clock.Source`)."""
 
@@ -257,6 +261,9 @@ class Host(Protocol):
 
     def best_clock(self) -> Clock:
         """A clock on the processor's counter where it can be trusted, else on CLOCK_MONOTONIC."""
+
+    def counter_source(self) -> Source:
+        """The processor's counter, whether it can be trusted or not."""
 
     # Instructions.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
+    from htrun.rings.client_rings import Source
     from htrun.rings.ring import Ring
 
 
@@ -384,7 +385,9 @@ class Thread:
 
     # The recording's.
     ring: Ring | None = None
-    """Where its records go, from its first event on."""
+    """Where the records of its stores go, from the first on."""
+    source: Source | None = None
+    """Its stream, once it has one."""
     comm: str | None = None
     """Its name, once it can't be asked for any more."""
 

@@ -67,10 +67,13 @@ class MappingCalls:
         recorded: seccomp.Calls = seccomp.NO_CALLS,
         is_machine: Callable[[int], bool] = lambda _: False,
         controls_leave: ControlsLeave = _no_patches,
+        rings_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
         """``recorded``: the calls that are recorded, of which further filters have to know. ``is_machine``: whether the
         process with some id runs a whole machine. ``controls_leave``: takes back the patches for control words that the
-        guest is about to give up, with calls injected where they may be."""
+        guest is about to give up, with calls injected where they may be. ``rings_mapped``: a thread is about to map
+        rings of the channel."""
+        self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
         self._is_machine = is_machine
         self._recorded = recorded
@@ -160,6 +163,11 @@ class MappingCalls:
         if not ours and not space.mappings:
             return
         replaced = space.mappings.overlapping(asked.start, asked.end) if asked.is_fixed else []
+        if memory == 0 and self._channel.rings is not None and asked.offset >= self._channel.rings.offset:
+            self._rings_mapped(thread)
+            if not replaced:
+                # Nothing in it is to be guarded.
+                return
         if not ours and not replaced and not thread.process.filtered:
             # The kernel maps it where nothing is, so the channel stays as it is: no need to see where.
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import htrun
 from htrun import hosts
 from htrun.events.definitions import EVENTS
+from htrun.events.records import RING_SITE
 from htrun.intercept.site_facts import is_site, sites_of
 from htrun.reports.table import printable, table
 
@@ -117,9 +118,10 @@ def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
         # Names are resolved only for the rows that are shown.
         facts = known.get(number) if most is None or place < most else None
         name, code = (facts.name, facts.instruction) if facts is not None else ("", "")
+        what = f"{number}" + (f" {printable(name)}: {printable(code)}" if name else "")
         rows.append(
             (
-                f"{number}" + (f" {printable(name)}: {printable(code)}" if name else ""),
+                "rings of the channel" if number == RING_SITE else what,
                 f"{events:,}",
                 f"{events / total:.1%}",
             )

@@ -25,12 +25,15 @@ from htrun.events.sink import LossSink, PacketSink, Sink, decodes, failure_of
 from htrun.events.stream import Stream, StreamTable
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
+from htrun.rings.client_rings import Source
 from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
+from htrun.rings.thread_order import ThreadOrder
 
 if TYPE_CHECKING:
     from htrun.events.records import Events, Records
     from htrun.events.tracer_events import TracerEvents
+    from htrun.rings.client_rings import ClientRings
 
 _MOST_SITES = 1 << 20
 """The number of sites whose events are counted separately."""
@@ -40,6 +43,8 @@ which have no others mapped (`htrun.intercept.ring_maps`)."""
 SILENCE = 10.0
 """Seconds without a record before the drain sleeps. Polling some 70 times a second costs 2% of a processor; a guest
 that emits now and then, such as a server, should not trap."""
+_QUIET_PERIOD = 0.05
+"""Seconds between two rounds after that, where clients record by themselves: nobody wakes the drain."""
 
 
 class _Silence:
@@ -64,6 +69,10 @@ class _Silence:
     def is_time_to_sleep(self) -> bool:
         """Whether the second half is over, too."""
         return self._armed and time.monotonic() - self._since >= self._half
+
+    def is_long(self) -> bool:
+        """Whether both are over."""
+        return time.monotonic() - self._since >= 2 * self._half
 
 
 class Drain:
@@ -101,6 +110,8 @@ class Drain:
         self._overflow = overflow
         self._rings: dict[Ring, None] = {}
         self._order = TimeOrder(clock)
+        self._client_rings: ClientRings | None = None
+        self._thread_order = ThreadOrder()
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._in_hand = 0
@@ -124,9 +135,17 @@ class Drain:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def lend(self, stream: Stream, base_for: Callable[[Ring], int]) -> Ring:
+    def watch(self, rings: ClientRings) -> None:
+        """Also empty the ``rings`` of a channel from now on."""
+        self._client_rings = rings
+        self.start()
+        # It may sleep, for nobody wakes it for these.
+        self._asleep = False
+        self._wanted.release()
+
+    def lend(self, stream: Stream, base_for: Callable[[Ring], int], number: int | None = None) -> Ring:
         """A ring for a thread. ``base_for``: returns where the pool's first ring would be in the thread's address
-        space, given where this ring is; 0 if that is not mapped."""
+        space, given where this ring is; 0 if that is not mapped. ``number``: of its stream, if that has one already."""
         with self._lending:
             ring = self._pool.take()
         if ring is None:
@@ -141,7 +160,7 @@ class Drain:
                 ring.pool.give_back(ring)
             raise
         fresh = ring.is_fresh
-        ring.lend(stream, self.add_stream(stream), base, self._overflow)
+        ring.lend(stream, self.add_stream(stream) if number is None else number, base, self._overflow)
         self._rings[ring] = None
         self.start()
         if fresh and len(self._rings) <= FEW:
@@ -151,10 +170,11 @@ class Drain:
         return ring
 
     def lend_ahead(
-        self, stream: Stream, who: Callable[[], Stream], base_of: Callable[[int], int | None]
+        self, stream: Stream, who: Callable[[], Source], base_of: Callable[[int], int | None]
     ) -> Ring | None:
         """A ring for a thread that has not run yet; None if none is free and mapped. ``stream``: its ids; ``who``:
-        returns the rest once it has emitted. ``base_of``: as `lend`'s ``base_for``, by the ring's number."""
+        returns the rest, and the stream's number, once it has emitted. ``base_of``: as `lend`'s ``base_for``, by the
+        ring's number."""
         with self._lending:
             ring = self._pool.take()
             base = base_of(ring.number) if ring is not None else None
@@ -258,6 +278,9 @@ class Drain:
         """Loop until the end of the run, or of the recording."""
         # The tracer's thread may be bound to the processor of the guest, which this thread must keep away from.
         os.sched_setaffinity(0, self._processors)
+        if self._client_rings is not None:
+            # While the program has no event yet, so that the first ones need not wait for it.
+            import numpy as np  # noqa: F401
         pause, silence = PERIOD, _Silence(self._silence)
         while not self._stopping and self.failure is None:
             if pause:
@@ -272,6 +295,8 @@ class Drain:
             if taken or self._order:
                 self._armed = False
                 silence.broken()
+            elif self._client_rings is not None:
+                pause = _QUIET_PERIOD if silence.is_long() else pause
             elif silence.is_time_to_arm():
                 self._arm()
             elif silence.is_time_to_sleep():
@@ -317,6 +342,8 @@ class Drain:
         tracer_events, before = self._tracer_events, self.lost
         if tracer_events is not None:
             self.lost += tracer_events.discard()
+        if self._client_rings is not None:
+            self.lost += self._client_rings.discard()
         for ring in list(self._rings):
             ended = ring.ended
             if ring.overwrites and not ended:
@@ -337,24 +364,34 @@ class Drain:
             self._partial_at = now + PERIOD
             # Not in a round that skips a thread's packet because it is not full: its records may be older.
             self._order.begin_round()
-        self._in_hand = self._ended = 0
+        self._in_hand, self._ended = self._thread_order.waiting, 0
+        # Before the rings of clients are read, and the others are asked for only after that (`ThreadOrder`).
+        complete, ended_rings = self._clock.source.read(), {ring for ring in self._rings_now() if ring.ended}
         taken = self._take_tracer_events()
+        fill = self._take_from_clients(everything=partial, final=final and self._stopping)
         most = 0
-        for ring in list(self._rings):
-            ended = ring.ended
+        for ring in self._rings_now():
+            ended = ring in ended_rings
             if ring.overwrites and not ended:
                 continue
             found = self._take(ring, partial=partial or ended)
-            taken += found
             most = max(most, found)
+            if self._is_shared(ring):
+                if ended:
+                    self._add_stores(ring, None, ended=True)
+                    self._free(ring)
+                continue
+            taken += found
             if ended:
                 self._retire(ring)
+        if partial:
+            taken += self._give_in_order(complete, everything=final)
         if self._packet_sink is not None:
             self._guarded(self._packet_sink, self._packet_sink.flush)
         shape = self._pool.shape
-        self._pace.took(most * shape.record_size / (shape.packets * shape.packet_payload))
+        self._pace.took(max(fill, most * shape.record_size / (shape.packets * shape.packet_payload)))
         self.events += taken
-        self._in_hand = 0
+        self._in_hand = self._thread_order.waiting
         events = self._order.take(everything=final) if self._sinks else None
         if events is not None:
             self._last_time = int(events["time"][-1])
@@ -365,7 +402,9 @@ class Drain:
 
     def _tell_losses(self) -> None:
         """Report new losses to the sinks. Their exact position among the events is unknown."""
-        lost = self.lost + sum(ring.lost for ring in list(self._rings))
+        lost = self.lost + sum(ring.lost for ring in self._rings_now())
+        if self._client_rings is not None:
+            lost += self._client_rings.losses()
         if lost == self._told_lost:
             return
         count, self._told_lost = lost - self._told_lost, lost
@@ -413,8 +452,11 @@ class Drain:
             ring.consume(len(span))
             self._in_hand += len(records)
             taken += len(records)
-            self.kinds[HYPERTRACE.name] += len(records)
-            self._give(ring, records)
+            if self._is_shared(ring):
+                self._add_stores(ring, records)
+            else:
+                ring.reported = ring.lost
+                self._give(ring.stream_number, self._identified(ring), records, ring.lost)
         if ring.damaged:
             assert ring.stream is not None
             self._warnings.warn(
@@ -425,20 +467,65 @@ class Drain:
             ring.repair()
         return taken
 
+    def _numbered(self, ring: Ring) -> tuple[int, Stream]:
+        stream = self._identified(ring)
+        return ring.stream_number, stream
+
+    def _rings_now(self) -> list[Ring]:
+        return list(self._rings)
+
     def _identified(self, ring: Ring) -> Stream:
         """The thread of a ring, once it has events or losses to report."""
         if ring.who is not None:
-            ring.stream = ring.who()
-            ring.stream_number = self.add_stream(ring.stream)
+            ring.stream_number, ring.stream = ring.who()
             ring.who = None
         assert ring.stream is not None
         return ring.stream
 
-    def _give(self, ring: Ring, records: Records) -> None:
+    def _take_from_clients(self, *, everything: bool, final: bool) -> float:
+        """Take what clients have recorded; returns which part of the fullest ring that was."""
+        fill = 0.0
+        if self._client_rings is not None:
+            for taken in self._client_rings.take(everything=everything, final=final):
+                fill = max(fill, taken.fill)
+                self._thread_order.add_client(taken)
+                self._in_hand = self._thread_order.waiting
+                if taken.ended:
+                    self.lost += taken.lost
+        return fill
+
+    def _is_shared(self, ring: Ring) -> bool:
+        """Whether the ring's thread may have another in the channel."""
+        rings = self._client_rings
+        return rings is not None and ring.stream is not None and ring.stream.pid in rings.processes
+
+    def _add_stores(self, ring: Ring, records: Records | None, *, ended: bool = False) -> None:
+        if records is None and ring.who is not None:
+            # It was lent ahead and not used.
+            return
+        source = Source(*self._numbered(ring))
+        self._thread_order.add_stores(ring, source, records, ring.lost, ended=ended)
+
+    def _give_in_order(self, complete: int, *, everything: bool) -> int:
+        """Write what threads that may have two rings have recorded; returns how many records that are."""
+        count = 0
+        for given in self._thread_order.give(complete, everything=everything):
+            (number, stream), records, sink = given.source, given.records, self._packet_sink
+            if records is not None:
+                count += len(records)
+                self._give(number, stream, records, given.discarded)
+            elif given.lost_more:
+                self._write_packet(number, stream, memoryview(b""), given.discarded)
+            if given.ended and sink is not None:
+                self._guarded(sink, functools.partial(sink.thread_ended, number))
+        return count
+
+    def _give(self, number: int, stream: Stream, records: Records, discarded: int) -> None:
+        self.kinds[HYPERTRACE.name] += len(records)
         self._count_sites(records)
         if self._sinks:
-            self._order.add(decode(records, ring.stream_number, self._clock, self._room))
-        self._write_packet(ring, records.view("u1").data)
+            self._order.add(decode(records, number, self._clock, self._room))
+        self._write_packet(number, stream, records.view("u1").data, discarded)
 
     def _count_sites(self, records: Records) -> None:
         import numpy as np
@@ -452,16 +539,15 @@ class Drain:
         for site, count in zip(*np.unique(known, return_counts=True), strict=True):
             self.site_events[int(site)] += int(count)
 
-    def _write_packet(self, ring: Ring, records: memoryview) -> None:
-        sink, stream = self._packet_sink, self._identified(ring)
+    def _write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
+        sink = self._packet_sink
         if sink is not None:
-            ring.reported = ring.lost
-            self._guarded(sink, lambda: sink.write_packet(ring.stream_number, stream, records, ring.reported))
+            self._guarded(sink, functools.partial(sink.write_packet, number, stream, records, discarded))
 
     def _retire(self, ring: Ring) -> None:
         """The ring's thread has exited and its records are out: report its losses and free the ring."""
         if ring.lost != ring.reported:
-            self._write_packet(ring, memoryview(b""))
+            self._write_packet(*self._numbered(ring), memoryview(b""), ring.lost)
         sink, number = self._packet_sink, ring.stream_number
         if sink is not None and ring.who is None:
             self._guarded(sink, lambda: sink.thread_ended(number))

@@ -97,7 +97,7 @@ class Ring:
         self.base = 0
         self.stream: Stream | None = None
         self.stream_number = 0
-        self.who: Callable[[], Stream] | None = None
+        self.who: Callable[[], tuple[int, Stream]] | None = None
         """Says whose it is, if ``stream`` is provisional: it was lent ahead of the thread's first event."""
         self._read_packet = 0
         self._read_bytes = 0

@@ -6,7 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from htrun import hosts
+from htrun.channel import ring_layout
 from htrun.channel.layout import Layout
+from htrun.channel.ring_layout import EVERY_CLIENT, NATIVE_CLIENTS, RingLayout
 from htrun.events.definitions import (
     CPU_ENTER,
     CPU_EXIT,
@@ -18,12 +21,28 @@ from htrun.events.definitions import (
 )
 from htrun.rings.ring import Overflow
 
+_OVERFLOW = {
+    Overflow.BLOCK: ring_layout.BLOCK,
+    Overflow.DROP: ring_layout.DROP,
+    Overflow.OVERWRITE: ring_layout.OVERWRITE,
+}
+
 
 class Timestamp(Enum):
     """How a patched site reads the clock. ``ORDERED`` fences the read, for microbenchmarks."""
 
     TSC = "tsc"
     ORDERED = "ordered"
+
+
+class Via(Enum):
+    """How an event of the guest library gets to htrun. ``STORE``: by a store that traps or is patched. ``RING``: the
+    library writes it to a ring of the channel. ``AUTO``: by a ring where the host's processors run the program, else by
+    a store."""
+
+    AUTO = "auto"
+    STORE = "store"
+    RING = "ring"
 
 
 class RunOptions(NamedTuple):
@@ -35,7 +54,8 @@ class RunOptions(NamedTuple):
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
     ``decode``: whether what system calls point to is recorded, and what they mean is told;
     ``processors``: those that the program may run on, None for all of the caller's;
-    ``ring_size``: bytes of one thread's ring; ``verbosity``: -1 (quiet) to 1.
+    ``ring_size``: bytes of one thread's ring; ``via``: whether the channel offers rings, and to whom;
+    ``verbosity``: -1 (quiet) to 1.
     """
 
     program: tuple[str, ...]
@@ -57,8 +77,17 @@ class RunOptions(NamedTuple):
     device: bool = True
     ring_size: int = 4 << 20
     overflow: Overflow = Overflow.BLOCK
+    via: Via = Via.STORE
     timestamp: Timestamp = Timestamp.TSC
     verbosity: int = 0
+
+    @property
+    def rings(self) -> RingLayout | None:
+        """The rings that the channel offers; None for none."""
+        if self.via is Via.STORE or not self.channel_recorded:
+            return None
+        mode = NATIVE_CLIENTS if self.via is Via.AUTO else EVERY_CLIENT
+        return RingLayout.of(self.layout, mode, hosts.current().machine, self.ring_size, _OVERFLOW[self.overflow])
 
     @property
     def channel_recorded(self) -> bool:

@@ -6,17 +6,19 @@ neither.
 
 from __future__ import annotations
 
+import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun import hosts
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind
+from htrun.rings.client_rings import Source
 from htrun.rings.drain import SILENCE, Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import RingPool
 from htrun.runner.options import Timestamp
-from htrun.runner.stream_names import StreamNames, name_of
+from htrun.runner.stream_names import StreamNames, client_stream, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerEvents
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
+    from htrun.rings.client_ring import Client
     from htrun.rings.ring import Ring
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
@@ -58,6 +61,8 @@ class Recording:
         self._pool: RingPool | None = None
         self._drain: Drain | None = None
         self._tracer_events: TracerEvents | None = None
+        self._naming = threading.Lock()
+        """For `Thread.source`, which the drain asks for, too."""
         self.clock = _choose_clock(options, warnings)
 
     @property
@@ -109,10 +114,22 @@ class Recording:
         """The number of a new stream for what the tracer itself records of ``thread``."""
         return self.drain.add_stream(self._names.stream_of(thread))
 
+    def source_of(self, thread: Thread, client: Client | None = None) -> Source:
+        """The stream of what ``thread`` emits, and its number. ``client``: what the thread itself says in a ring of the
+        channel, if it has one. May be called from any thread of htrun."""
+        with self._naming:
+            source = thread.source
+            if source is None or (client is not None and client.big_endian != source.stream.big_endian):
+                stream = self._names.stream_of(thread) if client is None else client_stream(thread, client)
+                source = Source(self.drain.add_stream(stream), stream)
+                thread.source = thread.source or source
+            return source
+
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
         """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
         if thread.ring is None:
-            thread.ring = self.drain.lend(self._names.stream_of(thread), base_for)
+            source = self.source_of(thread)
+            thread.ring = self.drain.lend(source.stream, base_for, source.number)
             if thread.space.arena is not None:
                 thread.space.arena.family.learn(emitted=True)
         return thread.ring
@@ -122,7 +139,7 @@ class Recording:
         if no ring is free and mapped. htrun's own memory must be in the thread's address space."""
         assert thread.space.arena is not None
         stream, rings = Stream(thread.tid, thread.process.pid), thread.space.arena.rings
-        thread.ring = self.drain.lend_ahead(stream, lambda: self._names.stream_of(thread), rings.base_of)
+        thread.ring = self.drain.lend_ahead(stream, lambda: self.source_of(thread), rings.base_of)
         return thread.ring
 
     def thread_ended(self, thread: Thread) -> None:

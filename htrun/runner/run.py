@@ -60,7 +60,7 @@ def _channel(options: RunOptions) -> Channel:
     """The run's channel. A run that does not record what is stored to it needs no place for one, unless one is named.
     Raises `HtrunError`."""
     try:
-        return Channel.create(options.path, options.layout)
+        return Channel.create(options.path, options.layout, options.rings)
     except HtrunError:
         if options.channel_recorded or options.path is not None:
             raise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import hosts
 from htrun.channel.file import Channel
+from htrun.events.records import RING_SITE
 from htrun.events.warnings import Warnings
 from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
@@ -18,6 +19,7 @@ from htrun.intercept.no_patcher import NoPatcher
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.launch.system import Device
+from htrun.runner.client_threads import ClientThreads
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
@@ -77,6 +79,7 @@ class Session:
         self._calls = self._record_calls()
         self._tracees = Tracees(first, self._waiter, self._hooks())
         self._ending = start.ending(self._tracees)
+        self._clients = ClientThreads(channel, self._tracees.threads, self._recording, self._warnings)
         device = Device(str(channel.path), channel.layout.total_size)
         add = options.device and channel.reachable
         self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=add)
@@ -97,6 +100,7 @@ class Session:
                 calls_to_record(options),
                 self._machines.mapped,
                 self._controls_leave,
+                self._clients.mapped,
             ),
             masks=self._masks,
             foreign_exec=self._foreign_exec(),
@@ -158,8 +162,9 @@ class Session:
         self._outputs.write_summary(self._account(), self._warnings)
 
     def _account_for_sites(self) -> None:
-        if self._traps is not None:
-            self._sites.finish(self._traps.sites, self._recording.site_events)
+        sites = self._traps.sites if self._traps is not None else ()
+        if sites or self._recording.site_events:
+            self._sites.finish(sites, self._recording.site_events)
 
     def _record_calls(self) -> Calls | None:
         """What records system calls and the start and exit of threads. Imported only where they are wanted."""
@@ -215,9 +220,12 @@ class Session:
 
     def _thread_ended(self, thread: Thread) -> None:
         self._patcher.rings.unregister(thread)
+        # First, since the drain looks at these last (`ThreadOrder`).
+        self._clients.ended(thread)
         self._recording.thread_ended(thread)
 
     def _forked(self, creator: Thread, child: Thread) -> None:
+        self._clients.forked(creator, child)
         self._patcher.forked(child, creator.space)
 
     def _at_birth(self, thread: Thread) -> None:
@@ -248,6 +256,7 @@ class Session:
             "kinds": dict(recorded.kinds),
             "lost": recorded.lost,
             "failure": recorded.failure or self._failure,
+            "ring_events": self._recording.site_events.get(RING_SITE, 0),
             "traps": self._traps.count if self._traps else 0,
             "sites": list(self._sites.sites),
             "warnings": dict(self._warnings.counts),

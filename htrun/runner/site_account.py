@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from htrun.events.records import RING_SITE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -53,6 +55,8 @@ class SiteAccount:
             # Standard error may be gone (a closed pipe).
             with suppress(OSError):
                 sys.stderr.writelines(f"htrun: {line}\n" for line in lines(self.sites))
+                if by_ring := events.get(RING_SITE, 0):
+                    sys.stderr.write(f"htrun: rings of the channel: events {by_ring}, without a trap\n")
                 sys.stderr.flush()
 
 

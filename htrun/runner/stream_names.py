@@ -14,6 +14,7 @@ from htrun.launch.system import is_shared_by_vcpus, processors, vcpu_of
 if TYPE_CHECKING:
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
+    from htrun.rings.client_ring import Client
 
 _MOST_NAME = 64
 """Bytes: four times the length of the name that the kernel keeps."""
@@ -48,6 +49,11 @@ class StreamNames:
                 f"QEMU runs the machine's {count} processors in one thread (thread=single or -icount): "
                 "every event bears the number of the first, whichever emitted it",
             )
+
+
+def client_stream(thread: Thread, client: Client) -> Stream:
+    """A new stream of ``thread``, which has taken a ring of the channel, and says in it who it is."""
+    return Stream(thread.tid, thread.process.pid, thread.number, client.name, client.big_endian, time.time_ns())
 
 
 def name_of(tid: int) -> str:

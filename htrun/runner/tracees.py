@@ -288,7 +288,7 @@ class Tracees:
         return thread
 
     def _forget(self, thread: Thread) -> None:
-        if thread.ring is not None:
+        if not thread.exiting:
             self._hooks.thread_ended(thread)
             thread.ring = None
         del self.threads[thread.tid]

@@ -1,7 +1,7 @@
 """Which events were the first of a call site in their process, or the first of their thread.
 
 Such an event traps: the site is patched then, and the thread gets its ring. That takes up to milliseconds, so a span
-that contains such an event is too long by that time.
+that contains such an event is too long by that time. Events that the guest library wrote to a ring never trap.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
+from htrun.events.records import RING_SITE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ class FirstEvents:
 
     def feed(self, events: Events, first: int) -> None:
         """Process ``events``, which follow those of the previous call. ``first``: the number of the first of them."""
-        rows = np.flatnonzero(events["kind"] == _HYPERTRACE)
+        rows = np.flatnonzero((events["kind"] == _HYPERTRACE) & (events["site"] != RING_SITE))
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
         places = (self._processes[streams] << shift) | sites

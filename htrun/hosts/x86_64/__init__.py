@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from htrun.channel.ring_layout import CLOCK_TSC
 from htrun.hosts.x86_64 import abi
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from htrun.events.clock import Clock
+    from htrun.events.clock import Clock, Source
     from htrun.hosts import host
     from htrun.hosts.calls import Limit
 
@@ -29,6 +30,8 @@ class X86_64:
     call_name = staticmethod(abi.call_name)
     bits_in = staticmethod(abi.bits_in)
 
+    machine = 62
+    client_clock = CLOCK_TSC
     counter = "tsc"
     longest_instruction = 15
     reach = (1 << 31) - (1 << 20)
@@ -59,6 +62,12 @@ class X86_64:
         from htrun.hosts.x86_64.counter import best_clock
 
         return best_clock()
+
+    def counter_source(self) -> Source:
+        """As of `Host`."""
+        from htrun.hosts.x86_64.counter import TscSource
+
+        return TscSource()
 
     def decode_store(self, code: bytes, address: int, bits: int) -> host.Store:
         """As of `Host`."""

@@ -32,11 +32,12 @@ STEPS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2), st.integers(0, 
 
 
 def firsts(steps: Steps) -> list[int]:
-    """Numbers of the events that are the first of their stream, or of their site in their process."""
+    """Numbers of the events that are the first of their stream, or of their site in their process. Site 0 stands
+    for the rings of the channel, whose events count for neither."""
     seen: set[tuple[str, int, int]] = set()
     found = []
     for number, (_, stream, site) in enumerate(steps, start=1):
-        marks = {("stream", stream, 0), ("site", PROCESSES[stream], site)}
+        marks = {("stream", stream, 0), ("site", PROCESSES[stream], site)} if site else set()
         if marks - seen:
             found.append(number)
         seen |= marks

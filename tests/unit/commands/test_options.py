@@ -15,7 +15,7 @@ from htrun.commands.options import Information, Request, parse
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS
 from htrun.rings.ring import Overflow
-from htrun.runner.options import RunOptions, Timestamp
+from htrun.runner.options import RunOptions, Timestamp, Via
 
 PROGRAM = ("./app", "-v", "--", "--log", "x")
 
@@ -96,6 +96,9 @@ def test_without_options_there_is_a_log_and_a_private_path() -> None:
         (["--overflow", "drop"], "overflow", Overflow.DROP),
         (["--overflow=overwrite"], "overflow", Overflow.OVERWRITE),
         (["--timestamp", "ordered"], "timestamp", Timestamp.ORDERED),
+        (["--via", "store"], "via", Via.STORE),
+        (["--via", "auto"], "via", Via.AUTO),
+        (["--via=ring"], "via", Via.RING),
     ],
 )
 def test_an_option_sets_its_field(arguments: list[str], field: str, value: Any) -> None:
@@ -148,6 +151,7 @@ def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str
         (["--ring-size", "4m", "app"], "64K to 1G"),
         (["--overflow", "lose", "app"], "block, drop, overwrite"),
         (["--timestamp", "utc", "app"], "tsc, ordered"),
+        (["--via", "trap", "app"], "auto, store, ring"),
         (["-trace", "guest*,size=1", "app"], "unknown setting"),
         (["-o", "", "app"], "-o needs a value"),
         (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; known are ctf, log"),
@@ -167,7 +171,7 @@ def test_help_tells_every_option(spelling: str) -> None:
     assert max(map(len, information.text.splitlines())) <= 120
     for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--syscalls",
                    "--overflow", "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "--decode", "-v", "-q",
-                   "--version", "Examples:"):  # fmt: skip
+                   "--version", "--via", "Examples:"):  # fmt: skip
         assert option in information.text
 
 

@@ -12,6 +12,7 @@ from htrun.events.sink import SinkError
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
+from htrun.rings.client_rings import Source
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.support.waiting import wait_until
@@ -320,9 +321,9 @@ def test_a_thread_that_was_lent_a_ring_ahead_is_asked_for_when_it_has_emitted() 
     drain, _ = make(sink)
     asked: list[int] = []
 
-    def who(tid: int) -> Stream:
+    def who(tid: int) -> Source:
         asked.append(tid)
-        return stream(tid)
+        return Source(drain.add_stream(stream(tid)), stream(tid))
 
     rings = [drain.lend_ahead(stream(0), functools.partial(who, tid), lambda _: BASE) for tid in (1, 2)]
     silent, emitting = (ring for ring in rings if ring is not None)
@@ -337,10 +338,10 @@ def test_a_thread_that_was_lent_a_ring_ahead_is_asked_for_when_it_has_emitted() 
 
 def test_no_ring_is_lent_ahead_that_is_not_mapped() -> None:
     drain, _ = make(Seen())
-    assert drain.lend_ahead(stream(1), lambda: stream(1), lambda _: None) is None
-    first = drain.lend_ahead(stream(1), lambda: stream(1), lambda number: None if number else BASE)
+    assert drain.lend_ahead(stream(1), lambda: Source(0, stream(1)), lambda _: None) is None
+    first = drain.lend_ahead(stream(1), lambda: Source(0, stream(1)), lambda number: None if number else BASE)
     assert first is not None
-    assert drain.lend_ahead(stream(2), lambda: stream(2), lambda number: None if number else BASE) is None
+    assert drain.lend_ahead(stream(2), lambda: Source(1, stream(2)), lambda number: None if number else BASE) is None
     drain.close()
 
 
@@ -350,7 +351,7 @@ def test_a_ring_that_is_lent_ahead_while_the_drain_sleeps_wakes_it() -> None:
     before = drain.lend(stream(1), lambda _: BASE)
     emit_or_trap(drain, Writer(before), before, 0)
     wait_until(lambda: before.armed, "a reader that rests")
-    ring = drain.lend_ahead(stream(2), lambda: stream(2), lambda _: BASE)
+    ring = drain.lend_ahead(stream(2), lambda: Source(drain.add_stream(stream(2)), stream(2)), lambda _: BASE)
     assert ring is not None
     assert ring.armed
     trap(drain, ring, 1)

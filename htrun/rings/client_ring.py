@@ -1,0 +1,303 @@
+"""One ring of a channel from the reader's side (`htrun.channel.ring_layout`).
+
+A client may write anything anywhere in the channel at any time. So a value of the shared memory is copied first, then
+checked, and used only within the ring; what the reader must rely on are its own counts. The second word of a record
+says whether it is there, so that word is read before the rest of the record.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun.channel import ring_layout
+from htrun.channel.ring_layout import CONTROL_SIZE, RingLayout, lap_word
+from htrun.events.records import RING_SITE, record_dtype, words_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.events.records import Records
+
+_WORD, _HALF = 8, 4
+_WORD_MASK = (1 << 64) - 1
+_MOST_EVENTS = 1 << 48
+"""More than any thread can emit."""
+_MOST_WAITING = 4096
+"""More records than a thread and its signal handlers can have reserved beyond what there is room for."""
+_GRACE = 0.02
+"""Seconds for which records wait that come after an unfinished one: a signal handler has emitted them, perhaps, and the
+event that it interrupted is older."""
+
+
+class Client(NamedTuple):
+    """What a ring says of its owner.
+
+    ``pid``, ``tid``: as the client sees them. ``name``: of the thread. ``big_endian``: the byte order of its records.
+    ``clock``: where their time stamps are from, such as `ring_layout.CLOCK_TSC`.
+    """
+
+    owner: int
+    name: str
+    big_endian: bool
+    clock: int
+
+    @property
+    def pid(self) -> int:
+        """Its process, as it sees that."""
+        return self.owner >> 32
+
+    @property
+    def tid(self) -> int:
+        """Its thread."""
+        return self.owner & 0xFFFFFFFF
+
+
+class ClientRing:
+    """Ring ``number``. ``client``: its owner, as far as known; ``damaged``: its counts made no sense at some time.
+
+    ``memory``: the `RingLayout.stride` bytes of the ring.
+    """
+
+    def __init__(self, number: int, memory: memoryview, layout: RingLayout) -> None:
+        self.number = number
+        self.client: Client | None = None
+        self.damaged = False
+        self._layout = layout
+        self._memory = memory
+        self._words = memory[:CONTROL_SIZE].cast("Q")
+        self._halves = memory[:CONTROL_SIZE].cast("I")
+        self._records: NDArray[np.void] | None = None
+        self._native = False
+        self._num_args = (layout.record_size - ring_layout.RECORD_HEADER) // _WORD
+        self._next = 0
+        """The first record that was not looked at yet."""
+        self._released = 0
+        """The first record that may not be written over."""
+        self._holes: list[int] = []
+        """Records before ``_next`` that are still unfinished: those of interrupted events."""
+        self._waits: tuple[int, float] = (-1, 0.0)
+        """An unfinished record that others follow, and since when."""
+        self._dropped_before = 0
+        self._lost = 0
+        self._overwritten = 0
+
+    @property
+    def owner(self) -> int:
+        """Whom the ring says it belongs to; 0: nobody."""
+        return self._words[ring_layout.OWNER // _WORD]
+
+    @property
+    def state(self) -> int:
+        """One of `ring_layout.FREE` to `ring_layout.ENDED`, if the client has not written something else."""
+        return self._halves[ring_layout.STATE // _HALF]
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether the client never waits: then the ring is read once, when the client has ended."""
+        return self._layout.overflow == ring_layout.OVERWRITE
+
+    @property
+    def lost(self) -> int:
+        """Events of this client that were lost, according to its own count; it never decreases."""
+        dropped = self._words[ring_layout.DROPPED // _WORD] - self._dropped_before
+        if self._layout.overflow == ring_layout.DROP and 0 <= dropped < _MOST_EVENTS:
+            self._lost = max(self._lost, dropped)
+        return self._lost + self._overwritten
+
+    def begin(self) -> Client:
+        """The ring has an owner now, which has filled in who it is."""
+        flags = self._halves[ring_layout.FLAGS // _HALF]
+        name = bytes(self._memory[ring_layout.NAME : ring_layout.NAME + ring_layout.NAME_SIZE])
+        client = Client(
+            self.owner,
+            name.partition(b"\0")[0].decode(errors="replace"),
+            bool(flags & ring_layout.BIG_ENDIAN),
+            flags >> ring_layout.CLOCK_SHIFT & ring_layout.CLOCK_MASK,
+        )
+        if self._records is None or client.big_endian == self._native:
+            import numpy as np
+
+            self._native = not client.big_endian
+            data = self._memory[CONTROL_SIZE : CONTROL_SIZE + self._layout.records * self._layout.record_size]
+            self._records = np.frombuffer(data, _dtype(self._num_args, client.big_endian))
+        self.client = client
+        self._holes.clear()
+        self._lost = self._overwritten = 0
+        self._dropped_before = self._words[ring_layout.DROPPED // _WORD]
+        return client
+
+    def waits(self) -> bool:
+        """Whether the client waited for room when last looked; asked once for each time."""
+        bell = self._halves[ring_layout.BELL // _HALF]
+        if bell:
+            self._halves[ring_layout.BELL // _HALF] = 0
+        return bool(bell)
+
+    def unread(self) -> int:
+        """How many records there may be that were not taken."""
+        return min(max(self._words[ring_layout.RESERVED // _WORD] - self._next, 0), self._layout.records)
+
+    def take(self, *, ended: bool) -> list[Records]:
+        """The records that were not taken yet, oldest first, in batches; see `htrun.events.records.record_dtype`.
+
+        Their ``site`` is `RING_SITE`. ``ended``: the client writes no more, so that unfinished records stay so. Without
+        it, a ring that the client overwrites gives nothing.
+        """
+        if self.overwrites:
+            return self._take_newest() if ended else []
+        end = self._end()
+        taken = self._take_late()
+        if self._next < end:
+            taken += self._take_until(end, ended=ended)
+        if ended:
+            self._holes.clear()
+        self._release()
+        return taken
+
+    def free(self) -> bool:
+        """The client has ended, and its records were taken: others may have the ring. False if it has done something to
+        the ring by which others could lose events: then nobody gets it."""
+        reserved = self._words[ring_layout.RESERVED // _WORD]
+        most = _MOST_EVENTS if self.overwrites else self._layout.records + _MOST_WAITING
+        self.client = None
+        if self.damaged or not self._next <= reserved <= self._released + most:
+            self.damaged = True
+            return False
+        self._next = reserved
+        self._release()
+        self.waits()
+        self._halves[ring_layout.STATE // _HALF] = ring_layout.FREE
+        # Last, since it is what the next client asks for.
+        self._words[ring_layout.OWNER // _WORD] = 0
+        return True
+
+    def discard(self) -> int:
+        """Pass over what was not taken yet; returns how many records that were."""
+        end, first = self._end(), self._next
+        self._next = end
+        self._holes.clear()
+        self._release()
+        return end - first
+
+    def _end(self) -> int:
+        """The number after the last record that may be there."""
+        reserved = self._words[ring_layout.RESERVED // _WORD]
+        if not self._next <= reserved <= self._released + self._layout.records + _MOST_WAITING:
+            self.damaged = True
+            self._holes.clear()
+            self._next = self._released = reserved
+            self._words[ring_layout.RELEASED // _WORD] = reserved
+        return min(reserved, self._released + self._layout.records)
+
+    def _release(self) -> None:
+        """Let the client write over what was taken. An unfinished record is kept until it is finished, or until the
+        other half of the ring is used up, since its client may be in the same thread's handler that fills the ring."""
+        while self._holes and self._next - self._holes[0] >= self._layout.records // 2:
+            del self._holes[0]
+        self._released = self._holes[0] if self._holes else self._next
+        self._words[ring_layout.RELEASED // _WORD] = self._released & _WORD_MASK
+
+    def _take_late(self) -> list[Records]:
+        """Unfinished records that were passed over and are finished now."""
+        late = []
+        for number in list(self._holes):
+            if self._committed(number, number + 1).all():
+                late.append(self._copy(number, number + 1))
+                self._holes.remove(number)
+        return late
+
+    def _take_until(self, end: int, *, ended: bool) -> list[Records]:
+        import numpy as np
+
+        first, committed = self._next, self._committed(self._next, end)
+        if committed.all():
+            self._next = end
+            return self._copied(first, end)
+        start = int(committed.argmin())
+        count = len(committed) - int(committed[::-1].argmax()) if committed.any() else 0
+        if count <= start or not (ended or self._has_waited(first + start)):
+            self._next = first + start
+            return self._copied(first, self._next)
+        self._next = first + count
+        self._holes += (first + np.flatnonzero(~committed[:count])).tolist()
+        records = np.concatenate(self._copied(first, self._next))
+        return [records[committed[:count]]]
+
+    def _take_newest(self) -> list[Records]:
+        """The last records of a client that has overwritten older ones."""
+        import numpy as np
+
+        reserved, start = self._words[ring_layout.RESERVED // _WORD], self._next
+        if not start <= reserved < start + _MOST_EVENTS:
+            self.damaged = True
+            return []
+        first = max(start, reserved - self._layout.records)
+        self._overwritten += first - start
+        self._next = self._released = reserved
+        if first == reserved:
+            return []
+        records = self._copied(first, reserved)
+        # Copied first: nobody else may write here, but if so it shows.
+        committed = self._committed(first, reserved)
+        return [np.concatenate(records)[committed]] if committed.any() else []
+
+    def _has_waited(self, number: int) -> bool:
+        """Whether those after the unfinished record ``number`` need not wait for it any more."""
+        now = time.monotonic()
+        if self._waits[0] != number:
+            self._waits = number, now
+        return now - self._waits[1] >= _GRACE or self.unread() > self._layout.records // 2
+
+    def _pieces(self, first: int, end: int) -> list[tuple[int, int, int]]:
+        """The records from ``first`` to ``end`` by position: first, end, and what their second word must be."""
+        records, pieces = self._layout.records, []
+        while first < end:
+            position = first % records
+            count = min(end - first, records - position)
+            pieces.append((position, position + count, lap_word(first, records)))
+            first += count
+        return pieces
+
+    def _committed(self, first: int, end: int) -> NDArray[np.bool_]:
+        """Which of the records from ``first`` to ``end`` are finished."""
+        import numpy as np
+
+        assert self._records is not None
+        laps = self._records["site"]
+        return np.concatenate([laps[low:high] == lap for low, high, lap in self._pieces(first, end)])
+
+    def _copied(self, first: int, end: int) -> list[Records]:
+        return [self._copy_positions(low, high) for low, high, _ in self._pieces(first, end)]
+
+    def _copy(self, first: int, end: int) -> Records:
+        return self._copied(first, end)[0]
+
+    def _copy_positions(self, low: int, high: int) -> Records:
+        assert self._records is not None
+        assert self.client is not None
+        copied = self._records[low:high].copy()
+        if self.client.big_endian:
+            copied = _in_host_order(copied, self._num_args)
+        copied["site"] = RING_SITE
+        return copied
+
+
+def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
+    """A record as a client writes it: all of it in its own byte order."""
+    dtype = record_dtype(num_args, big_endian)
+    return dtype.newbyteorder(">") if big_endian else dtype
+
+
+def _in_host_order(records: NDArray[np.void], num_args: int) -> Records:
+    """The same but for the arguments, which stay as they are."""
+    import numpy as np
+
+    converted = np.empty(len(records), record_dtype(num_args, True))
+    converted["timestamp"] = records["timestamp"]
+    converted["index"] = records["index"]
+    words_of(converted, "args", 0, num_args)[:] = words_of(records, "args", 0, num_args)
+    return converted

@@ -1,0 +1,131 @@
+"""One order of events for threads that may record them in two ways: in a ring of the channel
+(`htrun.rings.client_rings`), and by stores that trap or are patched, for which htrun has lent them another.
+
+A round reads the rings of the channel first. So the stores before an event that was found there are found in the other
+ring. Later stores wait for the next round: events before them may not have been found. What is given is merged by time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from htrun.events.records import Records
+    from htrun.rings.client_rings import Source, Taken
+
+_NEVER = (1 << 64) - 1
+"""Ticks."""
+
+
+class Given(NamedTuple):
+    """``records`` of one thread in order of time, or None if there is only a loss or its end to report. ``discarded``:
+    its events that were lost so far; ``lost_more``: whether these are more than before. ``ended``: no ring is the
+    thread's any more."""
+
+    source: Source
+    records: Records | None
+    discarded: int
+    lost_more: bool
+    ended: bool
+
+
+class _Thread:
+    """``clients``: records from rings of the channel, and ``stores``, those of its stores, both still to be given.
+    ``rings``: those it has, of either kind; losses are those of the rings that it has, and of those that it had;
+    ``reported``: of them."""
+
+    __slots__ = ("client_lost", "client_lost_before", "clients", "reported", "rings", "source", "store_lost", "stores")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.clients: list[Records] = []
+        self.stores: list[Records] = []
+        self.rings: set[object] = set()
+        self.client_lost_before = self.client_lost = self.store_lost = self.reported = 0
+
+    @property
+    def discarded(self) -> int:
+        return self.client_lost_before + self.client_lost + self.store_lost
+
+
+class ThreadOrder:
+    """Collects what a round finds, thread by thread."""
+
+    def __init__(self) -> None:
+        self._threads: dict[int, _Thread] = {}
+        self.waiting = 0
+        """Records that were added and not given yet."""
+
+    def add_client(self, taken: Taken) -> None:
+        """What was in one ring of the channel."""
+        thread = self._thread(taken.source)
+        thread.clients += taken.records
+        self.waiting += sum(map(len, taken.records))
+        thread.client_lost = taken.lost
+        thread.rings.add(taken.ring)
+        if taken.ended:
+            thread.client_lost_before += thread.client_lost
+            thread.client_lost = 0
+            thread.rings.discard(taken.ring)
+
+    def add_stores(self, ring: object, source: Source, records: Records | None, lost: int, *, ended: bool) -> None:
+        """What was in the ring that htrun has lent to a thread, which has lost ``lost`` events so far. ``ended``: it
+        was the last of that."""
+        thread = self._thread(source)
+        if records is not None:
+            thread.stores.append(records)
+            self.waiting += len(records)
+        thread.store_lost = lost
+        thread.rings.add(ring)
+        if ended:
+            thread.rings.discard(ring)
+
+    def give(self, complete: int, *, everything: bool) -> Iterator[Given]:
+        """What need not wait. ``complete``: ticks before the rings of the channel were read in this round."""
+        for number, thread in list(self._threads.items()):
+            ended = not thread.rings
+            records = _merged(thread, _NEVER if everything or ended else complete)
+            if records is not None:
+                self.waiting -= len(records)
+            if ended:
+                del self._threads[number]
+            if records is not None or ended:
+                lost_more, thread.reported = thread.discarded > thread.reported, thread.discarded
+                yield Given(thread.source, records, thread.reported, lost_more, ended)
+
+    def _thread(self, source: Source) -> _Thread:
+        thread = self._threads.get(source.number)
+        if thread is None:
+            thread = self._threads[source.number] = _Thread(source)
+        return thread
+
+
+def _merged(thread: _Thread, complete: int) -> Records | None:
+    """The thread's records that are complete, which it then has no more; None if there are none."""
+    import numpy as np
+
+    clients, thread.clients = thread.clients, []
+    if not thread.stores:
+        return _joined(clients)
+    stores = np.concatenate(thread.stores)
+    if clients:
+        complete = max(complete, max(int(batch["timestamp"].max()) for batch in clients))
+    later = stores["timestamp"] > np.uint64(complete)
+    count = int(later.argmax()) if later.any() else len(stores)
+    thread.stores = [stores[count:]] if count < len(stores) else []
+    if count:
+        clients.append(stores[:count])
+    if not clients:
+        return None
+    records = np.concatenate(clients)
+    # Structures would be copied field by field.
+    rows = records.view(f"V{records.dtype.itemsize}")
+    return rows[np.argsort(records["timestamp"], kind="stable")].view(records.dtype)
+
+
+def _joined(batches: list[Records]) -> Records | None:
+    import numpy as np
+
+    return np.concatenate(batches) if len(batches) > 1 else (batches[0] if batches else None)

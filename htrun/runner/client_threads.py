@@ -1,0 +1,153 @@
+"""Which threads of the run the owners of the channel's rings are (`htrun.rings.client_rings`).
+
+A ring says by which ids its owner knows itself, which are others than htrun's in a PID namespace.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun import hosts
+from htrun.channel import ring_layout
+from htrun.channel.ring_layout import owner_word
+from htrun.events.stream import Stream
+from htrun.events.warnings import Kind
+from htrun.rings.client_clock import Arrival, ClientClock
+from htrun.rings.client_rings import ClientRings, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from htrun.channel.file import Channel
+    from htrun.events.clock import Source as TickSource
+    from htrun.events.warnings import Warnings
+    from htrun.intercept.guest import Thread
+    from htrun.rings.client_clock import Conversion
+    from htrun.rings.client_ring import Client
+    from htrun.runner.recording import Recording
+
+_SAMPLES = 4
+"""The tightest of these is used."""
+
+
+class _Ids(NamedTuple):
+    pid: int
+    tid: int
+
+
+class ClientThreads:
+    """Has rings emptied from when a process first maps some on; every method is for the tracer's main thread."""
+
+    def __init__(
+        self, channel: Channel, threads: Mapping[int, Thread], recording: Recording, warnings: Warnings
+    ) -> None:
+        self._channel = channel
+        self._threads = threads
+        self._recording = recording
+        self._warnings = warnings
+        self._rings: ClientRings | None = None
+        self._in_namespaces = False
+        """Whether there may be clients with ids of their own."""
+
+    def mapped(self, thread: Thread) -> None:
+        """A thread is about to map rings of the channel."""
+        if self._rings is None:
+            self._rings = self._watched()
+        if thread.process.pid not in self._rings.processes:
+            self._rings.processes.add(thread.process.pid)
+            self._in_namespaces = self._in_namespaces or _own_ids(thread) != (thread.process.pid, thread.tid)
+
+    def forked(self, creator: Thread, child: Thread) -> None:
+        """``creator`` has a new child process, whose first thread is ``child``."""
+        rings = self._rings
+        if rings is not None and creator.process.pid in rings.processes:
+            rings.processes.add(child.process.pid)
+
+    def ended(self, thread: Thread) -> None:
+        """A thread writes no more to what is its memory now: it exits, or has called execve(2)."""
+        rings, process = self._rings, thread.process
+        if rings is None or process.pid not in rings.processes:
+            return
+        ids = _own_ids(thread) if self._in_namespaces else _Ids(process.pid, thread.tid)
+        rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
+
+    def _watched(self) -> ClientRings:
+        channel, warnings, source = self._channel, self._warnings, self._recording.clock.source
+        assert channel.rings is not None
+
+        def unknown_clock(client: Client) -> Conversion:
+            warnings.warn(
+                Kind.CLOCK,
+                client.clock,
+                f"thread {client.tid} records times of a clock that htrun cannot relate to its own (number "
+                f"{client.clock}): its events bear the times when htrun read them",
+            )
+            return Arrival(source.read)
+
+        def damaged(client: Client) -> None:
+            warnings.warn(
+                Kind.RING_DAMAGED,
+                client.tid,
+                f"thread {client.tid}, or another, wrote over its ring: what was in it is lost",
+            )
+
+        rings = ClientRings(
+            channel.descriptor,
+            channel.rings,
+            self._source_of,
+            _clocks(source),
+            unknown_clock=unknown_clock,
+            damaged=damaged,
+        )
+        self._recording.drain.watch(rings)
+        return rings
+
+    def _source_of(self, client: Client) -> Source:
+        """Whose ring that is; called by the drain."""
+        thread = self._threads.get(client.tid)
+        if thread is not None and thread.process.pid == client.pid:
+            return self._recording.source_of(thread, client)
+        rings = self._rings
+        if self._in_namespaces and rings is not None:
+            for other in list(self._threads.values()):
+                if other.process.pid in rings.processes and _own_ids(other) == (client.pid, client.tid):
+                    return self._recording.source_of(other, client)
+        # Gone already, or never there: a program may write anything.
+        stream = Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
+        return Source(self._recording.drain.add_stream(stream), stream)
+
+
+def _own_ids(thread: Thread) -> _Ids:
+    """The ids by which a thread knows itself; those by which htrun does when it is gone."""
+    fields: dict[str, str] = {}
+    try:
+        with open(f"/proc/{thread.tid}/status", encoding="ascii", errors="replace") as status:
+            fields = dict(line.split(":", 1) for line in status)
+    except OSError:
+        pass
+    if "NStgid" not in fields:
+        return _Ids(thread.process.pid, thread.tid)
+    return _Ids(int(fields["NStgid"].split()[-1]), int(fields["NSpid"].split()[-1]))
+
+
+def _clocks(source: TickSource) -> dict[int, Conversion | None]:
+    """How to convert the clocks of clients that are related to the host's."""
+
+    def raw_and_ticks() -> tuple[int, int]:
+        sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        return sample.nanoseconds, sample.middle
+
+    host = hosts.current()
+    clocks: dict[int, Conversion | None] = {ring_layout.CLOCK_RAW_NS: ClientClock(raw_and_ticks)}
+    if source.name == host.counter:
+        clocks[host.client_clock] = None
+        return clocks
+    counter = host.counter_source()
+
+    def counter_and_ticks() -> tuple[int, int]:
+        sample = min((counter.sample(time.CLOCK_MONOTONIC) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        return sample.middle, sample.nanoseconds
+
+    clocks[host.client_clock] = ClientClock(counter_and_ticks)
+    return clocks

@@ -1,0 +1,228 @@
+"""Rings of a channel are found, emptied and given back, and their records reach the sinks in one order a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from htrun.channel import ring_layout
+from htrun.channel.ring_layout import RingLayout, owner_word
+from htrun.events.stream import Stream
+from htrun.rings.client_rings import ClientRings, Source, Taken
+from tests.unit.rings.client_memory import Writer, channel_file, numbers_of, small_rings
+
+if TYPE_CHECKING:
+    from htrun.rings.client_clock import Conversion
+    from htrun.rings.client_ring import Client
+
+
+class Channel:
+    """A channel's rings, and what was asked of others about them."""
+
+    def __init__(self, descriptor: int, layout: RingLayout) -> None:
+        self.descriptor = descriptor
+        self.layout = layout
+        self.asked: list[int] = []
+        self.damaged: list[int] = []
+        self.found: Source | None = None
+        clocks: dict[int, Conversion | None] = {ring_layout.CLOCK_TSC: None}
+        self.rings = ClientRings(
+            descriptor, layout, self.source_of, clocks, unknown_clock=self.no_clock, damaged=self.note_damage
+        )
+
+    def source_of(self, client: Client) -> Source:
+        self.asked.append(client.tid)
+        return self.found or Source(client.tid, Stream(client.tid, client.pid, 0, client.name, client.big_endian))
+
+    def no_clock(self, client: Client) -> Conversion:
+        raise AssertionError(client)
+
+    def note_damage(self, client: Client) -> None:
+        self.damaged.append(client.tid)
+
+    def writer(self, tid: int) -> Writer:
+        return Writer(self.descriptor, self.layout, tid)
+
+    def take(self, *, everything: bool = True, final: bool = False) -> dict[int, Taken]:
+        return {taken.source.number: taken for taken in self.rings.take(everything=everything, final=final)}
+
+
+@contextmanager
+def channel(layout: RingLayout | None = None) -> Iterator[Channel]:
+    layout = layout or small_rings()
+    descriptor = channel_file(layout)
+    try:
+        yield Channel(descriptor, layout)
+    finally:
+        os.close(descriptor)
+
+
+def test_nothing_is_there_before_a_client() -> None:
+    with channel() as one:
+        assert one.take() == {}
+        assert not one.rings.in_use
+
+
+def test_each_ring_is_its_owners() -> None:
+    with channel() as one:
+        writers = [one.writer(tid) for tid in (1, 2, 3, 4, 5, 6)]
+        for tid, writer in enumerate(writers, 1):
+            writer.emit(tid)
+            writer.emit(10 * tid)
+        taken = one.take()
+        assert {tid: numbers_of(each.records) for tid, each in taken.items()} == {
+            tid: [tid, 10 * tid] for tid in range(1, 7)
+        }
+        assert one.asked == [1, 2, 3, 4, 5, 6]
+        assert one.take() == {}
+
+
+def test_few_records_wait_for_a_full_round() -> None:
+    with channel(small_rings(records=64)) as one:
+        writer = one.writer(1)
+        for number in range(3):
+            writer.emit(number)
+        assert one.take(everything=False) == {}
+        writer.emit(3)
+        assert numbers_of(one.take(everything=False)[1].records) == [0, 1, 2, 3]
+
+
+def test_waiting_client_is_served_at_once() -> None:
+    with channel(small_rings(records=64)) as one:
+        writer = one.writer(1)
+        writer.emit(0)
+        writer.put_half(ring_layout.BELL, 1)
+        taken = one.take(everything=False)[1]
+        assert (numbers_of(taken.records), taken.fill) == ([0], 1.0)
+
+
+def test_ring_of_a_thread_that_has_exited_is_free_again() -> None:
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        for tid in range(1, 8):
+            writer = one.writer(tid)
+            for number in range(tid):
+                writer.emit(number)
+            writer.exit()
+            taken = one.take()[tid]
+            assert taken.ended
+            assert numbers_of(taken.records) == list(range(tid))
+
+
+def test_ring_of_a_killed_thread_is_free_again() -> None:
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        for tid in range(1, 8):
+            writer = one.writer(tid)
+            writer.emit(tid)
+            writer.reserve()
+            one.rings.exited(owner_word(5, tid), tid, one.source_of)
+            taken = one.take()[tid]
+            assert taken.ended
+            assert numbers_of(taken.records) == [tid]
+
+
+def test_ring_of_a_thread_that_died_before_its_first_event_is_free_again() -> None:
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        writer = one.writer(1)
+        writer.put_half(ring_layout.STATE, ring_layout.CLAIMED)
+        assert one.take() == {}
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.take() == {}
+        assert one.writer(2).number == 0
+
+
+def test_exit_of_a_namesake_in_another_namespace_is_none() -> None:
+    with channel() as one:
+        writer = one.writer(1)
+        writer.emit(0)
+        # Found as host thread 77.
+        one.found = Source(77, Stream(77, 5))
+        assert not one.take()[77].ended
+        one.rings.exited(owner_word(5, 1), 78, one.source_of)
+        writer.emit(1)
+        assert not one.take()[77].ended
+        one.rings.exited(owner_word(5, 1), 77, one.source_of)
+        assert one.take()[77].ended
+
+
+def test_exec_gives_the_ring_of_the_former_program_to_that() -> None:
+    with channel() as one:
+        old = one.writer(1)
+        old.emit(0)
+        one.rings.exited(owner_word(5, 1), 1, lambda client: Source(100, Stream(client.tid, client.pid)))
+        new = one.writer(1)
+        new.emit(1)
+        taken = one.take()
+        assert numbers_of(taken[100].records) == [0]
+        assert taken[100].ended
+        assert numbers_of(taken[1].records) == [1]
+        assert not taken[1].ended
+
+
+def test_damaged_ring_is_reported_once_and_nobody_gets_it() -> None:
+    with channel(small_rings(rings=2, chunk=2)) as one:
+        writer, other = one.writer(1), one.writer(2)
+        writer.put(ring_layout.RESERVED, 1 << 40)
+        other.emit(0)
+        assert numbers_of(one.take()[2].records) == [0]
+        assert one.damaged == [1]
+        other.emit(1)
+        assert numbers_of(one.take()[2].records) == [1]
+        assert one.damaged == [1]
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.take() == {}
+        with pytest.raises(StopIteration):
+            one.writer(3)
+
+
+def test_owner_that_is_wiped_out_ends_the_client() -> None:
+    with channel() as one:
+        writer = one.writer(1)
+        writer.emit(0)
+        assert numbers_of(one.take()[1].records) == [0]
+        writer.emit(1)
+        writer.put(ring_layout.OWNER, 0)
+        taken = one.take()[1]
+        assert (numbers_of(taken.records), taken.ended) == ([1], True)
+
+
+def test_client_without_events_is_no_stream() -> None:
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        writer = one.writer(1)
+        assert one.take() == {}
+        writer.exit()
+        assert one.take() == {}
+        assert one.asked == []
+        one.writer(2).emit(0)
+        assert numbers_of(one.take()[2].records) == [0]
+
+
+def test_all_clients_end_with_the_run() -> None:
+    with channel() as one:
+        for tid in (1, 2):
+            one.writer(tid).emit(tid)
+        assert all(taken.ended for taken in one.take(final=True).values())
+
+
+def test_discarded_records_are_counted_and_clients_go_on() -> None:
+    with channel() as one:
+        writer = one.writer(1)
+        for number in range(16):
+            writer.emit(number)
+        assert not writer.has_room()
+        assert one.rings.discard() == 16
+        assert writer.has_room()
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.rings.discard() == 0
+        assert one.writer(2).number == 0
+
+
+def test_untouched_rings_take_no_memory() -> None:
+    with channel(small_rings(rings=512, chunk=4)) as one:
+        one.writer(1).emit(0)
+        for _ in range(3):
+            one.take()
+        assert os.fstat(one.descriptor).st_blocks * 512 <= 16 * 4096
