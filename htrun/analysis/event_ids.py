@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from htrun.analysis.timing.spans import Spans
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
     from htrun.events.shapes import Rows
@@ -46,3 +47,12 @@ def in_window(events: Events, window: Window) -> Rows:
     if window.streams is not None:
         inside &= np.isin(events["stream"], list(window.streams))
     return np.flatnonzero(inside)
+
+
+def begins_in(spans: Spans, window: Window) -> NDArray[np.bool_]:
+    """Which of ``spans`` begin in ``window``."""
+    begins = spans["begin"]
+    inside: NDArray[np.bool_] = (begins >= np.uint64(window.begin)) & (begins < np.uint64(window.end))
+    if window.streams is not None:
+        inside &= np.isin(spans["begin_stream"], list(window.streams))
+    return inside

@@ -8,6 +8,7 @@
     for batch in trace.events():              # numpy record arrays, in constant memory
         ...
     trace.to_numpy(), trace.to_arrow()        # all of it
+    trace.spans()                             # what lies between begins and ends
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from htrun.analysis.ftrace.formats import EventFormat
     from htrun.analysis.guest_trace.decoder import GuestTrace
     from htrun.analysis.reader import TraceReader
+    from htrun.analysis.spans import TraceSpans
     from htrun.events.definitions import Definition
     from htrun.events.losses import Loss
     from htrun.events.records import Events
@@ -217,6 +219,12 @@ class Trace:
         from htrun.analysis.arrow import to_table
 
         return to_table(self)
+
+    def spans(self) -> TraceSpans:
+        """All spans: what lies between a begin and its end. They are kept in memory."""
+        from htrun.analysis.spans import TraceSpans
+
+        return TraceSpans(self)
 
     def _objects(self, batch: Events) -> Iterator[Event]:
         made: list[Event | None] = [None] * len(batch)

@@ -20,6 +20,9 @@ class QueryCommand:
 tables (hypertrace query TRACE 'show tables'; 'describe events' lists the columns of one):
   events    every event: time, time_ns (since 1970), seconds (since the first event), id, pid, tid, vcpu, comm, event,
             name, phase, site, "index", num and arch (of system calls), arg1 and on
+  spans     from a begin to its end: name, key, begin, "end", begin_ns, end_ns, seconds, duration (ns), tid, pid, vcpu,
+            comm, end_tid, id, end_id, parent, depth, trapped, begin_args, end_args. The id of a span is that of its
+            first event. --where chooses events, not spans
   threads   tid, pid, vcpu, comm, start_ns, lost
   sites     the instructions that emitted events: site, pid, address, instruction, file, offset, symbol
   run       facts of the run: name, value
@@ -33,6 +36,7 @@ examples:
   hypertrace query trace 'SELECT comm, count(*) FROM events GROUP BY comm'
   hypertrace query trace 'FROM events WHERE seconds BETWEEN 1.5 AND 1.6' --csv
   hypertrace query trace 'SELECT arg1, max(arg2) FROM events GROUP BY arg1 ORDER BY 2 DESC LIMIT 10' --json
+  hypertrace query trace 'FROM spans SELECT name, median(duration), max(duration) GROUP BY name'
   hypertrace query trace --events events.toml 'SELECT kind, sum(size) FROM io_begin GROUP BY kind'
 """
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.arrow import require_pyarrow
 from htrun.analysis.tables.events import EventTable, NamedTable, ThreadColumns, event_table_names
+from htrun.analysis.tables.spans import SpanTable
 from htrun.analysis.tables.table import SmallTable
 from htrun.errors import HtrunError
 from htrun.intercept.site_facts import is_site, sites_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from htrun.analysis.tables.table import Table
     from htrun.analysis.trace import Trace
 
-PUBLIC = ("events", "threads", "sites", "run")
+PUBLIC = ("events", "spans", "threads", "sites", "run")
 """The tables that every trace has; each named event has one more."""
 _ROWS = 1000
 """Rows printed at once; a table's columns are as wide as the first of them need."""
@@ -37,6 +38,7 @@ def tables_of(trace: Trace, wanted: Filter) -> dict[str, Table]:
     watch = partial(with_progress, total=len(trace), what="reading")
     found: dict[str, Table] = {
         "events": EventTable(trace, threads, wanted, watch),
+        "spans": SpanTable(trace, threads, wanted, watch),
         "threads": _threads(trace),
         "sites": _sites(trace),
         "run": _run(trace),
@@ -159,7 +161,8 @@ def as_csv(answer: Any) -> Iterator[bytes]:
     head, _ = _head(answer)
     yield csv_text(head, ()).encode()
     while rows := answer.fetchmany(_ROWS):
-        yield csv_text((), rows).removeprefix("\n").encode()
+        cells = [[_cell(cell) if isinstance(cell, Decimal) else cell for cell in row] for row in rows]
+        yield csv_text((), cells).removeprefix("\n").encode()
 
 
 def as_markdown(answer: Any) -> Iterator[bytes]:
@@ -178,4 +181,5 @@ def _head(answer: Any) -> tuple[list[str], list[bool]]:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    # Python writes small decimal numbers with an exponent otherwise.
+    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)

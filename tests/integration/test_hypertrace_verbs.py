@@ -203,7 +203,7 @@ def test_query(trace: Path, names: Path) -> None:
     assert said("query", trace, late, "--csv") == "id,seconds\n3,2.000000000\n"
     assert said("query", trace, late, "--markdown") == "| id | seconds |\n| ---: | ---: |\n| 3 | 2.000000000 |\n"
     assert [json.loads(row) for row in said("query", trace, late, "--json").splitlines()] == [{"id": 3, "seconds": 2.0}]
-    assert said("query", trace, "SHOW TABLES", "--events", names) == "name\nevents\nio\nrun\nsites\nthreads\n"
+    assert said("query", trace, "SHOW TABLES", "--events", names) == "name\nevents\nio\nrun\nsites\nspans\nthreads\n"
 
 
 def test_the_name_of_no_event_is_warned_of(trace: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from htrun.analysis.event_ids import begins_in
 from htrun.analysis.timing.clock_step import clock_step
 from htrun.analysis.timing.figures import Timings
 from htrun.analysis.timing.first_events import FirstEvents
@@ -77,11 +78,9 @@ class SpanQuery:
 
         def wanted(spans: Spans) -> NDArray[np.bool_]:
             chosen: NDArray[np.bool_] = names[spans["name"]]
-            chosen &= (spans["begin"] >= np.uint64(window.begin)) & (spans["begin"] < np.uint64(window.end))
+            chosen &= begins_in(spans, window)
             if self.warm:
                 chosen &= ~spans["trapped"]
-            if window.streams is not None:
-                chosen &= np.isin(spans["begin_stream"], list(window.streams))
             return chosen
 
         return wanted

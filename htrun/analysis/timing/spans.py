@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.timing.nesting import last_above
 from htrun.errors import HtrunError
 from htrun.events import calibration
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -94,12 +95,15 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     threads; they differ only if spans have a key. ``begin_number``, ``end_number``: of the events, counted from 1 in
     the order of the trace. ``depth``: how many spans of the thread, without those that have a key, were open when it
     began. ``steps``: how many events the thread emitted after the begin up to and including the end, so 1 if there are
-    none in between (and always if the span has a key).
+    none in between (and always if the span has a key). ``key``: 0 if it has none. ``parent``: the number of the begin
+    of the innermost span around its begin in the same thread, without those that have a key, even if that never ends; 0
+    if there is none, and if parents are not looked for.
     ``trapped``: whether it contains an event that `first_events.FirstEvents` finds; only if these are looked for.
     ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are requested.
     """
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
+        ("key", "<u8"), ("parent", "<u8"),
         ("name", "<u4"), ("depth", "<u4"), ("begin_stream", "<u4"), ("end_stream", "<u4"), ("trapped", "?"),
     ]  # fmt: skip
     if num_args:
@@ -111,10 +115,12 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
     """A begin or an end, as `Pairer` stores it.
 
     ``time``: ns since the epoch. ``number``: of the event in the trace, from 1. ``ordinal``: of the event in its
-    stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``sign``: 1 or -1.
+    stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``parent``: of the span that
+    it begins. ``sign``: 1 or -1.
     """
     fields: list[tuple[Any, ...]] = [
         ("time", "<u8"), ("number", "<u8"), ("ordinal", "<u8"), ("scope", "<u8"), ("epoch", "<i8"),
+        ("parent", "<u8"),
         ("name", "<u4"), ("stream", "<u4"), ("depth", "<u4"), ("sign", "<i4"),
     ]  # fmt: skip
     if num_args:
@@ -128,7 +134,7 @@ class Pairer:
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: how many arguments spans include.
     ``region``: what to look for instead of the user's begins and ends. ``first_events``: finds the spans in which an
-    event trapped, if these are needed.
+    event trapped, if these are needed. ``parents``: whether it looks for the span around each.
     """
 
     def __init__(
@@ -139,6 +145,7 @@ class Pairer:
         num_args: int = 0,
         region: Region | None = None,
         first_events: FirstEvents | None = None,
+        parents: bool = False,
     ) -> None:
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
@@ -150,6 +157,7 @@ class Pairer:
         self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
         self._first_events = first_events
+        self._parents = parents
         self._num_args = num_args
         self._keyed = np.array(self.keyed)
         self._open: Marks = np.empty(0, mark_dtype(num_args))
@@ -169,13 +177,19 @@ class Pairer:
         """
         marks = self._marks(events)
         if not len(marks):
-            return np.empty(0, span_dtype(self._num_args))
+            return self.none()
         both = np.concatenate([self._open, marks]) if len(self._open) else marks
         paired = _pair(both)
         _set_depths(both, len(self._open), paired.stray, self._keyed)
+        if self._parents:
+            _set_parents(both, len(self._open), paired, self._keyed)
         self._keep_stray(both[paired.stray])
         self._keep_open(both[paired.open])
         return self._spans(both[paired.begins], both[paired.ends])
+
+    def none(self) -> Spans:
+        """No spans."""
+        return np.empty(0, span_dtype(self._num_args))
 
     def finish(self) -> Mapping[str, Unpaired]:
         """What has no partner, by the user's names; names with nothing unpaired are absent. Call it once, at the
@@ -206,7 +220,7 @@ class Pairer:
         marks["name"] = self._kinds.names[kinds]
         marks["sign"] = self._kinds.signs[kinds]
         marks["scope"] = self._kinds.scopes(events, rows, kinds)
-        marks["depth"] = 0
+        marks["depth"] = marks["parent"] = 0
         if self._num_args:
             marks["args"] = events["args"][rows, : self._num_args]
         marks["epoch"] = self._losses.epochs(marks, self._keyed)
@@ -239,6 +253,7 @@ class Pairer:
     def _spans(self, begins: Marks, ends: Marks) -> Spans:
         spans = _made(begins, ends, self._num_args)
         together = ~self._keyed[begins["name"]]
+        spans["key"] = np.where(together, 0, begins["scope"])
         spans["steps"][together] = (ends["ordinal"] - begins["ordinal"])[together]
         if self._first_events is not None:
             spans["trapped"] = self._first_events.within(spans)
@@ -337,7 +352,7 @@ def _title(shape: Shape) -> str:
 
 
 def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
-    """The spans of calibration pairs, each with one step."""
+    """The spans of ``begins`` and ``ends``, each with one step and without a key."""
     spans = np.empty(len(begins), span_dtype(num_args))
     for prefix, marks in (("begin", begins), ("end", ends)):
         spans[prefix] = marks["time"]
@@ -345,7 +360,9 @@ def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
         spans[f"{prefix}_stream"] = marks["stream"]
         if num_args:
             spans[f"{prefix}_args"] = marks["args"]
-    spans["name"], spans["depth"], spans["steps"], spans["trapped"] = begins["name"], begins["depth"], 1, False
+    for field in ("name", "depth", "parent"):
+        spans[field] = begins[field]
+    spans["steps"], spans["trapped"], spans["key"] = 1, False, 0
     return spans
 
 
@@ -540,6 +557,26 @@ def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) 
     new = order >= old
     depths = marks["depth"]
     depths[order[new]] = np.maximum(before[new], 0)
+
+
+def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool_]) -> None:
+    """Set the parent of those ``marks`` after the first ``old`` that begin a span. Their depths must be known."""
+    begins = np.flatnonzero(marks["sign"] > 0)
+    asking = begins[(begins >= old) & (marks["depth"][begins] > 0)]
+    if not len(asking):
+        return
+    until = np.full(len(marks), len(marks), np.int64)
+    until[paired.begins] = paired.ends
+    # A begin's thread, and within it the place in the order of time.
+    places = _codes(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
+    around = begins[~keyed[marks["name"][begins]]]
+    around = around[np.argsort(places[around])]
+    before = np.searchsorted(places[around], places[asking])
+    # Most spans begin directly after the begin of the one around them. Any depth above 0 means that there is one.
+    nearest = before - 1
+    far = np.flatnonzero(until[around[nearest]] < asking)
+    nearest[far] = last_above(until[around], before[far], asking[far])
+    marks["parent"][asking] = marks["number"][around[nearest]]
 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:

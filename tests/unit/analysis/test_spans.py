@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +40,8 @@ JOB_KEY = {5: 1, 6: 2}
 
 Step = tuple[int, int, int]
 """An event: ``arg1``, its stream, its key."""
-Pair = tuple[str, int, int, int, int]
-"""Name, numbers of begin and end, depth, steps."""
+Pair = tuple[str, int, int, int, int, int, int]
+"""Name, numbers of begin and end, depth, steps, parent, key."""
 
 
 def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
@@ -62,9 +63,9 @@ class Model:
 
     def run(self, steps: list[Step]) -> Model:
         """Pair all of ``steps``."""
-        stacks: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+        stacks: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
         ordinals: dict[int, int] = {}
-        depths: dict[int, int] = {}
+        around: dict[int, list[int]] = {}
         for number, (arg1, stream, key) in enumerate(steps, 1):
             ordinals[stream] = ordinals.get(stream, 0) + 1
             if arg1 == 7:
@@ -73,13 +74,16 @@ class Model:
             keyed = name == "job"
             stack = stacks.setdefault((name, key if keyed else stream), [])
             if arg1 % 2:
-                stack.append((number, depths.get(stream, 0), ordinals[stream]))
-                depths[stream] = depths.get(stream, 0) + (not keyed)
+                open_ = around.setdefault(stream, [])
+                stack.append((number, len(open_), ordinals[stream], open_[-1] if open_ else 0))
+                if not keyed:
+                    open_.append(number)
             elif stack:
-                begin, depth, ordinal = stack.pop()
+                begin, depth, ordinal, parent = stack.pop()
                 steps_between = 1 if keyed else ordinals[stream] - ordinal
-                self.spans.append((name, begin, number, depth, steps_between))
-                depths[stream] = depths.get(stream, 0) - (not keyed)
+                self.spans.append((name, begin, number, depth, steps_between, parent, key if keyed else 0))
+                if not keyed:
+                    around[stream].remove(begin)
             else:
                 self.unpaired.setdefault(name, Unpaired()).ends += 1
         for (name, _), stack in stacks.items():
@@ -88,17 +92,19 @@ class Model:
         return self
 
 
+_NUMBERS = ("begin_number", "end_number", "depth", "steps", "parent", "key")
+
+
 def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[Pair], object]:
     """What the pairer makes of ``events``, given in batches of ``sizes`` and a last one with the rest."""
-    pairer = Pairer(NAMED, losses)
+    pairer = Pairer(NAMED, losses, parents=True)
     found: list[Pair] = []
     for batch in np.split(events, np.cumsum(sizes)):
         for span in pairer.feed(batch):
             name = pairer.names[span["name"]]
-            first, last, depth, between = (int(span[key]) for key in ("begin_number", "end_number", "depth", "steps"))
-            found.append((name, first, last, depth, between))
-            times = (1000 + 10 * (int(span[f"{end}_number"]) - 1) for end in ("begin", "end"))
-            assert tuple(times) == (span["begin"], span["end"])
+            first, last, depth, between, parent, key = (int(span[field]) for field in _NUMBERS)
+            found.append((name, first, last, depth, between, parent, key))
+            assert (span["begin"], span["end"]) == (events["time"][first - 1], events["time"][last - 1])
     return found, pairer.finish()
 
 
@@ -120,15 +126,27 @@ def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step]
     assert unpaired == model.unpaired
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_spans_within_spans(seed: int) -> None:
+    """Many of them, at all depths, also such that cross: of short lists few have any."""
+    random = Random(seed)
+    sizes = [random.randint(1, 60) for _ in range(seed % 4)]
+    marks = [(random.choices((1, 2, 3, 4, 5, 6), (4, 3, 4, 3, 1, 1))[0], random.randrange(2), 0) for _ in range(120)]
+    model = Model().run(marks)
+    found, _ = paired(events_of(marks, gap=10**6), sizes)
+    assert found == model.spans
+    assert max(span[3] for span in found) > 1
+
+
 def test_names_tell_spans_apart_even_if_they_cross() -> None:
     found, unpaired = paired(events_of([(1, 0, 0), (3, 0, 0), (2, 0, 0), (4, 0, 0)]), [])
-    assert found == [("outer", 1, 3, 0, 2), ("inner", 2, 4, 1, 2)]
+    assert found == [("outer", 1, 3, 0, 2, 0, 0), ("inner", 2, 4, 1, 2, 1, 0)]
     assert not unpaired
 
 
 def test_a_key_pairs_across_threads() -> None:
     found, unpaired = paired(events_of([(5, 0, 2**63), (5, 1, 9), (6, 2, 2**63), (6, 0, 9)]), [1])
-    assert found == [("job", 1, 3, 0, 1), ("job", 2, 4, 0, 1)]
+    assert found == [("job", 1, 3, 0, 1, 0, 2**63), ("job", 2, 4, 0, 1, 0, 9)]
     assert not unpaired
 
 
@@ -146,7 +164,7 @@ def test_nothing_is_paired_across_a_loss() -> None:
     # Lost between the 2nd and the 3rd event: an inner end and an inner begin, say.
     steps = [(1, 0, 0), (3, 0, 0), (4, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (4, 1, 0), (1, 0, 0)]
     found, unpaired = paired(events_of(steps), [3], losses=(Loss(0, 1010, 1020, 2),))
-    assert found == [("inner", 5, 6, 0, 1), ("inner", 7, 8, 0, 1)]
+    assert found == [("inner", 5, 6, 0, 1, 0, 0), ("inner", 7, 8, 0, 1, 0, 0)]
     # The last begin has none after it, and needs none: there simply is no end.
     assert unpaired == {"outer": Unpaired(begins=1, lost=2), "inner": Unpaired(lost=2)}
 
@@ -155,7 +173,7 @@ def test_what_lies_within_a_loss_is_not_paired_at_all() -> None:
     steps = [(3, 0, 0), (4, 0, 0), (3, 0, 0), (4, 0, 0), (3, 0, 0), (4, 0, 0)]
     losses = (Loss(0, 1010, 1040, 5), Loss(0, 1015, 1030, 5))
     found, unpaired = paired(events_of(steps), [], losses=losses)
-    assert found == [("inner", 1, 2, 0, 1), ("inner", 5, 6, 0, 1)]
+    assert found == [("inner", 1, 2, 0, 1, 0, 0), ("inner", 5, 6, 0, 1, 0, 0)]
     assert unpaired == {"inner": Unpaired(lost=2)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from htrun.errors import HtrunError
 from htrun.events.stream import Stream
 from htrun.events.window import BATCH, EVERYTHING, Window
 from htrun.reports.query import answer_to, as_csv, as_json, as_markdown, as_text, tables_of
-from tests.support.spans import BEGIN, trace_of_requests
+from tests.support.spans import BEGIN, PER_REQUEST, trace_of_requests
 from tests.unit.analysis.made import FACTS, Made
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def test_nothing_is_read_for_what_is_known(trace: Trace, monkeypatch: pytest.Mon
 
 def test_the_tables(trace: Trace) -> None:
     named = ["job_begin", "job_end", "miss", "parse_begin", "parse_end", "queue", "request_begin", "request_end"]
-    assert [name for (name,) in rows(trace, "SHOW TABLES")] == sorted(["events", "run", "sites", "threads", *named])
+    assert [name for (name,) in rows(trace, "SHOW TABLES")] == sorted(
+        ["events", "run", "sites", "spans", "threads", *named]
+    )
 
 
 def test_every_column_of_events(trace: Trace) -> None:
@@ -141,6 +144,76 @@ def test_a_named_event_has_its_own_columns(trace: Trace) -> None:
     assert rows(trace, "SELECT min(result) FROM request_end") == [(-5,)]
 
 
+def test_every_column_of_spans(trace: Trace) -> None:
+    events = [None, *trace]
+    found = rows(trace, 'SELECT * EXCLUDE (begin, "end") FROM spans ORDER BY id')
+    assert len(found) == 3 * EVENTS // PER_REQUEST
+    for row in found:
+        name, key, begin_ns, end_ns, seconds, duration, tid, pid, vcpu, comm, end_tid, *others = row
+        number, end_number, parent, depth, trapped, begin_args, end_args = others
+        begin, end = events[number], events[end_number]
+        assert begin is not None
+        assert end is not None
+        assert (name, name) == (begin.name, end.name)
+        assert (key is not None) == (name == "job")
+        assert key in (None, begin.values.get("key"))
+        assert (begin_ns, end_ns, duration) == (begin.time, end.time, end.time - begin.time)
+        assert int(seconds.scaleb(9)) == begin.time - BEGIN
+        stream = begin.stream
+        assert (tid, pid, vcpu, comm, end_tid) == (stream.tid, stream.pid, stream.vcpu, stream.comm, end.stream.tid)
+        assert (tuple(begin_args), tuple(end_args)) == (begin.args, end.args)
+        around = None if parent is None else events[parent]
+        assert depth == (name != "request")
+        assert (around and around.name) == ("request" if depth else None)
+        assert trapped == (name == "request" and number <= len(trace.streams))
+    assert rows(trace, 'SELECT count(*) FROM spans WHERE epoch_ns("begin") = begin_ns') == [(len(found),)]
+
+
+def test_the_command_lines_filter_holds_for_the_begins_of_spans(trace: Trace) -> None:
+    wanted = Filter(Window(BEGIN + 100_000, BEGIN + 900_000, frozenset({1, 2})), ("par*",))
+    every = "SELECT id, name, begin_ns, vcpu FROM spans ORDER BY id"
+    expected = [
+        row
+        for row in rows(trace, every)
+        if row[1] == "parse" and BEGIN + 100_000 <= row[2] < BEGIN + 900_000 and row[3] in (1, 2)
+    ]
+    assert rows(trace, every, wanted) == expected
+
+
+def test_spans_in_python(trace: Trace) -> None:
+    spans = trace.spans()
+    array, table = spans.to_numpy(), spans.to_arrow()
+    assert len(spans) == len(array) == table.num_rows == 3 * EVENTS // PER_REQUEST
+    assert spans.unpaired == {}
+    columns = (
+        "id, end_id, coalesce(parent, 0), coalesce(key, 0), begin_ns, end_ns, duration, depth, trapped, name, vcpu"
+    )
+    fields = ["id", "end_id", "parent", "key", "begin", "end", "duration", "depth", "trapped"]
+    expected = rows(trace, f"SELECT {columns} FROM spans ORDER BY id")
+    assert [
+        (*row, spans.names[name], trace.streams[stream].vcpu)
+        for row, name, stream in zip(array[fields].tolist(), array["name"], array["stream"], strict=True)
+    ] == expected
+    assert [tuple(row.values()) for row in table.select(["id", "name"]).to_pylist()] == [
+        (row[0], row[-2]) for row in expected
+    ]
+
+
+def test_a_trace_without_spans(tmp_path: Path) -> None:
+    trace = htrun.open(Made(tmp_path / "trace").packet(Stream(1, 1), [BEGIN], [[3, 4]]).close())
+    spans = trace.spans()
+    assert (len(spans), len(spans.to_numpy()), spans.to_arrow().num_rows, spans.names) == (0, 0, 0, ())
+    assert rows(trace, "FROM spans") == []
+    empty = htrun.open(Made(tmp_path / "empty").close())
+    assert len(empty.spans().to_numpy()) == 0
+
+
+def test_a_data_frame_needs_pandas(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(HtrunError, match="needs the package pandas; install it with: pip install pandas"):
+        trace.spans().to_pandas()
+
+
 def test_the_command_lines_filter_holds_for_all_tables_of_events(trace: Trace) -> None:
     begin, _ = trace.duration or (0, 0)
     where = Expression.parse("arg1 < 4", field_names(trace))
@@ -165,16 +238,8 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
     )
     made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": names})
     trace = htrun.open(made.packet(Stream(1, 1), [BEGIN], [[3, 4, 5]]).close())
-    assert set(tables_of(trace, Filter())) == {
-        "events",
-        "events_",
-        "EVENTS__",
-        "run",
-        "run_",
-        "a-b",
-        "threads",
-        "sites",
-    }
+    public = {"events", "run", "sites", "spans", "threads"}
+    assert set(tables_of(trace, Filter())) == public | {"events_", "EVENTS__", "run_", "a-b"}
     assert rows(trace, "SELECT Time_, time__ FROM run_") == [(4, 5)]
     assert rows(trace, 'FROM "a-b"') == []
     assert ("command", "app") in rows(trace, "FROM run")

@@ -1,0 +1,104 @@
+"""All spans of a trace in memory: what `Trace.spans` returns.
+
+::
+
+    spans = trace.spans()
+    rows = spans.to_numpy()                       # a structured array, in the order of their begins
+    slow = rows[rows["duration"] > 1_000_000]
+    [spans.names[row["name"]] for row in slow]
+    spans.to_arrow(), spans.to_pandas()           # the columns of hypertrace query's table spans
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from htrun.analysis.timing.first_events import FirstEvents
+from htrun.analysis.timing.spans import Pairer
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow
+    from numpy.typing import NDArray
+
+    from htrun.analysis.timing.spans import Spans, Unpaired
+    from htrun.analysis.trace import Trace
+
+
+class TraceSpans:
+    """The spans of ``trace``. ``names``: of which a row's ``name`` is an index; ``unpaired``: begins and ends without a
+    partner, by name."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        trapped = FirstEvents([stream.pid for stream in trace.streams])
+        pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
+        found = [spans[spans["name"] < pairer.told] for spans in map(pairer.feed, trace.events())]
+        # Without any event, the type of the rows is that of no events.
+        spans = np.concatenate(found) if found else pairer.none()
+        self._spans: Spans = spans[np.argsort(spans["begin_number"])]
+        self._keyed = pairer.keyed
+        self.names: tuple[str, ...] = pairer.names[: pairer.told]
+        self.unpaired: Mapping[str, Unpaired] = pairer.finish()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._spans)
+
+    def to_numpy(self) -> NDArray[np.void]:
+        """One row for each span, in the order of their begins; see `row_dtype`."""
+        rows = np.empty(len(self), row_dtype(self._trace.num_args))
+        for field, source in _SOURCES.items():
+            rows[field] = self._spans[source]
+        rows["duration"] = self._spans["end"] - self._spans["begin"]
+        return rows
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The columns of the table ``spans`` of ``hypertrace query`` (`htrun.analysis.tables.spans.span_columns`).
+        Raises `HtrunError` without the package pyarrow."""
+        from htrun.analysis.tables.events import ThreadColumns
+        from htrun.analysis.tables.spans import to_arrow
+
+        return to_arrow(self._trace, ThreadColumns(self._trace), self.names, self._keyed, self._spans)
+
+    def to_pandas(self) -> Any:
+        """The same as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""
+        try:
+            import pandas  # noqa: F401
+        except ImportError:
+            raise HtrunError("this needs the package pandas; install it with: pip install pandas") from None
+        return self.to_arrow().to_pandas()
+
+
+_SOURCES = {
+    "id": "begin_number", "end_id": "end_number", "parent": "parent", "key": "key", "begin": "begin", "end": "end",
+    "name": "name", "depth": "depth", "stream": "begin_stream", "end_stream": "end_stream", "trapped": "trapped",
+    "begin_args": "begin_args", "end_args": "end_args",
+}  # fmt: skip
+"""The fields of a row, and what they are called in `span_dtype`."""
+
+
+def row_dtype(num_args: int) -> np.dtype[Any]:
+    """A span.
+
+    ``id``: of its begin event, which is the span's own; ``end_id``: of its end event. ``parent``: the id of the span
+    around its begin in the same thread, 0 if there is none. ``key``: 0 if it has none. ``begin``, ``end``: ns since the
+    epoch. ``duration``: ns. ``name``: an index of `TraceSpans.names`. ``depth``: how many spans were open in the
+    thread. ``stream``, ``end_stream``: the threads, indices of `Trace.streams`. ``trapped``: whether it contains an
+    event that trapped. ``begin_args``, ``end_args``: the arguments of its two events.
+    """
+    words = ("id", "end_id", "parent", "key", "begin", "end", "duration")
+    numbers = ("name", "depth", "stream", "end_stream")
+    return np.dtype(
+        [
+            *((field, "<u8") for field in words),
+            *((field, "<u4") for field in numbers),
+            ("trapped", "?"),
+            ("begin_args", "<u8", (num_args,)),
+            ("end_args", "<u8", (num_args,)),
+        ]
+    )
