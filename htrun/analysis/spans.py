@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,29 +20,57 @@ from htrun.analysis.timing.spans import Pairer
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow
     from numpy.typing import NDArray
 
     from htrun.analysis.timing.spans import Spans, Unpaired
-    from htrun.analysis.trace import Trace
+    from htrun.events.losses import Loss
+    from htrun.events.named import NamedEvents
+    from htrun.events.records import Events
+    from htrun.events.stream import Stream
+
+
+class SpanSource(Protocol):
+    """What this module needs of a trace; see `Trace`."""
+
+    names: NamedEvents | None
+
+    @property
+    def num_args(self) -> int:
+        """How many arguments a row of `events` has room for."""
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The threads."""
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """When events were lost."""
+
+    @property
+    def duration(self) -> tuple[int, int] | None:
+        """The times of the first and the last event."""
+
+    def events(self) -> Iterator[Events]:
+        """Batches of events."""
 
 
 class TraceSpans:
     """The spans of ``trace``. ``names``: of which a row's ``name`` is an index; ``unpaired``: begins and ends without a
     partner, by name."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: SpanSource) -> None:
         self._trace = trace
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
-        found = [spans[spans["name"] < pairer.told] for spans in map(pairer.feed, trace.events())]
+        found = [spans[spans["name"] < pairer.reported] for spans in map(pairer.feed, trace.events())]
         # Without any event, the type of the rows is that of no events.
         spans = np.concatenate(found) if found else pairer.none()
         self._spans: Spans = spans[np.argsort(spans["begin_number"])]
         self._keyed = pairer.keyed
-        self.names: tuple[str, ...] = pairer.names[: pairer.told]
+        self.names: tuple[str, ...] = pairer.names[: pairer.reported]
         self.unpaired: Mapping[str, Unpaired] = pairer.finish()
 
     def __len__(self) -> int:
@@ -58,12 +86,16 @@ class TraceSpans:
         return rows
 
     def to_arrow(self) -> pyarrow.Table:
-        """The columns of the table ``spans`` of ``hypertrace query`` (`htrun.analysis.tables.spans.span_columns`).
+        """The columns of the table ``spans`` of ``hypertrace query`` (`htrun.analysis.tables.span_columns`).
         Raises `HtrunError` without the package pyarrow."""
-        from htrun.analysis.tables.events import ThreadColumns
-        from htrun.analysis.tables.spans import to_arrow
+        from htrun.analysis.arrow import require_pyarrow
+        from htrun.analysis.tables.span_columns import span_columns
+        from htrun.analysis.tables.table import batch_of
+        from htrun.analysis.tables.threads import ThreadColumns
 
-        return to_arrow(self._trace, ThreadColumns(self._trace), self.names, self._keyed, self._spans)
+        first, _ = self._trace.duration or (0, 0)
+        columns = span_columns(first, ThreadColumns(self._trace.streams), self.names, self._keyed)
+        return require_pyarrow().Table.from_batches([batch_of(columns, list(columns), self._spans)])
 
     def to_pandas(self) -> Any:
         """The same as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""

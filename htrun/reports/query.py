@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from htrun.analysis.arrow import require_pyarrow
-from htrun.analysis.tables.events import EventTable, NamedTable, ThreadColumns, event_table_names
+from htrun.analysis.tables.events import EventTable, NamedTable, event_table_names
 from htrun.analysis.tables.spans import SpanTable
 from htrun.analysis.tables.table import SmallTable
+from htrun.analysis.tables.threads import ThreadColumns
 from htrun.errors import HtrunError
 from htrun.intercept.site_facts import is_site, sites_of
 from htrun.reports.exports import csv_text, markdown_table
@@ -34,7 +35,7 @@ _ROWS = 1000
 
 def tables_of(trace: Trace, wanted: Filter) -> dict[str, Table]:
     """The tables of ``trace`` by name. ``wanted``: which events are in them."""
-    threads = ThreadColumns(trace)
+    threads = ThreadColumns(trace.streams)
     watch = partial(with_progress, total=len(trace), what="reading")
     found: dict[str, Table] = {
         "events": EventTable(trace, threads, wanted, watch),

@@ -11,6 +11,7 @@ import numpy as np
 
 from htrun.analysis.arrow import LABELLED, dictionary, labelled, lacking, require_pyarrow, type_of
 from htrun.analysis.tables.table import Column, batch_of, exact_seconds, schema_of, seconds_type
+from htrun.analysis.tables.threads import THREAD_IDS, ThreadColumns
 from htrun.events.named import Phase
 from htrun.events.records import NUMBERS
 from htrun.events.window import EVERYTHING, Window
@@ -45,29 +46,6 @@ class Rows:
     def taken(self, rows: NDArray[np.int64]) -> Rows:
         """Only these ``rows``."""
         return Rows(self.ids[rows] if len(self.ids) else self.ids, self.events[rows], self.shapes)
-
-
-class ThreadColumns:
-    """The columns of a thread, by the number of its stream."""
-
-    def __init__(self, trace: Trace) -> None:
-        streams = trace.streams
-        self._ids = {name: np.array([getattr(each, name) for each in streams], np.uint32) for name in _IDS}
-        comms = [stream.comm for stream in streams]
-        places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
-        self._names = list(places)
-        self._places = np.array([places[comm] for comm in comms], np.int32)
-
-    def id(self, name: str, streams: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The ``tid``, ``pid`` or ``vcpu`` of each of ``streams``."""
-        return self._ids[name][streams]
-
-    def comm(self, streams: NDArray[np.uint32]) -> pyarrow.DictionaryArray:
-        """The name of each of ``streams``."""
-        return dictionary(self._places[streams], self._names)
-
-
-_IDS = ("pid", "tid", "vcpu")
 
 
 class EventTable:
@@ -161,7 +139,7 @@ def _common_columns(trace: Trace, threads: ThreadColumns) -> dict[str, Column[Ro
         "time_ns": Column(arrow.int64(), _integers),
         "seconds": Column(seconds_type(), lambda rows: exact_seconds(rows.events["time"] - begin)),
         "id": Column(arrow.uint64(), lambda rows: rows.ids),
-        **{name: _id_column(threads, name) for name in _IDS},
+        **{name: _id_column(threads, name) for name in THREAD_IDS},
         "comm": Column(text, lambda rows: threads.comm(rows.events["stream"])),
     }
 
@@ -216,7 +194,7 @@ def _own_columns(shape: Shape) -> dict[str, Column[Rows]]:
     return columns
 
 
-_COMMON = ("time", "time_ns", "seconds", "id", *_IDS, "comm")
+_COMMON = ("time", "time_ns", "seconds", "id", *THREAD_IDS, "comm")
 
 
 def _argument_column(argument: Argument, place: int) -> Column[Rows]:
