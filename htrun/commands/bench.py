@@ -60,9 +60,14 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: how often to run, where, and what."""
         parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run, with its arguments, after --")
-        parser.add_argument("--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
+        parser.add_argument("-r", "--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
         parser.add_argument(
-            "--warmup", type=int, default=1, metavar="N", help="runs before these, which are not counted (default: 1)"
+            "-w",
+            "--warmup",
+            type=int,
+            default=1,
+            metavar="N",
+            help="runs before these, which are not counted (default: 1)",
         )
         parser.add_argument("--cpu", metavar="LIST", help="the processors to run on, such as 1 or 2-3")
         parser.add_argument("--vs", metavar="COMMAND", help="compare with this command, run alternately (A B B A ...)")
@@ -148,6 +153,11 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
         return matrix.load(arguments.matrix)
     if not arguments.program:
         raise HtrunError("no program was given; try: hypertrace bench --help")
+    if len(arguments.program) > 1 and not arguments.separated:
+        raise HtrunError(
+            f"{shlex.join(arguments.program)}: put -- before a program with arguments, "
+            "or give --vs COMMAND to compare two"
+        )
     cells = [Cell("", "a", tuple(arguments.program))]
     if arguments.vs is not None:
         words = _words_of("--vs", arguments.vs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_file, complete_format
@@ -11,7 +10,9 @@ from htrun.errors import HtrunError
 from htrun.events.sink import LossSink, SinkError, decodes
 from htrun.reports.progress import with_progress
 from htrun.sinks.facts import TraceFacts
+from htrun.sinks.output import output_path
 from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
+from htrun.sinks.replace import make_way
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,12 @@ examples:
         """Add the arguments: TRACE, OUT, the format and the filter."""
         add_trace(parser)
         complete_file(
-            parser.add_argument("out", type=Path, metavar="OUT", help="the file (parquet: or directory) to write")
+            parser.add_argument(
+                "out",
+                type=output_path,
+                metavar="OUT",
+                help="the file (parquet: or directory) to write; - is standard output",
+            )
         )
         complete_format(parser.add_argument("--format", metavar="FORMAT", help="default: by the suffix of OUT"))
         parser.add_argument(
@@ -52,6 +58,7 @@ examples:
             action="store_true",
             help="show system calls by name, with flags and errors, if the format can hold them",
         )
+        parser.add_argument("-f", "--force", action="store_true", help="replace OUT if it exists")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -64,6 +71,8 @@ examples:
         # it was sent.
         trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
+        if arguments.force:
+            make_way(arguments.out)
         sink = chosen.open(arguments.out, facts_of(trace, decode=arguments.decode))
         try:
             try:

@@ -18,7 +18,10 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
     group = parser.add_argument_group("output")
     for name in forms:
         group.add_argument(
-            f"--{name}", metavar="FILE", help=f"also write {name}; - writes it to standard output instead of the report"
+            f"--{name}",
+            f"--export-{name}",
+            metavar="FILE",
+            help=f"also write {name}; - writes it to standard output instead of the report",
         )
     return group
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import htrun
 from htrun.commands.bench import BenchCommand
@@ -15,6 +15,7 @@ from htrun.commands.completion import CompletionCommand
 from htrun.commands.convert import ConvertCommand
 from htrun.commands.header import HeaderCommand
 from htrun.commands.info import InfoCommand
+from htrun.commands.parser import HelpFormatter, Parser
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
 from htrun.commands.stat import StatCommand
@@ -55,16 +56,12 @@ COMMANDS: dict[str, Command] = {
 """Every verb by its name."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Report bad usage like every other failure: in one line, with htrun's exit code."""
-        raise HtrunError(f"{message}; try: {self.prog} --help")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``hypertrace`` with ``arguments`` (default: those of this process); returns its exit code."""
     try:
-        parsed = _parser().parse_args(arguments)
+        words = _help_last(sys.argv[1:] if arguments is None else arguments)
+        # argparse drops the --.
+        parsed = _parser().parse_args(words, argparse.Namespace(separated="--" in words))
         return COMMANDS[parsed.verb].run(parsed)
     except HtrunError as error:
         print(f"hypertrace: {error}", file=sys.stderr)
@@ -78,8 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
+def _help_last(words: Sequence[str]) -> list[str]:
+    """``help VERB`` as ``VERB --help``, and ``help`` alone as ``--help``."""
+    return [*words[1:], "--help"] if words[:1] == ["help"] else list(words)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hypertrace", description="Work with the traces that htrun records.", allow_abbrev=False)
+    parser = Parser(
+        prog="hypertrace",
+        description="Work with the traces that htrun records.",
+        epilog="hypertrace help VERB prints the options of VERB, with examples.",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"hypertrace {htrun.__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, command in COMMANDS.items():
@@ -89,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
             help=summary,
             description=summary,
             epilog=command.examples,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
         command.prepare_parser(verb)

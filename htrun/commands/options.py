@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
+from htrun.commands.emulator_options import split
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.patterns import select, split_commas
 from htrun.rings.ring import Overflow
 from htrun.runner.options import RunOptions, Timestamp, Via
+from htrun.sinks.output import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +46,10 @@ comma in PATH twice.
 
 Output:
   -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
+                        For every output, - is standard output
   -o, --output PATH     write a trace; repeatable. The suffix of PATH selects the format. Without a suffix PATH is a
                         directory in CTF 1.8, for hypertrace, babeltrace2 and Trace Compass
+  -f, --force           replace an output that exists
   --format FORMAT       the format of the -o before it (or of the first -o): ctf, log, simple, perfetto, chrome,
                         jsonl, csv, parquet, ftrace or syslog
   --events FILE         name events by the value of arg1, and type their arguments (TOML)
@@ -56,8 +60,9 @@ Output:
                         record these events, as in QEMU; repeatable; "help" lists them. Default: guest_hypertrace.
                         Events that are not enabled cost nothing. The environment variable HTRUN_TRACE holds one
                         more pattern, which comes before the others
-  --syscalls NAME,...   record these system calls (guest_user_syscall and guest_user_syscall_ret); "all" records all
-                        calls, "help" lists the names
+  --syscalls NAME,...   (also -e trace=NAME,...) record these system calls (guest_user_syscall and
+                        guest_user_syscall_ret), or classes of them: %file, %desc, %process, %network, %signal, %ipc,
+                        %memory; "all" records all calls, "help" lists the names
   --overflow block|drop|overwrite
                         when events come faster than they are written: PROGRAM waits (block, the default), new
                         events are lost, or old events are lost. Lost events are counted
@@ -86,6 +91,8 @@ Examples:
   htrun --hypertrace /tmp/ht ./app /tmp/ht               events of a native program, on standard error
   htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           events of a program for another architecture
   htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
+  htrun qemu-arm -hypertrace /tmp/ht -trace 'guest*' ./app-arm /tmp/ht
+                                                         options of htrun among those of an emulator
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
                                                          events of a whole machine
   htrun -o trace ./app && babeltrace2 trace              write a trace, and read it with another tool
@@ -117,47 +124,43 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     Options end at ``--`` or at the first word that is none; the rest is the program and its arguments. ``environment``:
     its HTRUN_TRACE is like a ``-trace`` before all others, and HYPERTRACE_CALIBRATE in it selects exact times.
     """
-    words = deque(arguments)
-    values: dict[str, Any] = {}
-    patterns: list[str] = []
-    calls = _SystemCalls()
-    traces = _Traces()
+    words, taken = deque(arguments), _Taken()
     while words and words[0].startswith("-") and words[0] != "-":
         word = words.popleft()
         if word == "--":
             break
         if word in _INFORMATION:
             return Information(_INFORMATION[word])
-        if _take_flags(word, values):
+        if _take_flags(word, taken.values):
             continue
-        option, value = _take_value(word, words)
-        if option in _TRACE_OPTIONS:
-            traces.take(option, value)
-        elif option == _CALLS_OPTION and value != "help":
-            calls.take(option, value)
-        elif option == _CALLS_OPTION:
-            return Information(_system_calls())
-        elif option not in _PATTERN_OPTIONS:
-            values |= _VALUES[option](option, value)
-        elif value == "help":
-            return Information("".join(f"{definition.name}\n" for definition in EVENTS))
-        else:
-            patterns.append(value)
-    if values.pop("print_device", False):
-        return Information(_device_arguments(values))
+        information = taken.take(*_take_value(word, words))
+        if information is not None:
+            return information
+    if taken.values.pop("print_device", False):
+        return Information(_device_arguments(taken.values))
     if not words or not words[0]:
         raise HtrunError("no program was given; try: htrun --help")
-    selection = select([*_inherited_patterns(environment or {}), *patterns], calls.events)
-    values |= {"recorded": selection.events, "syscalls": calls.names}
+    program, among = split(words)
+    for option, value in zip(among[::2], among[1::2], strict=True):
+        information = taken.take(option, value)
+        if information is not None:
+            return information
+    return _request(program, taken, environment or {})
+
+
+def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, str]) -> Request:
+    values = taken.values
+    selection = select([*_inherited_patterns(environment), *taken.patterns], taken.calls.events)
+    values |= {"recorded": selection.events, "syscalls": taken.calls.names}
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
-    values.setdefault("timestamp", _usual_timestamp(environment or {}))
-    values |= traces.fields()
+    values.setdefault("timestamp", _usual_timestamp(environment))
+    values |= taken.traces.fields()
     _check_outputs(values)
     # With a trace there is no log, unless a file for the log is given.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
-    return Request(RunOptions(program=tuple(words), log_wanted=log_wanted, **values), selection.unknown)
+    return Request(RunOptions(program=tuple(program), log_wanted=log_wanted, **values), selection.unknown)
 
 
 def _check_outputs(values: Mapping[str, Any]) -> None:
@@ -186,6 +189,42 @@ def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
     return [inherited]
 
 
+class _Taken:
+    """What the options with a value have said so far. ``values``: fields of `RunOptions`."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.patterns: list[str] = []
+        self.calls = _SystemCalls()
+        self.traces = _Traces()
+
+    def take(self, option: str, value: str) -> Information | None:
+        """One option with its value; what it asks for, if it is no run. Raises `HtrunError`."""
+        if option in _TRACE_OPTIONS:
+            self.traces.take(option, value)
+        elif option == _STRACE_OPTION:
+            self.calls.take(option, _traced(value))
+        elif option == _CALLS_OPTION and value == "help":
+            return Information(_system_calls())
+        elif option == _CALLS_OPTION:
+            self.calls.take(option, value)
+        elif option not in _PATTERN_OPTIONS:
+            self.values |= _VALUES[option](option, value)
+        elif value == "help":
+            return Information("".join(f"{definition.name}\n" for definition in EVENTS))
+        else:
+            self.patterns.append(value)
+        return None
+
+
+def _traced(value: str) -> str:
+    """The calls in strace's ``-e trace=CALLS``, or ``-e CALLS``. Raises `HtrunError` for its other expressions."""
+    kind, equals, calls = value.rpartition("=")
+    if equals and kind not in {"trace", "t"}:
+        raise HtrunError(f"{_STRACE_OPTION} {value}: htrun knows trace=NAME,... only")
+    return calls
+
+
 class _SystemCalls:
     """The requested system calls. ``names``: None for all; ``events``: those that the request enables."""
 
@@ -198,6 +237,8 @@ class _SystemCalls:
         from htrun.events.syscalls import is_known, similar
 
         names = frozenset(value.split(","))
+        if "%" in value:
+            names = _expanded(option, names)
         for name in sorted(names - {"all"}):
             if not is_known(name):
                 meant = " or ".join(repr(found) for found in similar(name))
@@ -206,6 +247,16 @@ class _SystemCalls:
         everything = "all" in names or (self.events and self.names is None)
         self.names = None if everything else (self.names or frozenset()) | names
         self.events = frozenset({USER_SYSCALL.name, USER_SYSCALL_RET.name})
+
+
+def _expanded(option: str, names: frozenset[str]) -> frozenset[str]:
+    """``names`` with the calls of each class in place of its name. Raises `HtrunError`."""
+    from htrun.events.call_classes import call_classes
+
+    known, classes = call_classes(), {name for name in names if name.startswith("%")}
+    for name in sorted(classes - known.keys()):
+        raise HtrunError(f"{option}: there is no class {name!r} of system calls; known are {', '.join(known)}")
+    return (names - classes).union(*(known[name] for name in classes))
 
 
 def _system_calls() -> str:
@@ -227,7 +278,7 @@ class _Traces:
         if not value:
             raise HtrunError(f"{option} needs a value; try: htrun --help")
         if option != "--format":
-            self._paths.append(Path(value))
+            self._paths.append(output_path(value))
             return
         place = max(len(self._paths) - 1, 0)
         if place in self._formats:
@@ -253,27 +304,18 @@ class _Traces:
 
 
 def _take_flags(word: str, values: dict[str, Any]) -> bool:
-    """Apply ``word`` if it consists of options without a value."""
-    if word == "--no-patch":
-        values["patch"] = False
-    elif word == "--decode":
-        values["decode"] = True
-    elif word == "--no-device":
-        values["device"] = False
-    elif word == "--print-device":
-        values["print_device"] = True
-    elif re.fullmatch("-v+", word):
-        values["verbosity"] = 1
-    elif word == "-q":
-        values["verbosity"] = -1
-    else:
+    """Apply ``word`` if it is an option without a value."""
+    field = ("verbosity", 1) if re.fullmatch("-v+", word) else _FLAGS.get(word)
+    if field is None:
         return False
+    key, value = field
+    values[key] = value
     return True
 
 
 def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
     """The option in ``word`` and its value, from ``word`` itself (-Dlog, --log=log) or the next of ``words``."""
-    known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS | {_CALLS_OPTION}
+    known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS | {_CALLS_OPTION, _STRACE_OPTION}
     name, equals, value = word.partition("=")
     if word in known:
         if not words:
@@ -283,7 +325,16 @@ def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
         return name, value
     if word[:2] in known:
         return word[:2], word[2:]
-    raise HtrunError(f"unknown option {name}; try: htrun --help")
+    if word == "-p" or name == "--attach":
+        raise HtrunError(f"{word}: htrun traces only what it starts; give a PROGRAM")
+    raise HtrunError(f"unknown option {name}; {_meant(name)}try: htrun --help")
+
+
+def _meant(option: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(option, [*_VALUES, *_PATTERN_OPTIONS, *_TRACE_OPTIONS, _CALLS_OPTION, *_FLAGS], n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _hypertrace(option: str, value: str) -> dict[str, Any]:
@@ -369,10 +420,10 @@ def _named(key: str, convert: Callable[[str], object] = str) -> Callable[[str, s
 _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "--hypertrace": _hypertrace,
     "-hypertrace": _hypertrace,
-    "-D": _named("log", Path),
-    "--log": _named("log", Path),
+    "-D": _named("log", output_path),
+    "--log": _named("log", output_path),
     "--events": _named("events", Path),
-    "--summary": _named("summary", Path),
+    "--summary": _named("summary", output_path),
     "--overflow": _choice("overflow", Overflow),
     "--ring-size": _ring_size,
     "--via": _choice("via", Via),
@@ -383,11 +434,23 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 }
 """Options with a value: each gives the fields of `RunOptions` that it sets."""
 
+_FLAGS: dict[str, tuple[str, object]] = {
+    "--no-patch": ("patch", False),
+    "--decode": ("decode", True),
+    "--no-device": ("device", False),
+    "--print-device": ("print_device", True),
+    "--force": ("force", True),
+    "-f": ("force", True),
+    "-q": ("verbosity", -1),
+}
+"""Options without a value, each with the field that it sets."""
+
 _PATTERN_OPTIONS = {"--trace", "-trace"}
 _PATTERNS_VARIABLE = "HTRUN_TRACE"
 _CALIBRATE_VARIABLE = "HYPERTRACE_CALIBRATE"
 """A variable of the guest library: it calibrates the cost of an event."""
 _CALLS_OPTION = "--syscalls"
+_STRACE_OPTION = "-e"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -13,6 +13,7 @@ from htrun.events.sink import SinkError
 from htrun.reports.missing_spans import no_events
 from htrun.reports.output import show, warn
 from htrun.reports.progress import with_progress
+from htrun.sinks.output import STANDARD_OUTPUT, output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,12 +46,17 @@ examples:
         add_trace(parser)
         complete_file(
             parser.add_argument(
-                "-o", "--output", type=Path, metavar="FILE", help="the page (default: the trace's name with .html)"
+                "-o",
+                "--output",
+                type=output_path,
+                metavar="FILE",
+                help="the page (default: the trace's name with .html); - is standard output",
             )
         )
         complete_directory(
             parser.add_argument("--compare", type=Path, metavar="TRACE", help="compare with the spans of another trace")
         )
+        parser.add_argument("-f", "--force", action="store_true", help="replace FILE even if it is not such a page")
         parser.add_argument("--open", action="store_true", help="open the page in a browser")
         parser.add_argument(
             "--most", type=int, metavar="N", help="most events that the page may hold (default: 4,000,000)"
@@ -65,7 +71,7 @@ examples:
         from htrun.view.page import page
 
         trace = open_trace(arguments)
-        output = _output(arguments.output, trace.path)
+        output = _output(arguments.output, trace.path, force=arguments.force)
         comparison = _comparison(trace, arguments) if arguments.compare is not None else None
         events = _batches(trace, arguments, "reading")
         chosen = choose(events, trace.shapes, trace.num_args, arguments.most or MOST_EVENTS)
@@ -73,7 +79,8 @@ examples:
             what = "has no events among what was asked for" if len(trace) else no_events(trace)
             warn(f"{trace.path} {what}: the page shows none")
         _write(output, page(content_of(trace, chosen), comparison))
-        show(f"{output}\n")
+        if output != STANDARD_OUTPUT:
+            show(f"{output}\n")
         if arguments.open:
             _open(output)
         return 0
@@ -109,14 +116,14 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     return comparison_of((str(trace.path), str(other.path)), (one, two), remarks)
 
 
-def _output(path: Path | None, trace: Path) -> Path:
-    """The path to write the page to. Only a page of htrun's is replaced, since any other file may be named by mistake.
-    Raises `HtrunError`."""
+def _output(path: Path | None, trace: Path, *, force: bool) -> Path:
+    """Where the page is written. A page of an earlier call is written anew; anything else is left alone without
+    ``force``, since a mistaken name may stand for what can't be replaced. Raises `HtrunError`."""
     output = path or Path(f"{trace.resolve().name}.html")
     if output.is_dir():
         raise HtrunError(f"cannot write {output}: it is a directory")
-    if output.is_file() and output.stat().st_size and not _is_page(output):
-        raise HtrunError(f"cannot write {output}: it exists, and is no page of ours; give another, or remove it")
+    if output.is_file() and output.stat().st_size and not force and not _is_page(output):
+        raise HtrunError(f"cannot write {output}: it exists, and is no page of ours; give another, or -f to replace it")
     return output
 
 

@@ -170,7 +170,9 @@ def make_directory(path: Path) -> None:
     except OSError as error:
         raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
     if occupied:
-        raise HtrunError(f"cannot write a trace to {path}: the directory is not empty; give another, or remove it")
+        raise HtrunError(
+            f"cannot write a trace to {path}: the directory is not empty; give another, or -f to replace a trace"
+        )
     if not os.access(path, os.W_OK | os.X_OK):
         raise HtrunError(f"cannot write a trace to {path}: Permission denied")
 

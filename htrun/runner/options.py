@@ -50,7 +50,8 @@ class RunOptions(NamedTuple):
 
     ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
     ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
-    ``log_wanted``: whether there is a log at all; ``device``: whether a machine gets the channel as a PCI device;
+    ``force``: whether outputs that exist are replaced; ``log_wanted``: whether there is a log at all;
+    ``device``: whether a machine gets the channel as a PCI device;
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
     ``decode``: whether what system calls point to is recorded, and what they mean is told;
     ``processors``: those that the program may run on, None for all of the caller's;
@@ -65,6 +66,7 @@ class RunOptions(NamedTuple):
     log_wanted: bool = True
     trace: Path | None = None
     outputs: tuple[tuple[Path, str], ...] = ()
+    force: bool = False
     events: Path | None = None
     recorded: frozenset[str] = frozenset({HYPERTRACE.name})
     syscalls: frozenset[str] | None = None

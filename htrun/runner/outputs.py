@@ -18,8 +18,8 @@ from htrun.launch.architectures import find_architecture
 from htrun.launch.program import Launch
 from htrun.runner.machine import facts_at_start
 from htrun.runner.options import RunOptions
-from htrun.sinks import summary
 from htrun.sinks.output import Output
+from htrun.sinks.summary import SummaryFile
 from htrun.sinks.text import TextSink
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Outputs(NamedTuple):
     """What a run writes. ``sinks`` take decoded events."""
 
     sinks: Sequence[Sink]
-    summary: Path | None
+    summary: SummaryFile | None
     trace: Path | None
     num_args: int
     facts: Mapping[str, str | int]
@@ -47,6 +47,8 @@ class Outputs(NamedTuple):
         """Open everything ``options`` name. Raises `HtrunError` for the first that can't be written."""
         facts = _facts(options, launch)
         named = _named_events(options)
+        if options.force:
+            _make_way(options)
         if named is not None:
             facts["named_events"] = named.text
         sinks: list[Sink] = []
@@ -55,14 +57,13 @@ class Outputs(NamedTuple):
             lines = _LogLines(options.layout.num_args, named, decode=options.decode)
             sinks.append(TextSink(output, lines, decodes=options.decode))
         sinks += _other_formats(options, named, facts)
-        if options.summary is not None:
-            summary.check(options.summary)
+        summary = SummaryFile(options.summary) if options.summary is not None else None
         if options.trace is not None:
             from htrun.ctf.writer import make_directory
 
             make_directory(options.trace)
         num_args = options.layout.num_args
-        return cls(sinks, options.summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
+        return cls(sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
         """The native trace, if one is wanted. Imported late: the program runs already."""
@@ -93,9 +94,17 @@ class Outputs(NamedTuple):
         if self.summary is None:
             return
         try:
-            summary.write(self.summary, account)
+            self.summary.write(account)
         except HtrunError as error:
-            warnings.warn(Kind.SINK, self.summary, str(error))
+            warnings.warn(Kind.SINK, self.summary.path, str(error))
+
+
+def _make_way(options: RunOptions) -> None:
+    """Remove the traces that ``options`` would write anew. Raises `HtrunError`."""
+    from htrun.sinks.replace import make_way
+
+    for path in [*([options.trace] if options.trace is not None else []), *(path for path, _ in options.outputs)]:
+        make_way(path)
 
 
 class _LogLines:

@@ -17,6 +17,14 @@ _OWN_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
 
+STANDARD_OUTPUT = Path("/dev/stdout")
+
+
+def output_path(text: str) -> Path:
+    """The file that ``text`` names on a command line; ``-`` stands for standard output."""
+    return STANDARD_OUTPUT if text == "-" else Path(text)
+
+
 class Output:
     """A file open for writing. ``name``: what messages call it."""
 
@@ -34,7 +42,7 @@ class Output:
         position of its own and overwrite what the program writes to it; a socket cannot be opened.
         """
         try:
-            own = _own_descriptor(path)
+            own = own_descriptor(path)
             if own is not None:
                 return cls(os.dup(own), str(path))
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
@@ -91,7 +99,8 @@ class Output:
             raise SinkError(f"cannot write {self.name}: {error.strerror}") from error
 
 
-def _own_descriptor(path: Path) -> int | None:
+def own_descriptor(path: Path) -> int | None:
+    """The file descriptor of this process that ``path`` stands for (``/dev/stdout``); None if it is any other file."""
     match = _DESCRIPTOR.fullmatch(str(path))
     return int(match[1]) if match else _OWN_DESCRIPTORS.get(str(path))
 

@@ -50,7 +50,7 @@ def open_sink(path: Path, facts: TraceFacts) -> ParquetSink:
         raise HtrunError("the format parquet needs pyarrow; install it with: pip install 'htrun[arrow]'")
     target = path if path.suffix == SUFFIX else path / partition(facts) / f"part-0{SUFFIX}"
     if target.exists():
-        raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or remove it")
+        raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or -f to replace it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

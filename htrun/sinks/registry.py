@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from htrun.errors import HtrunError
+from htrun.sinks.output import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from htrun.events.sink import Sink
     from htrun.sinks.facts import TraceFacts
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]{1,11}")
+"""What looks like a format: not the end of a version (``trace-9.1``) or of a directory (``trace.d``)."""
 
 CTF = "ctf"
 """The native format, which takes records as they are in a ring (`htrun.ctf.writer`), and so has no `Sink`."""
@@ -67,5 +72,19 @@ def by_suffix(path: Path) -> Format | None:
 
 
 def choose(path: Path, name: str | None) -> Format:
-    """The format ``name``, else the one for the suffix of ``path``, else the native one. Raises `HtrunError`."""
-    return by_name(name) if name is not None else by_suffix(path) or by_name(CTF)
+    """The format ``name``, else that of the suffix of ``path``, else the native one. Raises `HtrunError` for a suffix
+    that stands for no format: ``-o trace.xml`` is not meant to make a directory."""
+    if name is not None:
+        return by_name(name)
+    found = by_suffix(path)
+    if found is not None:
+        return found
+    if path == STANDARD_OUTPUT:
+        raise HtrunError("a trace on standard output needs a --format, such as --format jsonl")
+    if _SUFFIX.fullmatch(path.suffix):
+        suffixes = ", ".join(each for known in FORMATS for each in known.suffixes if not each.startswith("/"))
+        raise HtrunError(
+            f"{path}: no format has the suffix {path.suffix}; give --format ({CTF} for a directory in the native "
+            f"format), or one of {suffixes}"
+        )
+    return by_name(CTF)

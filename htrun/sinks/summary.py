@@ -8,14 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
-from htrun.sinks.output import Output
+from htrun.sinks.output import Output, own_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def check(path: Path) -> None:
-    """Raise `HtrunError` if a summary cannot be written to ``path``. Called before the program is started."""
+class SummaryFile:
+    """Where the summary goes. A pipe, a device or ``/dev/stdout`` is opened at once: when the run is over, the tracer's
+    own standard output is closed."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `HtrunError` if a summary cannot be written to ``path``."""
+        self.path = path
+        _check(path)
+        opened_now = own_descriptor(path) is not None or (path.exists() and not path.is_file())
+        self._output = Output.open(path) if opened_now else None
+
+    def write(self, mapping: Mapping[str, Any]) -> None:
+        """Write ``mapping``; a reader of a file sees the old one or the whole new one. Raises `HtrunError`."""
+        # Imported here, since most runs write no summary.
+        import json
+
+        text = json.dumps(mapping, indent=2) + "\n"
+        if self._output is None and _replaceable(self.path):
+            _replace(self.path, text)
+        else:
+            _write_through(self._output or Output.open(self.path), text.encode())
+
+
+def _check(path: Path) -> None:
     if path.is_dir():
         raise HtrunError(f"cannot write {path}: Is a directory")
     try:
@@ -27,20 +49,12 @@ def check(path: Path) -> None:
     except OSError as error:
         raise HtrunError(f"cannot write {path}: {error.strerror}") from error
     else:
-        target = path if not _replaceable(path) else path.parent
+        target = path if path.exists() and not _replaceable(path) else path.resolve().parent
     if not os.access(target, os.W_OK):
         raise HtrunError(f"cannot write {path}: Permission denied")
 
 
-def write(path: Path, mapping: Mapping[str, Any]) -> None:
-    """Write ``mapping`` to ``path``; a reader sees the old file or the whole new one. Raises `HtrunError`."""
-    # Imported here, since most runs write no summary.
-    import json
-
-    text = json.dumps(mapping, indent=2) + "\n"
-    if not _replaceable(path):
-        _write_through(path, text.encode())
-        return
+def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text)
@@ -55,8 +69,7 @@ def _replaceable(path: Path) -> bool:
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    output = Output.open(path)
+def _write_through(output: Output, data: bytes) -> None:
     try:
         output.write(data)
         output.close()

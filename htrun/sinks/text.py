@@ -64,7 +64,7 @@ class TextSink(FormatSink):
 def new_output(path: Path) -> Output:
     """The file ``path`` for a trace: a new or empty one, a pipe, or a device. Raises `HtrunError`."""
     if path.is_file() and not path.is_symlink() and path.stat().st_size:
-        raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or remove it")
+        raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or -f to replace it")
     if path.is_dir():
         raise HtrunError(f"cannot write a trace to {path}: it is a directory; this format is one file")
     return Output.open(path)

@@ -152,12 +152,12 @@ def test_bad_outputs_are_told_before_the_program_runs(htrun: Htrun, program: Pat
     (old_trace / "metadata").touch()
     (tmp_path / "bad.toml").write_text('[[event]]\nid = 1\nname = ""\n')
     cases: list[tuple[tuple[str | Path, ...], str]] = [
-        (("-o", tmp_path / "old.csv"), "it exists; give another, or remove it"),
+        (("-o", tmp_path / "old.csv"), "it exists; give another, or -f to replace it"),
         (("-o", tmp_path, "--format", "csv"), "it is a directory; this format is one file"),
         (("-o", tmp_path / "none" / "a.csv"), "No such file or directory"),
         (("-o", tmp_path / "old.csv" / "runs", "--format", "parquet"), "Not a directory"),
         (("-o", tmp_path / "a", "--format", "xml"), "unknown format 'xml'; known are ctf, log, simple"),
-        (("-o", old_trace), "the directory is not empty; give another, or remove it"),
+        (("-o", old_trace), "the directory is not empty; give another, or -f to replace a trace"),
         (("-o", "/proc/1/trace"), "cannot write a trace to /proc/1/trace"),
         (("-o", "/proc/1/a.csv"), "cannot write /proc/1/a.csv"),
         (("-trace", f"events={tmp_path / 'none'}"), "cannot read the events file"),

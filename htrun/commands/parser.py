@@ -1,0 +1,77 @@
+"""The parser of ``hypertrace``: mistakes are reported in one line, and help fits the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import textwrap
+from typing import TYPE_CHECKING, NoReturn
+
+from htrun.errors import HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WORD = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
+_WIDEST = 120
+"""Columns. Longer lines are hard to read, however wide the terminal is."""
+
+
+class Parser(argparse.ArgumentParser):
+    """`argparse.ArgumentParser` that raises `HtrunError` for bad usage, with what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report bad usage as every other failure: in one line, with our own exit code."""
+        found = _WORD.search(message)
+        meant = similar(found[1].partition("=")[0], self._known_words()) if found is not None else None
+        hint = f"did you mean {meant}? try" if meant is not None else "try"
+        # The list of all verbs is not wanted on one line.
+        said = message.partition(" (choose from")[0].replace("argument VERB: invalid choice:", "there is no verb")
+        raise HtrunError(f"{said}; {hint}: {self.prog} --help")
+
+    def _known_words(self) -> Iterable[str]:
+        """Options and verbs, also those of the verbs: `argparse` leaves their unknown options to the main parser."""
+        for action in self._actions:
+            yield from action.option_strings
+            for choice in action.choices or ():
+                yield str(choice)
+                if isinstance(action.choices, dict) and isinstance(action.choices[choice], Parser):
+                    yield from (each for each in action.choices[choice]._known_words())
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fills paragraphs of text to the width of the terminal (the environment variable COLUMNS, or as it says). Indented
+    lines, such as examples, stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        import shutil
+
+        super().__init__(prog, width=min(shutil.get_terminal_size().columns, _WIDEST))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = re.split(r"\n[ \t]*\n", text.strip("\n"))
+        return "\n\n".join(_filled(each, width, indent) for each in paragraphs) + "\n"
+
+
+def _filled(paragraph: str, width: int, indent: str) -> str:
+    """``paragraph`` with each run of lines that are not indented filled to ``width``."""
+    lines: list[str] = []
+    run: list[str] = []
+    for line in [*paragraph.splitlines(), None]:
+        if line is not None and not line.startswith((" ", "\t")) and not line.endswith(":"):
+            run.append(line)
+            continue
+        if run:
+            lines += textwrap.wrap(
+                " ".join(run), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+            )
+            run = []
+        if line is not None:
+            lines.append(indent + line)
+    return "\n".join(lines)
+
+
+def similar(word: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``word`` is most like; None if it is like none."""
+    return next(iter(difflib.get_close_matches(word, dict.fromkeys(known), n=1, cutoff=0.7)), None)
