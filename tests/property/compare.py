@@ -1,4 +1,4 @@
-"""Is a trace what the interpreter says it emitted? Each event exactly once, in order, with the right values.
+"""Compares a trace with what the interpreter says it emitted. Each event exactly once, in order, with the right values.
 
 The trace is read here by its documented layout alone (``htrun/ctf/metadata.py``), not by htrun's own reader.
 """
@@ -17,7 +17,7 @@ PACKET_HEADER = 256
 _MAGIC = 0xC1FC1FC1
 _CLASS_AT, _CONTENT_AT, _SIZE_AT, _DISCARDED_AT, _IDS_AT, _TIMES_AT = 20, 192, 224, 240, 144, 128
 _OWN, _SHARED = 0, 2
-"""Classes of a little-endian guest's streams: of one thread, and of several."""
+"""Stream classes of a little-endian guest: of one thread, and of several."""
 
 UNUSED, INTENDED, DONE, NOT_EMITTED = range(4)
 LEVELS = 4
@@ -43,7 +43,7 @@ class TraceStream:
 
 
 def record_dtype(num_args: int) -> np.dtype[Any]:
-    """A little-endian guest's event as it lies in a packet."""
+    """An event of a little-endian guest in a packet."""
     return np.dtype([("timestamp", "<u8"), ("site", "<u4"), ("index", "<u4"), ("args", "<u8", (num_args,))])
 
 
@@ -55,7 +55,7 @@ def shared_dtype(num_args: int) -> np.dtype[Any]:
 
 
 def read_trace(directory: Path, num_args: int) -> list[TraceStream]:
-    """All streams of a native trace; AssertionError for what no reader would accept."""
+    """All streams of a native trace; AssertionError if a reader would reject it."""
     files: dict[str, list[Path]] = {}
     for path in sorted(directory.glob("stream-*"), key=lambda path: int(path.suffix[1:] or 0)):
         files.setdefault(path.stem, []).append(path)
@@ -63,7 +63,7 @@ def read_trace(directory: Path, num_args: int) -> list[TraceStream]:
 
 
 def _read_stream(paths: list[Path], num_args: int) -> list[TraceStream]:
-    """A stream of one file after the other: an entry for each of its threads."""
+    """A stream in several files: an entry for each of its threads."""
     path = paths[0]
     data = b"".join(path.read_bytes() for path in paths)
     number_of_class = struct.unpack_from("<I", data, _CLASS_AT)[0] if data else _OWN
@@ -105,7 +105,7 @@ def _only(records: Records, fields: list[str], num_args: int) -> Records:
 
 
 def read_log(path: Path) -> Records:
-    """The interpreter's log, without entries that it had no time to begin."""
+    """The interpreter's log, without entries that it has not begun."""
     with path.open("rb") as file:
         count = struct.unpack("<I", file.read(4))[0]
         file.seek(_ENTRIES_AT)
@@ -121,7 +121,7 @@ def check(log: Records, trace: list[TraceStream], num_args: int) -> int:
         by_tid[stream.tid] = (
             np.concatenate([by_tid[stream.tid], stream.records]) if stream.tid in by_tid else stream.records
         )
-    # A thread may change to a stream of its own, and share several.
+    # A thread may share several streams, and may change to a stream of its own.
     by_tid = {tid: records[np.argsort(records["timestamp"], kind="stable")] for tid, records in by_tid.items()}
     assert set(by_tid) <= set(log["tid"].tolist()), "a thread that emitted nothing has events"
     for tid in np.unique(log["tid"]).tolist():
@@ -180,7 +180,7 @@ def _check_interruptions(
     place: NDArray[np.int64],
     below: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
-    """Events of a handler lie behind all events that the interrupted code had emitted, and before the later ones."""
+    """Events of a handler come after all events that the interrupted code had emitted, and before the later ones."""
     bounds = {
         int(sequence): (int(done), int(intended))
         for sequence, done, intended in zip(

@@ -1,7 +1,7 @@
 """Random programs for ``guests/property_interpreter.c``, and the file in which it takes them.
 
-The structure (routines, operations, pieces of code, sites and what stands behind them) is hypothesis's to choose and to
-shrink; the bits of one instruction come from a seed that it chooses.
+Hypothesis chooses and shrinks the structure (routines, operations, pieces of code, sites and what follows them); the
+bits of one instruction come from a seed that it chooses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tests.property.stores import Place, Source, StoreCode, random_store
 
 FIXED_INDEXES = 64
 LEVELS = 4
-"""As the interpreter has them."""
+"""The same numbers as in the interpreter."""
 
 _NONE = 0xFFFFFFFF
 _PAGE = 4096
 _FLAGS_FIXED_BEFORE = 0x10000
 _CARRY, _ZERO_AND_PARITY = 0x1, 0x44
 _ROOM = 48
-"""Bytes that a stub takes at most."""
+"""The most bytes of a stub."""
 
 
 class CodeKind(IntEnum):
@@ -37,7 +37,7 @@ class CodeKind(IntEnum):
 
 
 class Op(IntEnum):
-    """What a routine can do; see the interpreter."""
+    """The operations of a routine; see the interpreter."""
 
     EMIT = 0
     RAISE = 1
@@ -55,7 +55,7 @@ class Op(IntEnum):
 
 
 class Tail(IntEnum):
-    """What stands behind a store: it lends its first bytes to a pun, and reads or overwrites the flags."""
+    """The code after a store: a pun borrows its first bytes, and it reads or overwrites the flags."""
 
     RETURN = 0
     RETURN_AND_POP = 1
@@ -83,13 +83,14 @@ class Operation:
     repeat: int = 0
 
     def encode(self) -> bytes:
-        """As the interpreter reads it."""
+        """The encoding that the interpreter reads."""
         return struct.pack("<HHIIIII", self.code, self.signal, self.a, self.count, self.pick, self.delay, self.repeat)
 
 
 @dataclass(frozen=True)
 class Stub:
-    """What hypothesis chooses of a site: the seed of its store, what stands behind it, and bytes left free before."""
+    """A site as hypothesis chooses it: the seed of its store, the code after it, and the number of free bytes before
+    it."""
 
     seed: int
     tail: Tail
@@ -98,7 +99,8 @@ class Stub:
 
 @dataclass(frozen=True)
 class Blob:
-    """A piece of code, with the variants it is rewritten to. ``pages``: 1 or 2; ``at_end``: stubs end where it ends."""
+    """A piece of code, with the variants that it is rewritten to. ``pages``: 1 or 2; ``at_end``: whether stubs end
+    where it ends."""
 
     kind: CodeKind
     pages: int
@@ -116,7 +118,7 @@ class Program:
     routines: tuple[tuple[Operation, ...], ...]
 
     def encode(self) -> bytes:
-        """As the interpreter reads it."""
+        """The encoding that the interpreter reads."""
         gs_base = self.home - 0x1234_5678
         blobs = [
             _blob(blob, self.home + _BLOB_STRIDE * (number + 1), self.home, gs_base)
@@ -137,9 +139,9 @@ class Program:
 
 
 def for_emulator(program: Program) -> Program:
-    """The same without what QEMU 7.2's user mode gets wrong, with and without htrun: it doesn't see code change that is
-    written through an alias; its guest may crash when a timer's signal comes amid generated code; and a child of a
-    process with threads may fail an assertion when it makes threads itself."""
+    """The same without what QEMU 7.2's user mode gets wrong, with and without htrun: it does not notice changes of code
+    through an alias; its guest may crash when a timer's signal arrives in generated code; and a child of a process with
+    threads may fail an assertion when it creates threads."""
     ops = {op.code for routine in program.routines for op in routine}
     unsafe = {Op.TIMED, Op.JUMP, Op.POKE} | ({Op.FORK, Op.VFORK, Op.KILLED} if Op.SPAWN in ops else set())
     blobs = tuple(
@@ -160,7 +162,7 @@ def encode(programs: list[Program]) -> bytes:
 
 
 HOMES = (0x6001_0000, 0x2_0001_0000, 0x2000_0001_0000, 0x7000_0001_0000)
-"""Addresses of the control word: within reach of 32-bit addresses, but behind the heap of a program that is linked to a
+"""Addresses of the control word: within reach of 32-bit addresses, but above the heap of a program that is linked to a
 fixed address (the kernel puts it up to 1 GiB away); beyond; and as far as pages are mapped."""
 _HOME_BEFORE = 0x1_0000
 _BLOB_STRIDE = 0x100_0000
@@ -192,7 +194,8 @@ class _Assembler:
         self._sites: list[bytes] = []
 
     def assemble(self, stubs: tuple[Stub, ...]) -> tuple[bytearray, list[bytes]]:
-        """The code and its encoded sites. Stubs lie about the middle (a page's end, of two pages), or at the end."""
+        """The code and its encoded sites. Stubs are around the middle (a page boundary if there are two pages), or at
+        the end."""
         size = len(self._code)
         middle = size if self._blob.at_end else size // 2 + _ROOM * len(stubs) // 2
         at = middle - _ROOM * len(stubs)
@@ -205,7 +208,7 @@ class _Assembler:
         rng = random.Random(stub.seed)
         store = self._store(rng, at)
         if flush:
-            # An address relative to the program counter would change with the place: asked for where it will stand.
+            # An address relative to the program counter depends on the position, so the final one is passed.
             tail, relink, flags_after = _tail(Tail.RETURN, rng, 0)
             while True:
                 at = len(self._code) - len(store.code) - len(tail)
@@ -226,7 +229,7 @@ class _Assembler:
 
 
 def _tail(tail: Tail, rng: random.Random, at: int) -> tuple[bytes, tuple[int, int, int], int]:
-    """Code behind a store that ends at offset ``at``; the displacement that is rewritten (offset, values); flags."""
+    """Code after a store that ends at offset ``at``; the displacement that is rewritten (offset, values); flags."""
     nothing = 0, 0, 0
     match tail:
         case Tail.RETURN_AND_POP:
@@ -277,7 +280,7 @@ def _site(store: StoreCode, at: int, end: int, relink: tuple[int, int, int], fla
     )
 
 
-# What hypothesis chooses.
+# The strategies of hypothesis.
 
 _seeds = st.integers(0, (1 << 32) - 1)
 _stubs = st.builds(Stub, _seeds, st.sampled_from(list(Tail)), st.integers(0, 7))
@@ -329,7 +332,7 @@ def _operations(draw: st.DrawFn, routine: int, routines: int, blob_count: int) -
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """A program: up to three routines, of which each may start those behind it."""
+    """A program: up to three routines, each of which may start those after it."""
     blob_list = draw(st.lists(blobs(), min_size=1, max_size=3))
     count = draw(st.integers(1, 3))
     routines = tuple(

@@ -1,4 +1,5 @@
-"""Random store instructions: what a compiler, an emulator or an assembler programmer would write, and odder ones.
+"""Random store instructions: those that a compiler, an emulator or an assembler programmer would write, and stranger
+ones.
 
 A store comes with what every register must hold before it, so that it writes the index to the control word.
 """
@@ -38,8 +39,8 @@ class Source(IntEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a store will stand and what it can know: its ``address``, and that of the control word at the start of the
-    program; ``gs_base``: of all threads."""
+    """The position of a store and what its addressing can use: its ``address``, and that of the control word at the
+    start of the program; ``gs_base``: of all threads."""
 
     address: int
     control: int
@@ -66,7 +67,7 @@ class _Address:
 
 
 def random_store(rng: random.Random, place: Place, fixed_indexes: int) -> StoreCode:
-    """A store that may stand at ``place``. ``fixed_indexes``: immediates are below this."""
+    """A store that is possible at ``place``. ``fixed_indexes``: immediates are below this."""
     while True:
         if rng.random() < 0.4:
             return _shortest_store(rng)
@@ -77,7 +78,7 @@ def random_store(rng: random.Random, place: Place, fixed_indexes: int) -> StoreC
 
 
 def _shortest_store(rng: random.Random) -> StoreCode:
-    """What patching finds hardest: ``mov`` of a register to a register's address, 2 to 4 bytes."""
+    """The hardest stores to patch: ``mov`` of a register to the address in a register, 2 to 4 bytes."""
     base = rng.choice([0, 1, 2, 3, 6, 7, 8 + rng.randrange(8)])
     source = rng.choice([number for number in range(16) if number not in (base, RSP)][: rng.choice((6, 14))])
     wide = rng.random() < 0.4
@@ -128,7 +129,7 @@ def _random_address(rng: random.Random, place: Place) -> _Address:
             operand = MemoryOperand(_register(base), displ=displacement, displ_size=small, seg=Register.GS)
             return _Address(operand, {base: (Source.GS_CONTROL, -displacement & MASK)})
         case "gs32":
-            # The address is cut to 32 bits before the base is added, as QEMU's guest base does it.
+            # The address is cut to 32 bits before the base is added, as with QEMU's guest base.
             garbage = rng.getrandbits(31) << 32
             operand = MemoryOperand(_register(base, "32"), seg=Register.GS)
             return _Address(operand, {base: (Source.GS_CONTROL, garbage)}, absolute=True)

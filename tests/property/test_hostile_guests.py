@@ -1,4 +1,4 @@
-"""A guest that lays hands on htrun's memory in its own address space: nothing it does reaches anybody else."""
+"""A guest that attacks htrun's memory in its own address space: nothing that it does affects other processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUM_ARGS = 4
 
 @dataclass(frozen=True)
 class Attack:
-    """A run, the numbers of what the other process emitted, and what the guest said of its attempts."""
+    """A run, the numbers that the other process emitted, and what the guest printed about its attempts."""
 
     result: Result
     others: Records
@@ -30,7 +30,7 @@ class Attack:
 
 @pytest.fixture
 def attack(request: pytest.FixtureRequest, htrun: Htrun, toolchain: Toolchain, tmp_path: Path) -> Attack:
-    """The guest attacks what the test's parameter names, while a child of it emits."""
+    """The guest attacks what the test's parameter says, while a child of it emits."""
     program = toolchain.compile(GUEST)
     result = htrun.run(program, request.param, str(EVENTS), options=("-o", tmp_path / "trace"))
     assert result.status == 0, result.stderr
@@ -44,7 +44,7 @@ def attack(request: pytest.FixtureRequest, htrun: Htrun, toolchain: Toolchain, t
 
 
 def check_others(attack: Attack) -> None:
-    """The other process's events are all there."""
+    """All events of the other process are recorded."""
     arguments = attack.others["args"]
     assert bool((arguments[:, 0] == np.arange(EVENTS, dtype=np.uint64)).all())
     assert bool((arguments[:, 1] == ~arguments[:, 0]).all())

@@ -32,7 +32,7 @@ def space_with_sites() -> tuple[AddressSpace, dict[int, Site]]:
 
 
 def patch(site: Site, borrowed: int) -> None:
-    """Let the site be patched with a jump that borrows so many bytes."""
+    """Patch the site with a jump that borrows ``borrowed`` bytes."""
     trampoline = create_autospec(Trampoline, instance=True)
     behind = site.address + len(site.code) - AT
     site.patch = Patch(
@@ -68,7 +68,7 @@ def test_a_jump_that_ends_in_another_is_taken_back_first() -> None:
 
 @pytest.mark.parametrize("ending", ["c3", "c20000", "eb00", "ffe0", "e900000000"])
 def test_generated_code_behind_an_end_is_not_borrowed(ending: str) -> None:
-    """It may be rewritten on its own, when the jump before it still stands."""
+    """The guest may rewrite it alone, while the jump before it is unchanged."""
     code = bytes.fromhex("48892f" + ending + "90" * 16)
     behind = len(bytes.fromhex(ending))
     for candidate in plan(code, AT, 3, generated=True).candidates:

@@ -1,6 +1,6 @@
 """Random programs, natively and under an emulator: every event exactly once, in order, with the right values.
 
-``make test`` runs a few hundred generated programs, always the same ones. To look further::
+``make test`` runs a few hundred generated programs, always the same ones. To try others::
 
     HTRUN_PROPERTY_CASES=10000 pytest tests/property
 
@@ -43,14 +43,14 @@ _COMMON = settings(
 
 
 def _cases(usually: int, share: float) -> settings:
-    """``usually``: cases in ``make test``; ``share``: of the cases that the environment asks for."""
+    """``usually``: cases in ``make test``; ``share``: the share of the number of cases in the environment."""
     cases = round(_WANTED * share) if _WANTED else usually
     return settings(_COMMON, max_examples=max(1, cases // PROGRAMS_A_RUN))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Options of one run."""
+    """The options of one run."""
 
     num_args: int
     patch: bool
@@ -58,7 +58,7 @@ class Setting:
     ring_size: str
 
     def options(self) -> list[str]:
-        """For the command line, but for the channel's arguments."""
+        """The command line without the channel's arguments."""
         return [
             *([] if self.patch else ["--no-patch"]),
             *(["--timestamp", "ordered"] if self.ordered else []),

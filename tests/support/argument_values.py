@@ -1,6 +1,6 @@
 """The values of system calls' arguments as strace and htrun show them, in one form that can be compared.
 
-Both are shown the same calls, none of which is made: see guests/calls_listed.c.
+Both see the same calls, none of which the kernel executes: see guests/calls_listed.c.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.run import HTRUN
 
 _FIRST_AND_LAST = 'write(1, "", 0)'
-"""What the program does before and after the calls, as strace shows it."""
+"""The program's calls before and after the listed ones, as strace shows them."""
 _STRACE_CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += .*")
 _HTRUN_CALL = re.compile(r".*:guest_user_syscall cpu=0x0  (?P<name>\w+)\((?P<arguments>.*)\)")
 _COMMENT = re.compile(r"/\*.*?\*/")
@@ -25,7 +25,7 @@ _INT = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Call:
-    """A call to ask for, by 64-bit code (``is_32`` is 0) or by 32-bit code's interface (1)."""
+    """A call to make, through the interface of 64-bit code (``is_32`` is 0) or of 32-bit code (1)."""
 
     is_32: int
     number: int
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Shown:
-    """What was shown of a call: its name and each argument's text."""
+    """A call as it was shown: its name and the text of each argument."""
 
     name: str
     arguments: tuple[str, ...]
@@ -86,7 +86,7 @@ def split(arguments: str) -> Iterator[str]:
 
 
 def meaning(text: str) -> tuple[frozenset[str], int]:
-    """The names in an argument's text, and the bits that have none."""
+    """The names in the text of an argument, and the bits without a name."""
     names, rest = set(), 0
     for part in text.split("|"):
         word = part.strip()
@@ -94,7 +94,7 @@ def meaning(text: str) -> tuple[frozenset[str], int]:
         if number is None:
             names.add(word)
         else:
-            # Whether the kernel takes 32 bits for a signed number is not asked here.
+            # Whether the kernel treats 32 bits as signed is not tested here.
             rest |= number & (_INT if -(1 << 31) <= number < 0 else _WORD)
     return frozenset(names), rest
 

@@ -41,12 +41,12 @@ event = [
 )
 WORDS = [0, 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 0x7FF0000000000000, 0xFFF0000000000000]
 WORDS += [0x7FF8000000000000, 0x3FB999999999999A, 0x8000000000000000, 0x0000000000000001]
-"""Least, greatest and negative numbers; and as floats infinities, NaN, 0.1, -0.0 and the least of all."""
+"""The lowest, the greatest and negative integers; the floats infinity, NaN, 0.1, -0.0 and the smallest."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One event, spelt out. ``index``: of its slot, or a call's number; ``args`` are as many as its kind has."""
+    """One event in full. ``index``: of its slot, or the number of a call; ``args``: as many as its kind has."""
 
     time: int
     stream: int
@@ -56,12 +56,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """QEMU's name."""
+        """The name of the event in QEMU."""
         return EVENTS[self.kind].name
 
     @property
     def numbers(self) -> dict[str, int]:
-        """What it has of the columns that only some kinds of events have."""
+        """Its values in the columns that only some kinds of events have."""
         values = {"site": SITE, "index": self.index, "num": self.index, "arch": ARCH_I386}
         return {name: values[name] for name in EVENTS[self.kind].columns}
 
@@ -75,7 +75,7 @@ def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
     """The events of ``rows``, with ``room`` for arguments."""
     events = np.zeros(len(rows), event_dtype(room))
     for place, row in enumerate(rows):
-        # What an event has no argument for is not to be looked at.
+        # Columns for which an event has no argument must not be read.
         args = (*row.args, *[0xBAD] * (room - len(row.args)))
         numbers = [row.numbers.get(name, 0) for name in NUMBERS]
         events[place] = (row.time, row.stream, row.kind, *numbers, args)

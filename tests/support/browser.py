@@ -1,7 +1,7 @@
 """Chromium without a window, driven through its DevTools protocol.
 
-The protocol's messages go over two pipes (``--remote-debugging-pipe``: JSON, a NUL behind each, in on descriptor 3 and
-out on 4), so no port is opened and no library is needed. https://chromedevtools.github.io/devtools-protocol/
+The protocol's messages go over two pipes (``--remote-debugging-pipe``: JSON, each followed by a NUL, in on descriptor 3
+and out on 4), so no port is opened and no library is needed. https://chromedevtools.github.io/devtools-protocol/
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 from tests.support.requirements import require_tool
 
 _SECONDS = 240
-"""For anything that a page is asked to do."""
+"""Seconds for anything that a page is asked to do."""
 _OPTIONS = (
     "--headless=new",
     "--remote-debugging-pipe",
-    # Root, which continuous integration may be, has no sandbox; the pages are our own.
+    # Root, as in continuous integration, has no sandbox; the pages are our own.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -42,7 +42,7 @@ _MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
 
 
 class BrowserError(AssertionError):
-    """The browser or the page did not do what it was asked to."""
+    """The browser or the page failed to do something."""
 
 
 class _Pipe:
@@ -56,7 +56,7 @@ class _Pipe:
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, session: str | None, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The result of a method. Events that come meanwhile are kept."""
+        """The result of a method. Events that arrive meanwhile are kept."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if session is not None:
@@ -75,7 +75,7 @@ class _Pipe:
             self.events.append(answer)
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next message. Raises `BrowserError` if none comes until ``deadline``."""
+        """The next message. Raises `BrowserError` if none arrives before ``deadline``."""
         while b"\0" not in self._received:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._reading, selectors.EVENT_READ)
@@ -111,7 +111,8 @@ class Tab:
         self.wait_for("document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
-        """The value of the expression ``script``, a promise's once it is kept. Raises `BrowserError` if it fails."""
+        """The value of the expression ``script``; of a promise, the value that it resolves to. Raises `BrowserError` if
+        it fails."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
@@ -119,7 +120,7 @@ class Tab:
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> None:
-        """Return once the expression ``script`` is true; the page looks at it again and again."""
+        """Return when the expression ``script`` is true; the page evaluates it repeatedly."""
         self.run(f"new Promise((done) => {{ const look = () => ({script}) ? done() : setTimeout(look, 10); look(); }})")
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
@@ -135,7 +136,7 @@ class Tab:
             self.mouse("Released", x, y, clickCount=number, buttons=0)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, steps: int = 8, modifiers: int = 0) -> None:
-        """Press at ``start``, move to ``end`` in so many ``steps``, and let go."""
+        """Press at ``start``, move to ``end`` in ``steps`` steps, and release."""
         self.mouse("Moved", *start, buttons=0, button="none")
         self.mouse("Pressed", *start, modifiers=modifiers)
         for step in range(1, steps + 1):
@@ -151,15 +152,15 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, modifiers=held)
 
     def type(self, text: str) -> None:
-        """Type into whatever has the focus."""
+        """Type into the focused element."""
         self.call("Input.insertText", text=text)
 
     def resize(self, width: int, height: int) -> None:
-        """Make the window so large."""
+        """Set the size of the window."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def prefer(self, scheme: str) -> None:
-        """Let the system prefer ``light`` or ``dark``."""
+        """Set the colour scheme that the system prefers, ``light`` or ``dark``."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self, path: Path) -> None:
@@ -168,7 +169,7 @@ class Tab:
         path.write_bytes(b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def accessible(self) -> list[tuple[str, str]]:
-        """What assistive technology is told: role and name of everything that is not ignored."""
+        """What assistive technology sees: role and name of everything that is not ignored."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [
             (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored")
@@ -194,7 +195,7 @@ class Tab:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe whose descriptors are none that the browser's could overwrite."""
+    """A pipe with descriptors that the browser's do not overwrite."""
     ends = os.pipe()
     moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FREE) for end in ends]
     for end in ends:
@@ -204,7 +205,7 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Tab]:
-    """A browser with one empty tab. ``profile``: a directory for what it writes. Ends the test without Chromium."""
+    """A browser with one empty tab. ``profile``: a directory for its files. Ends the test if there is no Chromium."""
     program = require_tool("chromium", "chromium")
     to_browser, from_us = _pipe()
     from_browser, to_us = _pipe()
@@ -237,7 +238,7 @@ def browser(profile: Path) -> Iterator[Tab]:
         tab.resize(1440, 900)
         yield tab
         with suppress(BrowserError):
-            # It may be gone before its answer is.
+            # It may exit before its answer is sent.
             pipe.call("Browser.close", None, {})
     finally:
         os.close(from_us)

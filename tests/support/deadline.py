@@ -1,7 +1,7 @@
-"""A test that hangs fails: what its processes were doing is told, they are killed, and the next test runs.
+"""A test that hangs fails: the state of its processes is printed, they are killed, and the next test runs.
 
-Else one hung tracer stops the whole run: whoever waits for a traced program, even for one that was killed, waits for
-the tracer to let it go (ptrace(2), "Death under ptrace"), so a timeout of `subprocess.run` does not end, either.
+Otherwise one hung tracer would stop the whole run: waiting for a traced program, even for one that was killed, takes
+until the tracer lets it go (ptrace(2), "Death under ptrace"), so a timeout of `subprocess.run` never returns, either.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import pytest
 from tests.support import leftovers
 
 AGAIN_SECONDS = 60
-"""How long what follows, such as a fixture's end, may take before it is interrupted as well."""
+"""How many seconds the rest, such as the end of a fixture, may take before it is interrupted as well."""
 _OF_THIS_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER")
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Fail the test that runs within, and kill its processes, after ``seconds``."""
+    """Fail the test that runs in the block, and kill its processes, after ``seconds``."""
 
     def expired(_number: int, _frame: FrameType | None) -> None:
         own = {name: os.environ[name] for name in _OF_THIS_RUN if name in os.environ}
@@ -46,7 +46,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def no_deadline() -> Iterator[None]:
-    """Let what runs within take its time: a download."""
+    """Do not limit the time of the block: it downloads something."""
     left = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         yield
@@ -55,7 +55,7 @@ def no_deadline() -> Iterator[None]:
 
 
 def _doing(pid: int) -> str:
-    """What a process waits for and, for one of Python, where in the program it is."""
+    """What a process waits for and, if it runs Python, its stack."""
     lines = [leftovers.described(pid)]
     for name in ("status", "wchan", "syscall"):
         with suppress(OSError):

@@ -22,7 +22,7 @@ def fenced(document: str, language: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a document. ``file``: named in the line before it; None for what is no file."""
+    """A fenced block of a document. ``file``: the name in the line before it; None if the block is no file."""
 
     language: str
     content: str
@@ -40,11 +40,11 @@ def blocks(document: str) -> list[Block]:
 def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: float = SECONDS) -> str:
     """The commands of ``block`` with what they print, with placeholders for thread, time and directory.
 
-    In them ``HT`` is the directory of the guest library. ``warnings``: whether standard error is shown of commands that
-    succeed, too.
+    In them ``HT`` is the directory of the guest library. ``warnings``: whether standard error is also shown for
+    commands that succeed.
     """
     environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}", "HT": str(GUEST_LIBRARY)}
-    # A core dump would be told as well.
+    # The shell would report a core dump as well.
     terminal = "ulimit -c 0; exec 2>&1;"
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
@@ -65,5 +65,5 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
 
 
 def impersonal(shown: str) -> str:
-    """What a terminal showed, with placeholders for threads and times."""
+    """``shown`` with placeholders for threads and times."""
     return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)

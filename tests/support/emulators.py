@@ -1,6 +1,6 @@
-"""Three generations of stock qemu-user: the installed one, and two later ones from Debian, unpacked aside.
+"""Three generations of stock qemu-user: the installed one, and two later ones from Debian, unpacked in a directory.
 
-From trixie on, Debian's ``qemu-user`` holds static programs, so an unpacked package runs on any distribution.
+From trixie on, Debian's ``qemu-user`` contains static programs, so an unpacked package runs on any distribution.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tests.support.requirements import require_tool, required
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation. ``suite``: the Debian suite it comes from; empty for what is installed."""
+    """One generation. ``suite``: the Debian suite it comes from; empty for the installed one."""
 
     name: str
     suite: str
 
     def directory(self) -> Path:
-        """Where its programs are; the first call may download them. Without network or apt the test ends."""
+        """The directory of its programs; the first call may download them. Ends the test without network or apt."""
         if not self.suite:
             return require_tool("qemu-x86_64", "qemu-user").parent
         with required():
@@ -35,7 +35,7 @@ class Generation:
         return require_tool(str(self.directory() / name), "qemu-user")
 
     def version(self) -> tuple[int, int]:
-        """Major and minor version, as its programs tell them."""
+        """Major and minor version, as its programs print them."""
         told = subprocess.run(
             [self.emulator("qemu-x86_64"), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True
         ).stdout

@@ -1,4 +1,4 @@
-"""What a guest's kernel module sends, made without a guest: ``guest/linux-module/blob.c`` in Python."""
+"""The data that a guest's kernel module sends, without a guest: ``guest/linux-module/blob.c`` in Python."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Blob:
     big_endian: bool = False
 
     def events(self, num_args: int) -> list[tuple[int, ...]]:
-        """The arguments of the events that carry it, as their reader sees them."""
+        """The arguments of the events in which it is sent, as a reader sees them."""
         words = [_MAGIC << 32 | self.big_endian << 31 | self.kind << 24 | len(self.data), self.time]
         padded = self.data + bytes(-len(self.data) % 8)
         words += struct.unpack(f"{'>' if self.big_endian else '<'}{len(padded) // 8}Q", padded)
@@ -50,12 +50,12 @@ class Blob:
 
 
 def format_blob(text: str = SCHED_SWITCH, *, system: str = "sched", big_endian: bool = False) -> Blob:
-    """A format."""
+    """A blob with a format."""
     return Blob(BlobKind.FORMAT, 0, f"{system}\n{text}".encode(), big_endian)
 
 
 def symbol_blob(address: int, name: str, *, big_endian: bool = False) -> Blob:
-    """A function's name."""
+    """A blob with the name of a function."""
     return Blob(BlobKind.SYMBOL, 0, address.to_bytes(8, "big" if big_endian else "little") + name.encode(), big_endian)
 
 
@@ -70,7 +70,7 @@ class Switch:
     path: str
 
     def blob(self, time: int, *, big_endian: bool = False) -> Blob:
-        """As the guest sends it. Behind the end of ``comm`` is something else's."""
+        """The blob that the guest sends. The bytes after the end of ``comm`` are arbitrary."""
         order = ">" if big_endian else "<"
         comm = (self.comm + b"\0" + b"remains of others")[:16]
         path = self.path.encode() + b"\0"

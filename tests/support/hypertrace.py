@@ -20,7 +20,7 @@ def hypertrace(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """The ended process, which must have ended with ``status``. ``environment``: added to ours."""
+    """Run it; it must exit with ``status``. ``environment``: added to ours."""
     done = subprocess.run(
         [str(word) for word in (HYPERTRACE, *arguments)],
         cwd=directory,
@@ -40,7 +40,7 @@ def said(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """What it prints, which is all that it says; on failure, its one line on standard error."""
+    """Its standard output; standard error must be empty. If it fails, the one line on standard error."""
     done = hypertrace(*arguments, status=status, directory=directory, environment=environment)
     if status == 0:
         assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""Traces of one thread that does one job after the other, as long as a test wants each to take."""
+"""Traces of one thread that does one job after the other; a test chooses how long each takes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from htrun.events.stream import Stream
 from tests.unit.analysis.made import FACTS, Made
 
 BEGIN = 1_700_000_000_000_000_000
-"""When the first job begins: ns since the epoch."""
+"""The begin of the first job: ns since the epoch."""
 PAUSE = 1000
-"""Between two jobs, ns."""
+"""The time between two jobs, ns."""
 MAIN = Stream(10, 10, 0, "main")
 NAMES = """\
 [[event]]

@@ -1,4 +1,4 @@
-"""The packages of htrun from top to bottom, and who lives off it, as ``docs/architecture.md`` draws them."""
+"""The packages of htrun from top to bottom, and what imports htrun, as in ``docs/architecture.md``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ HOUSES: dict[str, frozenset[str]] = {
     "lab": frozenset(),
     "bench": frozenset({"htrun", "lab"}),
 }
-"""What is imported by others, and from which of the others each may import. Tests may import all of it."""
+"""The packages at the top of the repository, and from which others each may import. Tests may import all of them."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
@@ -22,15 +22,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("machine_code",),
     ("errors",),
 )
-"""Each layer imports only from those after it; the packages of one layer don't know each other. A package within one of
-htrun's stands for itself where it is named."""
+"""Each layer imports only from those after it; the packages of one layer don't know each other. A package inside one of
+htrun's packages may be listed by itself."""
 
 ROOT_MODULES = ("htrun", "htrun.__main__")
 """The package itself, and what ``python -m htrun`` runs: above every layer."""
 
 
 def layer_of(module: str) -> int:
-    """The place of ``module``, a dotted name below ``htrun``, in `LAYERS`: 0 is the top."""
+    """The index of the layer of ``module``, a dotted name below ``htrun``, in `LAYERS`: 0 is the top."""
     (place,) = [number for number, layer in enumerate(LAYERS) if package_of(module) in layer]
     return place
 

@@ -1,4 +1,4 @@
-"""Find the processes of one test, tracer and guests alike, by what they carry in their environment."""
+"""Find the processes of one test, both tracers and guests, by a mark in their environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLE = "HTRUN_TEST_MARK"
 
 
 def marked(mark: str) -> list[int]:
-    """Processes that run with ``mark`` in their environment. One that is dead has none left and is not among them."""
+    """Processes that run with ``mark`` in their environment. A dead one has no environment, so it is not included."""
     return with_environment({VARIABLE: mark})
 
 
@@ -33,7 +33,7 @@ def with_environment(variables: Mapping[str, str]) -> list[int]:
 
 
 def remaining(mark: str, seconds: float = PATIENCE) -> list[str]:
-    """What runs with ``mark`` and does not end within ``seconds``: one description for each process."""
+    """The processes with ``mark`` that do not exit within ``seconds``: a description for each."""
     deadline = time.monotonic() + seconds
     while left := marked(mark):
         if not _await_end(left[0], deadline):
@@ -42,12 +42,12 @@ def remaining(mark: str, seconds: float = PATIENCE) -> list[str]:
 
 
 def kill(mark: str) -> None:
-    """End all processes with ``mark``, after a test that failed."""
+    """Kill all processes with ``mark``, after a test that failed."""
     kill_with_environment({VARIABLE: mark})
 
 
 def kill_with_environment(variables: Mapping[str, str]) -> None:
-    """End all processes that `with_environment` finds, and those that they start meanwhile."""
+    """Kill all processes that `with_environment` finds, and those that they start meanwhile."""
     while left := with_environment(variables):
         for pid in left:
             with suppress(ProcessLookupError):

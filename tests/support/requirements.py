@@ -1,7 +1,7 @@
-"""What happens when a tool that a test needs is missing: the one place where that is decided.
+"""Decides what happens if a tool that a test needs is missing.
 
 On a user's machine the test is skipped and says why; in continuous integration (``CI=true``) it fails, so that a
-missing emulator or compiler can never pass for a success.
+missing emulator or compiler never counts as success.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def required() -> Iterator[None]:
-    """End the test where something that is unpacked aside is not to be had; to fetch it may take long."""
+    """End the test if something that it unpacks is not available; fetching it may take long."""
     try:
         with no_deadline():
             yield
@@ -45,7 +45,7 @@ def required() -> Iterator[None]:
 
 
 def require_tool(name: str, package: str) -> Path:
-    """The path of the program ``name``; without it, the test ends and tells to install the Debian ``package``."""
+    """The path of the program ``name``; without it, the test ends with the advice to install the Debian ``package``."""
     found = shutil.which(name)
     if found is None:
         missing(f"{name} (apt-get install {package})")
@@ -53,7 +53,7 @@ def require_tool(name: str, package: str) -> Path:
 
 
 def require_directory(path: Path, package: str) -> Path:
-    """``path``, a directory; without it, the test ends and tells to install the Debian ``package``."""
+    """``path``, a directory; without it, the test ends with the advice to install the Debian ``package``."""
     if not path.is_dir():
         missing(f"{path} (apt-get install {package})")
     return path

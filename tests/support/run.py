@@ -1,4 +1,4 @@
-"""Run htrun on a program and look at all that comes of it."""
+"""Run htrun on a program and read everything that it writes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HTRUN = Path(sys.executable).with_name("htrun")
 """The installed program, as users start it."""
 
 SECONDS = 240
-"""The longest that a run may take, unless a test says otherwise: far more than one needs on a slow machine."""
+"""The time limit of a run in seconds, unless a test gives another: far more than needed on a slow machine."""
 
 IGNORING_CHILDREN = (
     sys.executable,
     "-c",
     "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])",
 )
-"""The beginning of a command line: what follows is started with SIGCHLD ignored, as by some launchers."""
+"""The start of a command line: the rest of it is started with SIGCHLD ignored, as some launchers do."""
 
 _LINE = re.compile(
     r"(?P<tid>\d+)@(?P<seconds>\d+)\.(?P<micros>\d{6}):(?P<name>\w+) cpu=0x(?P<cpu>[0-9a-f]+)  (?P<fields>.*)"
@@ -36,7 +36,7 @@ _LINE = re.compile(
 
 
 def changed_htrun(directory: Path, changes: str, *options: str) -> Path:
-    """An htrun in ``directory`` whose tracer runs the Python code ``changes`` first. ``options``: one of Python's."""
+    """An htrun in ``directory`` whose tracer runs the Python code ``changes`` first. ``options``: of Python."""
     program = directory / "changed-htrun"
     shutil.copy(launcher.FILE, program)
     script = Path(f"{program}-tracer")
@@ -53,7 +53,7 @@ def tracer_of(pid: int) -> int:
 
 
 def tell_to_end(tracer: int) -> None:
-    """Tell a tracer to end, as ``kill -q 0 -TERM`` does."""
+    """Stop a tracer, as ``kill -q 0 -TERM`` does."""
     if ctypes.CDLL(None, use_errno=True).sigqueue(tracer, signal.SIGTERM, ctypes.c_void_p(0)) != 0:
         raise OSError(ctypes.get_errno(), f"sigqueue to {tracer}")
 
@@ -85,7 +85,7 @@ class LogEvent:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of htrun left. ``status``: exit status, or minus the signal's number."""
+    """The results of a run of htrun. ``status``: exit status, or minus the signal's number."""
 
     command: list[str]
     status: int
@@ -107,7 +107,7 @@ class Result:
         return summary
 
     def check(self) -> Result:
-        """This result, after a check that the run succeeded and that nothing of it was left behind or lost."""
+        """This result, after checking that the run succeeded, that no file is left and that no event is lost."""
         told = f"{' '.join(self.command)}: status {self.status}\n{self.stdout}{self.stderr}"
         assert self.status == 0, told
         assert not os.path.lexists(self.channel), told

@@ -14,7 +14,7 @@ _HEAD, _KIND, _NAMED, _RECORD = (struct.Struct(layout) for layout in ("=QQQ", "=
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event. ``name``: None for the loss of as many events as its only argument says."""
+    """One event. ``name``: None for a loss, whose only argument is the number of lost events."""
 
     name: str | None
     time: int

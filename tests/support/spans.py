@@ -1,4 +1,4 @@
-"""Traces with spans of every kind, of which everything is known: to be looked at, counted and paired."""
+"""Traces with known spans of every kind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ args = ["key:u64"]
 key = "key"
 """
 _CYCLE = ((1, 0), (3, 200), (4, 2_200), (5, 3_000), (6, 3_100), (7, 3_200), (2, 0), (8, 0))
-"""Of one request: each event's name and ns from the request's beginning; of the last two, see `requests`."""
+"""The events of one request: each event's name and ns since the start of the request; for the last two, see
+`requests`."""
 PER_REQUEST = len(_CYCLE)
 MINUS_FIVE = 2**64 - 5
 
@@ -68,7 +69,7 @@ MINUS_FIVE = 2**64 - 5
 def requests(count: int, seed: int = 1) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
     """``count`` requests: the times of their events, the arguments of these, and how long each request took, in ns.
 
-    Most take some 8 us, every eighth some 30. A job begins in each and ends 1 us behind it.
+    Most take some 8 us, every eighth some 30. A job begins in each and ends 1 us after it.
     """
     rng = np.random.default_rng(seed)
     taken = rng.gamma(9, np.where(np.arange(count) % 8 == 7, 3000, 500)).astype(np.uint64) + np.uint64(4_000)
@@ -91,12 +92,12 @@ def requests(count: int, seed: int = 1) -> tuple[NDArray[np.uint64], NDArray[np.
 
 
 def trace_of_requests(path: Path, events: int, threads: int = 4, *, names: str = NAMES) -> Path:
-    """A trace in the directory ``path`` with exactly so many ``events``, of several ``threads`` of one process."""
+    """A trace in the directory ``path`` with exactly ``events`` events of ``threads`` threads of one process."""
     made = Made(path, 3, {**FACTS, "command": "./server --workers 4", "named_events": names})
     of_each = [events // threads + (number < events % threads) for number in range(threads)]
     for number, count in enumerate(of_each):
         times, args, _ = requests(-(-count // PER_REQUEST), number)
-        # Keys of one thread are no others'.
+        # Threads have different keys.
         args[np.isin(args[:, 0], (7, 8)), 1] += np.uint64(number << 32)
         comm = "server" if number == 0 else f"worker-{number}"
         made.packet(Stream(100 + number, 100, number, comm), times[:count], args[:count].tolist(), site=number)

@@ -1,7 +1,7 @@
-"""What strace shows of a program's system calls, and what a trace of htrun's does, in one form that can be compared.
+"""The system calls of a program as strace and as htrun record them, in one form that can be compared.
 
-Two runs of a program differ in its processes' ids, in addresses, and in what it learns of time. So a thread is known by
-its place in the tree of who created whom, and results of calls that mean such things are left out.
+Two runs of a program differ in ids of processes, in addresses, and in times. So a thread is identified by its position
+in the tree of creators, and results of calls that are such values are left out.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _RESTARTS = {-512: "ERESTARTSYS", -513: "ERESTARTNOINTR", -514: "ERESTARTNOHAND"
 
 
 Tree = dict[str, list[tuple[str, str | None]]]
-"""The calls of each thread, by its place, and their results."""
+"""The calls of each thread, by its position, and their results."""
 
 
 @dataclass
 class Call:
-    """``result``: as `_result` has it; None if the call never returned."""
+    """``result``: from `_result`; None if the call never returned."""
 
     name: str
     result: str | None = None
@@ -46,7 +46,8 @@ class Call:
 
 @dataclass
 class Calls:
-    """What happened, in its order. ``by_thread``: each thread's calls; ``children``: whom it created, in order."""
+    """The calls in their order. ``by_thread``: the calls of each thread; ``children``: the threads that it created, in
+    order."""
 
     by_thread: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
     children: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -59,7 +60,7 @@ class Calls:
         """A thread's last call has returned."""
         call = self.by_thread[tid][-1]
         if name == "execve" and call.name != name:
-            # The thread that made the call has taken the id of its process's first one.
+            # The thread that made the call has got the id of the first thread of its process.
             call = next(calls[-1] for calls in self.by_thread.values() if calls[-1] == Call(name))
         assert (call.name, call.result) == (name, None), f"thread {tid}: {name} returns, but it is in {call}"
         call.result = _result(name, value, error)
@@ -67,9 +68,10 @@ class Calls:
             self.children[tid].append(value)
 
     def tree(self, without: frozenset[str] = frozenset()) -> Tree:
-        """The calls of each thread but those ``without``, by its place: the first is ``1``, its second child ``1.2``.
+        """The calls of each thread except those ``without``, by its position: the first is ``1``, its second child
+        ``1.2``.
 
-        How often the kernel goes on with a call that a stop has interrupted depends on the tracer, and is left out.
+        How often the kernel restarts a call that a stop has interrupted depends on the tracer, so that is left out.
         """
         root = next(iter(self.by_thread))
         found: Tree = {}
@@ -83,8 +85,9 @@ class Calls:
 
 
 def strace(command: Sequence[str], log: Path, directory: Path, channel: Path | None = None) -> Calls:
-    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``. ``channel``: what the
-    command finds in its environment, as under htrun: where a program's memory grows depends on how long that is."""
+    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``. ``channel``: the
+    value of HYPERTRACE in its environment, as under htrun: the length of the environment affects where a program's
+    memory grows."""
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o", str(log), *command]
     environment = os.environ if channel is None else os.environ | {CHANNEL_VARIABLE: str(channel)}
     subprocess.run(words, check=True, capture_output=True, cwd=directory, env=environment, timeout=240)
@@ -135,7 +138,7 @@ def traced(trace: Trace) -> Calls:
 
 
 def _told(value: int) -> tuple[int | None, str | None]:
-    """A result as strace tells it: -1 and the error's name, or no result where the kernel restarts the call."""
+    """A result in strace's form: -1 and the error's name, or no result if the kernel restarts the call."""
     if value in _RESTARTS:
         return None, _RESTARTS[value]
     return (-1, errorcode[-value]) if -4096 < value < 0 else (value, None)

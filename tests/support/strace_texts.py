@@ -1,6 +1,6 @@
 """What strace and htrun show of the texts that system calls point to, in one form that can be compared.
 
-Both write C strings; strace writes a call in one line, or, where another thread comes between, in two.
+Both write C strings; strace writes a call in one line, or in two if another thread comes between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORDS = 32
 """Characters of each word of a command line that strace shows."""
 
 Texts = list[list[tuple[str, ...]]]
-"""The calls of each thread, in an order that does not depend on which was quicker: a name, then strings as in C."""
+"""The calls of each thread, in an order that does not depend on timing: a name, then strings as in C."""
 
 
 def of_strace(command: Sequence[str], calls: Iterable[str], log: Path, directory: Path) -> Texts:
@@ -44,7 +44,7 @@ def of_strace(command: Sequence[str], calls: Iterable[str], log: Path, directory
 
 
 def of_log(text: str) -> Texts:
-    """The same of a log that htrun has written with --decode."""
+    """The same from a log that htrun has written with --decode."""
     found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for line in text.splitlines():
         match = _HTRUN_LINE.fullmatch(line)

@@ -1,4 +1,4 @@
-"""The kinds of program that guests are compiled to."""
+"""The kinds of programs to which guests are compiled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Target:
 
     @property
     def sysroot(self) -> Path | None:
-        """Where the target's dynamic linker and libraries are; None for the machine's own."""
+        """The directory of the target's dynamic linker and libraries; None for this machine's own."""
         return Path("/usr") / self.triplet if self.triplet else None
 
 

@@ -1,4 +1,4 @@
-"""Compile guests for a target, with the guest library of that target, each only once a session."""
+"""Compile guests for a target, with the guest library for that target, each only once per session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Compilers whose outputs lie below ``build``, a directory that the session's test processes share."""
+    """Compilers whose outputs are below ``build``, a directory that the session's test processes share."""
 
     build: Path
 

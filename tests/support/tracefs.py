@@ -14,7 +14,7 @@ from tests.support.requirements import missing
 
 @contextmanager
 def instance(name: str) -> Iterator[Path]:
-    """A directory with a ``trace_marker`` and a ``trace`` of its own, on a mount aside, for which it needs root."""
+    """A directory with its own ``trace_marker`` and ``trace``, on a separate mount. This needs root."""
     libc = ctypes.CDLL(None, use_errno=True)
     mountpoint = Path(mkdtemp())
     if libc.mount(b"tracefs", bytes(mountpoint), b"tracefs", 0, None) != 0:

@@ -35,7 +35,7 @@ def i686_modules(session_directory: Path) -> list[Path]:
 
 
 def _build(kernel: Kernel, directory: Path) -> list[Path]:
-    """The modules built for ``kernel``, with every warning that the kernel's makefiles call sensible."""
+    """The modules built for ``kernel``, with all warnings of ``make W=1``."""
     require_tool("make", "make")
 
     def build(directory: Path) -> None:

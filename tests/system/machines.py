@@ -1,4 +1,4 @@
-"""Machines to boot under htrun: a stock QEMU, a stock kernel, and a first process that does what a test lists."""
+"""Machines to boot under htrun: a stock QEMU, a stock kernel, and a first process that executes the steps of a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a machine ends: the events so far are complete, and nothing is left behind."""
+"""However a machine ends, the events up to then are complete, and no file is left."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from tests.system.machines import ARM64, X86_64, Architecture, Machine, guest, i
 
 TRACING = "/sys/kernel/tracing"
 PROCESSORS = (0, 1)
-# What the guest has counted is compared with what came here, so both must begin and end with the same function. Tracing
-# is turned on before there is a tracer: with one, the kernel empties its buffers after it has begun to fill them. At
-# the end, a processor may have sent a function and not yet counted it; once a program has run there, it has.
+# The guest's count is compared with what was recorded, so both must begin and end with the same function. Tracing is
+# turned on before there is a tracer: with one, the kernel empties its buffers after it has begun to fill them. At the
+# end, a processor may have sent a function and not yet counted it; once a program has run there, it has.
 STEPS = [
     "insmod /qemu-hypertrace.ko ftrace=1",
     f"write {TRACING}/tracing_on 1",
@@ -37,7 +37,7 @@ STEPS = [
 @pytest.mark.parametrize(
     ("architecture", "qemu", "emulator", "fixture"),
     [
-        # Not the installed one: docs/troubleshooting.md, "A machine with several processors hangs".
+        # Not the installed QEMU: see docs/troubleshooting.md, "A machine with several processors hangs".
         (X86_64, later_qemu, "qemu-system-x86_64", "modules"),
         (ARM64, installed_qemu, "qemu-system-aarch64", "arm64_modules"),
     ],
@@ -70,7 +70,7 @@ def test_every_function(
             assert event.index == 0, "a piece that was not decoded"
             numbers.append(event.args[0])
     assert numbers == [*range(10), *range(10)]
-    # What the guest's own buffers have taken, whether or not it is still there.
+    # Everything that was written to the guest's own buffers, even if it was overwritten since.
     stated = [
         int(number) for number in re.findall(r"^(?:entries|overrun): (\d+)", "\n".join(said(result)), re.MULTILINE)
     ]

@@ -25,7 +25,7 @@ STEPS = [
     f"write {TRACING}/buffer_size_kb 8192",
     f"write {TRACING}/events/sched/sched_switch/enable 1",
     "insmod /qemu-hypertrace.ko ftrace=1",
-    # Enabled later, so told later.
+    # Enabled later, so its format is sent later.
     f"write {TRACING}/events/raw_syscalls/sys_enter/enable 1",
     f"/bin/emit_timed {COUNT}",
     f"write {TRACING}/trace_marker begin",
@@ -35,7 +35,7 @@ STEPS = [
     f"write {TRACING}/tracing_on 0",
     "write /dev/ttyS0 the guest's own trace:",
     f"copy {TRACING}/trace",
-    # Functions; nothing of the module's own is among them.
+    # Functions; none of them is the module's own.
     f"write {TRACING}/events/enable 0",
     f"write {TRACING}/set_ftrace_filter do_nanosleep",
     f"write {TRACING}/current_tracer function",
@@ -47,13 +47,13 @@ STEPS = [
     "write /dev/kmsg unloaded",
 ]
 LINE = re.compile(r".*-\d+\s+\[(?P<cpu>\d+)\] \S+ +(?P<time>\d+\.\d+): (?P<name>\w+): (?P<text>.*)")
-"""Of tracefs's ``trace``: times in seconds, rounded to six decimals."""
+"""The resolution of times in tracefs's ``trace``: seconds with six decimals."""
 MARKER = "tracing_mark_write"
 
 
 @pytest.fixture(scope="module")
 def traced(modules: list[Path], toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One machine with two processors: its trace, and what it said."""
+    """One machine with two processors: its trace, and what it printed."""
     directory = tmp_path_factory.mktemp("guest-trace")
     htrun = Htrun(directory)
     programs = {"emit_timed": guest("emit_timed", X86_64, toolchain)}
@@ -104,7 +104,8 @@ def test_nothing_is_left_in_pieces(events: list[Event], traced: dict[str, Any]) 
 
 
 def test_same_as_the_guests_own_trace(traced: dict[str, Any], events: list[Event]) -> None:
-    """What the guest's own buffers hold is what came, in the same order and words, and no later than the next event."""
+    """The guest's own buffers contain the same events as the trace, in the same order and words, each no later than the
+    next event."""
     theirs = traced["said"][traced["said"].index("the guest's own trace:") + 1 :]
     printed = [line.partition(" pid=")[2].partition(" ")[2] for line in print_trace(traced["trace"])]
     for processor in (0, 1):
@@ -116,7 +117,7 @@ def test_same_as_the_guests_own_trace(traced: dict[str, Any], events: list[Event
             for text, event in zip(printed, events, strict=True)
             if event.stream.vcpu == processor and event.name not in ("guest_hypertrace", "ftrace:function")
         ]
-        # The guest began before it had the module, and ended after that was told to stop.
+        # The guest's trace began before the module was loaded, and ended after the module stopped.
         first = next(place for place in range(len(own)) if own_texts[place : place + len(came)] == [t for t, _ in came])
         for place, (_, time) in enumerate(came, first):
             assert own_times[place] <= time
@@ -124,8 +125,8 @@ def test_same_as_the_guests_own_trace(traced: dict[str, Any], events: list[Event
 
 
 def check_order(events: list[Event], count: int) -> None:
-    """Check that on the processor of ``emit_timed COUNT`` each event of the kernel lies between the program's events
-    where the guest's clock has it, and that there are some of both kinds."""
+    """Check that on the processor of ``emit_timed COUNT`` each event of the kernel is between the same events of the
+    program as by the guest's clock, and that there are some of both kinds."""
     program = [event for event in between_markers(events) if event.name == "guest_hypertrace"]
     (processor,) = {event.stream.vcpu for event in program}
     switches = calls = 0
@@ -215,7 +216,7 @@ def test_filtered_and_converted(traced: dict[str, Any], events: list[Event], tmp
     for suffix in ("csv", "json", "pftrace", "log", "simple"):
         out = tmp_path / f"out.{suffix}"
         subprocess.run([HYPERTRACE, "convert", traced["trace"], out], check=True, capture_output=True)
-        # Only QEMU's own format can't tell.
+        # Only QEMU's own format cannot show them.
         assert (b"emit_timed" in out.read_bytes()) == (suffix != "simple"), suffix
 
 

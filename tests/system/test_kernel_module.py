@@ -1,4 +1,5 @@
-"""The guest's kernel module: builds without a warning; kernel code and unprivileged programs emit events by it."""
+"""The guest's kernel module: it builds without a warning; kernel code and unprivileged programs emit events through
+it."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ def check_kernel_events(events: list[LogEvent], count: int) -> None:
         assert (event.index - FIRST_INDEX) // CONTEXTS == processor == event.cpu
         assert rest == 0, "what an event has less is 0"
         by_kind[what, processor].append(number)
-        # Of all processors, the one that loads the module calls the function itself.
+        # The processor that loads the module calls the function itself.
         assert context == HARDIRQ if what == IN_TIMER else context in (TASK, HARDIRQ)
     assert by_kind[ON_PROCESSOR, 0] == by_kind[ON_PROCESSOR, 1] == list(range(count))
     in_timer = sorted(by_kind[IN_TIMER, 0] + by_kind[IN_TIMER, 1])
@@ -113,7 +114,7 @@ def test_other_architectures(
     htrun: Htrun,
     tmp_path: Path,
 ) -> None:
-    """All that the module does: loaded again and again, for kernel code, for programs."""
+    """Everything that the module does: it is loaded repeatedly, used by kernel code and by programs."""
     built: list[Path] = request.getfixturevalue(fixture)
     steps = [
         "/bin/repeat_module 10 /qemu-hypertrace.ko qemu_hypertrace",
@@ -132,7 +133,7 @@ def test_other_architectures(
 
 @pytest.mark.heavy("ten times are tried, too")
 def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """And nothing of it is left: no device, no claim on the memory, no complaint of the kernel's."""
+    """And nothing of it is left: no device, no reservation of memory, no warning of the kernel."""
     steps = ["/bin/repeat_module 100 /qemu-hypertrace.ko qemu_hypertrace", "/bin/my-hypertrace"]
     result = machine(steps, modules[:1], toolchain, tmp_path).run(htrun, installed_qemu("qemu-system-x86_64")).check()
     assert said(result) == ["loaded and unloaded 100 times", "emitting hypertrace event"]
@@ -140,7 +141,7 @@ def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun
 
 
 def test_other_device_refused(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """A device of the same kind that holds no channel is nobody's: there is no /dev/hypertrace."""
+    """A device of the same kind without a channel is left alone: there is no /dev/hypertrace."""
     other = tmp_path / "other"
     other.write_bytes(bytes(1 << 20))
     steps = ["insmod /qemu-hypertrace.ko", "/bin/my-hypertrace /dev/hypertrace"]

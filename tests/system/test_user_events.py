@@ -29,12 +29,12 @@ ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 MASK = (1 << 64) - 1
 MATRIX = pytest.mark.heavy("two processors of the installed emulator are tried, too")
 MOST_TRAPS = 100
-"""For any number of events of a machine whose sites are patched."""
+"""The most traps for any number of events of a machine whose sites are patched."""
 
 
 @pytest.fixture
 def machine(toolchain: Toolchain, tmp_path: Path) -> Callable[..., Machine]:
-    """Makes machines that run the README's program and then others of its kind."""
+    """Creates machines that run the README's program and then similar ones."""
 
     def make(architecture: Architecture, *steps: str) -> Machine:
         programs = {name: guest(name, architecture, toolchain) for name in ("emit_many", "count_boots")}
@@ -45,7 +45,7 @@ def machine(toolchain: Toolchain, tmp_path: Path) -> Callable[..., Machine]:
 
 
 def check(result: Result, count: int, threads: int) -> None:
-    """Check that there are the README program's event and those of ``emit_many COUNT THREADS``, each in its place."""
+    """Check that the event of the README's program and those of ``emit_many COUNT THREADS`` are there, in order."""
     result.check()
     first, *others = result.events
     assert (first.index, first.args) == (0, ARGUMENTS)
@@ -102,7 +102,7 @@ def run_in_one_thread(tested: Machine, htrun: Htrun, *arguments: str) -> Result:
 
 
 def test_all_processors_in_one_thread(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """Then nothing outside tells which processor emitted an event, which is said; the events are exact all the same."""
+    """Then nothing shows which processor emitted an event, and htrun says so; the events are exact all the same."""
     result = run_in_one_thread(machine(X86_64, "/bin/emit_many 20000 2"), htrun, "-smp", "2")
     first, *others = result.events
     assert first.args == ARGUMENTS
@@ -133,7 +133,7 @@ def test_one_processor_in_the_thread_of_all(machine: Callable[..., Machine], htr
 def test_patches_that_options_forbid(
     accelerator: str, more: tuple[str, ...], said_of_it: str, machine: Callable[..., Machine], htrun: Htrun
 ) -> None:
-    """Events are exact, and it is said why they cost so much."""
+    """Events are exact, and htrun says why they cost so much."""
     tested = machine(X86_64, "/bin/emit_many 2000 1")
     words = [accelerator if word == "tcg" else word for word in tested.arguments()]
     result = htrun.run(*installed_qemu("qemu-system-x86_64"), *words, *more, timeout=TIMEOUT).check()
@@ -144,13 +144,14 @@ def test_patches_that_options_forbid(
 
 
 def test_memory_that_is_touched_beforehand(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """By ``-mem-prealloc``, which is not for the channel's."""
+    """With ``-mem-prealloc``, which does not apply to the channel's memory."""
     tested = machine(X86_64, "/bin/emit_many 2000 1")
     check(tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-mem-prealloc"), 2000, 1)
 
 
 def test_threads_without_names(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """Where QEMU does not name its threads, they are numbered as they come; which processor that is nobody tells."""
+    """If QEMU does not name its threads, they are numbered in order of appearance; which processor each is remains
+    unknown."""
     tested = machine(X86_64, "/bin/emit_many 1000 2")
     names = ("-name", "unnamed,debug-threads=off")
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), *names, "-smp", "2").check()
@@ -171,7 +172,7 @@ def test_started_by_a_script(machine: Callable[..., Machine], htrun: Htrun, tmp_
 
 
 def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], htrun: Htrun, tmp_path: Path) -> None:
-    """The channel is found by what it holds, on any bus; a device of the same kind is left alone."""
+    """The channel is found by its content, on any bus; another device of the same kind is left alone."""
     other = tmp_path / "other"
     other.write_bytes(bytes(1 << 20))
     result = machine(X86_64, "/bin/emit_many 10 1").run(
@@ -187,7 +188,7 @@ def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], 
 
 
 def test_stray_accesses(toolchain: Toolchain, machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """A machine can't be killed through the channel: what it stores outside the slots comes to nothing, and is told."""
+    """A machine cannot be killed through the channel: stores outside the slots are ignored, with a warning."""
     tested = machine(X86_64, "/bin/stray_accesses", "/bin/emit_many 100 2")
     tested = replace(tested, programs={**tested.programs, "stray_accesses": guest("stray_accesses", X86_64, toolchain)})
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-smp", "2").check()

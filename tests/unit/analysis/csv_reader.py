@@ -1,4 +1,4 @@
-"""A reader of another kind of recording, as one would be added: lines of time, tid, comm, index and arg1."""
+"""A reader of another kind of recording: lines of time, tid, comm, index and arg1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CsvReader:
-    """Is a `TraceReader`; its class is a `RecordingKind`."""
+    """A `TraceReader`, whose class is a `RecordingKind`."""
 
     description: Mapping[str, str | int] = {"command": "made by hand"}
     clock_frequency = 1_000_000_000
@@ -44,18 +44,18 @@ class CsvReader:
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """Of the first line and the last."""
+        """The times of the first line and the last."""
         times = self._events["time"].tolist()
         return (times[0], times[-1]) if times else None
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the name says so."""
+        """Whether the name ends in ``.csv``."""
         return path.suffix == ".csv"
 
     @classmethod
     def open(cls, path: Path, warn: Callable[[str], None]) -> CsvReader:
-        """Lines that are none of these are left out, with a warning."""
+        """Other lines are left out, with a warning."""
         try:
             rows = list(csv.reader(path.read_text().splitlines()))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Traces made by our own writer, of which every event is known."""
+"""Traces written by htrun's writer, of which every event is known."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FACTS: Mapping[str, str | int] = {"tracer_name": "htrun", "htrun_version": "0.1.
 
 
 class FixedSource:
-    """A clock of 1 GHz that began with 1970: a tick is a nanosecond, and now is always late enough."""
+    """A clock of 1 GHz that started in 1970: a tick is a nanosecond, and the current time is later than any event."""
 
     name = "fixed"
 
     def read(self) -> int:
-        """The end of time, as far as these traces go."""
+        """A time after all events of these traces."""
         return 1 << 62
 
     def sample(self, clock_id: int) -> Sample:
@@ -37,7 +37,7 @@ class FixedClock(Clock):
     fitted = Fit(1_000_000_000, 0, 0, 0)
 
     def fit(self) -> Fit:
-        """The same at all times."""
+        """Always the same fit."""
         return self.fitted
 
 

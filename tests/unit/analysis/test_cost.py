@@ -1,4 +1,4 @@
-"""What an event costs, of pairs of known length, and what follows for spans."""
+"""The cost of an event, estimated from pairs of known length, and the correction of spans."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NAMED = NamedEvents.parse(
 STEP = ClockStep(1.0, known=True)
 MARK = 3
 AFTER, ALONE, CHAIN = 34, 38, 50
-"""Nanoseconds: of an event after work and alone, and of the work."""
+"""Nanoseconds: an event after work, an event alone, and the work."""
 
 
 class Scene:
-    """Events that come one after the other, of threads."""
+    """Consecutive events of threads."""
 
     def __init__(self) -> None:
         self._events: list[tuple[int, int, int]] = []
         self._now = 1000
 
     def pair(self, pair: Pair, length: int, *, thread: int = 0, within: int = 0) -> None:
-        """A pair of ``length`` ns with so many other events between."""
+        """A pair of ``length`` ns with ``within`` other events between."""
         marks = [(self._now + place, thread, MARK) for place in range(1, within + 1)]
         self._events += [(self._now, thread, pair.begin), *marks, (self._now + length, thread, pair.end)]
         self._now += length + 100
@@ -41,7 +41,8 @@ class Scene:
     def calibration(
         self, *, thread: int = 0, alone: int = ALONE, after: Sequence[int] = (AFTER,) * len(WORKS), count: int = 50
     ) -> None:
-        """Pairs of each sort, the first two of each far too long. ``after``: of each kind of work, from the first."""
+        """Pairs of each kind, of which the first two are far too long. ``after``: the cost of an event after each kind
+        of work, from the first."""
         lengths = [(EMPTY, alone)]
         for work, own in zip(WORKS, after, strict=False):
             lengths += [(work.once, own + CHAIN), (work.twice, own + 2 * CHAIN)]
@@ -50,14 +51,14 @@ class Scene:
                 self.pair(pair, 90_000 if number < 2 else length, thread=thread)
 
     def timings(self) -> Timings:
-        """What is told of all."""
+        """The timings of all names."""
         events = np.zeros(len(self._events), event_dtype(1))
         for place, (time, thread, number) in enumerate(self._events):
             events[place] = (time, thread, 0, 0, 0, 0, 0, [number])
         return Timings(STEP).collect(Pairer(NAMED), [events])
 
     def timing(self) -> Timing:
-        """Of the one name there is."""
+        """The timing of the only name."""
         (timing,) = self.timings().timings()
         return timing
 
@@ -75,14 +76,15 @@ def test_the_cost_is_between_what_is_measured_alone_and_after_work() -> None:
     assert cost.interval.value == (ALONE + AFTER) / 2 == 36
     assert corrected is not None
     assert (timing.raw.median.value, corrected.median.value) == (136, 100)
-    # Both figures, and more beside, are within what is told.
+    # Both figures are inside the reported interval, with a margin.
     low, high = corrected.interval or (0, 0)
     assert low < 136 - ALONE < 136 - AFTER < high
     assert (timing.raw.interval, timing.raw.reach) == ((136, 136), 0)
 
 
 def test_the_interval_reaches_beyond_all_kinds_of_work() -> None:
-    """For what else there may be: further, the further they are apart, and in any case some of the cost."""
+    """The margin is for unknown kinds of work: it grows with the difference between the known kinds, and is at least a
+    part of the cost."""
     scenes = {after: Scene() for after in ((38, 38, 38, 38, 38), (38, 36, 34, 37, 35), (20, 30, 38, 44, 38))}
     reaches = []
     for after, scene in scenes.items():
@@ -95,7 +97,7 @@ def test_the_interval_reaches_beyond_all_kinds_of_work() -> None:
 
 
 def test_a_processor_on_which_two_kinds_agree_and_a_third_does_not() -> None:
-    """The figures of an AMD Zen 3: by events alone and after a chain, 118 ns of a loop were told as 110 to 112."""
+    """The figures of an AMD Zen 3: by events alone and after a chain, a loop of 118 ns was reported as 110 to 112."""
     for after in ((40,), (40, 34, 40, 46, 41)):
         scene = Scene()
         scene.calibration(alone=40, after=after)
@@ -169,7 +171,7 @@ def test_the_oldest_guest_library_tells_the_cost_alone_and_nothing_of_its_reach(
 @pytest.mark.parametrize("sort", PAIRS, ids=lambda pair: pair.name)
 def test_too_few_pairs_are_none(sort: Pair) -> None:
     scene = Scene()
-    # Two of each sort never count; nor do those with something between.
+    # The first two of each kind never count; nor do those with an event between.
     for pair in PAIRS:
         for _ in range(CALIBRATION_LEAST + (1 if pair is sort else 2)):
             scene.pair(pair, 40)

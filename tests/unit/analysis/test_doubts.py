@@ -1,4 +1,4 @@
-"""Which facts of a run make its times doubtful, and which differences of two runs are told."""
+"""Which facts of a run make its times doubtful, and which differences of two runs are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOUND: Facts = {
 
 def test_of_a_quiet_machine_nothing_is_doubted() -> None:
     assert list(doubts(SOUND)) == []
-    # Nor where nothing is known: a virtual machine shows no governor.
+    # Nor if nothing is known: a virtual machine shows no governor.
     assert list(doubts({})) == []
 
 
@@ -59,10 +59,10 @@ def test_a_load_that_is_small_or_makes_no_sense_is_none(facts: Facts) -> None:
         ({"timestamp": "tsc"}, {"timestamp": "ordered"}, ["different orders of time stamps: tsc, ordered"]),
         ({"cpu_governor": "powersave"}, {"cpu_governor": "schedutil"}, ["different governors: powersave, schedutil"]),
         ({"htrun_version": "0.1"}, {"htrun_version": "0.2"}, ["different versions of htrun: 0.1, 0.2"]),
-        # What one of them doesn't tell is no difference,
+        # A fact that is missing in one of them is no difference,
         ({"cpu_turbo": "on"}, {}, []),
         ({"timestamp": "tsc"}, {}, []),
-        # but that there was an emulator is.
+        # but the presence of an emulator is.
         ({}, {"emulator": "qemu-aarch64"}, ["different emulators: none, qemu-aarch64"]),
         ({"emulator": "qemu-arm"}, {"emulator": ""}, ["different emulators: qemu-arm, none"]),
         ({"load": "0.1", "command": "a"}, {"load": "3", "command": "b"}, []),

@@ -1,4 +1,4 @@
-"""Two that are the same are called different once in 20 times at most, however their spans are distributed.
+"""Two equal programs are called different at most once in 20 times, however their spans are distributed.
 
 ``HTRUN_VERDICT_TRIALS=1000`` makes so many comparisons of each kind.
 """
@@ -30,7 +30,7 @@ def independent(generator: np.random.Generator, factor: float) -> NDArray[np.flo
 
 
 def correlated(generator: np.random.Generator, factor: float) -> NDArray[np.float64]:
-    """Each span is much like the one before."""
+    """Each span is similar to the one before."""
     noise = lfilter([1], [1, -0.95], generator.normal(0, 30, SPANS + 100))[100:]
     return np.asarray(factor * (1000 + noise))
 
@@ -42,7 +42,7 @@ def drifting(generator: np.random.Generator, factor: float) -> NDArray[np.float6
 
 
 def bimodal(generator: np.random.Generator, factor: float) -> NDArray[np.float64]:
-    """Two lengths, and now and then a whole run of the longer: another memory layout."""
+    """Two lengths, and occasionally a whole run of the longer ones, as with another memory layout."""
     share = 0.45 if generator.random() < 0.8 else 0.55
     return np.asarray(factor * (np.where(generator.random(SPANS) < share, 1300, 1000) + generator.normal(0, 10, SPANS)))
 
@@ -71,12 +71,12 @@ def test_no_false_alarm(kind: Spans, runs: int) -> None:
     generator = np.random.default_rng(runs)
     verdicts = [trial(kind, generator, 1.0, runs) for _ in range(TRIALS)]
     alarms = sum(verdict in {Verdict.FASTER, Verdict.SLOWER} for verdict in verdicts)
-    # With 5% each, more than that come once in 10,000 times.
+    # With a probability of 5% each, more than that occur once in 10,000 times.
     assert alarms <= (stats.binom.isf(1e-4, TRIALS, 0.05) if runs > 3 else 0)
 
 
 def test_ten_runs_find_five_percent() -> None:
-    """Where runs differ by 2%."""
+    """With runs that differ by 2%."""
     generator = np.random.default_rng(7)
     verdicts = [trial(independent, generator, 1.05, 10) for _ in range(TRIALS)]
     assert verdicts.count(Verdict.SLOWER) >= stats.binom.ppf(1e-4, TRIALS, 0.9)

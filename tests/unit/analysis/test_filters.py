@@ -1,4 +1,4 @@
-"""Which events of a trace are wanted."""
+"""Filters select events of a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans in which an event trapped: the same as a plain reading of the events finds, however these are cut."""
+"""Spans in which an event trapped: the same as in a simple model, however the events are split into batches."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ event = [
 """
 )
 PROCESSES = (10, 10, 20)
-"""Of streams."""
+"""The processes of streams."""
 
 Steps = list[tuple[int, int, int]]
-"""Of events: ``arg1``, stream, site."""
+"""The events: ``arg1``, stream, site."""
 STEPS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2), st.integers(0, 3)), max_size=60)
 
 

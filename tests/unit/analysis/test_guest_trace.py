@@ -1,4 +1,4 @@
-"""A guest's trace out of the pieces in which it comes."""
+"""A guest's trace, decoded from the pieces in which it is sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def batch(pieces: Iterable[Piece], num_args: int) -> Events:
 
 
 def read(pieces: list[Piece], num_args: int, cuts: Iterable[int] = (), formats: str = "") -> list[tuple[int, str]]:
-    """Times and printed texts of the events that ``pieces``, cut into batches, come to."""
+    """Times and printed texts of the events that ``pieces``, split into batches, contain."""
     edges = [0, *sorted(cuts), len(pieces)]
     batches = [batch(pieces[low:high], num_args) for low, high in itertools.pairwise(edges) if low < high]
     extra = parse_formats(formats, "x") if formats else []
@@ -80,7 +80,7 @@ def sent(blobs: Iterable[Blob], num_args: int, start: int, stream: int = 0, inde
 @pytest.mark.parametrize("num_args", [1, 2, 3, 4, 7, 64])
 @pytest.mark.parametrize("big_endian", [False, True], ids=["little", "big"])
 def test_decoded(num_args: int, big_endian: bool) -> None:
-    """The format may come behind the events that need it, and other events in between."""
+    """The format may come after the events that need it, with other events in between."""
     entries = sent([SWITCH.blob(time, big_endian=big_endian) for time in (5, 6)], num_args, 100)
     texts = sent([format_blob(big_endian=big_endian)], num_args, 10_000, index=TEXTS)
     plain: Piece = (101, 1, PROGRAM, tuple(range(num_args)))
@@ -123,7 +123,7 @@ def test_what_was_cut_stays_as_it_is() -> None:
 
 
 def test_a_machine_that_stood_still_within_a_blob(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not everything waits for it."""
+    """Other events do not wait for it."""
     monkeypatch.setattr(decoder, "_MOST_WAITING", 100)
     first, *rest = sent([SWITCH.blob(1)], 4, 50)
     texts = sent([format_blob()], 4, 1, index=TEXTS)
@@ -147,7 +147,8 @@ SWITCHES = st.builds(
 
 @given(st.data(), st.integers(1, 9), st.lists(SWITCHES, max_size=12))
 def test_whatever_the_batches(data: st.DataObject, num_args: int, switches: list[Switch]) -> None:
-    """Two processors' blobs and a program's events in any mixture, cut anywhere: each comes out once, in order."""
+    """Blobs of two processors and events of a program in any mixture, split anywhere: each is returned once, in
+    order."""
     streams: list[list[Piece]] = [[], [], []]
     for number, switch in enumerate(switches):
         stream = data.draw(st.integers(0, 1))

@@ -1,4 +1,4 @@
-"""Statistics on simulated durations: intervals that hold what they promise, verdicts that are right."""
+"""Statistics on simulated durations: intervals cover the truth as often as they should, verdicts are right."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from htrun.analysis.timing.inference import Blocks, drift, median_interval, mode
 DATA_SETS = 1000
 TRIALS = 400
 STEP = 10.02
-"""ns: of a clock that counts in steps, as AMD's time stamp counters do."""
+"""The step in ns of a clock that counts in steps, as AMD's time stamp counters do."""
 
 
 def measured(generator: np.random.Generator, durations: np.ndarray) -> Distribution:
-    """``durations`` as such a clock shows them: from step to step, begun at any moment."""
+    """``durations`` as such a clock measures them, each begun at a random time."""
     begin = generator.random(len(durations)) * STEP
     return Distribution.of((np.floor((begin + durations) / STEP) - np.floor(begin / STEP)) * STEP)
 
 
 def held(sets: list[Distribution], truth: float) -> float:
-    """The share of ``sets`` whose interval holds ``truth``."""
+    """The share of ``sets`` whose interval contains ``truth``."""
     intervals = [median_interval(each) for each in sets]
     return sum(each.low <= truth <= each.high for each in intervals) / len(sets)
 
@@ -78,7 +78,7 @@ def runs(generator: np.random.Generator, factor: float, *, count: int, spans: in
 
 
 def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdict]:
-    """What is said of so many trials."""
+    """The verdicts of ``DATA_SETS`` trials."""
     generator = np.random.default_rng(seed)
     told = []
     for _ in range(TRIALS):
@@ -92,7 +92,7 @@ def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdic
 @pytest.mark.parametrize(("count", "spans"), [(4, 200), (5, 200), (10, 200)])
 def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(count: int, spans: int) -> None:
     told = verdicts(1.0, count=count, spans=spans, seed=count)
-    # Of 400 trials with 5% each, so many are exceeded once in 1,000 times.
+    # Of 400 trials with a probability of 5% each, more than this succeed once in 1,000 times.
     assert sum(each in {Verdict.FASTER, Verdict.SLOWER} for each in told) <= stats.binom.isf(1e-3, TRIALS, 0.05)
 
 
@@ -124,7 +124,7 @@ def test_two_single_runs_permit_no_verdict_however_many_spans_they_have() -> Non
 
 
 def test_many_names_are_corrected_for() -> None:
-    """A difference that is proven by itself may be chance as one of many."""
+    """A difference that is significant alone may be chance if it is one of many."""
     generator = np.random.default_rng(8)
     one, other = (runs(generator, factor, count=4, spans=50) for factor in (1.0, 1.5))
     (alone,) = compare({"work": one}, {"work": other}, 0.01)
@@ -165,7 +165,7 @@ def test_what_a_median_under_the_resolution_is_compared_with_is_inconclusive() -
 
 
 def run_of(middle: float, reach: float, count: int = 100) -> Run:
-    """A run whose spans are nearly the same."""
+    """A run whose spans are nearly equal."""
     side = Distribution.of(middle + np.linspace(-0.1, 0.1, count))
     return Run(median_interval(side), side, reach=reach)
 
@@ -191,7 +191,7 @@ def test_what_the_cost_of_events_may_be_wrong_by_is_alike_on_both_sides() -> Non
 
 
 def test_a_run_with_one_span_is_a_run() -> None:
-    """How exactly its median is known shows in how much runs differ."""
+    """The variation between runs shows how exactly the median is known."""
     one = [run_of(level, 0, count=1) for level in (199, 200, 201, 200.5)]
     found = ratio_of(one, five(100, 0))
     assert found is not None
@@ -225,7 +225,7 @@ def test_modes_are_told_where_they_are_and_only_there() -> None:
     assert [round(mode, -1) for mode in modes(measured(generator, two), STEP)] == [100, 400]
     one = [generator.normal(200, 20, 500) for _ in range(200)] + [generator.lognormal(5, 1, 500) for _ in range(200)]
     assert sum(bool(modes(measured(generator, each), STEP)) for each in one) <= 0.05 * len(one)
-    # Two steps of a coarse clock are no two modes.
+    # Two steps of a coarse clock are not two modes.
     assert modes(measured(generator, np.full(1000, 14.0)), STEP) == ()
 
 

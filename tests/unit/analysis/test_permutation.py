@@ -40,14 +40,14 @@ def test_it_is_the_test_that_scipy_has() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(4, 4), (5, 8), (13, 12)])
 def test_the_interval_holds_the_truth(first: int, second: int) -> None:
-    """Whatever the distribution: here one with a heavy tail. 13 and 12 values are too many for all ways."""
+    """Whatever the distribution: here one with a heavy tail. With 13 and 12 values, not all permutations are tried."""
     generator, trials = np.random.default_rng(first), 300 if first < 10 else 60
     held = 0
     for _ in range(trials):
         one, other = generator.standard_t(2, first), generator.standard_t(2, second) + 3
         found = shift(one.tolist(), other.tolist(), 0.05)
         held += found.low <= 3 <= found.high
-    # Missed once in 10,000 times by a test that is right.
+    # A correct test exceeds this once in 10,000 times.
     assert held >= stats.binom.ppf(1e-4, trials, 0.95)
 
 

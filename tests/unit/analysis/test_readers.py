@@ -1,4 +1,4 @@
-"""A trace is whatever a reader makes of a recording, and may be several recordings in one."""
+"""A trace is read by the reader of its kind, and may consist of several recordings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ phase = "end"
 
 @pytest.fixture(autouse=True)
 def _csv_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that has to be done to add a reader, beside writing it."""
+    """Everything that has to be done to add a reader, besides writing it."""
     monkeypatch.setattr(readers, "READERS", (*READERS, CsvReader))
 
 
@@ -94,7 +94,7 @@ def test_several_recordings_are_read_in_one_order_of_time(native: Path, lines: P
     assert len(trace) == len(events) == 10
     comms = [trace.streams[number].comm for number in events["stream"].tolist()]
     assert events["time"].tolist() == sorted(events["time"].tolist())
-    # Two readers' events of one time may come in either order.
+    # Events of two readers with equal times may come in either order.
     assert sorted(zip(events["time"].tolist(), comms, strict=True)) == [
         (500, "native"),
         (1000, "main"),

@@ -1,4 +1,4 @@
-"""Spans: the same pairs as a plain reading of the events gives, however these are cut into batches."""
+"""Spans: the same pairs as in a simple model, however the events are split into batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ event = [
 """
 )
 JOB_KEY = {5: 1, 6: 2}
-"""Which word of the arguments is the key."""
+"""The index of the key among the arguments."""
 
 Step = tuple[int, int, int]
 """An event: ``arg1``, its stream, its key."""
@@ -56,7 +56,7 @@ def events_of(steps: list[Step], begin: int = 1000, gap: int = 10) -> Events:
 
 @dataclass
 class Model:
-    """Pairs one event after the other, as one would by hand."""
+    """Pairs events one after the other."""
 
     spans: list[Pair] = field(default_factory=list)
     unpaired: dict[str, Unpaired] = field(default_factory=dict)
@@ -114,7 +114,7 @@ steps = st.tuples(st.integers(1, 7), st.integers(0, 2), st.integers(0, 1))
 @given(st.lists(steps, max_size=60), st.lists(st.integers(0, 20), max_size=5))
 def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step], sizes: list[int]) -> None:
     model = Model().run(steps)
-    # 10 ns apart every early end would be near enough to its key's begin to count as negative.
+    # With 10 ns between events, every early end would be near enough to the begin of its key to count as negative.
     events = events_of(steps)
     spans_at_distance = pytest.MonkeyPatch()
     spans_at_distance.setattr(spans_module, "_MOST_NEGATIVE", 0)
@@ -161,11 +161,11 @@ def test_an_end_that_comes_just_before_its_begin_is_negative() -> None:
 
 
 def test_nothing_is_paired_across_a_loss() -> None:
-    # Lost between the 2nd and the 3rd event: an inner end and an inner begin, say.
+    # Lost between the 2nd and the 3rd event: for example, an inner end and an inner begin.
     steps = [(1, 0, 0), (3, 0, 0), (4, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (4, 1, 0), (1, 0, 0)]
     found, unpaired = paired(events_of(steps), [3], losses=(Loss(0, 1010, 1020, 2),))
     assert found == [("inner", 5, 6, 0, 1, 0, 0), ("inner", 7, 8, 0, 1, 0, 0)]
-    # The last begin has none after it, and needs none: there simply is no end.
+    # No event follows the last begin, so nothing was lost: there is no end.
     assert unpaired == {"outer": Unpaired(begins=1, lost=2), "inner": Unpaired(lost=2)}
 
 
@@ -202,7 +202,7 @@ def test_calibration_is_not_what_a_user_calls_so() -> None:
     spans = pairer.feed(events_of([(EMPTY.begin, 0, 0), (1, 0, 0), (2, 0, 0), (EMPTY.end, 0, 0), (EMPTY.begin, 0, 0)]))
     assert spans["name"].tolist() == [0, 1]
     assert pairer.reported == 1
-    # Half a pair is nothing to tell a user of.
+    # Half a pair is not reported to the user.
     assert not pairer.finish()
 
 

@@ -1,4 +1,4 @@
-"""A trace as tables: what SQL reads is what the events say, and no more of the trace is read than a query needs."""
+"""A trace as tables: SQL reads the values of the events, and no more of the trace is read than a query needs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rows(trace: Trace, sql: str, wanted: Filter | None = None) -> list[tuple[Any
 
 
 class Reads:
-    """Notes which windows of a trace are read."""
+    """Remembers which windows of a trace are read."""
 
     def __init__(self, trace: Trace, patch: pytest.MonkeyPatch) -> None:
         self.windows: list[Window] = []

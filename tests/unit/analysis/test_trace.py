@@ -1,4 +1,4 @@
-"""A trace as Python sees it."""
+"""The Python interface of a trace."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_arrow(path: Path) -> None:
     assert table.column("io.size").to_pylist() == [-5, None, None, 3]
     assert table.column("io.ratio").to_pylist() == [None, None, 0.5, None]
     events = list(htrun.open(path, NamedEvents.parse(NAMES)))
-    # What an enumeration has no label for is the number as text.
+    # A value without a label in an enumeration is the number as text.
     assert table.column("io.kind").to_pylist() == ["WRITE", None, None, "5"]
     for argument in ("size", "ratio", "ok"):
         told = [event.values.get(argument) if event.name == "io" else None for event in events]

@@ -1,4 +1,4 @@
-"""Benches that measure nothing, for tests of what surrounds the real ones."""
+"""Benches that measure nothing, for tests of the code around benches."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def constant(name: str, *values: float) -> Result:
 
 
 def told_apart(name: str, values: Iterable[float], value: float | None, count: int = 40) -> Result:
-    """As `constant`, of a probed group, with ``value`` as the median of ``count`` of 60 bursts."""
+    """Like `constant`, in a probed group, with ``value`` as the median of ``count`` of 60 bursts."""
     return replace(constant(name, *values), undisturbed=Undisturbed(count, 60, value))
 
 
 def bursts(*pairs: tuple[float, float]) -> Sample:
-    """A sample of bursts: of each, nanoseconds an event and a turn of the probe."""
+    """A sample of bursts: for each, nanoseconds per event and per turn of the probe."""
     return Sample(1, bursts=tuple(Burst(ns, probe) for ns, probe in pairs))
 
 

@@ -1,4 +1,4 @@
-"""Which bursts count as undisturbed, and what they say."""
+"""Which bursts count as undisturbed, and their figures."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def test_a_figure_of_too_few_bursts_is_not_given() -> None:
 
 
 def test_the_median_is_of_all_rounds_together() -> None:
-    """A round in which two bursts were undisturbed says no more than its two bursts."""
+    """A round in which only two bursts were undisturbed counts as two bursts."""
     samples = [bursts((10, 1.0), (30, 1.0)), bursts(*[(12, 1.0)] * 5)]
     assert undisturbed(samples, 1.0, emulated=False) == Undisturbed(7, 7, 12)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PLAN = Plan(events=10, bursts=2, warmup=1, singles=0)
 BURST = (
-    # Time behind the one before, and whether it is a reading of the clock.
+    # The time since the previous one, and whether it is a reading of the clock.
     *((100, True), (40, True), (5, True), (5, True), (30, True)),
     *((7, False),) * 10,
     *((7, True), (3, True), (44, True)),

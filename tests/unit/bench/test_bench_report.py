@@ -1,4 +1,4 @@
-"""What becomes of measured figures: JSON, tables, the plot, the README and the verdicts."""
+"""Reports of measured figures: JSON, tables, the plot, the README and the verdicts."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_page_has_every_other_table_and_the_goals(tmp_path: Path) -> None:
 
 
 def test_a_run_of_what_tracing_costs_changes_its_table_only(tmp_path: Path) -> None:
-    """One row for each group, and beside each figure how many times the control's that is."""
+    """One row for each group, and after each figure its ratio to the control's."""
     readme, page = tmp_path / "README.md", tmp_path / "benchmarks.md"
     readme.write_text("no markers\n")
     page.write_text(f"before\n{TRACED_BEGIN}\nold\n{TRACED_END}\nbetween\n{BEGIN}\nold\n{END}\nafter\n")

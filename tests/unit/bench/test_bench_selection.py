@@ -1,4 +1,4 @@
-"""Which benches a command line means, and what it says when it means none."""
+"""The benches that a command line selects, and the message if it selects none."""
 
 from __future__ import annotations
 

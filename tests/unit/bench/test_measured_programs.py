@@ -1,4 +1,4 @@
-"""The clockwork of the measured programs, by running one."""
+"""The common code of the measured programs, tested by running one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The channel's memory and its path, and everything that can stand in the path's way."""
+"""The channel's memory and its path, and everything that can prevent using the path."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def published(path: Path | None) -> Iterator[Channel]:
 
 
 def in_child(action: Callable[[], None]) -> int:
-    """Run ``action`` in a forked child; its wait status. An exception in it is exit status 1."""
+    """Run ``action`` in a forked child; returns its wait status. If it raises an exception, the exit status is 1."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -165,7 +165,7 @@ def test_a_link_to_a_memory_file_of_another_name_is_stale(path: Path) -> None:
 
 
 def test_a_stale_link_that_happens_to_name_us_is_taken_over(path: Path) -> None:
-    """In a container process ids start afresh, so the last run's may well be this one's."""
+    """In a container, process ids start anew, so this run may have the id of the last one."""
     channel = Channel.create(path, LAYOUT)
     path.symlink_to(f"/proc/{os.getpid()}/fd/{channel.descriptor}")
     channel.publish(os.getpid())
@@ -220,7 +220,7 @@ def test_a_name_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_directory_is_refused(tmp_path: Path) -> None:
-    """As a user whom permissions bind: root, whom they don't, steps down."""
+    """Become a user who is subject to permissions, unlike root."""
     directory = tmp_path / "locked"
     directory.mkdir(mode=0o555)
     for parent in (tmp_path, *tmp_path.parents[:3]):
@@ -236,7 +236,7 @@ def test_an_unwritable_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_runs_that_race_for_a_stale_link_never_share_it(path: Path) -> None:
-    """Of several runs one gets the path, and it keeps it; the others are refused."""
+    """One of several runs gets the path and keeps it; the others are refused."""
     for _ in range(20):
         path.symlink_to(f"/proc/{dead_process()}/fd/5")
         go_read, go_write = os.pipe()
@@ -299,7 +299,7 @@ def test_a_private_path_is_removed_with_its_directory(
 
 
 def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After SIGKILL nobody cleans up; a later run does, and leaves alone what is in use, or not htrun's."""
+    """After SIGKILL, a later run removes what is left, except files that are in use or not htrun's."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
@@ -322,7 +322,7 @@ def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeyp
 def test_a_private_path_that_another_run_takes_for_one_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between making its directory and locking it, a run makes another if the first has been cleared."""
+    """If its directory is removed before it is locked, a run creates another one."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     cleared: list[Path] = []
@@ -381,7 +381,7 @@ class TestOpenToOthers:
             assert channel.arguments(3, 1) == b"b".ljust(size, b"\0")
 
     def test_other_users(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The first owns the file, a second makes it everybody's."""
+        """The first user owns the file; for a second one, it becomes accessible to all."""
         owners: list[int] = []
         monkeypatch.setattr(os, "fchown", lambda _file, user, _group: owners.append(user))
         with published(path) as channel:
@@ -420,7 +420,7 @@ class TestOpenToOthers:
 def test_a_stale_link_that_another_run_removes_meanwhile_is_no_error(
     path: Path, monkeypatch: pytest.MonkeyPatch, vanishes_at: int
 ) -> None:
-    """Removed between the two looks of `Channel.create`, or of `Channel.publish`."""
+    """The path is removed between the two checks of `Channel.create`, or of `Channel.publish`."""
     path.symlink_to(f"/proc/{dead_process()}/fd/5")
     real, looks = channel_file._target_of, 0
 

@@ -1,4 +1,4 @@
-"""The two programs' ends: exit codes, output, and what a failure looks like."""
+"""How the two programs exit: exit codes, output, and failures."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def fields(draw: st.DrawFn) -> Field:
 
 
 def written(format_: EventFormat) -> str:
-    """As the kernel writes it."""
+    """The text as the kernel writes it."""
     lines = [format_.system] if format_.system else []
     lines += [f"name: {format_.name}", f"ID: {format_.type}", "format:"]
     for field in format_.fields:

@@ -1,4 +1,4 @@
-"""What the kernel's ``print fmt`` comes to."""
+"""The text that the kernel's ``print fmt`` produces."""
 
 from __future__ import annotations
 
