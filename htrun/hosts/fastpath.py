@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from htrun.hosts.stops import Entry, KnownStore, RecordSpace, Slots, State
     from htrun.hosts.trap_run import TrapRun
     from htrun.tracee.code_ranges import CodeRanges
+    from htrun.tracee.stopped import Stopped
 
 
 class KnownTraps(Protocol):
@@ -67,11 +68,12 @@ class TrapWait(Protocol):
         Raises ChildProcessError when there is no tracee.
         """
 
-    def facts(self, tid: int) -> tuple[int, int]:
+    def facts(self, stopped: Stopped) -> tuple[int, int]:
         """``(si_code, si_addr)`` of the SIGSEGV a thread is stopped for; `registers` are then its own."""
 
-    def resume_later(self, tid: int, deliver: int = 0) -> None:
-        """Let a thread continue with `registers`, and with a signal to ``deliver``, when `next` is called next."""
+    def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
+        """Let a thread continue with `registers`, and with a signal to ``deliver``, when `next` is called next. As
+        `Stopped.resume`, this uses it up."""
 
     def flush(self) -> None:
         """Resume now what `resume_later` has put off."""
@@ -126,7 +128,7 @@ class CallWait(Protocol):
     def set_pointer(self, tid: int, pointer: int) -> None:
         """The kernel fills in what is at ``pointer``."""
 
-    def look(self, tid: int) -> Entry:
+    def look(self, stopped: Stopped) -> Entry:
         """The call before which a thread is stopped by a filter."""
 
     def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
@@ -135,13 +137,13 @@ class CallWait(Protocol):
     def watch(self, tid: int) -> None:
         """The return from the call the thread is in is not for the machine code alone."""
 
-    def has_returned(self, tid: int) -> bool:
+    def has_returned(self, stopped: Stopped) -> bool:
         """Whether a stopped thread is after its call, not before it."""
 
-    def interface(self, tid: int) -> int:
+    def interface(self, stopped: Stopped) -> int:
         """Whose numbers the calls of a stopped thread are (AUDIT_ARCH_*)."""
 
-    def result_of(self, tid: int) -> Entry | None:
+    def result_of(self, stopped: Stopped) -> Entry | None:
         """The return of a thread that is stopped after the call it was in; None if it is not, or was in none."""
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from htrun import hosts
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.calls import Abi
-from htrun.intercept.guest import SignalActions, Thread, handler_of, with_handler
+from htrun.intercept.guest import SignalActions, StoppedThread, Thread, handler_of, with_handler
 from htrun.intercept.scratch import Scratch
-from htrun.tracee import ptrace, stops
-from htrun.tracee.inject import Injection, resume_until_syscall_stop
-from htrun.tracee.ptrace import Request
+from htrun.intercept.stopped_call import StoppedCall
+from htrun.tracee import stops
+from htrun.tracee.inject import ALL_SIGNALS, Injection
+from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _OLD_SIZE = 16
 _OF_SIGNAL = 0xC0000000
 """The flags of an action that is set by signal(2) as a system call: SA_RESETHAND | SA_NODEFER."""
 _CLONE_CLEAR_SIGHAND = 1 << 32
-_ALL_SIGNALS = (1 << 64) - 1
 
 
 class Actions:
@@ -45,12 +45,12 @@ class Actions:
         self._scratch = scratch
         self._warnings = warnings
 
-    def called(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-        """The thread is in front of a call that sets SIGSEGV's action or asks for it. With a channel mapped the call
-        is made now, and the thread is behind it."""
-        actions = thread.process.actions
+    def called(self, call: StoppedCall) -> None:
+        """The thread is before a call that sets SIGSEGV's action or asks for it. With a channel mapped the call is made
+        now, and the thread is after it."""
+        thread, actions = call.thread, call.thread.process.actions
         try:
-            asked = _asked(thread, name, abi, registers)
+            asked = _asked(call)
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return
@@ -59,42 +59,42 @@ class Actions:
                 actions.segv = asked
             return
         was_marked, marks = actions.marked, asked is not None and handler_of(asked) == 0
-        marked = self._call(thread, name, abi, registers, mark=marks)
-        if name != "signal" and abi.result(registers) != 0:
+        marked = self._call(call, mark=marks)
+        if call.name != "signal" and call.result != 0:
             return
         if asked is not None:
             actions.segv, actions.marked = asked, marked
         if was_marked:
-            _hide_marker(thread, name, abi, registers)
+            _hide_marker(call)
 
-    def _call(self, thread: Thread, name: str, abi: Abi, registers: Registers, *, mark: bool) -> bool:
+    def _call(self, call: StoppedCall, *, mark: bool) -> bool:
         """Let the call be made, with the marker in place of a default action to ``mark``; whether it is there."""
-        given = abi.argument(registers, 1)
+        given = call.argument(1)
         with ExitStack() as stack:
             if mark:
                 try:
-                    instead = self._with_marker(stack, thread, name, abi, registers)
+                    instead = self._with_marker(stack, call)
                 except OSError:
                     # No room for it: then the kernel has the default action, too.
                     mark = False
                 else:
-                    abi.set_argument(registers, 1, instead)
-                    ptrace.set_registers(thread.tid, registers)
-            resume_until_syscall_stop(thread.tid, self._waiter)
-        ptrace.get_registers(thread.tid, registers)
+                    call.set_argument(1, instead)
+                    call.write_registers()
+            call.finish(self._waiter)
         if mark:
-            abi.set_argument(registers, 1, given)
-            ptrace.set_registers(thread.tid, registers)
+            call.set_argument(1, given)
+            call.write_registers()
         return mark
 
-    def _with_marker(self, stack: ExitStack, thread: Thread, name: str, abi: Abi, registers: Registers) -> int:
+    def _with_marker(self, stack: ExitStack, call: StoppedCall) -> int:
         """What to give the call in place of the guest's default action."""
-        if name == "signal":
+        abi, space = call.abi, call.thread.space
+        if call.name == "signal":
             return abi.nowhere
-        size = _OLD_SIZE if name == "sigaction" else _SIZE[abi.bits]
-        action = thread.space.memory.read_whole(abi.argument(registers, 1), size)
+        size = _OLD_SIZE if call.name == "sigaction" else _SIZE[abi.bits]
+        action = space.memory.read_whole(call.argument(1), size)
         marker = abi.nowhere.to_bytes(abi.word, "little") + action[abi.word :]
-        return stack.enter_context(self._scratch.holding(thread.space, registers, size, lambda _: marker))
+        return stack.enter_context(self._scratch.holding(space, call.registers, size, lambda _: marker))
 
     def mark(self, injection: Injection, thread: Thread, registers: Registers) -> None:
         """Put the marker in place of the default action. Raises OSError."""
@@ -104,9 +104,10 @@ class Actions:
         self._set(injection, thread, action, registers)
         actions.marked = True
 
-    def restore(self, thread: Thread, registers: Registers) -> bool:
+    def restore(self, stopped: StoppedThread, registers: Registers) -> bool:
         """Give the kernel the action back that it has made the default one; whether that could be done. The thread
         goes on with ``registers``."""
+        thread = stopped.thread
         actions, space = thread.process.actions, thread.space
         if actions.is_unmarked_default and not _can_be_marked(thread):
             return False
@@ -114,7 +115,7 @@ class Actions:
             if thread.process.filtered:
                 raise PermissionError(1, "it has a seccomp filter of its own")
             assert space.abi is not None
-            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+            with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
                 if actions.is_default:
                     self.mark(injection, thread, registers)
                 else:
@@ -130,48 +131,46 @@ class Actions:
             return False
         return True
 
-    def mark_if_default(self, thread: Thread, registers: Registers) -> None:
+    def mark_if_default(self, stopped: StoppedThread, registers: Registers) -> None:
         """Put the marker where the kernel has the default action, and htrun may."""
-        if _can_be_marked(thread):
-            self.restore(thread, registers)
+        if _can_be_marked(stopped.thread):
+            self.restore(stopped, registers)
 
     def _set(self, injection: Injection, thread: Thread, action: bytes, registers: Registers) -> None:
         with self._scratch.holding(thread.space, registers, len(action), lambda _: action) as address:
             injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
 
-    def make_default(self, thread: Thread) -> None:
+    def make_default(self, stopped: StoppedThread) -> None:
         """A thread is stopped for a SIGSEGV that is to kill it: let the kernel itself take the marker away, as it does
         for a fault while the signal is blocked. So nothing is called that a filter of the guest's might forbid."""
-        tid = thread.tid
-        info, mask, registers = ptrace.signal_info(tid), ptrace.signal_mask(tid), ptrace.registers_of(tid)
+        info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere
         # Not in a call any more: none is to be begun again there.
         lost.skip_call()
         lost.stop_stepping()
-        ptrace.set_registers(tid, lost)
-        ptrace.set_signal_mask(tid, _ALL_SIGNALS)
-        ptrace.request(Request.CONT, tid)
-        self._await_signal(tid)
-        ptrace.set_registers(tid, registers)
-        ptrace.set_signal_mask(tid, mask)
-        ptrace.set_signal_info(tid, info)
-        thread.process.actions.handler_taken()
+        stopped.set_registers(lost)
+        stopped.set_signal_mask(ALL_SIGNALS)
+        self._run_to_signal(stopped)
+        stopped.set_registers(registers)
+        stopped.set_signal_mask(mask)
+        stopped.set_signal_info(info)
+        stopped.thread.process.actions.handler_taken()
 
-    def stop_again(self, thread: Thread, info: bytes) -> None:
+    def stop_again(self, stopped: StoppedThread, info: bytes) -> None:
         """Let a thread that was stopped for a SIGSEGV be stopped for the signal of this siginfo_t, also if calls by
         htrun have ended that stop."""
-        if _signal_of(ptrace.signal_info(thread.tid)) != signal.SIGSEGV:
+        if _signal_of(stopped.signal_info()) != signal.SIGSEGV:
             # A signal sent by a tracer makes another stop, before any instruction is run.
-            ptrace.request(Request.CONT, thread.tid, 0, _signal_of(info))
-            self._await_signal(thread.tid)
-        ptrace.set_signal_info(thread.tid, info)
+            self._run_to_signal(stopped, _signal_of(info))
+        stopped.set_signal_info(info)
 
-    def _await_signal(self, tid: int) -> None:
-        while not isinstance(stop := self._waiter.next_of(tid), stops.SignalStop):
+    def _run_to_signal(self, stopped: StoppedThread, deliver: int = 0) -> None:
+        stop = stopped.run_to_next(self._waiter, Request.CONT, deliver)
+        while not isinstance(stop, stops.SignalStop):
             if not isinstance(stop, stops.GroupStop | stops.InterruptStop):
-                raise ptrace.TraceeDied(tid)
-            ptrace.request(Request.CONT, tid)
+                raise TraceeDied(stopped.tid)
+            stop = stopped.run_to_next(self._waiter)
 
 
 def _can_be_marked(thread: Thread) -> bool:
@@ -179,18 +178,18 @@ def _can_be_marked(thread: Thread) -> bool:
     return process.actions.is_unmarked_default and bool(thread.space.mappings) and not process.filtered
 
 
-def _asked(thread: Thread, name: str, abi: Abi, registers: Registers) -> bytes | None:
+def _asked(call: StoppedCall) -> bytes | None:
     """The action that the call would set, in the form of the interface's rt_sigaction; None if it only asks. Raises
     OSError."""
-    address = abi.argument(registers, 1)
-    if name == "signal":
+    address, memory = call.argument(1), call.thread.space.memory
+    if call.name == "signal":
         return address.to_bytes(4, "little") + _OF_SIGNAL.to_bytes(4, "little") + bytes(12)
     if not address:
         return None
-    if name == "sigaction":
-        old = thread.space.memory.read_whole(address, _OLD_SIZE)
+    if call.name == "sigaction":
+        old = memory.read_whole(address, _OLD_SIZE)
         return old[0:4] + old[8:16] + old[4:8] + bytes(4)
-    return thread.space.memory.read_whole(address, _SIZE[abi.bits])
+    return memory.read_whole(address, _SIZE[call.abi.bits])
 
 
 def _in_form(action: bytes, abi: Abi) -> bytes:
@@ -204,19 +203,18 @@ def _in_form(action: bytes, abi: Abi) -> bytes:
     )
 
 
-def _hide_marker(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-    """The thread, behind a call, was given the former action: that was the default one as far as it knows."""
-    marker = abi.nowhere
-    if name == "signal":
-        if registers.result & 0xFFFFFFFF == marker:
-            registers.result = 0
-            ptrace.set_registers(thread.tid, registers)
+def _hide_marker(call: StoppedCall) -> None:
+    """The thread, after a call, was given the former action: that was the default one as far as it knows."""
+    abi = call.abi
+    if call.name == "signal":
+        if call.registers.result & 0xFFFFFFFF == abi.nowhere:
+            call.registers.result = 0
+            call.write_registers()
         return
-    address = abi.argument(registers, 2)
-    memory = thread.space.memory
+    address, memory = call.argument(2), call.thread.space.memory
     # Another thread may have unmapped it since.
     with suppress(OSError):
-        if address and int.from_bytes(memory.read_whole(address, abi.word), "little") == marker:
+        if address and int.from_bytes(memory.read_whole(address, abi.word), "little") == abi.nowhere:
             memory.write(address, bytes(abi.word))
 
 
@@ -224,14 +222,16 @@ def _signal_of(info: bytes) -> int:
     return int.from_bytes(info[:4], "little")
 
 
-def inherited(creator: Thread) -> SignalActions:
-    """What a new child has that does not share the actions of ``creator``, which is still in the call that has made it,
-    unless it was killed."""
+def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
+    """What a new child has that does not share the actions of ``creator``. ``stopped``: the creator in the call that
+    has made the child; None if it was killed."""
     actions = creator.process.actions
     if actions.ignored or (actions.is_unmarked_default and actions.segv is None):
         return actions.copy()
-    with suppress(ptrace.TraceeDied, OSError):
-        registers, memory = ptrace.registers_of(creator.tid), creator.space.memory
+    if stopped is None:
+        return actions.copy()
+    with suppress(TraceeDied, OSError):
+        registers, memory = stopped.registers(), creator.space.memory
         abi = hosts.current().interface(registers.bits)
         if registers.call_number & 0xFFFFFFFF == abi.numbers["clone3"]:
             memory.reach_through(creator.tid)

@@ -10,13 +10,13 @@ from htrun import hosts
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import register_barrier
 from htrun.intercept.owners import with_owners
-from htrun.tracee import ptrace
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import is_not_there
+from htrun.tracee.ptrace import TraceeDied
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers, Write
-    from htrun.intercept.guest import AddressSpace, Thread
+    from htrun.intercept.guest import AddressSpace, StoppedThread
     from htrun.intercept.sites import Site
     from htrun.tracee.wait import Waiter
 
@@ -36,7 +36,7 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
     """
     space.breakpoints.add(address)
     expected = old
-    died: ptrace.TraceeDied | None = None
+    died: TraceeDied | None = None
     for step in hosts.current().steps(address, old, new):
         _write_step(space, address, step, expected, old)
         offset = step.address - address
@@ -44,7 +44,7 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
         if injection is not None and len(space.threads) > 1:
             try:
                 _synchronize(injection)
-            except ptrace.TraceeDied as death:
+            except TraceeDied as death:
                 # Others may live in its memory (vfork): what was begun has to be finished.
                 died, injection = death, None
     if died is not None:
@@ -131,21 +131,22 @@ def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site
         site.patch = None
 
 
-def take_back_by(thread: Thread, waiter: Waiter, registers: Registers, sites: list[Site]) -> None:
-    """As `take_back`, with the barriers made by ``thread``, which is stopped with ``registers``."""
+def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, sites: list[Site]) -> None:
+    """As `take_back`, with the barriers made by a thread that is stopped with ``registers``."""
     if not sites:
         return
+    thread = stopped.thread
     if thread.process.filtered:
         take_back(None, thread.space, sites)
     else:
-        with injection_of(thread, waiter, registers) as injection:
+        with injection_of(stopped, waiter, registers) as injection:
             take_back(injection, thread.space, sites)
 
 
-def injection_of(thread: Thread, waiter: Waiter, registers: Registers) -> Injection:
-    """System calls by ``thread``, which is stopped with ``registers``. Raises `NoRoom` where one might kill it."""
-    space = thread.space
+def injection_of(stopped: StoppedThread, waiter: Waiter, registers: Registers) -> Injection:
+    """System calls by a thread that is stopped with ``registers``. Raises `NoRoom` where one might kill it."""
+    space = stopped.thread.space
     assert space.abi is not None
-    if thread.process.filtered:
+    if stopped.thread.process.filtered:
         raise NoRoom("it has a seccomp filter of its own (as QEMU has with -sandbox)")
-    return Injection(thread.tid, waiter, space.abi, space.syscall_instruction, registers)
+    return Injection(stopped, waiter, space.abi, space.syscall_instruction, registers)

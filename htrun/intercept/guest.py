@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from htrun.channel import layout
 from htrun.hosts.calls import Abi
 from htrun.tracee.memory import Memory
+from htrun.tracee.stopped import Stopped
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
@@ -401,3 +402,13 @@ class Thread:
     def space(self) -> AddressSpace:
         """The memory the thread runs in."""
         return self.process.space
+
+
+class StoppedThread(Stopped):
+    """A traced thread while it is at a ptrace-stop."""
+
+    __slots__ = ("thread",)
+
+    def __init__(self, thread: Thread) -> None:
+        self.thread = thread
+        self.tid = thread.tid

@@ -19,12 +19,11 @@ from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.calls import Abi
 from htrun.intercept.filters import add_filter
-from htrun.intercept.guest import AddressSpace, Mapping, Process, Thread
+from htrun.intercept.guest import AddressSpace, Mapping, StoppedThread, Thread
 from htrun.intercept.mapping_pieces import (
     PAGE,
     PROT_READ,
     PROT_WRITE,
-    Call,
     Mmap,
     control_protection,
     cut,
@@ -36,8 +35,9 @@ from htrun.intercept.mapping_pieces import (
 )
 from htrun.intercept.masks import Masks
 from htrun.intercept.scratch import Scratch
-from htrun.tracee import ptrace, seccomp
-from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
+from htrun.intercept.stopped_call import StoppedCall
+from htrun.tracee import seccomp
+from htrun.tracee.inject import Injection, call_instruction
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: froz
 
 
 class MappingCalls:
-    """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel."""
+    """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel.
+
+    Each call has a method. The thread is stopped before the call then, and after the method before it or after it.
+    """
 
     def __init__(
         self,
@@ -83,45 +86,23 @@ class MappingCalls:
         self._masks = masks
         self._warnings = warnings
 
-    def handle(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-        """A thread is stopped in front of call ``name``; behind this it is still stopped, before or after it."""
-        call = Call(name, abi, registers)
-        match name:
-            case "mmap" | "old_mmap":
-                self._mmap(thread, call)
-            case "munmap":
-                self._munmap(thread, call)
-            case "mremap":
-                self._mremap(thread, call)
-            case "mprotect" | "pkey_mprotect":
-                self._mprotect(thread, call)
-            case "mlockall" | "munlockall":
-                self._lock_memory(thread, call)
-
-    def open_control(self, thread: Thread, registers: Registers) -> None:
+    def open_control(self, stopped: StoppedThread, registers: Registers) -> None:
         """Let stores to the control region of the memory that the thread is in happen, unseen: nobody records them any
         more. ``registers``: the thread's, which it keeps. Raises OSError where that can't be done."""
-        space = thread.space
+        thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
             # Its own filter may kill it for the call.
             raise PermissionError(1, f"process {thread.process.pid} has a seccomp filter of its own")
-        with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+        with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             for mapping in space.mappings:
                 low, high = mapping.control
                 if low < high:
                     injection.call("mprotect", low, high - low, PROT_READ | PROT_WRITE)
         space.unrecorded = True
 
-    def _finish(self, thread: Thread, registers: Registers) -> None:
-        """Let the call run; ``registers`` are then those of its syscall-exit-stop."""
-        # No signal is delivered between a call's start and its syscall-exit-stop, so none can be held back here.
-        resume_until_syscall_stop(thread.tid, self._waiter)
-        ptrace.get_registers(thread.tid, registers)
-
     def _run(
         self,
-        thread: Thread,
-        call: Call,
+        call: StoppedCall,
         leaving: frozenset[int] = frozenset(),
         instead: Callable[[Injection], int] | None = None,
     ) -> None:
@@ -130,34 +111,31 @@ class MappingCalls:
         ``leaving``: control words that will no longer be the channel's. Their patches are taken back first: once the
         memory is free, another thread may get it, and what is stored there is no event.
         """
-        patched = bool(leaving) and thread.space.arena is not None
-        instruction = _instruction(thread, call) if patched or instead is not None else 0
+        space = call.thread.space
+        patched = bool(leaving) and space.arena is not None
+        instruction = _instruction(call) if patched or instead is not None else 0
         if instruction:
-            self._skip(thread, call.registers)
-            with Injection(thread.tid, self._waiter, call.abi, instruction, call.registers) as injection:
+            call.skip(self._waiter)
+            with Injection(call.stopped, self._waiter, call.abi, instruction, call.registers) as injection:
                 if patched:
-                    self._controls_leave(thread.space, injection, leaving)
+                    self._controls_leave(space, injection, leaving)
                 result = _result_of(injection, instead or call.make)
             call.registers.result = result & (1 << 64) - 1
-            ptrace.set_registers(thread.tid, call.registers)
+            call.write_registers()
             return
         if patched:
-            self._controls_leave(thread.space, None, leaving)
-        self._finish(thread, call.registers)
+            self._controls_leave(space, None, leaving)
+        call.finish(self._waiter)
 
-    def _skip(self, thread: Thread, registers: Registers) -> None:
-        """The call that the thread stands in front of is not made."""
-        registers.skip_call()
-        ptrace.set_registers(thread.tid, registers)
-        self._finish(thread, registers)
-
-    def _mmap(self, thread: Thread, call: Call) -> None:
+    def mmap(self, call: StoppedCall) -> None:
+        """mmap(2), and the older one of i386."""
+        thread = call.thread
         try:
             asked = Mmap.of(call, thread.space.memory)
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return
-        space, registers = thread.space, call.registers
+        space = thread.space
         memory = self._memory_of(thread, asked.descriptor) if asked.is_shared_file else None
         ours = memory is not None
         if not ours and not space.mappings:
@@ -177,10 +155,10 @@ class MappingCalls:
                 # Other threads may emit meanwhile.
                 leaving -= frozenset({asked.mapping.control_word})
             pieces = cut([asked.mapping], asked.start, asked.end, machine=space.machine)
-            self._run(thread, call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
+            self._run(call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
         else:
-            self._run(thread, call, leaving)
-        start = call.abi.result(registers)
+            self._run(call, leaving)
+        start = call.result
         if -4095 <= start < 0:
             return
         if memory is None:
@@ -192,9 +170,9 @@ class MappingCalls:
         if thread.process.filtered:
             # The guest's own filter may forbid mprotect, but has just allowed this very call.
             remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor
-            self._protect(thread, [mapping], call.abi, registers, remap)
+            self._protect(call, [mapping], remap)
         else:
-            self._protect(thread, [mapping], call.abi, registers)
+            self._protect(call, [mapping])
 
     def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
         """The number of the channel's memory that is the thread's file ``descriptor``; None if that is no such file."""
@@ -213,28 +191,23 @@ class MappingCalls:
             return None
         return self._channel.memory_of(Identity.of(status))
 
-    def _protect(
-        self,
-        thread: Thread,
-        mappings: list[Mapping],
-        abi: Abi,
-        registers: Registers,
-        remap: tuple[int, int] | None = None,
-    ) -> None:
-        """Put the protection on, and a filter that tells when the guest changes these mappings.
+    def _protect(self, call: StoppedCall, mappings: list[Mapping], remap: tuple[int, int] | None = None) -> None:
+        """Put the protection on, and a filter that reports when the guest changes these mappings. The thread is after
+        its call.
 
         ``remap``: flags and file descriptor with which to map the regions anew instead of calling mprotect.
         """
-        space, pid = thread.space, thread.process.pid
+        space, pid = call.thread.space, call.thread.process.pid
         try:
-            space.syscall_instruction = call_instruction(space.memory, abi, registers.pc)
-            space.abi = abi
-            with Injection(thread.tid, self._waiter, abi, space.syscall_instruction, registers) as injection:
+            space.syscall_instruction = call_instruction(space.memory, call.abi, call.registers.pc)
+            space.abi = call.abi
+            instruction = space.syscall_instruction
+            with Injection(call.stopped, self._waiter, call.abi, instruction, call.registers) as injection:
                 for mapping in mappings:
-                    self._set_protection(injection, abi, mapping, mapping.header, PROT_READ, remap)
+                    self._set_protection(injection, call.abi, mapping, mapping.header, PROT_READ, remap)
                     control = control_protection(machine=space.machine)
-                    self._set_protection(injection, abi, mapping, mapping.control, control, remap)
-                    self._guard(injection, thread, abi, mapping, registers)
+                    self._set_protection(injection, call.abi, mapping, mapping.control, control, remap)
+                    self._guard(injection, call, mapping)
         except OSError as error:
             self._warnings.warn(
                 Kind.INJECTION,
@@ -242,7 +215,7 @@ class MappingCalls:
                 f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): "
                 "its events may be missed",
             )
-        self._masks.begin(thread, registers)
+        self._masks.begin(call.stopped, call.registers)
 
     @staticmethod
     def _set_protection(
@@ -263,12 +236,12 @@ class MappingCalls:
         offset = mapping.offset + low - mapping.start
         injection.call("mmap", low, high - low, protection, flags, descriptor, offset // offset_unit(abi))
 
-    def _guard(self, injection: Injection, thread: Thread, abi: Abi, mapping: Mapping, registers: Registers) -> None:
+    def _guard(self, injection: Injection, call: StoppedCall, mapping: Mapping) -> None:
         """Add a filter for the mapping, unless one already covers it.
 
         Where that can't be, the channel works, but the guest's later changes to the mapping go unseen.
         """
-        process = thread.process
+        process = call.thread.process
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
@@ -279,7 +252,7 @@ class MappingCalls:
         try:
             if process.filtered:
                 raise PermissionError(1, "it has a seccomp filter of its own")
-            self._install(injection, process, abi, registers, low, high)
+            self._install(injection, call, low, high)
         except OSError as error:
             self._warnings.warn(
                 Kind.INJECTION,
@@ -290,32 +263,34 @@ class MappingCalls:
         # Also when it failed: trying again would fail again.
         process.guarded.append((low, high))
 
-    def _install(
-        self, injection: Injection, process: Process, abi: Abi, registers: Registers, low: int, high: int
-    ) -> None:
+    def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
+        process = call.thread.process
         program = seccomp.channel_filter(low, high, self._recorded, process=not process.guarded)
-        add_filter(injection, self._scratch, process.space, abi, registers, program)
+        add_filter(injection, self._scratch, process.space, call.abi, call.registers, program)
 
-    def _munmap(self, thread: Thread, call: Call) -> None:
+    def munmap(self, call: StoppedCall) -> None:
+        """munmap(2)."""
         start, length = call.argument(0), call.argument(1)
-        left = thread.space.mappings.overlapping(start, start + length)
+        mappings = call.thread.space.mappings
+        left = mappings.overlapping(start, start + length)
         if not left:
             return
         end = start + whole_pages(length)
-        self._run(thread, call, words_of(left, start, end))
-        if call.abi.result(call.registers) == 0:
-            thread.space.mappings.remove(start, end)
+        self._run(call, words_of(left, start, end))
+        if call.result == 0:
+            mappings.remove(start, end)
 
-    def _mremap(self, thread: Thread, call: Call) -> None:
+    def mremap(self, call: StoppedCall) -> None:
+        """mremap(2)."""
         old, old_length, new_length, flags, new = (call.argument(index) for index in range(5))
-        mappings = thread.space.mappings
+        mappings = call.thread.space.mappings
         moved = mappings.overlapping(old, old + max(old_length, 1))
         leaving = words_of(moved, old, old + max(old_length, 1))
         if flags & _MREMAP_FIXED:
             end = new + whole_pages(new_length)
             leaving |= words_of(mappings.overlapping(new, end), new, end)
-        self._run(thread, call, leaving)
-        start = call.abi.result(call.registers)
+        self._run(call, leaving)
+        start = call.result
         if -4095 <= start < 0:
             return
         mappings.remove(old, old + old_length)
@@ -326,34 +301,36 @@ class MappingCalls:
                 start=start, length=whole_pages(new_length), offset=first.offset + old - first.start
             )
             mappings.add(mapping)
-            self._protect(thread, [mapping], call.abi, call.registers)
+            self._protect(call, [mapping])
 
-    def _lock_memory(self, thread: Thread, call: Call) -> None:
-        """htrun's rings are no part of what the guest locks: those that no thread has are unmapped before, or all would
-        be populated, and count against its limit; the others are unlocked again."""
-        space, arena = thread.space, thread.space.arena
+    def lock_memory(self, call: StoppedCall) -> None:
+        """mlockall(2) and munlockall. htrun's rings are no part of what the guest locks: those that no thread has are
+        unmapped before, or all would be populated, and count against its limit; the others are unlocked again."""
+        space, arena = call.thread.space, call.thread.space.arena
         flags = call.argument(0) if call.name == "mlockall" else 0
         if arena is not None and flags & _MCL_CURRENT:
             rings = arena.rings
-            self._run(thread, call, instead=lambda injection: _lock_all_but(injection, call, rings, space))
+            self._run(call, instead=lambda injection: _lock_all_but(injection, call, rings, space))
         else:
-            self._finish(thread, call.registers)
-        if call.abi.result(call.registers) == 0:
+            call.finish(self._waiter)
+        if call.result == 0:
             space.locks_memory = bool(flags & _MCL_FUTURE)
 
-    def _mprotect(self, thread: Thread, call: Call) -> None:
+    def mprotect(self, call: StoppedCall) -> None:
+        """mprotect(2) and pkey_mprotect."""
         start, length = call.argument(0), call.argument(1)
         end = start + whole_pages(length)
-        touched = thread.space.mappings.overlapping(start, end)
-        pieces = cut(touched, start, end, machine=thread.space.machine)
+        space = call.thread.space
+        touched = space.mappings.overlapping(start, end)
+        pieces = cut(touched, start, end, machine=space.machine)
         if start % PAGE or all(piece.protection is None for piece in pieces):
             # The kernel refuses it, or it is about the data alone.
             return
-        self._run(thread, call, instead=lambda injection: protect_pieces(injection, call, pieces))
-        self._protect(thread, touched, call.abi, call.registers)
+        self._run(call, instead=lambda injection: protect_pieces(injection, call, pieces))
+        self._protect(call, touched)
 
 
-def _lock_all_but(injection: Injection, call: Call, rings: RingMaps, space: AddressSpace) -> int:
+def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, space: AddressSpace) -> int:
     """Make the ``call``, mlockall(2), so that it locks none of ``rings``."""
     lent = {thread.ring.number for thread in space.threads if thread.ring is not None}
     for piece in list(rings.spare(lent)):
@@ -369,12 +346,12 @@ def _lock_all_but(injection: Injection, call: Call, rings: RingMaps, space: Addr
     return result
 
 
-def _instruction(thread: Thread, call: Call) -> int:
+def _instruction(call: StoppedCall) -> int:
     """The address of the call's own instruction, by which others may be made; 0 where none may be."""
-    if thread.process.filtered:
+    if call.thread.process.filtered:
         return 0
     try:
-        return call_instruction(thread.space.memory, call.abi, call.registers.pc)
+        return call_instruction(call.thread.space.memory, call.abi, call.registers.pc)
     except OSError:
         return 0
 

@@ -4,35 +4,17 @@ without their protection: what a thread stored there meanwhile would be lost."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from htrun.hosts.calls import Abi
 from htrun.intercept.guest import Mapping
+from htrun.intercept.stopped_call import StoppedCall
 from htrun.tracee import seccomp
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
 
-if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
-
 PAGE = 4096
 PROT_NONE, PROT_READ, PROT_WRITE = 0, 1, 2
-
-
-class Call(NamedTuple):
-    """A call of the guest's. ``registers``: those of the thread that is stopped in front of it, then behind it."""
-
-    name: str
-    abi: Abi
-    registers: Registers
-
-    def argument(self, index: int) -> int:
-        """An argument, 0 to 5. The registers that hold them outlast the call."""
-        return self.abi.argument(self.registers, index)
-
-    def make(self, injection: Injection) -> int:
-        """The same call by a thread whose own was skipped. Raises OSError with the call's errno."""
-        return injection.call(self.name, *(self.argument(index) for index in range(6)))
 
 
 class Mmap(NamedTuple):
@@ -46,7 +28,7 @@ class Mmap(NamedTuple):
     offset: int
 
     @classmethod
-    def of(cls, call: Call, memory: Memory) -> Mmap:
+    def of(cls, call: StoppedCall, memory: Memory) -> Mmap:
         """The arguments of ``call``. Raises OSError where they can't be read."""
         if call.name == "old_mmap":
             # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
@@ -119,7 +101,7 @@ def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Pie
     return asked.start
 
 
-def protect_pieces(injection: Injection, call: Call, pieces: Sequence[Piece]) -> int:
+def protect_pieces(injection: Injection, call: StoppedCall, pieces: Sequence[Piece]) -> int:
     """Make an mprotect or pkey_mprotect. Returns 0. Raises OSError with the call's errno."""
     for piece in pieces:
         protection = call.argument(2) if piece.protection is None else piece.protection

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from htrun.events.warnings import Kind, Warnings
-from htrun.hosts.calls import Abi
 from htrun.intercept.actions import Actions
 from htrun.intercept.filters import add_filter
-from htrun.intercept.guest import SignalActions, Thread
+from htrun.intercept.guest import SignalActions, StoppedThread, Thread
 from htrun.intercept.scratch import Scratch
-from htrun.tracee import ptrace, seccomp, stops
+from htrun.intercept.stopped_call import StoppedCall
+from htrun.tracee import seccomp, stops
 from htrun.tracee.inject import Injection
+from htrun.tracee.ptrace import SIGINFO_SIZE, TRAP_TRACE
 from htrun.tracee.signal_state import SEGV_BIT, SignalState, bit_of, blocks_other_faults, signal_state
 from htrun.tracee.wait import Waiter
 
@@ -67,58 +68,59 @@ class Masks:
         # A trap in another thread may just have reset the action that was copied.
         child.process.action_in_doubt = child.process is not parent.process and not is_alone(parent)
 
-    def born(self, thread: Thread) -> None:
+    def born(self, stopped: StoppedThread) -> None:
         """A thread is at its first stop: if it is a process's first, the kernel must have the action it should."""
-        process = thread.process
+        thread, process = stopped.thread, stopped.thread.process
         doubt, process.action_in_doubt = process.action_in_doubt, False
         if not thread.space.mappings or process.filtered:
             return
         if process.actions.is_unmarked_default:
-            self._actions.mark_if_default(thread, ptrace.registers_of(thread.tid))
+            self._actions.mark_if_default(stopped, stopped.registers())
         elif doubt and signal_state(thread.tid).segv_is_default:
-            self._actions.restore(thread, ptrace.registers_of(thread.tid))
+            self._actions.restore(stopped, stopped.registers())
 
     # What changes.
 
-    def begin(self, thread: Thread, registers: Registers) -> None:
+    def begin(self, stopped: StoppedThread, registers: Registers) -> None:
         """The thread, stopped with ``registers``, has mapped a channel."""
-        process, space = thread.process, thread.space
+        process, space = stopped.thread.process, stopped.thread.space
         if process.masks.followed:
             # All but one are running, so /proc is asked.
             for other in space.threads:
                 other.signals.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
         elif process.actions.ignored:
-            self._follow_from_here(thread, registers)
+            self._follow_from_here(stopped, registers)
         else:
-            self._actions.mark_if_default(thread, registers)
+            self._actions.mark_if_default(stopped, registers)
 
-    def action_called(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-        """The thread is in front of a call that sets SIGSEGV's action, or asks for it."""
-        self._actions.called(thread, name, abi, registers)
-        if thread.process.actions.ignored and thread.space.mappings:
-            self._follow_from_here(thread, registers)
+    def action_called(self, call: StoppedCall) -> None:
+        """The thread is before a call that sets SIGSEGV's action, or asks for it."""
+        self._actions.called(call)
+        if call.thread.process.actions.ignored and call.thread.space.mappings:
+            self._follow_from_here(call.stopped, call.registers)
 
-    def _follow_from_here(self, thread: Thread, registers: Registers) -> None:
+    def _follow_from_here(self, stopped: StoppedThread, registers: Registers) -> None:
+        thread = stopped.thread
         if not thread.process.masks.followed:
-            thread.signals.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
-            self._follow(thread, registers)
+            thread.signals.segv_blocked = bool(stopped.signal_mask() & SEGV_BIT)
+            self._follow(stopped, registers)
 
     @staticmethod
-    def mask_changing(thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
-        """The thread is about to call rt_sigprocmask, rt_sigreturn or their 32-bit forefathers."""
-        memory = thread.space.memory
+    def mask_changing(call: StoppedCall) -> None:
+        """The thread is before rt_sigprocmask, rt_sigreturn or the 32-bit calls that were before them."""
+        thread, memory = call.thread, call.thread.space.memory
         try:
-            if name == "ssetmask":
-                thread.signals.segv_blocked = bool(abi.argument(registers, 0) & SEGV_BIT)
+            if call.name == "ssetmask":
+                thread.signals.segv_blocked = bool(call.argument(0) & SEGV_BIT)
                 return
-            if name.endswith("return"):
-                at = registers.sp + abi.frame_masks[name]
+            if call.name.endswith("return"):
+                at = call.registers.sp + call.abi.frame_masks[call.name]
                 thread.signals.segv_blocked = bool(memory.read_whole(at, 4)[1] & SEGV_BIT >> 8)
                 return
-            named = bool(memory.read_whole(abi.argument(registers, 1), 4)[1] & SEGV_BIT >> 8)
+            named = bool(memory.read_whole(call.argument(1), 4)[1] & SEGV_BIT >> 8)
         except OSError:
             return
-        match abi.argument(registers, 0):
+        match call.argument(0):
             case 0:
                 thread.signals.segv_blocked = thread.signals.segv_blocked or named
             case 1:
@@ -134,19 +136,20 @@ class Masks:
             return False
         return bool(signal_state(thread.tid).caught & bit_of(number))
 
-    def handler_entered(self, thread: Thread) -> None:
-        """The thread stands at the first instruction of a signal handler (or went on without one)."""
+    def handler_entered(self, stopped: StoppedThread) -> None:
+        """The thread is at the first instruction of a signal handler (or went on without one)."""
+        thread = stopped.thread
         if thread.process.masks.followed:
-            thread.signals.segv_blocked = bool(ptrace.signal_mask(thread.tid) & SEGV_BIT)
-        self._actions.mark_if_default(thread, ptrace.registers_of(thread.tid))
+            thread.signals.segv_blocked = bool(stopped.signal_mask() & SEGV_BIT)
+        self._actions.mark_if_default(stopped, stopped.registers())
 
-    def watch(self, thread: Thread, registers: Registers) -> None:
+    def watch(self, stopped: StoppedThread, registers: Registers) -> None:
         """From now on no thread of this one's process changes its mask unseen. It is stopped with ``registers``."""
-        process, space = thread.process, thread.space
+        process, space = stopped.thread.process, stopped.thread.space
         if process.masks.watched or process.masks.hidden or process.filtered or space.abi is None:
             return
         try:
-            with Injection(thread.tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+            with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
@@ -155,11 +158,12 @@ class Masks:
         else:
             process.masks.watched = True
 
-    def _follow(self, thread: Thread, registers: Registers) -> None:
+    def _follow(self, stopped: StoppedThread, registers: Registers) -> None:
         """From now on know whether threads of this one's process block SIGSEGV, as is known of this one, which is
         stopped with ``registers``."""
+        thread = stopped.thread
         process, space = thread.process, thread.space
-        self.watch(thread, registers)
+        self.watch(stopped, registers)
         if process.masks.hidden:
             self._warnings.warn(
                 Kind.INJECTION,
@@ -206,62 +210,64 @@ class Masks:
         """Whether a thread stands at a SIGSEGV, or is about to."""
         return bool(state.pending & SEGV_BIT) or self._waiter.stands_at(thread.tid, stops.SEGV_STOPPED)
 
-    def restore(self, thread: Thread, registers: Registers) -> int:
+    def restore(self, stopped: StoppedThread, registers: Registers) -> int:
         """Restore what the kernel took away when the thread's store trapped. It goes on with ``registers``, and with
         the signal that is returned."""
+        thread = stopped.thread
         actions = thread.process.actions
         if not thread.signals.segv_blocked and not actions.ignored:
-            self._actions.mark_if_default(thread, registers)
+            self._actions.mark_if_default(stopped, registers)
             return 0
         if thread.signals.segv_blocked and not is_alone(thread):
-            self._follow(thread, registers)
-        self._actions.restore(thread, registers)
+            self._follow(stopped, registers)
+        self._actions.restore(stopped, registers)
         if not thread.signals.segv_blocked:
             return 0
         swallowed, thread.signals.swallowed = thread.signals.swallowed, None
         if swallowed is not None:
-            ptrace.set_registers(thread.tid, registers)
-            self._actions.stop_again(thread, swallowed)
-        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | SEGV_BIT)
+            stopped.set_registers(registers)
+            self._actions.stop_again(stopped, swallowed)
+        stopped.set_signal_mask(stopped.signal_mask() | SEGV_BIT)
         # A signal that is blocked when the tracer lets it through becomes pending (kernel/signal.c, ptrace_signal).
         return 0 if swallowed is None else signal.SIGSEGV
 
-    def tell_of_step(self, thread: Thread, registers: Registers) -> int:
+    def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
         """The thread single-steps itself, and has just done its store: returns the signal that says so, for which it is
         stopped now. It goes on with ``registers``."""
-        thread.signals.stepped = False
-        if ptrace.signal_mask(thread.tid) & bit_of(signal.SIGTRAP):
+        stopped.thread.signals.stepped = False
+        if stopped.signal_mask() & bit_of(signal.SIGTRAP):
             return 0
-        ptrace.set_registers(thread.tid, registers)
-        info = struct.pack("<iiiiQ", signal.SIGTRAP, 0, ptrace.TRAP_TRACE, 0, registers.pc)
-        self._actions.stop_again(thread, info.ljust(ptrace.SIGINFO_SIZE, b"\0"))
+        stopped.set_registers(registers)
+        info = struct.pack("<iiiiQ", signal.SIGTRAP, 0, TRAP_TRACE, 0, registers.pc)
+        self._actions.stop_again(stopped, info.ljust(SIGINFO_SIZE, b"\0"))
         return signal.SIGTRAP
 
-    def before_fault(self, thread: Thread) -> None:
+    def before_fault(self, stopped: StoppedThread) -> None:
         """The thread is about to get a SIGSEGV of its own: the kernel must have the action that the guest has set.
 
         A trap in another thread that blocks the signal, in a handler say, may just have reset it for the whole process:
         it is restored now, unless the kernel has reset it for this fault.
         """
+        thread = stopped.thread
         actions = thread.process.actions
         if actions.ignored or actions.is_unmarked_default or (actions.has_handler and is_alone(thread)):
             return
         is_default = signal_state(thread.tid).segv_is_default
         if actions.marked:
             if not is_default:
-                self._actions.make_default(thread)
+                self._actions.make_default(stopped)
             return
         if not is_default:
             return
-        info, registers = ptrace.signal_info(thread.tid), ptrace.registers_of(thread.tid)
+        info, registers = stopped.signal_info(), stopped.registers()
         if not thread.process.masks.followed:
-            thread.signals.segv_blocked = self._has_reset(thread, ptrace.signal_mask(thread.tid))
+            thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
                 # Before nothing shows any more that others do.
-                self._follow(thread, registers)
+                self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
-            self._actions.restore(thread, registers)
-            self._actions.stop_again(thread, info)
+            self._actions.restore(stopped, registers)
+            self._actions.stop_again(stopped, info)
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:

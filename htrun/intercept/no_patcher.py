@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
-    from htrun.intercept.guest import AddressSpace, Mapping, Thread
+    from htrun.intercept.guest import AddressSpace, Mapping, StoppedThread, Thread
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring
     from htrun.tracee.inject import Injection
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 class NoThreadRings:
     """Every thread traps, so none looks for its ring. Methods: as `ThreadRings`."""
 
-    def reach(self, _thread: Thread, _ring: Ring, _registers: Registers) -> int:
+    def reach(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> int:
         """No address space has the pool."""
         return 0
 
-    def register(self, _thread: Thread, _ring: Ring, _registers: Registers) -> None:
+    def register(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> None:
         """There is no table."""
 
     def unregister(self, _thread: Thread) -> None:
         """There is no table."""
 
-    def learn_pointer(self, _thread: Thread) -> bool:
+    def learn_pointer(self, _stopped: StoppedThread) -> bool:
         """No trampoline would know the thread."""
         return False
 
@@ -44,11 +44,11 @@ class NoPatcher:
     def __init__(self) -> None:
         self.rings = NoThreadRings()
 
-    def prepare(self, _thread: Thread, _registers: Registers) -> str:
+    def prepare(self, _stopped: StoppedThread, _registers: Registers) -> str:
         """Why nothing is patched."""
         return "--no-patch"
 
-    def patch(self, _thread: Thread, _site: Site, _mapping: Mapping, _registers: Registers) -> None:
+    def patch(self, _stopped: StoppedThread, _site: Site, _mapping: Mapping, _registers: Registers) -> None:
         """The site traps."""
 
     def forked(self, _child: Thread, _parent: AddressSpace) -> None:
@@ -60,7 +60,7 @@ class NoPatcher:
     def controls_leave(self, _space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
         """No patch stores there."""
 
-    def mappings_changed(self, _thread: Thread, _registers: Registers) -> None:
+    def mappings_changed(self, _stopped: StoppedThread, _registers: Registers) -> None:
         """No patch stores there."""
 
     def abandon(self, _thread: Thread) -> None:

@@ -25,7 +25,7 @@ from htrun.intercept.code_writer import (
     take_back_by,
     write,
 )
-from htrun.intercept.guest import AddressSpace, Mapping, Thread
+from htrun.intercept.guest import AddressSpace, Mapping, StoppedThread, Thread
 from htrun.intercept.owners import owners_of
 from htrun.intercept.places import is_emulator, mapped_ranges, place_of
 from htrun.intercept.sites import Patch, Site
@@ -50,7 +50,7 @@ _EACH_TRAPS = "each event traps, which costs thousands of times more"
 
 
 class Patcher:
-    """Patches sites and takes patches back. Every method is for a thread that is stopped."""
+    """Patches sites and takes patches back."""
 
     def __init__(
         self,
@@ -72,16 +72,16 @@ class Patcher:
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
 
-    def prepare(self, thread: Thread, registers: Registers) -> str:
+    def prepare(self, stopped: StoppedThread, registers: Registers) -> str:
         """See that the thread's address space has an arena. Returns why it can have none; empty if it has one."""
-        space = thread.space
+        thread, space = stopped.thread, stopped.thread.space
         if space.unpatchable or space.arena is not None:
             return space.unpatchable
         if space.abi is None or space.abi.bits != hosts.current().native.bits:
             space.unpatchable = "32-bit code"
             return space.unpatchable
         try:
-            with injection_of(thread, self._waiter, registers) as injection:
+            with injection_of(stopped, self._waiter, registers) as injection:
                 space.arena = self._builder.build(injection, space, thread.tid, registers.thread_pointer)
         except (OSError, NoRoom) as error:
             why = error.strerror if isinstance(error, OSError) else error
@@ -151,10 +151,11 @@ class Patcher:
                 space.sites[site.address] = site
                 return
 
-    def patch(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> None:
+    def patch(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> None:
         """Patch ``site`` if that is safe; if not, the site will say why."""
         if site.traps < site.not_before:
             return
+        thread = stopped.thread
         if thread.process.filtered:
             site.refused = "the process has a seccomp filter of its own, which might kill it for what htrun does"
             return
@@ -163,7 +164,7 @@ class Patcher:
             site.refused = "its process has two memories of the channel, and patches are for the other"
             return
         try:
-            with injection_of(thread, self._waiter, registers) as injection:
+            with injection_of(stopped, self._waiter, registers) as injection:
                 patch = site.patch = self._patch_for(injection, thread, site, mapping)
                 site.made[patch.control] = patch
                 write(injection, space, site.address, patch.original, patch.written)
@@ -181,15 +182,15 @@ class Patcher:
         own."""
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
-    def mappings_changed(self, thread: Thread, registers: Registers) -> None:
+    def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
         """As `controls_leave`, where it could not be known what would become of the channel's mappings."""
-        space = thread.space
+        space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
             return
         space.arena.controls = controls
         gone = [site for site in space.sites.values() if site.patch is not None and site.patch.control not in controls]
-        take_back_by(thread, self._waiter, registers, gone)
+        take_back_by(stopped, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
         """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. Threads

@@ -10,32 +10,32 @@ from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import ArenaBuilder
 from htrun.intercept.code_writer import injection_of, take_back_by
-from htrun.tracee import ptrace
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers
-    from htrun.intercept.guest import AddressSpace, Thread
+    from htrun.intercept.guest import AddressSpace, StoppedThread, Thread
     from htrun.rings.ring import Ring
     from htrun.tracee.wait import Waiter
 
 
 class ThreadRings:
-    """Lets trampolines find the rings of threads. Every method is for a thread that is stopped."""
+    """Lets trampolines find the rings of threads."""
 
     def __init__(self, builder: ArenaBuilder, waiter: Waiter, warnings: Warnings) -> None:
         self._builder = builder
         self._waiter = waiter
         self._warnings = warnings
 
-    def reach(self, thread: Thread, ring: Ring, registers: Registers) -> int:
+    def reach(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> int:
         """Where the thread's address space has the pool, by where it has ``ring``, which is mapped now; 0 if it can't
         be."""
+        thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None or space.unpatchable:
             return 0
         if arena.rings.base_of(ring.number) is None:
             try:
-                with injection_of(thread, self._waiter, registers) as injection:
+                with injection_of(stopped, self._waiter, registers) as injection:
                     self._builder.map_rings(injection, space, thread.tid, ring.number)
             except (OSError, NoRoom) as error:
                 why = error.strerror if isinstance(error, OSError) else error
@@ -43,12 +43,13 @@ class ThreadRings:
                 self._warnings.warn(Kind.INJECTION, space, f"{what}; events of some of its threads trap")
         return arena.rings.base_of(ring.number) or 0
 
-    def register(self, thread: Thread, ring: Ring, registers: Registers) -> None:
+    def register(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> None:
         """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
 
         Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
         distinguish them, so they go on trapping for as long as both live.
         """
+        thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if thread.registered and thread.pointer == registers.thread_pointer:
             return
@@ -56,20 +57,20 @@ class ThreadRings:
             return
         self.unregister(thread)
         if arena.pointer_seen(space.memory, registers.thread_pointer) != registers.thread_pointer:
-            self._know_by_register(thread, registers)
+            self._know_by_register(stopped, registers)
         space.pointers.learn(thread, registers.thread_pointer)
         if not space.pointers.others(thread):
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
-    def _know_by_register(self, thread: Thread, registers: Registers) -> None:
+    def _know_by_register(self, stopped: StoppedThread, registers: Registers) -> None:
         """The word that the thread pointer leads to is not the thread pointer: there is nothing, or another thread's,
         as in a copy of a thread's control block. From now on trampolines ask the register, and those that don't are no
         longer used."""
-        space = thread.space
+        space = stopped.thread.space
         assert space.arena is not None
         space.arena.self_pointers = False
         patched = [site for site in space.sites.values() if site.patch is not None]
-        take_back_by(thread, self._waiter, registers, patched)
+        take_back_by(stopped, self._waiter, registers, patched)
         for site in space.sites.values():
             for sibling in (site, *site.siblings.values()):
                 sibling.made.clear()
@@ -83,13 +84,14 @@ class ThreadRings:
                 thread.space.arena.table.remove(thread.space.memory, thread.pointer)
         thread.registered = False
 
-    def learn_pointer(self, thread: Thread) -> bool:
+    def learn_pointer(self, stopped: StoppedThread) -> bool:
         """A thread is at its first stop, or at the event that reports a child: see whether it shares its thread pointer
         with another, before either runs on. Returns whether trampolines would know it by its own."""
+        thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None:
             return False
-        thread_pointer = ptrace.user_word(thread.tid, hosts.current().words.thread_pointer)
+        thread_pointer = stopped.user_word(hosts.current().words.thread_pointer)
         pointer = arena.pointer_seen(space.memory, thread_pointer) or 0
         if thread.pointer != pointer:
             self.unregister(thread)

@@ -18,7 +18,7 @@ from htrun.hosts.host import NotAStore
 from htrun.hosts.stops import KnownStore, RecordSpace
 from htrun.intercept import way_out
 from htrun.intercept.code_writer import met_halt
-from htrun.intercept.guest import Mapping, Thread
+from htrun.intercept.guest import Mapping, StoppedThread, Thread
 from htrun.intercept.loads import Loads
 from htrun.intercept.masks import Masks
 from htrun.intercept.no_patcher import NoPatcher
@@ -26,7 +26,6 @@ from htrun.intercept.patcher import Patcher
 from htrun.intercept.places import PlaceFinder
 from htrun.intercept.sites import Site
 from htrun.rings.ring import Ring
-from htrun.tracee import ptrace
 from htrun.tracee.memory import is_not_there
 
 if TYPE_CHECKING:
@@ -86,12 +85,13 @@ class Traps:
         self._read_clock = clock.source.read
         self._max_clients = channel.layout.max_clients
 
-    def handle(self, thread: Thread) -> bool:
-        """Deal with a SIGSEGV stop; False if it is the guest's own and has to be delivered.
+    def handle(self, stopped: StoppedThread) -> bool:
+        """Handle a SIGSEGV stop; False if it is the guest's own and has to be delivered.
 
         When True is returned the thread is still stopped, and `TrapWait.registers` are those it is to go on with.
         """
-        code, address = self.wait.facts(thread.tid)
+        thread = stopped.thread
+        code, address = self.wait.facts(stopped)
         space = thread.process.space
         registers = self.wait.registers
         site = None
@@ -101,11 +101,11 @@ class Traps:
                 return True
             if space.arena.holds(registers.pc):
                 self._masks.look(thread)
-                site, goes_on = self._back_to_site(thread, address, registers)
+                site, goes_on = self._back_to_site(stopped, address, registers)
                 if goes_on:
                     return True
         if code <= 0:
-            address = self._swallowing_fault(thread, registers)
+            address = self._swallowing_fault(stopped, registers)
             code = SEGV_ACCERR
         mapping = space.mappings.find(address) if code == SEGV_ACCERR else None
         if mapping is None:
@@ -136,22 +136,23 @@ class Traps:
         self._handled += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
             # Machine code reads the arguments of learnt traps, in the first memory only.
-            if self._emit(thread, site, mapping, registers) and mapping.memory == 0:
-                self._masks.watch(thread, registers)
+            if self._emit(stopped, site, mapping, registers) and mapping.memory == 0:
+                self._masks.watch(stopped, registers)
                 self._learn(thread, site, address)
         else:
             self.wait.known.forget()
-            self._other_store(thread, site, offset, registers)
+            self._other_store(stopped, site, offset, registers)
         registers.pc += site.store.length
         thread.signals.stepped = registers.single_steps
         return True
 
-    def _swallowing_fault(self, thread: Thread, registers: Registers) -> int:
+    def _swallowing_fault(self, stopped: StoppedThread, registers: Registers) -> int:
         """Where the thread's store has faulted if, at a SIGSEGV that somebody has sent, it has; else 0.
 
         If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
         the second (kernel/signal.c, legacy_queue). It is to be pending again.
         """
+        thread = stopped.thread
         self._masks.look(thread)
         if not thread.signals.segv_blocked:
             return 0
@@ -162,16 +163,16 @@ class Traps:
             return 0
         address = store.effective_address(registers)
         if thread.space.mappings.find(address) is not None:
-            thread.signals.swallowed = ptrace.signal_info(thread.tid)
+            thread.signals.swallowed = stopped.signal_info()
         return address
 
-    def _back_to_site(self, thread: Thread, address: int, registers: Registers) -> tuple[Site | None, bool]:
+    def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
         Returns the site, where the thread then stands, if it is the original store that faulted; and whether the thread
         is simply to go on with ``registers``, since what faulted was something of the trampoline's own.
         """
-        arena, at = thread.space.arena, registers.pc
+        thread, arena, at = stopped.thread, stopped.thread.space.arena, registers.pc
         assert arena is not None
         found = way_out.leave(thread, arena, registers)
         if found is None:
@@ -181,27 +182,27 @@ class Traps:
             self._patcher.abandon(thread)
             return None, True
         if at == trampoline.address + trampoline.original:
-            ptrace.set_registers(thread.tid, registers)
+            stopped.set_registers(registers)
             return site, False
         if registers.pc == site.address:
             # There is no room below its stack: leave it at the store.
             registers.pc = trampoline.address + trampoline.original
         return None, True
 
-    def mappings_changed(self, thread: Thread, registers: Registers) -> None:
+    def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
         """The guest has unmapped, moved or replaced parts of the channel."""
-        self._patcher.mappings_changed(thread, registers)
+        self._patcher.mappings_changed(stopped, registers)
 
     @staticmethod
-    def is_step_inside(thread: Thread) -> bool:
+    def is_step_inside(stopped: StoppedThread) -> bool:
         """Whether a SIGTRAP says that the thread, which single-steps itself, has done an instruction of a trampoline:
         to the guest that is a part of its store."""
-        return way_out.is_step_inside(thread)
+        return way_out.is_step_inside(stopped)
 
     @staticmethod
-    def leave_trampoline(thread: Thread) -> None:
+    def leave_trampoline(stopped: StoppedThread) -> None:
         """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
-        way_out.leave_for_signal(thread)
+        way_out.leave_for_signal(stopped)
 
     @property
     def sites(self) -> Sequence[Site]:
@@ -229,9 +230,10 @@ class Traps:
         )
         return True
 
-    def _emit(self, thread: Thread, site: Site, mapping: Mapping, registers: Registers) -> bool:
+    def _emit(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> bool:
         """Record an event; returns whether the site is known to go on trapping."""
-        index = self._index(thread, site, registers)
+        thread = stopped.thread
+        index = self._index(stopped, site, registers)
         if index >= self._max_clients:
             self._warnings.warn(
                 Kind.WILD_INDEX,
@@ -241,9 +243,9 @@ class Traps:
             )
             return False
         arguments = self._channel.arguments(index, mapping.memory)
-        unpatchable = self._patcher.prepare(thread, registers)
+        unpatchable = self._patcher.prepare(stopped, registers)
         ring = thread.ring or self._recorder.ring_of(
-            thread, lambda ring: self._patcher.rings.reach(thread, ring, registers)
+            thread, lambda ring: self._patcher.rings.reach(stopped, ring, registers)
         )
         time = ring.take_trap_time(self._read_clock())
         while not ring.append(time, site.number, index, arguments):
@@ -252,9 +254,9 @@ class Traps:
         if unpatchable:
             site.refused = unpatchable
         else:
-            self._patcher.rings.register(thread, ring, registers)
+            self._patcher.rings.register(stopped, ring, registers)
             if site.patch is None and not site.refused:
-                self._patcher.patch(thread, site, mapping, registers)
+                self._patcher.patch(stopped, site, mapping, registers)
         return bool(site.refused)
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
@@ -273,37 +275,37 @@ class Traps:
             known = KnownStore(site.address, site.code, address, value, store.size, site.number)
             self.wait.known.learn(thread.tid, id(process.space), RecordSpace(*room), known, site.trapped)
 
-    def _index(self, thread: Thread, site: Site, registers: Registers) -> int:
+    def _index(self, stopped: StoppedThread, site: Site, registers: Registers) -> int:
         """The index as the guest means it: the bytes its store leaves in memory, read in the guest's byte order."""
         store = site.store
-        stored = self._stored(thread, site, registers)
-        if thread.process.big_endian:
+        stored = self._stored(stopped, site, registers)
+        if stopped.thread.process.big_endian:
             return int.from_bytes(stored.to_bytes(store.size, "little"), "big")
         return stored
 
     @staticmethod
-    def _stored(thread: Thread, site: Site, registers: Registers) -> int:
+    def _stored(stopped: StoppedThread, site: Site, registers: Registers) -> int:
         """The bytes the store leaves in memory, as a little-endian number."""
         kind = site.store.register_set
         if kind is not None:
-            return site.store.value_in(ptrace.register_set(thread.tid, kind))
+            return site.store.value_in(stopped.register_set(kind))
         return site.store.value(registers)
 
-    def _other_store(self, thread: Thread, site: Site, offset: int, registers: Registers) -> None:
+    def _other_store(self, stopped: StoppedThread, site: Site, offset: int, registers: Registers) -> None:
         """A store to the control region that is no event: hello, a 64-bit store's second half, or a mistake."""
-        size = site.store.size
+        size, process = site.store.size, stopped.thread.process
         if offset == layout.HELLO_OFFSET and size == 4:
-            hello = self._stored(thread, site, registers)
+            hello = self._stored(stopped, site, registers)
             if hello in (layout.HELLO_VALUE, int.from_bytes(layout.HELLO_VALUE.to_bytes(4, "little"), "big")):
-                thread.process.big_endian = hello != layout.HELLO_VALUE
+                process.big_endian = hello != layout.HELLO_VALUE
                 return
         if offset == layout.EMIT_HIGH_OFFSET and size == 4:
             return
         kind = Kind.WRONG_SIZE if offset == layout.EMIT_OFFSET else Kind.WRONG_OFFSET
         self._warnings.warn(
             kind,
-            (thread.process.pid, site.address),
-            f"process {thread.process.pid} stored {size} bytes to offset {offset:#x} of the control region at "
+            (process.pid, site.address),
+            f"process {process.pid} stored {size} bytes to offset {offset:#x} of the control region at "
             f"{site.address:#x}; an event is a store of 4 or 8 bytes to offset 0: ignored",
         )
 

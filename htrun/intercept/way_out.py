@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from htrun import hosts
-from htrun.intercept.guest import Thread
-from htrun.tracee import ptrace
+from htrun.intercept.guest import StoppedThread, Thread
+from htrun.tracee.ptrace import TRAP_TRACE
 
 if TYPE_CHECKING:
     from htrun.hosts.host import Registers, Trampoline
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Site
 
 
-def is_step_inside(thread: Thread) -> bool:
+def is_step_inside(stopped: StoppedThread) -> bool:
     """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
-    arena = thread.space.arena
-    if arena is None or not arena.holds(ptrace.user_word(thread.tid, hosts.current().words.pc)):
+    arena = stopped.thread.space.arena
+    if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return False
-    code, _ = ptrace.fault(thread.tid)
-    return code == ptrace.TRAP_TRACE
+    code, _ = stopped.fault()
+    return code == TRAP_TRACE
 
 
-def leave_for_signal(thread: Thread) -> None:
+def leave_for_signal(stopped: StoppedThread) -> None:
     """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or past it."""
-    arena = thread.space.arena
-    if arena is None or not arena.holds(ptrace.user_word(thread.tid, hosts.current().words.pc)):
+    thread, arena = stopped.thread, stopped.thread.space.arena
+    if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return
-    registers = ptrace.registers_of(thread.tid)
+    registers = stopped.registers()
     if leave(thread, arena, registers) is not None:
-        ptrace.set_registers(thread.tid, registers)
+        stopped.set_registers(registers)
         if thread.ring is not None:
             thread.ring.settle()
 

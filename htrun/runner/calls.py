@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from htrun.events.definitions import Definition
     from htrun.hosts.calls import Abi
     from htrun.hosts.fastpath import CallWait
-    from htrun.intercept.guest import Thread
+    from htrun.intercept.guest import StoppedThread, Thread
     from htrun.runner.call_texts import CallTexts
     from htrun.runner.follow import Follow
     from htrun.runner.options import RunOptions
     from htrun.runner.recording import Recording
+    from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
 """Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
@@ -41,6 +42,8 @@ class Calls:
     ``wait``: see there. ``wanted``: the calls to record. ``events``: names of those to record; ``clock`` reads the
     ticks; ``stream_of`` numbers a thread's stream. ``texts``: reads what calls point to; None where that is not wanted.
     """
+
+    recording = True
 
     def __init__(
         self,
@@ -83,15 +86,16 @@ class Calls:
             self.wait.forget(thread.tid)
             self._denied.forget(thread.tid)
 
-    def launching(self, thread: Thread) -> None:
+    def launching(self, stopped: StoppedThread) -> None:
         """The first process is about to exec the program, if it can: its first call, if it comes to that."""
-        call = self.wait.look(thread.tid)
-        self._first = call, self._pointed_to(thread, call)
+        call = self.wait.look(stopped)
+        self._first = call, self._pointed_to(stopped.thread, call)
 
-    def entered(self, thread: Thread) -> None:
+    def entered(self, stopped: StoppedThread) -> None:
         """A thread is stopped in front of a call that is to be recorded."""
+        thread = stopped.thread
         self._identify(thread)
-        call = self.wait.look(thread.tid)
+        call = self.wait.look(stopped)
         self.wait.enter(thread.tid, call, self._pointed_to(thread, call))
         if self._texts is not None:
             self.wait.set_pointer(thread.tid, self._texts.pointer(call))
@@ -101,41 +105,48 @@ class Calls:
         """A thread is about to put a filter on its process, perhaps for the ``others`` in it as well."""
         self._denied.filter_added(thread, others)
 
-    def refused(self, thread: Thread, abi: Abi, number: int) -> None:
+    def refused(self, stopped: StoppedThread, abi: Abi, number: int) -> None:
         """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
         if self._wanted.include(abi, number):
-            self.entered(thread)
+            self.entered(stopped)
 
     def watch(self, thread: Thread) -> None:
         """The loop must see the end of the call that the thread is in."""
         self.wait.watch(thread.tid)
 
-    def returned(self, thread: Thread) -> None:
-        """A thread is stopped behind a call, perhaps one that is recorded."""
-        returned = self.wait.result_of(thread.tid)
+    def returned(self, stopped: StoppedThread) -> None:
+        """A thread is stopped before or after a call, perhaps one that is recorded."""
+        thread = stopped.thread
+        returned = self.wait.result_of(stopped)
         if returned is not None:
             self._identify(thread)
             pointer = self.wait.pointer(thread.tid)
             texts = self._texts.returned(thread, returned, pointer) if self._texts is not None else ()
             self.wait.leave(thread.tid, returned, texts)
-        elif (call := self._denied.call(thread, self._clock())) is not None:
+        elif (call := self._denied.call(stopped, self._clock())) is not None:
             self._identify(thread)
             self.wait.enter(thread.tid, call, self._pointed_to(thread, call))
-            if (result := self.wait.result_of(thread.tid)) is not None:
+            if (result := self.wait.result_of(stopped)) is not None:
                 self.wait.leave(thread.tid, result)
-        self._denied.returned(thread)
+        self._denied.returned(stopped)
 
-    def made(self, thread: Thread) -> None:
-        """htrun has dealt with a call it had to see itself: the thread is still in front of it, or behind it."""
-        if self.wait.state(thread.tid) is not State.OUTSIDE and self.wait.has_returned(thread.tid):
-            self.returned(thread)
+    def made(self, stopped: StoppedThread) -> None:
+        """htrun has handled a call that it had to see itself: the thread is still before it, or after it."""
+        if self.wait.state(stopped.tid) is not State.OUTSIDE and self.wait.has_returned(stopped):
+            self.returned(stopped)
 
-    def resume(self, thread: Thread | None, tid: int, request: Request) -> Request:
-        """How thread ``tid`` goes on that would by ``request``: it stops after a call whose return is recorded, and
-        after each if a filter of its own may deny it. ``thread``: None if it is not known yet."""
-        denied = thread is not None and thread.process.filtered
-        stops = request is Request.CONT and (denied or self.wait.state(tid) is not State.OUTSIDE)
-        return Request.SYSCALL if stops else request
+    def wait_with(self, waiter: Waiter) -> None:
+        """From now on, record calls while ``waiter`` waits."""
+        waiter.record_calls(self.wait)
+
+    def resume(self, stopped: StoppedThread, request: Request = Request.CONT, number: int = 0) -> None:
+        """Let the thread go on by ``request``, with the signal ``number``. After a call whose return is recorded it
+        stops again, and after each if a filter of its own may deny calls."""
+        if request is Request.CONT and (
+            stopped.thread.process.filtered or self.wait.state(stopped.tid) is not State.OUTSIDE
+        ):
+            request = Request.SYSCALL
+        stopped.resume(request, number)
 
     def executed(self, former: int, tid: int, learn: Callable[[], None]) -> None:
         """Exec: thread ``former`` is now ``tid``, of another name. ``learn`` makes it known to everybody else."""

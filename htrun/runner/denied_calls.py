@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from htrun import hosts
 from htrun.hosts.stops import Entry
-from htrun.tracee import ptrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from htrun.hosts.fastpath import CallWait
-    from htrun.intercept.guest import Thread
+    from htrun.intercept.guest import StoppedThread, Thread
     from htrun.tracee import seccomp
 
 
@@ -53,25 +52,24 @@ class DeniedCalls:
             self._made.add(thread.tid)
             self.look_out(thread)
 
-    def call(self, thread: Thread, ticks: int) -> Entry | None:
+    def call(self, stopped: StoppedThread, ticks: int) -> Entry | None:
         """The call that was denied to a thread, if it is stopped after one that is to be recorded."""
-        tid = thread.tid
-        if not thread.process.filtered or tid in self._made or not self._wait.has_returned(tid):
+        if not stopped.thread.process.filtered or stopped.tid in self._made or not self._wait.has_returned(stopped):
             return None
-        registers = ptrace.registers_of(tid)
+        registers = stopped.registers()
         number = registers.call_number & 0xFFFFFFFF
-        arch = self._wait.interface(tid)
+        arch = self._wait.interface(stopped)
         abi, _ = hosts.current().call_name(arch, number)
         if not self._wanted.include(abi, number):
             return None
         return Entry(ticks, arch, number, tuple(abi.argument(registers, place) for place in range(len(abi.arguments))))
 
-    def returned(self, thread: Thread) -> None:
+    def returned(self, stopped: StoppedThread) -> None:
         """A thread is stopped before or after a call."""
-        if thread.process.filtered:
-            if self._wait.has_returned(thread.tid):
-                self._made.discard(thread.tid)
-            self.look_out(thread)
+        if stopped.thread.process.filtered:
+            if self._wait.has_returned(stopped):
+                self._made.discard(stopped.tid)
+            self.look_out(stopped.thread)
 
     def stream(self, tid: int) -> int | None:
         """The number of the thread's stream, which `CallWait` is not to know."""

@@ -7,8 +7,8 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from htrun.tracee import ptrace, stops
-from htrun.tracee.ptrace import Request
+from htrun.tracee import stops
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.stops import Event
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class Killing(Ending):
             self._tracees.stranger_ended(stop.tid)
             return
         _kill(stop.tid)
+        stopped = Stopped(stop.tid)
         if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
-            self._tracees.exiting(thread, ptrace.event_message(stop.tid))
-        ptrace.request(Request.CONT, stop.tid)
+            self._tracees.exiting(thread, stopped.event_message())
+        stopped.resume()
 
     def stop_handled(self) -> None:
         """Kill the tracees that `ask` did not know: that stop may have made one, whose first stop is over. A process

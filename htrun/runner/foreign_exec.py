@@ -1,36 +1,30 @@
 """An exec of a tracee that the kernel can't do, because the program is for another machine, becomes its emulator's.
 
 The emulator's arguments need memory in the tracee. Its stack is no place for them: that of a vfork child may be a few
-kilobytes amid its parent's memory (posix_spawn, Go). So the thread maps some, by a call injected before its exec. An
-exec takes it away again; where the memory is shared with a parent, it stays and serves the next one.
+kilobytes in the middle of its parent's memory (posix_spawn, Go). So the thread maps some, by a call injected before its
+exec. An exec takes it away again; where the memory is shared with a parent, it stays and serves the next one.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING
 
-from htrun.hosts.calls import Abi
-from htrun.intercept.guest import Thread
+from htrun.intercept.guest import StoppedThread, Thread
+from htrun.intercept.stopped_call import StoppedCall
 from htrun.launch.emulators import Emulators
 from htrun.launch.files import FileView
 from htrun.launch.rewrite import ExecRewrite, rewrite_exec
 from htrun.runner.machine_starts import MachineStarts
-from htrun.tracee import ptrace
-from htrun.tracee.inject import Injection, call_instruction, resume_until_syscall_stop
-from htrun.tracee.ptrace import Request
+from htrun.tracee.inject import ALL_SIGNALS, Injection, call_instruction
+from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.wait import Waiter
-
-if TYPE_CHECKING:
-    from htrun.hosts.host import Registers
 
 _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = -100
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x22
-_ALL_SIGNALS = (1 << 64) - 1
 
 
 class ForeignExec:
@@ -41,68 +35,71 @@ class ForeignExec:
         self._emulators = emulators
         self._machines = machines
 
-    def redirect(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> bool:
+    def redirect(self, call: StoppedCall) -> bool:
         """Whether the exec was given another program. The thread must then be watched to the end of the call, since a
         failed exec leaves it with registers of ours (`failed`)."""
+        thread = call.thread
         try:
-            path, files, first = self._target(thread, name, abi, registers)
+            path, files, first = self._target(call)
         except OSError:
             # A bad address: the kernel will say EFAULT.
             return False
-        memory, table = thread.space.memory, abi.argument(registers, first)
+        memory, table = thread.space.memory, call.argument(first)
         rewrite = rewrite_exec(
             path,
-            lambda: memory.read_strings(memory.read_words(table, abi.word)),
+            lambda: memory.read_strings(memory.read_words(table, call.abi.word)),
             self._emulators,
             files,
             lambda emulator, words: self._machines.arguments(thread.process.pid, emulator, words),
         )
         if rewrite is None:
             return False
-        before = registers.copy()
+        before = call.registers.copy()
         try:
-            path_at, argv_at = self._write_arguments(thread, abi, registers, rewrite)
+            path_at, argv_at = self._write_arguments(call, rewrite)
         except OSError:
             # No memory: the kernel refuses the program, as it would without htrun.
             return False
         thread.exec.registers = before
-        if name == "execveat":
-            abi.set_argument(registers, 0, _AT_FDCWD)
-            abi.set_argument(registers, 4, abi.argument(registers, 4) & ~_AT_EMPTY_PATH)
-        abi.set_argument(registers, first - 1, path_at)
-        abi.set_argument(registers, first, argv_at)
-        ptrace.set_registers(thread.tid, registers)
+        if call.name == "execveat":
+            call.set_argument(0, _AT_FDCWD)
+            call.set_argument(4, call.argument(4) & ~_AT_EMPTY_PATH)
+        call.set_argument(first - 1, path_at)
+        call.set_argument(first, argv_at)
+        call.write_registers()
         thread.exec.big_endian = rewrite.guest is not None and rewrite.guest.big_endian
         return True
 
-    def failed(self, thread: Thread) -> None:
-        """A redirected exec has come back: the thread gets its own registers, and the error."""
+    def returned(self, stopped: StoppedThread) -> None:
+        """The thread is after a call: if it was a redirected exec, which has failed, then the thread gets its own
+        registers, and the error."""
+        thread = stopped.thread
         if thread.exec.registers is None:
             return
         self._machines.failed(thread.process.pid)
         self.done(thread)
         registers = thread.exec.registers.copy()
-        ptrace.get_registers(thread.tid, registers)
+        stopped.read_registers(registers)
         result = registers.result
         registers = thread.exec.registers
         registers.result = result
-        ptrace.set_registers(thread.tid, registers)
+        stopped.set_registers(registers)
         thread.exec.registers = None
         thread.exec.big_endian = False
 
     @staticmethod
-    def _target(thread: Thread, name: str, abi: Abi, registers: Registers) -> tuple[bytes, FileView, int]:
+    def _target(call: StoppedCall) -> tuple[bytes, FileView, int]:
         """The program's path, the files among which it is looked up, and which argument is argv."""
-        memory = thread.space.memory
-        files = FileView(thread.process.pid)
-        if name == "execve":
-            return memory.read_string(abi.argument(registers, 0)), files, 1
-        path = memory.read_string(abi.argument(registers, 1))
-        descriptor = abi.argument(registers, 0) & 0xFFFFFFFF
-        if not path and abi.argument(registers, 4) & _AT_EMPTY_PATH:
+        memory, pid = call.thread.space.memory, call.thread.process.pid
+        files = FileView(pid)
+        if call.name == "execve":
+            return memory.read_string(call.argument(0)), files, 1
+        path = memory.read_string(call.argument(1))
+        descriptor = call.argument(0) & 0xFFFFFFFF
+        if not path and call.argument(4) & _AT_EMPTY_PATH:
             return os.fsencode(f"/proc/self/fd/{descriptor}"), files, 2
         if descriptor != _AT_FDCWD & 0xFFFFFFFF:
-            files = FileView(thread.process.pid, f"/proc/{thread.process.pid}/fd/{descriptor}")
+            files = FileView(pid, f"/proc/{pid}/fd/{descriptor}")
         return path, files, 2
 
     @staticmethod
@@ -112,63 +109,66 @@ class ForeignExec:
             thread.space.exec_rooms.append(thread.exec.room)
             thread.exec.room = None
 
-    def _write_arguments(self, thread: Thread, abi: Abi, registers: Registers, rewrite: ExecRewrite) -> tuple[int, int]:
+    def _write_arguments(self, call: StoppedCall, rewrite: ExecRewrite) -> tuple[int, int]:
         """Put path and argv into the thread's memory; returns their addresses. Raises OSError."""
         strings = [rewrite.executable, *rewrite.argv]
         block = b"".join(string + b"\0" for string in strings)
-        table_size = abi.word * (len(rewrite.argv) + 1)
-        start = self._room(thread, abi, registers, table_size + len(block))
+        word = call.abi.word
+        table_size = word * (len(rewrite.argv) + 1)
+        start = self._room(call, table_size + len(block))
         addresses, at = [], start + table_size
         for string in strings:
             addresses.append(at)
             at += len(string) + 1
-        table = b"".join(address.to_bytes(abi.word, "little") for address in [*addresses[1:], 0])
-        thread.space.memory.write(start, table + block)
+        table = b"".join(address.to_bytes(word, "little") for address in [*addresses[1:], 0])
+        call.thread.space.memory.write(start, table + block)
         return addresses[0], start
 
-    def _room(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:
+    def _room(self, call: StoppedCall, size: int) -> int:
         """The address of ``size`` bytes that nobody else uses before the exec is `done`. Raises OSError."""
+        thread = call.thread
         if thread.process.filtered:
             # It may die of a call of htrun's: then the stack must do.
-            return registers.below_stack(size)
+            return call.registers.below_stack(size)
         rooms = thread.space.exec_rooms
         room = next((room for room in rooms if room[1] >= size), None)
         if room is None:
             size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-            room = self._mapped(thread, abi, registers, size), size
+            room = self._mapped(call, size), size
         else:
             rooms.remove(room)
         thread.exec.room = room
         return room[0]
 
-    def _mapped(self, thread: Thread, abi: Abi, registers: Registers, size: int) -> int:
-        """Fresh memory, mapped by the thread itself, which is behind this in front of its exec once more."""
-        instruction = call_instruction(thread.space.memory, abi, registers.pc)
+    def _mapped(self, call: StoppedCall, size: int) -> int:
+        """Fresh memory, mapped by the thread itself, which is then before its exec once more. Raises OSError."""
+        registers = call.registers
+        instruction = call_instruction(call.thread.space.memory, call.abi, registers.pc)
         skipped = registers.copy()
         skipped.skip_call()
-        ptrace.set_registers(thread.tid, skipped)
-        resume_until_syscall_stop(thread.tid, self._waiter)
+        call.stopped.set_registers(skipped)
+        call.stopped.run_to_syscall_stop(self._waiter)
         try:
-            with Injection(thread.tid, self._waiter, abi, instruction, registers) as injection:
+            with Injection(call.stopped, self._waiter, call.abi, instruction, registers) as injection:
                 everything = 0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0
                 address = injection.call("mmap", *everything)
         except OSError:
-            self._call_again(thread.tid, instruction, registers)
+            self._call_again(call, instruction)
             raise
-        self._call_again(thread.tid, instruction, registers)
+        self._call_again(call, instruction)
         return address
 
-    def _call_again(self, tid: int, instruction: int, registers: Registers) -> None:
-        """From behind a call that was skipped to its seccomp stop."""
-        again = registers.copy()
-        again.pc, again.result = instruction, registers.call_number
+    def _call_again(self, call: StoppedCall, instruction: int) -> None:
+        """From the end of a call that was skipped to its seccomp stop."""
+        stopped = call.stopped
+        again = call.registers.copy()
+        again.pc, again.result = instruction, call.registers.call_number
         again.skip_call()
-        mask = ptrace.signal_mask(tid)
-        ptrace.set_signal_mask(tid, _ALL_SIGNALS)
-        ptrace.set_registers(tid, again)
-        resume_until_syscall_stop(tid, self._waiter)
-        ptrace.request(Request.SYSCALL, tid)
-        stop = self._waiter.next_of(tid)
-        if stop != EventStop(tid, Event.SECCOMP):
-            raise ptrace.TraceeDied(tid)
-        ptrace.set_signal_mask(tid, mask)
+        mask = stopped.signal_mask()
+        stopped.set_signal_mask(ALL_SIGNALS)
+        stopped.set_registers(again)
+        stopped.run_to_syscall_stop(self._waiter)
+        stop = stopped.run_to_next(self._waiter, Request.SYSCALL)
+        if stop != EventStop(stopped.tid, Event.SECCOMP):
+            raise TraceeDied(stopped.tid)
+        stopped.set_signal_mask(mask)

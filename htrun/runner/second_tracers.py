@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from htrun.events.warnings import Warnings
-    from htrun.hosts.calls import Abi
-    from htrun.hosts.host import Registers
-    from htrun.intercept.guest import Thread
+    from htrun.intercept.stopped_call import StoppedCall
 
 
 class SecondTracers:
@@ -24,11 +22,11 @@ class SecondTracers:
         self._tracees = tracees
         self._warnings = warnings
 
-    def asked(self, thread: Thread, name: str, abi: Abi, registers: Registers) -> None:
+    def asked(self, call: StoppedCall) -> None:
         """A thread is about to call ptrace or prctl, as `htrun.tracee.seccomp.TRACER_RULES` say."""
-        first, second = (abi.argument(registers, place) & 0xFFFFFFFF for place in range(2))
-        pid = thread.process.pid
-        if name == "prctl":
+        first, second = (call.argument(index) & 0xFFFFFFFF for index in range(2))
+        pid = call.thread.process.pid
+        if call.name == "prctl":
             if first == PR_SET_PTRACER and second not in self._tracees and _status(second, "PPid") == str(pid):
                 self._own_child(pid)
         elif first == PTRACE_TRACEME:

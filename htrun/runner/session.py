@@ -12,7 +12,6 @@ from htrun import hosts
 from htrun.channel.file import Channel
 from htrun.events.records import RING_SITE
 from htrun.events.warnings import Warnings
-from htrun.intercept.guest import Thread
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.no_patcher import NoPatcher
@@ -24,12 +23,15 @@ from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
 from htrun.runner.loop import Loop
 from htrun.runner.machine_starts import MachineStarts
+from htrun.runner.no_calls import NoCalls
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.reach import Reach
 from htrun.runner.recording import Recording
 from htrun.runner.second_tracers import SecondTracers
+from htrun.runner.signal_stops import SignalStops
 from htrun.runner.site_account import SiteAccount
+from htrun.runner.system_calls import SystemCalls
 from htrun.runner.tracees import Hooks, Tracees
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from htrun.hosts.fastpath import TrapWait
-    from htrun.intercept.guest import AddressSpace
+    from htrun.intercept.guest import AddressSpace, StoppedThread, Thread
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
@@ -86,29 +88,52 @@ class Session:
         self._masks = Masks(
             self._waiter, Scratch(channel), self._warnings, self._look_at_signals, calls_to_record(options)
         )
-        self._loop = Loop(
-            first,
+        self._loop = self._make_loop()
+
+    def _make_loop(self) -> Loop:
+        mapping_calls = MappingCalls(
+            self._channel,
+            self._waiter,
+            self._masks,
+            self._warnings,
+            calls_to_record(self._options),
+            self._machines.mapped,
+            self._controls_leave,
+            self._clients.mapped,
+        )
+        foreign_exec = self._foreign_exec()
+        signals = SignalStops(
+            self._waiter,
+            make_traps=self._make_traps,
+            mapping_calls=mapping_calls,
+            masks=self._masks,
+            follow=self._follow,
+            calls=self._calls,
+            recording_failed=self._recording.fail,
+        )
+        system_calls = SystemCalls(
+            self._tracees,
+            signals,
+            mapping_calls=mapping_calls,
+            masks=self._masks,
+            foreign_exec=foreign_exec,
+            follow=self._follow,
+            second_tracers=SecondTracers(self._tracees.threads, self._warnings),
+            calls=self._calls,
+        )
+        reach = Reach(self._channel, self._warnings) if self._options.channel_recorded else None
+        return Loop(
+            self._first,
             self._tracees,
             self._waiter,
             ending=self._ending,
-            make_traps=self._make_traps,
-            mapping_calls=MappingCalls(
-                channel,
-                self._waiter,
-                self._masks,
-                self._warnings,
-                calls_to_record(options),
-                self._machines.mapped,
-                self._controls_leave,
-                self._clients.mapped,
-            ),
+            signals=signals,
+            system_calls=system_calls,
             masks=self._masks,
-            foreign_exec=self._foreign_exec(),
+            foreign_exec=foreign_exec,
             follow=self._follow,
-            second_tracers=SecondTracers(self._tracees.threads, self._warnings),
-            recording_failed=self._recording.fail,
-            executed=Reach(channel, self._warnings).executed if options.channel_recorded else _no_program_matters,
             calls=self._calls,
+            executed=reach.executed if reach is not None else _no_program_matters,
         )
 
     def _foreign_exec(self) -> ForeignExec:
@@ -166,19 +191,16 @@ class Session:
         if sites or self._recording.site_events:
             self._sites.finish(sites, self._recording.site_events)
 
-    def _record_calls(self) -> Calls | None:
+    def _record_calls(self) -> Calls | NoCalls:
         """What records system calls and the start and exit of threads. Imported only where they are wanted."""
         if not self._options.tracer_events:
-            return None
+            return NoCalls()
         from htrun.runner.calls import record_calls
 
         return record_calls(self._options, self._recording, self._follow)
 
     def _hooks(self) -> Hooks:
-        calls = self._calls
-        began = calls.began if calls is not None else _no_matter
-        ended = calls.ended if calls is not None else _no_matter
-        return Hooks(self._thread_ended, self._forked, self._at_birth, began, ended)
+        return Hooks(self._thread_ended, self._forked, self._at_birth, self._calls.began, self._calls.ended)
 
     def _make_traps(self) -> Traps:
         from htrun.intercept.patcher import Patcher
@@ -228,14 +250,15 @@ class Session:
         self._clients.forked(creator, child)
         self._patcher.forked(child, creator.space)
 
-    def _at_birth(self, thread: Thread) -> None:
+    def _at_birth(self, stopped: StoppedThread) -> None:
+        thread, rings = stopped.thread, self._patcher.rings
         self._patcher.learn_from_children(thread)
-        if not self._patcher.rings.learn_pointer(thread):
+        if not rings.learn_pointer(stopped):
             return
-        if thread.ring is None and not thread.exiting and self._patcher.rings.expects_events(thread.space):
+        if thread.ring is None and not thread.exiting and rings.expects_events(thread.space):
             ring = self._recording.lend_ahead(thread)
             if ring is not None:
-                self._patcher.rings.register_ahead(thread, ring)
+                rings.register_ahead(thread, ring)
 
     def _look_at_signals(self) -> None:
         if self._traps is not None:
@@ -265,10 +288,6 @@ class Session:
             "exit_status": self._first.exit_status,
             "seconds": (time.monotonic_ns() - self._started) / 1e9,
         }
-
-
-def _no_matter(_thread: Thread) -> None:
-    """Nobody wants to know of the thread's life."""
 
 
 def _no_program_matters(_pid: int) -> None:

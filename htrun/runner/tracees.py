@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from htrun import hosts
 from htrun.intercept.actions import inherited
-from htrun.intercept.guest import AddressSpace, Process, SignalActions, Thread
+from htrun.intercept.guest import AddressSpace, Process, SignalActions, StoppedThread, Thread
 from htrun.intercept.masks import Masks
-from htrun.tracee import ptrace
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import Memory
-from htrun.tracee.ptrace import MOST_THREADS, TraceeDied
+from htrun.tracee.ptrace import MOST_THREADS, TraceeDied, interrupt
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.stops import Exited, InterruptStop, Killed, Stop
 from htrun.tracee.wait import Waiter
 
@@ -72,13 +72,13 @@ class Hooks(NamedTuple):
     """What others want to know.
 
     ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child
-    process. ``at_birth``: a thread stands at its first stop, or at the event that tells of a child of its own.
-    ``began``, ``ended``: a thread's life; its end may be told twice.
+    process. ``at_birth``: a thread is at its first stop, or at the event that reports a child of its own.
+    ``began``, ``ended``: the start and exit of a thread; its exit may be reported twice.
     """
 
     thread_ended: Callable[[Thread], None]
     forked: Callable[[Thread, Thread], None]
-    at_birth: Callable[[Thread], None]
+    at_birth: Callable[[StoppedThread], None]
     began: Callable[[Thread], None]
     ended: Callable[[Thread], None]
 
@@ -113,7 +113,7 @@ class Tracees:
         """A thread that no event has told of goes on or is gone, killed before it ran."""
         self._strangers.pop(tid, None)
 
-    def created(self, creator: Thread, tid: int) -> Stop | None:
+    def created(self, creator: StoppedThread, tid: int) -> Stop | None:
         """A fork, vfork or clone event of ``creator``: the new thread is ``tid``.
 
         Returns the first stop at which that thread already waits.
@@ -121,30 +121,30 @@ class Tracees:
         # One that was killed at its first stop may be gone: then it must not be waited for, nor begun. A creator that
         # was killed at its event is at its exit event by now, of which the message is a status, such as 0.
         if tid > 0 and tid not in self.threads and self._waiter.is_tracee(tid):
-            self._register(tid, creator)
+            self._register(tid, creator.thread, creator)
         # The creator may be killed at its event; the other one has to go on, or to be seen to end.
         with suppress(TraceeDied):
             self._hooks.at_birth(creator)
         stop = self._strangers.pop(tid, None)
         return stop if tid in self.threads else None
 
-    def untold_children(self, dying: Thread, status: int) -> set[int]:
-        """Whoever was created by a thread that is at its exit event, and will have the wait status ``status``, but was
-        killed before it could tell: while a signal that kills is pending the kernel passes over the event of a new
+    def unreported_children(self, dying: StoppedThread, status: int) -> set[int]:
+        """What was created by a thread that is at its exit event, and will have the wait status ``status``, but was
+        killed before its event: while a signal that kills is pending the kernel passes over the event of a new
         thread (kernel/signal.c, ptrace_stop). The call has been left with its result before."""
-        if status & 0x7F != signal.SIGKILL and dying.process.threads_seen == 1:
+        if status & 0x7F != signal.SIGKILL and dying.thread.process.threads_seen == 1:
             return set()
-        result = ptrace.user_word(dying.tid, hosts.current().words.result) & 0xFFFFFFFF
-        found = {result, *_children(dying)}
+        result = dying.user_word(hosts.current().words.result) & 0xFFFFFFFF
+        found = {result, *_children(dying.thread)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
             # In a PID namespace of its own, whose ids are not ours.
             found |= {tid for tid in self._strangers if _own_id(tid) == result}
         possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
 
-    def born(self, thread: Thread) -> None:
+    def born(self, stopped: StoppedThread) -> None:
         """A thread is at its first stop, or at a later one that looks the same."""
-        self._hooks.at_birth(thread)
+        self._hooks.at_birth(stopped)
 
     def orphans(self, dead: Thread) -> list[Stop]:
         """A thread has died. If that was without its exit event, which one that is killed once more is let go from
@@ -159,7 +159,7 @@ class Tracees:
             if dead.process.pid in (group, parent) or dead.process.pid not in self._processes:
                 creator = next(iter(process.space.threads), dead) if process is not None else dead
                 del self._strangers[tid]
-                self._register(tid, creator)
+                self._register(tid, creator, None)
                 found.append(stop)
         return found
 
@@ -224,7 +224,8 @@ class Tracees:
         """All processes that are alive."""
         return list(self._processes.values())
 
-    def _register(self, tid: int, creator: Thread) -> None:
+    def _register(self, tid: int, creator: Thread, stopped: StoppedThread | None) -> None:
+        """``stopped``: the creator at its event; None if there was none."""
         self.threads_seen += 1
         process = creator.process
         if _is_in(process.pid, tid):
@@ -235,7 +236,7 @@ class Tracees:
         thread = self._new_process(
             tid,
             process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process, tid),
-            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else inherited(creator),
+            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else inherited(creator, stopped),
             big_endian=process.big_endian,
         )
         thread.process.filtered = process.filtered
@@ -261,16 +262,17 @@ class Tracees:
         allows that for a moment, before it runs. Raises OSError or `TraceeDied`."""
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)
-        registers = ptrace.registers_of(tid)
+        stopped = Stopped(tid)
+        registers = stopped.registers()
         assert space.abi is not None
-        with Injection(tid, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
+        with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             injection.call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)
             try:
                 space.memory.keep_open()
             finally:
                 injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         # It is in no group-stop any more: if its process is, it will join it again.
-        ptrace.request(ptrace.Request.INTERRUPT, tid)
+        interrupt(tid)
         self._strangers[tid] = InterruptStop(tid)
 
     def _new_process(self, pid: int, space: AddressSpace, actions: SignalActions, *, big_endian: bool) -> Thread:

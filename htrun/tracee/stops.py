@@ -34,6 +34,11 @@ class Event(Enum):
     STOP = 128
 
 
+# To look up a value in an enumeration, and to ask for the value of a member, are two calls in Python each.
+_EVENTS = {event.value: event for event in Event}
+_STOP_EVENT = Event.STOP.value
+
+
 class SignalStop(NamedTuple):
     """signal-delivery-stop: ``signal`` (1 to 64) is about to reach the thread."""
 
@@ -104,10 +109,10 @@ def decode(tid: int, status: int) -> Stop:
         return Killed(tid, low)
     number = status >> 8 & 0xFF
     event = status >> 16
-    if event == Event.STOP.value:
+    if event == _STOP_EVENT:
         return GroupStop(tid, number) if number in _STOP_SIGNALS else InterruptStop(tid)
     if event:
-        return EventStop(tid, Event(event))
+        return EventStop(tid, _EVENTS[event])
     if number == _SYSCALL_TRAP:
         return SyscallStop(tid)
     return SignalStop(tid, number)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun import hosts
-from htrun.tracee import ptrace
+from htrun.tracee.stopped import Stopped
 
 if TYPE_CHECKING:
     from htrun.hosts.calls import Limit
@@ -51,54 +51,55 @@ class Waits:
         self._clock = clock
         self._waits: dict[int, _Wait] = {}
 
-    def woken(self, tid: int, number: int, process: int, read: Callable[[int, int], bytes]) -> None:
-        """Let the call go on that a thread, stopped for signal ``number`` (0: for htrun's own sake), was woken from in
-        vain, if it was. ``process``: whose thread it is; ``read``: its memory."""
-        if not _is_interrupted(tid):
+    def woken(self, stopped: Stopped, number: int, process: int, read: Callable[[int, int], bytes]) -> None:
+        """Let the call go on from which a thread, ``stopped`` for signal ``number`` (0: only for htrun), was woken in
+        vain, if it was. ``process``: the id of its process; ``read``: its memory."""
+        if not _is_interrupted(stopped):
             return
+        tid = stopped.tid
         status = _status(tid)
         if not _only_ignored(status, number):
             self._waits.pop(tid, None)
             return
         host, words = hosts.current(), hosts.current().words
-        call = ptrace.user_word(tid, words.call_number)
-        abi = host.interface(host.bits_in(ptrace.user_word(tid, words.mode)))
-        arguments = [ptrace.user_word(tid, word) for word in abi.argument_words]
-        at = ptrace.user_word(tid, words.pc)
-        known_by = (call, at, ptrace.user_word(tid, words.sp), *arguments)
-        now, flags, marked = self._clock(), ptrace.user_word(tid, words.flags), host.impossible_flags
+        call = stopped.user_word(words.call_number)
+        abi = host.interface(host.bits_in(stopped.user_word(words.mode)))
+        arguments = [stopped.user_word(word) for word in abi.argument_words]
+        at = stopped.user_word(words.pc)
+        known_by = (call, at, stopped.user_word(words.sp), *arguments)
+        now, flags, marked = self._clock(), stopped.user_word(words.flags), host.impossible_flags
         wait = self._waits.get(tid)
         if wait is None or wait.call != known_by or flags & marked != marked:
             limit = host.limit_of(process, abi.bits, call & _LOW, arguments, read)
             wait = _Wait(known_by, limit, now + (limit.duration if limit is not None else 0), flags)
         if wait.limit is not None and now >= wait.until:
             del self._waits[tid]
-            ptrace.set_user_word(tid, words.result, wait.limit.result & _NO_CALL)
-            ptrace.set_user_word(tid, words.call_number, _NO_CALL)
-            ptrace.set_user_word(tid, words.flags, wait.flags)
+            stopped.set_user_word(words.result, wait.limit.result & _NO_CALL)
+            stopped.set_user_word(words.call_number, _NO_CALL)
+            stopped.set_user_word(words.flags, wait.flags)
             return
         self._waits[tid] = wait
-        ptrace.set_user_word(tid, words.flags, flags | marked)
-        ptrace.set_user_word(tid, words.result, call)
-        ptrace.set_user_word(tid, words.pc, at - len(abi.instruction))
+        stopped.set_user_word(words.flags, flags | marked)
+        stopped.set_user_word(words.result, call)
+        stopped.set_user_word(words.pc, at - len(abi.instruction))
 
     @staticmethod
-    def stopped(tid: int) -> None:
+    def interrupted(stopped: Stopped) -> None:
         """A thread takes part in a stop of its process: what that has interrupted stays so, whatever comes after."""
-        if _is_interrupted(tid):
-            ptrace.set_user_word(tid, hosts.current().words.call_number, _NO_CALL)
+        if _is_interrupted(stopped):
+            stopped.set_user_word(hosts.current().words.call_number, _NO_CALL)
 
     def ended(self, tid: int) -> None:
         """A thread is gone."""
         self._waits.pop(tid, None)
 
 
-def _is_interrupted(tid: int) -> bool:
+def _is_interrupted(stopped: Stopped) -> bool:
     """Whether a thread is at the end of a call that returns EINTR."""
     words = hosts.current().words
-    if ptrace.user_word(tid, words.result) & _LOW != -errno.EINTR & _LOW:
+    if stopped.user_word(words.result) & _LOW != -errno.EINTR & _LOW:
         return False
-    return ptrace.user_word(tid, words.call_number) & _LOW != _LOW
+    return stopped.user_word(words.call_number) & _LOW != _LOW
 
 
 def _status(tid: int) -> dict[str, str]:

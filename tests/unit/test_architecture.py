@@ -159,3 +159,14 @@ def test_no_machine_is_imported_outside_hosts(name: str) -> None:
     """The others ask `htrun.hosts.current` and `htrun.hosts.fastpath.current`."""
     if name not in ABOUT_X86_64:
         assert not {imported for imported in imports_of(name) if imported.startswith("htrun.hosts.x86_64")}
+
+
+MAKES_REQUESTS = ("htrun.tracee.ptrace", "htrun.tracee.stopped")
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if name not in MAKES_REQUESTS])
+def test_ptrace_requests_are_made_by_stopped_threads_only(name: str) -> None:
+    """Other modules take a `Stopped`, so that none makes a request for a thread that may be running."""
+    used = {node.id for node in ast.walk(MODULES[name]) if isinstance(node, ast.Name)}
+    used |= {node.attr for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute)}
+    assert "raw_ptrace" not in used

@@ -1,4 +1,4 @@
-"""Who is traced, when the kernel tells of it in an odd order, or somebody is killed in between."""
+"""Who is traced, when the kernel reports it in an odd order, or somebody is killed in between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from htrun.intercept.guest import Thread
+from htrun.intercept.guest import StoppedThread, Thread
 from htrun.runner.tracees import Hooks, Tracees
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.ptrace import TraceeDied
@@ -42,15 +42,15 @@ def nothing(*_: object) -> None:
 def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> None:
     """Who has waited to be told of is begun all the same, and gone once it has ended."""
 
-    def killed(thread: Thread) -> None:
-        raise TraceeDied(thread.tid)
+    def killed(stopped: StoppedThread) -> None:
+        raise TraceeDied(stopped.tid)
 
     waiter = create_autospec(Waiter, instance=True)
     waiter.is_tracee.return_value = True
     hooks = Hooks(nothing, nothing, at_birth=killed, began=nothing, ended=nothing)
     tracees = Tracees(FirstProcess(os.getpid()), waiter, hooks)
     tracees.stranger_stopped(InterruptStop(thread_id))
-    assert tracees.created(tracees.threads[os.getpid()], thread_id) == InterruptStop(thread_id)
+    assert tracees.created(StoppedThread(tracees.threads[os.getpid()]), thread_id) == InterruptStop(thread_id)
     assert list(tracees) == [os.getpid(), thread_id]
     tracees.ended(tracees.threads[thread_id], Exited(thread_id, 0))
     assert list(tracees) == [os.getpid()]
@@ -82,7 +82,7 @@ def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
     first = tracees.threads[pid]
 
     def one() -> None:
-        tracees.created(first, thread_id)
+        tracees.created(StoppedThread(first), thread_id)
         thread = tracees.threads[thread_id]
         thread.space.pointers.learn(thread, 1 << 20)
         assert not thread.space.pointers.others(thread)

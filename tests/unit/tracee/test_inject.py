@@ -13,8 +13,8 @@ from htrun.tracee import ptrace, stops
 from htrun.hosts.x86_64.abi import X86_64
 from htrun.tracee.inject import Injection, call_instruction
 from htrun.tracee.memory import Memory
-from htrun.tracee.ptrace import Option, Request
-from htrun.hosts.x86_64.registers import Registers
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.stops import Event, EventStop
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
@@ -45,7 +45,7 @@ tasks = [int(name) for name in os.listdir(f"/proc/{first}/task")]
 for task in tasks:
     exits = Option.TRACEEXIT if sys.argv[1] == "exit" else 0
     ptrace.seize(task, Option.TRACESYSGOOD | Option.TRACEEXEC | Option.EXITKILL | exits)
-ptrace.request(Request.INTERRUPT, first)
+ptrace.interrupt(first)
 assert waiter.next_of(first) == stops.InterruptStop(first)
 
 def let_it_exec():
@@ -69,13 +69,12 @@ def look_late(kind, tid, options):
 look = os.waitid
 if sys.argv[1] != "exit":
     os.waitid = look_late
-registers = Registers()
-ptrace.get_registers(first, registers)
+registers = Stopped(first).registers()
 instruction = call_instruction(Memory(first), X86_64, registers.rip)
 threading.Thread(target=let_it_exec).start()
 abi = X86_64._replace(numbers={"pause": int(PAUSE)})
 try:
-    with Injection(first, waiter, abi, instruction, registers) as injection:
+    with Injection(Stopped(first), waiter, abi, instruction, registers) as injection:
         try:
             injection.call("pause")
         except ptrace.TraceeDied:
@@ -98,7 +97,7 @@ while (found := waiter.next(known)) is not None:
     else:
         if stop == EventStop(first, Event.EXIT):
             leader.hold()
-        ptrace.request(Request.CONT, stop.tid)
+        Stopped(stop.tid).resume()
 """
 
 

@@ -10,7 +10,8 @@ import pytest
 SCRIPT = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
-from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.stops import Event, EventStop, Exited, Killed
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
@@ -53,10 +54,10 @@ while (stop := next_stop()) is not None:
                 break
         case _:
             if stop == EventStop(first, Event.CLONE):
-                thread = ptrace.event_message(first)
+                thread = Stopped(first).event_message()
             if stop == EventStop(first, Event.EXIT):
                 leader.hold()
-            ptrace.request(Request.CONT, stop.tid)
+            Stopped(stop.tid).resume()
 """
 
 
@@ -77,7 +78,8 @@ def test_a_stop_of_one_thread_that_has_gone_before_it_was_taken() -> None:
 UNREAPED = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
-from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
@@ -98,7 +100,7 @@ while (found := waiter.next(known)) is not None:
     stop = stops.decode(tid, status)
     print("first" if tid == first else "thread", type(stop).__name__)
     if stop == stops.EventStop(thread, stops.Event.EXIT):
-        ptrace.request(Request.CONT, thread)
+        Stopped(thread).resume()
     else:
         known.discard(tid)
 """
@@ -113,7 +115,8 @@ def test_a_leader_that_is_dead_and_not_told_of() -> None:
 OLDEST_FIRST = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
-from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
@@ -130,7 +133,7 @@ known = [first, older, younger]
 names = {older: "older", younger: "younger", first: "first"}
 
 def stop(tid):
-    ptrace.request(Request.INTERRUPT, tid)
+    ptrace.interrupt(tid)
     while os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOWAIT | 0x40000000) is None:
         pass
 
@@ -139,7 +142,7 @@ stop(younger)
 told = waiter.next(known)
 print(names[told[0]])
 # It goes on and is stopped again at once: the other one has waited for longer.
-ptrace.request(Request.CONT, told[0])
+Stopped(told[0]).resume()
 stop(told[0])
 # What was taken already is the next stop of a thread for whoever waits for that.
 if sys.argv[1] == "of":
@@ -160,7 +163,8 @@ def test_behind_a_held_death_the_oldest_is_told_first(way: str, second: str) -> 
 IN_TURN = """
 import os, subprocess
 from htrun.tracee import ptrace
-from htrun.tracee.ptrace import Option, Request
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
@@ -173,7 +177,7 @@ for tid in (first, older, younger):
     ptrace.seize(tid, Option.EXITKILL)
 
 def stop(tid):
-    ptrace.request(Request.INTERRUPT, tid)
+    ptrace.interrupt(tid)
     while os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOWAIT | 0x40000000) is None:
         pass
 
@@ -184,7 +188,7 @@ for _ in range(1000):
     if tid == older:
         print("older")
         break
-    ptrace.request(Request.CONT, tid)
+    Stopped(tid).resume()
     stop(tid)
 """
 

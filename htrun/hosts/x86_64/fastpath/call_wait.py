@@ -23,8 +23,7 @@ from htrun.hosts.stops import Entry, State
 from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
 from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
-from htrun.tracee import ptrace
-from htrun.tracee.ptrace import MOST_THREADS, SIGINFO_SIZE, Request
+from htrun.tracee.ptrace import MOST_THREADS, SIGINFO_SIZE
 from htrun.tracee.stops import WALL
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
     from htrun.events.tracer_events import TracerEvents
+    from htrun.tracee.stopped import Stopped
 
 _ANY_CHANGE = os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL
 _STOPS_NOW = os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
@@ -234,10 +234,10 @@ class CallWait:
 
     # The same by hand.
 
-    def look(self, tid: int) -> Entry:
+    def look(self, stopped: Stopped) -> Entry:
         """The call in front of which a thread is stopped by a filter."""
         ticks = self._clock()
-        _, arch, number, *arguments = self._facts(tid)
+        _, arch, number, *arguments = self._facts(stopped)
         return Entry(ticks, arch, number, tuple(arguments))
 
     def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
@@ -254,23 +254,23 @@ class CallWait:
         if self.state(tid) is State.IN_CALL:
             _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.IN_WATCHED_CALL)
 
-    def has_returned(self, tid: int) -> bool:
-        """Whether a stopped thread is behind its call, not in front of it."""
-        kind, *_ = self._facts(tid)
+    def has_returned(self, stopped: Stopped) -> bool:
+        """Whether a thread is stopped after its call, not before it."""
+        kind, *_ = self._facts(stopped)
         return kind == _EXIT
 
-    def interface(self, tid: int) -> int:
+    def interface(self, stopped: Stopped) -> int:
         """Whose numbers the calls of a stopped thread are (AUDIT_ARCH_*)."""
-        _, arch, *_ = self._facts(tid)
+        _, arch, *_ = self._facts(stopped)
         return arch
 
-    def result_of(self, tid: int) -> Entry | None:
-        """The return of a thread that is stopped behind the call it was in; None if it is not, or was in none."""
-        state, arch, number = self.call_of(tid)
+    def result_of(self, stopped: Stopped) -> Entry | None:
+        """The return of a thread that is stopped after the call it was in; None if it is not, or was in none."""
+        state, arch, number = self.call_of(stopped.tid)
         if state is State.OUTSIDE:
             return None
         ticks = self._clock()
-        kind, _, result, *_ = self._facts(tid)
+        kind, _, result, *_ = self._facts(stopped)
         return Entry(ticks, arch, number, (result,)) if kind == _EXIT else None
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
@@ -297,6 +297,6 @@ class CallWait:
         self._events.append(call.ticks, stream, records, arch=call.arch, number=call.number & _WORD)
         self._wake_reader()
 
-    def _facts(self, tid: int) -> tuple[int, ...]:
-        ptrace.request(Request.GET_SYSCALL_INFO, tid, _CALL_INFO_SIZE, ctypes.addressof(self._call))
+    def _facts(self, stopped: Stopped) -> tuple[int, ...]:
+        stopped.read_call_info(ctypes.addressof(self._call), _CALL_INFO_SIZE)
         return _CALL_INFO.unpack_from(self._call)

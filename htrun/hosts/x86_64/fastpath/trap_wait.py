@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from htrun.hosts.x86_64.fastpath.trap_wait_code import CODE
 from htrun.machine_code import executable
-from htrun.tracee import ptrace
-from htrun.tracee.ptrace import SIGINFO_SIZE, Request
+from htrun.tracee.ptrace import SIGINFO_SIZE, Request, TraceeDied
+from htrun.tracee.stopped import Stopped
 
 if TYPE_CHECKING:
     from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps
@@ -89,18 +89,20 @@ class TrapWait:
             if found != -errno.EINTR:
                 raise ChildProcessError(-found, os.strerror(-found))
 
-    def facts(self, tid: int) -> tuple[int, int]:
+    def facts(self, stopped: Stopped) -> tuple[int, int]:
         """``(si_code, si_addr)`` of the SIGSEGV a thread is stopped for; `registers` are then its own."""
-        if self._facts_of != tid:
-            code, address = ptrace.fault(tid)
-            ptrace.get_registers(tid, self.registers)
+        if self._facts_of != stopped.tid:
+            code, address = stopped.fault()
+            stopped.read_registers(self.registers)
             return code, address
         self._facts_of = 0
         return self._code.value, self._address.value
 
-    def resume_later(self, tid: int, deliver: int = 0) -> None:
-        """Let a thread go on with `registers`, and with a signal to ``deliver``, when `next` is called next."""
-        self._block.tid = tid
+    def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
+        """Let a thread go on with `registers`, and with a signal to ``deliver``, when `next` is called next. As
+        `Stopped.resume`, this uses it up."""
+        self._block.tid = stopped.tid
+        del stopped.tid
         self._block.signal = deliver
         self._block.set_registers = self._registers_at
 
@@ -109,6 +111,7 @@ class TrapWait:
         tid, self._block.tid = self._block.tid, 0
         if tid:
             # Killed meanwhile: its wait status will tell.
-            with suppress(ptrace.TraceeDied):
-                ptrace.set_registers(tid, self.registers)
-                ptrace.request(Request.CONT, tid, 0, self._block.signal)
+            with suppress(TraceeDied):
+                stopped = Stopped(tid)
+                stopped.set_registers(self.registers)
+                stopped.resume(Request.CONT, self._block.signal)

@@ -1,0 +1,162 @@
+"""Stops for a signal: traps, which become events, and signals of the guest's own, which are delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from htrun.intercept.guest import StoppedThread
+from htrun.tracee.ptrace import Request, TraceeDied
+from htrun.tracee.stops import SEGV_STOPPED
+from htrun.tracee.undisturbed import Waits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.intercept.guest import Thread
+    from htrun.intercept.mapping_calls import MappingCalls
+    from htrun.intercept.masks import Masks
+    from htrun.intercept.stopped_call import StoppedCall
+    from htrun.intercept.traps import Traps
+    from htrun.runner.calls import Calls
+    from htrun.runner.follow import Follow
+    from htrun.runner.no_calls import NoCalls
+    from htrun.tracee.wait import Waiter
+
+_SIGSEGV = SEGV_STOPPED >> 8
+_SIGTRAP = 5
+
+
+class SignalStops:
+    """Handles them. What turns traps into events is made with the first trap."""
+
+    def __init__(
+        self,
+        waiter: Waiter,
+        *,
+        make_traps: Callable[[], Traps],
+        mapping_calls: MappingCalls,
+        masks: Masks,
+        follow: Follow,
+        calls: Calls | NoCalls,
+        recording_failed: Callable[[Exception], None],
+    ) -> None:
+        """``recording_failed``: gets the error that ends the recording."""
+        self.failed = False
+        """Whether the recording has ended by an error."""
+        self._waiter = waiter
+        self._make_traps = make_traps
+        self._traps: Traps | None = None
+        self._mapping_calls = mapping_calls
+        self._masks = masks
+        self._follow = follow
+        self._calls = calls
+        self._recording_failed = recording_failed
+        self._waits = Waits()
+
+    def forget_traps(self) -> None:
+        """Something else than a trap has happened."""
+        if self._traps is not None:
+            self._traps.wait.known.forget()
+
+    def let_through(self, thread: Thread) -> None:
+        """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
+        if self._traps is not None and not thread.process.masks.followed:
+            self._traps.wait.known.let_signals_through(thread.tid)
+
+    def mappings_changed(self, call: StoppedCall) -> None:
+        """The guest has unmapped, moved or replaced parts of the channel."""
+        if self._traps is not None:
+            self._traps.mappings_changed(call.stopped, call.registers)
+
+    def ended(self, tid: int) -> None:
+        """A thread is gone."""
+        if self._traps is not None:
+            self._traps.wait.known.look_at_signals(tid)
+        self._waits.ended(tid)
+
+    def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
+        """The thread goes on with the signal ``number``, or with none: let it go on with the call that this stop has
+        interrupted in vain, if it has."""
+        thread = stopped.thread
+        self._waits.woken(stopped, number, thread.process.pid, thread.space.memory.read_whole)
+
+    def group_stopped(self, stopped: StoppedThread) -> None:
+        """The thread takes part in a group-stop."""
+        self._waits.interrupted(stopped)
+
+    def segv(self, stopped: StoppedThread) -> None:
+        """The thread is stopped for SIGSEGV: a trap, or a signal of its own. It goes on."""
+        if not stopped.thread.process.space.mappings:
+            self.deliver(stopped, _SIGSEGV)
+            return
+        if not self.failed:
+            try:
+                self._trapped(stopped)
+            except TraceeDied:
+                raise
+            except Exception as error:
+                self.failed = True
+                self._recording_failed(error)
+        if self.failed:
+            self._trapped_unrecorded(stopped)
+
+    def _trapped_unrecorded(self, stopped: StoppedThread) -> None:
+        """A fault after recording has failed. If it is a store to the channel, then once the memory it is in lets that
+        happen there are no more; if it is the guest's own it comes again."""
+        if stopped.thread.space.unrecorded:
+            self.deliver(stopped, _SIGSEGV)
+            return
+        registers = stopped.registers()
+        self._mapping_calls.open_control(stopped, registers)
+        self._masks.restore(stopped, registers)
+        stopped.resume()
+
+    def _trapped(self, stopped: StoppedThread) -> None:
+        if self._traps is None:
+            self._traps = self._make_traps()
+            self._waiter.expect_traps(self._traps.wait)
+        thread, traps = stopped.thread, self._traps
+        thread.space.memory.reach_through(thread.tid)
+        if not traps.handle(stopped):
+            self.forget_traps()
+            self.deliver(stopped, _SIGSEGV)
+            return
+        self._follow.trapped(thread)
+        deliver = self._masks.restore(stopped, traps.wait.registers)
+        if thread.signals.stepped and not deliver:
+            deliver = self._masks.report_step(stopped, traps.wait.registers)
+        if self._calls.recording and thread.process.filtered:
+            # The machine code would let it go on without a stop at the next call, and handle further traps alone.
+            self.forget_traps()
+            stopped.set_registers(traps.wait.registers)
+            self._calls.resume(stopped, Request.CONT, deliver)
+        else:
+            traps.wait.resume_later(stopped, deliver)
+
+    def deliver(self, stopped: StoppedThread, number: int) -> None:
+        """Let the thread have its signal. Where masks are followed, a thread that enters a handler is stopped once more
+        at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        thread = stopped.thread
+        self.restart_wait(stopped, number)
+        if self._traps is not None and thread.space.arena is not None:
+            if number == _SIGTRAP and self._traps.is_step_inside(stopped):
+                self._calls.resume(stopped)
+                return
+            self._traps.leave_trampoline(stopped)
+        entering, thread.signals.entering_handler = thread.signals.entering_handler, False
+        if entering and number == _SIGTRAP:
+            # The stop after the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
+            self._masks.handler_entered(stopped)
+            self._calls.resume(stopped)
+            return
+        look = self._masks.must_see_handler(thread, number)
+        # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset
+        # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
+        if number == _SIGSEGV and not entering:
+            self._masks.before_fault(stopped)
+            if self._traps is not None and self._masks.has_plain_handler(thread):
+                self._traps.wait.known.let_faults_through(thread.tid)
+            look = self._masks.delivered(thread) or look
+        thread.signals.entering_handler = look
+        self.let_through(thread)
+        self._calls.resume(stopped, Request.SINGLESTEP if look else Request.CONT, number)

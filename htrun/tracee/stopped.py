@@ -1,0 +1,196 @@
+"""A stopped thread: the ptrace(2) requests that a thread must be stopped for.
+
+Only an object of this type makes them: a function that takes one needs a thread at a ptrace-stop. `Stopped.resume` uses
+it up. A running thread has no such object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun import hosts
+from htrun.tracee.ptrace import SIGINFO_SIZE, Request, TraceeDied, failure, interrupt, libc, raw_ptrace
+from htrun.tracee.stops import GroupStop, SignalStop, SyscallStop
+from htrun.tracee.wait import is_end
+
+if TYPE_CHECKING:
+    from htrun.hosts.host import Registers
+    from htrun.tracee.stops import Stop
+    from htrun.tracee.wait import Waiter
+
+SIGSET_SIZE = 8
+_MOST_OF_A_SET = 16384
+_NOBODY = -1
+"""No thread's id: each request for it fails as for a dead thread (ESRCH)."""
+
+# One buffer for each kind of answer: only the tracer's main thread makes requests.
+_message = ctypes.c_ulong()
+_message_address = ctypes.addressof(_message)
+_siginfo = ctypes.create_string_buffer(SIGINFO_SIZE)
+_siginfo_address = ctypes.addressof(_siginfo)
+_fault_fields = struct.Struct("=iiiiQ")
+_mask = ctypes.c_uint64()
+_mask_address = ctypes.addressof(_mask)
+_word = ctypes.c_uint64()
+_word_at = ctypes.byref(_word)
+_PTRACE = hosts.current().native.numbers["ptrace"]
+_PEEKUSER = ctypes.c_long(Request.PEEKUSER)
+_raw_syscall = libc.syscall
+_raw_syscall.restype = ctypes.c_long
+_syscall_info = ctypes.create_string_buffer(88)
+_syscall_info_address = ctypes.addressof(_syscall_info)
+_syscall_info_fields = struct.Struct("=4xI16xq48xI")
+"""struct ptrace_syscall_info of a seccomp stop (<linux/ptrace.h>, Linux 5.3): arch, nr, ret_data."""
+
+
+class FilteredCall(NamedTuple):
+    """A system call that a seccomp filter has stopped: ``audit_arch`` and ``number`` say which, ``data`` is what the
+    filter gave with SECCOMP_RET_TRACE (0 to 65535)."""
+
+    audit_arch: int
+    number: int
+    data: int
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class Stopped:
+    """A thread at a ptrace-stop.
+
+    Every method raises `TraceeDied` when the thread was killed meanwhile; the wait status of its death is still to
+    come. After `resume` or `listen` there is no ``tid`` any more, so that a further request is an AttributeError.
+    """
+
+    __slots__ = ("tid",)
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+
+    def _request(self, kind: int, address: int, data: int) -> None:
+        if raw_ptrace(kind, self.tid, address, data) == -1:
+            raise failure(kind, self.tid)
+
+    # Registers.
+
+    def registers(self) -> Registers:
+        """The general registers. Their structure is imported late: a program that maps no channel needs none."""
+        registers = hosts.current().registers()
+        self._request(Request.GETREGS, 0, ctypes.addressof(registers))
+        return registers
+
+    def read_registers(self, registers: Registers) -> None:
+        """Fill ``registers``."""
+        self._request(Request.GETREGS, 0, ctypes.addressof(registers))
+
+    def set_registers(self, registers: Registers) -> None:
+        """Write all general registers."""
+        self._request(Request.SETREGS, 0, ctypes.addressof(registers))
+
+    def register_set(self, kind: int) -> bytes:
+        """The registers of a ``kind`` (NT_* in <linux/elf.h>) other than the general ones."""
+        room = ctypes.create_string_buffer(_MOST_OF_A_SET)
+        vector = _IoVec(ctypes.addressof(room), _MOST_OF_A_SET)
+        self._request(Request.GETREGSET, kind, ctypes.addressof(vector))
+        return room.raw[: vector.length]
+
+    def user_word(self, offset: int) -> int:
+        """One word of struct user (<sys/user.h>)."""
+        # By syscall(2), since the C library's wrapper can't tell a word of -1 from an error.
+        if _raw_syscall(_PTRACE, _PEEKUSER, ctypes.c_long(self.tid), ctypes.c_long(offset), _word_at) == -1:
+            raise TraceeDied(self.tid)
+        return _word.value
+
+    def set_user_word(self, offset: int, value: int) -> None:
+        """Replace one word of struct user."""
+        self._request(Request.POKEUSER, offset, value)
+
+    # Signals.
+
+    def fault(self) -> tuple[int, int]:
+        """``(si_code, si_addr)`` of the fault signal that the thread is stopped for."""
+        self._request(Request.GETSIGINFO, 0, _siginfo_address)
+        _signo, _errno, code, _pad, address = _fault_fields.unpack_from(_siginfo)
+        return code, address
+
+    def signal_info(self) -> bytes:
+        """The siginfo_t of the signal that the thread is stopped for: 128 bytes."""
+        self._request(Request.GETSIGINFO, 0, _siginfo_address)
+        return _siginfo.raw
+
+    def set_signal_info(self, info: bytes) -> None:
+        """Replace the siginfo_t of the signal to be delivered."""
+        buffer = ctypes.create_string_buffer(info, SIGINFO_SIZE)
+        self._request(Request.SETSIGINFO, 0, ctypes.addressof(buffer))
+
+    def signal_mask(self) -> int:
+        """The blocked signals: bit N-1 is signal N."""
+        self._request(Request.GETSIGMASK, SIGSET_SIZE, _mask_address)
+        return _mask.value
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Replace the blocked signals."""
+        _mask.value = mask
+        self._request(Request.SETSIGMASK, SIGSET_SIZE, _mask_address)
+
+    # What the stop is about.
+
+    def event_message(self) -> int:
+        """The number that comes with a ptrace event: a new thread's id, an exit status, a former thread id."""
+        self._request(Request.GETEVENTMSG, 0, _message_address)
+        return _message.value
+
+    def read_call_info(self, address: int, size: int) -> None:
+        """Fill a struct ptrace_syscall_info (<linux/ptrace.h>) of ``size`` bytes in htrun's memory."""
+        self._request(Request.GET_SYSCALL_INFO, size, address)
+
+    def filtered_call(self) -> FilteredCall:
+        """The system call at whose seccomp stop the thread is."""
+        self._request(Request.GET_SYSCALL_INFO, len(_syscall_info), _syscall_info_address)
+        return FilteredCall(*_syscall_info_fields.unpack_from(_syscall_info))
+
+    # The end of the stop.
+
+    def resume(self, request: Request = Request.CONT, number: int = 0) -> None:
+        """Let the thread run, with the signal ``number`` (0: none). ``request``: CONT, SYSCALL or SINGLESTEP: up to
+        where."""
+        tid = self.tid
+        if raw_ptrace(request, tid, 0, number) == -1:
+            raise failure(request, tid)
+        del self.tid
+
+    def run_to_next(self, waiter: Waiter, request: Request = Request.CONT, number: int = 0) -> Stop:
+        """Resume the thread and wait for its next stop, at which it is then. If it dies, be it by the exec of another
+        thread, which then has its id, this raises `TraceeDied`, and ``waiter`` reports the wait status next."""
+        tid = self.tid
+        self.resume(request, number)
+        self.tid = _NOBODY
+        stop = waiter.next_of(tid)
+        if is_end(stop):
+            raise TraceeDied(tid)
+        self.tid = tid
+        return stop
+
+    def run_to_syscall_stop(self, waiter: Waiter) -> None:
+        """Resume the thread and wait for its next syscall-stop; raises as `run_to_next`.
+
+        A job-control stop that comes meanwhile happens to the rest of its process; this thread is kept going, and joins
+        the others, or finds that SIGCONT was there first, when it is resumed next (PTRACE_INTERRUPT; kernel/signal.c,
+        do_jobctl_trap).
+        """
+        deliver, joins = 0, False
+        while True:
+            stop = self.run_to_next(waiter, Request.SYSCALL, deliver)
+            if isinstance(stop, SyscallStop):
+                break
+            deliver = stop.signal if isinstance(stop, SignalStop) else 0
+            joins = joins or isinstance(stop, GroupStop)
+        if joins:
+            interrupt(self.tid)
+
+    def listen(self) -> None:
+        """Leave the thread in its group-stop, so that SIGCONT is heard."""
+        self.resume(Request.LISTEN)
