@@ -1,4 +1,4 @@
-"""Processes to run machine code in, one of each kind for all tests."""
+"""Processes in which machine code is run, one of each kind for all tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.hosts.x86_64.machine import Machine
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """A process whose memory lies where the kernel puts it, far above 4 GiB."""
+    """A process whose memory is where the kernel puts it, far above 4 GiB."""
     made = Machine()
     yield made
     made.close()
@@ -19,7 +19,7 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def low_machine() -> Iterator[Machine]:
-    """A process whose memory lies below 2 GiB."""
+    """A process whose memory is below 2 GiB."""
     made = Machine(low=True)
     yield made
     made.close()

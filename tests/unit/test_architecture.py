@@ -1,4 +1,4 @@
-"""The house's rules: each module has a docstring, imports point downwards only, and nothing goes round in a circle."""
+"""The rules for modules: each has a docstring, and imports point downwards only, without cycles."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_only_commands_parse_arguments(name: str) -> None:
 A_MACHINES_WORDS = re.compile(
     r"\b(?:[re](?:ip|ax|bx|cx|dx|si|di|bp|sp|flags)|orig_rax|[fg]s_base|rdtsc|cpuid|X86_64|I386|USER32_CS)\b"
 )
-"""Names of x86-64's registers, instructions and interfaces, as code has them. A document may name what it is about."""
+"""Names of x86-64's registers, instructions and interfaces, as in code."""
 
 
 @pytest.mark.parametrize("name", [name for name in OF_HTRUN if not name.startswith("htrun.hosts.")])
@@ -151,7 +151,7 @@ def test_no_machine_is_named_outside_its_package(name: str) -> None:
 
 
 ABOUT_X86_64 = {"bench.trampoline.cost"}
-"""What is about the machine code for x86-64 itself: it measures the instructions of its trampolines."""
+"""The exception is about the machine code for x86-64 itself: it measures the instructions of trampolines."""
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("htrun.hosts.")])

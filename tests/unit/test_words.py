@@ -1,6 +1,6 @@
 """Words that were retired: from documents, man pages, help and messages, and from comments and docstrings.
 
-They were a dialect of this project. Each has a plain word that everybody knows, which is named beside it.
+They were a dialect of this project. Each is listed with the plain word to use instead.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def test_comments(folder: str) -> None:
         if path.suffix not in {".py", ".js", ".c", ".h", ".S", ".inc"} or path == Path(__file__):
             continue
         for line, text in comments(path):
-            # Names of the code are none of the language.
+            # Names in code are not prose.
             found += [f"{path}:{line}: {words}" for words in retired_words(re.sub(r"(`+)[^`]+\1", "", text))]
     assert found == []
 

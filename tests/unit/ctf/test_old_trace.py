@@ -1,4 +1,4 @@
-"""A native trace that was written when calls had no columns of their own: what is on disk has not changed."""
+"""A native trace that was written before calls had their own columns: the format on disk has not changed."""
 
 from __future__ import annotations
 

@@ -183,13 +183,13 @@ def test_memory_does_not_grow_with_the_trace(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """A trace to be damaged. ``expected``: time and arguments of each thread's events."""
+    """A trace that a test damages. ``expected``: time and arguments of each thread's events."""
 
     path: Path
     expected: dict[int, list[tuple[int, ...]]]
 
     def sound_before(self, file: Path, place: int) -> int:
-        """How many of a file's events, with their packets' headers, lie wholly before byte ``place``."""
+        """How many of a file's events, with their packets' headers, are wholly before byte ``place``."""
         count, at = 0, 0
         data = (self.path / file.name).read_bytes()
         while at < len(data):
@@ -229,7 +229,7 @@ def read_by_thread(path: Path) -> tuple[dict[int, list[tuple[int, ...]]], list[s
 
 
 def check_all_before(sample: Sample, damaged: Path, file: Path, place: int) -> list[str]:
-    """What was told; after a check that nothing before the damage is missing or wrong."""
+    """The warnings, after checking that nothing before the damage is missing or wrong."""
     read, told = read_by_thread(damaged)
     for tid, expected in sample.expected.items():
         if file.name.endswith(f"-{tid}"):
@@ -247,7 +247,7 @@ def test_damage_at_any_byte_spoils_nothing_before_it(sample: Sample, tmp_path: P
     shutil.copytree(sample.path, damaged, dirs_exist_ok=True)
     file = data.draw(st.sampled_from(sorted(damaged.glob("stream-*"))))
     raw = file.read_bytes()
-    # Half of the tries are at headers, which are a small part of a packet.
+    # Half of the attempts are in headers, which are a small part of a packet.
     packet = data.draw(st.sampled_from([0, raw.index(b"\xc1\x1f\xfc\xc1", 4)]))
     place = data.draw(st.integers(0, len(raw) - 1) | st.integers(packet, packet + PACKET_HEADER))
     new = data.draw(st.binary(min_size=1, max_size=16))

@@ -1,4 +1,5 @@
-"""Threads that share streams of a native trace: all can be read, in each thread's order, by our reader and another."""
+"""Threads that share streams of a native trace: htrun's reader and another one read all events, in the order of each
+thread."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _LINE = re.compile(r".* tid = (\d+).*arg1 = 0x([0-9A-F]+)")
 
 
 class Writer:
-    """Threads that emit events, numbered from 0 for each; time goes on by one tick an event."""
+    """Threads that emit events, numbered from 0 in each thread; each event takes one tick."""
 
     def __init__(self, path: Path) -> None:
         self.trace = CtfTrace.create(path, NUM_ARGS, FixedClock(FixedSource()), FACTS)
@@ -37,7 +38,7 @@ class Writer:
         return Stream(100 + thread, 100 + thread // 8, thread % 8, f"thread{thread}", big_endian=thread % 16 == 5)
 
     def emit(self, thread: int, count: int = 1) -> NDArray[np.void]:
-        """Records that the thread makes now."""
+        """New records of the thread."""
         records = np.zeros(count, record_dtype(NUM_ARGS, self.stream(thread).big_endian))
         records["timestamp"] = range(self.time + 1, self.time + 1 + count)
         first = len(self.emitted[thread])
@@ -52,7 +53,7 @@ class Writer:
         self.trace.write_packet(thread, self.stream(thread), records.view("u1").data, discarded)
 
     def check(self, path: Path) -> Trace:
-        """All events are there, by either reader, and no thread's are out of order."""
+        """Both readers find all events, each thread's in order."""
         trace = Trace.open(path)
         events = trace.to_numpy()
         assert (np.diff(events["time"].astype(np.int64)) >= 0).all()
@@ -95,7 +96,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 def test_threads_without_end_share_few_files(writer: Writer, tmp_path: Path) -> None:
-    """Each lives for a moment; what is kept of it is what its events take."""
+    """Each exists for a moment and costs no more space than its events."""
     for thread in range(3000):
         writer.write(thread, writer.emit(thread, 3))
         writer.trace.thread_ended(thread)
@@ -108,8 +109,8 @@ def test_threads_without_end_share_few_files(writer: Writer, tmp_path: Path) -> 
 
 
 def test_threads_that_all_live_and_are_seen_late(writer: Writer, tmp_path: Path) -> None:
-    """A round of the drain looks at one ring after the other, while all are written to; a thread may be kept from
-    writing a record for long after it took the time."""
+    """A round of the drain reads one ring after the other, while threads write to all; a thread may be stopped for long
+    between taking the time and writing the record."""
     chance = random.Random(20)
     late: dict[int, list[NDArray[np.void]]] = defaultdict(list)
     for _ in range(40):
@@ -141,7 +142,7 @@ def test_a_thread_that_emits_much_gets_a_stream_of_its_own(writer: Writer, tmp_p
 
 
 def test_many_threads_that_emit_much(writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even then readers need not open a file for each."""
+    """Even then, readers need not open a file for each thread."""
     monkeypatch.setattr("htrun.ctf.thread_streams._MUCH", 1 << 10)
     for _ in range(2):
         for thread in range(400):
@@ -178,7 +179,7 @@ def test_a_spoilt_time_spoils_its_own_thread_only(writer: Writer, tmp_path: Path
 
 
 def test_nothing_is_kept_of_threads_that_have_ended(writer: Writer) -> None:
-    """Neither memory nor open files."""
+    """They take neither memory nor open files."""
     for thread in range(500):
         writer.write(thread, writer.emit(thread))
         writer.trace.thread_ended(thread)

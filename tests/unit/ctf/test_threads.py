@@ -1,4 +1,4 @@
-"""What the tracer recorded itself, read back from streams that all threads share."""
+"""Events that the tracer records itself, read back from streams that all threads share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def records(*rows: tuple[int, int, Definition, int, int, int]) -> TracerRecords:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A trace of calls and lives of threads in two packets, and of an event of the first thread between them."""
+    """A trace of calls and of the start and exit of threads in two packets, with an event of the first thread between
+    them."""
     trace = CtfTrace.create(tmp_path / "t", 2, FixedClock(FixedSource()), FACTS, _KINDS)
     trace.write_tracer_records(
         records(
@@ -92,7 +93,7 @@ def test_all_of_it(path: Path) -> None:
     assert args[3] == (3,)
     assert args[4] == (8, 9)
     assert args[6] == (2**64 - 9,)
-    # The thread that both emits and calls is one.
+    # A thread that both emits and makes calls is one thread.
     assert [(stream.tid, stream.comm) for stream in trace.streams] == [(10, "one"), (11, "one"), (10, "other")]
     assert list(trace.discarded) == [0, 0, 0]
     assert trace.to_numpy().dtype == event_dtype(8)

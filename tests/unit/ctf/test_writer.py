@@ -37,7 +37,7 @@ _FIELD = re.compile(r'(\w+) = ("[^"]*"|\w+)')
 
 @dataclass(frozen=True)
 class Read:
-    """What babeltrace2 made of a trace: each event's time in ns and fields, and what it said besides."""
+    """A trace as babeltrace2 reads it: the time in ns and the fields of each event, and its messages."""
 
     times: list[int]
     events: list[dict[str, str]]
@@ -152,7 +152,7 @@ def test_losses_are_told_between_packets_and_after_the_last(trace: CtfTrace, clo
 
 
 def test_a_trace_can_be_read_while_it_is_written(trace: CtfTrace, clock: Clock) -> None:
-    """So can that of an htrun that was killed."""
+    """So can the trace of an htrun that was killed."""
     trace.write_packet(0, LITTLE, records(clock, 3), 0)
     result = read(trace.path)
     assert len(result.events) == 3
@@ -161,7 +161,7 @@ def test_a_trace_can_be_read_while_it_is_written(trace: CtfTrace, clock: Clock) 
 
 
 def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock) -> None:
-    """A guest can write anything to its ring; readers refuse time that goes back."""
+    """A guest can write anything to its ring, but readers refuse time that goes backwards."""
     data = records(clock, 4)
     times = np.frombuffer(data, record_dtype(NUM_ARGS, False))["timestamp"]
     times[1], times[2] = 0, 2**64 - 1
@@ -175,7 +175,7 @@ def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock
 
 @pytest.mark.parametrize("room", [0, 100, PACKET_HEADER, 1000])
 def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: int) -> None:
-    """The limit on a file's size stands for the disk: a write is cut short, then fails."""
+    """A limit of the file size simulates a full disk: a write is cut short, then one fails."""
     trace.write_packet(0, LITTLE, records(clock, 100), 0)
     size = PACKET_HEADER + 100 * RECORD_SIZE
     size += -size % PACKET_HEADER
@@ -226,7 +226,7 @@ def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock)
 
 @pytest.mark.heavy("220,000 records, read by another program twice")
 def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> None:
-    """All of one stream to readers, with nothing between them missing."""
+    """To readers, all are one stream without a gap."""
     for number in range(150):
         trace.write_packet(0, LITTLE, records(clock, 1000, first=1000 * number), number // 50)
     trace.write_packet(1, BIG, records(clock, 70_000, big_endian=True), 0)
@@ -246,7 +246,7 @@ def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> Non
 
 
 def test_files_that_may_not_be_long(trace: CtfTrace, clock: Clock) -> None:
-    """A limit on a file's size that a packet fits in is no reason to write none."""
+    """If a packet fits within the limit of the file size, it is written."""
     pid = os.fork()
     if pid == 0:
         status = 1

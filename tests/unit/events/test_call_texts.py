@@ -1,4 +1,4 @@
-"""Texts of system calls on their way as events."""
+"""Texts of system calls as events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CALL, _TEXT = DEFINITIONS.index(USER_SYSCALL), DEFINITIONS.index(USER_SYSCALL_T
 
 
 def events_of(*calls: tuple[int, int, list[Text]]) -> Events:
-    """Calls, each by its time and stream and with its texts behind it."""
+    """Calls, each with its time and stream and followed by its texts."""
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []
     for time, stream, texts in calls:
         rows.append((time, stream, _CALL, (7,) * SYSCALL_ARGS))

@@ -1,4 +1,4 @@
-"""Time stamps against the system's own clocks, and the promise that time never goes back."""
+"""Time stamps compared with the system's clocks; time never goes backwards."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from htrun.events.clock import Clock, Fit, MonotonicSource, Sample, Source
 from htrun.hosts.x86_64.counter import TscSource, best_clock
 
 TOLERANCE = 2_000
-"""Nanoseconds: well above what sampling costs, even when another process takes the processor for a moment."""
+"""Nanoseconds: far more than sampling takes, even if another process takes the processor for a moment."""
 
 
 class SteppedSource:
-    """Ticks and time as the test says. Samples are exact."""
+    """A clock whose ticks and time the test sets. Samples are exact."""
 
     name = "stepped"
 
@@ -115,7 +115,7 @@ steps = st.lists(
 
 @given(steps)
 def test_later_ticks_never_get_an_earlier_time_across_conversions(rounds: list[tuple[int, int, list[float]]]) -> None:
-    """However unevenly the two clocks run, and whenever the conversions happen."""
+    """This holds however unevenly the two clocks run, and whenever times are converted."""
     source = SteppedSource(10**12, 10**15)
     clock = Clock(source)
     told: list[tuple[int, int]] = []

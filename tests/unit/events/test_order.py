@@ -1,4 +1,4 @@
-"""Events of several threads in one order of time, whenever the records of each are looked for."""
+"""Events of several threads in one order of time, whenever the ring of each is read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 LONG = 50_000_000
-"""ns: more than events are held back."""
+"""ns: longer than events are held back."""
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The time of a clock that stands still unless it is set, in ns since its start."""
+    """The time of a clock that only changes when it is set, in ns since its start."""
     clock = [0]
     monkeypatch.setattr("htrun.events.order.time.monotonic_ns", lambda: clock[0])
     return clock
@@ -33,8 +33,8 @@ def events_at(*times: int) -> Events:
 
 
 def test_a_drain_that_stands_still_between_two_rings_keeps_the_order(now: list[int]) -> None:
-    """It has looked into the first thread's ring before that one's record was there, and into the second's long after:
-    the second's event is younger."""
+    """The first thread's ring is read before its record is there, and the second thread's long after: the event of the
+    second is younger."""
     clock = best_clock()
 
     def stamp() -> int:

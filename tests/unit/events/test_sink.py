@@ -1,4 +1,4 @@
-"""The life of a sink: what is finished, and what is only released."""
+"""The life of a sink: when it is finished, and when it is only released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of system calls are those of the kernel's own headers, and what is said of calls is what they mean."""
+"""The tables of system calls agree with the kernel's headers, and calls are decoded correctly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from htrun.events.syscall_arguments import Kind, error_name, signature
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, is_known, names_of, similar, table
 
 _URETPROBE = 335
-"""A number that was given away out of turn, by Linux 6.11."""
+"""A number that Linux 6.11 assigned out of sequence."""
 _HEADERS = Path("/usr/include/x86_64-linux-gnu/asm")
-"""Of linux-libc-dev, which a C compiler needs."""
+"""A header of linux-libc-dev, which a C compiler needs."""
 
 
 @pytest.mark.parametrize(("arch", "header"), [(ARCH_X86_64, "unistd_64.h"), (ARCH_I386, "unistd_32.h")])

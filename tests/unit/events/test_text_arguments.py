@@ -36,7 +36,7 @@ def test_what_calls_point_to(arch: int, name: str, expected: list[TextArgument])
 
 @pytest.mark.parametrize("arch", [ARCH_X86_64, ARCH_I386])
 def test_each_call_fills_in_one_at_most_and_sizes_are_arguments(arch: int) -> None:
-    """What the plans of the machine code rely on."""
+    """The plans of the machine code depend on this."""
     for number in table(arch).names:
         arguments = text_arguments(arch, number)
         assert sum(each.after for each in arguments) <= 1

@@ -1,4 +1,4 @@
-"""The names of values: those that the installed headers define, and what is said of a value."""
+"""The names of values: those that the installed headers define, and the text of a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
 from htrun.events.value_names import Group, groups
 
 _MOST_KNOWN = 0.95
-"""Some names are the kernel's own and in no header that a program sees; some may be too new for the installed ones."""
+"""Some names are internal to the kernel and in no header for programs; some may be too new for the installed
+headers."""
 
 
 def _preprocessed(includes: str, *options: str) -> str:

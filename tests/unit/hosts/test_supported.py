@@ -1,4 +1,4 @@
-"""Where htrun can run programs, and what it says elsewhere."""
+"""Where htrun can run programs, and its message elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ X86_64, AARCH64, RISCV = 62, 183, 243
 
 
 def elf(path: Path, machine: int, bits: int = 64) -> Path:
-    """The start of a program for a machine."""
+    """The start of the executable of a program for a machine."""
     path.write_bytes(struct.pack("<4sBBB9xHHI", b"\x7fELF", 2 if bits == 64 else 1, 1, 1, 2, machine, 1))
     return path
 

@@ -1,4 +1,4 @@
-"""htrun's memory in a tracee: who has which part of it."""
+"""htrun's memory in a tracee: who uses which part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = 0x7000_0000_0000
 
 @dataclass
 class FakeMemory:
-    """What was written to a tracee's thread table."""
+    """The content of a tracee's thread table."""
 
     words: dict[int, int] = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ def table() -> tuple[ThreadTable, FakeMemory, Memory]:
 
 
 def colliding(count: int) -> list[int]:
-    """Thread pointers that share their places in the table."""
+    """Thread pointers that share their entries in the table."""
     places: dict[int, list[int]] = {}
     pointer = 0x7F00_0000_0740
     while True:
@@ -58,7 +58,7 @@ def colliding(count: int) -> list[int]:
 
 @pytest.mark.parametrize("stack", [0x4000, 0x1_1000, 0x2_1000, 0x4_1000, 0x10_1000, 0x80_1000], ids=hex)
 def test_four_thousand_threads_find_their_rings(stack: int) -> None:
-    """Thread pointers as glibc and musl give them: at the top of stacks that lie side by side."""
+    """Thread pointers as in glibc and musl: at the top of adjacent stacks."""
     threads, fake, memory = table()
     pointers = [0x7F12_3456_76C0 - stack * number for number in range(4000)]
     assert all(threads.add(memory, pointer, number) for number, pointer in enumerate(pointers))
@@ -172,7 +172,7 @@ def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
     assert [run.address for run in twin.runs] == [0x40000]
     assert twin.runtimes == [0x40100]
     assert twin.rings.base_of(0) == 0x10000
-    # What one takes of the memory that both share, the other doesn't get.
+    # What one takes of the shared memory, the other does not get.
     assert made.take(0x40000, 0x40001, 100) == 0x40000
     assert twin.take(0x40000, 0x41000, 100) == 0x40000 + 100
 
@@ -198,7 +198,7 @@ def test_code_memory_ends() -> None:
 
 
 def test_place_of_a_thread() -> None:
-    """Where its key stands; and no place that holds nothing is ever given, or thread pointer 0 would be found there."""
+    """The address of its key. An empty entry is never returned, or thread pointer 0 would be found there."""
     made, fake, memory = table()
     first, second, third = colliding(3)
     for number, pointer in enumerate((first, second)):

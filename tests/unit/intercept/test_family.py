@@ -1,4 +1,4 @@
-"""What a process and its forked relatives know of each other."""
+"""What a process and its forked relatives share."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ RANGES = st.lists(st.integers(1, 400), max_size=12, unique=True).map(
 
 
 def free(*ranges: Range) -> FreeMemory:
-    """Memory of which these ranges are free."""
+    """Memory in which these ranges are free."""
     made = FreeMemory()
     made._ranges = sorted(ranges)
     return made
@@ -69,7 +69,7 @@ def test_a_start_near_the_end_of_a_page_takes_the_next_one_too() -> None:
 
 @pytest.fixture
 def cat() -> Iterator[int]:
-    """The id of a small process that waits."""
+    """The id of a small process that sleeps."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

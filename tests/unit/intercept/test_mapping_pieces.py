@@ -1,4 +1,4 @@
-"""Calls about the channel's mappings, cut into pieces."""
+"""Calls that affect the channel's mappings, split into pieces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_page_has_one_piece_with_its_protection(
 
 
 def test_what_is_the_guests_comes_first() -> None:
-    """Its part of a call may fail; then nothing has been done to the rest."""
+    """The part of a call that affects the channel may fail; then the rest is not executed."""
     protections = [piece.protection for piece in cut([Mapping(_BASE, 1 << 20, 0)], _BASE, _BASE + 1, machine=False)]
     assert protections == [PROT_READ]
     whole = cut([Mapping(_BASE, 1 << 20, 0)], _BASE, _BASE + (1 << 20), machine=False)

@@ -1,4 +1,4 @@
-"""The channel's mappings in an address space, beside a model that knows every page."""
+"""The channel's mappings in an address space, compared with a model of every page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rings are mapped where: some at a time, and each found again."""
+"""Where rings are mapped: some at a time, and each can be found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZE, MOST = 0x1000, 200
 
 
 def mapped(numbers: list[int]) -> RingMaps:
-    """An address space whose threads were lent these rings, one after the other; each piece lies somewhere else."""
+    """An address space whose threads got these rings, one after the other; each piece is at another address."""
     maps, address = RingMaps(MOST), 0x10000
     for number in numbers:
         if maps.base_of(number) is None:

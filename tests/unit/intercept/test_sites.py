@@ -1,4 +1,4 @@
-"""What is remembered of a site, and told at the end."""
+"""The facts of a site, and the report at the end."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_the_second_run_needs_no_helper(tmp_path: Path, monkeypatch: pytest.Monk
     assert _find(cache, offset, 1 << 60) == [name, None]
     monkeypatch.setattr(os, "posix_spawn", _no_helper)
     assert _find(cache, offset, 1 << 60, offset + 1) == [name, None, None]
-    # A name that was not found for want of a helper is none that there isn't.
+    # A name that was not found because the helper failed is not cached as missing.
     assert cache.load(_LIBC) == {offset: name, 1 << 60: None}
 
 
@@ -89,7 +89,7 @@ def test_helpers_that_always_die(code: str, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_a_helper_that_is_too_slow_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one of the lowest priority is on a busy machine."""
+    """Like a process of the lowest priority on a busy machine."""
     offset, name = _named()
     slow = "import sys, time; sys.argv[1] and time.sleep(1000); " + symbol_helper._CODE
     monkeypatch.setattr(symbol_helper, "_CODE", slow)

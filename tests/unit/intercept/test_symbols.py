@@ -31,7 +31,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def addresses(program: Path) -> dict[str, int]:
-    """Offsets in the file of its functions, as nm and the program headers tell."""
+    """The offsets of its functions in the file, by nm and the program headers."""
     told = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
     symbols = {words[2]: int(words[0], 16) for line in told.splitlines() if len(words := line.split()) == 3}
     headers = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
@@ -71,14 +71,14 @@ def test_code_of_no_file() -> None:
 
 
 def test_a_damaged_file_tells_less(program: Path, tmp_path: Path) -> None:
-    """Whatever byte of the headers or the symbol tables is another one, and wherever the file ends."""
+    """Whichever byte of the headers or the symbol tables is changed, and wherever the file is cut."""
     whole, chance = program.read_bytes(), random.Random(20)
     starts, named = addresses(program), 0
     for number in range(300):
         damaged = bytearray(whole)
         for _ in range(chance.randrange(1, 20)):
             damaged[chance.choice([chance.randrange(64), chance.randrange(len(whole))])] = chance.randrange(256)
-        # Each in a file of its own, since what is known of a file stays.
+        # Each in a new file, since the symbols of a file are cached.
         file = tmp_path / f"damaged{number}"
         file.write_bytes(damaged[: chance.randrange(len(whole))] if number % 3 == 0 else damaged)
         for offset in (0, starts["main"], len(whole), 2**63):

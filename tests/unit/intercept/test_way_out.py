@@ -1,5 +1,5 @@
-"""A thread stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never been
-there.
+"""A thread that is stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never
+been there.
 
 The trampolines run in a real process, instruction by instruction.
 """
@@ -61,7 +61,7 @@ class Stopped:
         self.memory = SimpleNamespace(read=lambda address, size: machine.read(address - machine.base, size))
 
     def leave(self, regs: user_regs_struct) -> Any:
-        """Let it go, with ``regs``; the ring is settled as htrun would."""
+        """Let the thread leave, with ``regs``; the ring is completed as by htrun."""
         machine = self.made.machine
         end = RING + self.made.shape.size
         # A copy, since a ring's view would keep the machine's memory open.
@@ -78,7 +78,7 @@ class Stopped:
 
 
 def prepare(made: Scene, room: str) -> None:
-    """Fill the ring as far as the case asks."""
+    """Fill the ring as the case requires."""
     machine, shape = made.machine, made.shape
     last = machine.at(made.first_record) + shape.packet_payload
     if room != ROOM:
@@ -92,7 +92,7 @@ def prepare(made: Scene, room: str) -> None:
 
 
 def outcome(made: Scene) -> tuple[int, int, int, int]:
-    """What a ring's writer has done so far: losses, packets, the record's place, the packet's end."""
+    """The state of a ring's writer: losses, packets, the position of the record, the end of the packet."""
     read = made.machine.read_u64
     return (
         read(RING + ring.DROPPED),
@@ -146,7 +146,7 @@ def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, fla
         if published[-1]:
             assert regs.rip == made.store.address + made.store.length
         else:
-            # It comes back, when its handler is through, and what it does then is what it would have done.
+            # After the handler it returns, and then does what it would have done without the signal.
             regs.rip = trampoline.address + trampoline.entry
             run_out(made, trampoline, regs)
         assert outcome(made) == expected, steps

@@ -1,4 +1,4 @@
-"""ELF files written by hand, for tests of what reads them."""
+"""ELF files written by hand, for tests of their readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def elf(
     interpreter: bytes | None = None,
     loaded: int = 0,
 ) -> bytes:
-    """A whole ELF file: the header, a program header each for ``interpreter`` and ``loaded`` bytes, then those."""
+    """A whole ELF file: the header, a program header each for ``interpreter`` and ``loaded``, then their bytes."""
     order = ">" if big_endian else "<"
     header_size, entry_size = (64, 56) if bits == 64 else (52, 32)
     segments = [(3, interpreter + b"\0")] if interpreter is not None else []

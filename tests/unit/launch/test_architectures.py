@@ -1,4 +1,4 @@
-"""Which emulator each machine, class, byte order and calling convention gets."""
+"""The emulator for each machine, class, byte order and calling convention."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_emulator_of_each_kind_of_program(
 def test_that_emulator_takes_such_a_program(
     tmp_path: Path, machine: int, bits: int, big_endian: bool, flags: int, name: str
 ) -> None:
-    """QEMU itself says whether the header is one of its own. A program with nothing to load fails later, if at all."""
+    """QEMU itself says whether it accepts the header. A program without anything to load fails later, if at all."""
     path = write_program(tmp_path / "program", elf(machine, bits, big_endian, flags=flags))
     said = subprocess.run([f"qemu-{name}", path], capture_output=True, text=True, timeout=240).stderr
     assert "Invalid ELF image for this architecture" not in said

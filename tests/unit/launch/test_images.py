@@ -1,4 +1,4 @@
-"""What the kernel makes of a file, asked of the kernel."""
+"""How the kernel executes a file, compared with the kernel itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _kernel(path: str, *argv: str) -> list[str] | int:
-    """The arguments with which the kernel starts the program, or its error number."""
+    """The arguments with which the kernel starts the program, or the error number."""
     try:
         done = subprocess.run([path, *argv], executable=path, capture_output=True, check=True)
     except OSError as error:

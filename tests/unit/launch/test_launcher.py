@@ -1,4 +1,5 @@
-"""The launcher's file is what its source says, the installed command is a copy of it, and a plan is as it reads one."""
+"""The launcher's file is its assembled source, the installed command is a copy of it, and plans have the layout that it
+reads."""
 
 from __future__ import annotations
 

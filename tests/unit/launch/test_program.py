@@ -1,4 +1,4 @@
-"""What is started for a command line, and how, beside what ``execvp`` starts."""
+"""What is started for a command line, and how, compared with ``execvp``."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def _our_status(argv: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _status_of_execvp(argv: list[str], environment: Mapping[str, str]) -> int:
-    """Of a child that calls the C library's own execvp, and ends with 127 or 126 as env does if that fails."""
+    """The result of a child that calls the C library's execvp, and exits with 127 or 126, like env, if that fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     words = (ctypes.c_char_p * (len(argv) + 1))(*[os.fsencode(word) for word in argv], None)
     child = os.fork()

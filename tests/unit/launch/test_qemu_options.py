@@ -1,4 +1,4 @@
-"""The guest program among an emulator's arguments, asked of the emulator."""
+"""The guest program among an emulator's arguments, compared with the emulator itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NO_PROGRAM = [
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A static aarch64 program that prints a word of its own."""
+    """A static aarch64 program that prints a known word."""
     directory = tmp_path_factory.mktemp("app")
     source = directory / "app.c"
     source.write_text('#include <stdio.h>\nint main(void) { puts("the guest runs"); }\n')
@@ -73,7 +73,7 @@ def test_options_of_other_versions_and_machines(option: str) -> None:
 
 
 def test_every_option_of_this_emulator_is_known() -> None:
-    """What ``-h`` lists: a name, for an option with a value one word more, then its variable."""
+    """The options in ``-h``: a name, a second word if the option has a value, then its variable."""
     text = subprocess.run(["qemu-xtensa", "-h"], capture_output=True, text=True, check=False).stdout
     listed = [line.split() for line in text.splitlines() if line.startswith("-") and " QEMU_" in line]
     assert len(listed) > 15

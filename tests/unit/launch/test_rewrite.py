@@ -1,4 +1,4 @@
-"""An exec made by a traced program: what becomes of it, seen from another process."""
+"""An exec of a traced program: what it is replaced by, from the point of view of another process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How ratios are told."""
+"""How ratios are printed."""
 
 from __future__ import annotations
 

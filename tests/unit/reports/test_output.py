@@ -1,4 +1,4 @@
-"""What verbs print reaches standard output, whatever text it is and whatever that is encoded in."""
+"""The output of verbs reaches standard output, whatever its text and the encoding."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from htrun.rings.ring import Overflow, Ring, RingPool
 SHAPE = RingShape(num_args=2, packets=4, packet_stride=4096)
 RECORDS_A_PACKET = SHAPE.packet_payload // SHAPE.record_size
 BASE = 0x7000_0000_0000
-"""Where the writer has mapped the pool, it says."""
+"""The address at which the writer says that it has mapped the pool."""
 
 _RECORD = struct.Struct("<QIIQQ")
 
@@ -32,7 +32,7 @@ def lent(pool: RingPool, overflow: Overflow = Overflow.BLOCK, tid: int = 1) -> R
 
 
 def record(number: int, timestamp: int | None = None) -> bytes:
-    """A record that bears its ``number``, and that as its time if no other is given."""
+    """A record with ``number``, which is also its time by default."""
     return _RECORD.pack(number if timestamp is None else timestamp, 7, number % 1000, number, ~number & (1 << 64) - 1)
 
 
@@ -50,7 +50,7 @@ _WORD = (1 << 64) - 1
 
 
 class Writer:
-    """One thread's trampolines. ``memory``: the pool, mapped anew."""
+    """One thread's trampolines. ``memory``: a second mapping of the pool."""
 
     def __init__(self, ring: Ring) -> None:
         self._memory = mmap.mmap(ring.pool.file, ring.pool.size)
@@ -69,8 +69,8 @@ class Writer:
         self._memory[self._offset + offset : self._offset + offset + len(data)] = data
 
     def write(self, data: bytes) -> bool:
-        """Emit a record; False if it traps (or is lost) because the ring is full or armed, or if it is led astray, as
-        a trampoline that faults: it writes to its own ring only."""
+        """Emit a record. Returns False if it traps (or is lost) because the ring is full or armed, or if the ring is
+        corrupted: like a trampoline, which would fault then, it only writes to its own ring."""
         if self.get(layout.POSITION) >= self.get(layout.PACKET_END) and not self._next_packet():
             return False
         position = self.get(layout.POSITION)

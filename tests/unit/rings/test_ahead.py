@@ -1,4 +1,4 @@
-"""Pages of a ring are in its thread's reach before it writes there. The thread's process is this one."""
+"""Pages of a ring are mapped in the thread's process, which is this one, before the thread writes there."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.unit.rings.memory import stream
 SHAPE = RingShape(num_args=4, packets=16, packet_stride=256 << 10)
 LEAST, LEAST_OF_FEW = 256 << 10, 1 << 20
 AROUND = 64 << 10
-"""As much as the kernel may enter of what is there around a page (mm/memory.c, do_fault_around)."""
+"""The size of the area around a page that the kernel may map with it (mm/memory.c, do_fault_around)."""
 PRESENT = 1 << 63
 """In /proc/PID/pagemap."""
 
 
 @pytest.fixture(params=[FEW])
 def ring(request: pytest.FixtureRequest) -> Iterator[Ring]:
-    """A ring that nobody has touched but for its control block, lent to this process. The parameter: how many the pool
-    gave away before."""
+    """A ring of which only the control block was touched, lent to this process. The parameter: how many rings the pool
+    lent before."""
     pool = RingPool(SHAPE, FEW + 1)
     for _ in range(request.param):
         pool.take()

@@ -1,4 +1,4 @@
-"""The drain gives every record to every sink, in time order, and outlives sinks that fail."""
+"""The drain passes every record to every sink, in time order, and continues when sinks fail."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 CLOCK = best_clock()
 LONG = 50_000_000
-"""ns: more than events are held back."""
+"""ns: longer than events are held back."""
 SILENCE = 0.1
-"""Seconds: the usual ones are many."""
+"""Seconds: much shorter than the default."""
 
 
 class Seen:
@@ -87,7 +87,8 @@ def make(
     overflow: Overflow = Overflow.BLOCK,
     silence: float | None = None,
 ) -> tuple[Drain, Warnings]:
-    """A drain that never rests unless ``silence`` says so: a ring that a resting drain has armed takes no record."""
+    """A drain that never sleeps unless ``silence`` is given: a sleeping drain arms the rings, which then take no
+    record."""
     warnings = Warnings(quiet=True)
     pool = RingPool(SHAPE, rings)
     drain = Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=packets, overflow=overflow, silence=silence)
@@ -106,7 +107,7 @@ def trap(drain: Drain, ring: Ring, number: int) -> None:
 
 
 def emit_or_trap(drain: Drain, writer: Writer, ring: Ring, number: int) -> None:
-    """As a thread does: it may find its ring armed, and then traps."""
+    """Like a thread, which traps if it finds its ring armed."""
     if not writer.write(record(number, CLOCK.source.read())):
         trap(drain, ring, number)
 
@@ -130,7 +131,7 @@ def test_events_of_all_threads_come_in_time_order() -> None:
 
 
 def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rounds that take full packets only settle nothing that another thread may be older than."""
+    """A round that takes only full packets does not release events, since another thread's may be older."""
     now = [0]
     monkeypatch.setattr("htrun.events.order.time.monotonic_ns", lambda: now[0])
     sink = Seen()
@@ -146,7 +147,7 @@ def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.Mon
     with drain._lock:
         assert second.write(record(2, younger))
         look(partial=True)
-        # The first thread's ring has been looked into just before.
+        # The first thread's ring was read just before.
         assert first.write(record(1, older))
         for _ in range(4):
             look(partial=False)
@@ -181,7 +182,7 @@ def test_a_full_ring_is_emptied_for_the_next_record() -> None:
 
 
 class SlowPackets(SeenPackets):
-    """A packet sink that is busy with a packet until it may go on, and remembers what it was asked to do."""
+    """A packet sink that is busy with a packet until the test lets it continue, and remembers its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,14 +199,14 @@ class SlowPackets(SeenPackets):
 
 
 def test_a_trace_is_not_described_while_it_is_written() -> None:
-    """Both may write its metadata."""
+    """Both may write the metadata."""
     packets = SlowPackets()
     drain, _ = make(packets=packets)
     emit(Writer(drain.lend(stream(1), lambda _: BASE)), 0)
     packets.busy.wait()
     describing = threading.Thread(target=drain.describe, args=({},))
     describing.start()
-    # If it could overtake the packet it would do so now.
+    # If describing could overtake the packet, it would do so now.
     describing.join(0.2)
     packets.may_go_on.set()
     describing.join()
@@ -244,7 +245,7 @@ def test_threads_beyond_the_pool_get_rings_that_only_traps_fill() -> None:
     ],
 )
 def test_a_sink_that_fails_is_left_out_and_the_others_go_on(failure: Exception) -> None:
-    """Whatever it fails by."""
+    """Whatever exception it raises."""
     failing, sink, packets = Seen(fails=failure), Seen(), SeenPackets()
     drain, warnings = make(failing, sink, packets=packets)
     writer = Writer(drain.lend(stream(1), lambda _: BASE))
@@ -266,7 +267,7 @@ def test_losses_are_told_to_the_trace_and_summed(overflow: Overflow) -> None:
     ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     count = 40 * RECORDS_A_PACKET
-    # Meanwhile nothing is taken out, so that some are lost, however slow this is.
+    # Meanwhile nothing is taken out, so some are lost, however slow this is.
     with drain._lock:
         for number in range(count // 2):
             writer.write(record(number, CLOCK.source.read()))
@@ -294,7 +295,7 @@ def test_a_drain_that_never_lent_a_ring_closes_its_sinks() -> None:
 
 
 def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it can't record it counts; sinks keep what they have, and are told of the loss."""
+    """It counts what it cannot record; sinks keep what they have, and the loss is reported to them."""
     sink, packets = Seen(), SeenPackets()
     drain, warnings = make(sink, packets=packets)
     ring = drain.lend(stream(1), lambda _: BASE)

@@ -1,4 +1,4 @@
-"""Whatever a guest writes to its ring: htrun goes on, and no other thread's events are touched."""
+"""Whatever a guest writes to its ring, htrun continues, and other threads' events are not affected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WORDS = range(0, layout.TRAP_TIME + 8, 8)
 _ARGUMENTS = bytes(SHAPE.record_size - layout.RECORD_HEADER)
 _RING_AT = BASE + SHAPE.size
-"""Where the control block of the ring in the middle lies."""
+"""The offset of the control block of the ring in the middle."""
 
 _values = st.one_of(
     st.integers(0, (1 << 64) - 1),
@@ -55,7 +55,7 @@ _actions = st.lists(
 
 
 def act(ring: Ring, writer: Writer, what: str, one: int, other: int | bytes) -> None:
-    """One thing that the guest, or htrun on its behalf, does to the ring."""
+    """One operation on the ring, by the guest or by htrun for it."""
     match what:
         case "word":
             assert isinstance(other, int)
@@ -81,7 +81,7 @@ def act(ring: Ring, writer: Writer, what: str, one: int, other: int | bytes) -> 
 
 
 def read(ring: Ring) -> None:
-    """What the drain does."""
+    """The operations of the drain."""
     for span in ring.unread():
         assert len(span) % SHAPE.record_size == 0
         ring.consume(len(span))
@@ -148,7 +148,7 @@ class Collected:
 
 @contextmanager
 def scribbling(pool: RingPool, ring: Ring, seed: int) -> Iterator[None]:
-    """Meanwhile another process writes all over ``ring``."""
+    """During the block, another process overwrites ``ring`` with random bytes."""
     child = os.fork()
     if child == 0:
         rng, writer = random.Random(seed), Writer(ring)
@@ -211,7 +211,7 @@ def test_the_drain_goes_on_while_a_guest_writes_all_over_its_ring(overflow: Over
     pool = RingPool(SHAPE, 2)
     clock, warnings, sink = best_clock(), Warnings(quiet=True), Collected()
     drain = Drain(pool, clock, warnings, sinks=[sink], packet_sink=Packets(), overflow=overflow)
-    # The process is made before there are threads in this one.
+    # The process is created before there are threads in this one.
     victim, other = pool.take(), pool.take()
     assert victim is not None
     assert other is not None

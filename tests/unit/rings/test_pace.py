@@ -8,7 +8,7 @@ from htrun.rings.pace import PERIOD, Pace
 
 
 def pause(seconds: float, *fills: float) -> float:
-    """What a round, ``seconds`` after the one before, is followed by, that has taken ``fills``."""
+    """The pause after a round that came ``seconds`` after the previous one and took ``fills`` ring fills."""
     pace = Pace()
     pace.pause(100.0)
     for fill in fills:
@@ -32,7 +32,7 @@ def test_a_ring_that_fills_faster_than_one_can_sleep_is_looked_at_at_once() -> N
 
 
 def test_what_others_took_out_since_the_last_round_counts() -> None:
-    """A thread that found its ring full has had it emptied."""
+    """The ring of a thread was emptied because it was full."""
     assert pause(PERIOD, 0.95, 0.3) == pytest.approx(PERIOD * 0.5 / 1.25)
 
 

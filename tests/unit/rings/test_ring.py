@@ -1,4 +1,4 @@
-"""A ring gives back what was written to it: everything, once, in order; and says when it is full."""
+"""A ring returns what was written to it: everything, once, in order; and reports when it is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.unit.rings.memory import RECORDS_A_PACKET, SHAPE, Writer, lent, numbers, record
 
 FULL = (SHAPE.packets - 1) * RECORDS_A_PACKET
-"""Records that fit before the reader must have released a packet."""
+"""The number of records that fit until the reader has to release a packet."""
 
 
 def appended(ring: Ring, number: int) -> bool:

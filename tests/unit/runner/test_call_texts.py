@@ -1,4 +1,4 @@
-"""What the machine code is told to read of calls, and what Python reads itself."""
+"""The plans for the machine code of what to read of calls, and what Python reads itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from htrun.tracee.memory import Memory
 
 
 def number(name: str) -> int:
-    """Of a call of 64-bit code."""
+    """The plan of a call of 64-bit code."""
     return table(ARCH_X86_64).numbers[name]
 
 
@@ -68,7 +68,7 @@ def test_reading() -> None:
 
 
 def test_a_long_command_line() -> None:
-    """More words, and longer ones, than a page of memory holds: as many are read as of a short one, and no more."""
+    """More and longer words than fit in a page of memory: no more are read than of a short command line."""
     memory = Memory(os.getpid())
     thread = Thread(os.getpid(), Process(os.getpid(), AddressSpace(memory), SignalActions()), 0)
     argv = [b"x" * size for size in (255, 256, 257, 5000, 20_000)] + [b"word"] * 5000

@@ -1,4 +1,4 @@
-"""Threads that are kept beside the tracer are let go once, whatever the clock does meanwhile."""
+"""Threads that are kept on the tracer's processor are released once, whatever the clock does meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from htrun.runner.follow import Follow
 
 @pytest.fixture
 def follow() -> Iterator[Follow]:
-    """For this process; what it changes of it is put back."""
+    """For this process, whose processors are restored."""
     processors, handler = os.sched_getaffinity(0), signal.getsignal(signal.SIGALRM)
     made = Follow()
     yield made
@@ -25,7 +25,7 @@ def follow() -> Iterator[Follow]:
 
 
 class TicksAmid:
-    """Counts that are asked for while the clock ticks once more, as on a machine so busy that a tick takes long."""
+    """Reads counts while the clock advances, as on a very busy machine."""
 
     def stops_left(self, _tid: int) -> int:
         signal.raise_signal(signal.SIGALRM)
@@ -50,7 +50,7 @@ def test_a_tick_amid_a_tick(follow: Follow) -> None:
 
 
 class Quiet:
-    """Counts of a thread that makes no recorded calls."""
+    """The counts of a thread that makes no recorded calls."""
 
     def stops_left(self, _tid: int) -> int:
         return 0
@@ -75,7 +75,7 @@ def test_what_others_set_meanwhile_stays(follow: Follow) -> None:
         follow.created(kept.pid, child.pid)
         assert os.sched_getaffinity(kept.pid) == chosen == os.sched_getaffinity(child.pid)
         assert os.sched_getaffinity(0) == own
-        # A child created before, which has inherited what htrun had set, gets back what its creator had.
+        # A child created before, which inherited the processors that htrun had set, gets those that its creator had.
         os.sched_setaffinity(child.pid, pinned)
         follow.created(kept.pid, child.pid)
         assert os.sched_getaffinity(child.pid) == own

@@ -1,4 +1,4 @@
-"""Facts of a machine, read from files such as /proc and /sys have them."""
+"""Facts of a machine, read from files like those in /proc and /sys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ flags\t\t: fpu tsc hypervisor constant_tsc
 
 
 class SteppingSource(MonotonicSource):
-    """A clock that counts in steps of 26, each look at it one or three of them later."""
+    """A clock that counts in steps of 26; between two readings are one or three steps."""
 
     name = "stepping"
 
@@ -77,7 +77,7 @@ def test_all_that_a_machine_shows(tmp_path: Path) -> None:
 def test_what_a_machine_does_not_show_is_left_out(tmp_path: Path) -> None:
     facts = machine_facts(SteppingSource(), tmp_path)
     assert facts == {"clock_step_ticks": 26, "cpu_count": os.cpu_count(), "hypervisor": 0}
-    # What is there and makes no sense is left out as well.
+    # Files with invalid content are left out as well.
     root = machine(
         tmp_path, {"proc/sys/kernel/randomize_va_space": "?", "sys/devices/system/cpu/smt/active": "forceoff"}
     )
@@ -91,7 +91,7 @@ def test_what_a_machine_does_not_show_is_left_out(tmp_path: Path) -> None:
         ({"intel_pstate/no_turbo": "0"}, "on"),
         ({"cpufreq/boost": "1"}, "on"),
         ({"cpufreq/boost": "0"}, "off"),
-        # The driver in use decides, whatever another left behind.
+        # The current driver decides, whatever files another one left.
         ({"intel_pstate/no_turbo": "1", "cpufreq/boost": "1"}, "off"),
     ],
 )

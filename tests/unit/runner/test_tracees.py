@@ -36,11 +36,11 @@ def thread_id() -> Iterator[int]:
 
 
 def nothing(*_: object) -> None:
-    """For hooks that don't matter."""
+    """A hook that does nothing."""
 
 
 def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> None:
-    """Who has waited to be told of is begun all the same, and gone once it has ended."""
+    """A thread that stopped before its creator's event is added all the same, and removed when it has exited."""
 
     def killed(stopped: StoppedThread) -> None:
         raise TraceeDied(stopped.tid)
@@ -74,7 +74,7 @@ def lines_run(action: Callable[[], object]) -> int:
 
 
 def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
-    """Its start, the look at its thread pointer, and its end."""
+    """The cost of its start, of reading its thread pointer, and of its exit."""
     waiter = create_autospec(Waiter, instance=True)
     waiter.is_tracee.return_value = True
     pid = os.getpid()
@@ -88,7 +88,7 @@ def test_a_thread_costs_the_same_among_many(thread_id: int) -> None:
         assert not thread.space.pointers.others(thread)
         tracees.ended(thread, Exited(thread_id, 0))
 
-    one()  # What is imported late, is imported now.
+    one()  # Late imports happen now.
     alone = lines_run(one)
     for number in range(2000):
         tracees.threads[-number - 1] = other = Thread(-number - 1, first.process, number)

@@ -1,4 +1,5 @@
-"""``hypertrace bench --tune`` on files such as /sys has them: set, told, and put back however it ends."""
+"""``hypertrace bench --tune`` on files like those in /sys: settings are changed, reported, and restored however the
+bench ends."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def test_a_machine_is_tuned_and_put_back(root: Path) -> None:
     told: list[str] = []
     with tuned(told.append, root):
         assert held(root) == TUNED
-        # What is as it should be is neither changed nor told of.
+        # A setting that is right already is neither changed nor reported.
         assert [line.partition(": ")[2].removeprefix(f"{root / CPUS}/") for line in told] == [
             "cpu0/cpufreq/scaling_governor: powersave is now performance",
             "intel_pstate/no_turbo: 0 is now 1",
@@ -76,8 +77,7 @@ def test_a_signal_puts_it_back(root: Path, number: signal.Signals) -> None:
         "    print('tuned', flush=True)\n"
         "    while True: time.sleep(0.01)\n"
     )
-    # Not signal.pause(): it waits for good after a signal that comes just before it, whose handler Python has still
-    # to run.
+    # Not signal.pause(): it would wait forever after a signal just before it, whose handler Python has not run yet.
     with subprocess.Popen(
         [sys.executable, "-c", program, root], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -137,6 +137,6 @@ def test_bench_tunes_for_its_runs_only(
     assert seen.read_text() == "performance"
     assert held(root) == FOUND
     assert f"hypertrace: --tune: {governor}: powersave is now performance\n" in capfd.readouterr().err
-    # Without being asked to, nothing is changed.
+    # Without --tune, nothing is changed.
     assert main(["bench", "--runs", "1", "--warmup", "0", "--", *program]) == 0
     assert seen.read_text().strip() == "powersave"

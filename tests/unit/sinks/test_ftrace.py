@@ -22,13 +22,13 @@ SOME = [Row(1_700_000_000 * 10**9 + number, number % 2, number, 0, (9, number, 2
 
 @pytest.fixture
 def tracefs() -> Iterator[Path]:
-    """A trace buffer of the test's own."""
+    """A separate trace buffer for the test."""
     with instance("htrun-test") as directory:
         yield directory
 
 
 def markers(directory: Path) -> list[str]:
-    """What was written, in the kernel's order; it says which process wrote (us) as well."""
+    """The markers in the kernel's order; a line also has the writing process, which is this one."""
     lines = [line for line in (directory / "trace").read_text().splitlines() if not line.startswith("#")]
     return [line.partition("tracing_mark_write: ")[2] for line in lines]
 

@@ -38,7 +38,7 @@ def write(path: Path, some: list[Row]) -> None:
 
 
 def expected(row: Row) -> dict[str, Any]:
-    """What the columns hold that are not null."""
+    """The values of the columns that are not null."""
     stream = STREAMS[row.stream]
     values: dict[str, Any] = {"pid": stream.pid, "tid": stream.tid, "vcpu": stream.vcpu, "comm": stream.comm}
     values |= {"event": row.name, **row.numbers}
@@ -85,7 +85,7 @@ def test_columns_have_the_types_of_the_arguments(tmp_path: Path) -> None:
 
 
 def test_columns_are_those_that_the_events_of_a_trace_have(tmp_path: Path) -> None:
-    """Writing what is never null costs half."""
+    """Writing columns that are never null costs half."""
     sink = open_sink(tmp_path / "a.parquet", TraceFacts(2, kinds=(HYPERTRACE,)))
     sink.write(batch([Row(1, 0, 5, 0, (9, 2**64 - 1))]), STREAMS)
     sink.close()

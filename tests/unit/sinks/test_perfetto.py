@@ -45,7 +45,7 @@ def write(some: list[Row]) -> Trace:
 
 
 def bits(value: Any) -> Any:
-    """A value that can be compared, NaN and -0.0 as well."""
+    """A value that can be compared, even if it is NaN or -0.0."""
     return struct.pack("<d", value) if isinstance(value, float) else value
 
 

@@ -1,4 +1,4 @@
-"""Fields of protocol buffers that are padded to one length are what their readers take them for."""
+"""Readers of protocol buffers accept fields that are padded to one length."""
 
 from __future__ import annotations
 

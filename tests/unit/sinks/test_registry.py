@@ -1,4 +1,4 @@
-"""Which format a path and a name stand for."""
+"""The format for a path and a name."""
 
 from __future__ import annotations
 

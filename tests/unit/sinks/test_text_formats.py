@@ -31,7 +31,7 @@ FACTS = TraceFacts(NUM_ARGS, NAMED)
 
 
 def written(name: str, some: list[Row], facts: TraceFacts = FACTS) -> bytes:
-    """What the format ``name`` makes of ``some`` events, given in two batches."""
+    """``some`` events in the format ``name``, written in two batches."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "trace"
         sink = by_name(name).open(path, facts)
@@ -56,7 +56,7 @@ def arguments(row: Row) -> list[tuple[Argument, int]]:
 
 
 def json_value(argument: Argument, word: int) -> Any:
-    """A value as JSON has it."""
+    """A value as in JSON."""
     value = argument.value(word)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

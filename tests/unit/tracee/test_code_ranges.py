@@ -1,4 +1,4 @@
-"""Where trampolines are, as the machine code finds it."""
+"""The table of trampolines, as the machine code reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOST = 4096
 
 
 def ranges_at(address: int) -> list[tuple[int, int]]:
-    """What stands at an address: a count, a word, and so many pairs."""
+    """The table at an address: a count, a word, and that many pairs."""
     (count,) = (ctypes.c_uint64 * 1).from_address(address)
     words = list((ctypes.c_uint64 * (2 * count)).from_address(address + 16))
     return list(zip(words[::2], words[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""Calls made by a tracee for htrun, with real tracees to which something else happens meanwhile."""
+"""Calls that a tracee makes for htrun, with real tracees to which something else happens meanwhile."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ while (found := waiter.next(known)) is not None:
 
 @pytest.mark.parametrize("seen", ["exit", "exec", "nobody", "failure"])
 def test_a_leader_whose_id_is_taken_over_by_an_exec_meanwhile(seen: str) -> None:
-    """The injected call is the old leader's: nothing of it may reach the program that has its id now. First ``seen``
-    are the leader's exit event, the exec itself, or, amid that, that nobody has the id; or another failure hides it."""
+    """The injected call belongs to the old leader: it must not affect the program that has its id now. What is ``seen``
+    first is the leader's exit event, the exec itself, or, in between, that no thread has the id; or another failure
+    hides it."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, seen], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("died\nexec\nthe new program\nTrue\n", "")

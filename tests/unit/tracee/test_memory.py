@@ -53,7 +53,8 @@ def test_words_cross_pages_and_need_not_be_aligned(memory: Memory) -> None:
 
 
 def test_many_strings(memory: Memory) -> None:
-    """One after the other, as an exec's arguments are, out of order, twice, longer than what is read at once."""
+    """Strings one after the other, like an exec's arguments, out of order, twice, and longer than what is read at
+    once."""
     texts = [b"x" * (number % 300) for number in range(2000)] + [b"long" * 20_000, b"", b"last"]
     block = ctypes.create_string_buffer(b"\0".join(texts))
     addresses = [ctypes.addressof(block)]
@@ -106,7 +107,7 @@ def test_a_closed_memory_stays_closed() -> None:
 
 
 def test_many_memories_share_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was used longest ago is closed, and opened again when it is used; what must stay open does."""
+    """The least recently used file is closed, and opened again when it is used; files that must stay open do."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr("htrun.tracee.memory._open_files", _OpenFiles())
     gc.collect()

@@ -1,4 +1,4 @@
-"""The filters decide as a plain description of them does: run here by an interpreter of classic BPF."""
+"""The filters decide like a simple model; they are run by an interpreter of classic BPF."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_call_that_touches_the_region_stops(name: str, start: int, pages: int)
     length = pages << 12
     touches = start < _START + _SIZE and start + length > _START
     stops = verdict(channel_filter(_START, _START + _SIZE, process=False), X86_64, name, start, length) == _STOP
-    # A range of a gigabyte or more stops wherever it lies.
+    # A range of a gigabyte or more stops wherever it is.
     assert stops == (touches or length >= 1 << 30)
 
 
@@ -141,7 +141,7 @@ _NUMBERS = {64: {"read": 0, "write": 1}, 32: {"read": 3, "write": 4}}
 
 
 def numbered(abi: Abi) -> Abi:
-    """``abi``, of which two more calls can be asked by name."""
+    """``abi`` with two more calls by name."""
     return abi._replace(numbers={**abi.numbers, **_NUMBERS[abi.bits], "x32": 0x40000000})
 
 
@@ -179,7 +179,7 @@ def test_without_a_channel_only_exec_matters(abi: Abi) -> None:
 
 
 def test_a_later_filter_knows_what_the_first_records() -> None:
-    """Its stop is the one that counts."""
+    """Its stop has precedence."""
     program = channel_filter(_START, _START + _SIZE, _SOME, process=True)
     fixed = MAP_FIXED | MAP_SHARED
     assert verdict(program, X86_64, "mmap", _START, 4096, 3, fixed, 3) == _BOTH

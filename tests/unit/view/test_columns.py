@@ -1,4 +1,4 @@
-"""Columns of numbers as a page carries them: only what differs is stored."""
+"""Columns of numbers in a page: only bytes that differ are stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two traces side by side."""
+"""The comparison of two traces."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_spans_of_no_length() -> None:
 
 
 def test_two_traces_have_no_verdict() -> None:
-    """However many spans are in them."""
+    """This holds for any number of spans."""
     rng = np.random.default_rng(1)
     base = np.sort(rng.normal(1000, 30, 4000))
     shown = comparison_of(("a", "b"), (runs(io=base, same=base), runs(io=base * 1.1, same=base)), ["A and B: x"])

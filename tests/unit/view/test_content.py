@@ -1,4 +1,4 @@
-"""What a page holds of a trace."""
+"""The content of a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def content(trace: Trace, most: int = 100) -> Content:
 
 
 def numbers(content: Content, column: dict[str, Any]) -> list[int]:
-    """The column as the page will have it."""
+    """The column as the page decodes it."""
     data = zlib.decompress(b64decode(content.sections[column["section"]]))
     start, count, values = column["start"], column["count"], np.zeros(column["count"], np.uint64)
     for place, plane in enumerate(column["planes"]):

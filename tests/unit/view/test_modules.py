@@ -1,4 +1,4 @@
-"""Modules of JavaScript put into one script."""
+"""JavaScript modules joined into one script."""
 
 from __future__ import annotations
 

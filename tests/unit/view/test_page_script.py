@@ -1,4 +1,4 @@
-"""Parts of the page's script by themselves, in node; tests/integration/test_view.py tries the whole in a browser."""
+"""Parts of the page's script, in node; tests/integration/test_view.py tests the page in a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent / "page"
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.mjs")))
 def test_in_node(name: str, tmp_path: Path) -> None:
     node = require_tool("node", "nodejs")
-    # Node takes a .js for a module only where a package.json says so; the page's are none of a package.
+    # Node treats a .js file as a module only if a package.json says so; the page's scripts are in no package.
     shutil.copytree(SCRIPTS, tmp_path / "js")
     (tmp_path / "js" / "package.json").write_text('{"type": "module"}')
     for path in HERE.glob("*.mjs"):

@@ -1,4 +1,4 @@
-"""Store instructions of every form, and registers that make each write where a test wants."""
+"""Store instructions of every form, and register values with which each writes to a given address."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ OTHERS = (
 
 
 def aimed(machine: Machine, form: str, target: int, chance: random.Random, place: int) -> tuple[Store, dict[str, int]]:
-    """The store at a place of the machine and random registers with which it writes to ``target``."""
+    """The store at ``address`` and random registers with which it writes to ``target``."""
     store = decode_store(bytes.fromhex(form), machine.at(place), 64)
     values = {name: chance.getrandbits(64) for name in GENERAL}
     values["rsp"] = machine.at(0x18_0000) + 8 * chance.randrange(512)

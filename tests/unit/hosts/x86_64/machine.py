@@ -1,7 +1,7 @@
-"""A process that runs nothing but the machine code a test gives it, from registers and to registers the test sees.
+"""A process that runs only the machine code of a test, with registers that the test sets and reads.
 
-It is a fork of the test under ptrace, so a crash of the code is a stop to look at. Its memory of interest is one shared
-arena at the same address on both sides.
+It is a fork of the test under ptrace, so a crash of the code is a stop that the test sees. The arena is memory that
+both share, at the same address.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARITHMETIC_FLAGS = 0x8D5
 ARENA_SIZE = 0x2A_0000
 # Places in the arena.
 THREAD = 0x100
-"""Where the thread pointer leads, but for stores by way of it."""
+"""The address in the thread pointer, except for stores through it."""
 SITE = 0x0_1000
 TRAMPOLINE = 0x1_0000
 RUNTIME = 0x1_8000
@@ -42,9 +42,9 @@ RING = 0x4_0000
 DATA = 0x8_0000
 STACK = 0x18_0000
 ELSEWHERE = 0x1C_0000
-"""Ordinary memory that a store may hit."""
+"""Ordinary memory for stores."""
 CONTROL = 0x20_0000
-"""A page without access, for the process alone."""
+"""A page that the process cannot access."""
 TABLE = 0x22_0000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,7 +52,7 @@ _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 class Machine:
-    """One process under test. ``low``: the arena lies below 2 GiB, for code with 32-bit addresses."""
+    """One process under test. ``low``: the arena is below 2 GiB, for code with 32-bit addresses."""
 
     def __init__(self, *, low: bool = False) -> None:
         flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | (MAP_32BIT if low else 0)
@@ -109,7 +109,7 @@ class Machine:
         return regs
 
     def run(self, regs: user_regs_struct) -> tuple[user_regs_struct, int]:
-        """Run from these registers to the next breakpoint or fault: the registers there, and the signal."""
+        """Run from these registers to the next breakpoint or fault; returns the registers there, and the signal."""
         ptrace_setregs(self.pid, regs)
         ptrace_cont(self.pid)
         number = self._wait()

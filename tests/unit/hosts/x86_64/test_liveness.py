@@ -1,4 +1,5 @@
-"""Whether flags are live: examples with known answers, and dead ones shown dead by running the code."""
+"""Whether flags are live: examples with known answers, and runs of the code that show that dead flags have no
+effect."""
 
 from __future__ import annotations
 
@@ -121,6 +122,6 @@ def test_dead_flags_make_no_difference(machine: Machine, pieces: list[str], othe
 
 
 def test_jumps_into_instructions_stay_safe(machine: Machine) -> None:
-    """A jump one byte on, into the middle of a longer instruction, is followed as the processor follows it."""
+    """A jump into the middle of an instruction is followed as by the processor."""
     code = bytes.fromhex("eb01") + bytes.fromhex("b89f90")
     assert flags_live(code, machine.at(SITE), machine.at(SITE), generated=False)

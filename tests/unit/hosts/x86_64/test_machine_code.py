@@ -49,9 +49,9 @@ EXPRESSIONS = {
     "info_nr": "offsetof(struct ptrace_syscall_info, entry.nr)",
     "info_args": "offsetof(struct ptrace_syscall_info, entry.args)",
 }
-"""Names of the assembly that are no names of C: what they are in C."""
+"""Names in the assembly that differ from those in C, and the expression in C."""
 OWN = {"BASE", "VARIABLES", "OWN_FAILURE", "LEAST_FILES", "PATH_ROOM", "TRAP_FLAG"}
-"""Names that are of no header."""
+"""Names that are in no header."""
 
 
 def numbers(source: Path) -> dict[str, int]:
@@ -60,7 +60,7 @@ def numbers(source: Path) -> dict[str, int]:
 
 
 def in_c(name: str) -> str:
-    """What a number of the kernel's is called in C."""
+    """The C expression for a number of the kernel."""
     if name in EXPRESSIONS:
         return EXPRESSIONS[name]
     if name.startswith("SYS_"):

@@ -65,7 +65,7 @@ def test_the_window_is_where_the_borrowed_bytes_say() -> None:
 
 
 def test_no_place_below_a_low_program_but_by_a_prefix() -> None:
-    """As FACTS says of a static program: 3 bytes, then a pair that makes the displacement negative."""
+    """As in a static program: 3 bytes, then two that make the displacement negative."""
     code = bytes.fromhex("4c892b" + "4885" + "c07400")
     made = plan(code, LOW, 3, generated=False)
     assert [candidate.prefixes for candidate in made.candidates] == [2]

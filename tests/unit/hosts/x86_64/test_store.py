@@ -1,4 +1,4 @@
-"""What the decoder says a store does, beside what the processor does."""
+"""What the decoder says of a store, compared with what the processor does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trampolines run for real: what they record, and that nothing else of the thread changes."""
+"""Trampolines are run: what they record, and that nothing else of the thread changes."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ CLIENTS = 8
 PACKETS = 4
 SITE_NUMBER = 0xC0FFEE42
 RESUME_FLAG = 1 << 16
-"""Set by the processor in the flags it saves at a fault."""
+"""The processor sets this in the flags that it saves at a fault."""
 DIRTY = 0x202
 """Flags at the start: interrupts on and the bit that is always 1; the arithmetic ones are added at random."""
 
 
 @dataclass
 class Scene:
-    """A machine with a ring, a table and data slots, and a store aimed somewhere."""
+    """A machine with a ring, a table and data slots, and a store to some address."""
 
     machine: Machine
     store: Store
@@ -90,7 +90,7 @@ class Scene:
         return self.machine.registers(**self.values, eflags=flags, rip=made.address + made.entry)
 
     def set_index(self, index: int) -> None:
-        """Put into the stored register, or vector, what leaves ``index`` in the guest's byte order."""
+        """Set the stored register, or vector, so that the store writes ``index`` in the guest's byte order."""
         store = self.store
         stored = index % (1 << 8 * store.size)
         if self.context.guest_big_endian:
@@ -118,9 +118,8 @@ def scene(
     self_pointers: bool = True,
     seed: int = 0,
 ) -> Scene:
-    """A ready scene; the store is aimed at ``target`` first, so a store of its own base register emits a wild index.
-
-    ``self_pointers``: where the store is not by way of ``fs`` itself, whose base is then anywhere.
+    """A complete scene. The address is set to ``target`` first, so a store of its own base register emits a wild index.
+    ``self_pointers``: for stores that do not use ``fs`` themselves, since its base is elsewhere then.
     """
     chance = random.Random(seed)
     store, values = forms.aimed(machine, form, machine.at(target), chance, SITE)
@@ -145,7 +144,8 @@ def scene(
 
 
 def settable(store: Store) -> bool:
-    """Whether the value may be chosen freely: it is no constant, and no register the address depends on."""
+    """Whether the value can be chosen freely: it is neither a constant nor in a register that the address depends
+    on."""
     if store.vector_register is not None:
         return True
     name = getattr(store.source, "name", None)
@@ -177,7 +177,7 @@ def fill(made: Scene) -> None:
 
 
 def enter_thread(made: Scene, *, neighbour: bool) -> None:
-    """Put the thread into the table, at its own place or, with a stranger there, at the neighbour's."""
+    """Put the thread into the table, in its own entry or, if that is taken by another key, in the neighbour."""
     key = made.values["fs_base"]
     own, other = ring.table_offsets(key)
     if neighbour:
@@ -188,7 +188,8 @@ def enter_thread(made: Scene, *, neighbour: bool) -> None:
 
 
 class Watched:
-    """All that must stay: registers, flags, vector state, memory above the red zone's end, the target of the store."""
+    """Everything that must not change: registers, flags, vector state, memory above the end of the red zone, the target
+    of the store."""
 
     def __init__(self, made: Scene, before: user_regs_struct) -> None:
         self.made, self.before = made, before
@@ -197,7 +198,7 @@ class Watched:
         self.memory = made.machine.read(0, ARENA_SIZE)
 
     def check(self, after: user_regs_struct, *, flags: bool = True, written: range = range(0)) -> None:
-        """``written``: places that may have changed besides the ring and the stack below the red zone."""
+        """``written``: memory that may have changed besides the ring and the stack below the red zone."""
         for name in (*GENERAL, "fs_base", "gs_base", "fs", "gs", "ds", "es", "cs", "ss"):
             assert getattr(after, name) == getattr(self.before, name), name
         kept = ~RESUME_FLAG if flags else ~(RESUME_FLAG | ARITHMETIC_FLAGS)
@@ -231,7 +232,7 @@ def position(made: Scene) -> int:
 
 
 def index_of(made: Scene) -> int:
-    """The index the scene's store means."""
+    """The index that the scene's store writes."""
     store = made.store
     if store.vector_register is not None:
         stored = store.vector_value(made.xmm[16 * store.vector_register :][:16])
@@ -258,7 +259,7 @@ def check_emits(made: Scene, *, flags_live: bool = True, ordered: bool = False) 
 
 
 def check_traps(made: Scene, *, flags_live: bool = True) -> None:
-    """The original store is done, with everything as at the site, and faults there."""
+    """The original store is executed, with everything as at the site, and faults."""
     trampoline = made.build(flags_live=flags_live)
     before = made.start(trampoline)
     watched = Watched(made, before)
@@ -286,7 +287,7 @@ def check_stores_elsewhere(made: Scene, target: int, *, flags_live: bool = True)
 
 
 def check_event(made: Scene, *, flags_live: bool = True) -> None:
-    """An event, or a trap where the store can only mean a wild index."""
+    """An event, or a trap if the store can only write a wild index."""
     if index_of(made) < CLIENTS:
         check_emits(made, flags_live=flags_live)
     else:
@@ -396,7 +397,7 @@ def test_an_unknown_thread_that_was_not_expected_traps(machine: Machine) -> None
 
 
 def expecting_another(made: Scene) -> Scene:
-    """The same, with a trampoline that was made for another thread, which has a ring too."""
+    """The same, with a trampoline that was built for another thread, which has a ring, too."""
     stranger = made.values["fs_base"] ^ 0x1000
     place, _ = ring.table_offsets(stranger)
     assert place not in ring.table_offsets(made.values["fs_base"])
@@ -407,7 +408,7 @@ def expecting_another(made: Scene) -> Scene:
 
 
 def run_once(made: Scene, trampoline: Trampoline) -> int:
-    """Run the site once: the signal it ends with. Whatever the way, nothing but the ring changes."""
+    """Run the site once; returns the signal that ends it. In all cases, only the ring changes."""
     before = made.start(trampoline)
     watched = Watched(made, before)
     after, number = made.machine.run(before)
@@ -484,7 +485,7 @@ def test_a_thread_is_known_at_each_instruction(machine: Machine, form: str, targ
 
 
 def test_a_thread_without_stack_is_as_at_the_site(machine: Machine) -> None:
-    """The first save faults where no stack is left below the red zone; nothing has changed yet."""
+    """The first save faults if no stack is left below the red zone; nothing has changed yet."""
     made = scene(machine, "41891c24", num_args=64)
     made.values["rsp"] = machine.at(CONTROL) + RED_ZONE + 40 + 8
     trampoline = made.build()
@@ -621,7 +622,7 @@ def test_any_store_from_any_registers(
 
 
 IP_RELATIVE = ("8905", "488905", "c70505000000", "648905", "65488905", "6764c70505000000")
-"""The displacement comes behind the first byte of a ModRM 05, before an immediate of four bytes."""
+"""The displacement follows a ModRM byte of 05 and precedes an immediate of four bytes."""
 LOW, HIGH = 0x40_0000, 0x7F12_3456_0000
 PLACES = st.builds(int.__add__, st.sampled_from([LOW, (1 << 32) - 0x8000, HIGH]), st.integers(0, 0xFFFF))
 
@@ -633,13 +634,13 @@ def ip_relative(form: str, displacement: int) -> bytes:
 
 
 def length_or_reason(store: Store, context: TrampolineContext, at: int, *, flags_live: bool) -> int | str | None:
-    """None where no trampoline can be placed."""
+    """None if there is no room for a trampoline in reach."""
     try:
         made = build(store, store.address, context, at, site=1, flags_live=flags_live, ordered=False)
     except NotAStore:
         return "not a store"
     except OutOfReach:
-        # An address cut to 32 bits (prefix 67) can be far from the code that names it.
+        # An address cut to 32 bits (prefix 67) can be far from the code that contains it.
         assert store.memory.ip_relative
         assert abs(store.memory.displacement - at) > (1 << 31) - 0x1000
         return None
@@ -677,7 +678,8 @@ def test_trampolines_of_one_form_are_equally_long(
     flags_live: tuple[bool, bool],
     distance: int,
 ) -> None:
-    """Room is taken for the next trampoline by the length of an earlier one: the same bytes, but somewhere else."""
+    """Room for the next trampoline is reserved by the length of an earlier one, so the length must not depend on the
+    address."""
     found: dict[Form, int | str] = {}
     ways = zip(places, controls, big_endian, self_pointers, flags_live, strict=True)
     for place, control, big, own, live in ways:
@@ -690,7 +692,7 @@ def test_trampolines_of_one_form_are_equally_long(
 
 
 def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None:
-    """The case in which the bytes alone don't tell."""
+    """The case that the bytes alone do not decide."""
     code = ip_relative("648905", 0x1000)
     low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
     context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True, 0)
