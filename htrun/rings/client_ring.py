@@ -82,6 +82,7 @@ class ClientRing:
         self._waits: tuple[int, float] = (-1, 0.0)
         """An unfinished record that others follow, and since when."""
         self._dropped_before = 0
+        """Its count of lost events when the ring was last given back."""
         self._lost = 0
         self._overwritten = 0
 
@@ -127,7 +128,6 @@ class ClientRing:
         self.client = client
         self._holes.clear()
         self._lost = self._overwritten = 0
-        self._dropped_before = self._words[ring_layout.DROPPED // _WORD]
         return client
 
     def waits(self) -> bool:
@@ -168,6 +168,7 @@ class ClientRing:
             self.damaged = True
             return False
         self._next = reserved
+        self._dropped_before = self._words[ring_layout.DROPPED // _WORD]
         self._release()
         self.waits()
         self._halves[ring_layout.STATE // _HALF] = ring_layout.FREE

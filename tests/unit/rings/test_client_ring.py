@@ -130,6 +130,7 @@ def test_dropped_events_are_counted_for_each_owner() -> None:
     with taken_ring(small_rings(overflow=ring_layout.DROP)) as (ring, writer):
         writer.put(ring_layout.DROPPED, 5)
         assert ring.lost == 5
+        assert ring.free()
         ring.begin()
         assert ring.lost == 0
         writer.put(ring_layout.DROPPED, 7)

@@ -1,0 +1,329 @@
+"""Events that go by rings of the channel (--via): exact and in order, and they never stop the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from htrun import open as open_trace
+from tests.support.run import Htrun, LogEvent, Result
+from tests.support.targets import AARCH64, I686, MIPS, NATIVE, S390X, STATIC, Target
+from tests.support.toolchain import Toolchain
+
+GUESTS = Path(__file__).parent / "guests"
+MIX = 0x9E3779B97F4A7C15
+WORD = (1 << 64) - 1
+AUTO, RING = ("--via", "auto"), ("--via", "ring")
+
+
+def by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
+    """The events of each emitter, after a check of what each event says of itself."""
+    emitters = defaultdict(list)
+    for event in events:
+        who, number, _, check = event.args
+        assert check == ((who << 32 ^ number) * MIX) & WORD
+        emitters[who].append(event)
+    return emitters
+
+
+def check_exact(result: Result, expected: dict[int, int]) -> dict[int, list[LogEvent]]:
+    """Of each emitter its events 0 to count - 1, in order, and no others."""
+    emitters = by_emitter(result.check().events)
+    assert {who: [event.args[1] for event in events] for who, events in emitters.items()} == {
+        who: list(range(count)) for who, count in expected.items()
+    }
+    return emitters
+
+
+def check_untouched(result: Result) -> None:
+    """Every event went by a ring."""
+    assert result.stderr == ""
+    assert result.summary["traps"] == 0
+    assert result.summary["sites"] == []
+    assert result.summary["ring_events"] == result.summary["kinds"]["guest_hypertrace"]
+
+
+@pytest.mark.parametrize("target", [NATIVE, STATIC, I686], ids=lambda target: target.name)
+def test_threads(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c", target)
+    result = htrun.run(program, "threads", "20", "5000", options=AUTO)
+    emitters = check_exact(result, dict.fromkeys(range(20), 5000))
+    check_untouched(result)
+    assert all(len({(event.tid, event.cpu) for event in events}) == 1 for events in emitters.values())
+    assert {event.cpu for event in result.events} == set(range(1, 21))
+
+
+def test_thread_names_and_numbers(toolchain: Toolchain, htrun: Htrun) -> None:
+    program, trace = toolchain.compile(GUESTS / "ring_emitters.c"), htrun.directory / "trace"
+    htrun.run(program, "threads", "5", "100", options=(*AUTO, "-o", trace)).check()
+    streams = open_trace(trace).streams
+    assert {(stream.comm, stream.vcpu) for stream in streams} == {("emitter", number) for number in range(1, 6)}
+    assert len({stream.pid for stream in streams}) == 1
+
+
+@pytest.mark.parametrize("target", [AARCH64, S390X, MIPS], ids=lambda target: target.name)
+def test_foreign_programs(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c", target)
+    result = htrun.run(program, "threads", "4", "2000", options=RING)
+    check_exact(result, dict.fromkeys(range(4), 2000))
+    check_untouched(result)
+    times = [event.time for event in result.events]
+    assert times == sorted(times)
+
+
+def test_foreign_programs_store_if_rings_are_for_native_ones(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c", AARCH64)
+    result = htrun.run(program, "threads", "4", "200", options=AUTO)
+    check_exact(result, dict.fromkeys(range(4), 200))
+    assert result.summary["traps"] > 0
+    assert result.summary["ring_events"] == 0
+
+
+def test_times_of_native_and_foreign_clocks_agree(toolchain: Toolchain, htrun: Htrun) -> None:
+    """One program starts the other, and both say when it was."""
+    native = toolchain.compile_text(
+        """
+#include "exact_events.h"
+
+int main(int argc, char **argv)
+{
+    start_events();
+    emit_in(1, 1, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        execv(argv[argc - argc + 1], argv + 1);
+        _exit(99);
+    }
+    int status;
+    check(waitpid(child, &status, 0) == child && status == 0, "child");
+    emit_in(1, 1, 1);
+    return 0;
+}
+""",
+        "between",
+        flags=(f"-I{GUESTS}",),
+    )
+    foreign = toolchain.compile(GUESTS / "ring_emitters.c", AARCH64)
+    result = htrun.run(native, foreign, "threads", "1", "500", options=RING)
+    check_untouched(result.check())
+    assert [event.args[:2] for event in result.events] == [(1, 0), *((0, number) for number in range(500)), (1, 1)]
+
+
+@pytest.mark.parametrize("way", ["forks", "raw-forks"])
+def test_forks(way: str, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, way, "20", "500", options=AUTO)
+    emitters = check_exact(result, {0: 20 * 500, **dict.fromkeys(range(1, 21), 500)})
+    check_untouched(result)
+    for events in emitters.values():
+        assert {(event.tid, event.cpu) for event in events} == {(events[0].args[2], 0)}
+
+
+def test_execs(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "execs", "8", "300", options=AUTO)
+    check_exact(result, dict.fromkeys(range(1, 9), 300))
+    check_untouched(result)
+    assert len({event.tid for event in result.events}) == 1
+
+
+def test_exec_of_another_thread(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "exact_exec.c")
+    result = htrun.run(program, options=AUTO)
+    check_exact(result, {10 * image + who: 50 for image in range(9) for who in range(4)} | {90: 50})
+    check_untouched(result)
+
+
+@pytest.mark.parametrize("guest", ["exact_threads", "exact_tree", "exact_fork_in_thread", "exact_spawn"])
+def test_processes_and_threads(guest: str, toolchain: Toolchain, htrun: Htrun) -> None:
+    result = htrun.run(toolchain.compile(GUESTS / f"{guest}.c"), options=AUTO)
+    for events in by_emitter(result.check().events).values():
+        assert [event.args[1] for event in events] == list(range(len(events)))
+        assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
+    assert result.summary["events"] > 0
+    check_untouched(result)
+
+
+def test_vforks(toolchain: Toolchain, htrun: Htrun) -> None:
+    """A child of vfork uses its parent's memory: its events are its parent's, or stores."""
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "vforks", "30", options=AUTO)
+    check_exact(result, {0: 300, 1: 90})
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.heavy("5,000 threads are created"))])
+def test_rings_are_used_again(count: int, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "churn", str(count), "3", options=AUTO)
+    events = result.check().events
+    by_thread = defaultdict(list)
+    for event in events:
+        by_thread[event.tid].append(event)
+    assert len(events) == 3 * count == 3 * len(by_thread)
+    assert all([event.args[1] for event in each] == [0, 1, 2] for each in by_thread.values())
+
+
+def test_handlers(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "handlers", "50000", "50", "0", options=AUTO)
+    done, handled = map(int, result.stdout.split())
+    check_exact(result, {0: done, 1: handled})
+    times = [event.time for event in result.events]
+    assert times == sorted(times)
+
+
+def test_handlers_that_leave_by_a_jump(toolchain: Toolchain, htrun: Htrun) -> None:
+    """An event that was left in the middle has not happened, or it has; the others are all there."""
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "handlers", "50000", "50", "1", options=AUTO).check()
+    emitters = by_emitter(result.events)
+    done, handled = map(int, result.stdout.split())
+    numbers = [event.args[1] for event in emitters[0]]
+    assert numbers == sorted(numbers)
+    assert set(numbers) <= set(range(done + 1))
+    assert done - len(set(numbers)) <= handled
+    assert [event.args[1] for event in emitters[1]] == list(range(handled))
+
+
+def test_handlers_that_emit_more_than_a_ring_has(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "nested", "3000", options=(*AUTO, "--ring-size", "64K"))
+    done, handled = map(int, result.stdout.split())
+    emitters = by_emitter(result.check().events)
+    assert [event.args[1] for event in emitters[1]] == list(range(handled))
+    assert sorted(event.args[1] for event in emitters[0]) == list(range(done))
+
+
+def test_stores_between_events_of_the_library(toolchain: Toolchain, htrun: Htrun) -> None:
+    """One thread, one order: an event by a ring, then a store of the same slot, and so on."""
+    program = toolchain.compile_text(
+        """
+#include "exact_events.h"
+
+static void *run(void *who)
+{
+    uint64_t slot = qemu_hypertrace_client();
+    for (uint64_t number = 0; number < 20000; number++) {
+        if (number % 7 < 3) {
+            emit_in(slot, (uintptr_t)who, number);
+        } else {
+            uint64_t *data = qemu_hypertrace_data(slot);
+            data[0] = (uintptr_t)who;
+            data[1] = number;
+            data[2] = (uint64_t)getpid();
+            data[3] = ((uintptr_t)who << 32 ^ number) * UINT64_C(0x9e3779b97f4a7c15);
+            __atomic_store_n(&qemu_hypertrace_control_[QEMU_HYPERTRACE_BIAS_], (uint32_t)slot, __ATOMIC_RELEASE);
+        }
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[4];
+    start_events();
+    for (uintptr_t who = 1; who <= 4; who++)
+        check(pthread_create(&threads[who - 1], NULL, run, (void *)who) == 0, "pthread_create");
+    for (int i = 0; i < 4; i++)
+        check(pthread_join(threads[i], NULL) == 0, "pthread_join");
+    return 0;
+}
+""",
+        "both_ways",
+        flags=(f"-I{GUESTS}",),
+    )
+    trace = htrun.directory / "trace"
+    result = htrun.run(program, options=(*AUTO, "-o", trace))
+    emitters = check_exact(result, dict.fromkeys(range(1, 5), 20000))
+    assert result.stderr == ""
+    assert result.summary["ring_events"] == 4 * sum(number % 7 < 3 for number in range(20000))
+    assert result.summary["traps"] > 0
+    assert all(len({(event.tid, event.cpu) for event in events}) == 1 for events in emitters.values())
+    recorded = open_trace(trace)
+    assert len(recorded.streams) == 4
+    orders = defaultdict(list)
+    for event in recorded.to_numpy():
+        orders[int(event["stream"])].append(int(event["args"][1]))
+    assert list(orders.values()) == [list(range(20000))] * 4
+
+
+def test_killed_while_it_emits(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "exact_killed.c")
+    with subprocess.Popen(
+        [*htrun.command(*AUTO), str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        told = [int(process.stdout.readline()) for _ in range(5)]
+        os.kill(process.pid, signal.SIGKILL)
+        told += [int(line) for line in process.stdout.read().splitlines()]
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=240) == -signal.SIGKILL
+    events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
+    assert [event.args[1] for event in events] == list(range(len(events)))
+    # It may have been killed after up to 99 further events, and between the 100th and its message.
+    assert told[-1] <= len(events) <= told[-1] + 100
+
+
+@pytest.mark.parametrize("overflow", ["drop", "overwrite"])
+def test_lost_events_are_counted(overflow: str, toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    trace = htrun.directory / "trace"
+    options = (*AUTO, "--overflow", overflow, "--ring-size", "64K", "-o", trace)
+    result = htrun.run(program, "threads", "3", "200000", options=options)
+    assert (result.status, result.stderr) == (0, "")
+    emitters = by_emitter(result.events)
+    for events in emitters.values():
+        numbers = [event.args[1] for event in events]
+        assert numbers == sorted(set(numbers))
+        if overflow == "overwrite":
+            assert numbers == list(range(200000 - len(numbers), 200000))
+            assert len(numbers) > 1000
+    assert result.summary["events"] == len(result.events)
+    assert result.summary["lost"] + len(result.events) == 3 * 200000
+    assert result.summary["traps"] == 0
+    assert sum(open_trace(trace).discarded) == result.summary["lost"]
+
+
+def test_more_threads_than_rings(toolchain: Toolchain, htrun: Htrun) -> None:
+    """The rest store their events."""
+    program = toolchain.compile(GUESTS / "many_threads.c")
+    clients = ("--hypertrace", f"{htrun.channel},max-clients=2048")
+    result = htrun.run(program, "1100", "10", options=(*AUTO, *clients))
+    by_thread = defaultdict(list)
+    for event in result.check().events:
+        by_thread[event.tid].append(event.args[1])
+    assert sorted(map(tuple, by_thread.values())) == [(0, 1, 2)] * 10 + [(0, 1, 2, 0, 1, 2)] * 1100
+    assert result.stderr == ""
+    assert result.summary["traps"] > 0
+
+
+def test_summary_and_v_say_what_went_by_rings(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "threads", "2", "10", options=(*AUTO, "-v"))
+    assert result.stderr == "htrun: rings of the channel: events 20, without a trap\n"
+    assert result.summary["ring_events"] == 20
+
+
+def test_all_formats(toolchain: Toolchain, htrun: Htrun) -> None:
+    program, directory = toolchain.compile(GUESTS / "ring_emitters.c"), htrun.directory
+    outputs = [directory / f"trace.{suffix}" for suffix in ("jsonl", "csv", "pftrace")]
+    options = [word for output in outputs for word in ("-o", output)]
+    htrun.run(program, "threads", "2", "1000", options=(*AUTO, *options)).check()
+    lines = [json.loads(line) for line in outputs[0].read_text().splitlines()]
+    assert sum(line.get("event") == "guest_hypertrace" for line in lines) == 2000
+    assert len(outputs[1].read_text().splitlines()) == 2001
+    assert outputs[2].stat().st_size > 2000 * 16
+
+
+def test_rings_are_not_offered_by_default(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "threads", "2", "10")
+    check_exact(result, dict.fromkeys(range(2), 10))
+    assert (result.summary["ring_events"], result.summary["traps"] > 0) == (0, True)
