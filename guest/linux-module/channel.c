@@ -23,6 +23,7 @@
 #include <linux/smp.h>
 
 #include "internal.h"
+#include "ring.h"
 
 #define HYPERTRACE_BAR		2
 #define HYPERTRACE_MAGIC	"HYPRTRC1"
@@ -54,6 +55,7 @@ struct hypertrace_header {
 	__le64 data_offset;
 	__le64 slot_stride;
 	__le64 total_size;
+	struct hypertrace_ring_header rings;
 };
 
 /*
@@ -65,7 +67,7 @@ static struct {
 	void *memory;
 	void *data;
 	phys_addr_t address;
-	size_t size;
+	unsigned long size;	/* of what programs may map: with the rings */
 	size_t slot_stride;
 	/* Words, which 32-bit processors load and store at once; check_header() holds them to that. */
 	u32 num_args;
@@ -219,27 +221,46 @@ static int choose_indexes(struct pci_dev *pdev, u64 max_clients)
 	return 0;
 }
 
+static struct hypertrace_ring_channel describe(struct pci_dev *pdev, const void *memory)
+{
+	const struct hypertrace_header *header = memory;
+
+	return (struct hypertrace_ring_channel) {
+		.address = pci_resource_start(pdev, HYPERTRACE_BAR),
+		.bar_size = pci_resource_len(pdev, HYPERTRACE_BAR),
+		.total_size = le64_to_cpu(header->total_size),
+		.data = memory + le64_to_cpu(header->data_offset),
+		.slot_stride = le64_to_cpu(header->slot_stride),
+		.max_clients = le64_to_cpu(header->max_clients),
+		.num_args = le32_to_cpu(header->num_args),
+	};
+}
+
 /* From here on events are emitted. */
 static void start_channel(struct pci_dev *pdev, void *memory)
 {
 	const struct hypertrace_header *header = memory;
+	const struct hypertrace_ring_channel described = describe(pdev, memory);
 	void *control = memory + le64_to_cpu(header->control_offset);
 
 	channel.memory = memory;
-	channel.address = pci_resource_start(pdev, HYPERTRACE_BAR);
-	channel.size = le64_to_cpu(header->total_size);
+	channel.address = described.address;
+	channel.size = min_t(u64, hypertrace_rings_size(&header->rings, &described), ULONG_MAX);
 	channel.data = memory + le64_to_cpu(header->data_offset);
 	channel.slot_stride = le64_to_cpu(header->slot_stride);
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
 	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all above. */
 	smp_store_release(&channel.max_clients, (u32)le64_to_cpu(header->max_clients));
+	if (hypertrace_rings_start(&header->rings, &described))
+		return;
 	/* This store shows the tracer the byte order of the arguments. */
 	WRITE_ONCE(*(u32 *)(control + HYPERTRACE_HELLO), HYPERTRACE_HELLO_VALUE);
 }
 
 static void stop_channel(void)
 {
+	hypertrace_rings_stop();
 	WRITE_ONCE(qemu_hypertrace_control_, &no_control);
 	WRITE_ONCE(channel.max_clients, 0);
 	WRITE_ONCE(channel.num_args, 0);
@@ -269,6 +290,20 @@ static int attach(struct pci_dev *pdev, void *memory)
 	return error;
 }
 
+/* The channel without its rings, which may be more than a 32-bit kernel can map at a time. */
+static void *map_channel(struct pci_dev *pdev)
+{
+	resource_size_t start = pci_resource_start(pdev, HYPERTRACE_BAR);
+	const struct hypertrace_header *header = memremap(start, SZ_64K, MEMREMAP_WB);
+	u64 size;
+
+	if (!header)
+		return NULL;
+	size = clamp_t(u64, le64_to_cpu(header->total_size), SZ_64K, pci_resource_len(pdev, HYPERTRACE_BAR));
+	memunmap((void *)header);
+	return memremap(start, size, MEMREMAP_WB);
+}
+
 static int hypertrace_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	resource_size_t size = pci_resource_len(pdev, HYPERTRACE_BAR);
@@ -283,7 +318,7 @@ static int hypertrace_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	error = pci_request_region(pdev, HYPERTRACE_BAR, KBUILD_MODNAME);
 	if (error)
 		goto disable;
-	memory = memremap(pci_resource_start(pdev, HYPERTRACE_BAR), size, MEMREMAP_WB);
+	memory = map_channel(pdev);
 	if (!memory) {
 		error = -ENOMEM;
 		goto release;

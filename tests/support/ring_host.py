@@ -64,7 +64,7 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 class RingHost:
-    """A channel with rings in the file ``path``."""
+    """A channel with rings in the file ``path``, whose size is a power of two, as a PCI device's memory must be."""
 
     def __init__(
         self,
@@ -87,13 +87,14 @@ class RingHost:
         self.bytes = 16 + 8 * args
         self.offset = _round_up(self.layout.total_size, 65536)
         self.stride = _round_up(CONTROL_BLOCK + records * self.bytes, 65536)
-        total = self.offset + rings * self.stride
+        total = 1 << (self.offset + rings * self.stride - 1).bit_length()
         numbers = [(mode, 4), (machine, 4), (self.offset, 8), (self.stride, 8), (rings, 4), (records, 4)]
         numbers += [(chunk, 4), (overflow, 4), (total, 8)]
         header = self.layout.header() + b"".join(value.to_bytes(size, "little") for value, size in numbers)
         with path.open("wb+") as file:
             file.write(header)
             file.truncate(total)
+            self.total = total
             self.memory = np.frombuffer(mmap.mmap(file.fileno(), total), np.uint8)
         self.claims: list[Claim] = []
         self.dropped = 0

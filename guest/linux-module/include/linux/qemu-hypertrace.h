@@ -7,7 +7,8 @@
  *	qemu_hypertrace_emit(args, ARRAY_SIZE(args));
  *
  * An event is the arguments in a slot of the channel, and then one store of
- * the slot's index, which the tracer outside the machine sees.
+ * the slot's index, which the tracer outside the machine sees. Where the channel
+ * has rings for this machine, the record is written here instead.
  *
  * Every function may be called in any context, interrupts included. Without
  * a device they all still work, and nothing is recorded. A module that uses
@@ -19,6 +20,7 @@
 
 #include <asm/barrier.h>
 #include <linux/compiler.h>
+#include <linux/jump_label.h>
 #include <linux/types.h>
 
 /* Arguments of each event, in 64-bit words: 1 to 64; 0 without a device. */
@@ -60,20 +62,33 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 
 /*
  * The control word; without a device, a word that nobody reads. What follows is
- * inline and without a branch, since under an emulator a call costs more than
- * the event: what a processor foresees, it looks up in a table.
+ * inline and without a branch (a static key is an instruction that does
+ * nothing), since under an emulator a call costs more than the event: what a
+ * processor foresees, it looks up in a table.
  */
 extern u32 *qemu_hypertrace_control_;
 
-static inline void qemu_hypertrace(u64 voffset)
+/* Whether records are written to rings, by the function that follows. */
+DECLARE_STATIC_KEY_FALSE(qemu_hypertrace_rings_);
+void qemu_hypertrace_by_ring_(u64 voffset);
+
+static inline void qemu_hypertrace_by_store_(u32 index)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
 	/* The host is to see the arguments before the index: it may have more processors. */
 	virt_wmb();
-	WRITE_ONCE(*control, voffset);
+	WRITE_ONCE(*control, index);
 	/* The arguments of the next event are not to be written before. */
 	barrier();
+}
+
+static inline void qemu_hypertrace(u64 voffset)
+{
+	if (static_branch_unlikely(&qemu_hypertrace_rings_))
+		qemu_hypertrace_by_ring_(voffset);
+	else
+		qemu_hypertrace_by_store_(voffset);
 }
 
 #endif /* _LINUX_QEMU_HYPERTRACE_H */
