@@ -70,7 +70,7 @@ extern u32 *qemu_hypertrace_control_;
 
 /* Whether records are written to rings, by the function that follows. */
 DECLARE_STATIC_KEY_FALSE(qemu_hypertrace_rings_);
-void qemu_hypertrace_by_ring_(u64 voffset);
+extern void qemu_hypertrace_by_ring_(u64 voffset);
 
 static inline void qemu_hypertrace_by_store_(u32 index)
 {
