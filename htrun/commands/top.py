@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,16 +18,11 @@ from htrun.commands.completion import complete_directory, complete_file
 from htrun.errors import HtrunError
 from htrun.launch import launcher
 from htrun.reports.output import show
-from htrun.reports.table import printable, table
+from htrun.reports.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.view.figures import LiveFigures
-
-_MOST_ROWS = 20
-_LATEST = 40
-"""The most events to keep lines of: more than fit on most screens beside the rest."""
 _LEAST_INTERVAL, _MOST_INTERVAL = 0.05, 60.0
 _SIGNALLED = 128
 _END_SECONDS = 10
@@ -143,133 +136,56 @@ class _Top:
     def __init__(self, arguments: argparse.Namespace, path: Path, title: str) -> None:
         from htrun.ctf.following import Follower
         from htrun.events.named import NamedEvents
+        from htrun.view.figures import LiveTrace
 
         names = NamedEvents.load(arguments.events) if arguments.events is not None else None
         if not path.is_dir():
             what = "it is not a directory" if path.exists() else "it does not exist"
             raise HtrunError(f"{path} is not a trace: {what}")
-        self._follower = Follower(path, names)
+        self._trace = LiveTrace(Follower(path, names))
         self._interval: float = arguments.interval
         self._title = title
-        self._figures: LiveFigures | None = None
 
     def show(self, running: Callable[[], bool]) -> bool:
         """Show the trace until it is complete and ``running`` returns False, or the user quits. Returns whether it
         completed first. Raises `HtrunError`.
         """
-        on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
-        ended = self._watch(running) if on_terminal else self._wait(running)
-        show("".join(self._summary()))
+        from htrun.reports.live import summary
+        from htrun.view import wording
+
+        trace, follower = self._trace, self._trace.follower
+        if sys.stdout.isatty() and sys.stdin.isatty():
+            from htrun.view.live import watch
+
+            ended = watch(trace, running, self._interval, self._printed_title, self._latest)
+        else:
+            ended = self._wait(running)
+        tables = wording.tables(trace.figures, follower.streams)
+        show("".join(summary(wording.totals(trace.figures, follower.discarded), tables)))
         return ended
 
     def _wait(self, running: Callable[[], bool]) -> bool:
         """Read everything that is in the trace now; if top runs the program, until the program has exited."""
         while running():
-            self._look()
+            self._trace.read()
             time.sleep(self._interval)
-        self._look()
-        if self._figures is None and not (self._follower.path / "metadata").exists():
-            raise HtrunError(f"{self._follower.path} is not a trace: it has no file 'metadata'")
+        self._trace.read()
+        path = self._trace.follower.path
+        if self._trace.figures is None and not (path / "metadata").exists():
+            raise HtrunError(f"{path} is not a trace: it has no file 'metadata'")
         return True
 
-    def _look(self) -> None:
-        """Read the events that have been written since the last call."""
-        from htrun.view.figures import LiveFigures
-
-        for events in self._follower.poll():
-            if self._figures is None:
-                assert self._follower.shapes is not None
-                self._figures = LiveFigures(self._follower.shapes, self._follower.names, _LATEST)
-            self._figures.add(events)
-
-    def _watch(self, running: Callable[[], bool]) -> bool:
-        from rich.console import Console
-        from rich.live import Live
-
-        from htrun.view.figures import Rates, Sparks
-        from htrun.view.keys import Ended, taken_over
-        from htrun.view.screen import Moment, screen
-
-        begun, rates, sparks, console = time.monotonic(), Rates(), Sparks(), Console()
-        try:
-            with taken_over(sys.stdin.fileno()) as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-                while True:
-                    # Asked before reading, so that what is written in between is read.
-                    going_on = running() or self._follower.running() or self._figures is None
-                    self._look()
-                    rates.note(time.monotonic(), self._counts())
-                    sparks.rates.append(rates.of(None))
-                    follower, size = self._follower, console.size
-                    title = str(follower.environment.get("command", self._title))
-                    lines = self._latest()
-                    moment = Moment(
-                        printable(title),
-                        begun,
-                        self._figures,
-                        follower.streams,
-                        follower.discarded,
-                        rates,
-                        sparks,
-                        lines,
-                    )
-                    live.update(screen(moment, size.width, size.height), refresh=True)
-                    if not going_on:
-                        return True
-                    if b"q" in keys.wait(self._interval):
-                        return False
-        except KeyboardInterrupt:
-            return False
-        except Ended as ended:
-            # Die of the signal, as without a screen.
-            signal.signal(ended.number, signal.SIG_DFL)
-            os.kill(os.getpid(), ended.number)
-            raise
-
-    def _counts(self) -> dict[object, int]:
-        """The counts from which rates are computed."""
-        figures = self._figures
-        if figures is None:
-            return {None: 0}
-        counts: dict[object, int] = {None: figures.events}
-        counts |= {("name", name): count for name, count in figures.names.items()}
-        counts |= {("thread", number): count for number, count in figures.threads.items()}
-        return counts
+    def _printed_title(self) -> str:
+        return printable(str(self._trace.follower.environment.get("command", self._title)))
 
     def _latest(self) -> list[str]:
-        """Lines of the latest events, the last one at the end."""
-        from htrun.reports.lines import Lines
+        from htrun.reports.live import latest_lines
+        from htrun.view.figures import LATEST
 
-        figures, shapes = self._figures, self._follower.shapes
-        if figures is None or shapes is None:
+        figures, follower = self._trace.figures, self._trace.follower
+        if figures is None or follower.shapes is None:
             return []
-        lines = Lines(shapes, self._follower.streams, figures.first or 0)
-        text = b"".join(lines.text(events) for events in figures.latest).decode(errors="replace")
-        return [printable(line) for line in text.splitlines()[-_LATEST:]]
-
-    def _summary(self) -> Iterator[str]:
-        from htrun.view import wording
-
-        figures = self._figures
-        yield f"events:  {figures.events if figures else 0:,}\n"
-        yield f"lost:    {self._follower.discarded:,}\n"
-        if figures is None:
-            return
-        seconds = figures.seconds or float("inf")
-        yield f"lasted:  {figures.seconds:.6f} s\n"
-        yield f"rate:    {wording.rate(figures.events / seconds)}\n"
-        threads = wording.thread_rows(figures, self._follower.streams, lambda each: figures.threads[each] / seconds)
-        names = wording.name_rows(figures, lambda name: figures.names[name] / seconds)
-        for head, rows in (
-            (wording.SPAN_HEAD, wording.span_rows(figures)),
-            (wording.NAME_HEAD, names),
-            (wording.THREAD_HEAD, threads),
-        ):
-            if rows:
-                shown = [tuple(map(printable, row)) for row in rows[:_MOST_ROWS]]
-                yield "\n"
-                yield from table(head, shown, [place > 0 for place in range(len(head))])
-                if len(rows) > len(shown):
-                    yield f"... and {len(rows) - len(shown):,} more\n"
+        return latest_lines(figures.latest, follower.shapes, follower.streams, figures.first or 0, LATEST)
 
 
 def _split_command(parser: argparse.ArgumentParser) -> None:

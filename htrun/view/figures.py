@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from htrun.ctf.following import Follower
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.events.shapes import Shapes
 
-_LATEST = 4096
+LATEST = 40
+"""The most events to keep: more lines than fit on most screens beside the rest."""
+_DURATIONS = 4096
 """Percentiles are of this many of the latest durations of each name."""
 _WINDOW = 3.0
 """About how many seconds a rate is taken over."""
@@ -52,7 +55,7 @@ class SpanFigures:
         self.total += int(durations.sum())
         self.least = min(self.least, int(durations.min()))
         self.most = max(self.most, int(durations.max()))
-        self.latest = np.concatenate([self.latest, durations[-_LATEST:]])[-_LATEST:]
+        self.latest = np.concatenate([self.latest, durations[-_DURATIONS:]])[-_DURATIONS:]
 
 
 @dataclass
@@ -133,6 +136,32 @@ class LiveFigures:
         self.latest.append(events[-self._keep :].copy())
         while sum(map(len, self.latest[1:])) >= self._keep:
             del self.latest[0]
+
+
+class LiveTrace:
+    """The trace that ``follower`` reads. ``figures``: None until the first event."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.figures: LiveFigures | None = None
+
+    def read(self) -> None:
+        """Read the events that have been written since the last call."""
+        for events in self.follower.poll():
+            if self.figures is None:
+                assert self.follower.shapes is not None
+                self.figures = LiveFigures(self.follower.shapes, self.follower.names, LATEST)
+            self.figures.add(events)
+
+    def counts(self) -> dict[object, int]:
+        """The counts from which rates are computed: of all events (None), and of names and threads."""
+        figures = self.figures
+        if figures is None:
+            return {None: 0}
+        counts: dict[object, int] = {None: figures.events}
+        counts |= {("name", name): count for name, count in figures.names.items()}
+        counts |= {("thread", number): count for number, count in figures.threads.items()}
+        return counts
 
 
 @dataclass

@@ -63,3 +63,24 @@ def thread_rows(figures: LiveFigures, streams: Sequence[Stream], rate_of: Callab
         ids = (str(stream.pid), str(stream.tid), str(stream.vcpu))
         rows.append((stream.comm, *ids, f"{count:,}", rate(rate_of(number))))
     return rows
+
+
+def totals(figures: LiveFigures | None, lost: int) -> list[tuple[str, str]]:
+    """The figures of all events together, by name."""
+    rows = [("events", f"{figures.events if figures else 0:,}"), ("lost", f"{lost:,}")]
+    if figures is not None:
+        rows.append(("lasted", f"{figures.seconds:.6f} s"))
+        rows.append(("rate", rate(figures.events / (figures.seconds or float("inf")))))
+    return rows
+
+
+def tables(figures: LiveFigures | None, streams: Sequence[Stream]) -> list[tuple[Row, list[Row]]]:
+    """All tables, each with its head. Rates are those of the whole run."""
+    if figures is None:
+        return []
+    seconds = figures.seconds or float("inf")
+    return [
+        (SPAN_HEAD, span_rows(figures)),
+        (NAME_HEAD, name_rows(figures, lambda name: figures.names[name] / seconds)),
+        (THREAD_HEAD, thread_rows(figures, streams, lambda number: figures.threads[number] / seconds)),
+    ]
