@@ -1,4 +1,4 @@
-"""Fixtures of every test, and what holds for every run: no test takes for ever, what fails is told at once.
+"""Fixtures of all tests, and rules for every run: each test has a deadline, and failures are printed at once.
 
 What hypothesis generates is the same in each run, however slow the machine is. To look further::
 

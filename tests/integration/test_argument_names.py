@@ -1,4 +1,4 @@
-"""``--decode`` says the values of system calls' arguments as strace does, in each call of both interfaces."""
+"""``--decode`` shows the values of system calls' arguments as strace does, for each call of both interfaces."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.support.toolchain import Toolchain
 _GUESTS = Path(__file__).parent / "guests"
 _ARCHES = (ARCH_X86_64, ARCH_I386)
 _NOT_ASKED_FOR = frozenset({"uretprobe", "restart_syscall", "rt_sigreturn", "sigreturn"})
-"""What a filter can't refuse, and what strace shows something else of than arguments."""
+"""Calls that a filter cannot refuse, and calls of which strace does not show the arguments."""
 _SAID_OTHERWISE = {
-    # Values whose meaning another argument decides: numbers to htrun.
+    # Values whose meaning depends on another argument: htrun shows numbers.
     *("fcntl.2", "fcntl64.2", "prctl.1", "ptrace.2", "keyctl.1", "keyctl.2", "kcmp.3", "kcmp.4", "socket.2"),
     *("setsockopt.2", "getsockopt.2", "futex.5", "futex_time64.5", "fanotify_mark.3"),
-    # Numbers that consist of several: whole to htrun.
+    # Numbers that consist of several parts: htrun shows one number.
     *("ioctl.1", "mknod.2", "mknodat.3", "ustat.0", "quotactl.0", "quotactl_fd.1", "ioprio_set.2", "ipc.0", "ipc.2"),
-    # Pages to the kernel, bytes to strace.
+    # The kernel counts pages; strace shows bytes.
     "mmap2.5",
     # Sets of signals in a word.
     *("ssetmask.0", "sigsuspend.0"),
-    # What the kernel takes for an int, and strace for a word.
+    # The kernel takes an int; strace shows a word.
     *("readlink.2", "readlinkat.3", "socketpair.2", "sysfs.0", "rseq.1", "rseq.2", "rseq.3", "bdflush.0"),
 }
-"""Calls and positions of arguments that strace has another way with."""
+"""Calls and positions of arguments that strace shows in another way."""
 _IN_TWO = {
     **dict.fromkeys(("pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2"), (3,)),
     **dict.fromkeys(("truncate64", "ftruncate64", "readahead", "fadvise64"), (1,)),
@@ -42,11 +42,11 @@ _IN_TWO = {
     "fanotify_mark": (2,),
     "lookup_dcookie": (0,),
 }
-"""Where calls of i386 take a wide number in two halves, and strace shows it whole: one after the other."""
+"""Positions at which calls of i386 take a wide number in two halves, one after the other, and strace shows it whole."""
 _RUN_TOGETHER = re.compile(r"0x[0-9a-f]+0[0-7]{2,3}")
-"""Flags without a name and a mode, with nothing between, in the text of strace 6.1."""
+"""Flags without a name directly followed by a mode, in the text of strace 6.1."""
 _OTHER_BITS = 0xDEF0_0000_0000_0000
-"""Of a word whose lower half is all that the kernel looks at."""
+"""The lower half of a word, where the kernel ignores the upper half."""
 
 
 def _values(is_32: int, call: str, parameter: Parameter, chance: random.Random) -> Iterator[int]:
@@ -71,7 +71,7 @@ def _values(is_32: int, call: str, parameter: Parameter, chance: random.Random) 
 
 
 def _calls(is_32: int) -> list[Call]:
-    """Each call there is, with many values of each of its arguments."""
+    """All calls, with many values of each argument."""
     arch, chance = _ARCHES[is_32], random.Random(20)
     calls = []
     for number, name in table(arch).names.items():
@@ -110,7 +110,7 @@ def test_values_are_said_as_by_strace(is_32: int, toolchain: Toolchain, tmp_path
 
 
 def _as_strace(call: Shown, is_32: int) -> tuple[str, ...]:
-    """The arguments in strace's order, wide numbers in one."""
+    """The arguments in strace's order, with the halves of wide numbers joined."""
     arguments = call.arguments
     if call.name == "clone":
         return arguments[1], arguments[0], *arguments[2:]
@@ -120,7 +120,7 @@ def _as_strace(call: Shown, is_32: int) -> tuple[str, ...]:
         return arguments
     for place in _IN_TWO.get(call.name, ()):
         low, high = arguments[place : place + 2]
-        # 64-bit code has the whole number in the first.
+        # 64-bit code passes the whole number in the first argument.
         arguments = (*arguments[:place], _joined(low, high if is_32 else "0"), *arguments[place + 2 :])
     return arguments
 

@@ -1,4 +1,4 @@
-"""Bad input gives one line that says what is wrong, the right exit code, no traceback, and leaves nothing behind."""
+"""Bad input gives one line that says what is wrong, the right exit code and no traceback, and leaves no files."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_live_channel_of_another_run(tmp_path: Path) -> None:
 
 
 def test_no_permission_for_the_channel(tmp_path: Path) -> None:
-    # A directory where even root may not make a link.
+    # A directory in which even root cannot create a link.
     done = _htrun(tmp_path, "--hypertrace", "/sys/hypertrace-channel", "true")
     _check(done, 125, "/sys/hypertrace-channel", tmp_path, [])
     assert "permi" in done.stderr.lower()

@@ -1,4 +1,4 @@
-"""hypertrace bench: two commands and a matrix told in every form, and how it goes on when it was killed."""
+"""hypertrace bench: two commands and a matrix reported in every form, and how it continues after it was killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ prefix = "env"
 
 @pytest.fixture
 def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
-    """With a program of spans, the names of its events, and a matrix of two cells."""
+    """A directory with a program that emits spans, the names of its events, and a matrix of two cells."""
     (tmp_path / "app").symlink_to(toolchain.compile(GUESTS / "timed_jobs.c"))
     [names] = fenced("timing.md", "toml")
     (tmp_path / "events.toml").write_text(names)
@@ -51,7 +51,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_two_commands_in_every_form(directory: Path) -> None:
-    """Standard output is the JSON and nothing else; the other forms go to their files."""
+    """Standard output has only the JSON; the other forms go to their files."""
     files = ("--csv", "table.csv", "--markdown", "table.md")
     command = ("bench", *SHORT, *files, "--json", "-", "--vs", "env ./app", "--", "./app")
     told = json.loads(hypertrace(*command, directory=directory).stdout)
@@ -101,7 +101,7 @@ def test_a_matrix_in_every_form(directory: Path) -> None:
 
 @pytest.mark.parametrize("more", [("--vs", "./app", "--", "./app"), ("--matrix", "matrix.toml", "-o", "kept")])
 def test_pyperf_is_for_one_program(directory: Path, more: tuple[str, ...]) -> None:
-    """It is said before anything is run."""
+    """The error comes before anything is run."""
     refusal = said("bench", *SHORT, "--pyperf", "out.json", *more, status=125, directory=directory)
     assert "--pyperf" in refusal
     assert not (directory / "kept").exists()
@@ -118,13 +118,13 @@ exec ./guest
 
 @pytest.mark.parametrize("several", ["matrix", "vs"])
 def test_a_bench_that_was_killed_goes_on(directory: Path, several: str) -> None:
-    """Two cells of two runs: what was finished is not run again; what was under way is run anew."""
+    """Two cells of two runs: finished runs are not repeated; interrupted ones are run again."""
     (directory / "app").rename(directory / "guest")
     (directory / "app").write_text(_COUNTS)
     (directory / "app").chmod(0o755)
     more = ("--matrix", "matrix.toml") if several == "matrix" else ("--vs", "sh ./app", "--", "./app")
     command = ("bench", *SHORT, "--json", "-", "-o", "kept", *more)
-    # What a killed process leaves of its temporary files is left here.
+    # The temporary files of a killed process are left here.
     environment = os.environ | {"TMPDIR": str(directory)}
     killed = subprocess.run(
         [HYPERTRACE, *command],
@@ -166,7 +166,7 @@ exec ./guest
 
 
 def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Path) -> None:
-    """Each writes to a directory of its own: what the first writes does not get into the traces of the second."""
+    """Each writes to its own directory: what the first writes does not get into the traces of the second."""
     (directory / "app").rename(directory / "guest")
     (directory / "app").write_text(_GOES_ON)
     (directory / "app").chmod(0o755)
@@ -181,7 +181,7 @@ def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Pa
     assert len((directory / "under-way").read_text().split()) == 2
     traces = sorted(f"kept/jobs@{emulator}/run-00{run}" for emulator in ("plain", "env") for run in (1, 2))
     assert {trace: len(list((directory / trace).glob("stream-*"))) for trace in traces} == dict.fromkeys(traces, 1)
-    # Once it has ended, what it has left is taken away.
+    # After it has exited, what it left is removed.
 
     def directories() -> list[str]:
         hypertrace(*command, directory=directory)

@@ -1,4 +1,4 @@
-"""hypertrace bench tells how long whole programs take without htrun, with or without spans, and compares them."""
+"""hypertrace bench reports how long whole programs take without htrun, with or without spans, and compares them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.support.toolchain import ROOT, Toolchain
 BENCH = ROOT / "bench"
 RUNS = 5
 SLEPT, BUSY = 0.02, 0.03
-"""Seconds, at least."""
+"""Seconds that the program sleeps."""
 SLEPT_LONG = 0.5
-"""Far more than a busy machine adds to a short run."""
+"""Seconds: far more than a busy machine adds to a short run."""
 BUSY_PROGRAM = f"import time\nwhile time.process_time() < {BUSY}: pass\n"
 FIGURES = {"mean", "stddev", "median", "median_low", "median_high", "min", "max", "total", "mad", "iqr"}
 
@@ -38,7 +38,7 @@ def bench(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
 
 
 def test_wall_time_and_the_processors_are_told(tmp_path: Path) -> None:
-    """Of a program that waits, and of one that works as a child of another: no run may take less than it does."""
+    """Times of a program that waits, and of one that works in a child process: no run may be shorter."""
     program = bench(tmp_path, "--", "sleep", str(SLEPT))["whole_program"]
     assert program["runs"] == RUNS
     assert program["wall"]["min"] >= SLEPT * 1e9
@@ -79,7 +79,7 @@ def test_a_program_without_spans_is_told_for_people(tmp_path: Path) -> None:
     assert head == ["program", "runs", "mean", "sigma", "median", "95%", "min", "max"]
     assert [line[:2] for line in (wall, user, system)] == [["wall", "2"], ["user", "2"], ["system", "2"]]
     assert "only the whole program was timed: it has no events" in done.stderr
-    # Of one run there is no deviation.
+    # A single run has no standard deviation.
     assert bench(tmp_path, "--runs", "1", "--", "true")["whole_program"]["wall"]["stddev"] is None
     _, of_one, *_ = hypertrace("bench", "--runs", "1", "--", "true", directory=tmp_path).stdout.split("\n")[1:]
     assert re.fullmatch(r"wall +1 +\S+ .s +- +\S+ .s +- .*", of_one)
@@ -87,7 +87,7 @@ def test_a_program_without_spans_is_told_for_people(tmp_path: Path) -> None:
 
 @pytest.mark.heavy("many runs; two commands of spans are compared, too")
 def test_two_programs_without_spans_are_compared(tmp_path: Path) -> None:
-    """The interval is one of five runs each, so the times are far apart."""
+    """The interval is of five runs each, so the times are chosen far apart."""
     slower = ("--vs", f"sleep {SLEPT_LONG}", "--", "sleep", str(SLEPT))
     told = bench(tmp_path, "--fail-on", "+50%", *slower, status=3)
     assert (told["spans"], told["geometric_mean"]) == ([], None)
@@ -117,7 +117,7 @@ def test_a_matrix_of_programs_without_spans(tmp_path: Path) -> None:
 
 
 def test_it_stays_on_the_processors_that_are_asked_for(tmp_path: Path) -> None:
-    """And what it prints goes nowhere, and nothing can be read."""
+    """Its output is discarded, and its standard input is empty."""
     last = max(os.sched_getaffinity(0))
     (tmp_path / "look.py").write_text(
         "import os, sys\n"
@@ -167,7 +167,7 @@ def test_where_the_command_names_the_channel_it_is_not_run_alone(tmp_path: Path)
 
 
 def test_runs_that_were_made_are_kept(tmp_path: Path) -> None:
-    """Whoever was killed while it wrote a line goes on behind the last whole one."""
+    """If it was killed while writing a line, it continues after the last whole one."""
     (tmp_path / "app").write_text('#!/bin/sh\n[ -n "$HYPERTRACE" ] || echo x >>starts\n')
     (tmp_path / "app").chmod(0o755)
     first = bench(tmp_path, "-o", "kept", "--", "./app")["whole_program"]
@@ -194,7 +194,7 @@ def test_an_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_while_a_program_is_started_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program runs before whoever starts it is told so."""
+    """The program may run before its parent knows that it was started."""
     spawn, started = os.posix_spawn, []
 
     def interrupted(*arguments: Any, **options: Any) -> int:

@@ -1,4 +1,4 @@
-"""What the guest library emits so that the cost of an event is known, on every architecture."""
+"""The events that the guest library emits to calibrate the cost of an event, on every architecture."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.support.targets import FOREIGN_TARGETS, I686, NATIVE, Target
 from tests.support.toolchain import Toolchain
 
 IN_TURNS, ROW = 3, 10
-"""The first pairs come in turns, of each of the others so many in a row."""
+"""The first kinds of pairs alternate; of each other kind, this many come in a row."""
 
 
 def emitted(pairs: int) -> list[int]:
-    """The first arguments of the events of so many pairs of each sort."""
+    """The first arguments of the events of ``pairs`` pairs of each kind."""
     found = []
     for row in [ROW] * (pairs // ROW) + [pairs % ROW]:
         found += [number for pair in PAIRS[:IN_TURNS] for number in (pair.begin, pair.end)] * row
@@ -58,7 +58,7 @@ def test_pairs_of_each_sort(htrun: Htrun, toolchain: Toolchain, target: Target) 
     guest = toolchain.compile_text(GUEST, "calibrates", target)
     result = htrun.run(guest, "27", "3").check()
     assert [event.args[0] for event in result.events] == emitted(27)
-    # The other words of the slot are left alone, and the first is put back.
+    # The other words of the slot are unchanged, and the first is restored.
     assert {(event.index, *event.args[1:]) for event in result.events} == {(3, 101, 102, 103)}
     assert result.stdout == "100 101 102 103\n"
 
@@ -74,7 +74,7 @@ def test_the_library_calibrates_the_thread_that_opens_the_channel_if_asked(htrun
     guest = toolchain.compile_text(GUEST, "calibrates")
     result = htrun.run(guest, "0", "0", env={"HYPERTRACE_CALIBRATE": "5"}).check()
     assert [event.args[0] for event in result.events] == emitted(5)
-    # From an index of the thread's own, not from those that a program has chosen.
+    # From an index of the thread, not from one that a program has chosen.
     (index,) = {event.index for event in result.events}
     assert index > 900
 

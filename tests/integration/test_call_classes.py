@@ -1,4 +1,4 @@
-"""Classes of system calls hold the calls that strace's of the same name hold."""
+"""Classes of system calls contain the same calls as strace's classes of the same name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _GUESTS = Path(__file__).parent / "guests"
 _CLASSES = tuple(call_classes())
 _ARCHES = (ARCH_X86_64, ARCH_I386)
 _NOT_ASKED_FOR = frozenset({"uretprobe", "restart_syscall", "rt_sigreturn", "sigreturn", "write", "exit_group"})
-"""What a filter cannot refuse, and what the program does itself."""
+"""Calls that a filter cannot refuse, and those that the program makes itself."""
 
 
 @pytest.fixture(scope="module")
 def by_strace(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, frozenset[str]]:
-    """The calls of each class, of those that this strace knows."""
+    """The calls of each class, among those that this strace knows."""
     program = toolchain.compile(_GUESTS / "calls_listed.c")
     calls = [
         Call(is_32, number, (0,) * 6)
@@ -52,7 +52,7 @@ def test_the_calls_of_a_class_are_those_of_strace(name: str, by_strace: dict[str
 
 
 def test_a_class_is_recorded(tmp_path: Path) -> None:
-    """By strace's spelling of the option as well."""
+    """The same with strace's spelling of the option."""
     for option in (("-e", "trace=%file"), ("-e", "%file"), ("--syscalls", "%file")):
         command = (*option, "-D", str(tmp_path / "log"), "--decode", "cat", "/dev/null")
         subprocess.run([HTRUN, *command], check=True, stdin=subprocess.DEVNULL)

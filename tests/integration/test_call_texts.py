@@ -1,4 +1,5 @@
-"""What system calls point to, with --decode: the texts that strace shows, in every format that has a place for them."""
+"""The texts that system calls point to, with --decode: the same as in strace, in every format that can represent
+them."""
 
 from __future__ import annotations
 
@@ -113,14 +114,14 @@ def record(work: Path, *options: str | Path, program: list[str]) -> None:
 
 
 def hypertrace(*words: str | Path) -> str:
-    """What hypertrace writes."""
+    """The output of hypertrace."""
     command = [str(HTRUN.with_name("hypertrace")), *map(str, words)]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
 
 
 @pytest.mark.parametrize("name", _PROGRAMS)
 def test_real_programs_show_the_texts_that_strace_shows(name: str, work: Path, tmp_path: Path) -> None:
-    # Two runs: how much a pipe's reader gets at once is a matter of time.
+    # Two runs: how much a reader gets from a pipe at once depends on timing.
     for attempt in range(_ATTEMPTS):
         here = [tmp_path / f"{who}{attempt}" for who in ("strace", "htrun")]
         for path in here:
@@ -138,7 +139,7 @@ def test_real_programs_show_the_texts_that_strace_shows(name: str, work: Path, t
 
 @pytest.fixture
 def untrusting(tmp_path: Path) -> Path:
-    """An htrun that does not trust the counter: Python does all that a stop needs, and no machine code."""
+    """An htrun that does not use the time stamp counter: all stops are handled in Python, not in machine code."""
     return changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
 
 
@@ -162,7 +163,7 @@ def test_every_kind_of_text(
     subprocess.run(command, check=True, capture_output=True, cwd=work, timeout=240)
     lines = [line.partition("cpu=0x0  ")[2] for line in log.read_text().splitlines()]
     shown = [line for line in lines if line.startswith(("access(", "write("))]
-    # What the dynamic linker asks for comes first. An address of the program's is another in each run.
+    # The calls of the dynamic linker come first. Addresses differ from run to run.
     shown = [re.sub("0x[0-9a-f]+ffd,", "0x...,", line) for line in shown]
     assert shown[-len(_SHOWN) :] == _SHOWN
     assert lines[-2].startswith("read(fd=-1, buf=0x")
@@ -172,7 +173,7 @@ def test_every_kind_of_text(
 def test_none_is_lost_or_parted_from_its_call_while_the_log_is_not_read(
     work: Path, toolchain: Toolchain, tmp_path: Path
 ) -> None:
-    """A path as long as can be takes 74 records: the memory they wait in is full again and again."""
+    """The longest path takes 74 records: the buffer for records fills up repeatedly."""
     program = toolchain.compile_text(_LONG, "long_paths")
     log = tmp_path / "log"
     os.mkfifo(log)
@@ -188,11 +189,11 @@ def test_a_trace_keeps_them(work: Path, tmp_path: Path) -> None:
     log, trace = tmp_path / "live.log", tmp_path / "trace"
     record(work, "--decode", "-trace", "guest*", "-D", log, "-o", trace, program=["cat", "app.c"])
     hypertrace("convert", "--decode", trace, tmp_path / "later.log")
-    # The clock's fit may be another at the end of the run than it was meanwhile.
+    # The fit of the clock at the end of a run may differ from earlier ones.
     live, later = (re.sub(r"@[\d.]+:", "@TIME:", path.read_text()) for path in (log, tmp_path / "later.log"))
     assert later == live
     assert 'openat(dirfd=AT_FDCWD, filename="app.c", flags=O_RDONLY, mode=00)' in log.read_text()
-    # They are no events of their own, whoever asks.
+    # Texts never count as events.
     count = len(log.read_text().splitlines())
     opened = package.open(trace)
     assert len(opened) == len(opened.to_numpy()) == sum(1 for _ in opened) == count

@@ -1,4 +1,4 @@
-"""htrun as process 1 of a PID namespace, as ``docker run IMAGE htrun ...`` starts it, and below another process 1."""
+"""htrun as process 1 of a PID namespace, as with ``docker run IMAGE htrun ...``, and below another process 1."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ int main(int argc, char **argv)
     return 99;
 }
 """
-"""Docker's seccomp profile, as far as it differs from none (profiles/seccomp/default.json of moby, 2023)."""
+"""The part of Docker's seccomp profile that matters here (profiles/seccomp/default.json of moby, 2023)."""
 
 
 @pytest.fixture
 def container() -> list[str]:
-    """The beginning of a command line: what follows is process 1 of a namespace, and root in it."""
+    """The start of a command line: the rest of it becomes process 1 of a namespace, and root in it."""
     command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if os.geteuid() != 0:
         command += ["--user", "--map-root-user"]
@@ -82,7 +82,7 @@ def container() -> list[str]:
 
 @pytest.fixture
 def guest(toolchain: Toolchain) -> Path:
-    """Emits as many events as its first argument says; its exit status is the second, or 0."""
+    """A program that emits as many events as its first argument says, and exits with the second, or 0."""
     return toolchain.compile_text(GUEST, "contained")
 
 
@@ -117,7 +117,7 @@ def test_started_with_the_ends_of_children_ignored(container: list[str], guest: 
 
 
 def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path) -> None:
-    """Processes, patched sites and recorded calls are as ever."""
+    """Processes, patched sites and recorded calls work as usual."""
     profile = toolchain.compile_text(PROFILE, "profile")
     files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
     script = '"$0" 3000 & "$0" 3000 && wait && exec "$0" 3000 6'
@@ -174,7 +174,7 @@ def test_signals_are_passed_on(container: list[str], guest: Path, tmp_path: Path
 def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    # Here the shell becomes htrun, so that nobody else holds the pipe.
+    # The shell executes htrun, so that no other process has the pipe.
     program: list[str | Path] = ["sh", "-c", 'exec "$@" >"$0"', pipe, HTRUN, "sh", "-c", "exec >&-; read line; exit 4"]
     with subprocess.Popen([*container, *program], stdin=subprocess.PIPE) as unshare:
         assert pipe.read_text() == ""
@@ -184,7 +184,7 @@ def test_pipes_end_when_the_program_closes_them(container: list[str], tmp_path: 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
 def test_private_channels_beside_those_of_a_container(killed: bool, container: list[str], tmp_path: Path) -> None:
-    """That shares the directory but not the process ids, by which links to living runs seem to lead nowhere."""
+    """The container shares the directory but not the process ids, so links to current runs seem to be dangling."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": ""}
     command: list[str | Path] = [HTRUN, "-q", "sh", "-c", "echo ready; read line; test -e $HYPERTRACE"]
     with subprocess.Popen(
@@ -209,7 +209,7 @@ OTHERS = {
     "mount namespace": ["unshare", "--user", "--map-root-user", "--mount"],
     "user": ["runuser", "-u", "nobody", "--"],
 }
-"""Commands that start a program for which a link into htrun's /proc may lead nowhere."""
+"""Commands that start a program for which a link into htrun's /proc may be dangling."""
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def public() -> Iterator[Path]:
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("named", [False, True], ids=["its own path", "a path"])
 def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path) -> None:
-    """It finds the channel, after one that has opened it before, and beside it."""
+    """It finds the channel, after and at the same time as a program that could open it."""
     if subprocess.run([*OTHERS[other], "true"], capture_output=True).returncode != 0:
         missing(f"the right to start programs of another {other}")
     program = public / "guest"
@@ -237,14 +237,14 @@ def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path)
     done = subprocess.run(command, env=environment, timeout=SECONDS)
     assert done.returncode == 4
     assert recorded(public / "summary") == (6000, 4)
-    # It is given the memory for patches, which it can't open.
+    # The memory for patches is passed to it, since it cannot open the file.
     assert json.loads((public / "summary").read_text())["traps"] < MOST_TRAPS
     assert len((public / "log").read_text().splitlines()) == 6000
     assert sorted(public.iterdir()) == [public / "guest", public / "log", public / "summary"]
 
 
 def test_a_program_of_others_that_cannot_come_to_the_channel(guest: Path, public: Path) -> None:
-    """Its directory is closed to it."""
+    """It cannot enter the directory."""
     closed = public / "closed"
     closed.mkdir(0o700)
     if os.geteuid() != 0:
@@ -258,7 +258,7 @@ def test_a_program_of_others_that_cannot_come_to_the_channel(guest: Path, public
 
 
 def test_a_container_without_a_proc_of_its_own(guest: Path, container: list[str], tmp_path: Path) -> None:
-    """There htrun sees nothing of the program, so it doesn't start it."""
+    """In this case htrun cannot see the program, so it does not start it."""
     without = [word for word in container if word != "--mount-proc"]
     done = subprocess.run([*without, HTRUN, guest, "10"], capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (125, "")
@@ -267,6 +267,6 @@ def test_a_container_without_a_proc_of_its_own(guest: Path, container: list[str]
 
 
 def child_of(process: int) -> int:
-    """The one child of a process."""
+    """The only child of a process."""
     [child] = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return int(child)

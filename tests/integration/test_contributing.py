@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of additions is true: each of its examples is added to a copy of the package, and used."""
+"""The examples in CONTRIBUTING.md work: each is added to a copy of the package, and used."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add(package: Path, example: str, folder: str, table: str) -> None:
 
 
 def hypertrace(package: Path, *arguments: str | Path) -> str:
-    """What the copy's ``hypertrace`` prints."""
+    """The output of the copy's ``hypertrace``."""
     command = [sys.executable, "-m", "htrun.commands.hypertrace", *arguments]
     done = subprocess.run(command, cwd=package, env=os.environ | {"PYTHONPATH": str(package)}, stdout=subprocess.PIPE)
     assert done.returncode == 0

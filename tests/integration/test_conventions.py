@@ -1,4 +1,4 @@
-"""What users of other tools expect of a command line: standard output by ``-``, ``--force``, hints for mistakes."""
+"""Conventions of command lines: ``-`` for standard output, ``--force``, hints for mistakes."""
 
 from __future__ import annotations
 

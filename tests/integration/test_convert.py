@@ -1,4 +1,4 @@
-"""Traces in other formats: what goes in comes out, and what can't be is told in one line."""
+"""Traces in other formats: all events are converted, and what is impossible is reported in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def convert(*arguments: str | Path, status: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two threads whose events alternate: `expected` tells them."""
+    """Two threads whose events alternate; they are in `expected`."""
     made = Made(tmp_path_factory.mktemp("made") / "trace", num_args=2)
     for start in range(0, COUNT, 500):
         for thread, stream in enumerate((Stream(10, 10, 0, "one"), Stream(21, 20, 1, "two", big_endian=True))):
@@ -88,7 +88,7 @@ def test_log(trace: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out.json", "out.simple", "out.pftrace"])
 def test_other_formats_are_written(trace: Path, tmp_path: Path, name: str) -> None:
-    """What is in them is for their own tests to say."""
+    """Other tests check their content."""
     convert(trace, tmp_path / name)
     assert (tmp_path / name).stat().st_size > COUNT * 20
 
@@ -139,7 +139,7 @@ def test_memory_does_not_grow_with_the_trace(tmp_path: Path) -> None:
     path = made.close()
     peaks = {}
     for name, options in {"few": ["--to", "200us"], "all": []}.items():
-        # The child's own peak, as the kernel counted it.
+        # The child's peak memory, from the kernel.
         process = subprocess.Popen([HYPERTRACE, "convert", path, "/dev/null", "--format", "csv", *options])
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""No test of this project can stop a whole run, whatever hangs: the tests' own deadline, with a tracer that hangs."""
+"""A test that hangs cannot stop a whole run: the deadline of tests, tried with a tracer that hangs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STOP_THE_TRACER = "kill -STOP $(sed -n 's/^TracerPid:.//p' /proc/$$/status); kil
 
 
 def hangs(pid: int) -> bool:
-    """Whether a program waits for its tracer, and that is stopped."""
+    """Whether a program waits for its tracer, which is stopped."""
 
     def status_of(process: str) -> dict[str, str]:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""What the documents show is what the commands do: each console block is run, and its output compared."""
+"""The commands in documents print what the documents show: each console block is run, and its output compared."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_readme_builds_its_program(tmp_path: Path) -> None:
 
 
 def test_recipes(tmp_path: Path) -> None:
-    """One behind the other in one directory, as the page says. What takes time prints no two times the same."""
+    """In one directory, in the order of the page. Times differ from run to run."""
     require_tool("g++", "g++")
     for block in blocks("recipes.md"):
         if block.file is not None:
@@ -79,7 +79,7 @@ def test_formats(directory: Path) -> None:
 
 
 def test_summary(directory: Path) -> None:
-    """The document names what a summary has, and nothing else."""
+    """The document lists exactly the keys of a summary."""
     subprocess.run([HTRUN, "-q", "--summary", "summary", "-D", "log", "./my-hypertrace"], cwd=directory, check=True)
     summary = json.loads((directory / "summary").read_text())
     _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("## The summary\n")

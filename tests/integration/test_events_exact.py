@@ -34,7 +34,7 @@ MODES = [(), ("--no-patch",)]
 
 
 def _events_by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
-    """The events of each emitter, after a check of what each event says of itself."""
+    """The events of each emitter, after checking the values in each event."""
     emitters = defaultdict(list)
     for event in events:
         who, number, _, checksum = event.args
@@ -81,7 +81,7 @@ def test_killed_in_the_middle(options: tuple[str, ...], toolchain: Toolchain, ht
     events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
     assert list(_events_by_emitter(events)) == [1]
     assert [event.args[1] for event in events] == list(range(len(events)))
-    # The guest may have been killed behind up to 99 further events, and between the 100th and its message.
+    # The guest may have been killed after up to 99 further events, or between the 100th and its message.
     assert told[-1] <= len(events) <= told[-1] + 100
     assert not os.path.lexists(htrun.channel)
 
@@ -118,7 +118,7 @@ int main(void)
 def test_children_killed_amid_events_when_the_first_process_is_gone(
     options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun
 ) -> None:
-    """Whenever a child dies, in the middle of a trap too, the others go on. Its last event may or may not be there."""
+    """Whenever a child dies, even in the middle of a trap, the others continue. Its last event may be missing."""
     result = htrun.run(toolchain.compile(_GUESTS / "exact_killed_children.c"), options=options).check()
     assert result.stderr == ""
     emitters = _events_by_emitter(list(result.events))
@@ -190,14 +190,15 @@ int main(void)
 
 
 def test_threads_have_a_ring_before_their_first_event(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """Where most emit. The name is that which a thread gives itself, though it has exited when its event is read."""
+    """In a program in which most threads emit. The name is the one that a thread gives itself, even if it has exited
+    before its event is read."""
     program = toolchain.compile_text(ONE_AFTER_ANOTHER, "one_after_another")
     result = htrun.run(program, options=("-o", str(tmp_path / "trace"))).check()
     numbers = [who for who in range(1, 301) if who % 3] + [301 + who for who in range(30, 301, 30)]
     told = {event.args[0]: event.stream.comm for event in open_trace(tmp_path / "trace")}
     assert told == {who: f"number {who}" for who in numbers}
     assert result.summary["events"] == len(numbers)
-    # A child's copy of the code has its own traps.
+    # The child's copy of the code traps, too.
     assert result.summary["traps"] < 60
 
 
@@ -228,7 +229,7 @@ int main(void)
 
 
 def test_children_inherit_what_earlier_children_had_patched(toolchain: Toolchain, htrun: Htrun) -> None:
-    """The program itself never comes to the place where its children emit."""
+    """The program itself never reaches the site at which its children emit."""
     program = toolchain.compile_text(ONLY_CHILDREN, "only_children")
     result = htrun.run(program).check()
     assert sorted(event.args[0] for event in result.events) == list(range(202))

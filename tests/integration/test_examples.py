@@ -1,4 +1,4 @@
-"""The programs of docs/examples: they do under htrun what they do alone, and every event is there."""
+"""The programs of docs/examples: they do the same under htrun as alone, and every event is recorded."""
 
 from __future__ import annotations
 

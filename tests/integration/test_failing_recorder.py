@@ -1,4 +1,4 @@
-"""A mistake of htrun's own, or a library that it can't load, ends the recording and says so; the program goes on."""
+"""An error in htrun, or a library that it cannot load, ends the recording with a message; the program continues."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def guest(toolchain: Toolchain) -> Path:
 
 
 def run(script: str, guest: Path, tmp_path: Path, *options: str) -> tuple[str, dict[str, Any]]:
-    """What an htrun changed by ``script`` said on standard error and in its summary; the program is as ever."""
+    """Standard error and the summary of an htrun that is changed by ``script``; the program runs as usual."""
     command: list[str | Path] = [changed_htrun(tmp_path, script), "--summary", tmp_path / "summary", *options, guest]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (7, "done 5\n"), done.stderr
@@ -83,7 +83,7 @@ def run(script: str, guest: Path, tmp_path: Path, *options: str) -> tuple[str, d
 
 @pytest.mark.parametrize("overflow", ["block", "drop", "overwrite"])
 def test_a_drain_that_fails_discards_and_counts(overflow: str, guest: Path, tmp_path: Path) -> None:
-    """In rings that are full many times over, of which nobody waits for the end."""
+    """In rings that fill up many times while no thread waits for them."""
     options = ["-q", "-o", str(tmp_path / "trace"), "--overflow", overflow, "--ring-size", "64K"]
     said, summary = run(WITHOUT.format(module="numpy"), guest, tmp_path, *options)
     first, *more = said.splitlines()
@@ -118,7 +118,7 @@ def test_traps_that_fail_let_the_stores_happen(script: str, events: int, guest: 
 
 
 def test_a_summary_without_sites(guest: Path, tmp_path: Path) -> None:
-    """What fails at the end costs nothing but itself."""
+    """A failure at the end affects nothing else."""
     log = tmp_path / "log"
     said, summary = run(WITHOUT.format(module="htrun.intercept.site_report"), guest, tmp_path, "-D", str(log))
     assert "not complete" in said

@@ -1,4 +1,4 @@
-"""Each program of the corpus gives the same under htrun as alone: output, order, status, core flag and files."""
+"""Each program of the corpus does the same under htrun as alone: output, order, status, core flag and files."""
 
 from __future__ import annotations
 

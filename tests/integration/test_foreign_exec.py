@@ -1,4 +1,4 @@
-"""Programs that start programs of another architecture, from anywhere: the same comes of it as of native ones."""
+"""Programs that start programs of another architecture, in any way: the result is the same as with native ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 @pytest.mark.parametrize(("count", "size"), [(3, 10), (15, 100_000), (15_000, 60)])
 def test_started_from_a_small_stack(target: Target, count: int, size: int, toolchain: Toolchain, htrun: Htrun) -> None:
     """posix_spawn, vfork children with eight kilobytes of stack, two threads at a time: no byte of the parent's memory
-    changes, and arguments come whole, however many. An exec that fails leaves the program as it was."""
+    changes, and all arguments arrive, however many. An exec that fails leaves the program as it was."""
     require_tool("qemu-aarch64", "qemu-user")
     starter = toolchain.compile(GUESTS / "exec_foreign.c", target)
     native = toolchain.compile_text(TOLD, "told-native", STATIC)

@@ -1,4 +1,4 @@
-"""One run written in several formats at once, and what becomes of outputs that fail."""
+"""One run written in several formats at once, and outputs that fail."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ ALL_FORMATS = ["log", "simple", "perfetto", "chrome", "jsonl", "csv", "parquet",
 
 
 def test_arguments_of_any_bytes(program: Path, tmp_path: Path) -> None:
-    """Not every command line is text; each format has something to say of it, and none is the end of another."""
+    """Command lines may contain any bytes; each format represents them or fails, without affecting the others."""
     outputs: list[str | bytes] = []
     for name in ALL_FORMATS:
         outputs += ["-o", str(tmp_path / f"out.{name}"), "--format", name]
@@ -193,7 +193,7 @@ def test_arguments_of_any_bytes(program: Path, tmp_path: Path) -> None:
 
 
 def test_a_path_of_any_bytes(htrun: Htrun, program: Path, tmp_path: Path) -> None:
-    """Each verb takes it, and what is printed of it opens it."""
+    """Each verb accepts the path, and the path that it prints can be opened."""
     trace = os.fsencode(tmp_path / "odd") + b"\xe9"
     htrun.run(program, options=("-q", "-o", os.fsdecode(trace))).check()
     verbs: list[list[str | bytes]] = [

@@ -1,4 +1,4 @@
-"""The emulators that other tests take for three generations are what they are taken for."""
+"""The three generations of emulators in other tests have the expected versions."""
 
 from __future__ import annotations
 

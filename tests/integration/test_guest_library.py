@@ -1,6 +1,5 @@
-"""The guest library without htrun: what it builds to, and what it does with a channel that is a plain file.
-
-Nobody protects the control region of such a file, so the stores that htrun would intercept are there to be read.
+"""The guest library without htrun: its code, and its use of a channel that is a plain file. The control region of such
+a file is not protected, so the stores that htrun would intercept can be read there.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def run(command: list[str | Path], **environment: str) -> str:
 
 
 def make_channel(path: Path, layout: Layout | None = None, **fields: int) -> Path:
-    """A file that is a channel, but for ``fields``: header values by name of the constants above."""
+    """A file that is a channel, except for ``fields``: header values by the names of the constants above."""
     layout = layout or Layout()
     header = bytearray(layout.header())
     for name, value in fields.items():
@@ -67,19 +66,19 @@ def make_channel(path: Path, layout: Layout | None = None, **fields: int) -> Pat
 
 
 def command_for(target: Target, program: Path) -> list[str | Path]:
-    """How to start a program of that target."""
+    """The start of the command line for a program of that target."""
     if not target.emulator:
         return [program]
     return [require_tool(target.emulator, "qemu-user"), "-L", target.sysroot or "/", program]
 
 
 def guest(toolchain: Toolchain, name: str, target: Target = NATIVE) -> list[str | Path]:
-    """How to start the small program ``name``."""
+    """The start of the command line for the small program ``name``."""
     return command_for(target, toolchain.compile(GUESTS / f"{name}.c", target))
 
 
 def init_result(toolchain: Toolchain, *base: Path | str, target: Target = NATIVE, **environment: str) -> str:
-    """What `qemu_hypertrace_init` said: 0 or the name of an errno."""
+    """The result of `qemu_hypertrace_init`: 0 or the name of an errno."""
     first = run([*guest(toolchain, "library_init", target), *base], **environment).splitlines()[0]
     return first.removeprefix("init ")
 
@@ -109,7 +108,7 @@ def test_targets_build_side_by_side() -> None:
 
 
 def test_c_libraries_and_machine_modes_build_side_by_side() -> None:
-    """All of these name the same machine."""
+    """All of these are names of the same machine."""
     require_tool("musl-gcc", "musl-tools")
     compilers = ("gcc", "musl-gcc", "gcc -m32", "gcc -mx32")
     assert len({run(["make", "-s", "-C", GUEST_LIBRARY, f"CC={compiler}", "path"]) for compiler in compilers}) == 4
@@ -118,7 +117,7 @@ def test_c_libraries_and_machine_modes_build_side_by_side() -> None:
 @pytest.mark.parametrize("built_by", ["gcc", "musl-gcc"])
 @pytest.mark.parametrize("link", ["-static", "-no-pie"])
 def test_programs_of_musl(tmp_path: Path, built_by: str, link: str) -> None:
-    """By the library that was built for the distribution's C library, too."""
+    """Also with the library that was built for the distribution's C library."""
     require_tool("musl-gcc", "musl-tools")
     make: list[str | Path] = ["make", "-s", "-C", GUEST_LIBRARY, f"CC={built_by}", f"BUILD={tmp_path / 'build'}"]
     run(make)
@@ -273,14 +272,14 @@ def test_without_a_channel_every_call_works(toolchain: Toolchain) -> None:
 
 
 def test_threads_without_a_channel_store_to_memory_of_their_own(toolchain: Toolchain) -> None:
-    """As ThreadSanitizer sees it, whose address space must not be laid out at random."""
+    """With ThreadSanitizer, which needs an address space without randomisation."""
     program = toolchain.compile(GUESTS / "library_unread.c", flags=("-fsanitize=thread",))
     assert run([require_tool("setarch", "util-linux"), "-R", program]) == "no event\n"
 
 
 def test_a_link_to_a_memory_file(tmp_path: Path, toolchain: Toolchain) -> None:
     low = os.memfd_create("channel")
-    # A number that nothing else takes once it is closed.
+    # A descriptor that is not reused after it is closed.
     descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 700)
     os.close(low)
     os.ftruncate(descriptor, Layout().total_size)
@@ -351,7 +350,8 @@ def test_no_permission(tmp_path: Path, toolchain: Toolchain) -> None:
 
 @pytest.mark.parametrize("descriptors", [3, 4])
 def test_no_descriptor_left(tmp_path: Path, toolchain: Toolchain, descriptors: int) -> None:
-    """Opening takes two for a moment. Static, since a dynamic loader needs descriptors, too."""
+    """Opening needs two descriptors for a moment. The program is static, since a dynamic loader needs descriptors,
+    too."""
     channel = make_channel(tmp_path / "channel")
     program = toolchain.compile(GUESTS / "library_init.c", STATIC)
     limited: list[str | Path] = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", program, channel]
@@ -388,7 +388,7 @@ def test_nothing_leaks(tmp_path: Path, toolchain: Toolchain) -> None:
 
 @pytest.fixture(scope="module")
 def pci_guest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A program whose library looks for PCI devices in a directory of ours, and that directory."""
+    """A program whose library looks for PCI devices in a directory of the test, and that directory."""
     directory = tmp_path_factory.mktemp("pci")
     devices = directory / "devices"
     program = directory / "program"

@@ -1,6 +1,5 @@
-"""Events that the guest library writes to rings itself: exactly once and in order, whatever the program does.
-
-There is no htrun here: a file is the channel, and a host of this suite's own reads the rings while the guest runs.
+"""Events that the guest library writes to rings itself: exactly once and in order, whatever the program does. There is
+no htrun here: the channel is a file, and the test reads the rings while the guest runs.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from tests.support.toolchain import GUEST_LIBRARY, Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
 TIMES = int(os.environ.get("HYPERTRACE_RING_TIMES", "1"))
-"""How often what is left to chance is repeated."""
+"""The number of repetitions of tests that depend on chance."""
 MIX = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 
 
 def emitters(toolchain: Toolchain, target: Target, way: str, *numbers: int) -> list[str | Path]:
-    """How to start the guest ``ring_emitters``."""
+    """The command line of the guest ``ring_emitters``."""
     program = toolchain.compile(GUESTS / "ring_emitters.c", target)
     emulator: list[str | Path] = []
     if target.emulator:
@@ -58,7 +57,7 @@ def numbers(records: NDArray[np.void], who: int) -> list[int]:
 
 
 def check_all(host: RingHost, expected: dict[int, int]) -> None:
-    """Of each emitter the events 0 to its count - 1, in order, and no others."""
+    """Check that each emitter has exactly the events 0 to its count - 1, in order."""
     records = host.records()
     check_records(records)
     check_times(host)
@@ -159,7 +158,7 @@ def test_forks_of_foreign_programs(tmp_path: Path, toolchain: Toolchain, target:
 
 
 def test_vforks(tmp_path: Path, toolchain: Toolchain) -> None:
-    """What a child emits before its parent's first event is stored; the rest is the parent's."""
+    """What a child emits before the first event of its parent is a store; the rest goes to the parent's ring."""
     host = RingHost(tmp_path / "channel")
     host.run(emitters(toolchain, NATIVE, "vforks", 30))
     records = host.records()
@@ -186,7 +185,7 @@ def test_a_process_that_shares_memory(tmp_path: Path, toolchain: Toolchain) -> N
 
 @pytest.mark.parametrize("count", [300, pytest.param(20000, marks=pytest.mark.heavy("20,000 threads are created"))])
 def test_rings_are_used_again(tmp_path: Path, toolchain: Toolchain, count: int) -> None:
-    """Every thread that finds a free ring has its events there, all of them."""
+    """All events of a thread that finds a free ring are there."""
     host = RingHost(tmp_path / "channel", rings=64, chunk=64, records=128)
     host.run(emitters(toolchain, NATIVE, "churn", count, 3), pause=0)
     check_records(host.records())
@@ -215,7 +214,7 @@ def test_a_handler_of_a_foreign_program_emits(tmp_path: Path, toolchain: Toolcha
 
 
 def test_a_handler_that_does_not_return(tmp_path: Path, toolchain: Toolchain) -> None:
-    """The event it came into may be missing; nothing else is."""
+    """Only the event during which it arrived may be missing."""
     host = RingHost(tmp_path / "channel", records=200)
     output = host.run(emitters(toolchain, NATIVE, "handlers", 20000 * TIMES, 50, 1))
     emitted, handled = map(int, output.split())
@@ -404,7 +403,8 @@ def build(command: Sequence[object]) -> None:
 
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
 def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str) -> None:
-    """In the library either: here it is compiled with them. ThreadSanitizer's memory must not be laid out at random."""
+    """Nor in the library, which is compiled with the sanitizers here. ThreadSanitizer needs an address space without
+    randomisation."""
     program = tmp_path / "program"
     flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g", "-D_GNU_SOURCE", f"-I{GUEST_LIBRARY}"]
     sources = [GUESTS / "ring_emitters.c", *sorted(GUEST_LIBRARY.glob("*.c"))]

@@ -1,4 +1,4 @@
-"""Programs that were handed over with a bug report: alone and under htrun they say and do the same, every time.
+"""Programs from bug reports: alone and under htrun they print and do the same, every time.
 
 Each was wrong in a few runs of a hundred, or on a busy machine only. ``HTRUN_CASE_RUNS=100`` runs each that often: that
 finds what happens once in 50 runs with a chance of 87%.
@@ -38,7 +38,7 @@ class Case:
         return "-".join([*self.starter, self.program, *self.arguments])
 
     def command(self, toolchain: Toolchain, tracer: list[str]) -> list[str]:
-        """How to run it, by way of ``tracer``."""
+        """The command line that runs it under ``tracer``."""
         starter = [str(_compiled(self.starter[0], toolchain)), *self.starter[1:]] if self.starter else []
         return [*starter, *tracer, str(_compiled(self.program, toolchain)), *self.arguments]
 
@@ -71,7 +71,7 @@ CASES = (
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """So many busy loops beside."""
+    """Run this many busy loops meanwhile."""
     running = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(loops)]
     try:
         yield
@@ -88,7 +88,7 @@ def test_as_alone(case: Case, loops: int, toolchain: Toolchain, tmp_path: Path) 
         return observe(case.command(toolchain, tracer), tmp_path / directory, str(tmp_path), {})
 
     alone = outcome([], "alone")
-    # With a channel: it is what costs, and what may go wrong.
+    # With a channel, since most of htrun's work depends on one.
     tracer = [str(HTRUN), "-q", "-D", str(tmp_path / "log"), "--"]
     with busy(loops):
         for number in range(RUNS):

@@ -52,7 +52,7 @@ class Runner:
 
 
 def words(result: Result, name: str) -> list[str]:
-    """What stands behind ``name`` in the guest's lines that begin with it."""
+    """The rest of those lines of the guest that begin with ``name``."""
     return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
 
 
@@ -62,7 +62,7 @@ def sites_at(result: Result, address: str) -> list[dict[str, Any]]:
 
 
 def check_events(result: Result) -> None:
-    """Exactly the events that the guest told of, each whole, each thread's in its order."""
+    """Check that exactly the events that the guest printed are there, each complete, in the order of each thread."""
     assert [str(len(result.events))] == words(result, "events"), result.stdout + result.stderr
     last: defaultdict[tuple[int, int], int] = defaultdict(lambda: -1)
     for event in result.events:
@@ -74,7 +74,7 @@ def check_events(result: Result) -> None:
 
 
 def check_sites(result: Result) -> None:
-    """Each site has become what the guest expected; a patched one doesn't trap for each event."""
+    """Check that each site is patched as the guest expected; a patched one does not trap for each event."""
     expected = words(result, "site")
     assert expected, result.stdout
     for line in expected:
@@ -91,7 +91,7 @@ def check_sites(result: Result) -> None:
 
 
 def check(result: Result) -> Result:
-    """All a guest has told."""
+    """Check everything that a guest printed."""
     check_events(result)
     check_sites(result)
     return result
@@ -121,7 +121,7 @@ def test_place_of_a_site(run: Runner, case: str) -> None:
 
 @pytest.mark.parametrize("case", PLACES)
 def test_place_of_a_site_in_a_program_at_a_low_address(run: Runner, case: str) -> None:
-    """Where half of all jumps would lead below address 0, a pun may have no place."""
+    """If half of all jumps would lead below address 0, a pun may be impossible."""
     result = run("hazard_places", case, target=NO_PIE)
     check_events(result)
     for line in words(result, "site"):
@@ -159,8 +159,8 @@ def test_breakpoint_of_the_guest_over_a_patched_site(run: Runner) -> None:
 
 @pytest.mark.heavy("each of hundreds of instructions")
 def test_signals_at_each_instruction_of_a_trampoline(run: Runner) -> None:
-    """Thousands of signals hit a thread that does little else than go through a trampoline. The handler finds it at the
-    site or behind, with the registers, flags and red zone it has there, and unwinds. (What htrun does at each single
+    """Thousands of signals hit a thread that is in a trampoline most of the time. The handler finds it at the site or
+    after it, with the registers, flags and red zone that it has there, and unwinds. (What htrun does at each single
     instruction is in tests/unit/intercept/test_way_out.py.)"""
     result = run("hazard_signals", "signals_in_trampoline")
     check_sites(result)
@@ -181,7 +181,7 @@ def test_site_in_a_handler_on_an_alternate_stack(run: Runner, emulator: str | No
 
 @pytest.mark.parametrize("emulator", [None, "qemu-x86_64"], ids=["native", "qemu"])
 def test_handler_that_jumps_out_of_an_event(run: Runner, emulator: str | None) -> None:
-    """The guest can't tell whether its last event before a jump has happened: one for each jump is in doubt."""
+    """The guest cannot know whether its last event before a jump has happened: one for each jump is in doubt."""
     result = emulated(run, "hazard_signals", "long_jump", emulator)
     (line,) = words(result, "counted")
     counted, _, jumps = line.split(" ")
@@ -195,7 +195,7 @@ def test_own_fault_at_a_patched_site(run: Runner) -> None:
 
 @pytest.mark.parametrize("generation", GENERATIONS, ids=lambda generation: str(generation.name))
 def test_own_fault_of_an_emulators_guest(run: Runner, generation: Generation) -> None:
-    """QEMU looks the place up in its code cache, and its guest sees the guest's instruction."""
+    """QEMU looks the address up in its code cache, and its guest sees the guest's instruction."""
     emulator = str(generation.emulator("qemu-x86_64"))
     result = run("hazard_signals", "own_fault", target=STATIC, emulator=emulator)
     check_events(result)
@@ -204,7 +204,7 @@ def test_own_fault_of_an_emulators_guest(run: Runner, generation: Generation) ->
 
 @pytest.mark.parametrize("generation", GENERATIONS, ids=lambda generation: str(generation.name))
 def test_code_that_reads_itself_in_an_emulator(run: Runner, generation: Generation) -> None:
-    """What is patched is the translation: the guest's own code never changes."""
+    """Only the translation is patched: the guest's own code never changes."""
     emulator = str(generation.emulator("qemu-x86_64"))
     result = run("hazard_memory", "own_code", target=STATIC, emulator=emulator)
     check_events(result)
@@ -213,8 +213,8 @@ def test_code_that_reads_itself_in_an_emulator(run: Runner, generation: Generati
 
 
 def test_threads_at_a_site_while_it_is_patched(run: Runner) -> None:
-    """Four threads meet at a new site, ten times; they block all signals and ignore SIGTRAP and SIGSEGV, and still do
-    when it is done."""
+    """Four threads reach a new site at once, ten times; they block all signals and ignore SIGTRAP and SIGSEGV, before
+    and after."""
     result = run("hazard_signals", "patched_under_way")
     check_sites(result)
     assert words(result, "events") == [str(len(result.events))]
@@ -234,8 +234,8 @@ def test_threads_at_a_site_while_it_is_patched(run: Runner) -> None:
     ],
 )
 def test_memory(run: Runner, case: str) -> None:
-    """Ordinary stores of the same instruction; no room below the red zone; flags read behind the site, values in the
-    red zone; nowhere to put a trampoline; code that the program rewrites behind a store; brk(); 10,000 sites; 10,000
+    """Ordinary stores by the same instruction; no room below the red zone; flags read after the site, values in the red
+    zone; no room for a trampoline; code after a store that the program rewrites; brk(); 10,000 sites; 10,000
     threads."""
     check(run("hazard_memory", case))
 
@@ -272,22 +272,21 @@ def test_channel_unmapped_and_mapped_again(run: Runner) -> None:
 def test_channel_mapped_over_itself_or_unprotected_while_threads_emit(
     run: Runner, case: str, options: tuple[str, ...]
 ) -> None:
-    """Its control region is never without protection, however short: a store in that time would be lost. A small ring,
-    which is often full, since then a patched site does its store."""
+    """Its control region is never unprotected, even briefly: a store in that time would be lost. A small ring, which is
+    often full, since then a patched site does its store."""
     check_events(run("hazard_remapping", case, options=options))
 
 
 @pytest.mark.parametrize("case", ["unmapped_amid_stores", "replaced_amid_stores"])
 def test_memory_where_the_channel_was_a_moment_ago(run: Runner, case: str) -> None:
-    """A patched store of another thread reaches it, as soon as there is any."""
+    """A patched store of another thread reaches the new memory as soon as it exists."""
     check_events(run("hazard_remapping", case))
 
 
 @pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapped"])
 def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ...]) -> None:
-    """What is unmapped between a store and htrun's look at it has not stored; the thread finds that its code is gone.
-
-    Each thread doesn't know of its last event before a fault whether it happened.
+    """A store whose code is unmapped before htrun reads it does not happen; the thread finds that its code is gone. A
+    thread cannot know whether its last event before a fault happened.
     """
     result = run("hazard_remapping", "code_unmapped_amid_events", options=options)
     (counted,), jumps = words(result, "events"), words(result, "jumps")
@@ -308,7 +307,8 @@ def test_htruns_memory_unmapped_by_the_guest(run: Runner, case: str, part: str) 
 
 
 def test_code_rewritten_in_place(run: Runner) -> None:
-    """Other code at the same addresses, 600 times: three sites in all, and the patches that don't pay are given up."""
+    """Other code at the same addresses, 600 times: three sites in all, and patches that are not worthwhile are given
+    up."""
     result = run("hazard_memory", "regenerated")
     assert len(result.events) == 6000
     assert len([site for site in result.summary["sites"] if site["events"]]) == 3
@@ -316,7 +316,7 @@ def test_code_rewritten_in_place(run: Runner) -> None:
 
 @pytest.mark.parametrize("case", ["code_cache", "regenerated"])
 def test_code_cache_of_an_emulator_flushed(run: Runner, case: str) -> None:
-    """A guest that modifies itself: its translations are thrown away, one by one and all at once."""
+    """A guest that modifies itself: its translations are discarded, one by one and all at once."""
     result = emulated(run, "hazard_memory", case, "qemu-x86_64")
     assert words(result, "events") == [str(len(result.events))]
     emitting = [site for site in result.summary["sites"] if site["events"]]
@@ -336,7 +336,7 @@ def test_processes(run: Runner, case: str) -> None:
 
 
 def test_threads_with_one_thread_pointer(run: Runner) -> None:
-    """No trampoline can tell them apart, so they trap, and nothing is mixed up."""
+    """No trampoline can distinguish them, so they trap, and no events are mixed up."""
     result = run("hazard_processes", "same_pointer")
     check_events(result)
     (line,) = words(result, "site")
@@ -345,14 +345,14 @@ def test_threads_with_one_thread_pointer(run: Runner) -> None:
 
 
 def test_a_thread_with_a_copy_of_anothers_control_block(run: Runner) -> None:
-    """By the word at fs:0 a trampoline would take it for the other. From then on the register tells them apart."""
+    """By the word at fs:0, a trampoline would mistake it for the other. From then on, trampolines use the register."""
     result = run("hazard_processes", "copied_pointer")
     check(result)
     assert result.summary["traps"] < 100
 
 
 def test_threads_without_their_thread_pointer_in_memory(run: Runner) -> None:
-    """They are known by the register, and so are all others of the process."""
+    """They are identified by the register, and so are all other threads of the process."""
     result = run("hazard_processes", "other_words")
     check(result)
     assert result.summary["traps"] < 100
@@ -380,7 +380,7 @@ def test_forks_amid_patching(run: Runner) -> None:
 
 
 def test_forks_amid_threads_that_end(run: Runner) -> None:
-    """A child's threads have rings of their own, though they have the thread pointers of threads that had some."""
+    """A child's threads get their own rings, although their thread pointers are those of threads that had rings."""
     check_events(run("hazard_processes", "fork_amid_threads"))
 
 
@@ -393,7 +393,7 @@ def test_a_place_that_only_forked_children_come_to(run: Runner) -> None:
 
 
 def test_code_of_forked_children_at_one_address(run: Runner) -> None:
-    """What was made for one of them lies in memory that the other does not have."""
+    """A trampoline for one of them is in memory that the other does not have."""
     result = check(run("hazard_processes", "children_generate"))
     assert len({event.tid for event in result.events}) == 3
 
@@ -418,13 +418,13 @@ def test_trapping_where_htrun_gets_no_memory(run: Runner, case: str, reason: str
 
 @pytest.mark.parametrize("case", ["no_proc", "other_user"])
 def test_patches_where_htruns_files_cannot_be_opened(run: Runner, case: str) -> None:
-    """A process that can't come to htrun's /proc is given the memory for them."""
+    """A process that cannot access htrun's /proc gets the memory passed."""
     result = check(run("hazard_processes", case))
     assert result.summary["warnings"] == {}
 
 
 def test_sites_are_told_of(run: Runner) -> None:
-    """With -v a line for each site: address, symbol, instruction, what became of it, traps, events."""
+    """With -v a line for each site: address, symbol, instruction, how it is patched, traps, events."""
     result = check(run("hazard_places", "page_end", options=("-v",)))
     (line,) = [line for line in result.stderr.splitlines() if ", page_end+0x0: " in line]
     (site,) = [site for site in result.summary["sites"] if site["symbol"] == "page_end+0x0"]
@@ -435,7 +435,7 @@ def test_sites_are_told_of(run: Runner) -> None:
 
 
 def emulated(run: Runner, guest: str, case: str, emulator: str | None) -> Result:
-    """The result of a case, under an emulator perhaps."""
+    """The result of a case, which may run under an emulator."""
     if emulator is None:
         return run(guest, case)
     require_tool(emulator, "qemu-user")

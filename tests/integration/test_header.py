@@ -1,4 +1,5 @@
-"""What ``hypertrace header`` makes compiles, whatever the events are called; or it says which name can't be."""
+"""The output of ``hypertrace header`` compiles, whatever the names of the events; or the verb says which name is
+impossible."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ _KEYWORDS = (
 )
 """Those of C23 (6.4.1) and C++23 ([lex.key]) that are no older than C's others, and some of these."""
 _OWN = "slot data index index_ data_ uint64_t int64_t memcpy qemu_hypertrace qemu_hypertrace_data UINT64_C"
-"""What the functions themselves use or used."""
+"""Names that the functions themselves use or used."""
 
 
 def _macros(compiler: str, includes: str = "") -> set[str]:
-    """The names that ``compiler`` defines by itself and in ``includes``, in any of its languages."""
+    """The names that are predefined by ``compiler`` or defined in ``includes``, in any of its languages."""
     language, standards = _COMPILERS[compiler]
     found: set[str] = set()
     for standard in standards:

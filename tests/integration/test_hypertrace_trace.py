@@ -1,4 +1,4 @@
-"""Traces that htrun itself has written, read back with the program hypertrace and with Python, beside babeltrace2."""
+"""Traces of htrun, read back with hypertrace and with Python, and compared with babeltrace2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.toolchain import Toolchain
 
 THREADS, COUNT = 3, 2000
 SOURCE = Path(__file__).parent / "guests" / "hypertrace_threads.c"
-# babeltrace2 tells the host in each line once the metadata does.
+# babeltrace2 prints the host in each line if it is in the metadata.
 _TEXT = re.compile(r"\[(\d+)\.(\d{9})\] (?:\S+ )?guest_hypertrace: (.*)")
 
 
@@ -76,7 +76,7 @@ def test_babeltrace2_reads_the_same_events_in_the_same_order(recorded: Recorded)
         assert match, line
         values = dict(re.findall(r"(\w+) = (\w+)", match[3]))
         theirs.append((int(values["index"]), *(int(values[f"arg{number}"], 16) for number in range(1, 5))))
-        # It computes with floating point, in which a nanosecond may be rounded away.
+        # It uses floating point, which may lose a nanosecond.
         assert abs(int(match[1]) * 10**9 + int(match[2]) - int(events["time"][len(theirs) - 1])) <= 2
     ours = [(int(event["index"]), *event["args"].tolist()) for event in events]
     assert Counter(ours) == Counter(theirs)
@@ -152,7 +152,7 @@ args = ["ratio:f64:.2f", "ok:bool"]
     )
     done = htrun.run(program, options=("-o", tmp_path / "trace", "--events", names))
     assert (done.status, done.stderr) == (0, "")
-    # The trace knows the names by itself.
+    # The trace contains the names.
     printed = hypertrace("print", tmp_path / "trace", "--time", "delta").stdout.splitlines()
     assert [re.sub(r"^\+\d+\.\d{9} named:\d+ ", "", line) for line in printed] == [
         "io phase=begin index=3 size=-4096 kind=WRITE int=0x00000000deadbeef",

@@ -1,4 +1,4 @@
-"""The program hypertrace as people use it, on traces of which every event is known."""
+"""The program hypertrace on traces of which every event is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""htrun under an interactive shell on a real terminal: keys and kills do what they do to the program alone.
+"""htrun under an interactive shell on a real terminal: keys and signals have the same effect as on the program alone.
 
 Afterwards no process, no channel and no terminal setting is left.
 """
@@ -56,7 +56,7 @@ class Shell:
         os.write(self._master, keys.encode())
 
     def read_until(self, text: str) -> str:
-        """What the terminal showed up to ``text``."""
+        """The output of the terminal up to ``text``."""
         assert self._master is not None
         deadline = time.monotonic() + PATIENCE
         while text not in self._seen:
@@ -67,13 +67,13 @@ class Shell:
         return before
 
     def ask(self, command: str) -> str:
-        """What ``command`` prints."""
+        """The output of ``command``."""
         self.type(f"{command}\n")
         self.read_until(f"{command}\n")
         return self.read_until(_PROMPT)
 
     def settings(self) -> list[object]:
-        """The terminal's settings, as tcgetattr has them."""
+        """The terminal's settings, from tcgetattr."""
         assert self._master is not None
         return termios.tcgetattr(self._master)
 
@@ -114,7 +114,7 @@ def _started(shell: Shell, command: str, *, background: bool = False) -> None:
 
 
 def _told(text: str, command: str) -> str:
-    """What the shell told, without job numbers' process ids and the command line that differs."""
+    """What the shell printed, without process ids and command lines, which differ."""
     return re.sub(r"\b\d{3,}\b", "PID", text.replace(command, "COMMAND"))
 
 
@@ -203,7 +203,7 @@ def test_end_of_the_tracer(killed: bool, shell: Shell, program: Path, tmp_path: 
     if not killed:
         assert not os.path.lexists(tmp_path / "channel")
     assert shell.settings() == settings
-    # After SIGKILL, which nobody can clean up after, the link is stale and the next run replaces it.
+    # After SIGKILL, nothing is cleaned up: the link is stale, and the next run replaces it.
     _started(shell, _traced(program, tmp_path))
     shell.type("\x03")
     shell.read_until(_PROMPT)
@@ -213,6 +213,6 @@ def test_end_of_the_tracer(killed: bool, shell: Shell, program: Path, tmp_path: 
 def test_hang_up_of_the_terminal(shell: Shell, program: Path, tmp_path: Path) -> None:
     _started(shell, _traced(program, tmp_path))
     shell.close()
-    # The terminal is gone: the program in its foreground gets SIGHUP, and nothing may stay.
+    # The terminal is gone: the program in its foreground gets SIGHUP, and no process may be left.
     assert leftovers.remaining(str(tmp_path)) == []
     assert not os.path.lexists(tmp_path / "channel")

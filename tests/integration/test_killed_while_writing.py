@@ -37,7 +37,7 @@ GUESTS = Path(__file__).parent / "guests"
 
 
 def write_for_ever(path: Path, clock: Clock, sizes: random.Random, written: int) -> None:
-    """Write packets of two threads until killed, and a byte to ``written`` for each packet that is there."""
+    """Write packets of two threads until killed, and a byte to ``written`` for each complete packet."""
     trace = CtfTrace.create(path, NUM_ARGS, clock, {})
     count = 0
     while count < MOST:
@@ -52,7 +52,7 @@ def write_for_ever(path: Path, clock: Clock, sizes: random.Random, written: int)
 
 
 def killed(path: Path, clock: Clock, chance: random.Random) -> int:
-    """Kill a process that writes a trace; how many records of each thread it says are there."""
+    """Kill a process that writes a trace; returns how many records of each thread it had written."""
     said, written = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -70,7 +70,7 @@ def killed(path: Path, clock: Clock, chance: random.Random) -> int:
 
 
 def accepted(path: Path) -> int:
-    """How many events babeltrace2 finds, after a check that it finds nothing wrong or missing."""
+    """How many events babeltrace2 finds, after checking that it finds nothing wrong or missing."""
     babeltrace = require_tool("babeltrace2", "babeltrace2")
     done = subprocess.run(
         [babeltrace, path, "--component=sink.utils.counter", "--params=step=+0"],

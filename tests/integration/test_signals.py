@@ -1,5 +1,4 @@
-"""What a program does with SIGSEGV, its signal masks, its timers and its own single steps is its own affair, whatever
-htrun needs SIGSEGV for."""
+"""A program's use of SIGSEGV, signal masks, timers and single steps is not affected, although htrun needs SIGSEGV."""
 
 from __future__ import annotations
 
@@ -28,14 +27,14 @@ class Runner:
         self._htrun = htrun
 
     def __call__(self, case: str, options: tuple[str, ...] = (), *before: str) -> Result:
-        """Run ``case``, which must succeed with exactly the events that it tells of."""
+        """Run ``case``, which must succeed with exactly the events that it prints."""
         result = self._htrun.run(*before, self._program, case, options=options, timeout=240).check()
         assert words(result, "events") == [str(len(result.events))], result.stdout + result.stderr
         return result
 
 
 def words(result: Result, name: str) -> list[str]:
-    """What stands behind ``name`` in the guest's lines that begin with it."""
+    """The rest of those lines of the guest that begin with ``name``."""
     return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
 
 
@@ -62,8 +61,8 @@ def test_a_fast_timer_starves_nobody(run: Runner, before: tuple[str, ...], optio
 
 
 def test_masks_are_followed_where_sites_trap(run: Runner) -> None:
-    """Where they are not, changes of a mask cost nothing: there are a filter for all programs and one for the channel,
-    and for who traps a third."""
+    """Otherwise changes of a mask cost nothing: there is one filter for all programs, one for the channel, and a third
+    for programs that trap."""
     patched, trapping = run("filters"), run("filters", ("--no-patch",))
     assert words(patched, "filters") == ["2"]
     assert words(trapping, "filters") == ["3"]

@@ -1,4 +1,5 @@
-"""Signals that are sent to all processes there are, the tracer too: a program that handles them goes on, recorded."""
+"""Signals that are sent to all processes, including the tracer: a program that handles them continues, and is
+recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tests.support.waiting import wait_until
 
 _GUESTS = Path(__file__).parent / "guests"
 CATCHABLE = sorted(set(range(1, signal.SIGRTMAX + 1)) - {signal.SIGKILL, signal.SIGSTOP})
-"""The C library's own two too, 32 and 33."""
+"""Including the two of the C library, 32 and 33."""
 _EMITS_BETWEEN_LINES = """
 #include <qemu-hypertrace.h>
 #include <stdio.h>
@@ -95,7 +96,7 @@ def test_every_signal_leaves_the_tracer_alone(options: tuple[str, ...], toolchai
 
 
 def test_a_program_that_saves_its_work_when_all_are_told_to_end(toolchain: Toolchain, htrun: Htrun) -> None:
-    """As by ``systemctl stop``, which sends SIGTERM to each process of a service, or ``scancel``."""
+    """As with ``systemctl stop``, which sends SIGTERM to each process of a service, or ``scancel``."""
     program = toolchain.compile_text(_SAVES, "saves")
     with subprocess.Popen([*htrun.command(), program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -109,7 +110,8 @@ def test_a_program_that_saves_its_work_when_all_are_told_to_end(toolchain: Toolc
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMAX])
 def test_signals_while_it_starts(number: int, toolchain: Toolchain, htrun: Htrun) -> None:
-    """To the whole group, as from a terminal that is closed, of a program whose starter has it ignore them (nohup)."""
+    """To the whole group, as when a terminal is closed, of a program that was started with the signal ignored
+    (nohup)."""
     starter = toolchain.compile(_GUESTS / "start_with.c")
     program = toolchain.compile_text(_EMITS_BETWEEN_LINES, "emits_between_lines")
     command: list[str | Path] = [starter, "ignored", *htrun.command(), program]
@@ -125,7 +127,8 @@ def test_signals_while_it_starts(number: int, toolchain: Toolchain, htrun: Htrun
 
 
 def test_a_clock_that_was_blocked_by_the_starter(toolchain: Toolchain, htrun: Htrun) -> None:
-    """A thread that traps densely is kept on one processor until the tracer's clock finds it quiet: SIGALRM."""
+    """A thread that traps often is kept on one processor until a timer of the tracer, which uses SIGALRM, finds it
+    quiet."""
     starter = toolchain.compile(_GUESTS / "start_with.c")
     program = toolchain.compile_text(
         """

@@ -1,4 +1,4 @@
-"""The process that looks names of sites up: when there is one, and that nothing of it is noticed."""
+"""The process that looks up names of sites: when it exists, and that programs do not notice it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_helper_is_apart_and_ends_with_the_tracer(end: str, guest: Path, htr
 
 
 def test_without_sites_there_is_no_helper(tmp_path: Path) -> None:
-    """Nor where nobody asks for names."""
+    """Nor if names are not requested."""
     program = changed_htrun(tmp_path, _NO_HELPER)
     done = subprocess.run([program, "--summary", tmp_path / "s", "true"], capture_output=True, text=True, check=True)
     assert done.stderr == ""

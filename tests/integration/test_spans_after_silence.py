@@ -1,7 +1,7 @@
-"""Spans that begin when nothing has been emitted for long: no trap of htrun's own may lie in them.
+"""Spans that begin after a long silence: they must not contain a trap that htrun causes.
 
-The drain sleeps through long silence, and has the next event trap to be woken: a program that emits now and then is not
-to have all its spans longer by that.
+The drain sleeps during a long silence and lets the next event trap to wake it up: the spans of a program that emits
+rarely must not all be longer because of that.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def test_a_site_traps_once_in_spite_of_silence(htrun: Htrun, toolchain: Toolchai
     guest = toolchain.compile_text(GUEST, "silent", flags=(f"-DSPANS={SPANS}",))
     result = htrun.run(guest, options=("--timestamp", timestamp)).check()
     assert [event.args[0] for event in result.events] == [1, 2] * SPANS
-    # The library's hello, begin and end.
+    # The library's first store, a begin and an end.
     assert [site["traps"] for site in result.summary["sites"]] == [1, 1, 1]

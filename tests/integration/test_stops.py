@@ -1,4 +1,4 @@
-"""How often a program is stopped, which is what htrun costs it: counted by the kernel, not timed."""
+"""How often a program is stopped, which is the main cost of htrun: counted by the kernel, not timed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 
 @pytest.mark.parametrize("case", ["maps", "emits"])
 def test_a_shared_files_mapping_stops_once(toolchain: Toolchain, htrun: Htrun, case: str) -> None:
-    """Whether or not there is a channel: where the kernel puts it matters only if it replaces something."""
+    """With or without a channel: the kernel chooses the address of a mapping, so it can only matter if it replaces
+    something."""
     program = toolchain.compile_text(MAPS, "maps")
     stops = int(htrun.run(program, case).check().stdout)
     assert 1000 <= stops < 1200

@@ -1,4 +1,4 @@
-"""Long and sudden: millions of events, ends by SIGKILL, what is there while the program runs, and the cost of nothing.
+"""Millions of events, death by SIGKILL, output during the run, and the cost of an idle run.
 
 ``HTRUN_SUSTAINED_EVENTS=50000000 pytest tests/integration/test_sustained.py`` records so many (48 bytes each, in
 memory) instead of two million.
@@ -32,12 +32,12 @@ RECORD = 48
 EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
 _AFTER_EVENTS = pytest.mark.heavy("ten seconds until htrun rests; it is tried without events, too")
 CLOCKS_US = 10_000
-"""By how much the time stamp counter, converted, may differ from the clock that the program reads."""
+"""How much the converted time stamp counter may differ from the clock that the program reads."""
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory in memory, where there is one with room enough."""
+    """A directory in memory, if there is one with enough room."""
     room = shutil.disk_usage("/dev/shm").free if os.access("/dev/shm", os.W_OK) else 0
     where = "/dev/shm" if room > 2 * EVENTS * RECORD else None
     with tempfile.TemporaryDirectory(prefix="htrun-sustained-", dir=where) as name:
@@ -49,7 +49,7 @@ def counted_by_babeltrace(trace: Path) -> int:
     command: list[str | Path] = [require_tool("babeltrace2", "babeltrace2"), trace, "--component=sink.utils.counter"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    # It counts aloud; the last line is the total.
+    # It prints running counts; the last line is the total.
     return [int(line.split()[0]) for line in done.stdout.splitlines() if "Event message" in line][-1]
 
 
@@ -69,7 +69,7 @@ def test_millions_of_events_of_two_threads_and_none_lost(htrun: Htrun, toolchain
 
 @dataclass(frozen=True)
 class Live:
-    """A run of ``property_live`` that goes on. ``directory``: with its trace and counter."""
+    """A current run of ``property_live``. ``directory``: has its trace and counter."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -152,7 +152,8 @@ def test_each_line_of_a_live_log_is_there_while_the_program_runs(toolchain: Tool
             run.emit()
             emitted.append(time.time_ns() // 1000)
             if number % 10 == 9:
-                # Meanwhile the program waits for the next command: no event to come can bring these lines.
+                # Meanwhile the program waits for the next command, so these lines do not appear because of a later
+                # event.
                 events = [LogEvent.parse(run.process.stderr.readline().decode().rstrip("\n")) for _ in range(10)]
                 assert [event.args[0] for event in events] == list(range(number - 9, number + 1))
                 for event, latest in zip(events, emitted[-10:], strict=True):

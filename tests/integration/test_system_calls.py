@@ -1,4 +1,5 @@
-"""System calls and the lives of threads as events: the same as strace shows, only those wanted, in every format."""
+"""System calls and the start and exit of threads as events: the same as strace shows, only those requested, in every
+format."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from tests.support.toolchain import Toolchain
 _GUESTS = Path(__file__).parent / "guests"
 _NO_CALLS: frozenset[str] = frozenset()
 # When a shell's handler of SIGCHLD runs, whether a thread has to wait for another, and how often a guest has to look
-# whether another waits (guests/await_call.h), is a matter of time.
+# whether another waits (guests/await_call.h), depends on timing.
 _RETURNS_FROM_HANDLERS = frozenset({"rt_sigreturn"})
 _LOOKS = frozenset({"pread64", "sched_yield"})
 _WAITS_FOR_THREADS = frozenset({"futex"})
@@ -52,7 +53,7 @@ def record(directory: Path, *options: str | Path, program: list[str], trace: Pat
 
 
 def same_as_strace(command: list[str], without: frozenset[str], directory: Path) -> Tree:
-    """The calls of ``command`` under htrun, after a check that strace shows the same.
+    """The calls of ``command`` under htrun, after checking that strace shows the same.
 
     They are two runs, and on a busy machine a signal may come before the call that it is to interrupt, or one process
     be faster than another; so they may be compared again.
@@ -216,7 +217,7 @@ def test_calls_and_events_are_in_one_order(toolchain: Toolchain, htrun: Htrun) -
 
 
 def test_calls_that_htrun_must_see_are_recorded_once(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Where the channel is watched htrun also makes calls in the program's stead, which are not the program's."""
+    """For the channel, htrun injects calls into the program, which do not count as the program's."""
     program = toolchain.compile(_GUESTS / "exact_threads.c")
     names = ("mmap", "mprotect", "munmap", "rt_sigprocmask", "rt_sigaction", "execve")
     counts = []
@@ -235,7 +236,7 @@ def test_calls_that_htrun_must_see_are_recorded_once(toolchain: Toolchain, htrun
 
 
 def check_slices(packets: list[proto.TracePacket], counts: Counter[str]) -> None:
-    """Each end in a Perfetto trace is of what its own track has begun last, also where a program starts another."""
+    """Each end in a Perfetto trace belongs to the last begin on its track, even if a program executes another."""
     begun: Counter[int] = Counter()
     halves = proto.TrackEvent.TYPE_SLICE_BEGIN, proto.TrackEvent.TYPE_SLICE_END
     slices = [packet.track_event for packet in packets if packet.track_event.type in halves]
@@ -358,7 +359,7 @@ def test_calls_that_a_filter_of_the_programs_own_stops(toolchain: Toolchain, htr
 
 def test_calls_that_a_filter_of_the_programs_own_denies(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
     program = str(toolchain.compile(_GUESTS / "calls_denied.c"))
-    # Who of the two waits for the other is a matter of time.
+    # Which of the two waits for the other depends on timing.
     found = same_as_strace([program], _WAITS_FOR_THREADS, tmp_path)
     denied = Counter(call for calls in found.values() for call in calls if call[0] in {"getuid", "alarm"})
     assert denied.total() == 2 * (3 + 1 + 1 + 3 + 2 + 2)
@@ -374,7 +375,7 @@ def test_half_of_a_denied_call_is_recorded_once(half: str, toolchain: Toolchain,
 
 
 def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
-    """Then Python does all that a stop needs."""
+    """Then all stops are handled in Python."""
     program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
     script = changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
     channel = tmp_path / "channel"
@@ -400,7 +401,7 @@ def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, t
 
 
 def test_nothing_is_lost_while_the_log_is_not_read(toolchain: Toolchain, htrun: Htrun) -> None:
-    """The program then has to wait, since what the tracer keeps in memory is limited."""
+    """The program then has to wait, since the tracer's memory for records is limited."""
     program = toolchain.compile_text(
         """
         #include <sys/syscall.h>
@@ -418,7 +419,7 @@ def test_nothing_is_lost_while_the_log_is_not_read(toolchain: Toolchain, htrun: 
     os.mkfifo(log)
     words = [*htrun.command("--syscalls", "getppid", "-D", log), str(program)]
     with subprocess.Popen(words) as process, log.open("rb") as pipe:
-        # What a pipe and the tracer hold together is less than all: the program must be waiting for its reader.
+        # The pipe and the tracer together cannot hold everything: the program must be waiting for its reader.
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=2)
         lines = pipe.read().splitlines()
@@ -441,7 +442,7 @@ def test_an_emulators_calls_are_those_it_makes_of_this_machine(toolchain: Toolch
 
 
 def _some_cases() -> list[Case]:
-    """A case of each program: those that need nothing to themselves."""
+    """A case for each program, except those that need their own setup."""
     chosen: dict[str, Case] = {}
     for case in cases():
         if case.target in (NATIVE, I686) and case.program.source.stem != "process_status":

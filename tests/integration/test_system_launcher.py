@@ -1,4 +1,4 @@
-"""What htrun makes of the command line of a whole machine: the device it adds, and what it refuses."""
+"""How htrun changes the command line of a whole machine: the device that it adds, and what it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ["-name", "debug-threads=on"]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A program by the name of an emulator that prints its arguments, one a line."""
+    """A program with the name of an emulator that prints its arguments, one per line."""
     program = tmp_path / "qemu-system-x86_64"
     source = tmp_path / "arguments.c"
     source.write_text("#include <stdio.h>\nint main(int c, char **v) { while (*++v) puts(*v); return 0; }\n")
@@ -33,7 +33,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def added(htrun: Htrun, placed: str = "") -> list[str]:
-    """The arguments that make the device."""
+    """The arguments that add the device."""
     return ["-object", OBJECT.format(channel=htrun.channel), "-device", DEVICE + placed]
 
 
@@ -88,7 +88,7 @@ def test_user_keeps_threads_unnamed(machine: Path, htrun: Htrun) -> None:
 
 
 def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
-    """What is printed, given by hand, is recognised: nothing is added a second time."""
+    """The printed arguments, given by hand, are recognised: nothing is added a second time."""
     command: list[str | Path] = [HTRUN, "--hypertrace", str(htrun.channel), "--print-device"]
     printed = shlex.split(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert printed == added(htrun)
@@ -97,7 +97,8 @@ def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
 
 
 def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
-    """What a launcher starts gets the device too, and where it can't be had runs without, as it would alone."""
+    """A machine that a launcher starts gets the device, too, or runs without it if that is impossible, as it would
+    alone."""
     command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel kvm"
     result = htrun.run("/bin/sh", "-c", command).check()
     assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "kvm"]
@@ -125,7 +126,7 @@ def test_questions_are_left_alone(question: list[str], machine: Path, htrun: Htr
 
 
 def arguments(path: Path, *texts: str) -> Path:
-    """A program that prints its arguments, and has ``texts`` in it as QEMU has names of devices."""
+    """A program that prints its arguments, and contains ``texts`` like the names of devices in QEMU."""
     data = "".join(f'"{text}\\0"' for text in texts)
     code = f"#include <stdio.h>\nconst char texts[] = {data};\n"
     source = path.with_suffix(".c")
@@ -146,7 +147,7 @@ def test_links_to_an_emulator(name: str, by_script: bool, machine: Path, htrun: 
 
 
 def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
-    """Which prefer KVM; a program that has only the name is no emulator."""
+    """Launchers that prefer KVM; a program that only has the name is no emulator."""
     emulator = arguments(tmp_path / "qemu-kvm", "memory-backend-file", "ivshmem-plain")
     result = htrun.run(emulator, "-accel", "tcg").check()
     assert result.stdout.splitlines() == ["-accel", "tcg", *added(htrun), *NAMES]
@@ -158,7 +159,7 @@ def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
 
 
 def test_an_emulator_without_the_device(htrun: Htrun, tmp_path: Path) -> None:
-    """As of MIPS, s390x, SPARC, and that of Debian for microvm machines."""
+    """Like those of MIPS, s390x, SPARC, and Debian's for microvm machines."""
     emulators = [
         arguments(tmp_path / "qemu-system-mips", "memory-backend-file", "virtio-net-pci"),
         require_tool("qemu-system-x86_64-microvm", "qemu-system-x86"),
@@ -191,7 +192,7 @@ def test_machines_one_after_the_other(htrun: Htrun) -> None:
 
 
 def test_one_machine_at_a_time(htrun: Htrun, tmp_path: Path) -> None:
-    """The kernels of two would choose the same indexes."""
+    """The kernels of two machines would choose the same indexes."""
     require_tool("qemu-system-x86_64", "qemu-system-x86")
     pid = tmp_path / "pid"
     script = f"{MACHINE} -daemonize -pidfile {pid} && {{ {monitored(MACHINE)}; kill $(cat {pid}); }}"
@@ -271,7 +272,8 @@ def test_wish_against_no_device_refused(machine: Path, htrun: Htrun) -> None:
 
 @pytest.mark.parametrize("name", ["qemu-system-x86_64", "qemu-system-aarch64"])
 def test_options_without_a_value(name: str) -> None:
-    """Each that QEMU's help lists is known as such: else the option behind it would pass for its value."""
+    """Each option with a value in QEMU's help is known: otherwise the option after it would be mistaken for its
+    value."""
     qemu = require_tool(name, "qemu-system-x86 qemu-system-arm")
     told = subprocess.run([qemu, "-help"], check=True, capture_output=True, text=True).stdout
     # An option's value follows it after one space, its description in a column of its own; -dtb's value does so too.

@@ -1,4 +1,4 @@
-"""docs/three-kernels.md as a reader follows it: its files, its commands in their order, and what they tell."""
+"""docs/three-kernels.md as a reader follows it: its files, its commands in their order, and their results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def run(command: str, directory: Path, emulators: Path) -> str:
-    """What ``command`` prints; ``emulators``: where those are that it names."""
+    """The output of ``command``; ``emulators``: the directory of those that it names."""
     path = f"{HTRUN.parent}:{emulators}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", command],
@@ -74,7 +74,7 @@ def test_the_example(generation: Generation, directory: Path) -> None:
             assert lines[0].endswith(("slower than native", "inconclusive")), cells
     for command in compare.splitlines():
         told = verdicts(run(command, directory, emulators))
-        # A busy machine may leave it open, but not turn it round.
+        # On a busy machine the verdict may be open, but never the opposite.
         assert sorted(told) == sorted(KERNELS)
         assert set(told.values()) <= {"slower", "inconclusive"}, told
     assert "memcpy" in run(again, directory, emulators)

@@ -1,4 +1,5 @@
-"""What stat, compare, view and bench say of traces that tell of no times, of too few, or of times unlike each other."""
+"""The messages of stat, compare, view and bench for traces without times, with too few, or with times that are not
+comparable."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ WITH_NAMES = ("--events", "events.toml")
 @pytest.fixture
 def traces(tmp_path: Path) -> Path:
     """A directory with traces: jobs; one (a single job); none (an event that is no job); halves (begins without ends);
-    torn (a job that has lost its middle); lost (nothing but losses); empty; later (that we can't read)."""
+    torn (a job whose middle is lost); lost (only losses); empty; later (an unknown version)."""
     (tmp_path / "events.toml").write_text(NAMES)
     trace_of_jobs(tmp_path / "jobs")
     trace_of_jobs(tmp_path / "one", [500])
@@ -44,25 +45,26 @@ def traces(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Verbs:
-    """Runs hypertrace in this process, where the traces are: a process for each would take most of the time."""
+    """Runs hypertrace in this process, in the directory of the traces: separate processes would take most of the
+    time."""
 
     capture: pytest.CaptureFixture[str]
 
     def run(self, *arguments: str | Path, status: int = 0) -> tuple[str, str]:
-        """What it says on standard output and standard error; it must end with ``status``."""
+        """Its standard output and standard error; it must exit with ``status``."""
         self.capture.readouterr()
         assert main([str(each) for each in arguments]) == status
         return self.capture.readouterr()
 
     def fails(self, *arguments: str | Path) -> str:
-        """The one line that it says when it can't do what it should."""
+        """The one line on standard error when it fails."""
         out, line = self.run(*arguments, status=125)
         assert out == ""
         assert re.fullmatch(r"hypertrace: [^\n]+\n", line), line
         return line
 
     def told(self, *arguments: str | Path) -> tuple[dict[str, Any], str]:
-        """The JSON of a verb, and what it warned of."""
+        """The JSON of a verb, and its warnings."""
         out, warnings = self.run(*arguments, *WITH_NAMES, "--json", "-")
         found: dict[str, Any] = json.loads(out)
         return found, warnings
@@ -175,13 +177,13 @@ def test_traces_that_are_unlike_are_compared_with_a_warning(
     report, warnings = verbs.told("compare", "jobs", "unlike")
     assert f"hypertrace: warning: A and B: {words}\n" in warnings
     assert f"A and B: {words}" in report["warnings"]
-    # And where they are the runs of one side.
+    # And if they are the runs of one side.
     for name in ("first", "second"):
         trace_of_jobs(traces / "runs" / name, **({} if name == "first" else unlike))
     report, warnings = verbs.told("compare", "runs", "runs")
     assert f"the runs of A: {words}" in report["warnings"]
     assert f"hypertrace: warning: the runs of B: {words}\n" in warnings
-    # The page says so as well.
+    # The page shows it as well.
     verbs.run("view", "jobs", "--compare", "unlike", *WITH_NAMES, "-o", "page.html")
     assert f"A and B: {words}" in (traces / "page.html").read_text()
 
@@ -193,7 +195,7 @@ def test_traces_that_are_alike_are_compared_without(verbs: Verbs, traces: Path) 
 
 
 def test_runs_of_one_bench_that_are_unlike_are_told(verbs: Verbs, traces: Path, toolchain: Toolchain) -> None:
-    """A bench that goes on where another machine has begun."""
+    """A bench that continues a bench of another machine."""
     guest = toolchain.compile(GUESTS / "timed_jobs.c")
     bench = ("bench", "--no-whole", "--warmup", "0", *WITH_NAMES, "-o", "kept")
     verbs.run(*bench, "--runs", "1", "--", guest)
@@ -223,7 +225,7 @@ def test_calibration_is_nowhere_told_as_if_it_were_the_users(verbs: Verbs, trace
         assert span["name"] == "job"
     verbs.run("view", "calibrated", "--compare", "calibrated", *WITH_NAMES, "-o", "page.html")
     assert "calibration" not in (traces / "page.html").read_text()
-    # Half a pair is nothing to tell of; nor is there an interval between two.
+    # Half a pair is not reported; nor is there an interval between two.
     Made(traces / "half", num_args=1).packet(MAIN, times[:3], [[1], [2], [PAIRS[0].begin]]).close()
     assert verbs.told("stat", "half")[0]["unpaired"] == {}
     names = [span["name"] for span in verbs.told("stat", "calibrated", "--intervals")[0]["spans"]]

@@ -1,7 +1,7 @@
-"""What hypertrace tells of spans is true: a guest that measures its work by itself, without events, in turns with them.
+"""hypertrace's figures of spans are true: a guest measures its work itself, alternately with events and without.
 
-The machine may be slow for a while, and in the middle of a turn. So it is the median of some runs that is looked at,
-never the best of them.
+The machine may become slow for a while, even in the middle of a run. So the tests use the median of several runs, never
+the best.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ RUNS, TURNS = 5, 80
 
 @dataclass(frozen=True)
 class Run:
-    """What was told of one run, and what is true. ``truth``: the true medians, ns."""
+    """The report of one run, and the truth. ``truth``: the true medians, ns."""
 
     report: dict[str, Any]
     truth: dict[str, float]
 
     @property
     def spans(self) -> dict[str, dict[str, Any]]:
-        """What is told of the spans of each name."""
+        """The reported spans by name."""
         return {span["name"]: span for span in self.report["spans"]}
 
     def error(self, name: str) -> float:
-        """By how much the corrected median is too great, ns."""
+        """The error of the corrected median, ns."""
         found: float = self.spans[name]["corrected"]["median"] - self.truth[name]
         return found
 
     def outside(self, name: str) -> float:
-        """How far the true median is outside of the interval that is told, ns."""
+        """How far the true median is outside of the reported interval, ns."""
         corrected = self.spans[name]["corrected"]
         low: float = corrected["median_low"]
         high: float = corrected["median_high"]
@@ -93,8 +93,8 @@ def guest(toolchain: Toolchain) -> Path:
 
 
 def test_the_intervals_of_corrected_medians_hold_the_true_ones(guest: Path, tmp_path: Path) -> None:
-    """On any processor: how far off the middle is, is for the interval to say. Each is right in 95% of runs or more, so
-    that of one name those of 3 of 5 runs are wrong once in 860 times, and of any of the names once in 60 at most."""
+    """On any processor, the intervals cover the truth. Each does in at least 95% of runs, so for one name, 3 of 5 runs
+    fail once in 860 times, and for any of the names at most once in 60."""
     runs = [run(guest, tmp_path / str(number), "--timestamp", "ordered") for number in range(RUNS)]
     for name in NAMES:
         assert median(each.outside(name) for each in runs) == 0, (name, [each.error(name) for each in runs])
@@ -102,7 +102,7 @@ def test_the_intervals_of_corrected_medians_hold_the_true_ones(guest: Path, tmp_
         calibration = each.report["calibration"]
         assert calibration["low"] < calibration["event_ns"] < calibration["high"]
         assert each.report["clock_step_ns"] <= calibration["floor_ns"]
-        # Intervals that say something: what is some times as long as an event can be told from nothing.
+        # Intervals are narrow enough: a span that is a few times as long as an event differs from zero.
         assert all(span["corrected"]["resolved"] for name, span in each.spans.items() if name in LONG)
     modes = median(len(each.spans["bimodal"]["modes"]) for each in runs)
     drift = median(each.spans["drift"]["drift"] or 0.0 for each in runs)

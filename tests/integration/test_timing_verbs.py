@@ -1,4 +1,4 @@
-"""hypertrace stat, compare and bench as people use them: on spans of known length, and on a real guest."""
+"""hypertrace stat, compare and bench on spans of known length, and on a real guest."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_stat(traces: Path) -> None:
     assert (raw["min"], raw["max"], raw["total"]) == (1000, 1006, sum(1000 + number % 7 for number in range(300)))
     assert raw["median_low"] <= raw["median"] <= raw["median_high"]
     assert raw["median"] == pytest.approx(1003, abs=0.5)
-    # A percentile is told only where there are samples enough behind it.
+    # A percentile is printed only if there are enough samples above it.
     assert raw["p90"] is not None
     assert raw["p99_9"] is None
-    # Nothing was calibrated, so nothing is said to be corrected.
+    # Nothing was calibrated, so nothing is corrected.
     assert span["corrected"] is None
 
 
@@ -61,7 +61,7 @@ def test_intervals_and_regions(traces: Path) -> None:
 
 
 def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -> None:
-    """The first span of a real guest holds the first events of two places in the code."""
+    """The first span of a real guest contains the first events of two call sites."""
     (tmp_path / "events.toml").write_text(NAMES)
     command: list[str | Path] = [
         HTRUN,
@@ -96,7 +96,8 @@ def test_exports(traces: Path) -> None:
 
 @pytest.fixture
 def sides(traces: Path) -> Path:
-    """As bench -o leaves it: a with five runs, b with five that are a fifth slower. a3 and b3 have three of these."""
+    """A directory as written by bench -o: a with five runs, b with five that are a fifth slower. a3 and b3 have three
+    of these."""
     for side, level, runs in (("a", 1000, 5), ("b", 1200, 5), ("a3", 1000, 3), ("b3", 1200, 3)):
         for run in range(runs):
             jobs = [level + 2 * run + number % 7 for number in range(100)]
@@ -132,7 +133,7 @@ def test_compare(traces: Path, sides: Path, other: str, options: tuple[str, ...]
 
 
 def test_two_traces_are_described_without_a_verdict(traces: Path) -> None:
-    """Whatever they hold: thousands of spans of one run are one run."""
+    """Thousands of spans of one run count as one run."""
     compare = ("compare", "a", "b", "--events", "events.toml", "--fail-on", "+5%")
     report = told(traces, *compare)
     [span] = report["spans"]
@@ -171,7 +172,7 @@ def test_bad_input(traces: Path, arguments: tuple[str, ...], words: str) -> None
 
 
 def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
-    """A real guest, which cannot run alone; the traces are kept, and the same command goes on with them."""
+    """A real guest, which cannot run alone; the traces are kept, and the same command continues from them."""
     guest = toolchain.compile(GUESTS / "timed_jobs.c")
     (tmp_path / "events.toml").write_text(NAMES)
     command = (
@@ -205,7 +206,7 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
         assert figures["median_low"] <= figures["median"] <= figures["median_high"]
         assert figures["min"] <= figures["median"] <= figures["p90"] <= figures["max"]
         assert figures["min"] <= figures["mean"] <= figures["max"]
-        # Of 500 spans, five lie beyond.
+        # Of 500 spans, five are above it.
         assert figures["p99"] is None
     environment = told(tmp_path, "stat", trace)["environment"]
     assert environment["command"] == str(guest)

@@ -76,7 +76,7 @@ def names(tmp_path: Path) -> Path:
 
 @dataclass
 class Run:
-    """A run of htrun that goes on until told not to."""
+    """A run of htrun that continues until the test ends it."""
 
     trace: Path
     stop: Path
@@ -135,7 +135,7 @@ class Terminal:
         os.write(self.master, keys)
 
     def end(self) -> int:
-        """What hypertrace ends with, after a check that the terminal is as it was."""
+        """The exit code of hypertrace, after checking that the terminal is restored."""
         deadline = time.monotonic() + SECONDS
         while self.process.poll() is None:
             self._read(time.monotonic() + 0.05)
@@ -149,7 +149,7 @@ class Terminal:
 
     @property
     def after(self) -> str:
-        """What stands on the terminal when the view has gone."""
+        """The content of the terminal after the view is closed."""
         return self.shown.rpartition(LEAVE)[2].decode()
 
     def _read(self, deadline: float) -> bool:
@@ -184,7 +184,7 @@ def terminal(*arguments: str | Path, size: tuple[int, int] = (40, 140)) -> Itera
 
 
 def words(*arguments: str | Path, status: int = 0) -> str:
-    """What it prints without a terminal; on failure, its one line on standard error."""
+    """Its output without a terminal; if it fails, the one line on standard error."""
     done = subprocess.run([HYPERTRACE, "top", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == status, done.stderr
     if done.stderr:

@@ -1,4 +1,4 @@
-"""The tracer under odd circumstances: what it inherits, what it borrows, and what it must not touch."""
+"""The tracer under unusual circumstances: what it inherits, what it borrows, and what it must not change."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ int main(int argc, char **argv)
 
 
 def unprivileged() -> list[str]:
-    """What a command begins with so as to run without root's privileges, if it is root's."""
+    """The start of a command line that drops root's privileges, if the test runs as root."""
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 
 
 def test_a_child_of_a_process_that_nobody_may_look_into(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Its events are its own, not its parent's, and it is as secretive as it would be alone."""
+    """Its events are not its parent's, and it is not dumpable, just as without htrun."""
     program = toolchain.compile_text(SECRETIVE, "secretive")
     command = [*unprivileged(), *htrun.command(), str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
@@ -97,7 +97,7 @@ def test_a_process_that_nobody_may_look_into_is_told_of(toolchain: Toolchain, ht
 
 @pytest.mark.parametrize("limit", ["0:unlimited", "4096000:unlimited"])
 def test_a_limit_of_files_sizes_is_the_programs_alone(limit: str, toolchain: Toolchain, htrun: Htrun) -> None:
-    """The channel, the rings and the trampolines are files to the kernel, and larger."""
+    """The channel, the rings and the trampolines are files for the kernel, and larger than the limit."""
     program = toolchain.compile_text(LIMITED, "limited")
     limits = ["prlimit", f"--fsize={limit}", *unprivileged()]
     done = subprocess.run([*limits, *htrun.command(), str(program)], capture_output=True, text=True, timeout=240)
@@ -168,7 +168,7 @@ def test_descriptors_are_what_they_would_be_alone(closed: str, tmp_path: Path) -
     ids=["inherited", "outlived"],
 )
 def test_whoever_starts_it_may_ignore_the_ends_of_children(words: list[str], status: int, tmp_path: Path) -> None:
-    """Which the program inherits (signal(7)). htrun waits by these signals, and has a child of its own at the start."""
+    """The program inherits the disposition (signal(7)). htrun waits for these signals, and has a child at the start."""
     command: list[str | Path] = [*IGNORING_CHILDREN, HTRUN, "-q", *words]
     done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (status, "")
@@ -236,7 +236,7 @@ def test_a_tracer_told_to_end_as_soon_as_it_is_one(htrun: Htrun) -> None:
 
 
 def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Whoever the kill overtakes in its birth is gone, too; at another moment each time."""
+    """A process that is killed while it is created is gone, too; each time at another moment."""
     program = toolchain.compile_text(
         """
         #include <stdio.h>
@@ -265,7 +265,7 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
 
 @pytest.mark.heavy("again and again, to meet each moment")
 def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Then nothing tells of that other one, which waits at its first stop; at another moment each time."""
+    """Then no event reports the new process, which waits at its first stop; each time at another moment."""
     program = toolchain.compile_text(
         """
         #include <stdio.h>
@@ -331,14 +331,15 @@ except HtrunError as error:
 
 @pytest.mark.parametrize("state", ["Z", "gone"])
 def test_a_program_killed_before_it_starts(state: str) -> None:
-    """What htrun has made is undone without a word; the dead one may have been reaped already."""
+    """htrun cleans up without a message, even if the dead process has been reaped already."""
     script = [sys.executable, "-c", KILLED_AT_THE_START, state]
     done = subprocess.run(script, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout, done.stderr) == (0, "undone\n", "")
 
 
 def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Who is created with CLONE_PARENT has what its creator has, not its parent, whoever else ends meanwhile."""
+    """A process that is created with CLONE_PARENT gets what its creator has, not its parent, whichever process exits
+    meanwhile."""
     program = toolchain.compile_text(
         """
         #define _GNU_SOURCE
@@ -377,7 +378,7 @@ def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
 
 
 def test_a_process_killed_while_it_creates_one_for_its_parent(toolchain: Toolchain, htrun: Htrun) -> None:
-    """At another moment each time. All come to an end, and their parent can wait for each."""
+    """Each time at another moment. All of them exit, and their parent can wait for each."""
     program = toolchain.compile_text(
         """
         #define _GNU_SOURCE
@@ -410,7 +411,7 @@ def test_a_process_killed_while_it_creates_one_for_its_parent(toolchain: Toolcha
 
 
 def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun: Htrun) -> None:
-    """When that thread has taken over the id of the first, of which nothing tells then, and leaves its old memory."""
+    """After that thread has taken over the id of the first one, without an event, and leaves its old memory."""
     program = toolchain.compile_text(
         """
         #include <pthread.h>
@@ -462,7 +463,8 @@ def test_many_processes_and_none_is_left(htrun: Htrun) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapping"])
 def test_more_processes_than_open_files(toolchain: Toolchain, htrun: Htrun, options: tuple[str, ...]) -> None:
-    """htrun looks into more processes than it may open files; the program has the limit too, and needs five of them."""
+    """htrun opens files of more processes than its limit of open files; the program has the same limit and needs
+    five."""
     program = toolchain.compile(_GUESTS / "many_processes.c")
     command = ["prlimit", "--nofile=40:40", *htrun.command(*options), str(program), "70"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
@@ -487,7 +489,7 @@ int main(void)
 
 
 def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Libraries that it imports start none. Without a summary, none asks for the names of sites."""
+    """Libraries that it imports start none. Without a summary, no thread looks up the names of sites."""
     program = toolchain.compile_text(WAITING, "waiting")
     log = htrun.directory / "log"
     with subprocess.Popen([HTRUN, "-D", log, program], stdin=subprocess.PIPE) as process:
@@ -496,4 +498,4 @@ def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htru
         assert process.stdin is not None
         process.stdin.close()
     assert process.returncode == 0
-    assert len(threads) == 3  # The main one, the drain, and the one that waits for signals.
+    assert len(threads) == 3  # The main thread, the drain, and the one that waits for signals.

@@ -1,4 +1,4 @@
-"""``hypertrace view``: its page in a real browser, opened from the disk and used as people use it.
+"""``hypertrace view``: its page in a real browser, opened as a file and used by mouse and keyboard.
 
 Screenshots are left in ``build/screenshots``.
 """
@@ -24,12 +24,13 @@ from tests.unit.analysis.made import FACTS, Made
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 LEFT, TOP = 216, 127
-"""Where the timeline begins in the window, in CSS pixels (``--labels`` in the style sheet, and what is above it)."""
+"""The position of the timeline in the window, in CSS pixels (``--labels`` in the style sheet, and the height of what is
+above)."""
 
 LINES = "[...document.querySelectorAll('#page-statistics tbody tr')]"
 JOB = Pair("job", 1, 2)
 WORDS = "line.querySelector('.pick').innerText.trim().replace(/\\s+/g, ' ')"
-"""The lines of the statistics, and in JavaScript what each is of."""
+"""The lines of the statistics, and a JavaScript expression for each."""
 
 
 class Shown:
@@ -46,12 +47,12 @@ class Shown:
         return self.tab.run(f"window.hypertrace.then((page) => ({script}))")
 
     def show(self, begin: float, end: float) -> None:
-        """Let the timeline show these ns."""
+        """Make the timeline show this interval, ns."""
         self.ask(f"(page.state.viewport.show({begin}, {end}), null)")
         self.settle()
 
     def settle(self) -> None:
-        """Return when what is shown no longer moves, and is drawn."""
+        """Return when nothing moves any more and everything is drawn."""
         self.tab.run(
             "window.hypertrace.then((page) => new Promise((done) => { let calm = 0; let last = null;"
             " const look = () => { const { begin, end } = page.state.viewport; const now = `${begin} ${end}`;"
@@ -60,20 +61,20 @@ class Shown:
         )
 
     def x(self, time: float) -> float:
-        """Where a time is, in the window."""
+        """The horizontal position of a time in the window."""
         return LEFT + float(self.ask(f"page.state.viewport.x({time})"))
 
     def row(self, number: int) -> float:
-        """The height at which a row's middle is, in the window."""
+        """The vertical position of a row's middle in the window."""
         script = f"(({{ top, height }}) => top + height / 2 - page.state.scroll)(page.state.layout.rows[{number}])"
         return TOP + float(self.ask(script))
 
     def text(self, selector: str) -> str:
-        """What an element says."""
+        """The text of an element."""
         return str(self.tab.run(f"document.querySelector({selector!r}).innerText"))
 
     def picture(self, name: str) -> None:
-        """Leave a screenshot."""
+        """Save a screenshot."""
         self.settle()
         self.tab.screenshot(SCREENSHOTS / f"{name}.png")
 
@@ -87,7 +88,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture
 def open_page(window: Tab) -> Iterator[Callable[[Path], Shown]]:
-    """Opens a page. At the end, whatever was done with it: nothing was requested but files, and nothing failed."""
+    """Opens a page. At the end it checks that only files were requested, and that nothing failed."""
     window.errors.clear()
     window.requests.clear()
     window.prefer("light")
@@ -164,7 +165,7 @@ def test_it_opens_from_the_disk_in_both_themes(requests_page: Path, open_page: C
 
 @pytest.mark.parametrize("width", [1000, 640, 400])
 def test_a_narrow_window_hides_nothing(requests_page: Path, open_page: Callable[[Path], Shown], width: int) -> None:
-    """Whatever can be used lies within the window, but what a table's own bar brings there."""
+    """All controls are within the window, except those that a table's scroll bar brings there."""
     shown = open_page(requests_page)
     shown.tab.resize(width, 800)
     try:
@@ -193,7 +194,7 @@ def test_nothing_that_is_drawn_is_an_element(requests_page: Path, open_page: Cal
 def test_a_drag_measures(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
     shown.show(0, 100_000)
-    # Some pixels beside the begin and the end of the request, on its row: they stick to these.
+    # Some pixels beside the begin and the end of the request, on its row: the times snap to these.
     shown.tab.drag((shown.x(10_000) + 4, shown.row(1)), (shown.x(35_000) - 3, shown.row(1)))
     assert shown.ask("page.state.range") == {"begin": 10_000, "end": 35_000}
     assert shown.text("#said") == "measured 25.0 µs"
@@ -207,7 +208,7 @@ def test_a_drag_measures(known: Path, open_page: Callable[[Path], Shown]) -> Non
     # An edge can be moved; the end of the second request is at 61 us.
     shown.tab.drag((shown.x(35_000), shown.row(0)), (shown.x(61_000) + 2, shown.row(1)))
     assert shown.ask("page.state.range") == {"begin": 10_000, "end": 61_000}
-    # Where nothing is near, times are those of the pixels.
+    # If nothing is near, times are those of the pixels.
     shown.tab.drag((shown.x(70_000), shown.row(2)), (shown.x(90_000), shown.row(2)))
     measured = shown.ask("page.state.range.end - page.state.range.begin")
     assert abs(measured - 20_000) <= shown.ask("2 / page.state.viewport.scale")
@@ -353,7 +354,7 @@ def test_statistics_are_those_of_numpy(requests_page: Path, open_page: Callable[
 
 
 def test_one_line_is_chosen_even_if_others_have_its_name(known: Path, open_page: Callable[[Path], Shown]) -> None:
-    """Of "parse" there are a span and a begin without its end."""
+    """ "parse" has a span, and a begin without its end."""
     shown = open_page(known)
     for what in ("parse", "parse between events"):
         shown.tab.run(f"({LINES}.find((line) => {WORDS} === {what!r}).click(), null)")
@@ -428,7 +429,7 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
 
 
 def test_the_comparison_is_that_of_hypertrace_compare(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
-    """Corrected for what events cost, where both traces can be."""
+    """Durations are corrected for the cost of events, if both traces have a calibration."""
     for name, length in (("old", 136), ("new", 150)):
         calibration = [(pair, span) for _ in range(50) for pair, span in zip(PAIRS[:3], (38, 84, 134), strict=True)]
         times, args, now = [], [], BEGIN

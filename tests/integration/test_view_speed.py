@@ -1,7 +1,7 @@
 """The page of a trace with a million events, in a browser without a graphics processor.
 
-The limits are for a machine of today. On a slower one, or one that others use as well, each is longer by as much as a
-piece of work that has nothing to do with the page takes longer there.
+The limits are for a machine of today. On a slower or busy machine, the limits are scaled by how long a fixed piece of
+work takes there.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.serial, pytest.mark.heavy("a million events in a brows
 EVENTS = 1_000_000
 FIRST_PAINT_MS = 2_000
 FRAMES, RATE = 60, 30
-"""How many are panned, and how many a second there must be."""
+"""The number of frames to pan, and the required frames per second."""
 TRIES = 3
 WORK_MS = 110
-"""What `WORK` takes on the machine that the limits are for."""
+"""The time of `WORK` on the machine that the limits are for."""
 WORK = """
 (() => {
   const begin = performance.now();
@@ -75,7 +75,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 
 def slowness(tab: Tab) -> float:
-    """How many times longer anything takes here and now, at least 1."""
+    """How many times slower this machine is now; at least 1."""
     return max(1.0, min(float(tab.run(WORK)) for _ in range(TRIES)) / WORK_MS)
 
 
@@ -87,7 +87,7 @@ def drawn_ms(tab: Tab, page: Path) -> float:
 
 
 def test_a_million_events_are_seen_within_two_seconds(tab: Tab, page: Path) -> None:
-    """The best of a few: whatever else the machine does can only make it longer."""
+    """The best of a few: other load on the machine can only make it longer."""
     tab.open(page)
     shares: list[float] = []
     while len(shares) < TRIES and min(shares, default=1) >= 1:
@@ -100,8 +100,8 @@ def test_a_million_events_are_seen_within_two_seconds(tab: Tab, page: Path) -> N
 
 @pytest.mark.parametrize("part", [0.6, 0.1, 0.001])
 def test_a_million_events_are_panned_at_thirty_frames_a_second(tab: Tab, page: Path, part: float) -> None:
-    """At three zooms, by the frames that come and by the time the page itself works for one, the best of a few tries:
-    it must leave half of it to the browser."""
+    """At three zoom levels: the frames per second, and the time that the script takes for a frame, the best of a few
+    attempts: half of a frame's time must be left for the browser."""
     drawn_ms(tab, page)
     shares: list[tuple[float, float]] = []
     while len(shares) < TRIES and min(map(max, shares), default=1) >= 1:

@@ -1,1 +1,1 @@
-"""Small programs, each of one subject, that must do the same with and without htrun; and what runs them."""
+"""Small programs, each about one subject, that must do the same with and without htrun; and code that runs them."""

@@ -1,4 +1,4 @@
-"""Run a command in a directory of its own and keep all that a caller can see of it."""
+"""Run a command in its own directory and collect everything that a caller can see of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pathlib import Path
 from tests.support import leftovers
 
 SECONDS = 240
-"""The longest that one program may take."""
+"""Seconds that one program may take."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``code``: CLD_EXITED, CLD_KILLED or CLD_DUMPED; ``status``: exit status or signal; ``files``: left, by name."""
+    """``code``: CLD_EXITED, CLD_KILLED or CLD_DUMPED; ``status``: exit status or signal; ``files``: those that it
+    leaves, by name."""
 
     stdout: bytes
     stderr: bytes
@@ -28,9 +29,8 @@ class Outcome:
 
 
 def observe(command: list[str], directory: Path, mark: str, environment: Mapping[str, str]) -> Outcome:
-    """The outcome of ``command``, run in ``directory``, which is made.
-
-    AssertionError when it takes longer than `SECONDS`, or leaves a process.
+    """The outcome of ``command``, run in ``directory``, which is created. AssertionError if it takes longer than
+    `SECONDS`, or leaves a process.
     """
     directory.mkdir(parents=True)
     process = subprocess.Popen(
@@ -52,7 +52,7 @@ def observe(command: list[str], directory: Path, mark: str, environment: Mapping
             leftovers.kill(mark)
             process.wait()
             raise AssertionError(f"not ended after {SECONDS} s: {command}\n{told}\n{outputs[0].result()!r}") from None
-    # WNOWAIT, because only waitid tells apart deaths with a core, and Popen wants to reap the child itself.
+    # WNOWAIT, because only waitid shows whether there was a core dump, and Popen has to reap the child itself.
     ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     process.wait()
     assert ended

@@ -1,1 +1,1 @@
-"""Small programs that were handed over with a bug report, and what starts them."""
+"""Small programs from bug reports, and programs that start them."""
