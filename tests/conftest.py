@@ -58,7 +58,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 class FailuresAtOnce:
-    """Shows a failure when it happens: a run that is stopped before its end has told it."""
+    """Shows a failure when it happens: so that it is known even if the run is stopped before its end."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config

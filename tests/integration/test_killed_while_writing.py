@@ -100,14 +100,14 @@ def test_a_writer_killed_at_any_moment(tmp_path: Path) -> None:
 
 
 def has_events(process: subprocess.Popen[bytes], trace: Path) -> bool:
-    """Whether ``process``, which must still run, has written events to ``trace``."""
+    """Whether ``process``, which must still be running, has written events to ``trace``."""
     assert process.poll() is None
     return trace.exists() and any(len(stream.records) for stream in read_trace(trace, NUM_ARGS))
 
 
 @pytest.mark.parametrize("options", [(), ("--ring-size", "64K")], ids=["usual rings", "small rings"])
 def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolchain, tmp_path: Path) -> None:
-    """Each thread's events are there from its first on, none twice and none missing between."""
+    """Each thread's events are there from the first one on, none twice and none missing in between."""
     program = toolchain.compile(GUESTS / "property_burst.c")
     for number in range(RUNS // 2):
         trace = tmp_path / f"trace{number}"

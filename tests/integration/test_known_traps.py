@@ -1,4 +1,4 @@
-"""Sites that go on trapping: the machine code that deals with a trap it knows never takes a new one for it."""
+"""Sites that keep trapping: the machine code that handles a known trap never mistakes another one for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.toolchain import Toolchain
 
 GUEST = Path(__file__).parent / "guests" / "known_traps.c"
 MANY = 300
-"""As in the guest."""
+"""The same number as in the guest."""
 
 Run = Callable[[str], Result]
 
@@ -44,7 +44,7 @@ def test_one_site_again_and_again(run: Run) -> None:
 
 
 def test_code_that_is_rewritten_between_traps(run: Run) -> None:
-    """The same address, each time another store: only its bytes tell."""
+    """The same address, each time with another store: only its bytes differ."""
     result = run("rewritten")
     check_in_order(result, 6 * MANY)
     assert [event.index for event in result.events] == [1, 2, 3, 4, 5, 6] * MANY
@@ -73,7 +73,7 @@ def test_an_index_that_is_none_amid_others(run: Run) -> None:
 
 
 def test_a_channel_that_moves(run: Run) -> None:
-    """Behind it, a store to its old place is the guest's own fault."""
+    """After that, a store to its old address is the guest's own fault."""
     result = run("moved")
     check_in_order(result, 2 * MANY)
     assert result.stdout == "caught\n"

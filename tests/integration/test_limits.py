@@ -1,4 +1,4 @@
-"""Programs that lock their memory, or have little of anything: they run as alone, or htrun says what it lacks."""
+"""Programs that lock their memory, or have low limits: they run as without htrun, or htrun says what it lacks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.toolchain import Toolchain
 _GUESTS = Path(__file__).parent / "guests"
 _EVENTS = Counter({(who, number): 1 for who in (*range(12), 100) for number in range(1000)})
 _RINGS = 12 * (4 << 10)
-"""KiB of the rings of the threads that live at a time."""
+"""KiB of the rings of the threads that exist at the same time."""
 
 
 @pytest.mark.parametrize("case", ["locked", "locked_later", "limited_later"])
 def test_locked_and_limited_memory(toolchain: Toolchain, htrun: Htrun, case: str) -> None:
-    """No ring is locked, and none has memory but those of threads that emit; all events are patched."""
+    """No ring is locked, and only those of threads that emit have memory; all events are patched."""
     program = toolchain.compile(_GUESTS / "locked_memory.c")
     alone = subprocess.run([program, case], capture_output=True, text=True, check=True).stdout.split()
     result = htrun.run(program, case).check()
@@ -44,7 +44,7 @@ def test_locked_and_limited_memory(toolchain: Toolchain, htrun: Htrun, case: str
 def test_too_little_is_reported_before_the_program_starts(
     toolchain: Toolchain, htrun: Htrun, limit: str, value: int, needed: str
 ) -> None:
-    """In one line; and nothing is left behind."""
+    """In one line; no files are left."""
     program = toolchain.compile(_GUESTS / "many_threads.c")
     prlimit = ["prlimit", f"--{limit}={value}:{value}", *unprivileged()]
     command = [*prlimit, *htrun.command(), "sh", "-c", "echo started", str(program)]
@@ -78,7 +78,7 @@ def test_too_few_descriptors_to_start(htrun: Htrun, limit: int) -> None:
 
 
 def test_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a control group's pids.max is reached."""
+    """As if a control group's pids.max is reached."""
 
     def refuse(*_: object) -> int:
         raise RuntimeError

@@ -1,4 +1,5 @@
-"""Programs with very many threads: none is lost, and neither a trace nor the tracer grows with each."""
+"""Programs with very many threads: none is lost, and neither the number of files nor the tracer's memory grows with
+each."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SIZE = int(os.environ.get("HTRUN_MEMORY_TRACE_BYTES", str(64 << 20)))
 MOST = 300_000
 """KiB that a process may have in memory, whatever the size of the trace."""
 MORE = 120_000
-"""KiB more than for the first events of the trace: rows that wait to be written, and pages of files that are read."""
+"""KiB more than for the first events of the trace: rows that are not written yet, and pages of files that are read."""
 THREADS, PACKET, NUM_ARGS = 4, 5461, 4
 RECORD = 16 + 8 * NUM_ARGS
 NAMES = """\
@@ -46,7 +46,7 @@ args = ["n:u64"]
 
 @pytest.fixture(scope="module")
 def trace(session_directory: Path) -> Path:
-    """A trace of four threads that take turns; one for all test processes."""
+    """A trace of four threads that emit alternately; one for all test processes."""
     return make_once(session_directory / f"trace-of-{SIZE}", write)
 
 
@@ -71,10 +71,8 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def peak(*arguments: str | Path) -> int:
-    """KiB that hypertrace had in memory at once, as the kernel counted them.
-
-    A small process starts it: the kernel counts for a process also what it had before its exec, which would be the
-    memory of the tests.
+    """The peak memory of hypertrace in KiB, from the kernel. A small process starts it, since the kernel's count
+    includes the memory before an exec, which would be that of the tests.
     """
     command = [sys.executable, "-c", MEASURE, HTRUN.with_name("hypertrace"), *arguments]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

@@ -1,4 +1,5 @@
-"""Guests that misuse the channel: a warning for each kind and place at most, the guest goes on, the count is right."""
+"""Guests that misuse the channel: at most one warning for each kind and address, the guest continues, the count is
+right."""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def test_a_thousand_mappings_at_once(options: tuple[str, ...], toolchain: Toolch
 
 
 def test_a_machine_survives_its_guest(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
-    """An emulator would die of what its guest makes it do: there loads give zeros, and stores come to nothing."""
+    """Its guest could kill an emulator by these: so loads give zeros, and stores are ignored."""
     program = toolchain.compile(_GUESTS / "bad_machine.c", flags=("-O1",))
     copy = htrun.directory / "bin" / "qemu-system-any"
     copy.parent.mkdir()

@@ -1,4 +1,5 @@
-"""Debuggers and checkers that are tracers, or that run a program's code themselves: each is answered in one line."""
+"""Debuggers and checkers that are tracers, or that run a program's code themselves: for each there is a message of one
+line."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ int main(int argc, char **argv)
 
 
 def warnings_of(errors: str) -> list[str]:
-    """Of htrun, without the ids of processes."""
+    """htrun's lines on standard error, without the ids of processes."""
     words = [line.removeprefix("htrun: warning: ") for line in errors.splitlines() if line.startswith("htrun: warning")]
     return [" ".join("N" if word.strip(",:)").isdigit() else word for word in line.split()) for line in words]
 

@@ -1,4 +1,4 @@
-"""Full rings: nothing lost by default; else every loss counted, and what is kept is what users expect."""
+"""Full rings: by default nothing is lost; otherwise every loss is counted, and the right events are kept."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ GUESTS = Path(__file__).parent / "guests"
 NUM_ARGS = 4
 RECORD = 48
 RING = 64 * 1024
-"""Bytes, the smallest ring that is tested: some 1,200 records."""
+"""Bytes of the smallest ring that is tested: some 1,200 records."""
 
 
 def _mixed(event: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """As in ``property_burst``."""
+    """The same function as in ``property_burst``."""
     word = event * np.uint64(0x9E3779B97F4A7C15)
     return (word ^ word >> np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Burst:
-    """What a run of ``property_burst`` left. ``emitted``: events of each thread id."""
+    """The results of a run of ``property_burst``. ``emitted``: the number of events by thread id."""
 
     result: Result
     emitted: dict[int, int]
@@ -39,7 +39,7 @@ class Burst:
     trace: Path
 
     def events(self, tid: int) -> list[int]:
-        """The numbers of a thread's events that are in the trace, after a check of all their arguments."""
+        """The numbers of a thread's events in the trace, after checking all their arguments."""
         found: list[int] = []
         for stream in self.streams:
             if stream.tid != tid:
@@ -52,12 +52,12 @@ class Burst:
         return found
 
     def discarded(self, tid: int) -> int:
-        """How many events of a thread the trace says are lost."""
+        """How many events of a thread are lost according to the trace."""
         return sum(stream.discarded for stream in self.streams if stream.tid == tid)
 
 
 def run(htrun: Htrun, toolchain: Toolchain, trace: Path, events: int, threads: int, *options: str) -> Burst:
-    """Emit ``events`` in each of ``threads`` threads, as fast as it goes."""
+    """Emit ``events`` in each of ``threads`` threads, as fast as possible."""
     program = toolchain.compile(GUESTS / "property_burst.c")
     result = htrun.run(program, str(events), str(threads), options=("-o", trace, *options))
     assert result.status == 0, result.stderr
@@ -131,7 +131,7 @@ def test_qemus_format_tells_of_losses_too(htrun: Htrun, toolchain: Toolchain, tm
 
 
 def told_by_babeltrace(trace: Path) -> str:
-    """What babeltrace2 says besides the events; it must accept the trace."""
+    """The messages of babeltrace2; it must accept the trace."""
     done = subprocess.run(
         [require_tool("babeltrace2", "babeltrace2"), trace], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What a program is started with under htrun is what it is started with alone, whatever its starter has left it."""
+"""A program is started under htrun with the same state as alone, whatever it inherits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = [
 
 
 def said(*command: str | Path) -> str:
-    """What a command prints on standard output, alone."""
+    """What a command prints on standard output, which must be its only output."""
     done = subprocess.run(command, capture_output=True, timeout=SECONDS)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode()
@@ -89,7 +89,7 @@ def test_a_program_starts_without_what_htrun_has_used(toolchain: Toolchain, htru
     )
     alone = [int(word) for word in said(program).split()]
     traced = [int(word) for word in htrun.run(program, options=("-q",)).check().stdout.split()]
-    # Python alone takes 8 MiB. The process between the launcher and the tracer is of the launcher's size.
+    # Python alone takes 8 MiB. The process between the launcher and the tracer has the launcher's size.
     for before, after in zip(alone, traced, strict=True):
         assert after < before + 1024
 
@@ -131,10 +131,10 @@ def test_settings_of_the_users_python_are_not_the_tracers(
 
 
 def test_libraries_of_the_users_are_not_the_tracers(tmp_path: Path, toolchain: Toolchain) -> None:
-    """Which may be older than what its modules were built with, or none at all."""
+    """The library may be older than the one that its modules were built with, or missing."""
     for library in ("libstdc++.so.6", "libffi.so.8", "libz.so.1", "libm.so.6"):
         (tmp_path / library).write_text("not a library")
-    # A program for which they are not needed: the user's own.
+    # A program that does not need them, because it is the user's own.
     _emits_in({"LD_LIBRARY_PATH": str(tmp_path)}, tmp_path, toolchain)
 
 
@@ -166,7 +166,7 @@ def _emits_in(variables: dict[str, str], directory: Path, toolchain: Toolchain) 
 
 @pytest.mark.parametrize("words", [["true"], ["-q", "env", "true"], ["-D", "{there}/log", "true"]])
 def test_in_a_directory_that_was_removed(words: list[str], tmp_path: Path) -> None:
-    """Where no path needs it, it is as anywhere else."""
+    """If no path depends on it, everything works as elsewhere."""
     gone = tmp_path / "gone"
     gone.mkdir()
     command: list[str | Path] = [word.format(there=tmp_path) for word in words]

@@ -1,4 +1,4 @@
-"""``htrun --cpu``: on which processors a program runs, and what the trace says of it."""
+"""``htrun --cpu``: the processors on which a program runs, and the trace's record of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOW = (
 
 
 def ranges(processors: list[int]) -> str:
-    """A list that names each."""
+    """A list of all processors."""
     return ",".join(map(str, processors))
 
 

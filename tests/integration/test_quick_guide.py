@@ -24,14 +24,14 @@ def readme_program() -> str:
 
 
 def one_event(result: Result) -> None:
-    """Check that the run gave the one event, and the program's own output."""
+    """Check that the run recorded the one event, and that the program's output is there."""
     result.check()
     assert result.stdout == "emitting hypertrace event\n"
     assert [(event.name, event.index, event.args) for event in result.events] == [("guest_hypertrace", 0, ARGUMENTS)]
 
 
 def sysroot_options(target: Target) -> list[str | Path]:
-    """The options, htrun's and qemu's alike, that name the target's libraries."""
+    """The options, the same for htrun and QEMU, that give the directory of the target's libraries."""
     return ["-L", require_directory(target.sysroot, target.packages)] if target.sysroot else []
 
 

@@ -37,7 +37,7 @@ EACH = EVENTS // THREADS
 IDS = [1, 2, 3, 2**64 - 1, 5, 0]
 WORDS = [0, 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1]
 WORDS += [0x7FF0000000000000, 0xFFF0000000000000, 0x7FF8000000000000, 0x3FB999999999999A, 2**63 + 1, 2**64 - 42]
-"""As ``guests/round_trip.c`` has them."""
+"""The same words as in ``guests/round_trip.c``."""
 NAMES = """\
 [[event]]
 id = 1
@@ -75,7 +75,7 @@ TYPES = {
     5: ("depth", "counter", (("n", "i64"), ("load", "f64"), ("total", "u64"))),
     0: (None, None, (("arg1", "hex"), ("arg2", "hex"), ("arg3", "hex"), ("arg4", "hex"))),
 }
-"""What `NAMES` says: of each event its name, phase, and the names and types of its arguments."""
+"""The content of `NAMES`: name, phase, and the names and types of the arguments of each event."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event as a format tells it. ``name``, ``phase``: the user's; ``values``: the arguments by name."""
+    """An event as it is in a format. ``name``, ``phase``: the user's; ``values``: the arguments by name."""
 
     time: int
     tid: int
@@ -103,11 +103,11 @@ class Seen:
 
 
 Form = Callable[[str, int], Any]
-"""Makes the value of a type and a word as a format has it."""
+"""Converts a word of a type to the value in a format."""
 
 
 def words_of(thread: int) -> NDArray[np.uint64]:
-    """The arguments of a thread's events, as it stored them: events by four."""
+    """The arguments of a thread's events, as it stored them: a row of four for each event."""
     number = np.arange(EACH, dtype=np.uint64)
     words, places = np.array(WORDS, np.uint64), number // np.uint64(len(IDS))
     mixed = number * np.uint64(0x9E3779B97F4A7C15) + np.uint64(thread)
@@ -136,9 +136,9 @@ def typed(kind: str, word: int) -> Any:
 
 
 def expected(recorded: Recorded, thread: int, form: Form) -> Iterator[Seen]:
-    """The events of a thread, their arguments as ``form`` makes them."""
+    """The events of a thread, with arguments converted by ``form``."""
     tid = recorded.threads[thread][1]
-    # Most words come again and again.
+    # Most words occur repeatedly.
     once = cache(form)
     for time, words in zip(recorded.times[thread], words_of(thread).tolist(), strict=True):
         name, phase, arguments = TYPES[words[0]]
@@ -150,12 +150,12 @@ def expected(recorded: Recorded, thread: int, form: Form) -> Iterator[Seen]:
 
 
 def raw(recorded: Recorded, thread: int) -> Iterator[tuple[int, list[int]]]:
-    """Time and arguments of each event of a thread."""
+    """Check the time and arguments of each event of a thread."""
     return zip(recorded.times[thread], words_of(thread).tolist(), strict=True)
 
 
 def check(recorded: Recorded, found: Iterator[Seen], form: Form = typed) -> None:
-    """That ``found`` are the events of all threads, each thread's in its order."""
+    """Check that ``found`` are the events of all threads, in the order of each thread."""
     awaited = {tid: expected(recorded, thread, form) for thread, (_, tid) in recorded.threads.items()}
     for seen in found:
         assert seen == next(awaited[seen.tid])
@@ -255,7 +255,7 @@ def test_simple(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def json_form(kind: str, word: int) -> Any:
-    """JSON knows no infinities and no NaN."""
+    """JSON has no infinities and no NaN."""
     value = typed(kind, word)
     if kind != "f64" or abs(value) < float("inf"):
         return value
@@ -277,7 +277,7 @@ _PHASES = {"B": "begin", "E": "end", "b": "begin", "e": "end", "C": "counter", "
 
 
 def test_chrome(recorded: Recorded, tmp_path: Path) -> None:
-    """The whole is one object; its parts stand on lines of their own, so that they need not be in memory at once."""
+    """The file is one object; each of its parts is on a separate line, so that they need not be in memory at once."""
 
     def form(kind: str, word: int) -> Any:
         return f"0x{word:016x}" if kind == "hex" else json_form(kind, word)
@@ -293,7 +293,7 @@ def test_chrome(recorded: Recorded, tmp_path: Path) -> None:
                 phase, values = _PHASES[event["ph"]], event["args"]
                 if phase is None:
                     assert recorded.threads[values.pop("index")] == (event["pid"], event["tid"])
-                # A float of microseconds has no room for all digits; their text has.
+                # A float of microseconds does not have all digits; its text does.
                 microseconds = re.search(r'"ts":(-?\d+)\.(\d{3})', line)
                 assert microseconds, line
                 time = base + int(microseconds[1] + microseconds[2])
@@ -351,12 +351,12 @@ def test_parquet(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_perfetto(recorded: Recorded, tmp_path: Path) -> None:
-    """Slices with a key and counters belong to no thread: of them there must be the same, in any order."""
+    """Slices with a key and counters belong to no thread: the same ones must be there, in any order."""
     types = {"SLICE_BEGIN": "begin", "SLICE_END": "end", "COUNTER": "counter", "INSTANT": None}
     reader = Reader()
 
     def form(kind: str, word: int) -> Any:
-        # A NaN equals nothing, and Perfetto's counters are signed.
+        # NaN is not equal to itself, and Perfetto's counters are signed.
         return repr(typed(kind, word))
 
     def seen(event: TrackEvent, tid: int) -> Seen:
@@ -385,14 +385,14 @@ def test_perfetto(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def perfettos_own(recorded: Recorded) -> Iterator[tuple[int, str, str]]:
-    """Slices with a key, and a counter's values, each by itself."""
+    """Slices with a key, and the values of counters."""
     for thread in recorded.threads:
         for event in expected(recorded, thread, typed):
             if event.name == "job":
                 yield event.time, "job", repr(event.values)
             elif event.name == "depth":
                 for name, value in event.values.items():
-                    # Perfetto's counters are signed: what is beyond is a float.
+                    # Perfetto's counters are signed: a greater value is a float.
                     yield event.time, f"depth {name}", repr({"value": value if value < 2**63 else float(value)})
 
 
@@ -425,7 +425,8 @@ def test_log(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_ftrace(recorded: Recorded, tmp_path: Path) -> None:
-    """As many as the kernel's buffer, which is kernel memory, should be asked to hold: the same lines as in the log."""
+    """The same lines as in the log. There are only as many as the kernel's buffer, which is kernel memory, should
+    hold."""
     end = sorted(time for times in recorded.times.values() for time in times)[20_000]
     part = ("--to", f"@{end // 10**9}.{end % 10**9:09}")
     log = convert(recorded, tmp_path / "part.log", *part).read_text().splitlines()

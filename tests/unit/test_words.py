@@ -59,6 +59,11 @@ COMMENTED = (
     "htrun/sinks",
     "htrun/view",
     "lab",
+    "tests/integration",
+    "tests/property",
+    "tests/support",
+    "tests/system",
+    "tests/unit",
     "tools",
 )
 """The folders whose comments and docstrings are free of them."""

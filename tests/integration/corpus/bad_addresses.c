@@ -1,4 +1,4 @@
-// Calls whose arguments lie nowhere, or half of them beyond the end of a page: the kernel's own errors.
+// Calls whose arguments are at unmapped addresses, or half beyond the end of a page: the kernel's own errors.
 // build: m32
 #include "subject.h"
 

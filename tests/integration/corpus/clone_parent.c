@@ -1,4 +1,4 @@
-// clone with CLONE_PARENT makes a sibling; clone3 with a pidfd and exit signal; the pidfd is readable at the end.
+// clone with CLONE_PARENT makes a sibling; clone3 with a pidfd and exit signal; the pidfd becomes readable when it exits.
 #include "subject.h"
 #include <linux/sched.h>
 

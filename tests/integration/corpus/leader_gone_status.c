@@ -1,4 +1,4 @@
-// A process whose leader is gone is no zombie to its parent; a thread's exit_group gives the status; signals reach it.
+// A process whose leader has exited is no zombie for its parent; a thread's exit_group gives the status; signals reach it.
 #include "subject.h"
 
 static int ready[2];

@@ -1,4 +1,4 @@
-// A wait with a limit ends by it, and not before, though signals that are ignored come all the while.
+// A wait with a limit ends at the limit, and not before, although ignored signals arrive meanwhile.
 // build: m32
 #include "waits_with_limits.h"
 

@@ -1,4 +1,4 @@
-// mmap of shared files, memfd with seals, mremap that moves, madvise, mprotect, and faults behind a truncation.
+// mmap of shared files, memfd with seals, mremap that moves, madvise, mprotect, and faults after a truncation.
 // build: static, m32
 #include "subject.h"
 

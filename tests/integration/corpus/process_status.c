@@ -1,4 +1,4 @@
-// The fields of /proc/self/status that tell of signals, capabilities and threads; and the knobs beside it.
+// The fields of /proc/self/status about signals, capabilities and threads; and the settings beside it.
 #include "subject.h"
 
 static void show_file(const char *path)

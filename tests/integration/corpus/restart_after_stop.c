@@ -1,4 +1,4 @@
-// Calls that sleep go on after SIGSTOP and SIGCONT as if nothing had been: nanosleep, poll, read, futex, wait.
+// Sleeping calls continue after SIGSTOP and SIGCONT as if nothing had happened: nanosleep, poll, read, futex, wait.
 // build: static
 #include "subject.h"
 #include <linux/futex.h>

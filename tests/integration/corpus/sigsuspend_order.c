@@ -1,4 +1,4 @@
-// sigsuspend: the handler runs with the temporary mask, the old mask is back behind it, and EINTR is its result.
+// sigsuspend: the handler runs with the temporary mask, then the old mask is restored, and EINTR is its result.
 // build: m32
 #include "subject.h"
 

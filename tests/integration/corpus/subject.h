@@ -150,7 +150,7 @@ __attribute__((unused)) static void must_live(pid_t child)
     }
 }
 
-/* Waits until the thread sleeps in the system call, as the kernel tells in /proc. */
+/* Waits until the thread sleeps in the system call, as shown in /proc. */
 __attribute__((unused)) static void await_blocked(pid_t thread, long call)
 {
     char path[64], text[64];

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 /*
- * Returns when the thread sleeps in the system call with this number, as the kernel tells in /proc. How often it has to
- * look differs from run to run: it looks with pread64 and sched_yield, which whoever compares leaves out.
+ * Returns when the thread sleeps in the system call with this number, as shown in /proc. How often it has to
+ * look differs from run to run: it uses pread64 and sched_yield, which the comparison leaves out.
  */
 static void await_call(const char *thread, long call)
 {

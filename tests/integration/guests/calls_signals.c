@@ -42,7 +42,7 @@ static int stopped_sleep(void) {
     return syscall(SYS_nanosleep, &long_enough, NULL) == 0 ? 0 : 100;
 }
 
-/* The exit status of a child that does @body and is told @number once it waits in the system call. */
+/* The exit status of a child that does @body and gets the signal @number once it waits in the system call. */
 static int told(int (*body)(void), long call, int number) {
     char name[16];
     int status;

@@ -1,4 +1,4 @@
-/* Emits without end and tells after each 100 events how many there are for certain, until somebody kills it. */
+/* Emits until it is killed, and prints after each 100 events how many it has certainly emitted. */
 #include "exact_events.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /*
- * The first process ends at once. What it leaves behind starts children that emit without end and kills each amid its
- * events; it tells how many events each child was sure of.
+ * The first process ends at once. Its child starts children that emit without end and kills each during its
+ * events; it prints how many events each child has certainly emitted.
  */
 #include "exact_events.h"
 

@@ -1,5 +1,5 @@
 /*
- * The first process ends at once. What it leaves behind starts processes whose threads start threads without end, and
+ * The first process ends at once. Its child starts processes whose threads start threads without end, and
  * ends them in between by an exec or a kill.
  */
 #include "exact_events.h"

@@ -1,5 +1,5 @@
 /*
- * Starts PROGRAM, which tells of its arguments, from where there is hardly any stack: argv[1] PROGRAM, argv[2] how many
+ * Starts PROGRAM, which prints its arguments, with hardly any stack: argv[1] PROGRAM, argv[2] how many
  * arguments, argv[3] how many bytes each. The program may be for another machine.
  */
 #define _GNU_SOURCE
@@ -82,7 +82,7 @@ static void *spawns(void *children)
     return NULL;
 }
 
-/* Two threads at a time. */
+/* Two threads execute programs at the same time. */
 static void side_by_side(void)
 {
     pid_t children[2][SPAWNS];

@@ -28,7 +28,7 @@ typedef void emitter(volatile uint32_t *control, uint32_t index);
 
 static volatile uint32_t *control;
 static __thread uint64_t emitted;       /* by this thread: each event's first argument is its number */
-static uint64_t total;                  /* by all threads and processes that have told */
+static uint64_t total;                  /* by all threads and processes that have reported */
 
 /* The control word of the library's mapping. */
 __attribute__((unused)) static void open_channel(void)
@@ -58,7 +58,7 @@ __attribute__((unused)) static void emit(emitter *how)
     emit_as(how, 0);
 }
 
-/* This thread has said all. */
+/* This thread has reported all of its events. */
 __attribute__((unused)) static void tell(void)
 {
     __atomic_add_fetch(&total, emitted, __ATOMIC_SEQ_CST);

@@ -302,7 +302,7 @@ static void no_window(void)
     site("refused", code);
 }
 
-/* The same place holds other code again and again. */
+/* The same address has other code again and again. */
 static void regenerated(void)
 {
     static const char codes[3][16] = {
@@ -349,7 +349,7 @@ static void code_cache(void)
     }
 }
 
-/* Only what stands behind a short store is rewritten: a jump that had borrowed it would lead anywhere. */
+/* Only the code after a short store is rewritten: a jump that had borrowed it would lead anywhere. */
 static void rewritten_behind(void)
 {
     static const char code[] = {'\x89', '\x77', '\x00', '\xb8', '\x00', '\x00', '\x00', '\x00', '\xc3'};  /* ...; movl $0,%eax; ret */
@@ -442,7 +442,7 @@ static bool is_to_go(const char *line)
     return strncmp(permissions, "r--p", 4) == 0 && end - start == TABLE_SIZE && strpbrk(line, "/[") == NULL;
 }
 
-/* Somebody unmaps what he doesn't know. */
+/* The program unmaps memory that it does not know. */
 static void unmap_strangers(void)
 {
     char line[512];
@@ -481,7 +481,7 @@ static void unmaps_strangers(void)
     assert(pthread_join(thread, NULL) == 0);
 }
 
-/* The child has the patches, and nothing that they lead to. */
+/* The child has the patches, but not what they lead to. */
 static void unmaps_before_fork(void)
 {
     pid_t child;

@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 {
     static const char short_store[] = {'\x89', '\x77', '\x00'};
     static const char long_store[] = {'\x40', '\x89', '\xb7', '\x00', '\x00', '\x00', '\x00'};
-    /* int3 behind the store: what a debugger puts there. */
+    /* int3 after the store: a breakpoint of a debugger. */
     static const char with_breakpoint[] = {'\x89', '\x77', '\x00', '\xcc', '\xc3'};
     const char *name = argc > 1 ? argv[1] : "";
     char *code;

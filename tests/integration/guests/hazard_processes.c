@@ -267,7 +267,7 @@ static void *come_and_go(void *rounds)
     return NULL;
 }
 
-/* Threads end while the memory is copied that tells of their rings; a child's threads then have their stacks, and so
+/* Threads exit while the memory that refers to their rings is copied; a child's threads then have their stacks, and so
  * their thread pointers. */
 static void fork_amid_threads(void)
 {
@@ -292,7 +292,7 @@ static void fork_amid_threads(void)
     total += (100 + rounds) * SHORT_THREADS * SHORT_EVENTS;
 }
 
-/* A place in the code that only children come to, each for the first time; more of them than one chunk of pages has room
+/* A site that only children reach, each for the first time; more of them than one chunk of pages has room
  * for trampolines. */
 static void children_alone(void)
 {
@@ -472,7 +472,7 @@ static void no_descriptors(void)
     site("refused", (const void *)plain_store);
 }
 
-/* Where there is no /proc. */
+/* The program has no /proc. */
 static void no_proc(void)
 {
     char directory[] = "/tmp/hazard-XXXXXX";
@@ -488,7 +488,7 @@ static void no_proc(void)
     assert(unlinkat(parent, directory + strlen("/tmp/"), AT_REMOVEDIR) == 0);
 }
 
-/* As another user than htrun. */
+/* The program becomes another user than htrun's. */
 static void other_user(void)
 {
     if (geteuid() == 0) {

@@ -163,7 +163,7 @@ static void unmapped_amid_stores(void)
     amid_stores(unmap, find_channel);
 }
 
-/* Another file is mapped over the channel; a word in it tells the other thread so. */
+/* Another file is mapped over the channel; a word in it shows that to the other thread. */
 enum { WORD_AT = DATA_AT + 8 };
 
 static int other_file;

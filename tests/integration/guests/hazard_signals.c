@@ -132,7 +132,7 @@ static uint64_t flags_of_sum(uint32_t turn)
     return flags & 0x8d5;
 }
 
-/* Where the thread was found: never in a trampoline, and with the registers of the site, or of behind it. */
+/* Where the thread was found: never in a trampoline, and with the registers at the site, or after it. */
 static void look(int number, siginfo_t *info, void *context)
 {
     const greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;

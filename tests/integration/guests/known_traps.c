@@ -135,7 +135,7 @@ static void forks(void)
     }
 }
 
-/* A constant that is no index, amid others that are. */
+/* A constant that is no index, among others that are. */
 static void wild(void)
 {
     site *store = CODE("\x89\xb7\x80\x00\x00\x00");

@@ -112,7 +112,7 @@ struct entry {
     uint32_t index;
     uint32_t state;
     uint32_t below_done;        /* events of the interrupted stream that came before this one, for sure */
-    uint32_t below_intended;    /* and the first that came behind it, for sure */
+    uint32_t below_intended;    /* and the first that came after it, for sure */
     uint32_t program;
 };
 
@@ -646,7 +646,7 @@ static void rewrite(struct blob *blob, unsigned variant, unsigned how)
     atomic_store(&blob->writer, 0);
 }
 
-/* As an emulator links its blocks: the displacement of a jump behind a site, in one store, whoever runs it. */
+/* As an emulator links its blocks: the displacement of a jump after a site, in one store, even while others run it. */
 static void relink(struct blob *blob, uint32_t times)
 {
     if (blob->kind == PRIVATE_FILE)

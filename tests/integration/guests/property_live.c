@@ -1,5 +1,5 @@
 /*
- * Emits, one way or the other, and waits for whoever started it.
+ * Emits events on command.
  *
  *     property_live COUNTER
  *

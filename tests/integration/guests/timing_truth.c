@@ -1,7 +1,6 @@
 /*
- * Times work of known length: as spans, and, in turns with them, without any event, many times between two readings of
- * the time stamp counter. What it takes there is the truth; in turns, so that whatever the processor's speed does meets
- * both.
+ * Times work of known length: as spans, and, alternately, without any event, many times between two readings of the time
+ * stamp counter, which give the true length. The two alternate so that changes of the processor's speed affect both.
  *
  * Prints a line for each span: its name and its true length in ticks of the counter.
  */

@@ -1,4 +1,4 @@
-/* Asks for seccomp's strict mode, which a process with a filter (ours) can't have: it is told so, and goes on. */
+/* Asks for seccomp's strict mode, which a process with a filter (ours) cannot have: the call fails, and it continues. */
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <stdio.h>

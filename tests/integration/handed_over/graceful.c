@@ -1,4 +1,4 @@
-/* Saves its work when it is told to end, by the signal argv[1]. Signals of its own making pass the time meanwhile. */
+/* Saves its work when the signal argv[1] requests its end. Meanwhile it sends signals to itself. */
 #include "emitting.h"
 
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
- * Starts argv[2]..., and sends the signal argv[1] to all processes that come of it when it has said something, as whoever
- * stops a service or a job does. Passes on what it says, and tells its status.
+ * Starts argv[2]..., and sends the signal argv[1] to all of its descendants when it has printed something, like a program
+ * that stops a service or a job. Passes on its output, and prints its status.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /*
- * emit_timed COUNT: emits COUNT events by index 0 that tell the time around each: arguments = number, the clock before
- * this event, the clock behind the last one. Keeps to the first processor. Sleeps a moment after every tenth, so that
+ * emit_timed COUNT: emits COUNT events with index 0 that contain the time around each: arguments = number, the clock
+ * before this event, the clock after the last one. Keeps to the first processor. Sleeps a moment after every tenth, so that
  * others run between.
  */
 

@@ -1,6 +1,6 @@
 /*
  * repeat_module COUNT FILE NAME: loads and unloads a kernel module COUNT
- * times; tells of the first failure, and of any warning in the kernel's log.
+ * times; prints the first failure, and any warning in the kernel's log.
  */
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Emits an event, says so, and waits for signals; after a stop it says that it goes on. */
+/* Emits an event, prints that, and waits for signals; after a stop it prints that it continues. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
