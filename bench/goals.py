@@ -93,6 +93,7 @@ def _traced() -> Iterator[Goal]:
 
 GOALS = (
     Goal("htrun-native", Measure.AT_MOST, "floor", 1.3),
+    Goal("htrun-native-rings", Measure.AT_MOST, "floor", 1.1),
     *_emulated(),
     *_machines(),
     Goal("htrun-native-two-threads", Measure.AT_MOST, "htrun-native", 1.2),

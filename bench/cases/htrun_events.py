@@ -18,24 +18,30 @@ _COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 
 class HtrunEvent(Bench):
-    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2."""
+    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2. ``rings``: the
+    guest library writes the records itself."""
 
     group = COST
 
-    def __init__(self, emulator: Emulator | None = None, *, patch: bool = True, threads: int = 1) -> None:
+    def __init__(
+        self, emulator: Emulator | None = None, *, patch: bool = True, threads: int = 1, rings: bool = False
+    ) -> None:
         where = "native" if emulator is None else f"qemu-{emulator.architecture}"
-        words = ["htrun", *([] if patch else ["no-patch"]), where]
+        words = ["htrun", *([] if patch else ["no-patch"]), where, *(["rings"] if rings else [])]
         if emulator is not None and emulator.generation is not None:
             words.append(emulator.generation)
         self.name = "-".join([*words, *(["two-threads"] if threads == 2 else [])])
         details = ["native" if emulator is None else f"under {emulator}"]
         details += [] if patch else ["--no-patch"]
+        details += ["by rings"] if rings else []
         details += ["two threads"] if threads == 2 else []
         self.title = "htrun, " + ", ".join(details)
-        self.tags = frozenset({"htrun", "patched" if patch else "trap", where.split("-")[0]})
+        way = "rings" if rings else "patched" if patch else "trap"
+        self.tags = frozenset({"htrun", way, where.split("-")[0]})
         self.machine = "" if emulator is None else str(emulator)
         self._emulator = emulator
         self._patch = patch
+        self._rings = rings
         self._threads = threads
 
     def prepare(self, shop: Workshop) -> Run:
@@ -45,7 +51,7 @@ class HtrunEvent(Bench):
         htrun.works()
         guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
         program = [*emulator, str(guest)]
-        options = [] if self._patch else ["--no-patch"]
+        options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
         # Where a site can't be patched, the figure shows it, but so many events would take an hour.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
         # Only an x86-64 guest can read a clock often enough to time single events.
@@ -66,6 +72,8 @@ def benches() -> Iterator[Bench]:
     """Native first, then each emulator, then the trap path."""
     yield HtrunEvent()
     yield HtrunEvent(threads=2)
+    yield HtrunEvent(rings=True)
+    yield HtrunEvent(rings=True, threads=2)
     for architecture in _COMPILERS:
         for generation in (None, *LATER):
             yield HtrunEvent(Emulator(architecture, generation))
