@@ -1,6 +1,6 @@
-"""The programs of the corpus and how each wants to be built and run, as the comments at its top say.
+"""The programs of the corpus, and how each is built and run according to the comments at its top.
 
-The first line says what the program checks. Behind it may follow::
+The first line says what the program checks. These lines may follow::
 
     // build: static, nopie, m32     further kinds of program than the native one
     // build: flags=-fexample        further compiler flags

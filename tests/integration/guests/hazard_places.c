@@ -22,7 +22,7 @@ __asm__(".text\n"
         "page_across_long: .byte 0x40, 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
         "ret\n"
         ".balign 64\n"
-        /* Behind the store starts a loop: its first byte is a jump's target. */
+        /* After the store starts a loop: its first byte is a jump's target. */
         ".globl before_target\n"
         "before_target: movl $3, %ecx\n"
         "jmp 1f\n"

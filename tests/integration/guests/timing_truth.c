@@ -13,7 +13,7 @@
 enum { MOST_SPANS = 100000, CALIBRATION_PAIRS = 20, ALONE = 20, JITTER = 128 /* ticks */ };
 
 static uint64_t *data;
-static uint32_t state = 1;      /* of chance() */
+static uint32_t state = 1;      /* of the random numbers */
 static struct { const char *name; double ticks; } truths[MOST_SPANS];
 static int spans;
 static uint64_t longest_alone;  /* ticks */

@@ -1,6 +1,6 @@
 /*
- * visit_processors COUNT: runs on each of the first COUNT processors in turn. Behind it, each has ended what it was
- * doing before where it can't be preempted, such as recording an event of the kernel's trace.
+ * visit_processors COUNT: runs on each of the first COUNT processors in turn. After that, each has finished what it was
+ * doing without preemption, such as recording an event of the kernel's trace.
  */
 
 #define _GNU_SOURCE
