@@ -18,8 +18,10 @@ _COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 
 class HtrunEvent(Bench):
-    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2. ``rings``: the
-    guest library writes the records itself."""
+    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2.
+
+    ``rings``: the guest library writes the records itself.
+    """
 
     group = COST
 
