@@ -1,7 +1,6 @@
 """The arguments and results of system calls: their names and types, and how their values are formatted.
 
-Their C declarations are in `htrun.events.call_declarations`, the names of flags and commands in
-`htrun.events.value_names`.
+Their C declarations are in `htrun.events.syscalls`, the names of flags and commands in `htrun.events.value_names`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from enum import Enum, auto
 from errno import errorcode
 from functools import cache
 
-from htrun.events.call_declarations import declared_arguments
 from htrun.events.syscalls import ARCH_I386, table
 from htrun.events.value_names import (
     ValueText,
@@ -69,7 +67,7 @@ class Signature:
 def signature(arch: int, number: int) -> Signature:
     """The call ``number`` of the interface ``arch`` (AUDIT_ARCH_*)."""
     name = table(arch).name(number)
-    declared = declared_arguments(arch, name)
+    declared = table(arch).declared(name)
     if declared is None:
         parameters = tuple(Parameter(f"arg{place}", Kind.ADDRESS) for place in range(1, _WORD_ARGUMENTS + 1))
     else:

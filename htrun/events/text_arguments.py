@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from htrun.events.call_declarations import declared_arguments
 from htrun.events.syscalls import table
 
 
@@ -77,4 +76,4 @@ def text_arguments(arch: int, number: int) -> tuple[TextArgument, ...]:
 def _types(arch: int, name: str) -> tuple[str, ...]:
     if name in _NO_TEXT:
         return ()
-    return tuple(type_.replace(" *", "*") for type_, _ in declared_arguments(arch, name) or ())
+    return tuple(type_ for type_, _ in table(arch).declared(name) or ())

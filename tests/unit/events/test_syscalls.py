@@ -31,6 +31,29 @@ def test_names_and_numbers_are_the_kernels(arch: int, header: str) -> None:
     assert {number for number in known.names if number <= newest} - set(numbers.values()) <= {_URETPROBE}
 
 
+@pytest.mark.parametrize("arch", [ARCH_X86_64, ARCH_I386])
+def test_the_table_is_well_formed(arch: int) -> None:
+    known = table(arch)
+    assert list(known.names) == sorted(known.names)
+    assert len(known.numbers) == len(known.names)
+    for name in known.declarations:
+        declared = known.declared(name)
+        assert declared is not None
+        assert len(declared) <= 6
+        for type_, argument in declared:
+            assert re.fullmatch(r"(const )?(\w+ )*\w+(\*const|\[\d\])?\**", type_), (name, type_)
+            assert re.fullmatch(r"[a-z_]\w*", argument), (name, argument)
+
+
+def test_declared_arguments() -> None:
+    known = table(ARCH_X86_64)
+    assert known.declared("write") == (("unsigned int", "fd"), ("const char*", "buf"), ("size_t", "count"))
+    assert known.declared("getpid") == ()
+    assert known.declared("tuxcall") is None
+    assert known.declared("nonsense") is None
+    assert table(ARCH_I386).declared("mmap") == (("void*", "args"),)
+
+
 def test_numbers_without_a_name() -> None:
     assert table(ARCH_X86_64).name(1999) == "syscall_1999"
     assert table(0).name(1) == "syscall_1"
