@@ -163,7 +163,7 @@ class _RunsAlone:
 
 def _launch_alone(cell: Cell) -> Launch | None:
     """How to start a cell's program without htrun; None if that is impossible."""
-    from htrun.launch.program import Kind, resolve
+    from htrun.launch.program import ProgramKind, resolve
 
     if any("{channel}" in word for word in cell.command):
         return None
@@ -172,7 +172,7 @@ def _launch_alone(cell: Cell) -> Launch | None:
     except HtrunError as error:
         # `error` would exit with the status that the program itself would have had.
         raise HtrunError(str(error)) from error
-    return None if launch.kind is Kind.SYSTEM else launch
+    return None if launch.kind is ProgramKind.SYSTEM else launch
 
 
 class _TracedRuns:

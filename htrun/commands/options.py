@@ -105,7 +105,7 @@ _KIB = 1024
 _MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
 
 
-class Request(NamedTuple):
+class RunRequest(NamedTuple):
     """The user wants to run a program. ``unknown_events``: names in ``-trace`` patterns that match no event."""
 
     options: RunOptions
@@ -118,7 +118,7 @@ class Information(NamedTuple):
     text: str
 
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request | Information:
+def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> RunRequest | Information:
     """Parse ``arguments``, which do not include htrun's own name. Raises `HtrunError`.
 
     Options end at ``--`` or at the first word that is none; the rest is the program and its arguments. ``environment``:
@@ -148,7 +148,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     return _request(program, taken, environment or {})
 
 
-def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, str]) -> Request:
+def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, str]) -> RunRequest:
     values = taken.values
     selection = select([*_inherited_patterns(environment), *taken.patterns], taken.calls.events)
     values |= {"recorded": selection.events, "syscalls": taken.calls.names}
@@ -160,7 +160,7 @@ def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, st
     _check_outputs(values)
     # With a trace there is no log, unless a file for the log is given.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
-    return Request(RunOptions(program=tuple(program), log_wanted=log_wanted, **values), selection.unknown)
+    return RunRequest(RunOptions(program=tuple(program), log_wanted=log_wanted, **values), selection.unknown)
 
 
 def _check_outputs(values: Mapping[str, Any]) -> None:

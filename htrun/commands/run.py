@@ -14,7 +14,7 @@ from htrun.hosts import is_supported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from htrun.commands.options import Request as RunRequest
+    from htrun.commands.options import RunRequest
     from htrun.launch.launcher import Launcher
 
 _OWN_FAILURE = 125
@@ -64,7 +64,7 @@ def _unlaunched() -> int:
 
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
     """Do what ``words`` request. If that is not a run, returns the exit code and the message to print."""
-    from htrun.commands.options import Information, Request, parse
+    from htrun.commands.options import Information, RunRequest, parse
     from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show
 
@@ -72,9 +72,9 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
         match parse(words, os.environ):
             case Information(text):
                 show(text)
-            case Request() as request if launcher is not None:
+            case RunRequest() as request if launcher is not None:
                 _run(request, launcher)
-            case Request():
+            case RunRequest():
                 from htrun.launch.launcher import start
 
                 start(words, sys.executable)

@@ -47,7 +47,7 @@ class Sample(NamedTuple):
         return self.before + self.window // 2
 
 
-class Source(Protocol):
+class ClockSource(Protocol):
     """What timestamps are read from."""
 
     name: str
@@ -100,7 +100,7 @@ class Clock:
     was at the start, if the clocks' rates are steady between two conversions.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ClockSource) -> None:
         self.source = source
         real = _tightest(source, time.CLOCK_REALTIME)
         first = _tightest(source, time.CLOCK_MONOTONIC)
@@ -157,7 +157,7 @@ class Clock:
         return _line(self._anchors, self.realtime_offset, self.error_ns)
 
 
-def _tightest(source: Source, clock_id: int) -> Sample:
+def _tightest(source: ClockSource, clock_id: int) -> Sample:
     return min((source.sample(clock_id) for _ in range(_TRIES)), key=lambda sample: sample.window)
 
 

@@ -30,7 +30,7 @@ _WORD_ARGUMENTS = 6
 """For an unknown call."""
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """How an argument's bits are interpreted."""
 
     INT = auto()
@@ -47,10 +47,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a call. ``text``: of a value; only for `Kind.NAMES`."""
+    """One argument of a call. ``text``: of a value; only for `ValueKind.NAMES`."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     text: ValueText = str
 
 
@@ -69,7 +69,7 @@ def signature(arch: int, number: int) -> Signature:
     name = table(arch).name(number)
     declared = table(arch).declared(name)
     if declared is None:
-        parameters = tuple(Parameter(f"arg{place}", Kind.ADDRESS) for place in range(1, _WORD_ARGUMENTS + 1))
+        parameters = tuple(Parameter(f"arg{place}", ValueKind.ADDRESS) for place in range(1, _WORD_ARGUMENTS + 1))
     else:
         parameters = tuple(
             _parameter(arch, name, type_, argument or f"arg{place}")
@@ -121,16 +121,16 @@ class _OfInt:
 
 def _parameter(arch: int, call: str, type_: str, name: str) -> Parameter:
     if type_.endswith(("*", "]")) or name in _ADDRESS_NAMES or type_ in _ADDRESS_TYPES:
-        return Parameter(name, Kind.ADDRESS)
+        return Parameter(name, ValueKind.ADDRESS)
     text = _names_of(arch, call, type_, name)
     if text is not None:
-        return Parameter(name, Kind.NAMES, text if _is_wide(arch, call, type_, name) else _OfInt(text))
+        return Parameter(name, ValueKind.NAMES, text if _is_wide(arch, call, type_, name) else _OfInt(text))
     if type_ in _SIGNED or name in _DESCRIPTOR_NAMES:
-        return Parameter(name, Kind.INT)
+        return Parameter(name, ValueKind.INT)
     if type_ in _SIGNED_WORDS:
-        return Parameter(name, Kind.LONG)
+        return Parameter(name, ValueKind.LONG)
     wide = type_ in _UNSIGNED_WORDS and arch != ARCH_I386
-    return Parameter(name, Kind.UNSIGNED_LONG if wide else Kind.UNSIGNED)
+    return Parameter(name, ValueKind.UNSIGNED_LONG if wide else ValueKind.UNSIGNED)
 
 
 def _is_wide(arch: int, call: str, type_: str, name: str) -> bool:

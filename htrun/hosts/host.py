@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from htrun.events.clock import Clock, Source
+    from htrun.events.clock import Clock, ClockSource
     from htrun.hosts.calls import Abi, Limit, UserWords
 
 Read = Callable[[int, int], bytes]
@@ -254,7 +254,7 @@ class Host(Protocol):
     client_clock: int
     """How such clients call the machine's counter (`htrun.channel.ring_layout.CLOCK_TSC`)."""
     counter: str
-    """The name of the clock source that machine code can read (`htrun.events.clock.Source`)."""
+    """The name of the clock source that machine code can read (`htrun.events.clock.ClockSource`)."""
 
     def registers(self) -> Registers:
         """All zeros."""
@@ -262,7 +262,7 @@ class Host(Protocol):
     def best_clock(self) -> Clock:
         """A clock on the processor's counter where it can be trusted, else on CLOCK_MONOTONIC."""
 
-    def counter_source(self) -> Source:
+    def counter_source(self) -> ClockSource:
         """The processor's counter, whether it can be trusted or not."""
 
     # Instructions.

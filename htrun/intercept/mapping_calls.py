@@ -67,7 +67,7 @@ class MappingCalls:
         waiter: Waiter,
         masks: Masks,
         warnings: Warnings,
-        recorded: seccomp.Calls = seccomp.NO_CALLS,
+        recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
         is_machine: Callable[[int], bool] = lambda _: False,
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,

@@ -40,7 +40,7 @@ class Masks:
         scratch: Scratch,
         warnings: Warnings,
         look_at_signals: Callable[[], None],
-        recorded: seccomp.Calls = seccomp.NO_CALLS,
+        recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
     ) -> None:
         """``look_at_signals``: lets no signal through any more that is not looked at. ``recorded``: the calls that are
         recorded, of which each filter has to know."""

@@ -27,7 +27,7 @@ _SEARCH_ON = frozenset(
 """Errors after which glibc's ``execvp`` goes on to the next directory of PATH."""
 
 
-class Kind(Enum):
+class ProgramKind(Enum):
     """What runs the program."""
 
     NATIVE = auto()
@@ -54,7 +54,7 @@ class Launch(NamedTuple):
     ``warning``: one line for the user if the start is likely to fail.
     """
 
-    kind: Kind
+    kind: ProgramKind
     executable: str
     argv: tuple[str, ...]
     program: str
@@ -92,9 +92,9 @@ def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
         case Program():
             return _launch_program(found, emulators)
         case Handled(handler, header):
-            return Launch(Kind.HANDLED, found.executable, found.argv, found.program, header, handler.interpreter)
+            return Launch(ProgramKind.HANDLED, found.executable, found.argv, found.program, header, handler.interpreter)
         case _:
-            return Launch(Kind.NATIVE, found.executable, found.argv, found.program, None)
+            return Launch(ProgramKind.NATIVE, found.executable, found.argv, found.program, None)
 
 
 class _Found(NamedTuple):
@@ -114,16 +114,16 @@ def _launch_program(found: _Found, emulators: Emulators) -> Launch:
     if forced or emulators.wanted_for(guest) or emulators.override_takes(guest):
         way = emulators.emulate(guest, path, found.last.argv, override=direct)
         return Launch(
-            Kind.FOREIGN, way.emulator, way.argv, found.program, guest, way.emulator, way.sysroot, way.warning
+            ProgramKind.FOREIGN, way.emulator, way.argv, found.program, guest, way.emulator, way.sysroot, way.warning
         )
     _check_interpreter(path, guest)
     if not direct:
-        return Launch(Kind.SCRIPT, found.executable, found.argv, found.program, guest)
+        return Launch(ProgramKind.SCRIPT, found.executable, found.argv, found.program, guest)
     if is_system_emulator(path):
-        return Launch(Kind.SYSTEM, path, found.argv, path, None, path)
+        return Launch(ProgramKind.SYSTEM, path, found.argv, path, None, path)
     if emulated_architecture(path):
-        return Launch(Kind.EMULATED, path, found.argv, path, emulated_guest(found.argv), path)
-    return Launch(Kind.NATIVE, path, found.argv, path, guest)
+        return Launch(ProgramKind.EMULATED, path, found.argv, path, emulated_guest(found.argv), path)
+    return Launch(ProgramKind.NATIVE, path, found.argv, path, guest)
 
 
 def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Sequence[Handler]) -> _Found:

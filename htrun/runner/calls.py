@@ -48,7 +48,7 @@ class Calls:
     def __init__(
         self,
         wait: CallWait,
-        wanted: seccomp.Calls,
+        wanted: seccomp.RecordedCalls,
         events: frozenset[str],
         clock: Callable[[], int],
         stream_of: Callable[[Thread], int],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from htrun.channel.file import Channel
-    from htrun.events.clock import Source as TickSource
+    from htrun.events.clock import ClockSource
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
     from htrun.rings.client_clock import Conversion
@@ -131,7 +131,7 @@ def _own_ids(thread: Thread) -> _Ids:
     return _Ids(int(fields["NStgid"].split()[-1]), int(fields["NSpid"].split()[-1]))
 
 
-def _clocks(source: TickSource) -> dict[int, Conversion | None]:
+def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
     """How to convert the clocks of clients that are related to the host's."""
 
     def raw_and_ticks() -> tuple[int, int]:

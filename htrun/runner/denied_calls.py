@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class DeniedCalls:
     """Tells them from calls that are made. ``wanted``: the calls to record."""
 
-    def __init__(self, wait: CallWait, wanted: seccomp.Calls) -> None:
+    def __init__(self, wait: CallWait, wanted: seccomp.RecordedCalls) -> None:
         self._wait = wait
         self._wanted = wanted
         self._streams: dict[int, int] = {}

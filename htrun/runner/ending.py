@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from htrun.tracee import stops
 from htrun.tracee.stopped import Stopped
-from htrun.tracee.stops import Event
+from htrun.tracee.stops import PtraceEvent
 
 if TYPE_CHECKING:
     from htrun.runner.tracees import Tracees
@@ -54,7 +54,7 @@ class Killing(Ending):
             return
         _kill(stop.tid)
         stopped = Stopped(stop.tid)
-        if thread is not None and stop == stops.EventStop(stop.tid, Event.EXIT):
+        if thread is not None and stop == stops.EventStop(stop.tid, PtraceEvent.EXIT):
             self._tracees.exiting(thread, stopped.event_message())
         stopped.resume()
 

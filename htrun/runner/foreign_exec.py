@@ -18,7 +18,7 @@ from htrun.launch.rewrite import ExecRewrite, rewrite_exec
 from htrun.runner.machine_starts import MachineStarts
 from htrun.tracee.inject import ALL_SIGNALS, Injection, call_instruction
 from htrun.tracee.ptrace import Request, TraceeDied
-from htrun.tracee.stops import Event, EventStop
+from htrun.tracee.stops import EventStop, PtraceEvent
 from htrun.tracee.wait import Waiter
 
 _AT_EMPTY_PATH = 0x1000
@@ -169,6 +169,6 @@ class ForeignExec:
         stopped.set_registers(again)
         stopped.run_to_syscall_stop(self._waiter)
         stop = stopped.run_to_next(self._waiter, Request.SYSCALL)
-        if stop != EventStop(stopped.tid, Event.SECCOMP):
+        if stop != EventStop(stopped.tid, PtraceEvent.SECCOMP):
             raise TraceeDied(stopped.tid)
         stopped.set_signal_mask(mask)

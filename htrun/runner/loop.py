@@ -12,7 +12,7 @@ from htrun.runner.tracees import Tracees
 from htrun.tracee import seccomp, stops
 from htrun.tracee.ptrace import Request, TraceeDied
 from htrun.tracee.stopped import Stopped
-from htrun.tracee.stops import SEGV_STOPPED, Event
+from htrun.tracee.stops import SEGV_STOPPED, PtraceEvent
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Loop:
         match stop:
             case stops.Exited(tid, _) | stops.Killed(tid, _):
                 self._tracees.stranger_ended(tid)
-            case stops.EventStop(tid, Event.EXIT):
+            case stops.EventStop(tid, PtraceEvent.EXIT):
                 self._tracees.stranger_ended(tid)
                 Stopped(tid).resume()
             case _:
@@ -135,19 +135,19 @@ class Loop:
         with suppress(TraceeDied):
             self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
 
-    def _event(self, stopped: StoppedThread, event: Event) -> Request:
+    def _event(self, stopped: StoppedThread, event: PtraceEvent) -> Request:
         """Act on an event; returns how the thread goes on."""
         match event:
-            case Event.FORK | Event.VFORK | Event.CLONE:
+            case PtraceEvent.FORK | PtraceEvent.VFORK | PtraceEvent.CLONE:
                 self._created(stopped, stopped.event_message())
-            case Event.EXEC:
+            case PtraceEvent.EXEC:
                 self._executed(stopped.tid, stopped.event_message())
-            case Event.EXIT:
+            case PtraceEvent.EXIT:
                 status = stopped.event_message()
                 for child in self._tracees.unreported_children(stopped, status):
                     self._created(stopped, child)
                 self._tracees.exiting(stopped.thread, status)
-            case Event.SECCOMP:
+            case PtraceEvent.SECCOMP:
                 return self._filtered(stopped)
         return Request.CONT
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from htrun.events.clock import Source
+    from htrun.events.clock import ClockSource
 
 _ROOT = Path("/")
 _SWITCH = {"1": "on", "0": "off"}
@@ -34,7 +34,7 @@ def facts_at_start(
     return {"load": load, "affinity": affinity, "guest_cpu": _guest_cpu(program)}
 
 
-def machine_facts(source: Source, root: Path = _ROOT) -> dict[str, str | int]:
+def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | int]:
     """What may be looked at any time. ``source``: of time stamps. ``root``: where /proc and /sys are."""
     cpus = root / "sys/devices/system/cpu"
     told: dict[str, str | int | None] = {
@@ -50,7 +50,7 @@ def machine_facts(source: Source, root: Path = _ROOT) -> dict[str, str | int]:
     return {key: value for key, value in told.items() if value is not None and value != ""}
 
 
-def _step(source: Source) -> int:
+def _step(source: ClockSource) -> int:
     """Ticks of the clock's smallest step: it counts in multiples of them (some processors' counters do)."""
     readings = [source.read() for _ in range(_READINGS)]
     return math.gcd(*(after - before for before, after in pairwise(readings))) or 1

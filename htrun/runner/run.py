@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from htrun.channel.file import Channel
 from htrun.errors import HtrunError
 from htrun.launch.launcher import Launcher
-from htrun.launch.program import Kind, Launch, resolve
+from htrun.launch.program import Launch, ProgramKind, resolve
 from htrun.launch.system import Device, with_device
 from htrun.runner.limits import lift_limits, require_room
 from htrun.runner.options import RunOptions
@@ -34,7 +34,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
     channel = _channel(options)
     try:
-        if launch.kind is Kind.SYSTEM:
+        if launch.kind is ProgramKind.SYSTEM:
             launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
         start = LaunchedProgram(options, launch, launcher, channel)

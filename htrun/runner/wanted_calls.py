@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from htrun.runner.options import RunOptions
 
 
-def calls_to_record(options: RunOptions) -> seccomp.Calls:
+def calls_to_record(options: RunOptions) -> seccomp.RecordedCalls:
     """The calls for which the program's filters are to stop, so that they are recorded."""
     if not options.calls_recorded:
         return seccomp.NO_CALLS
     if options.syscalls is None:
-        return seccomp.Calls(None)
+        return seccomp.RecordedCalls(None)
     from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
 
     tables = {arch: table(arch).numbers for arch in (ARCH_X86_64, ARCH_I386)}
-    return seccomp.Calls(
+    return seccomp.RecordedCalls(
         {
             arch: frozenset(numbers[name] for name in options.syscalls & numbers.keys())
             for arch, numbers in tables.items()

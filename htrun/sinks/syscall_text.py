@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.call_texts import NO_TEXTS, BatchTexts
 from htrun.events.definitions import USER_SYSCALL, USER_SYSCALL_RET
-from htrun.events.syscall_arguments import MOST_ERRNO, Kind, Parameter, Signature, error_name, signature
+from htrun.events.syscall_arguments import MOST_ERRNO, Parameter, Signature, ValueKind, error_name, signature
 from htrun.events.syscalls import ARCH_I386
 from htrun.events.text_arguments import Pointed, text_arguments
 from htrun.sinks.columns import decimal, from_texts, hexadecimal, side_by_side, signed_decimal
@@ -120,7 +120,7 @@ def _object(definition: Definition, calls: _Calls) -> list[Column]:
     columns: list[Column] = [head + b',"args":{']
     for place, parameter in enumerate(call.parameters):
         separator = b"," if place else b""
-        quote = b'"' if parameter.kind in {Kind.ADDRESS, Kind.NAMES} else b""
+        quote = b'"' if parameter.kind in {ValueKind.ADDRESS, ValueKind.NAMES} else b""
         columns.append(separator + f'"{parameter.name}":'.encode())
         columns += _argument(calls, place, parameter, as_json, quote)
     return [*columns, b"}}"]
@@ -154,15 +154,15 @@ def _value(parameter: Parameter, bits: int, words: NDArray[np.uint64]) -> list[C
     import numpy as np
 
     match parameter.kind:
-        case Kind.INT:
+        case ValueKind.INT:
             return [signed_decimal(words.astype(np.uint32).view(np.int32).astype(np.int64))]
-        case Kind.LONG:
+        case ValueKind.LONG:
             return [signed_decimal(_signed(words, bits))]
-        case Kind.UNSIGNED:
+        case ValueKind.UNSIGNED:
             return [decimal(words.astype(np.uint32).astype(np.uint64))]
-        case Kind.ADDRESS:
+        case ValueKind.ADDRESS:
             return [b"0x", _short_hexadecimal(words)]
-        case Kind.NAMES:
+        case ValueKind.NAMES:
             used, place = np.unique(words, return_inverse=True)
             return [from_texts([parameter.text(word).encode() for word in used.tolist()])[place]]
         case _:

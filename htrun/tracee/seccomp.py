@@ -82,7 +82,7 @@ class Rule(NamedTuple):
 Instruction = tuple[int, int, int, int]
 
 
-class Calls(NamedTuple):
+class RecordedCalls(NamedTuple):
     """Which calls are to be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
 
     numbers: Mapping[int, frozenset[int]] | None
@@ -92,7 +92,7 @@ class Calls(NamedTuple):
         return self.numbers is None or number in self.numbers.get(abi.audit_arch, ())
 
 
-NO_CALLS = Calls({})
+NO_CALLS = RecordedCalls({})
 
 
 def _test(condition: Condition, to_next_rule: int) -> list[Instruction]:
@@ -137,7 +137,9 @@ def _compile_rule(number: int, rule: Rule, data: int) -> list[Instruction]:
     return program
 
 
-def _compile_abi(abi: Abi, rules: Iterable[Rule], calls: Calls, otherwise: int, watched: int) -> list[Instruction]:
+def _compile_abi(
+    abi: Abi, rules: Iterable[Rule], calls: RecordedCalls, otherwise: int, watched: int
+) -> list[Instruction]:
     body: list[Instruction] = []
     for rule in rules:
         if rule.name in abi.numbers:
@@ -146,7 +148,7 @@ def _compile_abi(abi: Abi, rules: Iterable[Rule], calls: Calls, otherwise: int, 
     return [*body, (_RET, 0, 0, otherwise)]
 
 
-def _recorded(abi: Abi, calls: Calls) -> list[Instruction]:
+def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
     """A stop at each of ``calls``, if all that are called are known by number."""
     numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
     load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
@@ -154,7 +156,7 @@ def _recorded(abi: Abi, calls: Calls) -> list[Instruction]:
 
 
 def _compile(
-    rules: Sequence[Rule], rules_32: Sequence[Rule], calls: Calls, *, record: bool, watched: int = WATCHED
+    rules: Sequence[Rule], rules_32: Sequence[Rule], calls: RecordedCalls, *, record: bool, watched: int = WATCHED
 ) -> bytes:
     """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
     number means another call in 32-bit code.
@@ -223,7 +225,7 @@ _CHANNEL_RULES_32 = (
 )
 
 
-def first_filter(calls: Calls = NO_CALLS, *, channel: bool = True) -> bytes:
+def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> bytes:
     """Exec, calls by which a process becomes a tracer, ``calls``, which are recorded, and, unless there is no channel
     to look out for, what matters before one is mapped: shared file mappings, SIGSEGV's action, filters of the guest.
 
@@ -249,7 +251,7 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     )
 
 
-def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, process: bool) -> bytes:
+def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
     """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``process`` those that
     ask for SIGSEGV's action or are about a thread's processors (needed once for each process, not for each mapping).
 
@@ -268,7 +270,7 @@ def channel_filter(start: int, end: int, calls: Calls = NO_CALLS, *, process: bo
     return _compile(rules, rules, calls, record=False)
 
 
-def mask_filter(calls: Calls = NO_CALLS) -> bytes:
+def mask_filter(calls: RecordedCalls = NO_CALLS) -> bytes:
     """Calls that change the signal mask of their thread. ``calls``: those that the first filter records."""
     rules = [Rule(name) for name in ("rt_sigreturn", "sigreturn", "ssetmask")]
     for name in ("rt_sigprocmask", "sigprocmask"):

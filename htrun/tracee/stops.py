@@ -22,7 +22,7 @@ _SYSCALL_TRAP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
 
-class Event(Enum):
+class PtraceEvent(Enum):
     """PTRACE_EVENT_*: the byte above the signal in a stop's wait status. Those that htrun asks for, and STOP."""
 
     FORK = 1
@@ -35,8 +35,8 @@ class Event(Enum):
 
 
 # To look up a value in an enumeration, and to ask for the value of a member, are two calls in Python each.
-_EVENTS = {event.value: event for event in Event}
-_STOP_EVENT = Event.STOP.value
+_EVENTS = {event.value: event for event in PtraceEvent}
+_STOP_EVENT = PtraceEvent.STOP.value
 
 
 class SignalStop(NamedTuple):
@@ -69,7 +69,7 @@ class EventStop(NamedTuple):
     """A PTRACE_EVENT stop: fork, vfork, clone, exec, exit or seccomp."""
 
     tid: int
-    event: Event
+    event: PtraceEvent
 
 
 class Exited(NamedTuple):

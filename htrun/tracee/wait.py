@@ -57,7 +57,7 @@ def is_end(stop: stops.Stop) -> bool:
     """Whether the thread that had this id dies, is about to, or is dead because another has taken over its id by an
     exec. `Waiter.next_of` reports that to whoever waits for the thread, and `Waiter.next` reports it as well."""
     return isinstance(stop, stops.Exited | stops.Killed) or (
-        isinstance(stop, stops.EventStop) and stop.event in {stops.Event.EXIT, stops.Event.EXEC}
+        isinstance(stop, stops.EventStop) and stop.event in {stops.PtraceEvent.EXIT, stops.PtraceEvent.EXEC}
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from htrun.events.syscall_arguments import Kind, Parameter, signature
+from htrun.events.syscall_arguments import Parameter, ValueKind, signature
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
 from htrun.events.value_names import groups
 from tests.support.argument_values import Call, Shown, meaning, shown_by_htrun, shown_by_strace
@@ -50,12 +50,12 @@ _OTHER_BITS = 0xDEF0_0000_0000_0000
 
 
 def _values(is_32: int, call: str, parameter: Parameter, chance: random.Random) -> Iterator[int]:
-    if parameter.kind is Kind.ADDRESS:
+    if parameter.kind is ValueKind.ADDRESS:
         return
     yield from (0, 1, 7, 0xFFFFFFFF, 0x80000000, 0x12345)
     if not is_32:
         yield _OTHER_BITS | 3
-    if parameter.kind is not Kind.NAMES:
+    if parameter.kind is not ValueKind.NAMES:
         return
     yield from range(2, 70)
     yield from (1 << bit for bit in range(7, 32))

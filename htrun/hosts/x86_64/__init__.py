@@ -13,7 +13,7 @@ from htrun.hosts.x86_64 import abi
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from htrun.events.clock import Clock, Source
+    from htrun.events.clock import Clock, ClockSource
     from htrun.hosts import host
     from htrun.hosts.calls import Limit
 
@@ -63,7 +63,7 @@ class X86_64:
 
         return best_clock()
 
-    def counter_source(self) -> Source:
+    def counter_source(self) -> ClockSource:
         """As of `Host`."""
         from htrun.hosts.x86_64.counter import TscSource
 

@@ -25,7 +25,7 @@ _EXT_ARG = 8
 _EXT_ARG_TIME = 16
 
 
-class Kind(Enum):
+class LimitKind(Enum):
     """Where a call has its limit."""
 
     MILLISECONDS = "an argument, forever if negative"
@@ -39,15 +39,15 @@ class Kind(Enum):
 class Rule(NamedTuple):
     """``argument``: which of the call's; ``result``: what the call returns when the time is over."""
 
-    kind: Kind
+    kind: LimitKind
     argument: int
     result: int
 
 
-_RECEIVES, _SENDS = Rule(Kind.RECEIVE, 0, -errno.EAGAIN), Rule(Kind.SEND, 0, -errno.EAGAIN)
-_CONNECTS = Rule(Kind.SEND, 0, -errno.EINPROGRESS)
-_EPOLL, _EPOLL_TIME = Rule(Kind.MILLISECONDS, 3, 0), Rule(Kind.TIME, 3, 0)
-_RING = Rule(Kind.RING, 4, -errno.ETIME)
+_RECEIVES, _SENDS = Rule(LimitKind.RECEIVE, 0, -errno.EAGAIN), Rule(LimitKind.SEND, 0, -errno.EAGAIN)
+_CONNECTS = Rule(LimitKind.SEND, 0, -errno.EINPROGRESS)
+_EPOLL, _EPOLL_TIME = Rule(LimitKind.MILLISECONDS, 3, 0), Rule(LimitKind.TIME, 3, 0)
+_RING = Rule(LimitKind.RING, 4, -errno.ETIME)
 RULES = {
     64: {
         **dict.fromkeys(
@@ -55,10 +55,10 @@ RULES = {
         ),  # read readv recvfrom recvmsg accept accept4 recvmmsg
         **dict.fromkeys((1, 20, 44, 46, 307), _SENDS),  # write writev sendto sendmsg sendmmsg
         42: _CONNECTS,
-        128: Rule(Kind.TIME, 2, -errno.EAGAIN),  # rt_sigtimedwait
-        208: Rule(Kind.TIME, 4, 0),  # io_getevents
-        333: Rule(Kind.TIME, 4, 0),  # io_pgetevents
-        220: Rule(Kind.TIME, 3, -errno.EAGAIN),  # semtimedop
+        128: Rule(LimitKind.TIME, 2, -errno.EAGAIN),  # rt_sigtimedwait
+        208: Rule(LimitKind.TIME, 4, 0),  # io_getevents
+        333: Rule(LimitKind.TIME, 4, 0),  # io_pgetevents
+        220: Rule(LimitKind.TIME, 3, -errno.EAGAIN),  # semtimedop
         232: _EPOLL,
         281: _EPOLL,  # epoll_pwait
         426: _RING,
@@ -68,12 +68,12 @@ RULES = {
         **dict.fromkeys((3, 145, 371, 372, 364, 337), _RECEIVES),
         **dict.fromkeys((4, 146, 369, 370, 345), _SENDS),
         362: _CONNECTS,
-        177: Rule(Kind.OLD_TIME, 2, -errno.EAGAIN),
-        421: Rule(Kind.TIME, 2, -errno.EAGAIN),
-        247: Rule(Kind.OLD_TIME, 4, 0),
-        385: Rule(Kind.OLD_TIME, 4, 0),
-        416: Rule(Kind.TIME, 4, 0),
-        420: Rule(Kind.TIME, 3, -errno.EAGAIN),
+        177: Rule(LimitKind.OLD_TIME, 2, -errno.EAGAIN),
+        421: Rule(LimitKind.TIME, 2, -errno.EAGAIN),
+        247: Rule(LimitKind.OLD_TIME, 4, 0),
+        385: Rule(LimitKind.OLD_TIME, 4, 0),
+        416: Rule(LimitKind.TIME, 4, 0),
+        420: Rule(LimitKind.TIME, 3, -errno.EAGAIN),
         256: _EPOLL,
         319: _EPOLL,
         426: _RING,
@@ -102,7 +102,7 @@ def limit_of(
             rule = _SOCKETCALLS.get(arguments[0])
             arguments = [int.from_bytes(read(arguments[1], 4), "little")]
         elif bits == 32 and number == _IPC:
-            rule = Rule(Kind.OLD_TIME, 5, -errno.EAGAIN) if arguments[0] & 0xFFFF == _SEMTIMEDOP else None
+            rule = Rule(LimitKind.OLD_TIME, 5, -errno.EAGAIN) if arguments[0] & 0xFFFF == _SEMTIMEDOP else None
         else:
             rule = RULES[bits].get(number)
         if rule is None:
@@ -116,20 +116,20 @@ def limit_of(
 def _duration(process: int, rule: Rule, arguments: Sequence[int], read: Callable[[int, int], bytes]) -> int | None:
     value = arguments[rule.argument]
     match rule.kind:
-        case Kind.MILLISECONDS:
+        case LimitKind.MILLISECONDS:
             milliseconds = ctypes.c_int(value & 0xFFFFFFFF).value
             return None if milliseconds < 0 else milliseconds * _MILLISECOND
-        case Kind.TIME:
+        case LimitKind.TIME:
             return _time("=qq", value, read)
-        case Kind.OLD_TIME:
+        case LimitKind.OLD_TIME:
             return _time("=ii", value, read)
-        case Kind.RING:
+        case LimitKind.RING:
             if not arguments[3] & _EXT_ARG:
                 return None
             return _time("=qq", int.from_bytes(read(value + _EXT_ARG_TIME, 8), "little"), read)
-        case Kind.RECEIVE:
+        case LimitKind.RECEIVE:
             return _of_socket(process, value, _SO_RCVTIMEO)
-        case Kind.SEND:
+        case LimitKind.SEND:
             return _of_socket(process, value, _SO_SNDTIMEO)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from htrun.commands.emulator_options import split
-from htrun.commands.options import Request, parse
+from htrun.commands.options import RunRequest, parse
 from htrun.errors import HtrunError
 
 
@@ -52,7 +52,7 @@ def test_they_are_taken_out(command: str, program: str, options: str) -> None:
 def test_they_are_obeyed() -> None:
     words = "-q qemu-arm -hypertrace /tmp/ht,args=7 -trace guest_user_syscall -D log ./app /tmp/ht"
     request = parse(words.split())
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     options = request.options
     assert options.program == ("qemu-arm", "./app", "/tmp/ht")
     assert (options.path, options.layout.num_args, options.log) == (Path("/tmp/ht"), 7, Path("log"))

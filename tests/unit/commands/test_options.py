@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import htrun
 from htrun.channel.layout import Layout
-from htrun.commands.options import Information, Request, parse
+from htrun.commands.options import Information, RunRequest, parse
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS
 from htrun.rings.ring import Overflow
@@ -22,7 +22,7 @@ PROGRAM = ("./app", "-v", "--", "--log", "x")
 
 def parsed(*arguments: str) -> RunOptions:
     request = parse([*arguments, *PROGRAM])
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.options.program == PROGRAM
     return request.options
 
@@ -117,7 +117,7 @@ def test_an_option_sets_its_field(arguments: list[str], field: str, value: Any) 
 )
 def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str, ...]) -> None:
     request = parse(arguments)
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.options.program == program
 
 
@@ -211,13 +211,13 @@ def test_events_and_calls_to_record(arguments: list[str], events: frozenset[str]
 
 def test_patterns_of_the_environment_come_first() -> None:
     request = parse(["-trace", "-guest_user*", *PROGRAM], {"HTRUN_TRACE": "guest_cpu*,guest_user_syscall,gest"})
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.options.recorded == {"guest_cpu_enter", "guest_cpu_exit"}
     assert request.unknown_events == ("gest",)
     with pytest.raises(HtrunError, match=r"^HTRUN_TRACE: -trace x=y: unknown setting 'x'"):
         parse(PROGRAM, {"HTRUN_TRACE": "x=y"})
     request = parse(PROGRAM, {"HTRUN_TRACE": ""})
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.options.recorded == HYPERTRACE
 
 
@@ -237,13 +237,13 @@ def test_who_calibrates_wants_exact_times(
 ) -> None:
     environment = {} if calibrate is None else {"HYPERTRACE_CALIBRATE": calibrate}
     request = parse([*arguments, *PROGRAM], environment)
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.options.timestamp is timestamp
 
 
 def test_unknown_events_are_told() -> None:
     request = parse(["-trace", "gest", "-trace", "guest*", "app"])
-    assert isinstance(request, Request)
+    assert isinstance(request, RunRequest)
     assert request.unknown_events == ("gest",)
 
 
@@ -254,13 +254,13 @@ words = st.sampled_from(
 
 @given(st.lists(words, max_size=8))
 def test_any_command_line_is_understood_or_refused_in_one_line(arguments: list[str]) -> None:
-    result: Request | Information | HtrunError
+    result: RunRequest | Information | HtrunError
     try:
         result = parse(arguments)
     except HtrunError as error:
         result = error
     if isinstance(result, HtrunError):
         assert result.exit_code == 125
-    elif isinstance(result, Request):
+    elif isinstance(result, RunRequest):
         program = result.options.program
         assert program == tuple(arguments[len(arguments) - len(program) :])

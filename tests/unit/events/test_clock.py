@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.events.clock import Clock, Fit, MonotonicSource, Sample, Source
+from htrun.events.clock import Clock, ClockSource, Fit, MonotonicSource, Sample
 from htrun.hosts.x86_64.counter import TscSource, best_clock
 
 TOLERANCE = 2_000
@@ -33,7 +33,7 @@ class SteppedSource:
         return Sample(self.ticks, self.nanoseconds + wall, self.ticks)
 
 
-def tight_sample(source: Source, clock_id: int) -> Sample:
+def tight_sample(source: ClockSource, clock_id: int) -> Sample:
     return min((source.sample(clock_id) for _ in range(50)), key=lambda sample: sample.window)
 
 

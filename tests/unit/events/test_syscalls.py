@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from htrun.events.records import event_dtype
-from htrun.events.syscall_arguments import Kind, error_name, signature
+from htrun.events.syscall_arguments import ValueKind, error_name, signature
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, is_known, names_of, similar, table
 
 _URETPROBE = 335
@@ -98,7 +98,7 @@ def test_names_of_a_batch() -> None:
 def test_names_of_values(call: str, values: list[int], texts: list[str | None]) -> None:
     parameters = signature(ARCH_X86_64, table(ARCH_X86_64).numbers[call]).parameters
     for parameter, value, text in zip(parameters, values, texts, strict=False):
-        assert (parameter.text(value) if parameter.kind is Kind.NAMES else None) == text
+        assert (parameter.text(value) if parameter.kind is ValueKind.NAMES else None) == text
 
 
 def test_the_same_call_of_the_other_interface() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from htrun.events.syscall_arguments import Kind, signature
+from htrun.events.syscall_arguments import ValueKind, signature
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64, table
 from htrun.events.value_names import Group, groups
 
@@ -51,7 +51,7 @@ def test_each_group_belongs_to_arguments_there_are() -> None:
             for parameter in signature(arch, table(arch).numbers[call]).parameters
         ]
         kinds = {parameter.kind for parameter in found if parameter.name == name}
-        assert kinds == {Kind.NAMES}, argument
+        assert kinds == {ValueKind.NAMES}, argument
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_each_group_belongs_to_arguments_there_are() -> None:
 def test_text_of_a_value(arch: int, call: str, argument: str, value: int, text: str) -> None:
     parameters = signature(arch, table(arch).numbers[call]).parameters
     (parameter,) = (each for each in parameters if each.name == argument)
-    assert parameter.kind is Kind.NAMES
+    assert parameter.kind is ValueKind.NAMES
     assert parameter.text(value) == text

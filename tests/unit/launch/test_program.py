@@ -15,7 +15,7 @@ from htrun.errors import HtrunError
 from htrun.launch import binfmt_misc
 from htrun.launch.binfmt_misc import Handler
 from htrun.launch.environment import guest_environment
-from htrun.launch.program import Kind, Launch, resolve
+from htrun.launch.program import Launch, ProgramKind, resolve
 from tests.unit.launch.elves import elf, write_program
 
 HELLO = '#include <stdio.h>\nint main(int c, char **v) { printf("%s %d\\n", v[0], c); return 7; }\n'
@@ -49,7 +49,12 @@ def _failure(argv: list[str], environment: Mapping[str, str] = os.environ, **opt
 def test_a_native_program(hello: Path) -> None:
     path = str(hello / "hello-x86_64")
     launch = resolve([path, "a"], os.environ)
-    assert (launch.kind, launch.executable, launch.argv, launch.emulator) == (Kind.NATIVE, path, (path, "a"), None)
+    assert (launch.kind, launch.executable, launch.argv, launch.emulator) == (
+        ProgramKind.NATIVE,
+        path,
+        (path, "a"),
+        None,
+    )
     assert launch.guest is not None
     assert launch.guest.machine == 62
 
@@ -59,7 +64,7 @@ def test_a_native_program(hello: Path) -> None:
 def test_a_foreign_program_runs_under_its_emulator(hello: Path, arch: str, variant: str) -> None:
     path = str(hello / f"hello-{arch}{variant}")
     launch = resolve([path, "a"], os.environ)
-    assert launch.kind is Kind.FOREIGN
+    assert launch.kind is ProgramKind.FOREIGN
     assert launch.emulator == launch.executable == f"/usr/bin/qemu-{arch}"
     assert launch.sysroot == (None if variant else f"/usr/{arch}-linux-gnu")
     assert launch.guest is not None
@@ -70,10 +75,10 @@ def test_a_foreign_program_runs_under_its_emulator(hello: Path, arch: str, varia
 
 def test_a_32_bit_x86_program_is_native_where_its_libraries_are(hello: Path) -> None:
     static = resolve([str(hello / "hello-i686-static")], os.environ)
-    assert static.kind is Kind.NATIVE
+    assert static.kind is ProgramKind.NATIVE
     assert _run(static).returncode == 7
     dynamic = resolve([str(hello / "hello-i686")], os.environ)
-    assert dynamic.kind is (Kind.NATIVE if Path("/lib/ld-linux.so.2").exists() else Kind.FOREIGN)
+    assert dynamic.kind is (ProgramKind.NATIVE if Path("/lib/ld-linux.so.2").exists() else ProgramKind.FOREIGN)
     assert _run(dynamic).returncode == 7
 
 
@@ -112,7 +117,7 @@ def test_a_program_whose_libraries_are_nowhere(tmp_path: Path) -> None:
 def test_the_emulator_given(hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     native = str(hello / "hello-x86_64")
     forced = resolve([native, "a"], os.environ, emulator="qemu-x86_64")
-    assert (forced.kind, forced.emulator) == (Kind.FOREIGN, "/usr/bin/qemu-x86_64")
+    assert (forced.kind, forced.emulator) == (ProgramKind.FOREIGN, "/usr/bin/qemu-x86_64")
     assert _run(forced).stdout == f"{native} 2\n"
     own = tmp_path / "qemu-mips"
     own.symlink_to("/usr/bin/qemu-mips")
@@ -134,7 +139,7 @@ def test_an_emulator_of_another_kind_gets_no_options_of_qemu(hello: Path, tmp_pa
 def test_the_emulator_named_as_the_program(hello: Path) -> None:
     argv = ["qemu-s390x", "-L", "/usr/s390x-linux-gnu", str(hello / "hello-s390x"), "a"]
     launch = resolve(argv, os.environ)
-    assert (launch.kind, launch.argv, launch.emulator) == (Kind.EMULATED, tuple(argv), "/usr/bin/qemu-s390x")
+    assert (launch.kind, launch.argv, launch.emulator) == (ProgramKind.EMULATED, tuple(argv), "/usr/bin/qemu-s390x")
     assert launch.guest is not None
     assert launch.guest.big_endian
     assert resolve(["qemu-s390x", "-version"], os.environ).guest is None
@@ -143,16 +148,16 @@ def test_the_emulator_named_as_the_program(hello: Path) -> None:
 def test_scripts_are_the_kernels(tmp_path: Path) -> None:
     script = str(write_program(tmp_path / "script", b"#!/bin/sh -e\necho $0 $1\nexit 3\n"))
     launch = resolve([script, "a"], os.environ)
-    assert (launch.kind, launch.executable, launch.argv) == (Kind.SCRIPT, script, (script, "a"))
+    assert (launch.kind, launch.executable, launch.argv) == (ProgramKind.SCRIPT, script, (script, "a"))
     assert _run(launch).stdout == f"{script} a\n"
-    assert resolve([script], os.environ, emulator="qemu-mips").kind is Kind.SCRIPT
-    assert resolve([script], os.environ, emulator="qemu-x86_64").kind is Kind.FOREIGN
+    assert resolve([script], os.environ, emulator="qemu-mips").kind is ProgramKind.SCRIPT
+    assert resolve([script], os.environ, emulator="qemu-x86_64").kind is ProgramKind.FOREIGN
 
 
 def test_a_script_with_a_foreign_interpreter(hello: Path, tmp_path: Path) -> None:
     script = str(write_program(tmp_path / "script", f"#!{hello}/hello-aarch64 x y\n".encode()))
     launch = resolve([script, "a"], os.environ)
-    assert (launch.kind, launch.program) == (Kind.FOREIGN, script)
+    assert (launch.kind, launch.program) == (ProgramKind.FOREIGN, script)
     assert launch.argv[-3:] == ("x y", script, "a")
     assert _run(launch).stdout == f"{hello}/hello-aarch64 4\n"
 
@@ -162,11 +167,11 @@ def test_a_registered_handler_unless_the_user_chose(hello: Path, monkeypatch: py
     monkeypatch.setattr(binfmt_misc, "handlers", lambda: (handler,))
     path = str(hello / "hello-mips")
     launch = resolve([path, "a"], os.environ)
-    assert (launch.kind, launch.executable, launch.argv) == (Kind.HANDLED, path, (path, "a"))
+    assert (launch.kind, launch.executable, launch.argv) == (ProgramKind.HANDLED, path, (path, "a"))
     assert launch.emulator == "/usr/bin/handler"
     assert launch.guest is not None
     assert launch.guest.big_endian
-    assert resolve([path], os.environ, emulator="qemu-mips").kind is Kind.FOREIGN
+    assert resolve([path], os.environ, emulator="qemu-mips").kind is ProgramKind.FOREIGN
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,7 @@ def test_a_program_that_may_be_executed_but_not_read(hello: Path) -> None:
             if os.geteuid() == 0:
                 os.setuid(65534)
             launch = resolve([str(path)], os.environ)
-            os._exit(0 if (launch.kind, launch.guest) == (Kind.NATIVE, None) else 1)
+            os._exit(0 if (launch.kind, launch.guest) == (ProgramKind.NATIVE, None) else 1)
         assert os.waitpid(child, 0)[1] == 0
 
 

@@ -15,7 +15,7 @@ from htrun.tracee.inject import Injection, call_instruction
 from htrun.tracee.memory import Memory
 from htrun.tracee.ptrace import Option
 from htrun.tracee.stopped import Stopped
-from htrun.tracee.stops import Event, EventStop
+from htrun.tracee.stops import PtraceEvent, EventStop
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
@@ -88,14 +88,14 @@ os.waitid = look
 known = set(tasks)
 while (found := waiter.next(known)) is not None:
     stop = stops.decode(*found)
-    if stop == EventStop(first, Event.EXEC):
+    if stop == EventStop(first, PtraceEvent.EXEC):
         print("exec", flush=True)
     if isinstance(stop, stops.Exited | stops.Killed):
         if stop.tid == first:
             print(stop == stops.Exited(first, 0))
             break
     else:
-        if stop == EventStop(first, Event.EXIT):
+        if stop == EventStop(first, PtraceEvent.EXIT):
             leader.hold()
         Stopped(stop.tid).resume()
 """

@@ -18,7 +18,7 @@ from htrun.tracee.seccomp import (
     RECORDED,
     WATCHED,
     WATCHED_AND_RECORDED,
-    Calls,
+    RecordedCalls,
     channel_filter,
     first_filter,
     mask_filter,
@@ -132,11 +132,11 @@ def test_changes_of_a_mask_are_watched_and_no_questions_for_it() -> None:
     assert verdict(program, X86_64, "rt_sigprocmask", 0, 0) == _ALLOW
     for name in ("sigreturn", "sigprocmask", "ssetmask"):
         assert verdict(program, I386, name, 0, 0x1000) == stop
-    assert verdict(mask_filter(Calls(None)), X86_64, "rt_sigreturn") == 0x7FF00000 | WATCHED_AND_RECORDED
+    assert verdict(mask_filter(RecordedCalls(None)), X86_64, "rt_sigreturn") == 0x7FF00000 | WATCHED_AND_RECORDED
 
 
 _RECORDED, _BOTH = 0x7FF00000 | RECORDED, 0x7FF00000 | WATCHED_AND_RECORDED
-_SOME = Calls({X86_64.audit_arch: frozenset({0, 9, 59}), I386.audit_arch: frozenset({3, 11})})
+_SOME = RecordedCalls({X86_64.audit_arch: frozenset({0, 9, 59}), I386.audit_arch: frozenset({3, 11})})
 _NUMBERS = {64: {"read": 0, "write": 1}, 32: {"read": 3, "write": 4}}
 
 
@@ -160,7 +160,7 @@ def test_wanted_calls_are_recorded(abi: Abi) -> None:
 
 @pytest.mark.parametrize("abi", [X86_64, I386], ids=["x86_64", "i386"])
 def test_all_calls_are_recorded(abi: Abi) -> None:
-    program = first_filter(Calls(None))
+    program = first_filter(RecordedCalls(None))
     asked = numbered(abi)
     for name in ("read", "write", "x32"):
         assert verdict(program, asked, name) == _RECORDED
@@ -185,7 +185,7 @@ def test_a_later_filter_knows_what_the_first_records() -> None:
     assert verdict(program, X86_64, "mmap", _START, 4096, 3, fixed, 3) == _BOTH
     assert verdict(program, X86_64, "munmap", _START, 4096) == _STOP
     assert verdict(program, numbered(X86_64), "read") == _ALLOW
-    everything = channel_filter(_START, _START + _SIZE, Calls(None), process=True)
+    everything = channel_filter(_START, _START + _SIZE, RecordedCalls(None), process=True)
     assert verdict(everything, X86_64, "munmap", _START, 4096) == _BOTH
     assert verdict(everything, X86_64, "rt_sigaction", 11) == _BOTH
     assert verdict(everything, numbered(X86_64), "read") == _ALLOW

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from htrun.tracee import stops
-from htrun.tracee.stops import Event, decode
+from htrun.tracee.stops import PtraceEvent, decode
 
-_EVENTS = [event for event in Event if event is not Event.STOP]
+_EVENTS = [event for event in PtraceEvent if event is not PtraceEvent.STOP]
 
 
 def _stopped(number: int, event: int = 0) -> int:

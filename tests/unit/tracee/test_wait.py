@@ -12,7 +12,7 @@ import os, signal, subprocess, sys
 from htrun.tracee import ptrace, stops
 from htrun.tracee.ptrace import Option
 from htrun.tracee.stopped import Stopped
-from htrun.tracee.stops import Event, EventStop, Exited, Killed
+from htrun.tracee.stops import PtraceEvent, EventStop, Exited, Killed
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
@@ -31,7 +31,7 @@ def is_dead(tid):
 
 def look_and_kill(kind, tid, options):
     seen = look(kind, tid, options)
-    if options & os.WNOWAIT and seen is not None and seen.si_status == signal.SIGTRAP | Event.EXIT.value << 8:
+    if options & os.WNOWAIT and seen is not None and seen.si_status == signal.SIGTRAP | PtraceEvent.EXIT.value << 8:
         if seen.si_pid != first:
             os.kill(first, signal.SIGKILL)
             while not is_dead(seen.si_pid):
@@ -53,9 +53,9 @@ while (stop := next_stop()) is not None:
             if sys.argv[1] == "one":
                 break
         case _:
-            if stop == EventStop(first, Event.CLONE):
+            if stop == EventStop(first, PtraceEvent.CLONE):
                 thread = Stopped(first).event_message()
-            if stop == EventStop(first, Event.EXIT):
+            if stop == EventStop(first, PtraceEvent.EXIT):
                 leader.hold()
             Stopped(stop.tid).resume()
 """
@@ -83,7 +83,7 @@ from htrun.tracee.stopped import Stopped
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
-PROGRAM = "import threading; threading.Thread(target=threading.Event().wait).start(); print(flush=True)"
+PROGRAM = "import threading; threading.Thread(target=threading.PtraceEvent().wait).start(); print(flush=True)"
 program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
 program.stdout.readline()
 first = program.pid
@@ -99,7 +99,7 @@ while (found := waiter.next(known)) is not None:
     tid, status = found
     stop = stops.decode(tid, status)
     print("first" if tid == first else "thread", type(stop).__name__)
-    if stop == stops.EventStop(thread, stops.Event.EXIT):
+    if stop == stops.EventStop(thread, stops.PtraceEvent.EXIT):
         Stopped(thread).resume()
     else:
         known.discard(tid)
