@@ -83,7 +83,7 @@ from htrun.tracee.stopped import Stopped
 from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.wait import Waiter
 
-PROGRAM = "import threading; threading.Thread(target=threading.PtraceEvent().wait).start(); print(flush=True)"
+PROGRAM = "import threading; threading.Thread(target=threading.Event().wait).start(); print(flush=True)"
 program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
 program.stdout.readline()
 first = program.pid
