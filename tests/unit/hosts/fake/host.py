@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from htrun.events.clock import Clock, MonotonicSource, Source
+from htrun.events.clock import Clock, ClockSource, MonotonicSource
 from htrun.hosts import host
 from htrun.hosts.calls import Abi, Limit, UserWords
 from htrun.hosts.host import NotAStore, OutOfReach, Read, TrampolineContext, Write
@@ -205,7 +205,7 @@ class FakeHost:
         """That of the tests' machine."""
         return Clock(MonotonicSource())
 
-    def counter_source(self) -> Source:
+    def counter_source(self) -> ClockSource:
         """That of the tests' machine."""
         return MonotonicSource()
 
