@@ -296,9 +296,12 @@ def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain,
 
 KILLED_AT_THE_START = """
 import os, signal, sys
+from pathlib import Path
+from htrun.channel.layout import Layout
 from htrun.errors import HtrunError
-from htrun.launch.launcher import Launcher, Program
-from htrun.tracee.spawn import Tracer, trace
+from htrun.launch.launcher import Launcher
+from htrun.runner import run
+from htrun.runner.options import RunOptions
 
 theirs, mine = os.pipe()
 if (program := os.fork()) == 0:
@@ -315,26 +318,31 @@ def state():
     except OSError:
         return "gone"
 
-def kill():
+def prepare_and_kill(channel):
+    prepare(channel)
+    print("published" if channel.path.exists() else "not published")
     os.kill(program, signal.SIGKILL)
     if sys.argv[1] == "gone":
         os.waitpid(program, 0)
     while state() != sys.argv[1]:
         pass
 
+prepare, run._prepare = run._prepare, prepare_and_kill
+path = Path(sys.argv[2])
 try:
-    trace(program, Tracer(kill, lambda: print("undone"), lambda: print("started"), lambda _: os._exit(1)))
+    run.run(RunOptions(("true",), Layout(), path), launcher)
 except HtrunError as error:
+    print("undone" if not path.exists() else "left")
     launcher.exit(125, str(error))
 """
 
 
 @pytest.mark.parametrize("state", ["Z", "gone"])
-def test_a_program_killed_before_it_starts(state: str) -> None:
+def test_a_program_killed_before_it_starts(tmp_path: Path, state: str) -> None:
     """htrun cleans up without a message, even if the dead process has been reaped already."""
-    script = [sys.executable, "-c", KILLED_AT_THE_START, state]
+    script = [sys.executable, "-c", KILLED_AT_THE_START, state, str(tmp_path / "channel")]
     done = subprocess.run(script, capture_output=True, text=True, timeout=240)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "undone\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "published\nundone\n", "")
 
 
 def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
