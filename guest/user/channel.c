@@ -126,7 +126,10 @@ static bool has_sane_rings(const struct header *header)
            rings->count <= (header->file_size - rings->offset) / rings->stride;
 }
 
-/* The rings of a channel that has none, or more than the address space could hold at a time, are of mode 0. */
+/*
+ * The rings of a channel that has none, or more than the address space could hold at a time, are of mode 0. So are those
+ * that this file doesn't have: the BAR of a machine's device may be the file's beginning only.
+ */
 static int check_rings(struct header *header, const struct stat *file)
 {
     struct hypertrace_ring_fields *rings = &header->rings;
@@ -135,10 +138,10 @@ static int check_rings(struct header *header, const struct stat *file)
         memset(rings, 0, sizeof *rings);
         return 0;
     }
-    if (!has_sane_rings(header) || (S_ISREG(file->st_mode) && (uint64_t)file->st_size < header->file_size)) {
+    if (!has_sane_rings(header)) {
         return EINVAL;
     }
-    if (rings->stride > SIZE_MAX / 4) {
+    if (rings->stride > SIZE_MAX / 4 || (S_ISREG(file->st_mode) && (uint64_t)file->st_size < header->file_size)) {
         memset(rings, 0, sizeof *rings);
     } else if (rings->chunk > SIZE_MAX / 4 / rings->stride) {
         rings->chunk = (uint32_t)(SIZE_MAX / 4 / rings->stride);
