@@ -192,8 +192,9 @@ def test_rings_are_used_again(tmp_path: Path, toolchain: Toolchain, count: int) 
     check_times(host)
     threads = [claim.records()["args"][:, :2].tolist() for claim in host.claims if claim.tid != claim.pid]
     assert all(events == [[events[0][0], number] for number in range(3)] for events in threads)
-    assert len(threads) > 64
     assert len(threads) == count or host.control_word(8) == 0x01020304
+    # However slow this host is, 20,000 threads take long enough.
+    assert len(threads) > 64 or count < 20000
 
 
 @pytest.mark.parametrize("period", [20, 50, 100])
