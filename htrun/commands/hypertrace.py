@@ -18,6 +18,7 @@ from htrun.commands.info import InfoCommand
 from htrun.commands.parser import HelpFormatter, Parser
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
+from htrun.commands.slowest import SlowestCommand
 from htrun.commands.stat import StatCommand
 from htrun.commands.top import TopCommand
 from htrun.commands.view import ViewCommand
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "query": QueryCommand(),
     "view": ViewCommand(),
     "top": TopCommand(),
+    "slowest": SlowestCommand(),
     "stat": StatCommand(),
     "bench": BenchCommand(),
     "compare": CompareCommand(),

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
+from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, event_id, filter_of, open_trace
 from htrun.errors import HtrunError
 from htrun.reports.output import stream_out
 from htrun.reports.progress import with_progress
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from htrun.analysis.filters import Filter
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
     from htrun.reports.guest_lines import GuestLines
-    from htrun.reports.lines import Palette
+    from htrun.reports.lines import Lines, Palette
 
 _CLOCKS = ("relative", "delta", "wall", "epoch")
 
@@ -33,6 +34,7 @@ examples:
   hypertrace print trace
   hypertrace print trace --time wall,delta --thread worker --from 1.5 --to 1.6
   hypertrace print trace --event 'io*' --where 'size > 4096 and kind == "READ"'
+  hypertrace print trace --ids --event request
   hypertrace print trace --json --where 'arg1 == 0xcafe' | jq .args
 """
     )
@@ -40,7 +42,15 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: TRACE, the filter and the form of the lines."""
         add_trace(parser)
-        add_filter(parser)
+        which = add_filter(parser)
+        which.add_argument(
+            "--id",
+            action="append",
+            default=[],
+            type=event_id,
+            metavar="ID",
+            help="with this id, as --ids, hypertrace slowest and stat --outliers print it; repeatable",
+        )
         group = parser.add_argument_group("how they look")
         group.add_argument("--json", action="store_true", help="print a JSON object for each event, one per line")
         group.add_argument(
@@ -49,6 +59,9 @@ examples:
             metavar="CLOCKS",
             help="times since the first event (relative, the default), since the line before (delta), as date and time "
             "(wall), in seconds since 1970 (epoch); several with commas between",
+        )
+        group.add_argument(
+            "--ids", action="store_true", help="show the id of each event: its number in the trace, from 1"
         )
         group.add_argument(
             "--decode",
@@ -71,16 +84,33 @@ examples:
         if arguments.lines is not None and arguments.lines < 0:
             raise HtrunError(f"--lines {arguments.lines}: must not be negative")
         trace = open_trace(arguments)
-        wanted = filter_of(arguments, trace).batches(trace, texts=arguments.decode)
-        # A progress bar would appear between lines on the same terminal.
-        batches = with_progress(wanted, len(trace), "printing", wanted=not sys.stdout.isatty())
-        if arguments.lines is not None:
-            batches = _first(batches, arguments.lines)
         begin, _ = trace.duration or (0, 0)
         palette, decode = _palette(arguments.color), arguments.decode
         lines = Lines(trace.shapes, trace.streams, begin, clocks, palette, _guest_lines(trace), decode)
-        stream_out(_json(trace, batches, decode=decode) if arguments.json else lines.pieces(batches))
+        wanted = filter_of(arguments, trace)
+        stream_out((_numbered if arguments.ids or arguments.id else _plain)(trace, wanted, lines, arguments))
         return 0
+
+
+def _plain(trace: Trace, wanted: Filter, lines: Lines, arguments: argparse.Namespace) -> Iterator[bytes]:
+    # A progress bar would appear between lines on the same terminal.
+    batches = with_progress(
+        wanted.batches(trace, texts=lines.decode), len(trace), "printing", wanted=not sys.stdout.isatty()
+    )
+    if arguments.lines is not None:
+        batches = _first(batches, arguments.lines)
+    return _json(trace, batches, decode=lines.decode) if arguments.json else lines.pieces(batches)
+
+
+def _numbered(trace: Trace, wanted: Filter, lines: Lines, arguments: argparse.Namespace) -> Iterator[bytes]:
+    from htrun.reports.numbered import as_json, as_lines, first_numbered, numbered
+
+    batches = numbered(wanted, trace, arguments.id, texts=lines.decode)
+    if arguments.lines is not None:
+        batches = first_numbered(batches, arguments.lines)
+    if arguments.json:
+        return as_json(batches, trace, decode=lines.decode, shown=arguments.ids)
+    return as_lines(batches, lines, shown=arguments.ids)
 
 
 def _guest_lines(trace: Trace) -> GuestLines | None:

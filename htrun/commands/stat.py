@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from htrun.commands.timing_arguments import add_choice, add_report_form, add_window, output_report, span_query_of
-from htrun.commands.trace_arguments import add_trace, open_trace
+from htrun.commands.trace_arguments import add_trace, event_id, open_trace
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
 from htrun.reports.runs import events_with_progress, rows_of
@@ -44,12 +44,20 @@ examples:
         add_trace(parser)
         add_choice(parser)
         add_window(parser)
+        parser.add_argument(
+            "--id",
+            action="append",
+            default=[],
+            type=event_id,
+            metavar="ID",
+            help="only the span with this id, or that the event with this id ends; repeatable",
+        )
         add_report_form(parser)
-        parser.add_argument("--outliers", action="store_true", help="list outliers by the number of their end event")
+        parser.add_argument("--outliers", action="store_true", help="list outliers by the id of their end event")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the figures; 0. Raises `HtrunError`, also if there are none."""
-        wanted = span_query_of(arguments)
+        wanted = replace(span_query_of(arguments), ids=tuple(arguments.id))
         trace = open_trace(arguments)
         timings = wanted.timings(trace, events_with_progress(trace))
         rows = rows_of(wanted, trace, timings.timings())

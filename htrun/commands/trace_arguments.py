@@ -78,8 +78,16 @@ def _guest_formats(path: Path | None) -> list[EventFormat]:
         raise HtrunError(f"cannot read {path}: {error.strerror}") from error
 
 
-def add_filter(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select events."""
+def event_id(text: str) -> int:
+    """The id of an event or of a span as a user gives it. Raises `ValueError`."""
+    number = int(text)
+    if not 0 < number < 1 << 62:
+        raise ValueError(text)
+    return number
+
+
+def add_filter(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that select events, in a group that is returned for more of the kind."""
     group = parser.add_argument_group("which events")
     group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
     group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
@@ -97,6 +105,7 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
         help="with a name that matches, such as 'io*'; repeatable",
     )
     group.add_argument("--where", metavar="EXPR", help="that satisfy a condition, see below")
+    return group
 
 
 FILTER_HELP = """\

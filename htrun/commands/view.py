@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
+from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, event_id, filter_of, open_trace
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 from htrun.reports.missing_spans import no_events
@@ -36,6 +36,7 @@ The page needs no network and no program but a browser. docs/view.md lists its k
 examples:
   hypertrace view trace
   hypertrace view trace --open
+  hypertrace view trace --at 1205
   hypertrace view trace -o slow.html --from 20ms --to 30ms --thread worker
   hypertrace view trace --compare other-trace -o both.html
 """
@@ -57,6 +58,13 @@ examples:
             parser.add_argument("--compare", type=Path, metavar="TRACE", help="compare with the spans of another trace")
         )
         parser.add_argument("-f", "--force", action="store_true", help="replace FILE even if it is not such a page")
+        parser.add_argument(
+            "--at",
+            type=event_id,
+            metavar="ID",
+            help="show the span or the event with this id, as hypertrace slowest prints it; of a trace that has too "
+            "many events for a page, those around it",
+        )
         parser.add_argument("--open", action="store_true", help="open the page in a browser")
         parser.add_argument(
             "--most", type=int, metavar="N", help="most events that the page may hold (default: 4,000,000)"
@@ -67,18 +75,21 @@ examples:
         """Write the page and print its path; returns 0. Raises `HtrunError`."""
         if arguments.most is not None and arguments.most < 1:
             raise HtrunError(f"--most {arguments.most}: must be at least 1")
-        from htrun.view.content import MOST_EVENTS, choose, content_of
+        from htrun.view.content import MOST_EVENTS, choose, choose_around, content_of
         from htrun.view.page import page
 
         trace = open_trace(arguments)
         output = _output(arguments.output, trace.path, force=arguments.force)
         comparison = _comparison(trace, arguments) if arguments.compare is not None else None
-        events = _batches(trace, arguments, "reading")
-        chosen = choose(events, trace.shapes, trace.num_args, arguments.most or MOST_EVENTS)
+        most, at = arguments.most or MOST_EVENTS, None
+        if arguments.at is None:
+            chosen = choose(_batches(trace, arguments, "reading"), trace.shapes, trace.num_args, most)
+        else:
+            chosen, at = choose_around(trace, filter_of(arguments, trace), arguments.at, most)
         if not len(chosen.events):
             what = "has no events among what was asked for" if len(trace) else no_events(trace)
             warn(f"{trace.path} {what}: the page shows none")
-        _write(output, page(content_of(trace, chosen), comparison))
+        _write(output, page(content_of(trace, chosen, at), comparison))
         if output != STANDARD_OUTPUT:
             show(f"{output}\n")
         if arguments.open:

@@ -65,10 +65,12 @@ class Lines:
         for events in batches:
             yield from map(self.text, in_batches(events, BATCH))
 
-    def text(self, events: Events) -> bytes:
-        """The lines of ``events``, at least one, which follow those of the previous call."""
+    def text(self, events: Events, ids: NDArray[np.uint64] | None = None) -> bytes:
+        """The lines of ``events``, at least one, which follow those of the previous call. ``ids``: of those that are
+        no texts of calls, to be shown first."""
         events, texts = split(events)
-        heads = side_by_side(self._heads(events), len(events))
+        shown: list[Column] = [] if ids is None else [self.palette.time, b"#", decimal(ids), self.palette.off, b" "]
+        heads = side_by_side([*shown, *self._heads(events)], len(events))
         parts = []
         for shape, rows in self.shapes.split(events):
             own = events[rows]

@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from htrun.events.call_texts import split
 from htrun.events.shapes import Shape, Shapes
 from htrun.sinks import syscall_text
-from htrun.sinks.columns import decimal, of_streams, side_by_side
-from htrun.sinks.shaped_text import text_by_shape
+from htrun.sinks.columns import decimal, of_streams, side_by_side, text_of
 from htrun.sinks.text import TextSink, new_output
 from htrun.sinks.values import JSON, texts
 
@@ -49,17 +49,31 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     )
 
 
-def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
+def format_lines(
+    events: Events,
+    streams: Sequence[Stream],
+    shapes: Shapes,
+    *,
+    decode: bool = False,
+    ids: NDArray[np.uint64] | None = None,
+) -> bytes:
     """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
-    well."""
-    return text_by_shape(events, shapes, lambda shape, own, found: _lines(shape, own, streams, found, decode=decode))
+    well. ``ids``: of those events that are no texts of calls, shown as ``id``."""
+    events, found = split(events)
+    parts = []
+    for shape, rows in shapes.split(events):
+        own = events[rows]
+        head: list[Column] = [b"{"] if ids is None else [b'{"id":', decimal(ids[rows]), b","]
+        columns = _columns(shape, own, streams, found.of_rows(rows), decode=decode)
+        parts.append((rows, side_by_side([*head, *columns], len(own))))
+    return text_of(parts, len(events))
 
 
-def _lines(
+def _columns(
     shape: Shape, events: Events, streams: Sequence[Stream], found: BatchTexts, *, decode: bool
-) -> NDArray[np.uint8]:
+) -> list[Column]:
     columns: list[Column] = [
-        b'{"time_ns":',
+        b'"time_ns":',
         decimal(events["time"]),
         of_streams(events["stream"], streams, _stream),
         _title(shape),
@@ -75,8 +89,7 @@ def _lines(
         columns.append(b"}")
     if decode and syscall_text.is_call(shape.definition):
         columns += [b',"syscall":', syscall_text.objects(shape.definition, events, found)]
-    columns.append(b"}\n")
-    return side_by_side(columns, len(events))
+    return [*columns, b"}\n"]
 
 
 def _stream(stream: Stream) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from htrun.analysis.filters import Filter
     from htrun.analysis.trace import Trace
     from htrun.events.arguments import Argument
     from htrun.events.records import Events
@@ -72,8 +73,29 @@ def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int =
     return Chosen(events, codes)
 
 
-def content_of(trace: Trace, chosen: Chosen) -> Content:
-    """The page's content for the events ``chosen`` from ``trace``."""
+def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS) -> tuple[Chosen, int]:
+    """The events of ``trace`` that ``wanted`` selects, or, if the trace has more than ``most``, so many around the
+    event with the id ``at``; and its position among them. Raises `HtrunError` if it is not among them."""
+    half = len(trace) if len(trace) <= most else most // 2
+    kept: list[Events] = []
+    position, count = None, 0
+    for ids, events in wanted.numbered(trace):
+        # Ids count from 1, so that nothing here is below 0.
+        near = (ids + np.uint64(half) > np.uint64(at)) & (ids < np.uint64(at + half))
+        ids, events = ids[near], events[near]
+        found = int(np.searchsorted(ids, np.uint64(at)))
+        if found < len(ids) and int(ids[found]) == at:
+            position = count + found
+        kept.append(events)
+        count += len(events)
+    if position is None:
+        raise HtrunError(f"{trace.path} has no event #{at} among what was asked for")
+    return choose(kept, trace.shapes, trace.num_args, max(most, count)), position
+
+
+def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
+    """The page's content for the events ``chosen`` from ``trace``. ``at``: the position of the one that the page shows
+    first; None to show all."""
     events, first = chosen.events, Section(0)
     begin = int(events["time"][0]) if len(events) else 0
     used, places = np.unique(chosen.codes, return_inverse=True)
@@ -92,6 +114,7 @@ def content_of(trace: Trace, chosen: Chosen) -> Content:
     head = {
         "begin": str(begin),
         "length": int(events["time"][-1]) - begin if len(events) else 0,
+        "at": at,
         "trace": trace.path.name or str(trace.path),
         "facts": dict(_facts(trace.environment)),
         "threads": [

@@ -101,6 +101,20 @@ def test_filters(trace: Path, options: list[str], args: list[int]) -> None:
     assert [json.loads(line)["args"]["arg1"] for line in lines] == args
 
 
+def test_ids(trace: Path) -> None:
+    lines = said("print", trace).splitlines()
+    assert said("print", trace, "--ids").splitlines() == [f"#{number} {line}" for number, line in enumerate(lines, 1)]
+    assert said("print", trace, "--id", "3", "--id", "2") == f"{lines[1]}\n{lines[2]}\n"
+    assert said("print", trace, "--id", "3", "--ids", "--from", "1s", "--thread", "10") == f"#3 {lines[2]}\n"
+    assert said("print", trace, "--ids", "--thread", "worker") == f"#2 {lines[1]}\n"
+    assert said("print", trace, "--ids", "--where", "arg1 > 1", "-n", "1") == f"#2 {lines[1]}\n"
+    assert said("print", trace, "--id", "4") == ""
+    objects = [json.loads(line) for line in said("print", trace, "--json").splitlines()]
+    numbered = [json.loads(line) for line in said("print", trace, "--json", "--ids").splitlines()]
+    assert numbered == [{"id": number, **each} for number, each in enumerate(objects, 1)]
+    assert [json.loads(line) for line in said("print", trace, "--json", "--id", "2").splitlines()] == [objects[1]]
+
+
 def test_colours_are_for_terminals(trace: Path) -> None:
     assert ESCAPE not in said("print", trace)
     coloured = said("print", trace, "--color", "always")
@@ -249,6 +263,9 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
         (["print", "TRACE", "--from", "1", "--to", "1"], "--from 1 is not before --to 1"),
         (["print", "TRACE", "--thread", "nobody"], "no thread 'nobody'"),
         (["print", "TRACE", "--process", "x"], "invalid int value"),
+        (["print", "TRACE", "--id", "0"], "argument --id: invalid event_id value: '0'"),
+        (["print", "TRACE", "--id", "x"], "argument --id: invalid event_id value: 'x'"),
+        (["view", "TRACE", "--at", "4", "-o", "/tmp/nothing.html"], "has no event #4 among what was asked for"),
         (["print", "TRACE", "-n", "-1"], "must not be negative"),
         (["print", "TRACE", "--events", "/no/file"], "cannot read /no/file"),
         (["print", "/nothing"], "does not exist"),
@@ -265,7 +282,7 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
         (["header", "NAMES", "--prefix", "1"], "not the beginning of a C name"),
         (["header", "NAMES", "-o", "/no/such"], "cannot write /no/such"),
         (["completion", "cmd"], "invalid choice"),
-        (["fly"], "invalid choice"),
+        (["fly"], "there is no verb 'fly'"),
     ],
 )
 def test_bad_usage_is_told_in_one_line(trace: Path, names: Path, arguments: list[str], reason: str) -> None:
@@ -302,7 +319,9 @@ def test_the_shell_completes_a_line(words: str, completed: set[str], tmp_path: P
     assert set(done.stdout.split()) == completed
 
 
-@pytest.mark.parametrize("verb", ["info", "print", "convert", "query", "header", "completion", "view", "top"])
+@pytest.mark.parametrize(
+    "verb", ["info", "print", "convert", "query", "header", "completion", "view", "top", "slowest"]
+)
 def test_help_has_examples(verb: str) -> None:
     text = said(verb, "--help")
     assert f"\n  hypertrace {verb}" in text

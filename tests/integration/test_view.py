@@ -284,6 +284,17 @@ def test_matches_are_gone_through_by_keys(requests_page: Path, open_page: Callab
     shown.picture("found-light")
 
 
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_page_opens_at_the_span_of_an_event(known: Path, open_page: Callable[[Path], Shown], number: int) -> None:
+    """Event 3 begins the parse of 10 us, and event 4 ends it."""
+    said("view", "trace", "--at", str(number), "-o", "at.html", directory=known.parent)
+    shown = open_page(known.with_name("at.html"))
+    shown.tab.wait_for("document.querySelector('#page-details h2')?.textContent === 'parse'")
+    shown.settle()
+    begin, end = shown.ask("[page.state.viewport.begin, page.state.viewport.end]")
+    assert 0 < begin < 12_000 < 22_000 < end < 30_000
+
+
 def test_the_keyboard_alone_will_do(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
     for _ in range(12):

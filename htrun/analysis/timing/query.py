@@ -38,7 +38,7 @@ class SpanQuery:
     ``patterns``: of names, none for all. ``between``: two events, as a user names them; the time between them is
     measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
     ``by``: what they are grouped by. ``warm``: whether spans in which an event trapped are excluded. ``window``: when
-    and in which threads spans must begin.
+    and in which threads spans must begin. ``ids``: of spans, or of the events that end them; none for all.
     """
 
     patterns: tuple[str, ...] = ()
@@ -47,6 +47,7 @@ class SpanQuery:
     by: str | None = None
     warm: bool = False
     window: WindowQuery = UNLIMITED
+    ids: tuple[int, ...] = ()
 
     @property
     def needs_names(self) -> bool:
@@ -66,13 +67,13 @@ class SpanQuery:
         """The timings of ``batches`` of the events of ``trace``. Raises `HtrunError`."""
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)
-        if self.patterns and not any(self._names(name) for name in source.names[: source.reported]):
-            raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         timings = Timings(step, self.grouping(trace, source), self.choice(trace, source))
         return timings.collect(source, batches)
 
     def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
         """Which of the spans that ``source`` finds in ``trace`` are selected. Raises `HtrunError`."""
+        if self.patterns and not any(self._names(name) for name in source.names[: source.reported]):
+            raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         names = np.array([self._names(name) for name in source.names])
         window = self.window.window(trace)
 
@@ -81,6 +82,9 @@ class SpanQuery:
             chosen &= begins_in(spans, window)
             if self.warm:
                 chosen &= ~spans["trapped"]
+            if self.ids:
+                ids = np.array(self.ids, np.uint64)
+                chosen &= np.isin(spans["begin_number"], ids) | np.isin(spans["end_number"], ids)
             return chosen
 
         return wanted

@@ -187,6 +187,23 @@ class Pairer:
         self._keep_open(both[paired.open])
         return self._spans(both[paired.begins], both[paired.ends])
 
+    def resume(self, waiting: Marks, seen: int) -> None:
+        """Go on where another pairer was, which had processed ``seen`` events and whose open begins were ``waiting``.
+        What that one has not looked for is unknown of them: their arguments and parents are 0. Steps count from here.
+        """
+        self._open = np.zeros(len(waiting), mark_dtype(self._num_args))
+        for field in waiting.dtype.names or ():
+            if field != "args":
+                self._open[field] = waiting[field]
+        self.seen = seen
+
+    def unfinished(self) -> Spans:
+        """The spans that have begun, without an end: their end number is 0, and their end later than all times."""
+        spans = _made(self._open, self._open, self._num_args)
+        spans["key"] = np.where(self._keyed[spans["name"]], self._open["scope"], 0)
+        spans["end"], spans["end_number"] = np.iinfo(np.uint64).max, 0
+        return spans
+
     def none(self) -> Spans:
         """No spans."""
         return np.empty(0, span_dtype(self._num_args))

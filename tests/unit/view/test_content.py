@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from htrun.analysis.filters import Filter
 from htrun.analysis.trace import Trace
 from htrun.errors import HtrunError
 from htrun.events.calibration import PAIRS
 from htrun.events.stream import Stream
-from htrun.view.content import Content, choose, content_of
+from htrun.events.window import Window
+from htrun.view.content import Content, choose, choose_around, content_of
 from htrun.view.figures import LiveFigures
 from tests.support.spans import BEGIN, NAMES
 from tests.unit.analysis.made import FACTS, Made
@@ -122,3 +125,22 @@ def test_calibration_makes_no_spans_that_are_shown(tmp_path: Path) -> None:
     for events in trace.events():
         figures.add(events[:-1])
     assert (figures.events, figures.spans, figures.open) == (len(args) - 1, {}, 0)
+
+
+@pytest.mark.parametrize(("most", "ids"), [(100, range(1, 10)), (9, range(1, 10)), (4, (4, 5, 6)), (2, (5,))])
+def test_events_around_one(trace: Trace, most: int, ids: Sequence[int]) -> None:
+    chosen, at = choose_around(trace, Filter(), 5, most)
+    whole = trace.to_numpy()
+    assert (chosen.events == whole[np.array(ids) - 1]).all()
+    assert (chosen.events[at : at + 1] == whole[4:5]).all()
+    assert content_of(trace, chosen, at).head["at"] == at
+    assert content(trace).head["at"] is None
+
+
+def test_events_around_one_that_is_not_there(trace: Trace) -> None:
+    of_other = Filter(Window(streams=frozenset({1})))
+    chosen, at = choose_around(trace, of_other, 6)
+    assert (len(chosen.events), at) == (2, 1)
+    for wanted, number in ((of_other, 5), (Filter(), 10)):
+        with pytest.raises(HtrunError, match=f"has no event #{number} among what was asked for"):
+            choose_around(trace, wanted, number)

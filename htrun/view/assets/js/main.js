@@ -275,6 +275,14 @@ class Page {
     this.choose(item);
   }
 
+  // Select what the event numbered `event` begins, ends or is, and fill the window with it.
+  open(event) {
+    const item = find(this.state, event);
+    if (!item) return;
+    this.reach(item);
+    this.zoomTo(item);
+  }
+
   // Glide to an interval, with room on both sides.
   show(begin, end) {
     const room = ((end - begin) * (1 / FILLED - 1)) / 2;
@@ -371,6 +379,7 @@ async function start() {
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   performance.mark("hypertrace-drawn");
   page.fillPanel();
+  if (head.at !== null) page.open(head.at);
   return page;
 }
 

@@ -1,0 +1,165 @@
+"""What a slow span consists of: the spans within it, the pieces of its time in which none of them ran, and what other
+threads did during the longest of these pieces.
+
+A piece is the time of a span without spans of its own, or a gap between those of one that has some. Where a thread
+waited, a piece is long, and that for which it waited is among the spans of other threads that overlap with it: it
+covers most of the piece, and ends shortly before it does.
+
+A span with a key may begin in one thread and end in another. What belongs to it is then taken to be what its first
+thread did until it began the next span of the name, and what its last thread did since it had ended the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from htrun.analysis.slowest import SlowSpan
+    from htrun.analysis.timing.spans import Spans
+
+MOST_PARTS = 12
+"""Spans within a slow one that are listed: the longest."""
+_MOST_PIECES = 3
+_LEAST_PIECE = 0.1
+"""The share of a slow span that a piece must have, unless it is the longest."""
+_MOST_OVERLAPS = 3
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Spans of one name of another thread during a piece. ``span``: the one that overlaps most; ``count``: how many
+    there are; ``overlap``: for how many ns, all of them. ``ended_before``: how many ns before the end of the piece the
+    last one ended; None if it went on."""
+
+    span: np.void
+    count: int
+    overlap: int
+    ended_before: int | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of time, ``begin`` to ``end`` in ns since the epoch, in which no span within ``owner`` ran. ``overlaps``:
+    of other threads, the longest first."""
+
+    owner: np.void
+    begin: int
+    end: int
+    overlaps: Sequence[Overlap]
+
+    @property
+    def duration(self) -> int:
+        """In ns."""
+        return self.end - self.begin
+
+
+@dataclass(frozen=True)
+class Part:
+    """A span within a slow one. ``level``: 1 if it is directly within it."""
+
+    span: np.void
+    level: int
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """``parts``: in the order of their begins; ``hidden``: how many shorter ones there are. ``pieces``: the longest of
+    its time, the longest first."""
+
+    parts: Sequence[Part]
+    hidden: int
+    pieces: Sequence[Piece]
+
+
+def anatomy_of(slow: SlowSpan, keyed: Sequence[bool]) -> Anatomy:
+    """What ``slow`` consists of. ``keyed``: which names of spans have a key."""
+    spans = slow.meanwhile
+    of_threads = spans[~np.array(keyed, bool)[spans["name"]]]
+    inside = _inside(slow, of_threads, has_key=keyed[slow.span["name"]])
+    parents, levels = _tree(inside)
+    durations = inside["end"] - inside["begin"]
+    shown = np.sort(np.lexsort((inside["begin_number"], ~durations))[:MOST_PARTS])
+    owners = [(slow.span, parents == -1), *((inside[place], parents == place) for place in shown.tolist())]
+    stretches = [
+        (owner, begin, end)
+        for owner, children in owners
+        for begin, end in _gaps(owner, inside[children])
+        if end > begin
+    ]
+    stretches.sort(key=lambda each: each[1] - each[2])
+    least = _LEAST_PIECE * _duration(slow.span)
+    chosen = [each for number, each in enumerate(stretches) if not number or each[2] - each[1] >= least]
+    pieces = [Piece(*each, _overlaps(*each, of_threads)) for each in chosen[:_MOST_PIECES]]
+    parts = [Part(inside[place], int(levels[place])) for place in shown.tolist()]
+    return Anatomy(parts, len(inside) - len(parts) + slow.dropped, pieces)
+
+
+def _duration(span: np.void) -> int:
+    return int(span["end"]) - int(span["begin"])
+
+
+def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
+    """Those of ``spans`` that belong to ``slow``: of its threads, and from begin to end within it."""
+    span = slow.span
+    whole = (spans["end_number"] > 0) & (spans["end_number"] < span["end_number"])
+    whole &= spans["begin_number"] > span["begin_number"]
+    if not has_key:
+        whole &= spans["begin_stream"] == span["begin_stream"]
+        return spans.compress(whole)
+    alike = slow.meanwhile[slow.meanwhile["name"] == span["name"]]
+    earlier = alike[(alike["end_stream"] == span["end_stream"]) & (alike["end_number"] < span["end_number"])]
+    later = alike[(alike["begin_stream"] == span["begin_stream"]) & (alike["begin_number"] > span["begin_number"])]
+    since = max(int(earlier["end_number"].max(initial=0)), int(span["begin_number"]))
+    until = int(later["begin_number"].min(initial=span["end_number"]))
+    last = (spans["begin_stream"] == span["end_stream"]) & (spans["begin_number"] > np.uint64(since))
+    first = (spans["begin_stream"] == span["begin_stream"]) & (spans["end_number"] < np.uint64(until))
+    return spans.compress(whole & (first | last))
+
+
+def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The index of the span around each of ``inside``, -1 if it is none of them, and how many are around it, from 1."""
+    if not len(inside):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    numbers = inside["begin_number"]
+    places = np.minimum(np.searchsorted(numbers, inside["parent"]), len(numbers) - 1)
+    parents = np.where(numbers[places] == inside["parent"], places, -1).astype(np.int64)
+    levels = np.ones(len(inside), np.int64)
+    around = parents
+    while (above := around >= 0).any():
+        levels += above
+        around = np.where(above, parents[around], -1)
+    return parents, levels
+
+
+def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
+    """The longest stretches of ``owner`` in which none of ``children``, in the order of their begins, ran."""
+    begins = np.append(children["begin"], owner["end"])
+    ends = np.maximum.accumulate(np.concatenate([owner["begin"][None], children["end"]]))
+    lengths = begins.astype(np.int64) - ends.astype(np.int64)
+    longest = np.argsort(-lengths, kind="stable")[:_MOST_PIECES]
+    return [(int(ends[place]), int(begins[place])) for place in longest.tolist()]
+
+
+def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overlap]:
+    """Which of ``spans`` of other threads overlap most with the time from ``begin`` to ``end``, in which ``owner`` ran.
+    Spans of its own name are left out: these wait for the same."""
+    others = spans[(spans["begin_stream"] != owner["end_stream"]) & (spans["name"] != owner["name"])]
+    first, last = np.uint64(begin), np.uint64(end)
+    others = others[(others["begin"] < last) & (others["end"] > first)]
+    lengths = (np.minimum(others["end"], last) - np.maximum(others["begin"], first)).astype(np.int64)
+    codes = others["begin_stream"].astype(np.uint64) << np.uint64(32) | others["name"]
+    kinds, of_kind = np.unique(codes, return_inverse=True)
+    totals = np.bincount(of_kind, lengths, len(kinds)) if len(kinds) else np.empty(0)
+    found = []
+    for kind in np.argsort(-totals, kind="stable")[:_MOST_OVERLAPS].tolist():
+        own, of_own = others[of_kind == kind], lengths[of_kind == kind]
+        latest = own["end"].max()
+        ended_before = end - int(latest) if latest <= last else None
+        found.append(Overlap(own[of_own.argmax()], len(own), int(of_own.sum()), ended_before))
+    return found

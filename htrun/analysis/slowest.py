@@ -1,0 +1,239 @@
+"""The slowest spans of a trace, and all spans that were going on meanwhile.
+
+The trace is read twice. The first time, every span is paired, and the longest are kept. Now and then a `Checkpoint` is
+made: the begins that wait for their ends. The second time, events are only counted, but from the last checkpoint before
+a slow span until its end they are paired again, with their arguments: these spans are what ran meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from htrun.analysis.event_ids import numbered_events
+from htrun.analysis.timing.first_events import FirstEvents
+from htrun.analysis.timing.spans import Pairer
+
+if TYPE_CHECKING:
+    from htrun.analysis.timing.query import SpanQuery
+    from htrun.analysis.timing.spans import Marks, Spans, Unpaired
+    from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
+
+_PER_OCTAVE = 16
+"""Durations are counted in classes: so many between a duration and its double, each 4% wide."""
+_CLASSES = 64 * _PER_OCTAVE
+_MOST_KEPT = 1 << 18
+"""Spans that are kept for a slow one."""
+_MOST_BEGINS = 1 << 18
+"""Begins that all checkpoints hold together."""
+_CHECKPOINT = 16
+"""What a checkpoint costs beside its begins, in begins."""
+
+
+@dataclass(frozen=True)
+class SlowSpan:
+    """A slow span. ``span``: with its arguments; ``meanwhile``: the spans that overlap with it, in the order of their
+    begins, without itself; one that had not ended when it did has the end number 0. ``dropped``: how many more there
+    were, all of them shorter than these."""
+
+    span: np.void
+    meanwhile: Spans
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Slowest:
+    """The slowest spans. ``names``, ``keyed``: of spans, as a `Pairer` has them; ``spans``: the slowest, longest first;
+    ``count``: how many were selected; ``medians``: of the durations by name, in ns, within 4%;
+    ``unpaired``: begins and ends without a partner, by name."""
+
+    names: Sequence[str]
+    keyed: Sequence[bool]
+    spans: Sequence[SlowSpan]
+    count: int
+    medians: Sequence[float]
+    unpaired: Mapping[str, Unpaired]
+
+
+def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, most: int) -> Slowest:
+    """The ``most`` longest of the spans of ``trace`` that are selected. ``batches``: all of its events. ``wanted``:
+    which spans are selected. Raises `HtrunError`."""
+    trapped = FirstEvents([stream.pid for stream in trace.streams])
+    pairer = Pairer(trace.names, trace.losses, first_events=trapped)
+    selected = wanted.choice(trace, pairer)
+    longest, count = pairer.none(), 0
+    durations = _Durations(len(pairer.names))
+    checkpoints = _Checkpoints()
+    for events in batches:
+        checkpoints.add(pairer)
+        spans = pairer.feed(events)
+        spans = spans[spans["name"] < pairer.reported]
+        durations.add(spans)
+        spans = spans[selected(spans)]
+        count += len(spans)
+        longest = _longest(np.concatenate([longest, spans]), most)
+    found = {int(each.span["begin_number"]): each for each in _meanwhile(trace, longest, checkpoints)}
+    slow = [found[number] for number in longest["begin_number"].tolist()]
+    return Slowest(pairer.names, pairer.keyed, slow, count, durations.medians(), pairer.finish())
+
+
+def _longest(spans: Spans, most: int) -> Spans:
+    """The longest ``most`` of ``spans``; of those of equal length, the first."""
+    durations = spans["end"] - spans["begin"]
+    if len(spans) > most:
+        least = np.partition(durations, len(spans) - most)[len(spans) - most]
+        spans = spans[durations >= least]
+        durations = spans["end"] - spans["begin"]
+    order = np.lexsort((spans["begin_number"], ~durations))
+    return spans[order[:most]]
+
+
+class _Durations:
+    """Counts durations by name, in classes."""
+
+    def __init__(self, names: int) -> None:
+        self._counts = np.zeros((names, _CLASSES), np.int64)
+
+    def add(self, spans: Spans) -> None:
+        """Count ``spans``."""
+        durations = np.maximum(spans["end"] - spans["begin"], 1).astype(np.float64)
+        classes = np.minimum((np.log2(durations) * _PER_OCTAVE).astype(np.int64), _CLASSES - 1)
+        codes = spans["name"].astype(np.int64) * _CLASSES + classes
+        np.add.at(self._counts.reshape(-1), codes, 1)
+
+    def medians(self) -> list[float]:
+        """The middle of the class that has the median, by name; 0 without any span."""
+        totals = np.cumsum(self._counts, axis=1)
+        medians = []
+        for total in totals:
+            middle = int(np.searchsorted(total, (total[-1] + 1) // 2))
+            medians.append(2 ** ((middle + 0.5) / _PER_OCTAVE) if total[-1] else 0.0)
+        return medians
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Pairing can begin here again. ``seen``: events before it; ``waiting``: the begins that had no end yet."""
+
+    seen: int
+    waiting: Marks
+
+
+class _Checkpoints:
+    """Checkpoints in limited memory: if there are too many, every other one is dropped. To begin at an earlier one is
+    as right, and takes longer."""
+
+    def __init__(self) -> None:
+        self._kept: list[Checkpoint] = []
+        self._size = 0
+        self._stride = 1
+        self._asked = 0
+
+    def add(self, pairer: Pairer) -> None:
+        """Make one of the state of ``pairer``, unless others are enough."""
+        self._asked += 1
+        if self._kept and self._asked % self._stride:
+            return
+        self._kept.append(Checkpoint(pairer.seen, pairer.open.copy()))
+        self._size += len(pairer.open) + _CHECKPOINT
+        while self._size > _MOST_BEGINS and len(self._kept) > 1:
+            # The first, before all events, is always kept.
+            self._kept = self._kept[::2]
+            self._size = sum(len(each.waiting) + _CHECKPOINT for each in self._kept)
+            self._stride *= 2
+
+    def before(self, number: int) -> Checkpoint:
+        """The last one before the event ``number``."""
+        return next(each for each in reversed(self._kept) if each.seen < number)
+
+
+class _Meanwhile:
+    """Collects the spans that overlap with a slow span."""
+
+    def __init__(self, span: np.void) -> None:
+        self._number = span["begin_number"]
+        self._begin, self._end, self._trapped = span["begin"], span["end"], span["trapped"]
+        self._found: list[Spans] = []
+        self._itself: np.void | None = None
+        self._size = 0
+        self._dropped = 0
+
+    def add(self, spans: Spans) -> None:
+        """Keep those of ``spans`` that overlap."""
+        itself = spans["begin_number"] == self._number
+        if itself.any():
+            self._itself = spans[itself][0]
+            # That is known only of the first reading, which sees all events.
+            self._itself["trapped"] = self._trapped
+        overlaps = (spans["begin"] < self._end) & (spans["end"] > self._begin) & ~itself
+        self._found.append(spans[overlaps])
+        self._size += len(self._found[-1])
+        if self._size > 2 * _MOST_KEPT:
+            kept = _longest(np.concatenate(self._found), _MOST_KEPT)
+            self._dropped += self._size - len(kept)
+            self._found, self._size = [kept], len(kept)
+
+    def result(self) -> SlowSpan:
+        """All of it."""
+        assert self._itself is not None
+        spans = np.concatenate(self._found)
+        return SlowSpan(self._itself, spans[np.argsort(spans["begin_number"])], self._dropped)
+
+
+class _Stretch:
+    """Events that are paired again: from ``start`` until the last of the slow spans in it, which are in the order of
+    their begins."""
+
+    def __init__(self, trace: Trace, start: Checkpoint) -> None:
+        self.slow: list[_Meanwhile] = []
+        self.last = 0
+        self._seen = start.seen
+        self._pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, parents=True)
+        self._pairer.resume(start.waiting, start.seen)
+
+    def add(self, span: np.void) -> None:
+        """Go on until the end of ``span``, and collect what overlaps with it."""
+        self.slow.append(_Meanwhile(span))
+        self.last = max(self.last, int(span["end_number"]))
+
+    def feed(self, first: int, events: Events) -> None:
+        """Pair those of ``events`` that belong to it. ``first``: the number of the first of them."""
+        begin, end = max(self._seen + 1 - first, 0), min(self.last + 1 - first, len(events))
+        if begin < end:
+            self._collect(self._pairer.feed(events[begin:end]))
+
+    def finish(self) -> list[SlowSpan]:
+        """The slow spans, with what overlaps with them."""
+        self._collect(self._pairer.unfinished())
+        return [slow.result() for slow in self.slow]
+
+    def _collect(self, spans: Spans) -> None:
+        spans = spans[spans["name"] < self._pairer.reported]
+        for slow in self.slow:
+            slow.add(spans)
+
+
+def _stretches(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> list[_Stretch]:
+    stretches: list[_Stretch] = []
+    for span in longest[np.argsort(longest["begin_number"])]:
+        start = checkpoints.before(int(span["begin_number"]))
+        if not stretches or start.seen > stretches[-1].last:
+            stretches.append(_Stretch(trace, start))
+        stretches[-1].add(span)
+    return stretches
+
+
+def _meanwhile(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> Iterator[SlowSpan]:
+    """Each of ``longest`` with what overlaps with it: the second reading of ``trace``."""
+    if not len(longest):
+        return
+    stretches = _stretches(trace, longest, checkpoints)
+    for ids, events in numbered_events(trace, int(longest["end"].max()) + 1):
+        for stretch in stretches:
+            stretch.feed(int(ids[0]), events)
+    for stretch in stretches:
+        yield from stretch.finish()
