@@ -1,4 +1,4 @@
-"""A count that the machine code of `trap_wait` keeps for whoever looks at threads that trap densely."""
+"""A count that the machine code of `trap_wait` keeps, by which threads are found that trap densely."""
 
 from __future__ import annotations
 

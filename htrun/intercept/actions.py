@@ -1,10 +1,10 @@
 """SIGSEGV's action in a process that has mapped the channel: what the guest has set, and what the kernel has.
 
 When a store traps whose thread blocks SIGSEGV, the kernel unblocks the signal and makes its action the default one
-(kernel/signal.c, force_sig_info_to_task). Nothing else is left to see of it. Where the guest has a handler, its absence
-shows it. Where the guest has none, htrun gives the kernel a *marker* for one: an address where no code can be. It is
-never entered: each SIGSEGV stops the thread for its tracer first, and one that kills gets the default action before.
-The guest is answered what it has set itself; only ``SigCgt`` in ``/proc`` shows one signal more.
+(kernel/signal.c, force_sig_info_to_task). Nothing else shows it. Where the guest has a handler, its absence shows it.
+Where the guest has none, htrun gives the kernel a *marker* for one: an address where no code can be. It is never
+entered: each SIGSEGV stops the thread for its tracer first, and before one that kills, the default action is restored.
+A guest that asks gets what it has set itself; only ``SigCgt`` in ``/proc`` shows one signal more.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Actions:
         actions.marked = True
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> bool:
-        """Give the kernel the action back that it has made the default one; whether that could be done. The thread
+        """Restore the action that the kernel has made the default one; whether that could be done. The thread
         goes on with ``registers``."""
         thread = stopped.thread
         actions, space = thread.process.actions, thread.space
@@ -146,7 +146,7 @@ class Actions:
         info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere
-        # Not in a call any more: none is to be begun again there.
+        # Not in a call any more: none may be restarted there.
         lost.skip_call()
         lost.stop_stepping()
         stopped.set_registers(lost)

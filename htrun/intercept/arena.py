@@ -2,8 +2,8 @@
 
 Four things, mapped by calls injected into threads that trapped: rings, as threads need them; the channel's data once
 more, so that a guest that unmaps its own can't make a trampoline fault; the thread table; and, wherever a patch needs
-one, pages of trampolines. What a trampoline may execute nobody can write through the tracee: rings are not executable,
-code is not writable, and htrun writes both from outside.
+one, pages of trampolines. The tracee can write nothing that it can execute there: rings are not executable, code is not
+writable, and htrun writes both from outside.
 
 A forked child has copies or shares of all of it at the same addresses: the rings and the code are the same memory, the
 table is a private copy.
@@ -34,10 +34,10 @@ _F_SEAL_FUTURE_WRITE = 0x0010
 """<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _CODE_SPAN = 256 << 20
-"""Bytes of trampolines a run may have at one time; sites beyond go on trapping."""
+"""Bytes of trampolines a run may have at one time; further sites go on trapping."""
 _LEAST_CODE_SPAN = 1 << 20
 _NOBODY = 1
-"""A key no thread has: what stands in the table's places of the thread pointer 0, which a free entry's 0 would
+"""A key that no thread has. It fills the table's entries of the thread pointer 0, which a free entry's 0 would
 match."""
 
 
@@ -55,7 +55,7 @@ class CodeMemory:
         self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
-        # Nobody but this mapping writes it ever: it is the code of every process of the run.
+        # It is only ever written through this mapping: it is the code of every process of the run.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
@@ -103,7 +103,7 @@ class CodeRun:
 
     @property
     def end(self) -> int:
-        """The first address behind the run."""
+        """The first address after the run."""
         return self.address + self.size
 
     def take(self, low: int, high: int, size: int) -> int | None:
@@ -125,25 +125,25 @@ class ThreadTable:
 
     address: int
     entries: dict[int, int] = field(default_factory=dict)
-    """Offset in the table to the thread pointer that stands there."""
+    """The thread pointer by its offset in the table."""
     written: set[int] = field(default_factory=set)
-    """Offsets at which one has ever stood."""
+    """Offsets at which there was ever one."""
 
     def fork(self) -> ThreadTable:
         """The copy in a forked child, to be cleared before it runs."""
         return ThreadTable(self.address, written=set(self.written))
 
     def prepare(self, memory: Memory) -> None:
-        """Make a table of zeros one in which nobody has a ring."""
+        """Turn a table of zeros into one in which no thread has a ring."""
         for offset in ring_layout.table_offsets(0):
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def add(self, memory: Memory, thread_pointer: int, ring: int) -> bool:
-        """Let the thread with ``thread_pointer`` find its ``ring``; False if both of its places are taken."""
+        """Let the thread with ``thread_pointer`` find its ``ring``; False if both of its entries are taken."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset, thread_pointer) == thread_pointer:
                 self.written.add(offset)
-                # The ring first: a thread that finds its key must find its ring behind it.
+                # The ring first: a thread that finds its key must find its ring after it.
                 memory.write(self.address + offset + 8, ring.to_bytes(8, "little"))
                 memory.write(self.address + offset, thread_pointer.to_bytes(8, "little"))
                 self.entries[offset] = thread_pointer
@@ -151,7 +151,7 @@ class ThreadTable:
         return False
 
     def place_of(self, thread_pointer: int) -> int:
-        """The offset at which the thread with ``thread_pointer`` stands, or else one that no thread finds empty."""
+        """The offset of the thread with ``thread_pointer``; if it has none, one that no thread finds empty."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
                 return offset
@@ -166,8 +166,8 @@ class ThreadTable:
                 memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def clear(self, memory: Memory) -> None:
-        """Nobody has a ring: the memory is a forked child's, copied at some moment before its parent's table became
-        what it is: threads may have gone from that since. Raises OSError if the memory is gone."""
+        """No thread has a ring. The memory is that of a forked child, and was copied before its parent's table became
+        what it is: threads may have been removed from that since. Raises OSError if the memory is gone."""
         for offset in self.written:
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
         self.entries.clear()
@@ -181,7 +181,7 @@ class Arena:
     ``rings``: those that are mapped; ``data``: where the ``data_size`` bytes of the data region of the channel's
     ``memory`` start in htrun's own mapping; ``self_pointers``: whether trampolines know threads by the word at ``fs:0``
     (`TrampolineContext`); ``family``: of its process; ``additions``: how many patches of the family this address
-    space has been compared with; ``controls``: the control words for which patches may stand.
+    space has been compared with; ``controls``: the control words for which there may be patches.
     """
 
     rings: RingMaps
@@ -198,7 +198,7 @@ class Arena:
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
     """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
     runtimes: list[int] = field(default_factory=list)
-    """Where the stub stands that trampolines within two gigabytes share."""
+    """The addresses of the stubs that trampolines within reach share."""
     runs: list[CodeRun] = field(default_factory=list)
     """Sorted by address."""
     _run_starts: list[int] = field(default_factory=list)
@@ -207,7 +207,7 @@ class Arena:
 
     def fork(self, mapped: list[tuple[int, int]]) -> Arena | None:
         """The same in a forked child's copy of the memory, which has these ranges ``mapped``: what the parent got after
-        the copy was made is not in it. None if that is so of the arena itself. No trampoline has a site yet."""
+        the copy was made is not in it. None if the arena itself is not in it. No trampoline has a site yet."""
         present = _Ranges(mapped)
         if not all(start in present for start in (self.data, self.table.address)):
             return None
@@ -276,7 +276,7 @@ class Arena:
         return None
 
     def runtime_at(self, address: int) -> int | None:
-        """The start of the runtime stub that ``address``, of no trampoline, lies in or just behind."""
+        """The start of the runtime stub that ``address``, of no trampoline, lies in, or just after."""
         return max((runtime for runtime in self.runtimes if runtime <= address), default=None)
 
     def adopt(self, trampoline: Trampoline, site: Site) -> None:
@@ -294,7 +294,8 @@ class Arena:
         self.code.view[at : at + len(code)] = code
 
     def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
-        """The thread that a trampoline takes one with ``thread_pointer`` for; None where it would fault, and trap."""
+        """The thread pointer by which a trampoline knows a thread with ``thread_pointer``; None where it would fault,
+        and trap."""
         return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:

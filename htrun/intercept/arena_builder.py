@@ -30,7 +30,8 @@ _MOST_RUNS = 1 << 14
 _NEAR_CHUNK = 16 * PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
 _FAR = 0x4000_0000_0000
-"""Where the rings best lie: gigabytes that, beside code, would take the room for the trampolines of its sites."""
+"""Where the rings are best mapped: near code, gigabytes of them would take the room for the trampolines of its
+sites."""
 _LIMITED_SHARE = 8
 """Where the guest's address space is limited, the rings take no more than this part of what is left."""
 _SCRATCH_OFFSET = 0x1000
@@ -41,8 +42,8 @@ class ArenaBuilder:
     """Makes arenas, by calls injected into a tracee."""
 
     def __init__(self, channel: Channel, pool: RingPool, ranges: CodeRanges, *, by_register: bool) -> None:
-        """``ranges``: told where trampolines are mapped. ``by_register``: whether those are to know threads by
-        ``rdfsbase`` in any case."""
+        """``ranges``: where trampolines are mapped, kept up to date. ``by_register``: whether those know threads by the
+        register in any case."""
         self._channel = channel
         self._pool = pool
         self._by_register = by_register
@@ -84,7 +85,7 @@ class ArenaBuilder:
     def _map_pool(self, injection: Injection, space: AddressSpace, tid: int, offset: int, size: int) -> int:
         """Map ``size`` bytes of the rings from ``offset`` on; returns the address. Raises OSError or `NoRoom`."""
         protection = _PROT_READ | _PROT_WRITE
-        # Where memory is locked as it is mapped, what can't be read is not populated; and unlocked it never is.
+        # Where memory is locked when it is mapped, what can't be read is not populated; once unlocked, it never is.
         first = protection if not space.locks_memory else _PROT_NONE
         where, file, at = _with_header(space), self._pool.file, _FAR + offset
         address = self._map(injection, space, tid, where, file, offset, size, first, at, fixed=False, writable=True)
@@ -199,7 +200,7 @@ class ArenaBuilder:
             injection.call("close", descriptor)
         from htrun.intercept.passed_file import pass_file
 
-        # Not any thread's: a process that was created by vfork has files of its own.
+        # Not that of any thread: a process that was created by vfork has files of its own.
         pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
         return pass_file(injection, space.memory, pid, file, writable=writable)
 

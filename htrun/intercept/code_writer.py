@@ -32,7 +32,7 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
     serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
     no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
 
-    Raises `Rewritten` when something else, or nothing, stands there.
+    Raises `Rewritten` when there is something else, or nothing.
     """
     space.breakpoints.add(address)
     expected = old
@@ -45,14 +45,14 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
             try:
                 _synchronize(injection)
             except TraceeDied as death:
-                # Others may live in its memory (vfork): what was begun has to be finished.
+                # Other processes may run in its memory (vfork): what was begun has to be finished.
                 died, injection = death, None
     if died is not None:
         raise died
 
 
 def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
-    """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should stand. Raises
+    """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should be. Raises
     `Rewritten`."""
     try:
         found = space.memory.read(address, len(old))
@@ -122,7 +122,7 @@ def still_holds(space: AddressSpace, site: Site) -> bool:
 
 
 def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-    """Give ``sites`` their own bytes back, where their patches still stand."""
+    """Give ``sites`` their own bytes back, where their patches are still there."""
     for site in with_owners(space, sites):
         patch = site.patch
         if patch is not None and still_holds(space, site):

@@ -1,8 +1,8 @@
-"""What one process has had made for a site serves its relatives, too.
+"""What was made for a site of one process serves its relatives, too.
 
-Forked processes share the pages of trampolines that were there at the fork, and with them what is made there later. A
-server that leaves each request to a child would else have the same trampoline made in each, until those pages are full,
-and the account of its run would name the same place in the code once for each.
+Forked processes share the pages of trampolines that were there at the fork, and with them what is made there later.
+Otherwise a server that leaves each request to a child would have the same trampoline made in each, until those pages
+are full, and the account of its run would name the same call site once for each child.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SURE, _MOST_SURE = 2, 4
 
 Kind = tuple[int, bool, bool]
-"""What a trampoline depends on beside the site: the control word, how it knows threads (`Arena.self_pointers`), and
+"""What a trampoline depends on besides the site: the control word, how it knows threads (`Arena.self_pointers`), and
 whether the guest is big-endian."""
 
 

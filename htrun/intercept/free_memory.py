@@ -9,13 +9,13 @@ from pathlib import Path
 PAGE = 4096
 _HIGHEST = (1 << 47) - PAGE
 _HEAP_ROOM = 256 << 20
-"""Bytes behind the program break that stay free, so that the heap grows as it would alone."""
+"""Bytes after the program break that stay free, so that the heap grows as it would alone."""
 _STACK_ROOM = 1 << 30
 """Bytes below the stack that stay free where its limit is infinite."""
 _STACK_GUARD = 1 << 20
 """Bytes that the kernel keeps free below a stack (stack_guard_gap, Documentation/admin-guide/kernel-parameters.txt)."""
 _START_BRK = 46
-"""Place of start_brk in /proc/PID/stat (proc_pid_stat(5), field 47)."""
+"""Position of start_brk in /proc/PID/stat (proc_pid_stat(5), field 47)."""
 
 Range = tuple[int, int]
 
@@ -23,8 +23,8 @@ Range = tuple[int, int]
 class FreeMemory:
     """The free ranges of one address space, as they were when it was last looked at.
 
-    The guest maps and unmaps meanwhile, so a range is only a proposal: who maps there asks the kernel not to replace
-    anything (MAP_FIXED_NOREPLACE), and looks again if something was there.
+    The guest maps and unmaps meanwhile, so a range is only a proposal: map there with MAP_FIXED_NOREPLACE, and look
+    again if something was there.
     """
 
     def __init__(self) -> None:

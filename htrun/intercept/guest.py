@@ -31,7 +31,7 @@ class Mapping(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The first address behind the mapping."""
+        """The first address after the mapping."""
         return self.start + self.length
 
     def part(self, offset: int, length: int) -> tuple[int, int]:
@@ -143,7 +143,7 @@ class ThreadPointers:
                 del self._threads[thread.pointer]
 
     def others(self, thread: Thread) -> list[Thread]:
-        """Whoever has the same as ``thread``."""
+        """The other threads with the same as ``thread``."""
         return [other for other in self._threads.get(thread.pointer, ()) if other is not thread]
 
 

@@ -1,4 +1,4 @@
-"""Loads from the control region, which are no events: who made them, said in a line."""
+"""Warnings about loads from the control region, which are no events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Loads:
         self._is_valgrind: dict[int, bool] = {}
 
     def report(self, pid: int, address: int, reason: NotAStore) -> None:
-        """The instruction at ``address`` in process ``pid`` is none that only stores."""
+        """The instruction at ``address`` in process ``pid`` is not a plain store."""
         known = pid in self._is_valgrind
         if not known:
             self._is_valgrind[pid] = _runs_in_valgrind(pid)

@@ -1,9 +1,9 @@
 """System calls that make, change or end the channel's mappings, caught by the seccomp filters.
 
 A mapping of the channel is protected before the thread that made it goes on: the header becomes read-only, the control
-region inaccessible, or, in a machine, of whose loads its emulator would die, read-only too: it holds zeros. What the
-guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is the guest's own again, or the
-protection comes back.
+region inaccessible, or, in a whole machine, whose emulator would die of loads there, read-only too: it holds zeros.
+What the guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is the guest's own again,
+or the protection comes back.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: froz
 class MappingCalls:
     """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel.
 
-    Each call has a method. The thread is stopped before the call then, and after the method before it or after it.
+    Each call has a method. When it is called, the thread is stopped before the call; when it returns, before or after
+    it.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class MappingCalls:
         self._warnings = warnings
 
     def open_control(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Let stores to the control region of the memory that the thread is in happen, unseen: nobody records them any
-        more. ``registers``: the thread's, which it keeps. Raises OSError where that can't be done."""
+        """Let stores to the control region of the thread's memory happen without a trap: they are no longer recorded.
+        ``registers``: the thread's, which it keeps. Raises OSError where that can't be done."""
         thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
             # Its own filter may kill it for the call.
@@ -106,7 +107,7 @@ class MappingCalls:
         leaving: frozenset[int] = frozenset(),
         instead: Callable[[Injection], int] | None = None,
     ) -> None:
-        """Let the call run, or ``instead`` of it other calls, whose result it then has.
+        """Let the call run, or ``instead`` of it other calls, whose result the thread then gets.
 
         ``leaving``: control words that will no longer be the channel's. Their patches are taken back first: once the
         memory is free, another thread may get it, and what is stored there is no event.
@@ -239,13 +240,13 @@ class MappingCalls:
     def _guard(self, injection: Injection, call: StoppedCall, mapping: Mapping) -> None:
         """Add a filter for the mapping, unless one already covers it.
 
-        Where that can't be, the channel works, but the guest's later changes to the mapping go unseen.
+        Where that is impossible, the channel works, but the guest's later changes to the mapping go unseen.
         """
         process = call.thread.process
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
-        # Each further filter makes every system call dearer, and there can't be many hundreds (kernel/seccomp.c,
+        # Each further filter makes every system call slower, and there can't be many hundreds (kernel/seccomp.c,
         # MAX_INSNS_PER_PATH), so many mappings get one filter that stops at all.
         if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
@@ -304,8 +305,8 @@ class MappingCalls:
             self._protect(call, [mapping])
 
     def lock_memory(self, call: StoppedCall) -> None:
-        """mlockall(2) and munlockall. htrun's rings are no part of what the guest locks: those that no thread has are
-        unmapped before, or all would be populated, and count against its limit; the others are unlocked again."""
+        """mlockall(2) and munlockall. htrun's rings are not part of what the guest locks: those that no thread has are
+        unmapped first, since they would be populated and count against its limit; the others are unlocked again."""
         space, arena = call.thread.space, call.thread.space.arena
         flags = call.argument(0) if call.name == "mlockall" else 0
         if arena is not None and flags & _MCL_CURRENT:
@@ -334,7 +335,7 @@ def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, spac
     """Make the ``call``, mlockall(2), so that it locks none of ``rings``."""
     lent = {thread.ring.number for thread in space.threads if thread.ring is not None}
     for piece in list(rings.spare(lent)):
-        # One in the middle needs one more mapping than there may be, perhaps.
+        # Unmapping in the middle makes one mapping more, which may be one too many.
         with suppress(OSError):
             injection.call("munmap", piece.address, piece.length)
             rings.remove(piece)

@@ -44,7 +44,7 @@ class Mmap(NamedTuple):
 
     @property
     def is_shared_file(self) -> bool:
-        """Whether it is one of a file, for all to see."""
+        """Whether it is a shared mapping of a file."""
         return bool(self.flags & seccomp.MAP_SHARED and not self.flags & seccomp.MAP_ANONYMOUS)
 
     @property
@@ -54,7 +54,7 @@ class Mmap(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address after it."""
         return self.mapping.end
 
 
@@ -69,7 +69,7 @@ class Piece(NamedTuple):
 def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> list[Piece]:
     """``[start, end)`` cut where the regions of ``mappings`` that are protected begin and end.
 
-    What is the guest's comes first, since it is there that its call may fail. ``machine``: as `control_protection`.
+    The pieces that are the guest's come first, since its call may fail there. ``machine``: as `control_protection`.
     """
     control = control_protection(machine=machine)
     regions = []

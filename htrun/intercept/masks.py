@@ -1,9 +1,9 @@
 """Restoring SIGSEGV's mask and action after a trap.
 
 When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblocks the signal and resets its action to
-the default before the tracer sees the stop. The action shows that it has (`htrun.intercept.actions`), so nothing needs
+the default before the tracer sees the stop. The action shows this (`htrun.intercept.actions`), so nothing needs
 to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
-Where that is so the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
+Otherwise the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
 and the entry of each signal handler. Where a site goes on trapping, these are only watched: what has been seen of a
 thread's trap holds for the next one if its mask can't have changed (`fastpath.known_traps`).
 """
@@ -42,7 +42,7 @@ class Masks:
         look_at_signals: Callable[[], None],
         recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
     ) -> None:
-        """``look_at_signals``: lets no signal through any more that is not looked at. ``recorded``: the calls that are
+        """``look_at_signals``: from then on, each signal is looked at. ``recorded``: the calls that are
         recorded, of which each filter has to know."""
         self._waiter = waiter
         self._scratch = scratch
@@ -153,7 +153,7 @@ class Masks:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
-            # Then its traps have to be looked at, and the action tells of each, as long as no two come together.
+            # Then its traps have to be looked at, and the action shows each, as long as no two come at the same time.
             process.masks.hidden = str(error.strerror)
         else:
             process.masks.watched = True
@@ -193,21 +193,21 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # It would look so in any case.
+            # It would look like this in any case.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
-        """Whether it was this thread, which now has ``mask``, by whose fault the action was reset. Of several that have
-        faulted at the same time nothing says which it was: only what else they block."""
+        """Whether it was the fault of this thread, which now has ``mask``, that reset the action. If several have
+        faulted at the same time, only what else they block may show which one it was."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))
         return not any(blocks_other_faults(state.blocked) and self._faults(other, state) for other, state in states)
 
     def _faults(self, thread: Thread, state: SignalState) -> bool:
-        """Whether a thread stands at a SIGSEGV, or is about to."""
+        """Whether a thread is stopped for a SIGSEGV, or about to be."""
         return bool(state.pending & SEGV_BIT) or self._waiter.stands_at(thread.tid, stops.SEGV_STOPPED)
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> int:
@@ -263,7 +263,7 @@ class Masks:
         if not thread.process.masks.followed:
             thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
-                # Before nothing shows any more that others do.
+                # While it still shows which others do.
                 self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
             self._actions.restore(stopped, registers)
@@ -271,7 +271,7 @@ class Masks:
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:
-        """Whether the thread's own faults lead to a handler, and nothing is to be done about that."""
+        """Whether the thread's own faults lead to a handler, and htrun need not do anything about them."""
         actions = thread.process.actions
         return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 

@@ -1,4 +1,4 @@
-"""Each byte of code has one owner: a site whose patch stands owns its store and what its jump borrows behind it.
+"""Each byte of code has one owner: a patched site owns its store and what its jump borrows after it.
 
 Nobody else's patch may change these bytes, and they are given back in the right order: a jump that ends in another
 site's jump has to go first.
@@ -16,7 +16,7 @@ _LONGEST_PUN = 8
 
 
 def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
-    """Other sites whose patches stand on bytes of this one's store."""
+    """Other sites whose patches are on bytes of this one's store."""
     for address in range(site.address - _LONGEST_PUN + 1, site.address + site.store.length):
         other = space.sites.get(address)
         if other is None or other is site or other.patch is None:
@@ -26,7 +26,7 @@ def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
 
 
 def with_owners(space: AddressSpace, sites: Iterable[Site]) -> list[Site]:
-    """``sites``, each behind those whose patches stand on its bytes: in this order patches may be taken back."""
+    """``sites``, each after those whose patches are on its bytes: in this order patches may be taken back."""
     found: dict[Site, None] = {}
 
     def add(site: Site) -> None:

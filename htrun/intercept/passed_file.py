@@ -27,7 +27,7 @@ _IOVEC = struct.Struct("<QQ")
 _MSGHDR = struct.Struct("<QQQQQQQ")
 """Name and its length, vectors and how many, control data and their length, flags."""
 _CMSGHDR = struct.Struct("<QiiQ")
-"""Length, level and type; then one descriptor, and what fills it up to a multiple of eight."""
+"""Length, level and type; then one descriptor, and padding to a multiple of eight."""
 _DESCRIPTOR_AT = 16
 _AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
 """In the page; the sockets are at its start."""
@@ -54,7 +54,7 @@ def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writ
 
 def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
     mode = os.O_RDWR if writable else os.O_RDONLY
-    # Opened anew: what is sent is open in the way in which it was opened.
+    # Opened again, since the receiver gets the file in the mode in which it was opened.
     sent = os.open(f"/proc/self/fd/{file}", mode | os.O_CLOEXEC)
     try:
         with closing(socket.socket(fileno=_taken(pid, descriptor))) as end:

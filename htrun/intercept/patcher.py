@@ -1,8 +1,7 @@
 """Patching a site: from its first trap to a jump that makes every further event cost nanoseconds.
 
-What may be patched is decided by safety (DESIGN section 6 in docs/architecture.md): only the store's own bytes are ever
-written; bytes behind it may serve as part of a jump only where nothing rewrites them; what can't be patched goes on
-trapping, and the site says why.
+What may be patched is decided by safety: only the store's own bytes are ever written; bytes after it may serve as
+part of a jump only where nothing rewrites them; what can't be patched goes on trapping, and the site says why.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from htrun.intercept.arena import Arena
 
 _LOOK_AHEAD = 256
-"""Bytes of code behind a site that are read, for the jump's borrowed bytes and to see which flags are read."""
+"""Bytes of code after a site that are read, for the jump's borrowed bytes and to see which flags are read."""
 
 _FEW_PARTS = 12
 _EACH_TRAPS = "each event traps, which costs thousands of times more"
@@ -62,12 +61,12 @@ class Patcher:
         *,
         ordered: bool,
     ) -> None:
-        """``ranges``: told where trampolines are mapped."""
+        """``ranges``: where trampolines are mapped, kept up to date."""
         self._channel = channel
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        # Where nothing is to overlap, what lets nothing overlap is welcome: an event's cost then varies less.
+        # With --timestamp ordered nothing overlaps anyhow, and an event's cost varies less with the register.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
@@ -101,7 +100,7 @@ class Patcher:
         with suppress(OSError):
             if len(parent.threads) > 1:
                 settle(space, parent)
-            # What the guest has unmapped, or keeps from its children, a copied patch must not lead to.
+            # A copied patch must not lead to what the guest has unmapped, or keeps from its children.
             take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
             if arena is not None:
                 space.arena = arena
@@ -115,8 +114,8 @@ class Patcher:
                 arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
 
     def learn_from_children(self, thread: Thread) -> None:
-        """A thread stands at the event of a fork: patch in its memory what earlier children had patched in theirs, so
-        that further children inherit it and need not trap there. Only where no other thread runs in that memory, and
+        """A thread is stopped at the event of a fork: patch in its memory what earlier children had patched in theirs,
+        so that further children inherit it and need not trap there. Only where no other thread runs in that memory, and
         not in generated code, which each process may rewrite."""
         space, arena = thread.space, thread.space.arena
         if arena is None or arena.additions == arena.family.additions or len(space.threads) > 1:
@@ -183,7 +182,7 @@ class Patcher:
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """As `controls_leave`, where it could not be known what would become of the channel's mappings."""
+        """As `controls_leave`, where it was not known before what the call would do to the channel's mappings."""
         space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
@@ -193,8 +192,8 @@ class Patcher:
         take_back_by(stopped, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
-        """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. Threads
-        that are on their way through one will still find so."""
+        """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. A
+        thread that is in one will fault."""
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
@@ -217,7 +216,7 @@ class Patcher:
         )
 
     def _possible(self, thread: Thread, site: Site) -> tuple[tuple[Candidate, ...], bool]:
-        """The jumps that could stand at ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
+        """The jumps that could be put at ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
         the reason when there are none."""
         place, length = site.place, site.store.length
         if place.shared:
@@ -251,7 +250,7 @@ class Patcher:
     def _of_family(
         thread: Thread, site: Site, control: int, candidates: tuple[Candidate, ...], live: bool
     ) -> Patch | None:
-        """The patch that a relative of the process has had made, if it is right here."""
+        """The patch that was made for a relative of the process, if it is right for this one."""
         arena = thread.space.arena
         assert arena is not None
         made = arena.family.made(site, _kind(thread, control), arena.run_at)
@@ -283,7 +282,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # The same for all of one form, and dear to find out.
+        # The same for all of one form, and slow to find out.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:

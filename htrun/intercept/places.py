@@ -12,8 +12,8 @@ class Place:
     """The mapping that holds an instruction: its addresses ``[start, end)`` and its file.
 
     ``file``: empty for generated code, that is anonymous memory, or memory the tracee itself can write; ``offset``:
-    bytes into the file at which the mapping starts; ``shared``: whether a write to it would reach other processes, or
-    the file.
+    bytes into the file at which the mapping starts; ``shared``: whether other processes, or the file, would see a
+    write to it.
     """
 
     start: int

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FEW = 32
-"""Rings that are mapped at a time, at least: most programs have no more threads that emit, nor more children that exit
-between two rounds of the drain, until which their rings are not free."""
+"""Rings that are mapped at a time, at least: most programs have no more threads that emit, and no more children that
+exit between two rounds of the drain, which frees their rings."""
 _MANY = 256
 """And at most."""
 
@@ -59,7 +59,7 @@ class RingMaps:
         return any(piece.address <= address < piece.end for piece in self.pieces)
 
     def base_of(self, number: int) -> int | None:
-        """Where ring 0 would lie, were it mapped beside ring ``number``; None if that is not mapped."""
+        """Where ring 0 would be if it were mapped with ring ``number``; None if that is not mapped."""
         place = bisect.bisect_right(self.pieces, number, key=lambda piece: piece.first) - 1
         if place < 0:
             return None
@@ -67,8 +67,8 @@ class RingMaps:
         return piece.base if number < piece.first + piece.rings else None
 
     def wanted(self, number: int, most: int = _MANY) -> tuple[int, int]:
-        """The rings to map for ring ``number``, which is not mapped: the first, and how many, at most ``most``. As many
-        again as there are, so that thousands are mapped by few calls."""
+        """The rings to map for ring ``number``, which is not mapped: the first, and how many, at most ``most``. Each
+        time as many as there are already, so that thousands are mapped by few calls."""
         count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY, most)
         count = 1 << count.bit_length() - 1
         while count > 1:
@@ -87,7 +87,7 @@ class RingMaps:
         return RingMaps(self.most, [piece for piece in self.pieces if is_mapped(piece.address)])
 
     def spare(self, used: Iterable[int]) -> Iterator[Piece]:
-        """What is mapped beside the rings with the numbers ``used``."""
+        """What is mapped except for the rings with the numbers ``used``."""
         for piece in self.pieces:
             start, end = piece.first, piece.first + piece.rings
             for number in sorted(number for number in used if start <= number < end):

@@ -1,7 +1,7 @@
 """Memory in a tracee for the arguments of an injected call.
 
 The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write it, through its own mapping,
-and the tracee may read it: so it serves wherever a thread's stack can't, which may be a few bytes on a guard page.
+and the tracee may read it: so it serves where a thread's stack is too small, as a few bytes before a guard page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
 
 _OFFSET = 0x8000
-"""Where in the header region, out of the way of whatever a later version of the ABI puts at its start."""
+"""The offset in the header region, after all that a later version of the ABI may put at its start."""
 _ROOM = HEADER_SIZE - _OFFSET
 
 
@@ -33,7 +33,7 @@ class Scratch:
         self, space: AddressSpace, registers: Registers, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
         """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, within the context.
-        ``content`` makes what they hold from their address.
+        ``content`` returns what they hold, given their address.
 
         Raises OSError where neither the header nor the thread's stack has room.
         """

@@ -1,6 +1,6 @@
 """Sites as facts of a trace: what is known of them while they are there, so that names can be found when it is read.
 
-To look symbols up takes half a second, which nobody who runs a program should wait for.
+To look symbols up takes half a second, for which no run should wait.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from htrun.intercept.symbols import symbol_of
 
 _PREFIX = "site_"
 _MOST = 4096
-"""Sites told of: an emulator's generated code may have many more, which have no names."""
+"""Sites that are described: an emulator's generated code may have many more, which have no names."""
 
 
 @dataclass(frozen=True)
 class SiteFacts:
     """One site. ``file``: where its code is from, empty for generated code; ``offset``: bytes into it; ``size`` and
-    ``modified`` (ns since the epoch): of the file when it ran, by which to know it again."""
+    ``modified`` (ns since the epoch): of the file when it ran, which identify it."""
 
     pid: int
     address: int
@@ -34,7 +34,7 @@ class SiteFacts:
 
     @property
     def name(self) -> str:
-        """The function it is in, as far as the file is still the same; else the place in the file."""
+        """The function it is in, as far as the file is still the same; else the offset in the file."""
         if self.file and _stamp(self.file) != (self.size, self.modified):
             return f"{self.file}+{self.offset:#x}"
         return symbol_of(Place(self.address, self.address, self.file, self.offset, shared=False), self.address)
@@ -51,7 +51,7 @@ def is_site(key: str) -> bool:
 
 
 def sites_of(facts: Mapping[str, str | int]) -> dict[int, SiteFacts]:
-    """The sites that the facts of a trace tell of, by number. What makes no sense is left out."""
+    """The sites that the facts of a trace describe, by number. What makes no sense is left out."""
     found = {}
     for key, text in facts.items():
         if is_site(key):

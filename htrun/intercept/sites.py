@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096
-"""Traps. A patch is as dear as some ten of them."""
+"""Traps. A patch costs as much as some ten of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
     """A site's jump to its trampoline.
 
-    ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes behind the store that belong
+    ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes after the store that belong
     to the jump too, unchanged; ``control``: the control word for which the trampoline records; ``keeps_flags``: whether
     the arithmetic flags survive it.
     """
@@ -97,8 +97,8 @@ class Site:
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """The guest has written over the patch, and may do so again: from some times on, patching pays only if there
-        are so many events in between that they are worth it."""
+        """The guest has written over the patch, and may do so again: after some times, patching pays only if there are
+        enough events in between."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience

@@ -1,4 +1,4 @@
-"""Names of places in files, looked up while the program still runs."""
+"""Names of code in files, looked up while the program still runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for places in code, from the symbol tables of the files it came from.
+"""Names of code, from the symbol tables of the files it came from.
 
 lief takes 0.5 s to import, so a run has a process of its own ask this (`htrun.intercept.symbol_helper`).
 """

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""Times in a row that a thread may have met with other code than it had faulted by. A load meets with itself."""
+"""Times in a row that a thread may have other code than that by which it faulted. A load goes on faulting."""
 
 
 class _CodeChanged(Exception):
-    """What stands at a thread's program counter now is not the instruction that faulted."""
+    """What is at a thread's program counter now is not the instruction that faulted."""
 
 
 class Recorder(Protocol):
@@ -120,7 +120,7 @@ class Traps:
         try:
             site = site or self._site_at(thread, address, registers)
         except _CodeChanged:
-            # The store has not happened: the thread goes on with what stands there now, or finds that nothing does.
+            # The store has not happened: the thread goes on with what is there now, or finds that nothing is.
             return True
         except OSError as error:
             pid = thread.process.pid
@@ -147,7 +147,7 @@ class Traps:
         return True
 
     def _swallowing_fault(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Where the thread's store has faulted if, at a SIGSEGV that somebody has sent, it has; else 0.
+        """The address at which the thread's store has faulted, at a SIGSEGV that a process has sent; 0 if none has.
 
         If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
         the second (kernel/signal.c, legacy_queue). It is to be pending again.
@@ -169,8 +169,8 @@ class Traps:
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
-        Returns the site, where the thread then stands, if it is the original store that faulted; and whether the thread
-        is simply to go on with ``registers``, since what faulted was something of the trampoline's own.
+        Returns the site, to which the thread was moved, if it is the original store that faulted; and whether the
+        thread simply goes on with ``registers``, since an instruction of the trampoline's own has faulted.
         """
         thread, arena, at = stopped.thread, stopped.thread.space.arena, registers.pc
         assert arena is not None
@@ -216,7 +216,7 @@ class Traps:
         return self._handled + self.wait.known.count
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
-        """Let a machine's store to ``region``, which is no event, come to nothing; False if that can't be done."""
+        """Ignore a machine's store to ``region``, which is no event; False if that can't be done."""
         memory, at = thread.space.memory, registers.pc
         try:
             text = self._host.ignore_store(memory.read(at, self._longest), registers, address, region[1], memory.read)
@@ -310,7 +310,7 @@ class Traps:
         )
 
     def _site_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
-        """The site a thread stands at, known or new; None if it is no store (a program's fault, and a warning).
+        """The site a thread is stopped at, known or new; None if it is no store (a program's fault, and a warning).
 
         Raises `_CodeChanged` where another thread has meanwhile unmapped or replaced the code.
         """

@@ -1,7 +1,8 @@
 """The way out of a trampoline, for a thread that is stopped inside one.
 
-Nothing is run for it: what a trampoline has changed it has saved, so a thread that has not yet published its record
-goes back to the site, as if it had not left, and one that has goes behind it. The guest never sees it anywhere else.
+The thread runs nothing for it. What a trampoline changes, it has saved before, so a thread that has not yet published
+its record goes back to the site, as if it had not left it, and one that has published it goes past it. The guest never
+sees it anywhere else.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def leave_for_signal(stopped: StoppedThread) -> None:
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
-    """Make ``registers`` those of a thread at its site or behind it; returns what it was in.
+    """Make ``registers`` those of a thread at its site or past it; returns what it was in.
 
-    None, with nothing changed, for a thread that stands in no trampoline: not by way of a patch, at least.
+    None, with nothing changed, for a thread that is in no trampoline, or not by way of a patch.
     """
     found = arena.at(registers.pc)
     if found is not None:

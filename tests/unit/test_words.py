@@ -53,6 +53,8 @@ COMMENTED = (
     "htrun/commands",
     "htrun/ctf",
     "htrun/events",
+    "htrun/hosts",
+    "htrun/intercept",
     "htrun/launch",
     "htrun/reports",
     "htrun/rings",

@@ -122,6 +122,6 @@ _NAMES = {abi.audit_arch: {number: name for name, number in abi.numbers.items()}
 def call_name(audit_arch: int, number: int) -> tuple[Abi, str | None]:
     """The interface a call was made by, and the call's name if `Abi.numbers` has it.
 
-    64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment doesn't tell.
+    64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment doesn't show it.
     """
     return _ABIS[audit_arch], _NAMES[audit_arch].get(number)

@@ -28,10 +28,10 @@ _MASK64 = (1 << 64) - 1
 def ignore_store(
     code: bytes, registers: host.Registers, fault: int, end: int, read: Callable[[int, int], bytes]
 ) -> str:
-    """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are behind it, but
-    for flags of arithmetic. Of a repeated block move that goes on behind ``end`` only what lies before it is done.
+    """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are after it, except
+    for flags of arithmetic. Of a repeated block move that goes on after ``end``, only what lies before it is done.
 
-    ``fault``: the address it may not write; ``end``: the first behind it that it may; ``read``: gives bytes of the
+    ``fault``: the address it may not write; ``end``: the first after it that it may; ``read``: gives bytes of the
     thread's memory. Returns the instruction's text. Raises `NotAStore` where it does not store, or does more.
     """
     from iced_x86 import Decoder

@@ -217,7 +217,7 @@ def jump_if(condition: bytes, target: str) -> tuple[Piece, ...]:
 
 
 def jump_far(target: str) -> tuple[Piece, ...]:
-    """A jump to anywhere, 14 bytes: through the address that stands behind it."""
+    """A jump to anywhere, 14 bytes: through the address that stands after it."""
     return b"\xff\x25\x00\x00\x00\x00", Absolute(target)
 
 

@@ -1,7 +1,7 @@
 """Planning the jump over a site: which bytes to write, and where its trampoline must then lie. Pure functions.
 
 Only the store's own bytes are ever written. With five or more a ``jmp rel32`` fits. With fewer, its last bytes are
-those of the instructions behind, as they are (*instruction punning*), so that every address which was a jump target
+those of the instructions after it, as they are (*instruction punning*), so that every address which was a jump target
 still is one; what they say fixes the high bytes of the displacement. Prefixes that mean nothing before a jump shift
 it and so borrow other bytes: a smaller window, elsewhere.
 """
@@ -38,7 +38,7 @@ class Candidate:
     """One way to patch a site.
 
     ``site``: its address; ``original``: the store's bytes. ``prefixes``: how many stand before the jump.
-    ``borrowed``: the bytes behind the store that end the displacement; empty for a plain jump.
+    ``borrowed``: the bytes after the store that end the displacement; empty for a plain jump.
     ``low``, ``high``: the trampoline's entry lies in ``[low, high)``.
     """
 
@@ -51,7 +51,7 @@ class Candidate:
 
     @property
     def is_pun(self) -> bool:
-        """Whether bytes behind the store are part of the jump."""
+        """Whether bytes after the store are part of the jump."""
         return bool(self.borrowed)
 
     def code_for(self, entry: int) -> bytes:
@@ -75,7 +75,7 @@ class Plan:
 def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
     """How to patch the store of ``store_length`` bytes at ``site``.
 
-    ``code``: the bytes at ``site``, the store's and at least four behind, or all up to the end of what is mapped
+    ``code``: the bytes at ``site``, the store's and at least four more, or all up to the end of what is mapped
     executable. ``generated``: it lies in anonymous memory (an emulator's code cache), whose branches are relinked.
     """
     if store_length >= JUMP_LENGTH:
@@ -103,7 +103,7 @@ def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
 
 
 def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
-    """The jump behind so many prefixes; its window may be empty once cut to the user's addresses."""
+    """The jump after so many prefixes; its window may be empty once cut to the user's addresses."""
     borrowed = code[length : max(length, prefixes + JUMP_LENGTH)]
     free = _DISPLACEMENT - len(borrowed)
     origin = site + prefixes + JUMP_LENGTH
@@ -114,7 +114,7 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
 
 
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
-    """Offsets of bytes behind the store that may change under the jump, each with the reason."""
+    """Offsets of bytes after the store that may change under the jump, each with the reason."""
     decoder = Decoder(64, following, ip=address)
     ended = False
     while decoder.can_decode and decoder.position < _DISPLACEMENT:
@@ -134,7 +134,7 @@ def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[t
 
 
 _ENDS = (FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.RETURN)
-"""What stands behind one of these may be another piece of code, which is generated and thrown away on its own."""
+"""What comes after one of these may be another piece of code, which is generated and thrown away on its own."""
 
 
 def _is_direct_branch(instruction: Instruction) -> bool:
@@ -151,8 +151,8 @@ def _is_direct_branch(instruction: Instruction) -> bool:
 def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
     """How to turn ``old`` into ``new`` at ``site`` while other threads run it, as the kernel's ``text_poke_bp`` does.
 
-    First a byte that stops, then what lies behind the first byte, then the first byte. Between two writes every
-    processor must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt is let go again, at ``site``.
+    First a byte that stops, then the bytes after the first, then the first byte. Between two writes every
+    processor must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt runs on, at ``site``.
     """
     assert len(old) == len(new)
     if old == new:

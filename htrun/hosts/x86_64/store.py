@@ -1,7 +1,7 @@
 """Decoding the instruction that stored to the control region: where it writes, and what.
 
 Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an
-immediate and does nothing else. It is done on a thread's behalf by moving its program counter behind it. Everything
+immediate and does nothing else. It is done on a thread's behalf by moving its program counter past it. Everything
 else is refused with the reason:
 
 - what also reads its operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the control region is the

@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """Four bytes: the distance from behind this field (and ``behind`` more bytes) to the target's address."""
+    """Four bytes: the distance from the end of this field (and ``behind`` more bytes) to the target's address."""
 
     target: str
     behind: int = 0

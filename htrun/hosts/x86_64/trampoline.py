@@ -1,6 +1,6 @@
 """The code that a site's store becomes: it writes a record into the thread's ring, or does the store after all.
 
-A trampoline runs in the tracee between the site and the instruction behind it. In order:
+A trampoline runs in the tracee between the site and the instruction after it. In order:
 
 1. save four registers (and the flags, where they are live) to the stack *below* the red zone, without moving ``rsp``.
    This is sound because no signal is delivered to a thread inside a trampoline: htrun sees each one first and moves the
@@ -10,7 +10,7 @@ A trampoline runs in the tracee between the site and the instruction behind it. 
    original store (`Trampoline.original`), which traps if it hits the control region;
 4. if the packet is full, go through the runtime stub (`build_runtime`), which starts the next packet, or counts a loss,
    or has the original store done;
-5. else write the record and publish it by one store of `POSITION`; restore; jump behind the site.
+5. else write the record and publish it by one store of `POSITION`; restore; jump past the site.
 
 No call, no vector register changed, no memory of the guest's but its stack below the red zone. See
 `htrun.rings.layout` for the memory a trampoline works on.
@@ -71,8 +71,8 @@ class Trampoline:
     fault is the guest's own; there, all registers (and flags, where they are live) are as they were at the site.
     ``prepared``: up to there they all are, too; from there on the values of ``saved`` lie on the stack, which gives
     names and places relative to ``rsp``. ``flags_saved``: up to there the flags are as at the site; from there on
-    `flags_at_site` tells, from the word at ``flags_place`` (None where the flags are dead).
-    ``commit``: the instruction that publishes the record. ``leave``: the first on the way to ``exit``, the jump behind
+    `flags_at_site` restores them, from the word at ``flags_place`` (None where the flags are dead).
+    ``commit``: the instruction that publishes the record. ``leave``: the first on the way to ``exit``, the jump past
     the site after a record was published or a loss counted. ``undo``: the first on the way to ``original``.
     """
 
@@ -97,7 +97,7 @@ class Trampoline:
     def is_before_commit(self, offset: int) -> bool:
         """Whether a thread that is about to run the instruction at ``offset`` has not emitted the event.
 
-        Such a thread ends at ``original`` or emits; any other goes on behind the site.
+        Such a thread ends at ``original`` or emits; any other goes on after the site.
         """
         return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
 
@@ -151,8 +151,8 @@ def build(
     """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
 
     ``site``: the number that its records bear, 32 bits.
-    ``flags_live``: whether the code behind the site may read the arithmetic flags. ``ordered``: keep the reading of the
-    counter apart from what the guest does before and behind, by a fence at the very start and one behind ``rdtsc``. A
+    ``flags_live``: whether the code after the site may read the arithmetic flags. ``ordered``: keep the reading of the
+    counter apart from what the guest does before and after it, by a fence at the very start and one after ``rdtsc``. A
     processor runs code ahead by hundreds of instructions: without the first, the counter is read while a slow load
     before the store is still awaited; without the second, what follows begins before it has been read. The first
     stands at the start, and not as near to ``rdtsc`` as the kernel's ``rdtsc_ordered`` has it, so that none of the
@@ -233,14 +233,14 @@ def build_runtime(at: int) -> bytes:
     """The stub at ``at`` that trampolines of an address space share: what to do when a packet is full.
 
     Entered with the control block in RAX and the address of three jumps in RDX: try again, do the original store,
-    go on behind the site. Changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the red zone. Before a trap it
+    go on after the site. Changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the red zone. Before a trap it
     leaves the time stamp for htrun, which comes to see the event only microseconds later.
     """
     return _runtime().link(at, {}).code
 
 
 def runtime_lost(offset: int, way: int) -> bool:
-    """Whether a thread at ``offset`` in the runtime stub has counted a loss, so that it must go on behind the site.
+    """Whether a thread at ``offset`` in the runtime stub has counted a loss, so that it must go on after the site.
 
     ``way``: bytes from `Trampoline.ways_back` to where the stub would return now.
     """
@@ -405,7 +405,7 @@ def _find_room(registers: _Registers) -> Iterator[Piece]:
 
 
 def _next_packet(registers: _Registers) -> Iterator[Piece]:
-    """Call the runtime stub, which can't use the stack to come back: it jumps to one of the jumps behind."""
+    """Call the runtime stub, which can't use the stack to come back: it jumps to one of the jumps after this."""
     yield Place("full")
     yield asm.move(registers.b, Register.RDX)
     yield asm.move(Register.RAX, registers.a)
@@ -470,7 +470,7 @@ def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
 
 
 def _behind(target: int, at: int) -> tuple[Piece, ...]:
-    """A jump behind the site; a trampoline that isn't patched in may lie anywhere."""
+    """A jump past the site; a trampoline that isn't patched in may lie anywhere."""
     near = abs(target - at) < (1 << 31) - ring.PAGE
     return asm.jump("behind") if near else asm.jump_far("behind")
 

@@ -32,5 +32,5 @@ def vector_register(area: bytes, number: int) -> bytes:
 
 @cache
 def _upper_offset() -> int:
-    """Where registers 16 to 31 lie: it differs between processors, and only CPUID tells."""
+    """Where registers 16 to 31 lie: it differs between processors, and CPUID reports it."""
     return int(ctypes.CFUNCTYPE(ctypes.c_uint32)(executable(_UPPER_OFFSET_CODE))())

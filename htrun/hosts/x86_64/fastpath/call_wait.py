@@ -74,7 +74,7 @@ class _Block(ctypes.Structure):
 _THREAD = struct.Struct("<IIII")
 _THREAD_SIZE = 32
 """What is known of a thread, by its id: its stream's number plus one (0: unknown), `State`, and, within a call, the
-call's interface and number. At `_STOPS_AT`: how often it has still to stop until somebody is told. At `_POINTER_AT`:
+call's interface and number. At `_STOPS_AT`: how many stops are left until ``ran`` is called. At `_POINTER_AT`:
 the argument of its call that the kernel fills in."""
 _FIELD, _POINTER = struct.Struct("<I"), struct.Struct("<Q")
 _STREAM_AT, _STATE_AT, _STOPS_AT, _POINTER_AT = 0, 4, 16, 24
@@ -92,7 +92,7 @@ class CallWait:
 
     ``entries``, ``returns``: which half of a call is recorded. ``clock``: reads the ticks; ``in_one_go``: whether they
     are the time stamp counter's, as the machine code reads it; else every stop is returned. ``make_room`` empties
-    ``events``; ``wake`` wakes whoever does so. ``ran`` is told of a thread that has stopped as often as
+    ``events``; ``wake`` wakes the thread that does so. ``ran`` is called for a thread that has stopped as often as
     `set_stops_left` says, while it is stopped.
     """
 
@@ -164,13 +164,13 @@ class CallWait:
         return self._block.found, self._block.status
 
     def _wake_reader(self) -> None:
-        """Wake whoever takes the records if they sleep."""
+        """Wake the thread that takes the records if it sleeps."""
         if self._events.idle:
             self._events.idle = False
             self._wake()
 
     def _tell_who_ran(self) -> None:
-        """Tell of the thread that has stopped as often as it was to, if there is one."""
+        """Call ``ran`` for the thread that has stopped as often as it was to, if there is one."""
         tid, self._block.ran = self._block.ran, 0
         if tid:
             self._ran(tid)
@@ -187,12 +187,12 @@ class CallWait:
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
 
     def stops_left(self, tid: int) -> int:
-        """How often the thread has still to stop until ``ran`` is told."""
+        """How many stops of the thread are left until ``ran`` is called."""
         left: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STOPS_AT)[0]
         return left
 
     def set_stops_left(self, tid: int, count: int) -> None:
-        """Tell ``ran`` when the thread has stopped ``count`` times."""
+        """Call ``ran`` when the thread has stopped ``count`` times."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STOPS_AT, count)
 
     def state(self, tid: int) -> State:

@@ -1,10 +1,10 @@
 """What the machine code of `trap_wait` may do by itself: traps of which nothing is new.
 
 A trap is known if its thread stores, by the same instruction, to the same place as before, and nothing has happened
-since that anybody else has to think about: no system call that htrun looks at, no signal, no birth or death. Whoever
-handles the first such trap tells what there is to know of it (`KnownTraps.learn`), and whoever handles anything else
-makes all that is known void (`KnownTraps.forget`). The instruction's bytes are compared each time, since generated code
-may be rewritten at any moment, and the ring's control block, since guests can write it.
+since that anybody else has to think about: no system call that htrun looks at, no signal, no birth or death. Python
+handles the first such trap and notes what there is to know of it (`KnownTraps.learn`). Where it handles anything else,
+it makes all that is known void (`KnownTraps.forget`). The instruction's bytes are compared each time, since generated
+code may be rewritten at any moment, and the ring's control block, since guests can write it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class KnownTraps:
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
         """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being looked at.
 
-        ``trapped`` will be told how often it has, by `settle` at the latest.
+        ``trapped`` is called with the number of times that it has, by `settle` at the latest.
         """
         generation = self._known.generation
         thread = self._thread(tid)
@@ -188,7 +188,7 @@ class KnownTraps:
         return ctypes.addressof(site) + _KnownSite.constant.offset
 
     def settle(self) -> None:
-        """Tell of all traps at known sites that nobody has been told of yet."""
+        """Report all traps at known sites that were not reported yet, by ``trapped``."""
         for place in range(SITES):
             self._settle(place)
 

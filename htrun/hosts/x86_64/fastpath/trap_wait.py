@@ -110,7 +110,7 @@ class TrapWait:
         """Resume now what `resume_later` has put off."""
         tid, self._block.tid = self._block.tid, 0
         if tid:
-            # Killed meanwhile: its wait status will tell.
+            # Killed meanwhile: its wait status will say so.
             with suppress(TraceeDied):
                 stopped = Stopped(tid)
                 stopped.set_registers(self.registers)
