@@ -89,6 +89,11 @@ def table_offsets(thread_pointer: int) -> tuple[int, int]:
     return first, first ^ TABLE_ENTRY
 
 
+def record_size(num_args: int) -> int:
+    """Bytes of a record with so many arguments."""
+    return RECORD_HEADER + 8 * num_args
+
+
 @dataclass(frozen=True)
 class RingShape:
     """Sizes of every ring of a run. ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes."""
@@ -100,7 +105,7 @@ class RingShape:
     @cached_property
     def record_size(self) -> int:
         """Bytes of one record."""
-        return RECORD_HEADER + 8 * self.num_args
+        return record_size(self.num_args)
 
     @cached_property
     def packet_payload(self) -> int:

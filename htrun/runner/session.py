@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from htrun import hosts
@@ -102,8 +103,9 @@ class Session:
             self._clients.mapped,
         )
         foreign_exec = self._foreign_exec()
-        signals = SignalStops(
+        self._signals = signals = SignalStops(
             self._waiter,
+            make_wait=self._make_wait,
             make_traps=self._make_traps,
             mapping_calls=mapping_calls,
             masks=self._masks,
@@ -202,20 +204,17 @@ class Session:
     def _hooks(self) -> Hooks:
         return Hooks(self._thread_ended, self._forked, self._at_birth, self._calls.began, self._calls.ended)
 
-    def _make_traps(self) -> Traps:
+    def _make_traps(self, wait: TrapWait) -> Traps:
         from htrun.intercept.patcher import Patcher
         from htrun.intercept.traps import Traps
-        from htrun.tracee.code_ranges import CodeRanges
 
-        trampolines = CodeRanges()
         # A trampoline can read nothing but the counter.
         recording = self._recording
         if self._options.patch and recording.clock.source.name == hosts.current().counter:
             ordered = self._options.timestamp is Timestamp.ORDERED
             self._patcher = Patcher(
-                self._channel, recording.pool, trampolines, self._waiter, self._warnings, ordered=ordered
+                self._channel, recording.pool, self._trampolines, self._waiter, self._warnings, ordered=ordered
             )
-        wait = self._trap_wait(trampolines, recording.pool.shape.record_size)
         self._traps = Traps(
             self._channel,
             recording,
@@ -228,16 +227,28 @@ class Session:
         )
         return self._traps
 
-    def _trap_wait(self, trampolines: CodeRanges, record_size: int) -> TrapWait:
+    @cached_property
+    def _trampolines(self) -> CodeRanges:
+        """Where they are."""
+        from htrun.tracee.code_ranges import CodeRanges
+
+        return CodeRanges()
+
+    def _make_wait(self) -> TrapWait:
         from htrun.hosts import fastpath
         from htrun.hosts.stops import Slots
+        from htrun.rings.layout import record_size
 
         layout = self._channel.layout
         slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)
         # The machine code can read nothing but the counter.
         in_one_go = self._recording.clock.source.name == hosts.current().counter
         return fastpath.current().trap_wait(
-            slots, trampolines, record_size=record_size, run=self._follow.run, in_one_go=in_one_go
+            slots,
+            self._trampolines,
+            record_size=record_size(layout.num_args),
+            run=self._follow.run,
+            in_one_go=in_one_go,
         )
 
     def _thread_ended(self, thread: Thread) -> None:
@@ -261,8 +272,7 @@ class Session:
                 rings.register_ahead(thread, ring)
 
     def _look_at_signals(self) -> None:
-        if self._traps is not None:
-            self._traps.wait.known.look_at_signals()
+        self._signals.look_at_signals()
 
     def _controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
         self._patcher.controls_leave(space, injection, words)

@@ -12,6 +12,7 @@ from htrun.tracee.undisturbed import Waits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from htrun.hosts.fastpath import TrapWait
     from htrun.intercept.guest import Thread
     from htrun.intercept.mapping_calls import MappingCalls
     from htrun.intercept.masks import Masks
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
+_FEW_SIGNALS = 8
+"""Of a run with no more signals than these, each is delivered here: what the machine code needs is not imported."""
 
 
 class SignalStops:
@@ -33,19 +36,24 @@ class SignalStops:
         self,
         waiter: Waiter,
         *,
-        make_traps: Callable[[], Traps],
+        make_wait: Callable[[], TrapWait],
+        make_traps: Callable[[TrapWait], Traps],
         mapping_calls: MappingCalls,
         masks: Masks,
         follow: Follow,
         calls: Calls | NoCalls,
         recording_failed: Callable[[Exception], None],
     ) -> None:
-        """``recording_failed``: gets the error that ends the recording."""
+        """``make_wait``: makes the machine code that lets signals through, and traps of which nothing is new.
+        ``recording_failed``: gets the error that ends the recording."""
         self.failed = False
         """Whether the recording has ended by an error."""
         self._waiter = waiter
+        self._make_wait = make_wait
         self._make_traps = make_traps
+        self._wait: TrapWait | None = None
         self._traps: Traps | None = None
+        self._delivered = 0
         self._mapping_calls = mapping_calls
         self._masks = masks
         self._follow = follow
@@ -55,13 +63,18 @@ class SignalStops:
 
     def forget_traps(self) -> None:
         """Something else than a trap has happened."""
-        if self._traps is not None:
-            self._traps.wait.known.forget()
+        if self._wait is not None:
+            self._wait.known.forget()
 
     def let_through(self, thread: Thread) -> None:
         """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
-        if self._traps is not None and not thread.process.masks.followed:
-            self._traps.wait.known.let_signals_through(thread.tid)
+        if self._wait is not None and not thread.process.masks.followed:
+            self._wait.known.let_signals_through(thread.tid)
+
+    def look_at_signals(self) -> None:
+        """The next signal of each thread is delivered here."""
+        if self._wait is not None:
+            self._wait.known.look_at_signals()
 
     def mappings_changed(self, call: StoppedCall) -> None:
         """The guest has unmapped, moved or replaced parts of the channel."""
@@ -70,8 +83,8 @@ class SignalStops:
 
     def ended(self, tid: int) -> None:
         """A thread is gone."""
-        if self._traps is not None:
-            self._traps.wait.known.look_at_signals(tid)
+        if self._wait is not None:
+            self._wait.known.look_at_signals(tid)
         self._waits.ended(tid)
 
     def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
@@ -113,8 +126,7 @@ class SignalStops:
 
     def _trapped(self, stopped: StoppedThread) -> None:
         if self._traps is None:
-            self._traps = self._make_traps()
-            self._waiter.expect_traps(self._traps.wait)
+            self._traps = self._make_traps(self._waited_with())
         thread, traps = stopped.thread, self._traps
         thread.space.memory.reach_through(thread.tid)
         if not traps.handle(stopped):
@@ -132,6 +144,13 @@ class SignalStops:
             self._calls.resume(stopped, Request.CONT, deliver)
         else:
             traps.wait.resume_later(stopped, deliver)
+
+    def _waited_with(self) -> TrapWait:
+        """The machine code, by which stops are waited for from now on."""
+        if self._wait is None:
+            self._wait = self._make_wait()
+            self._waiter.expect_traps(self._wait)
+        return self._wait
 
     def deliver(self, stopped: StoppedThread, number: int) -> None:
         """Let the thread have its signal. Where masks are followed, a thread that enters a handler is stopped once more
@@ -154,9 +173,12 @@ class SignalStops:
         # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
         if number == _SIGSEGV and not entering:
             self._masks.before_fault(stopped)
-            if self._traps is not None and self._masks.has_plain_handler(thread):
-                self._traps.wait.known.let_faults_through(thread.tid)
+            if self._wait is not None and self._masks.has_plain_handler(thread):
+                self._wait.known.let_faults_through(thread.tid)
             look = self._masks.delivered(thread) or look
         thread.signals.entering_handler = look
+        self._delivered += 1
+        if self._delivered == _FEW_SIGNALS:
+            self._waited_with()
         self.let_through(thread)
         self._calls.resume(stopped, Request.SINGLESTEP if look else Request.CONT, number)
