@@ -1,1 +1,1 @@
-"""One run: the loop (next stop, what it means, who handles it), who is traced, what comes out."""
+"""One run: its start, the loop over stops, the threads that are traced, what is recorded and written."""

@@ -36,8 +36,8 @@ _MOST_BEFORE = LAST - FIRST + 1
 
 
 class CallTexts:
-    """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded, for those stops that
-    the machine code (`fastpath.call_wait`) does not deal with."""
+    """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded, for the stops that the
+    machine code (`fastpath.call_wait`) does not handle."""
 
     def __init__(self, *, entries: bool, returns: bool) -> None:
         self._entries = entries
@@ -96,7 +96,7 @@ def _memory(thread: Thread) -> Memory:
 
 
 def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) -> Iterator[Text]:
-    """The texts at ``address``. ``call``: where the size is told, by an argument of a call or by a return's result."""
+    """The texts at ``address``. ``call``: has the size, as an argument of the call or as the result of its return."""
     if not address:
         return
     try:

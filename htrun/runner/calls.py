@@ -1,7 +1,7 @@
-"""System calls and the lives of threads as events: what a tracer sees of a program by itself.
+"""System calls, and the start and exit of threads, as events: what a tracer sees of a program without its help.
 
-Where nothing else is asked of a thread's stops they never come here (`fastpath.call_wait`). Here is what is left:
-calls that htrun must see itself, calls within which a process is created or a program started, and the threads' ends.
+Most stops for recorded calls are handled in machine code (`fastpath.call_wait`) and never come here. Here are the
+others: calls that htrun must see itself, calls in which a process is created or a program started, and threads' exits.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _BEFORE_FIRST = 1000
 class Calls:
     """Records what `CallWait` does not record by itself.
 
-    ``wait``: see there. ``wanted``: the calls to record. ``events``: names of those to record; ``clock`` reads the
-    ticks; ``stream_of`` numbers a thread's stream. ``texts``: reads what calls point to; None where that is not wanted.
+    ``wanted``: the calls to record. ``events``: names of the events to record; ``clock`` reads the ticks; ``stream_of``
+    returns the number of a new stream for a thread. ``texts``: reads what calls point to; None to leave that out.
     """
 
     recording = True
@@ -79,7 +79,7 @@ class Calls:
         self._denied.look_out(thread)
 
     def ended(self, thread: Thread) -> None:
-        """A thread makes no more records; may be said more than once."""
+        """A thread makes no more records. May be called more than once."""
         if thread.tid in self._alive:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
@@ -92,7 +92,7 @@ class Calls:
         self._first = call, self._pointed_to(stopped.thread, call)
 
     def entered(self, stopped: StoppedThread) -> None:
-        """A thread is stopped in front of a call that is to be recorded."""
+        """A thread is stopped before a call that is to be recorded."""
         thread = stopped.thread
         self._identify(thread)
         call = self.wait.look(stopped)
@@ -106,7 +106,7 @@ class Calls:
         self._denied.filter_added(thread, others)
 
     def refused(self, stopped: StoppedThread, abi: Abi, number: int) -> None:
-        """A thread is in front of a call that is not to be made, since a filter of its own asks for a tracer."""
+        """A thread is before a call that is not to be made, since a filter of its own asks for a tracer."""
         if self._wanted.include(abi, number):
             self.entered(stopped)
 

@@ -1,8 +1,8 @@
-"""Calls that a seccomp filter of the program's own denies: they are answered before htrun's filter is asked.
+"""Calls that a seccomp filter of the program's own denies, for which htrun's filter does not stop the thread.
 
-The kernel does what the strictest of all filters says (seccomp(2)), so for such a call there is no stop of htrun's. But
-a thread that goes on by PTRACE_SYSCALL stops before and after each call, whatever filters say. That costs two stops a
-call, so only threads with a filter of their own go on so. None of their stops is for the machine code of `CallWait`,
+The kernel does what the strictest of all filters says (seccomp(2)), so htrun gets no stop for such a call. But a thread
+that is resumed by PTRACE_SYSCALL stops before and after each call, whatever filters say. That costs two stops a call,
+so only threads with a filter of their own are resumed so. None of their stops is for the machine code of `CallWait`,
 which resumes by PTRACE_CONT: they get no stream there.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class DeniedCalls:
-    """Tells them from calls that are made. ``wanted``: the calls to record."""
+    """Distinguishes them from calls that are made. ``wanted``: the calls to record."""
 
     def __init__(self, wait: CallWait, wanted: seccomp.RecordedCalls) -> None:
         self._wait = wait
@@ -32,16 +32,16 @@ class DeniedCalls:
         """Threads that are in a call before which a filter of htrun's has stopped them."""
 
     def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
-        """A thread is about to put a filter on its process. ``others`` in it, which run, may get it too (TSYNC): from
-        their next stops on they go on as they must. They are not stopped for that, which would disturb calls that they
-        are in (signal(7))."""
+        """A thread is about to put a filter on its process. The ``others`` in it, which run, may get it too (TSYNC):
+        from their next stops on they are resumed as they must be. They are not stopped for that, which would disturb
+        the calls that they are in (signal(7))."""
         self._made.add(thread.tid)
         for each in (thread, *others):
             self._wait.watch(each.tid)
             self._hide(each.tid)
 
     def look_out(self, thread: Thread) -> None:
-        """Let no stop of a thread with a filter be for the machine code alone."""
+        """No stop of a thread with a filter is for the machine code alone."""
         if thread.process.filtered:
             self._wait.watch(thread.tid)
             self._hide(thread.tid)
@@ -84,7 +84,7 @@ class DeniedCalls:
             self._made.add(tid)
 
     def forget(self, tid: int) -> None:
-        """The thread is no more."""
+        """The thread is gone."""
         self._streams.pop(tid, None)
         self._made.discard(tid)
 

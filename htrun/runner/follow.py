@@ -5,14 +5,14 @@ sleeping processor; on one it is a context switch, four times cheaper. The kerne
 each other and spreads them over idle processors each time, so it isn't enough that the tracer goes where the tracee is:
 the tracee has to be kept there.
 
-Of threads that trap one is kept at most: the others may have much to do between their traps. Of those that make
-recorded calls each is that makes enough of them, and so are the processes it creates, since most make a few dozen calls
-and end.
+Of threads that trap, at most one is kept: the others may do much between their traps. Of threads that make recorded
+calls, each is kept that makes enough of them, and so are the processes that it creates, since most make a few dozen
+calls and exit.
 
-The guest is not to notice: a thread gets its processors back when it has been quiet for a moment, before a call of its
-own that asks for them or sets them (caught by a filter), and so do the threads it creates. What is left to see is
-``Cpus_allowed`` in ``/proc``, meanwhile, and the same asked by a process without a channel. Who is found elsewhere than
-where htrun has put it has been moved by somebody else (taskset, a job scheduler), and stays there.
+The guest must not notice: a thread gets its processors back when it has been quiet for a moment, and before a call of
+its own that asks for them or sets them (a filter stops it there), and so do the threads that it creates. Meanwhile,
+``Cpus_allowed`` in ``/proc`` shows it, and so does the same call by a process without a channel. A thread that is not
+where htrun has put it was moved by somebody else (taskset, a job scheduler), and stays there.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _QUIET = 0.02
 _FEW_STOPS = 8
 """In that time."""
 _PROCESSOR_FIELD = 36
-"""Field 39 of /proc/TID/stat (proc_pid_stat(5)), counted from the field behind the command name, from 0."""
+"""Field 39 of /proc/TID/stat (proc_pid_stat(5)), counted from the field after the command name, from 0."""
 
 
 class CallStops(Protocol):
     """Counts the stops of threads for recorded calls, down from a number."""
 
     def stops_left(self, tid: int) -> int:
-        """Stops until `Follow.ran` is told of the thread."""
+        """Stops until `Follow.ran` is called with the thread."""
 
     def set_stops_left(self, tid: int, count: int) -> None:
         """Count down from ``count``."""

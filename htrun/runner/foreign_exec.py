@@ -36,8 +36,8 @@ class ForeignExec:
         self._machines = machines
 
     def redirect(self, call: StoppedCall) -> bool:
-        """Whether the exec was given another program. The thread must then be watched to the end of the call, since a
-        failed exec leaves it with registers of ours (`failed`)."""
+        """Whether the exec was given another program. The thread must then be stopped after the call, since a failed
+        exec leaves it with registers of htrun (`returned`)."""
         thread = call.thread
         try:
             path, files, first = self._target(call)
@@ -104,7 +104,7 @@ class ForeignExec:
 
     @staticmethod
     def done(thread: Thread) -> None:
-        """The thread's exec has taken its arguments, or failed: their memory is free for others who share it."""
+        """The thread's exec has taken its arguments, or failed: other threads that share their memory may use it."""
         if thread.exec.room is not None:
             thread.space.exec_rooms.append(thread.exec.room)
             thread.exec.room = None

@@ -1,6 +1,6 @@
-"""What the tracer needs of the machine, looked for before the program starts: with less it would fail in the middle.
+"""What the tracer needs of the machine, checked before the program starts: with less it would fail during the run.
 
-The program's limits (setrlimit(2)) are not meant for the tracer, but it inherits them; those that it may lift it lifts.
+The program's limits (setrlimit(2)) are not meant for the tracer, but it inherits them. It raises those that it may.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _SPACE = 896 << 20
 _DATA = 320 << 20
 """Bytes of memory of its own: numpy, and batches of events."""
 _STACK = 2 << 20
-"""Bytes of a thread's stack: what it is without a limit. It would be as large as the limit for stacks, whatever that
-is (pthread_attr_setstacksize(3))."""
+"""Bytes of a thread's stack, as without a limit. Otherwise it would be as large as the limit for stacks
+(pthread_attr_setstacksize(3))."""
 _THREADS = 2
 """The drain, and the one that waits for signals."""
 
 
 def lift_limits() -> None:
     """Set the limits of this process as high as it may set them."""
-    # Some 0.2 ms, for which the program would wait, where nobody asks before it starts.
+    # The import takes some 0.2 ms, for which the program waits.
     import resource
 
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):

@@ -1,4 +1,4 @@
-"""The loop: the next stop, what it means, who handles it."""
+"""The loop: wait for the next stop, decode it, have it handled."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Loop:
         self._first.settle()
 
     def _stranger(self, stop: stops.Stop) -> None:
-        """A stop of a thread that its creator has not reported yet. If it is dying, nobody needs to know it."""
+        """A stop of a thread that its creator has not reported yet. If it is dying, it need not be known."""
         match stop:
             case stops.Exited(tid, _) | stops.Killed(tid, _):
                 self._tracees.stranger_ended(tid)
@@ -170,7 +170,7 @@ class Loop:
         abi, name = hosts.current().call_name(asked.audit_arch, asked.number)
         recorded = asked.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
         if not recorded and asked.data not in {seccomp.WATCHED, seccomp.MASK}:
-            # There is none as far as the guest is concerned: then the call is not made (seccomp(2)).
+            # The guest sees no tracer: without one, the call is not made (seccomp(2)).
             self._calls.refused(stopped, abi, asked.number)
             self._refuse(stopped)
             return Request.CONT

@@ -1,7 +1,7 @@
-"""What of the machine makes measured times what they are: facts for a trace's metadata.
+"""What in the machine determines measured times: facts for a trace's metadata.
 
-Most is read from /proc and /sys while the program runs already; what a machine does not tell (a virtual one has no
-governor) is left out.
+Most are read from /proc and /sys while the program runs already. What a machine does not show is left out (a virtual
+one has no governor).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _ROOT = Path("/")
 _SWITCH = {"1": "on", "0": "off"}
 _READINGS = 500
-"""Of the clock: their differences have no common divisor but its step."""
+"""The number of readings of the clock: so many that the greatest common divisor of their differences is its step."""
 
 
 def facts_at_start(
     program: Sequence[str], processors: frozenset[int] | None = None, root: Path = _ROOT
 ) -> dict[str, str | int]:
-    """What must be looked at before ``program`` starts (with its emulator's options, if any): its ``processors`` (None:
-    the caller's), how busy the machine was without it, and what processor an emulator shows it. ``root``: of /proc."""
+    """What must be read before ``program`` starts (with its emulator's options, if any): its ``processors`` (None: the
+    caller's), how busy the machine was without it, and what processor an emulator shows it. ``root``: of /proc."""
     load, affinity = (
         _read(root / "proc/loadavg").partition(" ")[0],
         _ranges(sorted(processors or os.sched_getaffinity(0))),
@@ -35,9 +35,9 @@ def facts_at_start(
 
 
 def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | int]:
-    """What may be looked at any time. ``source``: of time stamps. ``root``: where /proc and /sys are."""
+    """What may be read at any time. ``source``: of time stamps. ``root``: where /proc and /sys are."""
     cpus = root / "sys/devices/system/cpu"
-    told: dict[str, str | int | None] = {
+    facts: dict[str, str | int | None] = {
         "clock_step_ticks": _step(source),
         "cpu_model": _cpuinfo(root, "model name"),
         "cpu_count": os.cpu_count(),
@@ -47,11 +47,11 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
         "hypervisor": int("hypervisor" in _cpuinfo(root, "flags").split()),
         "aslr": _number(_read(root / "proc/sys/kernel/randomize_va_space")),
     }
-    return {key: value for key, value in told.items() if value is not None and value != ""}
+    return {key: value for key, value in facts.items() if value is not None and value != ""}
 
 
 def _step(source: ClockSource) -> int:
-    """Ticks of the clock's smallest step: it counts in multiples of them (some processors' counters do)."""
+    """The clock's smallest step in ticks: some processors' counters count in multiples of more than one."""
     readings = [source.read() for _ in range(_READINGS)]
     return math.gcd(*(after - before for before, after in pairwise(readings))) or 1
 
@@ -100,7 +100,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _guest_cpu(program: Sequence[str]) -> str:
-    """What an emulator is told its guest's processor is: ``-cpu MODEL``, or, for qemu-user, QEMU_CPU."""
+    """The processor that an emulator is asked for: ``-cpu MODEL``, or, for qemu-user, QEMU_CPU."""
     for option, value in pairwise(program):
         if option in ("-cpu", "--cpu"):
             return value

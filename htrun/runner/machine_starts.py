@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class MachineStarts:
-    """Gives them the device, and says which can't have it.
+    """Gives them the device, and warns of those that can't have it.
 
     Programs of one kernel choose indexes of the channel that no other has, by locks on its file. The kernels of two
-    machines know nothing of each other's locks, nor the host's of theirs, so they would choose the same.
+    machines, and the host's, do not see each other's locks, so their programs would choose the same.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class MachineStarts:
         self._starting.discard(pid)
 
     def mapped(self, pid: int) -> bool:
-        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns where it has the channel
-        together with others of whose indexes it knows nothing."""
+        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns where others have the
+        channel, too, whose indexes it can't see."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine

@@ -47,7 +47,7 @@ class NoCalls:
         """The thread stops after its call if it is resumed so."""
 
     def executed(self, _former: int, _tid: int, learn: Callable[[], None]) -> None:
-        """Nobody else than ``learn`` makes it known to has to know."""
+        """``learn`` makes it known to everybody else; nothing is recorded."""
         learn()
 
     def wait_with(self, _waiter: Waiter) -> None:

@@ -53,7 +53,7 @@ class RunOptions(NamedTuple):
     ``force``: whether outputs that exist are replaced; ``log_wanted``: whether there is a log at all;
     ``device``: whether a machine gets the channel as a PCI device;
     ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
-    ``decode``: whether what system calls point to is recorded, and what they mean is told;
+    ``decode``: whether what system calls point to is recorded, and their arguments are shown by name;
     ``processors``: those that the program may run on, None for all of the caller's;
     ``ring_size``: bytes of one thread's ring; ``via``: whether the channel offers rings, and to whom;
     ``verbosity``: -1 (quiet) to 1.

@@ -34,7 +34,7 @@ def serve(child: int) -> NoReturn:
 
 
 def _reap(child: int) -> None:
-    """Take in whoever has ended; end as ``child`` did if it is among them."""
+    """Reap every process that has ended; exit as ``child`` did if it is among them."""
     while True:
         # There is always the child to wait for.
         process, status = os.waitpid(-1, os.WNOHANG)

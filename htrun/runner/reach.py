@@ -18,7 +18,7 @@ _SEARCH_BY_OTHERS = 0o001
 
 
 class Reach:
-    """Opens the channel to programs of other users and in other namespaces as soon as there is one."""
+    """Opens the channel to programs of other users and in other namespaces as soon as one is started."""
 
     def __init__(self, channel: Channel, warnings: Warnings) -> None:
         self._channel = channel
@@ -28,7 +28,7 @@ class Reach:
 
     def executed(self, pid: int) -> None:
         """Process ``pid`` has begun a program."""
-        # Gone, or one that nobody may look into, as `MappingCalls` says when it matters.
+        # It is gone, or may not be inspected, which `MappingCalls` reports when it matters.
         with suppress(OSError):
             user = os.stat(f"/proc/{pid}").st_uid
             if user != self._user or _namespaces_of(str(pid)) != self._namespaces:
@@ -63,12 +63,12 @@ class Reach:
 
 
 def _namespaces_of(process: str) -> list[str]:
-    # Not stat(2), which makes an inode of each, at five times the cost: this is asked at every exec.
+    # Not stat(2), which makes an inode for each and takes five times as long: this runs at every exec.
     return [os.readlink(f"/proc/{process}/ns/{name}") for name in _NAMESPACES]
 
 
 def _hindrance(path: Path, user: int) -> str:
-    """Which directory keeps ``user`` from ``path``, as far as that is to be seen; empty if none does."""
+    """Which directory keeps ``user`` from ``path``, as far as htrun can see; empty if none does."""
     for directory in path.parents:
         status = os.stat(directory)
         if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:

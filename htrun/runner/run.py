@@ -1,5 +1,5 @@
-"""One run, put together: resolve the program, make the channel, have the launcher become the program, trace it, account
-for it."""
+"""One run from start to end: resolve the program, make the channel, have the launcher become the program, trace it,
+write the summary."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 def run(options: RunOptions, launcher: Launcher) -> NoReturn:
-    """Run ``options.program`` in the process of ``launcher``, and trace it. Returns only by raising `HtrunError`, with
-    nothing left behind."""
+    """Run ``options.program`` in the process of ``launcher``, and trace it. Returns only by raising `HtrunError`, and
+    leaves nothing then."""
     withstand()
     _occupy_standard_streams()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
@@ -57,8 +57,8 @@ def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launc
 
 
 def _channel(options: RunOptions) -> Channel:
-    """The run's channel. A run that does not record what is stored to it needs no place for one, unless one is named.
-    Raises `HtrunError`."""
+    """The run's channel. A run that does not record stores needs no file for one, unless a path is given. Raises
+    `HtrunError`."""
     try:
         return Channel.create(options.path, options.layout, options.rings)
     except HtrunError:
@@ -75,10 +75,10 @@ def _prepare(channel: Channel) -> None:
 
 
 def _trace(start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
-    """The tracer's whole life. Its end, by whatever way, lets the first process's end be seen."""
+    """Trace, and exit. When the tracer has exited, for whatever reason, the first process's death can be seen."""
     try:
         try:
-            # numpy's linear algebra, of which nothing is used, would start a thread for each processor (OpenBLAS).
+            # numpy's linear algebra, which is unused, would start a thread for each processor (OpenBLAS).
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(start, first, options, channel, outputs)
         finally:
@@ -86,8 +86,8 @@ def _trace(start: Start, first: FirstProcess, options: RunOptions, channel: Chan
     except Exception as error:
         _report(error, options)
         os._exit(1)
-    # Not sys.exit: the kernel lets the held death of the first process be seen when this process is gone
-    # (kernel/exit.c, exit_notify), so nothing may come between the last byte written and that.
+    # Not sys.exit: the held death of the first process can be seen once this process is gone (kernel/exit.c,
+    # exit_notify), so nothing may come between the last byte that is written and that.
     os._exit(0)
 
 
@@ -103,7 +103,7 @@ def _trace_and_account(
     # The start is over (htrun/commands/run.py). What is there now is never garbage.
     gc.freeze()
     gc.enable()
-    threading.Thread(target=_end_when_told, args=(session, channel), daemon=True).start()
+    threading.Thread(target=_end_when_asked, args=(session, channel), daemon=True).start()
     channel.clear_left_behind()
     try:
         session.run()
@@ -111,14 +111,14 @@ def _trace_and_account(
         session.note_failure(error)
         raise
     finally:
-        # So that nobody opens it who comes after the last process, while records are still being written.
+        # So that no process opens it after the last one has exited, while records are still being written.
         channel.remove()
         session.finish()
 
 
-def _end_when_told(session: Session, channel: Channel) -> None:
-    """If the tracer is told to end, kill the program, whose records are then still written; if it is told again, leave
-    at once (a reader of the log may have stopped reading)."""
+def _end_when_asked(session: Session, channel: Channel) -> None:
+    """If the tracer is asked to end, end the run, whose records are then still written. If it is asked again, exit at
+    once (a reader of the log may have stopped reading)."""
     await_end()
     session.end()
     await_end()
@@ -132,7 +132,7 @@ def _report(error: Exception, options: RunOptions) -> None:
     else:
         hint = "" if options.verbosity > 0 else " with what -v shows"
         message = f"internal error: {type(error).__name__}: {error}; the program is killed. Please report it{hint}."
-    # Standard error may be gone; then nobody can be told.
+    # Standard error may be closed.
     with suppress(OSError):
         sys.stderr.write(f"htrun: {message}\n")
         if options.verbosity > 0:
@@ -143,8 +143,8 @@ def _report(error: Exception, options: RunOptions) -> None:
 
 
 def _occupy_standard_streams() -> None:
-    """If the user has closed standard input, output or error, see that no file of ours takes its number: the tracer
-    gives these three away. The program gets them closed, as it would alone (each is closed by its exec)."""
+    """If the user has closed standard input, output or error, let no file of htrun take its number, since the tracer
+    replaces these three. The program gets them closed, as it would without htrun (each is closed by its exec)."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

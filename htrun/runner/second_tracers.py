@@ -1,4 +1,4 @@
-"""Programs of the run that want to trace: debuggers, strace, LeakSanitizer. They can't trace what htrun traces."""
+"""Programs of the run that try to trace: debuggers, strace, LeakSanitizer. They can't trace what htrun traces."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SecondTracers:
         )
 
     def _own_child(self, pid: int) -> None:
-        # The only one known to do so; the child is created so that no tracer gets it (CLONE_UNTRACED).
+        # The only known program that does so; it creates the child so that no tracer gets it (CLONE_UNTRACED).
         self._warnings.warn(
             Kind.SECOND_TRACER,
             pid,

@@ -139,7 +139,7 @@ class Session:
         )
 
     def _foreign_exec(self) -> ForeignExec:
-        """What sees to it that a program of the run may start a foreign one, or a machine."""
+        """What lets a program of the run start a foreign one, or a machine."""
         options = self._options
         emulators = Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator)
         return ForeignExec(self._waiter, emulators, self._machines)
@@ -158,11 +158,11 @@ class Session:
             try:
                 step()
             except Exception as error:
-                # The later steps are worth all the more: they close the outputs, and account for the failure.
+                # The later steps are needed all the same: they close the outputs, and account for the failure.
                 self._failed(error, "what htrun says of the run at its end is not complete")
 
     def note_failure(self, error: Exception) -> None:
-        """The run is over by ``error``, of which the user is told by others: the summary will say so."""
+        """The run has ended by ``error``, which is reported elsewhere: the summary will have it."""
         self._failure = self._failure or f"{type(error).__name__}: {error}"
 
     def _failed(self, error: Exception, consequence: str) -> None:
@@ -170,7 +170,7 @@ class Session:
         self.note_failure(error)
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """A thread of htrun has died of what nobody has foreseen."""
+        """A thread of htrun has ended by an unexpected error."""
         name = failure.thread.name if failure.thread is not None else "?"
         if isinstance(failure.exc_value, Exception):
             self._failed(failure.exc_value, f"htrun's thread {name} has ended")

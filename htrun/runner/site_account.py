@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SiteAccount:
-    """Has the names of sites looked up while the program runs, if anybody wants to know what became of them."""
+    """Has the names of sites looked up while the program runs, if the user has asked for them."""
 
     def __init__(self, options: RunOptions) -> None:
         self.sites: Sequence[Account] = ()

@@ -1,7 +1,7 @@
 """How a run gets its tracees, and what becomes of them at its end.
 
-Today there is one way: htrun launches a program. What else differs from one way to another is behind `Start`, so that
-the rest of a run need not know.
+Today there is one way: htrun launches a program. All that differs from one way to another is a method of `Start`, so
+that the rest of a run need not know.
 """
 
 from __future__ import annotations

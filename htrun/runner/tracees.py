@@ -1,4 +1,4 @@
-"""The registry of tracees: who appears, execs, exits and ends, in whatever order the kernel reports it."""
+"""The registry of tracees: which threads start, exec, exit and die, in whatever order the kernel reports it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from htrun.tracee.wait import Waiter
 
 _KCMP_VM, _KCMP_SIGHAND = 1, 4
 _PR_SET_DUMPABLE = 4
-# Calls of a microsecond, for which the interpreter's lock is not given away (`htrun.tracee.ptrace`).
+# For calls of a microsecond, the interpreter's lock is kept (`htrun.tracee.ptrace`).
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -33,9 +33,9 @@ def _same(kind: int, one: int, other: int) -> bool:
 
 
 def _is_in(process: int, tid: int) -> bool:
-    """Whether ``tid`` is a thread of ``process``: tgkill(2) of no signal, which takes a tenth of a look into /proc."""
+    """Whether ``tid`` is a thread of ``process``: tgkill(2) of no signal, which takes a tenth of a read from /proc."""
     number = hosts.current().native.numbers["tgkill"]
-    # EPERM: it is one of another user.
+    # EPERM: it is another user's.
     return int(_libc.syscall(number, process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
@@ -87,7 +87,7 @@ class Tracees:
     """All threads that are traced.
 
     A new thread's first stop may come before its creator's event (ptrace(2), "Attaching"). Such a *stranger* stays
-    stopped until that event tells whose child it is, or until its creator's death means that no event will.
+    stopped until that event reports whose child it is, or until its creator's death means that no event will.
     """
 
     def __init__(self, first: FirstProcess, waiter: Waiter, hooks: Hooks) -> None:
@@ -106,11 +106,11 @@ class Tracees:
         return iter([*self.threads, *self._strangers])
 
     def stranger_stopped(self, stop: Stop) -> None:
-        """A thread that no event has told of is stopped; it stays so."""
+        """A thread that no event has reported is stopped; it stays so."""
         self._strangers[stop.tid] = stop
 
     def stranger_ended(self, tid: int) -> None:
-        """A thread that no event has told of goes on or is gone, killed before it ran."""
+        """A thread that no event has reported goes on or is gone, killed before it ran."""
         self._strangers.pop(tid, None)
 
     def created(self, creator: StoppedThread, tid: int) -> Stop | None:
@@ -137,7 +137,7 @@ class Tracees:
         result = dying.user_word(hosts.current().words.result) & 0xFFFFFFFF
         found = {result, *_children(dying.thread)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
-            # In a PID namespace of its own, whose ids are not ours.
+            # In a PID namespace of its own, with other ids.
             found |= {tid for tid in self._strangers if _own_id(tid) == result}
         possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
@@ -147,8 +147,8 @@ class Tracees:
         self._hooks.at_birth(stopped)
 
     def orphans(self, dead: Thread) -> list[Stop]:
-        """A thread has died. If that was without its exit event, which one that is killed once more is let go from
-        (kernel/signal.c, complete_signal), it may have left a child that waits to be told of. Returns the stops of
+        """A thread has died. If that was without its exit event, from which a further signal that kills lets it go
+        (kernel/signal.c, complete_signal), it may have left a child that no event has reported. Returns the stops of
         waiting threads that are now registered: those of its process, and, once that is gone, all."""
         found: list[Stop] = []
         if dead.exiting:
@@ -207,8 +207,8 @@ class Tracees:
         """A thread has been reaped. Returns all that have ended with it.
 
         A thread group leader is reaped last. If its process was killed when one of its threads had just taken over its
-        id by an exec (fs/exec.c, de_thread), no event has told so: then that thread is known by a former id still, of
-        which nothing more will be heard.
+        id by an exec (fs/exec.c, de_thread), no event has reported that: then the thread is still known by its former
+        id, for which no further stop comes.
         """
         if thread.tid == self._first.pid:
             self._first.died(how)
@@ -248,7 +248,7 @@ class Tracees:
     def _copied(self, creator: Process, tid: int) -> AddressSpace:
         copy = creator.space.fork(tid)
         if copy.mappings:
-            # Killed meanwhile: then nobody will ask for its memory.
+            # Killed meanwhile: then its memory is not needed.
             with suppress(OSError, TraceeDied):
                 try:
                     copy.memory.open()
@@ -258,8 +258,8 @@ class Tracees:
         return copy
 
     def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
-        """Open the memory of a child that has inherited that nobody may look into it (PR_SET_DUMPABLE, prctl(2)): it
-        allows that for a moment, before it runs. Raises OSError or `TraceeDied`."""
+        """Open the memory of a child that has inherited that its memory may not be opened (PR_SET_DUMPABLE, prctl(2)):
+        it permits that for a moment, before it runs. Raises OSError or `TraceeDied`."""
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)
         stopped = Stopped(tid)
@@ -271,7 +271,7 @@ class Tracees:
                 space.memory.keep_open()
             finally:
                 injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
-        # It is in no group-stop any more: if its process is, it will join it again.
+        # It has left a group-stop of its process, if there is one: it joins it again.
         interrupt(tid)
         self._strangers[tid] = InterruptStop(tid)
 
@@ -296,7 +296,7 @@ class Tracees:
         del self.threads[thread.tid]
         process, space = thread.process, thread.space
         if thread in space.threads:
-            # Else it is one that an exec has ended, of its process's former memory.
+            # Otherwise it is one that an exec has ended, of its process's former memory.
             space.threads.remove(thread)
             space.pointers.forget(thread)
             process.living -= 1
@@ -307,7 +307,7 @@ class Tracees:
 
     @staticmethod
     def _leave(process: Process) -> None:
-        """The process has left its memory, which others may go on using (vfork)."""
+        """The process has left its memory, which other processes may still use (vfork)."""
         space = process.space
         for thread in [thread for thread in space.threads if thread.process is process]:
             space.threads.remove(thread)

@@ -1,4 +1,4 @@
-"""A machine made quiet for measurements, and put back afterwards. Only on request, and only what the user may write."""
+"""Settings of the machine for measurements, restored afterwards. Only on request, and only what the user may write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = Path("/")
 
 
 def settings(root: Path = _ROOT) -> dict[Path, str]:
-    """The files that decide over a processor's speed, and what they should hold: governor performance, no turbo."""
+    """The files that determine a processor's speed, and what they should contain: governor performance, no turbo."""
     cpus = root / "sys/devices/system/cpu"
     wanted = dict.fromkeys(sorted(cpus.glob("cpu*/cpufreq/scaling_governor")), "performance")
     wanted |= {path: "1" for path in [cpus / "intel_pstate/no_turbo"] if path.exists()}
@@ -23,13 +23,14 @@ def settings(root: Path = _ROOT) -> dict[Path, str]:
 
 
 @contextmanager
-def tuned(tell: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
-    """A block in which the machine is tuned. ``tell``: is told what was changed, put back, or may not be. For the main
-    thread: whatever ends the block, a signal that asks for it included, the machine is put back first."""
+def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
+    """A block in which the machine is tuned. ``report`` is called with a line for each change, and for each that is not
+    permitted. For the main thread: whatever ends the block, SIGTERM and SIGHUP included, the settings are restored
+    first."""
     changed: dict[Path, str] = {}
     wanted = settings(root)
     if not wanted:
-        tell("--tune: this machine shows neither governor nor turbo: nothing to tune")
+        report("--tune: this machine shows neither governor nor turbo: nothing to tune")
     with _unwound_by_signals():
         try:
             for path, value in wanted.items():
@@ -38,27 +39,27 @@ def tuned(tell: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
                     if before != value:
                         path.write_text(value)
                         changed[path] = before
-                        tell(f"--tune: {path}: {before} is now {value}")
+                        report(f"--tune: {path}: {before} is now {value}")
                 except OSError as error:
-                    tell(f"--tune: {path}: {error.strerror}")
+                    report(f"--tune: {path}: {error.strerror}")
             yield
         finally:
             for path, before in changed.items():
                 try:
                     path.write_text(before)
                 except OSError as error:
-                    tell(f"--tune: {path} could not be restored to {before}: {error.strerror}")
+                    report(f"--tune: {path} could not be restored to {before}: {error.strerror}")
 
 
 @contextmanager
 def _unwound_by_signals() -> Iterator[None]:
-    """A block that SIGTERM and SIGHUP end as an exception does, with the status that a shell would tell."""
+    """A block that SIGTERM and SIGHUP end as an exception does, with the exit status that a shell would report."""
 
     def end(number: int, frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    # What nohup has made ignored stays so.
+    # A signal that nohup ignores stays ignored.
     taken = [number for number, action in former.items() if action != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, end)

@@ -16,16 +16,16 @@ _BLOCKED = frozenset({_END, signal.SIGCHLD})
 
 
 def withstand() -> None:
-    """Ignore every signal that can be ignored, whatever was inherited. What has come before goes unheard."""
+    """Ignore every signal that can be ignored, whatever was inherited. Those that have come before have no effect."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         # Ignored, SIGCHLD would not be sent for stops (kernel/signal.c, do_notify_parent_cldstop).
         signal.signal(number, signal.SIG_DFL if number in _BLOCKED else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-    # The launcher has seen to the two that the C library has for itself.
+    # The launcher has unblocked the two that the C library has for itself.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - _BLOCKED)
 
 
 def await_end() -> None:
-    """Wait until somebody tells the tracer to end: a SIGTERM by sigqueue(3), as from ``kill -q 0 -TERM``."""
+    """Wait until somebody asks the tracer to end, by a SIGTERM that is sent with sigqueue(3): ``kill -q 0 -TERM``."""
     while signal.sigwaitinfo({_END}).si_code != _SI_QUEUE:
         pass

@@ -1,1 +1,1 @@
-"""Being a tracer: spawn, wait, stops, registers, memory, injected calls, the seccomp filter. Knows no channel."""
+"""ptrace: seize, wait, stops, stopped threads, memory, injected calls, seccomp filters. Knows no channel."""

@@ -1,4 +1,4 @@
-"""A tracee's memory, through /proc/PID/mem: one system call for any length, and writes to read-only code succeed."""
+"""A tracee's memory, by /proc/PID/mem: one system call for any length, and writes to read-only code succeed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 _KERNEL_HALF = 1 << 63
-"""Addresses from here on are the kernel's, and more than a file offset can be."""
+"""Addresses from here on are the kernel's, and too large for a file offset."""
 _WIDE = 8
 _WINDOW = 1 << 16
 """Bytes read at once where many strings are."""
@@ -18,8 +18,8 @@ _NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
 
 
 def is_not_there(error: OSError) -> bool:
-    """Whether an error of `Memory` says that nothing is mapped at an address, or that the process is gone; any other
-    says nothing of the memory itself (a limit, a permission)."""
+    """Whether an error of `Memory` means that nothing is mapped at an address, or that the process is gone. Any other
+    is not about the memory itself (a limit, a permission)."""
     return error.errno in _NOT_THERE
 
 
@@ -34,7 +34,7 @@ class _OpenFiles:
         self._most = 0
 
     def opened(self, memory: Memory) -> None:
-        """``memory`` has opened its file: if there are too many now, others are closed."""
+        """``memory`` has opened its file: if too many are open now, others are closed."""
         if not self._most:
             # Half, since the outputs need some too.
             self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 1)
@@ -43,7 +43,7 @@ class _OpenFiles:
             pass
 
     def used(self, memory: Memory) -> None:
-        """``memory`` is not the one to be closed next."""
+        """``memory`` was used just now."""
         self._memories.move_to_end(memory)
 
     def closed(self, memory: Memory) -> None:
@@ -99,7 +99,7 @@ class Memory:
         _open_files.opened(self)
 
     def keep_open(self) -> None:
-        """Open the memory, and never close it before the end, since nobody may open it again. Raises OSError."""
+        """Open the memory, and keep it open, since it may not be opened again. Raises OSError."""
         self.open()
         self._pinned = True
         _open_files.closed(self)
@@ -154,7 +154,7 @@ class Memory:
         return bytes(found[:most]), end >= 0 and len(found) <= most
 
     def read_strings(self, addresses: Iterable[int]) -> list[bytes]:
-        """The strings at ``addresses``, as `read_string` has them: mostly they lie one behind the other, and then many
+        """The strings at ``addresses``, as `read_string` has them. Mostly they lie one after the other, and then many
         are read at once."""
         strings: list[bytes] = []
         start, window = 0, b""

@@ -21,8 +21,8 @@ from htrun import hosts
 from htrun.hosts.calls import Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
-"""What htrun's filters give with their stops, by which they are told from those of a guest's own filters: whether htrun
-itself must see the call, is to record it, or both; or the call is not recorded and changes a signal mask."""
+"""What htrun's filters give with their stops, which distinguishes them from those of a guest's own filters: whether
+htrun itself must see the call, is to record it, or both; or the call is not recorded and changes a signal mask."""
 
 _ALLOW = 0x7FFF0000
 _TRACE = 0x7FF00000
@@ -56,7 +56,7 @@ class Test(Enum):
 
 
 class Condition(NamedTuple):
-    """``argument`` (0 to 5) put to a test against ``value`` (32 bits)."""
+    """A test of ``argument`` (0 to 5) against ``value`` (32 bits)."""
 
     argument: int
     half: Half
@@ -229,8 +229,8 @@ def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> by
     """Exec, calls by which a process becomes a tracer, ``calls``, which are recorded, and, unless there is no channel
     to look out for, what matters before one is mapped: shared file mappings, SIGSEGV's action, filters of the guest.
 
-    A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` a
-    question for them is told as well.
+    A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` the
+    filter stops at a question for them as well.
     """
     rules = (*_EXEC_RULES, *TRACER_RULES)
     if calls != NO_CALLS:

@@ -16,7 +16,7 @@ _OF_FAULTS = (signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 def bit_of(number: int) -> int:
-    """What stands for signal ``number`` in a mask."""
+    """The bit of signal ``number`` in a mask."""
     return 1 << (number - 1)
 
 
@@ -42,7 +42,7 @@ _GONE = SignalState(pending=0, blocked=0, ignored=0, caught=0)
 
 
 def signal_state(tid: int) -> SignalState:
-    """That of a thread; nothing at all when it is gone: its wait status will tell."""
+    """That of a thread; all masks are empty when it is gone, as its wait status will report."""
     try:
         file = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -59,6 +59,6 @@ def signal_state(tid: int) -> SignalState:
 
 
 def blocks_other_faults(mask: int) -> bool:
-    """Whether a mask blocks the signals of all faults but SIGSEGV, of which it can't be said any more: then whoever
-    made it has blocked SIGSEGV too, in all likelihood, as sigfillset(3) does."""
+    """Whether a mask blocks the signals of all faults except SIGSEGV, which can't be seen any more: then the program
+    has most likely blocked SIGSEGV too, as sigfillset(3) does."""
     return mask & _FAULT_BITS == _FAULT_BITS

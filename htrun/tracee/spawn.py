@@ -1,9 +1,8 @@
 """Becoming the tracer of a process that will become the program, without being its parent.
 
 The process that the user started *becomes* the program (`htrun.launch.launcher`), so the program has the process id,
-the parent, the process group, the terminal, the children and the fate that it would have had alone, and whoever waits
-for it sees its own end. The tracer is an orphan in a session of its own, which no terminal signal reaches. (strace(1)
-calls this -DDD.)
+the parent, the process group, the terminal, the children and the exit status that it would have had without htrun. The
+tracer is an orphan in a session of its own, which no signal of a terminal reaches. (strace(1) calls this -DDD.)
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def _why_not(program: int, error: Exception) -> str:
 
 
 def release_inherited() -> None:
-    """What the program inherits is not ours to hold open beside it, but for standard error: others wait for its end."""
+    """Close what the program inherits, too, except standard error: the readers of pipes wait until it closes them."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(null, 1)

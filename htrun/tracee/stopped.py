@@ -99,7 +99,7 @@ class Stopped:
 
     def user_word(self, offset: int) -> int:
         """One word of struct user (<sys/user.h>)."""
-        # By syscall(2), since the C library's wrapper can't tell a word of -1 from an error.
+        # By syscall(2), since the C library's wrapper returns -1 both for an error and for a word of -1.
         if _raw_syscall(_PTRACE, _PEEKUSER, ctypes.c_long(self.tid), ctypes.c_long(offset), _word_at) == -1:
             raise TraceeDied(self.tid)
         return _word.value
@@ -163,7 +163,7 @@ class Stopped:
         del self.tid
 
     def run_to_next(self, waiter: Waiter, request: Request = Request.CONT, number: int = 0) -> Stop:
-        """Resume the thread and wait for its next stop, at which it is then. If it dies, be it by the exec of another
+        """Resume the thread and wait for its next stop, at which it is then. If it dies, also by the exec of another
         thread, which then has its id, this raises `TraceeDied`, and ``waiter`` reports the wait status next."""
         tid = self.tid
         self.resume(request, number)

@@ -1,7 +1,7 @@
-"""What can happen to a tracee: a wait status becomes one of these, and nothing else stands between waiting and acting.
+"""What can happen to a tracee: each wait status becomes one of these.
 
-The kinds and their names are those of ptrace(2), "Stopped states". Each bears the thread id it is about. As tuples, two
-of different kinds may be equal: `match` and ``isinstance`` tell them apart.
+The kinds and their names are those of ptrace(2), "Stopped states". Each has the id of its thread. As tuples, two of
+different kinds may be equal: `match` and ``isinstance`` distinguish them.
 """
 
 from __future__ import annotations

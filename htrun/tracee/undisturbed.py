@@ -1,14 +1,13 @@
-"""Waits that a signal nobody wants must not end.
+"""Waits that a signal which the process ignores must not end.
 
-A signal that a process ignores does not reach it, and wakes nobody. For a traced process the kernel wakes the thread
-all the same, so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the
-kernel, which knows what is left of their time. Some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads;
-sigtimedwait, semop and sockets with a time limit are others). Such a call is made again here, as if it had never been
-woken.
+A signal that a process ignores does not wake its threads. In a traced process the kernel wakes the thread all the same,
+so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the kernel, which
+knows what is left of their time. Some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; sigtimedwait, semop
+and sockets with a time limit are others). Here, the thread makes such a call again, as if it had never been woken.
 
-It then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the time is
-noted at which the limit, counted from the first signal, is over; at the first signal after that the call returns what
-it returns then. It is never short; it may be late by the time before the first signal, and that to the next.
+The call then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the end of
+the limit is noted, counted from the first signal. At the first signal after that, the call returns what it returns at
+its limit. It is never short. It may be late by the time before the first signal, and the time to the next one.
 
 A stop (SIGSTOP, SIGTSTP) ends such calls with EINTR in any process, so it does here.
 """

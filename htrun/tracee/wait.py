@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 _MOST_IN_A_ROW = 32
-"""Stops that are taken as the kernel gives them, before all that there are come in turn."""
+"""Stops that are taken in the kernel's order, before all pending ones are taken at once."""
 
 
 def _is_zombie(tid: int) -> bool:
@@ -54,8 +54,8 @@ def _is_zombie(tid: int) -> bool:
 
 
 def is_end(stop: stops.Stop) -> bool:
-    """Whether the thread that had this id dies, is about to, or is dead because another has taken over its id by an
-    exec. `Waiter.next_of` reports that to whoever waits for the thread, and `Waiter.next` reports it as well."""
+    """Whether the thread that had this id has died, is about to, or is dead because another has taken over its id by an
+    exec. `Waiter.next_of` reports that of the thread that it waits for, and `Waiter.next` reports it as well."""
     return isinstance(stop, stops.Exited | stops.Killed) or (
         isinstance(stop, stops.EventStop) and stop.event in {stops.PtraceEvent.EXIT, stops.PtraceEvent.EXEC}
     )
@@ -77,7 +77,7 @@ class Waiter:
         self._quick: TrapsInOneGo | None = None
         self._calls: CallsInOneGo | None = None
         self._queue: deque[tuple[int, int]] = deque()
-        """What was taken and is still to be told by `next`."""
+        """What was taken and is still to be reported by `next`."""
 
     @staticmethod
     def is_tracee(tid: int) -> bool:
@@ -89,7 +89,7 @@ class Waiter:
         return True
 
     def stands_at(self, tid: int, status: int) -> bool:
-        """Whether a thread stands at a stop with this wait status that nobody has been told of yet."""
+        """Whether a thread is at a stop with this wait status that was not reported yet."""
         if (tid, status) in self._queue:
             return True
         try:
@@ -144,8 +144,8 @@ class Waiter:
     @staticmethod
     def _take(tid: int) -> os.waitid_result | None:
         """The stop of a thread at which it was seen; None if it is at none any more. A thread that is killed at its
-        exit event goes on and dies, and of a dead one the kernel says that there is nobody to wait for (ECHILD), unless
-        deaths are asked for as well (kernel/exit.c, wait_consider_task)."""
+        exit event goes on and dies, and for a dead one the kernel returns ECHILD, unless deaths are waited for as well
+        (kernel/exit.c, wait_consider_task)."""
         try:
             return os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
         except ChildProcessError:
@@ -153,7 +153,7 @@ class Waiter:
 
     @classmethod
     def _look(cls) -> tuple[int, int | None]:
-        """What `TrapsInOneGo.next` does, without the facts of traps."""
+        """As `TrapsInOneGo.next`, without the facts of traps."""
         while True:
             seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
             if seen is None or seen.si_code != os.CLD_TRAPPED:
@@ -162,12 +162,12 @@ class Waiter:
                 return taken.si_pid, wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
-        """The next stop of one thread, which is known to be about to stop. What is an end (`is_end`) is also kept for
-        `next`. Raises `TraceeDied` while another thread is taking over its id by an exec, of which `next` will tell.
+        """The next stop of one thread, which is known to be about to stop. An end (`is_end`) is also kept for `next`.
+        Raises `TraceeDied` while another thread is taking over its id by an exec, which `next` will report.
 
-        A thread group leader that dies without an exit event (`_take`) is told of by no wait before its last other
-        thread is reaped, and that one may stand at its own exit event, waiting to be let go. So nothing is awaited here
-        but the signal that comes with each change: the leader's death, too (kernel/exit.c, exit_notify).
+        No wait reports a thread group leader that has died without an exit event (`_take`) before its last other thread
+        is reaped, which may be at its own exit event until it is resumed. So this waits for nothing but the signal that
+        comes with each change, the leader's death included (kernel/exit.c, exit_notify).
         """
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
@@ -233,7 +233,7 @@ class Waiter:
             while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
                 queue.appendleft((stopped.si_pid, wait_status(stopped)))
         with suppress(ChildProcessError):
-            # The first, which is not to be reaped, is looked at last.
+            # The kernel gives the first, which must not be reaped, last.
             while (seen := self._dead()) is not None and seen.si_pid != self._first.pid:
                 os.waitpid(seen.si_pid, WALL)
                 dead.append((seen.si_pid, wait_status(seen)))
@@ -245,8 +245,8 @@ class Waiter:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
 
     def _take_hidden(self, known: set[int]) -> bool:
-        """Queue the deaths of tracees that are older than the first is now; whether there are any. Until threads
-        that were killed before anything told of them are reaped, their process can neither end nor exec."""
+        """Queue the deaths of tracees that are older than the first is now; whether there are any. Until threads that
+        were killed before anything reported them are reaped, their process can neither exit nor exec."""
         looked_at: set[int] = set()
         for tid in known:
             if tid in looked_at:
@@ -263,5 +263,5 @@ class Waiter:
         return bool(self._queue)
 
     def _is_gone(self, first: FirstProcess) -> bool:
-        """Whether the held process is dead, or can't be asked because somebody has reaped it all the same."""
+        """Whether the held process is dead, or was reaped by another process all the same."""
         return not self.is_tracee(first.pid) or first.death() is not None
