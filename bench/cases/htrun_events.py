@@ -54,7 +54,8 @@ class HtrunEvent(Bench):
         guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
-        # Where a site can't be patched, the figure shows it, but so many events would take an hour.
+        # If a site cannot be patched, fewer events are emitted: so many traps would take an hour, and fewer show the
+        # cost as well.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
         # Only an x86-64 guest can read a clock often enough to time single events.
         plan = shop.plan(plan if architecture == "x86_64" else plan.without_singles())
