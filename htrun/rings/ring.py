@@ -393,6 +393,7 @@ class RingPool:
         self.shape = shape
         self.size = shape.size * most
         self.file = os.memfd_create("htrun-rings", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        weakref.finalize(self, os.close, self.file).atexit = False
         try:
             os.ftruncate(self.file, self.size)
         except OSError as error:

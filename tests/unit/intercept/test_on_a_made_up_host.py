@@ -6,7 +6,6 @@ Its program is interpreted, in the memory of the test, and stopped where ptrace 
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -260,7 +259,6 @@ class Scene:
         """Unmap everything."""
         self.space.memory.close()
         self.kernel.close()
-        os.close(self.recorder.pool.file)
 
 
 @pytest.fixture

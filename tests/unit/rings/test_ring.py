@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 
 import pytest
@@ -158,3 +159,13 @@ def test_nobody_can_cut_the_memory_short_under_htrun(size: int) -> None:
         os.ftruncate(pool.file, size)
     with pytest.raises(PermissionError):
         fcntl.fcntl(pool.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+
+
+def test_a_pool_that_nobody_has_any_more_leaves_no_descriptor() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        ring = RingPool(RingShape(1, 4, 4096), 1).take()
+        assert ring is not None
+        del ring
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
