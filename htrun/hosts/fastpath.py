@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
-    from htrun.events.tracer_events import TracerEvents
     from htrun.hosts.host import Registers
-    from htrun.hosts.stops import Entry, KnownStore, RecordSpace, Slots, State
+    from htrun.hosts.stops import CallRecording, Entry, KnownStore, RecordSpace, Slots, State
     from htrun.hosts.trap_run import TrapRun
     from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.stopped import Stopped
@@ -161,22 +160,8 @@ class FastPath(Protocol):
         """``code``: where no signal may reach a thread without a look. ``record_size``: bytes. ``run`` is kept up to
         date. ``in_one_go``: False lets nothing ever be known."""
 
-    def call_wait(
-        self,
-        events: TracerEvents,
-        *,
-        entries: bool,
-        returns: bool,
-        clock: Callable[[], int],
-        in_one_go: bool,
-        make_room: Callable[[], None],
-        wake: Callable[[], None],
-        ran: Callable[[int], None],
-    ) -> CallWait:
-        """``entries``, ``returns``: which half of a call is recorded. ``clock``: reads the ticks; ``in_one_go``:
-        whether machine code can read them too; if not, every stop is returned. ``make_room`` empties ``events``;
-        ``wake`` wakes the thread that does so. ``ran`` is called for a thread that has stopped as often as
-        `CallWait.set_stops_left` says, while it is stopped."""
+    def call_wait(self, recording: CallRecording) -> CallWait:
+        """What records calls."""
 
 
 def current() -> FastPath:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.events.tracer_events import TracerEvents
 
 
 class State(IntEnum):
@@ -61,3 +66,22 @@ class Slots(NamedTuple):
     stride: int
     total: int
     num_args: int
+
+
+class CallRecording(NamedTuple):
+    """How calls are recorded.
+
+    ``events``: where; ``make_room`` empties it, and ``wake`` wakes the thread that does so. ``entries``, ``returns``:
+    which half of a call. ``clock``: reads the ticks; ``in_one_go``: whether machine code can read them too; if not,
+    each stop is left to Python. ``ran`` is called for a thread that has stopped as often as `CallWait.set_stops_left`
+    says, while it is stopped.
+    """
+
+    events: TracerEvents
+    entries: bool
+    returns: bool
+    clock: Callable[[], int]
+    in_one_go: bool
+    make_room: Callable[[], None]
+    wake: Callable[[], None]
+    ran: Callable[[int], None]

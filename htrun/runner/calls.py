@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from htrun import hosts
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.hosts import fastpath
-from htrun.hosts.stops import Entry, State
+from htrun.hosts.stops import CallRecording, Entry, State
 from htrun.runner.denied_calls import DeniedCalls
 from htrun.runner.follow import CALL_STOPS
 from htrun.runner.wanted_calls import calls_to_record
@@ -175,7 +175,7 @@ def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> C
     """Record what ``options`` say of system calls and of the start and exit of threads."""
     events = recording.record_tracer_events()
     source = recording.clock.source
-    wait = fastpath.current().call_wait(
+    how = CallRecording(
         events,
         entries=USER_SYSCALL.name in options.recorded,
         returns=USER_SYSCALL_RET.name in options.recorded,
@@ -185,6 +185,7 @@ def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> C
         wake=recording.wake,
         ran=follow.ran,
     )
+    wait = fastpath.current().call_wait(how)
     follow.calls = wait
     texts = _texts(options)
     return Calls(wait, calls_to_record(options), options.recorded, source.read, recording.add_stream, texts)

@@ -73,6 +73,8 @@ COMMENTED = (
 """The folders whose comments and docstrings are free of them."""
 COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)//[^\n]*", re.DOTALL)
 """Comments of C, assembly and JavaScript."""
+ASSEMBLY_COMMENTS = re.compile(r"/\*.*?\*/|(?:^|\s)(?://|#)[^\n]*", re.DOTALL)
+"""The GNU assembler's for x86-64 begin with ``#`` too."""
 
 
 def retired_words(text: str) -> list[str]:
@@ -127,7 +129,8 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
             if token.type == tokenize.COMMENT:
                 yield token.start[0], token.string
     else:
-        for match in COMMENTS.finditer(source):
+        pattern = ASSEMBLY_COMMENTS if path.suffix in {".S", ".inc"} else COMMENTS
+        for match in pattern.finditer(source):
             yield source.count("\n", 0, match.start()) + 1, match[0]
 
 
@@ -148,12 +151,18 @@ def test_comments_of_each_language_are_found(tmp_path: Path) -> None:
         "one.py": '"""It tells."""\nvalue = "told"  # Behind.\n',
         "two.js": 'const url = "http://told"; // It tells.\n',
         "three.S": "/* It\ntells. */\n    mov rax, rbx    // Behind.\n",
+        "four.inc": "    mov %rax, %rbx    # Behind.\n# It tells.\n",
     }
     found = {}
     for name, source in files.items():
         (tmp_path / name).write_text(source)
         found[name] = [words for _, text in comments(tmp_path / name) for words in retired_words(text)]
-    assert {name: len(words) for name, words in found.items()} == {"one.py": 2, "two.js": 1, "three.S": 2}
+    assert {name: len(words) for name, words in found.items()} == {
+        "one.py": 2,
+        "two.js": 1,
+        "three.S": 2,
+        "four.inc": 2,
+    }
 
 
 def test_a_retired_word_is_found() -> None:

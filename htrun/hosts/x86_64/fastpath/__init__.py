@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from htrun.events.tracer_events import TracerEvents
-    from htrun.hosts.stops import Slots
+    from htrun.hosts.stops import CallRecording, Slots
     from htrun.hosts.trap_run import TrapRun
     from htrun.hosts.x86_64.fastpath.call_wait import CallWait
     from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
@@ -28,31 +25,11 @@ class MachineCode:
         known = KnownTraps(registers, slots, code, record_size=record_size, run=run, in_one_go=in_one_go)
         return TrapWait(registers, known)
 
-    def call_wait(
-        self,
-        events: TracerEvents,
-        *,
-        entries: bool,
-        returns: bool,
-        clock: Callable[[], int],
-        in_one_go: bool,
-        make_room: Callable[[], None],
-        wake: Callable[[], None],
-        ran: Callable[[int], None],
-    ) -> CallWait:
+    def call_wait(self, recording: CallRecording) -> CallWait:
         """As of `FastPath`."""
         from htrun.hosts.x86_64.fastpath.call_wait import CallWait
 
-        return CallWait(
-            events,
-            entries=entries,
-            returns=returns,
-            clock=clock,
-            in_one_go=in_one_go,
-            make_room=make_room,
-            wake=wake,
-            ran=ran,
-        )
+        return CallWait(recording)
 
 
 FAST_PATH = MachineCode()

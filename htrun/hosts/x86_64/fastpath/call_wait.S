@@ -1,10 +1,11 @@
 # The machine code of htrun.hosts.x86_64.fastpath.call_wait: `tools/assemble` turns it into call_wait_code.py.
 #
 # Called with a Block: resumes a thread, waits for any tracee, and writes the record of a recorded call that it finds
-# stopped in front of the call or behind it, and so round and round. Everything else is for the caller.
+# stopped before or after the call, again and again. Everything else is for the caller.
 
 	.include "linux.inc"
 	.include "next_stop.inc"
+	.include "request.inc"
 	.include "call_wait_shared.inc"
 
 	push %rbx
@@ -53,9 +54,7 @@ room:
 	cmpl $IN_CALL, STATE(%r13)
 	jne done
 facts:
-	mov $SYS_ptrace, %eax
-	mov $PTRACE_GET_SYSCALL_INFO, %edi
-	mov FOUND(%rbx), %rsi
+	request PTRACE_GET_SYSCALL_INFO
 	mov $SIZEOF_ptrace_syscall_info, %edx
 	mov CALL(%rbx), %r10
 	syscall
@@ -95,7 +94,7 @@ facts:
 	call find_plan
 	test %r14, %r14
 	jz go
-	call tell_after
+	call texts_after
 	jmp go
 entry:
 	cmpl $RECORDED, info_seccomp_ret_data(%r8)
@@ -135,7 +134,7 @@ mark:
 	call write_rest
 	test %r14, %r14
 	jz go
-	call tell_before
+	call texts_before
 go:
 	mov NEXT(%rbx), %rax		# all at once: who takes a call takes its texts
 	mov %rax, HEAD(%r12)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 from htrun.hosts.call_plans import MOST_STRING
-from htrun.hosts.stops import Entry, State
+from htrun.hosts.stops import CallRecording, Entry, State
 from htrun.hosts.x86_64.fastpath.call_wait_code import CODE
 from htrun.hosts.x86_64.fastpath.thread_table import thread_table
 from htrun.machine_code import executable
@@ -27,11 +27,10 @@ from htrun.tracee.ptrace import MOST_THREADS, SIGINFO_SIZE
 from htrun.tracee.stops import WALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from htrun.events.call_texts import Text
     from htrun.events.definitions import Definition
-    from htrun.events.tracer_events import TracerEvents
     from htrun.tracee.stopped import Stopped
 
 _ANY_CHANGE = os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL
@@ -88,33 +87,16 @@ _WORD = (1 << 64) - 1
 
 
 class CallWait:
-    """Waits for any tracee, and records the calls for which a filter stops with `seccomp.RECORDED`.
+    """Waits for any tracee, and records the calls for which a filter stops with `seccomp.RECORDED`."""
 
-    ``entries``, ``returns``: which half of a call is recorded. ``clock``: reads the ticks; ``in_one_go``: whether they
-    are the time stamp counter's, as the machine code reads it; else every stop is returned. ``make_room`` empties
-    ``events``; ``wake`` wakes the thread that does so. ``ran`` is called for a thread that has stopped as often as
-    `set_stops_left` says, while it is stopped.
-    """
-
-    def __init__(
-        self,
-        events: TracerEvents,
-        *,
-        entries: bool,
-        returns: bool,
-        clock: Callable[[], int],
-        in_one_go: bool,
-        make_room: Callable[[], None],
-        wake: Callable[[], None],
-        ran: Callable[[int], None],
-    ) -> None:
-        self._events = events
-        self._entries = entries
-        self._returns = returns
-        self._clock = clock
-        self._make_room = make_room
-        self._wake = wake
-        self._ran = ran
+    def __init__(self, recording: CallRecording) -> None:
+        self._events = recording.events
+        self._entries = recording.entries
+        self._returns = recording.returns
+        self._clock = recording.clock
+        self._make_room = recording.make_room
+        self._wake = recording.wake
+        self._ran = recording.ran
         self._threads = thread_table(_THREAD_SIZE)
         self._info = ctypes.create_string_buffer(SIGINFO_SIZE)
         self._call = ctypes.create_string_buffer(_CALL_INFO_SIZE)
@@ -122,10 +104,10 @@ class CallWait:
             info=ctypes.addressof(self._info),
             call=ctypes.addressof(self._call),
             threads=ctypes.addressof(ctypes.c_char.from_buffer(self._threads)),
-            most_threads=MOST_THREADS if in_one_go else 0,
-            control=events.address,
-            entries=entries,
-            returns=returns,
+            most_threads=MOST_THREADS if recording.in_one_go else 0,
+            control=recording.events.address,
+            entries=recording.entries,
+            returns=recording.returns,
             entry_kind=DEFINITIONS.index(USER_SYSCALL),
             return_kind=DEFINITIONS.index(USER_SYSCALL_RET),
         )
@@ -140,7 +122,7 @@ class CallWait:
         while True:
             found, status = self._go_round(_ANY_CHANGE)
             self._wake_reader()
-            self._tell_who_ran()
+            self._report_who_ran()
             if found > 0:
                 return found, status or None
             if found not in (0, -errno.EINTR):
@@ -153,7 +135,7 @@ class CallWait:
             if found > 0:
                 return found, status
             self._wake_reader()
-            self._tell_who_ran()
+            self._report_who_ran()
             # A thread that the code came back for has still to be resumed.
             if found != -errno.EINTR and not self._block.tid:
                 return None
@@ -169,7 +151,7 @@ class CallWait:
             self._events.idle = False
             self._wake()
 
-    def _tell_who_ran(self) -> None:
+    def _report_who_ran(self) -> None:
         """Call ``ran`` for the thread that has stopped as often as it was to, if there is one."""
         tid, self._block.ran = self._block.ran, 0
         if tid:

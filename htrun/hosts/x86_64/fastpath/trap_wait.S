@@ -1,13 +1,23 @@
 # The machine code of htrun.hosts.x86_64.fastpath.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
 #
 # Called with a Block: resumes the thread of the last trap, waits for any tracee, and reads the facts of a SIGSEGV stop.
-# If all of it is known already (known_traps.py), the record is written and the thread goes on, and so round and round.
-# So it does with signals, and with changes of a signal mask, where nobody has to look at them: they only make void what
-# is known of traps. Everything else is for the caller.
+# If all of it is known already (known_traps.py), the record is written and the thread goes on, again and again.
+# It does the same with signals, and with changes of a signal mask, where nobody has to look at them: these only make
+# void what is known of traps. Everything else is for the caller.
 
 	.include "linux.inc"
 	.include "next_stop.inc"
+	.include "request.inc"
 	.include "trap_wait_shared.inc"
+
+# What is known of the tracee that was found last, in %r12. `unknown` is where to go if nothing can be.
+	.macro find_thread unknown
+	mov FOUND(%rbx), %r12
+	cmp MOST_THREADS(%r15), %r12
+	jae \unknown
+	shl $THREAD_SHIFT, %r12
+	add THREADS(%r15), %r12
+	.endm
 
 	push %rbx
 	push %r12
@@ -38,17 +48,13 @@ wait:
 	next_stop $(TRACEES | WNOWAIT | WEXITED | WSTOPPED), wait, done
 	cmp $SIGSEGV, %ecx
 	jne other
-	mov $SYS_ptrace, %eax
-	mov $PTRACE_GETSIGINFO, %edi
-	mov FOUND(%rbx), %rsi
+	request PTRACE_GETSIGINFO
 	xor %edx, %edx
 	mov SIGINFO(%rbx), %r10
 	syscall
 	test %rax, %rax
 	jnz done
-	mov $SYS_ptrace, %eax
-	mov $PTRACE_GETREGS, %edi
-	mov FOUND(%rbx), %rsi
+	request PTRACE_GETREGS
 	mov REGISTERS(%rbx), %r10
 	syscall
 	test %rax, %rax
@@ -56,11 +62,7 @@ wait:
 	movb $1, COMPLETE(%rbx)
 
 	# The thread and the site must be known, and since the last stop that was none of these.
-	mov FOUND(%rbx), %r12
-	cmp MOST_THREADS(%r15), %r12
-	jae done
-	shl $THREAD_SHIFT, %r12
-	add THREADS(%r15), %r12
+	find_thread done
 	mov GENERATION(%r15), %rcx
 	mov SIGINFO(%rbx), %rax
 	cmpl $SEGV_MAPERR, si_code(%rax)
@@ -92,9 +94,7 @@ wait:
 
 	# The code must be what it was: rdx is its address.
 	lea WORD(%r15), %r10
-	mov $SYS_ptrace, %eax
-	mov $PTRACE_PEEKTEXT, %edi
-	mov FOUND(%rbx), %rsi
+	request PTRACE_PEEKTEXT
 	syscall
 	test %rax, %rax
 	jnz done
@@ -173,10 +173,8 @@ record:
 	incq SITE_TRAPS(%r13)
 	incq COUNT(%r15)
 
-	# Behind the store, and on.
-	mov $SYS_ptrace, %eax
-	mov $PTRACE_POKEUSER, %edi
-	mov FOUND(%rbx), %rsi
+	# Past the store, and on.
+	request PTRACE_POKEUSER
 	mov $user_rip, %edx
 	mov REGISTERS(%rbx), %r10
 	mov user_rip(%r10), %r10
@@ -192,11 +190,7 @@ record:
 
 	# A thread whose signals and whose mask need not be looked at?
 other:
-	mov FOUND(%rbx), %r12
-	cmp MOST_THREADS(%r15), %r12
-	jae done
-	shl $THREAD_SHIFT, %r12
-	add THREADS(%r15), %r12
+	find_thread done
 	mov SIGNALS(%r15), %rax
 	cmp %rax, THREAD_SIGNALS(%r12)
 	jne done
