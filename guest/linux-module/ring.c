@@ -233,7 +233,7 @@ static bool has_room(struct hypertrace_producer *producer, u32 number)
 {
 	u32 released = low_half(&producer->control->released);
 
-	/* What was read of the place is read before it is overwritten. */
+	/* The reader has read the position before it is overwritten. */
 	virt_mb();
 	WRITE_ONCE(producer->limit, released + rings.count);
 	return distance(number, released + rings.count) < 0;
@@ -401,7 +401,7 @@ u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 	return le64_to_cpu(header->offset) + le32_to_cpu(header->count) * le64_to_cpu(header->stride);
 }
 
-/* What is not zero is somebody's, also while only one half is. */
+/* A value that is not zero belongs to an owner, even if only one half is set. */
 static bool take_ownership(struct hypertrace_control_block *control, unsigned int cpu)
 {
 	u32 tid = (__force u32)cpu_to_le32(cpu + 1);

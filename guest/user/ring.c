@@ -87,11 +87,11 @@ static uintptr_t next_serial(void)
 
 static uint32_t own_pid(void)
 {
-    /* Some C libraries of old keep a parent's. */
+    /* Some old C libraries keep the parent's. */
     return (uint32_t)syscall(SYS_getpid);
 }
 
-/* Any number but 0 that another program image hardly has: steps of splitmix64 over what differs between them. */
+/* A number other than 0 that is unique to this program image: splitmix64 of values that differ between images. */
 static uint64_t make_cookie(uint32_t pid)
 {
     uint64_t mixed = hypertrace_read_clock() ^ (uint64_t)pid << 40 ^ (uint64_t)(uintptr_t)&mixed;
@@ -102,7 +102,7 @@ static uint64_t make_cookie(uint32_t pid)
     return mixed != 0 ? mixed : 1;
 }
 
-/* Of this process's threads, any may come here first. */
+/* Any thread of this process may be the first here. */
 static void begin_process(uint32_t pid)
 {
     uintptr_t none = 0;
@@ -181,7 +181,7 @@ static struct hypertrace_control_block *find_ring(uint32_t ring)
 
 /* Claiming */
 
-/* What is not zero is somebody's, also while only one half is. */
+/* A value that is not zero belongs to an owner, even if only one half is set. */
 static bool take_ownership(struct hypertrace_control_block *control, uint32_t pid, uint32_t tid)
 {
 #if __GCC_ATOMIC_LLONG_LOCK_FREE == 2
@@ -231,7 +231,7 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     uint32_t base = (uint32_t)(laps * channel->rings.records);
     uint32_t lap = (uint32_t)(laps % HYPERTRACE_LAPS + 1);
 
-    /* Of an owner that did not end by itself, this may still be set. */
+    /* After an owner that was killed, this may still be set. */
     __atomic_store_n(&producer->serial, 0, __ATOMIC_RELAXED);
     producer->control = control;
     producer->records = (unsigned char *)control + HYPERTRACE_CONTROL_BLOCK;
@@ -303,7 +303,7 @@ static struct hypertrace_producer *claim(bool in_handler)
     mine->producer = producer;
     __atomic_store_n(&producer->serial, mine->serial, __ATOMIC_RELEASE);
     if (has_key && (key < EASY_KEYS || !in_handler)) {
-        /* Else the tracer finds out that the thread has exited. */
+        /* Otherwise the tracer notices that the thread has exited. */
         (void)pthread_setspecific(key, producer);
     }
     return producer;

@@ -1,9 +1,9 @@
 """What a slow span consists of: the spans within it, the pieces of its time in which none of them ran, and what other
 threads did during the longest of these pieces.
 
-A piece is the time of a span without spans of its own, or a gap between those of one that has some. Where a thread
-waited, a piece is long, and that for which it waited is among the spans of other threads that overlap with it: it
-covers most of the piece, and ends shortly before it does.
+A piece is the time of a span that contains no others, or a gap between those that a span contains. If a thread waited,
+a piece is long, and what it waited for is among the spans of other threads that overlap with it: it covers most of the
+piece, and ends shortly before it does.
 
 A span with a key may begin in one thread and end in another. What belongs to it is then taken to be what its first
 thread did until it began the next span of the name, and what its last thread did since it had ended the one before.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 MOST_PARTS = 12
-"""Spans within a slow one that are listed: the longest."""
+"""The most spans within a slow one that are listed: the longest."""
 _MOST_PIECES = 3
 _LEAST_PIECE = 0.1
 """The share of a slow span that a piece must have, unless it is the longest."""
@@ -34,8 +34,8 @@ _MOST_OVERLAPS = 3
 @dataclass(frozen=True)
 class Overlap:
     """Spans of one name of another thread during a piece. ``span``: the one that overlaps most; ``count``: how many
-    there are; ``overlap``: for how many ns, all of them. ``ended_before``: how many ns before the end of the piece the
-    last one ended; None if it went on."""
+    there are; ``overlap``: for how many ns in all. ``ended_before``: how many ns before the end of the piece the last
+    one ended; None if it went on."""
 
     span: np.void
     count: int
@@ -55,7 +55,7 @@ class Piece:
 
     @property
     def duration(self) -> int:
-        """In ns."""
+        """The length in ns."""
         return self.end - self.begin
 
 
@@ -69,8 +69,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """``parts``: in the order of their begins; ``hidden``: how many shorter ones there are. ``pieces``: the longest of
-    its time, the longest first."""
+    """``parts``: in the order of their begins; ``hidden``: how many shorter ones are left out. ``pieces``: the longest
+    ones, the longest first."""
 
     parts: Sequence[Part]
     hidden: int
@@ -78,7 +78,7 @@ class Anatomy:
 
 
 def anatomy_of(slow: SlowSpan, keyed: Sequence[bool]) -> Anatomy:
-    """What ``slow`` consists of. ``keyed``: which names of spans have a key."""
+    """Split ``slow`` into parts and pieces. ``keyed``: which names of spans have a key."""
     spans = slow.meanwhile
     of_threads = spans[~np.array(keyed, bool)[spans["name"]]]
     inside = _inside(slow, of_threads, has_key=keyed[slow.span["name"]])
@@ -123,7 +123,8 @@ def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
 
 
 def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The index of the span around each of ``inside``, -1 if it is none of them, and how many are around it, from 1."""
+    """For each of ``inside``, the index of the span around it, or -1 if that is not among them, and its level, from
+    1."""
     if not len(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     numbers = inside["begin_number"]
@@ -138,7 +139,7 @@ def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
-    """The longest stretches of ``owner`` in which none of ``children``, in the order of their begins, ran."""
+    """The longest pieces of ``owner`` in which none of ``children``, which are in the order of their begins, ran."""
     begins = np.append(children["begin"], owner["end"])
     ends = np.maximum.accumulate(np.concatenate([owner["begin"][None], children["end"]]))
     lengths = begins.astype(np.int64) - ends.astype(np.int64)
@@ -148,7 +149,7 @@ def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
 
 def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overlap]:
     """Which of ``spans`` of other threads overlap most with the time from ``begin`` to ``end``, in which ``owner`` ran.
-    Spans of its own name are left out: these wait for the same."""
+    Spans with the name of ``owner`` are left out, since they wait for the same thing."""
     others = spans[(spans["begin_stream"] != owner["end_stream"]) & (spans["name"] != owner["name"])]
     first, last = np.uint64(begin), np.uint64(end)
     others = others[(others["begin"] < last) & (others["end"] > first)]

@@ -1,7 +1,7 @@
 """The ids of events: each one's number in its trace, from 1, in the order of time.
 
 The same trace gives the same ids, however it is filtered. A span has the id of the event that begins it. Texts of
-system calls are no events of their own; each has the id of its call.
+system calls are not events; each has the id of its call.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The slowest spans of a trace, and all spans that were going on meanwhile.
+"""The slowest spans of a trace, and all spans that overlap with them.
 
-The trace is read twice. The first time, every span is paired, and the longest are kept. Now and then a `Checkpoint` is
-made: the begins that wait for their ends. The second time, events are only counted, but from the last checkpoint before
-a slow span until its end they are paired again, with their arguments: these spans are what ran meanwhile.
+The trace is read twice. The first time, every span is paired, and the longest are kept. From time to time a
+`Checkpoint` is kept: the begins that wait for their ends. The second time, events are only counted, but from the last
+checkpoint before a slow span until its end they are paired again, with their arguments: these spans are the ones that
+overlap.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PER_OCTAVE = 16
-"""Durations are counted in classes: so many between a duration and its double, each 4% wide."""
+"""Durations are counted in classes: this many between a duration and its double, each 4% wide."""
 _CLASSES = 64 * _PER_OCTAVE
 _MOST_KEPT = 1 << 18
-"""Spans that are kept for a slow one."""
+"""The most spans that are kept for a slow one."""
 _MOST_BEGINS = 1 << 18
-"""Begins that all checkpoints hold together."""
+"""The most begins in all checkpoints together."""
 _CHECKPOINT = 16
-"""What a checkpoint costs beside its begins, in begins."""
+"""The size of a checkpoint besides its begins, in begins."""
 
 
 @dataclass(frozen=True)
 class SlowSpan:
     """A slow span. ``span``: with its arguments; ``meanwhile``: the spans that overlap with it, in the order of their
-    begins, without itself; one that had not ended when it did has the end number 0. ``dropped``: how many more there
-    were, all of them shorter than these."""
+    begins, without itself; one that ended later has the end number 0. ``dropped``: how many others there were, all
+    shorter than these."""
 
     span: np.void
     meanwhile: Spans
@@ -47,9 +48,9 @@ class SlowSpan:
 
 @dataclass(frozen=True)
 class Slowest:
-    """The slowest spans. ``names``, ``keyed``: of spans, as a `Pairer` has them; ``spans``: the slowest, longest first;
-    ``count``: how many were selected; ``medians``: of the durations by name, in ns, within 4%;
-    ``unpaired``: begins and ends without a partner, by name."""
+    """The slowest spans. ``names``, ``keyed``: of spans, from a `Pairer`; ``spans``: the slowest, longest first;
+    ``count``: how many were selected; ``medians``: of the durations by name, in ns, within 4%; ``unpaired``: begins and
+    ends without a partner, by name."""
 
     names: Sequence[str]
     keyed: Sequence[bool]
@@ -82,7 +83,7 @@ def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, mos
 
 
 def _longest(spans: Spans, most: int) -> Spans:
-    """The longest ``most`` of ``spans``; of those of equal length, the first."""
+    """The ``most`` longest of ``spans``; the first ones if several are equally long."""
     durations = spans["end"] - spans["begin"]
     if len(spans) > most:
         least = np.partition(durations, len(spans) - most)[len(spans) - most]
@@ -106,7 +107,7 @@ class _Durations:
         np.add.at(self._counts.reshape(-1), codes, 1)
 
     def medians(self) -> list[float]:
-        """The middle of the class that has the median, by name; 0 without any span."""
+        """The middle of the class that contains the median, by name; 0 without spans."""
         totals = np.cumsum(self._counts, axis=1)
         medians = []
         for total in totals:
@@ -117,15 +118,16 @@ class _Durations:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Pairing can begin here again. ``seen``: events before it; ``waiting``: the begins that had no end yet."""
+    """A position from which pairing can start again. ``seen``: the number of events before it; ``waiting``: the begins
+    that had no end yet."""
 
     seen: int
     waiting: Marks
 
 
 class _Checkpoints:
-    """Checkpoints in limited memory: if there are too many, every other one is dropped. To begin at an earlier one is
-    as right, and takes longer."""
+    """Checkpoints in limited memory: if there are too many, every other one is dropped. Starting at an earlier one
+    gives the same result, but takes longer."""
 
     def __init__(self) -> None:
         self._kept: list[Checkpoint] = []
@@ -134,7 +136,7 @@ class _Checkpoints:
         self._asked = 0
 
     def add(self, pairer: Pairer) -> None:
-        """Make one of the state of ``pairer``, unless others are enough."""
+        """Add one for the state of ``pairer``, unless the others are enough."""
         self._asked += 1
         if self._kept and self._asked % self._stride:
             return
@@ -147,7 +149,7 @@ class _Checkpoints:
             self._stride *= 2
 
     def before(self, number: int) -> Checkpoint:
-        """The last one before the event ``number``."""
+        """The last checkpoint before the event ``number``."""
         return next(each for each in reversed(self._kept) if each.seen < number)
 
 
@@ -167,7 +169,7 @@ class _Meanwhile:
         itself = spans["begin_number"] == self._number
         if itself.any():
             self._itself = spans[itself][0]
-            # That is known only of the first reading, which sees all events.
+            # This is known only in the first reading, which sees all events.
             self._itself["trapped"] = self._trapped
         overlaps = (spans["begin"] < self._end) & (spans["end"] > self._begin) & ~itself
         self._found.append(spans[overlaps])
@@ -178,15 +180,15 @@ class _Meanwhile:
             self._found, self._size = [kept], len(kept)
 
     def result(self) -> SlowSpan:
-        """All of it."""
+        """Return the span with what was collected."""
         assert self._itself is not None
         spans = np.concatenate(self._found)
         return SlowSpan(self._itself, spans[np.argsort(spans["begin_number"])], self._dropped)
 
 
 class _Stretch:
-    """Events that are paired again: from ``start`` until the last of the slow spans in it, which are in the order of
-    their begins."""
+    """A part of the trace that is paired again: from ``start`` until the last of its slow spans, which are in the order
+    of their begins."""
 
     def __init__(self, trace: Trace, start: Checkpoint) -> None:
         self.slow: list[_Meanwhile] = []

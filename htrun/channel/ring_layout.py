@@ -21,7 +21,7 @@ FIELDS_OFFSET = 0x40
 _FIELDS = struct.Struct("<IIQQIIIIQ")
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
-"""For whom the rings are: clients that the host's processors run themselves, or also those that are emulated."""
+"""The clients that may use the rings: only those that the host's processors run themselves, or also emulated ones."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 """What a client does when its ring is full: it waits, loses the event, or writes over the oldest."""
@@ -53,7 +53,7 @@ RELEASED = 0x80
 """u64: a client may write record n when n < released + records."""
 
 FREE, CLAIMED, IN_USE, ENDED = range(4)
-"""States of a ring: nobody's; its first fields are being filled in; in use; its thread has exited."""
+"""States of a ring: free; its first fields are being filled in; in use; its thread has exited."""
 
 BIG_ENDIAN = 1
 CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
@@ -61,14 +61,14 @@ CLOCK_TSC, CLOCK_RAW_NS = 0, 1
 """Clocks of time stamps: the host's time stamp counter (x86); CLOCK_MONOTONIC_RAW in nanoseconds."""
 
 WRITTEN = 0x80000000
-"""Bit of a lap word that each has, so that none is zero."""
+"""A bit that is set in every lap word, so that none is zero."""
 LAPS = 0x7FFFFFFF
 """Laps are numbered from 1 to this, then from 1 again."""
 
 _MOST_RINGS = 1024
 _FEWEST_RECORDS = 256
 _MOST_MAPPED = 64 << 20
-"""Bytes that a client maps for its first ring and those of further threads, at most, unless one ring takes more."""
+"""The most bytes that a client maps at once for rings, unless one ring takes more."""
 _MOST_IN_A_CHUNK = 64
 
 
@@ -135,7 +135,7 @@ class RingLayout(NamedTuple):
 
 
 def lap_word(number: int, records: int) -> int:
-    """What the second word of record ``number`` holds once it is written, in a ring of ``records``."""
+    """The second word of record ``number`` after it is written, in a ring of ``records``."""
     return WRITTEN | (number // records % LAPS + 1)
 
 

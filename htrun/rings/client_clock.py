@@ -1,7 +1,7 @@
 """Time stamps of clients that read another clock than htrun does.
 
-Such a clock is related to htrun's by pairs of both that were read at the same moment, one more with each conversion. So
-a record, which is always older than its conversion, lies between two of them.
+Such a clock is related to htrun's by pairs of readings at the same moment; each conversion adds a pair. So a record,
+which is always older than its conversion, lies between two of them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_PAIRS = 1024
-"""Of the latest: several seconds."""
+"""How many of the latest pairs are used: those of several seconds."""
 
 
 class Conversion(Protocol):
-    """Makes htrun's ticks of a client's time stamps."""
+    """Converts a client's time stamps to htrun's ticks."""
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """htrun's ticks at ``stamps``."""
@@ -48,14 +48,14 @@ class ClientClock:
 
 
 class Arrival:
-    """Where nothing is known of a client's clock: an event is as old as its arrival."""
+    """For an unknown clock: an event has the time of its arrival."""
 
     def __init__(self, read: Callable[[], int]) -> None:
         """``read``: htrun's ticks now."""
         self._read = read
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Now, whatever they are."""
+        """The current time, whatever ``stamps`` are."""
         import numpy as np
 
         return np.full(len(stamps), self._read(), np.uint64)

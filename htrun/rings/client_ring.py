@@ -27,10 +27,10 @@ _WORD_MASK = (1 << 64) - 1
 _MOST_EVENTS = 1 << 48
 """More than any thread can emit."""
 _MOST_WAITING = 4096
-"""More records than a thread and its signal handlers can have reserved beyond what there is room for."""
+"""More records than a thread and its signal handlers can have reserved beyond the available room."""
 _GRACE = 0.02
-"""Seconds for which records wait that come after an unfinished one: a signal handler has emitted them, perhaps, and the
-event that it interrupted is older."""
+"""Seconds for which records after an unfinished one wait: perhaps a signal handler has emitted them, and the event that
+it interrupted is older."""
 
 
 class Client(NamedTuple):
@@ -57,7 +57,7 @@ class Client(NamedTuple):
 
 
 class ClientRing:
-    """Ring ``number``. ``client``: its owner, as far as known; ``damaged``: its counts made no sense at some time.
+    """Ring ``number``. ``client``: its owner, as far as known; ``damaged``: whether its counts were ever impossible.
 
     ``memory``: the `RingLayout.stride` bytes of the ring.
     """
@@ -74,21 +74,21 @@ class ClientRing:
         self._native = False
         self._num_args = (layout.record_size - ring_layout.RECORD_HEADER) // _WORD
         self._next = 0
-        """The first record that was not looked at yet."""
+        """The first record that was not read yet."""
         self._released = 0
         """The first record that may not be written over."""
         self._holes: list[int] = []
         """Records before ``_next`` that are still unfinished: those of interrupted events."""
         self._waits: tuple[int, float] = (-1, 0.0)
-        """An unfinished record that others follow, and since when."""
+        """An unfinished record that others follow, and since when it has been waiting."""
         self._dropped_before = 0
-        """Its count of lost events when the ring was last given back."""
+        """Its count of lost events when the ring was last freed."""
         self._lost = 0
         self._overwritten = 0
 
     @property
     def owner(self) -> int:
-        """Whom the ring says it belongs to; 0: nobody."""
+        """The owner of the ring according to itself; 0: none."""
         return self._words[ring_layout.OWNER // _WORD]
 
     @property
@@ -98,7 +98,7 @@ class ClientRing:
 
     @property
     def overwrites(self) -> bool:
-        """Whether the client never waits: then the ring is read once, when the client has ended."""
+        """Whether the client never waits: then the ring is read once, after the client's exit."""
         return self._layout.overflow == ring_layout.OVERWRITE
 
     @property
@@ -110,7 +110,7 @@ class ClientRing:
         return self._lost + self._overwritten
 
     def begin(self) -> Client:
-        """The ring has an owner now, which has filled in who it is."""
+        """Called when the ring has an owner whose ids are filled in."""
         flags = self._halves[ring_layout.FLAGS // _HALF]
         name = bytes(self._memory[ring_layout.NAME : ring_layout.NAME + ring_layout.NAME_SIZE])
         client = Client(
@@ -131,14 +131,14 @@ class ClientRing:
         return client
 
     def waits(self) -> bool:
-        """Whether the client waited for room when last looked; asked once for each time."""
+        """Whether the client was waiting for room; True only once for each wait."""
         bell = self._halves[ring_layout.BELL // _HALF]
         if bell:
             self._halves[ring_layout.BELL // _HALF] = 0
         return bool(bell)
 
     def unread(self) -> int:
-        """How many records there may be that were not taken."""
+        """At most how many records were not taken yet."""
         return min(max(self._words[ring_layout.RESERVED // _WORD] - self._next, 0), self._layout.records)
 
     def take(self, *, ended: bool) -> list[Records]:
@@ -159,8 +159,8 @@ class ClientRing:
         return taken
 
     def free(self) -> bool:
-        """The client has ended, and its records were taken: others may have the ring. False if it has done something to
-        the ring by which others could lose events: then nobody gets it."""
+        """The client has exited, and its records were taken: free the ring. Returns False if the client has changed the
+        ring so that others could lose events: then it is not used again."""
         reserved = self._words[ring_layout.RESERVED // _WORD]
         most = _MOST_EVENTS if self.overwrites else self._layout.records + _MOST_WAITING
         self.client = None
@@ -172,12 +172,12 @@ class ClientRing:
         self._release()
         self.waits()
         self._halves[ring_layout.STATE // _HALF] = ring_layout.FREE
-        # Last, since it is what the next client asks for.
+        # Last, since the next client checks it.
         self._words[ring_layout.OWNER // _WORD] = 0
         return True
 
     def discard(self) -> int:
-        """Pass over what was not taken yet; returns how many records that were."""
+        """Skip what was not taken yet; returns how many records those are."""
         end, first = self._end(), self._next
         self._next = end
         self._holes.clear()
@@ -185,7 +185,7 @@ class ClientRing:
         return end - first
 
     def _end(self) -> int:
-        """The number after the last record that may be there."""
+        """The number after the last possible record."""
         reserved = self._words[ring_layout.RESERVED // _WORD]
         if not self._next <= reserved <= self._released + self._layout.records + _MOST_WAITING:
             self.damaged = True
@@ -203,7 +203,7 @@ class ClientRing:
         self._words[ring_layout.RELEASED // _WORD] = self._released & _WORD_MASK
 
     def _take_late(self) -> list[Records]:
-        """Unfinished records that were passed over and are finished now."""
+        """Unfinished records that were skipped and are finished now."""
         late = []
         for number in list(self._holes):
             if self._committed(number, number + 1).all():
@@ -242,12 +242,12 @@ class ClientRing:
         if first == reserved:
             return []
         records = self._copied(first, reserved)
-        # Copied first: nobody else may write here, but if so it shows.
+        # Copied first: no other process should write here, but if one does, it is noticed.
         committed = self._committed(first, reserved)
         return [np.concatenate(records)[committed]] if committed.any() else []
 
     def _has_waited(self, number: int) -> bool:
-        """Whether those after the unfinished record ``number`` need not wait for it any more."""
+        """Whether records after the unfinished record ``number`` need not wait for it any more."""
         now = time.monotonic()
         if self._waits[0] != number:
             self._waits = number, now
@@ -294,7 +294,7 @@ def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def _in_host_order(records: NDArray[np.void], num_args: int) -> Records:
-    """The same but for the arguments, which stay as they are."""
+    """The same except for the arguments, whose bytes are kept."""
     import numpy as np
 
     converted = np.empty(len(records), record_dtype(num_args, True))

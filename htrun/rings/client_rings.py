@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from htrun.rings.client_clock import Conversion
 
 FEW = 1 / 16
-"""Part of a ring: fewer records wait for the next full round."""
+"""A share of a ring: fewer records wait for the next full round."""
 
 
 class Source(NamedTuple):
-    """Whose records they are. ``number``: of the stream."""
+    """The thread whose records they are. ``number``: of the stream."""
 
     number: int
     stream: Stream

@@ -1,8 +1,8 @@
 """One order of events for threads that may record them in two ways: in a ring of the channel
-(`htrun.rings.client_rings`), and by stores that trap or are patched, for which htrun has lent them another.
+(`htrun.rings.client_rings`), and by stores that trap or are patched, which go to a ring that htrun lends.
 
 A round reads the rings of the channel first. So the stores before an event that was found there are found in the other
-ring. Later stores wait for the next round: events before them may not have been found. What is given is merged by time.
+ring. Later stores wait for the next round: events before them may not have been found. The result is merged by time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _NEVER = (1 << 64) - 1
 
 class Given(NamedTuple):
     """``records`` of one thread in order of time, or None if there is only a loss or its end to report. ``discarded``:
-    its events that were lost so far; ``lost_more``: whether these are more than before. ``ended``: no ring is the
-    thread's any more."""
+    its events that were lost so far; ``lost_more``: whether these are more than before. ``ended``: whether the thread
+    has no ring any more."""
 
     source: Source
     records: Records | None
@@ -33,8 +33,8 @@ class Given(NamedTuple):
 
 class _Thread:
     """``clients``: records from rings of the channel, and ``stores``, those of its stores, both still to be given.
-    ``rings``: those it has, of either kind; losses are those of the rings that it has, and of those that it had;
-    ``reported``: of them."""
+    ``rings``: the current ones, of either kind. Losses are those of current and of earlier rings; ``reported``: how
+    many were reported."""
 
     __slots__ = ("client_lost", "client_lost_before", "clients", "reported", "rings", "source", "store_lost", "stores")
 
@@ -56,10 +56,10 @@ class ThreadOrder:
     def __init__(self) -> None:
         self._threads: dict[int, _Thread] = {}
         self.waiting = 0
-        """Records that were added and not given yet."""
+        """Records that were added and not returned yet."""
 
     def add_client(self, taken: Taken) -> None:
-        """What was in one ring of the channel."""
+        """Add the content of one ring of the channel."""
         thread = self._thread(taken.source)
         thread.clients += taken.records
         self.waiting += sum(map(len, taken.records))
@@ -71,8 +71,8 @@ class ThreadOrder:
             thread.rings.discard(taken.ring)
 
     def add_stores(self, ring: object, source: Source, records: Records | None, lost: int, *, ended: bool) -> None:
-        """What was in the ring that htrun has lent to a thread, which has lost ``lost`` events so far. ``ended``: it
-        was the last of that."""
+        """Add the content of the ring that htrun has lent to a thread, which has lost ``lost`` events so far.
+        ``ended``: whether that was the last of it."""
         thread = self._thread(source)
         if records is not None:
             thread.stores.append(records)
@@ -83,7 +83,8 @@ class ThreadOrder:
             thread.rings.discard(ring)
 
     def give(self, complete: int, *, everything: bool) -> Iterator[Given]:
-        """What need not wait. ``complete``: ticks before the rings of the channel were read in this round."""
+        """The records that need not wait. ``complete``: the ticks before the rings of the channel were read in this
+        round."""
         for number, thread in list(self._threads.items()):
             ended = not thread.rings
             records = _merged(thread, _NEVER if everything or ended else complete)
@@ -103,7 +104,7 @@ class ThreadOrder:
 
 
 def _merged(thread: _Thread, complete: int) -> Records | None:
-    """The thread's records that are complete, which it then has no more; None if there are none."""
+    """Take the thread's records up to ``complete``; None if there are none."""
     import numpy as np
 
     clients, thread.clients = thread.clients, []
@@ -120,7 +121,7 @@ def _merged(thread: _Thread, complete: int) -> Records | None:
     if not clients:
         return None
     records = np.concatenate(clients)
-    # Structures would be copied field by field.
+    # numpy would copy structures field by field.
     rows = records.view(f"V{records.dtype.itemsize}")
     return rows[np.argsort(records["timestamp"], kind="stable")].view(records.dtype)
 

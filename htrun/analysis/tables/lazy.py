@@ -19,7 +19,7 @@ from htrun.errors import HtrunError
 from htrun.events.window import Window
 
 _SLICES = 128
-"""Into how many parts a trace is divided: the smallest part that is read of it."""
+"""The number of slices of a trace; a slice is the least that is read."""
 
 
 class Lazy(dataset.Dataset):  # type: ignore[misc]
@@ -64,7 +64,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
         slices = _slices(first, last)
         layout = dataset.IpcFileFormat()
         nowhere = fs.LocalFileSystem()
-        # Nothing opens these files: they carry what is known of the times in a slice.
+        # These files are never opened: they only stand for the times in a slice.
         fragments = [
             layout.make_fragment(str(number), nowhere, _times(first, window)) for number, window in enumerate(slices)
         ]

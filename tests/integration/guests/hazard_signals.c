@@ -174,7 +174,7 @@ static void *send_signals(void *target)
     struct timespec pause = {0, 20000};
     int i;
 
-    /* On a busy machine most signals wait for the thread and meet it in one place: go on until both were seen. */
+    /* On a busy machine most signals find the thread at one of the two: go on until both were seen. */
     for (i = 0; i < 3000 || (i < 20000 && (at_site == 0 || behind_site == 0)); i++) {
         pthread_kill(*(pthread_t *)target, SIGUSR1);
         pause.tv_nsec = 1000 + i * 97 % (i < 3000 ? 20000 : 400000);
