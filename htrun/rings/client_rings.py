@@ -186,7 +186,7 @@ class ClientRings:
         return gone is not None and gone.owner == owner and same
 
     def _source(self, ring: ClientRing, client: Client, gone: Exit | None) -> Source:
-        """Whose records those of a ring are; asked for with the first of them."""
+        """The thread whose records are in a ring; determined at the first of them."""
         source = self._sources.get(ring.number)
         if source is None:
             # Asked before the exits are looked at: an exec, which gives the ids to another, is among these first.

@@ -162,6 +162,7 @@ def test_nobody_can_cut_the_memory_short_under_htrun(size: int) -> None:
 
 
 def test_a_pool_that_nobody_has_any_more_leaves_no_descriptor() -> None:
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         ring = RingPool(RingShape(1, 4, 4096), 1).take()
