@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 _ELF_64 = b"\x7fELF\x02\x01"
 """A program in ELF: 64 bits, little-endian (<elf.h>)."""
 _MACHINE_AT = 18
-_PACKAGES = {b"\x3e\x00": "htrun.hosts.x86_64"}
+_PACKAGES = {
+    b"\x3e\x00": "htrun.hosts.x86_64",
+}
 """By e_machine (EM_X86_64). The interpreter's own, since ``uname`` can be made to lie."""
 
 

@@ -89,3 +89,22 @@ def test_the_files_and_commands_that_are_named_exist() -> None:
     named = re.findall(r"`((?:htrun|tests|tools)/[\w./-]+)`|\]\(([\w./-]+)\)", TEXT)
     assert len(named) > 15
     assert [path for pair in named for path in pair if path and not (ROOT / path).exists()] == []
+
+
+def test_a_host(package: Path) -> None:
+    table = "htrun/hosts/__init__.py"
+    for difference in differences(table):
+        (package / table).write_text(changed((package / table).read_text(), difference))
+    (package / "htrun/hosts/aarch64").mkdir()
+    (package / "htrun/hosts/aarch64/__init__.py").write_text("HOST = 'that of aarch64'\n")
+    python = package / "python"
+    python.write_bytes(b"\x7fELF\x02\x01".ljust(18, b"\0") + b"\xb7\x00")
+    code = (
+        "from htrun import hosts\n"
+        f"hosts.package.__defaults__ = ({str(python)!r},)\n"
+        f"print(hosts.is_supported({str(python)!r}), hosts.is_supported({sys.executable!r}), hosts.current())"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(package)}
+    done = subprocess.run(command, cwd=package, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "True True that of aarch64\n"
