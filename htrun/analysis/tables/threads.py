@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,15 +21,12 @@ THREAD_IDS = ("pid", "tid", "vcpu")
 
 
 class ThreadColumns:
-    """The columns of a thread, by the number of its stream."""
+    """The columns of a thread, by the number of its stream. They are made when they are first asked for: a trace may
+    have a million threads."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         """``streams``: those of the trace."""
-        self._ids = {name: np.array([getattr(each, name) for each in streams], np.uint32) for name in THREAD_IDS}
-        comms = [stream.comm for stream in streams]
-        places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
-        self._names = list(places)
-        self._places = np.array([places[comm] for comm in comms], np.int32)
+        self._streams = streams
 
     def id(self, name: str, streams: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The ``tid``, ``pid`` or ``vcpu`` of each of ``streams``."""
@@ -36,4 +34,16 @@ class ThreadColumns:
 
     def comm(self, streams: NDArray[np.uint32]) -> pyarrow.DictionaryArray:
         """The name of each of ``streams``."""
-        return dictionary(self._places[streams], self._names)
+        names, places = self._comms
+        return dictionary(places[streams], names)
+
+    @cached_property
+    def _ids(self) -> dict[str, NDArray[np.uint32]]:
+        return {name: np.array([getattr(each, name) for each in self._streams], np.uint32) for name in THREAD_IDS}
+
+    @cached_property
+    def _comms(self) -> tuple[list[str], NDArray[np.int32]]:
+        """The names, and the index of each stream's."""
+        comms = [stream.comm for stream in self._streams]
+        places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
+        return list(places), np.array([places[comm] for comm in comms], np.int32)
