@@ -250,7 +250,7 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	channel.slot_stride = le64_to_cpu(header->slot_stride);
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
-	/* Pairs with the acquire in qemu_hypertrace_max_clients(): who sees it sees all above. */
+	/* Pairs with the acquire in qemu_hypertrace_max_clients(): a caller that sees it also sees all of the above. */
 	smp_store_release(&channel.max_clients, (u32)le64_to_cpu(header->max_clients));
 	if (hypertrace_rings_start(&header->rings, &described))
 		return;

@@ -53,8 +53,8 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Bits:
-    """A name for each bit or group of bits, after the number in the bits of ``mask``. That number must have a name if
-    it is 0 and the mask is, or if the whole value is 0."""
+    """A name for each bit or group of bits, after the number in the bits of ``mask``. The number must have a
+    name if it is 0 and the mask is 0, or if the whole value is 0."""
 
     names: tuple[tuple[int, str], ...]
     mask: int = 0

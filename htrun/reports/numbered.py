@@ -65,7 +65,7 @@ def as_json(
 
 
 def _pieces(batches: Iterable[tuple[NDArray[np.uint64], Events]]) -> Numbered:
-    """``batches`` in pieces of the size in which text is made, with ids only of what are no texts of calls."""
+    """``batches`` in pieces of the size in which text is formatted, with ids for everything except texts of calls."""
     for ids, events in batches:
         start = 0
         for piece in in_batches(events, BATCH):

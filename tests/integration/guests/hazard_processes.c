@@ -173,7 +173,7 @@ static void replace_channel(void)
 }
 
 /*
- * Exec forgets everything, EXECS times, but for seccomp filters, which add up; the number of the turn is in the
+ * EXECS times, exec resets everything except seccomp filters, which add up; the number of the exec is in the
  * environment.
  */
 static void exec_again(void)

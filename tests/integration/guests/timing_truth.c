@@ -82,8 +82,8 @@ static double chain_alone(uint64_t turns)
 }
 
 /*
- * Ticks that a spin takes beyond its own account. That is the same for one of any length, and of short ones few are
- * interrupted.
+ * Ticks that a spin takes beyond those that it measures itself. They are the same for any length, and short spins are
+ * rarely interrupted.
  */
 static double spin_alone(uint64_t ticks)
 {

@@ -50,8 +50,8 @@ static inline void qemu_hypertrace(u64 voffset);
 /**
  * qemu_hypertrace_emit() - emit an event through an index of this processor
  * @args: the arguments
- * @count: how many; those that an event has more are 0, and what it has less
- *	is left out
+ * @count: how many; missing arguments of the event are 0, and surplus ones are
+ *	left out
  *
  * Tasks, soft interrupts, interrupts and NMIs have indexes apart, so that one
  * that interrupts another doesn't disturb its event.
