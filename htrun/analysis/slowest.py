@@ -72,14 +72,14 @@ def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, mos
     for events in batches:
         checkpoints.add(pairer)
         spans = pairer.feed(events)
-        spans = spans[spans["name"] < pairer.reported]
+        spans = spans[pairer.names.are_own(spans)]
         durations.add(spans)
         spans = spans[selected(spans)]
         count += len(spans)
         longest = _longest(np.concatenate([longest, spans]), most)
     found = {int(each.span["begin_number"]): each for each in _meanwhile(trace, longest, checkpoints)}
     slow = [found[number] for number in longest["begin_number"].tolist()]
-    return Slowest(pairer.names, pairer.keyed, slow, count, durations.medians(), pairer.finish())
+    return Slowest(pairer.names.own, pairer.keyed, slow, count, durations.medians(), pairer.finish())
 
 
 def _longest(spans: Spans, most: int) -> Spans:
@@ -214,7 +214,7 @@ class _Stretch:
         return [slow.result() for slow in self.slow]
 
     def _collect(self, spans: Spans) -> None:
-        spans = spans[spans["name"] < self._pairer.reported]
+        spans = spans[self._pairer.names.are_own(spans)]
         for slow in self.slow:
             slow.add(spans)
 

@@ -65,12 +65,12 @@ class TraceSpans:
         self._trace = trace
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
-        found = [spans[spans["name"] < pairer.reported] for spans in map(pairer.feed, trace.events())]
+        found = [spans[pairer.names.are_own(spans)] for spans in map(pairer.feed, trace.events())]
         # Without any event, the type of the rows is that of no events.
         spans = np.concatenate(found) if found else pairer.none()
         self._spans: Spans = spans[np.argsort(spans["begin_number"])]
         self._keyed = pairer.keyed
-        self.names: tuple[str, ...] = pairer.names[: pairer.reported]
+        self.names: tuple[str, ...] = pairer.names.own
         self.unpaired: Mapping[str, Unpaired] = pairer.finish()
 
     def __len__(self) -> int:

@@ -82,7 +82,7 @@ def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row
     found: dict[tuple[str, int | None], list[int]] = {(row.timing.name, row.timing.group): [] for row in rows}
     for events in trace.events():
         spans = source.feed(events)
-        spans = spans[choice(spans) & (spans["name"] < source.reported)]
+        spans = spans[choice(spans) & source.names.are_own(spans)]
         durations = (spans["end"] - spans["begin"]).astype(np.float64)
         for row in rows:
             timing = row.timing

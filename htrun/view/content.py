@@ -133,7 +133,7 @@ def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, A
     """The spans of each name, in the order of their begins: the numbers of their two events, from 0."""
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
-    spans = spans[spans["name"] < pairer.reported]
+    spans = spans[pairer.names.are_own(spans)]
     spans = spans[np.argsort(spans["begin_number"])]
     described = []
     for place in np.unique(spans["name"]).tolist():

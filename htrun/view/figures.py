@@ -106,7 +106,7 @@ class LiveFigures:
     @property
     def open(self) -> int:
         """The number of spans that have begun and not ended."""
-        return int((self._pairer.open["name"] < self._pairer.reported).sum())
+        return int(self._pairer.names.are_own(self._pairer.open).sum())
 
     def add(self, events: Events) -> None:
         """Count ``events``, at least one, which follow those counted before."""
@@ -123,7 +123,7 @@ class LiveFigures:
 
     def _add_spans(self, events: Events) -> None:
         spans = self._pairer.feed(events)
-        spans = spans[spans["name"] < self._pairer.reported]
+        spans = spans[self._pairer.names.are_own(spans)]
         # The clock is corrected during a run: of two times near each other, the later may seem to be earlier.
         taken = np.maximum(spans["end"].astype(np.int64) - spans["begin"].astype(np.int64), 0)
         for place in np.unique(spans["name"]).tolist():

@@ -36,7 +36,7 @@ class SpanTable:
         self._wanted = wanted
         self._watch = watch
         pairer = Pairer(trace.names)
-        self._columns = span_columns((trace.duration or (0, 0))[0], threads, pairer.names, pairer.keyed)
+        self._columns = span_columns((trace.duration or (0, 0))[0], threads, tuple(pairer.names), pairer.keyed)
         self.schema = schema_of(self._columns)
 
     def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
@@ -50,10 +50,10 @@ class SpanTable:
             first_events=trapped,
             parents="parent" in columns,
         )
-        named = np.array([self._names(name) for name in pairer.names[: pairer.reported]] + [False])
+        named = np.array([self._names(name) for name in pairer.names])
         for events in self._watch(self._trace.events()):
             spans = pairer.feed(events)
-            kept = named[np.minimum(spans["name"], pairer.reported)] & begins_in(spans, self._wanted.window)
+            kept = pairer.names.are_own(spans) & named[spans["name"]] & begins_in(spans, self._wanted.window)
             if kept.any():
                 yield batch_of(self._columns, columns, spans[kept])
 

@@ -18,6 +18,7 @@ import numpy as np
 from htrun.analysis.timing.cost import CalibrationPairs, Cost
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
+from htrun.analysis.timing.span_names import SpanNames
 from htrun.errors import HtrunError
 
 if TYPE_CHECKING:
@@ -43,11 +44,9 @@ _MILD, _SEVERE = 1.5, 3.0
 
 
 class SpanSource(Protocol):
-    """Finds spans: `spans.Pairer` and the like. ``reported``: how many of ``names`` are the user's; the names of
-    `htrun.events.calibration.PAIRS` follow them."""
+    """Finds spans: `spans.Pairer` and the like."""
 
-    names: tuple[str, ...]
-    reported: int
+    names: SpanNames
 
     def feed(self, events: Events) -> Spans:
         """The spans that end within ``events``."""
@@ -150,8 +149,7 @@ class Timings:
     grouping: Grouping | None = None
     choice: Choice | None = None
     unpaired: Mapping[str, Unpaired] = field(default_factory=dict)
-    _names: tuple[str, ...] = ()
-    _reported: int = 0
+    _names: SpanNames = field(default_factory=SpanNames)
     _tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict)
     _trapped: dict[tuple[int, int], Trapped] = field(default_factory=dict)
@@ -160,7 +158,7 @@ class Timings:
 
     def collect(self, source: SpanSource, batches: Iterable[Events]) -> Timings:
         """Add all spans that ``source`` finds in ``batches``. Raises `HtrunError` if there are too many groups."""
-        self._names, self._reported = source.names, source.reported
+        self._names = source.names
         for events in batches:
             spans = source.feed(events)
             if len(spans):
@@ -169,9 +167,9 @@ class Timings:
         return self
 
     def _add(self, spans: Spans) -> None:
-        pairs = spans["name"] >= self._reported
-        self._add_pairs(spans[pairs])
-        spans = spans[~pairs]
+        own = self._names.are_own(spans)
+        self._add_pairs(spans[~own])
+        spans = spans[own]
         if self.choice is not None:
             spans = spans[self.choice(spans)]
         if len(spans):
@@ -181,7 +179,7 @@ class Timings:
         for stream in np.unique(spans["begin_stream"]).tolist():
             own = spans[spans["begin_stream"] == stream]
             for sort, tally in enumerate(self._pairs.setdefault(stream, CalibrationPairs()).sorts):
-                tally.add(self.step, own[own["name"] == self._reported + sort])
+                tally.add(self.step, own[own["name"] == self._names.of_pair(sort)])
 
     def _add_spans(self, spans: Spans) -> None:
         durations = self.step.counted(spans["end"] - spans["begin"])

@@ -72,7 +72,7 @@ class SpanQuery:
 
     def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
         """Which of the spans that ``source`` finds in ``trace`` are selected. Raises `HtrunError`."""
-        if self.patterns and not any(self._names(name) for name in source.names[: source.reported]):
+        if self.patterns and not any(self._names(name) for name in source.names.own):
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         names = np.array([self._names(name) for name in source.names])
         window = self.window.window(trace)
@@ -140,9 +140,9 @@ def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, i
     events = sorted(() if trace.names is None else trace.names.events, key=lambda event: event.phase is Phase.BEGIN)
     for event in events:
         names = [argument.name for argument in event.arguments]
-        if by in names and event.name in source.names:
+        if by in names and event.name in source.names.own:
             field = fields.get(event.phase, "begin_args")
-            found[source.names.index(event.name)] = (field, names.index(by) + 1)
+            found[source.names.own.index(event.name)] = (field, names.index(by) + 1)
     if not found:
         raise HtrunError(f"--by {by}: none of thread, process, vcpu, argN, nor an argument of any span's events")
     return found

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from htrun.analysis.timing.nesting import last_above
+from htrun.analysis.timing.span_names import SpanNames
 from htrun.errors import HtrunError
 from htrun.events import calibration
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
     _Ints = NDArray[np.int64]
 
-CALIBRATIONS = tuple(pair.name for pair in calibration.PAIRS)
-"""The names of the spans that calibration pairs make. A user's spans may have the same names; the position in
-`Pairer.names` distinguishes them: these are the last."""
 MOST_OPEN = 1 << 20
 """How many begins wait for their ends at one time; if there are more, the oldest count as unpaired."""
 _MOST_STRAY = 1 << 16
@@ -129,8 +127,7 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``names``: of spans; `CALIBRATIONS` are the last, after ``reported`` names of the user's.
-    ``keyed``: which of them pair by a key.
+    """Pairs begins and ends. ``keyed``: which names of spans pair by a key, by the number of the name.
 
     ``named``: the user's names. ``losses``: where events were lost. ``num_args``: how many arguments spans include.
     ``region``: what to look for instead of the user's begins and ends. ``first_events``: finds the spans in which an
@@ -149,9 +146,11 @@ class Pairer:
     ) -> None:
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
-        self.names: tuple[str, ...] = (*(sort.name for sort in begins), *CALIBRATIONS)
-        self.reported = len(begins)
-        self.keyed: tuple[bool, ...] = (*(sort.key is not None for sort in begins), *(False for _ in CALIBRATIONS))
+        self.names = SpanNames(tuple(sort.name for sort in begins))
+        self.keyed: tuple[bool, ...] = (
+            *(sort.key is not None for sort in begins),
+            *(False for _ in range(len(begins), len(self.names))),
+        )
         self.seen = 0
         """The number of events processed."""
         self._kinds = _Kinds(sorts, self.names)
@@ -218,7 +217,7 @@ class Pairer:
             self._unpaired[name].ends -= count
         self._count(self._open[~negative])
         self._open, self._stray = self._open[:0], self._stray[:0]
-        own = zip(self.names[: self.reported], self._unpaired, strict=False)
+        own = zip(self.names.own, self._unpaired, strict=False)
         return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
@@ -301,8 +300,8 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next of the same kind, as spans. ``names``: of the ``reported`` kinds,
-    then `CALIBRATIONS`, whose pairs are spans here as well."""
+    """The time from each event to the thread's next of the same kind, as spans. Their names are those of the kinds.
+    Calibration pairs are spans here as well."""
 
     def __init__(
         self,
@@ -312,8 +311,7 @@ class Intervals:
         num_args: int = 0,
         first_events: FirstEvents | None = None,
     ) -> None:
-        self.names: tuple[str, ...] = (*(_title(shape) for shape in shapes.all()), *CALIBRATIONS)
-        self.reported = len(self.names) - len(CALIBRATIONS)
+        self.names = SpanNames(tuple(_title(shape) for shape in shapes.all()))
         self._shapes = shapes
         self._num_args = num_args
         self._losses = _Losses(losses)
@@ -327,7 +325,8 @@ class Intervals:
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
-        calibrations["name"] += self.reported
+        # The pairer has no names but those of the pairs.
+        calibrations["name"] += self.names.of_pair(0)
         marks = np.zeros(len(events), mark_dtype(self._num_args))
         marks["time"], marks["stream"] = events["time"], events["stream"]
         marks["number"] = np.arange(first, first + len(events), dtype=np.uint64)
@@ -412,15 +411,15 @@ def _of_region(region: Region) -> list[_Sort]:
 class _Kinds:
     """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
 
-    def __init__(self, sorts: Sequence[_Sort], names: Sequence[str]) -> None:
+    def __init__(self, sorts: Sequence[_Sort], names: SpanNames) -> None:
         taken = {sort.id for sort in sorts}
         ours = [
-            (_Sort(number, pair.name, sign), len(names) - len(CALIBRATIONS) + place)
+            (_Sort(number, pair.name, sign), names.of_pair(place))
             for place, pair in enumerate(calibration.PAIRS)
             for number, sign in ((pair.begin, 1), (pair.end, -1))
             if number not in taken
         ]
-        places = {name: place for place, name in enumerate(names[: -len(CALIBRATIONS)])}
+        places = {name: place for place, name in enumerate(names.own)}
         every = sorted([*((sort, places[sort.name]) for sort in sorts), *ours], key=lambda each: each[0].id)
         self._ids = np.array([sort.id for sort, _ in every], np.uint64)
         self.names = np.array([place for _, place in every], np.uint32)

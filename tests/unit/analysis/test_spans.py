@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.analysis.timing import spans as spans_module
-from htrun.analysis.timing.spans import CALIBRATIONS, Pairer, Unpaired
+from htrun.analysis.timing.spans import Pairer, Unpaired
 from htrun.errors import HtrunError
 from htrun.events.calibration import EMPTY, PAIRS
 from htrun.events.losses import Loss
@@ -188,8 +188,9 @@ def test_a_loss_of_any_thread_makes_spans_with_a_key_doubtful() -> None:
 def test_calibration_pairs_need_no_names() -> None:
     pairer = Pairer(None)
     spans = pairer.feed(events_of([(number, 0, 0) for pair in PAIRS for number in (pair.begin, pair.end)]))
-    assert [pairer.names[name] for name in spans["name"]] == list(CALIBRATIONS) == list(pairer.names)
-    assert pairer.reported == 0
+    assert [pairer.names[name] for name in spans["name"]] == [pair.name for pair in PAIRS] == list(pairer.names)
+    assert pairer.names.own == ()
+    assert not pairer.names.are_own(spans).any()
     assert not pairer.finish()
 
 
@@ -201,7 +202,7 @@ def test_calibration_is_not_what_a_user_calls_so() -> None:
     )
     spans = pairer.feed(events_of([(EMPTY.begin, 0, 0), (1, 0, 0), (2, 0, 0), (EMPTY.end, 0, 0), (EMPTY.begin, 0, 0)]))
     assert spans["name"].tolist() == [0, 1]
-    assert pairer.reported == 1
+    assert len(pairer.names.own) == 1
     # Half a pair is not reported to the user.
     assert not pairer.finish()
 

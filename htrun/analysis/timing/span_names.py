@@ -1,0 +1,49 @@
+"""What spans are called: those that the user has named, and those of the calibration pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from htrun.events import calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PAIRS = tuple(pair.name for pair in calibration.PAIRS)
+
+
+@dataclass(frozen=True)
+class SpanNames:
+    """The names of the spans of one source, by the number that a span has as its ``name``.
+
+    ``own``: those of the user's spans, or of kinds of events. The names of the calibration pairs have the numbers after
+    them. A user's spans may be called the same.
+    """
+
+    own: tuple[str, ...] = ()
+
+    def __getitem__(self, number: int) -> str:
+        """The name with a number."""
+        return self.own[number] if number < len(self.own) else _PAIRS[number - len(self.own)]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, in the order of their numbers."""
+        return iter((*self.own, *_PAIRS))
+
+    def __len__(self) -> int:
+        """How many numbers there are."""
+        return len(self.own) + len(_PAIRS)
+
+    def are_own(self, spans: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of ``spans``, or of begins and ends, belong to no calibration pair."""
+        found: NDArray[np.bool_] = spans["name"] < len(self.own)
+        return found
+
+    def of_pair(self, index: int) -> int:
+        """The number of the name of a pair, by its index in `calibration.PAIRS`."""
+        return len(self.own) + index
