@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
     from htrun.intercept.site_facts import SiteFacts
 
+VERSION = 1
+"""The version of the JSON (schemas/info.json)."""
 MOST_ROWS = 20
 """How many rows of a table are shown by default."""
 _MOST_CHARACTERS = 200
@@ -51,6 +53,7 @@ def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
         for number, stream in enumerate(trace.streams)
     ]
     return {
+        "version": VERSION,
         "trace": str(trace.path),
         "environment": environment,
         "first_ns": counts.first,
