@@ -19,7 +19,6 @@ from htrun.runner.options import RunOptions
 from htrun.runner.outputs import Outputs
 from htrun.runner.starts import LaunchedProgram, Start
 from htrun.runner.withstand import await_end, withstand
-from htrun.tracee.first_process import FirstProcess
 from htrun.tracee.spawn import release_inherited
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
         start = LaunchedProgram(options, launch, launcher, channel)
         _prepare(channel)
         # Last: from here on the launcher dies with this process. Until then, it prints why there can be no run.
-        first = start.seize()
+        start.seize()
         release_inherited()
         start.go()
     except BaseException:
         channel.remove()
         raise
-    _trace(start, first, options, channel, outputs)
+    _trace(start, options, channel, outputs)
 
 
 def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
@@ -74,13 +73,13 @@ def _prepare(channel: Channel) -> None:
     channel.publish(os.getpid())
 
 
-def _trace(start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
+def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
     """Trace, and exit. When the tracer has exited, for whatever reason, the first process's death can be seen."""
     try:
         try:
             # numpy's linear algebra, which is unused, would start a thread for each processor (OpenBLAS).
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
-            _trace_and_account(start, first, options, channel, outputs)
+            _trace_and_account(start, options, channel, outputs)
         finally:
             channel.remove()
     except Exception as error:
@@ -91,15 +90,13 @@ def _trace(start: Start, first: FirstProcess, options: RunOptions, channel: Chan
     os._exit(0)
 
 
-def _trace_and_account(
-    start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs
-) -> None:
+def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
     # Only now: the program starts meanwhile.
     import threading
 
     from htrun.runner.session import Session
 
-    session = Session(start, first, options, channel, outputs)
+    session = Session(start, options, channel, outputs)
     # The start is over (htrun/commands/run.py). What is there now is never garbage.
     gc.freeze()
     gc.enable()

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from htrun.runner.calls import Calls
     from htrun.runner.starts import Start
     from htrun.tracee.code_ranges import CodeRanges
-    from htrun.tracee.first_process import FirstProcess
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
@@ -61,9 +60,7 @@ _MOST_NAME = 64
 class Session:
     """One traced program, from its exec to the end of its last process."""
 
-    def __init__(
-        self, start: Start, first: FirstProcess, options: RunOptions, channel: Channel, outputs: Outputs
-    ) -> None:
+    def __init__(self, start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._started = time.monotonic_ns()
         self._options = options
@@ -74,7 +71,7 @@ class Session:
         threading.excepthook = self._thread_failed
         self._recording = Recording(options, outputs, self._warnings)
         self._traps: Traps | None = None
-        self._first = first
+        self._first = first = start.first_process()
         self._waiter = Waiter(first)
         self._patcher: Patcher | NoPatcher = NoPatcher()
         self._sites = SiteAccount(options)

@@ -11,26 +11,29 @@ from typing import TYPE_CHECKING, Protocol
 
 from htrun.launch.environment import guest_environment
 from htrun.launch.launcher import Launcher, Program
-from htrun.runner.ending import Ending, Killing
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee import seccomp, spawn
-from htrun.tracee.first_process import FirstProcess
 
 if TYPE_CHECKING:
     from htrun.channel.file import Channel
     from htrun.launch.program import Launch
+    from htrun.runner.ending import Ending
     from htrun.runner.options import RunOptions
     from htrun.runner.tracees import Tracees
+    from htrun.tracee.first_process import FirstProcess
 
 
 class Start(Protocol):
     """A way to get tracees."""
 
-    def seize(self) -> FirstProcess:
+    def seize(self) -> None:
         """Become the tracer. Raises `HtrunError` where that can't be; then nothing has happened."""
 
     def go(self) -> None:
-        """Everything is ready: the tracees may run."""
+        """Everything is ready: the tracees may run. What they need not wait for is imported later."""
+
+    def first_process(self) -> FirstProcess:
+        """The process whose death is held."""
 
     def ending(self, tracees: Tracees) -> Ending:
         """What is done when htrun is asked to end the run."""
@@ -53,15 +56,22 @@ class LaunchedProgram(Start):
         )
         self._big_endian = bool(launch.guest and launch.guest.big_endian)
 
-    def seize(self) -> FirstProcess:
+    def seize(self) -> None:
         """Become the tracer of the launcher, which waits to become the program."""
         spawn.seize(self._launcher.pid)
-        return FirstProcess(self._launcher.pid, big_endian=self._big_endian)
 
     def go(self) -> None:
         """Let the launcher become the program."""
         self._launcher.become(self._program)
 
+    def first_process(self) -> FirstProcess:
+        """The program's."""
+        from htrun.tracee.first_process import FirstProcess
+
+        return FirstProcess(self._launcher.pid, big_endian=self._big_endian)
+
     def ending(self, tracees: Tracees) -> Ending:
         """All tracees are killed."""
+        from htrun.runner.ending import Killing
+
         return Killing(tracees)

@@ -95,3 +95,14 @@ def test_start_up_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_program_waits_for_no_module_that_only_a_run_needs() -> None:
+    """They are imported while it starts."""
+    code = (
+        "import sys; import htrun.runner.run\n"
+        "print({f'htrun.{name}' for name in ('tracee.wait', 'tracee.stops', 'tracee.stopped', 'runner.loop')}"
+        " & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
