@@ -14,6 +14,7 @@ import numpy as np
 from htrun.analysis.timing.spans import Pairer, span_dtype
 from htrun.errors import HtrunError
 from htrun.events.named import Phase
+from htrun.launch.system import vcpu_of
 from htrun.view.columns import Section
 
 if TYPE_CHECKING:
@@ -118,7 +119,14 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
         "trace": trace.path.name or str(trace.path),
         "facts": dict(_facts(trace.environment)),
         "threads": [
-            {"pid": each.pid, "tid": each.tid, "vcpu": each.vcpu, "comm": each.comm, "lost": lost}
+            {
+                "pid": each.pid,
+                "tid": each.tid,
+                "ordinal": each.vcpu,
+                "is_vcpu": vcpu_of(each.comm) is not None,
+                "comm": each.comm,
+                "lost": lost,
+            }
             for each, lost in zip(trace.streams, trace.discarded, strict=True)
         ],
         "kinds": kinds,

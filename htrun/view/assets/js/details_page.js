@@ -104,7 +104,12 @@ export class DetailsPage {
 }
 
 export function threadText(thread) {
-  return `${thread.comm || "?"} (${thread.tid}, process ${thread.pid}, vCPU ${thread.vcpu})`;
+  return `${thread.comm || "?"} (${thread.tid}, process ${thread.pid}, ${numberText(thread)})`;
+}
+
+// A thread's number in its process; of a machine, the number of its virtual processor.
+export function numberText(thread) {
+  return `${thread.is_vcpu ? "vCPU" : "thread"} ${thread.ordinal}`;
 }
 
 // A card with a table of names and values.

@@ -49,6 +49,12 @@ export function percent(part) {
   return `${(part * 100).toFixed(part < 0.1 ? 2 : part < 0.9995 ? 1 : 0)}%`;
 }
 
+// Time taken as a part of a stretch. Spans that overlap, on several threads or inside each other, take more than all of
+// it: then it is how many there are at a time.
+export function shareText(part) {
+  return part <= 1 ? percent(part) : `${part.toFixed(part < 9.95 ? 1 : 0)} at a time`;
+}
+
 export function plain(number) {
   if (Number.isInteger(number) && Math.abs(number) < 1e15) return number.toLocaleString("en-US");
   return Number(number.toPrecision(6)).toString();

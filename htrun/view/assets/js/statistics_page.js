@@ -2,7 +2,7 @@
 // them.
 
 import { make, swatch } from "./dom.js";
-import { count, duration, percent } from "./format.js";
+import { count, duration, shareText } from "./format.js";
 import { Histogram, bins } from "./histogram.js";
 import { statistics } from "./statistics.js";
 
@@ -10,7 +10,7 @@ const COLUMNS = [
   ["name", "name", "Name"],
   ["count", "count", "How many"],
   ["total", "total", "Time taken by all of them together"],
-  ["share", "share", "Time taken, as a part of the stretch"],
+  ["share", "share", "Time taken, as a part of the stretch; of spans that overlap, how many there are at a time"],
   ["mean", "mean", "Mean"],
   ["median", "median", "Half are shorter"],
   ["p90", "p90", "90% are shorter; from 10 values on"],
@@ -112,7 +112,7 @@ export class StatisticsPage {
     const find = make("button", { type: "button", class: "find", title: "Find them in the timeline", "aria-label": `Find ${trace.names[row.name]} in the timeline`,
       click: () => this.actions.search(trace.names[row.name]) }, "⌕");
     const times = ["mean", "median", "p90", "p99", "min", "max"].map((key) => make("td", {}, duration(row[key])));
-    const share = Number.isNaN(row.share) ? "" : percent(row.share);
+    const share = Number.isNaN(row.share) ? "" : shareText(row.share);
     const line = make("tr", { class: chosen ? "chosen" : "" },
       make("th", { scope: "row" }, make("div", { class: "names" }, name, find)), make("td", {}, count(row.count)), make("td", {}, duration(row.total)), make("td", {}, share), ...times);
     line.addEventListener("click", (event) => {

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { count, duration, wallClock } from "./format.js";
-import { facts } from "./details_page.js";
+import { facts, numberText } from "./details_page.js";
 
 export function showTrace(holder, trace) {
   const { head } = trace;
@@ -10,7 +10,7 @@ export function showTrace(holder, trace) {
   for (let event = 0; event < trace.count; event++) per[trace.thread[event]]++;
   const threads = trace.threads.map((thread, number) => make("tr", {},
     make("th", { scope: "row" }, thread.comm || "?"),
-    ...[thread.pid, thread.tid, thread.vcpu].map((id) => make("td", {}, String(id))),
+    ...[thread.pid, thread.tid, numberText(thread)].map((id) => make("td", {}, String(id))),
     make("td", {}, count(per[number])), make("td", { class: thread.lost ? "alarm" : "" }, count(thread.lost))));
   const cards = [
     facts("Run", [
@@ -21,7 +21,7 @@ export function showTrace(holder, trace) {
       ["spans", count(trace.spans)],
     ]),
     make("section", { class: "card" }, make("h3", {}, "Threads"), make("table", { class: "threads" },
-      make("thead", {}, make("tr", {}, ...["thread", "pid", "tid", "vCPU", "events", "lost"].map((text) => make("th", { scope: "col" }, text)))),
+      make("thead", {}, make("tr", {}, ...["thread", "pid", "tid", "number", "events", "lost"].map((text) => make("th", { scope: "col" }, text)))),
       make("tbody", {}, ...threads))),
   ];
   const lacks = lacking(trace);

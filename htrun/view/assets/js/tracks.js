@@ -1,5 +1,6 @@
 // The tracks and what is on each: for every process its threads, its spans across threads, and its counters.
 
+import { numberText } from "./details_page.js";
 import { assignLanes } from "./lanes.js";
 import { CounterRow, InstantRow, SpanRow } from "./rows.js";
 
@@ -17,7 +18,7 @@ export async function tracksOf(trace) {
   });
   const spans = grouped(trackOfSpans(trace));
   const events = grouped(trackOfEvents(trace));
-  const busiest = [...trace.threads].sort((one, other) => one.pid - other.pid || one.vcpu - other.vcpu || one.tid - other.tid);
+  const busiest = [...trace.threads].sort((one, other) => one.pid - other.pid || one.ordinal - other.ordinal || one.tid - other.tid);
   for (const thread of busiest) {
     const rows = [];
     const own = events.get(thread.number);
@@ -27,7 +28,7 @@ export async function tracksOf(trace) {
     processOf(thread.pid).tracks.push({
       kind: "thread",
       title: thread.comm || `thread ${thread.tid}`,
-      detail: `vCPU ${thread.vcpu} · ${thread.tid}`,
+      detail: `${numberText(thread)} · ${thread.tid}`,
       rows,
     });
   }
