@@ -11,6 +11,7 @@ from htrun.reports.output import warn
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from htrun.analysis.filters import Filter
     from htrun.analysis.ftrace.formats import EventFormat
@@ -62,9 +63,21 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
     return Trace.open(
         arguments.trace,
         names,
-        warn,
+        _once(warn),
         _guest_formats(arguments.guest_formats) if guest and not arguments.no_guest_trace else None,
     )
+
+
+def _once(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Passes each message on once: some verbs read a trace several times, and each time find the same damage."""
+    seen: set[str] = set()
+
+    def report_new(message: str) -> None:
+        if message not in seen:
+            seen.add(message)
+            report(message)
+
+    return report_new
 
 
 def _guest_formats(path: Path | None) -> list[EventFormat]:

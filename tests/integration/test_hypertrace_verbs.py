@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from htrun.events.records import event_dtype
+from htrun.events.records import event_dtype, record_dtype
 from htrun.events.stream import Stream
 from htrun.rings.layout import PACKET_HEADER
 from tests.support.hypertrace import HYPERTRACE, said
@@ -247,6 +247,19 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 2
     assert re.fullmatch(r"hypertrace: warning: \S+stream-0-10: it ends in the middle of a packet .*\n", done.stderr)
+
+
+def test_damage_is_reported_once_however_often_a_trace_is_read(trace: Path) -> None:
+    [file] = trace.glob("stream-0-*")
+    data = bytearray(file.read_bytes())
+    # The second record's time goes back: this is found only when the events are read.
+    size = record_dtype(3, big_endian=False).itemsize
+    data[PACKET_HEADER + size : PACKET_HEADER + size + 8] = bytes(8)
+    file.write_bytes(data)
+    sql = "SELECT count(*) AS n FROM events a, events b"
+    done = subprocess.run([HYPERTRACE, "query", trace, sql], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "n\n4\n")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize(

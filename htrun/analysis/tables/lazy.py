@@ -15,7 +15,6 @@ import pyarrow
 from pyarrow import dataset, fs
 
 from htrun.analysis.tables.table import Table, seconds_type
-from htrun.errors import HtrunError
 from htrun.events.window import Window
 
 _SLICES = 128
@@ -28,7 +27,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
     def __init__(self, table: Table) -> None:
         # The base class refuses to be made by itself, so its own __init__ is not called.
         self._table = table
-        self.failure: HtrunError | None = None
+        self.failure: BaseException | None = None
 
     @property
     def schema(self) -> pyarrow.Schema:
@@ -51,7 +50,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
             for batch in self._table.batches(needed, self._windows(condition)):
                 kept = pyarrow.Table.from_batches([batch]).filter(condition).select(wanted)
                 yield from kept.to_batches()
-        except HtrunError as error:
+        except (Exception, KeyboardInterrupt) as error:
             # It goes through Arrow and DuckDB, which would keep only its text.
             self.failure = error
             raise

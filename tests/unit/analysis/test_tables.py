@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from htrun.events.stream import Stream
 from htrun.events.window import BATCH, EVERYTHING, Window
 from htrun.reports.query import answer_to, as_csv, as_json, as_markdown, as_text, tables_of
 from tests.support.spans import BEGIN, PER_REQUEST, trace_of_requests
+from tests.support.toolchain import ROOT
 from tests.unit.analysis.made import FACTS, Made
 
 if TYPE_CHECKING:
@@ -258,6 +260,23 @@ def test_a_failure_while_events_are_read_keeps_its_words(trace: Trace, monkeypat
     with pytest.raises(HtrunError, match="the disk is gone") as failure:
         rows(trace, "SELECT sum(arg1) FROM events")
     assert str(failure.value) == "the disk is gone"
+
+
+def test_an_interrupt_while_events_are_read_stays_one(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Iterator[Events]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trace, "events", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rows(trace, "SELECT sum(arg1) FROM events")
+
+
+@pytest.mark.parametrize("table", ["events", "spans", "threads", "sites", "run"])
+def test_the_document_lists_every_column(trace: Trace, table: str) -> None:
+    text = (ROOT / "docs" / "formats.md").read_text()
+    [row] = re.findall(rf"^\| `{table}` \| .* \| (.*) \|$", text, re.MULTILINE)
+    columns = [name for name, *_ in rows(trace, f"DESCRIBE {table}")]
+    assert re.findall(r"`(\w+)`", row) == [name for name in columns if name not in ("arg2", "arg3")]
 
 
 def test_a_trace_without_events(tmp_path: Path) -> None:
