@@ -89,17 +89,15 @@ class CodeMemory:
 
 @dataclass(eq=False, slots=True)
 class CodeRun:
-    """Neighbouring pages of trampolines: ``size`` bytes at ``address`` in the tracee, ``offset`` in the code memory.
-
-    ``free``: sorted ``(start, end)`` addresses. ``shares``: how many address spaces have it: forked copies share the
-    memory, and so what is free.
-    """
+    """Neighbouring pages of trampolines: ``size`` bytes at ``address`` in the tracee, ``offset`` in the code memory."""
 
     address: int
     size: int
     offset: int
     free: list[tuple[int, int]] = field(default_factory=list)
+    """Sorted ``(start, end)`` addresses."""
     shares: int = 1
+    """How many address spaces have it: forked copies share the memory, and so what is free."""
 
     @property
     def end(self) -> int:
@@ -176,25 +174,27 @@ class ThreadTable:
 
 @dataclass(eq=False, slots=True)
 class Arena:
-    """htrun's memory in one address space. Addresses are the tracee's.
-
-    ``rings``: those that are mapped; ``data``: where the ``data_size`` bytes of the data region of the channel's
-    ``memory`` start in htrun's own mapping; ``self_pointers``: whether trampolines know threads by the word at ``fs:0``
-    (`TrampolineContext`); ``family``: of its process; ``additions``: how many patches of the family this address
-    space has been compared with; ``controls``: the control words for which there may be patches.
-    """
+    """htrun's memory in one address space. Addresses are the tracee's."""
 
     rings: RingMaps
+    """Those that are mapped."""
     data: int
+    """Where htrun's own mapping of the data region of the channel's ``memory`` starts."""
     data_size: int
+    """Its bytes."""
     table: ThreadTable
     self_pointers: bool
+    """Whether trampolines know threads by the word that the thread pointer leads to (`TrampolineContext`)."""
     code: CodeMemory
     memory: int = 0
+    """The number of the channel's memory for which it records."""
     family: Family = field(default_factory=Family)
+    """Of its process."""
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
+    """The control words for which there may be patches."""
     additions: int = 0
+    """How many patches of the family this address space has been compared with."""
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
     """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
     runtimes: list[int] = field(default_factory=list)
@@ -304,7 +304,7 @@ class Arena:
 
 
 def self_pointer(memory: Memory, thread_pointer: int) -> int | None:
-    """The word at ``fs:0``; None if there is none."""
+    """The word that a thread pointer leads to; None if there is none."""
     try:
         return int.from_bytes(memory.read(thread_pointer, 8), "little")
     except OSError:

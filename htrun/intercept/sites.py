@@ -17,19 +17,19 @@ _MOST_PATIENCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A site's jump to its trampoline.
-
-    ``original``, ``written``: the store's bytes before and since; ``borrowed``: the bytes after the store that belong
-    to the jump too, unchanged; ``control``: the control word for which the trampoline records; ``keeps_flags``: whether
-    the arithmetic flags survive it.
-    """
+    """A site's jump to its trampoline."""
 
     original: bytes
+    """The store's bytes before."""
     written: bytes
+    """Those that were written over them."""
     borrowed: bytes
+    """The bytes after the store that belong to the jump too, unchanged."""
     trampoline: Trampoline
     control: int
+    """The control word for which the trampoline records."""
     keeps_flags: bool
+    """Whether the arithmetic flags survive it."""
 
     @property
     def at(self) -> int:
@@ -39,31 +39,36 @@ class Patch:
 
 @dataclass(eq=False, slots=True)
 class Site:
-    """One instruction, in one address space, that stored to the control region.
-
-    ``number``: of the site, unique in the run: what records bear; ``address``: of the instruction; ``code``: its bytes
-    when it was decoded, since generated code is rewritten in place; ``store``: what it does; ``place``: the mapping it
-    is part of; ``parent``: the same site in the process that had it first, of this one's relatives. ``traps``: how
-    often it was caught, in relatives too; ``patch``: the patch that is in place; ``refused``: why there can be none;
-    ``made``: by control word, patches that were in place once and may be again; ``losses``: how often the guest wrote
-    over a patch; ``not_before``: the count of traps from which on it may be patched again; ``siblings``: by their
-    bytes, all sites that were ever seen at this address, this one too.
-    """
+    """One instruction, in one address space, that stored to the control region."""
 
     number: int
+    """Unique in the run: what records bear."""
     pid: int
+    """The process in which it was first seen."""
     address: int
+    """Of the instruction."""
     code: bytes
+    """Its bytes when it was decoded, since generated code is rewritten in place."""
     store: Store
+    """What it does."""
     place: Place
+    """The mapping it is part of."""
     traps: int = 0
+    """How often it was caught, in relatives too."""
     patch: Patch | None = None
+    """The patch that is in place."""
     refused: str = ""
+    """Why there can be none; empty if there can."""
     made: dict[int, Patch] = field(default_factory=dict)
+    """By control word, patches that were in place once and may be again."""
     losses: int = 0
+    """How often the guest wrote over a patch."""
     not_before: int = 0
+    """The count of traps from which on it may be patched again."""
     siblings: dict[bytes, Site] = field(default_factory=dict)
+    """By their bytes, all sites that were ever seen at this address, this one too."""
     parent: Site | None = None
+    """The same site in the process that had it first, of this one's relatives; None in that process itself."""
 
     def fork(self) -> Site:
         """The same instruction in a forked child's copy of the memory, patched as it is."""

@@ -1,5 +1,5 @@
-"""A store into memory that takes none, as a machine's hardware would have it: nothing changes there, and the program
-goes on.
+"""A store that is ignored, as hardware ignores stores to memory that takes none: nothing changes there, and the program
+continues.
 
 Emulators of whole machines die of a fault that their guest has caused, and a guest can make them store in many ways:
 by translated code, by their helpers' atomic instructions, or, as a device, by the C library's block moves.
@@ -71,7 +71,7 @@ def _move_block(instruction: Instruction, registers: Registers, room: int) -> bo
 
 
 def _exchange(instruction: Instruction, registers: Registers, address: int, read: Callable[[int, int], bytes]) -> None:
-    """What the instruction reads goes where it wants it."""
+    """Put what the instruction reads where it puts it."""
     from iced_x86 import InstructionInfoFactory, MemorySizeExt, Mnemonic, OpAccess
 
     size = MemorySizeExt.size(instruction.memory_size)

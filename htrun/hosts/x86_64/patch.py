@@ -37,7 +37,7 @@ HIGHEST_ADDRESS = (1 << 47) - 4096
 class Candidate:
     """One way to patch a site.
 
-    ``site``: its address; ``original``: the store's bytes. ``prefixes``: how many stand before the jump.
+    ``site``: its address; ``original``: the store's bytes. ``prefixes``: how many come before the jump.
     ``borrowed``: the bytes after the store that end the displacement; empty for a plain jump.
     ``low``, ``high``: the trampoline's entry lies in ``[low, high)``.
     """

@@ -84,12 +84,12 @@ Source = RegisterSource | ImmediateSource | VectorSource
 class Store:
     """One plain store.
 
-    ``address``: of the instruction. ``code``: its bytes. ``bits``: 64 or 32, of the code it stands in.
+    ``address``: of the instruction. ``code``: its bytes. ``bits``: 64 or 32, of the code it is part of.
     ``text``: for people, AT&T syntax. ``size``: bytes written, 1 to 64. ``byte_swapped``: it is a ``movbe``.
 
-    ``effective_address(regs)``: where it writes. ``value(regs)``: what lies there afterwards, read as an unsigned
-    little-endian number of ``size`` bytes; not for a vector store, see `vector_value`. Both take a ``user_regs_struct``
-    as python-ptrace declares it, holding the registers before the store.
+    ``effective_address(regs)``: where it writes. ``value(regs)``: what is there afterwards, read as an unsigned
+    little-endian number of ``size`` bytes; not for a vector store, see `vector_value`. Both take the registers before
+    the store (`Registers`).
     """
 
     address: int

@@ -55,7 +55,7 @@ _UNROLLED_ARGS = 16
 _ARGS_A_TURN = 4
 
 _JUMP = 5
-"""Bytes of a jump: the runtime stub returns to one of three that stand in a row."""
+"""Bytes of a jump: the runtime stub returns to one of three in a row."""
 _LOST = 2 * _JUMP
 """Offset of the third, taken when a loss was counted."""
 
@@ -112,7 +112,7 @@ def flags_at_site(eflags: int, saved: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Registers:
-    """Who holds what. ``rax`` and ``rdx`` are scratch besides: ``rdtsc`` takes them."""
+    """Which register holds what. ``rax`` and ``rdx`` are scratch registers too: ``rdtsc`` takes them."""
 
     a: RegisterNumber
     """The store's address, then the ring's control block."""
@@ -148,17 +148,17 @@ def build(
     flags_live: bool,
     ordered: bool,
 ) -> Trampoline:
-    """The trampoline at ``at`` for ``store``, which stands at ``code_address``.
+    """The trampoline at ``at`` for ``store``, which is at ``code_address``.
 
     ``site``: the number that its records bear, 32 bits.
     ``flags_live``: whether the code after the site may read the arithmetic flags. ``ordered``: keep the reading of the
     counter apart from what the guest does before and after it, by a fence at the very start and one after ``rdtsc``. A
     processor runs code ahead by hundreds of instructions: without the first, the counter is read while a slow load
     before the store is still awaited; without the second, what follows begins before it has been read. The first
-    stands at the start, and not as near to ``rdtsc`` as the kernel's ``rdtsc_ordered`` has it, so that none of the
-    trampoline runs beside the guest's code, where its cost would depend on what that code is.
+    is at the start, and not next to ``rdtsc`` as in the kernel's ``rdtsc_ordered``, so that no part of the trampoline
+    overlaps with the guest's code: its cost would then depend on what that code is.
 
-    Raises `NotAStore` for a store that can't be an event, and `templates.OutOfReach` where the store's
+    Raises `NotAStore` for a store that can't be an event, and `OutOfReach` where the store's
     ip-relative operand or the runtime stub is too far from ``at``.
     """
     if store.bits != 64 or store.size not in EVENT_SIZES:
@@ -234,7 +234,7 @@ def build_runtime(at: int) -> bytes:
 
     Entered with the control block in RAX and the address of three jumps in RDX: try again, do the original store,
     go on after the site. Changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the red zone. Before a trap it
-    leaves the time stamp for htrun, which comes to see the event only microseconds later.
+    leaves the time stamp for htrun, which sees the event only microseconds later.
     """
     return _runtime().link(at, {}).code
 

@@ -1,11 +1,11 @@
 """The stops of recorded system calls in one go: resume, wait, read the call's facts, write its record, resume.
 
 A tracer that does this in Python spends most of its time in the interpreter (`trap_wait`), and a recorded call stops
-twice. So the machine code (call_wait.S) goes round by itself as long as nothing but such stops comes, and comes
-back for everything else, for a thread that it is not to know, and when its records have no room or somebody sleeps who
-waits for them.
+twice. So the machine code (call_wait.S) handles such stops by itself, one after another. It returns
+for every other stop, for a thread that it is not to know, and when there is no room for its records, or the thread that
+takes them sleeps.
 
-Whatever it does for a stop can be done by the methods too, for the stops that are not met by waiting for any tracee.
+Whatever it does for a stop can be done by the methods too, for stops that were not found by waiting for any tracee.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class CallWait:
         return number - 1 if number else None
 
     def set_stream(self, tid: int, number: int | None) -> None:
-        """What the thread's records bear; None: it has to be found out anew."""
+        """What the thread's records bear; None: it has to be found out again."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
 
     def stops_left(self, tid: int) -> int:
@@ -217,7 +217,7 @@ class CallWait:
     # The same by hand.
 
     def look(self, stopped: Stopped) -> Entry:
-        """The call in front of which a thread is stopped by a filter."""
+        """The call before which a thread is stopped by a filter."""
         ticks = self._clock()
         _, arch, number, *arguments = self._facts(stopped)
         return Entry(ticks, arch, number, tuple(arguments))

@@ -1,7 +1,7 @@
 """What the machine code of `trap_wait` may do by itself: traps of which nothing is new.
 
-A trap is known if its thread stores, by the same instruction, to the same place as before, and nothing has happened
-since that anybody else has to think about: no system call that htrun looks at, no signal, no birth or death. Python
+A trap is known if its thread stores, by the same instruction, to the same address as before, and nothing has happened
+since that Python has to handle: no system call that htrun looks at, no signal, no start or exit of a thread. Python
 handles the first such trap and notes what there is to know of it (`KnownTraps.learn`). Where it handles anything else,
 it makes all that is known void (`KnownTraps.forget`). The instruction's bytes are compared each time, since generated
 code may be rewritten at any moment, and the ring's control block, since guests can write it.
