@@ -102,7 +102,7 @@ launch:
 	mov $PR_GET_CHILD_SUBREAPER, %edi
 	mov $SUBREAPER, %esi
 	syscall
-# Else the tracer would be this process's child once more when its parent is gone, and the program's.
+# Otherwise the tracer would become a child of this process, and so of the program, when its parent has exited.
 	xor %esi, %esi
 	call set_subreaper
 	mov $-1, %rsi
@@ -169,7 +169,7 @@ become:
 	call filter
 	cmp $-EACCES, %rax
 	jne filtered
-# Without CAP_SYS_ADMIN the kernel asks for this first.
+# Without CAP_SYS_ADMIN the kernel requires this first.
 	mov $SYS_PRCTL, %eax
 	mov $PR_SET_NO_NEW_PRIVS, %edi
 	mov $1, %esi
@@ -228,7 +228,7 @@ set_subreaper:
 	syscall
 	ret
 
-# Where the Yama security module asks for it, let a descendant trace this process; elsewhere there is no such call.
+# If the Yama security module requires it, let a descendant trace this process; without Yama the call fails.
 set_tracer:
 	mov $SYS_PRCTL, %eax
 	mov $PR_SET_PTRACER, %edi
@@ -257,7 +257,7 @@ read_all:
 2:	ret
 
 # ----------------------------------------------------------------------------------------------------------- the pipe
-# Of descriptors that are none of the standard streams, even where those are closed.
+# With descriptors that are not those of the standard streams, even if these are closed.
 open_pipe:
 	mov $SYS_PIPE2, %eax
 	mov $PIPE, %edi
@@ -304,7 +304,7 @@ tracer:
 # A signal that is sent to a whole group or job is not meant for the tracer, which sets this up itself when it runs
 # (htrun/runner/withstand.py).
 	call block_all
-# These two Python can't ignore, since the C library has them for itself.
+# Python cannot ignore these two, since the C library reserves them.
 	movq $SIG_IGN, IGNORING
 	mov $32, %edi
 	mov $IGNORING, %esi
@@ -331,7 +331,7 @@ tracer:
 
 	jmp python
 
-# With fewer that it can open, Python fails before it runs anything of htrun's, with a traceback. The exec closes them.
+# With fewer descriptors, Python fails with a traceback before it runs any code of htrun. The exec closes them.
 require_files:
 	mov $SYS_CLOSE, %eax
 	mov %r14, %rdi
@@ -370,7 +370,7 @@ python:
 	lea python_option(%rip), %r9
 	call begins
 	jne beside
-# PYTHON -m htrun: with the environment as it is, which serves that Python.
+# PYTHON -m htrun: with the unchanged environment, which is right for that Python.
 	mov %rsi, %rbx
 	add $8, %r8
 	lea module_option(%rip), %rdx
@@ -412,7 +412,7 @@ no_start:
 	mov $OWN_FAILURE, %edi
 	jmp exit
 
-# The path TRACER: this file's, with something after it. %rdi and %r8 are kept.
+# The path TRACER: that of this file with a suffix. %rdi and %r8 are kept.
 find_tracer:
 	push %rdi
 	push %r8
@@ -440,7 +440,7 @@ copy_words:
 	jnz copy_words
 	ret
 
-# The environment but for what is meant for the user's own programs of Python, and libraries, to %rdi.
+# Copy the environment to %rdi, except for variables that are meant for the user's own Python programs and libraries.
 copy_variables:
 	mov %r13, %r8
 1:	mov (%r8), %rsi
@@ -500,13 +500,13 @@ number:
 	ret
 
 # ----------------------------------------------------------------------------------------------------------- process 1
-# It stays what it is, and serves (htrun/runner/process_one.py). All of this happens in a child of it.
+# Process 1 remains and serves as init (htrun/runner/process_one.py). All of this happens in its child.
 process_one:
 	call block_all
 	mov $ACTION_BEFORE, %edx
 	xor %esi, %esi
 	call child_action
-# Ignored, the kernel would reap in its place (wait(2)).
+# If SIGCHLD were ignored, the kernel would reap children (wait(2)).
 	mov $ACTION_DEFAULT, %esi
 	xor %edx, %edx
 	call child_action

@@ -1,4 +1,4 @@
-"""Events that go by rings of the channel (--via): exact and in order, and they never stop the program."""
+"""Events that are written to rings of the channel (--via): exact and in order, and they never stop the program."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def overlap(one: dict[str, Any], other: dict[str, Any]) -> int:
 
 
 def test_a_real_run_of_the_server(tmp_path: Path) -> None:
-    """Each command of the document; then every wait for the lock is held against a plain look at all spans."""
+    """Each command of the document; then every wait for the lock is compared with a simple search of all spans."""
     [block] = fenced("slowest.md", "sh")
     for command in block.splitlines():
         shown = transcript(f"$ {command} && echo done\n", tmp_path, timeout=240)

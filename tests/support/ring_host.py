@@ -210,7 +210,7 @@ class RingHost:
         """Whether the event of ``number`` was left, by what comes after it: read before it was seen to be missing."""
         if self.overflow == BLOCK:
             return reserved > number + self.size
-        # Nobody waits; a thread that is only slow would have gone on by now.
+        # No thread waits; one that is only slow would have continued by now.
         before, times = self._stuck[ring]
         self._stuck[ring] = (number, times + 1 if before == number else 0)
         return reserved >= number + self.size - 64 and times > 50

@@ -1,4 +1,4 @@
-"""Machines whose kernel module, and programs, write records to rings: without htrun, read by this suite's own host."""
+"""Machines whose kernel module and programs write records to rings: without htrun, read by the test's own host."""
 
 from __future__ import annotations
 

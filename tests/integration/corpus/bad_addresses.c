@@ -12,7 +12,7 @@ static void told(const char *name, long result)
     say("%s: %s", name, result == -1 ? strerror(errno) : "done");
 }
 
-/* Each with @address where the kernel looks for something. */
+/* Each call gets @address where the kernel expects a pointer. */
 static void ask(char *address)
 {
     told("rt_sigprocmask", syscall(SYS_rt_sigprocmask, SIG_BLOCK, address, NULL, 8));

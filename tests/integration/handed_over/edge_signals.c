@@ -57,7 +57,7 @@ static void small_stack(void)
     emit_at(memory + 4096 + 16);
 }
 
-/* How many steps there are is another matter: a patched event takes more. */
+/* The number of steps is not compared: a patched event takes more. */
 static void own_steps(void)
 {
     signal(SIGTRAP, count_step);

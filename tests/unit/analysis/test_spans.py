@@ -128,7 +128,7 @@ def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step]
 
 @pytest.mark.parametrize("seed", range(20))
 def test_spans_within_spans(seed: int) -> None:
-    """Many of them, at all depths, also such that cross: of short lists few have any."""
+    """Long lists with many spans, at all depths, some of which cross; short lists rarely have such spans."""
     random = Random(seed)
     sizes = [random.randint(1, 60) for _ in range(seed % 4)]
     marks = [(random.choices((1, 2, 3, 4, 5, 6), (4, 3, 4, 3, 1, 1))[0], random.randrange(2), 0) for _ in range(120)]
