@@ -59,7 +59,7 @@ def _threads(trace: Trace) -> SmallTable:
         values: dict[str, Sequence[object]] = {
             name: [getattr(stream, name) for stream in streams] for name in ("tid", "pid", "vcpu", "comm")
         }
-        # A trace that an emulator's thread is read from may not say when it started.
+        # Some recordings do not say when a thread started.
         return values | {"start_ns": [stream.start or None for stream in streams], "lost": trace.discarded}
 
     return SmallTable(arrow.schema(columns.items()), build)

@@ -34,8 +34,8 @@ class Source(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The thread ``tid`` has exited that had ring ``number`` as its ``owner``, or another one that calls itself so in
-    another PID namespace. ``source``: gives what is known of it."""
+    """The thread ``tid`` has exited. It owned ring ``number`` as ``owner``, unless that is another thread with these
+    ids in another PID namespace. ``source``: gives what is known of it."""
 
     number: int
     owner: int
