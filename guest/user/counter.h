@@ -93,8 +93,8 @@ static inline uint64_t hypertrace_read_counter(void)
 
 /*
  * Whether the processor runs this program itself, given the ELF machine of the
- * host: QEMU's translator says who it is where CPUID is to be had. On other
- * machines a program of the host's own kind is taken for native.
+ * host. QEMU's translator identifies itself by CPUID, where there is CPUID. On
+ * other machines, a program for the host's architecture counts as native.
  */
 static inline bool hypertrace_is_native(uint32_t host_machine)
 {

@@ -1,4 +1,4 @@
-"""What was made for a site of one process serves its relatives, too.
+"""A trampoline that was built for a site of one process can be used by its relatives, too.
 
 Forked processes share the pages of trampolines that were there at the fork, and with them what is made there later.
 Otherwise a server that leaves each request to a child would have the same trampoline made in each, until those pages
@@ -77,7 +77,7 @@ class Family:
         return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
-        """What was made for ``site`` last, if it lies in memory that the process with ``run_at`` has as well."""
+        """The latest trampoline for ``site``, if it is in memory that the process with ``run_at`` also has."""
         made = self._made.get((site.number, kind))
         if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
             return None

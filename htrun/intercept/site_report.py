@@ -41,7 +41,7 @@ def lines(accounts: Sequence[Account]) -> Iterator[str]:
 
 
 def _why_not(site: Site, events: int) -> str:
-    """Why there is no patch at a site at the end of the run; empty if one does."""
+    """Why there is no patch at a site at the end of the run; empty if there is one."""
     if site.patch is not None:
         return ""
     if site.refused:

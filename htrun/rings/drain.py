@@ -44,7 +44,7 @@ SILENCE = 10.0
 """Seconds without a record before the drain sleeps. Polling some 70 times a second costs 2% of a processor; a guest
 that emits now and then, such as a server, should not trap."""
 _QUIET_PERIOD = 0.05
-"""Seconds between two rounds after that, where clients record by themselves: nobody wakes the drain."""
+"""Seconds between two rounds after that, if clients record by themselves: they do not wake the drain."""
 
 
 class _Silence:

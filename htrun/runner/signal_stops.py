@@ -88,8 +88,8 @@ class SignalStops:
         self._waits.ended(tid)
 
     def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
-        """The thread goes on with the signal ``number``, or with none: let it go on with the call that this stop has
-        interrupted in vain, if it has."""
+        """The thread continues with the signal ``number``, or with none; if this stop has interrupted a call
+        needlessly, the call continues."""
         thread = stopped.thread
         self._waits.woken(stopped, number, thread.process.pid, thread.space.memory.read_whole)
 

@@ -6,8 +6,9 @@ knows what is left of their time. Some return EINTR (ptrace(2), "Bugs": epoll_wa
 and sockets with a time limit are others). Here, the thread makes such a call again, as if it had never been woken.
 
 The call then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the end of
-the limit is noted, counted from the first signal. At the first signal after that, the call returns what it returns at
-its limit. It is never short. It may be late by the time before the first signal, and the time to the next one.
+the time limit is remembered, counted from the first signal. At the first signal after that, the call returns what it
+returns at its limit. It is never short. It may be late by the time before the first signal, and the time to the next
+one.
 
 A stop (SIGSTOP, SIGTSTP) ends such calls with EINTR in any process, so it does here.
 """

@@ -47,8 +47,8 @@ def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
     excludes 0 exactly if the probability is at most ``level``."""
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     value = float(second.mean() - first.mean())
-    # If B is shifted back by `limit`, an exchange leaves the difference of means as it is: then the values that leave B
-    # exceed those that come there by nothing in the mean.
+    # If B is shifted back by `limit`, an exchange leaves the difference of means as it is: then the mean of the values
+    # that leave B is that of the values that enter it.
     limits = _exchanges(len(first), len(second)) @ np.concatenate([first, second])
     # Sums of the same values in another order may differ in the last bit.
     limits[np.abs(limits) <= _ROUNDING * max(np.abs(first).max(), np.abs(second).max())] = 0

@@ -155,7 +155,7 @@ static void own_code(void)
     printf("first byte %#x\n", *(unsigned char *)plain_store);
 }
 
-/* Nothing in the program's memory is writable and executable, nor is the same memory once this and once that. */
+/* No memory of the program is both writable and executable, in one mapping or in two. */
 static void w_xor_x(void)
 {
     char line[512], permissions[8];

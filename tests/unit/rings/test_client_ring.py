@@ -188,7 +188,7 @@ def test_nested_events_in_any_order(steps: list[str]) -> None:
                 number += 1
             elif step == "close" and opened:
                 record, which = opened.pop()
-                # Too late if the ring was needed: the event has not happened.
+                # It is too late if the room was needed: then the event does not count as emitted.
                 if record >= writer.get(ring_layout.RELEASED):
                     writer.commit(record, which)
                     finished.add(which)
