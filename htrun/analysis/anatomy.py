@@ -156,11 +156,30 @@ def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overla
     lengths = (np.minimum(others["end"], last) - np.maximum(others["begin"], first)).astype(np.int64)
     codes = others["begin_stream"].astype(np.uint64) << np.uint64(32) | others["name"]
     kinds, of_kind = np.unique(codes, return_inverse=True)
-    totals = np.bincount(of_kind, lengths, len(kinds)) if len(kinds) else np.empty(0)
+    totals = _covered(others, first, last, of_kind, len(kinds))
     found = []
     for kind in np.argsort(-totals, kind="stable")[:_MOST_OVERLAPS].tolist():
         own, of_own = others[of_kind == kind], lengths[of_kind == kind]
         latest = own["end"].max()
         ended_before = end - int(latest) if latest <= last else None
-        found.append(Overlap(own[of_own.argmax()], len(own), int(of_own.sum()), ended_before))
+        found.append(Overlap(own[of_own.argmax()], len(own), int(totals[kind]), ended_before))
     return found
+
+
+def _covered(
+    spans: Spans, first: np.uint64, last: np.uint64, of_kind: NDArray[np.int64], kinds: int
+) -> NDArray[np.int64]:
+    """For how many ns between ``first`` and ``last`` any of ``spans`` of each kind ran; ``of_kind``: the kind of each.
+    Spans of one name may be nested in a thread, so that their lengths must not be added."""
+    covered = np.zeros(kinds, np.int64)
+    if not len(spans):
+        return covered
+    begins = (np.maximum(spans["begin"], first) - first).astype(np.int64)
+    ends = (np.minimum(spans["end"], last) - first).astype(np.int64)
+    order = np.lexsort((begins, of_kind))
+    # Each kind has a stretch of time of its own, so that one running maximum serves them all.
+    offsets = of_kind[order] * (int(last - first) + 1)
+    begins, ends = begins[order] + offsets, ends[order] + offsets
+    before = np.concatenate([begins[:1], np.maximum.accumulate(ends)[:-1]])
+    np.add.at(covered, of_kind[order], np.maximum(ends - np.maximum(begins, before), 0))
+    return covered

@@ -158,7 +158,8 @@ class _Meanwhile:
 
     def __init__(self, span: np.void) -> None:
         self._number = span["begin_number"]
-        self._begin, self._end, self._trapped = span["begin"], span["end"], span["trapped"]
+        self._span = span
+        self._begin, self._end = span["begin"], span["end"]
         self._found: list[Spans] = []
         self._itself: np.void | None = None
         self._size = 0
@@ -167,10 +168,9 @@ class _Meanwhile:
     def add(self, spans: Spans) -> None:
         """Keep those of ``spans`` that overlap."""
         itself = spans["begin_number"] == self._number
-        if itself.any():
-            self._itself = spans[itself][0]
-            # This is known only in the first reading, which sees all events.
-            self._itself["trapped"] = self._trapped
+        paired = spans[itself & (spans["end_number"] > 0)]
+        if len(paired):
+            self._itself = paired[0]
         overlaps = (spans["begin"] < self._end) & (spans["end"] > self._begin) & ~itself
         self._found.append(spans[overlaps])
         self._size += len(self._found[-1])
@@ -181,9 +181,15 @@ class _Meanwhile:
 
     def result(self) -> SlowSpan:
         """Return the span with what was collected."""
-        assert self._itself is not None
         spans = np.concatenate(self._found)
-        return SlowSpan(self._itself, spans[np.argsort(spans["begin_number"])], self._dropped)
+        # If so many begins wait that the oldest are given up, these may be others than in the first reading. The span's
+        # arguments and what is around it are then unknown.
+        itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
+        for field in self._span.dtype.names or ():
+            if self._itself is None or field == "trapped":
+                # Which events trapped is known only in the first reading, which sees all.
+                itself[field] = self._span[field]
+        return SlowSpan(itself, spans[np.argsort(spans["begin_number"])], self._dropped)
 
 
 class _Stretch:

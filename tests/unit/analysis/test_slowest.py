@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import htrun
 from htrun.analysis import slowest as slowest_module
 from htrun.analysis.anatomy import MOST_PARTS, anatomy_of
 from htrun.analysis.slowest import find_slowest
+from htrun.analysis.timing import spans as spans_module
 from htrun.analysis.timing.query import SpanQuery
 from htrun.analysis.window_query import WindowQuery
 from htrun.errors import HtrunError
@@ -153,3 +155,45 @@ def test_only_the_longest_of_very_many_overlaps_are_kept(tmp_path: Path, monkeyp
 def test_names_of_no_span(requests: Path) -> None:
     with pytest.raises(HtrunError, match="has no spans called 'nothing'"):
         found(htrun.open(requests), SpanQuery(("nothing",)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("room", [1 << 20, 6])
+def test_spans_that_cross_or_have_no_partner(
+    tmp_path: Path, seed: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At random, with losses, also where so many begins wait that the oldest are given up."""
+    monkeypatch.setattr(spans_module, "MOST_OPEN", room)
+    random = Random(seed)
+    made = Made(tmp_path / "trace", 1, {**FACTS, "named_events": MARKS})
+    time, lost = BEGIN, [0, 0, 0]
+    for _ in range(12):
+        for tid in range(3):
+            times = [time := time + random.randint(1, 40) for _ in range(random.randint(1, 20))]
+            lost[tid] += random.random() < 0.1
+            marks = [[random.choices((1, 2, 3, 4), (5, 4, 5, 4))[0]] for _ in times]
+            made.packet(Stream(tid + 1, 1, tid, f"t{tid}"), times, marks, discarded=lost[tid])
+    trace = htrun.open(made.close())
+    size = random.choice((7, 20, 100))
+    result = found(trace, most=20, size=size)
+    assert len({int(slow.span["begin_number"]) for slow in result.spans}) == len(result.spans) == min(20, result.count)
+    durations = [int(slow.span["end"]) - int(slow.span["begin"]) for slow in result.spans]
+    assert durations == sorted(durations, reverse=True)
+    if room > 100:
+        rows = trace.spans().to_numpy()
+        assert durations == sorted(rows["duration"].tolist(), reverse=True)[: len(durations)]
+    for slow in result.spans:
+        anatomy = anatomy_of(slow, result.keyed)
+        for piece in anatomy.pieces:
+            assert int(slow.span["begin"]) <= piece.begin < piece.end <= int(slow.span["end"])
+            for each in piece.overlaps:
+                alike = slow.meanwhile[
+                    (slow.meanwhile["begin_stream"] == each.span["begin_stream"])
+                    & (slow.meanwhile["name"] == each.span["name"])
+                ]
+                covered = {
+                    moment
+                    for begin, end in alike[["begin", "end"]].tolist()
+                    for moment in range(max(begin, piece.begin), min(end, piece.end))
+                }
+                assert each.overlap == len(covered) > 0
