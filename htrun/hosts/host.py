@@ -1,7 +1,7 @@
 """What the rest of htrun knows of the machine it runs on: roles instead of names.
 
 Each machine has a package beside this module, which `htrun.hosts.current` selects. Code outside of it says "the program
-counter", never ``rip``. Addresses are the tracee's.
+counter", not what a machine calls it. Addresses are the tracee's.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ thread out first.
 
 *Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
 
-*Thread table*: one for each address space. It maps a thread pointer (``fs`` base, which is also stored at ``fs:0``) to
+*Thread table*: one for each address space. It maps a thread pointer, which most programs also keep where it points, to
 a control block. Only htrun writes it.
 All addresses in a control block or table are addresses in the tracee.
 """
@@ -71,7 +71,7 @@ TABLE_ENTRIES = 1 << 15
 """The table's size. It is large enough that among some thousand threads, hardly one finds both of its entries taken, in
 which case it would trap at each event. Only pages that hold a thread take memory."""
 TABLE_ENTRY = 16
-"""Bytes: u64 key (the thread's ``fs`` base; 0 is free), u64 address of its ring's control block."""
+"""Bytes: u64 key (the thread pointer; 0 is free), u64 address of its ring's control block."""
 TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
 TABLE_MULTIPLIER = 0x9E3779B1
 """2**32 divided by the golden ratio: spreads thread pointers, which differ in few bits, over the table."""

@@ -182,7 +182,7 @@ class Recording:
 
 def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:
     clock = hosts.current().best_clock()
-    if clock.source.name != "tsc" and options.patch:
+    if clock.source.name != hosts.current().counter and options.patch:
         warnings.warn(
             Kind.CLOCK,
             "tsc",

@@ -140,7 +140,7 @@ A_MACHINES_WORDS = re.compile(
 """Names of x86-64's registers, instructions and interfaces, as in code."""
 
 
-@pytest.mark.parametrize("name", [name for name in OF_HTRUN if not name.startswith("htrun.hosts.")])
+@pytest.mark.parametrize("name", [name for name in OF_HTRUN if not name.startswith("htrun.hosts.x86_64")])
 def test_no_machine_is_named_outside_its_package(name: str) -> None:
     found = {
         (number, word)
