@@ -181,6 +181,7 @@ uint64_t qemu_hypertrace_client(void)
         errno = error;
         return UINT64_MAX;
     }
+    hypertrace_rings_expect_events();
     return mine.index;
 }
 

@@ -49,6 +49,9 @@ struct record {
 /* With `drop`, room that is kept for handlers which interrupt one another between the check and the number. */
 #define DROP_MARGIN 64
 
+/* For so many laps the place of an event that was interrupted stays free, in which it may still write its record. */
+#define LAPS_KEPT 4
+
 #define PAUSES 100
 #define YIELDS 20
 #define SHORTEST_SLEEP_NS 20000
@@ -290,6 +293,58 @@ static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t 
     return distance(low_half(&producer->control->released), number) > 0;
 }
 
+/*
+ * How many records before @number in its place are missing, at most LAPS_KEPT.
+ * The reader has passed over the first of them because an event waited for room
+ * while that record's own event was interrupted, and may still write it; the
+ * others were left out for its sake. @word: what the place has for a lap.
+ */
+static uint32_t count_missing(const struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
+{
+    uint32_t missing = 0;
+
+    do {
+        lap = lap == 1 ? HYPERTRACE_LAPS : lap - 1;
+        number -= producer->count;
+        if (distance(number, producer->first) < 0 || word == (lap | HYPERTRACE_BY_RING)) {
+            break;
+        }
+    } while (++missing < LAPS_KEPT);
+    return missing;
+}
+
+static void note_passed(struct hypertrace_producer *producer, uint32_t number)
+{
+    for (size_t i = sizeof producer->passed / sizeof producer->passed[0] - 1; i > 0; i--) {
+        producer->passed[i] = producer->passed[i - 1];
+    }
+    producer->passed[0] = UINT64_C(1) << 32 | number;
+}
+
+/* Whether the place of record @number must be left to an event that was interrupted. */
+static bool is_kept(struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
+{
+    uint32_t missing = count_missing(producer, number, lap, word);
+
+    if (missing == 1) {
+        note_passed(producer, number - producer->count);
+    }
+    /* The event of one that is missing for longer was left, by siglongjmp(). */
+    return missing > 0 && missing < LAPS_KEPT;
+}
+
+/* Whether record @number was passed over before it was written. */
+static bool forget_passed(struct hypertrace_producer *producer, uint32_t number)
+{
+    for (size_t i = 0; i < sizeof producer->passed / sizeof producer->passed[0]; i++) {
+        if (producer->passed[i] == (UINT64_C(1) << 32 | number)) {
+            producer->passed[i] = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The time of a record is not after that of the next, which is of a handler that came in between. */
 static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t number, uint64_t time)
 {
@@ -306,41 +361,66 @@ static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t 
 
 static void emit_anew(uint64_t voffset);
 
-/* The event of record @number, which is taken: at the end of a lap, of the room known of, and after interruptions. */
-NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
+/*
+ * The record of @number, which is taken, if it can be written: false if another
+ * number must be taken.
+ */
+static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index)
 {
     struct record *record;
     uint64_t time;
     uint32_t lap;
 
+    if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK) {
+        wait_for_room(producer, number);
+    }
+    record = record_at(producer, find_place(producer, number, &lap));
+    if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK &&
+        is_kept(producer, number, lap, __atomic_load_n(&record->stamp.split.lap, __ATOMIC_RELAXED))) {
+        return false;
+    }
+    time = now();
+    COMPILER_BARRIER();
+    if (low_half(&producer->control->reserved) != number + 1) {
+        if (is_passed_over(producer, number)) {
+            return false;
+        }
+        time = time_before_next(producer, number, time);
+    }
+    record->timestamp = time;
+    copy_args(record, producer, index, hypertrace_rings_in_use.num_args);
+    commit(record, lap, index);
+    COMPILER_BARRIER();
+    return low_half(&producer->control->reserved) == number + 1 || !forget_passed(producer, number);
+}
+
+/* The event of record @number, which is taken: at the end of a lap, of the room known of, and after interruptions. */
+NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
+{
     for (;;) {
         if (producer->serial != serial) {
             /* The child of a fork() in a handler: the number is its parent's. */
             emit_anew(index);
             return;
         }
-        if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK) {
-            wait_for_room(producer, number);
-        } else if (hypertrace_rings_in_use.overflow == HYPERTRACE_DROP && !has_room(producer, number)) {
+        if (hypertrace_rings_in_use.overflow == HYPERTRACE_DROP && !has_room(producer, number)) {
             /* More handlers in one another than the margin is for. The number stays without a record. */
             add_one(&producer->control->dropped);
             return;
         }
-        record = record_at(producer, find_place(producer, number, &lap));
-        time = now();
-        COMPILER_BARRIER();
-        if (low_half(&producer->control->reserved) == number + 1) {
-            break;
-        }
-        if (!is_passed_over(producer, number)) {
-            time = time_before_next(producer, number, time);
-            break;
+        if (write_slowly(producer, number, index)) {
+            return;
         }
         number = add_one(&producer->control->reserved);
     }
-    record->timestamp = time;
-    copy_args(record, producer, index, hypertrace_rings_in_use.num_args);
-    commit(record, lap, index);
+}
+
+/* Others came in after all was checked, and the reader may have passed over the record before it was written. */
+NEVER_INLINE void check_passed(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
+{
+    if (producer->serial == serial && forget_passed(producer, number)) {
+        record_slowly(producer, add_one(&producer->control->reserved), index, serial);
+    }
 }
 
 /*
@@ -388,6 +468,10 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
     record->timestamp = time;
     copy_args(record, producer, index, args);
     commit(record, lap, index);
+    COMPILER_BARRIER();
+    if (UNLIKELY(low_half(&control->reserved) != number + 1)) {
+        check_passed(producer, number, index, serial);
+    }
 }
 
 static void emit_4(uint64_t voffset)

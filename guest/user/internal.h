@@ -90,6 +90,9 @@ bool hypertrace_rings_start(const struct hypertrace_channel *channel);
 void hypertrace_rings_stop(void);
 void hypertrace_rings_forked(void);
 
+/* ring.c: the calling thread is about to emit, so it gets its ring now. Called without the lock. */
+void hypertrace_rings_expect_events(void);
+
 /* unread.c: memory of the calling thread's that nobody reads, for events without a channel. */
 uint64_t *hypertrace_unread(uint64_t voffset);
 

@@ -23,9 +23,10 @@
  * fork: a child goes on with the channel of its parent and has nothing to do.
  * vfork: a child may emit; the events may be its parent's.
  * exec: the new program calls qemu_hypertrace_init() of its own.
- * seccomp: with rings, the first event of each thread makes system calls
- * (rt_sigprocmask, getpid, gettid, prctl; mmap, fstat), so a thread that confines
- * itself emits one before. That of the thread that opens the channel is not needed.
+ * seccomp: with rings, the first event of a thread, or its first
+ * qemu_hypertrace_client() before, makes system calls (rt_sigprocmask, getpid,
+ * gettid, prctl; fstat, mmap, madvise), so a thread that confines itself has one
+ * of them before. The thread that opens the channel needs neither.
  *
  * SPDX-License-Identifier: MIT
  */

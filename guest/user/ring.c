@@ -126,6 +126,28 @@ static uint32_t count_chunks(void)
     return (channel->rings.count - 1) / channel->rings.chunk + 1;
 }
 
+/*
+ * Each thread's first event is not to wait for page faults, which take longer
+ * than all else. Where this fails (before Linux 5.14), it does.
+ */
+static void populate_rings(unsigned char *memory, size_t size)
+{
+    const size_t wanted = HYPERTRACE_CONTROL_BLOCK + (size_t)sysconf(_SC_PAGESIZE);
+
+    for (size_t start = 0; start < size; start += (size_t)channel->rings.stride) {
+        if (madvise(memory + start, wanted, MADV_POPULATE_WRITE) != 0) {
+            return;
+        }
+    }
+}
+
+static void populate_slots(void)
+{
+    const uint64_t size = channel->max_clients * channel->slot_stride;
+
+    (void)madvise(channel->data, size < MOST_POPULATED ? (size_t)size : MOST_POPULATED, MADV_POPULATE_WRITE);
+}
+
 static unsigned char *map_chunk(uint32_t chunk)
 {
     uint64_t offset = channel->rings.offset + (uint64_t)chunk * channel->rings.chunk * channel->rings.stride;
@@ -143,26 +165,10 @@ static unsigned char *map_chunk(uint32_t chunk)
     if (!__atomic_compare_exchange_n(&chunks[chunk], &unmapped, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         /* Another thread was faster. */
         munmap(memory, chunk_bytes(chunk));
-        memory = unmapped;
+        return unmapped;
     }
+    populate_rings(memory, chunk_bytes(chunk));
     return memory;
-}
-
-/*
- * The first events of the first threads are not to wait for page faults, which
- * take longer than all else. Where this fails (before Linux 5.14), they do.
- */
-static void populate_first_chunk(void)
-{
-    const size_t wanted = HYPERTRACE_CONTROL_BLOCK + (size_t)sysconf(_SC_PAGESIZE);
-    const uint64_t slots = channel->max_clients * channel->slot_stride;
-
-    (void)madvise(channel->data, slots < MOST_POPULATED ? (size_t)slots : MOST_POPULATED, MADV_POPULATE_WRITE);
-    for (size_t start = 0; start < chunk_bytes(0); start += (size_t)channel->rings.stride) {
-        if (madvise(chunks[0] + start, wanted, MADV_POPULATE_WRITE) != 0) {
-            return;
-        }
-    }
 }
 
 static struct hypertrace_control_block *find_ring(uint32_t ring)
@@ -240,6 +246,8 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     producer->max_clients = (uint32_t)channel->max_clients;
     producer->count = channel->rings.records;
     producer->limit = hypertrace_limit(control, producer->count);
+    producer->first = (uint32_t)reserved;
+    memset(producer->passed, 0, sizeof producer->passed);
 #if HYPERTRACE_WIDE
     producer->lap.both = (uint64_t)lap << 32 | base;
 #else
@@ -327,6 +335,13 @@ static struct hypertrace_producer *claim_undisturbed(bool in_handler)
 struct hypertrace_producer *hypertrace_claim(void)
 {
     return claim_undisturbed(true);
+}
+
+void hypertrace_rings_expect_events(void)
+{
+    if (__atomic_load_n(&qemu_hypertrace_emit_, __ATOMIC_RELAXED) != NULL) {
+        (void)claim_undisturbed(false);
+    }
 }
 
 /* Giving back */
@@ -433,7 +448,7 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
     hypertrace_rings_in_use.num_args = (uint32_t)opened->num_args;
     hypertrace_rings_in_use.overflow = opened->rings.overflow;
     hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
-    populate_first_chunk();
+    populate_slots();
     process->epoch = 0;
     /* Now, as this thread may be confined to fewer system calls later. */
     (void)claim_undisturbed(false);
@@ -475,6 +490,10 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
 {
     (void)opened;
     return false;
+}
+
+void hypertrace_rings_expect_events(void)
+{
 }
 
 void hypertrace_rings_stop(void)

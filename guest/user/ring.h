@@ -97,6 +97,9 @@ struct hypertrace_producer {
             uint32_t lap;
         } split;
     } lap;
+    uint32_t first;                     /* number of the claim's first record */
+    /* Numbers, with bit 32 set, whose records the reader has passed over while their events were interrupted; 0: none. */
+    uint64_t passed[4];
 } __attribute__((aligned(64)));
 
 /* What a thread knows of its ring. */

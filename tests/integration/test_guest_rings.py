@@ -169,6 +169,15 @@ def test_vforks(tmp_path: Path, toolchain: Toolchain) -> None:
     assert len(host.claims) == 2
 
 
+def test_a_thread_that_asks_for_an_index_has_its_ring_before_its_first_event(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    host = RingHost(tmp_path / "channel")
+    host.run(emitters(toolchain, NATIVE, "asked", 5))
+    assert len({claim.tid for claim in host.claims}) == 6
+    assert len(host.records()) == 0
+
+
 def test_execs(tmp_path: Path, toolchain: Toolchain) -> None:
     host = RingHost(tmp_path / "channel")
     host.run(emitters(toolchain, NATIVE, "execs", 5, 300))
@@ -238,6 +247,40 @@ def test_a_handler_emits_more_than_a_ring_holds(tmp_path: Path, toolchain: Toolc
     assert numbers(records, 0) == list(range(emitted))
     assert numbers(records, 1) == list(range(handled))
     assert host.dropped == 0
+
+
+STEPS = 150
+"""More instructions than an event has, the call included."""
+
+
+@pytest.mark.parametrize("events", [1, 3, 127, 128, 129, 300])
+def test_a_handler_comes_after_each_instruction_of_an_event(tmp_path: Path, toolchain: Toolchain, events: int) -> None:
+    """And emits more than a ring holds: neither its events nor the one that it interrupts are lost."""
+    host = RingHost(tmp_path / "channel", records=128)
+    output = host.run(emitters(toolchain, NATIVE, "stepped", STEPS, events, 0))
+    interrupted, handled = map(int, output.split())
+    assert 50 < interrupted <= STEPS
+    assert handled == interrupted * events
+    records = host.records()
+    check_records(records)
+    check_times(host)
+    assert numbers(records, 0) == list(range(STEPS))
+    assert numbers(records, 1) == list(range(handled))
+
+
+@pytest.mark.parametrize("events", [0, 1, 130])
+def test_an_event_is_left_after_each_of_its_instructions(tmp_path: Path, toolchain: Toolchain, events: int) -> None:
+    """By siglongjmp(): it is recorded or not, and all others are."""
+    host = RingHost(tmp_path / "channel", records=128)
+    output = host.run(emitters(toolchain, NATIVE, "stepped", STEPS, events, 1))
+    interrupted, handled = map(int, output.split())
+    records = host.records()
+    check_records(records)
+    check_times(host)
+    found = numbers(records, 0)
+    assert found == sorted(set(found))
+    assert STEPS - interrupted <= len(found)
+    assert numbers(records, 1) == list(range(handled))
 
 
 def test_a_handler_emits_the_first_event_of_a_thread(tmp_path: Path, toolchain: Toolchain) -> None:

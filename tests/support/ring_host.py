@@ -218,6 +218,7 @@ class RingHost:
     def _end(self, ring: int) -> None:
         words = self._words(ring)
         if self._halves(ring)[STATE] >= USED:
+            self._claim(ring)
             if self.overflow == OVERWRITE:
                 words[RELEASED] = max(int(words[RESERVED]) - self.size, int(words[RELEASED]))
             while words[RELEASED] < words[RESERVED]:

@@ -4,8 +4,10 @@
 #include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/time.h>
+#include <ucontext.h>
 
 static int argument_count;
 static char **arguments;
@@ -61,6 +63,23 @@ static void threads(void)
         check(pthread_create(&all[i], NULL, run_thread, (void *)(uintptr_t)i) == 0, "pthread_create");
     for (uint64_t i = 0; i < count; i++)
         join(all[i]);
+}
+
+/* asked THREADS: threads that ask for an index and emit nothing. */
+static void *ask(void *unused)
+{
+    check(qemu_hypertrace_client() != UINT64_MAX, "qemu_hypertrace_client");
+    return unused;
+}
+
+static void asked(void)
+{
+    for (uint64_t i = 0; i < number_at(0); i++) {
+        pthread_t thread;
+
+        check(pthread_create(&thread, NULL, ask, NULL) == 0, "pthread_create");
+        join(thread);
+    }
 }
 
 /* args EVENTS: every word of the slot has a value of its own. */
@@ -319,6 +338,65 @@ static void nested(void)
     printf("%llu\n%llu\n", (unsigned long long)next, (unsigned long long)handled);
 }
 
+#ifdef __x86_64__
+
+/*
+ * stepped STEPS EVENTS JUMP: event N is interrupted after N of its instructions, by a handler that emits EVENTS, and
+ * leaves by siglongjmp() if JUMP. Prints how many events were interrupted.
+ */
+#define TRAP_FLAG 0x100
+
+static uint64_t steps_left;
+static uint64_t interrupted;
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+
+    (void)number;
+    (void)info;
+    if (steps_left-- > 0)
+        return;
+    *flags &= ~TRAP_FLAG;
+    interrupted++;
+    for (uint64_t i = 0; i < number_at(1); i++)
+        emit_next(1, handled++);
+    if (number_at(2) != 0)
+        siglongjmp(target, 1);
+}
+
+/* The flag is set after the instruction that follows, so the first that is stepped is of the event. */
+static void set_stepping(bool on)
+{
+    __asm__ __volatile__("subq $128, %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\torq %0, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp"
+                         : : "r" (on ? (uint64_t)TRAP_FLAG : 0) : "memory", "cc");
+}
+
+static void stepped(void)
+{
+    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+    static volatile uint64_t next;
+
+    sigemptyset(&action.sa_mask);
+    check(sigaction(SIGTRAP, &action, NULL) == 0, "sigaction");
+    for (next = 0; next < number_at(0); next++) {
+        uint64_t *data = qemu_hypertrace_data(0);
+
+        data[0] = 0;
+        data[1] = next;
+        data[3] = next * UINT64_C(0x9e3779b97f4a7c15);
+        steps_left = next;
+        if (sigsetjmp(target, 1) == 0) {
+            set_stepping(true);
+            qemu_hypertrace(0);
+            set_stepping(false);
+        }
+    }
+    printf("%llu\n%llu\n", (unsigned long long)interrupted, (unsigned long long)handled);
+}
+
+#endif
+
 /* forever THREADS: until killed. */
 static void *run_forever(void *slot)
 {
@@ -390,10 +468,13 @@ static const struct {
     const char *name;
     void (*run)(void);
 } ways[] = {
-    {"threads", threads}, {"args", args}, {"churn", churn}, {"forks", plain_forks}, {"raw-forks", raw_forks},
+    {"threads", threads}, {"asked", asked}, {"args", args}, {"churn", churn}, {"forks", plain_forks}, {"raw-forks", raw_forks},
     {"vforks", vforks}, {"execs", execs}, {"raw", raw_thread}, {"handlers", handlers}, {"first", first},
     {"nested", nested}, {"forever", forever}, {"again", again}, {"both", both}, {"outside", outside},
     {"calibrate", calibrate},
+#ifdef __x86_64__
+    {"stepped", stepped},
+#endif
 };
 
 int main(int argc, char **argv)
