@@ -64,7 +64,9 @@ class Reads:
         patch.setattr(trace, "events", events)
 
 
-@pytest.mark.parametrize("sql", ["SHOW TABLES", "DESCRIBE events", "FROM run", "FROM threads", "FROM sites"])
+@pytest.mark.parametrize(
+    "sql", ["SHOW TABLES", "SHOW ALL TABLES", "DESCRIBE events", "FROM run", "FROM threads", "FROM sites"]
+)
 def test_nothing_is_read_for_what_is_known(trace: Trace, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     reads = Reads(trace, monkeypatch)
     rows(trace, sql)
@@ -76,6 +78,13 @@ def test_the_tables(trace: Trace) -> None:
     assert [name for (name,) in rows(trace, "SHOW TABLES")] == sorted(
         ["events", "run", "sites", "spans", "threads", *named]
     )
+
+
+@pytest.mark.parametrize("sql", ["show tables", "  SHOW\nTables ; "])
+def test_the_list_of_tables_is_that_of_duckdb(trace: Trace, sql: str) -> None:
+    assert rows(trace, sql) == rows(trace, "SELECT * FROM (SHOW TABLES)")
+    with answer_to(sql, trace, Filter()) as answer:
+        assert b"".join(as_text(answer)).decode().splitlines()[:3] == ["name", "events", "job_begin"]
 
 
 def test_every_column_of_events(trace: Trace) -> None:
@@ -244,6 +253,7 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
     trace = htrun.open(made.packet(Stream(1, 1), [BEGIN], [[3, 4, 5]]).close())
     public = {"events", "run", "sites", "spans", "threads"}
     assert set(tables_of(trace, Filter())) == public | {"events_", "EVENTS__", "run_", "a-b"}
+    assert rows(trace, "SHOW TABLES") == rows(trace, "SELECT * FROM (SHOW TABLES)")
     assert rows(trace, "SELECT Time_, time__ FROM run_") == [(4, 5)]
     assert rows(trace, 'FROM "a-b"') == []
     assert ("command", "app") in rows(trace, "FROM run")
