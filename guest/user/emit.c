@@ -263,12 +263,12 @@ static bool has_room(struct hypertrace_producer *producer, uint32_t number)
 }
 
 /* Until the reader has released what was in the place of record @number. */
-static void wait_for_room(struct hypertrace_producer *producer, uint32_t number)
+static void wait_for_room(struct hypertrace_producer *producer, uint32_t number, uintptr_t serial)
 {
     const int error = errno;
     long sleep = SHORTEST_SLEEP_NS;
 
-    for (unsigned round = 0; !has_room(producer, number); round++) {
+    for (unsigned round = 0; *producer->serial == serial && !has_room(producer, number); round++) {
         if (round < PAUSES) {
             pause_processor();
             continue;
@@ -365,14 +365,14 @@ static void emit_anew(uint64_t voffset);
  * The record of @number, which is taken, if it can be written: false if another
  * number must be taken.
  */
-static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index)
+static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
     struct record *record;
     uint64_t time;
     uint32_t lap;
 
     if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK) {
-        wait_for_room(producer, number);
+        wait_for_room(producer, number, serial);
     }
     record = record_at(producer, find_place(producer, number, &lap));
     if (hypertrace_rings_in_use.overflow == HYPERTRACE_BLOCK &&
@@ -381,6 +381,9 @@ static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, 
     }
     time = now();
     COMPILER_BARRIER();
+    if (*producer->serial != serial) {
+        return false;
+    }
     if (low_half(&producer->control->reserved) != number + 1) {
         if (is_passed_over(producer, number)) {
             return false;
@@ -398,7 +401,7 @@ static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, 
 NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
     for (;;) {
-        if (producer->serial != serial) {
+        if (*producer->serial != serial) {
             /* The child of a fork() in a handler: the number is its parent's. */
             emit_anew(index);
             return;
@@ -408,17 +411,25 @@ NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t n
             add_one(&producer->control->dropped);
             return;
         }
-        if (write_slowly(producer, number, index)) {
-            return;
+        if (write_slowly(producer, number, index, serial)) {
+            if (*producer->serial == serial) {
+                return;
+            }
+        } else if (*producer->serial == serial) {
+            number = add_one(&producer->control->reserved);
         }
-        number = add_one(&producer->control->reserved);
     }
 }
 
-/* Others came in after all was checked, and the reader may have passed over the record before it was written. */
-NEVER_INLINE void check_passed(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
+/*
+ * A handler came after all was checked. The reader may have passed over the
+ * record before it was written, or this is now a child whose parent has it.
+ */
+NEVER_INLINE void check_written(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
-    if (producer->serial == serial && forget_passed(producer, number)) {
+    if (*producer->serial != serial) {
+        emit_anew(index);
+    } else if (forget_passed(producer, number)) {
         record_slowly(producer, add_one(&producer->control->reserved), index, serial);
     }
 }
@@ -439,7 +450,7 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
     uint32_t number;
     uint64_t time;
 
-    if (UNLIKELY(producer == NULL) || UNLIKELY(producer->serial != serial) ||
+    if (UNLIKELY(producer == NULL) || UNLIKELY(*producer->serial != serial) ||
         UNLIKELY(index >= producer->max_clients)) {
         emit_anew(voffset);
         return;
@@ -460,7 +471,7 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
     }
     time = counter ? hypertrace_read_counter() : hypertrace_read_clock();
     COMPILER_BARRIER();
-    if (UNLIKELY(low_half(&control->reserved) != number + 1) || UNLIKELY(producer->serial != serial)) {
+    if (UNLIKELY(low_half(&control->reserved) != number + 1) || UNLIKELY(*producer->serial != serial)) {
         record_slowly(producer, number, index, serial);
         return;
     }
@@ -469,8 +480,8 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
     copy_args(record, producer, index, args);
     commit(record, lap, index);
     COMPILER_BARRIER();
-    if (UNLIKELY(low_half(&control->reserved) != number + 1)) {
-        check_passed(producer, number, index, serial);
+    if (UNLIKELY(low_half(&control->reserved) != number + 1) || UNLIKELY(*producer->serial != serial)) {
+        check_written(producer, number, index, serial);
     }
 }
 

@@ -52,20 +52,23 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define EASY_KEYS UINT32_MAX
 #endif
 
-/* The table begins with this; zero in a child of fork() until its first event. */
+/* What a child of fork() finds zero until its first event. */
 struct process {
     uintptr_t epoch;                    /* never the same twice in a process and its ancestors */
     uint64_t cookie;
     uint32_t pid;
     uint32_t hint;                      /* no ring before this one is known to be free */
-    struct hypertrace_producer producers[];
+    uintptr_t serials[];                /* of each ring's claim, for its producer */
 };
 
 __thread struct hypertrace_mine hypertrace_mine;
 struct hypertrace_rings_in_use hypertrace_rings_in_use;
 
-static struct process *process;         /* kept for good, as threads hold pointers into it; NULL before the first use */
+/* Kept for good, as threads hold pointers into them; NULL before the first use. */
+static struct process *process;
+static struct hypertrace_producer *producers;           /* of each ring */
 static size_t process_size;
+static size_t producers_size;
 static uintptr_t last_serial;           /* not in the table: a child's are to be new ones, too */
 
 static const struct hypertrace_channel *channel;        /* NULL: no rings in use */
@@ -238,7 +241,8 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     uint32_t lap = (uint32_t)(laps % HYPERTRACE_LAPS + 1);
 
     /* After an owner that was killed, this may still be set. */
-    __atomic_store_n(&producer->serial, 0, __ATOMIC_RELAXED);
+    producer->serial = &process->serials[producer - producers];
+    __atomic_store_n(producer->serial, 0, __ATOMIC_RELAXED);
     producer->control = control;
     producer->records = (unsigned char *)control + HYPERTRACE_CONTROL_BLOCK;
     producer->data = channel->data;
@@ -290,7 +294,7 @@ static struct hypertrace_producer *claim(bool in_handler)
     if (__atomic_load_n(&process->epoch, __ATOMIC_ACQUIRE) == 0) {
         begin_process(pid);
     }
-    if (producer != NULL && __atomic_load_n(&producer->serial, __ATOMIC_RELAXED) == mine->serial) {
+    if (producer != NULL && __atomic_load_n(producer->serial, __ATOMIC_RELAXED) == mine->serial) {
         return producer;
     }
     /* A child of vfork() uses its parent's memory, and what it claims would go with it. */
@@ -302,14 +306,14 @@ static struct hypertrace_producer *claim(bool in_handler)
         mine->refused = process->epoch;
         return NULL;
     }
-    producer = &process->producers[ring];
+    producer = &producers[ring];
     /* The acquiring load of what release() stored: what another thread did with this producer is over. */
-    (void)__atomic_load_n(&producer->serial, __ATOMIC_ACQUIRE);
+    (void)__atomic_load_n(&process->serials[ring], __ATOMIC_ACQUIRE);
     fill_in_producer(producer, find_ring(ring));
     fill_in_control(producer->control);
     mine->serial = next_serial();
     mine->producer = producer;
-    __atomic_store_n(&producer->serial, mine->serial, __ATOMIC_RELEASE);
+    __atomic_store_n(producer->serial, mine->serial, __ATOMIC_RELEASE);
     if (has_key && (key < EASY_KEYS || !in_handler)) {
         /* Otherwise the tracer notices that the thread has exited. */
         (void)pthread_setspecific(key, producer);
@@ -348,9 +352,9 @@ void hypertrace_rings_expect_events(void)
 
 static void release(struct hypertrace_producer *producer)
 {
-    uint32_t ring = (uint32_t)(producer - process->producers);
+    uint32_t ring = (uint32_t)(producer - producers);
 
-    __atomic_store_n(&producer->serial, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(producer->serial, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&producer->control->state, HYPERTRACE_LE32(HYPERTRACE_RING_ENDED), __ATOMIC_RELEASE);
     if (ring < __atomic_load_n(&process->hint, __ATOMIC_RELAXED)) {
         __atomic_store_n(&process->hint, ring, __ATOMIC_RELAXED);
@@ -364,7 +368,7 @@ static void release_mine(void *used)
 
     hypertrace_lock();
     if (channel != NULL && hypertrace_mine.producer == producer &&
-        __atomic_load_n(&producer->serial, __ATOMIC_RELAXED) == hypertrace_mine.serial) {
+        __atomic_load_n(producer->serial, __ATOMIC_RELAXED) == hypertrace_mine.serial) {
         release(producer);
     }
     hypertrace_unlock();
@@ -387,23 +391,37 @@ static void delete_key(void)
 
 /* Start and stop, with the library's lock held */
 
-static bool make_table(void)
+/* Memory of at least @size bytes in @memory, whose bytes so far are @old_size. */
+static bool enlarge(void **memory, size_t *old_size, size_t size)
 {
-    size_t size = sizeof *process + channel->rings.count * sizeof process->producers[0];
-    void *memory;
+    void *larger;
 
-    if (size <= process_size) {
-        return true;
+    if (size > *old_size) {
+        larger = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (larger == MAP_FAILED) {
+            return false;
+        }
+        *memory = larger;
+        *old_size = size;
     }
-    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        return false;
-    }
-    /* Where it fails (before Linux 4.14), hypertrace_rings_forked() serves all forks but those by a bare system call. */
-    (void)madvise(memory, size, MADV_WIPEONFORK);
-    process = (struct process *)memory;
-    process_size = size;
     return true;
+}
+
+static bool make_tables(void)
+{
+    const size_t count = channel->rings.count;
+    void *table = process;
+    void *rings = producers;
+    bool made = enlarge(&table, &process_size, sizeof *process + count * sizeof process->serials[0]) &&
+                enlarge(&rings, &producers_size, count * sizeof *producers);
+
+    process = (struct process *)table;
+    producers = (struct hypertrace_producer *)rings;
+    if (made) {
+        /* Where it fails (before Linux 4.14), hypertrace_rings_forked() serves all forks but a bare system call's. */
+        (void)madvise(process, process_size, MADV_WIPEONFORK);
+    }
+    return made;
 }
 
 static bool make_chunks(void)
@@ -441,7 +459,7 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
         return false;
     }
     channel = opened;
-    if (pthread_once(&key_once, create_key) != 0 || !make_table() || !make_chunks()) {
+    if (pthread_once(&key_once, create_key) != 0 || !make_tables() || !make_chunks()) {
         channel = NULL;
         return false;
     }
@@ -463,8 +481,8 @@ void hypertrace_rings_stop(void)
     }
     __atomic_store_n(&qemu_hypertrace_emit_, NULL, __ATOMIC_RELEASE);
     for (uint32_t ring = 0; ring < channel->rings.count; ring++) {
-        if (process->producers[ring].serial != 0) {
-            release(&process->producers[ring]);
+        if (process->serials[ring] != 0) {
+            release(&producers[ring]);
         }
     }
     for (uint32_t chunk = 0; chunk < count_chunks(); chunk++) {

@@ -78,11 +78,13 @@ struct hypertrace_control_block {
 };
 
 /*
- * A ring as the thread that has claimed it sees it. These lie in memory that
- * is zero in a child of fork(), so a child finds its parent's rings gone.
+ * A ring as the thread that has claimed it sees it. In a child of fork(), only
+ * the serial number is gone: a handler may fork while an event is written, which
+ * then goes on in the child too.
  */
 struct hypertrace_producer {
-    uintptr_t serial;                   /* of the claim; no other claim of this process has the same; 0: unclaimed */
+    /* Of the claim: no other of this process has the same. 0: unclaimed, or claimed by an ancestor. */
+    uintptr_t *serial;
     struct hypertrace_control_block *control;
     unsigned char *records;
     const char *data;                   /* the channel's slots */

@@ -283,6 +283,18 @@ def test_an_event_is_left_after_each_of_its_instructions(tmp_path: Path, toolcha
     assert numbers(records, 1) == list(range(handled))
 
 
+def test_a_fork_comes_after_each_instruction_of_an_event(tmp_path: Path, toolchain: Toolchain) -> None:
+    """The event is the parent's, and a child's that has finished it, each in a ring of its own."""
+    host = RingHost(tmp_path / "channel", rings=256)
+    interrupted, _ = map(int, host.run(emitters(toolchain, NATIVE, "stepped", STEPS, 0, 2)).split())
+    check_records(host.records())
+    events = {claim.ring: claim.records()["args"][:, 1].tolist() for claim in host.claims}
+    assert events.pop(0) == list(range(STEPS))
+    finished = sorted(number for numbers_of_child in events.values() for number in numbers_of_child)
+    assert finished == list(range(len(finished)))
+    assert 40 < len(finished) <= interrupted
+
+
 def test_a_handler_emits_the_first_event_of_a_thread(tmp_path: Path, toolchain: Toolchain) -> None:
     count = 100
     host = RingHost(tmp_path / "channel", rings=128)

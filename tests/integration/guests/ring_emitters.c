@@ -341,13 +341,15 @@ static void nested(void)
 #ifdef __x86_64__
 
 /*
- * stepped STEPS EVENTS JUMP: event N is interrupted after N of its instructions, by a handler that emits EVENTS, and
- * leaves by siglongjmp() if JUMP. Prints how many events were interrupted.
+ * stepped STEPS EVENTS WAY: event N is interrupted after N of its instructions, by a handler that emits EVENTS, and
+ * leaves by siglongjmp() if WAY is 1. If it is 2, the handler forks, and the child finishes the event while its parent
+ * waits. Prints how many events were interrupted, and the events of the handlers.
  */
 #define TRAP_FLAG 0x100
 
 static uint64_t steps_left;
 static uint64_t interrupted;
+static volatile bool is_child;
 
 static void on_step(int number, siginfo_t *info, void *context)
 {
@@ -361,8 +363,16 @@ static void on_step(int number, siginfo_t *info, void *context)
     interrupted++;
     for (uint64_t i = 0; i < number_at(1); i++)
         emit_next(1, handled++);
-    if (number_at(2) != 0)
+    if (number_at(2) == 1)
         siglongjmp(target, 1);
+    if (number_at(2) == 2) {
+        pid_t child = raw_fork();
+
+        check(child >= 0, "fork");
+        is_child = child == 0;
+        if (!is_child)
+            await(child);
+    }
 }
 
 /* The flag is set after the instruction that follows, so the first that is stepped is of the event. */
@@ -391,6 +401,8 @@ static void stepped(void)
             qemu_hypertrace(0);
             set_stepping(false);
         }
+        if (is_child)
+            _exit(0);
     }
     printf("%llu\n%llu\n", (unsigned long long)interrupted, (unsigned long long)handled);
 }
