@@ -33,8 +33,8 @@ phase = "end"
 
 @dataclass(frozen=True)
 class _Length:
-    """``size``: bytes to hash; ``calls``: how many Google Benchmark times together: about a quarter of a millisecond,
-    so that most repetitions have the processor for themselves; ``times``: the number of repetitions."""
+    """``size``: bytes to hash; ``calls``: the number of calls that Google Benchmark times together, about a quarter of
+    a millisecond, so that most repetitions are not interrupted; ``times``: the number of repetitions."""
 
     size: int
     calls: int

@@ -175,8 +175,8 @@ static int32_t distance(uint32_t number, uint32_t base)
 }
 
 /*
- * A lap further. Of two stores a handler must see both or none; one instruction
- * is better than a blocked signal, but narrow machines have none.
+ * Enter the next lap. A signal handler must see both of these stores or
+ * neither. One wide store ensures this; machines without one block signals.
  */
 static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint32_t lap)
 {
@@ -496,7 +496,10 @@ static void emit_any(uint64_t voffset)
          hypertrace_rings_in_use.clock == HYPERTRACE_COUNTER);
 }
 
-/* By the control word, as without rings: what has no ring, and indexes out of range, of which htrun warns. */
+/*
+ * Emit by a store to the control word: for a thread without a ring, and for an
+ * index out of range, about which htrun warns.
+ */
 static void store(uint64_t voffset)
 {
     hypertrace_say_hello();

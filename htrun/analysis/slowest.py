@@ -136,7 +136,7 @@ class _Checkpoints:
         self._asked = 0
 
     def add(self, pairer: Pairer) -> None:
-        """Add one for the state of ``pairer``, unless the others are enough."""
+        """Add a checkpoint of the state of ``pairer``, unless the existing ones are dense enough."""
         self._asked += 1
         if self._kept and self._asked % self._stride:
             return

@@ -61,7 +61,7 @@ class Event:
 
     ``time``: ns since the epoch. ``name``: the user's, or else QEMU's. ``stream``: the thread. ``site``: number of the
     instruction that emitted it. ``index``: the slot. ``num``: a system call's number. ``arch``: its interface, an
-    AUDIT_ARCH_* of <linux/audit.h>. What such an event does not have is None. ``args``: as they were stored.
+    AUDIT_ARCH_* of <linux/audit.h>. Fields that such an event lacks are None. ``args``: as they were stored.
     ``values``: every argument by its name, in the type that the user declared.
     """
 

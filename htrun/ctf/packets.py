@@ -59,8 +59,8 @@ class StreamFile:
     """One file of a trace.
 
     ``identity``: what all packets of its stream share. ``pieces``: its part of the index, packed; ``events``: how many
-    precede any damage. The totals of its stream up to its end are ``packets``; ``last``, in ticks; and ``discarded``,
-    the lost events, with their ``losses``.
+    precede any damage. Totals of the stream up to the end of this file: ``packets``; ``last``, in ticks; ``discarded``,
+    the lost events, and their ``losses``.
     """
 
     path: Path

@@ -400,7 +400,7 @@ class _Loader:
 
 
 def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definition) -> None:
-    """Fill the columns of `NUMBER_PAIRS`. What ``records`` do not have is 0."""
+    """Fill the columns of `NUMBER_PAIRS`. Fields missing from ``records`` are 0."""
     held = records.dtype.names or ()
     for pair in NUMBER_PAIRS:
         if not set(pair) & set(definition.columns):

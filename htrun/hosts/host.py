@@ -89,7 +89,7 @@ class Store(Protocol):
 
     @property
     def text(self) -> str:
-        """The instruction for people, as a disassembler prints it."""
+        """The instruction as a disassembler prints it."""
 
     @property
     def size(self) -> int:

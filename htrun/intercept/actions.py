@@ -68,14 +68,14 @@ class Actions:
             _hide_marker(call)
 
     def _call(self, call: StoppedCall, *, mark: bool) -> bool:
-        """Let the call be made, with the marker in place of a default action to ``mark``; whether it is there."""
+        """Let the call be made; with ``mark``, the marker replaces a default action. Returns whether it does."""
         given = call.argument(1)
         with ExitStack() as stack:
             if mark:
                 try:
                     instead = self._with_marker(stack, call)
                 except OSError:
-                    # No room for it: then the kernel has the default action, too.
+                    # There is no memory for the marker, so the kernel gets the default action as well.
                     mark = False
                 else:
                     call.set_argument(1, instead)

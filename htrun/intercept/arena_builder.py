@@ -50,8 +50,8 @@ class ArenaBuilder:
         self._code = CodeMemory(ranges)
 
     def build(self, injection: Injection, space: AddressSpace, tid: int, thread_pointer: int) -> Arena:
-        """The arena of an address space that shows the channel. ``thread_pointer``: that of thread ``tid``, which says
-        how the program's threads may be known. Raises OSError or `NoRoom`."""
+        """The arena of an address space that shows the channel. ``thread_pointer``: that of thread ``tid``; it decides
+        how a trampoline can identify the program's threads. Raises OSError or `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         _most_rings(tid, self._pool)

@@ -296,7 +296,7 @@ class MaskFilter:
         self.watched = False
         """The process was given it, and keeps it through exec. A child that inherits it may be given it again."""
         self.followed = False
-        """Whether its threads' `ThreadSignals.segv_blocked` is kept up to date by it."""
+        """Whether this filter keeps `ThreadSignals.segv_blocked` of the process's threads up to date."""
         self.hidden = ""
         """Why the process can't be given it; empty if it can."""
 

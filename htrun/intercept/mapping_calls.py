@@ -184,7 +184,7 @@ class MappingCalls:
             self._warnings.warn(
                 Kind.INJECTION,
                 pid,
-                f"process {pid} lets nobody look into it (PR_SET_DUMPABLE, or a program that can't be read): if it "
+                f"process {pid} cannot be inspected (PR_SET_DUMPABLE, or a program that can't be read): if it "
                 "maps the channel, its events are missed",
             )
             return None

@@ -31,7 +31,7 @@ def account(sites: Sequence[Site], events: Mapping[int, int], find: Callable[[st
 
 
 def lines(accounts: Sequence[Account]) -> Iterator[str]:
-    """One line for each site, for people."""
+    """One readable line for each site."""
     for site in accounts:
         fate = f"patched, {site['patched']}" if site["patched"] else f"not patched: {site['not_patched']}"
         yield (

@@ -64,11 +64,11 @@ class Site:
     losses: int = 0
     """How often the guest wrote over a patch."""
     not_before: int = 0
-    """The count of traps from which on it may be patched again."""
+    """The number of traps after which it may be patched again."""
     siblings: dict[bytes, Site] = field(default_factory=dict)
-    """By their bytes, all sites that were ever seen at this address, this one too."""
+    """All sites that were ever seen at this address, including this one, by their bytes."""
     parent: Site | None = None
-    """The same site in the process that had it first, of this one's relatives; None in that process itself."""
+    """The same site in the related process that had it first; None in that process."""
 
     def fork(self) -> Site:
         """The same instruction in a forked child's copy of the memory, patched as it is."""
@@ -115,6 +115,6 @@ class Site:
 
 
 def describe(patch: Patch) -> str:
-    """How a site is patched, for people."""
+    """A readable description of how a site is patched."""
     way = "jump" if not patch.borrowed else f"pun of {len(patch.written)} + {len(patch.borrowed)} bytes"
     return f"{way} to {patch.at:#x}"

@@ -169,8 +169,9 @@ class Traps:
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
         """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
 
-        Returns the site, to which the thread was moved, if it is the original store that faulted; and whether the
-        thread simply goes on with ``registers``, since an instruction of the trampoline's own has faulted.
+        Returns two values. The first is the site if the original store has faulted; the thread was moved to it. The
+        second is whether one of the trampoline's own instructions has faulted: the thread then continues with
+        ``registers``.
         """
         thread, arena, at = stopped.thread, stopped.thread.space.arena, registers.pc
         assert arena is not None

@@ -69,7 +69,7 @@ def forms(report: ComparisonReport) -> dict[str, Callable[[], str]]:
 
 
 def text(report: ComparisonReport) -> Iterator[str]:
-    """The report for people."""
+    """The report as readable text."""
     for name, side in zip("AB", report.sides, strict=False):
         yield f"{name}: {side.command}\n"
         if side.whole is not None:

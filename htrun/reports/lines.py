@@ -1,4 +1,4 @@
-"""Events as lines for people."""
+"""Events as lines of text."""
 
 from __future__ import annotations
 

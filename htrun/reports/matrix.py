@@ -50,7 +50,7 @@ def forms(cells: Sequence[CellReport]) -> dict[str, Callable[[], str]]:
 
 
 def text(cells: Sequence[CellReport]) -> Iterator[str]:
-    """The report for people."""
+    """The report as readable text."""
     yield from table(_HEAD, list(_lines(cells)), _RIGHT)
 
 

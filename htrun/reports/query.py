@@ -158,7 +158,7 @@ def _require_duckdb() -> Any:
 
 
 def as_text(answer: Any) -> Iterator[bytes]:
-    """The rows of ``answer`` as a table for people."""
+    """The rows of ``answer`` as a table to read."""
     head, right = _head(answer)
     shown = False
     while rows := answer.fetchmany(_ROWS):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
 
 VERSION = 1
-"""The version of the JSON. It changes when the meaning of existing fields changes; fields may be added without."""
+"""The version of the JSON. It changes when the meaning of existing fields changes; new fields do not change it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _times(value: float, median: float) -> str:
 
 
 def text(report: SlowReport) -> Iterator[str]:
-    """The report for people."""
+    """The report as readable text."""
     for place, (slow, anatomy) in enumerate(report.rows, 1):
         yield "\n" if place > 1 else ""
         yield from _slow_span(report, place, slow, anatomy)

@@ -103,7 +103,7 @@ def _is_doubtful(row: Row) -> bool:
 
 
 def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
-    """The report for people."""
+    """The report as readable text."""
     if report.cost is not None:
         yield from _calibration(report.cost, report.step)
     for line in report.notes:
@@ -181,7 +181,7 @@ def _main_table(report: Report) -> Iterator[str]:
             rows.append(["  corrected", "", _ns(corrected.distribution.total), *_cells(corrected)])
     yield from table(head, rows, [False] + [True] * (len(head) - 1))
     if any(not figures.resolved for row in report.rows for figures in _both(row.timing)):
-        yield "< under the clock's resolution, or under what the cost of events is uncertain by\n"
+        yield "< shorter than the clock's resolution, or than the uncertainty of the cost of events\n"
 
 
 def _cells(figures: Figures) -> list[str]:

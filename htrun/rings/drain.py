@@ -191,7 +191,7 @@ class Drain:
         return ring
 
     def add_stream(self, stream: Stream) -> int:
-        """The index in ``streams`` of a new one."""
+        """Add a stream, and return its index in ``streams``."""
         with self._lending:
             number = len(self.streams)
             self.streams.append(stream)

@@ -65,7 +65,7 @@ class ClientThreads:
             rings.processes.add(child.process.pid)
 
     def ended(self, thread: Thread) -> None:
-        """A thread writes no more to what is its memory now: it exits, or has called execve(2)."""
+        """A thread no longer writes to its present memory: it exits, or has called execve(2)."""
         rings, process = self._rings, thread.process
         if rings is None or process.pid not in rings.processes:
             return

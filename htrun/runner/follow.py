@@ -122,7 +122,7 @@ class Follow:
 
     @_undisturbed
     def ran(self, tid: int) -> None:
-        """A thread has stopped as often for recorded calls as it was to, and is stopped now."""
+        """A thread has stopped for the last of its allotted number of recorded calls, and is still stopped."""
         now = time.monotonic_ns()
         before, self._looked_at[tid] = self._looked_at.get(tid), now
         if tid not in self._kept and (before is None or now - before < _DENSE_CALLS_NS):
@@ -154,7 +154,7 @@ class Follow:
 
     @_undisturbed
     def moved(self, former: int, tid: int) -> None:
-        """By an exec, thread ``former`` has become ``tid``."""
+        """An exec has changed the id of thread ``former`` to ``tid``."""
         if former == tid:
             return
         self.ended(tid)

@@ -98,12 +98,12 @@ class RunOptions(NamedTuple):
 
     @property
     def calls_recorded(self) -> bool:
-        """Whether system calls are."""
+        """Whether system calls are recorded."""
         return not self.recorded.isdisjoint({USER_SYSCALL.name, USER_SYSCALL_RET.name})
 
     @property
     def tracer_events(self) -> tuple[Definition, ...]:
-        """The events among them that the tracer sees by itself."""
+        """The recorded events that the tracer itself sees: system calls, and the start and exit of threads."""
         kinds = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
         return tuple(kind for kind in kinds if kind.name in self.recorded) + self._texts
 

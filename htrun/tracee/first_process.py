@@ -32,7 +32,7 @@ class FirstProcess:
         self.reported = False
         """Whether `Waiter.next` has reported its death."""
         self.is_oldest = True
-        """Whether no tracee was one before it. The kernel looks at older ones after it."""
+        """Whether it is the oldest tracee. The kernel checks older tracees later than younger ones."""
 
     def hold(self) -> None:
         """It dies: never reap its leader from now on."""

@@ -88,7 +88,7 @@ class Memory:
         self._tid = tid
 
     def open(self) -> None:
-        """Open the memory now, because later the thread may be gone. Raises OSError if it is already."""
+        """Open the memory now, because later the thread may be gone. Raises OSError if it is gone already."""
         if self._file >= 0:
             if not self._pinned:
                 _open_files.used(self)

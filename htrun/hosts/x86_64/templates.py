@@ -93,7 +93,8 @@ class Template:
         return places
 
     def link(self, at: int, names: Mapping[str, int]) -> Linked:
-        """The code for address ``at``, with ``names`` for the fields that aren't places. Raises `OutOfReach`."""
+        """The code for address ``at``, with ``names``: the values of fields that are not positions in the code. Raises
+        `OutOfReach`."""
         places = self.places()
         values = {**names, **{name: at + offset for name, offset in places.items()}}
         code = bytearray()

@@ -1,4 +1,4 @@
-"""What a trampoline has changed of a thread's registers, and how it is undone."""
+"""Which registers of a thread a trampoline has changed, and how to restore them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The stops of recorded system calls in one go: resume, wait, read the call's facts, write its record, resume.
 
 A tracer that does this in Python spends most of its time in the interpreter (`trap_wait`), and a recorded call stops
-twice. So the machine code (call_wait.S) handles such stops by itself, one after another. It returns
-for every other stop, for a thread that it is not to know, and when there is no room for its records, or the thread that
-takes them sleeps.
+twice. So the machine code (call_wait.S) handles such stops by itself, one after another. It returns for every other
+stop, for a thread that it must not handle, when there is no room for its records, and when the thread that takes the
+records sleeps.
 
 Whatever it does for a stop can be done by the methods too, for stops that were not found by waiting for any tracee.
 """
@@ -165,7 +165,7 @@ class CallWait:
         return number - 1 if number else None
 
     def set_stream(self, tid: int, number: int | None) -> None:
-        """What the thread's records bear; None: it has to be found out again."""
+        """Set the stream number in the thread's records; with None, it must be looked up again."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
 
     def stops_left(self, tid: int) -> int:
