@@ -21,8 +21,9 @@ class SlowestCommand:
     examples = """
 For each span: how much longer it took than the median of its name, the spans within it, and the longest pieces of its
 time in which none of these ran, with the spans of other threads that overlap with them. If the thread waited for a
-lock, the thread that held it is among these: its span covers the wait, and ends shortly before it does. Spans of the
-same name are left out there, since they wait for the same. A span that one thread begins and another ends (by a key)
+lock, the thread that held it is among these: its span covers the wait, and ends shortly before it does. Other spans of
+the same name are left out, since they wait for the same thing. A span that one thread begins and another ends (by a
+key)
 consists of what the first did until it began the next, and of what the last did since it had ended the one before.
 
 A number after # is the id of a span, which is that of its first event. hypertrace print --id, stat --id and view --at

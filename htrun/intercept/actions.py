@@ -1,10 +1,11 @@
 """SIGSEGV's action in a process that has mapped the channel: what the guest has set, and what the kernel has.
 
 When a store traps whose thread blocks SIGSEGV, the kernel unblocks the signal and makes its action the default one
-(kernel/signal.c, force_sig_info_to_task). Nothing else shows it. Where the guest has a handler, its absence shows it.
+(kernel/signal.c, force_sig_info_to_task). Nothing else shows it. If the guest has a handler, its absence shows that
+this has happened.
 Where the guest has none, htrun gives the kernel a *marker* for one: an address where no code can be. It is never
 entered: each SIGSEGV stops the thread for its tracer first, and before one that kills, the default action is restored.
-A guest that asks gets what it has set itself; only ``SigCgt`` in ``/proc`` shows one signal more.
+A guest that queries the action gets what it has set; only ``SigCgt`` in ``/proc`` shows the marker.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Actions:
         self._warnings = warnings
 
     def called(self, call: StoppedCall) -> None:
-        """The thread is before a call that sets SIGSEGV's action or asks for it. With a channel mapped the call is made
-        now, and the thread is after it."""
+        """The thread is before a call that sets SIGSEGV's action or asks for it. If a channel is mapped, the call is
+        made now, and the thread is stopped after it."""
         thread, actions = call.thread, call.thread.process.actions
         try:
             asked = _asked(call)
@@ -87,7 +88,7 @@ class Actions:
         return mark
 
     def _with_marker(self, stack: ExitStack, call: StoppedCall) -> int:
-        """What to give the call in place of the guest's default action."""
+        """The action to pass to the call in place of the guest's default action."""
         abi, space = call.abi, call.thread.space
         if call.name == "signal":
             return abi.nowhere
@@ -105,8 +106,8 @@ class Actions:
         actions.marked = True
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> bool:
-        """Restore the action that the kernel has made the default one; whether that could be done. The thread
-        goes on with ``registers``."""
+        """Restore the action that the kernel has reset to the default. Returns whether that succeeded. The thread will
+        continue with ``registers``."""
         thread = stopped.thread
         actions, space = thread.process.actions, thread.space
         if actions.is_unmarked_default and not _can_be_marked(thread):
@@ -132,7 +133,7 @@ class Actions:
         return True
 
     def mark_if_default(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Put the marker where the kernel has the default action, and htrun may."""
+        """Put the marker where the kernel has the default action, if htrun may make calls in the process."""
         if _can_be_marked(stopped.thread):
             self.restore(stopped, registers)
 
@@ -141,12 +142,12 @@ class Actions:
             injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
 
     def make_default(self, stopped: StoppedThread) -> None:
-        """A thread is stopped for a SIGSEGV that is to kill it: let the kernel itself take the marker away, as it does
-        for a fault while the signal is blocked. So nothing is called that a filter of the guest's might forbid."""
+        """A thread is stopped for a SIGSEGV that must kill it: let the kernel remove the marker, as it does for a fault
+        while the signal is blocked. This needs no system call, which a filter of the guest might forbid."""
         info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere
-        # Not in a call any more: none may be restarted there.
+        # The thread is no longer in a call, so the kernel must not restart one.
         lost.skip_call()
         lost.stop_stepping()
         stopped.set_registers(lost)
@@ -158,8 +159,8 @@ class Actions:
         stopped.thread.process.actions.handler_taken()
 
     def stop_again(self, stopped: StoppedThread, info: bytes) -> None:
-        """Let a thread that was stopped for a SIGSEGV be stopped for the signal of this siginfo_t, also if calls by
-        htrun have ended that stop."""
+        """Make a thread that was stopped for a SIGSEGV stop for the signal of this siginfo_t, even if calls injected by
+        htrun have ended the first stop."""
         if _signal_of(stopped.signal_info()) != signal.SIGSEGV:
             # A signal sent by a tracer makes another stop, before any instruction is run.
             self._run_to_signal(stopped, _signal_of(info))
@@ -179,7 +180,8 @@ def _can_be_marked(thread: Thread) -> bool:
 
 
 def _asked(call: StoppedCall) -> bytes | None:
-    """The action that the call would set, in the form of the interface's rt_sigaction; None if it only asks. Raises
+    """The action that the call would set, in the form of the interface's rt_sigaction; None if it is only a query.
+    Raises
     OSError."""
     address, memory = call.argument(1), call.thread.space.memory
     if call.name == "signal":
@@ -204,7 +206,8 @@ def _in_form(action: bytes, abi: Abi) -> bytes:
 
 
 def _hide_marker(call: StoppedCall) -> None:
-    """The thread, after a call, was given the former action: that was the default one as far as it knows."""
+    """The thread is after a call that returned the former action: replace htrun's marker in it by the default
+    action."""
     abi = call.abi
     if call.name == "signal":
         if call.registers.result & 0xFFFFFFFF == abi.nowhere:
@@ -223,7 +226,7 @@ def _signal_of(info: bytes) -> int:
 
 
 def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
-    """What a new child has that does not share the actions of ``creator``. ``stopped``: the creator in the call that
+    """The actions of a new child that does not share those of ``creator``. ``stopped``: the creator in the call that
     has made the child; None if it was killed."""
     actions = creator.process.actions
     if actions.ignored or (actions.is_unmarked_default and actions.segv is None):

@@ -1,8 +1,9 @@
-"""What htrun puts into a tracee's memory once, so that its sites can be patched.
+"""The memory that htrun maps into a tracee once, so that its sites can be patched.
 
 Four things, mapped by calls injected into threads that trapped: rings, as threads need them; the channel's data once
 more, so that a guest that unmaps its own can't make a trampoline fault; the thread table; and, wherever a patch needs
-one, pages of trampolines. The tracee can write nothing that it can execute there: rings are not executable, code is not
+one, pages of trampolines. None of this memory is both writable and executable for the tracee: rings are not executable,
+code is not
 writable, and htrun writes both from outside.
 
 A forked child has copies or shares of all of it at the same addresses: the rings and the code are the same memory, the
@@ -34,7 +35,7 @@ _F_SEAL_FUTURE_WRITE = 0x0010
 """<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _CODE_SPAN = 256 << 20
-"""Bytes of trampolines a run may have at one time; further sites go on trapping."""
+"""The most bytes of trampolines in a run at one time; further sites keep trapping."""
 _LEAST_CODE_SPAN = 1 << 20
 _NOBODY = 1
 """A key that no thread has. It fills the table's entries of the thread pointer 0, which a free entry's 0 would
@@ -42,7 +43,7 @@ match."""
 
 
 class NoRoom(Exception):
-    """There is no free memory where a trampoline would have to lie; or no trampoline can be made."""
+    """There is no free memory near enough for a trampoline, or no trampoline can be built."""
 
 
 class CodeMemory:
@@ -55,7 +56,7 @@ class CodeMemory:
         self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
-        # It is only ever written through this mapping: it is the code of every process of the run.
+        # It is written only through this mapping, since it holds the code of every process of the run.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
@@ -83,7 +84,7 @@ class CodeMemory:
         return offset
 
     def give_back(self, offset: int, size: int) -> None:
-        """Nothing maps these bytes any more."""
+        """These bytes are no longer mapped anywhere."""
         self._free.setdefault(size, []).append(offset)
 
 
@@ -97,7 +98,7 @@ class CodeRun:
     free: list[tuple[int, int]] = field(default_factory=list)
     """Sorted ``(start, end)`` addresses."""
     shares: int = 1
-    """How many address spaces have it: forked copies share the memory, and so what is free."""
+    """How many address spaces have it: forked copies share the memory, and the free ranges in it."""
 
     @property
     def end(self) -> int:
@@ -105,7 +106,7 @@ class CodeRun:
         return self.address + self.size
 
     def take(self, low: int, high: int, size: int) -> int | None:
-        """The first address in ``[low, high)`` at which ``size`` bytes are free; they no longer are."""
+        """Allocate ``size`` bytes at the first free address in ``[low, high)``, and return it."""
         for place, (start, end) in enumerate(self.free):
             address = max(start, low)
             if address >= high:
@@ -123,9 +124,9 @@ class ThreadTable:
 
     address: int
     entries: dict[int, int] = field(default_factory=dict)
-    """The thread pointer by its offset in the table."""
+    """Thread pointers, by their offset in the table."""
     written: set[int] = field(default_factory=set)
-    """Offsets at which there was ever one."""
+    """Offsets that were ever used."""
 
     def fork(self) -> ThreadTable:
         """The copy in a forked child, to be cleared before it runs."""
@@ -141,7 +142,7 @@ class ThreadTable:
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset, thread_pointer) == thread_pointer:
                 self.written.add(offset)
-                # The ring first: a thread that finds its key must find its ring after it.
+                # The ring is written before the key, since a thread that finds its key must also find its ring.
                 memory.write(self.address + offset + 8, ring.to_bytes(8, "little"))
                 memory.write(self.address + offset, thread_pointer.to_bytes(8, "little"))
                 self.entries[offset] = thread_pointer
@@ -149,14 +150,15 @@ class ThreadTable:
         return False
 
     def place_of(self, thread_pointer: int) -> int:
-        """The offset of the thread with ``thread_pointer``; if it has none, one that no thread finds empty."""
+        """The offset of the entry for ``thread_pointer``; if it has none, the offset of an entry that is never
+        empty."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
                 return offset
         return ring_layout.table_offsets(0)[0]
 
     def remove(self, memory: Memory, thread_pointer: int) -> None:
-        """The thread with ``thread_pointer`` has no ring any more: its next event traps. Raises OSError if the memory
+        """Remove the ring of the thread with ``thread_pointer``: its next event traps. Raises OSError if the memory
         is gone."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
@@ -184,7 +186,7 @@ class Arena:
     """Its bytes."""
     table: ThreadTable
     self_pointers: bool
-    """Whether trampolines know threads by the word that the thread pointer leads to (`TrampolineContext`)."""
+    """Whether trampolines identify threads by the word that the thread pointer points to (`TrampolineContext`)."""
     code: CodeMemory
     memory: int = 0
     """The number of the channel's memory for which it records."""
@@ -196,7 +198,7 @@ class Arena:
     additions: int = 0
     """How many patches of the family this address space has been compared with."""
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
-    """By their start; a trampoline stays when its patch is gone, since a thread may still be inside."""
+    """Trampolines by their start address. One stays after its patch is removed, since a thread may still be inside."""
     runtimes: list[int] = field(default_factory=list)
     """The addresses of the stubs that trampolines within reach share."""
     runs: list[CodeRun] = field(default_factory=list)
@@ -267,7 +269,7 @@ class Arena:
         return None
 
     def at(self, address: int) -> tuple[Site, Trampoline] | None:
-        """The site and the trampoline that ``address`` lies in; None in the stub they share."""
+        """The site and the trampoline that contain ``address``; None in the stub that trampolines share."""
         place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0:
             site, trampoline = self.trampolines[self._starts[place]]
@@ -276,7 +278,8 @@ class Arena:
         return None
 
     def runtime_at(self, address: int) -> int | None:
-        """The start of the runtime stub that ``address``, of no trampoline, lies in, or just after."""
+        """The start of the runtime stub that contains ``address``, or ends just before it. ``address`` is in no
+        trampoline."""
         return max((runtime for runtime in self.runtimes if runtime <= address), default=None)
 
     def adopt(self, trampoline: Trampoline, site: Site) -> None:
@@ -294,8 +297,8 @@ class Arena:
         self.code.view[at : at + len(code)] = code
 
     def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
-        """The thread pointer by which a trampoline knows a thread with ``thread_pointer``; None where it would fault,
-        and trap."""
+        """The thread pointer by which a trampoline identifies a thread with ``thread_pointer``; None where reading it
+        would fault, and so trap."""
         return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:
@@ -304,7 +307,7 @@ class Arena:
 
 
 def self_pointer(memory: Memory, thread_pointer: int) -> int | None:
-    """The word that a thread pointer leads to; None if there is none."""
+    """The word that a thread pointer points to; None if it cannot be read."""
     try:
         return int.from_bytes(memory.read(thread_pointer, 8), "little")
     except OSError:

@@ -33,7 +33,7 @@ _FAR = 0x4000_0000_0000
 """Where the rings are best mapped: near code, gigabytes of them would take the room for the trampolines of its
 sites."""
 _LIMITED_SHARE = 8
-"""Where the guest's address space is limited, the rings take no more than this part of what is left."""
+"""If the guest's address space is limited, the rings take at most this fraction of the rest."""
 _SCRATCH_OFFSET = 0x1000
 """In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
 
@@ -42,8 +42,8 @@ class ArenaBuilder:
     """Makes arenas, by calls injected into a tracee."""
 
     def __init__(self, channel: Channel, pool: RingPool, ranges: CodeRanges, *, by_register: bool) -> None:
-        """``ranges``: where trampolines are mapped, kept up to date. ``by_register``: whether those know threads by the
-        register in any case."""
+        """``ranges``: where trampolines are mapped, kept up to date. ``by_register``: whether trampolines always
+        identify threads by the register."""
         self._channel = channel
         self._pool = pool
         self._by_register = by_register
@@ -71,7 +71,7 @@ class ArenaBuilder:
         return arena
 
     def map_rings(self, injection: Injection, space: AddressSpace, tid: int, number: int) -> None:
-        """Let the address space have ring ``number``, and some others. Raises OSError or `NoRoom`."""
+        """Map ring ``number`` into the address space, and some others with it. Raises OSError or `NoRoom`."""
         arena = space.arena
         assert arena is not None
         size = self._pool.shape.size
@@ -200,7 +200,7 @@ class ArenaBuilder:
             injection.call("close", descriptor)
         from htrun.intercept.passed_file import pass_file
 
-        # Not that of any thread: a process that was created by vfork has files of its own.
+        # Not any thread of the address space will do: a process created by vfork has its own files.
         pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
         return pass_file(injection, space.memory, pid, file, writable=writable)
 
@@ -211,7 +211,7 @@ def register_barrier(injection: Injection) -> None:
 
 
 def _with_header(space: AddressSpace) -> Mapping:
-    """A mapping of the channel that shows enough of its header. Raises `NoRoom`."""
+    """A mapping of the channel that contains enough of its header. Raises `NoRoom`."""
     for mapping in space.mappings:
         low, high = mapping.header
         if mapping.offset == 0 and high - low >= _SCRATCH_OFFSET + PAGE:
@@ -220,7 +220,7 @@ def _with_header(space: AddressSpace) -> Mapping:
 
 
 def _is_same(tid: int, descriptor: int, file: int) -> bool:
-    """Whether a tracee's descriptor is of ``file``, which htrun has open."""
+    """Whether a tracee's descriptor refers to ``file``, which htrun has open."""
     theirs, ours = os.stat(f"/proc/{tid}/fd/{descriptor}"), os.fstat(file)
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 

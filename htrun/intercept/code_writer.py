@@ -1,4 +1,4 @@
-"""Replacing code that other threads may run at the same moment, and giving sites their own bytes back."""
+"""Replacing code that other threads may run at the same moment, and restoring the original bytes of sites."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Rewritten(Exception):
 def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
     """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
     serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
-    no barriers: the halt alone then keeps threads from a half-written instruction, on every processor seen.
+    no barriers: the halt alone then keeps threads from a half-written instruction, as it did on every processor tried.
 
-    Raises `Rewritten` when there is something else, or nothing.
+    Raises `Rewritten` if the code there is not ``old``, or cannot be read.
     """
     space.breakpoints.add(address)
     expected = old
@@ -45,7 +45,7 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
             try:
                 _synchronize(injection)
             except TraceeDied as death:
-                # Other processes may run in its memory (vfork): what was begun has to be finished.
+                # Other processes may run in its memory (vfork), so the change must be finished.
                 died, injection = death, None
     if died is not None:
         raise died
@@ -88,7 +88,7 @@ def met_halt(space: AddressSpace, address: int) -> bool:
         halt = hosts.current().halt
         return space.memory.read(address, len(halt)) != halt
     except OSError:
-        # Its code is gone, as it will find.
+        # Its code is gone; the thread will fault by itself.
         return True
 
 
@@ -122,7 +122,7 @@ def still_holds(space: AddressSpace, site: Site) -> bool:
 
 
 def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-    """Give ``sites`` their own bytes back, where their patches are still there."""
+    """Restore the original bytes of ``sites`` whose patches are still in place."""
     for site in with_owners(space, sites):
         patch = site.patch
         if patch is not None and still_holds(space, site):
@@ -144,7 +144,8 @@ def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, s
 
 
 def injection_of(stopped: StoppedThread, waiter: Waiter, registers: Registers) -> Injection:
-    """System calls by a thread that is stopped with ``registers``. Raises `NoRoom` where one might kill it."""
+    """System calls by a thread that is stopped with ``registers``. Raises `NoRoom` where a call might kill the
+    thread."""
     space = stopped.thread.space
     assert space.abi is not None
     if stopped.thread.process.filtered:

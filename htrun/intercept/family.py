@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Patch, Site
 
     RunAt = Callable[[int], object]
-    """The pages of trampolines at an address of one process: the same object in those that share them, else None."""
+    """The pages of trampolines at an address of one process, as an object that processes with the same pages share;
+    None without pages."""
 
 _SURE, _MOST_SURE = 2, 4
 
@@ -42,12 +43,12 @@ class Family:
     additions: int = 0
     """How many patches were made so far."""
     _emitted: int = 0
-    """Of the threads that began or exited last, how many more have emitted than have not."""
+    """Among the latest threads that began or exited: those that have emitted, minus those that have not."""
     _sites: dict[int, list[Site]] = field(default_factory=dict)
     _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
     """By the number of the site."""
     _newest: dict[int, Site] = field(default_factory=dict)
-    """By its address, the site for which a patch was made last; the dictionary is in the order of that."""
+    """The sites for which patches were made, by address, from the oldest patch to the latest."""
 
     @property
     def emits(self) -> bool:
@@ -59,7 +60,7 @@ class Family:
         self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
-        """The site that a relative has met at ``address``, where ``code`` stands."""
+        """The site that a relative has found at ``address``, where ``code`` is."""
         return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
 
     def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:

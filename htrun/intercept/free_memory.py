@@ -1,4 +1,4 @@
-"""Where in a tracee's address space there is room for trampolines."""
+"""Finds free address ranges for trampolines in a tracee."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FreeMemory:
 
 
 def gaps(used: list[Range], lowest: int, highest: int) -> Iterator[Range]:
-    """What is left of ``[lowest, highest)`` beside the sorted ranges ``used``."""
+    """The parts of ``[lowest, highest)`` that are not in the sorted ranges ``used``."""
     last = lowest
     for start, end in used:
         if start > last:

@@ -1,4 +1,4 @@
-"""Who is being traced: address spaces, processes and threads, and what is known of each."""
+"""The tracees: address spaces, processes and threads, and what is known of each."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class ThreadPointers:
         self._threads: dict[int, set[Thread]] = {}
 
     def learn(self, thread: Thread, pointer: int) -> None:
-        """The thread's is ``pointer`` now; 0 if that is not known."""
+        """Set the thread's pointer to ``pointer``; 0 if that is unknown."""
         if thread.pointer == pointer:
             return
         self.forget(thread)
@@ -135,7 +135,7 @@ class ThreadPointers:
             self._threads.setdefault(pointer, set()).add(thread)
 
     def forget(self, thread: Thread) -> None:
-        """The thread has left, or has another."""
+        """The thread has left the address space, or its pointer has changed."""
         threads = self._threads.get(thread.pointer)
         if threads is not None:
             threads.discard(thread)
@@ -143,7 +143,7 @@ class ThreadPointers:
                 del self._threads[thread.pointer]
 
     def others(self, thread: Thread) -> list[Thread]:
-        """The other threads with the same as ``thread``."""
+        """The other threads with the same thread pointer as ``thread``."""
         return [other for other in self._threads.get(thread.pointer, ()) if other is not thread]
 
 
@@ -166,28 +166,28 @@ class AddressSpace:
     syscall_instruction: int = 0
     """Where a system call instruction of ``abi`` was last seen."""
     unrecorded: bool = False
-    """Its stores to the channel have no effect but the store itself, since recording has failed."""
+    """Stores to its channel are no longer recorded, since recording has failed."""
 
     # The patcher's.
     arena: Arena | None = None
-    """htrun's own memory in it, once a site was to be patched."""
+    """htrun's own memory in it; None before the first site is patched."""
     unpatchable: str = ""
     """Why no site in it can be patched; empty if sites can."""
     breakpoints: set[int] = field(default_factory=set)
-    """Where code was ever replaced, so that a thread may have run on the halt that stands there meanwhile."""
+    """Addresses at which code was ever replaced: a thread may have executed the temporary halt there."""
     pointers: ThreadPointers = field(default_factory=ThreadPointers)
 
     # Of mapping calls (`locks_memory`) and of execs that are redirected to an emulator.
     locks_memory: bool = False
     """Whether what is mapped from now on is locked (MCL_FUTURE, mlockall(2)), which no child inherits."""
     exec_rooms: list[tuple[int, int]] = field(default_factory=list)
-    """Address and size of memory that htrun has had mapped for the arguments of execs, while free."""
+    """Address and size of unused memory that htrun has mapped for the arguments of execs."""
 
     def __post_init__(self) -> None:
         self.memory.threads = lambda: [thread.tid for thread in self.threads]
 
     def close(self) -> None:
-        """Nobody runs in it any more."""
+        """No thread runs in it any more."""
         self.memory.close()
         if self.arena is not None:
             self.arena.close()
@@ -219,7 +219,7 @@ class SignalActions:
     """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
     from 64-bit code, 20 from 32-bit code; None before."""
     marked: bool = False
-    """The action is the default one for the guest, and htrun's marker for the kernel (`htrun.intercept.actions`)."""
+    """The guest sees the default action, while the kernel has htrun's marker (`htrun.intercept.actions`)."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
@@ -242,7 +242,7 @@ class SignalActions:
 
     @property
     def is_default(self) -> bool:
-        """Whether SIGSEGV kills, as far as the guest knows."""
+        """Whether SIGSEGV kills, by the action that the guest has set."""
         return self.handler == _DEFAULT
 
     @property
@@ -252,12 +252,12 @@ class SignalActions:
 
     @property
     def is_unmarked_default(self) -> bool:
-        """Whether SIGSEGV kills, for the kernel, too."""
+        """Whether SIGSEGV kills, by the kernel's action as well."""
         return self.is_default and not self.marked
 
     @property
     def reset_by_delivery(self) -> bool:
-        """Whether the guest has a handler that the kernel takes away when it is entered (SA_RESETHAND)."""
+        """Whether the guest has a handler that the kernel removes on entry (SA_RESETHAND)."""
         return self.segv is not None and self.has_handler and bool(_flags_of(self.segv) & _RESETHAND)
 
     def handler_taken(self) -> None:
@@ -288,17 +288,18 @@ def _flags_of(action: bytes) -> int:
 
 
 class MaskFilter:
-    """What `htrun.intercept.masks` knows of the filter that stops where a process's threads change their masks."""
+    """What `htrun.intercept.masks` knows of the filter that stops threads of a process that change their masks."""
 
     __slots__ = ("followed", "hidden", "watched")
 
     def __init__(self) -> None:
         self.watched = False
-        """The process was given it, and keeps it through exec. A child that inherits it may be given it again."""
+        """The filter was installed in the process, and stays through exec. It may be installed again in a child that
+        inherits it."""
         self.followed = False
         """Whether this filter keeps `ThreadSignals.segv_blocked` of the process's threads up to date."""
         self.hidden = ""
-        """Why the process can't be given it; empty if it can."""
+        """Why the filter can't be installed in the process; empty if it can."""
 
 
 @dataclass(eq=False, slots=True)
@@ -321,8 +322,8 @@ class Process:
     and exec."""
     masks: MaskFilter = field(default_factory=MaskFilter)
     action_in_doubt: bool = False
-    """It has not run yet, and the kernel may have copied its parent's action for SIGSEGV while that was reset by a
-    trap."""
+    """It has not run yet, and may have inherited its parent's SIGSEGV action in the moment in which a trap had reset
+    it."""
 
 
 class ThreadSignals:
@@ -335,10 +336,10 @@ class ThreadSignals:
         """Whether the thread blocks SIGSEGV: known at a trap, and kept up to date where its process's masks are
         followed and its address space has a channel mapped."""
         self.swallowed: bytes | None = None
-        """The siginfo of a SIGSEGV that was pending when the thread's store trapped, and is so again once the thread
-        goes on."""
+        """The siginfo of a SIGSEGV that was pending when the thread's store trapped; it is made pending again when the
+        thread continues."""
         self.stepped = False
-        """The thread's program single-steps it, and must still be sent the SIGTRAP of the step that was its trapped
+        """The thread single-steps itself, and htrun must still send it the SIGTRAP for the step that was its trapped
         store."""
         self.entering_handler = False
         """The thread was resumed with a single step into a signal handler, to see the handler's mask."""
@@ -353,7 +354,7 @@ class RedirectedExec:
         self.registers: Registers | None = None
         """The thread's registers before, restored should the exec fail; None while there is no such exec."""
         self.room: tuple[int, int] | None = None
-        """Where its arguments lie, of its address space's `AddressSpace.exec_rooms`."""
+        """The memory of its arguments, one of `AddressSpace.exec_rooms`."""
         self.big_endian = False
         """The byte order of the program that it starts."""
 
@@ -390,13 +391,13 @@ class Thread:
     source: Source | None = None
     """Its stream, once it has one."""
     comm: str | None = None
-    """Its name, once it can't be asked for any more."""
+    """Its name, kept from when the thread exits, since it cannot be read after that."""
 
     # Of `htrun.intercept.thread_rings`.
     pointer: int = 0
     """The thread pointer by which a trampoline knows it (`Arena.pointer_seen`), when last seen; 0 if never."""
     registered: bool = False
-    """Whether trampolines find its ring by that."""
+    """Whether trampolines find its ring by that pointer."""
 
     @property
     def space(self) -> AddressSpace:

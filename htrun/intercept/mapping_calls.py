@@ -56,7 +56,7 @@ def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: froz
 
 
 class MappingCalls:
-    """Follows a thread through mmap, mremap, munmap and mprotect when they are about the channel.
+    """Follows a thread through mmap, mremap, munmap and mprotect calls that affect the channel.
 
     Each call has a method. When it is called, the thread is stopped before the call; when it returns, before or after
     it.
@@ -73,9 +73,9 @@ class MappingCalls:
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
-        """``recorded``: the calls that are recorded, of which further filters have to know. ``is_machine``: whether the
-        process with some id runs a whole machine. ``controls_leave``: takes back the patches for control words that the
-        guest is about to give up, with calls injected where they may be. ``rings_mapped``: a thread is about to map
+        """``recorded``: the recorded calls, which further filters must also stop. ``is_machine``: whether the
+        process with some id runs a whole machine. ``controls_leave``: removes the patches for control words that the
+        guest is about to unmap, by injected calls where these are allowed. ``rings_mapped``: a thread is about to map
         rings of the channel."""
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
@@ -145,7 +145,7 @@ class MappingCalls:
         if memory == 0 and self._channel.rings is not None and asked.offset >= self._channel.rings.offset:
             self._rings_mapped(thread)
             if not replaced:
-                # Nothing in it is to be guarded.
+                # It contains nothing that must be protected.
                 return
         if not ours and not replaced and not thread.process.filtered:
             # The kernel maps it where nothing is, so the channel stays as it is: no need to see where.
@@ -193,7 +193,7 @@ class MappingCalls:
         return self._channel.memory_of(Identity.of(status))
 
     def _protect(self, call: StoppedCall, mappings: list[Mapping], remap: tuple[int, int] | None = None) -> None:
-        """Put the protection on, and a filter that reports when the guest changes these mappings. The thread is after
+        """Protect the mappings, and add a filter that reports when the guest changes them. The thread is after
         its call.
 
         ``remap``: flags and file descriptor with which to map the regions anew instead of calling mprotect.
@@ -261,7 +261,7 @@ class MappingCalls:
                 f"process {process.pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
                 f"({error.strerror}): stores after an munmap or mprotect of the control region may not be events",
             )
-        # Also when it failed: trying again would fail again.
+        # Set even if it failed, since trying again would fail again.
         process.guarded.append((low, high))
 
     def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
@@ -325,7 +325,7 @@ class MappingCalls:
         touched = space.mappings.overlapping(start, end)
         pieces = cut(touched, start, end, machine=space.machine)
         if start % PAGE or all(piece.protection is None for piece in pieces):
-            # The kernel refuses it, or it is about the data alone.
+            # The kernel refuses the call, or it affects only the data.
             return
         self._run(call, instead=lambda injection: protect_pieces(injection, call, pieces))
         self._protect(call, touched)
@@ -348,7 +348,7 @@ def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, spac
 
 
 def _instruction(call: StoppedCall) -> int:
-    """The address of the call's own instruction, by which others may be made; 0 where none may be."""
+    """The address of the call's own instruction, which can make further calls; 0 where none may be made."""
     if call.thread.process.filtered:
         return 0
     try:

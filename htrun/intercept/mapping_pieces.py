@@ -1,5 +1,5 @@
-"""Calls that are about the channel's mappings, made piece by piece, so that its header and its control region are never
-without their protection: what a thread stored there meanwhile would be lost."""
+"""Makes calls that affect the channel's mappings piece by piece, so that the header and the control region are
+protected at all times: stores by other threads meanwhile would otherwise be lost."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Piece(NamedTuple):
 def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> list[Piece]:
     """``[start, end)`` cut where the regions of ``mappings`` that are protected begin and end.
 
-    The pieces that are the guest's come first, since its call may fail there. ``machine``: as `control_protection`.
+    The guest's own pieces come first, since its call may fail there. ``machine``: as `control_protection`.
     """
     control = control_protection(machine=machine)
     regions = []
@@ -92,7 +92,7 @@ def control_protection(*, machine: bool) -> int:
 
 
 def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Piece]) -> int:
-    """Make a mapping of the channel over what is there. Returns the address. Raises OSError with the call's errno."""
+    """Map the channel over the existing mappings. Returns the address. Raises OSError with the call's errno."""
     for piece in pieces:
         protection = asked.protection if piece.protection is None else piece.protection
         offset = (asked.offset + piece.start - asked.start) // offset_unit(abi)

@@ -4,8 +4,8 @@ When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblo
 the default before the tracer sees the stop. The action shows this (`htrun.intercept.actions`), so nothing needs
 to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
 Otherwise the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
-and the entry of each signal handler. Where a site goes on trapping, these are only watched: what has been seen of a
-thread's trap holds for the next one if its mask can't have changed (`fastpath.known_traps`).
+and the entry of each signal handler. Where a site goes on trapping, these are only watched: the result for one trap of
+a thread holds for its next trap if its mask can't have changed (`fastpath.known_traps`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Masks:
         look_at_signals: Callable[[], None],
         recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
     ) -> None:
-        """``look_at_signals``: from then on, each signal is looked at. ``recorded``: the calls that are
-        recorded, of which each filter has to know."""
+        """``look_at_signals``: is called when every signal must be inspected from now on. ``recorded``: the recorded
+        calls, which each
+        filter must also stop."""
         self._waiter = waiter
         self._scratch = scratch
         self._warnings = warnings
@@ -55,7 +56,7 @@ class Masks:
 
     @staticmethod
     def adopt(thread: Thread) -> None:
-        """A thread begins whose creator's mask is not known, with SIGSEGV ignored perhaps."""
+        """A thread begins. Its creator's mask is unknown, and it may ignore SIGSEGV."""
         state = signal_state(thread.tid)
         thread.signals.segv_blocked = bool(state.blocked & SEGV_BIT)
         if state.ignored & SEGV_BIT:
@@ -107,7 +108,7 @@ class Masks:
 
     @staticmethod
     def mask_changing(call: StoppedCall) -> None:
-        """The thread is before rt_sigprocmask, rt_sigreturn or the 32-bit calls that were before them."""
+        """The thread is stopped before rt_sigprocmask, rt_sigreturn or their older 32-bit forms."""
         thread, memory = call.thread, call.thread.space.memory
         try:
             if call.name == "ssetmask":
@@ -130,8 +131,8 @@ class Masks:
 
     @staticmethod
     def must_see_handler(thread: Thread, number: int) -> bool:
-        """Whether the thread, about to get signal ``number``, is to be stopped at the first instruction of a handler of
-        its: its masks are followed."""
+        """Whether to stop the thread, which is about to get signal ``number``, at the first instruction of its handler,
+        since its masks are followed."""
         if not thread.process.masks.followed or not thread.space.mappings:
             return False
         return bool(signal_state(thread.tid).caught & bit_of(number))
@@ -153,14 +154,14 @@ class Masks:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
-            # Then its traps have to be looked at, and the action shows each, as long as no two come at the same time.
+            # Its traps must then be inspected. The action shows each of them, unless two come at the same time.
             process.masks.hidden = str(error.strerror)
         else:
             process.masks.watched = True
 
     def _follow(self, stopped: StoppedThread, registers: Registers) -> None:
-        """From now on know whether threads of this one's process block SIGSEGV, as is known of this one, which is
-        stopped with ``registers``."""
+        """Follow from now on whether threads of this thread's process block SIGSEGV. That is known for this thread,
+        which is stopped with ``registers``."""
         thread = stopped.thread
         process, space = thread.process, thread.space
         self.watch(stopped, registers)
@@ -199,8 +200,8 @@ class Masks:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
-        """Whether it was the fault of this thread, which now has ``mask``, that reset the action. If several have
-        faulted at the same time, only what else they block may show which one it was."""
+        """Whether it was the fault of this thread, which now has ``mask``, that reset the action. If several threads
+        have faulted at the same time, only the other signals that they block can show which one it was."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))
@@ -232,8 +233,8 @@ class Masks:
         return 0 if swallowed is None else signal.SIGSEGV
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
-        """The thread single-steps itself, and has just done its store: returns the signal that says so, for which it is
-        stopped now. It goes on with ``registers``."""
+        """The thread single-steps itself, and has just done its store. Returns the signal that reports this step; the
+        thread is now stopped for it. It goes on with ``registers``."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):
             return 0
@@ -263,7 +264,7 @@ class Masks:
         if not thread.process.masks.followed:
             thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
-                # While it still shows which others do.
+                # Now, while the action still shows which other threads block the signal.
                 self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
             self._actions.restore(stopped, registers)
@@ -271,13 +272,14 @@ class Masks:
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:
-        """Whether the thread's own faults lead to a handler, and htrun need not do anything about them."""
+        """Whether the thread's own faults reach a handler without any action by htrun."""
         actions = thread.process.actions
         return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 
     @staticmethod
     def delivered(thread: Thread) -> bool:
-        """The thread gets a SIGSEGV; whether it must be seen to enter the handler: the kernel takes that away then."""
+        """The thread gets a SIGSEGV. Returns whether it must be stopped at the entry of the handler, which the kernel
+        then removes."""
         actions = thread.process.actions
         if not actions.reset_by_delivery:
             return False
@@ -286,7 +288,7 @@ class Masks:
 
 
 def is_alone(thread: Thread) -> bool:
-    """Whether no other thread can have an effect on the actions of this one."""
+    """Whether no other thread can change the signal actions of this thread."""
     return next(_sharers(thread), None) is None
 
 

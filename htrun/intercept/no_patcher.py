@@ -1,4 +1,4 @@
-"""What stands in for `Patcher` where no site is patched: with --no-patch, without a clock that machine code can read,
+"""Replaces `Patcher` where no site is patched: with --no-patch, without a clock that machine code can read,
 and until the first channel is mapped."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NoThreadRings:
 
 
 class NoPatcher:
-    """Lets every site go on trapping. Methods: as `Patcher`."""
+    """Leaves every site unpatched, so that it keeps trapping. Methods: as `Patcher`."""
 
     def __init__(self) -> None:
         self.rings = NoThreadRings()

@@ -1,7 +1,7 @@
-"""Each byte of code has one owner: a patched site owns its store and what its jump borrows after it.
+"""Each byte of code has one owner: a patched site owns its store and the bytes after it that its jump borrows.
 
-Nobody else's patch may change these bytes, and they are given back in the right order: a jump that ends in another
-site's jump has to go first.
+No other site's patch may change these bytes. They are restored in order: a jump that ends within another site's jump is
+removed first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
 
 
 def with_owners(space: AddressSpace, sites: Iterable[Site]) -> list[Site]:
-    """``sites``, each after those whose patches are on its bytes: in this order patches may be taken back."""
+    """``sites`` in the order in which patches may be removed: each after the sites whose patches cover some of its
+    bytes."""
     found: dict[Site, None] = {}
 
     def add(site: Site) -> None:
