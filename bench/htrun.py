@@ -59,9 +59,20 @@ class Traced:
 
 
 def traced(directory: Path, *options: str) -> Traced:
-    """htrun with its files in ``directory``, which is empty, and a native trace."""
+    """htrun with its files in ``directory``, which is empty, and a native trace. Events are stores, unless ``options``
+    have another ``--via``."""
     trace, summary = directory / "trace", directory / "summary.json"
-    words = [*command(), "--hypertrace", str(directory / "channel"), "-o", str(trace), "--summary", str(summary)]
+    words = [
+        *command(),
+        "--via",
+        "store",
+        "--hypertrace",
+        str(directory / "channel"),
+        "-o",
+        str(trace),
+        "--summary",
+        str(summary),
+    ]
     return Traced([*words, *options, "--"], trace, summary)
 
 

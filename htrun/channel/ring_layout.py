@@ -67,8 +67,8 @@ LAPS = 0x7FFFFFFF
 
 _MOST_RINGS = 1024
 _FEWEST_RECORDS = 256
-_MOST_MAPPED = 64 << 20
-"""The most bytes that a client maps at once for rings, unless one ring takes more."""
+_MOST_MAPPED = 16 << 20
+"""The most bytes that a client maps at once for rings, unless one ring takes more: it may lock its memory."""
 _MOST_IN_A_CHUNK = 64
 
 

@@ -38,11 +38,12 @@ The channel:
 comma in PATH twice.
                         If PATH is empty or the option is missing, htrun chooses a path. PROGRAM always finds the
                         path in the environment variable HYPERTRACE.
-  --via store|auto|ring
+  --via auto|store|ring
                         how events of the guest library get to htrun. store: the library stores to a page that
-                        nobody may touch, which htrun sees and then replaces (default). ring: the library writes
-                        them to memory that it shares with htrun, so none of them stops the program. auto: ring
-                        for native programs, store for emulated ones. Programs without rings always use store
+                        nobody may touch, which htrun sees and then replaces. ring: the library writes them to
+                        memory that it shares with htrun, so none of them stops the program. auto (default): ring
+                        for native programs, store for emulated ones, and for all with --timestamp ordered.
+                        Programs without the library, or with an older one, always use store
 
 Output:
   -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
@@ -155,7 +156,10 @@ def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, st
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
-    values.setdefault("timestamp", _usual_timestamp(environment))
+    usual = Timestamp.TSC if values.get("via") is Via.RING else _usual_timestamp(environment)
+    values.setdefault("timestamp", usual)
+    if values.get("via") is Via.RING and values["timestamp"] is Timestamp.ORDERED:
+        raise HtrunError("--via ring and --timestamp ordered exclude each other; try: --via store")
     values |= taken.traces.fields()
     _check_outputs(values)
     # With a trace there is no log, unless a file for the log is given.

@@ -69,6 +69,16 @@ def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDAr
     return rows.view(np.dtype(layout))["words"]  # type: ignore[call-overload]
 
 
+def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """One array of several of the same type, of which there must be one at least: in blocks, since numpy would copy it
+    field by field."""
+    import numpy as np
+
+    if len(batches) == 1:
+        return batches[0]
+    return np.concatenate([batch.view("u1") for batch in batches]).view(batches[0].dtype)
+
+
 def is_pair(rows: NDArray[np.void], first: str, second: str) -> bool:
     """Whether ``rows`` have the columns ``first`` and ``second``, of 32 bits each and next to each other."""
     fields: Mapping[str, Any] = rows.dtype.fields or {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel import ring_layout
@@ -45,8 +46,8 @@ class Exit(NamedTuple):
 
 class Taken(NamedTuple):
     """What one client has recorded since the last round in the ring of number ``ring``. ``lost``: its events that were
-    lost since its start; ``ended``: nothing more will come; ``fill``: which part of the ring it was, 1 if the client
-    waits."""
+    lost since its start; ``ended``: nothing more will come; ``fill``: which part of the ring it was, infinite if the
+    client waits: then the next round is to follow at once."""
 
     ring: int
     source: Source
@@ -212,7 +213,7 @@ class ClientRings:
         if count or lost or ring.number in self._sources:
             source = self._source(ring, client, gone)
             if count or ended or waits:
-                found = Taken(ring.number, source, taken, lost, ended, 1.0 if waits else count / records)
+                found = Taken(ring.number, source, taken, lost, ended, inf if waits else count / records)
         if ended:
             ring.free()
             self._sources.pop(ring.number, None)

@@ -447,8 +447,9 @@ class Drain:
             if not partial and not ring.fills_packet(len(span)):
                 break
             dtype = record_dtype(self._pool.shape.num_args, self._identified(ring).big_endian)
-            # A copy: the guest may change its ring while sinks read, and the packet is about to be released.
-            records = np.frombuffer(span, dtype).copy()
+            # A copy: the guest may change its ring while sinks read, and the packet is about to be released. It is made
+            # in one block, since numpy would copy field by field.
+            records = np.frombuffer(span, np.uint8).copy().view(dtype)
             ring.consume(len(span))
             self._in_hand += len(records)
             taken += len(records)
@@ -525,7 +526,10 @@ class Drain:
         self._count_sites(records)
         if self._sinks:
             self._order.add(decode(records, number, self._clock, self._room))
-        self._write_packet(number, stream, records.view("u1").data, discarded)
+        # As large as those of other rings: a full disk then ends a trace as late.
+        most = self._pool.shape.packet_payload // self._pool.shape.record_size
+        for first in range(0, len(records), most):
+            self._write_packet(number, stream, records[first : first + most].view("u1").data, discarded)
 
     def _count_sites(self, records: Records) -> None:
         import numpy as np

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from htrun.events.records import joined
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -109,8 +111,8 @@ def _merged(thread: _Thread, complete: int) -> Records | None:
 
     clients, thread.clients = thread.clients, []
     if not thread.stores:
-        return _joined(clients)
-    stores = np.concatenate(thread.stores)
+        return joined(clients) if clients else None
+    stores = joined(thread.stores)
     if clients:
         complete = max(complete, max(int(batch["timestamp"].max()) for batch in clients))
     later = stores["timestamp"] > np.uint64(complete)
@@ -120,13 +122,7 @@ def _merged(thread: _Thread, complete: int) -> Records | None:
         clients.append(stores[:count])
     if not clients:
         return None
-    records = np.concatenate(clients)
+    records = joined(clients)
     # numpy would copy structures field by field.
     rows = records.view(f"V{records.dtype.itemsize}")
     return rows[np.argsort(records["timestamp"], kind="stable")].view(records.dtype)
-
-
-def _joined(batches: list[Records]) -> Records | None:
-    import numpy as np
-
-    return np.concatenate(batches) if len(batches) > 1 else (batches[0] if batches else None)

@@ -53,6 +53,15 @@ def require_room() -> None:
     _require_threads()
 
 
+def has_address_space(size: int) -> bool:
+    """Whether this process can have ``size`` bytes of address space beside what it needs in any case."""
+    try:
+        mmap.mmap(-1, _SPACE + size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ).close()
+    except OSError:
+        return False
+    return True
+
+
 def _require_descriptors() -> None:
     opened: list[int] = []
     try:

@@ -79,14 +79,14 @@ class RunOptions(NamedTuple):
     device: bool = True
     ring_size: int = 4 << 20
     overflow: Overflow = Overflow.BLOCK
-    via: Via = Via.STORE
+    via: Via = Via.AUTO
     timestamp: Timestamp = Timestamp.TSC
     verbosity: int = 0
 
     @property
     def rings(self) -> RingLayout | None:
-        """The rings that the channel offers; None for none."""
-        if self.via is Via.STORE or not self.channel_recorded:
+        """The rings that the channel offers; None for none: the library's records are not `Timestamp.ORDERED`."""
+        if self.via is Via.STORE or self.timestamp is Timestamp.ORDERED or not self.channel_recorded:
             return None
         mode = NATIVE_CLIENTS if self.via is Via.AUTO else EVERY_CLIENT
         return RingLayout.of(self.layout, mode, hosts.current().machine, self.ring_size, _OVERFLOW[self.overflow])

@@ -14,8 +14,8 @@ from htrun.errors import HtrunError
 from htrun.launch.launcher import Launcher
 from htrun.launch.program import Launch, ProgramKind, resolve
 from htrun.launch.system import Device, with_device
-from htrun.runner.limits import lift_limits, require_room
-from htrun.runner.options import RunOptions
+from htrun.runner.limits import has_address_space, lift_limits, require_room
+from htrun.runner.options import RunOptions, Via
 from htrun.runner.outputs import Outputs
 from htrun.runner.starts import LaunchedProgram, Start
 from htrun.runner.withstand import await_end, withstand
@@ -58,8 +58,16 @@ def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launc
 def _channel(options: RunOptions) -> Channel:
     """The run's channel. A run that does not record stores needs no file for one, unless a path is given. Raises
     `HtrunError`."""
+    rings = options.rings
+    if rings is not None and not has_address_space(rings.size):
+        if options.via is Via.RING:
+            raise HtrunError(
+                f"--via ring needs {rings.size >> 20} MiB of address space; raise the limit (ulimit -v), or give a "
+                "smaller --ring-size"
+            )
+        rings = None
     try:
-        return Channel.create(options.path, options.layout, options.rings)
+        return Channel.create(options.path, options.layout, rings)
     except HtrunError:
         if options.channel_recorded or options.path is not None:
             raise

@@ -116,10 +116,14 @@ def test_started_with_the_ends_of_children_ignored(container: list[str], guest: 
     assert recorded(tmp_path / "summary") == (1000, 7)
 
 
-def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path) -> None:
-    """Processes, patched sites and recorded calls work as usual."""
+@pytest.mark.parametrize("via", ["store", "auto"])
+def test_under_dockers_seccomp_profile(
+    via: str, container: list[str], guest: Path, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """Processes, rings or patched sites, and recorded calls work as usual."""
     profile = toolchain.compile_text(PROFILE, "profile")
     files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
+    files += ["--via", via]
     script = '"$0" 3000 & "$0" 3000 && wait && exec "$0" 3000 6'
     done = subprocess.run([*container, profile, HTRUN, *files, "sh", "-c", script, guest], timeout=SECONDS)
     assert done.returncode == 6
@@ -127,7 +131,7 @@ def test_under_dockers_seccomp_profile(container: list[str], guest: Path, toolch
     assert (told["kinds"]["guest_hypertrace"], told["lost"], told["warnings"]) == (9000, 0, {})
     emitting = [site for site in told["sites"] if site["events"]]
     assert all(site["patched"] for site in emitting)
-    assert len(emitting) == 3
+    assert (len(emitting), told["ring_events"]) == ((3, 0) if via == "store" else (0, 9000))
 
 
 def test_orphans_are_taken_in_and_waited_for(container: list[str], guest: Path, tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_formats(directory: Path) -> None:
 
 def test_summary(directory: Path) -> None:
     """The document lists exactly the keys of a summary."""
-    subprocess.run([HTRUN, "-q", "--summary", "summary", "-D", "log", "./my-hypertrace"], cwd=directory, check=True)
+    options = ("-q", "--via", "store", "--summary", "summary", "-D", "log")
+    subprocess.run([HTRUN, *options, "./my-hypertrace"], cwd=directory, check=True)
     summary = json.loads((directory / "summary").read_text())
     _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("## The summary\n")
     keys, told = zip(*re.findall(r"^\| (`.*?) \| (.*) \|$", section, re.MULTILINE), strict=True)

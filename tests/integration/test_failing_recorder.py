@@ -81,10 +81,11 @@ def run(script: str, guest: Path, tmp_path: Path, *options: str) -> tuple[str, d
     return done.stderr, summary
 
 
+@pytest.mark.parametrize("via", ["store", "auto"])
 @pytest.mark.parametrize("overflow", ["block", "drop", "overwrite"])
-def test_a_drain_that_fails_discards_and_counts(overflow: str, guest: Path, tmp_path: Path) -> None:
+def test_a_drain_that_fails_discards_and_counts(overflow: str, via: str, guest: Path, tmp_path: Path) -> None:
     """In rings that fill up many times while no thread waits for them."""
-    options = ["-q", "-o", str(tmp_path / "trace"), "--overflow", overflow, "--ring-size", "64K"]
+    options = ["-q", "--via", via, "-o", str(tmp_path / "trace"), "--overflow", overflow, "--ring-size", "64K"]
     said, summary = run(WITHOUT.format(module="numpy"), guest, tmp_path, *options)
     first, *more = said.splitlines()
     assert first.startswith("htrun: internal error: ModuleNotFoundError: ")
@@ -110,17 +111,18 @@ def test_recorded_calls_are_discarded_too(guest: Path, tmp_path: Path) -> None:
 )
 def test_traps_that_fail_let_the_stores_happen(script: str, events: int, guest: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    said, summary = run(script, guest, tmp_path, "-D", str(log))
+    said, summary = run(script, guest, tmp_path, "--via", "store", "-D", str(log))
     (line,) = said.splitlines()
     assert "recording has ended" in line
     assert summary["failure"]
     assert summary["events"] == events == len(log.read_text().splitlines())
 
 
-def test_a_summary_without_sites(guest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("via", ["store", "auto"])
+def test_a_summary_without_sites(via: str, guest: Path, tmp_path: Path) -> None:
     """A failure at the end affects nothing else."""
-    log = tmp_path / "log"
-    said, summary = run(WITHOUT.format(module="htrun.intercept.site_report"), guest, tmp_path, "-D", str(log))
+    log, script = tmp_path / "log", WITHOUT.format(module="htrun.intercept.site_report")
+    said, summary = run(script, guest, tmp_path, "--via", via, "-D", str(log))
     assert "not complete" in said
     assert summary["failure"]
     assert summary["events"] == 3 * COUNT == len(log.read_text().splitlines())

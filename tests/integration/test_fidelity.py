@@ -18,6 +18,7 @@ from tests.support.toolchain import Toolchain
 _CASES = list(cases())
 _OTHER_TARGETS = pytest.mark.heavy("each program is tried in its native kind, too")
 _TRAPPED = pytest.mark.heavy("each program is tried with its sites patched, too")
+_MODES = {"rings": (), "patched": ("--via", "store"), "trapped": ("--via", "store", "--no-patch")}
 _EMITTING = [case for case in _CASES if case.program.emits and case.target in (NATIVE, I686)]
 
 
@@ -40,14 +41,14 @@ def test_same_as_alone(case: Case, toolchain: Toolchain, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("case", _marked(_EMITTING), ids=str)
-@pytest.mark.parametrize("mode", ["patched", pytest.param("trapped", marks=_TRAPPED)])
+@pytest.mark.parametrize("mode", ["rings", "patched", pytest.param("trapped", marks=_TRAPPED)])
 def test_same_while_emitting(case: Case, mode: str, toolchain: Toolchain, tmp_path: Path) -> None:
     program = [str(case.program.build(toolchain, case.target, emitting=True)), *case.arguments]
     counter, log, summary = tmp_path / "counter", tmp_path / "log", tmp_path / "summary"
     counter.write_bytes(bytes(8))
     counter.chmod(0o666)
     environment = {"SUBJECT_EVENTS": str(counter)}
-    options = ["-D", str(log), "--summary", str(summary), *(["--no-patch"] if mode == "trapped" else [])]
+    options = ["-D", str(log), "--summary", str(summary), *_MODES[mode]]
     alone = observe(program, tmp_path / "alone" / "work", str(tmp_path), environment)
     traced = observe([str(HTRUN), *options, "--", *program], tmp_path / "traced" / "work", str(tmp_path), environment)
     assert traced == alone

@@ -171,7 +171,8 @@ def test_info_names_the_sites(toolchain: Toolchain, tmp_path: Path) -> None:
     """As long as the program is what it was."""
     program = tmp_path / "program"
     shutil.copy2(toolchain.compile(SOURCE, NATIVE), program)
-    subprocess.run([HTRUN, "-o", tmp_path / "trace", "--", program, "2", "50"], check=True, stdout=subprocess.DEVNULL)
+    command: list[str | Path] = [HTRUN, "--via", "store", "-o", tmp_path / "trace", "--", program, "2", "50"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     [site] = json.loads(hypertrace("info", tmp_path / "trace", "--json").stdout)["sites"]
     assert re.fullmatch(r"\w+\+0x[0-9a-f]+", site["symbol"])
     assert (site["events"], site["file"]) == (100, str(program))

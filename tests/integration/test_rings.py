@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import defaultdict
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from htrun import open as open_trace
-from tests.support.run import Htrun, LogEvent, Result
+from tests.integration.test_tracer_robustness import unprivileged
+from tests.support.run import HTRUN, SECONDS, Htrun, LogEvent, Result
 from tests.support.targets import AARCH64, I686, MIPS, NATIVE, S390X, STATIC, Target
 from tests.support.toolchain import Toolchain
 
@@ -322,8 +324,118 @@ def test_all_formats(toolchain: Toolchain, htrun: Htrun) -> None:
     assert outputs[2].stat().st_size > 2000 * 16
 
 
-def test_rings_are_not_offered_by_default(toolchain: Toolchain, htrun: Htrun) -> None:
+SCRIBBLER = """
+#include "exact_events.h"
+#include <stdbool.h>
+#include <sys/mman.h>
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t any(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/* The ring of this process in the first mapping of rings. */
+static volatile uint64_t *own_ring(uint64_t stride)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long low, high, offset;
+        if (sscanf(line, "%lx-%lx rw-s %lx", &low, &high, &offset) == 3 && offset >= 1 << 20)
+            for (; low < high; low += stride)
+                if (*(volatile uint64_t *)low >> 32 == (uint64_t)getpid())
+                    return (volatile uint64_t *)low;
+    }
+    check(0, "no ring");
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    int gate[2];
+    start_events();
+    check(argc == 2 && pipe(gate) == 0, "pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        /* The first event takes a ring: not that of the parent, which nobody may use any more. */
+        emit_in(1, 1, 0);
+        check(write(gate[1], "", 1) == 1, "write");
+        for (uint64_t number = 1; number < 20000; number++)
+            emit_in(1, 1, number);
+        _exit(0);
+    }
+    char byte;
+    int status;
+    emit_in(2, 2, 0);
+    volatile uint64_t *ring = own_ring(strtoul(argv[1], NULL, 10));
+    check(read(gate[0], &byte, 1) == 1, "read");
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        /* Its owner and state, the numbers of its records, and what has no meaning; or a record. */
+        static const int words[] = {0, 1, 2, 3, 8, 9, 10, 16, 24, 100};
+        uint64_t value = any() % 3 == 0 ? any() : any() % 5000;
+        if (any() % 2 == 0)
+            ring[words[any() % 10]] = value;
+        else
+            ring[512 + any() % 6000] = value;
+    }
+    check(status == 0, "child");
+    return 0;
+}
+"""
+
+
+def test_program_that_writes_all_over_its_ring_harms_nobody(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(SCRIBBLER, "scribbler", flags=(f"-I{GUESTS}",))
+    trace = htrun.directory / "trace"
+    options = (*AUTO, "--ring-size", "64K", "-o", trace)
+    result = htrun.run(program, str(64 << 10), options=options)
+    assert result.status == 0, result.stderr
+    assert result.summary["failure"] is None
+    assert set(result.summary["warnings"]) <= {"ring-damaged", "clock"}
+    recorded = open_trace(trace)
+    numbers = defaultdict(list)
+    for event in recorded.to_numpy():
+        numbers[recorded.streams[int(event["stream"])].pid].append(int(event["args"][1]))
+    assert list(range(20000)) in numbers.values()
+
+
+@pytest.mark.parametrize("case", ["locked", "locked_later", "limited_later"])
+def test_locked_and_limited_memory(case: str, toolchain: Toolchain, htrun: Htrun) -> None:
+    """What is mapped is locked, but it is no more than the rings of the threads, and some."""
+    program = toolchain.compile(GUESTS / "locked_memory.c")
+    alone = subprocess.run([program, case], capture_output=True, text=True, check=True).stdout.split()
+    result = htrun.run(program, case, options=AUTO)
+    check_exact(result, dict.fromkeys((*range(12), 100), 1000))
+    check_untouched(result)
+    locked, resident = (int(word) for word in result.stdout.split())
+    most = (13 + 4) * (4 << 10)
+    assert locked < int(alone[0]) + most
+    assert resident < int(alone[1]) + most
+
+
+def test_without_address_space_for_rings_there_are_none(toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile(GUESTS / "ring_emitters.c")
-    result = htrun.run(program, "threads", "2", "10")
-    check_exact(result, dict.fromkeys(range(2), 10))
-    assert (result.summary["ring_events"], result.summary["traps"] > 0) == (0, True)
+    limited = ["prlimit", f"--as={1 << 30}:{1 << 30}", *unprivileged()]
+    command = [*limited, *htrun.command(*AUTO), str(program), "threads", "2", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((htrun.directory / "log").read_text().splitlines()) == 20
+    command = [*limited, *htrun.command(*RING), "true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 125
+    assert re.fullmatch(r"htrun: --via ring needs \d+ MiB of address space; .*\n", done.stderr)
+
+
+def test_native_programs_use_rings_unless_times_are_ordered(toolchain: Toolchain, tmp_path: Path) -> None:
+    program, summary = toolchain.compile(GUESTS / "ring_emitters.c"), tmp_path / "summary.json"
+    for options, by_rings in (((), True), (("--timestamp", "ordered"), False), (("--via", "store"), False)):
+        command: list[str | Path] = [HTRUN, *options, "-D", tmp_path / "log", "--summary", summary, program]
+        subprocess.run([*command, "threads", "2", "10"], check=True)
+        account = json.loads(summary.read_text())
+        assert (account["events"], account["ring_events"]) == (20, 20 if by_rings else 0)
+        assert (account["traps"] == 0) is by_rings

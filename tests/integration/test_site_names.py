@@ -88,7 +88,7 @@ def test_without_sites_there_is_no_helper(tmp_path: Path) -> None:
 
 def test_without_summary_there_is_no_helper(guest: Path, tmp_path: Path) -> None:
     program = changed_htrun(tmp_path, _NO_HELPER)
-    command: list[str | Path] = [program, "-o", tmp_path / "trace", guest]
+    command: list[str | Path] = [program, "--via", "store", "-o", tmp_path / "trace", guest]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("x", "")
 
@@ -96,7 +96,8 @@ def test_without_summary_there_is_no_helper(guest: Path, tmp_path: Path) -> None
 def test_a_helper_that_does_not_start_costs_names_only(guest: Path, tmp_path: Path) -> None:
     program = changed_htrun(tmp_path, "import sys\nsys.executable = '/nonexistent'")
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    command: list[str | Path] = [program, "-D", tmp_path / "log", "--summary", tmp_path / "s", guest]
+    options: list[str | Path] = ["--via", "store", "-D", tmp_path / "log", "--summary", tmp_path / "s"]
+    command: list[str | Path] = [program, *options, guest]
     done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("x", "")
     summary = json.loads((tmp_path / "s").read_text())

@@ -63,17 +63,15 @@ def test_intervals_and_regions(traces: Path) -> None:
 def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -> None:
     """The first span of a real guest contains the first events of two call sites."""
     (tmp_path / "events.toml").write_text(NAMES)
-    command: list[str | Path] = [
-        HTRUN,
-        "--events",
-        "events.toml",
-        "-o",
-        "trace",
-        "--",
-        toolchain.compile(GUESTS / "timed_jobs.c"),
-    ]
-    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    program = toolchain.compile(GUESTS / "timed_jobs.c")
+    for via in ("store", "auto"):
+        command: list[str | Path] = [HTRUN, "--via", via, "--events", "events.toml", "-o", via, "--", program]
+        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    [by_rings] = told(tmp_path, "stat", "auto")["spans"]
+    assert by_rings["trapped"] == {"count": 0, "total": 0}
+    (tmp_path / "store").rename(tmp_path / "trace")
     [every] = told(tmp_path, "stat", "trace")["spans"]
+    assert every["count"] == by_rings["count"]
     assert every["trapped"]["count"] == 1
     assert every["trapped"]["total"] > every["raw"]["median"]
     assert "one of them holds an event that trapped" in hypertrace("stat", "trace", directory=tmp_path).stdout

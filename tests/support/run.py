@@ -128,10 +128,11 @@ class Htrun:
         return self.directory / "channel"
 
     def command(self, *options: str | Path) -> list[str]:
-        """The command line up to the program: htrun, its files, ``options`` and ``--``."""
+        """The command line up to the program: htrun, its files, ``options`` and ``--``. Events are stores, which trap
+        and are patched, unless ``options`` have another ``--via``."""
         assert HTRUN.exists(), f"{HTRUN} is not installed; run: make setup"
         files = ["-D", self.directory / "log", "--summary", self.directory / "summary.json"]
-        return [str(word) for word in [HTRUN, "--hypertrace", self.channel, *files, *options, "--"]]
+        return [str(word) for word in [HTRUN, "--via", "store", "--hypertrace", self.channel, *files, *options, "--"]]
 
     def run(
         self,

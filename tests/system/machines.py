@@ -75,7 +75,9 @@ class Machine:
         return self.architecture.board.arguments(self.pack(self.directory / "initrd"), *kernel_options)
 
     def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str | Path, ...] = ()) -> Result:
-        """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``."""
+        """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``, and with the usual
+        rings, which are not for translated code."""
+        options = ("--via", "auto", *options)
         return htrun.run(*qemu, *self.arguments(), *arguments, options=options, timeout=TIMEOUT)
 
     def pack(self, target: Path) -> Path:

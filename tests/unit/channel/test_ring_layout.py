@@ -38,7 +38,7 @@ def test_rings_come_after_what_old_clients_map_and_at_pages_of_any_size(args: in
     assert rings.records * (16 + 8 * args) <= rings.stride - CONTROL_SIZE
     assert rings.records >= 256
     assert rings.file_size == rings.offset + rings.rings * rings.stride
-    assert rings.chunk == 1 or rings.chunk * rings.stride <= 64 << 20
+    assert rings.chunk == 1 or rings.chunk * rings.stride <= 16 << 20
 
 
 def test_header_says_where_the_rings_are(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str
         (["--overflow", "lose", "app"], "block, drop, overwrite"),
         (["--timestamp", "utc", "app"], "tsc, ordered"),
         (["--via", "trap", "app"], "auto, store, ring"),
+        (["--via", "ring", "--timestamp", "ordered", "app"], "--via ring and --timestamp ordered exclude each other"),
         (["-trace", "guest*,size=1", "app"], "unknown setting"),
         (["-o", "", "app"], "-o needs a value"),
         (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; known are ctf, log"),
@@ -229,6 +230,7 @@ def test_patterns_of_the_environment_come_first() -> None:
         ((), "0", Timestamp.TSC),
         ((), "1000", Timestamp.ORDERED),
         (("--timestamp", "tsc"), "1000", Timestamp.TSC),
+        (("--via", "ring"), "1000", Timestamp.TSC),
         (("--timestamp", "ordered"), None, Timestamp.ORDERED),
     ],
 )
