@@ -25,7 +25,7 @@ def package(interpreter: str = "/proc/self/exe") -> str | None:
         with open(interpreter, "rb", buffering=0) as program:
             start = program.read(_MACHINE_AT + 2)
     except OSError:
-        # No /proc. What comes next says so.
+        # No /proc. The error that follows says so.
         return next(iter(_PACKAGES.values()))
     return _PACKAGES.get(start[_MACHINE_AT:]) if start.startswith(_ELF_64) else None
 

@@ -15,6 +15,7 @@ LEFT_TO_CALLER = 1
 FIRST, LAST, AFTER = 1, 3, 4
 INDEX_MASK, SIZE_SHIFT, STRING, PRESENT = 7, 3, 7, 0x80
 MOST_BYTES, MOST_STRING = 32, 4096
-"""Bytes that are read of what is written or read, and of a string: as strace shows, and PATH_MAX (<linux/limits.h>)."""
+"""Limits in bytes: of data that is written or read, as much as strace shows; of a string, PATH_MAX
+(<linux/limits.h>)."""
 MOST_TEXT_RECORDS = 256
 """At least as many records as the texts of one stop take."""

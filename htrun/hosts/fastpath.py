@@ -1,4 +1,4 @@
-"""Stops that a host's machine code handles by itself, and what is left of them for Python.
+"""Stops that a host's machine code handles by itself, and the interface to those that it leaves to Python.
 
 A host that has none can handle every stop in Python, with the same methods.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class KnownTraps(Protocol):
-    """What is known of traps and signals, so that a stop of which nothing is new needs no look."""
+    """What is known of traps and signals, so that Python need not handle a stop that brings nothing new."""
 
     @property
     def count(self) -> int:
@@ -33,16 +33,16 @@ class KnownTraps(Protocol):
         """Something has happened: the next trap of each thread at each site is new again."""
 
     def let_signals_through(self, tid: int) -> None:
-        """Signals of thread ``tid`` need no look, except where it is in a call or in a trampoline."""
+        """Signals of thread ``tid`` need not be inspected, except where it is in a call or in a trampoline."""
 
     def let_faults_through(self, tid: int) -> None:
-        """Faults of thread ``tid`` where nothing is mapped need no look, until something else happens."""
+        """Faults of thread ``tid`` where nothing is mapped need not be inspected, until something else happens."""
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Those of thread ``tid``, or of all threads, need a look again."""
+        """Signals and faults of thread ``tid``, or of all threads, must be inspected again."""
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
-        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without a look.
+        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being inspected.
 
         ``trapped`` is called with the number of times that it has, by `settle` at the latest.
         """
@@ -59,7 +59,7 @@ class TrapWait(Protocol):
 
     @property
     def known(self) -> KnownTraps:
-        """Which traps need no look."""
+        """The traps that need not be inspected."""
 
     def next(self) -> tuple[int, int | None]:
         """The next ``(tid, wait status)`` of any tracee; a status of None is a death, which is not reaped yet.
@@ -81,7 +81,7 @@ class TrapWait(Protocol):
 class CallWait(Protocol):
     """Waits for any tracee, and records the calls for which a filter stops with `seccomp.RECORDED`.
 
-    Whatever it does for a stop can be done by its methods too, for stops that are not met by waiting for any tracee.
+    Its methods can do the same for a stop that was found in another way than by waiting for any tracee.
     """
 
     def next(self) -> tuple[int, int | None]:
@@ -97,10 +97,10 @@ class CallWait(Protocol):
         """The number of the thread's stream, if it is known."""
 
     def set_stream(self, tid: int, number: int | None) -> None:
-        """What the thread's records bear; None: it has to be found out anew."""
+        """Set the stream number in the thread's records; with None, it must be looked up again."""
 
     def stops_left(self, tid: int) -> int:
-        """How often the thread has still to stop until ``ran`` is called."""
+        """How many stops of the thread are left until ``ran`` is called."""
 
     def set_stops_left(self, tid: int, count: int) -> None:
         """Call ``ran`` when the thread has stopped ``count`` times."""
@@ -157,8 +157,8 @@ class FastPath(Protocol):
     """What a host's package ``fastpath`` has as ``FAST_PATH``."""
 
     def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
-        """``code``: where no signal may reach a thread without a look. ``record_size``: bytes. ``run`` is kept up to
-        date. ``in_one_go``: False lets nothing ever be known."""
+        """``code``: where every signal to a thread must be inspected. ``record_size``: bytes. ``run`` is kept up to
+        date. ``in_one_go``: if False, every stop is left to Python."""
 
     def call_wait(self, recording: CallRecording) -> CallWait:
         """What records calls."""

@@ -24,7 +24,7 @@ class NotAStore(Exception):
 
 
 class OutOfReach(Exception):
-    """Code would lie too far from what it must reach."""
+    """Code would be too far from an address that it must reach."""
 
 
 class Registers(ctypes.Structure):
@@ -173,7 +173,7 @@ class Candidate(Protocol):
 
 
 class Plan(Protocol):
-    """What can be done at a site."""
+    """The ways to patch a site."""
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

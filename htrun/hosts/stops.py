@@ -1,4 +1,5 @@
-"""What machine code that handles stops, and Python that handles the rest of them, must both know: on any machine."""
+"""Types that are shared by the machine code that handles stops, and by the Python code that handles the others, on any
+machine."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class RecordSpace(NamedTuple):
-    """Where a thread's next records go without anybody being asked. All are addresses.
+    """Where a thread's next records are written. All are addresses.
 
     ``control``: of the ring's control block in htrun; ``position``, ``end``: what the tracee finds in it; ``delta``:
     what to add to a position to get the record's address in htrun.

@@ -11,7 +11,7 @@ _SECOND = 1_000_000_000
 class TrapRun(ctypes.Structure):
     """Traps of one thread with none of another between them.
 
-    ``left``: how many there may be, of ``length``, until somebody looks at the thread; ``seconds``, ``nanoseconds``:
+    ``left``: how many of ``length`` traps are left until the thread is checked; ``seconds``, ``nanoseconds``:
     when the run began, CLOCK_MONOTONIC.
     """
 

@@ -4,7 +4,7 @@ When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblo
 the default before the tracer sees the stop. The action shows this (`htrun.intercept.actions`), so nothing needs
 to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
 Otherwise the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
-and the entry of each signal handler. Where a site goes on trapping, these are only watched: the result for one trap of
+and the entry of each signal handler. Where a site keeps trapping, these are only watched: the result for one trap of
 a thread holds for its next trap if its mask can't have changed (`fastpath.known_traps`).
 """
 
@@ -212,7 +212,7 @@ class Masks:
         return bool(state.pending & SEGV_BIT) or self._waiter.stands_at(thread.tid, stops.SEGV_STOPPED)
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Restore what the kernel took away when the thread's store trapped. It goes on with ``registers``, and with
+        """Restore what the kernel took away when the thread's store trapped. It continues with ``registers``, and with
         the signal that is returned."""
         thread = stopped.thread
         actions = thread.process.actions
@@ -234,7 +234,7 @@ class Masks:
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
         """The thread single-steps itself, and has just done its store. Returns the signal that reports this step; the
-        thread is now stopped for it. It goes on with ``registers``."""
+        thread is now stopped for it. It continues with ``registers``."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):
             return 0

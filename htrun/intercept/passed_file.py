@@ -1,5 +1,5 @@
-"""Giving a tracee a file that htrun has open, where it can't open it by htrun's ``/proc``: one of another user, or with
-another ``/proc``.
+"""Passes a file that htrun has open to a tracee that can't open it through htrun's ``/proc``: a process of another
+user, or with another ``/proc``.
 
 The tracee makes a pair of sockets. htrun takes one of them (pidfd_getfd(2)), and sends the file by it (unix(7),
 SCM_RIGHTS) to the other, where the tracee receives it.
@@ -30,7 +30,7 @@ _CMSGHDR = struct.Struct("<QiiQ")
 """Length, level and type; then one descriptor, and padding to a multiple of eight."""
 _DESCRIPTOR_AT = 16
 _AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
-"""In the page; the sockets are at its start."""
+"""Offsets in the page; the sockets are at its start."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

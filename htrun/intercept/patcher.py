@@ -1,7 +1,7 @@
 """Patching a site: from its first trap to a jump that makes every further event cost nanoseconds.
 
-What may be patched is decided by safety: only the store's own bytes are ever written; bytes after it may serve as
-part of a jump only where nothing rewrites them; what can't be patched goes on trapping, and the site says why.
+A patch must be safe: only the store's own bytes are written, and the bytes after it may be part of a jump only where
+nothing rewrites them. Sites that can't be patched keep trapping, and their `Site` says why.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from htrun.intercept.arena import Arena
 
 _LOOK_AHEAD = 256
-"""Bytes of code after a site that are read, for the jump's borrowed bytes and to see which flags are read."""
+"""How many bytes after a site are read: for the bytes that a jump borrows, and to see which flags the code uses."""
 
 _FEW_PARTS = 12
 _EACH_TRAPS = "each event traps, which costs thousands of times more"
@@ -72,7 +72,8 @@ class Patcher:
         self._sizes: dict[Hashable, int] = {}
 
     def prepare(self, stopped: StoppedThread, registers: Registers) -> str:
-        """See that the thread's address space has an arena. Returns why it can have none; empty if it has one."""
+        """Make an arena for the thread's address space if it has none. Returns why it can have none; empty if it has
+        one."""
         thread, space = stopped.thread, stopped.thread.space
         if space.unpatchable or space.arena is not None:
             return space.unpatchable
@@ -96,7 +97,7 @@ class Patcher:
             return
         space = child.space
         arena = None if parent.unpatchable else parent.arena.fork(_mapped_in(child, parent.arena.parts))
-        # Killed meanwhile: nobody will use its memory.
+        # The process was killed meanwhile, so its memory is no longer used.
         with suppress(OSError):
             if len(parent.threads) > 1:
                 settle(space, parent)
@@ -114,8 +115,9 @@ class Patcher:
                 arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
 
     def learn_from_children(self, thread: Thread) -> None:
-        """A thread is stopped at the event of a fork: patch in its memory what earlier children had patched in theirs,
-        so that further children inherit it and need not trap there. Only where no other thread runs in that memory, and
+        """A thread is stopped at a fork event: patch the sites in its memory that earlier children had patched in
+        theirs, so that further children inherit the patches and need not trap. Only where no other thread runs in that
+        memory, and
         not in generated code, which each process may rewrite."""
         space, arena = thread.space, thread.space.arena
         if arena is None or arena.additions == arena.family.additions or len(space.threads) > 1:
@@ -126,12 +128,13 @@ class Patcher:
         space.memory.reach_through(thread.tid)
         for relative in arena.family.newest(new):
             if relative.address not in space.sites and relative.place.file:
-                # What fails here is not needed: each child then has it patched at its first event.
+                # A failure here does no harm: each child then patches the site at its first event.
                 with suppress(OSError, NoRoom, Rewritten):
                     self._patch_as_relative(thread, relative.met_again())
 
     def _patch_as_relative(self, thread: Thread, site: Site) -> None:
-        """Patch ``site`` by what its family has made. Raises OSError, `NoRoom` or `Rewritten` if it can't be."""
+        """Patch ``site`` with a trampoline of a relative. Raises OSError, `NoRoom` or `Rewritten` if that is
+        impossible."""
         space, arena = thread.space, thread.space.arena
         assert arena is not None
         for mapping in space.mappings:
@@ -151,7 +154,7 @@ class Patcher:
                 return
 
     def patch(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> None:
-        """Patch ``site`` if that is safe; if not, the site will say why."""
+        """Patch ``site`` if that is safe; if not, note the reason in the site."""
         if site.traps < site.not_before:
             return
         thread = stopped.thread
@@ -176,13 +179,12 @@ class Patcher:
             site.lost_patch()
 
     def controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
-        """The guest is about to unmap, move or replace the channel's mappings with these control words: their sites get
-        their own bytes back before anything else can be mapped there, since what is stored there then is the guest's
-        own."""
+        """The guest is about to unmap, move or replace the channel's mappings with these control words: restore the
+        bytes of their sites before anything else can be mapped there, since later stores there are the guest's own."""
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """As `controls_leave`, where it was not known before what the call would do to the channel's mappings."""
+        """As `controls_leave`, if the effect of the call on the channel's mappings was not known before it."""
         space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
@@ -192,8 +194,8 @@ class Patcher:
         take_back_by(stopped, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
-        """The guest has unmapped trampolines, or what they work on: none of its sites may lead to one any more. A
-        thread that is in one will fault."""
+        """The guest has unmapped trampolines or memory that they use: none of its sites may lead to one any longer. A
+        thread inside one will fault."""
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
@@ -282,7 +284,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # The same for all of one form, and slow to find out.
+        # The result is the same for all stores of one form, and slow to compute.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:
@@ -317,7 +319,7 @@ class Patcher:
 
 def _mapped_in(child: Thread, parts: list[int]) -> list[tuple[int, int]]:
     """Ranges that a forked child has mapped. If ``parts``, the addresses that matter, can all be read, as in nearly all
-    children, those do: each read takes a small part of the time of a look into /proc."""
+    children, they are returned: such a read is much faster than reading /proc."""
     if len(parts) <= _FEW_PARTS:
         with suppress(OSError):
             if all(child.space.memory.read(address, 1) for address in parts):
@@ -354,8 +356,8 @@ def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
 
 
 def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
-    """Where a trampoline may start: where the jump leads, near enough to jump back, and to what the store names
-    relative to itself."""
+    """Where a trampoline may start: the jump must reach it, and it must reach the site and all addresses that the store
+    names relative to itself."""
     near, reach = (site.address, *site.store.near), hosts.current().reach
     low = max([candidate.low, *(address - reach for address in near)])
     return low, min([candidate.high, *(address + reach for address in near)])

@@ -62,8 +62,8 @@ def _is_there(tid: int, place: Place) -> bool:
 
 
 def is_emulator(tid: int) -> bool:
-    """Whether a thread runs QEMU, whose generated code is known: nothing in it is rewritten but the displacements of
-    direct branches."""
+    """Whether a thread runs QEMU. In code that QEMU generates, only the displacements of direct branches are rewritten
+    later."""
     try:
         return "qemu-" in os.path.basename(os.readlink(f"/proc/{tid}/exe"))
     except OSError:

@@ -1,7 +1,7 @@
 """Which rings of the run's pool an address space has mapped, and where.
 
-A process maps rings as its threads need them, some more than it needs now, so that a forked child, which inherits them,
-and the next threads find theirs. All of them at once would be gigabytes: too much for a program that limits its address
+A process maps rings as its threads need them, and a few more, for its next threads and for forked children, which
+inherit the mappings. All of them at once would be gigabytes: too much for a program that limits its address
 space (RLIMIT_AS), or locks its memory (mlockall(2)).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FEW = 32
-"""Rings that are mapped at a time, at least: most programs have no more threads that emit, and no more children that
+"""The fewest rings that are mapped at a time. Most programs have no more threads that emit, and no more children that
 exit between two rounds of the drain, which frees their rings."""
 _MANY = 256
 """And at most."""
@@ -59,7 +59,7 @@ class RingMaps:
         return any(piece.address <= address < piece.end for piece in self.pieces)
 
     def base_of(self, number: int) -> int | None:
-        """Where ring 0 would be if it were mapped with ring ``number``; None if that is not mapped."""
+        """The address that ring 0 would have in the mapping of ring ``number``; None if that ring is not mapped."""
         place = bisect.bisect_right(self.pieces, number, key=lambda piece: piece.first) - 1
         if place < 0:
             return None
@@ -83,7 +83,7 @@ class RingMaps:
         bisect.insort(self.pieces, piece)
 
     def fork(self, is_mapped: Callable[[int], bool]) -> RingMaps:
-        """Those that a forked child has."""
+        """The rings that a forked child has."""
         return RingMaps(self.most, [piece for piece in self.pieces if is_mapped(piece.address)])
 
     def spare(self, used: Iterable[int]) -> Iterator[Piece]:

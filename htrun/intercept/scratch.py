@@ -1,7 +1,8 @@
 """Memory in a tracee for the arguments of an injected call.
 
 The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write it, through its own mapping,
-and the tracee may read it: so it serves where a thread's stack is too small, as a few bytes before a guard page.
+and the tracee may read it: so it is used where a thread's stack is too small, for example with a few bytes left before
+a guard page.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Sites as facts of a trace: what is known of them while they are there, so that names can be found when it is read.
+"""Sites as facts of a trace: they are stored while the run can see them, so that a reader of the trace can find their
+names.
 
-To look symbols up takes half a second, for which no run should wait.
+Looking symbols up takes half a second, which no run should wait for.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def is_site(key: str) -> bool:
 
 
 def sites_of(facts: Mapping[str, str | int]) -> dict[int, SiteFacts]:
-    """The sites that the facts of a trace describe, by number. What makes no sense is left out."""
+    """The sites that the facts of a trace describe, by number. Invalid facts are left out."""
     found = {}
     for key, text in facts.items():
         if is_site(key):

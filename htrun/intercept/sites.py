@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096
-"""Traps. A patch costs as much as some ten of them."""
+"""Traps. A patch costs as much as about ten traps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Site:
     """One instruction, in one address space, that stored to the control region."""
 
     number: int
-    """Unique in the run: what records bear."""
+    """The number of the site in records; unique in the run."""
     pid: int
     """The process in which it was first seen."""
     address: int
@@ -96,14 +96,14 @@ class Site:
             self.parent.traps += times
 
     def succeed(self, former: Site) -> None:
-        """The guest has replaced the code of ``former`` by this."""
+        """The guest has replaced the code of ``former`` with the code of this site."""
         self.siblings = former.siblings
         self.losses = former.losses
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """The guest has written over the patch, and may do so again: after some times, patching pays only if there are
-        enough events in between."""
+        """The guest has overwritten the patch, and may do so again. After several times, another patch pays only if
+        enough events come in between."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience

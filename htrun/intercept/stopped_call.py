@@ -28,11 +28,11 @@ class StoppedCall:
 
     @property
     def result(self) -> int:
-        """Once the call was made: -4095 to -1 is an errno."""
+        """The result, after the call was made: -4095 to -1 is an errno."""
         return self.abi.result(self.registers)
 
     def argument(self, index: int) -> int:
-        """An argument, 0 to 5. The registers that hold them outlast the call."""
+        """An argument, 0 to 5. The registers that hold the arguments keep their values in the call."""
         return self.abi.argument(self.registers, index)
 
     def set_argument(self, index: int, value: int) -> None:

@@ -14,7 +14,7 @@ _Names = dict[int, str | None]
 
 
 class SymbolCache:
-    """Files in ``directory``. None, or one that is not ours to write to, keeps nothing."""
+    """Files in ``directory``. Without a directory, or with one that may not be written, nothing is kept."""
 
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
@@ -27,7 +27,7 @@ class SymbolCache:
         return cls(os.path.join(base, "htrun", "symbols") if os.path.isabs(base) else None)
 
     def load(self, file: str) -> _Names:
-        """What is known of ``file`` as it is now, by the offsets in it."""
+        """The known names in the present version of ``file``, by offset."""
         path = self._path(file)
         if path is None:
             return {}

@@ -19,7 +19,7 @@ _CODE = "import sys; sys.path[:] = sys.argv[2:]; from htrun.intercept.symbol_ser
 
 
 class SymbolHelper:
-    """Such a process. All but `kill` is for the thread that made it."""
+    """Such a process. Only `kill` may be called from threads other than the one that created it."""
 
     def __init__(self, *, lowest: bool) -> None:
         """``lowest``: at the lowest priority. Raises OSError where it can't be started."""

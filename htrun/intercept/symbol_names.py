@@ -14,13 +14,14 @@ _PATIENCE = 1.0
 """Seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine it might
 need minutes, so one of the ordinary priority replaces it then."""
 _LONGEST = 30.0
-"""Seconds that this one may take. What has no name by then has none."""
+"""Seconds that this one may take. Code whose name is not found by then gets no name."""
 _MOST_HELPERS = 3
-"""One may die, of a damaged file or because it is replaced."""
+"""A helper may die because of a damaged file, or because it is replaced."""
 
 
 class SymbolNames:
-    """A thread that asks the cache, and a `SymbolHelper` for what is not there: without a question there is neither."""
+    """A thread that looks names up in the cache, and asks a `SymbolHelper` for the others. Both are started by the
+    first question."""
 
     def __init__(self, cache: SymbolCache, processors: set[int]) -> None:
         """``processors``: those that the thread and its helper may run on."""
@@ -44,7 +45,7 @@ class SymbolNames:
         self._questions.put((file, offset))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="symbols", daemon=True)
-            # No more threads: then there are no names.
+            # No further thread can be started, so there are no names.
             with suppress(RuntimeError):
                 self._thread.start()
 

@@ -17,8 +17,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def serve(priority: str) -> None:
-    """Answer until nobody is left to ask. ``priority``: LOWEST for processors that nobody else wants."""
-    # What has been asked is of no use without the tracer, and importing lief takes long.
+    """Answer questions until the input is closed. ``priority``: LOWEST for processors that nobody else wants."""
+    # Answers are of no use without the tracer, and importing lief takes long.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if priority == LOWEST:
         with suppress(OSError):

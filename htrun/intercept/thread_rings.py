@@ -27,8 +27,8 @@ class ThreadRings:
         self._warnings = warnings
 
     def reach(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> int:
-        """Where the thread's address space has the pool, by where it has ``ring``, which is mapped now; 0 if it can't
-        be."""
+        """Map ``ring`` into the thread's address space. Returns the address that ring 0 of the pool has with this
+        mapping; 0 if that fails."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None or space.unpatchable:
@@ -47,7 +47,7 @@ class ThreadRings:
         """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
 
         Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
-        distinguish them, so they go on trapping for as long as both live.
+        distinguish them, so they keep trapping for as long as both live.
         """
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
@@ -86,7 +86,7 @@ class ThreadRings:
 
     def learn_pointer(self, stopped: StoppedThread) -> bool:
         """A thread is at its first stop, or at the event that reports a child: see whether it shares its thread pointer
-        with another, before either runs on. Returns whether trampolines would know it by its own."""
+        with another, before either runs on. Returns whether trampolines could identify it by its own pointer."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None:
@@ -106,7 +106,7 @@ class ThreadRings:
         """Whether a thread that begins is worth a ring before its first event."""
         if space.arena is None or space.unpatchable or space.unrecorded:
             return False
-        # Which stream a machine's thread is of shows only when it has a name.
+        # The stream of a machine's thread is known only when the thread has a name.
         return space.arena.family.emits and not space.machine
 
     @staticmethod

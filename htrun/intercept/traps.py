@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""Times in a row that a thread may have other code than that by which it faulted. A load goes on faulting."""
+"""How many times in a row the code at a thread's program counter may differ from the instruction that faulted. A load
+goes on faulting."""
 
 
 class _CodeChanged(Exception):
-    """What is at a thread's program counter now is not the instruction that faulted."""
+    """The code at a thread's program counter is no longer the instruction that faulted."""
 
 
 class Recorder(Protocol):
-    """Who lends rings to threads and makes room in them."""
+    """The object that lends rings to threads and makes room in them."""
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
         """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
@@ -68,7 +69,7 @@ class Traps:
         patcher: Patcher | NoPatcher,
         met: Callable[[Site], None],
     ) -> None:
-        """``met`` is called with each site that is new."""
+        """``met`` is called with each new site."""
         self.wait = wait
         self._handled = 0
         self._sites: list[Site] = []
@@ -88,7 +89,7 @@ class Traps:
     def handle(self, stopped: StoppedThread) -> bool:
         """Handle a SIGSEGV stop; False if it is the guest's own and has to be delivered.
 
-        When True is returned the thread is still stopped, and `TrapWait.registers` are those it is to go on with.
+        If this returns True, the thread is still stopped, and must continue with `TrapWait.registers`.
         """
         thread = stopped.thread
         code, address = self.wait.facts(stopped)
@@ -120,7 +121,7 @@ class Traps:
         try:
             site = site or self._site_at(thread, address, registers)
         except _CodeChanged:
-            # The store has not happened: the thread goes on with what is there now, or finds that nothing is.
+            # The store has not happened: the thread executes the code that is there now, or faults if there is none.
             return True
         except OSError as error:
             pid = thread.process.pid
@@ -149,8 +150,8 @@ class Traps:
     def _swallowing_fault(self, stopped: StoppedThread, registers: Registers) -> int:
         """The address at which the thread's store has faulted, at a SIGSEGV that a process has sent; 0 if none has.
 
-        If one was pending and blocked when the store faulted, the kernel has unblocked the signal and has passed over
-        the second (kernel/signal.c, legacy_queue). It is to be pending again.
+        If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked it and dropped the second
+        one (kernel/signal.c, legacy_queue). The first must be made pending again.
         """
         thread = stopped.thread
         self._masks.look(thread)
@@ -167,7 +168,7 @@ class Traps:
         return address
 
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
-        """A thread has faulted at ``address`` in a page of trampolines: the guest must never see it there.
+        """A thread has faulted at ``address`` in a page of trampolines, where the guest must never see it.
 
         Returns two values. The first is the site if the original store has faulted; the thread was moved to it. The
         second is whether one of the trampoline's own instructions has faulted: the thread then continues with
@@ -186,7 +187,7 @@ class Traps:
             stopped.set_registers(registers)
             return site, False
         if registers.pc == site.address:
-            # There is no room below its stack: leave it at the store.
+            # There is no room below its stack, so the thread stays at the store.
             registers.pc = trampoline.address + trampoline.original
         return None, True
 
@@ -196,8 +197,8 @@ class Traps:
 
     @staticmethod
     def is_step_inside(stopped: StoppedThread) -> bool:
-        """Whether a SIGTRAP says that the thread, which single-steps itself, has done an instruction of a trampoline:
-        to the guest that is a part of its store."""
+        """Whether a SIGTRAP says that the thread, which single-steps itself, has executed an instruction of a
+        trampoline. For the guest, that is a part of its store."""
         return way_out.is_step_inside(stopped)
 
     @staticmethod
@@ -232,7 +233,7 @@ class Traps:
         return True
 
     def _emit(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> bool:
-        """Record an event; returns whether the site is known to go on trapping."""
+        """Record an event; returns whether the site is known to keep trapping."""
         thread = stopped.thread
         index = self._index(stopped, site, registers)
         if index >= self._max_clients:
@@ -261,7 +262,8 @@ class Traps:
         return bool(site.refused)
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
-        """The thread, which may go on, need not be looked at again when it does the same, unless that takes more."""
+        """The thread may continue. The same trap need not be handled here again, unless machine code cannot handle
+        it."""
         process, store, ring = thread.process, site.store, thread.ring
         if process.big_endian or ring is None:
             return
@@ -351,7 +353,7 @@ class Traps:
 
     @staticmethod
     def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
-        """The ``code`` at a thread's program counter can't have faulted so, unless it does so again and again."""
+        """The ``code`` at a thread's program counter can't have caused this fault, unless the fault repeats."""
         doubt = registers.pc, fault, code
         if thread.doubt.fault != doubt:
             thread.doubt.fault, thread.doubt.times = doubt, 0

@@ -1,7 +1,8 @@
 """The way out of a trampoline, for a thread that is stopped inside one.
 
-The thread runs nothing for it. What a trampoline changes, it has saved before, so a thread that has not yet published
-its record goes back to the site, as if it had not left it, and one that has published it goes past it. The guest never
+The thread executes nothing for this. A trampoline saves everything that it changes. So a thread that has not yet
+published its record is moved back to the site, as if it had not left it; a thread that has published it is moved past
+the site. The guest never
 sees it anywhere else.
 """
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def is_step_inside(stopped: StoppedThread) -> bool:
-    """Whether a thread that is stopped for a SIGTRAP has done a step of its own inside a trampoline."""
+    """Whether a thread that is stopped for a SIGTRAP has single-stepped inside a trampoline by its own request."""
     arena = stopped.thread.space.arena
     if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return False
@@ -41,9 +42,8 @@ def leave_for_signal(stopped: StoppedThread) -> None:
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
-    """Make ``registers`` those of a thread at its site or past it; returns what it was in.
-
-    None, with nothing changed, for a thread that is in no trampoline, or not by way of a patch.
+    """Change ``registers`` to those of the thread at its site or past it. Returns what it was in; None, with nothing
+    changed, if it is not in a trampoline or did not enter it through a patch.
     """
     found = arena.at(registers.pc)
     if found is not None:

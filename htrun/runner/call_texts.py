@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from htrun.tracee.memory import Memory
 
 _MOST_WORDS, _MOST_WORD = 32, 256
-"""Of a command line: words, and bytes of each."""
+"""The limits of a command line: words, and bytes of each word."""
 _MOST_BEFORE = LAST - FIRST + 1
 
 

@@ -1,4 +1,4 @@
-"""System calls, and the start and exit of threads, as events: what a tracer sees of a program without its help.
+"""System calls, and the start and exit of threads, as events, which a tracer sees without any help from the program.
 
 Most stops for recorded calls are handled in machine code (`fastpath.call_wait`) and never come here. Here are the
 others: calls that htrun must see itself, calls in which a process is created or a program started, and threads' exits.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
-"""Ticks by which the first thread begins before its first call: some hundred nanoseconds, in which nothing happens."""
+"""Ticks from the start of the first thread to its first call: some hundred nanoseconds, in which nothing happens."""
 
 
 class Calls:
@@ -87,7 +87,7 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """The first process is about to exec the program, if it can: its first call, if it comes to that."""
+        """The first process is about to try the exec of the program, which is its first call if it succeeds."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 
@@ -106,7 +106,7 @@ class Calls:
         self._denied.filter_added(thread, others)
 
     def refused(self, stopped: StoppedThread, abi: Abi, number: int) -> None:
-        """A thread is before a call that is not to be made, since a filter of its own asks for a tracer."""
+        """A thread is stopped before a call that will not be made, since a filter of its own requires a tracer."""
         if self._wanted.include(abi, number):
             self.entered(stopped)
 
@@ -131,7 +131,7 @@ class Calls:
         self._denied.returned(stopped)
 
     def made(self, stopped: StoppedThread) -> None:
-        """htrun has handled a call that it had to see itself: the thread is still before it, or after it."""
+        """htrun has handled a call for its own purposes: the thread is still before the call, or after it."""
         if self.wait.state(stopped.tid) is not State.OUTSIDE and self.wait.has_returned(stopped):
             self.returned(stopped)
 

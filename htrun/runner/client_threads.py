@@ -1,6 +1,6 @@
 """Which threads of the run the owners of the channel's rings are (`htrun.rings.client_rings`).
 
-A ring says by which ids its owner knows itself, which are others than htrun's in a PID namespace.
+A ring contains the ids that its owner sees. In a PID namespace, these differ from those that htrun sees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from htrun.runner.recording import Recording
 
 _SAMPLES = 4
-"""The tightest of these is used."""
+"""The tightest of this many samples is used."""
 
 
 class _Ids(NamedTuple):
@@ -104,7 +104,7 @@ class ClientThreads:
         return rings
 
     def _source_of(self, client: Client) -> Source:
-        """Whose ring that is; called by the drain."""
+        """The thread that owns a ring; called by the drain."""
         thread = self._threads.get(client.tid)
         if thread is not None and thread.process.pid == client.pid:
             return self._recording.source_of(thread, client)
@@ -119,7 +119,7 @@ class ClientThreads:
 
 
 def _own_ids(thread: Thread) -> _Ids:
-    """The ids by which a thread knows itself; those by which htrun does when it is gone."""
+    """The ids that a thread itself sees; the ids that htrun sees if the thread is gone."""
     fields: dict[str, str] = {}
     try:
         with open(f"/proc/{thread.tid}/status", encoding="ascii", errors="replace") as status:

@@ -1,9 +1,9 @@
-"""Calls that a seccomp filter of the program's own denies, for which htrun's filter does not stop the thread.
+"""Calls that a seccomp filter of the program denies: htrun's filter does not stop the thread for these.
 
 The kernel does what the strictest of all filters says (seccomp(2)), so htrun gets no stop for such a call. But a thread
-that is resumed by PTRACE_SYSCALL stops before and after each call, whatever filters say. That costs two stops a call,
-so only threads with a filter of their own are resumed so. None of their stops is for the machine code of `CallWait`,
-which resumes by PTRACE_CONT: they get no stream there.
+that is resumed by PTRACE_SYSCALL stops before and after each call, whatever filters say. That costs two stops for each
+call, so it is done only for threads with a filter of their own. The machine code of `CallWait`, which resumes by
+PTRACE_CONT, must not handle their stops, so it does not learn their streams.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class DeniedCalls:
             self.look_out(stopped.thread)
 
     def stream(self, tid: int) -> int | None:
-        """The number of the thread's stream, which `CallWait` is not to know."""
+        """The number of the thread's stream, which `CallWait` must not learn."""
         return self._streams.get(tid)
 
     def executed(self, former: int, tid: int) -> None:

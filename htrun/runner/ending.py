@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ending(Protocol):
-    """From the moment at which the end is asked for, every stop is for `stopped`, and nothing is recorded."""
+    """Once the end was requested, every stop is passed to `stopped`, and nothing is recorded."""
 
     asked: bool
     """Whether the end was asked for."""
@@ -28,7 +28,7 @@ class Ending(Protocol):
         """A tracee has stopped, or has died, since. Raises `TraceeDied`."""
 
     def stop_handled(self) -> None:
-        """The loop has handled one stop since, be it one that came before."""
+        """The loop has handled one stop since then, which may have occurred earlier."""
 
 
 class Killing(Ending):

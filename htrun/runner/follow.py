@@ -2,11 +2,11 @@
 
 A stop wakes the tracer and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
 sleeping processor; on one it is a context switch, four times cheaper. The kernel's scheduler sees two threads that wake
-each other and spreads them over idle processors each time, so it isn't enough that the tracer goes where the tracee is:
-the tracee has to be kept there.
+each other and spreads them over idle processors each time, so moving the tracer to the tracee's processor is not
+enough: the tracee must be kept there, too.
 
-Of threads that trap, at most one is kept: the others may do much between their traps. Of threads that make recorded
-calls, each is kept that makes enough of them, and so are the processes that it creates, since most make a few dozen
+Of threads that trap, at most one is kept: the others may do much between their traps. Each thread that makes enough
+recorded calls is kept, and so are the processes that it creates, since most make a few dozen
 calls and exit.
 
 The guest must not notice: a thread gets its processors back when it has been quiet for a moment, and before a call of
@@ -37,7 +37,8 @@ _P = ParamSpec("_P")
 _RUN = 64
 """Traps of one thread, with none of another between, after which it is looked at."""
 _DENSE_NS = 10_000_000
-"""How fast a run must be for the thread to be kept: it spends a good part of its time in traps."""
+"""How fast a run of traps must be for the thread to be kept: so fast that the thread spends much of its time in
+traps."""
 CALL_STOPS = 16
 """Stops of one thread for recorded calls after which it is looked at."""
 _DENSE_CALLS_NS = 4_000_000
@@ -45,7 +46,7 @@ _DENSE_CALLS_NS = 4_000_000
 _MANY_STOPS = 1 << 30
 """Stops of a thread that is kept: it need not be looked at."""
 _QUIET = 0.02
-"""Seconds. A thread that has hardly stopped for that long is let go; at most twice as long passes."""
+"""Seconds. A thread that has hardly stopped for this long is released, after at most twice this time."""
 _FEW_STOPS = 8
 """In that time."""
 _PROCESSOR_FIELD = 36
@@ -72,7 +73,7 @@ class _Kept:
 
 
 def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Concatenate[Follow, _P], None]:
-    """The clock, which may tick between any two steps of the tracer's main thread, does nothing meanwhile."""
+    """Meanwhile, the clock, which may tick between any two steps of the tracer's main thread, does nothing."""
 
     @functools.wraps(method)
     def undisturbed(self: Follow, /, *arguments: _P.args, **more: _P.kwargs) -> None:
@@ -177,7 +178,7 @@ class Follow:
         self.run.begin(thread.tid)
         dense = self.run.began - began < _DENSE_NS
         self._runs += 1
-        # A guest with a filter of its own was given none that would catch its questions.
+        # htrun added no filter that would stop such queries to a guest with a filter of its own.
         if dense and thread.tid not in self._kept and not thread.process.filtered:
             self.release()
             self._keep(thread.tid)

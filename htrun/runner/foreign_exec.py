@@ -1,4 +1,5 @@
-"""An exec of a tracee that the kernel can't do, because the program is for another machine, becomes its emulator's.
+"""Replaces an exec that the kernel can't do, because the program is for another machine, with an exec of the program's
+emulator.
 
 The emulator's arguments need memory in the tracee. Its stack is no place for them: that of a vfork child may be a few
 kilobytes in the middle of its parent's memory (posix_spawn, Go). So the thread maps some, by a call injected before its
@@ -104,7 +105,8 @@ class ForeignExec:
 
     @staticmethod
     def done(thread: Thread) -> None:
-        """The thread's exec has taken its arguments, or failed: other threads that share their memory may use it."""
+        """The thread's exec has copied its arguments, or failed: other threads may use the memory of these
+        arguments."""
         if thread.exec.room is not None:
             thread.space.exec_rooms.append(thread.exec.room)
             thread.exec.room = None

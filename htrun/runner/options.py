@@ -109,7 +109,7 @@ class RunOptions(NamedTuple):
 
     @property
     def texts_recorded(self) -> bool:
-        """Whether texts that system calls point to are."""
+        """Whether texts that system calls point to are recorded."""
         return self.decode and self.calls_recorded
 
     @property

@@ -1,4 +1,4 @@
-"""A run's outputs: opened before the program is started, so that a bad one is said at once."""
+"""A run's outputs: opened before the program is started, so that an error in one is reported at once."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _make_way(options: RunOptions) -> None:
 
 
 class _LogLines:
-    """Makes the log's lines. What that takes is imported with the first event: the program runs already."""
+    """Makes the log's lines. The modules for this are imported with the first event, when the program already runs."""
 
     def __init__(self, num_args: int, named: NamedEvents | None, *, decode: bool) -> None:
         self._decode = decode
@@ -168,7 +168,7 @@ def _version(emulator: str) -> str:
 
 
 def _facts(options: RunOptions, launch: Launch) -> dict[str, str | int]:
-    """What the trace says of the run."""
+    """The facts of the run that the trace contains."""
     system = os.uname()
     guest = find_architecture(launch.guest) if launch.guest is not None else None
     return {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMESPACES = ("user", "pid", "mnt")
-"""By which ``/proc`` may be another one, or closed."""
+"""Namespaces that may give a process another ``/proc``, or no access to it."""
 _SEARCH_BY_OTHERS = 0o001
 
 

@@ -50,7 +50,7 @@ class Totals(NamedTuple):
 class Recording:
     """Lends rings to threads, and has their records written to the outputs.
 
-    Methods are for the tracer's main thread, if they say nothing else.
+    Methods are for the tracer's main thread unless they say otherwise.
     """
 
     def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings) -> None:
@@ -102,7 +102,8 @@ class Recording:
         return self._drain.site_events if self._drain is not None else {}
 
     def record_tracer_events(self) -> TracerEvents:
-        """Have the tracer's own events recorded as well, before anything else is: returns where they are written."""
+        """Record the tracer's own events as well; call this before anything is recorded. Returns the object to write
+        them to."""
         from htrun.events.tracer_events import TracerEvents
 
         assert self._drain is None

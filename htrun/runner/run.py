@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def run(options: RunOptions, launcher: Launcher) -> NoReturn:
-    """Run ``options.program`` in the process of ``launcher``, and trace it. Returns only by raising `HtrunError`, and
-    leaves nothing then."""
+    """Run ``options.program`` in the process of ``launcher``, and trace it. Never returns normally. If it raises
+    `HtrunError`, it has cleaned up everything."""
     withstand()
     _occupy_standard_streams()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
@@ -105,7 +105,7 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
     from htrun.runner.session import Session
 
     session = Session(start, options, channel, outputs)
-    # The start is over (htrun/commands/run.py). What is there now is never garbage.
+    # The start is over (htrun/commands/run.py). The objects that exist now will never be garbage.
     gc.freeze()
     gc.enable()
     threading.Thread(target=_end_when_asked, args=(session, channel), daemon=True).start()

@@ -250,7 +250,7 @@ class Session:
 
     def _thread_ended(self, thread: Thread) -> None:
         self._patcher.rings.unregister(thread)
-        # First, since the drain looks at these last (`ThreadOrder`).
+        # Called first, since the drain checks these last (`ThreadOrder`).
         self._clients.ended(thread)
         self._recording.thread_ended(thread)
 
@@ -298,4 +298,4 @@ class Session:
 
 
 def _no_program_matters(_pid: int) -> None:
-    """Nobody wants to know that a program has begun."""
+    """No callback: the start of a program is of no interest."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _FEW_SIGNALS = 8
-"""Of a run with no more signals than these, each is delivered here: what the machine code needs is not imported."""
+"""A run with at most this many signals delivers all of them here, and does not import what the machine code needs."""
 
 
 class SignalStops:
@@ -62,12 +62,12 @@ class SignalStops:
         self._waits = Waits()
 
     def forget_traps(self) -> None:
-        """Something else than a trap has happened."""
+        """Something other than a trap has happened."""
         if self._wait is not None:
             self._wait.known.forget()
 
     def let_through(self, thread: Thread) -> None:
-        """Nobody needs to look at the thread's next signals, and at changes of its mask, if that is so."""
+        """If so, the thread's next signals and changes of its mask need not be inspected."""
         if self._wait is not None and not thread.process.masks.followed:
             self._wait.known.let_signals_through(thread.tid)
 
@@ -114,8 +114,8 @@ class SignalStops:
             self._trapped_unrecorded(stopped)
 
     def _trapped_unrecorded(self, stopped: StoppedThread) -> None:
-        """A fault after recording has failed. If it is a store to the channel, then once the memory it is in lets that
-        happen there are no more; if it is the guest's own it comes again."""
+        """A fault after recording has failed. If it was a store to the channel, the store succeeds once the protection
+        is removed; if it is the guest's own fault, it comes again."""
         if stopped.thread.space.unrecorded:
             self.deliver(stopped, _SIGSEGV)
             return

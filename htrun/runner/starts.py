@@ -30,7 +30,7 @@ class Start(Protocol):
         """Become the tracer. Raises `HtrunError` where that can't be; then nothing has happened."""
 
     def go(self) -> None:
-        """Everything is ready: the tracees may run. What they need not wait for is imported later."""
+        """Everything is ready: the tracees may run. Modules that they need not wait for are imported later."""
 
     def first_process(self) -> FirstProcess:
         """The process whose death is held."""

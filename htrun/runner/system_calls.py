@@ -53,7 +53,7 @@ class SystemCalls:
         self._calls = calls
         mapping = self._of_mappings
         self.handlers: Mapping[str, Handler] = {
-            # Programs start, and are traced by others.
+            # Calls by which programs start, or trace others.
             "execve": self._exec,
             "execveat": self._exec,
             "ptrace": second_tracers.asked,

@@ -110,7 +110,7 @@ class Tracees:
         self._strangers[stop.tid] = stop
 
     def stranger_ended(self, tid: int) -> None:
-        """A thread that no event has reported goes on or is gone, killed before it ran."""
+        """A thread that no event has reported continues, or was killed before it ran."""
         self._strangers.pop(tid, None)
 
     def created(self, creator: StoppedThread, tid: int) -> Stop | None:

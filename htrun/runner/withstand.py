@@ -1,4 +1,4 @@
-"""What the tracer does about signals that are sent to it: nothing, but for one that is meant for it.
+"""The tracer ignores all signals that are sent to it, except one that is meant for it.
 
 A signal is often sent to all processes of a control group or a job: ``systemctl stop``, ``scancel``, a log rotation's
 SIGHUP. The program may catch it and go on for a while, or for good, so the tracer must go on as well.

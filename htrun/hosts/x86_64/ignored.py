@@ -51,7 +51,8 @@ def ignore_store(
 
 
 def _move_block(instruction: Instruction, registers: Registers, room: int) -> bool:
-    """Step over ``stos`` and ``movs``, as far as ``room`` bytes allow; whether that is all of it."""
+    """Step over ``stos`` and ``movs``, as far as ``room`` bytes allow. Returns whether the whole instruction is
+    done."""
     from iced_x86 import MemorySizeExt, Mnemonic
 
     moves = {Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ}
@@ -71,7 +72,7 @@ def _move_block(instruction: Instruction, registers: Registers, room: int) -> bo
 
 
 def _exchange(instruction: Instruction, registers: Registers, address: int, read: Callable[[int, int], bytes]) -> None:
-    """Put what the instruction reads where it puts it."""
+    """Load what the instruction reads into its destination register."""
     from iced_x86 import InstructionInfoFactory, MemorySizeExt, Mnemonic, OpAccess
 
     size = MemorySizeExt.size(instruction.memory_size)

@@ -1,6 +1,7 @@
 """Are the arithmetic flags live after a site: may anything read them before all six are overwritten?
 
-Where they are dead a trampoline saves itself ``lahf; seto`` and back. The answer is "live" wherever it isn't certain.
+Where they are dead, a trampoline need not save and restore them (``lahf; seto``). The answer is "live" wherever it
+isn't certain.
 The other registers aren't asked about: saving four of them costs nothing that can be measured next to ``rdtsc``, and a
 debugger or a signal handler after the site finds them as they would be.
 """

@@ -5,7 +5,7 @@ twice. So the machine code (call_wait.S) handles such stops by itself, one after
 stop, for a thread that it must not handle, when there is no room for its records, and when the thread that takes the
 records sleeps.
 
-Whatever it does for a stop can be done by the methods too, for stops that were not found by waiting for any tracee.
+The methods can do the same for a stop that was found in another way than by waiting for any tracee.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class CallWait:
                 return found, status
             self._wake_reader()
             self._report_who_ran()
-            # A thread that the code came back for has still to be resumed.
+            # The thread for which the machine code returned must still be resumed.
             if found != -errno.EINTR and not self._block.tid:
                 return None
 
@@ -152,7 +152,7 @@ class CallWait:
             self._wake()
 
     def _report_who_ran(self) -> None:
-        """Call ``ran`` for the thread that has stopped as often as it was to, if there is one."""
+        """Call ``ran`` for the thread whose count of stops is used up, if there is one."""
         tid, self._block.ran = self._block.ran, 0
         if tid:
             self._ran(tid)

@@ -87,10 +87,10 @@ class _KnownSite(ctypes.Structure):
 class KnownTraps:
     """What is known of threads and sites, for machine code that finds a tracee's registers in ``registers``.
 
-    That lets signals through as well, where nobody has to look at them.
+    This code also delivers signals that need not be inspected.
 
-    ``code``: where no signal may reach a thread without being looked at. ``record_size``: bytes. ``run`` is kept up to
-    date. ``in_one_go``: False lets nothing ever be known.
+    ``code``: where every signal to a thread must be inspected. ``record_size``: bytes. ``run`` is kept up to
+    date. ``in_one_go``: if False, every stop is left to Python.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class KnownTraps:
         self._known.generation += 1
 
     def let_signals_through(self, tid: int) -> None:
-        """Signals of thread ``tid`` need not be looked at, but where it is in a call or in ``code``."""
+        """Signals of thread ``tid`` need not be inspected, except where it is in a call or in ``code``."""
         self._thread(tid).signals = self._known.signals
 
     def let_faults_through(self, tid: int) -> None:
@@ -148,7 +148,7 @@ class KnownTraps:
         self._thread(tid).faults = self._known.generation
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Those of thread ``tid``, or of all threads, are to be looked at again."""
+        """Signals and faults of thread ``tid``, or of all threads, must be inspected again."""
         if tid is None:
             self._known.signals += 1
         else:
