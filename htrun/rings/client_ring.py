@@ -28,7 +28,7 @@ _MOST_EVENTS = 1 << 48
 """More than any thread can emit."""
 _MOST_WAITING = 4096
 """More records than a thread and its signal handlers can have reserved beyond the available room."""
-_GRACE = 0.02
+_GRACE = 0.2
 """Seconds for which records after an unfinished one wait: perhaps a signal handler has emitted them, and the event that
 it interrupted is older."""
 
