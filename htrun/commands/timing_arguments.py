@@ -45,9 +45,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         help="report separately by thread, process, vcpu, an argument (arg2) or a named argument of the events",
     )
     group.add_argument(
-        "--warm",
+        "--all",
         action="store_true",
-        help="leave out spans in which an event trapped because it was the first of its call site or of its thread",
+        help="include spans in which an event trapped because it was the first of its call site or of its thread",
     )
 
 
@@ -87,4 +87,6 @@ def span_query_of(arguments: argparse.Namespace) -> SpanQuery:
     if between is not None and arguments.intervals:
         raise HtrunError("--between and --intervals: give one of them")
     window = window_query_of(arguments) if hasattr(arguments, "begin") else UNLIMITED
-    return SpanQuery(tuple(arguments.span), between, arguments.intervals, arguments.by, arguments.warm, window)
+    return SpanQuery(
+        tuple(arguments.span), between, arguments.intervals, arguments.by, with_trapped=arguments.all, window=window
+    )

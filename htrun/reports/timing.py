@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.cost import Cost
-    from htrun.analysis.timing.figures import Figures, Timing
+    from htrun.analysis.timing.figures import Figures, Timing, Trapped
     from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
@@ -216,15 +216,21 @@ def flags(timing: Timing) -> list[str]:
     elif timing.count < _ENOUGH:
         held = 1 - 0.5 ** (timing.count - 1)
         found.append(f"{timing.count} samples only: their whole range holds the median with {held:.0%}, not 95%")
-    if (trapped := timing.trapped).count:
-        those = "one of them holds" if trapped.count == 1 else f"{trapped.count:,} of them hold"
-        why = "an event that trapped, as the first of its call site or of its thread"
-        found.append(f"{those} {why}: {_ns(trapped.total)}; see --warm")
+    if timing.trapped.count:
+        found.append(_trapped(timing.trapped))
     if timing.raw.modes:
         found.append("several modes: " + ", ".join(_ns(mode) for mode in timing.raw.modes))
     if timing.drift is not None:
         found.append(f"drifts: {'+' if timing.drift > 0 else '-'}{_ns(abs(timing.drift))} from first to last")
     return found
+
+
+def _trapped(trapped: Trapped) -> str:
+    single = trapped.count == 1
+    which = "of them" if trapped.included else "more"
+    those = f"one {which} holds" if single else f"{trapped.count:,} {which} hold"
+    told = f"{those} an event that trapped, as the first of its call site or of its thread ({_ns(trapped.total)})"
+    return told if trapped.included else f"{told}, left out here; --all includes {'it' if single else 'them'}"
 
 
 def _flags(report: Report) -> Iterator[str]:
@@ -298,7 +304,11 @@ def _span(row: Row) -> dict[str, Any]:
         "raw": figures_of(timing.raw),
         "corrected": None if timing.corrected is None else figures_of(timing.corrected),
         "outliers": {"mild": timing.mild, "severe": timing.severe},
-        "trapped": {"count": timing.trapped.count, "total": timing.trapped.total},
+        "trapped": {
+            "count": timing.trapped.count,
+            "total": timing.trapped.total,
+            "included": timing.trapped.included,
+        },
         "modes": list(timing.raw.modes),
         "drift": timing.drift,
     }

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 JOBS = 500
 """Of the guest."""
 GUESTS = Path(__file__).parent / "guests"
-SHORT = ("--no-whole", "--runs", "2", "--warmup", "0", "--events", "events.toml")
+SHORT = ("--no-whole", "--all", "--runs", "2", "--warmup", "0", "--events", "events.toml")
 MATRIX = """\
 [[program]]
 name = "jobs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,18 @@ def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -
         command: list[str | Path] = [HTRUN, "--via", via, "--events", "events.toml", "-o", via, "--", program]
         subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     [by_rings] = told(tmp_path, "stat", "auto")["spans"]
-    assert by_rings["trapped"] == {"count": 0, "total": 0}
-    (tmp_path / "store").rename(tmp_path / "trace")
-    [every] = told(tmp_path, "stat", "trace")["spans"]
+    assert by_rings["trapped"] == {"count": 0, "total": 0, "included": False}
+    [every] = told(tmp_path, "stat", "store", "--all")["spans"]
     assert every["count"] == by_rings["count"]
-    assert every["trapped"]["count"] == 1
-    assert every["trapped"]["total"] > every["raw"]["median"]
-    assert "one of them holds an event that trapped" in hypertrace("stat", "trace", directory=tmp_path).stdout
-    [warm] = told(tmp_path, "stat", "trace", "--warm")["spans"]
-    assert (warm["count"], warm["trapped"]) == (every["count"] - 1, {"count": 0, "total": 0})
-    assert warm["raw"]["total"] == pytest.approx(every["raw"]["total"] - every["trapped"]["total"])
+    trapped = every["trapped"]
+    assert (trapped["count"], trapped["included"]) == (1, True)
+    assert trapped["total"] > every["raw"]["median"]
+    assert "one of them holds an event that trapped" in hypertrace("stat", "store", "--all", directory=tmp_path).stdout
+    [usual] = told(tmp_path, "stat", "store")["spans"]
+    assert (usual["count"], usual["trapped"]) == (every["count"] - 1, {**trapped, "included": False})
+    assert usual["raw"]["total"] == pytest.approx(every["raw"]["total"] - trapped["total"])
+    text = hypertrace("stat", "store", directory=tmp_path).stdout
+    assert re.search(r"job: one more holds an event that trapped, .*, left out here; --all includes it\n", text)
 
 
 def test_one_sample_is_told(traces: Path) -> None:

@@ -9,7 +9,7 @@ of the other threads are used.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,13 +105,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trapped:
-    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, in ns."""
+    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, in ns. ``included``:
+    whether the other figures include them."""
 
     count: int = 0
     total: float = 0.0
+    included: bool = False
 
     def __add__(self, other: Trapped) -> Trapped:
-        return Trapped(self.count + other.count, self.total + other.total)
+        return Trapped(self.count + other.count, self.total + other.total, self.included or other.included)
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,19 @@ class Timing:
 @dataclass
 class Timings:
     """Collects the spans of a trace. ``step``: of its clock; ``grouping``: what they are grouped by in addition to
-    their name; ``choice``: which are selected."""
+    their name; ``choice``: which are selected; ``with_trapped``: whether the figures include spans in which an event
+    trapped. Without it they do so only where there are no others."""
 
     step: ClockStep
     grouping: Grouping | None = None
     choice: Choice | None = None
+    with_trapped: bool = False
     unpaired: Mapping[str, Unpaired] = field(default_factory=dict)
     _names: SpanNames = field(default_factory=SpanNames)
     _tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _blocks: dict[tuple[int, int], Blocks] = field(default_factory=dict)
     _trapped: dict[tuple[int, int], Trapped] = field(default_factory=dict)
+    _trapped_tallies: dict[tuple[int, int, int], Tally] = field(default_factory=dict)
     _pairs: dict[int, CalibrationPairs] = field(default_factory=dict)
     _costs: dict[int, Cost | None] = field(default_factory=dict)
 
@@ -191,14 +196,18 @@ class Timings:
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
             rows = order[start:end]
             key = (int(names[start]), int(groups[start]))
-            self._blocks.setdefault(key, Blocks()).add(durations[rows].astype(np.float64))
-            trapped = rows[spans["trapped"][rows]]
-            if len(trapped):
-                more = Trapped(len(trapped), float(durations[trapped].sum()) * self.step.ns)
+            trapped = spans["trapped"][rows]
+            if trapped.any():
+                more = Trapped(int(trapped.sum()), float(durations[rows[trapped]].sum()) * self.step.ns)
                 self._trapped[key] = self._trapped.get(key, Trapped()) + more
+            kept = np.ones(len(rows), np.bool_) if self.with_trapped else ~trapped
+            self._blocks.setdefault(key, Blocks()).add(durations[rows[kept]].astype(np.float64))
             for stream in np.unique(streams[start:end]).tolist():
-                own = rows[streams[start:end] == stream]
-                self._tallies.setdefault((*key, stream), Tally()).add(durations[own], events[own])
+                here = streams[start:end] == stream
+                for tallies, some in ((self._tallies, here & kept), (self._trapped_tallies, here & ~kept)):
+                    own = rows[some]
+                    if len(own):
+                        tallies.setdefault((*key, stream), Tally()).add(durations[own], events[own])
         if len(self._blocks) > MOST_GROUPS:
             raise HtrunError(f"--by: more than {MOST_GROUPS:,} different values; group by something with fewer")
 
@@ -223,11 +232,11 @@ class Timings:
 
     def timings(self) -> list[Timing]:
         """All results, by name in the order of definition and by group."""
-        keys = sorted({key[:2] for key in self._tallies})
+        keys = sorted({key[:2] for key in (*self._tallies, *self._trapped_tallies)})
         return [self._timing(name, group) for name, group in keys]
 
     def _timing(self, name: int, group: int) -> Timing:
-        tallies = {key[2]: tally for key, tally in self._tallies.items() if key[:2] == (name, group)}
+        tallies, trapped = self._tallies_of(name, group)
         raw, corrected, errors = [], [], []
         for stream, tally in tallies.items():
             durations, events, counts = tally.pairs()
@@ -251,8 +260,16 @@ class Timings:
         mild = figures.distribution.beyond(mild_low, mild_high) - severe
         moved = drift(self._blocks[name, group].medians * self.step.ns, self.step.ns)
         key = None if self.grouping is None else group
-        trapped = self._trapped.get((name, group), Trapped())
         return Timing(self._names[name], key, figures, better, cost, moved, mild, severe, self.step, trapped)
+
+    def _tallies_of(self, name: int, group: int) -> tuple[dict[int, Tally], Trapped]:
+        """The spans of one name and group that count, by their streams, and what to say of those with a trap."""
+        trapped = self._trapped.get((name, group), Trapped())
+        for found, included in ((self._tallies, self.with_trapped), (self._trapped_tallies, True)):
+            own = {key[2]: tally for key, tally in found.items() if key[:2] == (name, group)}
+            if own:
+                return own, replace(trapped, included=included)
+        raise KeyError((name, group))
 
 
 def together(timings: Sequence[Timing]) -> Timing:

@@ -37,8 +37,9 @@ class SpanQuery:
 
     ``patterns``: of names, none for all. ``between``: two events, as a user names them; the time between them is
     measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
-    ``by``: what they are grouped by. ``warm``: whether spans in which an event trapped are excluded. ``window``: when
-    and in which threads spans must begin. ``ids``: of spans, or of the events that end them; none for all.
+    ``by``: what they are grouped by. ``warm``: whether spans in which an event trapped are never chosen;
+    ``with_trapped``: whether the figures of `timings` include them. ``window``: when and in which threads spans must
+    begin. ``ids``: of spans, or of the events that end them; none for all.
     """
 
     patterns: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class SpanQuery:
     intervals: bool = False
     by: str | None = None
     warm: bool = False
+    with_trapped: bool = False
     window: WindowQuery = UNLIMITED
     ids: tuple[int, ...] = ()
 
@@ -67,7 +69,8 @@ class SpanQuery:
         """The timings of ``batches`` of the events of ``trace``. Raises `HtrunError`."""
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)
-        timings = Timings(step, self.grouping(trace, source), self.choice(trace, source))
+        with_trapped = self.with_trapped or bool(self.ids)
+        timings = Timings(step, self.grouping(trace, source), self.choice(trace, source), with_trapped)
         return timings.collect(source, batches)
 
     def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
