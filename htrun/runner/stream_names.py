@@ -33,6 +33,9 @@ class StreamNames:
             # It has exited while the drain asked: its name was noted before.
             name = thread.comm
         process = thread.process
+        if not name and thread.comm is None:
+            # It was killed between its first event and this. Threads begin with the name of the thread that creates them.
+            name = name_of(process.pid)
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):
             vcpu = 0

@@ -76,7 +76,7 @@ def run(guest: Path, directory: Path, *options: str) -> Run:
         text=True,
         timeout=240,
     ).stdout
-    assert main(["stat", str(trace), "--json", str(report), "--no-histograms"]) == 0
+    assert main(["stat", str(trace), "--all", "--json", str(report), "--no-histograms"]) == 0
     ticks_per_ns = Trace.open(trace).clock_frequency / 1e9
     true: dict[str, list[float]] = {name: [] for name in NAMES}
     for line in said.splitlines():
