@@ -34,7 +34,7 @@ class StreamNames:
             name = thread.comm
         process = thread.process
         if not name and thread.comm is None:
-            # It was killed between its first event and this. Threads begin with the name of the thread that creates them.
+            # It was killed between its first event and this. Threads begin with the name of their creator.
             name = name_of(process.pid)
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):

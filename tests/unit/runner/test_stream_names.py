@@ -25,3 +25,12 @@ def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(stream_names, "name_of", gone)
     stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
     assert (stream.comm, stream.tid, stream.vcpu) == ("worker", 4712, 3)
+
+
+def test_a_thread_that_is_killed_before_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the name of its process, which it has unless it was given another."""
+    process = SimpleNamespace(pid=4711, big_endian=False)
+    thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
+    monkeypatch.setattr(stream_names, "name_of", {4711: "server", 4712: ""}.__getitem__)
+    stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
+    assert (stream.comm, stream.tid) == ("server", 4712)
