@@ -100,9 +100,10 @@ def test_a_writer_killed_at_any_moment(tmp_path: Path) -> None:
 
 
 def has_events(process: subprocess.Popen[bytes], trace: Path) -> bool:
-    """Whether ``process``, which must still be running, has written events to ``trace``."""
+    """Whether ``process``, which must still be running, has written events to ``trace``: a stream's file gets its name
+    with the first of them. Its content is not read, as it may be truncated meanwhile."""
     assert process.poll() is None
-    return trace.exists() and any(len(stream.records) for stream in read_trace(trace, NUM_ARGS))
+    return any(trace.glob("stream-*"))
 
 
 @pytest.mark.parametrize("options", [(), ("--ring-size", "64K")], ids=["usual rings", "small rings"])
