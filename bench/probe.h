@@ -4,7 +4,7 @@
  * that an emulated program probes in the same way. A turn has so many additions that the work of an emulator around a
  * block of code, which depends on the address of the block, is little compared with them.
  *
- * For programs and for kernel modules: nothing is included.
+ * It includes no other header, so that programs and kernel modules can use it.
  */
 #ifndef BENCH_PROBE_H
 #define BENCH_PROBE_H

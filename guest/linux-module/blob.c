@@ -3,7 +3,7 @@
  * Send any number of bytes through the channel, split into the arguments of events.
  *
  * The words of a blob are a head, the time, and the bytes as they lie in
- * memory, filled up with zeros to a whole number of events. The head is
+ * memory, padded with zeros to a whole number of events. The head is
  *
  *	63..32	magic; by what lies in memory no text of any encoding
  *	31	the bytes are those of a big-endian machine

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The formats of the kernel's events, from tracefs. Only there are they
- * complete: those of system calls and of probes are created at run time.
+ * The formats of the kernel's events, from tracefs, the only complete source:
+ * the formats of system calls and of probes are created at run time.
  *
- * The module mounts tracefs where nobody sees it, so it matters neither where
- * the machine has it nor whether it has mounted it at all.
+ * The module has a private mount of tracefs, so it does not depend on whether,
+ * or
+ * where, the machine has mounted it.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -95,7 +96,7 @@ static char *read_file(struct vfsmount *mount, const char *name)
 	return text;
 }
 
-/* @event: SYSTEM:NAME. One that has just gone is no error. */
+/* @event: SYSTEM:NAME. An event that has just been removed is no error. */
 static int take_format(struct vfsmount *mount, char *event, hypertrace_take take, void *context)
 {
 	char *name = strchr(event, ':');

@@ -5,7 +5,8 @@
  * for each, the formats of events and the names of functions.
  *
  * What ftrace records is selected in tracefs as usual. Nothing in this module can
- * be traced itself (see the Makefile), so what it sends makes no more to send.
+ * be traced itself (see the Makefile), so sending an entry does not create
+ * further entries.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -30,7 +30,7 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
  * @kind: what they are
  * @time: of the machine's monotonic clock, in ns
  * @data: the bytes
- * @size: how many; of more than 16 MiB less one only so many
+ * @size: how many; at most 16 MiB - 1 of them are sent
  */
 void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
 		     size_t size);

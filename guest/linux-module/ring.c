@@ -97,7 +97,7 @@ struct hypertrace_control_block {
 	union hypertrace_number released;
 };
 
-/* A record but for its arguments, in the machine's byte order. */
+/* A record without its arguments, in the machine's byte order. */
 struct hypertrace_record {
 	u64 timestamp;
 	union {

@@ -1,5 +1,5 @@
 /*
- * Pairs of events by which the cost of an event is known.
+ * Pairs of events that measure the cost of an event.
  *
  * That depends on what is around it. Between two events with nothing between,
  * all of it is in the open. After work that keeps the processor waiting, part
@@ -60,7 +60,7 @@ static inline unsigned long loop(unsigned long word, unsigned turns)
     return word;
 }
 
-/* Divisions, of which each needs the one before. */
+/* Divisions, each of which needs the result of the one before. */
 static inline unsigned long divide(unsigned long word, unsigned turns)
 {
     for (; turns > 0; turns--) {

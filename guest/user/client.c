@@ -25,8 +25,9 @@
 #include <string.h>
 
 /*
- * Which opening of a channel, in which process of a fork, an index is of; 0
- * stands for no channel. An index of another generation is void.
+ * The generation of an index: it identifies the opening of a channel and the
+ * process that opened or inherited it. 0 stands for no channel. An index of
+ * another generation is void.
  */
 static unsigned generation;
 static unsigned last_generation;

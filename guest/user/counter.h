@@ -26,7 +26,10 @@ enum hypertrace_clock {
     HYPERTRACE_CLOCK_STCKF = 5
 };
 
-/* The ELF machine of a host that runs this program natively, 0 for one that htrun has no clock of; and its counter. */
+/*
+ * The ELF machine of a host that runs this program natively, or 0 if htrun
+ * does not know that machine's counter; and a function that reads the counter.
+ */
 #if defined(__i386__) || defined(__x86_64__)
 #define HYPERTRACE_HOST_MACHINE 62
 #define HYPERTRACE_COUNTER HYPERTRACE_CLOCK_TSC

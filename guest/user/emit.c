@@ -33,7 +33,7 @@
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
 
-/* A record but for its arguments, which follow; in the program's byte order. */
+/* A record without its arguments, which follow; in the program's byte order. */
 struct record {
     uint64_t timestamp;
     union {
@@ -117,7 +117,7 @@ ALWAYS_INLINE void read_lap(const struct hypertrace_producer *producer, uint32_t
 #endif
 }
 
-/* The last thing written of a record. */
+/* The part of a record that is written last. */
 ALWAYS_INLINE void commit(struct record *record, uint32_t lap, uint32_t index)
 {
     lap |= HYPERTRACE_BY_RING;
@@ -407,7 +407,8 @@ NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t n
             return;
         }
         if (hypertrace_rings_in_use.overflow == HYPERTRACE_DROP && !has_room(producer, number)) {
-            /* More handlers in one another than the margin is for. The number stays without a record. */
+            /* More nested handlers than the margin allows for. The number stays
+             * without a record. */
             add_one(&producer->control->dropped);
             return;
         }

@@ -47,7 +47,7 @@ struct hypertrace_channel {
     size_t size;                /* its bytes */
     char *control;
     char *data;
-    char *path;                 /* absolute where that is to be had; allocated */
+    char *path;                 /* absolute if possible; allocated */
     struct hypertrace_ring_fields rings;        /* not mapped */
     int fd;                     /* of the channel, to lock; -1 after it could not be reopened */
     dev_t device;
@@ -62,7 +62,8 @@ const struct hypertrace_channel *hypertrace_current(void);      /* NULL: none is
 void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings);
 void hypertrace_withdraw(void);
 
-/* state.c: store to the control region what shows our byte order, once. May be used in a signal handler. */
+/* state.c: show our byte order by one store to the control region, once. May be
+ * used in a signal handler. */
 void hypertrace_say_hello(void);
 
 /* channel.c: one channel, given its path. */
@@ -93,7 +94,8 @@ void hypertrace_rings_forked(void);
 /* ring.c: the calling thread is about to emit, so it gets its ring now. Called without the lock. */
 void hypertrace_rings_expect_events(void);
 
-/* unread.c: memory of the calling thread's that nobody reads, for events without a channel. */
+/* unread.c: memory of the calling thread that is never read, for events without
+ * a channel. */
 uint64_t *hypertrace_unread(uint64_t voffset);
 
 /* calibrate.c: what the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */

@@ -70,8 +70,8 @@ static int set_enabled(const char *device, bool enabled)
 
 /*
  * Memory of a device that nobody enabled reads as all ones, which is no
- * channel. Enabling is counted by the kernel, so what turns out to be somebody
- * else's is left as it was.
+ * channel. The kernel counts how often a device is enabled, so a device of
+ * other users is left as it was.
  */
 static int open_device(struct hypertrace_channel *channel, const char *device)
 {

@@ -152,8 +152,9 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 /* What follows is no part of the interface. */
 
 /*
- * The function that writes events to a ring of the channel itself, so that
- * nobody need see a store; NULL where events are stores, and without a channel.
+ * The function that writes events to a ring of the channel itself, so
+ * that no store must be caught; NULL where events are stores, and without a
+ * channel.
  */
 extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
 

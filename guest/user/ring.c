@@ -260,7 +260,10 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
 #endif
 }
 
-/* The number of a ring that is now the calling thread's, or the number of rings. */
+/*
+ * Claim a ring for the calling thread. Returns the ring's number, or the number
+ * of rings if none is free.
+ */
 static uint32_t take_ring(uint32_t pid)
 {
     uint32_t tid = (uint32_t)syscall(SYS_gettid);

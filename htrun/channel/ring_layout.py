@@ -77,7 +77,7 @@ class RingLayout(NamedTuple):
 
     ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: of the first ring in
     the channel's file; ``stride``: bytes from one to the next; ``rings``: how many; ``records``: of each. ``chunk``:
-    how many rings a client is to map at once. ``overflow``: `BLOCK`, `DROP` or `OVERWRITE`. ``record_size``: bytes.
+    how many rings a client must map at once. ``overflow``: `BLOCK`, `DROP` or `OVERWRITE`. ``record_size``: bytes.
     """
 
     mode: int

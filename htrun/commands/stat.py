@@ -50,7 +50,7 @@ examples:
             default=[],
             type=event_id,
             metavar="ID",
-            help="only the span with this id, or that the event with this id ends; repeatable",
+            help="only the span that begins or ends with the event of this id; repeatable",
         )
         add_report_form(parser)
         parser.add_argument("--outliers", action="store_true", help="list outliers by the id of their end event")

@@ -88,7 +88,7 @@ def _percent(option: str, text: str) -> float:
     """The share that ``text`` means: 0.05 for +5%. Raises `HtrunError`."""
     match = _PERCENT.fullmatch(text)
     if match is None:
-        raise HtrunError(f"{option} {text}: not a number of percent, such as +5%")
+        raise HtrunError(f"{option} {text}: not a percentage such as +5%")
     return float(match[2]) / 100 * (-1 if match[1] == "-" else 1)
 
 

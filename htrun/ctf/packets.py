@@ -39,8 +39,8 @@ class Damage:
 
 
 _RING_PACKETS = 17
-"""At most this many packets that a thread wrote before it lost an event come after the packet that reports the loss:
-those of a ring, and the one that was being taken out at the time."""
+"""How many packets that a thread wrote before a loss can follow the packet that reports it: at most the packets of a
+full ring, and the one that the drain was taking out."""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class CallWait(Protocol):
         """Whether a stopped thread is after its call, not before it."""
 
     def interface(self, stopped: Stopped) -> int:
-        """Whose numbers the calls of a stopped thread are (AUDIT_ARCH_*)."""
+        """The interface (AUDIT_ARCH_*) whose call numbers a stopped thread uses."""
 
     def result_of(self, stopped: Stopped) -> Entry | None:
         """The return of a thread that is stopped after the call it was in; None if it is not, or was in none."""

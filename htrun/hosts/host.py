@@ -101,12 +101,12 @@ class Store(Protocol):
 
     @property
     def effective_address(self) -> Callable[[Registers], int]:
-        """Where it writes, with the registers before it."""
+        """The address that it writes to, given the registers before the store."""
 
     @property
     def value(self) -> Callable[[Registers], int]:
-        """What it leaves in memory, as an unsigned little-endian number of ``size`` bytes, with the registers before
-        it. Only where ``register_set`` is None."""
+        """The value that it stores, as an unsigned little-endian number of ``size`` bytes, given the registers before
+        the store. Only where ``register_set`` is None."""
 
     @property
     def register_set(self) -> int | None:

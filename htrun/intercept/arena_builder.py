@@ -30,8 +30,8 @@ _MOST_RUNS = 1 << 14
 _NEAR_CHUNK = 16 * PAGE
 """Bytes mapped at once for trampolines that may lie anywhere near their sites."""
 _FAR = 0x4000_0000_0000
-"""Where the rings are best mapped: near code, gigabytes of them would take the room for the trampolines of its
-sites."""
+"""The preferred address for rings: far from code, since gigabytes of rings near code would leave no room for
+trampolines."""
 _LIMITED_SHARE = 8
 """If the guest's address space is limited, the rings take at most this fraction of the rest."""
 _SCRATCH_OFFSET = 0x1000

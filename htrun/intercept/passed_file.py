@@ -25,9 +25,9 @@ _MSG_CMSG_CLOEXEC = 0x40000000
 _SOCKETS = struct.Struct("<ii")
 _IOVEC = struct.Struct("<QQ")
 _MSGHDR = struct.Struct("<QQQQQQQ")
-"""Name and its length, vectors and how many, control data and their length, flags."""
+"""The fields of struct msghdr: name and its length, vectors and their number, control data and their length, flags."""
 _CMSGHDR = struct.Struct("<QiiQ")
-"""Length, level and type; then one descriptor, and padding to a multiple of eight."""
+"""A control message: length, level and type; then one descriptor, and padding to a multiple of eight."""
 _DESCRIPTOR_AT = 16
 _AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
 """Offsets in the page; the sockets are at its start."""

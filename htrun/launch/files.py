@@ -28,7 +28,7 @@ class FileView(NamedTuple):
     directory: str | None = None
 
     def host_path(self, path: str) -> str:
-        """The path in this process of what is ``path`` in the other one."""
+        """The path in this process of the file that is ``path`` in the other one."""
         if not path.startswith("/"):
             directory = self.directory
             if directory is None and self.pid is not None:

@@ -71,7 +71,7 @@ class Launcher(NamedTuple):
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Launcher | None:
-        """That which an argument list names, if it does."""
+        """The launcher that an argument list names; None if it names none."""
         if len(words) < 2 or not words[1].startswith(LAUNCHED):
             return None
         pid, descriptor = map(int, words[1].removeprefix(LAUNCHED).split(","))
@@ -94,7 +94,7 @@ class Launcher(NamedTuple):
 
     def _send(self, plan: bytes) -> None:
         rest = memoryview(len(plan).to_bytes(8, "little") + plan)
-        # If it has been killed, nobody waits for this.
+        # If it was killed, nothing waits for the plan.
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
@@ -114,7 +114,7 @@ def start(words: Sequence[str], executable: str) -> NoReturn:
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python ignores these two for itself. Their earlier actions are unknown.
+    # Python has ignored these two signals at its own start. Their earlier actions are unknown.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]

@@ -57,7 +57,7 @@ def rewrite_exec(
             return None
         way = emulators.emulate(guest, last.path, _words(path, argv(), emulators, files))
     except (OSError, ValueError, HtrunError):
-        return None  # Whatever the reason, the kernel finds it too and returns it to the tracee.
+        return None  # Whatever the error is, the kernel finds it too and returns it to the tracee.
     if not files.is_executable(way.emulator):
         return None  # In a process with another root directory the emulator need not exist.
     return ExecRewrite(os.fsencode(way.emulator), tuple(os.fsencode(word) for word in way.argv), guest)

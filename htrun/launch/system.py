@@ -2,7 +2,7 @@
 
 The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
 TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With the
-others, the processor makes the store inside the guest, where nobody outside can see it.
+others, the processor makes the store inside the guest, where nothing outside can see it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[a-z0-9.]+)*")
 _OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
 """Other names under which distributions install the same program."""
 _PREFERS_KVM = "kvm"
-"""At the end of its own name, in QEMU's ``configure_accelerators``: then KVM comes before TCG."""
+"""A program name with this ending makes QEMU try KVM before TCG (QEMU's ``configure_accelerators``)."""
 _MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
 """Strings in QEMU's program: every one contains the first, and those with the device compiled in contain the second."""
 _WITH_DEVICE = "aarch64, arm, i386, loongarch64, mips64el, ppc, ppc64, riscv32, riscv64, x86_64"
-"""Machines whose emulators have it, as Debian compiles QEMU 7.2: those with message-signalled interrupts."""
+"""Machines whose emulators have the device in Debian's QEMU 7.2: those with message-signalled interrupts."""
 _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")

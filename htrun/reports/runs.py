@@ -71,7 +71,7 @@ def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[R
 
 
 def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:
-    """Raise `HtrunError`, which calls the runs ``name``, if none of ``runs`` has any spans."""
+    """Raise `HtrunError` if none of ``runs`` has any spans. ``name``: of the runs, for the message."""
     if not any(run.rows for run in runs):
         raise HtrunError(f"{name} {runs[0].missing}")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from htrun.rings.client_clock import Conversion
 
 FEW = 1 / 16
-"""A share of a ring: fewer records wait for the next full round."""
+"""A fraction of a ring: if it has fewer records, they wait for the next full round."""
 
 
 class Source(NamedTuple):
@@ -70,9 +70,9 @@ class ClientRings:
         unknown_clock: Callable[[Client], Conversion],
         damaged: Callable[[Client], None],
     ) -> None:
-        """``descriptor``: the channel's file. ``source_of``: says whose a ring is when it is found. ``clocks``: what
-        makes htrun's ticks of those of clients, None for ticks of the same clock; ``unknown_clock``: makes the same for
-        others. Raises OSError if the rings can't be mapped."""
+        """``descriptor``: the channel's file. ``source_of``: says whose a ring is when it is found. ``clocks``:
+        converters from clients' ticks to htrun's, None for ticks of the same clock; ``unknown_clock``: makes a
+        converter for other clocks. Raises OSError if the rings can't be mapped."""
         self._descriptor = descriptor
         self._layout = layout
         self._mapped = mmap.mmap(descriptor, layout.size, offset=layout.offset)
@@ -137,12 +137,13 @@ class ClientRings:
         return lost
 
     def _owners_now(self) -> list[int]:
-        """The owners of all rings that may have one."""
+        """The owners of all rings that were ever used."""
         self._reach_further()
         return self._owners[: self._reach].tolist()
 
     def _reach_further(self) -> None:
-        """Look at more rings if one that was not looked at has been touched: only then it takes memory."""
+        """Check more rings if one beyond the checked ones has been touched, which shows because it then takes
+        memory."""
         layout = self._layout
         while self._reach < layout.rings:
             try:
@@ -179,7 +180,7 @@ class ClientRings:
 
     def _has_ended(self, ring: ClientRing, client: Client, owner: int, gone: Exit | None) -> bool:
         if owner != client.owner:
-            # The work of a program that writes where it should not.
+            # The program has written where it should not.
             return True
         source = self._sources.get(ring.number)
         # A thread that could not be found is known by its own ids.
@@ -190,7 +191,7 @@ class ClientRings:
         """The thread whose records are in a ring; determined at the first of them."""
         source = self._sources.get(ring.number)
         if source is None:
-            # Asked before the exits are looked at: an exec, which gives the ids to another, is among these first.
+            # Read before the exits: an exec, which gives the ids to another thread, is listed there first.
             source = self._source_of(client)
             gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), gone)
             if gone is not None and gone.owner == client.owner:
@@ -202,7 +203,7 @@ class ClientRings:
         self, ring: ClientRing, client: Client, gone: Exit | None, *, everything: bool, ended: bool
     ) -> Taken | None:
         was_damaged = ring.damaged
-        # Asked before the records are: the client may have written some before it ended.
+        # Read before the records, since the client may have written some before it exited.
         ended = ended or ring.state == ring_layout.ENDED
         waits, records = ring.waits(), self._layout.records
         if not (everything or ended or waits or ring.unread() >= FEW * records):

@@ -48,7 +48,8 @@ _QUIET_PERIOD = 0.05
 
 
 class _Silence:
-    """How long no record has come. After half of ``seconds`` (None: never), the rings are armed; after the other half,
+    """Measures the time since the last record. After half of ``seconds`` (None: never), the rings are armed; after the
+    other half,
     the drain sleeps. A thread that has just passed the check of its ring's end has that time to write its record."""
 
     def __init__(self, seconds: float | None) -> None:
@@ -139,7 +140,7 @@ class Drain:
         """Also empty the ``rings`` of a channel from now on."""
         self._client_rings = rings
         self.start()
-        # It may sleep, for nobody wakes it for these.
+        # It may sleep, because nothing wakes it for these.
         self._asleep = False
         self._wanted.release()
 

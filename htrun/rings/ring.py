@@ -259,7 +259,7 @@ class Ring:
         return self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
 
     def _gives_up(self) -> bool:
-        """Whether the event must be counted as lost because others of the guest keep writing here."""
+        """Whether the event must be counted as lost because other threads of the guest keep overwriting the ring."""
         self._vain_repairs += 1
         if self._vain_repairs < _MOST_REPAIRS:
             return False

@@ -25,7 +25,7 @@ class Ending(Protocol):
         """End the run. May be called from any thread of htrun, more than once."""
 
     def stopped(self, stop: stops.Stop) -> None:
-        """A tracee has stopped, or has died, since. Raises `TraceeDied`."""
+        """A tracee has stopped or died after the end was requested. Raises `TraceeDied`."""
 
     def stop_handled(self) -> None:
         """The loop has handled one stop since then, which may have occurred earlier."""

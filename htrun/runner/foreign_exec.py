@@ -72,8 +72,8 @@ class ForeignExec:
         return True
 
     def returned(self, stopped: StoppedThread) -> None:
-        """The thread is after a call: if it was a redirected exec, which has failed, then the thread gets its own
-        registers, and the error."""
+        """The thread is after a call. If that was a redirected exec, it has failed: restore the thread's registers,
+        with the error as result."""
         thread = stopped.thread
         if thread.exec.registers is None:
             return

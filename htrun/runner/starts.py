@@ -27,7 +27,7 @@ class Start(Protocol):
     """A way to get tracees."""
 
     def seize(self) -> None:
-        """Become the tracer. Raises `HtrunError` where that can't be; then nothing has happened."""
+        """Become the tracer. Raises `HtrunError` if it fails, and then has changed nothing."""
 
     def go(self) -> None:
         """Everything is ready: the tracees may run. Modules that they need not wait for are imported later."""

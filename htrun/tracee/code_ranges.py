@@ -1,4 +1,4 @@
-"""Where trampolines are, in whatever process: for machine code that must not let a signal reach a thread inside one."""
+"""Where trampolines are, in any process: for machine code that must not let a signal reach a thread inside one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class _Ranges(ctypes.Structure):
 
 
 class CodeRanges:
-    """A multiset of address ranges: forked processes have theirs at the same addresses. More than there is room for
-    are every address there is."""
+    """A multiset of address ranges: forked processes have theirs at the same addresses. If there are more ranges than
+    fit, one range of all addresses replaces them."""
 
     def __init__(self) -> None:
         self._ranges = _Ranges()

@@ -2,7 +2,7 @@
 
 Its death is *held*. The kernel shows a traced zombie to nobody but its tracer (kernel/exit.c: "A zombie ptracee is only
 visible to its ptracer"). So its parent learns of its death only when htrun itself exits, with every record written.
-Until then nobody may reap it, and every wait has to step around that zombie (`htrun.tracee.wait`).
+Until then it must not be reaped, and every wait must avoid that zombie (`htrun.tracee.wait`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FirstProcess:
         """Whether it is the oldest tracee. The kernel checks older tracees later than younger ones."""
 
     def hold(self) -> None:
-        """It dies: never reap its leader from now on."""
+        """It is dying: do not reap its leader from now on."""
         self.held = True
 
     def exiting(self, status: int) -> None:
@@ -44,7 +44,8 @@ class FirstProcess:
         self.hold()
 
     def executed(self, *, by_another: bool) -> None:
-        """It lives on, by an exec. ``by_another``: of a thread other than its leader, which has the leader's id now."""
+        """It continues, because a thread has called exec. ``by_another``: of a thread other than its leader, which has
+        the leader's id now."""
         self.held = self.reported = False
         self.is_oldest = self.is_oldest and not by_another
 
@@ -63,7 +64,8 @@ class FirstProcess:
         return None if result is None else wait_status(result)
 
     def settle(self) -> None:
-        """Every other process has ended: note how this one has. Its exit event does not say so if its leader exited
+        """Every other process has exited: note the wait status of this one. Its exit event does not say so if its
+        leader exited
         before other threads."""
         status = self.death()
         if status is not None:

@@ -1,7 +1,7 @@
 """System calls made by a stopped tracee on htrun's behalf.
 
 The thread is sent to a system call instruction of its own code with other registers, watched from syscall-enter-stop to
-syscall-exit-stop, and then given back everything it had. Its signals are blocked meanwhile, so no handler can run with
+syscall-exit-stop, and then its whole state is restored. Its signals are blocked meanwhile, so no handler can run with
 borrowed registers. Single-stepping is not used: its SIGTRAP is a forced signal, which would reset the disposition of a
 guest that blocks or ignores SIGTRAP (kernel/signal.c, force_sig_info_to_task).
 """
@@ -27,7 +27,7 @@ _MOST_ERRNO = 4095
 
 
 def call_instruction(memory: Memory, abi: Abi, after: int) -> int:
-    """The address of the call instruction that ends at ``after``, where a thread is that has made a call.
+    """The address of the call instruction that ends at ``after``, the program counter of a thread after a call.
 
     Raises OSError if there is none: then the thread can't be made to call again from there.
     """
@@ -86,7 +86,7 @@ class Injection:
         if isinstance(error, TraceeDied):
             return
         if self._died:
-            # Whatever else came of that: what has the id by now may be another program.
+            # Any other error is ignored, since the id may belong to another program by now.
             raise TraceeDied(self._tid) from error
         self._stopped.set_registers(self._saved)
         self._stopped.set_signal_mask(self._mask)

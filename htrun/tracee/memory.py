@@ -13,7 +13,7 @@ _KERNEL_HALF = 1 << 63
 """Addresses from here on are the kernel's, and too large for a file offset."""
 _WIDE = 8
 _WINDOW = 1 << 16
-"""Bytes read at once where many strings are."""
+"""How many bytes are read at once if strings lie close together."""
 _NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
 
 
@@ -24,9 +24,9 @@ def is_not_there(error: OSError) -> bool:
 
 
 class _OpenFiles:
-    """The memories that have a file open, the one used longest ago first.
+    """The memories that have a file open, the least recently used first.
 
-    A run may have more processes than htrun may open files. What is closed here is opened again when it is used.
+    A run may have more processes than htrun may open files. A file that is closed here is opened again when it is used.
     """
 
     def __init__(self) -> None:
@@ -70,13 +70,14 @@ def _nobody() -> Iterable[int]:
 class Memory:
     """The memory of one address space. Close it when the address space ends.
 
-    It is opened when it is first used, since a process that maps no channel and execs none but native programs, as most
-    of a shell script's do, is never looked into. Until then `reach_through` says by which of its threads. Where many
-    are open, it may be closed meanwhile (`_OpenFiles`).
+    It is opened when it is first used: a process that maps no channel and executes only native programs, as most
+    processes of a shell script, is never read. Until then, `reach_through` sets the thread through which it will be
+    opened. If many are open, it may be closed between two uses (`_OpenFiles`).
     """
 
     def __init__(self, tid: int, threads: Callable[[], Iterable[int]] = _nobody) -> None:
-        """``threads``: gives those that run in the memory, by which it is opened if ``tid`` is gone."""
+        """``threads``: returns the threads that run in the memory; it is opened through one of them if ``tid`` is
+        gone."""
         self._tid = tid
         self._file = -1
         self._closed = False
@@ -84,7 +85,7 @@ class Memory:
         self.threads = threads
 
     def reach_through(self, tid: int) -> None:
-        """Open the memory by way of ``tid``, a stopped thread, if it has still to be opened."""
+        """If the memory is not open yet, let it be opened through ``tid``, a stopped thread."""
         self._tid = tid
 
     def open(self) -> None:
@@ -105,7 +106,7 @@ class Memory:
         _open_files.closed(self)
 
     def _opened(self) -> int:
-        """A file of the memory, by way of whichever of its threads is still there. Raises OSError."""
+        """Open a file of the memory, through any of its threads that still exists. Raises OSError."""
         ways = self._ways()
         for tid in ways[:-1]:
             with suppress(FileNotFoundError, ProcessLookupError):
@@ -113,8 +114,8 @@ class Memory:
         return _open_memory(ways[-1])
 
     def _ways(self) -> list[int]:
-        """The threads by way of which it may be opened, the best one first: one that has left it (by an exec, after a
-        vfork) has another memory now."""
+        """The threads through which it may be opened, the best one first. A thread that has left it (by an exec, or
+        after a vfork) has another memory now."""
         return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
 
     def read(self, address: int, length: int) -> bytes:
@@ -145,7 +146,8 @@ class Memory:
         return found
 
     def string_start(self, address: int, most: int) -> tuple[bytes, bool]:
-        """Up to ``most`` bytes of the NUL-terminated string at ``address``; whether those are all. Raises OSError."""
+        """Up to ``most`` bytes of the NUL-terminated string at ``address``, and whether that is the whole string.
+        Raises OSError."""
         found, end = bytearray(), -1
         while end < 0 and len(found) < most:
             piece = self._to_end_of_page(address + len(found))
@@ -154,8 +156,8 @@ class Memory:
         return bytes(found[:most]), end >= 0 and len(found) <= most
 
     def read_strings(self, addresses: Iterable[int]) -> list[bytes]:
-        """The strings at ``addresses``, as `read_string` has them. Mostly they lie one after the other, and then many
-        are read at once."""
+        """The strings at ``addresses``, as `read_string` has them. They usually lie one after the other; then many are
+        read at once."""
         strings: list[bytes] = []
         start, window = 0, b""
         for address in addresses:

@@ -1,4 +1,5 @@
-"""ptrace(2): its requests and options, and the two requests for a thread that runs. The others are those of `Stopped`.
+"""ptrace(2): its requests and options, and the two requests for a thread that runs. All other requests are methods of
+`Stopped`.
 
 python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages, and its binding takes 60 ms
 to import, since it looks for the C library with the help of other programs (ctypes.util.find_library).
@@ -65,7 +66,7 @@ TRAP_TRACE = 2
 # thread in between would cost a switch interval for each of a trap's four requests.
 libc = ctypes.PyDLL(None, use_errno=True)
 raw_ptrace = libc.ptrace
-"""ptrace(2) without a look at errors."""
+"""ptrace(2), without checking for errors."""
 raw_ptrace.restype = ctypes.c_long
 raw_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
@@ -85,6 +86,6 @@ def seize(pid: int, options: Option) -> None:
 
 
 def interrupt(tid: int) -> None:
-    """Stop a thread that runs; one that is stopped stops again when it is resumed next. Raises `TraceeDied`."""
+    """Stop a running thread; a stopped one will stop again when it is resumed. Raises `TraceeDied`."""
     if raw_ptrace(Request.INTERRUPT, tid, 0, 0) == -1:
         raise failure(Request.INTERRUPT, tid)

@@ -21,8 +21,8 @@ from htrun import hosts
 from htrun.hosts.calls import Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
-"""What htrun's filters give with their stops, which distinguishes them from those of a guest's own filters: whether
-htrun itself must see the call, is to record it, or both; or the call is not recorded and changes a signal mask."""
+"""The data of stops by htrun's filters, which distinguishes them from stops by a guest's own filters. It says whether
+htrun must handle the call, record it, or both; or that the call is not recorded and changes a signal mask."""
 
 _ALLOW = 0x7FFF0000
 _TRACE = 0x7FF00000
@@ -45,7 +45,7 @@ class Half(Enum):
 
 
 class Test(Enum):
-    """What a condition asks of half an argument."""
+    """How a condition compares half an argument."""
 
     EQUAL = "equal"
     NOT_EQUAL = "not equal"
@@ -83,7 +83,7 @@ Instruction = tuple[int, int, int, int]
 
 
 class RecordedCalls(NamedTuple):
-    """Which calls are to be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
+    """The calls that must be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
 
     numbers: Mapping[int, frozenset[int]] | None
 
@@ -149,7 +149,7 @@ def _compile_abi(
 
 
 def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
-    """A stop at each of ``calls``, if all that are called are known by number."""
+    """A stop at each of ``calls``; nothing if they are all calls, which have no numbers here."""
     numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
     load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
     return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
@@ -161,8 +161,8 @@ def _compile(
     """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
     number means another call in 32-bit code.
 
-    Where several filters stop at a call, the stop is that of the one installed last. So each has to know of ``calls``,
-    and only the first has to stop (``record``) at those for which it has no rule.
+    Where several filters stop at a call, the stop is that of the one installed last. So each filter must know
+    ``calls``, but only the first must stop (``record``) at those for which it has no other rule.
     """
     otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
     host = hosts.current()
@@ -230,7 +230,7 @@ def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> by
     to look out for, what matters before one is mapped: shared file mappings, SIGSEGV's action, filters of the guest.
 
     A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` the
-    filter stops at a question for them as well.
+    filter also stops at calls that ask for them.
     """
     rules = (*_EXEC_RULES, *TRACER_RULES)
     if calls != NO_CALLS:
@@ -245,7 +245,7 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     return (
         Rule(name, (*more, same_high, _low(address, Test.AT_LEAST, low_start), _low(address, Test.BELOW, low_end))),
         Rule(name, (*more, same_high, _low(address, Test.BELOW, low_start), Reaches(address, length, low_start))),
-        # So long a range that it may start below the region's four gigabytes.
+        # A range so long that it may start below the four gigabytes that contain the region.
         Rule(name, (*more, _low(length, Test.AT_LEAST, 1 << 30))),
         Rule(name, (*more, Condition(length, Half.HIGH, Test.NOT_EQUAL, 0))),
     )
@@ -298,8 +298,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 def install(program: bytes) -> None:
     """Put a filter on the calling process. Raises OSError where the kernel or an outer sandbox forbids it.
 
-    Without CAP_SYS_ADMIN the kernel asks for no_new_privs first; a set-user-id program gains nothing under ptrace
-    anyhow (execve(2)).
+    Without CAP_SYS_ADMIN the kernel requires no_new_privs. This changes nothing for a set-user-id program, which gains
+    no privileges under ptrace anyway (execve(2)).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(program, len(program))

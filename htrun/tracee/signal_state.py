@@ -1,4 +1,4 @@
-"""What the kernel says of a thread's signals: the masks of ``/proc/TID/status`` (proc_pid_status(5))."""
+"""The signal masks of a thread as the kernel shows them: those of ``/proc/TID/status`` (proc_pid_status(5))."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _GONE = SignalState(pending=0, blocked=0, ignored=0, caught=0)
 
 
 def signal_state(tid: int) -> SignalState:
-    """That of a thread; all masks are empty when it is gone, as its wait status will report."""
+    """The signal state of a thread. All masks are empty if it is gone, which its wait status will report."""
     try:
         file = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

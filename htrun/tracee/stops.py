@@ -34,7 +34,7 @@ class PtraceEvent(Enum):
     STOP = 128
 
 
-# To look up a value in an enumeration, and to ask for the value of a member, are two calls in Python each.
+# A dictionary, since looking up a member of an enumeration, or its value, takes two Python calls each time.
 _EVENTS = {event.value: event for event in PtraceEvent}
 _STOP_EVENT = PtraceEvent.STOP.value
 

@@ -7,8 +7,8 @@ and sockets with a time limit are others). Here, the thread makes such a call ag
 
 The call then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the end of
 the time limit is remembered, counted from the first signal. At the first signal after that, the call returns what it
-returns at its limit. It is never short. It may be late by the time before the first signal, and the time to the next
-one.
+returns at its limit. It never returns early. It may return late: by up to the time from the call to the first signal,
+plus the time between two signals.
 
 A stop (SIGSTOP, SIGTSTP) ends such calls with EINTR in any process, so it does here.
 """

@@ -213,10 +213,10 @@ def test_a_bad_matrix_is_told(directory: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--threshold", "much"), "--threshold much: not a number of percent"),
+        (("--threshold", "much"), "--threshold much: not a percentage"),
         (("--htrun", "'"), "--htrun ': No closing quotation"),
         (("--cpu", "99999"), "--cpu 99999: there is no processor"),
-        (("--vs", "true", "--fail-on", "5x"), "--fail-on 5x: not a number of percent"),
+        (("--vs", "true", "--fail-on", "5x"), "--fail-on 5x: not a percentage"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_run(

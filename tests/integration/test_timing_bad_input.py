@@ -119,7 +119,7 @@ def test_view_makes_no_page_of_what_it_cannot_read(verbs: Verbs, traces: Path, n
 )
 def test_view_says_why_a_page_is_empty(verbs: Verbs, traces: Path, arguments: Sequence[str], words: str) -> None:
     out, errors = verbs.run("view", *arguments, "-o", "page.html")
-    assert (out, errors) == ("page.html\n", f"hypertrace: warning: {words}: the page shows none\n")
+    assert (out, errors) == ("page.html\n", f"hypertrace: warning: {words}: the page shows no events\n")
     assert (traces / "page.html").exists()
 
 

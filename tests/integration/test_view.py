@@ -413,7 +413,7 @@ def test_a_trace_of_hardly_anything(events: int, tmp_path: Path, open_page: Call
         made.packet(Stream(5, 5, 0, "app"), [BEGIN])
     made.close()
     done = hypertrace("view", "t", directory=tmp_path)
-    assert done.stderr == ("" if events else "hypertrace: warning: t has no events: the page shows none\n")
+    assert done.stderr == ("" if events else "hypertrace: warning: t has no events: the page shows no events\n")
     shown = open_page(tmp_path / "t.html")
     assert f"{events} events" in shown.text("#subtitle")
     for key in (".", "+", "-", "f", "m", "n", "ArrowLeft", "0"):

@@ -1,4 +1,4 @@
-"""The columns of a table that say of which thread a row is."""
+"""The columns of a table that identify the thread of a row."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def fewest_runs(level: float) -> int:
 
 @functools.lru_cache(maxsize=2)
 def _exchanges(first: int, second: int) -> Floats:
-    """The ways to exchange values of A and B, but for the one that exchanges none. One row each, with a column for each
+    """The ways to exchange values of A and B, except the one that exchanges none. One row each, with a column for each
     value, those of A first. Multiplied by the values it is the mean of those that leave B less that of those that leave
     A. 10 runs of each need 30 MB."""
     chosen = _choices(first, second)
@@ -84,7 +84,7 @@ def _exchanges(first: int, second: int) -> Floats:
 
 
 def _choices(first: int, second: int) -> Booleans:
-    """Ways to choose which of all values belong to A, but for the one observed; true stands for A."""
+    """Ways to choose which of all values belong to A, except the observed one; true stands for A."""
     total = first + second
     ways = math.comb(total, first)
     if ways <= _MOST_EXCHANGES:

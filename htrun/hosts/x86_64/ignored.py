@@ -1,4 +1,4 @@
-"""A store that is ignored, as hardware ignores stores to memory that takes none: nothing changes there, and the program
+"""A store that is ignored, as hardware ignores stores to read-only memory: the memory does not change, and the program
 continues.
 
 Emulators of whole machines die of a fault that their guest has caused, and a guest can make them store in many ways:

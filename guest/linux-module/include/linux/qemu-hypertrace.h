@@ -58,7 +58,7 @@ static inline void qemu_hypertrace(u64 voffset);
  */
 void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 
-/* What follows is no part of the interface. */
+/* What follows is not part of the interface. */
 
 /*
  * The control word; without a device, a word that nobody reads. What follows is
@@ -76,10 +76,11 @@ static inline void qemu_hypertrace_by_store_(u32 index)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
-	/* The host is to see the arguments before the index: it may have more processors. */
+	/* The host must see the arguments before the index, since it may have more
+	 * processors. */
 	virt_wmb();
 	WRITE_ONCE(*control, index);
-	/* The arguments of the next event are not to be written before. */
+	/* The arguments of the next event must not be written before this. */
 	barrier();
 }
 

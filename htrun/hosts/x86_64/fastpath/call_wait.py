@@ -242,7 +242,7 @@ class CallWait:
         return kind == _EXIT
 
     def interface(self, stopped: Stopped) -> int:
-        """Whose numbers the calls of a stopped thread are (AUDIT_ARCH_*)."""
+        """The interface (AUDIT_ARCH_*) whose call numbers a stopped thread uses."""
         _, arch, *_ = self._facts(stopped)
         return arch
 

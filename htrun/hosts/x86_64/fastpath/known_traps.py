@@ -144,7 +144,7 @@ class KnownTraps:
         self._thread(tid).signals = self._known.signals
 
     def let_faults_through(self, tid: int) -> None:
-        """Faults of thread ``tid`` where nothing is mapped need not be looked at, until something else happens."""
+        """Faults of thread ``tid`` where nothing is mapped need not be inspected, until something else happens."""
         self._thread(tid).faults = self._known.generation
 
     def look_at_signals(self, tid: int | None = None) -> None:
@@ -158,7 +158,7 @@ class KnownTraps:
         return _KnownThread.from_buffer(self._threads, tid * ctypes.sizeof(_KnownThread))
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
-        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being looked at.
+        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being inspected.
 
         ``trapped`` is called with the number of times that it has, by `settle` at the latest.
         """
