@@ -45,7 +45,10 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define RINGS_FOR_NATIVE_PROGRAMS 1
 #define RINGS_FOR_ALL 2
 
-/* glibc's pthread_setspecific() may call malloc() for keys from here on: nothing for a signal handler. */
+/*
+ * glibc's pthread_setspecific() may call malloc() for keys from here on, which
+ * a signal handler must not do.
+ */
 #ifdef __GLIBC__
 #define EASY_KEYS 32
 #else

@@ -51,7 +51,7 @@ examples:
         add_exports(parser, ("json", "csv", "markdown"))
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print them; 0. Raises `HtrunError`, also if there are none."""
+        """Print them; 0. Raises `HtrunError`, also if there are no such spans."""
         from htrun.analysis.slowest import find_slowest
         from htrun.analysis.timing.query import SpanQuery
         from htrun.reports.missing_spans import no_spans

@@ -39,7 +39,7 @@ class Work:
 
     @classmethod
     def of(cls, name: str, number: int) -> Work:
-        """The kind of work with the pairs of this number and the next."""
+        """The kind of work whose two pairs have the numbers ``number`` and ``number`` + 1."""
         return cls(name, _pair(f"(calibration, {name})", number), _pair(f"(calibration, {name} twice)", number + 1))
 
 

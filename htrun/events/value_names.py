@@ -93,7 +93,7 @@ class WithPart:
 
 @dataclass(frozen=True)
 class _HugePages:
-    """The binary logarithm of the size of pages, in bits of its own (asm-generic/hugetlb_encode.h)."""
+    """The binary logarithm of the page size, in bits reserved for it (asm-generic/hugetlb_encode.h)."""
 
     shift: str
 

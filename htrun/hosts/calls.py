@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
 
     class Registers(Protocol):
-        """What is needed of `htrun.hosts.host.Registers` here, besides those that `Abi.arguments` names."""
+        """The members of `htrun.hosts.host.Registers` that are used here, besides those that `Abi.arguments` names."""
 
         result: int
 

@@ -115,7 +115,7 @@ class CallWait(Protocol):
         """What the thread does, and the interface and number of the call it is in."""
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """If ``call``, another thread's `call_of`, is one, the thread is in it now."""
+        """If ``call``, the `call_of` of another thread, is a call, the thread is now in that call."""
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
         """Read what calls point to as well. ``plans_32``, ``plans_64``: what of the calls of the two interfaces
@@ -134,7 +134,7 @@ class CallWait(Protocol):
         """A thread, whose stream is known, makes a call. ``texts``: what it points to."""
 
     def watch(self, tid: int) -> None:
-        """The return from the call the thread is in is not for the machine code alone."""
+        """Python must also handle the return from the call that the thread is in."""
 
     def has_returned(self, stopped: Stopped) -> bool:
         """Whether a stopped thread is after its call, not before it."""
@@ -154,7 +154,7 @@ class CallWait(Protocol):
 
 
 class FastPath(Protocol):
-    """What a host's package ``fastpath`` has as ``FAST_PATH``."""
+    """The type of ``FAST_PATH`` in a host's package ``fastpath``."""
 
     def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
         """``code``: where every signal to a thread must be inspected. ``record_size``: bytes. ``run`` is kept up to

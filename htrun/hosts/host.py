@@ -121,7 +121,7 @@ class Store(Protocol):
 
 
 class Trampoline(Protocol):
-    """Machine code that one site's store has become: it writes a record, or does the store after all.
+    """The machine code that replaces one site's store: it writes a record, or does the original store.
 
     Offsets are bytes from ``address``.
     """
@@ -162,7 +162,7 @@ class Candidate(Protocol):
 
     @property
     def borrowed(self) -> bytes:
-        """The bytes after the store that belong to the jump too, unchanged; most often none."""
+        """The unchanged bytes after the store that are also part of the jump; usually none."""
 
     @property
     def is_pun(self) -> bool:
@@ -219,7 +219,7 @@ class TrampolineContext:
 
 
 class Host(Protocol):
-    """A machine that htrun runs on: what a host's package has as ``HOST``."""
+    """A machine that htrun runs on: the type of ``HOST`` in a host's package."""
 
     # System calls.
 
@@ -244,8 +244,8 @@ class Host(Protocol):
         """Whether code runs as 64- or 32-bit code in this mode (`UserWords.mode`)."""
 
     def limit_of(self, process: int, bits: int, number: int, arguments: Sequence[int], read: Read) -> Limit | None:
-        """How long a call waits at most that a thread of ``process`` has made; None if that has no limit, or is not
-        known. ``read``: the process's memory."""
+        """The time limit of a call that a thread of ``process`` has made; None if it has none, or if that is not known.
+        ``read``: the process's memory."""
 
     # Registers and time.
 
@@ -294,7 +294,7 @@ class Host(Protocol):
 
     @property
     def halt(self) -> bytes:
-        """What a site begins with while it is being patched: an instruction that stops a thread with SIGSEGV."""
+        """The first bytes of a site while it is being patched: an instruction that stops a thread with SIGSEGV."""
 
     def plan(self, code: bytes, site: int, length: int, *, generated: bool) -> Plan:
         """How to patch the store of ``length`` bytes at ``site``. ``code``: from ``site`` on, some bytes more than the

@@ -19,7 +19,7 @@ class State(IntEnum):
     IN_CALL = 1
     """It is in a call whose return is to be recorded."""
     IN_WATCHED_CALL = 2
-    """The same, and its return is not for the machine code alone."""
+    """The same, and Python must also handle the return."""
 
 
 class Entry(NamedTuple):

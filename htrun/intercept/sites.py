@@ -20,11 +20,11 @@ class Patch:
     """A site's jump to its trampoline."""
 
     original: bytes
-    """The store's bytes before."""
+    """The bytes of the store before the patch."""
     written: bytes
-    """Those that were written over them."""
+    """The bytes that replace them."""
     borrowed: bytes
-    """The bytes after the store that belong to the jump too, unchanged."""
+    """The unchanged bytes after the store that are also part of the jump."""
     trampoline: Trampoline
     control: int
     """The control word for which the trampoline records."""

@@ -145,7 +145,7 @@ class ClientRing:
         """The records that were not taken yet, oldest first, in batches; see `htrun.events.records.record_dtype`.
 
         Their ``site`` is `RING_SITE`. ``ended``: the client writes no more, so that unfinished records stay so. Without
-        it, a ring that the client overwrites gives nothing.
+        ``ended``, nothing is taken from a ring that the client overwrites.
         """
         if self.overwrites:
             return self._take_newest() if ended else []

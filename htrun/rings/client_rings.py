@@ -174,7 +174,7 @@ class ClientRings:
             ring.begin()
             return True
         if not ring.damaged and gone is not None and gone.owner == owner:
-            # It died before it had filled in who it is.
+            # It died before it had written its ids.
             ring.free()
         return False
 

@@ -76,7 +76,7 @@ class DeniedCalls:
         return self._streams.get(tid)
 
     def executed(self, former: int, tid: int) -> None:
-        """Exec: thread ``former`` is now ``tid``, of another name, and within its call still."""
+        """Exec: thread ``former`` is now ``tid``, has another name, and is still in its call."""
         self._streams.pop(former, None)
         self._streams.pop(tid, None)
         if former in self._made:

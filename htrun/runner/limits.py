@@ -54,7 +54,7 @@ def require_room() -> None:
 
 
 def has_address_space(size: int) -> bool:
-    """Whether this process can have ``size`` bytes of address space beside what it needs in any case."""
+    """Whether this process can have ``size`` bytes of address space in addition to what it always needs."""
     try:
         mmap.mmap(-1, _SPACE + size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ).close()
     except OSError:

@@ -34,7 +34,7 @@ class MachineStarts:
 
     def arguments(self, pid: int, emulator: str, argv: Sequence[str]) -> Sequence[str]:
         """The command line with which process ``pid`` is to start ``emulator``, instead of ``argv``. Warns and raises
-        HtrunError where the machine can't have the device."""
+        HtrunError if the machine can't have the device."""
         try:
             words = with_device(argv, self._device, add=self._add, emulator=emulator)
             if uses_device(words, self._device):

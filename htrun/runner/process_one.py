@@ -20,8 +20,8 @@ _KILLED = 128
 
 
 def serve(child: int) -> NoReturn:
-    """Be process 1 to the launcher ``child``, and exit as it does. All signals are blocked, and have been since before
-    there was a child, so that none is missed (`htrun/launch/launcher.S`)."""
+    """Act as process 1 for the launcher ``child``, and exit as it does. All signals are blocked, and have been since
+    before there was a child, so that none is missed (`htrun/launch/launcher.S`)."""
     release_inherited()
     while True:
         received = signal.sigwaitinfo(signal.valid_signals())

@@ -156,7 +156,7 @@ class Recording:
         self.drain.end(ring)
 
     def make_room(self) -> None:
-        """Empty the rings of which one is full, and what the tracer has recorded itself."""
+        """Empty the rings, since one is full, and take what the tracer itself has recorded."""
         self.drain.make_room()
 
     def wake(self) -> None:

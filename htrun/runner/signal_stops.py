@@ -153,8 +153,8 @@ class SignalStops:
         return self._wait
 
     def deliver(self, stopped: StoppedThread, number: int) -> None:
-        """Let the thread have its signal. Where masks are followed, a thread that enters a handler is stopped once more
-        at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        """Deliver the signal to the thread. Where masks are followed, a thread that enters a handler is stopped once
+        more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
         thread = stopped.thread
         self.restart_wait(stopped, number)
         if self._traps is not None and thread.space.arena is not None:

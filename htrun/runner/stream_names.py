@@ -1,4 +1,4 @@
-"""Whose events a stream of the trace has: the ids, number and name of a thread when it first emits."""
+"""Finds the thread of a stream of the trace: its ids, number and name when it first emits."""
 
 from __future__ import annotations
 

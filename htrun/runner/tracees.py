@@ -69,7 +69,7 @@ def _children(thread: Thread) -> list[int]:
 
 
 class Hooks(NamedTuple):
-    """What others want to know.
+    """Callbacks for events of tracees.
 
     ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child
     process. ``at_birth``: a thread is at its first stop, or at the event that reports a child of its own.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def calls_to_record(options: RunOptions) -> seccomp.RecordedCalls:
-    """The calls for which the program's filters are to stop, so that they are recorded."""
+    """The calls at which the program's filters must stop, so that they are recorded."""
     if not options.calls_recorded:
         return seccomp.NO_CALLS
     if options.syscalls is None:

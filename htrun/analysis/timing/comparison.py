@@ -1,8 +1,8 @@
 """Whether spans got slower: two sets of runs compared name by name.
 
 The unit of comparison is the run. Spans of one run share what makes runs differ (memory layout, frequency, other
-programs), so thousands of spans of one run are one sample of that, and two single runs permit no verdict. Of each run
-its median counts, by its logarithm, and the runs of A and B are compared by a permutation test
+programs), so thousands of spans of one run are one sample of that, and two single runs permit no verdict. The
+logarithms of the medians of the runs of A and B are compared by a permutation test
 (`htrun.analysis.timing.permutation`).
 """
 

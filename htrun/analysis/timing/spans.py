@@ -502,7 +502,7 @@ def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
-    # The ends of a stretch belong to what is outside.
+    # An event at either end of a stretch counts as outside.
     begun = np.searchsorted(stretches[:, 0], times, side="left")
     return begun + np.searchsorted(stretches[:, 1], times, side="right")
 

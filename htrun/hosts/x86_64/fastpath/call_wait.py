@@ -191,7 +191,7 @@ class CallWait:
         return State(state), arch, number
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """If ``call``, another thread's `call_of`, is one, the thread is in it now."""
+        """If ``call``, the `call_of` of another thread, is a call, the thread is now in that call."""
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
@@ -232,7 +232,7 @@ class CallWait:
         self._count_stop(tid)
 
     def watch(self, tid: int) -> None:
-        """The return from the call the thread is in is not for the machine code alone."""
+        """Python must also handle the return from the call that the thread is in."""
         if self.state(tid) is State.IN_CALL:
             _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.IN_WATCHED_CALL)
 
