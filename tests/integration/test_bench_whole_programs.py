@@ -56,7 +56,7 @@ def test_a_program_of_spans_is_told_in_both_ways_in_every_form(tmp_path: Path, t
     [names] = fenced("timing.md", "toml")
     (tmp_path / "names.toml").write_text(names)
     files = ("--csv", "told.csv", "--markdown", "told.md", "--pyperf", "told.json")
-    told = bench(tmp_path, "--events", "names.toml", *files, "--", str(guest), "100", "30")
+    told = bench(tmp_path, "--all", "--events", "names.toml", *files, "--", str(guest), "100", "30")
     [span], program = told["spans"], told["whole_program"]
     assert (span["name"], span["count"], program["runs"]) == ("job", 30 * RUNS, RUNS)
     rows = list(csv.DictReader((tmp_path / "told.csv").read_text().splitlines()))
