@@ -175,7 +175,9 @@ def switches(pid: int) -> int:
 
 @pytest.mark.parametrize("events", [0, pytest.param(1, marks=_AFTER_EVENTS), pytest.param(100, marks=_AFTER_EVENTS)])
 def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_path: Path, events: int) -> None:
-    with live(toolchain, tmp_path, "-o", tmp_path / "trace", "-D", tmp_path / "log") as run:
+    """By stores: by rings htrun must look for events, now and then."""
+    options = ("--via", "store", "-o", tmp_path / "trace", "-D", tmp_path / "log")
+    with live(toolchain, tmp_path, *options) as run:
         for _ in range(events):
             run.emit()
         wait_until(lambda: run.tracer != 0, "a tracer")
@@ -189,3 +191,20 @@ def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_pa
         # And it wakes up again.
         run.emit()
         wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == events + 1, "the event in the log")
+
+
+@_AFTER_EVENTS
+def test_rings_of_a_program_that_emits_nothing_are_looked_at_rarely(toolchain: Toolchain, tmp_path: Path) -> None:
+    """20 times a second, which takes up to twice as many switches; while events come, it is 67 times or more."""
+    with live(toolchain, tmp_path, "--via", "ring", "-D", tmp_path / "log") as run:
+        run.emit()
+        wait_until(lambda: run.tracer != 0, "a tracer")
+
+        def is_quiet() -> bool:
+            before = switches(run.tracer)
+            time.sleep(1)
+            return switches(run.tracer) - before < 55
+
+        wait_until(is_quiet, "a second with few looks at the rings")
+        run.emit()
+        wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == 2, "the event in the log")

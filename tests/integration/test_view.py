@@ -428,7 +428,8 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
     shown = open_page(tmp_path / "both.html")
     rows = shown.tab.run("[...document.querySelectorAll('#page-comparison tbody tr')].map((row) => row.innerText)")
     [request] = [row for row in rows if row.startswith("request")]
-    assert re.split(r"\s+", request)[1:3] == ["500", "1,000"]
+    # One of the second holds the first event of a call site, which trapped: it is left out.
+    assert re.split(r"\s+", request)[1:3] == ["500", "999"]
     # All parses take the same time: one bar.
     picks = "[...document.querySelectorAll('#page-comparison .pick')]"
     shown.tab.run(f"({picks}.find((pick) => pick.innerText === 'parse').click(), null)")
