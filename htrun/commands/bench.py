@@ -126,7 +126,8 @@ examples:
                 stack.enter_context(tuned(_print_step))
             directory = arguments.output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hypertrace-")))
             if arguments.vs is not None:
-                return print_comparison(_compared(cells, directory, looks, verdicts, arguments), verdicts, arguments)
+                report = _compared(cells, directory, [replace(plan, runs=runs) for runs in looks], verdicts, arguments)
+                return print_comparison(report, verdicts, arguments)
             benches = _run_all(cells, directory, plan, arguments)
         return _report(benches, verdicts, arguments)
 
@@ -223,13 +224,12 @@ def _looks(arguments: argparse.Namespace) -> list[int]:
 
 
 def _compared(
-    cells: Sequence[Cell], directory: Path, looks: Sequence[int], verdicts: Verdicts, arguments: argparse.Namespace
+    cells: Sequence[Cell], directory: Path, plans: Sequence[RunPlan], verdicts: Verdicts, arguments: argparse.Namespace
 ) -> ComparisonReport:
-    """Run two commands and compare them; with several ``looks``, run more until every name has a verdict."""
-    plan = _plan(arguments)
-    for runs in looks:
-        benches = _run_all(cells, directory, replace(plan, runs=runs), arguments)
-        report = _comparison(benches, verdicts, len(looks))
+    """Run two commands and compare them; with several ``plans``, each of more runs, until every name has a verdict."""
+    for plan in plans:
+        benches = _run_all(cells, directory, plan, arguments)
+        report = _comparison(benches, verdicts, len(plans))
         if report.is_decided:
             break
     return report

@@ -92,7 +92,7 @@ def _as_json(report: ComparisonReport) -> str:
         "warnings": list(report.remarks),
         **sides,
         "whole_program": None if report.program is None else _span(report.program),
-        "geometric_mean": ratio_of(report.mean),
+        "geometric_mean": ratio_as_json(report.mean),
         "spans": [_span(each) for each in report.comparisons],
         **{what.replace(" ", "_").lower(): list(names) for what, names in report.alone.items()},
     }
@@ -182,7 +182,7 @@ def _span(each: Comparison) -> dict[str, Any]:
     return {
         "name": each.name,
         **{side: {"median": median, "runs": runs, "count": count} for side, median, runs, count in sides},
-        "ratio": ratio_of(each.ratio),
+        "ratio": ratio_as_json(each.ratio),
         "probability": each.probability,
         "verdict": each.verdict.value,
         "needed": _needed(each.needed),
@@ -195,7 +195,7 @@ def _needed(needed: Needed | None) -> dict[str, Any] | None:
     return {"runs": needed.runs, "difference": needed.difference, "spread_assumed": needed.guessed}
 
 
-def ratio_of(ratio: Ratio | None) -> dict[str, float | None] | None:
+def ratio_as_json(ratio: Ratio | None) -> dict[str, float | None] | None:
     """The ratio for JSON. The ends of the interval are null if there are too few runs for one."""
     if ratio is None:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from htrun.reports.comparison import ratio_cells, ratio_of
+from htrun.reports.comparison import ratio_as_json, ratio_cells
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.table import table
 from htrun.reports.timing import figures_of, nanoseconds
@@ -105,7 +105,7 @@ def _against(cell: CellReport, found: Comparison | None) -> dict[str, Any] | Non
         return None
     return {
         "emulator": cell.against,
-        "ratio": ratio_of(found.ratio),
+        "ratio": ratio_as_json(found.ratio),
         "probability": found.probability,
         "verdict": found.verdict.value,
     }

@@ -64,6 +64,11 @@ class Ratio:
         """Whether there are enough runs for an interval."""
         return self.low > 0 and math.isfinite(self.high)
 
+    @classmethod
+    def of(cls, logarithms: Shift) -> Ratio:
+        """The ratio whose logarithm is ``logarithms``."""
+        return cls(_exp(logarithms.value), _exp(logarithms.low), _exp(logarithms.high))
+
 
 @dataclass(frozen=True)
 class Needed:
@@ -116,7 +121,7 @@ def _comparison(
     found = _shift(one, other, level)
     single = min(len(one), len(other)) == 1
     probability = None if found is None or single else min(found.probability * tries, 1.0)
-    ratio = None if found is None else Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
+    ratio = None if found is None else Ratio.of(found)
     counts = (sum(run.distribution.count for run in one), sum(run.distribution.count for run in other))
     return Comparison(
         name,
@@ -134,7 +139,7 @@ def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
     """The ratio of the runs' medians; None if meaningless. The interval allows for what the code around the events may
     add to all durations, or subtract from all."""
     found = _shift(one, other, 1 - CONFIDENCE)
-    return None if found is None else Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
+    return None if found is None else Ratio.of(found)
 
 
 def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | None:
@@ -162,6 +167,11 @@ def _has_ratio(one: Sequence[Run], other: Sequence[Run]) -> bool:
 def _shift_by_runs(one: Sequence[Run], other: Sequence[Run], level: float, sign: int) -> Shift:
     """By the runs' medians, each lowered or raised by its `Run.reach`, depending on ``sign``."""
     first, second = ([math.log(run.median.value + sign * run.reach) for run in side] for side in (one, other))
+    return _shift_of(first, second, level)
+
+
+def _shift_of(first: Sequence[float], second: Sequence[float], level: float) -> Shift:
+    """By how much one value for each run differs; unbounded with one run on a side."""
     if min(len(first), len(second)) == 1:
         return Shift(sum(second) / len(second) - sum(first) / len(first), -math.inf, math.inf, 1.0)
     return shift(first, second, level)
@@ -241,10 +251,7 @@ def geometric_mean(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequenc
     first, second = (_means(side, names) for side in (one, other))
     if not first or not second:
         return None
-    if min(len(first), len(second)) == 1:
-        return Ratio(_exp(sum(second) / len(second) - sum(first) / len(first)), 0.0, math.inf)
-    found = shift(first, second, 1 - CONFIDENCE)
-    return Ratio(_exp(found.value), _exp(found.low), _exp(found.high))
+    return Ratio.of(_shift_of(first, second, 1 - CONFIDENCE))
 
 
 def _means(side: Mapping[str, Sequence[Run]], names: Sequence[str]) -> list[float]:
