@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -99,10 +100,8 @@ class TraceSpans:
 
     def to_pandas(self) -> Any:
         """The same as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""
-        try:
-            import pandas  # noqa: F401
-        except ImportError:
-            raise HtrunError("this needs the package pandas; install it with: pip install pandas") from None
+        if find_spec("pandas") is None:
+            raise HtrunError("this needs the package pandas; install it with: pip install pandas")
         return self.to_arrow().to_pandas()
 
 

@@ -64,9 +64,15 @@ def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDAr
     it would copy a row of a few numbers one by one. ``count`` must not be 0."""
     import numpy as np
 
-    offset = rows.dtype.fields[field][1] + 8 * first  # type: ignore[index]
+    offset = _offset(rows.dtype, field) + 8 * first
     layout = {"names": ["words"], "formats": [f"V{8 * count}"], "offsets": [offset], "itemsize": rows.dtype.itemsize}
     return rows.view(np.dtype(layout))["words"]  # type: ignore[call-overload]
+
+
+def _offset(dtype: np.dtype[Any], field: str) -> int:
+    """Where ``field`` is in a row of ``dtype``, in bytes."""
+    assert dtype.fields is not None
+    return dtype.fields[field][1]
 
 
 def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
@@ -95,7 +101,7 @@ def pair_of(rows: NDArray[np.void], first: str) -> NDArray[np.uint64]:
 
 def without_arguments(events: Events) -> NDArray[np.void]:
     """All of each event but its arguments, as one value."""
-    return words_of(events, "time", 0, events.dtype.fields["args"][1] // 8)  # type: ignore[index]
+    return words_of(events, "time", 0, _offset(events.dtype, "args") // 8)
 
 
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:

@@ -33,13 +33,15 @@ event = [
 ]
 """
 
+EVERY = SpanQuery()
+
 
 @pytest.fixture(scope="module")
 def requests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trace_of_requests(tmp_path_factory.mktemp("slowest") / "trace", 8_000)
 
 
-def found(trace: Trace, query: SpanQuery = SpanQuery(), most: int = 5, size: int = 1 << 16) -> Slowest:  # noqa: B008
+def found(trace: Trace, query: SpanQuery = EVERY, most: int = 5, size: int = 1 << 16) -> Slowest:
     """The slowest of ``query``."""
     return find_slowest(trace, trace.events(size=size), query, most)
 
