@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.documents import fenced
 from tests.support.hypertrace import HYPERTRACE, hypertrace, said
+from tests.support.jobs import MATRIX
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import wait_until
 
@@ -21,19 +22,6 @@ JOBS = 500
 """Of the guest."""
 GUESTS = Path(__file__).parent / "guests"
 SHORT = ("--no-whole", "--all", "--runs", "2", "--warmup", "0", "--events", "events.toml")
-MATRIX = """\
-[[program]]
-name = "jobs"
-command = "{prefix} ./app"
-
-[[emulator]]
-name = "plain"
-prefix = ""
-
-[[emulator]]
-name = "env"
-prefix = "env"
-"""
 
 
 @pytest.fixture

@@ -86,6 +86,11 @@ def guest(toolchain: Toolchain) -> Path:
     return toolchain.compile_text(GUEST, "contained")
 
 
+def traced(directory: Path) -> list[str | Path]:
+    """htrun with its log and summary in ``directory``; the program follows."""
+    return [HTRUN, "-D", directory / "log", "--summary", directory / "summary"]
+
+
 def recorded(summary: Path) -> tuple[int, int]:
     """Events and exit status of a run."""
     told = json.loads(summary.read_text())
@@ -95,24 +100,15 @@ def recorded(summary: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize("below", [[], ["sh", "-c", '"$@"; exit $?', "sh"]], ids=["process 1", "below a shell"])
 def test_nothing_is_lost(below: list[str], container: list[str], guest: Path, tmp_path: Path) -> None:
-    files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary"]
-    done = subprocess.run([*container, *below, HTRUN, *files, guest, "100000", "7"], timeout=SECONDS)
+    done = subprocess.run([*container, *below, *traced(tmp_path), guest, "100000", "7"], timeout=SECONDS)
     assert done.returncode == 7
     assert recorded(tmp_path / "summary") == (100_000, 7)
     assert len((tmp_path / "log").read_text().splitlines()) == 100_000
 
 
 def test_started_with_the_ends_of_children_ignored(container: list[str], guest: Path, tmp_path: Path) -> None:
-    command: list[str | Path] = [
-        *container,
-        *IGNORING_CHILDREN,
-        HTRUN,
-        "-D",
-        tmp_path / "log",
-        "--summary",
-        tmp_path / "summary",
-    ]
-    assert subprocess.run([*command, guest, "1000", "7"], timeout=SECONDS).returncode == 7
+    command = [*container, *IGNORING_CHILDREN, *traced(tmp_path), guest, "1000", "7"]
+    assert subprocess.run(command, timeout=SECONDS).returncode == 7
     assert recorded(tmp_path / "summary") == (1000, 7)
 
 
@@ -122,10 +118,9 @@ def test_under_dockers_seccomp_profile(
 ) -> None:
     """Processes, rings or patched sites, and recorded calls work as usual."""
     profile = toolchain.compile_text(PROFILE, "profile")
-    files: list[str | Path] = ["-D", tmp_path / "log", "--summary", tmp_path / "summary", "--syscalls", "getpid"]
-    files += ["--via", via]
+    htrun = [*traced(tmp_path), "--syscalls", "getpid", "--via", via]
     script = '"$0" 3000 & "$0" 3000 && wait && exec "$0" 3000 6'
-    done = subprocess.run([*container, profile, HTRUN, *files, "sh", "-c", script, guest], timeout=SECONDS)
+    done = subprocess.run([*container, profile, *htrun, "sh", "-c", script, guest], timeout=SECONDS)
     assert done.returncode == 6
     told = json.loads((tmp_path / "summary").read_text())
     assert (told["kinds"]["guest_hypertrace"], told["lost"], told["warnings"]) == (9000, 0, {})
@@ -136,7 +131,7 @@ def test_under_dockers_seccomp_profile(
 
 def test_orphans_are_taken_in_and_waited_for(container: list[str], guest: Path, tmp_path: Path) -> None:
     program: list[str | Path] = ["sh", "-c", '("$0" 1000; exec "$0" 20) & exit 3', guest]
-    done = subprocess.run([*container, HTRUN, "-D", tmp_path / "log", "--summary", tmp_path / "summary", *program])
+    done = subprocess.run([*container, *traced(tmp_path), *program])
     assert done.returncode == 3
     assert recorded(tmp_path / "summary") == (1020, 3)
 
@@ -155,18 +150,7 @@ def test_a_failure_of_htrun_is_told(container: list[str]) -> None:
 def test_signals_are_passed_on(container: list[str], guest: Path, tmp_path: Path) -> None:
     """As ``docker stop`` sends one."""
     script = """trap '"$0" 5 9; exit $?' TERM; echo ready; read never"""
-    command: list[str | Path] = [
-        *container,
-        HTRUN,
-        "-D",
-        tmp_path / "log",
-        "--summary",
-        tmp_path / "summary",
-        "sh",
-        "-c",
-        script,
-        guest,
-    ]
+    command = [*container, *traced(tmp_path), "sh", "-c", script, guest]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as unshare:
         assert unshare.stdout is not None
         assert unshare.stdout.readline() == "ready\n"

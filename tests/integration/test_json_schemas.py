@@ -13,24 +13,13 @@ import jsonschema
 import pytest
 
 from tests.support.hypertrace import hypertrace
-from tests.support.jobs import NAMES, trace_of_jobs
+from tests.support.jobs import MATRIX, NAMES, trace_of_jobs
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
 SCHEMAS = sorted(path.name.removesuffix(".json") for path in files("htrun.reports").joinpath("schemas").iterdir())
 EVENTS = ("--events", "events.toml")
-MATRIX = """\
-[[program]]
-name = "jobs"
-command = "./app"
-[[emulator]]
-name = "plain"
-command = ""
-[[emulator]]
-name = "env"
-command = "env"
-"""
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from htrun import open as open_trace
 from tests.integration.test_tracer_robustness import unprivileged
+from tests.support.killed_guest import killed_while_it_emits
 from tests.support.run import HTRUN, SECONDS, Htrun, LogEvent, Result
 from tests.support.targets import AARCH64, I686, MIPS, NATIVE, S390X, STATIC, Target
 from tests.support.toolchain import Toolchain
@@ -254,21 +253,7 @@ int main(void)
 
 
 def test_killed_while_it_emits(toolchain: Toolchain, htrun: Htrun) -> None:
-    program = toolchain.compile(GUESTS / "exact_killed.c")
-    with subprocess.Popen(
-        [*htrun.command(*AUTO), str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        told = [int(process.stdout.readline()) for _ in range(5)]
-        os.kill(process.pid, signal.SIGKILL)
-        told += [int(line) for line in process.stdout.read().splitlines()]
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=240) == -signal.SIGKILL
-    events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
-    assert [event.args[1] for event in events] == list(range(len(events)))
-    # It may have been killed after up to 99 further events, and between the 100th and its message.
-    assert told[-1] <= len(events) <= told[-1] + 100
+    assert killed_while_it_emits(toolchain.compile(GUESTS / "exact_killed.c"), htrun, AUTO)
 
 
 @pytest.mark.parametrize("overflow", ["drop", "overwrite"])

@@ -173,6 +173,13 @@ def switches(pid: int) -> int:
     return total
 
 
+def switches_in_a_second(pid: int) -> int:
+    """How often threads of a process are scheduled in the next second: a rate, so a second must pass."""
+    before = switches(pid)
+    time.sleep(1)
+    return switches(pid) - before
+
+
 @pytest.mark.parametrize("events", [0, pytest.param(1, marks=_AFTER_EVENTS), pytest.param(100, marks=_AFTER_EVENTS)])
 def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_path: Path, events: int) -> None:
     """By stores: by rings htrun must look for events, now and then."""
@@ -182,12 +189,7 @@ def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_pa
             run.emit()
         wait_until(lambda: run.tracer != 0, "a tracer")
 
-        def stands_still() -> bool:
-            before = switches(run.tracer)
-            time.sleep(1)
-            return switches(run.tracer) == before
-
-        wait_until(stands_still, "a second without htrun being scheduled")
+        wait_until(lambda: switches_in_a_second(run.tracer) == 0, "a second without htrun being scheduled")
         # And it wakes up again.
         run.emit()
         wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == events + 1, "the event in the log")
@@ -200,11 +202,6 @@ def test_rings_of_a_program_that_emits_nothing_are_looked_at_rarely(toolchain: T
         run.emit()
         wait_until(lambda: run.tracer != 0, "a tracer")
 
-        def is_quiet() -> bool:
-            before = switches(run.tracer)
-            time.sleep(1)
-            return switches(run.tracer) - before < 55
-
-        wait_until(is_quiet, "a second with few looks at the rings")
+        wait_until(lambda: switches_in_a_second(run.tracer) < 55, "a second with few looks at the rings")
         run.emit()
         wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == 2, "the event in the log")

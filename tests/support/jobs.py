@@ -23,6 +23,20 @@ id = 2
 name = "job"
 phase = "end"
 """
+MATRIX = """\
+[[program]]
+name = "jobs"
+command = "{prefix} ./app"
+
+[[emulator]]
+name = "plain"
+prefix = ""
+
+[[emulator]]
+name = "env"
+prefix = "env"
+"""
+"""For hypertrace bench: the program ``./app``, which does such jobs, by itself and by way of env."""
 
 
 def trace_of_jobs(

@@ -11,7 +11,7 @@ from lab.kernels import Kernel
 from lab.once import make_once
 from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT
-from tests.system.machines import ARM64, I686, X86_64
+from tests.system.machines import ARM64, I686, X86_64, OtherMachine
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,14 @@ def i686_modules(session_directory: Path) -> list[Path]:
     """The same for 32-bit x86."""
     require_tool(I686.target.compiler, I686.target.packages)
     return _build(I686.kernel(), session_directory / "linux-module-i686")
+
+
+@pytest.fixture(params=["aarch64", "i686"])
+def other(request: pytest.FixtureRequest) -> OtherMachine:
+    """Each machine for which the module is tried besides x86-64."""
+    if request.param == "aarch64":
+        return OtherMachine(ARM64, "qemu-system-aarch64", request.getfixturevalue("arm64_modules"))
+    return OtherMachine(I686, "qemu-system-i386", request.getfixturevalue("i686_modules"))
 
 
 def _build(kernel: Kernel, directory: Path) -> list[Path]:

@@ -38,6 +38,15 @@ class Architecture:
             return self.board.kernel()
 
 
+@dataclass(frozen=True)
+class OtherMachine:
+    """A machine that is not x86-64. ``emulator``: its QEMU's name; ``modules``: the kernel module and its example."""
+
+    architecture: Architecture
+    emulator: str
+    modules: list[Path]
+
+
 X86_64 = Architecture(machines.X86_64, STATIC)
 I686 = Architecture(machines.I686, targets.I686)
 ARM64 = Architecture(machines.ARM64, AARCH64, ("-static",))

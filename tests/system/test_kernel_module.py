@@ -11,11 +11,10 @@ import pytest
 from tests.support.run import Htrun, LogEvent
 from tests.support.toolchain import Toolchain
 from tests.system.machines import (
-    ARM64,
-    I686,
     X86_64,
     Architecture,
     Machine,
+    OtherMachine,
     guest,
     installed_qemu,
     readme_program,
@@ -100,22 +99,8 @@ def check_kernel_events(events: list[LogEvent], count: int) -> None:
 
 
 @pytest.mark.heavy("x86-64 is tried, too")
-@pytest.mark.parametrize(
-    ("architecture", "emulator", "fixture"),
-    [(ARM64, "qemu-system-aarch64", "arm64_modules"), (I686, "qemu-system-i386", "i686_modules")],
-    ids=["aarch64", "i686"],
-)
-def test_other_architectures(
-    architecture: Architecture,
-    emulator: str,
-    fixture: str,
-    request: pytest.FixtureRequest,
-    toolchain: Toolchain,
-    htrun: Htrun,
-    tmp_path: Path,
-) -> None:
+def test_other_architectures(other: OtherMachine, toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
     """Everything that the module does: it is loaded repeatedly, used by kernel code and by programs."""
-    built: list[Path] = request.getfixturevalue(fixture)
     steps = [
         "/bin/repeat_module 10 /qemu-hypertrace.ko qemu_hypertrace",
         "insmod /qemu-hypertrace.ko",
@@ -123,8 +108,8 @@ def test_other_architectures(
         "rmmod qemu_hypertrace_example",
         "user /bin/my-hypertrace /dev/hypertrace",
     ]
-    tested = machine(steps, built, toolchain, tmp_path, architecture)
-    result = tested.run(htrun, installed_qemu(emulator), "-smp", "2").check()
+    tested = machine(steps, other.modules, toolchain, tmp_path, other.architecture)
+    result = tested.run(htrun, installed_qemu(other.emulator), "-smp", "2").check()
     assert said(result) == ["loaded and unloaded 10 times", "emitting hypertrace event"]
     *kernel_events, program_event = result.events
     check_kernel_events(kernel_events, 100)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.support import ring_host
 from tests.support.ring_host import Claim, RingHost
 from tests.support.toolchain import Toolchain
-from tests.system.machines import ARM64, I686, X86_64, Architecture, Machine, guest, installed_qemu, readme_program
+from tests.system.machines import X86_64, Architecture, Machine, OtherMachine, guest, installed_qemu, readme_program
 
 LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED = 1, 2, 3, 4
 KERNEL = 0xFFFFFFFF
@@ -113,20 +113,7 @@ def test_fewer_rings_than_processors(modules: list[Path], toolchain: Toolchain, 
 
 
 @pytest.mark.heavy("x86-64 is tried, too")
-@pytest.mark.parametrize(
-    ("architecture", "emulator", "fixture"),
-    [(ARM64, "qemu-system-aarch64", "arm64_modules"), (I686, "qemu-system-i386", "i686_modules")],
-    ids=["aarch64", "i686"],
-)
-def test_other_architectures(
-    architecture: Architecture,
-    emulator: str,
-    fixture: str,
-    request: pytest.FixtureRequest,
-    toolchain: Toolchain,
-    tmp_path: Path,
-) -> None:
-    built: list[Path] = request.getfixturevalue(fixture)
+def test_other_architectures(other: OtherMachine, toolchain: Toolchain, tmp_path: Path) -> None:
     steps = [
         "insmod /qemu-hypertrace.ko",
         "insmod /qemu-hypertrace-example.ko count=1000",
@@ -134,6 +121,6 @@ def test_other_architectures(
         "rmmod qemu_hypertrace_example",
     ]
     host = RingHost(tmp_path / "channel", mode=ring_host.ALL, rings=16, records=500, start=2**32 - 300)
-    boot(tmp_path, toolchain, host, built, steps, emulator, architecture)
+    boot(tmp_path, toolchain, host, other.modules, steps, other.emulator, other.architecture)
     check_kernel(host, 1000)
     check_program(host, 3000, 2)
