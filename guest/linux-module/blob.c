@@ -5,7 +5,7 @@
  * The words of a blob are a head, the time, and the bytes as they lie in
  * memory, padded with zeros to a whole number of events. The head is
  *
- *	63..32	magic; by what lies in memory no text of any encoding
+ *	63..32	magic; its bytes in memory are no text in any encoding
  *	31	the bytes are those of a big-endian machine
  *	30..24	the kind
  *	23..0	the number of bytes

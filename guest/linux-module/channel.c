@@ -35,7 +35,7 @@
 #define HYPERTRACE_HELLO	8
 #define HYPERTRACE_HELLO_VALUE	0x01020304
 
-/* A processor's indexes. */
+/* The contexts of a processor; each has an index of its own. */
 enum hypertrace_context {
 	HYPERTRACE_TASK,
 	HYPERTRACE_SOFTIRQ,
@@ -59,17 +59,17 @@ struct hypertrace_header {
 };
 
 /*
- * The one channel of the machine. Mapped from the first device's probe until
- * the module goes, so that no pointer into it ever dangles; @num_args and
- * @max_clients are 0 while there is no device.
+ * The one channel of the machine. It stays mapped from the first device's probe
+ * until the module is unloaded, so that no pointer into it ever dangles;
+ * @num_args and @max_clients are 0 while there is no device.
  */
 static struct {
 	void *memory;
 	void *data;
 	phys_addr_t address;
-	unsigned long size;	/* of what programs may map: with the rings */
+	unsigned long size;	/* bytes that programs may map, rings included */
 	size_t slot_stride;
-	/* Words, which 32-bit processors load and store at once; check_header() holds them to that. */
+	/* 32 bits each, which every processor loads and stores in one access; check_header() rejects greater values. */
 	u32 num_args;
 	u32 max_clients;
 } channel;
@@ -137,7 +137,7 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count)
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_emit);
 
-/* After the indexes of qemu_hypertrace_emit(); the host expects no particular index. */
+/* Takes the indexes after those of qemu_hypertrace_emit(); the host accepts any index. */
 int hypertrace_blob_indexes(u64 *first, u64 count)
 {
 	u64 max_clients = qemu_hypertrace_max_clients();
@@ -250,7 +250,10 @@ static void start_channel(struct pci_dev *pdev, void *memory)
 	channel.slot_stride = le64_to_cpu(header->slot_stride);
 	WRITE_ONCE(channel.num_args, le32_to_cpu(header->num_args));
 	WRITE_ONCE(qemu_hypertrace_control_, control + HYPERTRACE_EMIT);
-	/* Pairs with the acquire in qemu_hypertrace_max_clients(): a caller that sees it also sees all of the above. */
+	/*
+	 * Pairs with the acquire in qemu_hypertrace_max_clients(): a caller that sees the new value also sees all of the
+	 * above.
+	 */
 	smp_store_release(&channel.max_clients, (u32)le64_to_cpu(header->max_clients));
 	if (hypertrace_rings_start(&header->rings, &described))
 		return;
@@ -290,7 +293,7 @@ static int attach(struct pci_dev *pdev, void *memory)
 	return error;
 }
 
-/* The channel without its rings, which may be more than a 32-bit kernel can map at a time. */
+/* Maps the channel without its rings: they may be larger than a 32-bit kernel can map at a time. */
 static void *map_channel(struct pci_dev *pdev)
 {
 	resource_size_t start = pci_resource_start(pdev, HYPERTRACE_BAR);
@@ -357,7 +360,7 @@ static struct pci_driver hypertrace_driver = {
 	.id_table = hypertrace_ids,
 	.probe = hypertrace_probe,
 	.remove = hypertrace_remove,
-	/* A user of the channel keeps the module loaded, but could not keep the device bound. */
+	/* A user of the channel keeps the module loaded, but this would not keep the device bound to it. */
 	.driver.suppress_bind_attrs = true,
 };
 

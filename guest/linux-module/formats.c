@@ -3,9 +3,8 @@
  * The formats of the kernel's events, from tracefs, the only complete source:
  * the formats of system calls and of probes are created at run time.
  *
- * The module has a private mount of tracefs, so it does not depend on whether,
- * or
- * where, the machine has mounted it.
+ * The module mounts tracefs privately, so it works wherever the machine has
+ * mounted tracefs, and also if it has not.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -46,7 +45,7 @@ static ssize_t read_some(struct file *file, loff_t *position, char *buffer, size
 	return count;
 }
 
-/* kernel_read() refuses files that know read() only, as these do. */
+/* kernel_read() refuses files that implement read() only, such as these. */
 static char *read_sequence(struct file *file)
 {
 	size_t room = FIRST_ROOM;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * The kernel's own trace through the channel: every event, function and marker
- * that ftrace records is also sent to the host, as a blob, and so are, once
- * for each, the formats of events and the names of functions.
+ * that ftrace records is also sent to the host, as a blob. The format of each
+ * event and the name of each function are sent once.
  *
  * What ftrace records is selected in tracefs as usual. Nothing in this module can
  * be traced itself (see the Makefile), so sending an entry does not create
@@ -28,7 +28,7 @@
 
 #include "internal.h"
 
-#define MOST_TYPES	BIT(16)		/* of struct trace_entry's type */
+#define MOST_TYPES	BIT(16)		/* number of values of struct trace_entry's type */
 #define FUNCTION_TYPE	1		/* TRACE_FN of kernel/trace/trace.h */
 #define PRINT_TYPE	5		/* TRACE_PRINT */
 #define SYMBOL_BITS	16
@@ -39,7 +39,7 @@
 struct code_entry {
 	struct trace_entry entry;
 	unsigned long ip;
-	unsigned long parent_ip;	/* not of PRINT_TYPE */
+	unsigned long parent_ip;	/* not in entries of PRINT_TYPE */
 };
 
 struct hypertrace_symbol {
@@ -47,15 +47,15 @@ struct hypertrace_symbol {
 	char name[KSYM_SYMBOL_LEN];
 };
 
-/* A processor's indexes for entries. */
+/* A processor has one index for entries from each of these contexts. */
 enum { EXPORT_ORDINARY, EXPORT_NMI, EXPORT_CONTEXTS };
 
-static DEFINE_MUTEX(switch_lock);	/* of @wanted, @ready, @exporting */
+static DEFINE_MUTEX(switch_lock);	/* guards @wanted, @ready and @exporting */
 static bool wanted;
 static bool ready;
 static bool exporting;
 
-static DEFINE_MUTEX(sending);	/* of the index below and of what has been sent */
+static DEFINE_MUTEX(sending);	/* guards the index below and the record of what has been sent */
 static u64 sending_index;
 static u64 first_entry_index;
 
@@ -63,7 +63,7 @@ static u64 first_entry_index;
 static DECLARE_BITMAP(types_seen, MOST_TYPES);
 static DECLARE_BITMAP(types_sent, MOST_TYPES);
 
-/* Hashed addresses of functions; a function for which there is no room stays without a name. */
+/* Hash table of functions' addresses; the name of a function that finds no room in it is not sent. */
 static unsigned long *symbols;
 static DECLARE_BITMAP(symbols_sent, SYMBOL_SLOTS);
 
@@ -111,7 +111,7 @@ static void send_formats_from(const char *list, bool only_seen)
 			     error);
 }
 
-/* Formats of the events that were seen: as a rule one that is enabled, else one of an instance. */
+/* Sends the formats of the events seen: first those enabled globally, then, if one is missing (an instance's), all. */
 static void send_formats(void)
 {
 	if (bitmap_subset(types_seen, types_sent, MOST_TYPES))
@@ -188,8 +188,8 @@ static void want_meaning(const struct trace_entry *entry)
 }
 
 /*
- * Without interrupts, so that one processor's entries are sent in the order of
- * their times; an NMI may come all the same, and has an index of its own.
+ * Interrupts are disabled, so that one processor's entries are sent in the
+ * order of their times. An NMI may still come; it has an index of its own.
  */
 static void export_entry(struct trace_export *export, const void *entry, unsigned int size)
 {
@@ -209,7 +209,7 @@ static struct trace_export hypertrace_export = {
 	.flags = TRACE_EXPORT_EVENT | TRACE_EXPORT_FUNCTION | TRACE_EXPORT_MARKER,
 };
 
-/* If the host has started to listen since then, send everything again. */
+/* Makes the module send formats and names again, because a host that has connected since then lacks them. */
 static void forget_told(void)
 {
 	bitmap_zero(types_seen, MOST_TYPES);
@@ -244,7 +244,7 @@ static int start_export(void)
 static void stop_export(void)
 {
 	unregister_ftrace_export(&hypertrace_export);
-	/* Functions are traced where RCU is not watching, too. */
+	/* Functions are also traced where RCU is not watching. */
 #ifdef CONFIG_TASKS_RUDE_RCU
 	synchronize_rcu_tasks_rude();
 #endif

@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-/* What a blob holds; the host knows these numbers. */
+/* The content of a blob; the host knows these numbers. */
 enum hypertrace_blob_kind {
 	/* The format of an event of the kernel: its system, a line end, and tracefs's text. */
 	HYPERTRACE_FORMAT = 1,
@@ -27,10 +27,9 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
 /**
  * hypertrace_blob() - send bytes through as many events as they need
  * @voffset: an index that nobody else uses before this returns
- * @kind: what they are
- * @time: of the machine's monotonic clock, in ns
- * @data: the bytes
- * @size: how many; at most 16 MiB - 1 of them are sent
+ * @kind: the kind of their content @time: reading of the machine's monotonic
+ * clock, in ns @data: the bytes @size: number of bytes; at most 16 MiB - 1 of
+ * them are sent
  */
 void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
 		     size_t size);
@@ -42,10 +41,10 @@ typedef int (*hypertrace_take)(const char *system, const char *text, void *conte
  * hypertrace_formats() - read the formats of events from tracefs
  * @list: a file of tracefs that names them, as set_event does, or one event
  *	as SYSTEM:NAME
- * @take: is given each
+ * @take: called with each format
  * @context: for @take
  *
- * Return: 0, what @take returned, or why tracefs can't be read.
+ * Return: 0, the error that @take returned, or the error with which reading tracefs failed.
  */
 int hypertrace_formats(const char *list, hypertrace_take take, void *context);
 

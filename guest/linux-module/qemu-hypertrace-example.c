@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * How kernel code emits events: when it is loaded, on every processor, and in
- * a timer's interrupt. The first argument says which of these, the others count.
+ * Kernel code that emits events: when it is loaded, on every processor, and in a timer's interrupt. The first argument
+ * says which of these it is, the others are counts.
  */
 
 #include <linux/completion.h>
@@ -57,7 +57,7 @@ static int __init example_init(void)
 		pr_err("this machine has no hypertrace device\n");
 		return -ENODEV;
 	}
-	/* By an index that the module chooses, in two steps. */
+	/* An event of an index that the module chooses takes two steps. */
 	data = qemu_hypertrace_data(0);
 	data[0] = LOADED;
 	qemu_hypertrace(0);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * Emitting by rings: each processor writes the records of its events to a ring
- * of its own, so that nothing outside the machine need see a store.
+ * of its own, so that nothing outside the machine has to catch a store.
  *
  * Interrupts and NMIs may emit at any moment, between any two instructions.
- * What keeps their events and the interrupted one apart is that a record's
- * number is taken by one instruction. The interrupted event learns from the
- * ring's `reserved` that others came in between, and then goes the slow way,
- * which trusts nothing that was read before.
+ * Their events and the interrupted one stay separate because one instruction
+ * takes the number of a record. The interrupted event learns from the ring's
+ * `reserved` that others came in between, and then takes the slow path, which
+ * uses nothing that was read before.
  *
  * docs/formats.md describes the ring; guest/user/emit.c does the same for
  * programs. Numbers of records are 64 bits; here their lower half is enough.
@@ -48,10 +48,10 @@
 #define MAX_RECORDS		(1U << 28)
 #define MAX_STRIDE		(1ULL << 40)
 
-/* With `drop`, room for contexts that interrupt one another between the check and the number. */
+/* With `drop`, records kept free for contexts that interrupt one another between the check and taking the number. */
 #define DROP_MARGIN		64
 
-/* `owner` of a processor's ring: no process has this number. The lower half is the processor's number and 1. */
+/* Upper half of a ring's `owner`: no process has this number. The lower half is the processor's number plus 1. */
 #define KERNEL_OWNER		0xffffffffU
 
 enum hypertrace_ring_mode {
@@ -114,13 +114,13 @@ struct hypertrace_record {
 struct hypertrace_producer {
 	struct hypertrace_control_block *control;
 	void *records;
-	u32 limit;		/* the first number without room, as last seen, so never too high */
-	atomic64_t lap;		/* base, the lap's first number, and the lap in the upper half */
+	u32 limit;		/* the first number without room; may be outdated, then it is too low */
+	atomic64_t lap;		/* lower half: base, the lap's first number; upper half: the lap */
 };
 
 static DEFINE_PER_CPU(struct hypertrace_producer, producers);
 
-/* What all rings have in common; constant while they are in use. */
+/* The properties of all rings; constant while they are in use. */
 static struct {
 	struct hypertrace_ring_channel channel;
 	u32 count;		/* records of a ring */
@@ -141,10 +141,8 @@ static __always_inline u32 low_half(const union hypertrace_number *number)
 	return le_half(READ_ONCE(number->halves[0]));
 }
 
-/* Add 1, in one instruction as far as this processor's interrupts are concerned; returns the lower half of what it was. */
-static __always_inline u32 add_one(union hypertrace_number *number)
-{
-#if defined(CONFIG_X86_64)
+/* Add 1, in one instruction as far as this processor's interrupts are concerned; returns the lower half of the old
+ * value. */ static __always_inline u32 add_one(union hypertrace_number *number) { #if defined(CONFIG_X86_64)
 	u64 old = 1;
 
 	asm volatile("xaddq %0, %1" : "+r" (old), "+m" (number->all) : : "memory", "cc");
@@ -165,7 +163,7 @@ static __always_inline u32 add_one(union hypertrace_number *number)
 #endif
 }
 
-/* How many records after @base @number is; negative if before. */
+/* The number of records from @base to @number; negative if @number is before @base. */
 static s32 distance(u32 number, u32 base)
 {
 	return number - base;
@@ -208,7 +206,7 @@ static u64 pack_lap(u32 base, u32 lap)
 	return (u64)lap << 32 | base;
 }
 
-/* Where record @number is and in which lap, whatever interrupts have done to the producer since it was taken. */
+/* The position and the lap of record @number, even if interrupts have changed the producer since it was taken. */
 static u32 find_place(struct hypertrace_producer *producer, u32 number, u32 *lap)
 {
 	u64 both = atomic64_read(&producer->lap);
@@ -233,13 +231,13 @@ static bool has_room(struct hypertrace_producer *producer, u32 number)
 {
 	u32 released = low_half(&producer->control->released);
 
-	/* The reader has read the position before it is overwritten. */
+	/* The reader must have read the position before it is overwritten. */
 	virt_mb();
 	WRITE_ONCE(producer->limit, released + rings.count);
 	return distance(number, released + rings.count) < 0;
 }
 
-/* Until the reader has released what was in the place of record @number. Nothing here may sleep. */
+/* Waits until the reader has released the old content of record @number's position. Nothing here may sleep. */
 static void wait_for_room(struct hypertrace_producer *producer, u32 number)
 {
 	while (!has_room(producer, number)) {
@@ -248,7 +246,7 @@ static void wait_for_room(struct hypertrace_producer *producer, u32 number)
 	}
 }
 
-/* Whether record @number, whose event was interrupted, can't be written any more: the reader or the ring went on. */
+/* Whether record @number, whose event was interrupted, came too late: the reader or the ring has passed it. */
 static bool is_passed_over(const struct hypertrace_producer *producer, u32 number)
 {
 	if (rings.overflow == RING_OVERWRITE)
@@ -256,7 +254,7 @@ static bool is_passed_over(const struct hypertrace_producer *producer, u32 numbe
 	return distance(low_half(&producer->control->released), number) > 0;
 }
 
-/* The time of a record is not after that of the next, which is of an interrupt that came in between. */
+/* Returns @time, or the time of the next record if that is earlier: it is of an interrupt that came in between. */
 static u64 time_before_next(struct hypertrace_producer *producer, u32 number, u64 time)
 {
 	u32 lap;
@@ -286,7 +284,7 @@ static void write_record(struct hypertrace_record *record, u64 time, u32 lap, u3
 #endif
 }
 
-/* The event of record @number, which is taken: at the end of a lap, of the room known of, and after interruptions. */
+/* Emits an event whose record number @number is taken: at the end of a lap or of the known room, or if interrupted. */
 static noinline void record_slowly(struct hypertrace_producer *producer, u32 number, u32 index)
 {
 	u32 position;
@@ -356,7 +354,9 @@ void qemu_hypertrace_by_ring_(u64 voffset)
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_by_ring_);
 
-/* The processor runs this kernel itself, on a host of that ELF machine: then its counter is the clock of its records. */
+/*
+ * Whether the processor runs this kernel itself, on a host of that ELF machine: its counter is then the records' clock.
+ */
 static bool is_native(u32 host_machine)
 {
 #ifdef CONFIG_X86
@@ -445,7 +445,7 @@ static void fill_in(struct hypertrace_producer *producer, struct hypertrace_cont
 	WRITE_ONCE(control->state, cpu_to_le32(RING_USED));
 }
 
-/* The next free ring from @ring on; @ring is then the one after it. NULL: there is none, or no memory. */
+/* Claims the next free ring from *@ring on and sets *@ring to the one after it. NULL: none is free, or no memory. */
 static struct hypertrace_control_block *claim(const struct hypertrace_ring_header *header, u32 *ring, unsigned int cpu)
 {
 	u64 stride = le64_to_cpu(header->stride);
@@ -523,7 +523,7 @@ void hypertrace_rings_stop(void)
 	if (!static_key_enabled(&qemu_hypertrace_rings_))
 		return;
 	static_branch_disable(&qemu_hypertrace_rings_);
-	/* Events are written with preemption disabled: after this, none is. */
+	/* Events are written with preemption disabled: after this call, none is being written. */
 	synchronize_rcu();
 	give_back();
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* The channel's rings: what the header says of them, and a processor's use of one. */
+/* The channel's rings: their description in the header, and a processor's use of one. */
 #ifndef QEMU_HYPERTRACE_RING_H
 #define QEMU_HYPERTRACE_RING_H
 
 #include <linux/types.h>
 
-/* What follows the first 64 bytes of the channel's header. */
+/* The rings' part of the channel's header, after its first 64 bytes. */
 struct hypertrace_ring_header {
 	__le32 mode;
 	__le32 machine;		/* ELF machine of the host */
@@ -18,11 +18,11 @@ struct hypertrace_ring_header {
 	__le64 file_size;
 };
 
-/* What a processor must know of the channel to write records. */
+/* The facts about the channel that a processor needs to write records. */
 struct hypertrace_ring_channel {
-	phys_addr_t address;	/* of the channel */
+	phys_addr_t address;	/* of the channel's start */
 	u64 bar_size;
-	u64 total_size;		/* rings lie after it */
+	u64 total_size;		/* bytes before the rings */
 	const void *data;
 	u32 slot_stride;
 	u32 max_clients;
@@ -30,11 +30,11 @@ struct hypertrace_ring_channel {
 };
 
 /**
- * hypertrace_rings_size() - bytes of the channel with all that programs may map
+ * hypertrace_rings_size() - bytes of the channel that programs may map
  * @header: the rings' part of the header
  * @channel: the channel
  *
- * Return: its size without rings if it has none that are sane.
+ * Return: the size with the rings; without them if their description is not sane.
  */
 u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 			  const struct hypertrace_ring_channel *channel);
@@ -49,7 +49,7 @@ u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 bool hypertrace_rings_start(const struct hypertrace_ring_header *header,
 			    const struct hypertrace_ring_channel *channel);
 
-/* Events are stores again; the rings are given back. */
+/* Free the rings; events are stores again. */
 void hypertrace_rings_stop(void);
 
 #endif /* QEMU_HYPERTRACE_RING_H */

@@ -1,12 +1,13 @@
 /*
  * Pairs of events that measure the cost of an event.
  *
- * That depends on what is around it. Between two events with nothing between,
- * all of it is in the open. After work that keeps the processor waiting, part
- * of it is done while that work still goes on; how much depends on the work
- * and on the processor. So there are pairs with nothing between, and for each
- * of some kinds of work pairs with some of it and with twice as much: two
- * times the one less the other is what the cost is after such work.
+ * The cost depends on the code around the event. A pair with nothing between
+ * its two events shows the full cost. After work that keeps the processor
+ * waiting, part of the event is executed while that work still goes on; how
+ * much depends on the work and on the processor. So there are pairs with
+ * nothing between, and for each of some kinds of work pairs with some of it and
+ * pairs with twice as much: twice the duration of the former, less that of the
+ * latter, is the cost after such work.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,7 +21,7 @@
 /* More pairs do not improve the result. */
 #define MOST_PAIRS UINT64_C(1000000)
 
-/* The most rounds in a pause: a power of two. */
+/* The maximum of rounds in a pause: a power of two. */
 #define LONGEST_PAUSE 128
 
 /*
@@ -42,14 +43,14 @@ static uint32_t pause_before_pair(uint32_t state)
     return state;
 }
 
-/* One step of a chain: on x86-64 a multiplication, which takes three cycles. */
+/* One step of a chain: a multiplication, which takes three cycles on x86-64. */
 #define STEP_(word) do { (word) *= (word); __asm__ __volatile__("" : "+r" (word)); } while (0)
 #define STEPS_4_(word) do { STEP_(word); STEP_(word); STEP_(word); STEP_(word); } while (0)
 #define STEPS_16_(word) do { STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); } while (0)
 /* Not in a loop: a mispredicted end of a loop costs more than an event. */
 #define CHAIN_(word) do { STEPS_16_(word); STEPS_16_(word); } while (0)
 
-/* The same in a loop. */
+/* The same work as CHAIN_, in a loop. */
 static inline unsigned long loop(unsigned long word, unsigned turns)
 {
     for (; turns > 0; turns--) {
@@ -71,8 +72,8 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
 }
 
 /*
- * Branches that the processor cannot predict, because @bits are random. Not in a loop: after such branches, it would not
- * predict the end of the loop either.
+ * Branches that the processor cannot predict, because @bits are random. They are not in a loop, since after such
+ * branches the processor would not predict the end of the loop either.
  */
 #define BRANCH_(word, bit) do { if (bit) { STEP_(word); } else { __asm__ __volatile__("" : "+r" (word)); } } while (0)
 #define BRANCHES_4_(word, bits) do { \
@@ -80,7 +81,7 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
     } while (0)
 #define BRANCHES_8_(word, bits) do { BRANCHES_4_(word, bits); BRANCHES_4_(word, (bits) >> 4); } while (0)
 
-/* More lines than the first-level cache holds; the address of each read depends on the value of the one before. */
+/* Cache lines, more than the first-level cache holds; the address of each read depends on the value read before. */
 #define LINES 1024
 #define LINE_WORDS 16
 
@@ -96,7 +97,7 @@ static inline uint32_t load(uint32_t line, unsigned turns)
 
 static void write_lines(void)
 {
-    /* Pages that were never written may all be one. */
+    /* Pages that were never written may all be the same page of zeros. */
     for (size_t i = 0; i < LINES; i++) {
         lines[i * LINE_WORDS] = 0;
     }
@@ -105,7 +106,7 @@ static void write_lines(void)
 struct progress {
     volatile uint64_t *data;
     uint64_t voffset;
-    uint32_t state;             /* of the random numbers */
+    uint32_t state;             /* state of the random numbers */
     uint32_t line;
     unsigned long word;
 };
@@ -119,7 +120,7 @@ struct progress {
         qemu_hypertrace((at)->voffset); \
     } while (0)
 
-/* Each is inlined on its own, so that only the work is between the two events. */
+/* Each kind of pair is inlined separately, so that only the work is between the two events. */
 static void calibrate_chain(struct progress *at)
 {
     unsigned long word = at->word;
@@ -130,8 +131,8 @@ static void calibrate_chain(struct progress *at)
 }
 
 /*
- * The other kinds share their call sites, because the first event of each site
- * traps. Many pairs of one kind in a row, so that the processor predicts the switch.
+ * The other kinds share their call sites, because the first event of each site traps. Many pairs of one kind follow
+ * each other, so that the processor predicts the switch.
  */
 #define ROW 10
 
@@ -156,7 +157,7 @@ static void calibrate_row(struct progress *at, unsigned kind, uint64_t count)
     }
 }
 
-/* The random numbers continue in the next call: the processor would learn a sequence that is repeated. */
+/* The random numbers continue in the next call, because the processor would learn a repeated sequence. */
 static uint32_t random_state = 1;
 
 #define FIRST_KIND_OF_ROWS 3

@@ -22,7 +22,7 @@
 #define REGION_ALIGNMENT UINT64_C(0x10000)
 #define SLOT_ALIGNMENT 64
 
-/* Rings: the greatest `ring_mode` and `ring_overflow` there are, and limits within which no sum overflows. */
+/* Rings: the greatest valid `ring_mode` and `ring_overflow`, and limits within which no sum overflows. */
 #define MAX_RING_MODE 2
 #define MAX_OVERFLOW 2
 #define MAX_RINGS (UINT32_C(1) << 20)
@@ -127,8 +127,8 @@ static bool has_sane_rings(const struct header *header)
 }
 
 /*
- * The rings of a channel that has none, or more than the address space could hold at a time, are of mode 0. So are those
- * that this file doesn't have: the BAR of a machine's device may be the file's beginning only.
+ * Sets the mode of the rings to 0 if the channel has none, if they are too large for the address space, or if the file
+ * ends before them: the BAR of a machine's device may be only the beginning of the file.
  */
 static int check_rings(struct header *header, const struct stat *file)
 {
@@ -181,7 +181,7 @@ static int read_header(unsigned char *raw, int fd)
     return count >= HEADER_BYTES ? 0 : EPROTO;
 }
 
-/* Read and check the header, and map the channel. Takes nothing when it fails. */
+/* Read and check the header, and map the channel. If it fails, nothing stays mapped. */
 static int load(struct hypertrace_channel *channel, int fd)
 {
     unsigned char raw[HEADER_BYTES_WITH_RINGS] = {0};
@@ -251,8 +251,8 @@ static char *absolute_path(const char *path)
 
 /*
  * A mapping keeps the open file description it was made from, and every child
- * of fork() inherits it, so locks on that one would outlive their process. The
- * descriptor that is kept is therefore of another description.
+ * of fork() inherits it, so locks on that description would outlive their
+ * process. The descriptor that is kept therefore has a description of its own.
  */
 static int load_and_reopen(struct hypertrace_channel *channel)
 {
@@ -321,9 +321,9 @@ static int open_channel_file(const struct hypertrace_channel *channel, const cha
 }
 
 /*
- * Replace the descriptor by one with an open file description of its own. By
- * way of /proc where that still leads to the file, since the path may be gone.
- * Used in the child of fork(): allocates nothing.
+ * Replace the descriptor by one with an open file description of its own,
+ * opened through /proc if possible, since the path may be gone. Used in the
+ * child of fork(): allocates nothing.
  */
 int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel)
 {

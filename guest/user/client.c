@@ -2,7 +2,7 @@
  * Indexes for threads.
  *
  * Between processes, an index is held by an open-file-description lock on that
- * byte of the channel's file: it goes when the process does, however it ends.
+ * byte of the channel's file: the kernel releases it when the process exits, however it does so.
  * All threads of a process share one such description, whose locks don't
  * exclude each other, so a bitmap keeps them apart.
  *
@@ -25,14 +25,14 @@
 #include <string.h>
 
 /*
- * The generation of an index: it identifies the opening of a channel and the
- * process that opened or inherited it. 0 stands for no channel. An index of
- * another generation is void.
+ * The generation of an index: it identifies one opening of a channel and the
+ * process that opened the channel or inherited it. 0 stands for no channel. An
+ * index of another generation is void.
  */
 static unsigned generation;
 static unsigned last_generation;
 
-static struct hypertrace_channel *channel;      /* NULL: none open */
+static struct hypertrace_channel *channel;      /* NULL: none is open */
 static unsigned char *taken;                    /* bit N: a thread of this process has index N */
 static size_t taken_size;
 
@@ -63,7 +63,10 @@ static void flip_taken(uint64_t index)
     taken[index / CHAR_BIT] ^= (unsigned char)(1u << index % CHAR_BIT);
 }
 
-/* @type: F_WRLCK or F_UNLCK; @command: one of F_OFD_*; @start: where the lock in the way begins, for F_OFD_GETLK. */
+/*
+ * @type: F_WRLCK or F_UNLCK; @command: one of F_OFD_*; @start: for F_OFD_GETLK, set to the first byte of a conflicting
+ * lock.
+ */
 static int lock_byte(int command, short type, uint64_t index, uint64_t *start)
 {
     struct flock lock;
@@ -122,7 +125,7 @@ static void release_index(uint64_t index)
     }
 }
 
-/* At the end of a thread that has asked for an index. */
+/* Called when a thread that has asked for an index exits. */
 static void release_mine(void *unused)
 {
     (void)unused;
@@ -209,9 +212,9 @@ void hypertrace_clients_stop(void)
 }
 
 /*
- * In the child of fork(): the parent's indexes stay the parent's. With the
- * description shared, the child could take them, and would hold them after the
- * parent's end. If it can't have its own now, qemu_hypertrace_client() tries again.
+ * Called in the child of fork(): the parent keeps its indexes. If the child shared the file description, it could take
+ * them, and would hold them after the parent's exit. If opening a description fails now, qemu_hypertrace_client() tries
+ * again.
  */
 void hypertrace_clients_forked(void)
 {

@@ -1,5 +1,5 @@
 /*
- * The counter that a program reads natively, and whether it runs natively.
+ * The counter that a native program reads, and the test whether a program is native.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -27,8 +27,9 @@ enum hypertrace_clock {
 };
 
 /*
- * The ELF machine of a host that runs this program natively, or 0 if htrun
- * does not know that machine's counter; and a function that reads the counter.
+ * HYPERTRACE_HOST_MACHINE: the ELF machine of a host that runs this program
+ * natively, or 0 if htrun does not know that machine's counter.
+ * HYPERTRACE_COUNTER: the clock that hypertrace_read_counter() reads.
  */
 #if defined(__i386__) || defined(__x86_64__)
 #define HYPERTRACE_HOST_MACHINE 62
@@ -59,7 +60,7 @@ static inline uint64_t hypertrace_read_clock(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* What HYPERTRACE_COUNTER names. It is not moved past other accesses to memory by the compiler. */
+/* The counter that HYPERTRACE_COUNTER names. The compiler does not move the read past other accesses to memory. */
 static inline uint64_t hypertrace_read_counter(void)
 {
 #if defined(__i386__) || defined(__x86_64__)
@@ -86,7 +87,7 @@ static inline uint64_t hypertrace_read_counter(void)
 #elif defined(__s390x__)
     uint64_t count;
 
-    /* stckf, which assemblers know from z9 on only. */
+    /* stckf, which assemblers know only when they assemble for z9 or later. */
     __asm__ __volatile__(".insn s,0xb27c0000,%0" : "=Q" (count) : : "memory", "cc");
     return count;
 #else
@@ -96,8 +97,8 @@ static inline uint64_t hypertrace_read_counter(void)
 
 /*
  * Whether the processor runs this program itself, given the ELF machine of the
- * host. QEMU's translator identifies itself by CPUID, where there is CPUID. On
- * other machines, a program for the host's architecture counts as native.
+ * host. On x86, QEMU's translator identifies itself by CPUID. On other
+ * machines, a program for the host's architecture counts as native.
  */
 static inline bool hypertrace_is_native(uint32_t host_machine)
 {

@@ -1,11 +1,11 @@
 /*
- * Emitting by a ring: the event's record is written here.
+ * Emitting by a ring: this code writes the event's record itself.
  *
- * A signal handler may emit at any moment, between any two instructions. What
- * keeps its events and the interrupted one apart is that a number is taken by
- * one instruction. The interrupted event learns from the ring's `reserved` that
- * others came in between, and then goes the slow way, which trusts nothing that
- * was read before.
+ * A signal handler may emit at any moment, between any two instructions. Its
+ * events and the interrupted one stay separate because one instruction takes
+ * the number of a record. The interrupted event learns from the ring's
+ * `reserved` that others came in between, and then takes the slow path, which
+ * uses nothing that was read before.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -46,10 +46,12 @@ struct record {
     uint64_t args[];
 };
 
-/* With `drop`, room that is kept for handlers which interrupt one another between the check and the number. */
+/* With `drop`, records kept free for handlers that interrupt one another between the check and taking the number. */
 #define DROP_MARGIN 64
 
-/* For so many laps the place of an event that was interrupted stays free, in which it may still write its record. */
+/*
+ * The number of laps for which the position of an interrupted event stays free, so that it may still write its record.
+ */
 #define LAPS_KEPT 4
 
 #define PAUSES 100
@@ -64,7 +66,7 @@ ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
 
 /*
  * Add 1, in one instruction as far as this thread's signal handlers are
- * concerned; returns the lower half of what it was. Other threads don't write it.
+ * concerned; returns the lower half of the old value. Other threads don't write it.
  */
 ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
 {
@@ -96,7 +98,7 @@ ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
     old = HYPERTRACE_LE32(old);
 #endif
     if (UNLIKELY(old == UINT32_MAX)) {
-        /* What reads both halves meanwhile finds 2^32 too few. */
+        /* A reader that reads both halves before this finds a number that is 2^32 too low. */
         number->halves[1] = HYPERTRACE_LE32(HYPERTRACE_LE32(number->halves[1]) + 1);
     }
     return old;
@@ -111,7 +113,7 @@ ALWAYS_INLINE void read_lap(const struct hypertrace_producer *producer, uint32_t
     *base = (uint32_t)both;
     *lap = (uint32_t)(both >> 32);
 #else
-    /* A handler in between leaves its trace in `reserved`. */
+    /* A handler that runs in between has changed `reserved`. */
     *base = producer->lap.split.base;
     *lap = producer->lap.split.lap;
 #endif
@@ -136,7 +138,7 @@ ALWAYS_INLINE size_t record_bytes(uint32_t args)
     return sizeof(struct record) + (size_t)args * sizeof(uint64_t);
 }
 
-/* One at a time: a wider load would have to wait until the program's stores of words have left the processor. */
+/* One word at a time: a wider load would have to wait until the program's stores of words have left the processor. */
 ALWAYS_INLINE void copy_word(uint64_t *to, const uint64_t *from)
 {
     *to = *from;
@@ -168,7 +170,7 @@ static uint64_t now(void)
     return hypertrace_rings_in_use.clock == HYPERTRACE_COUNTER ? hypertrace_read_counter() : hypertrace_read_clock();
 }
 
-/* How many records after @base number @number is; negative if before. */
+/* The number of records from @base to @number; negative if @number is before @base. */
 static int32_t distance(uint32_t number, uint32_t base)
 {
     return (int32_t)(number - base);
@@ -196,7 +198,7 @@ static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint3
 #endif
 }
 
-/* Where record @number is and in which lap, whatever handlers have done to the producer since it was taken. */
+/* The position and the lap of record @number, even if handlers have changed the producer since it was taken. */
 static uint32_t find_place(struct hypertrace_producer *producer, uint32_t number, uint32_t *lap)
 {
     uint32_t base;
@@ -229,7 +231,7 @@ static struct record *record_at(const struct hypertrace_producer *producer, uint
     return (struct record *)(void *)(producer->records + offset);
 }
 
-/* The kernel's own call: nanosleep() would be a cancellation point. */
+/* A bare system call, because nanosleep() would be a cancellation point. */
 static void sleep_for(long nanoseconds)
 {
 #if HYPERTRACE_WIDE || !defined(SYS_nanosleep)
@@ -262,7 +264,7 @@ static bool has_room(struct hypertrace_producer *producer, uint32_t number)
     return distance(number, producer->limit) < 0;
 }
 
-/* Until the reader has released what was in the place of record @number. */
+/* Waits until the reader has released the old content of record @number's position. */
 static void wait_for_room(struct hypertrace_producer *producer, uint32_t number, uintptr_t serial)
 {
     const int error = errno;
@@ -284,7 +286,7 @@ static void wait_for_room(struct hypertrace_producer *producer, uint32_t number,
     errno = error;
 }
 
-/* Whether record @number, whose event was interrupted, can't be written any more: the reader or the ring went on. */
+/* Whether record @number, whose event was interrupted, came too late: the reader or the ring has passed it. */
 static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t number)
 {
     if (hypertrace_rings_in_use.overflow == HYPERTRACE_OVERWRITE) {
@@ -294,10 +296,11 @@ static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t 
 }
 
 /*
- * How many records before @number in its place are missing, at most LAPS_KEPT.
- * The reader has passed over the first of them because an event waited for room
- * while that record's own event was interrupted, and may still write it; the
- * others were left out for its sake. @word: what the place has for a lap.
+ * The number of earlier records at @number's position that are missing, at most
+ * LAPS_KEPT. The first of them belongs to an event that was interrupted and may
+ * still write it; the reader has passed over it because another event waited
+ * for room. The others were left out to keep the position free for it. @word:
+ * the position's lap word.
  */
 static uint32_t count_missing(const struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
 {
@@ -321,7 +324,7 @@ static void note_passed(struct hypertrace_producer *producer, uint32_t number)
     producer->passed[0] = UINT64_C(1) << 32 | number;
 }
 
-/* Whether the place of record @number must be left to an event that was interrupted. */
+/* Whether the position of record @number must be left to an event that was interrupted. */
 static bool is_kept(struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
 {
     uint32_t missing = count_missing(producer, number, lap, word);
@@ -329,7 +332,7 @@ static bool is_kept(struct hypertrace_producer *producer, uint32_t number, uint3
     if (missing == 1) {
         note_passed(producer, number - producer->count);
     }
-    /* The event of one that is missing for longer was left, by siglongjmp(). */
+    /* If a record is missing for longer, siglongjmp() has abandoned its event. */
     return missing > 0 && missing < LAPS_KEPT;
 }
 
@@ -345,7 +348,7 @@ static bool forget_passed(struct hypertrace_producer *producer, uint32_t number)
     return false;
 }
 
-/* The time of a record is not after that of the next, which is of a handler that came in between. */
+/* Returns @time, or the time of the next record if that is earlier: it is of a handler that came in between. */
 static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t number, uint64_t time)
 {
     uint32_t lap;
@@ -362,8 +365,8 @@ static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t 
 static void emit_anew(uint64_t voffset);
 
 /*
- * The record of @number, which is taken, if it can be written: false if another
- * number must be taken.
+ * Writes the record whose number @number is taken. Returns false if it cannot
+ * be written, so that another number must be taken.
  */
 static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
@@ -397,12 +400,12 @@ static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, 
     return low_half(&producer->control->reserved) == number + 1 || !forget_passed(producer, number);
 }
 
-/* The event of record @number, which is taken: at the end of a lap, of the room known of, and after interruptions. */
+/* Emits an event whose record number @number is taken: at the end of a lap or of the known room, or if interrupted. */
 NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
     for (;;) {
         if (*producer->serial != serial) {
-            /* The child of a fork() in a handler: the number is its parent's. */
+            /* This is the child of a fork() in a handler: the number is its parent's. */
             emit_anew(index);
             return;
         }
@@ -423,8 +426,9 @@ NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t n
 }
 
 /*
- * A handler came after all was checked. The reader may have passed over the
- * record before it was written, or this is now a child whose parent has it.
+ * A handler ran after the checks. The reader may have passed over the record
+ * before it was written, or this is now the child of a fork() and the record is
+ * its parent's.
  */
 NEVER_INLINE void check_written(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
@@ -436,8 +440,9 @@ NEVER_INLINE void check_written(struct hypertrace_producer *producer, uint32_t n
 }
 
 /*
- * @args, @overflow and @counter (not the clock) are constants. Where they
- * can't be, hypertrace_rings_in_use has them.
+ * @args, @overflow and @counter (whether time stamps are from the counter) are
+ * constants. In the general variant, their values are in
+ * hypertrace_rings_in_use.
  */
 ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool counter)
 {

@@ -1,5 +1,5 @@
 /*
- * What the files of the library share.
+ * Declarations shared by the files of the library.
  *
  * Functions that return int return 0 or an errno value; errno itself is set
  * for the caller by the functions of qemu-hypertrace.h only.
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The limit of the ABI, in 64-bit words. */
+/* The ABI's maximum of arguments of an event, in 64-bit words. */
 #define HYPERTRACE_MAX_ARGS 64
 
 /* Files of the PCI devices; tests use another directory. */
@@ -30,10 +30,10 @@
 struct hypertrace_ring_fields {
     uint32_t mode;
     uint32_t machine;           /* ELF machine of the host */
-    uint64_t offset;            /* of the first ring, in the channel */
+    uint64_t offset;            /* offset of the first ring in the channel's file */
     uint64_t stride;            /* bytes from one ring to the next */
     uint32_t count;
-    uint32_t records;           /* of one ring */
+    uint32_t records;           /* records of one ring */
     uint32_t chunk;             /* rings to be mapped at a time */
     uint32_t overflow;
 };
@@ -43,13 +43,13 @@ struct hypertrace_channel {
     uint64_t num_args;
     uint64_t max_clients;
     uint64_t slot_stride;       /* bytes */
-    char *memory;               /* the mapping, all of the channel */
-    size_t size;                /* its bytes */
+    char *memory;               /* the mapping of the whole channel, without its rings */
+    size_t size;                /* bytes of the mapping */
     char *control;
     char *data;
     char *path;                 /* absolute if possible; allocated */
     struct hypertrace_ring_fields rings;        /* not mapped */
-    int fd;                     /* of the channel, to lock; -1 after it could not be reopened */
+    int fd;                     /* the channel's file, for locks; -1 after it could not be reopened */
     dev_t device;
     ino_t inode;
 };
@@ -58,12 +58,14 @@ struct hypertrace_channel {
 void hypertrace_lock(void);
 void hypertrace_unlock(void);
 const struct hypertrace_channel *hypertrace_current(void);      /* NULL: none is open */
-/* @by_rings: events are no stores, but those of threads for which there is no ring. */
+/* @by_rings: threads write to rings; only those without a ring store. */
 void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings);
 void hypertrace_withdraw(void);
 
-/* state.c: show our byte order by one store to the control region, once. May be
- * used in a signal handler. */
+/*
+ * state.c: store once to the control region, which shows the tracer our byte
+ * order. May be used in a signal handler.
+ */
 void hypertrace_say_hello(void);
 
 /* channel.c: one channel, given its path. */
@@ -76,8 +78,8 @@ int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel);
 int hypertrace_pci_open(struct hypertrace_channel *channel);
 
 /*
- * client.c: indexes for threads. All but the public function are called with
- * the lock held.
+ * client.c: indexes for threads. All functions but the public one are called
+ * with the lock held.
  */
 int hypertrace_clients_start(struct hypertrace_channel *channel);
 void hypertrace_clients_stop(void);
@@ -85,7 +87,7 @@ void hypertrace_clients_forked(void);
 
 /*
  * ring.c: records that the library writes itself. All are called with the lock
- * held. Start says whether threads use rings now; else events are stores.
+ * held. hypertrace_rings_start() returns whether threads use rings now; otherwise events are stores.
  */
 bool hypertrace_rings_start(const struct hypertrace_channel *channel);
 void hypertrace_rings_stop(void);
@@ -98,7 +100,7 @@ void hypertrace_rings_expect_events(void);
  * a channel. */
 uint64_t *hypertrace_unread(uint64_t voffset);
 
-/* calibrate.c: what the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */
+/* calibrate.c: emit the pairs that the environment variable HYPERTRACE_CALIBRATE asks for. Called without the lock. */
 void hypertrace_calibrate_if_asked(void);
 
 #endif /* QEMU_HYPERTRACE_INTERNAL_H */

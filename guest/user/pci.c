@@ -69,9 +69,10 @@ static int set_enabled(const char *device, bool enabled)
 }
 
 /*
- * Memory of a device that nobody enabled reads as all ones, which is no
- * channel. The kernel counts how often a device is enabled, so a device of
- * other users is left as it was.
+ * The memory of a device that is not enabled reads as all ones, which is not a
+ * channel. So the device is enabled, and disabled again if it turns out not to
+ * be a channel. The kernel counts how often a device is enabled, so other users
+ * of the device keep it as it was.
  */
 static int open_device(struct hypertrace_channel *channel, const char *device)
 {
@@ -95,9 +96,9 @@ static int open_device(struct hypertrace_channel *channel, const char *device)
 }
 
 /*
- * The kernel module's device comes first: it needs no privilege, and a kernel
- * with CONFIG_IO_STRICT_DEVMEM lets nobody map the memory of a PCI device that
- * has a driver.
+ * The kernel module's device comes first: it needs no privilege, and on a
+ * kernel with CONFIG_IO_STRICT_DEVMEM, nobody can map the memory of a PCI
+ * device that has a driver.
  */
 int hypertrace_pci_open(struct hypertrace_channel *channel)
 {

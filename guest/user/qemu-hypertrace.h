@@ -8,25 +8,22 @@
  *     qemu_hypertrace(0);
  *
  * An event is the arguments in a slot of the channel, and then one store of
- * the slot's index, which the tracer outside sees. Where the channel has rings
- * for this program, the library writes the record itself, and there is nothing
- * to see. Without a channel, and after a failed qemu_hypertrace_init(), every
+ * the slot's index, which the tracer outside sees. If the channel has rings for
+ * this program, the library writes the record itself, and no store needs to be
+ * seen. Without a channel, and after a failed qemu_hypertrace_init(), every
  * function here still works and nothing is recorded, so an instrumented program
  * runs anywhere.
  *
  * Link with libqemu-hypertrace-guest.a (before glibc 2.34 also -pthread).
  *
- * Threads: every function may be called from any thread at any time, but for
- * the two rules given at qemu_hypertrace_fini() and qemu_hypertrace_data().
- * Signal handlers: qemu_hypertrace(), qemu_hypertrace_data() and the two
- * numbers may be used in them; the others may not.
- * fork: a child goes on with the channel of its parent and has nothing to do.
- * vfork: a child may emit; the events may be its parent's.
- * exec: the new program calls qemu_hypertrace_init() of its own.
- * seccomp: with rings, the first event of a thread, or its first
- * qemu_hypertrace_client() before, makes system calls (rt_sigprocmask, getpid,
- * gettid, prctl; fstat, mmap, madvise), so a thread that confines itself has one
- * of them before. The thread that opens the channel needs neither.
+ * Threads: every function may be called from any thread at any time, apart from the two rules given at
+ * qemu_hypertrace_fini() and qemu_hypertrace_data(). Signal handlers: qemu_hypertrace(), qemu_hypertrace_data(),
+ * qemu_hypertrace_num_args() and qemu_hypertrace_max_clients() may be used in them; the other functions may not. fork:
+ * a child uses the channel of its parent without further calls. vfork: a child may emit; the events may be its
+ * parent's. exec: the new program calls qemu_hypertrace_init() of its own. seccomp: with rings, the first event of a
+ * thread, or its first qemu_hypertrace_client() if that is earlier, makes system calls (rt_sigprocmask, getpid, gettid,
+ * prctl; fstat, mmap, madvise), so a thread that confines itself must make one of the two calls first. The thread that
+ * opens the channel needs neither.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,8 +41,8 @@ extern "C" {
  * Open the channel.
  *
  * @base: path of the channel, the same as given to htrun. NULL stands for the
- *        PCI device of the machine (system mode), else the path in the
- *        environment variable HYPERTRACE, which htrun sets.
+ * PCI device of the machine (system mode) or, if it has none, the path in the
+ * environment variable HYPERTRACE, which htrun sets.
  *
  * Idempotent: with the channel open already, it returns 0 and does nothing;
  * one qemu_hypertrace_fini() closes it, however often it was initialised.
@@ -77,38 +74,38 @@ int qemu_hypertrace_init(const char *base);
 int qemu_hypertrace_fini(void);
 
 /*
- * Arguments of each event, in 64-bit words: 1 to 64. Without a channel, 4, as
- * htrun has it by default.
+ * Arguments of each event, in 64-bit words: 1 to 64. Without a channel, 4,
+ * which is htrun's default.
  */
 uint64_t qemu_hypertrace_num_args(void);
 
 /*
  * Number of slots: valid indexes are 0 to qemu_hypertrace_max_clients() - 1.
- * At least 1. Without a channel, 1024, as htrun has it by default.
+ * At least 1. Without a channel, 1024, which is htrun's default.
  */
 uint64_t qemu_hypertrace_max_clients(void);
 
 /*
  * The slot of index @voffset: qemu_hypertrace_num_args() words, in the byte
- * order of the program. The pointer serves until qemu_hypertrace_fini(). A
- * slot keeps its words after an event; other bytes of the channel are not to
- * be written.
+ * order of the program. The pointer is valid until qemu_hypertrace_fini(). A
+ * slot keeps its words after an event. Do not write other bytes of the channel.
  *
  * One slot is for one thread at a time: two threads that use one index mix
  * their arguments. See qemu_hypertrace_client().
  *
  * Never NULL: without a channel, or when @voffset is out of range, the result
- * is memory of 64 words of the calling thread's own that nobody reads.
+ * is 64 words of memory that belong to the calling thread and that nobody
+ * reads.
  */
 uint64_t *qemu_hypertrace_data(uint64_t voffset);
 
 /*
- * An index of the calling thread's own: the same for each call of the thread,
- * and no other thread's, in all processes that use the channel with this
- * function. The highest come first, so that they stay clear of small indexes
- * chosen by hand. It is free for others again when the thread or the process
- * ends, and with qemu_hypertrace_fini(). A child of fork() gets indexes of its
- * own, so ask again after fork().
+ * An index of the calling thread's own: each call in the thread returns the
+ * same index, and no other thread gets it, in all processes that use the
+ * channel with this function. The highest indexes are given first, so that
+ * small ones can be chosen by hand. It is free for others again when the thread
+ * or the process exits, and after qemu_hypertrace_fini(). A child of fork()
+ * gets indexes of its own, so call this function again after fork().
  *
  * The channel's file descriptor holds the index. It is close-on-exec; a
  * program that closes descriptors it doesn't know loses the index to others.
@@ -116,8 +113,8 @@ uint64_t *qemu_hypertrace_data(uint64_t voffset);
  * Returns the index; 0 without a channel; or UINT64_MAX with errno
  *   EAGAIN     every index is taken, or the limit of pthread keys is reached
  *   ENOMEM     out of memory
- * or what open(2) or fcntl(2) failed with. UINT64_MAX does no harm in
- * qemu_hypertrace_data() and qemu_hypertrace(), but is no event: htrun warns.
+ * or what open(2) or fcntl(2) failed with. qemu_hypertrace_data() and
+ * qemu_hypertrace() accept UINT64_MAX, but no event is recorded: htrun warns.
  */
 uint64_t qemu_hypertrace_client(void);
 
@@ -131,9 +128,9 @@ static inline void qemu_hypertrace(uint64_t voffset);
  * Emit @pairs pairs of events (at most 1,000,000) of each kind: with nothing
  * between, and for each of five kinds of work (multiplications, the same in a
  * loop, divisions, branches, loads) with a little work and with twice that
- * work. They come from the slot of index @voffset, whose words are as before
- * afterwards. hypertrace stat learns from them what an event costs on this
- * thread, and corrects the durations of spans by it.
+ * work. The events have index @voffset and use its slot, whose words are
+ * restored afterwards. hypertrace stat computes from them what an event costs
+ * on this thread, and corrects the durations of spans by that cost.
  *
  * With the environment variable HYPERTRACE_CALIBRATE=PAIRS (hypertrace bench
  * sets it), qemu_hypertrace_init() calls this for the thread that opens the
@@ -142,19 +139,18 @@ static inline void qemu_hypertrace(uint64_t voffset);
 void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 
 /*
- * The first argument of the events of a pair with nothing between; of the
- * other ten sorts it is greater by 2, 4, 6, ... 20.
+ * The first argument of the events of a pair with nothing between them. For the
+ * other ten kinds of pair it is greater by 2, 4, 6, ... 20.
  */
 #define QEMU_HYPERTRACE_CALIBRATION_BEGIN UINT64_C(0x6362726174650001)
 #define QEMU_HYPERTRACE_CALIBRATION_END UINT64_C(0x6362726174650002)
 
 
-/* What follows is no part of the interface. */
+/* The rest of this file is not part of the interface. */
 
 /*
- * The function that writes events to a ring of the channel itself, so
- * that no store must be caught; NULL where events are stores, and without a
- * channel.
+ * The function that writes events to a ring of the channel, so that no store
+ * has to be caught; NULL if events are stores, and without a channel.
  */
 extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
 
@@ -181,8 +177,8 @@ extern volatile uint32_t *qemu_hypertrace_control_;
 #endif
 
 /*
- * ThreadSanitizer must know that threads store to one word on purpose. Otherwise
- * a plain store, as what compilers make of an atomic one may be a swap.
+ * ThreadSanitizer must know that threads store to one word on purpose. Without it, the store is plain, because
+ * compilers may turn an atomic store into a swap.
  */
 #if defined(__clang__)
 #if __has_feature(thread_sanitizer)

@@ -1,9 +1,9 @@
 /*
- * A thread's ring: claimed at its first event, given back when it exits.
+ * A thread's ring: claimed at the thread's first event, freed when the thread exits.
  *
  * Rings are mapped in chunks, since a tracer stops a process at each mapping
- * of the channel. What a process knows of its rings is in one table, in memory
- * that a child of fork() finds full of zeros.
+ * of the channel. All that a process knows of its rings is in one table, in
+ * memory that a child of fork() finds full of zeros.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -38,7 +38,7 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Bytes of slots. */
+/* The maximum of bytes of slots that are populated in advance. */
 #define MOST_POPULATED (256 << 10)
 
 /* `ring_mode` of the header. */
@@ -55,13 +55,13 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define EASY_KEYS UINT32_MAX
 #endif
 
-/* What a child of fork() finds zero until its first event. */
+/* The table; in a child of fork(), it is all zero until the child's first event. */
 struct process {
     uintptr_t epoch;                    /* never the same twice in a process and its ancestors */
     uint64_t cookie;
     uint32_t pid;
     uint32_t hint;                      /* no ring before this one is known to be free */
-    uintptr_t serials[];                /* of each ring's claim, for its producer */
+    uintptr_t serials[];                /* the serial number of each ring's claim */
 };
 
 __thread struct hypertrace_mine hypertrace_mine;
@@ -69,10 +69,10 @@ struct hypertrace_rings_in_use hypertrace_rings_in_use;
 
 /* Kept for good, as threads hold pointers into them; NULL before the first use. */
 static struct process *process;
-static struct hypertrace_producer *producers;           /* of each ring */
+static struct hypertrace_producer *producers;           /* one for each ring */
 static size_t process_size;
 static size_t producers_size;
-static uintptr_t last_serial;           /* not in the table: a child's are to be new ones, too */
+static uintptr_t last_serial;           /* not in the table, so that a child's serials differ from its parent's */
 
 static const struct hypertrace_channel *channel;        /* NULL: no rings in use */
 static unsigned char **chunks;                          /* NULL: not mapped yet */
@@ -93,7 +93,7 @@ static uintptr_t next_serial(void)
 
 static uint32_t own_pid(void)
 {
-    /* Some old C libraries keep the parent's. */
+    /* A system call, because getpid() of some old C libraries returns the parent's id in a child. */
     return (uint32_t)syscall(SYS_getpid);
 }
 
@@ -108,7 +108,7 @@ static uint64_t make_cookie(uint32_t pid)
     return mixed != 0 ? mixed : 1;
 }
 
-/* Any thread of this process may be the first here. */
+/* The first thread of a process that claims a ring calls this; several may at once. */
 static void begin_process(uint32_t pid)
 {
     uintptr_t none = 0;
@@ -133,8 +133,9 @@ static uint32_t count_chunks(void)
 }
 
 /*
- * Each thread's first event is not to wait for page faults, which take longer
- * than all else. Where this fails (before Linux 5.14), it does.
+ * Populates the page tables, so that a thread's first event does not wait for
+ * page faults, which take longer than the rest. Before Linux 5.14 this fails,
+ * and the event waits.
  */
 static void populate_rings(unsigned char *memory, size_t size)
 {
@@ -169,7 +170,7 @@ static unsigned char *map_chunk(uint32_t chunk)
         return NULL;
     }
     if (!__atomic_compare_exchange_n(&chunks[chunk], &unmapped, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        /* Another thread was faster. */
+        /* Another thread has mapped the chunk meanwhile. */
         munmap(memory, chunk_bytes(chunk));
         return unmapped;
     }
@@ -243,7 +244,7 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     uint32_t base = (uint32_t)(laps * channel->rings.records);
     uint32_t lap = (uint32_t)(laps % HYPERTRACE_LAPS + 1);
 
-    /* After an owner that was killed, this may still be set. */
+    /* If the last owner was killed, this may still be set. */
     producer->serial = &process->serials[producer - producers];
     __atomic_store_n(producer->serial, 0, __ATOMIC_RELAXED);
     producer->control = control;
@@ -282,14 +283,14 @@ static uint32_t take_ring(uint32_t pid)
             return ring;
         }
         if (control == NULL) {
-            /* Nor can others of this chunk be mapped. */
+            /* The other rings of this chunk cannot be mapped either. */
             tried += channel->rings.chunk - ring % channel->rings.chunk - 1;
         }
     }
     return count;
 }
 
-/* With all signals blocked, so no handler can come in between. */
+/* Called with all signals blocked, so no handler can come in between. */
 static struct hypertrace_producer *claim(bool in_handler)
 {
     struct hypertrace_mine *mine = &hypertrace_mine;
@@ -303,7 +304,7 @@ static struct hypertrace_producer *claim(bool in_handler)
     if (producer != NULL && __atomic_load_n(producer->serial, __ATOMIC_RELAXED) == mine->serial) {
         return producer;
     }
-    /* A child of vfork() uses its parent's memory, and what it claims would go with it. */
+    /* A child of vfork() uses its parent's memory: a ring that it claimed would be freed when it exits. */
     if (mine->refused == process->epoch || pid != __atomic_load_n(&process->pid, __ATOMIC_RELAXED)) {
         return NULL;
     }
@@ -313,7 +314,7 @@ static struct hypertrace_producer *claim(bool in_handler)
         return NULL;
     }
     producer = &producers[ring];
-    /* The acquiring load of what release() stored: what another thread did with this producer is over. */
+    /* Acquires what release() stored, so all that another thread did with this producer has happened before. */
     (void)__atomic_load_n(&process->serials[ring], __ATOMIC_ACQUIRE);
     fill_in_producer(producer, find_ring(ring));
     fill_in_control(producer->control);
@@ -354,7 +355,7 @@ void hypertrace_rings_expect_events(void)
     }
 }
 
-/* Giving back */
+/* Freeing */
 
 static void release(struct hypertrace_producer *producer)
 {
@@ -367,7 +368,7 @@ static void release(struct hypertrace_producer *producer)
     }
 }
 
-/* At the end of a thread. A handler that emits after this, or a later destructor, claims a ring anew. */
+/* Called when a thread exits. A handler or a later destructor that emits after this claims a ring again. */
 static void release_mine(void *used)
 {
     struct hypertrace_producer *producer = (struct hypertrace_producer *)used;
@@ -385,7 +386,7 @@ static void create_key(void)
     has_key = pthread_key_create(&key, release_mine) == 0;
 }
 
-/* The code of an object that is unloaded must not be called at the end of a thread. */
+/* When this object is unloaded, the key must go: its destructor would be called when a thread exits. */
 __attribute__((destructor))
 static void delete_key(void)
 {
@@ -424,7 +425,10 @@ static bool make_tables(void)
     process = (struct process *)table;
     producers = (struct hypertrace_producer *)rings;
     if (made) {
-        /* Where it fails (before Linux 4.14), hypertrace_rings_forked() serves all forks but a bare system call's. */
+        /*
+         * If it fails (before Linux 4.14), hypertrace_rings_forked() does the same, except after a bare fork system
+         * call.
+         */
         (void)madvise(process, process_size, MADV_WIPEONFORK);
     }
     return made;
@@ -474,7 +478,7 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
     hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
     populate_slots();
     process->epoch = 0;
-    /* Now, as this thread may be confined to fewer system calls later. */
+    /* Claimed now, because this thread may be confined to fewer system calls later. */
     (void)claim_undisturbed(false);
     __atomic_store_n(&qemu_hypertrace_emit_, hypertrace_emit_function(), __ATOMIC_RELEASE);
     return true;
@@ -500,7 +504,7 @@ void hypertrace_rings_stop(void)
     channel = NULL;
 }
 
-/* In the child of fork(): the table is the parent's where the kernel has not wiped it. */
+/* Called in the child of fork(): the table is the parent's if the kernel has not wiped it. */
 void hypertrace_rings_forked(void)
 {
     if (process != NULL && process->epoch != 0) {

@@ -1,7 +1,7 @@
 /*
  * Rings of the channel, and a thread's use of one.
  *
- * Number N of a ring's records is at position N % count, and its lap is
+ * Record N of a ring is at position N % count, and its lap is
  * N / count % 0x7fffffff + 1. Numbers are 64 bits in the ring; a client needs
  * the lower 32 only, as a ring has far fewer records.
  *
@@ -15,7 +15,7 @@
 
 #include <limits.h>
 
-/* Without atomic operations of the processor's own, every event is a store. */
+/* If the processor has no atomic operations of its own, every event is a store. */
 #if __GCC_ATOMIC_INT_LOCK_FREE == 2 && __GCC_ATOMIC_POINTER_LOCK_FREE == 2
 #define HYPERTRACE_HAS_RINGS 1
 #else
@@ -65,7 +65,7 @@ union hypertrace_number {
 /* The control block of a ring: all little-endian. */
 struct hypertrace_control_block {
     union hypertrace_number owner;      /* 0x00: pid << 32 | tid; 0: free */
-    uint64_t cookie;                    /* 0x08: of this program image */
+    uint64_t cookie;                    /* 0x08: random number of this program image */
     uint32_t state;                     /* 0x10: enum hypertrace_ring_state */
     uint32_t flags;                     /* 0x14: bit 0: big-endian; bits 8 to 15: clock */
     char name[16];                      /* 0x18 */
@@ -74,16 +74,15 @@ struct hypertrace_control_block {
     union hypertrace_number dropped;    /* 0x48 */
     uint32_t bell;                      /* 0x50: 1: the client waits for room */
     char unused_2[44];
-    union hypertrace_number released;   /* 0x80: written by the reader: it is done with so many */
+    union hypertrace_number released;   /* 0x80: written by the reader: number of records it has read */
 };
 
 /*
- * A ring as the thread that has claimed it sees it. In a child of fork(), only
- * the serial number is gone: a handler may fork while an event is written, which
- * then goes on in the child too.
+ * A ring, from the view of the thread that has claimed it. In a child of fork(), only the serial number is reset: a
+ * handler may fork while an event is being written, and the writing then continues in the child too.
  */
 struct hypertrace_producer {
-    /* Of the claim: no other of this process has the same. 0: unclaimed, or claimed by an ancestor. */
+    /* Serial number of the claim, unique in this process. 0: unclaimed, or claimed by an ancestor. */
     uintptr_t *serial;
     struct hypertrace_control_block *control;
     unsigned char *records;
@@ -91,7 +90,7 @@ struct hypertrace_producer {
     uint32_t slot_stride;
     uint32_t max_clients;
     uint32_t count;                     /* records of the ring */
-    uint32_t limit;                     /* the first number without room, as last seen, so never too high */
+    uint32_t limit;                     /* the first number without room; may be outdated, then it is too low */
     union {
         uint64_t both;                  /* base | lap << 32 */
         struct {
@@ -100,22 +99,25 @@ struct hypertrace_producer {
         } split;
     } lap;
     uint32_t first;                     /* number of the claim's first record */
-    /* Numbers, with bit 32 set, whose records the reader has passed over while their events were interrupted; 0: none. */
+    /*
+     * Numbers, with bit 32 set, of records that the reader has passed over because their events were interrupted; 0:
+     * none.
+     */
     uint64_t passed[4];
 } __attribute__((aligned(64)));
 
-/* What a thread knows of its ring. */
+/* A thread's reference to its ring. */
 struct hypertrace_mine {
     struct hypertrace_producer *producer;       /* NULL: none yet */
-    uintptr_t serial;                           /* the claim; void if the producer has another */
+    uintptr_t serial;                           /* the claim's serial number; void if the producer has another */
     uintptr_t refused;                          /* the epoch in which there was no ring for this thread */
 };
 
 /*
- * With glibc, initial-exec also for objects that are loaded by dlopen(): the
- * memory of another model may be allocated by a thread's first access, which
- * may be in a signal handler. glibc keeps room for such few words. musl has
- * all threads' memory ready when dlopen() returns.
+ * With glibc, initial-exec also for objects that are loaded by dlopen(): with
+ * another model, a thread's first access may allocate memory, and it may be in
+ * a signal handler. glibc reserves room for so few words. With musl, the memory
+ * of all threads is ready when dlopen() returns.
  */
 #ifdef __GLIBC__
 #define HYPERTRACE_TLS_MODEL __attribute__((tls_model("initial-exec"), visibility("hidden")))
@@ -125,7 +127,7 @@ struct hypertrace_mine {
 
 extern __thread struct hypertrace_mine hypertrace_mine HYPERTRACE_TLS_MODEL;
 
-/* What holds for all rings of the channel; constant while one is open. */
+/* Properties of all rings of the channel; constant while a channel is open. */
 extern struct hypertrace_rings_in_use {
     uint32_t num_args;
     uint32_t overflow;                  /* enum hypertrace_overflow */
@@ -138,8 +140,8 @@ static inline uint32_t hypertrace_limit(const struct hypertrace_control_block *c
 }
 
 /*
- * ring.c: the calling thread's ring, claimed if it has none; NULL: it has to
- * store. May be used in a signal handler.
+ * ring.c: the calling thread's ring, claimed if it has none; NULL: the thread
+ * must store its events. May be used in a signal handler.
  */
 struct hypertrace_producer *hypertrace_claim(void);
 

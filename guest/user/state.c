@@ -9,13 +9,13 @@
 
 #include <pthread.h>
 
-/* What a program sees without a channel: the numbers htrun has by default. */
+/* The values a program gets without a channel: htrun's defaults. */
 #define DEFAULT_ARGS 4
 #define DEFAULT_CLIENTS 1024
 
 #define CACHE_LINE 64
 
-/* Bytes from the start of the control region, and what to store there, so that the tracer learns our byte order. */
+/* The offset in the control region and the value stored there, which shows the tracer our byte order. */
 #define HELLO_OFFSET 8
 #define HELLO UINT32_C(0x01020304)
 
@@ -62,7 +62,7 @@ void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings)
     if (!by_rings) {
         hypertrace_say_hello();
     }
-    /* The header region lies before the control region, so this stays in the mapping. */
+    /* The header region lies before the control region, so this address stays in the mapping. */
     __atomic_store_n(&qemu_hypertrace_control_, control - QEMU_HYPERTRACE_BIAS_, __ATOMIC_RELEASE);
 }
 

@@ -1,11 +1,11 @@
 /*
- * Memory that nobody reads: what qemu_hypertrace_data() gives without a
+ * Memory that nobody reads: qemu_hypertrace_data() returns it without a
  * channel, or for an index out of range.
  *
- * Each thread has its own, else threads of a program without a channel would
- * store to the same words, which ThreadSanitizer reports as a race. A thread's
- * memory is never unmapped, as another thread may hold a pointer to it; when
- * the thread exits, it is given to a later one.
+ * Each thread has its own, because otherwise threads of a program without a
+ * channel would store to the same words, which ThreadSanitizer reports as a
+ * race. A thread's memory is never unmapped, as another thread may hold a
+ * pointer to it; when the thread exits, its memory is given to a later thread.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,15 +16,15 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-/* A thread may use several indexes, and one thread may ask for the slots of others: each has a cache line of its own. */
+/* A thread may use several indexes, and may ask for the slots of other threads: so many indexes have separate slots. */
 #define SLOTS 16
 
 struct block {
     uint64_t slots[SLOTS][HYPERTRACE_MAX_ARGS];
-    struct block *next;         /* of those without a thread */
+    struct block *next;         /* the next free block; used in free blocks only */
 };
 
-static struct block shared;     /* of threads for which there is no memory */
+static struct block shared;     /* used by threads for which no memory could be mapped */
 static struct block *unused;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t key;

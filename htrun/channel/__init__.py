@@ -1,1 +1,1 @@
-"""The hypertrace channel: the ABI that guest and htrun share (version 1), and nothing else."""
+"""The hypertrace channel: the ABI (version 1) between guests and htrun, and nothing else."""

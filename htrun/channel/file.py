@@ -1,10 +1,9 @@
 """The channel as an object in memory and as a path that guests open.
 
 The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``. If htrun dies, the link dangles,
-and the next run can distinguish it from anything else. Memory and path are created separately because the process that
-parses the options is not the one that will own the memory: `Channel.create` runs before the fork, `Channel.publish` in
-the process that stays. For processes that cannot follow such a link there is a second memory
-(`htrun.channel.public_file`).
+so the next run recognises it as stale. Memory and path are created separately because the process that parses the
+options is not the one that will own the memory: `Channel.create` runs before the fork, `Channel.publish` in the process
+that stays. For processes that cannot follow such a link there is a second memory (`htrun.channel.public_file`).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _PROC = Path("/proc")
 _NOWHERE = Path("/dev/null/hypertrace")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
-"""How a link in ``/proc/PID/fd`` to such a file begins: memfd_create(2)."""
+"""The beginning of the target of a link in ``/proc/PID/fd`` to such a file: memfd_create(2)."""
 _MFD_NOEXEC_SEAL = 0x0008
 """memfd_create(2), Linux 6.3: never executable. Such kernels log a complaint if it is missing."""
 
@@ -57,9 +56,10 @@ class Channel:
 
     ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
     `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
-    guests can open the path at all (`without_path`). ``rings``: what is in the same file after that, if anything.
+    guests can open the path at all (`without_path`). ``rings``: the rings after ``memory`` in the same file; None:
+    none.
 
-    Its memories are numbered: 0 is ``memory``, 1 the public file's, if there is one (`open_to`).
+    The channel's memories are numbered: 0 is ``memory``, 1 that of the public file, if there is one (`open_to`).
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Channel:
     def create(cls, path: Path | None, layout: Layout, rings: RingLayout | None = None) -> Channel:
         """A channel whose memory exists but whose path does not yet: guests can open it after `publish`.
 
-        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. ``rings``: those
-        it offers, None for none. Raises `HtrunError` if the path cannot be used, as far as that is known now.
+        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. ``rings``: the
+        rings that the channel offers; None: none. Raises `HtrunError` if the path already turns out to be unusable.
         """
         _require_proc()
         directory = None
@@ -108,7 +108,8 @@ class Channel:
 
     @classmethod
     def without_path(cls, layout: Layout) -> Channel:
-        """A channel that no guest can open: for a run that does not record it, where no path can be made."""
+        """A channel that no guest can open: for a run that records no channel, on a system where no path can be
+        created."""
         _require_proc()
         return cls(_NOWHERE, layout, _memory_file(layout, None), None, reachable=False)
 
@@ -156,7 +157,7 @@ class Channel:
         return 1 if public is not None and identity == Identity.of(os.fstat(public.descriptor)) else None
 
     def descriptor_of(self, memory: int) -> int:
-        """The file of the memory of this number."""
+        """The descriptor of the file of memory number ``memory``."""
         return self._public.descriptor if memory and self._public is not None else self.descriptor
 
     def write_header(self, offset: int, data: bytes) -> None:
@@ -166,8 +167,8 @@ class Channel:
             self._public.write(offset, data)
 
     def open_to(self, user: int) -> None:
-        """Let processes open the path that cannot follow a link into the ``/proc`` of this process, its owner: those
-        of ``user``, and those of this user in other namespaces. Raises OSError."""
+        """Open the path to processes that cannot follow a link into this process's ``/proc``: those of ``user``, and
+        those of this user in other namespaces. Raises OSError."""
         if self._public is None and self._is_ours():
             self._public = PublicFile(self.path, self.layout)
         if self._public is not None and user != os.geteuid():
@@ -176,7 +177,10 @@ class Channel:
                 self._directory.let_others_enter()
 
     def remove(self) -> None:
-        """Remove the path if it still leads here. The memory exists while any process has it mapped. Never fails."""
+        """Remove the path if it still leads to this channel.
+
+        The memory exists while any process has it mapped. Never fails.
+        """
         with suppress(OSError):
             if self._is_ours():
                 self.path.unlink()
@@ -194,8 +198,8 @@ class Channel:
         return self._target is not None and _target_of(self.path) == self._target
 
     def _leads_here(self) -> bool:
-        """Whether the path is a link from an earlier run with the same process id and descriptor, so that it leads
-        here."""
+        """Whether the path leads to this channel: also a link of an earlier run with the same process id and descriptor
+        does."""
         with suppress(OSError):
             leads_to_proc = _PROC_LINK.fullmatch(_target_of(self.path) or "") is not None
             return leads_to_proc and Identity.of(self.path.stat()) == self.identity
@@ -230,9 +234,11 @@ def _fill(descriptor: int, size: int, layout: Layout, rings: RingLayout | None) 
 
 @contextmanager
 def _lifted_file_size() -> Iterator[None]:
-    """Raises this process's limit of file sizes, which is not meant for memory, as high as possible. The program
-    inherits its own limit."""
-    import resource  # Rare.
+    """Raises this process's limit of file sizes as high as possible, because the limit is not meant for memory.
+
+    The program inherits the original limit.
+    """
+    import resource  # Rarely needed.
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     lift_file_size()
@@ -264,8 +270,8 @@ def _memfd_create() -> int:
 
 
 def _require_proc() -> None:
-    """Raise `HtrunError` unless ``/proc`` is mounted and of our own process id namespace: it shows programs to
-    htrun."""
+    """Raise `HtrunError` unless ``/proc`` is mounted and belongs to our own process id namespace, so that it shows the
+    programs."""
     with suppress(OSError):
         if (_PROC / "self").readlink() == Path(str(os.getpid())):
             return
@@ -276,12 +282,12 @@ def _require_proc() -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Raise `HtrunError` if a link cannot be made at ``path``, so that the error comes before anything is started."""
+    """Raise `HtrunError` if a link cannot be made at ``path``. This reports the error before anything is started."""
     try:
         path.lstat()
         _require_stale(path)
     except FileNotFoundError:
-        # It does not exist, or no longer: another run has removed a stale link.
+        # The path does not exist; or another run has just removed a stale link there.
         if not path.parent.is_dir():
             raise _unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))) from None
         if not os.access(path.parent, os.W_OK | os.X_OK):

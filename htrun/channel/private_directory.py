@@ -1,8 +1,8 @@
-"""A run's own directory for its channel if the user names no path, and the removal of those that killed runs left.
+"""A run's own directory for its channel if the user names no path, and the removal of directories of killed runs.
 
 Every process that uses such a directory holds a shared lock on it (flock(2)). The lock is released when the last
-process that inherited it exits, however it does so. It also works from other process id namespaces, where the link in
-the directory leads nowhere.
+process that inherited it exits, in whatever way. The lock also works from other process id namespaces, where the link
+in the directory leads nowhere.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class PrivateDirectory:
     """A directory that only this user can enter, unless `let_others_enter`, until `remove`."""
 
     def __init__(self) -> None:
-        """Raises `HtrunError` if none can be made."""
-        # Not with tempfile, whose import would add 5 ms to the start-up.
+        """Raises `HtrunError` if no directory can be made."""
+        # Without tempfile, since its import would add 5 ms to the start-up.
         places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
         parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
         try:
@@ -52,7 +52,7 @@ class PrivateDirectory:
             self._path.rmdir()
 
     def clear_left_behind(self) -> None:
-        """Remove what this user's runs that were killed by SIGKILL have left next to it. Never fails."""
+        """Remove the directories next to it that were left by this user's runs killed by SIGKILL. Never fails."""
         with suppress(OSError), os.scandir(self._path.parent) as entries:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
@@ -61,8 +61,10 @@ class PrivateDirectory:
 
 
 def _locked(directory: Path) -> int | None:
-    """A descriptor of a new ``directory`` with this run's lock on it; None if the directory is gone: before it is
-    locked, another run can take it for a leftover and remove it."""
+    """A descriptor of the new ``directory`` with this run's lock on it; None if the directory is gone.
+
+    Until it is locked, another run can mistake it for a leftover and remove it.
+    """
     try:
         guard = _opened(directory)
     except FileNotFoundError:
@@ -81,7 +83,7 @@ def _clear(directory: Path) -> None:
         if os.fstat(guard).st_uid != os.geteuid():
             return
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A run that was killed before it published its channel, or just after it removed it, has left none.
+        # There is none if the run was killed before it published its channel, or just after it removed the channel.
         with suppress(FileNotFoundError):
             os.unlink(_CHANNEL, dir_fd=guard)
         directory.rmdir()

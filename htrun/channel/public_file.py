@@ -2,8 +2,8 @@
 or with another ``/proc``.
 
 It is a regular file, which replaces the link. Any process that can write such a file can truncate it, and an access to
-a mapping of the lost part is a SIGBUS. So htrun never maps it, and it offers no rings (`htrun.channel.ring_layout`):
-programs that open it store their events.
+a mapping of the truncated part raises SIGBUS. So htrun never maps the file, and the file offers no rings
+(`htrun.channel.ring_layout`): programs that open it store their events.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ _OWNER_ONLY, _EVERYBODY = 0o600, 0o666
 
 
 class PublicFile:
-    """The file at ``path``, from now on. ``descriptor``: open for reading and writing; close-on-exec."""
+    """The file that is created at ``path``. ``descriptor``: open for reading and writing; close-on-exec."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        """Atomically replaces what is at ``path``. Raises OSError."""
+        """Atomically replaces any file at ``path``. Raises OSError."""
         self._owner: int | None = None
         self._path = path
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self.descriptor = os.open(temporary, flags, _OWNER_ONLY)
         try:
-            # Blocks must be allocated now: a store to a page of a sparse file on a full disk is a SIGBUS in the guest.
+            # Blocks must be allocated now: a store to a page of a sparse file on a full disk raises SIGBUS in the
+            # guest.
             os.posix_fallocate(self.descriptor, 0, layout.total_size)
             self.write(0, layout.header())
             temporary.replace(path)
@@ -45,8 +46,10 @@ class PublicFile:
         os.pwrite(self.descriptor, data, offset)
 
     def give_to(self, user: int) -> None:
-        """Let ``user`` open the file. The first such user becomes its owner; for a second one, the file is opened to
-        everybody. Raises OSError."""
+        """Let ``user`` open the file.
+
+        The first user becomes the file's owner; for a second user, the file is opened to everybody. Raises OSError.
+        """
         if self._owner in (None, user):
             os.fchown(self.descriptor, user, -1)
             self._owner = user

@@ -1,12 +1,12 @@
-"""The rings that a channel offers to clients that record by themselves.
+"""The rings that a channel offers to clients that write their records themselves.
 
 A *ring* is for one thread at a time, which takes it with one atomic operation and writes its records there. Clients
-that don't know of rings map `Layout.total_size` bytes of the channel, so they never map one. Fields of the header, from
-`FIELDS_OFFSET` on, say where the rings are; they are zero where there is none. All of them are little-endian.
+that do not know of rings map `Layout.total_size` bytes of the channel, so they never map a ring. Fields of the header,
+from `FIELDS_OFFSET` on, describe the rings; they are zero if there are none. All of these fields are little-endian.
 
 A ring is a control block of one page, then ``records`` records: u64 time stamp, u32 *lap word*, u32 index, arguments.
-Record number n of a ring, counted from the channel's beginning, is at position ``n % records``. It is there once its
-lap word says so, which is written last (`lap_word`).
+Record number n of a ring, counted from the channel's beginning, is at position ``n % records``. The lap word is written
+last; the record is complete when it has the value of `lap_word`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import NamedTuple
 from htrun.channel.layout import REGION_ALIGNMENT, Layout
 
 FIELDS_OFFSET = 0x40
-"""Offset in the header of what describes the rings."""
+"""Offset in the header of the fields that describe the rings."""
 _FIELDS = struct.Struct("<IIQQIIIIQ")
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
-"""The clients that may use the rings: only those that the host's processors run themselves, or also emulated ones."""
+"""The clients that may use the rings: only native ones, which the host's processors run themselves, or also emulated
+ones."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
-"""What a client does when its ring is full: it waits, loses the event, or writes over the oldest."""
+"""What a client does when its ring is full: it waits, loses the event, or overwrites the oldest event."""
 
 CONTROL_SIZE = 4096
 """Bytes of a ring before its records."""
@@ -53,7 +54,7 @@ RELEASED = 0x80
 """u64: a client may write record n when n < released + records."""
 
 FREE, CLAIMED, IN_USE, ENDED = range(4)
-"""States of a ring: free; its first fields are being filled in; in use; its thread has exited."""
+"""States of a ring: free; its thread is filling in the first fields; in use; its thread has exited."""
 
 BIG_ENDIAN = 1
 CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
@@ -61,23 +62,25 @@ CLOCK_TSC, CLOCK_RAW_NS = 0, 1
 """Clocks of time stamps: the host's time stamp counter (x86); CLOCK_MONOTONIC_RAW in nanoseconds."""
 
 WRITTEN = 0x80000000
-"""A bit that is set in every lap word, so that none is zero."""
+"""A bit that is set in every lap word, so that no lap word is zero."""
 LAPS = 0x7FFFFFFF
 """Laps are numbered from 1 to this, then from 1 again."""
 
 _MOST_RINGS = 1024
 _FEWEST_RECORDS = 256
 _MOST_MAPPED = 16 << 20
-"""The most bytes that a client maps at once for rings, unless one ring takes more: it may lock its memory."""
+"""The maximum of bytes that a client maps at once for rings, unless a single ring is larger: a client may lock all its
+memory (mlockall(2))."""
 _MOST_IN_A_CHUNK = 64
 
 
 class RingLayout(NamedTuple):
     """The rings of one channel.
 
-    ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: of the first ring in
-    the channel's file; ``stride``: bytes from one to the next; ``rings``: how many; ``records``: of each. ``chunk``:
-    how many rings a client must map at once. ``overflow``: `BLOCK`, `DROP` or `OVERWRITE`. ``record_size``: bytes.
+    ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: position of the first
+    ring in the channel's file, in bytes; ``stride``: bytes from one ring to the next; ``rings``: number of rings;
+    ``records``: records in a ring. ``chunk``: number of rings that a client must map at once. ``overflow``: `BLOCK`,
+    `DROP` or `OVERWRITE`. ``record_size``: bytes.
     """
 
     mode: int
@@ -92,8 +95,11 @@ class RingLayout(NamedTuple):
 
     @classmethod
     def of(cls, layout: Layout, mode: int, machine: int, ring_size: int, overflow: int) -> RingLayout:
-        """The rings of a channel with ``layout``. ``machine``: e_machine of the host. ``ring_size``: bytes of
-        a ring, rounded to a multiple of 64 KiB; more if so few records had room in it that handlers could fill it."""
+        """The rings of a channel with ``layout``.
+
+        ``machine``: e_machine of the host. ``ring_size``: bytes of a ring, rounded to a multiple of 64 KiB; increased
+        if a few nested signal handlers could fill the ring.
+        """
         record_size = RECORD_HEADER + 8 * layout.num_args
         stride = max(ring_size, CONTROL_SIZE + _FEWEST_RECORDS * record_size + REGION_ALIGNMENT - 1)
         stride -= stride % REGION_ALIGNMENT
@@ -116,11 +122,11 @@ class RingLayout(NamedTuple):
 
     @property
     def file_size(self) -> int:
-        """Bytes of the channel's file, of which only those that were written take memory."""
+        """Size of the channel's file in bytes. Only pages that were written take memory."""
         return self.offset + self.size
 
     def fields(self) -> bytes:
-        """What the header says of the rings, from `FIELDS_OFFSET` on."""
+        """The fields of the header that describe the rings, for offset `FIELDS_OFFSET`."""
         return _FIELDS.pack(
             self.mode,
             self.machine,
@@ -135,7 +141,7 @@ class RingLayout(NamedTuple):
 
 
 def lap_word(number: int, records: int) -> int:
-    """The second word of record ``number`` after it is written, in a ring of ``records``."""
+    """The lap word of the complete record ``number`` in a ring of ``records`` records."""
     return WRITTEN | (number // records % LAPS + 1)
 
 

@@ -1,8 +1,8 @@
 """Prefaults memory before a thread writes there.
 
 The first access to each page of a ring costs its thread a page fault of some microseconds: as much as a hundred events.
-So htrun allocates a ring's pages, and enters them into the thread's page tables from outside, some distance ahead of
-the thread's position. The drain's thread does all of this and takes no time from other threads. Every step may fail.
+So htrun allocates a ring's pages, and enters them into the page tables of the thread's process, some distance ahead of
+the thread's position. The drain's thread does all of this, so it costs no other thread time. Every step may fail.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from htrun.rings.ring import Ring
 
 FEW = 8
-"""The first rings, this many, get more than the others, and at once: most programs have no more threads that emit."""
+"""The number of first rings that get more memory than the others, and at once: few programs have more threads that
+emit."""
 _LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
-"""How many bytes are ready ahead of a thread, however few it has written."""
+"""The minimum of bytes that are ready ahead of a thread, even if it has written few; the second is for the first rings.
+"""
 _MOST = 1 << 20
-"""How many bytes are prepared at a time for one thread: about a millisecond's work."""
+"""The maximum of bytes that are prepared at a time for one thread: this takes about a millisecond."""
 _MADV_POPULATE_WRITE = 23
 """<linux/mman.h>, Linux 5.14."""
 
@@ -33,7 +35,7 @@ class _Range(ctypes.Structure):
 
 
 def keep_ahead(ring: Ring) -> None:
-    """Prepare the memory that the ring's thread will write next: as much again as it has written, so that no more
+    """Prepare the memory that the ring's thread will write next: as much as it has already written, so that no more
     memory is wasted than used."""
     if ring.ended:
         return
@@ -55,7 +57,7 @@ def _make(address: int, size: int) -> bool:
 
 
 def _show(tid: int, start: int, end: int) -> bool:
-    """Map pages that are already allocated into the memory of thread ``tid``, by reading a byte of each of them there.
+    """Map allocated pages into the address space of thread ``tid``, by reading a byte of each page there.
 
     In a shared mapping of a memory file, a page that was mapped for reading can also be written without a fault.
     """

@@ -1,7 +1,7 @@
-"""Time stamps of clients that read another clock than htrun does.
+"""Time stamps of clients that read a clock other than htrun's.
 
-Such a clock is related to htrun's by pairs of readings at the same moment; each conversion adds a pair. So a record,
-which is always older than its conversion, lies between two of them.
+Pairs of readings of both clocks at the same moment relate such a clock to htrun's; each conversion adds a pair. A
+record is older than its conversion, so its time always lies between two pairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_PAIRS = 1024
-"""How many of the latest pairs are used: those of several seconds."""
+"""The number of latest pairs in use: they cover several seconds."""
 
 
 class Conversion(Protocol):
@@ -28,7 +28,7 @@ class Conversion(Protocol):
 
 
 class ClientClock:
-    """Converts one clock's time stamps. Create it before the first of them."""
+    """Converts one clock's time stamps. Must be created before the first time stamp is read."""
 
     def __init__(self, pair: Callable[[], tuple[int, int]]) -> None:
         """``pair``: reads the other clock and htrun's ticks at the same moment."""
@@ -36,8 +36,11 @@ class ClientClock:
         self._pairs = [pair()]
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """htrun's ticks at ``stamps``. Those from the future, or from before the clock's creation, are impossible: they
-        count as now, and as that moment."""
+        """htrun's ticks at ``stamps``.
+
+        Impossible stamps are corrected: one from the future counts as now, one from before this object's creation as
+        that moment.
+        """
         import numpy as np
 
         pair = self._pair()
@@ -48,7 +51,7 @@ class ClientClock:
 
 
 class Arrival:
-    """For an unknown clock: an event has the time of its arrival."""
+    """Conversion for an unknown clock: an event gets the time at which htrun reads it."""
 
     def __init__(self, read: Callable[[], int]) -> None:
         """``read``: htrun's ticks now."""

@@ -1,8 +1,8 @@
 """One ring of a channel from the reader's side (`htrun.channel.ring_layout`).
 
-A client may write anything anywhere in the channel at any time. So a value of the shared memory is copied first, then
-checked, and used only within the ring; what the reader must rely on are its own counts. The second word of a record
-says whether it is there, so that word is read before the rest of the record.
+A client may write anything anywhere in the channel at any time. So the reader copies a value of the shared memory
+first, then checks it, and uses it only within the ring; it relies on its own counts only. The second word of a record
+shows whether the record is complete, so that word is read before the rest of the record.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ _WORD_MASK = (1 << 64) - 1
 _MOST_EVENTS = 1 << 48
 """More than any thread can emit."""
 _MOST_WAITING = 4096
-"""More records than a thread and its signal handlers can have reserved beyond the available room."""
+"""The maximum of records reserved beyond the available room: more than a thread and its signal handlers can have
+reserved."""
 _GRACE = 0.2
-"""Seconds for which records after an unfinished one wait: perhaps a signal handler has emitted them, and the event that
-it interrupted is older."""
+"""Seconds for which records after an unfinished record wait for it: a signal handler may have emitted them, and then
+the event that it interrupted is older."""
 
 
 class Client(NamedTuple):
-    """What a ring says of its owner.
+    """The owner of a ring, as described in the ring.
 
-    ``pid``, ``tid``: as the client sees them. ``name``: of the thread. ``big_endian``: the byte order of its records.
-    ``clock``: where their time stamps are from, such as `ring_layout.CLOCK_TSC`.
+    ``pid``, ``tid``: as the client sees them. ``name``: the thread's name. ``big_endian``: whether its records are
+    big-endian. ``clock``: the clock of their time stamps, such as `ring_layout.CLOCK_TSC`.
     """
 
     owner: int
@@ -47,17 +48,18 @@ class Client(NamedTuple):
 
     @property
     def pid(self) -> int:
-        """Its process, as it sees that."""
+        """The client's process id, as the client sees it."""
         return self.owner >> 32
 
     @property
     def tid(self) -> int:
-        """Its thread."""
+        """The client's thread id, as the client sees it."""
         return self.owner & 0xFFFFFFFF
 
 
 class ClientRing:
-    """Ring ``number``. ``client``: its owner, as far as known; ``damaged``: whether its counts were ever impossible.
+    """Ring ``number``. ``client``: the ring's owner, None if unknown; ``damaged``: whether the ring's counts were ever
+    impossible.
 
     ``memory``: the `RingLayout.stride` bytes of the ring.
     """
@@ -78,17 +80,17 @@ class ClientRing:
         self._released = 0
         """The first record that may not be written over."""
         self._holes: list[int] = []
-        """Records before ``_next`` that are still unfinished: those of interrupted events."""
+        """Numbers of the records before ``_next`` that are still unfinished, because their events were interrupted."""
         self._waits: tuple[int, float] = (-1, 0.0)
-        """An unfinished record that others follow, and since when it has been waiting."""
+        """The number of an unfinished record that others follow, and when it was first seen (time.monotonic())."""
         self._dropped_before = 0
-        """Its count of lost events when the ring was last freed."""
+        """The ring's count of lost events when the ring was last freed."""
         self._lost = 0
         self._overwritten = 0
 
     @property
     def owner(self) -> int:
-        """The owner of the ring according to itself; 0: none."""
+        """The owner of the ring according to the ring's memory; 0: none."""
         return self._words[ring_layout.OWNER // _WORD]
 
     @property
@@ -98,7 +100,7 @@ class ClientRing:
 
     @property
     def overwrites(self) -> bool:
-        """Whether the client never waits: then the ring is read once, after the client's exit."""
+        """Whether the client overwrites old records: then the ring is read once, after the client's exit."""
         return self._layout.overflow == ring_layout.OVERWRITE
 
     @property
@@ -110,7 +112,7 @@ class ClientRing:
         return self._lost + self._overwritten
 
     def begin(self) -> Client:
-        """Called when the ring has an owner whose ids are filled in."""
+        """Take note of the ring's new owner, whose ids are filled in; returns it."""
         flags = self._halves[ring_layout.FLAGS // _HALF]
         name = bytes(self._memory[ring_layout.NAME : ring_layout.NAME + ring_layout.NAME_SIZE])
         client = Client(
@@ -138,14 +140,14 @@ class ClientRing:
         return bool(bell)
 
     def unread(self) -> int:
-        """At most how many records were not taken yet."""
+        """The number of records that were not taken yet, or more."""
         return min(max(self._words[ring_layout.RESERVED // _WORD] - self._next, 0), self._layout.records)
 
     def take(self, *, ended: bool) -> list[Records]:
         """The records that were not taken yet, oldest first, in batches; see `htrun.events.records.record_dtype`.
 
-        Their ``site`` is `RING_SITE`. ``ended``: the client writes no more, so that unfinished records stay so. Without
-        ``ended``, nothing is taken from a ring that the client overwrites.
+        Their ``site`` is `RING_SITE`. ``ended``: the client writes no more, so that unfinished records stay unfinished.
+        Without ``ended``, nothing is taken from a ring that the client overwrites.
         """
         if self.overwrites:
             return self._take_newest() if ended else []
@@ -159,8 +161,11 @@ class ClientRing:
         return taken
 
     def free(self) -> bool:
-        """The client has exited, and its records were taken: free the ring. Returns False if the client has changed the
-        ring so that others could lose events: then it is not used again."""
+        """Free the ring of a client that has exited and whose records were taken.
+
+        Returns False if the client has damaged the ring so that others could lose events: then the ring is not used
+        again.
+        """
         reserved = self._words[ring_layout.RESERVED // _WORD]
         most = _MOST_EVENTS if self.overwrites else self._layout.records + _MOST_WAITING
         self.client = None
@@ -172,12 +177,12 @@ class ClientRing:
         self._release()
         self.waits()
         self._halves[ring_layout.STATE // _HALF] = ring_layout.FREE
-        # Last, since the next client checks it.
+        # Stored last, since the next client checks it.
         self._words[ring_layout.OWNER // _WORD] = 0
         return True
 
     def discard(self) -> int:
-        """Skip what was not taken yet; returns how many records those are."""
+        """Skip the records that were not taken yet; returns their number."""
         end, first = self._end(), self._next
         self._next = end
         self._holes.clear()
@@ -185,7 +190,7 @@ class ClientRing:
         return end - first
 
     def _end(self) -> int:
-        """The number after the last possible record."""
+        """The number of the last record that can be complete, plus 1."""
         reserved = self._words[ring_layout.RESERVED // _WORD]
         if not self._next <= reserved <= self._released + self._layout.records + _MOST_WAITING:
             self.damaged = True
@@ -195,15 +200,18 @@ class ClientRing:
         return min(reserved, self._released + self._layout.records)
 
     def _release(self) -> None:
-        """Let the client write over what was taken. An unfinished record is kept until it is finished, or until the
-        other half of the ring is used up, since its client may be in the same thread's handler that fills the ring."""
+        """Let the client overwrite the records that were taken.
+
+        An unfinished record is kept until it is finished, or until half of the ring has been written after it: the
+        handler that interrupted its event may fill the ring.
+        """
         while self._holes and self._next - self._holes[0] >= self._layout.records // 2:
             del self._holes[0]
         self._released = self._holes[0] if self._holes else self._next
         self._words[ring_layout.RELEASED // _WORD] = self._released & _WORD_MASK
 
     def _take_late(self) -> list[Records]:
-        """Unfinished records that were skipped and are finished now."""
+        """Records that were skipped because they were unfinished, and are finished now."""
         late = []
         for number in list(self._holes):
             if self._committed(number, number + 1).all():
@@ -241,7 +249,7 @@ class ClientRing:
         if first == reserved:
             return []
         records = self._copied(first, reserved)
-        # Copied first: no other process should write here, but if one does, it is noticed.
+        # Copied before the check: no process should write here any more, but if one does, the check notices it.
         committed = self._committed(first, reserved)
         return [joined(records)[committed]] if committed.any() else []
 
@@ -253,7 +261,8 @@ class ClientRing:
         return now - self._waits[1] >= _GRACE or self.unread() > self._layout.records // 2
 
     def _pieces(self, first: int, end: int) -> list[tuple[int, int, int]]:
-        """The records from ``first`` to ``end`` by position: first, end, and what their second word must be."""
+        """The records from ``first`` to ``end`` as ranges of positions: first, end, and the lap word of complete
+        records."""
         records, pieces = self._layout.records, []
         while first < end:
             position = first % records
@@ -279,7 +288,7 @@ class ClientRing:
     def _copy_positions(self, low: int, high: int) -> Records:
         assert self._records is not None
         assert self.client is not None
-        # In one block: numpy would copy field by field.
+        # Copied in one block: numpy would copy field by field.
         copied = self._records[low:high].view("u1").copy().view(self._records.dtype)
         if self.client.big_endian:
             copied = _in_host_order(copied, self._num_args)
@@ -294,7 +303,7 @@ def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def _in_host_order(records: NDArray[np.void], num_args: int) -> Records:
-    """The same except for the arguments, whose bytes are kept."""
+    """The records in the host's byte order, except for the arguments, whose bytes are kept."""
     import numpy as np
 
     converted = np.empty(len(records), record_dtype(num_args, True))

@@ -1,5 +1,5 @@
-"""The rings of a channel in which clients record by themselves: finds those that are taken, empties them, and gives
-them back when their threads have exited.
+"""The rings of a channel in which clients write their records themselves: finds rings in use, empties them, and frees
+them when their threads have exited.
 
 `ClientRings.exited` may be called from any thread of htrun; the other methods are for the drain, under its lock.
 """
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from htrun.rings.client_clock import Conversion
 
 FEW = 1 / 16
-"""A fraction of a ring: if it has fewer records, they wait for the next full round."""
+"""A fraction of a ring: if a ring has fewer records than that, they wait for the next full round."""
 
 
 class Source(NamedTuple):
-    """The thread whose records they are. ``number``: of the stream."""
+    """The thread whose records a ring holds. ``number``: number of ``stream`` in the trace."""
 
     number: int
     stream: Stream
 
 
 class Exit(NamedTuple):
-    """The thread ``tid`` has exited. It owned ring ``number`` as ``owner``, unless that is another thread with these
-    ids in another PID namespace. ``source``: gives what is known of it."""
+    """The thread ``tid`` has exited.
+
+    It owned ring ``number`` as ``owner``, unless the ring belongs to a thread with the same ids in another PID
+    namespace. ``source``: returns the thread's description.
+    """
 
     number: int
     owner: int
@@ -45,9 +48,11 @@ class Exit(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What one client has recorded since the last round in the ring of number ``ring``. ``lost``: its events that were
-    lost since its start; ``ended``: nothing more will come; ``fill``: which part of the ring it was, infinite if the
-    client waits: then the next round is to follow at once."""
+    """The records that one client has written since the last round to ring number ``ring``.
+
+    ``lost``: number of events that the client has lost since its start; ``ended``: no more records will come; ``fill``:
+    the fraction of the ring that was full; infinite if the client waits, so that the next round follows at once.
+    """
 
     ring: int
     source: Source
@@ -58,7 +63,7 @@ class Taken(NamedTuple):
 
 
 class ClientRings:
-    """All rings of one channel. ``damaged``: gets the client of each ring whose counts made no sense."""
+    """All rings of one channel. ``damaged``: called with the client of each ring whose counts are impossible."""
 
     def __init__(
         self,
@@ -70,9 +75,12 @@ class ClientRings:
         unknown_clock: Callable[[Client], Conversion],
         damaged: Callable[[Client], None],
     ) -> None:
-        """``descriptor``: the channel's file. ``source_of``: says whose a ring is when it is found. ``clocks``:
-        converters from clients' ticks to htrun's, None for ticks of the same clock; ``unknown_clock``: makes a
-        converter for other clocks. Raises OSError if the rings can't be mapped."""
+        """``descriptor``: the channel's file.
+
+        ``source_of``: returns the thread of a ring's client. ``clocks``: conversions from clients' ticks to htrun's,
+        None for ticks of the same clock; ``unknown_clock``: makes a conversion for another clock. Raises OSError if the
+        rings can't be mapped.
+        """
         self._descriptor = descriptor
         self._layout = layout
         self._mapped = mmap.mmap(descriptor, layout.size, offset=layout.offset)
@@ -86,9 +94,9 @@ class ClientRings:
         self._sources: dict[int, Source] = {}
         self._exits: deque[Exit] = deque()
         self.processes: set[int] = set()
-        """The processes, by htrun's ids, that may have clients: their stores wait for each other (`ThreadOrder`)."""
+        """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
         self._reach = min(layout.chunk, layout.rings)
-        """The rings from this on were never touched."""
+        """The number of the first ring that was not touched yet, nor any ring after it."""
 
     @property
     def in_use(self) -> bool:
@@ -96,15 +104,19 @@ class ClientRings:
         return bool(self._rings)
 
     def exited(self, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
-        """Thread ``tid``, which calls itself ``owner`` (`ring_layout.owner_word`), writes no more. ``source``: gives
-        what is known of it, if nobody has asked yet."""
+        """Take note that thread ``tid``, with the owner word ``owner`` (`ring_layout.owner_word`), writes no more.
+
+        ``source``: returns the thread's description, if that was not determined before.
+        """
         for number, word in enumerate(self._owners_now()):
             if word == owner:
                 self._exits.append(Exit(number, owner, tid, source))
 
     def take(self, *, everything: bool, final: bool) -> Iterator[Taken]:
-        """What is in the rings. ``everything``: also the records of rings that are far from full. ``final``: all
-        clients have ended."""
+        """Take the records out of the rings.
+
+        ``everything``: also out of rings that are far from full. ``final``: all clients have ended.
+        """
         exits = {}
         while self._exits:
             one = self._exits.popleft()
@@ -120,11 +132,11 @@ class ClientRings:
                     yield taken
 
     def losses(self) -> int:
-        """Events that clients which are not ended have lost."""
+        """The number of events lost by clients that have not ended."""
         return sum(self._rings[number].lost for number in self._sources)
 
     def discard(self) -> int:
-        """Empty all rings, and give back those of threads that have exited; returns how many records were lost."""
+        """Discard all records, and free the rings of threads that have exited; returns how many records were lost."""
         lost = 0
         gone = {self._exits.popleft().number for _ in range(len(self._exits))}
         for number, owner in enumerate(self._owners_now()):
@@ -142,14 +154,13 @@ class ClientRings:
         return self._owners[: self._reach].tolist()
 
     def _reach_further(self) -> None:
-        """Check more rings if one beyond the checked ones has been touched, which shows because it then takes
-        memory."""
+        """Include further rings if one of them has been touched: its memory is then allocated, which lseek(2) finds."""
         layout = self._layout
         while self._reach < layout.rings:
             try:
                 at = os.lseek(self._descriptor, layout.offset + self._reach * layout.stride, os.SEEK_DATA)
             except OSError:
-                # None was.
+                # No further ring was touched.
                 return
             touched = (at - layout.offset) // layout.stride + 1
             self._reach = min(-(-touched // layout.chunk) * layout.chunk, layout.rings)
@@ -167,31 +178,31 @@ class ClientRings:
         return ring is not None and ring.client is not None
 
     def _begins(self, ring: ClientRing, owner: int, gone: Exit | None) -> bool:
-        """Whether it is known who the owner of a ring is, now or already."""
+        """Whether the owner of a ring is known; a new owner is noted here."""
         if ring.client is not None:
             return True
         if not ring.damaged and ring.state in (ring_layout.IN_USE, ring_layout.ENDED):
             ring.begin()
             return True
         if not ring.damaged and gone is not None and gone.owner == owner:
-            # It died before it had written its ids.
+            # The thread died before it had written its ids.
             ring.free()
         return False
 
     def _has_ended(self, ring: ClientRing, client: Client, owner: int, gone: Exit | None) -> bool:
         if owner != client.owner:
-            # The program has written where it should not.
+            # The program has overwritten the owner's ids.
             return True
         source = self._sources.get(ring.number)
-        # A thread that could not be found is known by its own ids.
+        # The stream of a thread that could not be found has the ids that the thread itself sees.
         same = gone is not None and (source is None or source.stream.tid in (gone.tid, client.tid))
         return gone is not None and gone.owner == owner and same
 
     def _source(self, ring: ClientRing, client: Client, gone: Exit | None) -> Source:
-        """The thread whose records are in a ring; determined at the first of them."""
+        """The thread whose records are in a ring; determined at its first record."""
         source = self._sources.get(ring.number)
         if source is None:
-            # Read before the exits: an exec, which gives the ids to another thread, is listed there first.
+            # Before the exits are read: an exec, which gives the ids to another thread, is added to the exits first.
             source = self._source_of(client)
             gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), gone)
             if gone is not None and gone.owner == client.owner:
@@ -223,7 +234,7 @@ class ClientRings:
         return found
 
     def _timed(self, records: Records, client: Client) -> Records:
-        """The same with time stamps of htrun's clock."""
+        """The records with their time stamps converted to htrun's clock."""
         if client.clock not in self._clocks:
             self._clocks[client.clock] = self._unknown_clock(client)
         clock = self._clocks[client.clock]

@@ -1,9 +1,9 @@
 """The drain: takes records out of the rings in batches and passes them to the sinks.
 
 A separate thread does so while records come. When none have come for long, it arms the rings, so that the next event
-traps, and sleeps until then: an idle guest costs nothing. That trap comes after the event's timestamp and so falls into
-the span that the event begins. It takes some 0.4 ms. So the drain waits long before it sleeps, and if exact times are
-needed, it never does.
+traps, and sleeps until then: an idle guest costs nothing. The trap takes some 0.4 ms. It comes after the event's time
+stamp and so lengthens the span that the event begins. So the drain waits long before it sleeps, and if exact times are
+needed, it never sleeps.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ if TYPE_CHECKING:
 _MOST_SITES = 1 << 20
 """The number of sites whose events are counted separately."""
 _MANY_ENDED = 16
-"""When this many threads have exited, the drain starts a round at once: their rings are needed for the next threads,
-which have no others mapped (`htrun.intercept.ring_maps`)."""
+"""When this many threads have exited, the drain starts a round at once: the next threads need their rings, because
+processes have no other rings mapped (`htrun.intercept.ring_maps`)."""
 SILENCE = 10.0
-"""Seconds without a record before the drain sleeps. Polling some 70 times a second costs 2% of a processor; a guest
-that emits now and then, such as a server, should not trap."""
+"""Seconds without a record before the drain sleeps.
+
+It is long because a guest that emits now and then, such as a server, should not trap. Polling some 70 times a second
+costs 2% of a processor.
+"""
 _QUIET_PERIOD = 0.05
-"""Seconds between two rounds after that, if clients record by themselves: they do not wake the drain."""
+"""Seconds between two rounds after such a silence, if clients write records themselves: they do not wake the drain."""
 
 
 class _Silence:
@@ -57,7 +60,7 @@ class _Silence:
         self.broken()
 
     def broken(self) -> None:
-        """A record has come."""
+        """Start over, because a record has come."""
         self._since, self._armed = time.monotonic(), False
 
     def is_time_to_arm(self) -> bool:
@@ -72,7 +75,7 @@ class _Silence:
         return self._armed and time.monotonic() - self._since >= self._half
 
     def is_long(self) -> bool:
-        """Whether both are over."""
+        """Whether both halves are over."""
         return time.monotonic() - self._since >= 2 * self._half
 
 
@@ -91,16 +94,19 @@ class Drain:
         tracer_events: TracerEvents | None = None,
         silence: float | None = SILENCE,
     ) -> None:
-        """``tracer_events``: what the tracer itself records, None for nothing; it is drained like a ring. ``silence``:
-        seconds without a record before the drain sleeps, which costs the next event a trap; None: it never sleeps."""
+        """``tracer_events``: events that the tracer itself records, drained like a ring; None: none.
+
+        ``silence``: seconds without a record before the drain sleeps, which costs the next event a trap; None: it never
+        sleeps.
+        """
         self.events = 0
         self.lost = 0
         self.failure: str | None = None
-        """What has stopped the recording before the program exited."""
+        """The error that has stopped the recording before the program exited; None: none."""
         self.site_events: Counter[int] = Counter()
-        """Events by the number of the site that wrote them (according to the guest's memory)."""
+        """Numbers of events by site, according to the guest's memory. The key is the site's number."""
         self.kinds: Counter[str] = Counter()
-        """Events by their names in `DEFINITIONS`."""
+        """Numbers of events by their names in `DEFINITIONS`."""
         self.streams = StreamTable()
         self._pool = pool
         self._spare_pools: list[RingPool] = []
@@ -116,7 +122,7 @@ class Drain:
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._in_hand = 0
-        """Records of this round that are out of their rings, but not counted among ``events`` yet."""
+        """The number of records taken out of their rings in this round and not yet counted in ``events``."""
         self._partial_at = 0.0
         self._pace = Pace()
         self._ended = 0
@@ -124,11 +130,11 @@ class Drain:
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
-        """Held for a round. Lending a ring does not need to wait that long."""
+        """Held for a whole round. Lending a ring does not wait for it."""
         self._lending = threading.Lock()
-        """For the pools and `streams`."""
+        """Guards the pools and `streams`."""
         self._armed = False
-        """Whether rings are armed; if so, new ones must be armed, too."""
+        """Whether the rings are armed; if so, a new ring must be armed, too."""
         self._wanted = threading.Semaphore(0)
         self._silence = silence
         self._asleep = False
@@ -140,13 +146,17 @@ class Drain:
         """Also empty the ``rings`` of a channel from now on."""
         self._client_rings = rings
         self.start()
-        # It may sleep, because nothing wakes it for these.
+        # The drain may sleep, and nothing wakes it for the rings of clients.
         self._asleep = False
         self._wanted.release()
 
     def lend(self, stream: Stream, base_for: Callable[[Ring], int], number: int | None = None) -> Ring:
-        """A ring for a thread. ``base_for``: returns where the pool's first ring would be in the thread's address
-        space, given where this ring is; 0 if that is not mapped. ``number``: of its stream, if that has one already."""
+        """A ring for a thread.
+
+        ``base_for``: returns the address of the pool's first ring in the thread's address space, computed from the
+        address at which the given ring is mapped; 0 if it is not mapped. ``number``: the index of ``stream`` in
+        `streams`; None: it is added.
+        """
         with self._lending:
             ring = self._pool.take()
         if ring is None:
@@ -173,9 +183,11 @@ class Drain:
     def lend_ahead(
         self, stream: Stream, who: Callable[[], Source], base_of: Callable[[int], int | None]
     ) -> Ring | None:
-        """A ring for a thread that has not run yet; None if none is free and mapped. ``stream``: its ids; ``who``:
-        returns the rest, and the stream's number, once it has emitted. ``base_of``: as `lend`'s ``base_for``, by the
-        ring's number."""
+        """A ring for a thread that has not run yet; None if none is free and mapped.
+
+        ``stream``: the thread's ids; ``who``: returns its full stream and the stream's number, and is called once the
+        thread has emitted. ``base_of``: like ``base_for`` of `lend`, but called with the ring's number.
+        """
         with self._lending:
             ring = self._pool.take()
             base = base_of(ring.number) if ring is not None else None
@@ -205,8 +217,8 @@ class Drain:
             self._thread.start()
 
     def _spare_ring(self) -> Ring:
-        """A ring that no tracee has mapped, for a thread beyond the maximum that can emit at once: it keeps
-        trapping."""
+        """A ring that no tracee has mapped, for a thread beyond the maximum of threads with rings: each of its events
+        traps."""
         while (ring := self._spare_pools[-1].take() if self._spare_pools else None) is None:
             self._spare_pools.append(RingPool(self._pool.shape, self._pool.most))
         return ring
@@ -219,21 +231,21 @@ class Drain:
             self._wanted.release()
 
     def make_room(self) -> None:
-        """Empty the rings because one of them, or the tracer's own, is full, and keep doing so without a pause while
-        they fill that fast."""
+        """Empty the rings because one of them, or the tracer's own, is full, and start the next rounds without a pause
+        while they fill that fast."""
         with self._lock:
             self._collect()
         self._asleep = False
         self._wanted.release()
 
     def wake(self) -> None:
-        """A record was written by htrun, or an armed ring has trapped."""
+        """Wake the drain's thread: htrun has written a record, or an armed ring has trapped."""
         if self._asleep:
             self._asleep = False
             self._wanted.release()
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
-        """Add ``facts`` to what the trace says of the run."""
+        """Add ``facts`` to the trace's description of the run."""
         # The drain's thread may be about to write the same metadata.
         with self._lock:
             sink = self._packet_sink
@@ -241,14 +253,14 @@ class Drain:
                 self._guarded(sink, lambda: sink.describe(facts))
 
     def fail(self, error: Exception) -> None:
-        """Stop the recording because of an event elsewhere."""
+        """Stop the recording because of an error outside the drain."""
         with self._lock:
             if self.failure is None:
                 self._collect(final=True)
                 self._fail(error)
 
     def close(self) -> None:
-        """Take the rest out of the rings and close the sinks. No tracee writes any more."""
+        """Take the remaining records out of the rings and close the sinks. No tracee may write any more."""
         self._stopping = True
         self._wanted.release()
         if self._thread is not None:
@@ -277,10 +289,10 @@ class Drain:
 
     def _drain(self) -> None:
         """Loop until the end of the run, or of the recording."""
-        # The tracer's thread may be bound to the processor of the guest, which this thread must keep away from.
+        # The tracer's thread may be bound to the guest's processor. This thread must not run there.
         os.sched_setaffinity(0, self._processors)
         if self._client_rings is not None:
-            # While the program has no event yet, so that the first ones need not wait for it.
+            # Imported while the program has no event yet, so that its first events need not wait for the import.
             import numpy as np  # noqa: F401
         pause, silence = PERIOD, _Silence(self._silence)
         while not self._stopping and self.failure is None:
@@ -339,7 +351,7 @@ class Drain:
         self._warnings.failed(error, "recording has ended: what the program emits from here on is lost")
 
     def _discard(self) -> int:
-        """Empty all rings, which would otherwise fill up and block the guest, using nothing that could fail again."""
+        """Empty all rings, which would otherwise fill up and block the guest. Uses no code that could fail again."""
         tracer_events, before = self._tracer_events, self.lost
         if tracer_events is not None:
             self.lost += tracer_events.discard()
@@ -363,10 +375,10 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-            # Not in a round that skips a thread's packet because it is not full: its records may be older.
+            # Not in a round that skips packets that are not full: their records may be older.
             self._order.begin_round()
         self._in_hand, self._ended = self._thread_order.waiting, 0
-        # Before the rings of clients are read, and the others are asked for only after that (`ThreadOrder`).
+        # Taken before the rings of clients are read; the other rings are read after them (`ThreadOrder`).
         complete, ended_rings = self._clock.source.read(), {ring for ring in self._rings_now() if ring.ended}
         taken = self._take_tracer_events()
         fill = self._take_from_clients(everything=partial, final=final and self._stopping)
@@ -414,7 +426,7 @@ class Drain:
                 self._guarded(sink, functools.partial(sink.dropped, count, self._last_time))
 
     def _take_tracer_events(self) -> int:
-        """Take what the tracer itself has recorded; returns how many records."""
+        """Take the tracer's own events; returns how many records they are."""
         tracer_events = self._tracer_events
         records = tracer_events.take() if tracer_events is not None else None
         if tracer_events is None or records is None:
@@ -448,8 +460,8 @@ class Drain:
             if not partial and not ring.fills_packet(len(span)):
                 break
             dtype = record_dtype(self._pool.shape.num_args, self._identified(ring).big_endian)
-            # A copy: the guest may change its ring while sinks read, and the packet is about to be released. It is made
-            # in one block, since numpy would copy field by field.
+            # Copied, since the guest may change its ring while sinks read, and the packet is about to be released. It
+            # is made in one block, since numpy would copy field by field.
             records = np.frombuffer(span, np.uint8).copy().view(dtype)
             ring.consume(len(span))
             self._in_hand += len(records)
@@ -477,7 +489,7 @@ class Drain:
         return list(self._rings)
 
     def _identified(self, ring: Ring) -> Stream:
-        """The thread of a ring, once it has events or losses to report."""
+        """The stream of a ring's thread, called once the ring has events or losses."""
         if ring.who is not None:
             ring.stream_number, ring.stream = ring.who()
             ring.who = None
@@ -485,7 +497,7 @@ class Drain:
         return ring.stream
 
     def _take_from_clients(self, *, everything: bool, final: bool) -> float:
-        """Take what clients have recorded; returns which part of the fullest ring that was."""
+        """Take the records of clients; returns the filled fraction of the fullest of their rings."""
         fill = 0.0
         if self._client_rings is not None:
             for taken in self._client_rings.take(everything=everything, final=final):
@@ -503,13 +515,13 @@ class Drain:
 
     def _add_stores(self, ring: Ring, records: Records | None, *, ended: bool = False) -> None:
         if records is None and ring.who is not None:
-            # It was lent ahead and not used.
+            # The ring was lent ahead and not used.
             return
         source = Source(*self._numbered(ring))
         self._thread_order.add_stores(ring, source, records, ring.lost, ended=ended)
 
     def _give_in_order(self, complete: int, *, everything: bool) -> int:
-        """Write what threads that may have two rings have recorded; returns how many records that are."""
+        """Write the records of threads that may have two rings; returns their number."""
         count = 0
         for given in self._thread_order.give(complete, everything=everything):
             (number, stream), records, sink = given.source, given.records, self._packet_sink
@@ -527,7 +539,7 @@ class Drain:
         self._count_sites(records)
         if self._sinks:
             self._order.add(decode(records, number, self._clock, self._room))
-        # As large as those of other rings: a full disk then ends a trace as late.
+        # As large as packets of other rings, so that a trace on a full disk ends no earlier than with those.
         most = self._pool.shape.packet_payload // self._pool.shape.record_size
         for first in range(0, len(records), most):
             self._write_packet(number, stream, records[first : first + most].view("u1").data, discarded)
@@ -565,7 +577,10 @@ class Drain:
             ring.pool.give_back(ring)
 
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
-        """Call a sink. If it fails, report the failure and drop the sink; the guest and other sinks go on."""
+        """Call ``action`` of a sink.
+
+        If it fails, report the failure and drop the sink; the guest and other sinks go on.
+        """
         try:
             action()
         except Exception as error:

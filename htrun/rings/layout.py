@@ -1,4 +1,4 @@
-"""The memory that trampolines write and htrun reads: records, packets, rings and the thread table.
+"""The layout of the memory that trampolines write and htrun reads: records, packets, rings and the thread table.
 
 This is the contract between the machine code of the trampolines (`Host.build`) and the Python that drains it.
 
@@ -6,14 +6,14 @@ This is the contract between the machine code of the trampolines (`Host.build`) 
 ``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit
 word: a trampoline publishes a record by advancing the ring's position past it (x86 keeps stores in order). A signal
 handler never runs in the middle of a trampoline, because htrun sees every signal before the thread does and moves the
-thread out first.
+thread out of the trampoline first.
 
 *Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written to the trace unchanged.
 
 *Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
 
-*Thread table*: one for each address space. It maps a thread pointer, which most programs also keep where it points, to
-a control block. Only htrun writes it.
+*Thread table*: one for each address space. It maps a thread pointer to the address of a control block. Only htrun
+*writes it.
 All addresses in a control block or table are addresses in the tracee.
 """
 
@@ -31,21 +31,21 @@ RECORD_INDEX = 12
 """Offsets of the u32 ``site`` and the u32 ``index`` in a record."""
 
 PACKET_HEADER = 256
-"""How many bytes at the start of each packet the reader fills in (a CTF packet header and context)."""
+"""The number of bytes at the start of each packet that the reader fills in: a CTF packet header and context."""
 
 # Control block, first cache line: written by the guest thread (and by htrun while that thread is stopped).
 POSITION = 0x00
 """u64: address of the next record."""
 PACKET_END = 0x08
-"""u64: where the current packet is full; a trampoline whose position is not below it takes the slow path.
-0 (armed) makes the very next event trap."""
+"""u64: the address from which on no record fits into the current packet; a trampoline whose position is not below it
+takes the slow path. 0 (armed) makes the next event trap."""
 PACKET_NUMBER = 0x10
-"""u64: how many packets were finished before the current one, which is at index ``number & mask`` in the ring."""
+"""u64: the number of packets finished before the current packet, which is at index ``number & mask`` in the ring."""
 DROPPED = 0x18
 """u64: events lost because the ring was full and the overflow policy does not block."""
 TRAP_TIME = 0x50
-"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed: the time of the event that
-then traps. 0 once htrun has read it."""
+"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed: this is the time of the
+event that then traps. 0 once htrun has read it."""
 # Constants of the ring, written by htrun before the thread sees it.
 PACKETS = 0x20
 """u64: address of the first packet."""
@@ -57,46 +57,52 @@ PACKET_PAYLOAD = 0x38
 """u64: bytes of records a packet holds: a multiple of the record's size."""
 # Second cache line: written by the reader.
 RELEASED = 0x40
-"""u64: how many packets the reader has released to the writer; packet number N may be started while ``N < released``.
-Always one less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
+"""u64: the number of packets that the reader has released to the writer; packet N may be started while ``N <
+released``. Always one less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
 ON_FULL = 0x48
 """u64: what a trampoline does when the next packet is not released, `ON_FULL_TRAP` or `ON_FULL_DROP`."""
 
 ON_FULL_TRAP = 0
-"""Do the original store: it traps, htrun drains, and the thread tries again. Nothing is lost."""
+"""Execute the original store: it traps, htrun drains the ring, and the thread tries again. Nothing is lost."""
 ON_FULL_DROP = 1
 """Increment `DROPPED` and continue after the site."""
 
 TABLE_ENTRIES = 1 << 15
-"""The table's size. It is large enough that among some thousand threads, hardly one finds both of its entries taken, in
-which case it would trap at each event. Only pages that hold a thread take memory."""
+"""The table's size.
+
+A thread that finds both of its entries taken traps at each event; the table is so large that among some thousand
+threads this hardly happens. Only pages that hold a thread take memory.
+"""
 TABLE_ENTRY = 16
 """Bytes: u64 key (the thread pointer; 0 is free), u64 address of its ring's control block."""
 TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
 TABLE_MULTIPLIER = 0x9E3779B1
-"""2**32 divided by the golden ratio: spreads thread pointers, which differ in few bits, over the table."""
+"""2**32 divided by the golden ratio: the factor spreads thread pointers, which differ in few bits, over the table."""
 TABLE_SHIFT = 32 - (TABLE_SIZE - 1).bit_length()
 """The product's upper bits are the entry's offset in the table."""
 
 
 def table_offsets(thread_pointer: int) -> tuple[int, int]:
-    """The two byte offsets in the thread table at which a thread's entry may be: its own, then the neighbour.
+    """The two byte offsets in the thread table at which a thread's entry may be: the hashed offset, then its neighbour.
 
     In machine code, 32 bits wide: multiply by `TABLE_MULTIPLIER`, shift right by `TABLE_SHIFT`, and with ``TABLE_SIZE -
-    TABLE_ENTRY``; the neighbour is at that, exclusive-or `TABLE_ENTRY`.
+    TABLE_ENTRY``; the neighbour's offset is the first one exclusive-or `TABLE_ENTRY`.
     """
     first = ((thread_pointer & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> TABLE_SHIFT & (TABLE_SIZE - TABLE_ENTRY)
     return first, first ^ TABLE_ENTRY
 
 
 def record_size(num_args: int) -> int:
-    """Bytes of a record with so many arguments."""
+    """Bytes of a record with ``num_args`` arguments."""
     return RECORD_HEADER + 8 * num_args
 
 
 @dataclass(frozen=True)
 class RingShape:
-    """Sizes of every ring of a run. ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes."""
+    """The sizes that all rings of a run have.
+
+    ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes.
+    """
 
     num_args: int
     packets: int
@@ -109,8 +115,8 @@ class RingShape:
 
     @cached_property
     def packet_payload(self) -> int:
-        """The size of the records in a full packet: a multiple of `record_size`, and less than there is room for, so
-        that the end of a packet is not the start of the next."""
+        """Bytes of the records in a full packet: a multiple of `record_size`, and less than the available room, so that
+        the end of a packet's records is not the start of the next packet."""
         return (self.packet_stride - PACKET_HEADER - 1) // self.record_size * self.record_size
 
     @property

@@ -1,14 +1,16 @@
-"""How often the rings are polled: rarely while few events come, but often enough that no ring fills up."""
+"""The intervals at which the rings are polled: long while few events come, but short enough that no ring fills up."""
 
 from __future__ import annotations
 
 PERIOD = 0.015
-"""The maximum of seconds between two rounds: together with the time for which `TimeOrder` holds events back, well under
-the 50 ms that a live log may lag."""
+"""The maximum of seconds between two rounds.
+
+With the time for which `TimeOrder` holds events back, it is well under the 50 ms that a live log may lag.
+"""
 _AIM = 0.5
-"""How full a ring should be at the next poll if it keeps filling as fast: there must be room for a burst."""
+"""The fraction of a ring that should be full at the next poll if events keep coming as fast: a burst needs the rest."""
 _SHORTEST = 0.002
-"""Seconds. A shorter sleep would take as long as the round."""
+"""The minimum of seconds between two rounds. A shorter pause would take no longer than the round itself."""
 
 
 class Pace:
@@ -19,11 +21,11 @@ class Pace:
         self._since = 0.0
 
     def took(self, fill: float) -> None:
-        """A round has taken ``fill`` (1 is all of it) out of the fullest ring."""
+        """Take note that a round has emptied the fraction ``fill`` (1: all) of the fullest ring."""
         self._taken += fill
 
     def pause(self, now: float) -> float:
-        """Seconds until the next round, 0 for at once. ``now``: seconds of any clock, at the end of a round."""
+        """Seconds until the next round; 0: start it at once. ``now``: seconds of any clock, at the end of a round."""
         seconds, self._since = now - self._since, now
         taken, self._taken = self._taken, 0.0
         if taken * PERIOD <= _AIM * seconds:

@@ -39,16 +39,17 @@ class Overflow(Enum):
 
 
 _ENDLESS = 1 << 62
-"""A release count in packets that no writer reaches."""
+"""A count of released packets that no writer reaches."""
 
 
 _LONGEST_TRAP = 1 << 40
-"""Some minutes in ticks. A thread may be stopped for long between its event and its trap."""
+"""The maximum of ticks between an event and its trap: some minutes, because the thread may be stopped for long in
+between."""
 
 _MOST_EVENTS = 1 << 48
-"""More than any thread can emit: a higher count was not written by a trampoline."""
+"""More events than any thread can emit: a trampoline has not written a higher count."""
 _MOST_REPAIRS = 8
-"""How often a ring is repaired for one event."""
+"""The maximum of times that a ring is repaired for one event."""
 _WORD_MASK = (1 << 64) - 1
 
 
@@ -98,7 +99,8 @@ class Ring:
         self.stream: Stream | None = None
         self.stream_number = 0
         self.who: Callable[[], tuple[int, Stream]] | None = None
-        """Says whose it is, if ``stream`` is provisional: it was lent ahead of the thread's first event."""
+        """Returns the thread's number and stream, if ``stream`` is provisional: the ring was lent ahead of the thread's
+        first event."""
         self._read_packet = 0
         self._read_bytes = 0
         self.damaged = False
@@ -107,9 +109,10 @@ class Ring:
         self.overwritten = 0
         self.reported = 0
         self.ready = 0
-        """How many bytes from the start need no further prefaulting: it has succeeded, or it has failed for good."""
+        """The number of bytes from the ring's start for which prefaulting has succeeded; the ring's size if it has
+        failed."""
         self._reached: tuple[int, int] | None = None
-        """The process whose page tables contain ``ready`` bytes, and its `base`."""
+        """The process whose page tables contain the ``ready`` bytes, and the `base` there."""
         self._lost = 0
         self._lost_before_repair = 0
         self._vain_repairs = 0
@@ -136,12 +139,12 @@ class Ring:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it was never lent: its memory is not allocated yet."""
+        """Whether the ring was never lent: its memory is not allocated yet."""
         return self._reached is None
 
     @property
     def is_unused(self) -> bool:
-        """Whether nothing was ever written, as far as the guest's memory says."""
+        """Whether the thread has written nothing to the ring, according to the guest's memory."""
         start = self.base + self._packet_offset(0) + layout.PACKET_HEADER
         return not self._read_packet and not self._read_bytes and self._control[0] == start
 
@@ -162,7 +165,8 @@ class Ring:
         control[layout.PACKET_END // _WORD] = packets + layout.PACKET_HEADER + shape.packet_payload
 
     def repair(self) -> None:
-        """Start over: the guest has overwritten the control block, and the contents of the ring are meaningless."""
+        """Reset the ring, because the guest has overwritten the control block and the content of the ring is
+        meaningless."""
         self._lost_before_repair = self.lost - self.overwritten
         self.damaged = False
         self._read_packet = 0
@@ -176,7 +180,8 @@ class Ring:
 
     @property
     def extent(self) -> int:
-        """How many bytes of the ring the thread has reached; all of them once the reader has wrapped around."""
+        """The number of bytes from the ring's start that the thread has reached; all of them once the reader has
+        wrapped around."""
         if self._read_packet >= self.shape.packets:
             return self.shape.size
         return min(max(self._control[layout.POSITION // _WORD] - self.address, 0), self.shape.size)
@@ -209,8 +214,8 @@ class Ring:
         self._control[layout.PACKET_END // _WORD] = self._end_of(packet)
 
     def settle(self) -> None:
-        """Finish what the thread, which is stopped and about to leave its trampoline, may have begun: the step to the
-        next packet, which sets the position first and the number last. The event of a pending trap has its own time."""
+        """Complete the step to the next packet, if the thread has begun it: the step sets the position first and the
+        number last. The thread is stopped and about to leave its trampoline. Also clears the time of a pending trap."""
         control = self._control
         control[layout.TRAP_TIME // _WORD] = 0
         number = control[layout.PACKET_NUMBER // _WORD] + 1
@@ -219,8 +224,8 @@ class Ring:
             self.disarm()
 
     def take_trap_time(self, now: int) -> int:
-        """The ticks of the event for which the thread has trapped: its trampoline's, if it got that far, else ``now``.
-        A value that the guest may have written there is accepted only within `_LONGEST_TRAP`."""
+        """The ticks of the event for which the thread has trapped: those that its trampoline read, if it did, else
+        ``now``. A value that the guest may have written there is accepted only within `_LONGEST_TRAP`."""
         time = self._control[layout.TRAP_TIME // _WORD]
         self._control[layout.TRAP_TIME // _WORD] = 0
         return time if 0 <= now - time < _LONGEST_TRAP else now
@@ -244,9 +249,9 @@ class Ring:
         return True
 
     def room(self) -> tuple[int, int, int, int] | None:
-        """Where the stopped thread's next record goes, if the ring needs no attention first: the address of the control
-        block in htrun, the `layout.POSITION` and `layout.PACKET_END` in it, and the difference between such a position
-        and its address in htrun. None if any of that does not hold."""
+        """The position of the stopped thread's next record, if the ring can take it: the address of the control block
+        in htrun, its `layout.POSITION` and `layout.PACKET_END`, and the difference between a position and its address
+        in htrun. None if the ring is full, armed or damaged."""
         position, end = self._control[0], self._control[1]
         if not (position < end and self._has_room(position)):
             return None
@@ -294,7 +299,7 @@ class Ring:
 
     def _is_current(self, number: int, position: int) -> bool:
         """Whether a thread at ``position`` can be in packet ``number``."""
-        # To the reader, the end of a packet is the start of the next, so it may be one ahead.
+        # The reader takes the end of a packet for the start of the next, so it may be one packet ahead.
         ahead = number + 1 - self._read_packet
         if not 0 <= ahead <= (_MOST_EVENTS if self.overwrites else self.shape.packets):
             return False
@@ -358,7 +363,8 @@ class Ring:
                 self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
 
     def _locate(self, position: int) -> tuple[int, int | None]:
-        """The packet's index in the ring and the bytes of records in it; None if ``position`` is impossible."""
+        """The index of ``position``'s packet in the ring, and the bytes of records before it there, None if it is
+        impossible."""
         shape = self.shape
         place, within = divmod(position - self.base - self.offset - layout.PAGE, shape.packet_stride)
         used = within - layout.PACKET_HEADER
@@ -378,7 +384,7 @@ def _mapped(file: int, offset: int, size: int) -> memoryview:
     if address == _MAP_FAILED:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     memory = (ctypes.c_ubyte * size).from_address(address)
-    # When the last view of it is gone.
+    # The mapping is removed when the last view of it is gone.
     weakref.finalize(memory, _libc.munmap, ctypes.c_void_p(address), ctypes.c_size_t(size)).atexit = False
     return memoryview(memory).cast("B")
 
@@ -404,7 +410,8 @@ class RingPool:
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.most = most
         self._free: list[tuple[int, Ring]] = []
-        """By their numbers, a heap: processes have the first rings mapped, and forked children inherit them."""
+        """A heap of free rings, lowest number first: processes have the first rings mapped, and forked children inherit
+        them."""
         self._made = 0
 
     def take(self) -> Ring | None:
@@ -421,6 +428,6 @@ class RingPool:
         return ring
 
     def give_back(self, ring: Ring) -> None:
-        """A ring whose thread has exited and whose records have all been consumed."""
+        """Free a ring whose thread has exited and whose records have all been consumed."""
         ring.stream = None
         heapq.heappush(self._free, (ring.number, ring))

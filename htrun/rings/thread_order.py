@@ -1,8 +1,9 @@
-"""One order of events for threads that may record them in two ways: in a ring of the channel
-(`htrun.rings.client_rings`), and by stores that trap or are patched, which go to a ring that htrun lends.
+"""One order for the events of a thread that records them in two ways: in a ring of the channel
+(`htrun.rings.client_rings`), and by stores that trap or are patched, whose records are in a ring that htrun lends.
 
-A round reads the rings of the channel first. So the stores before an event that was found there are found in the other
-ring. Later stores wait for the next round: events before them may not have been found. The result is merged by time.
+A round reads the rings of the channel first, so it finds all stores that precede an event of those rings. Stores after
+the start of the round wait for the next round, because older events may not have been found. The result is merged by
+time.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from htrun.rings.client_rings import Source, Taken
 
 _NEVER = (1 << 64) - 1
-"""Ticks."""
+"""A time in ticks that is never reached."""
 
 
 class Given(NamedTuple):
-    """``records`` of one thread in order of time, or None if there is only a loss or its end to report. ``discarded``:
-    its events that were lost so far; ``lost_more``: whether these are more than before. ``ended``: whether the thread
-    has no ring any more."""
+    """The ``records`` of one thread in order of time; None if only a loss or its end is to be reported.
+
+    ``discarded``: the number of its events that were lost so far; ``lost_more``: whether it has grown since the last
+    report. ``ended``: whether the thread has no ring any more.
+    """
 
     source: Source
     records: Records | None
@@ -34,9 +37,9 @@ class Given(NamedTuple):
 
 
 class _Thread:
-    """``clients``: records from rings of the channel, and ``stores``, those of its stores, both still to be given.
-    ``rings``: the current ones, of either kind. Losses are those of current and of earlier rings; ``reported``: how
-    many were reported."""
+    """``clients``: records from rings of the channel, and ``stores``: records of its stores; both are still to be
+    given. ``rings``: the thread's current rings, of either kind. Losses are those of current and of earlier rings;
+    ``reported``: the number of losses already reported."""
 
     __slots__ = ("client_lost", "client_lost_before", "clients", "reported", "rings", "source", "store_lost", "stores")
 
@@ -53,7 +56,7 @@ class _Thread:
 
 
 class ThreadOrder:
-    """Collects what a round finds, thread by thread."""
+    """Collects the records that a round finds, by thread."""
 
     def __init__(self) -> None:
         self._threads: dict[int, _Thread] = {}
@@ -74,7 +77,9 @@ class ThreadOrder:
 
     def add_stores(self, ring: object, source: Source, records: Records | None, lost: int, *, ended: bool) -> None:
         """Add the content of the ring that htrun has lent to a thread, which has lost ``lost`` events so far.
-        ``ended``: whether that was the last of it."""
+
+        ``ended``: whether the ring will have no further content.
+        """
         thread = self._thread(source)
         if records is not None:
             thread.stores.append(records)
@@ -85,8 +90,10 @@ class ThreadOrder:
             thread.rings.discard(ring)
 
     def give(self, complete: int, *, everything: bool) -> Iterator[Given]:
-        """The records that need not wait. ``complete``: the ticks before the rings of the channel were read in this
-        round."""
+        """The records that need not wait.
+
+        ``complete``: the ticks just before the rings of the channel were read in this round.
+        """
         for number, thread in list(self._threads.items()):
             ended = not thread.rings
             records = _merged(thread, _NEVER if everything or ended else complete)

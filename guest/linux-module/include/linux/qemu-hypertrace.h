@@ -7,13 +7,13 @@
  *	qemu_hypertrace_emit(args, ARRAY_SIZE(args));
  *
  * An event is the arguments in a slot of the channel, and then one store of
- * the slot's index, which the tracer outside the machine sees. Where the channel
- * has rings for this machine, the record is written here instead.
+ * the slot's index, which the tracer outside the machine sees. If the channel has rings for this machine, this code
+ * writes the record itself instead.
  *
  * Every function may be called in any context, interrupts included. Without
  * a device they all still work, and nothing is recorded. A module that uses
  * them keeps qemu-hypertrace loaded, and what qemu_hypertrace_data() returned
- * stays valid as long, even if the device is unplugged.
+ * stays valid while it is loaded, even if the device is unplugged.
  */
 #ifndef _LINUX_QEMU_HYPERTRACE_H
 #define _LINUX_QEMU_HYPERTRACE_H
@@ -42,7 +42,7 @@ u64 qemu_hypertrace_max_clients(void);
 u64 *qemu_hypertrace_data(u64 voffset);
 
 /**
- * qemu_hypertrace() - emit the event of an index, with what its slot holds
+ * qemu_hypertrace() - emit the event of an index, with the arguments in its slot
  * @voffset: the index; if it is out of range, nothing is recorded and htrun warns
  */
 static inline void qemu_hypertrace(u64 voffset);
@@ -53,22 +53,22 @@ static inline void qemu_hypertrace(u64 voffset);
  * @count: how many; missing arguments of the event are 0, and surplus ones are
  *	left out
  *
- * Tasks, soft interrupts, interrupts and NMIs have indexes apart, so that one
- * that interrupts another doesn't disturb its event.
+ * Tasks, soft interrupts, interrupts and NMIs have separate indexes, so that a
+ * context that interrupts another does not disturb its event.
  */
 void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 
-/* What follows is not part of the interface. */
+/* The rest of this file is not part of the interface. */
 
 /*
- * The control word; without a device, a word that nobody reads. What follows is
- * inline and without a branch (a static key is an instruction that does
- * nothing), since under an emulator a call costs more than the event: what a
- * processor foresees, it looks up in a table.
+ * The control word; without a device, a word that nobody reads. The code that
+ * emits is inline and has no branch (a static key is an instruction that does
+ * nothing): under an emulator a call costs more than the event, because the
+ * emulator looks up the targets that a processor predicts in a table.
  */
 extern u32 *qemu_hypertrace_control_;
 
-/* Whether records are written to rings, by the function that follows. */
+/* On: the function that follows writes records to rings. */
 DECLARE_STATIC_KEY_FALSE(qemu_hypertrace_rings_);
 extern void qemu_hypertrace_by_ring_(u64 voffset);
 
@@ -76,8 +76,10 @@ static inline void qemu_hypertrace_by_store_(u32 index)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
-	/* The host must see the arguments before the index, since it may have more
-	 * processors. */
+	/*
+	 * The host must see the arguments before the index, even if it has more
+	 * processors than this machine.
+	 */
 	virt_wmb();
 	WRITE_ONCE(*control, index);
 	/* The arguments of the next event must not be written before this. */
