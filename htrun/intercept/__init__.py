@@ -1,1 +1,1 @@
-"""From a guest's store to a record: channel mappings, traps, sites, signals, patches."""
+"""Turns a guest's stores into records: channel mappings, traps, sites, signals, patches."""

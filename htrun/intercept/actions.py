@@ -1,11 +1,12 @@
-"""SIGSEGV's action in a process that has mapped the channel: what the guest has set, and what the kernel has.
+"""The action for SIGSEGV in a process that has mapped the channel: the guest's own setting, and the kernel's.
 
-When a store traps whose thread blocks SIGSEGV, the kernel unblocks the signal and makes its action the default one
-(kernel/signal.c, force_sig_info_to_task). Nothing else shows it. If the guest has a handler, its absence shows that
-this has happened.
-Where the guest has none, htrun gives the kernel a *marker* for one: an address where no code can be. It is never
-entered: each SIGSEGV stops the thread for its tracer first, and before one that kills, the default action is restored.
-A guest that queries the action gets what it has set; only ``SigCgt`` in ``/proc`` shows the marker.
+When a thread that blocks SIGSEGV makes a store that traps, the kernel unblocks the signal and resets its action to the
+default (kernel/signal.c, force_sig_info_to_task). htrun can see this only by the reset action. If the guest has set a
+handler, the reset is visible because the handler is gone.
+If the guest has set no handler, htrun gives the kernel a *marker* in place of one: an address where no code can be. The
+marker is never called: each SIGSEGV stops the thread for the tracer first, and htrun restores the default action before
+a SIGSEGV that kills. A guest that queries the action gets its own setting; only ``SigCgt`` in ``/proc`` shows the
+marker.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _FORM = {64: (8, 8, 8, 8), 32: (4, 4, 4, 8)}
 """Bytes of handler, flags, restorer and mask in the struct sigaction of rt_sigaction."""
 _SIZE = {64: 32, 32: 20}
 _OLD_SIZE = 16
-"""Of struct old_sigaction: handler, mask, flags and restorer, four bytes each."""
+"""Size in bytes of struct old_sigaction: handler, mask, flags and restorer, four bytes each."""
 _OF_SIGNAL = 0xC0000000
 """The flags of an action that is set by signal(2) as a system call: SA_RESETHAND | SA_NODEFER."""
 _CLONE_CLEAR_SIGHAND = 1 << 32
 
 
 class Actions:
-    """Knows and sets what processes do on SIGSEGV."""
+    """Tracks and sets the action for SIGSEGV in processes."""
 
     def __init__(self, waiter: Waiter, scratch: Scratch, warnings: Warnings) -> None:
         self._waiter = waiter
@@ -47,13 +48,13 @@ class Actions:
         self._warnings = warnings
 
     def called(self, call: StoppedCall) -> None:
-        """The thread is before a call that sets SIGSEGV's action or asks for it. If a channel is mapped, the call is
-        made now, and the thread is stopped after it."""
+        """Handle a thread that is stopped before a call that sets or queries the action for SIGSEGV. If a channel is
+        mapped, the call is made now, and the thread is then stopped after the call."""
         thread, actions = call.thread, call.thread.process.actions
         try:
             asked = _asked(call)
         except OSError:
-            # A bad address: the kernel will say EFAULT.
+            # A bad address: the kernel will return EFAULT.
             return
         if not (thread.space.mappings or actions.marked):
             if asked is not None:
@@ -69,14 +70,15 @@ class Actions:
             _hide_marker(call)
 
     def _call(self, call: StoppedCall, *, mark: bool) -> bool:
-        """Let the call be made; with ``mark``, the marker replaces a default action. Returns whether it does."""
+        """Let the call be made; with ``mark``, pass the marker in place of a default action. Returns whether the marker
+        was passed."""
         given = call.argument(1)
         with ExitStack() as stack:
             if mark:
                 try:
                     instead = self._with_marker(stack, call)
                 except OSError:
-                    # There is no memory for the marker, so the kernel gets the default action as well.
+                    # There is no memory for the marker, so the kernel gets the guest's default action.
                     mark = False
                 else:
                     call.set_argument(1, instead)
@@ -88,7 +90,7 @@ class Actions:
         return mark
 
     def _with_marker(self, stack: ExitStack, call: StoppedCall) -> int:
-        """The action to pass to the call in place of the guest's default action."""
+        """The second argument for the call, with the marker in place of the guest's default action."""
         abi, space = call.abi, call.thread.space
         if call.name == "signal":
             return abi.nowhere
@@ -98,7 +100,7 @@ class Actions:
         return stack.enter_context(self._scratch.holding(space, call.registers, size, lambda _: marker))
 
     def mark(self, injection: Injection, thread: Thread, registers: Registers) -> None:
-        """Put the marker in place of the default action. Raises OSError."""
+        """Set the kernel's action to the marker in place of the default action. Raises OSError."""
         actions, abi = thread.process.actions, thread.space.abi
         assert abi is not None
         action = with_handler(_in_form(actions.segv or bytes(_SIZE[abi.bits]), abi), abi.nowhere)
@@ -106,8 +108,8 @@ class Actions:
         actions.marked = True
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> bool:
-        """Restore the action that the kernel has reset to the default. Returns whether that succeeded. The thread will
-        continue with ``registers``."""
+        """Restore the action that the kernel has reset to the default. Returns whether that succeeded. ``registers``:
+        the registers with which the thread will continue."""
         thread = stopped.thread
         actions, space = thread.process.actions, thread.space
         if actions.is_unmarked_default and not _can_be_marked(thread):
@@ -133,7 +135,7 @@ class Actions:
         return True
 
     def mark_if_default(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Put the marker where the kernel has the default action, if htrun may make calls in the process."""
+        """Set the marker if the kernel has the default action and htrun may make calls in the process."""
         if _can_be_marked(stopped.thread):
             self.restore(stopped, registers)
 
@@ -142,8 +144,9 @@ class Actions:
             injection.call("rt_sigaction", signal.SIGSEGV, address, 0, 8)
 
     def make_default(self, stopped: StoppedThread) -> None:
-        """A thread is stopped for a SIGSEGV that must kill it: let the kernel remove the marker, as it does for a fault
-        while the signal is blocked. This needs no system call, which a filter of the guest might forbid."""
+        """Make the kernel remove the marker, while the thread is stopped for a SIGSEGV that must kill it. The thread
+        faults once with the signal blocked, which resets the action. A system call could be forbidden by a filter of
+        the guest."""
         info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere
@@ -159,10 +162,10 @@ class Actions:
         stopped.thread.process.actions.handler_taken()
 
     def stop_again(self, stopped: StoppedThread, info: bytes) -> None:
-        """Make a thread that was stopped for a SIGSEGV stop for the signal of this siginfo_t, even if calls injected by
-        htrun have ended the first stop."""
+        """Make a thread that was stopped for a SIGSEGV stop for the signal that ``info``, a siginfo_t, describes. This
+        works even if calls injected by htrun have ended the first stop."""
         if _signal_of(stopped.signal_info()) != signal.SIGSEGV:
-            # A signal sent by a tracer makes another stop, before any instruction is run.
+            # A signal sent by a tracer causes another stop before the thread runs any instruction.
             self._run_to_signal(stopped, _signal_of(info))
         stopped.set_signal_info(info)
 
@@ -180,9 +183,8 @@ def _can_be_marked(thread: Thread) -> bool:
 
 
 def _asked(call: StoppedCall) -> bytes | None:
-    """The action that the call would set, in the form of the interface's rt_sigaction; None if it is only a query.
-    Raises
-    OSError."""
+    """The action that the call would set, as the struct sigaction of rt_sigaction in the interface of the call; None
+    if the call only queries the action. Raises OSError."""
     address, memory = call.argument(1), call.thread.space.memory
     if call.name == "signal":
         return address.to_bytes(4, "little") + _OF_SIGNAL.to_bytes(4, "little") + bytes(12)
@@ -195,7 +197,8 @@ def _asked(call: StoppedCall) -> bytes | None:
 
 
 def _in_form(action: bytes, abi: Abi) -> bytes:
-    """An action as rt_sigaction of ``abi`` takes it, though it may have been set by the other interface."""
+    """``action`` as the struct sigaction of rt_sigaction in ``abi``. The guest may have set it through the other
+    interface (32-bit or 64-bit)."""
     at, parts = 0, []
     for size in _FORM[64 if len(action) == _SIZE[64] else 32]:
         parts.append(int.from_bytes(action[at : at + size], "little"))
@@ -206,8 +209,8 @@ def _in_form(action: bytes, abi: Abi) -> bytes:
 
 
 def _hide_marker(call: StoppedCall) -> None:
-    """The thread is after a call that returned the former action: replace htrun's marker in it by the default
-    action."""
+    """Replace htrun's marker by the default action in the former action that the call has returned. The thread is
+    stopped after the call."""
     abi = call.abi
     if call.name == "signal":
         if call.registers.result & 0xFFFFFFFF == abi.nowhere:
@@ -215,7 +218,7 @@ def _hide_marker(call: StoppedCall) -> None:
             call.write_registers()
         return
     address, memory = call.argument(2), call.thread.space.memory
-    # Another thread may have unmapped it since.
+    # Another thread may have unmapped the memory since the call.
     with suppress(OSError):
         if address and int.from_bytes(memory.read_whole(address, abi.word), "little") == abi.nowhere:
             memory.write(address, bytes(abi.word))
@@ -226,8 +229,8 @@ def _signal_of(info: bytes) -> int:
 
 
 def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
-    """The actions of a new child that does not share those of ``creator``. ``stopped``: the creator in the call that
-    has made the child; None if it was killed."""
+    """The actions of a new child that does not share those of ``creator``. ``stopped``: the creator, stopped in the
+    call that has created the child; None if the creator was killed."""
     actions = creator.process.actions
     if actions.ignored or (actions.is_unmarked_default and actions.segv is None):
         return actions.copy()

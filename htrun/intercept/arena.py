@@ -1,13 +1,12 @@
-"""The memory that htrun maps into a tracee once, so that its sites can be patched.
+"""The memory that htrun maps into a tracee so that its sites can be patched.
 
-Four things, mapped by calls injected into threads that trapped: rings, as threads need them; the channel's data once
-more, so that a guest that unmaps its own can't make a trampoline fault; the thread table; and, wherever a patch needs
-one, pages of trampolines. None of this memory is both writable and executable for the tracee: rings are not executable,
-code is not
-writable, and htrun writes both from outside.
+Threads that have trapped map four kinds of memory, by injected calls: rings, as threads need them; a second mapping of
+the channel's data, so that a trampoline does not fault after the guest has unmapped the first; the thread table; and
+pages of trampolines, where a patch needs them. The tracee cannot write code, and cannot execute rings: no page is both
+writable and executable for it. htrun writes code and table from outside the process.
 
-A forked child has copies or shares of all of it at the same addresses: the rings and the code are the same memory, the
-table is a private copy.
+A forked child has this memory at the same addresses: it shares the rings and the code, and has a private copy of the
+table.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Site
 
 _F_SEAL_FUTURE_WRITE = 0x0010
-"""<linux/fcntl.h>, Linux 5.1; Python knows it from 3.13 on."""
+"""<linux/fcntl.h>, since Linux 5.1; Python has this constant from 3.13 on."""
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _CODE_SPAN = 256 << 20
-"""The most bytes of trampolines in a run at one time; further sites keep trapping."""
+"""The most bytes of trampolines that a run can have at one time. When all are used, further sites keep trapping."""
 _LEAST_CODE_SPAN = 1 << 20
 _NOBODY = 1
-"""A key that no thread has. It fills the table's entries of the thread pointer 0, which a free entry's 0 would
-match."""
+"""A key that no thread has. It fills the table entries for thread pointer 0: in a free entry the key is 0, which would
+match that pointer."""
 
 
 class NoRoom(Exception):
@@ -47,23 +46,23 @@ class NoRoom(Exception):
 
 
 class CodeMemory:
-    """The memory file that holds the trampolines of a whole run, written through htrun's own mapping.
+    """The memory file that holds the trampolines of a whole run. htrun writes it through its own mapping.
 
-    ``ranges``: where it is mapped, in all processes.
+    ``ranges``: the addresses at which the file is mapped, in all processes.
     """
 
     def __init__(self, ranges: CodeRanges) -> None:
         self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
-        # It is written only through this mapping, since it holds the code of every process of the run.
+        # The file holds the code of every process of the run, so only this mapping may write it.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
         self._free: dict[int, list[int]] = {}
 
     def _mapped(self, size: int) -> tuple[mmap.mmap, int]:
-        """The file, mapped as far as ``size`` or, where htrun's address space is limited, part of that."""
+        """A mapping of the file, and its size: ``size`` bytes, or fewer if htrun's address space is limited."""
         while True:
             os.ftruncate(self.file, size)
             try:
@@ -84,21 +83,22 @@ class CodeMemory:
         return offset
 
     def give_back(self, offset: int, size: int) -> None:
-        """These bytes are no longer mapped anywhere."""
+        """Free ``size`` bytes from ``offset`` on, which are no longer mapped anywhere."""
         self._free.setdefault(size, []).append(offset)
 
 
 @dataclass(eq=False, slots=True)
 class CodeRun:
-    """Neighbouring pages of trampolines: ``size`` bytes at ``address`` in the tracee, ``offset`` in the code memory."""
+    """A contiguous run of trampoline pages: ``size`` bytes, at ``address`` in the tracee and at ``offset`` in the
+    code memory."""
 
     address: int
     size: int
     offset: int
     free: list[tuple[int, int]] = field(default_factory=list)
-    """Sorted ``(start, end)`` addresses."""
+    """The free address ranges ``(start, end)`` of the run, sorted."""
     shares: int = 1
-    """How many address spaces have it: forked copies share the memory, and the free ranges in it."""
+    """The number of address spaces that have the run. Forked copies share the memory, and the free ranges in it."""
 
     @property
     def end(self) -> int:
@@ -120,25 +120,26 @@ class CodeRun:
 
 @dataclass(eq=False, slots=True)
 class ThreadTable:
-    """The table from thread pointer to ring, at ``address`` in the tracee, which can only read it."""
+    """The table from thread pointer to ring, at ``address`` in the tracee, which can only read the table."""
 
     address: int
     entries: dict[int, int] = field(default_factory=dict)
-    """Thread pointers, by their offset in the table."""
+    """The thread pointer in each used entry, by the entry's offset in the table (bytes)."""
     written: set[int] = field(default_factory=set)
-    """Offsets that were ever used."""
+    """The offsets of all entries that were ever used (bytes)."""
 
     def fork(self) -> ThreadTable:
-        """The copy in a forked child, to be cleared before it runs."""
+        """The copy of the table that a forked child has. It must be cleared before the child runs."""
         return ThreadTable(self.address, written=set(self.written))
 
     def prepare(self, memory: Memory) -> None:
-        """Turn a table of zeros into one in which no thread has a ring."""
+        """Turn a table of zeros into an empty table, in which no thread finds a ring."""
         for offset in ring_layout.table_offsets(0):
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def add(self, memory: Memory, thread_pointer: int, ring: int) -> bool:
-        """Let the thread with ``thread_pointer`` find its ``ring``; False if both of its entries are taken."""
+        """Enter the address ``ring`` for the thread with ``thread_pointer``; False if both entries that this pointer
+        can have are taken."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset, thread_pointer) == thread_pointer:
                 self.written.add(offset)
@@ -150,24 +151,24 @@ class ThreadTable:
         return False
 
     def place_of(self, thread_pointer: int) -> int:
-        """The offset of the entry for ``thread_pointer``; if it has none, the offset of an entry that is never
-        empty."""
+        """The offset of the entry for ``thread_pointer``; if the pointer has no entry, the offset of an entry that is
+        never free."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
                 return offset
         return ring_layout.table_offsets(0)[0]
 
     def remove(self, memory: Memory, thread_pointer: int) -> None:
-        """Remove the ring of the thread with ``thread_pointer``: its next event traps. Raises OSError if the memory
-        is gone."""
+        """Remove the ring of the thread with ``thread_pointer``, so that the thread's next event traps. Raises OSError
+        if the memory is gone."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
                 del self.entries[offset]
                 memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def clear(self, memory: Memory) -> None:
-        """No thread has a ring. The memory is that of a forked child, and was copied before its parent's table became
-        what it is: threads may have been removed from that since. Raises OSError if the memory is gone."""
+        """Empty the table in ``memory``, the memory of a forked child. The child's copy may hold entries that were
+        removed from the parent's table after the fork. Raises OSError if the memory is gone."""
         for offset in self.written:
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
         self.entries.clear()
@@ -176,40 +177,42 @@ class ThreadTable:
 
 @dataclass(eq=False, slots=True)
 class Arena:
-    """htrun's memory in one address space. Addresses are the tracee's."""
+    """htrun's memory in one address space. All addresses are the tracee's."""
 
     rings: RingMaps
-    """Those that are mapped."""
+    """The rings that are mapped."""
     data: int
-    """Where htrun's own mapping of the data region of the channel's ``memory`` starts."""
+    """The address of htrun's own mapping of the channel's data region."""
     data_size: int
-    """Its bytes."""
+    """The size of the data region in bytes."""
     table: ThreadTable
     self_pointers: bool
     """Whether trampolines identify threads by the word that the thread pointer points to (`TrampolineContext`)."""
     code: CodeMemory
     memory: int = 0
-    """The number of the channel's memory for which it records."""
+    """The number of the channel's memory whose events the trampolines record."""
     family: Family = field(default_factory=Family)
-    """Of its process."""
+    """The family of the process."""
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
     """The control words for which there may be patches."""
     additions: int = 0
-    """How many patches of the family this address space has been compared with."""
+    """The value of ``family.additions`` when this address space was last compared with its family."""
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
-    """Trampolines by their start address. One stays after its patch is removed, since a thread may still be inside."""
+    """Trampolines by start address. A trampoline stays after its patch is removed, since a thread may still be
+    inside."""
     runtimes: list[int] = field(default_factory=list)
-    """The addresses of the stubs that trampolines within reach share."""
+    """The addresses of the runtime stubs. All trampolines within reach of a stub share it."""
     runs: list[CodeRun] = field(default_factory=list)
-    """Sorted by address."""
+    """The runs of trampoline pages, sorted by address."""
     _run_starts: list[int] = field(default_factory=list)
     _starts: list[int] = field(default_factory=list)
     """The keys of `trampolines`, sorted."""
 
     def fork(self, mapped: list[tuple[int, int]]) -> Arena | None:
-        """The same in a forked child's copy of the memory, which has these ranges ``mapped``: what the parent got after
-        the copy was made is not in it. None if the arena itself is not in it. No trampoline has a site yet."""
+        """The arena in a forked child's copy of the memory. ``mapped``: the ranges that the child has mapped; memory
+        that the parent got after the fork is not among them. Returns None if the child lacks the data or the table. The
+        copy has no trampolines yet."""
         present = _Ranges(mapped)
         if not all(start in present for start in (self.data, self.table.address)):
             return None
@@ -225,12 +228,12 @@ class Arena:
 
     @property
     def parts(self) -> list[int]:
-        """Where each mapping of it starts."""
+        """The start address of each mapping of the arena."""
         pieces = [piece.address for piece in self.rings.pieces]
         return [self.data, self.table.address, *pieces, *(run.address for run in self.runs)]
 
     def close(self) -> None:
-        """The address space is gone."""
+        """Free the runs of an address space that is gone."""
         for run in self.runs:
             self.code.ranges.remove(run.address, run.end)
             run.shares -= 1
@@ -239,14 +242,14 @@ class Arena:
         self.runs = []
 
     def add(self, run: CodeRun) -> None:
-        """``run`` is mapped."""
+        """Add ``run``, which is now mapped."""
         place = bisect.bisect(self._run_starts, run.address)
         self._run_starts.insert(place, run.address)
         self.runs.insert(place, run)
         self.code.ranges.add(run.address, run.end)
 
     def run_at(self, address: int) -> CodeRun | None:
-        """The pages of trampolines that ``address`` lies in."""
+        """The run of trampoline pages that contains ``address``."""
         place = bisect.bisect_right(self._run_starts, address) - 1
         return self.runs[place] if place >= 0 and address < self.runs[place].end else None
 
@@ -255,12 +258,12 @@ class Arena:
         return self.run_at(address) is not None
 
     def serves(self, address: int) -> bool:
-        """Whether ``address`` lies in memory that trampolines read or write: rings, table, data."""
+        """Whether ``address`` lies in memory that trampolines read or write: rings, table or data."""
         parts = (self.table.address, ring_layout.TABLE_SIZE), (self.data, self.data_size)
         return address in self.rings or any(start <= address < start + size for start, size in parts)
 
     def take(self, low: int, high: int, size: int) -> int | None:
-        """``size`` free bytes that start in ``[low, high)``, in the pages there are."""
+        """Allocate ``size`` bytes that start in ``[low, high)``, in the existing runs; None if there is no room."""
         first = max(bisect.bisect_right(self._run_starts, low) - 1, 0)
         for run in self.runs[first : bisect.bisect_left(self._run_starts, high)]:
             address = run.take(low, high, size)
@@ -269,7 +272,7 @@ class Arena:
         return None
 
     def at(self, address: int) -> tuple[Site, Trampoline] | None:
-        """The site and the trampoline that contain ``address``; None in the stub that trampolines share."""
+        """The trampoline that contains ``address``, and its site; None if ``address`` is in a runtime stub."""
         place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0:
             site, trampoline = self.trampolines[self._starts[place]]
@@ -278,27 +281,27 @@ class Arena:
         return None
 
     def runtime_at(self, address: int) -> int | None:
-        """The start of the runtime stub that contains ``address``, or ends just before it. ``address`` is in no
+        """The start of the runtime stub that contains ``address`` or ends just before it. ``address`` must not be in a
         trampoline."""
         return max((runtime for runtime in self.runtimes if runtime <= address), default=None)
 
     def adopt(self, trampoline: Trampoline, site: Site) -> None:
-        """``trampoline`` is ``site``'s."""
+        """Make ``trampoline`` belong to ``site``."""
         start = trampoline.address
         if start not in self.trampolines:
             bisect.insort(self._starts, start)
         self.trampolines[start] = site, trampoline
 
     def write(self, address: int, code: bytes) -> None:
-        """Put code at ``address``, which must lie in a run."""
+        """Write ``code`` at ``address``, which must lie in a run."""
         run = self.run_at(address)
         assert run is not None
         at = run.offset + address - run.address
         self.code.view[at : at + len(code)] = code
 
     def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
-        """The thread pointer by which a trampoline identifies a thread with ``thread_pointer``; None where reading it
-        would fault, and so trap."""
+        """The value by which a trampoline identifies a thread with ``thread_pointer``; None if reading that value would
+        fault, so that the event traps."""
         return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:

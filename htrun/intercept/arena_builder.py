@@ -1,4 +1,4 @@
-"""Making arenas: mapping htrun's memory into a tracee, by calls injected into the thread that trapped."""
+"""Makes arenas: maps htrun's memory into a tracee, by calls injected into the thread that trapped."""
 
 from __future__ import annotations
 
@@ -26,32 +26,34 @@ _O_RDONLY_CLOEXEC, _O_RDWR_CLOEXEC = 0o2000000, 0o2000002
 _MADV_DONTDUMP = 16
 _MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6
 _MOST_RUNS = 1 << 14
-"""Mappings of trampolines in one address space: a quarter of what vm.max_map_count leaves the guest."""
+"""The most mappings of trampolines in one address space: a quarter of the default vm.max_map_count (proc_sys_vm(5))."""
 _NEAR_CHUNK = 16 * PAGE
-"""Bytes mapped at once for trampolines that may lie anywhere near their sites."""
+"""Bytes that are mapped at once for trampolines that may lie anywhere near their sites."""
 _FAR = 0x4000_0000_0000
-"""The preferred address for rings: far from code, since gigabytes of rings near code would leave no room for
+"""The preferred address for rings. It is far from code: gigabytes of rings near code would leave no room for
 trampolines."""
 _LIMITED_SHARE = 8
-"""If the guest's address space is limited, the rings take at most this fraction of the rest."""
+"""If the guest's address space is limited, the rings take at most one part in this many of the remaining space."""
 _SCRATCH_OFFSET = 0x1000
-"""In the channel's header region, of which the ABI uses 64 bytes: htrun writes it, the tracee can only read it."""
+"""An offset in the channel's header region, of which the ABI uses the first 64 bytes. htrun writes this region; the
+tracee can only read it."""
 
 
 class ArenaBuilder:
     """Makes arenas, by calls injected into a tracee."""
 
     def __init__(self, channel: Channel, pool: RingPool, ranges: CodeRanges, *, by_register: bool) -> None:
-        """``ranges``: where trampolines are mapped, kept up to date. ``by_register``: whether trampolines always
-        identify threads by the register."""
+        """``ranges``: the addresses at which trampolines are mapped; kept up to date here. ``by_register``: whether
+        trampolines always identify threads by the register that holds the thread pointer."""
         self._channel = channel
         self._pool = pool
         self._by_register = by_register
         self._code = CodeMemory(ranges)
 
     def build(self, injection: Injection, space: AddressSpace, tid: int, thread_pointer: int) -> Arena:
-        """The arena of an address space that shows the channel. ``thread_pointer``: that of thread ``tid``; it decides
-        how a trampoline can identify the program's threads. Raises OSError or `NoRoom`."""
+        """Make the arena of an address space that has the channel mapped. ``thread_pointer``: the thread pointer of
+        thread ``tid``, which decides how trampolines can identify the program's threads. Raises OSError or
+        `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
         _most_rings(tid, self._pool)
@@ -71,21 +73,21 @@ class ArenaBuilder:
         return arena
 
     def map_rings(self, injection: Injection, space: AddressSpace, tid: int, number: int) -> None:
-        """Map ring ``number`` into the address space, and some others with it. Raises OSError or `NoRoom`."""
+        """Map ring ``number``, and some neighbours of this ring, into the address space. Raises OSError or `NoRoom`."""
         arena = space.arena
         assert arena is not None
         size = self._pool.shape.size
         first, count = arena.rings.wanted(number, 1 if space.locks_memory else _most_rings(tid, self._pool))
         address = self._map_pool(injection, space, tid, first * size, count * size)
         piece = Piece(first, count, size, address)
-        # Otherwise a core dump would hold the rings: a memory file counts as anonymous shared memory (core(5)).
+        # A memory file counts as anonymous shared memory (core(5)), so a core dump would contain the rings.
         injection.call("madvise", address, piece.length, _MADV_DONTDUMP)
         arena.rings.add(piece)
 
     def _map_pool(self, injection: Injection, space: AddressSpace, tid: int, offset: int, size: int) -> int:
         """Map ``size`` bytes of the rings from ``offset`` on; returns the address. Raises OSError or `NoRoom`."""
         protection = _PROT_READ | _PROT_WRITE
-        # Where memory is locked when it is mapped, what can't be read is not populated; once unlocked, it never is.
+        # The kernel does not populate locked memory that cannot be read. Once unlocked, it is not populated either.
         first = protection if not space.locks_memory else _PROT_NONE
         where, file, at = _with_header(space), self._pool.file, _FAR + offset
         address = self._map(injection, space, tid, where, file, offset, size, first, at, fixed=False, writable=True)
@@ -97,9 +99,10 @@ class ArenaBuilder:
     def place(
         self, injection: Injection, space: AddressSpace, tid: int, windows: list[tuple[int, int]], size: int
     ) -> tuple[int, int]:
-        """Room for ``size`` bytes of code that start in one of ``windows`` (``[low, high)``, the best one first).
+        """Allocate ``size`` bytes for code that starts in one of ``windows`` (``[low, high)``, the best one first).
 
-        Returns the number of the window and the address. Maps more memory where there is none yet. Raises `NoRoom`.
+        Returns the index of the window and the address. Maps more memory if the existing runs have no room. Raises
+        `NoRoom`.
         """
         arena = space.arena
         assert arena is not None
@@ -147,7 +150,7 @@ class ArenaBuilder:
             except OSError as error:
                 self._code.give_back(offset, end - start)
                 if isinstance(error, FileExistsError):
-                    # The guest has mapped something there since.
+                    # The guest has mapped something there since the last look.
                     continue
                 raise
             arena.free_memory.take(start, end)
@@ -171,10 +174,10 @@ class ArenaBuilder:
         fixed: bool = True,
         writable: bool = False,
     ) -> int:
-        """Let the tracee map a file that htrun has open, ``at`` an address or, unless it must be ``fixed``, elsewhere.
-        ``writable``: whether it may ever write there.
+        """Let the tracee map ``file``, which htrun has open. ``at``: the address; if ``fixed`` is false, only a
+        preference. ``writable``: whether the tracee may ever write to this mapping.
 
-        Raises OSError; FileExistsError if there is something at the fixed address.
+        Raises OSError; FileExistsError if something is already mapped at the fixed address.
         """
         descriptor = self._opened(injection, space, tid, mapping, file, writable=writable)
         try:
@@ -186,32 +189,32 @@ class ArenaBuilder:
     def _opened(
         self, injection: Injection, space: AddressSpace, tid: int, mapping: Mapping, file: int, *, writable: bool
     ) -> int:
-        """The tracee's descriptor for a file that htrun has open. Raises OSError."""
+        """Open ``file``, which htrun has open, in the tracee. Returns the tracee's descriptor. Raises OSError."""
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)
-        # What was opened for reading only can't be made writable by mprotect(2) either.
+        # mprotect(2) cannot make the mapping of a file writable that was opened for reading only.
         mode = _O_RDWR_CLOEXEC if writable else _O_RDONLY_CLOEXEC
         with suppress(PermissionError, FileNotFoundError):
             descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
             if _is_same(tid, descriptor, file):
                 return descriptor
-            # In another PID namespace the path means another file.
+            # In another PID namespace the path names another file.
             injection.call("close", descriptor)
         from htrun.intercept.passed_file import pass_file
 
-        # Not any thread of the address space will do: a process created by vfork has its own files.
+        # Only the process of thread ``tid`` will do: a process created by vfork has a file table of its own.
         pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
         return pass_file(injection, space.memory, pid, file, writable=writable)
 
 
 def register_barrier(injection: Injection) -> None:
-    """Let the process use membarrier(2)'s serialization of all its threads."""
+    """Register the process for membarrier(2), so that it can serialize the instruction streams of its threads."""
     injection.call("membarrier", _MEMBARRIER_REGISTER_SYNC_CORE, 0, 0)
 
 
 def _with_header(space: AddressSpace) -> Mapping:
-    """A mapping of the channel that contains enough of its header. Raises `NoRoom`."""
+    """A mapping of the channel that contains the part of the header that htrun needs. Raises `NoRoom`."""
     for mapping in space.mappings:
         low, high = mapping.header
         if mapping.offset == 0 and high - low >= _SCRATCH_OFFSET + PAGE:
@@ -226,7 +229,7 @@ def _is_same(tid: int, descriptor: int, file: int) -> bool:
 
 
 def _most_rings(tid: int, pool: RingPool) -> int:
-    """Rings that may be mapped now: all, unless the guest's address space is limited. Raises `NoRoom`."""
+    """The number of rings that may be mapped now: all, unless the guest's address space is limited. Raises `NoRoom`."""
     limit = limit_of(tid, "Max address space")
     if limit is None:
         return pool.most

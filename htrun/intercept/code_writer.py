@@ -1,4 +1,4 @@
-"""Replacing code that other threads may run at the same moment, and restoring the original bytes of sites."""
+"""Replaces code that other threads may run at the same moment, and restores the original bytes of sites."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ _MEMBARRIER_SYNC_CORE = 1 << 5
 
 
 class Rewritten(Exception):
-    """The guest has changed the code that was to be patched."""
+    """The guest has changed the code that htrun was about to replace."""
 
 
 def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
-    """Replace ``old`` by ``new`` while other threads may run there: a halt first, the tail, the first byte, and a
-    serializing barrier in all threads between (as the kernel's text_poke_bp does). Without an ``injection`` there are
-    no barriers: the halt alone then keeps threads from a half-written instruction, as it did on every processor tried.
+    """Replace ``old`` by ``new`` at ``address`` while other threads may run there. The steps are those of the kernel's
+    text_poke_bp: first a halt instruction, then the tail, then the first byte, with a serializing barrier in all
+    threads after each step. Without an ``injection`` there are no barriers. The halt alone then keeps threads from
+    running a half-written instruction, as it did on every processor that was tried.
 
     Raises `Rewritten` if the code there is not ``old``, or cannot be read.
     """
@@ -45,15 +46,15 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
             try:
                 _synchronize(injection)
             except TraceeDied as death:
-                # Other processes may run in its memory (vfork), so the change must be finished.
+                # Other processes may run in the same memory (vfork), so the change must be finished.
                 died, injection = death, None
     if died is not None:
         raise died
 
 
 def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
-    """Write one step of the way from ``old`` to a patch at ``address``, where ``expected`` should be. Raises
-    `Rewritten`."""
+    """Write one step of the change from ``old`` to a patch at ``address``. ``expected``: the bytes that should be there
+    now. Raises `Rewritten` if they are not."""
     try:
         found = space.memory.read(address, len(old))
         if found == expected:
@@ -80,26 +81,26 @@ def _synchronize(injection: Injection) -> None:
 
 
 def met_halt(space: AddressSpace, address: int) -> bool:
-    """Whether a thread that was stopped at ``address`` ran on the halt of a patch that has since been finished. A halt
-    that is still there is the guest's."""
+    """Whether a thread that is stopped at ``address`` ran into the halt of a change that is now finished. A halt that
+    is still there belongs to the guest."""
     if address not in space.breakpoints:
         return False
     try:
         halt = hosts.current().halt
         return space.memory.read(address, len(halt)) != halt
     except OSError:
-        # Its code is gone; the thread will fault by itself.
+        # The thread's code is gone, so the thread will fault without htrun's help.
         return True
 
 
 def settle(space: AddressSpace, parent: AddressSpace) -> None:
-    """``space`` was copied by a fork while other threads of the parent ran, for which sites may have been patched
-    before or during the copying: find out which patches the copy has, and undo the one that was being made."""
+    """Find out which patches ``space`` has, and undo a change that was half made. ``space`` was copied by a fork while
+    other threads of ``parent`` ran, and htrun may have patched their sites during the copying."""
     for address, site in space.sites.items():
         try:
             code = space.memory.read(address, len(site.code))
         except OSError:
-            # Unmapped since, as generated code is.
+            # The code was unmapped meanwhile, as generated code may be.
             site.patch = None
             continue
         if address in parent.breakpoints and code.startswith(hosts.current().halt):
@@ -109,7 +110,7 @@ def settle(space: AddressSpace, parent: AddressSpace) -> None:
 
 
 def still_holds(space: AddressSpace, site: Site) -> bool:
-    """Whether the code at a patched site is what was written there, with the bytes it borrowed."""
+    """Whether the code at a patched site is still the patch, followed by the bytes that its jump borrows."""
     patch = site.patch
     if patch is None:
         return False
@@ -117,7 +118,7 @@ def still_holds(space: AddressSpace, site: Site) -> bool:
     try:
         return space.memory.read(site.address, len(expected)) == expected
     except OSError:
-        # The guest has unmapped its code.
+        # The guest has unmapped the site's code.
         return False
 
 
@@ -132,7 +133,7 @@ def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site
 
 
 def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, sites: list[Site]) -> None:
-    """As `take_back`, with the barriers made by a thread that is stopped with ``registers``."""
+    """As `take_back`, with barriers that a thread stopped with ``registers`` makes."""
     if not sites:
         return
     thread = stopped.thread
@@ -144,8 +145,8 @@ def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, s
 
 
 def injection_of(stopped: StoppedThread, waiter: Waiter, registers: Registers) -> Injection:
-    """System calls by a thread that is stopped with ``registers``. Raises `NoRoom` where a call might kill the
-    thread."""
+    """An injection of system calls into a thread that is stopped with ``registers``. Raises `NoRoom` if a call might
+    kill the thread."""
     space = stopped.thread.space
     assert space.abi is not None
     if stopped.thread.process.filtered:

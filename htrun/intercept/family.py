@@ -1,8 +1,9 @@
-"""A trampoline that was built for a site of one process can be used by its relatives, too.
+"""Reuses a trampoline that was built for a site of one process in the related processes.
 
-Forked processes share the pages of trampolines that were there at the fork, and with them what is made there later.
-Otherwise a server that leaves each request to a child would have the same trampoline made in each, until those pages
-are full, and the account of its run would name the same call site once for each child.
+Forked processes share the pages of trampolines that existed at the fork, so they also share the trampolines that are
+written to these pages later. Without this reuse, a server that forks a child for each request would build the same
+trampoline in each child until those pages are full, and the account of the run would list the same call site once for
+each child.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Patch, Site
 
     RunAt = Callable[[int], object]
-    """The pages of trampolines at an address of one process, as an object that processes with the same pages share;
-    None without pages."""
+    """Returns the pages of trampolines at an address of one process, as an object that is the same for all processes
+    with these pages; None if there are no pages at the address."""
 
 _SURE, _MOST_SURE = 2, 4
 
 Kind = tuple[int, bool, bool]
-"""What a trampoline depends on besides the site: the control word, how it knows threads (`Arena.self_pointers`), and
-whether the guest is big-endian."""
+"""The properties, besides the site, that a trampoline depends on: the address of the control word, the way in which it
+identifies threads (`Arena.self_pointers`), and whether the guest is big-endian."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A patch, the address of the runtime stub that its trampoline uses, and the pages that both lie in."""
+    """A patch, the address of the runtime stub that its trampoline uses, and the pages that contain trampoline and
+    stub."""
 
     patch: Patch
     runtime: int
@@ -41,30 +43,31 @@ class Family:
     """Processes whose address spaces were forked from one that had an arena."""
 
     additions: int = 0
-    """How many patches were made so far."""
+    """The number of patches that were made so far."""
     _emitted: int = 0
-    """Among the latest threads that began or exited: those that have emitted, minus those that have not."""
+    """A score of recent threads: plus one for a thread that has emitted, minus one for a thread that has exited without
+    an event; at least 0, at most `_MOST_SURE`."""
     _sites: dict[int, list[Site]] = field(default_factory=dict)
     _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
-    """By the number of the site."""
+    """The latest patch for each site number and kind."""
     _newest: dict[int, Site] = field(default_factory=dict)
-    """The sites for which patches were made, by address, from the oldest patch to the latest."""
+    """The sites for which patches were made, by address; the site with the latest patch is last."""
 
     @property
     def emits(self) -> bool:
-        """Whether its next thread will probably emit, too."""
+        """Whether the family's next thread will probably emit."""
         return self._emitted >= _SURE
 
     def learn(self, *, emitted: bool) -> None:
-        """A thread has emitted, or has exited and never did."""
+        """Count a thread that has ``emitted``, or that has exited without an event."""
         self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
-        """The site that a relative has found at ``address``, where ``code`` is."""
+        """The site of a related process at ``address``, if the bytes of that site begin ``code``."""
         return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
 
     def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:
-        """``patch`` was made for ``site``."""
+        """Add ``patch``, which was made for ``site``."""
         same = self._sites.setdefault(site.address, [])
         if all(other.number != site.number for other in same):
             same.append(site)
@@ -74,11 +77,11 @@ class Family:
         self.additions += 1
 
     def newest(self, count: int) -> list[Site]:
-        """The sites for which the last ``count`` patches were made."""
+        """The sites of the last ``count`` patches, the latest first."""
         return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
-        """The latest trampoline for ``site``, if it is in memory that the process with ``run_at`` also has."""
+        """The latest patch for ``site``, if its memory is also mapped in the process whose pages ``run_at`` returns."""
         made = self._made.get((site.number, kind))
         if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
             return None

@@ -9,22 +9,22 @@ from pathlib import Path
 PAGE = 4096
 _HIGHEST = (1 << 47) - PAGE
 _HEAP_ROOM = 256 << 20
-"""Bytes after the program break that stay free, so that the heap grows as it would alone."""
+"""Bytes after the program break that stay free, so that the heap can grow as it would without htrun."""
 _STACK_ROOM = 1 << 30
-"""Bytes below the stack that stay free where its limit is infinite."""
+"""Bytes below the stack that stay free if the stack limit is infinite."""
 _STACK_GUARD = 1 << 20
 """Bytes that the kernel keeps free below a stack (stack_guard_gap, Documentation/admin-guide/kernel-parameters.txt)."""
 _START_BRK = 46
-"""Position of start_brk in /proc/PID/stat (proc_pid_stat(5), field 47)."""
+"""Index of start_brk among the words of /proc/PID/stat (proc_pid_stat(5), field 47)."""
 
 Range = tuple[int, int]
 
 
 class FreeMemory:
-    """The free ranges of one address space, as they were when it was last looked at.
+    """The free ranges of one address space, as of the last `look`.
 
-    The guest maps and unmaps meanwhile, so a range is only a proposal: map there with MAP_FIXED_NOREPLACE, and look
-    again if something was there.
+    The guest maps and unmaps memory meanwhile, so a range is only a proposal: the caller maps it with
+    MAP_FIXED_NOREPLACE, and looks again if something was there.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class FreeMemory:
         self._ranges = list(gaps(sorted(_used(tid)), lowest, _HIGHEST))
 
     def take(self, start: int, end: int) -> None:
-        """``[start, end)``, a part of a proposal, is mapped now."""
+        """Remove ``[start, end)``, a part of a proposal, which is mapped now."""
         place = bisect.bisect_right(self._ranges, (start, _HIGHEST)) - 1
         if place >= 0:
             low, high = self._ranges[place]
@@ -44,8 +44,8 @@ class FreeMemory:
             self._ranges[place : place + 1] = [piece for piece in pieces if piece[0] < piece[1]]
 
     def proposals(self, low: int, high: int, size: int, most: int) -> Iterator[Range]:
-        """Free page ranges in which ``size`` bytes can start in ``[low, high)``; of ``most`` bytes where the window and
-        the free range have room for more than what is needed."""
+        """Free ranges of whole pages in which ``size`` bytes can start in ``[low, high)``. If the window is larger than
+        ``most`` bytes, a range may have up to ``most`` bytes; if not, only the pages that are needed."""
         place = max(bisect.bisect_right(self._ranges, (low, _HIGHEST)) - 1, 0)
         for start, end in self._ranges[place:]:
             if start >= high:
@@ -58,7 +58,7 @@ class FreeMemory:
 
 
 def gaps(used: list[Range], lowest: int, highest: int) -> Iterator[Range]:
-    """The parts of ``[lowest, highest)`` that are not in the sorted ranges ``used``."""
+    """The parts of ``[lowest, highest)`` that are outside the sorted ranges ``used``."""
     last = lowest
     for start, end in used:
         if start > last:
@@ -69,14 +69,14 @@ def gaps(used: list[Range], lowest: int, highest: int) -> Iterator[Range]:
 
 
 def limit_of(tid: int, name: str) -> int | None:
-    """A soft limit of /proc/TID/limits, in bytes; None if there is none. Raises OSError."""
+    """The soft limit ``name`` in /proc/TID/limits, in bytes; None if it is unlimited. Raises OSError."""
     lines = Path(f"/proc/{tid}/limits").read_text().splitlines()
     value = next(line for line in lines if line.startswith(name))[len(name) :].split()[0]
     return None if value == "unlimited" else int(value)
 
 
 def _used(tid: int) -> Iterator[Range]:
-    """What is mapped, and where the heap and the stack of the first thread are going to grow."""
+    """The ranges that are mapped, and those into which the heap and the stack of the first thread may grow."""
     stat = Path(f"/proc/{tid}/stat").read_text(encoding="utf-8", errors="replace")
     heap_end = int(stat.rpartition(")")[2].split()[_START_BRK - 2])
     room = min(limit_of(tid, "Max stack size") or _STACK_ROOM, _STACK_ROOM)

@@ -1,4 +1,4 @@
-"""The tracees: address spaces, processes and threads, and what is known of each."""
+"""The state that htrun keeps of its tracees: address spaces, processes and threads."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Mapping(NamedTuple):
-    """A part of the channel in an address space: ``length`` bytes at ``start`` show the file from ``offset`` on.
-    ``memory``: the number of the channel's memory that they show."""
+    """A part of the channel in an address space: ``length`` bytes at ``start`` that show the file from ``offset`` on.
+    ``memory``: the number of the channel's memory that is mapped."""
 
     start: int
     length: int
@@ -35,7 +35,7 @@ class Mapping(NamedTuple):
         return self.start + self.length
 
     def part(self, offset: int, length: int) -> tuple[int, int]:
-        """The addresses ``[low, high)`` where file bytes ``[offset, offset + length)`` show; empty if low >= high."""
+        """The addresses ``[low, high)`` that show file bytes ``[offset, offset + length)``; empty if low >= high."""
         low = max(self.start, self.start + offset - self.offset)
         high = min(self.end, self.start + offset + length - self.offset)
         return low, high
@@ -52,12 +52,12 @@ class Mapping(NamedTuple):
 
     @property
     def control_word(self) -> int | None:
-        """Where an event's index is stored; None if the mapping doesn't show it."""
+        """The address to which a guest stores an event's index; None if the mapping does not show it."""
         low, high = self.part(layout.CONTROL_OFFSET, 1)
         return low if low < high else None
 
     def without(self, start: int, end: int) -> list[Mapping]:
-        """What is left of the mapping when ``[start, end)`` is unmapped: none, one or two pieces."""
+        """The parts of the mapping that remain when ``[start, end)`` is unmapped: at most two."""
         pieces = []
         if self.start < min(start, self.end):
             pieces.append(self._replace(length=min(start, self.end) - self.start))
@@ -81,19 +81,19 @@ class Mappings:
         return iter(self._all)
 
     def find(self, address: int) -> Mapping | None:
-        """The mapping that holds ``address``."""
+        """The mapping that contains ``address``."""
         place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0 and address < self._all[place].end:
             return self._all[place]
         return None
 
     def add(self, mapping: Mapping) -> None:
-        """A new mapping, which replaces whatever was there."""
+        """Add a mapping, which replaces all earlier ones at its addresses."""
         self.remove(mapping.start, mapping.end)
         self._set([*self._all, mapping])
 
     def remove(self, start: int, end: int) -> list[Mapping]:
-        """Forget ``[start, end)``; returns the mappings that lost something."""
+        """Remove ``[start, end)``. Returns the mappings that lost a part."""
         hit = [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
         if hit:
             kept = [mapping for mapping in self._all if mapping not in hit]
@@ -101,7 +101,7 @@ class Mappings:
         return hit
 
     def overlapping(self, start: int, end: int) -> list[Mapping]:
-        """The mappings that share a byte with ``[start, end)``."""
+        """The mappings that have a byte in ``[start, end)``."""
         return [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
 
     def control_words(self) -> frozenset[int]:
@@ -120,13 +120,13 @@ class Mappings:
 
 
 class ThreadPointers:
-    """Which threads of an address space have which thread pointer (`Thread.pointer`)."""
+    """The threads of an address space by their thread pointer (`Thread.pointer`)."""
 
     def __init__(self) -> None:
         self._threads: dict[int, set[Thread]] = {}
 
     def learn(self, thread: Thread, pointer: int) -> None:
-        """Set the thread's pointer to ``pointer``; 0 if that is unknown."""
+        """Set the thread's pointer to ``pointer``, or to 0 if the pointer is unknown."""
         if thread.pointer == pointer:
             return
         self.forget(thread)
@@ -135,7 +135,7 @@ class ThreadPointers:
             self._threads.setdefault(pointer, set()).add(thread)
 
     def forget(self, thread: Thread) -> None:
-        """The thread has left the address space, or its pointer has changed."""
+        """Remove a thread that has left the address space, or whose pointer has changed."""
         threads = self._threads.get(thread.pointer)
         if threads is not None:
             threads.discard(thread)
@@ -154,46 +154,47 @@ class AddressSpace:
     memory: Memory
     mappings: Mappings = field(default_factory=Mappings)
     sites: dict[int, Site] = field(default_factory=dict)
-    """By the address of the instruction."""
+    """The sites, by the address of the instruction."""
     threads: set[Thread] = field(default_factory=set)
-    """Those that run in it."""
+    """The threads that run in this address space."""
     machine: bool = False
-    """Whether its guest is a whole machine, whose emulator would die of the guest's faults."""
+    """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
 
-    # What `htrun.runner.loop` has seen.
+    # Set for `htrun.runner.loop`.
     abi: Abi | None = None
     """The interface of the call that mapped a channel; None before one was mapped."""
     syscall_instruction: int = 0
-    """Where a system call instruction of ``abi`` was last seen."""
+    """The address at which a system call instruction of ``abi`` was last seen."""
     unrecorded: bool = False
-    """Stores to its channel are no longer recorded, since recording has failed."""
+    """Whether stores to the channel are no longer recorded, since recording has failed."""
 
-    # The patcher's.
+    # Set by the patcher.
     arena: Arena | None = None
-    """htrun's own memory in it; None before the first site is patched."""
+    """htrun's own memory in the address space; None before the first site is patched."""
     unpatchable: str = ""
-    """Why no site in it can be patched; empty if sites can."""
+    """The reason why no site in the address space can be patched; empty if sites can be patched."""
     breakpoints: set[int] = field(default_factory=set)
-    """Addresses at which code was ever replaced: a thread may have executed the temporary halt there."""
+    """Addresses at which code was ever replaced. A thread may have executed the temporary halt there."""
     pointers: ThreadPointers = field(default_factory=ThreadPointers)
 
-    # Of mapping calls (`locks_memory`) and of execs that are redirected to an emulator.
+    # Set by mapping calls (``locks_memory``), and for execs that are redirected to an emulator (``exec_rooms``).
     locks_memory: bool = False
-    """Whether what is mapped from now on is locked (MCL_FUTURE, mlockall(2)), which no child inherits."""
+    """Whether the kernel locks all memory that is mapped from now on (MCL_FUTURE, mlockall(2)). A child does not
+    inherit this."""
     exec_rooms: list[tuple[int, int]] = field(default_factory=list)
-    """Address and size of unused memory that htrun has mapped for the arguments of execs."""
+    """Address and size of memory that htrun has mapped for the arguments of execs, and that is unused now."""
 
     def __post_init__(self) -> None:
         self.memory.threads = lambda: [thread.tid for thread in self.threads]
 
     def close(self) -> None:
-        """No thread runs in it any more."""
+        """Free the resources of an address space in which no thread runs any more."""
         self.memory.close()
         if self.arena is not None:
             self.arena.close()
 
     def fork(self, tid: int) -> AddressSpace:
-        """The copy that a forked child has. The code is the same, so what is known of its sites holds for it too."""
+        """The copy of the address space in a forked child. Its code is the same, so the sites are the same too."""
         return AddressSpace(
             memory=Memory(tid),
             mappings=self.mappings.copy(),
@@ -206,24 +207,24 @@ class AddressSpace:
 
 
 _DEFAULT, _IGNORE = 0, 1
-"""SIG_DFL, SIG_IGN."""
+"""The handlers SIG_DFL and SIG_IGN."""
 _RESETHAND = 0x80000000
-"""SA_RESETHAND."""
+"""The flag SA_RESETHAND."""
 
 
 @dataclass(eq=False, slots=True)
 class SignalActions:
-    """What a process does on SIGSEGV, as far as it can be known from outside. Shared with CLONE_SIGHAND."""
+    """A process's action for SIGSEGV, as far as htrun can know it. Processes share it after CLONE_SIGHAND."""
 
     segv: bytes | None = None
     """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
-    from 64-bit code, 20 from 32-bit code; None before."""
+    from 64-bit code, 20 bytes from 32-bit code; None if the guest has not set it."""
     marked: bool = False
-    """The guest sees the default action, while the kernel has htrun's marker (`htrun.intercept.actions`)."""
+    """Whether the kernel has htrun's marker (`htrun.intercept.actions`), where the guest sees the default action."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
-        """SIGSEGV ignored, as it is inherited by exec: no flags, no mask, in 64-bit or 32-bit form."""
+        """The action that ignores SIGSEGV, as exec lets it pass: no flags, no mask; valid for 32-bit code as well."""
         return cls(_IGNORE.to_bytes(32, "little"))
 
     def copy(self) -> SignalActions:
@@ -232,7 +233,7 @@ class SignalActions:
 
     @property
     def handler(self) -> int:
-        """What the guest has set: the address of its handler, or 0 for the default, or 1 to ignore the signal."""
+        """The guest's setting: the address of its handler, or 0 for the default, or 1 to ignore the signal."""
         return handler_of(self.segv) if self.segv is not None else _DEFAULT
 
     @property
@@ -242,7 +243,7 @@ class SignalActions:
 
     @property
     def is_default(self) -> bool:
-        """Whether SIGSEGV kills, by the action that the guest has set."""
+        """Whether SIGSEGV kills the process by the action that the guest has set."""
         return self.handler == _DEFAULT
 
     @property
@@ -252,7 +253,7 @@ class SignalActions:
 
     @property
     def is_unmarked_default(self) -> bool:
-        """Whether SIGSEGV kills, by the kernel's action as well."""
+        """Whether SIGSEGV kills the process by the kernel's action as well."""
         return self.is_default and not self.marked
 
     @property
@@ -261,7 +262,7 @@ class SignalActions:
         return self.segv is not None and self.has_handler and bool(_flags_of(self.segv) & _RESETHAND)
 
     def handler_taken(self) -> None:
-        """The kernel has made the action the default one, and has kept the rest of it."""
+        """Note that the kernel has reset the handler to the default, and has kept the flags and the mask."""
         if self.segv is not None:
             self.segv = with_handler(self.segv, _DEFAULT)
         self.marked = False
@@ -272,12 +273,12 @@ def _word_of(action: bytes) -> int:
 
 
 def handler_of(action: bytes) -> int:
-    """The handler in a struct sigaction of the kernel's, in 64-bit or 32-bit form."""
+    """The handler in a struct sigaction of the kernel, in 64-bit or 32-bit form."""
     return int.from_bytes(action[: _word_of(action)], "little")
 
 
 def with_handler(action: bytes, handler: int) -> bytes:
-    """The same struct sigaction with another handler."""
+    """A copy of the struct sigaction ``action`` with another handler."""
     word = _word_of(action)
     return handler.to_bytes(word, "little") + action[word:]
 
@@ -288,18 +289,18 @@ def _flags_of(action: bytes) -> int:
 
 
 class MaskFilter:
-    """What `htrun.intercept.masks` knows of the filter that stops threads of a process that change their masks."""
+    """The state of a process's mask filter, which stops threads that change their masks (`htrun.intercept.masks`)."""
 
     __slots__ = ("followed", "hidden", "watched")
 
     def __init__(self) -> None:
         self.watched = False
-        """The filter was installed in the process, and stays through exec. It may be installed again in a child that
-        inherits it."""
+        """Whether the filter was installed in the process. A filter stays through exec; a child inherits the filter,
+        and may get it a second time."""
         self.followed = False
-        """Whether this filter keeps `ThreadSignals.segv_blocked` of the process's threads up to date."""
+        """Whether the stops of the filter keep `ThreadSignals.segv_blocked` of the process's threads up to date."""
         self.hidden = ""
-        """Why the filter can't be installed in the process; empty if it can."""
+        """The reason why the filter can't be installed in the process; empty if it can."""
 
 
 @dataclass(eq=False, slots=True)
@@ -310,65 +311,67 @@ class Process:
     space: AddressSpace
     actions: SignalActions
     big_endian: bool = False
-    """The byte order in which its guest writes arguments."""
+    """Whether the guest writes arguments in big-endian byte order."""
     threads_seen: int = 0
-    """Its threads so far."""
+    """The number of threads that the process has had."""
     living: int = 0
-    """Its threads that have not exited."""
+    """The number of threads that have not exited."""
     filtered: bool = False
-    """It has, or has inherited, a seccomp filter that is not htrun's."""
+    """Whether the process has a seccomp filter that is not htrun's, set by itself or inherited."""
     guarded: list[tuple[int, int]] = field(default_factory=list)
-    """Ranges for which it has, or has inherited, a channel filter of htrun's. A filter stays for good, through forks
-    and exec."""
+    """The address ranges for which the process has channel filters of htrun's, set by htrun or inherited. A filter
+    stays for good, through forks and exec."""
     masks: MaskFilter = field(default_factory=MaskFilter)
     action_in_doubt: bool = False
-    """It has not run yet, and may have inherited its parent's SIGSEGV action in the moment in which a trap had reset
-    it."""
+    """Whether the process has not run yet, and may have inherited the SIGSEGV action of its parent just after a trap
+    had reset that action."""
 
 
 class ThreadSignals:
-    """What `htrun.intercept.masks` and `htrun.intercept.traps` know of a thread's signals."""
+    """The state of a thread's signals, for `htrun.intercept.masks` and `htrun.intercept.traps`."""
 
     __slots__ = ("entering_handler", "segv_blocked", "stepped", "swallowed")
 
     def __init__(self) -> None:
         self.segv_blocked = False
-        """Whether the thread blocks SIGSEGV: known at a trap, and kept up to date where its process's masks are
-        followed and its address space has a channel mapped."""
+        """Whether the thread blocks SIGSEGV. Valid at a trap. Kept up to date at all times if the masks of the process
+        are followed and a channel is mapped."""
         self.swallowed: bytes | None = None
-        """The siginfo of a SIGSEGV that was pending when the thread's store trapped; it is made pending again when the
-        thread continues."""
+        """The siginfo of a SIGSEGV that was pending when the thread's store trapped. htrun makes the signal pending
+        again when the thread continues. None if there was no such signal."""
         self.stepped = False
-        """The thread single-steps itself, and htrun must still send it the SIGTRAP for the step that was its trapped
-        store."""
+        """Whether the thread single-steps itself and htrun must still send it the SIGTRAP for the step that was the
+        trapped store."""
         self.entering_handler = False
-        """The thread was resumed with a single step into a signal handler, to see the handler's mask."""
+        """Whether the thread was resumed with a single step into a signal handler, so that htrun can read the mask
+        there."""
 
 
 class RedirectedExec:
-    """An exec of a thread that `htrun.runner.foreign_exec` has redirected to an emulator, while it is under way."""
+    """The state of an exec that `htrun.runner.foreign_exec` has redirected to an emulator, until the exec is done."""
 
     __slots__ = ("big_endian", "registers", "room")
 
     def __init__(self) -> None:
         self.registers: Registers | None = None
-        """The thread's registers before, restored should the exec fail; None while there is no such exec."""
+        """The thread's registers before the exec, which are restored if the exec fails; None if no such exec is under
+        way."""
         self.room: tuple[int, int] | None = None
-        """The memory of its arguments, one of `AddressSpace.exec_rooms`."""
+        """Address and size of the memory that holds the exec's arguments: one of `AddressSpace.exec_rooms`."""
         self.big_endian = False
-        """The byte order of the program that it starts."""
+        """Whether the program that the exec starts is big-endian."""
 
 
 class Doubt:
-    """A fault that the code at a thread's program counter can't have raised, as `htrun.intercept.traps` counts them."""
+    """A fault that the code at a thread's program counter can't have raised, and how often it was seen."""
 
     __slots__ = ("fault", "times")
 
     def __init__(self) -> None:
         self.fault: tuple[int, int, bytes] | None = None
-        """The program counter, the address of the fault, and the code; None if there is no doubt."""
+        """The program counter, the address of the fault, and the code; None if there is no such fault."""
         self.times = 0
-        """How often in a row."""
+        """How many times in a row this fault was seen."""
 
 
 @dataclass(eq=False, slots=True)
@@ -378,26 +381,26 @@ class Thread:
     tid: int
     process: Process
     number: int
-    """Its position in its process's order of appearance, from 0."""
+    """The index of the thread in its process, in order of appearance, from 0."""
     exiting: bool = False
-    """Its exit event has been seen."""
+    """Whether the thread's exit event has been seen."""
     signals: ThreadSignals = field(default_factory=ThreadSignals)
     exec: RedirectedExec = field(default_factory=RedirectedExec)
     doubt: Doubt = field(default_factory=Doubt)
 
-    # The recording's.
+    # Set by the recording.
     ring: Ring | None = None
-    """Where the records of its stores go, from the first on."""
+    """The ring that takes the records of the thread's stores; None before the first."""
     source: Source | None = None
-    """Its stream, once it has one."""
+    """The thread's stream; None before it has one."""
     comm: str | None = None
-    """Its name, kept from when the thread exits, since it cannot be read after that."""
+    """The thread's name, kept from its exit event on, since the name cannot be read later."""
 
-    # Of `htrun.intercept.thread_rings`.
+    # Set by `htrun.intercept.thread_rings`.
     pointer: int = 0
-    """The thread pointer by which a trampoline knows it (`Arena.pointer_seen`), when last seen; 0 if never."""
+    """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if none is known."""
     registered: bool = False
-    """Whether trampolines find its ring by that pointer."""
+    """Whether trampolines find the thread's ring by that pointer."""
 
     @property
     def space(self) -> AddressSpace:

@@ -1,4 +1,4 @@
-"""Warnings about loads from the control region, which are no events."""
+"""Warns about loads from the control region, which are not events."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Loads:
-    """Reports them."""
+    """Reports loads from the control region."""
 
     def __init__(self, warnings: Warnings) -> None:
         self._warnings = warnings
         self._is_valgrind: dict[int, bool] = {}
 
     def report(self, pid: int, address: int, reason: NotAStore) -> None:
-        """The instruction at ``address`` in process ``pid`` is not a plain store."""
+        """Report that the instruction at ``address`` in process ``pid`` is not a plain store."""
         known = pid in self._is_valgrind
         if not known:
             self._is_valgrind[pid] = _runs_in_valgrind(pid)
@@ -33,7 +33,7 @@ class Loads:
                 "gets its SIGSEGV",
             )
         elif not known:
-            # It looks for pointers in all that is mapped, word by word, and expects SIGSEGV.
+            # The leak check of valgrind looks for pointers in all mapped memory, word by word, and expects SIGSEGV.
             self._warnings.warn(
                 Kind.LOAD,
                 pid,

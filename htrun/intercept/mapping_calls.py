@@ -1,9 +1,10 @@
-"""System calls that make, change or end the channel's mappings, caught by the seccomp filters.
+"""Handles system calls that make, change or remove the channel's mappings; seccomp filters stop threads at these calls.
 
-A mapping of the channel is protected before the thread that made it goes on: the header becomes read-only, the control
-region inaccessible, or, in a whole machine, whose emulator would die of loads there, read-only too: it holds zeros.
-What the guest later unmaps, moves, replaces or unprotects is followed, so that a fault there is the guest's own again,
-or the protection comes back.
+htrun protects a new mapping of the channel before the thread that made it goes on: the header becomes read-only, the
+control region inaccessible. In a whole machine the control region, which holds zeros, becomes read-only as well, since
+the emulator would crash on a load that faults. htrun follows all later changes of a mapping. After the guest has
+unmapped, moved or replaced a part, faults there belong to the guest. After the guest has made a part accessible, htrun
+protects that part again.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ ControlsLeave = Callable[[AddressSpace, Injection | None, frozenset[int]], None]
 
 
 def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
-    """Nothing is ever patched."""
+    """The patches of a run without any: there is nothing to remove."""
 
 
 class MappingCalls:
-    """Follows a thread through mmap, mremap, munmap and mprotect calls that affect the channel.
+    """Handles mmap, mremap, munmap and mprotect calls that affect the channel.
 
-    Each call has a method. When it is called, the thread is stopped before the call; when it returns, before or after
-    it.
+    There is a method for each call. It must be called while the thread is stopped before the call. When it returns, the
+    thread may still be stopped before the call, or after it.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class MappingCalls:
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
-        """``recorded``: the recorded calls, which further filters must also stop. ``is_machine``: whether the
-        process with some id runs a whole machine. ``controls_leave``: removes the patches for control words that the
-        guest is about to unmap, by injected calls where these are allowed. ``rings_mapped``: a thread is about to map
-        rings of the channel."""
+        """``recorded``: the recorded calls, at which further filters must also stop. ``is_machine``: returns whether
+        the process with this id runs a whole machine. ``controls_leave``: removes the patches for control words that
+        the guest is about to unmap, by injected calls where these are allowed. ``rings_mapped``: is called when a
+        thread is about to map rings of the channel."""
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
         self._is_machine = is_machine
@@ -88,11 +89,11 @@ class MappingCalls:
         self._warnings = warnings
 
     def open_control(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Let stores to the control region of the thread's memory happen without a trap: they are no longer recorded.
-        ``registers``: the thread's, which it keeps. Raises OSError where that can't be done."""
+        """Make the control region writable in the memory of the thread, so that stores no longer trap and are no longer
+        recorded. ``registers``: the thread's registers, which are kept. Raises OSError if that is impossible."""
         thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
-            # Its own filter may kill it for the call.
+            # The process's own filter may kill the thread for the call.
             raise PermissionError(1, f"process {thread.process.pid} has a seccomp filter of its own")
         with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             for mapping in space.mappings:
@@ -107,10 +108,11 @@ class MappingCalls:
         leaving: frozenset[int] = frozenset(),
         instead: Callable[[Injection], int] | None = None,
     ) -> None:
-        """Let the call run, or ``instead`` of it other calls, whose result the thread then gets.
+        """Let the thread make the call. With ``instead``, htrun makes other calls in the thread, and the thread gets
+        their result.
 
-        ``leaving``: control words that will no longer be the channel's. Their patches are taken back first: once the
-        memory is free, another thread may get it, and what is stored there is no event.
+        ``leaving``: addresses that will no longer be control words of the channel. The patches for them are removed
+        first: another thread may map the freed memory, and stores there are no events.
         """
         space = call.thread.space
         patched = bool(leaving) and space.arena is not None
@@ -129,12 +131,12 @@ class MappingCalls:
         call.finish(self._waiter)
 
     def mmap(self, call: StoppedCall) -> None:
-        """mmap(2), and the older one of i386."""
+        """Handle mmap(2), and the older mmap of i386."""
         thread = call.thread
         try:
             asked = Mmap.of(call, thread.space.memory)
         except OSError:
-            # A bad address: the kernel will say EFAULT.
+            # A bad address: the kernel will return EFAULT.
             return
         space = thread.space
         memory = self._memory_of(thread, asked.descriptor) if asked.is_shared_file else None
@@ -145,15 +147,15 @@ class MappingCalls:
         if memory == 0 and self._channel.rings is not None and asked.offset >= self._channel.rings.offset:
             self._rings_mapped(thread)
             if not replaced:
-                # It contains nothing that must be protected.
+                # The new mapping contains nothing that must be protected.
                 return
         if not ours and not replaced and not thread.process.filtered:
-            # The kernel maps it where nothing is, so the channel stays as it is: no need to see where.
+            # The kernel chooses free addresses, so the channel's mappings stay as they are.
             return
         leaving = words_of(replaced, asked.start, asked.end)
         if ours and replaced:
             if all(other.memory == memory for other in replaced):
-                # Other threads may emit meanwhile.
+                # The same control word stays mapped, and other threads may emit meanwhile: keep its patches.
                 leaving -= frozenset({asked.mapping.control_word})
             pieces = cut([asked.mapping], asked.start, asked.end, machine=space.machine)
             self._run(call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
@@ -169,14 +171,14 @@ class MappingCalls:
         space.mappings.add(mapping)
         space.machine = self._is_machine(thread.process.pid)
         if thread.process.filtered:
-            # The guest's own filter may forbid mprotect, but has just allowed this very call.
+            # The guest's own filter may forbid mprotect, but has just allowed an mmap with these arguments.
             remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor
             self._protect(call, [mapping], remap)
         else:
             self._protect(call, [mapping])
 
     def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
-        """The number of the channel's memory that is the thread's file ``descriptor``; None if that is no such file."""
+        """The number of the channel's memory that is open as the thread's ``descriptor``; None if another file is."""
         try:
             status = os.stat(f"/proc/{thread.tid}/fd/{descriptor}")
         except PermissionError:
@@ -193,10 +195,11 @@ class MappingCalls:
         return self._channel.memory_of(Identity.of(status))
 
     def _protect(self, call: StoppedCall, mappings: list[Mapping], remap: tuple[int, int] | None = None) -> None:
-        """Protect the mappings, and add a filter that reports when the guest changes them. The thread is after
-        its call.
+        """Protect the mappings, and add a filter that reports the guest's changes to them. The thread is stopped after
+        the call.
 
-        ``remap``: flags and file descriptor with which to map the regions anew instead of calling mprotect.
+        ``remap``: flags and file descriptor to map the regions again with the new protection, if mprotect cannot be
+        called.
         """
         space, pid = call.thread.space, call.thread.process.pid
         try:
@@ -238,16 +241,16 @@ class MappingCalls:
         injection.call("mmap", low, high - low, protection, flags, descriptor, offset // offset_unit(abi))
 
     def _guard(self, injection: Injection, call: StoppedCall, mapping: Mapping) -> None:
-        """Add a filter for the mapping, unless one already covers it.
+        """Add a filter for the mapping, unless an existing filter covers it.
 
-        Where that is impossible, the channel works, but the guest's later changes to the mapping go unseen.
+        If that is impossible, the channel works, but htrun does not see the guest's later changes to the mapping.
         """
         process = call.thread.process
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
-        # Each further filter makes every system call slower, and there can't be many hundreds (kernel/seccomp.c,
-        # MAX_INSNS_PER_PATH), so many mappings get one filter that stops at all.
+            # Each further filter makes every system call slower, and the kernel allows less than a few hundred
+            # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets one filter for all addresses.
         if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
         try:
@@ -261,7 +264,7 @@ class MappingCalls:
                 f"process {process.pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
                 f"({error.strerror}): stores after an munmap or mprotect of the control region may not be events",
             )
-        # Set even if it failed, since trying again would fail again.
+        # Set even if installing the filter failed, since another attempt would fail again.
         process.guarded.append((low, high))
 
     def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
@@ -270,7 +273,7 @@ class MappingCalls:
         add_filter(injection, self._scratch, process.space, call.abi, call.registers, program)
 
     def munmap(self, call: StoppedCall) -> None:
-        """munmap(2)."""
+        """Handle munmap(2)."""
         start, length = call.argument(0), call.argument(1)
         mappings = call.thread.space.mappings
         left = mappings.overlapping(start, start + length)
@@ -282,7 +285,7 @@ class MappingCalls:
             mappings.remove(start, end)
 
     def mremap(self, call: StoppedCall) -> None:
-        """mremap(2)."""
+        """Handle mremap(2)."""
         old, old_length, new_length, flags, new = (call.argument(index) for index in range(5))
         mappings = call.thread.space.mappings
         moved = mappings.overlapping(old, old + max(old_length, 1))
@@ -305,8 +308,9 @@ class MappingCalls:
             self._protect(call, [mapping])
 
     def lock_memory(self, call: StoppedCall) -> None:
-        """mlockall(2) and munlockall. htrun's rings are not part of what the guest locks: those that no thread has are
-        unmapped first, since they would be populated and count against its limit; the others are unlocked again."""
+        """Handle mlockall(2) and munlockall(2), so that the guest does not lock htrun's rings. Rings that no thread has
+        are unmapped before the call: the kernel would populate them, and count them against the guest's limit. The
+        other rings are unlocked after the call."""
         space, arena = call.thread.space, call.thread.space.arena
         flags = call.argument(0) if call.name == "mlockall" else 0
         if arena is not None and flags & _MCL_CURRENT:
@@ -318,37 +322,37 @@ class MappingCalls:
             space.locks_memory = bool(flags & _MCL_FUTURE)
 
     def mprotect(self, call: StoppedCall) -> None:
-        """mprotect(2) and pkey_mprotect."""
+        """Handle mprotect(2) and pkey_mprotect(2)."""
         start, length = call.argument(0), call.argument(1)
         end = start + whole_pages(length)
         space = call.thread.space
         touched = space.mappings.overlapping(start, end)
         pieces = cut(touched, start, end, machine=space.machine)
         if start % PAGE or all(piece.protection is None for piece in pieces):
-            # The kernel refuses the call, or it affects only the data.
+            # The kernel refuses the call, or the call affects only the data region.
             return
         self._run(call, instead=lambda injection: protect_pieces(injection, call, pieces))
         self._protect(call, touched)
 
 
 def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, space: AddressSpace) -> int:
-    """Make the ``call``, mlockall(2), so that it locks none of ``rings``."""
+    """Make ``call``, an mlockall(2), in such a way that it locks none of ``rings``."""
     lent = {thread.ring.number for thread in space.threads if thread.ring is not None}
     for piece in list(rings.spare(lent)):
-        # Unmapping in the middle makes one mapping more, which may be one too many.
+        # Unmapping the middle of a mapping leaves two, which may exceed the limit on mappings.
         with suppress(OSError):
             injection.call("munmap", piece.address, piece.length)
             rings.remove(piece)
     result = call.make(injection)
     for piece in rings.pieces:
-        # The guest may have unmapped it.
+        # The guest may have unmapped the rings.
         with suppress(OSError):
             injection.call("munlock", piece.address, piece.length)
     return result
 
 
 def _instruction(call: StoppedCall) -> int:
-    """The address of the call's own instruction, which can make further calls; 0 where none may be made."""
+    """The address of the instruction that makes ``call``, which can make further calls; 0 if none may be made."""
     if call.thread.process.filtered:
         return 0
     try:
@@ -358,7 +362,7 @@ def _instruction(call: StoppedCall) -> int:
 
 
 def _result_of(injection: Injection, make: Callable[[Injection], int]) -> int:
-    """As the kernel gives it: an error is a small negative number."""
+    """The result of ``make`` as the kernel returns it to the thread: an error is a negated errno."""
     try:
         return make(injection)
     except OSError as error:

@@ -1,5 +1,8 @@
-"""Makes calls that affect the channel's mappings piece by piece, so that the header and the control region are
-protected at all times: stores by other threads meanwhile would otherwise be lost."""
+"""Makes calls that affect the channel's mappings piece by piece, so that header and control region are always
+protected.
+
+If they were unprotected for a moment, stores by other threads would be lost.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ PROT_NONE, PROT_READ, PROT_WRITE = 0, 1, 2
 
 
 class Mmap(NamedTuple):
-    """What an mmap asks for. ``length``, ``offset``: bytes."""
+    """The arguments of an mmap. ``length`` and ``offset`` are in bytes."""
 
     start: int
     length: int
@@ -29,9 +32,9 @@ class Mmap(NamedTuple):
 
     @classmethod
     def of(cls, call: StoppedCall, memory: Memory) -> Mmap:
-        """The arguments of ``call``. Raises OSError where they can't be read."""
+        """The arguments of ``call``. Raises OSError if they can't be read."""
         if call.name == "old_mmap":
-            # The i386 call of 1991: one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
+            # The i386 call of 1991 has one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
             block = memory.read_whole(call.argument(0), 24)
             return cls(*(int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)))
         start, length, protection, flags, descriptor, offset = (call.argument(index) for index in range(6))
@@ -39,27 +42,27 @@ class Mmap(NamedTuple):
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it replaces what is at its address, if the kernel doesn't refuse it."""
+        """Whether the call replaces existing mappings at its address, unless the kernel refuses the call."""
         return bool(self.flags & seccomp.MAP_FIXED) and self.start % PAGE == self.offset % PAGE == 0
 
     @property
     def is_shared_file(self) -> bool:
-        """Whether it is a shared mapping of a file."""
+        """Whether the call makes a shared mapping of a file."""
         return bool(self.flags & seccomp.MAP_SHARED and not self.flags & seccomp.MAP_ANONYMOUS)
 
     @property
     def mapping(self) -> Mapping:
-        """The mapping it makes of the channel, if it gets the address."""
+        """The mapping of the channel that the call makes if it gets the address that it asks for."""
         return Mapping(self.start, whole_pages(self.length), self.offset)
 
     @property
     def end(self) -> int:
-        """The first address after it."""
+        """The first address after the range that the call asks for."""
         return self.mapping.end
 
 
 class Piece(NamedTuple):
-    """``[start, end)``, and the protection it must have; None for what the guest asks for."""
+    """The range ``[start, end)`` and its required protection; None where the guest may choose the protection."""
 
     start: int
     end: int
@@ -67,9 +70,10 @@ class Piece(NamedTuple):
 
 
 def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> list[Piece]:
-    """``[start, end)`` cut where the regions of ``mappings`` that are protected begin and end.
+    """``[start, end)``, cut at the start and the end of each protected region of ``mappings``.
 
-    The guest's own pieces come first, since its call may fail there. ``machine``: as `control_protection`.
+    Pieces without a required protection come first, since the guest's call may fail there. ``machine``: see
+    `control_protection`.
     """
     control = control_protection(machine=machine)
     regions = []
@@ -86,13 +90,13 @@ def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> 
 
 
 def control_protection(*, machine: bool) -> int:
-    """The protection of a control region. ``machine``: a machine's emulator would die of loads, so there it can be
-    read."""
+    """The protection of a control region. ``machine``: whether the guest is a whole machine, whose emulator would crash
+    on a load that faults; the region is readable then."""
     return PROT_READ if machine else PROT_NONE
 
 
 def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Piece]) -> int:
-    """Map the channel over the existing mappings. Returns the address. Raises OSError with the call's errno."""
+    """Map the channel over existing mappings. Returns the address. Raises OSError with the errno of the call."""
     for piece in pieces:
         protection = asked.protection if piece.protection is None else piece.protection
         offset = (asked.offset + piece.start - asked.start) // offset_unit(abi)
@@ -102,7 +106,7 @@ def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Pie
 
 
 def protect_pieces(injection: Injection, call: StoppedCall, pieces: Sequence[Piece]) -> int:
-    """Make an mprotect or pkey_mprotect. Returns 0. Raises OSError with the call's errno."""
+    """Make an mprotect or pkey_mprotect. Returns 0. Raises OSError with the errno of the call."""
     for piece in pieces:
         protection = call.argument(2) if piece.protection is None else piece.protection
         injection.call(call.name, piece.start, piece.end - piece.start, protection, call.argument(3))
@@ -116,10 +120,10 @@ def words_of(mappings: Iterable[Mapping], start: int, end: int) -> frozenset[int
 
 
 def whole_pages(length: int) -> int:
-    """``length`` bytes, rounded up as the kernel does."""
+    """``length`` in bytes, rounded up to whole pages as the kernel does."""
     return -(-length // PAGE) * PAGE
 
 
 def offset_unit(abi: Abi) -> int:
-    """Bytes that mmap's offset counts in: mmap2 of 32-bit code takes pages (mmap2(2))."""
+    """The unit of mmap's offset argument in bytes: a page for 32-bit code, which calls mmap2(2)."""
     return 4096 if abi.bits == 32 else 1

@@ -1,11 +1,12 @@
-"""Restoring SIGSEGV's mask and action after a trap.
+"""Restores the signal mask and the action for SIGSEGV after a trap.
 
 When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblocks the signal and resets its action to
-the default before the tracer sees the stop. The action shows this (`htrun.intercept.actions`), so nothing needs
-to be followed, as long as no two threads can have done it at the same time, and a process does not ignore the signal.
-Otherwise the masks of all threads of a process are followed through their changes: rt_sigprocmask, rt_sigreturn,
-and the entry of each signal handler. Where a site keeps trapping, these are only watched: the result for one trap of
-a thread holds for its next trap if its mask can't have changed (`fastpath.known_traps`).
+the default before the tracer sees the stop. The reset action shows that this has happened (`htrun.intercept.actions`).
+So htrun need not follow signal masks, unless two threads may have reset the action at the same time, or the process
+ignores the signal. In these two cases htrun follows the masks of all threads of the process through their changes:
+rt_sigprocmask, rt_sigreturn, and the entry of each signal handler.
+Where a site keeps trapping, htrun only watches for these changes: the result for one trap of a thread is valid for the
+thread's next trap if the mask can't have changed (`fastpath.known_traps`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Masks:
-    """Restores what the guest has set up for SIGSEGV."""
+    """Restores the guest's mask and action for SIGSEGV."""
 
     def __init__(
         self,
@@ -43,8 +44,7 @@ class Masks:
         recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
     ) -> None:
         """``look_at_signals``: is called when every signal must be inspected from now on. ``recorded``: the recorded
-        calls, which each
-        filter must also stop."""
+        calls, at which each filter must also stop."""
         self._waiter = waiter
         self._scratch = scratch
         self._warnings = warnings
@@ -52,11 +52,11 @@ class Masks:
         self._look_at_signals = look_at_signals
         self._actions = Actions(waiter, scratch, warnings)
 
-    # What is known of a thread that begins.
+    # The initial state of a thread.
 
     @staticmethod
     def adopt(thread: Thread) -> None:
-        """A thread begins. Its creator's mask is unknown, and it may ignore SIGSEGV."""
+        """Initialise a thread whose creator's mask is unknown, and which may ignore SIGSEGV."""
         state = signal_state(thread.tid)
         thread.signals.segv_blocked = bool(state.blocked & SEGV_BIT)
         if state.ignored & SEGV_BIT:
@@ -64,13 +64,13 @@ class Masks:
 
     @staticmethod
     def inherit(parent: Thread, child: Thread) -> None:
-        """A new thread starts with its creator's mask."""
+        """Initialise a new thread, which starts with its creator's mask."""
         child.signals.segv_blocked = parent.signals.segv_blocked
-        # A trap in another thread may just have reset the action that was copied.
+        # The child may have copied the action just after a trap in another thread had reset it.
         child.process.action_in_doubt = child.process is not parent.process and not is_alone(parent)
 
     def born(self, stopped: StoppedThread) -> None:
-        """A thread is at its first stop: if it is a process's first, the kernel must have the action it should."""
+        """Restore or mark the kernel's action if this first stop of a thread is also the first stop of a process."""
         thread, process = stopped.thread, stopped.thread.process
         doubt, process.action_in_doubt = process.action_in_doubt, False
         if not thread.space.mappings or process.filtered:
@@ -80,13 +80,13 @@ class Masks:
         elif doubt and signal_state(thread.tid).segv_is_default:
             self._actions.restore(stopped, stopped.registers())
 
-    # What changes.
+    # Changes of masks and actions.
 
     def begin(self, stopped: StoppedThread, registers: Registers) -> None:
-        """The thread, stopped with ``registers``, has mapped a channel."""
+        """Prepare for traps: the thread, stopped with ``registers``, has mapped a channel."""
         process, space = stopped.thread.process, stopped.thread.space
         if process.masks.followed:
-            # All but one are running, so /proc is asked.
+            # All threads except this one are running, so their masks are read from /proc.
             for other in space.threads:
                 other.signals.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
         elif process.actions.ignored:
@@ -95,7 +95,7 @@ class Masks:
             self._actions.mark_if_default(stopped, registers)
 
     def action_called(self, call: StoppedCall) -> None:
-        """The thread is before a call that sets SIGSEGV's action, or asks for it."""
+        """Handle a thread that is stopped before a call that sets or queries the action for SIGSEGV."""
         self._actions.called(call)
         if call.thread.process.actions.ignored and call.thread.space.mappings:
             self._follow_from_here(call.stopped, call.registers)
@@ -108,7 +108,7 @@ class Masks:
 
     @staticmethod
     def mask_changing(call: StoppedCall) -> None:
-        """The thread is stopped before rt_sigprocmask, rt_sigreturn or their older 32-bit forms."""
+        """Handle a thread that is stopped before rt_sigprocmask, rt_sigreturn or their older 32-bit forms."""
         thread, memory = call.thread, call.thread.space.memory
         try:
             if call.name == "ssetmask":
@@ -131,21 +131,22 @@ class Masks:
 
     @staticmethod
     def must_see_handler(thread: Thread, number: int) -> bool:
-        """Whether to stop the thread, which is about to get signal ``number``, at the first instruction of its handler,
-        since its masks are followed."""
+        """Whether a thread that is about to get signal ``number`` must be stopped at the first instruction of the
+        handler, since its masks are followed."""
         if not thread.process.masks.followed or not thread.space.mappings:
             return False
         return bool(signal_state(thread.tid).caught & bit_of(number))
 
     def handler_entered(self, stopped: StoppedThread) -> None:
-        """The thread is at the first instruction of a signal handler (or went on without one)."""
+        """Handle a thread that is at the first instruction of a signal handler, or that has continued without one."""
         thread = stopped.thread
         if thread.process.masks.followed:
             thread.signals.segv_blocked = bool(stopped.signal_mask() & SEGV_BIT)
         self._actions.mark_if_default(stopped, stopped.registers())
 
     def watch(self, stopped: StoppedThread, registers: Registers) -> None:
-        """From now on no thread of this one's process changes its mask unseen. It is stopped with ``registers``."""
+        """Install the filter that stops a thread of this process before each change of its mask. ``stopped`` is stopped
+        with ``registers``."""
         process, space = stopped.thread.process, stopped.thread.space
         if process.masks.watched or process.masks.hidden or process.filtered or space.abi is None:
             return
@@ -154,14 +155,14 @@ class Masks:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
-            # Its traps must then be inspected. The action shows each of them, unless two come at the same time.
+            # Every trap must then be inspected. The action shows each trap, unless two come at the same time.
             process.masks.hidden = str(error.strerror)
         else:
             process.masks.watched = True
 
     def _follow(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Follow from now on whether threads of this thread's process block SIGSEGV. That is known for this thread,
-        which is stopped with ``registers``."""
+        """Follow from now on which threads of this process block SIGSEGV. For ``stopped``, which is stopped with
+        ``registers``, this is already known."""
         thread = stopped.thread
         process, space = thread.process, thread.space
         self.watch(stopped, registers)
@@ -183,10 +184,10 @@ class Masks:
                 was_unblocked = was_reset and self._faults(other, state) and blocks_other_faults(state.blocked)
                 other.signals.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
 
-    # Traps, and faults of the guest's own.
+    # Traps, and the guest's own faults.
 
     def look(self, thread: Thread) -> None:
-        """A store of the thread has trapped: see whether it blocks SIGSEGV."""
+        """Find out whether a thread whose store has trapped blocks SIGSEGV."""
         process = thread.process
         if process.masks.followed:
             return
@@ -194,26 +195,26 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # It would look like this in any case.
+            # The action is the default in any case, so only the other blocked signals can show it.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
-        """Whether it was the fault of this thread, which now has ``mask``, that reset the action. If several threads
-        have faulted at the same time, only the other signals that they block can show which one it was."""
+        """Whether a fault of this thread, which now has ``mask``, has reset the action. If several threads have faulted
+        at the same time, the other signals that they block are the only sign of which thread it was."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))
         return not any(blocks_other_faults(state.blocked) and self._faults(other, state) for other, state in states)
 
     def _faults(self, thread: Thread, state: SignalState) -> bool:
-        """Whether a thread is stopped for a SIGSEGV, or about to be."""
+        """Whether the thread is stopped for a SIGSEGV, or is about to be."""
         return bool(state.pending & SEGV_BIT) or self._waiter.stands_at(thread.tid, stops.SEGV_STOPPED)
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Restore what the kernel took away when the thread's store trapped. It continues with ``registers``, and with
-        the signal that is returned."""
+        """Restore the mask and the action that the kernel changed when the thread's store trapped. Returns the signal
+        with which the thread must continue. ``registers``: the registers with which it will continue."""
         thread = stopped.thread
         actions = thread.process.actions
         if not thread.signals.segv_blocked and not actions.ignored:
@@ -229,12 +230,13 @@ class Masks:
             stopped.set_registers(registers)
             self._actions.stop_again(stopped, swallowed)
         stopped.set_signal_mask(stopped.signal_mask() | SEGV_BIT)
-        # A signal that is blocked when the tracer lets it through becomes pending (kernel/signal.c, ptrace_signal).
+        # A blocked signal that the tracer lets through becomes pending (kernel/signal.c, ptrace_signal).
         return 0 if swallowed is None else signal.SIGSEGV
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
-        """The thread single-steps itself, and has just done its store. Returns the signal that reports this step; the
-        thread is now stopped for it. It continues with ``registers``."""
+        """Make a thread that single-steps itself, and has just made its store, stop for the SIGTRAP of this step.
+        Returns SIGTRAP, or 0 if the thread blocks it. ``registers``: the registers with which the thread will
+        continue."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):
             return 0
@@ -244,10 +246,10 @@ class Masks:
         return signal.SIGTRAP
 
     def before_fault(self, stopped: StoppedThread) -> None:
-        """The thread is about to get a SIGSEGV of its own: the kernel must have the action that the guest has set.
+        """Make the kernel's action the one that the guest has set, before the thread gets a SIGSEGV of its own.
 
-        A trap in another thread that blocks the signal, in a handler say, may just have reset it for the whole process:
-        it is restored now, unless the kernel has reset it for this fault.
+        A trap in another thread that blocks SIGSEGV may have reset the action of the whole process. The action is
+        restored then, unless the kernel has reset it for this fault.
         """
         thread = stopped.thread
         actions = thread.process.actions
@@ -264,7 +266,7 @@ class Masks:
         if not thread.process.masks.followed:
             thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
-                # Now, while the action still shows which other threads block the signal.
+                # This must happen now, while the action still shows which other threads block the signal.
                 self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
             self._actions.restore(stopped, registers)
@@ -272,14 +274,14 @@ class Masks:
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:
-        """Whether the thread's own faults reach a handler without any action by htrun."""
+        """Whether the thread's own faults reach a handler without help from htrun."""
         actions = thread.process.actions
         return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 
     @staticmethod
     def delivered(thread: Thread) -> bool:
-        """The thread gets a SIGSEGV. Returns whether it must be stopped at the entry of the handler, which the kernel
-        then removes."""
+        """Note that a SIGSEGV is delivered to the thread. Returns whether the thread must be stopped at the entry of
+        its handler, because the kernel removes this handler (SA_RESETHAND)."""
         actions = thread.process.actions
         if not actions.reset_by_delivery:
             return False
@@ -293,7 +295,7 @@ def is_alone(thread: Thread) -> bool:
 
 
 def _sharers(thread: Thread) -> Iterator[Thread]:
-    """The other threads with the same actions: they share its memory as well (clone(2), CLONE_SIGHAND)."""
+    """The other threads with the same signal actions. They also share the memory (clone(2), CLONE_SIGHAND)."""
     actions = thread.process.actions
     for other in thread.space.threads:
         if other is not thread and other.process.actions is actions and not other.exiting:

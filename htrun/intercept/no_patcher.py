@@ -1,5 +1,5 @@
-"""Replaces `Patcher` where no site is patched: with --no-patch, without a clock that machine code can read,
-and until the first channel is mapped."""
+"""Replaces `Patcher` where htrun patches no site: with --no-patch, if machine code cannot read the clock, and until the
+first channel is mapped."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ if TYPE_CHECKING:
 
 
 class NoThreadRings:
-    """Every thread traps, so none looks for its ring. Methods: as `ThreadRings`."""
+    """Replaces `ThreadRings` where every event traps, so that no thread looks for its ring."""
 
     def reach(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> int:
-        """No address space has the pool."""
+        """Return 0: the rings are mapped in no address space."""
         return 0
 
     def register(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> None:
-        """There is no table."""
+        """Do nothing: there is no table of threads."""
 
     def unregister(self, _thread: Thread) -> None:
-        """There is no table."""
+        """Do nothing: there is no table of threads."""
 
     def learn_pointer(self, _stopped: StoppedThread) -> bool:
-        """No trampoline would know the thread."""
+        """Return False: there are no trampolines that could identify the thread."""
         return False
 
     def expects_events(self, _space: AddressSpace) -> bool:
-        """A thread gets its ring when it first traps."""
+        """Return False: a thread gets its ring at its first trap."""
         return False
 
     def register_ahead(self, _thread: Thread, _ring: Ring) -> None:
-        """There is no table."""
+        """Do nothing: there is no table of threads."""
 
 
 class NoPatcher:
-    """Leaves every site unpatched, so that it keeps trapping. Methods: as `Patcher`."""
+    """Replaces `Patcher`; leaves every site unpatched, so that each event traps."""
 
     def __init__(self) -> None:
         self.rings = NoThreadRings()
 
     def prepare(self, _stopped: StoppedThread, _registers: Registers) -> str:
-        """Why nothing is patched."""
+        """The reason why nothing is patched."""
         return "--no-patch"
 
     def patch(self, _stopped: StoppedThread, _site: Site, _mapping: Mapping, _registers: Registers) -> None:
-        """The site traps."""
+        """Leave the site as it is."""
 
     def forked(self, _child: Thread, _parent: AddressSpace) -> None:
-        """There are no patches to copy."""
+        """Do nothing: there are no patches to copy."""
 
     def learn_from_children(self, _thread: Thread) -> None:
-        """No child has patches."""
+        """Do nothing: no child has patches."""
 
     def controls_leave(self, _space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
-        """No patch stores there."""
+        """Do nothing: no patch stores to the control words."""
 
     def mappings_changed(self, _stopped: StoppedThread, _registers: Registers) -> None:
-        """No patch stores there."""
+        """Do nothing: no patch stores to the channel."""
 
     def abandon(self, _thread: Thread) -> None:
-        """There are no trampolines."""
+        """Do nothing: there are no trampolines."""

@@ -1,7 +1,7 @@
-"""Each byte of code has one owner: a patched site owns its store and the bytes after it that its jump borrows.
+"""Finds the owner of a byte of code: the patched site whose store or whose jump contains this byte.
 
-No other site's patch may change these bytes. They are restored in order: a jump that ends within another site's jump is
-removed first.
+A patched site owns its store and the bytes after the store that its jump borrows. No other site's patch may change
+these bytes. Where a jump ends in the jump of another site, the first jump must be removed first.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from htrun.intercept.guest import AddressSpace
 from htrun.intercept.sites import Site
 
 _LONGEST_PUN = 8
-"""Bytes: a store of four and four borrowed ones."""
+"""The longest jump that borrows bytes: a store of four bytes, and four borrowed bytes."""
 
 
 def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
-    """Other sites whose patches are on bytes of this one's store."""
+    """The other sites whose patches contain bytes of this site's store."""
     for address in range(site.address - _LONGEST_PUN + 1, site.address + site.store.length):
         other = space.sites.get(address)
         if other is None or other is site or other.patch is None:
@@ -26,8 +26,8 @@ def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
 
 
 def with_owners(space: AddressSpace, sites: Iterable[Site]) -> list[Site]:
-    """``sites`` in the order in which patches may be removed: each after the sites whose patches cover some of its
-    bytes."""
+    """``sites`` in an order in which their patches may be removed: a site comes after the sites whose patches cover
+    some of its bytes."""
     found: dict[Site, None] = {}
 
     def add(site: Site) -> None:

@@ -1,8 +1,8 @@
-"""Passes a file that htrun has open to a tracee that can't open it through htrun's ``/proc``: a process of another
-user, or with another ``/proc``.
+"""Passes a file that htrun has open to a tracee that can't open the file through htrun's ``/proc``, because it belongs
+to another user or has another ``/proc``.
 
-The tracee makes a pair of sockets. htrun takes one of them (pidfd_getfd(2)), and sends the file by it (unix(7),
-SCM_RIGHTS) to the other, where the tracee receives it.
+The tracee makes a pair of sockets. htrun takes one of the two (pidfd_getfd(2)), and sends the file through it (unix(7),
+SCM_RIGHTS). The tracee receives the file from the other socket.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _CMSGHDR = struct.Struct("<QiiQ")
 """A control message: length, level and type; then one descriptor, and padding to a multiple of eight."""
 _DESCRIPTOR_AT = 16
 _AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
-"""Offsets in the page; the sockets are at its start."""
+"""Offsets in the page of data, vector, control data and message. The two sockets are at the start of the page."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writable: bool) -> int:
-    """The descriptor, closed on exec, by which process ``pid`` now has htrun's ``file`` open. ``memory``: its memory.
-    Raises OSError."""
+    """Open htrun's ``file`` in process ``pid`` too. Returns the descriptor of the process, which is closed on exec.
+    ``memory``: the memory of the process. Raises OSError."""
     page = injection.call("mmap", 0, PAGE, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0)
     try:
         injection.call("socketpair", socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, page)
@@ -54,7 +54,7 @@ def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writ
 
 def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
     mode = os.O_RDWR if writable else os.O_RDONLY
-    # Opened again, since the receiver gets the file in the mode in which it was opened.
+    # The receiver gets the file with the mode in which the sender has opened it, so htrun opens it again.
     sent = os.open(f"/proc/self/fd/{file}", mode | os.O_CLOEXEC)
     try:
         with closing(socket.socket(fileno=_taken(pid, descriptor))) as end:
@@ -64,7 +64,7 @@ def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
 
 
 def _taken(pid: int, descriptor: int) -> int:
-    """Our own descriptor for what process ``pid`` has open as ``descriptor``."""
+    """htrun's own descriptor for the file that process ``pid`` has open as ``descriptor``."""
     process = os.pidfd_open(pid)
     try:
         taken = int(_libc.syscall(hosts.current().native.numbers["pidfd_getfd"], process, descriptor, 0))

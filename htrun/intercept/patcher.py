@@ -1,7 +1,7 @@
-"""Patching a site: from its first trap to a jump that makes every further event cost nanoseconds.
+"""Patches sites: replaces a store that traps by a jump, with which each further event costs nanoseconds.
 
-A patch must be safe: only the store's own bytes are written, and the bytes after it may be part of a jump only where
-nothing rewrites them. Sites that can't be patched keep trapping, and their `Site` says why.
+A patch must be safe. It writes only the bytes of the store itself. The bytes after the store may be part of the jump
+only if nothing rewrites them. Sites that can't be patched keep trapping, and `Site.refused` has the reason.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from htrun.intercept.arena import Arena
 
 _LOOK_AHEAD = 256
-"""How many bytes after a site are read: for the bytes that a jump borrows, and to see which flags the code uses."""
+"""The number of bytes after a site that are read, to find bytes that a jump can borrow and flags that the code uses."""
 
 _FEW_PARTS = 12
 _EACH_TRAPS = "each event traps, which costs thousands of times more"
 
 
 class Patcher:
-    """Patches sites and takes patches back."""
+    """Patches sites and removes patches."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class Patcher:
         *,
         ordered: bool,
     ) -> None:
-        """``ranges``: where trampolines are mapped, kept up to date."""
+        """``ranges``: the addresses at which trampolines are mapped; kept up to date here."""
         self._channel = channel
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        # With --timestamp ordered nothing overlaps anyhow, and an event's cost varies less with the register.
+        # With --timestamp ordered events do not overlap anyway, and the cost of an event varies less with the register.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
 
     def prepare(self, stopped: StoppedThread, registers: Registers) -> str:
-        """Make an arena for the thread's address space if it has none. Returns why it can have none; empty if it has
-        one."""
+        """Make an arena for the thread's address space if it has none. Returns the reason why there can be none; empty
+        if there is one."""
         thread, space = stopped.thread, stopped.thread.space
         if space.unpatchable or space.arena is not None:
             return space.unpatchable
@@ -92,16 +92,17 @@ class Patcher:
         return ""
 
     def forked(self, child: Thread, parent: AddressSpace) -> None:
-        """A child has a copy of a parent's memory, arena and patches included; no thread of it has a ring yet."""
+        """Copy the arena for a forked child, whose memory is a copy of ``parent`` with all patches. No thread of the
+        child has a ring yet."""
         if parent.arena is None or child.space is parent:
             return
         space = child.space
         arena = None if parent.unpatchable else parent.arena.fork(_mapped_in(child, parent.arena.parts))
-        # The process was killed meanwhile, so its memory is no longer used.
+        # An OSError means that the process was killed meanwhile, so that its memory is no longer used.
         with suppress(OSError):
             if len(parent.threads) > 1:
                 settle(space, parent)
-            # A copied patch must not lead to what the guest has unmapped, or keeps from its children.
+            # A copied patch must not lead to memory that the guest has unmapped, or that the child does not inherit.
             take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
             if arena is not None:
                 space.arena = arena
@@ -115,10 +116,9 @@ class Patcher:
                 arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
 
     def learn_from_children(self, thread: Thread) -> None:
-        """A thread is stopped at a fork event: patch the sites in its memory that earlier children had patched in
-        theirs, so that further children inherit the patches and need not trap. Only where no other thread runs in that
-        memory, and
-        not in generated code, which each process may rewrite."""
+        """Patch the sites of a thread that is stopped at a fork event, if earlier children have patched them in their
+        own memory. Further children inherit these patches, and need not trap. This is done only if no other thread runs
+        in the memory, and not for generated code, which each process may rewrite."""
         space, arena = thread.space, thread.space.arena
         if arena is None or arena.additions == arena.family.additions or len(space.threads) > 1:
             return
@@ -133,7 +133,7 @@ class Patcher:
                     self._patch_as_relative(thread, relative.met_again())
 
     def _patch_as_relative(self, thread: Thread, site: Site) -> None:
-        """Patch ``site`` with a trampoline of a relative. Raises OSError, `NoRoom` or `Rewritten` if that is
+        """Patch ``site`` with a trampoline of a related process. Raises OSError, `NoRoom` or `Rewritten` if that is
         impossible."""
         space, arena = thread.space, thread.space.arena
         assert arena is not None
@@ -142,7 +142,7 @@ class Patcher:
                 continue
             control = mapping.control[0]
             if arena.family.made(site, _kind(thread, control), arena.run_at) is None:
-                # Its trampoline lies in pages that only the child has.
+                # The site's trampoline lies in pages that only the child has.
                 continue
             site.place = place_of(thread.tid, site.address)
             patch = self._of_family(thread, site, control, *self._possible(thread, site))
@@ -154,7 +154,7 @@ class Patcher:
                 return
 
     def patch(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> None:
-        """Patch ``site`` if that is safe; if not, note the reason in the site."""
+        """Patch ``site`` if that is safe; if not, set ``site.refused`` to the reason."""
         if site.traps < site.not_before:
             return
         thread = stopped.thread
@@ -179,12 +179,13 @@ class Patcher:
             site.lost_patch()
 
     def controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
-        """The guest is about to unmap, move or replace the channel's mappings with these control words: restore the
-        bytes of their sites before anything else can be mapped there, since later stores there are the guest's own."""
+        """Restore the original bytes of all sites that store to the control words ``words``. The guest is about to
+        unmap, move or replace the mappings with these words, and later stores there are its own."""
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """As `controls_leave`, if the effect of the call on the channel's mappings was not known before it."""
+        """Remove patches for control words that are gone, after a call whose effect on the mappings could not be known
+        before the call."""
         space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
@@ -194,8 +195,8 @@ class Patcher:
         take_back_by(stopped, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
-        """The guest has unmapped trampolines or memory that they use: none of its sites may lead to one any longer. A
-        thread inside one will fault."""
+        """Remove all patches of an address space whose guest has unmapped trampolines, or memory that they use. A
+        thread that is inside a trampoline will fault."""
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
@@ -204,8 +205,8 @@ class Patcher:
             other.registered = False
 
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
-        """The trampoline, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or `OutOfReach` with the reason
-        when there is none."""
+        """Find or build the trampoline for a site, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or
+        `OutOfReach` with the reason if there can be none."""
         if site.losses or site.made:
             site.place = place_of(thread.tid, site.address)
         candidates, live = self._possible(thread, site)
@@ -218,8 +219,8 @@ class Patcher:
         )
 
     def _possible(self, thread: Thread, site: Site) -> tuple[tuple[Candidate, ...], bool]:
-        """The jumps that could be put at ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
-        the reason when there are none."""
+        """The jumps that could replace ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
+        the reason if there are none."""
         place, length = site.place, site.store.length
         if place.shared:
             pid = thread.process.pid
@@ -252,7 +253,7 @@ class Patcher:
     def _of_family(
         thread: Thread, site: Site, control: int, candidates: tuple[Candidate, ...], live: bool
     ) -> Patch | None:
-        """The patch that was made for a relative of the process, if it is right for this one."""
+        """The patch that was made in a related process, if it is right for this process too."""
         arena = thread.space.arena
         assert arena is not None
         made = arena.family.made(site, _kind(thread, control), arena.run_at)
@@ -284,7 +285,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # The result is the same for all stores of one form, and slow to compute.
+        # All stores of one form need the same size, which is slow to compute.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:
@@ -318,8 +319,8 @@ class Patcher:
 
 
 def _mapped_in(child: Thread, parts: list[int]) -> list[tuple[int, int]]:
-    """Ranges that a forked child has mapped. If ``parts``, the addresses that matter, can all be read, as in nearly all
-    children, they are returned: such a read is much faster than reading /proc."""
+    """The address ranges that a forked child has mapped. If all addresses in ``parts`` can be read, as in nearly all
+    children, the result has only these addresses: reading them is much faster than reading /proc."""
     if len(parts) <= _FEW_PARTS:
         with suppress(OSError):
             if all(child.space.memory.read(address, 1) for address in parts):
@@ -344,7 +345,7 @@ def _leads_into(site: Site, arena: Arena | None) -> bool:
 
 
 def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
-    """Whether a patch that was in place before is right for the code that is there now."""
+    """Whether a patch that was made earlier is right for the code that is there now."""
     if live and not made.keeps_flags:
         return False
     return any(
@@ -356,8 +357,8 @@ def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
 
 
 def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
-    """Where a trampoline may start: the jump must reach it, and it must reach the site and all addresses that the store
-    names relative to itself."""
+    """The range ``[low, high)`` in which a trampoline may start. The jump must reach the trampoline, and the trampoline
+    must reach the site and each address that the store names relative to itself."""
     near, reach = (site.address, *site.store.near), hosts.current().reach
     low = max([candidate.low, *(address - reach for address in near)])
     return low, min([candidate.high, *(address + reach for address in near)])

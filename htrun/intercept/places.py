@@ -1,4 +1,4 @@
-"""Where a piece of code in a tracee comes from."""
+"""Finds the mapping and the file of a piece of code in a tracee."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The mapping that holds an instruction: its addresses ``[start, end)`` and its file.
+    """The mapping that contains an instruction: its addresses ``[start, end)`` and its file.
 
-    ``file``: empty for generated code, that is anonymous memory, or memory the tracee itself can write; ``offset``:
-    bytes into the file at which the mapping starts; ``shared``: whether other processes, or the file, would see a
-    write to it.
+    ``file``: the path; empty for generated code, that is anonymous memory or memory that the tracee can write.
+    ``offset``: the offset of the mapping in the file (bytes). ``shared``: whether a write to the mapping would change
+    the file, or the memory of other processes.
     """
 
     start: int
@@ -23,12 +23,12 @@ class Place:
     shared: bool
 
     def offset_of(self, address: int) -> int:
-        """The byte of the file that is at ``address``."""
+        """The file offset of the byte at ``address``."""
         return address - self.start + self.offset
 
 
 def place_of(tid: int, address: int) -> Place:
-    """The mapping at ``address``; an empty one when the thread is gone."""
+    """The mapping at ``address``; an empty mapping if the thread is gone."""
     for start, end, line in _maps(tid):
         if start <= address < end:
             _span, permissions, offset, _device, inode, *name = line.split(None, 5)
@@ -39,7 +39,8 @@ def place_of(tid: int, address: int) -> Place:
 
 
 class PlaceFinder:
-    """`place_of`, for many addresses in one mapping of a program with thousands of mappings."""
+    """Finds the mappings of many addresses. It is faster than `place_of` if a program has thousands of mappings and the
+    addresses lie in one of them."""
 
     def __init__(self) -> None:
         self._space: object = None
@@ -54,7 +55,8 @@ class PlaceFinder:
 
 
 def _is_there(tid: int, place: Place) -> bool:
-    """Whether a file is still mapped exactly there, and not writable (proc_pid_map_files(5))."""
+    """Whether the file of ``place`` is still mapped at exactly these addresses, not writable
+    (proc_pid_map_files(5))."""
     try:
         return not os.lstat(f"/proc/{tid}/map_files/{place.start:x}-{place.end:x}").st_mode & 0o200
     except OSError:
@@ -62,8 +64,8 @@ def _is_there(tid: int, place: Place) -> bool:
 
 
 def is_emulator(tid: int) -> bool:
-    """Whether a thread runs QEMU. In code that QEMU generates, only the displacements of direct branches are rewritten
-    later."""
+    """Whether thread ``tid`` runs QEMU. In code that QEMU generates, only the displacements of direct branches are
+    rewritten later."""
     try:
         return "qemu-" in os.path.basename(os.readlink(f"/proc/{tid}/exe"))
     except OSError:
@@ -71,12 +73,12 @@ def is_emulator(tid: int) -> bool:
 
 
 def mapped_ranges(tid: int) -> list[tuple[int, int]]:
-    """The address ranges ``[start, end)`` that are mapped, in order; none when the thread is gone."""
+    """The address ranges ``[start, end)`` that are mapped, in order; none if the thread is gone."""
     return [(start, end) for start, end, _line in _maps(tid)]
 
 
 def _maps(tid: int) -> Iterator[tuple[int, int, str]]:
-    """The lines of /proc/TID/maps (proc_pid_maps(5)), with the addresses they begin with."""
+    """The lines of /proc/TID/maps (proc_pid_maps(5)), each after its start and end addresses."""
     try:
         with open(f"/proc/{tid}/maps", encoding="utf-8", errors="replace") as maps:
             for line in maps:

@@ -1,8 +1,8 @@
-"""Which rings of the run's pool an address space has mapped, and where.
+"""Tracks which rings of the run's pool an address space has mapped, and at which addresses.
 
-A process maps rings as its threads need them, and a few more, for its next threads and for forked children, which
-inherit the mappings. All of them at once would be gigabytes: too much for a program that limits its address
-space (RLIMIT_AS), or locks its memory (mlockall(2)).
+A process maps rings as its threads need them. It also maps a few more, for its next threads and for forked children,
+which inherit the mappings. All rings of the pool take gigabytes: too much for a program that limits its address space
+(RLIMIT_AS) or locks its memory (mlockall(2)).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FEW = 32
-"""The fewest rings that are mapped at a time. Most programs have no more threads that emit, and no more children that
-exit between two rounds of the drain, which frees their rings."""
+"""The fewest rings that are mapped at a time. Most programs do not have more threads that emit. They also do not have
+more children that exit between two rounds of the drain, which frees the children's rings."""
 _MANY = 256
-"""And at most."""
+"""The most rings that are mapped at a time."""
 
 
 class Piece(NamedTuple):
-    """``rings``: how many there are, from the number ``first`` on, of ``size`` bytes each, at ``address``."""
+    """``rings`` rings of ``size`` bytes each, mapped at ``address``; the first of them has the number ``first``."""
 
     first: int
     rings: int
@@ -29,31 +29,31 @@ class Piece(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Bytes."""
+        """The length of the piece in bytes."""
         return self.rings * self.size
 
     @property
     def end(self) -> int:
-        """The first address after it."""
+        """The first address after the piece."""
         return self.address + self.length
 
     @property
     def base(self) -> int:
-        """Where ring 0 would lie."""
+        """The address that ring 0 would have if it were mapped next to these rings."""
         return self.address - self.first * self.size
 
     def part(self, first: int, count: int) -> Piece:
-        """Some of its rings."""
+        """The part of the piece with ``count`` rings from number ``first`` on."""
         return Piece(first, count, self.size, self.base + first * self.size)
 
 
 @dataclass(eq=False, slots=True)
 class RingMaps:
-    """The rings of one address space. ``most``: rings of the pool."""
+    """The mapped rings of one address space. ``most``: the number of rings in the pool."""
 
     most: int
     pieces: list[Piece] = field(default_factory=list)
-    """Sorted, and separate."""
+    """The pieces, sorted by ring number; no two of them overlap."""
 
     def __contains__(self, address: int) -> bool:
         return any(piece.address <= address < piece.end for piece in self.pieces)
@@ -67,8 +67,9 @@ class RingMaps:
         return piece.base if number < piece.first + piece.rings else None
 
     def wanted(self, number: int, most: int = _MANY) -> tuple[int, int]:
-        """The rings to map for ring ``number``, which is not mapped: the first, and how many, at most ``most``. Each
-        time as many as there are already, so that thousands are mapped by few calls."""
+        """The rings to map so that ring ``number``, which is not mapped yet, becomes mapped. Returns the number of the
+        first ring, and the count, at most ``most``. The count doubles the rings of the address space, so that a few
+        calls map thousands."""
         count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY, most)
         count = 1 << count.bit_length() - 1
         while count > 1:
@@ -79,15 +80,15 @@ class RingMaps:
         return number, 1
 
     def add(self, piece: Piece) -> None:
-        """``piece`` is mapped."""
+        """Add ``piece``, which is now mapped."""
         bisect.insort(self.pieces, piece)
 
     def fork(self, is_mapped: Callable[[int], bool]) -> RingMaps:
-        """The rings that a forked child has."""
+        """The rings that a forked child has mapped."""
         return RingMaps(self.most, [piece for piece in self.pieces if is_mapped(piece.address)])
 
     def spare(self, used: Iterable[int]) -> Iterator[Piece]:
-        """What is mapped except for the rings with the numbers ``used``."""
+        """The mapped rings except those with the numbers ``used``."""
         for piece in self.pieces:
             start, end = piece.first, piece.first + piece.rings
             for number in sorted(number for number in used if start <= number < end):
@@ -98,7 +99,7 @@ class RingMaps:
                 yield piece.part(start, end - start)
 
     def remove(self, gone: Piece) -> None:
-        """``gone``, a part of a piece, is no longer mapped."""
+        """Remove ``gone``, a part of a piece, which is no longer mapped."""
         place = bisect.bisect_right(self.pieces, gone.first, key=lambda piece: piece.first) - 1
         piece = self.pieces[place]
         end = gone.first + gone.rings

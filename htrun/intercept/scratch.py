@@ -1,8 +1,8 @@
 """Memory in a tracee for the arguments of an injected call.
 
-The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write it, through its own mapping,
-and the tracee may read it: so it is used where a thread's stack is too small, for example with a few bytes left before
-a guard page.
+The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write this region through its own
+mapping, and the tracee may read it. So it is used where a thread's stack is too small, for example with a few bytes
+left before a guard page.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
 
 _OFFSET = 0x8000
-"""The offset in the header region, after all that a later version of the ABI may put at its start."""
+"""The offset in the header region (bytes), after all fields that a later version of the ABI may put at its start."""
 _ROOM = HEADER_SIZE - _OFFSET
 
 
 class Scratch:
-    """Lends memory for one call at a time."""
+    """Lends memory in a tracee for one call at a time."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -33,10 +33,10 @@ class Scratch:
     def holding(
         self, space: AddressSpace, registers: Registers, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
-        """The address of ``size`` bytes in the memory of a stopped thread with ``registers``, within the context.
-        ``content`` returns what they hold, given their address.
+        """Lend ``size`` bytes in the memory of a thread that is stopped with ``registers``, within the context. Yields
+        the address. ``content`` takes the address and returns the bytes to put there.
 
-        Raises OSError where neither the header nor the thread's stack has room.
+        Raises OSError if neither the header nor the thread's stack has room.
         """
         address = self._in_header(space, size)
         if address is not None:
@@ -49,13 +49,13 @@ class Scratch:
         try:
             yield address
         finally:
-            # The memory is gone if the thread died meanwhile, which is already on its way to the caller.
+            # If the thread died meanwhile, the memory is gone, and the caller already gets an exception for that.
             with suppress(OSError):
                 space.memory.write(address, saved)
 
     @staticmethod
     def _in_header(space: AddressSpace, size: int) -> int | None:
-        """The address in a mapping that shows this part of the header; a guest may map none of it."""
+        """The scratch address in a mapping of the channel; None if the guest has mapped no such part of the header."""
         for mapping in space.mappings:
             low, high = mapping.part(_OFFSET, _ROOM)
             if high - low >= size and mapping.offset <= _OFFSET:

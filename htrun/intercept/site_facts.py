@@ -1,7 +1,6 @@
-"""Sites as facts of a trace: they are stored while the run can see them, so that a reader of the trace can find their
-names.
+"""Stores the sites of a run as facts of its trace, so that a reader of the trace can find the names of the sites.
 
-Looking symbols up takes half a second, which no run should wait for.
+The run only stores file and offset of each site, since looking symbols up takes half a second.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from htrun.intercept.symbols import symbol_of
 
 _PREFIX = "site_"
 _MOST = 4096
-"""Sites that are described: an emulator's generated code may have many more, which have no names."""
+"""The most sites that are described. Generated code of an emulator may have many more, but these have no names."""
 
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """One site. ``file``: where its code is from, empty for generated code; ``offset``: bytes into it; ``size`` and
-    ``modified`` (ns since the epoch): of the file when it ran, which identify it."""
+    """One site. ``file``: the path of the file with its code; empty for generated code. ``offset``: the offset of the
+    site in the file (bytes). ``size`` (bytes) and ``modified`` (ns since the epoch) identify the file that ran."""
 
     pid: int
     address: int
@@ -35,19 +34,19 @@ class SiteFacts:
 
     @property
     def name(self) -> str:
-        """The function it is in, as far as the file is still the same; else the offset in the file."""
+        """The function that contains the site, if the file is unchanged; if not, the file and the offset."""
         if self.file and _stamp(self.file) != (self.size, self.modified):
             return f"{self.file}+{self.offset:#x}"
         return symbol_of(Place(self.address, self.address, self.file, self.offset, shared=False), self.address)
 
 
 def facts_of(sites: Sequence[Site]) -> dict[str, str]:
-    """A fact of each of ``sites``, by a key that `sites_of` knows."""
+    """The facts of ``sites``, by keys that `sites_of` knows."""
     return {f"{_PREFIX}{site.number}": json.dumps(asdict(_facts(site))) for site in sites[:_MOST]}
 
 
 def is_site(key: str) -> bool:
-    """Whether a fact of a trace is one of `facts_of`."""
+    """Whether ``key`` is the key of a fact from `facts_of`."""
     return key.startswith(_PREFIX) and key.removeprefix(_PREFIX).isdecimal()
 
 
@@ -59,7 +58,7 @@ def sites_of(facts: Mapping[str, str | int]) -> dict[int, SiteFacts]:
             try:
                 found[int(key.removeprefix(_PREFIX))] = SiteFacts(**json.loads(str(text)))
             except (ValueError, TypeError):
-                # Damaged, or another version's: the site then has a number only.
+                # The fact is damaged or from another version: the site is shown by its number only.
                 continue
     return found
 
@@ -73,7 +72,7 @@ def _facts(site: Site) -> SiteFacts:
 
 
 def _stamp(file: str) -> tuple[int, int]:
-    """Size and time of change of ``file``; zeros if it is not there."""
+    """Size (bytes) and modification time (ns) of ``file``; zeros if the file does not exist."""
     try:
         status = os.stat(file)
     except OSError:

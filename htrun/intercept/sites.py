@@ -1,4 +1,4 @@
-"""Sites: the instructions that were seen to store to a control region, and what became of each."""
+"""Sites: the instructions that have stored to a control region, and the patch of each."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096
-"""Traps. A patch costs as much as about ten traps."""
+"""The most traps to wait before a site is patched again. A patch costs as much as about ten traps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A site's jump to its trampoline."""
+    """The jump that replaces a site's store and leads to a trampoline."""
 
     original: bytes
     """The bytes of the store before the patch."""
     written: bytes
-    """The bytes that replace them."""
+    """The bytes that replace the store."""
     borrowed: bytes
     """The unchanged bytes after the store that are also part of the jump."""
     trampoline: Trampoline
     control: int
-    """The control word for which the trampoline records."""
+    """The address of the control word whose events the trampoline records."""
     keeps_flags: bool
-    """Whether the arithmetic flags survive it."""
+    """Whether the trampoline keeps the arithmetic flags."""
 
     @property
     def at(self) -> int:
-        """Address of the trampoline."""
+        """The address of the trampoline."""
         return self.trampoline.address
 
 
@@ -42,36 +42,36 @@ class Site:
     """One instruction, in one address space, that stored to the control region."""
 
     number: int
-    """The number of the site in records; unique in the run."""
+    """The number of the site in records, unique in the run."""
     pid: int
     """The process in which it was first seen."""
     address: int
-    """Of the instruction."""
+    """The address of the instruction."""
     code: bytes
-    """Its bytes when it was decoded, since generated code is rewritten in place."""
+    """The bytes of the instruction when it was decoded. Generated code may be rewritten in place."""
     store: Store
-    """What it does."""
+    """The decoded instruction."""
     place: Place
-    """The mapping it is part of."""
+    """The mapping that contains the instruction."""
     traps: int = 0
-    """How often it was caught, in relatives too."""
+    """The number of traps at this site, including those in related processes."""
     patch: Patch | None = None
-    """The patch that is in place."""
+    """The patch that is in place; None if there is none."""
     refused: str = ""
-    """Why there can be none; empty if there can."""
+    """The reason why the site can't be patched; empty if it can be."""
     made: dict[int, Patch] = field(default_factory=dict)
-    """By control word, patches that were in place once and may be again."""
+    """Patches that were in place once and may be used again, by the address of the control word."""
     losses: int = 0
-    """How often the guest wrote over a patch."""
+    """How many times the guest has overwritten a patch of the site."""
     not_before: int = 0
-    """The number of traps after which it may be patched again."""
+    """The number of traps from which on the site may be patched again."""
     siblings: dict[bytes, Site] = field(default_factory=dict)
-    """All sites that were ever seen at this address, including this one, by their bytes."""
+    """All sites that were ever at this address, including this site, by the bytes of the instruction."""
     parent: Site | None = None
-    """The same site in the related process that had it first; None in that process."""
+    """The same site in the related process that had it first; None in that process itself."""
 
     def fork(self) -> Site:
-        """The same instruction in a forked child's copy of the memory, patched as it is."""
+        """A copy of the site for a forked child, patched if this site is."""
         return Site(
             self.number,
             self.pid,
@@ -85,12 +85,12 @@ class Site:
         )
 
     def met_again(self) -> Site:
-        """The same instruction in the memory of a relative (`htrun.intercept.family`), not patched."""
+        """A copy of the site for the memory of a related process (`htrun.intercept.family`), not patched."""
         first = self.parent or self
         return Site(self.number, self.pid, self.address, self.code, self.store, self.place, parent=first)
 
     def trapped(self, times: int = 1) -> None:
-        """It was caught ``times`` more often."""
+        """Count ``times`` more traps, here and in the process that had the site first."""
         self.traps += times
         if self.parent is not None:
             self.parent.traps += times
@@ -102,15 +102,15 @@ class Site:
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """The guest has overwritten the patch, and may do so again. After several times, another patch pays only if
-        enough events come in between."""
+        """Note that the guest has overwritten the patch. After several losses, a new patch pays only if enough events
+        come before the next loss."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience
 
     @property
     def _patience(self) -> int:
-        """How many traps to wait before patching."""
+        """The number of traps to wait before the site is patched."""
         return 0 if self.losses <= _FREE_LOSSES else min(1 << self.losses - _FREE_LOSSES, _MOST_PATIENCE)
 
 

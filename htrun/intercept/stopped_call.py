@@ -1,4 +1,4 @@
-"""A system call that a thread is stopped at."""
+"""A system call at which a thread is stopped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class StoppedCall:
-    """``stopped``: the thread, which is stopped before the call, and once that was made or skipped, after it.
-    ``registers``: those of the thread."""
+    """A call of the thread ``stopped``, which is stopped before the call, or after the call once it was made or
+    skipped. ``registers``: the registers of the thread."""
 
     __slots__ = ("abi", "name", "registers", "stopped", "thread")
 
@@ -28,33 +28,34 @@ class StoppedCall:
 
     @property
     def result(self) -> int:
-        """The result, after the call was made: -4095 to -1 is an errno."""
+        """The result of a call that was made: -4095 to -1 is a negated errno."""
         return self.abi.result(self.registers)
 
     def argument(self, index: int) -> int:
-        """An argument, 0 to 5. The registers that hold the arguments keep their values in the call."""
+        """The argument with the index 0 to 5. The registers that hold arguments keep their values during the call."""
         return self.abi.argument(self.registers, index)
 
     def set_argument(self, index: int, value: int) -> None:
-        """Replace an argument, 0 to 5, among ``registers``."""
+        """Replace the argument with the index 0 to 5 in ``registers``."""
         self.abi.set_argument(self.registers, index, value)
 
     def write_registers(self) -> None:
-        """Give the thread ``registers``."""
+        """Write ``registers`` to the thread."""
         self.stopped.set_registers(self.registers)
 
     def finish(self, waiter: Waiter) -> None:
-        """Let the call be made. Raises `TraceeDied`."""
-        # No signal is delivered between a call's start and its syscall-exit-stop, so none can be held back here.
+        """Let the thread make the call. Raises `TraceeDied`."""
+        # No signal is delivered between the start of a call and its syscall-exit-stop, so none can be lost here.
         self.stopped.run_to_syscall_stop(waiter)
         self.stopped.read_registers(self.registers)
 
     def skip(self, waiter: Waiter) -> None:
-        """Go to the end of the call, which is not made. Raises `TraceeDied`."""
+        """Move the thread to the end of the call without making the call. Raises `TraceeDied`."""
         self.registers.skip_call()
         self.write_registers()
         self.finish(waiter)
 
     def make(self, injection: Injection) -> int:
-        """The same call by a thread whose own was skipped. Raises OSError with the call's errno."""
+        """Make the same call by ``injection``, after the thread's own call was skipped. Raises OSError with the errno
+        of the call."""
         return injection.call(self.name, *(self.argument(index) for index in range(6)))

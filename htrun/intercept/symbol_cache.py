@@ -1,4 +1,4 @@
-"""Names that were looked up before, in the user's cache directory: one small file for each program or library."""
+"""Keeps names that were looked up in the user's cache directory, in one small file for each program or library."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _Names = dict[int, str | None]
 
 
 class SymbolCache:
-    """Files in ``directory``. Without a directory, or with one that may not be written, nothing is kept."""
+    """The cache files in ``directory``. If there is no directory, or if it is not writable, nothing is kept."""
 
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
 
     @classmethod
     def of_user(cls, environment: Mapping[str, str]) -> SymbolCache:
-        """That of the user whose environment this is (the XDG Base Directory Specification)."""
+        """The cache of the user with this ``environment`` (XDG Base Directory Specification)."""
         home = environment.get("HOME", "")
         base = environment.get("XDG_CACHE_HOME", "") or (os.path.join(home, ".cache") if home else "")
         return cls(os.path.join(base, "htrun", "symbols") if os.path.isabs(base) else None)
 
     def load(self, file: str) -> _Names:
-        """The known names in the present version of ``file``, by offset."""
+        """The known names in the present version of ``file``, by offset (bytes)."""
         path = self._path(file)
         if path is None:
             return {}
@@ -39,11 +39,11 @@ class SymbolCache:
                 found = json.loads(stream.read(_MOST_BYTES))
             return {int(offset): name for offset, name in found.items() if name is None or isinstance(name, str)}
         except (OSError, ValueError, AttributeError):
-            # Not there, or damaged.
+            # The cache file does not exist, or is damaged.
             return {}
 
     def store(self, file: str, names: _Names) -> None:
-        """Keep ``names`` for the next run. Where that fails, the next run looks them up again."""
+        """Keep ``names`` for the next run. If that fails, the next run looks the names up again."""
         path, text = self._path(file), json.dumps(names)
         if path is None or self._directory is None or len(text) > _MOST_BYTES:
             return
@@ -51,7 +51,7 @@ class SymbolCache:
         with suppress(OSError):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             if os.stat(self._directory).st_uid != os.geteuid():
-                # As with sudo, which may leave HOME as it is: nothing of root's is left there.
+                # sudo may keep the user's HOME. Root must not leave files of its own there.
                 return
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
@@ -64,7 +64,7 @@ class SymbolCache:
             self._remove_oldest(self._directory)
 
     def _path(self, file: str) -> str | None:
-        """Of the names of ``file`` as it is now; None where it is not there."""
+        """The path of the cache file for ``file`` in its present version; None if ``file`` does not exist."""
         if self._directory is None:
             return None
         try:

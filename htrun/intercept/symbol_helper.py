@@ -1,7 +1,7 @@
-"""A process beside the tracer that looks names up, with lief: importing that takes half a second of a processor.
+"""A process beside the tracer that looks names up with lief, whose import takes half a second of processor time.
 
-It is a child of a thread of the tracer, so the program can't wait for it; in the tracer's session, so no terminal
-reaches it; without the user's environment; and it ends with the thread.
+The helper is a child of a thread of the tracer, so the program can't wait for it. It is in the tracer's session, so no
+terminal reaches it. It runs without the user's environment, and ends with the thread that created it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _CODE = "import sys; sys.path[:] = sys.argv[2:]; from htrun.intercept.symbol_ser
 
 
 class SymbolHelper:
-    """Such a process. Only `kill` may be called from threads other than the one that created it."""
+    """A running helper process. Only `kill` may be called from threads other than the one that created the helper."""
 
     def __init__(self, *, lowest: bool) -> None:
-        """``lowest``: at the lowest priority. Raises OSError where it can't be started."""
+        """``lowest``: whether the helper runs at the lowest priority. Raises OSError if it can't be started."""
         package = os.path.dirname(os.path.dirname(os.path.abspath(htrun.__file__)))
-        # Isolated, with the modules that the tracer finds, and no others.
+        # Python is isolated (-I -S): it finds only the modules that the tracer finds.
         arguments = [sys.executable, "-I", "-S", "-c", _CODE, LOWEST if lowest else "", *sys.path, package]
         questions, self._questions = os.pipe()
         self._answers, answers = os.pipe()
@@ -34,7 +34,7 @@ class SymbolHelper:
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ]
         try:
-            # By vfork: nothing of the tracer's memory is copied.
+            # posix_spawn uses vfork, so none of the tracer's memory is copied.
             self._pid = os.posix_spawn(sys.executable, arguments, {}, file_actions=files)
         except OSError:
             os.close(self._questions)
@@ -45,7 +45,8 @@ class SymbolHelper:
             os.close(answers)
 
     def ask(self, file: str, offset: int) -> str | None:
-        """The function at an offset of a file; None if it has no name. Raises OSError where nobody answers."""
+        """The function at ``offset`` of ``file``; None if it has no name. Raises OSError if the helper does not
+        answer."""
         question = memoryview(json.dumps([file, offset]).encode() + b"\n")
         while question:
             question = question[os.write(self._questions, question) :]
@@ -59,11 +60,11 @@ class SymbolHelper:
         return name if isinstance(name, str) else None
 
     def kill(self) -> None:
-        """Let `ask` fail at once. Before `close`, from any thread."""
+        """Make `ask` fail at once. May be called from any thread, before `close`."""
         os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End it, and release all that it takes."""
+        """End the helper, and release its resources."""
         os.close(self._questions)
         os.close(self._answers)
         with suppress(ProcessLookupError, ChildProcessError):

@@ -1,4 +1,4 @@
-"""Names of code in files, looked up while the program still runs."""
+"""Looks names of code in files up while the program still runs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from htrun.intercept.symbol_cache import SymbolCache
 from htrun.intercept.symbol_helper import SymbolHelper
 
 _PATIENCE = 1.0
-"""Seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine it might
-need minutes, so one of the ordinary priority replaces it then."""
+"""Seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine that
+helper might need minutes, so a helper of normal priority replaces it then."""
 _LONGEST = 30.0
-"""Seconds that this one may take. Code whose name is not found by then gets no name."""
+"""Seconds that the helper of normal priority may take. Code whose name is not found by then gets no name."""
 _MOST_HELPERS = 3
-"""A helper may die because of a damaged file, or because it is replaced."""
+"""The most helpers of a run. A helper may die because of a damaged file, or may be replaced."""
 
 
 class SymbolNames:
-    """A thread that looks names up in the cache, and asks a `SymbolHelper` for the others. Both are started by the
-    first question."""
+    """A thread that looks names up in the cache, and asks a `SymbolHelper` for names that are not there. The first
+    question starts thread and helper."""
 
     def __init__(self, cache: SymbolCache, processors: set[int]) -> None:
-        """``processors``: those that the thread and its helper may run on."""
+        """``processors``: the processors on which the thread and its helper may run."""
         self._cache = cache
         self._processors = processors
         self._questions: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
@@ -38,19 +38,19 @@ class SymbolNames:
         self._thread: threading.Thread | None = None
 
     def ask(self, file: str, offset: int) -> None:
-        """`find` will be asked for this."""
+        """Start to look up the name at ``offset`` of ``file``, which `find` returns later."""
         if (file, offset) in self._asked:
             return
         self._asked.add((file, offset))
         self._questions.put((file, offset))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="symbols", daemon=True)
-            # No further thread can be started, so there are no names.
+            # Without a further thread there are no names.
             with suppress(RuntimeError):
                 self._thread.start()
 
     def finish(self) -> None:
-        """Wait until all that was asked for is found."""
+        """Wait until all names that were asked for are found, or the time is up."""
         self._questions.put(None)
         if self._thread is None or not self._thread.is_alive():
             return
@@ -62,7 +62,8 @@ class SymbolNames:
         self._thread.join(_LONGEST)
 
     def find(self, file: str, offset: int) -> str | None:
-        """The name of what was asked for before `finish`; None if there is none."""
+        """The name at ``offset`` of ``file``, which must have been asked for before `finish`; None if it has no
+        name."""
         return self._names.get(file, {}).get(offset)
 
     def _run(self) -> None:
@@ -88,7 +89,7 @@ class SymbolNames:
                 self._close()
 
     def _started(self) -> SymbolHelper | None:
-        """The helper; None where there can be none."""
+        """The helper, which is started if there is none; None if no more may be started."""
         if self._helper is None and self._helpers < _MOST_HELPERS:
             self._helpers += 1
             with self._lock, suppress(OSError):

@@ -1,5 +1,7 @@
-"""The process that looks names up for a run (`htrun.intercept.symbol_helper` starts it): a question is a line, a JSON
-list of a file and an offset in it, and so is the answer, a name or null."""
+"""The process that looks names up for a run; `htrun.intercept.symbol_helper` starts it.
+
+A question is one line: a JSON list of a file and an offset in this file. The answer is one line: a name, or null.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def serve(priority: str) -> None:
-    """Answer questions until the input is closed. ``priority``: LOWEST for processors that nobody else wants."""
-    # Answers are of no use without the tracer, and importing lief takes long.
+    """Answer questions until the input is closed. ``priority``: LOWEST to use only processors that are idle."""
+    # Without the tracer nobody reads the answers, and importing lief takes long: end with the tracer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if priority == LOWEST:
         with suppress(OSError):
@@ -32,5 +34,5 @@ def _name(path: str, offset: int) -> str | None:
     try:
         return function_at(path, offset)
     except (ImportError, OSError, ValueError, RuntimeError):
-        # Without lief, or where a path or a damaged file is more than it takes, the place has no name.
+        # lief is missing, or cannot read the file: the code has no name.
         return None

@@ -1,6 +1,6 @@
-"""Names of code, from the symbol tables of the files it came from.
+"""Finds names of code in the symbol tables of files.
 
-lief takes 0.5 s to import, so a run has a process of its own ask this (`htrun.intercept.symbol_helper`).
+Importing lief takes 0.5 s, so a run does this in a process of its own (`htrun.intercept.symbol_helper`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ GENERATED = "generated code"
 
 
 def function_at(path: str, offset: int) -> str | None:
-    """``function+0x12``: the function that byte ``offset`` of a file belongs to, and how far it lies in; None if there
-    is none, or the file is no ELF file."""
+    """The function that contains byte ``offset`` of a file, and the distance from its start, as ``function+0x12``; None
+    if there is no such function, or the file is not an ELF file."""
     return _table(path).name_of(offset)
 
 
 def symbol_of(place: Place, address: int, find: Callable[[str, int], str | None] = function_at) -> str:
-    """What ``find`` returns for an ``address`` that lies in ``place``; the file's name and an offset where that is
-    None, `GENERATED` where there is no file."""
+    """The result of ``find`` for ``address``, which lies in ``place``. If ``find`` returns None, the name of the file
+    and an offset; if there is no file, `GENERATED`."""
     if not place.file:
         return GENERATED
     offset = place.offset_of(address)
@@ -38,10 +38,10 @@ def symbol_of(place: Place, address: int, find: Callable[[str, int], str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A file's functions, and how its bytes are loaded.
+    """The functions of a file, and the addresses at which its bytes are loaded.
 
-    ``segments``: ``(file offset, virtual address, bytes)``; ``starts``, ``functions``: addresses, and names and sizes,
-    in order of address; a size of 0 is unknown.
+    ``segments``: ``(file offset, virtual address, bytes)``. ``starts``: the addresses of the functions, sorted.
+    ``functions``: the name and the size of each; size 0 means that the size is unknown.
     """
 
     segments: Sequence[tuple[int, int, int]]
@@ -65,9 +65,9 @@ def _table(path: str) -> _Table:
     lief.logging.disable()
     config = lief.ELF.ParserConfig()
     config.parse_relocations = config.parse_notes = config.parse_overlay = config.parse_symbol_versions = False
-    # None for what is no ELF file, or is not there any more.
+    # The result is None if the file is not an ELF file, or no longer exists.
     binary = lief.ELF.parse(path, config)
-    # A type that lief does not know makes it warn.
+    # lief warns about symbol types that it does not know.
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         return _Table((), (), ()) if binary is None else _read(binary)
 
@@ -80,7 +80,7 @@ def _read(binary: ELF.Binary) -> _Table:
         for segment in binary.segments
         if segment.type == ELF.Segment.TYPE.LOAD
     ]
-    # At one address the function with the greatest size: rather a function than a label.
+    # Of several symbols at one address, the one with the greatest size wins: a function rather than a label.
     functions = sorted((symbol.value, symbol.size, str(symbol.name)) for symbol in binary.symbols if _is_code(symbol))
     by_address = {value: (name, size) for value, size, name in functions}
     return _Table(segments, list(by_address), list(by_address.values()))

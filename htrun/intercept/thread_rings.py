@@ -1,4 +1,4 @@
-"""Which ring a thread finds: the table in its address space that leads a trampoline from a thread pointer to a ring."""
+"""Maintains the table in an address space by which trampolines find the ring of a thread from its thread pointer."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ThreadRings:
         self._warnings = warnings
 
     def reach(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> int:
-        """Map ``ring`` into the thread's address space. Returns the address that ring 0 of the pool has with this
-        mapping; 0 if that fails."""
+        """Map ``ring`` into the thread's address space. Returns the address that ring 0 of the pool would have in this
+        mapping; 0 if the ring cannot be mapped."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None or space.unpatchable:
@@ -44,10 +44,10 @@ class ThreadRings:
         return arena.rings.base_of(ring.number) or 0
 
     def register(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> None:
-        """Let the thread's trampolines find its ring, by its thread pointer, if no other thread has the same.
+        """Let trampolines find the thread's ring by its thread pointer, unless another thread has the same pointer.
 
-        Two can: a vfork child and its parent, or threads of a raw clone without CLONE_SETTLS. A trampoline could not
-        distinguish them, so they keep trapping for as long as both live.
+        Two threads can have the same pointer: a vfork child and its parent, or threads of a raw clone without
+        CLONE_SETTLS. A trampoline could not distinguish them, so both keep trapping while both exist.
         """
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
@@ -63,9 +63,9 @@ class ThreadRings:
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
     def _know_by_register(self, stopped: StoppedThread, registers: Registers) -> None:
-        """The word that the thread pointer leads to is not the thread pointer: there is nothing, or another thread's,
-        as in a copy of a thread's control block. From now on trampolines ask the register, and those that don't are no
-        longer used."""
+        """Make trampolines identify threads by the register from now on, and remove the patches that don't. The word
+        that the thread pointer points to is not the thread pointer itself: the program keeps nothing there, or it has
+        copied another thread's control block."""
         space = stopped.thread.space
         assert space.arena is not None
         space.arena.self_pointers = False
@@ -77,16 +77,17 @@ class ThreadRings:
 
     @staticmethod
     def unregister(thread: Thread) -> None:
-        """The thread's next event traps."""
+        """Remove the thread's ring from the table, so that the thread's next event traps."""
         if thread.registered and thread.space.arena is not None:
-            # The memory is gone already where the whole process was killed.
+            # If the whole process was killed, its memory is already gone.
             with suppress(OSError):
                 thread.space.arena.table.remove(thread.space.memory, thread.pointer)
         thread.registered = False
 
     def learn_pointer(self, stopped: StoppedThread) -> bool:
-        """A thread is at its first stop, or at the event that reports a child: see whether it shares its thread pointer
-        with another, before either runs on. Returns whether trampolines could identify it by its own pointer."""
+        """Find out whether a thread shares its thread pointer with another thread, before either runs on. The thread is
+        at its first stop, or at the event that reports a child. Returns whether trampolines could identify the thread
+        by its pointer."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None:
@@ -103,17 +104,18 @@ class ThreadRings:
 
     @staticmethod
     def expects_events(space: AddressSpace) -> bool:
-        """Whether a thread that begins is worth a ring before its first event."""
+        """Whether a new thread of this address space should get a ring before its first event."""
         if space.arena is None or space.unpatchable or space.unrecorded:
             return False
-        # The stream of a machine's thread is known only when the thread has a name.
+        # A machine's thread gets its stream only when it has a name.
         return space.arena.family.emits and not space.machine
 
     @staticmethod
     def register_ahead(thread: Thread, ring: Ring) -> None:
-        """As `register`, before the first event of a thread for which `learn_pointer` has just returned True."""
+        """Do the same as `register` before the first event of a thread for which `learn_pointer` has just returned
+        True."""
         space = thread.space
         assert space.arena is not None
-        # Killed meanwhile: then its memory is gone.
+        # If the process was killed meanwhile, its memory is gone.
         with suppress(OSError):
             thread.registered = space.arena.table.add(space.memory, thread.pointer, ring.address)

@@ -1,6 +1,6 @@
-"""A trap: a thread stopped by SIGSEGV because a site stored to a control region.
+"""Handles traps: a thread is stopped by SIGSEGV because a site has stored to a control region.
 
-This is the hot path of sites that are not patched: four ptrace requests, one look-up, one record.
+This is the hot path of sites that are not patched: four ptrace requests, one look-up and one record for each event.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""How many times in a row the code at a thread's program counter may differ from the instruction that faulted. A load
-goes on faulting."""
+"""The number of times in a row for which a fault that the code at the program counter can't have caused is put down to
+changed code. The same instruction faults again if the fault was its own."""
 
 
 class _CodeChanged(Exception):
@@ -46,13 +46,13 @@ class Recorder(Protocol):
     """The object that lends rings to threads and makes room in them."""
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
-        """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
+        """The thread's ring, which is lent at its first event. ``base_for``: see `Drain.lend`."""
 
     def make_room(self) -> None:
-        """Drain the rings: a full one then takes at least one more record."""
+        """Drain the rings, so that a full ring takes at least one more record."""
 
     def wake(self) -> None:
-        """A record was written: see that it is drained in time."""
+        """Make sure that the drain soon takes the record that was just written."""
 
 
 class Traps:
@@ -87,7 +87,7 @@ class Traps:
         self._max_clients = channel.layout.max_clients
 
     def handle(self, stopped: StoppedThread) -> bool:
-        """Handle a SIGSEGV stop; False if it is the guest's own and has to be delivered.
+        """Handle a SIGSEGV stop. Returns False if the signal is the guest's own and must be delivered.
 
         If this returns True, the thread is still stopped, and must continue with `TrapWait.registers`.
         """
@@ -121,7 +121,7 @@ class Traps:
         try:
             site = site or self._site_at(thread, address, registers)
         except _CodeChanged:
-            # The store has not happened: the thread executes the code that is there now, or faults if there is none.
+            # The store has not happened: the thread will execute the code that is there now, or fault again.
             return True
         except OSError as error:
             pid = thread.process.pid
@@ -136,7 +136,7 @@ class Traps:
         site.trapped()
         self._handled += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
-            # Machine code reads the arguments of learnt traps, in the first memory only.
+            # Machine code can read the arguments of a known trap only in the channel's first memory.
             if self._emit(stopped, site, mapping, registers) and mapping.memory == 0:
                 self._masks.watch(stopped, registers)
                 self._learn(thread, site, address)
@@ -148,10 +148,11 @@ class Traps:
         return True
 
     def _swallowing_fault(self, stopped: StoppedThread, registers: Registers) -> int:
-        """The address at which the thread's store has faulted, at a SIGSEGV that a process has sent; 0 if none has.
+        """The address at which the thread's store has faulted, at a stop for a SIGSEGV that a process has sent; 0 if no
+        store has faulted.
 
-        If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked it and dropped the second
-        one (kernel/signal.c, legacy_queue). The first must be made pending again.
+        If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked this signal and dropped
+        that of the fault (kernel/signal.c, legacy_queue). The first signal must be made pending again.
         """
         thread = stopped.thread
         self._masks.look(thread)
@@ -168,11 +169,12 @@ class Traps:
         return address
 
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
-        """A thread has faulted at ``address`` in a page of trampolines, where the guest must never see it.
+        """Handle a fault at ``address`` of a thread that is in a page of trampolines, where the guest must never see
+        it.
 
-        Returns two values. The first is the site if the original store has faulted; the thread was moved to it. The
-        second is whether one of the trampoline's own instructions has faulted: the thread then continues with
-        ``registers``.
+        Returns two values. The first is the site, if the copy of the site's store has faulted; the thread was moved to
+        the site. The second is whether another instruction of the trampoline has faulted; the thread then continues
+        with ``registers``.
         """
         thread, arena, at = stopped.thread, stopped.thread.space.arena, registers.pc
         assert arena is not None
@@ -187,23 +189,23 @@ class Traps:
             stopped.set_registers(registers)
             return site, False
         if registers.pc == site.address:
-            # There is no room below its stack, so the thread stays at the store.
+            # The thread's stack has no room below, so the thread stays at the trampoline's copy of the store.
             registers.pc = trampoline.address + trampoline.original
         return None, True
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """The guest has unmapped, moved or replaced parts of the channel."""
+        """Update the patches after the guest has unmapped, moved or replaced parts of the channel."""
         self._patcher.mappings_changed(stopped, registers)
 
     @staticmethod
     def is_step_inside(stopped: StoppedThread) -> bool:
-        """Whether a SIGTRAP says that the thread, which single-steps itself, has executed an instruction of a
-        trampoline. For the guest, that is a part of its store."""
+        """Whether this SIGTRAP reports that the thread, which single-steps itself, has executed an instruction of a
+        trampoline. To the guest, this instruction is a part of its store."""
         return way_out.is_step_inside(stopped)
 
     @staticmethod
     def leave_trampoline(stopped: StoppedThread) -> None:
-        """A signal is about to reach the thread: it must not find the thread inside a trampoline."""
+        """Move the thread out of a trampoline, before a signal is delivered to it."""
         way_out.leave_for_signal(stopped)
 
     @property
@@ -214,11 +216,11 @@ class Traps:
 
     @property
     def count(self) -> int:
-        """Traps so far."""
+        """The number of traps so far."""
         return self._handled + self.wait.known.count
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
-        """Ignore a machine's store to ``region``, which is no event; False if that can't be done."""
+        """Ignore a store of a machine to ``region``, which is no event. Returns False if that is impossible."""
         memory, at = thread.space.memory, registers.pc
         try:
             text = self._host.ignore_store(memory.read(at, self._longest), registers, address, region[1], memory.read)
@@ -233,7 +235,7 @@ class Traps:
         return True
 
     def _emit(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> bool:
-        """Record an event; returns whether the site is known to keep trapping."""
+        """Record an event. Returns whether the site is known to keep trapping."""
         thread = stopped.thread
         index = self._index(stopped, site, registers)
         if index >= self._max_clients:
@@ -262,8 +264,7 @@ class Traps:
         return bool(site.refused)
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
-        """The thread may continue. The same trap need not be handled here again, unless machine code cannot handle
-        it."""
+        """Let machine code handle the thread's next trap at this site, if it can. The thread may continue."""
         process, store, ring = thread.process, site.store, thread.ring
         if process.big_endian or ring is None:
             return
@@ -279,7 +280,7 @@ class Traps:
             self.wait.known.learn(thread.tid, id(process.space), RecordSpace(*room), known, site.trapped)
 
     def _index(self, stopped: StoppedThread, site: Site, registers: Registers) -> int:
-        """The index as the guest means it: the bytes its store leaves in memory, read in the guest's byte order."""
+        """The index that the guest has stored: the bytes that the store writes, in the guest's byte order."""
         store = site.store
         stored = self._stored(stopped, site, registers)
         if stopped.thread.process.big_endian:
@@ -288,14 +289,15 @@ class Traps:
 
     @staticmethod
     def _stored(stopped: StoppedThread, site: Site, registers: Registers) -> int:
-        """The bytes the store leaves in memory, as a little-endian number."""
+        """The bytes that the store writes, as a little-endian number."""
         kind = site.store.register_set
         if kind is not None:
             return site.store.value_in(stopped.register_set(kind))
         return site.store.value(registers)
 
     def _other_store(self, stopped: StoppedThread, site: Site, offset: int, registers: Registers) -> None:
-        """A store to the control region that is no event: hello, a 64-bit store's second half, or a mistake."""
+        """Handle a store to the control region that is no event: hello, the second half of a 64-bit store, or a
+        mistake."""
         size, process = site.store.size, stopped.thread.process
         if offset == layout.HELLO_OFFSET and size == 4:
             hello = self._stored(stopped, site, registers)
@@ -313,9 +315,10 @@ class Traps:
         )
 
     def _site_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
-        """The site a thread is stopped at, known or new; None if it is no store (a program's fault, and a warning).
+        """The site at which a thread is stopped, known or new; None if the instruction is no plain store. The fault is
+        then the program's own, and htrun warns.
 
-        Raises `_CodeChanged` where another thread has meanwhile unmapped or replaced the code.
+        Raises `_CodeChanged` if another thread has meanwhile unmapped or replaced the code.
         """
         site = self._code_at(thread, fault, registers)
         if site is not None:
@@ -326,7 +329,7 @@ class Traps:
         return site
 
     def _code_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
-        """The site of the code that is at a thread's program counter now. Raises `_CodeChanged`."""
+        """The site whose code is at the thread's program counter now. Raises `_CodeChanged`."""
         space = thread.process.space
         address = registers.pc
         try:
@@ -339,12 +342,12 @@ class Traps:
         if site is not None:
             if site.patch is not None:
                 if code.startswith(site.patch.written):
-                    # The thread trapped before another thread's trap had the site patched.
+                    # The thread trapped before another thread's trap caused the patch.
                     return site
                 site.lost_patch()
             if code.startswith(site.code):
                 return site
-            # Generated code that was rewritten: other sites may have been at this address before.
+            # Generated code was rewritten. Other sites may have been at this address before.
             for bytes_then, former in site.siblings.items():
                 if code.startswith(bytes_then):
                     space.sites[address] = former
@@ -353,7 +356,8 @@ class Traps:
 
     @staticmethod
     def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
-        """The ``code`` at a thread's program counter can't have caused this fault, unless the fault repeats."""
+        """Raise `_CodeChanged`, since ``code`` at the program counter can't have caused this fault. Return if the same
+        fault repeats."""
         doubt = registers.pc, fault, code
         if thread.doubt.fault != doubt:
             thread.doubt.fault, thread.doubt.times = doubt, 0

@@ -1,9 +1,8 @@
-"""The way out of a trampoline, for a thread that is stopped inside one.
+"""Moves a thread that is stopped inside a trampoline out of it.
 
-The thread executes nothing for this. A trampoline saves everything that it changes. So a thread that has not yet
-published its record is moved back to the site, as if it had not left it; a thread that has published it is moved past
-the site. The guest never
-sees it anywhere else.
+The thread executes no instruction for this: a trampoline saves everything that it changes, so htrun can restore it. A
+thread that has not yet published its record is moved back to the site, as if it had not left the site. A thread that
+has published its record is moved past the site. So the guest never sees a thread inside a trampoline.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def is_step_inside(stopped: StoppedThread) -> bool:
 
 
 def leave_for_signal(stopped: StoppedThread) -> None:
-    """A signal is about to reach the thread: if it is inside a trampoline, it goes to the site or past it."""
+    """Move a thread that is inside a trampoline to its site or past it, before a signal is delivered to the thread."""
     thread, arena = stopped.thread, stopped.thread.space.arena
     if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return
@@ -42,8 +41,8 @@ def leave_for_signal(stopped: StoppedThread) -> None:
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
-    """Change ``registers`` to those of the thread at its site or past it. Returns what it was in; None, with nothing
-    changed, if it is not in a trampoline or did not enter it through a patch.
+    """Change ``registers`` to those that the thread would have at its site, or past it. Returns site and trampoline.
+    Returns None, with nothing changed, if the thread is not in a trampoline or did not enter it through a patch.
     """
     found = arena.at(registers.pc)
     if found is not None:
@@ -63,7 +62,8 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
 
 
 def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
-    """Go back from the stub that trampolines share to the one that called it; also whether a loss was counted."""
+    """Restore ``registers`` to their values before the call of the runtime stub in which the thread is stopped. Returns
+    the site, its trampoline, and whether a lost record was counted."""
     host, start = hosts.current(), arena.runtime_at(registers.pc)
     if start is None:
         return None
