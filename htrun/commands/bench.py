@@ -179,7 +179,7 @@ def _words_of(option: str, text: str) -> tuple[str, ...]:
 def _plan(arguments: argparse.Namespace) -> RunPlan:
     """The settings of the runs. Raises `HtrunError`."""
     processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
-    options = _words_of("--htrun", arguments.htrun)
+    options = (*["--no-config"] * arguments.no_config, *_words_of("--htrun", arguments.htrun))
     return RunPlan(
         arguments.runs, arguments.warmup, processors, arguments.events, options, whole=not arguments.no_whole
     )

@@ -12,6 +12,7 @@ import htrun
 from htrun.commands.bench import BenchCommand
 from htrun.commands.compare import CompareCommand
 from htrun.commands.completion import CompletionCommand
+from htrun.commands.config_files import Found, config_files
 from htrun.commands.convert import ConvertCommand
 from htrun.commands.header import HeaderCommand
 from htrun.commands.info import InfoCommand
@@ -23,10 +24,12 @@ from htrun.commands.stat import StatCommand
 from htrun.commands.top import TopCommand
 from htrun.commands.view import ViewCommand
 from htrun.errors import HtrunError
-from htrun.reports.output import ReaderGone
+from htrun.reports.output import ReaderGone, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from htrun.commands.verb_configuration import Lists
 
 
 class Command(Protocol):
@@ -61,9 +64,7 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``hypertrace`` with ``arguments`` (default: those of this process); returns its exit code."""
     try:
-        words = _help_last(sys.argv[1:] if arguments is None else arguments)
-        # argparse drops the --.
-        parsed = _parser().parse_args(words, argparse.Namespace(separated="--" in words))
+        parsed = _parse(_help_last(sys.argv[1:] if arguments is None else arguments))
         return COMMANDS[parsed.verb].run(parsed)
     except HtrunError as error:
         print(f"hypertrace: {error}", file=sys.stderr)
@@ -82,7 +83,33 @@ def _help_last(words: Sequence[str]) -> list[str]:
     return [*words[1:], "--help"] if words[:1] == ["help"] else list(words)
 
 
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments ``words``, and what configuration files add to them. Raises `HtrunError`."""
+    parser, verbs = _parser_and_verbs()
+    # argparse drops the --.
+    separated = "--" in words
+    own = words[: words.index("--")] if separated else words
+    unconfigured = "--no-config" in own
+    found = Found(()) if unconfigured or {"-h", "--help"} & {*own} else config_files(os.environ)
+    if found.remark is not None:
+        warn(found.remark)
+    lists: Lists = {}
+    if found.files:
+        from htrun.commands.verb_configuration import configure
+
+        lists = configure(verbs, found.files)
+    parsed = parser.parse_args(words, argparse.Namespace(separated=separated, no_config=unconfigured))
+    for name, values in lists.get(parsed.verb, {}).items():
+        if not getattr(parsed, name):
+            setattr(parsed, name, values)
+    return parsed
+
+
 def _parser() -> argparse.ArgumentParser:
+    return _parser_and_verbs()[0]
+
+
+def _parser_and_verbs() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = Parser(
         prog="hypertrace",
         description="Work with the traces that htrun records.",
@@ -91,10 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hypertrace {htrun.__version__}")
+    _add_no_config(parser)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").partition("\n")[0]
-        verb = verbs.add_parser(
+        verb = parsers[name] = verbs.add_parser(
             name,
             help=summary,
             description=summary,
@@ -102,8 +131,16 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        _add_no_config(verb)
         command.prepare_parser(verb)
-    return parser
+    return parser, parsers
+
+
+def _add_no_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option that `_parse` obeys; it may stand before the verb and after it."""
+    parser.add_argument(
+        "--no-config", action="store_true", default=argparse.SUPPRESS, help="do not read configuration files"
+    )
 
 
 if __name__ == "__main__":

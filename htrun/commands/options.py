@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
+from htrun.commands.config_files import Found, config_files
 from htrun.commands.emulator_options import split
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS, USER_SYSCALL, USER_SYSCALL_RET
@@ -23,6 +24,9 @@ from htrun.sinks.output import output_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from enum import Enum
+
+    from htrun.commands.config_files import ConfigFile
+    from htrun.commands.configuration import Setting
 
 HELP = f"""\
 usage: htrun [OPTIONS] [--] PROGRAM [ARGS...]
@@ -83,6 +87,7 @@ Running PROGRAM:
   --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
   --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
 
+  --no-config           do not read htrun.toml and ~/.config/htrun/config.toml, which hold defaults of options
   -v, -q                print more; print no warnings
   --version, -h, --help
 
@@ -107,10 +112,12 @@ _MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
 
 
 class RunRequest(NamedTuple):
-    """The user wants to run a program. ``unknown_events``: names in ``-trace`` patterns that match no event."""
+    """The user wants to run a program. ``unknown_events``: names in ``-trace`` patterns that match no event;
+    ``remark``: why a configuration file is not read, None if all are."""
 
     options: RunOptions
     unknown_events: tuple[str, ...] = ()
+    remark: str | None = None
 
 
 class Information(NamedTuple):
@@ -123,8 +130,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     """Parse ``arguments``, which do not include htrun's own name. Raises `HtrunError`.
 
     Options end at ``--`` or at the first word that is none; the rest is the program and its arguments. ``environment``:
-    its HTRUN_TRACE is like a ``-trace`` before all others, and HYPERTRACE_CALIBRATE in it selects exact times.
+    its HTRUN_TRACE is like a ``-trace`` before all others, HYPERTRACE_CALIBRATE in it selects exact times, and it says
+    where the user's configuration file is.
     """
+    environment = environment or {}
     words, taken = deque(arguments), _Taken()
     while words and words[0].startswith("-") and words[0] != "-":
         word = words.popleft()
@@ -137,28 +146,32 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         information = taken.take(*_take_value(word, words))
         if information is not None:
             return information
-    if taken.values.pop("print_device", False):
+    device_wanted = taken.values.pop("print_device", False)
+    program: Sequence[str] = ()
+    if not device_wanted:
+        if not words or not words[0]:
+            raise HtrunError("no program was given; try: htrun --help")
+        program, among = split(words)
+        for option, value in zip(among[::2], among[1::2], strict=True):
+            information = taken.take(option, value)
+            if information is not None:
+                return information
+    found = config_files(environment) if taken.values.pop("configured", True) else Found(())
+    for layer in (_of_environment(environment), *map(_of_file, found.files)):
+        taken.complete(layer)
+    if device_wanted:
         return Information(_device_arguments(taken.values))
-    if not words or not words[0]:
-        raise HtrunError("no program was given; try: htrun --help")
-    program, among = split(words)
-    for option, value in zip(among[::2], among[1::2], strict=True):
-        information = taken.take(option, value)
-        if information is not None:
-            return information
-    return _request(program, taken, environment or {})
+    return _request(program, taken)._replace(remark=found.remark)
 
 
-def _request(program: Sequence[str], taken: _Taken, environment: Mapping[str, str]) -> RunRequest:
+def _request(program: Sequence[str], taken: _Taken) -> RunRequest:
     values = taken.values
-    selection = select([*_inherited_patterns(environment), *taken.patterns], taken.calls.events)
+    selection = select(taken.patterns, taken.calls.events)
     values |= {"recorded": selection.events, "syscalls": taken.calls.names}
     if selection.file is not None:
         values.setdefault("log", Path(selection.file))
     values.setdefault("layout", Layout())
-    usual = Timestamp.TSC if values.get("via") is Via.RING else _usual_timestamp(environment)
-    values.setdefault("timestamp", usual)
-    if values.get("via") is Via.RING and values["timestamp"] is Timestamp.ORDERED:
+    if values.get("via") is Via.RING and values.get("timestamp") is Timestamp.ORDERED:
         raise HtrunError("--via ring and --timestamp ordered exclude each other; try: --via store")
     values |= taken.traces.fields()
     _check_outputs(values)
@@ -176,9 +189,47 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
             raise HtrunError(f"two outputs would be written to {path}; give each a file of its own")
 
 
-def _usual_timestamp(environment: Mapping[str, str]) -> Timestamp:
-    """How the clock is read by default."""
-    return Timestamp.TSC if environment.get(_CALIBRATE_VARIABLE, "") in {"", "0"} else Timestamp.ORDERED
+def _of_environment(environment: Mapping[str, str]) -> _Taken:
+    """What variables say. Raises `HtrunError`."""
+    taken = _Taken()
+    taken.patterns_before = _inherited_patterns(environment)
+    if environment.get(_CALIBRATE_VARIABLE, "") not in {"", "0"}:
+        taken.values["timestamp"] = Timestamp.ORDERED
+    return taken
+
+
+def _of_file(file: ConfigFile) -> _Taken:
+    """What the table ``[htrun]`` of a configuration file says. Raises `HtrunError`."""
+    from htrun.commands.configuration import settings
+
+    taken = _Taken()
+    for setting in settings(file, "htrun"):
+        _take_setting(taken, setting)
+    if file.of_project and taken.values.get("path") is not None:
+        raise HtrunError(f"{file.path}: [htrun] hypertrace: a project's file may not name the path: write ',args=N'")
+    if file.of_project and select(taken.patterns).file is not None:
+        raise HtrunError(f"{file.path}: [htrun] trace: a project's file may not name a file to write")
+    return taken
+
+
+def _take_setting(taken: _Taken, setting: Setting) -> None:
+    """Take one setting of a configuration file. Raises `HtrunError`."""
+    if setting.table != "htrun":
+        setting._replace(table="htrun", key=setting.table.partition(".")[2]).fail("must not be a table")
+    option = f"--{setting.key}"
+    if option not in _CONFIGURABLE:
+        setting.fail_unknown(each.removeprefix("--") for each in _CONFIGURABLE)
+    setting.check_project(_OF_PROJECTS)
+    if option in _FLAGS:
+        field, value = _FLAGS[option]
+        if setting.flag():
+            taken.values[field] = value
+        return
+    for text in setting.texts() if option in _REPEATABLE else [setting.text()]:
+        if text == "help":
+            setting.fail("help is for command lines only")
+        path = setting.path_beside(text) if option == "--events" else text
+        taken.take(option, path, setting.label)
 
 
 def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
@@ -194,16 +245,20 @@ def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
 
 
 class _Taken:
-    """What the options with a value have said so far. ``values``: fields of `RunOptions`."""
+    """What the options with a value have said so far. ``values``: fields of `RunOptions`; ``patterns_before``: patterns
+    that come before those of the command line, in place of none."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.patterns: list[str] = []
+        self.patterns_before: list[str] = []
         self.calls = _SystemCalls()
         self.traces = _Traces()
 
-    def take(self, option: str, value: str) -> Information | None:
-        """One option with its value; what it asks for, if it is no run. Raises `HtrunError`."""
+    def take(self, option: str, value: str, label: str | None = None) -> Information | None:
+        """One option with its value; what it asks for, if it is no run. ``label``: what errors call the option. Raises
+        `HtrunError`."""
+        label = label or option
         if option in _TRACE_OPTIONS:
             self.traces.take(option, value)
         elif option == _STRACE_OPTION:
@@ -211,14 +266,26 @@ class _Taken:
         elif option == _CALLS_OPTION and value == "help":
             return Information(_system_calls())
         elif option == _CALLS_OPTION:
-            self.calls.take(option, value)
+            self.calls.take(label, value)
         elif option not in _PATTERN_OPTIONS:
-            self.values |= _VALUES[option](option, value)
+            self.values |= _VALUES[option](label, value)
         elif value == "help":
             return Information("".join(f"{definition.name}\n" for definition in EVENTS))
         else:
             self.patterns.append(value)
         return None
+
+    def complete(self, lower: _Taken) -> None:
+        """Take from ``lower`` what was not said: an option is replaced as a whole, lists as well."""
+        values = dict(lower.values)
+        if self.values.get("via") is Via.RING and values.get("timestamp") is Timestamp.ORDERED:
+            del values["timestamp"]
+        if self.values.get("timestamp") is Timestamp.ORDERED and values.get("via") is Via.RING:
+            del values["via"]
+        self.values = values | self.values
+        self.patterns = [*lower.patterns_before, *self.patterns] or lower.patterns
+        self.calls = self.calls if self.calls.events else lower.calls
+        self.traces = self.traces if self.traces.is_given else lower.traces
 
 
 def _traced(value: str) -> str:
@@ -288,6 +355,11 @@ class _Traces:
         if place in self._formats:
             place += 1
         self._formats[place] = value
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there was any such option."""
+        return bool(self._paths or self._formats)
 
     def fields(self) -> dict[str, Any]:
         """The fields of `RunOptions` that the options set. Raises `HtrunError`."""
@@ -446,6 +518,7 @@ _FLAGS: dict[str, tuple[str, object]] = {
     "--force": ("force", True),
     "-f": ("force", True),
     "-q": ("verbosity", -1),
+    "--no-config": ("configured", False),
 }
 """Options without a value, each with the field that it sets."""
 
@@ -456,5 +529,16 @@ _CALIBRATE_VARIABLE = "HYPERTRACE_CALIBRATE"
 _CALLS_OPTION = "--syscalls"
 _STRACE_OPTION = "-e"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
+
+_REPEATABLE = {"--trace", "--output", _CALLS_OPTION}
+_CONFIGURABLE = (
+    {each for each in (*_VALUES, *_FLAGS) if each.startswith("--")} - {"--no-config", "--print-device"}
+) | _REPEATABLE
+"""Options that a configuration file may have as keys. A --format belongs to an -o of the same command line."""
+_OF_PROJECTS = frozenset({
+    "cpu", "decode", "events", "hypertrace", "no-device", "no-patch", "overflow", "ring-size", "syscalls", "timestamp",
+    "trace", "via",
+})  # fmt: skip
+"""What a project's file may set: nothing that writes a file or chooses a program."""
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -105,6 +105,8 @@ def _directory_exists() -> bool:
 
 def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
     if request.options.verbosity >= 0:
+        if request.remark is not None:
+            print(f"htrun: warning: {request.remark}", file=sys.stderr)
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
     if _is_valgrind(launcher.pid):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
-from htrun.errors import HtrunError
+from htrun.errors import ExitCode, HtrunError
 from htrun.launch import launcher
 from htrun.reports.output import show
 from htrun.reports.table import printable
@@ -79,7 +79,14 @@ examples:
             return 0
         with _started(arguments) as program:
             top = _Top(arguments, program.trace, shlex.join(arguments.command))
-            return program.end(top.show(program.running))
+            try:
+                ended = top.show(program.running)
+            except HtrunError:
+                if program.process.poll() != ExitCode.OWN_FAILURE:
+                    raise
+                # The output of htrun says why there is no trace.
+                ended = True
+            return program.end(ended)
 
 
 @dataclass
@@ -118,7 +125,8 @@ def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
         trace, printed = Path(directory) / "trace", Path(directory) / "printed"
         trace.mkdir()
         names = ["--events", str(arguments.events)] if arguments.events is not None else []
-        command = [*launcher.command(), "-o", str(trace), *names, *arguments.command]
+        config = ["--no-config"] * arguments.no_config
+        command = [*launcher.command(), "-o", str(trace), *config, *names, *arguments.command]
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -202,4 +210,6 @@ def _split_command(parser: argparse.ArgumentParser) -> None:
         return parsed, unknown
 
     parser.parse_known_args = split  # type: ignore[method-assign, assignment]
-    parser.usage = "hypertrace top [-h] [--events FILE] [--interval SECONDS] (TRACE | -- PROGRAM [ARGS...])"
+    parser.usage = (
+        "hypertrace top [-h] [--no-config] [--events FILE] [--interval SECONDS] (TRACE | -- PROGRAM [ARGS...])"
+    )

@@ -144,3 +144,12 @@ def test_names_of_hyperfine(directory: Path) -> None:
 def test_two_programs_are_never_one_with_an_argument(directory: Path) -> None:
     words = said("bench", "-r", "1", "-w", "0", "true", "false", status=125, directory=directory)
     assert "put -- before a program with arguments, or give --vs COMMAND to compare two" in words
+
+
+def test_verbs_that_run_htrun_pass_on_whether_it_reads_files(directory: Path) -> None:
+    (directory / "htrun.toml").write_text("[htrun]\nnonsense = 1\n")
+    for words in (("bench", "-r", "1", "-w", "0", "--no-whole"), ("top",)):
+        shown = hypertrace(*words, "--", "true", status=125, directory=directory)
+        assert "htrun.toml: [htrun] nonsense: there is no such option" in shown.stdout + shown.stderr
+    hypertrace("bench", "-r", "1", "-w", "0", "--no-config", "--", "true", directory=directory)
+    hypertrace("top", "--no-config", "--", "true", directory=directory)

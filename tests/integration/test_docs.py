@@ -70,6 +70,15 @@ def test_recipes(tmp_path: Path) -> None:
                 assert shown.endswith("\ndone\n"), shown
 
 
+def test_configuration(directory: Path) -> None:
+    """In the order of the page, which writes its files."""
+    for block in blocks("configuration.md"):
+        if block.file is not None:
+            (directory / block.file).write_text(block.content)
+        else:
+            assert transcript(block.content, directory) == impersonal(block.content)
+
+
 def test_formats(directory: Path) -> None:
     """Its console blocks use the file of names that it shows."""
     [names] = fenced("formats.md", "toml")

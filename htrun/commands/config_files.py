@@ -1,0 +1,80 @@
+"""Where configuration files are. Only this is imported by a run without any: it must cost next to nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT_FILE = "htrun.toml"
+_USER_FILE = ("htrun", "config.toml")
+
+
+class ConfigFile(NamedTuple):
+    """A file that exists. ``of_project``: whether it came with the current directory, so that its author may be a
+    stranger."""
+
+    path: str
+    of_project: bool
+
+
+class Found(NamedTuple):
+    """``files``: those to read, the one that takes precedence first. ``remark``: why another is not read, for a
+    warning."""
+
+    files: tuple[ConfigFile, ...]
+    remark: str | None = None
+
+
+def config_files(environment: Mapping[str, str]) -> Found:
+    """The project's file, htrun.toml in the current directory or the nearest parent that has one, and the user's."""
+    found, remark = [], None
+    project = _nearest()
+    if project is not None:
+        owner = os.stat(project).st_uid
+        # As git does: anyone may put a file into /tmp, above the directories of others.
+        if owner in {0, os.geteuid()}:
+            found.append(ConfigFile(project, of_project=True))
+        else:
+            remark = f"{project} is ignored: it belongs to another user (id {owner})"
+    user = _of_user(environment)
+    if user is not None and _is_file(user):
+        found.append(ConfigFile(user, of_project=False))
+    return Found(tuple(found), remark)
+
+
+def _nearest() -> str | None:
+    try:
+        directory = os.getcwd()
+    except FileNotFoundError:
+        # It was removed.
+        return None
+    while True:
+        path = os.path.join(directory, PROJECT_FILE)
+        if _is_file(path):
+            return path
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+
+
+def _of_user(environment: Mapping[str, str]) -> str | None:
+    """Where the user's file would be, by the XDG Base Directory Specification, which ignores a relative path."""
+    base = environment.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(base):
+        home = environment.get("HOME", "")
+        if not os.path.isabs(home):
+            return None
+        base = os.path.join(home, ".config")
+    return os.path.join(base, *_USER_FILE)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
