@@ -30,7 +30,7 @@ class Loads:
                 Kind.LOAD,
                 (pid, address),
                 f"process {pid} touched the control region at {address:#x} other than by a plain store ({reason}); it "
-                "gets its SIGSEGV",
+                "gets a SIGSEGV",
             )
         elif not known:
             # The leak check of valgrind looks for pointers in all mapped memory, word by word, and expects SIGSEGV.

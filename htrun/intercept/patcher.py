@@ -159,11 +159,11 @@ class Patcher:
             return
         thread = stopped.thread
         if thread.process.filtered:
-            site.refused = "the process has a seccomp filter of its own, which might kill it for what htrun does"
+            site.refused = "the process has a seccomp filter of its own, which might kill it for a call of htrun's"
             return
         space = thread.space
         if space.arena is not None and space.arena.memory != mapping.memory:
-            site.refused = "its process has two memories of the channel, and patches are for the other"
+            site.refused = "its process has mapped two memories of the channel, and patches record only for the other"
             return
         try:
             with injection_of(stopped, self._waiter, registers) as injection:

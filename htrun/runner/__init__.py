@@ -1,1 +1,1 @@
-"""One run: its start, the loop over stops, the threads that are traced, what is recorded and written."""
+"""One run: its start, the loop over stops, the threads that are traced, the events that are recorded, the outputs."""

@@ -1,6 +1,7 @@
-"""Reads the texts that system calls point to, out of the memory of a thread that is stopped at one.
+"""Reads the texts that the arguments of a system call point to, from the memory of a thread that is stopped there.
 
-As strace does: of bytes the first 32, of strings all, but those of a command line within limits of their own.
+The limits are like those of strace: the first 32 bytes of a buffer, and up to 4096 bytes of a string. A command line
+has smaller limits of its own.
 """
 
 from __future__ import annotations
@@ -31,20 +32,21 @@ if TYPE_CHECKING:
     from htrun.tracee.memory import Memory
 
 _MOST_WORDS, _MOST_WORD = 32, 256
-"""The limits of a command line: words, and bytes of each word."""
+"""The limits of a command line: the number of words, and the bytes of each word."""
 _MOST_BEFORE = LAST - FIRST + 1
 
 
 class CallTexts:
-    """The texts of the calls (``entries``) and of their returns (``returns``) that are recorded, for the stops that the
-    machine code (`fastpath.call_wait`) does not handle."""
+    """Reads texts at stops that the machine code (`fastpath.call_wait`) does not handle. ``entries``: whether texts are
+    read before a call; ``returns``: whether texts that the kernel fills in are read after a call."""
 
     def __init__(self, *, entries: bool, returns: bool) -> None:
         self._entries = entries
         self._returns = returns
 
     def plans(self, arch: int) -> bytes:
-        """What the machine code is to read of an interface's calls: see `CallWait.read_texts`."""
+        """The reading plan for the machine code, with a byte for each call of an interface: see
+        `CallWait.read_texts`."""
         return b"".join(self._plan(arch, number) for number in range(MOST_NUMBERS))
 
     def _plan(self, arch: int, number: int) -> bytes:
@@ -61,7 +63,7 @@ class CallTexts:
         return [each for each in text_arguments(arch, number) if each.after] if self._returns else []
 
     def entering(self, thread: Thread, call: Entry) -> list[Text]:
-        """What ``call``, which is about to be made, points to."""
+        """The texts that the arguments of ``call``, which is about to be made, point to."""
         return [
             text
             for argument in self._before(call.arch, call.number)
@@ -73,7 +75,8 @@ class CallTexts:
         return next((call.arguments[each.place] for each in self._after(call.arch, call.number)), 0)
 
     def returned(self, thread: Thread, returned: Entry, pointer: int) -> list[Text]:
-        """What the kernel has filled in at ``pointer`` for a call whose return is ``returned``."""
+        """The texts that the kernel has written at ``pointer`` in a call that has returned. ``returned``: its
+        return."""
         if returned.arguments[0] >> 63:
             return []
         return [
@@ -84,7 +87,7 @@ class CallTexts:
 
 
 def _code(argument: TextArgument) -> int:
-    """The byte of a plan that names ``argument``."""
+    """The byte of a plan that stands for ``argument``."""
     size = STRING if argument.pointed is Pointed.STRING else argument.size or 0
     return PRESENT | size << SIZE_SHIFT | argument.place
 
@@ -96,7 +99,7 @@ def _memory(thread: Thread) -> Memory:
 
 
 def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) -> Iterator[Text]:
-    """The texts at ``address``. ``call``: has the size, as an argument of the call or as the result of its return."""
+    """The texts at ``address``. ``call``: the entry or the return of the call, which contains the size."""
     if not address:
         return
     try:
@@ -110,7 +113,7 @@ def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) ->
                 data = memory.read(address, min(size, MOST_BYTES)) if size else b""
                 yield Text(argument.place, 0, data, size > len(data))
     except (OSError, OverflowError):
-        # Nothing is mapped there, and the call will say so; or the thread has been killed meanwhile.
+        # Nothing is mapped there, and the call will fail for it; or the thread has been killed meanwhile.
         return
 
 

@@ -1,7 +1,7 @@
-"""System calls, and the start and exit of threads, as events, which a tracer sees without any help from the program.
+"""Records system calls, and the start and exit of threads. The tracer sees these events without the program's help.
 
-Most stops for recorded calls are handled in machine code (`fastpath.call_wait`) and never come here. Here are the
-others: calls that htrun must see itself, calls in which a process is created or a program started, and threads' exits.
+The machine code (`fastpath.call_wait`) handles most stops for recorded calls by itself. This module handles the other
+stops: calls that htrun must see itself, calls that create a process or start a program, and the exits of threads.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
-"""Ticks from the start of the first thread to its first call: some hundred nanoseconds, in which nothing happens."""
+"""Ticks from the start of the first thread to its first call: some hundred nanoseconds, in which no event happens."""
 
 
 class Calls:
-    """Records what `CallWait` does not record by itself.
+    """Records the events that `CallWait` does not record by itself.
 
-    ``wanted``: the calls to record. ``events``: names of the events to record; ``clock`` reads the ticks; ``stream_of``
-    returns the number of a new stream for a thread. ``texts``: reads what calls point to; None to leave that out.
+    ``wanted``: the calls to record. ``events``: the names of the events to record. ``clock``: returns the ticks.
+    ``stream_of``: returns the number of a new stream for a thread. ``texts``: reads the texts that arguments point to;
+    None to leave texts out.
     """
 
     recording = True
@@ -67,7 +68,7 @@ class Calls:
             wait.read_texts(*(texts.plans(abi.audit_arch) for abi in (hosts.current().compat, hosts.current().native)))
 
     def began(self, thread: Thread) -> None:
-        """A thread begins."""
+        """Record the start of a thread."""
         self._alive.add(thread.tid)
         self.wait.set_stops_left(thread.tid, CALL_STOPS)
         first, self._first = self._first, None
@@ -79,7 +80,7 @@ class Calls:
         self._denied.look_out(thread)
 
     def ended(self, thread: Thread) -> None:
-        """A thread makes no more records. May be called more than once."""
+        """Record the exit of a thread, which makes no more records. May be called more than once for a thread."""
         if thread.tid in self._alive:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
@@ -87,12 +88,12 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """The first process is about to try the exec of the program, which is its first call if it succeeds."""
+        """Keep the exec by which the first process is about to become the program: its first call, if it succeeds."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 
     def entered(self, stopped: StoppedThread) -> None:
-        """A thread is stopped before a call that is to be recorded."""
+        """Record the entry of a call. The thread is stopped before this call."""
         thread = stopped.thread
         self._identify(thread)
         call = self.wait.look(stopped)
@@ -102,20 +103,22 @@ class Calls:
         self._denied.made(thread)
 
     def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
-        """A thread is about to put a filter on its process, perhaps for the ``others`` in it as well."""
+        """Note that a thread is about to install a seccomp filter, which may also apply to ``others``, the other
+        threads of its process."""
         self._denied.filter_added(thread, others)
 
     def refused(self, stopped: StoppedThread, abi: Abi, number: int) -> None:
-        """A thread is stopped before a call that will not be made, since a filter of its own requires a tracer."""
+        """Record a call that will not be made, since a filter of the guest requires a tracer. The thread is stopped
+        before the call."""
         if self._wanted.include(abi, number):
             self.entered(stopped)
 
     def watch(self, thread: Thread) -> None:
-        """The loop must see the end of the call that the thread is in."""
+        """Make sure that the loop sees the end of the call that the thread is in."""
         self.wait.watch(thread.tid)
 
     def returned(self, stopped: StoppedThread) -> None:
-        """A thread is stopped before or after a call, perhaps one that is recorded."""
+        """Handle a thread that is stopped before or after a call, which may be a recorded call."""
         thread = stopped.thread
         returned = self.wait.result_of(stopped)
         if returned is not None:
@@ -131,17 +134,18 @@ class Calls:
         self._denied.returned(stopped)
 
     def made(self, stopped: StoppedThread) -> None:
-        """htrun has handled a call for its own purposes: the thread is still before the call, or after it."""
+        """Record the return if htrun has already let the thread make its call, while handling it for another
+        purpose."""
         if self.wait.state(stopped.tid) is not State.OUTSIDE and self.wait.has_returned(stopped):
             self.returned(stopped)
 
     def wait_with(self, waiter: Waiter) -> None:
-        """From now on, record calls while ``waiter`` waits."""
+        """Record calls while ``waiter`` waits, from now on."""
         waiter.record_calls(self.wait)
 
     def resume(self, stopped: StoppedThread, request: Request = Request.CONT, number: int = 0) -> None:
-        """Let the thread go on by ``request``, with the signal ``number``. After a call whose return is recorded it
-        stops again, and after each if a filter of its own may deny calls."""
+        """Resume the thread by ``request``, with the signal ``number``. The thread will stop again after a call whose
+        return is recorded. If it has a filter of its own, which may deny calls, it will stop after each call."""
         if request is Request.CONT and (
             stopped.thread.process.filtered or self.wait.state(stopped.tid) is not State.OUTSIDE
         ):
@@ -149,7 +153,8 @@ class Calls:
         stopped.resume(request, number)
 
     def executed(self, former: int, tid: int, learn: Callable[[], None]) -> None:
-        """Exec: thread ``former`` is now ``tid``, of another name. ``learn`` makes it known to everybody else."""
+        """Handle an exec, after which thread ``former`` has the id ``tid`` and a new name. ``learn``: is called to pass
+        the new id on to all others."""
         call = self.wait.call_of(former)
         self._denied.executed(former, tid)
         if former == tid:
@@ -172,7 +177,7 @@ class Calls:
 
 
 def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> Calls:
-    """Record what ``options`` say of system calls and of the start and exit of threads."""
+    """Make the recorder for the calls, and the starts and exits of threads, that ``options`` ask for."""
     events = recording.record_tracer_events()
     source = recording.clock.source
     how = CallRecording(
@@ -192,7 +197,7 @@ def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> C
 
 
 def _texts(options: RunOptions) -> CallTexts | None:
-    """What reads the texts that calls point to, where they are wanted."""
+    """The reader for texts that arguments point to; None if texts are not recorded."""
     if not options.texts_recorded:
         return None
     from htrun.runner.call_texts import CallTexts

@@ -1,6 +1,6 @@
-"""Which threads of the run the owners of the channel's rings are (`htrun.rings.client_rings`).
+"""Finds the threads that own the channel's rings (`htrun.rings.client_rings`).
 
-A ring contains the ids that its owner sees. In a PID namespace, these differ from those that htrun sees.
+A ring contains the ids by which its owner knows itself. In a PID namespace, these differ from the ids that htrun sees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from htrun.runner.recording import Recording
 
 _SAMPLES = 4
-"""The tightest of this many samples is used."""
+"""The number of samples of two clocks, of which the tightest is used."""
 
 
 class _Ids(NamedTuple):
@@ -37,7 +37,8 @@ class _Ids(NamedTuple):
 
 
 class ClientThreads:
-    """Has rings emptied from when a process first maps some on; every method is for the tracer's main thread."""
+    """Starts to drain the channel's rings when a process first maps one. All methods but `_source_of` must be called by
+    the tracer's main thread."""
 
     def __init__(
         self, channel: Channel, threads: Mapping[int, Thread], recording: Recording, warnings: Warnings
@@ -48,10 +49,10 @@ class ClientThreads:
         self._warnings = warnings
         self._rings: ClientRings | None = None
         self._in_namespaces = False
-        """Whether there may be clients with ids of their own."""
+        """Whether some clients may know themselves by ids that differ from htrun's."""
 
     def mapped(self, thread: Thread) -> None:
-        """A thread is about to map rings of the channel."""
+        """Note that a thread is about to map rings of the channel."""
         if self._rings is None:
             self._rings = self._watched()
         if thread.process.pid not in self._rings.processes:
@@ -59,13 +60,13 @@ class ClientThreads:
             self._in_namespaces = self._in_namespaces or _own_ids(thread) != (thread.process.pid, thread.tid)
 
     def forked(self, creator: Thread, child: Thread) -> None:
-        """``creator`` has a new child process, whose first thread is ``child``."""
+        """Note that ``creator`` has a new child process, whose first thread is ``child``."""
         rings = self._rings
         if rings is not None and creator.process.pid in rings.processes:
             rings.processes.add(child.process.pid)
 
     def ended(self, thread: Thread) -> None:
-        """A thread no longer writes to its present memory: it exits, or has called execve(2)."""
+        """Mark the rings of a thread that will write to them no more: it exits, or has called execve(2)."""
         rings, process = self._rings, thread.process
         if rings is None or process.pid not in rings.processes:
             return
@@ -81,7 +82,7 @@ class ClientThreads:
                 Kind.CLOCK,
                 client.clock,
                 f"thread {client.tid} records times of a clock that htrun cannot relate to its own (number "
-                f"{client.clock}): its events bear the times when htrun read them",
+                f"{client.clock}): its events have the times at which htrun read them",
             )
             return Arrival(source.read)
 
@@ -89,7 +90,7 @@ class ClientThreads:
             warnings.warn(
                 Kind.RING_DAMAGED,
                 client.tid,
-                f"thread {client.tid}, or another, wrote over its ring: what was in it is lost",
+                f"thread {client.tid}, or another thread, overwrote its ring: the records in it are lost",
             )
 
         rings = ClientRings(
@@ -104,7 +105,7 @@ class ClientThreads:
         return rings
 
     def _source_of(self, client: Client) -> Source:
-        """The thread that owns a ring; called by the drain."""
+        """The source for the ring of ``client``; called by the drain."""
         thread = self._threads.get(client.tid)
         if thread is not None and thread.process.pid == client.pid:
             return self._recording.source_of(thread, client)
@@ -113,13 +114,13 @@ class ClientThreads:
             for other in list(self._threads.values()):
                 if other.process.pid in rings.processes and _own_ids(other) == (client.pid, client.tid):
                     return self._recording.source_of(other, client)
-        # Gone already, or never there: a program may write anything.
+        # The thread has exited, or never existed: a program may write any id.
         stream = Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
         return Source(self._recording.drain.add_stream(stream), stream)
 
 
 def _own_ids(thread: Thread) -> _Ids:
-    """The ids that a thread itself sees; the ids that htrun sees if the thread is gone."""
+    """The ids by which a thread knows itself; htrun's ids if the thread is gone."""
     fields: dict[str, str] = {}
     try:
         with open(f"/proc/{thread.tid}/status", encoding="ascii", errors="replace") as status:
@@ -132,7 +133,7 @@ def _own_ids(thread: Thread) -> _Ids:
 
 
 def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
-    """How to convert the clocks of clients that are related to the host's."""
+    """The conversions for the clocks that clients use, by the clock's number."""
 
     def raw_and_ticks() -> tuple[int, int]:
         sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)

@@ -1,4 +1,4 @@
-"""What htrun does with its tracees when it is asked to end the run."""
+"""Ends a run on request: what happens to its tracees."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Ending(Protocol):
-    """Once the end was requested, every stop is passed to `stopped`, and nothing is recorded."""
+    """A way to end a run. After the request, the loop passes every stop to `stopped`, and nothing is recorded."""
 
     asked: bool
-    """Whether the end was asked for."""
+    """Whether the end was requested."""
 
     def ask(self) -> None:
-        """End the run. May be called from any thread of htrun, more than once."""
+        """Request the end of the run. May be called from any thread of htrun, and more than once."""
 
     def stopped(self, stop: stops.Stop) -> None:
-        """A tracee has stopped or died after the end was requested. Raises `TraceeDied`."""
+        """Handle a stop or the death of a tracee after the request. Raises `TraceeDied`."""
 
     def stop_handled(self) -> None:
-        """The loop has handled one stop since then, which may have occurred earlier."""
+        """Called when the loop has handled a stop after the request; the stop itself may be older than the request."""
 
 
 class Killing(Ending):
-    """Kills every tracee, so that the loop ends when the last is dead."""
+    """Kills every tracee; the loop ends when the last tracee is dead."""
 
     def __init__(self, tracees: Tracees) -> None:
         self.asked = False
@@ -40,12 +40,12 @@ class Killing(Ending):
         self._killed_all = False
 
     def ask(self) -> None:
-        """Kill all."""
+        """Kill all tracees."""
         self.asked = True
         self._kill_all()
 
     def stopped(self, stop: stops.Stop) -> None:
-        """Kill it, too: it may have become a tracee later."""
+        """Kill the tracee that has stopped, since it may have become a tracee after `ask`."""
         thread = self._tracees.threads.get(stop.tid)
         if isinstance(stop, stops.Exited | stops.Killed):
             if thread is not None:
@@ -59,8 +59,9 @@ class Killing(Ending):
         stopped.resume()
 
     def stop_handled(self) -> None:
-        """Kill the tracees that `ask` did not know: that stop may have made one, whose first stop is over. A process
-        that is killed at the event of its child may have no further stop, and nobody would see the child."""
+        """Kill the tracees that `ask` did not know. The stop that was just handled may have created a tracee, whose
+        first stop is already over. A process that is killed at the event of its child may have no further stop, so this
+        is the only chance to find the child."""
         if not self._killed_all:
             self._killed_all = True
             self._kill_all()
@@ -71,6 +72,6 @@ class Killing(Ending):
 
 
 def _kill(tid: int) -> None:
-    """Kill the process of a thread, if there is still one."""
+    """Kill the process that thread ``tid`` belongs to, if it exists."""
     with suppress(ProcessLookupError):
         os.kill(tid, signal.SIGKILL)

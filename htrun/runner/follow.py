@@ -1,18 +1,19 @@
-"""While threads stop densely, they and the tracer share a processor.
+"""Keeps a thread that stops often on the tracer's processor.
 
-A stop wakes the tracer and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
-sleeping processor; on one it is a context switch, four times cheaper. The kernel's scheduler sees two threads that wake
-each other and spreads them over idle processors each time, so moving the tracer to the tracee's processor is not
-enough: the tracee must be kept there, too.
+A stop wakes the tracer, and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
+sleeping processor. On one processor it is a context switch, which costs a quarter. The kernel's scheduler spreads two
+threads that wake each other over idle processors each time, so it is not enough to move the tracer to the tracee's
+processor: the tracee must be kept there, too.
 
-Of threads that trap, at most one is kept: the others may do much between their traps. Each thread that makes enough
-recorded calls is kept, and so are the processes that it creates, since most make a few dozen
+Of the threads that trap, at most one is kept, since the others may do much work between their traps. Each thread that
+makes enough recorded calls is kept, and so are the processes that it creates, since most processes make a few dozen
 calls and exit.
 
-The guest must not notice: a thread gets its processors back when it has been quiet for a moment, and before a call of
-its own that asks for them or sets them (a filter stops it there), and so do the threads that it creates. Meanwhile,
-``Cpus_allowed`` in ``/proc`` shows it, and so does the same call by a process without a channel. A thread that is not
-where htrun has put it was moved by somebody else (taskset, a job scheduler), and stays there.
+The guest must not notice this. A thread gets its former processors back when it has made few stops for a moment, and
+before a call that queries or sets processors, at which a filter stops it; so do the threads that it creates. Meanwhile
+``Cpus_allowed`` in ``/proc`` shows the single processor, and so does a query by a process without a channel. A thread
+that is no longer on the processor where htrun has put it was moved by another program (taskset, a job scheduler), and
+is not moved again.
 """
 
 from __future__ import annotations
@@ -35,37 +36,38 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 
 _RUN = 64
-"""Traps of one thread, with none of another between, after which it is looked at."""
+"""The number of consecutive traps of one thread, with no trap of another thread, after which it may be kept."""
 _DENSE_NS = 10_000_000
-"""How fast a run of traps must be for the thread to be kept: so fast that the thread spends much of its time in
+"""The most time for a run of traps, in nanoseconds, at which the thread is kept: it spends much of its time in
 traps."""
 CALL_STOPS = 16
-"""Stops of one thread for recorded calls after which it is looked at."""
+"""The number of stops for recorded calls after which a thread may be kept."""
 _DENSE_CALLS_NS = 4_000_000
-"""How fast those must be."""
+"""The most time for these stops, in nanoseconds, at which the thread is kept."""
 _MANY_STOPS = 1 << 30
-"""Stops of a thread that is kept: it need not be looked at."""
+"""The number of stops that a kept thread is allotted: so many that they never run out."""
 _QUIET = 0.02
-"""Seconds. A thread that has hardly stopped for this long is released, after at most twice this time."""
+"""The interval, in seconds, at which kept threads are checked. A thread that has hardly stopped in one is released."""
 _FEW_STOPS = 8
-"""In that time."""
+"""The number of stops in an interval below which a thread is released."""
 _PROCESSOR_FIELD = 36
 """Field 39 of /proc/TID/stat (proc_pid_stat(5)), counted from the field after the command name, from 0."""
 
 
 class CallStops(Protocol):
-    """Counts the stops of threads for recorded calls, down from a number."""
+    """Counts down the stops that threads make for recorded calls."""
 
     def stops_left(self, tid: int) -> int:
-        """Stops until `Follow.ran` is called with the thread."""
+        """The number of stops until `Follow.ran` is called for the thread."""
 
     def set_stops_left(self, tid: int, count: int) -> None:
-        """Count down from ``count``."""
+        """Set the number of stops until `Follow.ran` is called for the thread."""
 
 
 @dataclass(slots=True)
 class _Kept:
-    """``processors``: those that the thread had. ``left``, ``traps``: what was counted when it was last looked at."""
+    """A thread that is kept. ``processors``: its former processors. ``left``, ``traps``: its counts of stops and traps
+    at the last check."""
 
     processors: set[int]
     left: int
@@ -73,7 +75,8 @@ class _Kept:
 
 
 def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Concatenate[Follow, _P], None]:
-    """Meanwhile, the clock, which may tick between any two steps of the tracer's main thread, does nothing."""
+    """Make the timer's handler do nothing during ``method``: the timer may expire between any two steps of the tracer's
+    main thread."""
 
     @functools.wraps(method)
     def undisturbed(self: Follow, /, *arguments: _P.args, **more: _P.kwargs) -> None:
@@ -87,32 +90,32 @@ def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Co
 
 
 class Follow:
-    """Keeps threads beside the tracer. One instance, made and used by the tracer's main thread only."""
+    """Keeps threads on the tracer's processor. One instance, made and used only by the tracer's main thread."""
 
     def __init__(self) -> None:
         self.calls: CallStops | None = None
-        """None where no calls are recorded."""
+        """The counter of stops for recorded calls; None if no calls are recorded."""
         self.busy = False
         self._own = os.sched_getaffinity(0)
         self._processor = -1
         self._used: set[int] = set()
-        """Each processor that a thread was ever kept on."""
+        """All processors on which a thread was ever kept."""
         self._kept: dict[int, _Kept] = {}
         self._runs = 0
         self._looked_at: dict[int, int] = {}
         self._processors: dict[int, set[int]] = {}
-        """The processors that threads had that are or were kept: their children may have been created meanwhile."""
+        """The former processors of all threads that are or were kept, for children that were created meanwhile."""
         signal.signal(signal.SIGALRM, self._tick)
 
     @functools.cached_property
     def run(self) -> TrapRun:
-        """The last traps in a row of one thread."""
+        """The current run of consecutive traps of one thread."""
         from htrun.hosts.trap_run import TrapRun
 
         return TrapRun(length=_RUN, left=_RUN)
 
     def trapped(self, thread: Thread) -> None:
-        """A thread has trapped."""
+        """Count a trap of a thread."""
         run = self.run
         if thread.tid != run.tid:
             run.begin(thread.tid)
@@ -123,7 +126,8 @@ class Follow:
 
     @_undisturbed
     def ran(self, tid: int) -> None:
-        """A thread has stopped for the last of its allotted number of recorded calls, and is still stopped."""
+        """Decide whether to keep a thread that has used up its allotted stops for recorded calls. The thread is still
+        stopped."""
         now = time.monotonic_ns()
         before, self._looked_at[tid] = self._looked_at.get(tid), now
         if tid not in self._kept and (before is None or now - before < _DENSE_CALLS_NS):
@@ -132,19 +136,19 @@ class Follow:
 
     @_undisturbed
     def release(self) -> None:
-        """Give all kept threads their processors back, and the tracer its own."""
+        """Give all kept threads their former processors back, and the tracer too."""
         for tid in list(self._kept):
             self._let_go(tid)
 
     @_undisturbed
     def processors_asked(self) -> None:
-        """A guest is about to ask for or set a thread's processors."""
+        """Release all threads: a guest is about to query or set a thread's processors."""
         self.release()
         self._processors.clear()
 
     @_undisturbed
     def created(self, creator: int, tid: int) -> None:
-        """A thread was created, with the processors that its creator had then."""
+        """Handle a new thread, which has inherited the processors that its creator had at that moment."""
         if creator not in self._processors:
             return
         if self.calls is not None and creator in self._kept:
@@ -155,7 +159,7 @@ class Follow:
 
     @_undisturbed
     def moved(self, former: int, tid: int) -> None:
-        """An exec has changed the id of thread ``former`` to ``tid``."""
+        """Note that an exec has changed the id of thread ``former`` to ``tid``."""
         if former == tid:
             return
         self.ended(tid)
@@ -166,7 +170,7 @@ class Follow:
 
     @_undisturbed
     def ended(self, tid: int) -> None:
-        """A thread has ended. Its id may be another's by now."""
+        """Forget a thread that has ended. Another thread may already have its id."""
         if tid in self._kept:
             self._forget(tid)
         self._processors.pop(tid, None)
@@ -178,7 +182,7 @@ class Follow:
         self.run.begin(thread.tid)
         dense = self.run.began - began < _DENSE_NS
         self._runs += 1
-        # htrun added no filter that would stop such queries to a guest with a filter of its own.
+        # Queries of a guest with a filter of its own would not be stopped, since htrun added no filter for them.
         if dense and thread.tid not in self._kept and not thread.process.filtered:
             self.release()
             self._keep(thread.tid)
@@ -191,7 +195,7 @@ class Follow:
                 return
             os.sched_setaffinity(tid, {processor})
         except OSError:
-            # It is gone, or a security module forbids it.
+            # The thread is gone, or a security module forbids the change.
             return
         if not self._kept:
             os.sched_setaffinity(0, {processor})
@@ -215,7 +219,7 @@ class Follow:
             self.run.tid = 0
 
     def _give_back(self, tid: int, processors: set[int]) -> None:
-        """Let a thread run where it could before, if it is where htrun has put it."""
+        """Give a thread its former ``processors`` back, if it is still on the processor where htrun has put it."""
         with suppress(ProcessLookupError):
             now = os.sched_getaffinity(tid)
             if len(now) == 1 and now <= self._used:
@@ -234,7 +238,7 @@ class Follow:
         return self._runs * _RUN - self.run.left if tid == self.run.tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        # On a busy machine the clock may tick again before this has ended.
+        # On a busy machine the timer may expire again before this handler has ended.
         if not self.busy:
             self._let_quiet_go()
 

@@ -1,9 +1,10 @@
-"""Replaces an exec that the kernel can't do, because the program is for another machine, with an exec of the program's
+"""Replaces the exec of a program for another machine, which the kernel can't do, with an exec of the program's
 emulator.
 
-The emulator's arguments need memory in the tracee. Its stack is no place for them: that of a vfork child may be a few
-kilobytes in the middle of its parent's memory (posix_spawn, Go). So the thread maps some, by a call injected before its
-exec. An exec takes it away again; where the memory is shared with a parent, it stays and serves the next one.
+The emulator's arguments need memory in the tracee. They do not fit on every stack: the stack of a vfork child may have
+only a few kilobytes, in the middle of the parent's memory (posix_spawn, Go). So the thread maps memory, by a call that
+htrun injects before the exec. An exec removes this memory with the old address space. If a parent shares the address
+space, the memory stays, and the next exec uses it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MAP_PRIVATE_ANONYMOUS = 0x22
 
 
 class ForeignExec:
-    """Redirects execve and execveat at the call's seccomp stop, by other arguments."""
+    """Redirects execve and execveat at the seccomp stop of the call, by replacing its arguments."""
 
     def __init__(self, waiter: Waiter, emulators: Emulators, machines: MachineStarts) -> None:
         self._waiter = waiter
@@ -37,13 +38,14 @@ class ForeignExec:
         self._machines = machines
 
     def redirect(self, call: StoppedCall) -> bool:
-        """Whether the exec was given another program. The thread must then be stopped after the call, since a failed
-        exec leaves it with registers of htrun (`returned`)."""
+        """Replace the arguments of ``call`` if it executes a foreign program. Returns whether they were replaced. The
+        thread must then be stopped after the call, since its registers must be restored if the exec fails
+        (`returned`)."""
         thread = call.thread
         try:
             path, files, first = self._target(call)
         except OSError:
-            # A bad address: the kernel will say EFAULT.
+            # A bad address: the kernel will return EFAULT.
             return False
         memory, table = thread.space.memory, call.argument(first)
         rewrite = rewrite_exec(
@@ -59,7 +61,7 @@ class ForeignExec:
         try:
             path_at, argv_at = self._write_arguments(call, rewrite)
         except OSError:
-            # No memory: the kernel refuses the program, as it would without htrun.
+            # There is no memory for the arguments: the kernel refuses the program, as it would without htrun.
             return False
         thread.exec.registers = before
         if call.name == "execveat":
@@ -72,8 +74,8 @@ class ForeignExec:
         return True
 
     def returned(self, stopped: StoppedThread) -> None:
-        """The thread is after a call. If that was a redirected exec, it has failed: restore the thread's registers,
-        with the error as result."""
+        """Handle a thread that is stopped after a call. If the call was a redirected exec, the exec has failed: restore
+        the thread's registers, and set the error as the result."""
         thread = stopped.thread
         if thread.exec.registers is None:
             return
@@ -90,7 +92,8 @@ class ForeignExec:
 
     @staticmethod
     def _target(call: StoppedCall) -> tuple[bytes, FileView, int]:
-        """The program's path, the files among which it is looked up, and which argument is argv."""
+        """The program's path, the file system view in which the path is looked up, and the index of the argument
+        argv."""
         memory, pid = call.thread.space.memory, call.thread.process.pid
         files = FileView(pid)
         if call.name == "execve":
@@ -105,14 +108,13 @@ class ForeignExec:
 
     @staticmethod
     def done(thread: Thread) -> None:
-        """The thread's exec has copied its arguments, or failed: other threads may use the memory of these
-        arguments."""
+        """Free the memory of the arguments for other threads, after the exec has copied the arguments or has failed."""
         if thread.exec.room is not None:
             thread.space.exec_rooms.append(thread.exec.room)
             thread.exec.room = None
 
     def _write_arguments(self, call: StoppedCall, rewrite: ExecRewrite) -> tuple[int, int]:
-        """Put path and argv into the thread's memory; returns their addresses. Raises OSError."""
+        """Write path and argv to the thread's memory. Returns their addresses. Raises OSError."""
         strings = [rewrite.executable, *rewrite.argv]
         block = b"".join(string + b"\0" for string in strings)
         word = call.abi.word
@@ -127,10 +129,10 @@ class ForeignExec:
         return addresses[0], start
 
     def _room(self, call: StoppedCall, size: int) -> int:
-        """The address of ``size`` bytes that nobody else uses before the exec is `done`. Raises OSError."""
+        """The address of ``size`` bytes that nothing else uses until the exec is `done`. Raises OSError."""
         thread = call.thread
         if thread.process.filtered:
-            # It may die of a call of htrun's: then the stack must do.
+            # A call of htrun's could kill the thread, so the arguments go below its stack.
             return call.registers.below_stack(size)
         rooms = thread.space.exec_rooms
         room = next((room for room in rooms if room[1] >= size), None)
@@ -143,7 +145,8 @@ class ForeignExec:
         return room[0]
 
     def _mapped(self, call: StoppedCall, size: int) -> int:
-        """Fresh memory, mapped by the thread itself, which is then before its exec once more. Raises OSError."""
+        """Map ``size`` bytes, by a call of the thread. Afterwards the thread is before its exec again. Raises
+        OSError."""
         registers = call.registers
         instruction = call_instruction(call.thread.space.memory, call.abi, registers.pc)
         skipped = registers.copy()
@@ -161,7 +164,7 @@ class ForeignExec:
         return address
 
     def _call_again(self, call: StoppedCall, instruction: int) -> None:
-        """From the end of a call that was skipped to its seccomp stop."""
+        """Move the thread from the end of a skipped call back to the seccomp stop of the same call."""
         stopped = call.stopped
         again = call.registers.copy()
         again.pc, again.result = instruction, call.registers.call_number

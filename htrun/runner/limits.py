@@ -1,6 +1,7 @@
-"""What the tracer needs of the machine, checked before the program starts: with less it would fail during the run.
+"""Checks before the program starts that the tracer can get the resources that it will need, so that it does not fail
+later.
 
-The program's limits (setrlimit(2)) are not meant for the tracer, but it inherits them. It raises those that it may.
+The tracer inherits the limits that are meant for the program (setrlimit(2)). It raises those limits that it may raise.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from htrun.channel.file import lift_file_size
 from htrun.errors import HtrunError
 
 _MAP_NORESERVE = 0x4000
-"""<asm-generic/mman-common.h>; Python knows it from 3.12 on."""
+"""<asm-generic/mman-common.h>; Python has this constant from 3.12 on."""
 _DESCRIPTORS = 12
-"""Files that are open at a time, at most, while modules are imported and outputs written."""
+"""The most files that are open at one time, while modules are imported and outputs are written."""
 _SPACE = 896 << 20
-"""Bytes of address space: modules, rings of some threads, memory for trampolines."""
+"""Bytes of address space: for modules, the rings of some threads, and memory for trampolines."""
 _DATA = 320 << 20
-"""Bytes of memory of its own: numpy, and batches of events."""
+"""Bytes of private memory: for numpy and batches of events."""
 _STACK = 2 << 20
-"""Bytes of a thread's stack, as without a limit. Otherwise it would be as large as the limit for stacks
+"""Bytes of a thread's stack, as if the stack limit were infinite. By default the size is that limit
 (pthread_attr_setstacksize(3))."""
 _THREADS = 2
-"""The drain, and the one that waits for signals."""
+"""The number of further threads: the drain, and the thread that waits for signals."""
 
 
 def lift_limits() -> None:
-    """Set the limits of this process as high as it may set them."""
-    # The import takes some 0.2 ms, for which the program waits.
+    """Raise the limits of this process as far as it may raise them."""
+    # The import takes about 0.2 ms, for which the program waits.
     import resource
 
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
@@ -46,7 +47,7 @@ def lift_limits() -> None:
 
 
 def require_room() -> None:
-    """Raise `HtrunError` where this process can't have what it will need."""
+    """Check that this process can get the resources that it will need. Raises `HtrunError` if not."""
     _require_descriptors()
     _require_memory(_SPACE, mmap.PROT_READ, "address space", "ulimit -v")
     _require_memory(_DATA, mmap.PROT_READ | mmap.PROT_WRITE, "memory", "ulimit -d")
@@ -54,7 +55,7 @@ def require_room() -> None:
 
 
 def has_address_space(size: int) -> bool:
-    """Whether this process can have ``size`` bytes of address space in addition to what it always needs."""
+    """Whether this process can get ``size`` bytes of address space in addition to those that it always needs."""
     try:
         mmap.mmap(-1, _SPACE + size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ).close()
     except OSError:
@@ -82,12 +83,12 @@ def _require_memory(size: int, protection: int, what: str, limit: str) -> None:
         mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, protection).close()
     except OSError as error:
         raise HtrunError(
-            f"htrun needs {size >> 20} MiB of {what}, and can't have it ({error.strerror}); raise the limit ({limit})"
+            f"htrun needs {size >> 20} MiB of {what}, and can't get them ({error.strerror}); raise the limit ({limit})"
         ) from None
 
 
 def _require_threads() -> None:
-    """Let the threads that will be needed be there at the same time, for a moment."""
+    """Start as many threads as will be needed, for a moment. Raises `HtrunError` if that fails."""
     go_on = _thread.allocate_lock()
     ended = [_thread.allocate_lock() for _ in range(_THREADS)]
 

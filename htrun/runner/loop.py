@@ -1,4 +1,4 @@
-"""The loop: wait for the next stop, decode it, have it handled."""
+"""The main loop of the tracer: waits for the next stop, decodes it, and calls its handler."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Loop:
         calls: Calls | NoCalls,
         executed: Callable[[int], None],
     ) -> None:
-        """``executed``: gets the id of a process that has begun a program."""
+        """``executed``: is called with the id of a process that has started a program."""
         self._first = first
         self._tracees = tracees
         self._waiter = waiter
@@ -64,7 +64,7 @@ class Loop:
         self._program_began = executed
 
     def run(self) -> None:
-        """Wait and act until no tracee is left but the first process, whose death is held (`FirstProcess`)."""
+        """Wait and act until all tracees are gone, except the first process, whose death is held (`FirstProcess`)."""
         threads, ending, signals = self._tracees.threads, self._ending, self._signals
         while (found := self._waiter.next(self._tracees)) is not None:
             tid, status = found
@@ -81,14 +81,14 @@ class Loop:
                 else:
                     self._dispatch(thread, stops.decode(tid, status))
             except TraceeDied:
-                # Killed while it was stopped: the wait status of its death is still to come.
+                # The thread was killed while it was stopped: the wait status of its death will come.
                 pass
             if ending.asked:
                 ending.stop_handled()
         self._first.settle()
 
     def _stranger(self, stop: stops.Stop) -> None:
-        """A stop of a thread that its creator has not reported yet. If it is dying, it need not be known."""
+        """Handle a stop of a thread that its creator has not reported yet. A thread that is dying is not registered."""
         match stop:
             case stops.Exited(tid, _) | stops.Killed(tid, _):
                 self._tracees.stranger_ended(tid)
@@ -99,7 +99,7 @@ class Loop:
                 self._tracees.stranger_stopped(stop)
 
     def _dispatch(self, thread: Thread, stop: stops.Stop) -> None:
-        """Act on a stop of a known thread, after which the thread goes on, or on its death."""
+        """Act on a stop of a known thread, after which the thread is resumed, or on its death."""
         if isinstance(stop, stops.Exited | stops.Killed):
             self._ended(thread, stop)
             return
@@ -131,12 +131,13 @@ class Loop:
             self._begin(first_stop)
 
     def _begin(self, first_stop: stops.Stop) -> None:
-        """A thread that has waited at its first stop is known now. It may have been killed meanwhile."""
+        """Start a thread that has waited at its first stop until it was registered. It may have been killed
+        meanwhile."""
         with suppress(TraceeDied):
             self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
 
     def _event(self, stopped: StoppedThread, event: PtraceEvent) -> Request:
-        """Act on an event; returns how the thread goes on."""
+        """Act on an event. Returns the request by which the thread is resumed."""
         match event:
             case PtraceEvent.FORK | PtraceEvent.VFORK | PtraceEvent.CLONE:
                 self._created(stopped, stopped.event_message())
@@ -165,12 +166,13 @@ class Loop:
         self._calls.wait_with(self._waiter)
 
     def _filtered(self, stopped: StoppedThread) -> Request:
-        """A seccomp filter has stopped a call: one of htrun's, or one of the guest's own that asks for a tracer."""
+        """Handle a call that a seccomp filter has stopped: a filter of htrun's, or one of the guest's that requires a
+        tracer."""
         asked = stopped.filtered_call()
         abi, name = hosts.current().call_name(asked.audit_arch, asked.number)
         recorded = asked.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
         if not recorded and asked.data not in {seccomp.WATCHED, seccomp.MASK}:
-            # The guest sees no tracer: without one, the call is not made (seccomp(2)).
+            # To the guest there is no tracer, and without a tracer the call is not made (seccomp(2)).
             self._calls.refused(stopped, abi, asked.number)
             self._refuse(stopped)
             return Request.CONT
@@ -184,7 +186,7 @@ class Loop:
         return request
 
     def _record(self, stopped: StoppedThread, name: str | None) -> None:
-        """A thread is before a call that is to be recorded, unless it is htrun's own before the program runs."""
+        """Record a call before which a thread is stopped, unless htrun makes it before the program runs."""
         if self._first.launched:
             self._calls.entered(stopped)
         elif name == "execve":
@@ -198,6 +200,6 @@ class Loop:
         stopped.set_registers(registers)
 
     def _handle(self, stopped: StoppedThread, name: str, abi: Abi) -> Request:
-        """A thread is stopped before a call that htrun's filters name."""
+        """Handle a call that htrun's filters name. The thread is stopped before the call."""
         stopped.thread.process.space.memory.reach_through(stopped.tid)
         return self._system_calls.handle(StoppedCall(stopped, name, abi, stopped.registers()))

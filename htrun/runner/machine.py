@@ -1,7 +1,7 @@
-"""What in the machine determines measured times: facts for a trace's metadata.
+"""Collects facts about the machine that influence measured times, for the metadata of a trace.
 
-Most are read from /proc and /sys while the program runs already. What a machine does not show is left out (a virtual
-one has no governor).
+Most facts are read from /proc and /sys after the program has started. A fact that the machine does not show is left
+out; for example, a virtual machine has no governor.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 _ROOT = Path("/")
 _SWITCH = {"1": "on", "0": "off"}
 _READINGS = 500
-"""The number of readings of the clock: so many that the greatest common divisor of their differences is its step."""
+"""The number of readings of the clock. With so many, the greatest common divisor of their differences is the clock's
+step."""
 
 
 def facts_at_start(
     program: Sequence[str], processors: frozenset[int] | None = None, root: Path = _ROOT
 ) -> dict[str, str | int]:
-    """What must be read before ``program`` starts (with its emulator's options, if any): its ``processors`` (None: the
-    caller's), how busy the machine was without it, and what processor an emulator shows it. ``root``: of /proc."""
+    """The facts that must be read before ``program`` starts: its ``processors`` (None: the caller's), the load of the
+    machine without it, and the processor model that an emulator shows it. ``program``: may include an emulator and its
+    options. ``root``: the directory that contains /proc."""
     load, affinity = (
         _read(root / "proc/loadavg").partition(" ")[0],
         _ranges(sorted(processors or os.sched_getaffinity(0))),
@@ -35,7 +37,8 @@ def facts_at_start(
 
 
 def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | int]:
-    """What may be read at any time. ``source``: of time stamps. ``root``: where /proc and /sys are."""
+    """The facts that may be read at any time. ``source``: the clock of the time stamps. ``root``: the directory that
+    contains /proc and /sys."""
     cpus = root / "sys/devices/system/cpu"
     facts: dict[str, str | int | None] = {
         "clock_step_ticks": _step(source),
@@ -51,7 +54,7 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
 
 
 def _step(source: ClockSource) -> int:
-    """The clock's smallest step in ticks: some processors' counters count in multiples of more than one."""
+    """The clock's smallest step in ticks. The counters of some processors count in steps of more than one."""
     readings = [source.read() for _ in range(_READINGS)]
     return math.gcd(*(after - before for before, after in pairwise(readings))) or 1
 
@@ -76,12 +79,12 @@ def _cpuinfo(root: Path, key: str) -> str:
 
 
 def _governors(cpus: Path) -> str:
-    """Of all processors, each once."""
+    """The governors of all processors, each named once."""
     return ",".join(sorted({_read(path) for path in cpus.glob("cpu*/cpufreq/scaling_governor")} - {""}))
 
 
 def _turbo(cpus: Path) -> str | None:
-    """``on`` or ``off``: intel_pstate says whether it is forbidden, other drivers whether it is allowed."""
+    """``on`` or ``off``. intel_pstate shows whether turbo is forbidden, other drivers show whether it is allowed."""
     forbidden, allowed = _read(cpus / "intel_pstate/no_turbo"), _read(cpus / "cpufreq/boost")
     if forbidden:
         return "off" if forbidden == "1" else "on"
@@ -89,7 +92,7 @@ def _turbo(cpus: Path) -> str | None:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """``numbers`` as the kernel writes lists of processors: 0-3,8."""
+    """``numbers`` in the form in which the kernel writes lists of processors, such as 0-3,8."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][1] + 1:
@@ -100,7 +103,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _guest_cpu(program: Sequence[str]) -> str:
-    """The processor that an emulator is asked for: ``-cpu MODEL``, or, for qemu-user, QEMU_CPU."""
+    """The processor model that an emulator is asked for: by ``-cpu MODEL``, or by QEMU_CPU for qemu-user."""
     for option, value in pairwise(program):
         if option in ("-cpu", "--cpu"):
             return value

@@ -1,4 +1,4 @@
-"""Machines that a run's programs start: each may have the channel as its device, one at a time."""
+"""Starts of machines by the programs of a run: one machine at a time may have the channel as its device."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 
 class MachineStarts:
-    """Gives them the device, and warns of those that can't have it.
+    """Adds the device to machines that are started, and warns of machines that can't have it.
 
-    Programs of one kernel choose indexes of the channel that no other has, by locks on its file. The kernels of two
-    machines, and the host's, do not see each other's locks, so their programs would choose the same.
+    Programs under one kernel choose different indexes of the channel, by locks on its file. Two machines, or a machine
+    and its host, have different kernels, which do not see each other's locks. So their programs would choose the same
+    indexes.
     """
 
     def __init__(
         self, device: Device, processes: Callable[[], Iterable[Process]], warnings: Warnings, *, add: bool
     ) -> None:
-        """``processes``: all that are alive; ``add``: whether machines get the device."""
+        """``processes``: returns all processes that are alive; ``add``: whether machines get the device."""
         self._device = device
         self._add = add
         self._processes = processes
@@ -33,8 +34,8 @@ class MachineStarts:
         self._any = False
 
     def arguments(self, pid: int, emulator: str, argv: Sequence[str]) -> Sequence[str]:
-        """The command line with which process ``pid`` is to start ``emulator``, instead of ``argv``. Warns and raises
-        HtrunError if the machine can't have the device."""
+        """The command line with which process ``pid`` must start ``emulator``, instead of ``argv``. If the machine
+        can't have the device, warns and raises HtrunError."""
         try:
             words = with_device(argv, self._device, add=self._add, emulator=emulator)
             if uses_device(words, self._device):
@@ -50,12 +51,12 @@ class MachineStarts:
         return words
 
     def failed(self, pid: int) -> None:
-        """The exec of process ``pid`` has failed."""
+        """Note that the exec of process ``pid`` has failed."""
         self._starting.discard(pid)
 
     def mapped(self, pid: int) -> bool:
-        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns where others have the
-        channel, too, whose indexes it can't see."""
+        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns if processes whose locks it
+        can't see have the channel, too."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine
@@ -72,14 +73,14 @@ class MachineStarts:
             starting = other.pid in self._starting
             if other.pid != pid and (starting or (other.space.machine and other.space.mappings)):
                 raise HtrunError(
-                    f"the machine of process {other.pid} has it, and two would overwrite each other's arguments: start "
-                    "this one under an htrun of its own"
+                    f"the machine of process {other.pid} has the device, and two machines would overwrite each other's "
+                    "arguments: start this one under an htrun of its own"
                 )
 
     def _warn_of_sharing(self, pid: int, other: int) -> None:
         self._warnings.warn(
             Kind.SHARED_CHANNEL,
             "",
-            f"processes {other} and {pid} have the channel together, and one of them is a machine: where both choose "
-            "the same index, each overwrites the other's arguments. Run the machine under an htrun of its own",
+            f"processes {other} and {pid} share the channel, and one of them is a machine: if both choose the same "
+            "index, each overwrites the other's arguments. Run the machine under an htrun of its own",
         )

@@ -1,4 +1,4 @@
-"""What stands in for `Calls` where neither system calls nor the start and exit of threads are recorded."""
+"""Replaces `Calls` if neither system calls nor the start and exit of threads are recorded."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
 
 
 class NoCalls:
-    """Records nothing. Methods: as `Calls`."""
+    """Records nothing. The methods are those of `Calls`."""
 
     recording = False
 
     def began(self, _thread: Thread) -> None:
-        """The start of a thread is not recorded."""
+        """Do nothing: the start of a thread is not recorded."""
 
     def ended(self, _thread: Thread) -> None:
-        """Nor is its exit."""
+        """Do nothing: the exit of a thread is not recorded."""
 
     def launching(self, _stopped: StoppedThread) -> None:
-        """No call is recorded."""
+        """Do nothing: no call is recorded."""
 
     def entered(self, _stopped: StoppedThread) -> None:
-        """No call is recorded."""
+        """Do nothing: no call is recorded."""
 
     def made(self, _stopped: StoppedThread) -> None:
-        """No call is recorded."""
+        """Do nothing: no call is recorded."""
 
     def returned(self, _stopped: StoppedThread) -> None:
-        """No call is recorded."""
+        """Do nothing: no call is recorded."""
 
     def refused(self, _stopped: StoppedThread, _abi: Abi, _number: int) -> None:
-        """No call is recorded."""
+        """Do nothing: no call is recorded."""
 
     def filter_added(self, _thread: Thread, _others: Iterable[Thread]) -> None:
-        """Calls that it denies are not recorded."""
+        """Do nothing: calls that the filter denies are not recorded."""
 
     def watch(self, _thread: Thread) -> None:
-        """The thread stops after its call if it is resumed so."""
+        """Do nothing: the thread stops after its call if the loop resumes it by PTRACE_SYSCALL."""
 
     def executed(self, _former: int, _tid: int, learn: Callable[[], None]) -> None:
-        """``learn`` makes it known to everybody else; nothing is recorded."""
+        """Call ``learn``, which passes the new id of a thread on to all others. Nothing is recorded."""
         learn()
 
     def wait_with(self, _waiter: Waiter) -> None:
-        """Nothing is recorded while htrun waits."""
+        """Do nothing: no call is recorded while htrun waits."""
 
     def resume(self, stopped: StoppedThread, request: Request = Request.CONT, number: int = 0) -> None:
-        """Let the thread go on by ``request``, with the signal ``number``."""
+        """Resume the thread by ``request``, with the signal ``number``."""
         stopped.resume(request, number)

@@ -1,4 +1,4 @@
-"""What the user has asked of one run, checked as far as it can be before anything is started."""
+"""The user's options for one run, checked as far as possible before anything is started."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _OVERFLOW = {
 
 
 class Timestamp(Enum):
-    """How a patched site reads the clock. ``ORDERED`` fences the read, for microbenchmarks."""
+    """How a patched site reads the clock. ``ORDERED``: the read is fenced, which microbenchmarks need."""
 
     TSC = "tsc"
     ORDERED = "ordered"
 
 
 class Via(Enum):
-    """How an event of the guest library gets to htrun. ``STORE``: by a store that traps or is patched. ``RING``: the
-    library writes it to a ring of the channel. ``AUTO``: by a ring where the host's processors run the program, else by
-    a store."""
+    """The way by which an event of the guest library gets to htrun. ``STORE``: a store that traps or is patched.
+    ``RING``: the library writes the event to a ring of the channel. ``AUTO``: ``RING`` if the host's processors run the
+    program directly, else ``STORE``."""
 
     AUTO = "auto"
     STORE = "store"
@@ -46,17 +46,17 @@ class Via(Enum):
 
 
 class RunOptions(NamedTuple):
-    """``program``: the program and its arguments. ``path``: the channel's path, None for a private one.
+    """The options of one run. ``program``: the program and its arguments. ``path``: the channel's path; None for a
+    private channel.
 
-    ``log``: file for log lines, None for standard error; ``trace``: directory of the native trace, None for none;
-    ``outputs``: other traces, each a path and the name of its format; ``events``: TOML file of named events;
-    ``force``: whether outputs that exist are replaced; ``log_wanted``: whether there is a log at all;
-    ``device``: whether a machine gets the channel as a PCI device;
-    ``recorded``: names of the events to record; ``syscalls``: of the system calls, None for all of them;
-    ``decode``: whether what system calls point to is recorded, and their arguments are shown by name;
-    ``processors``: those that the program may run on, None for all of the caller's;
-    ``ring_size``: bytes of one thread's ring; ``via``: whether the channel offers rings, and to whom;
-    ``verbosity``: -1 (quiet) to 1.
+    ``log``: the file for log lines; None for standard error. ``log_wanted``: whether there is a log at all. ``trace``:
+    the directory of the native trace; None for no such trace. ``outputs``: other traces, each as its path and the name
+    of its format. ``force``: whether existing outputs are replaced. ``events``: the TOML file of named events.
+    ``device``: whether a machine gets the channel as a PCI device. ``recorded``: the names of the events to record.
+    ``syscalls``: the names of the system calls to record; None for all. ``decode``: whether the texts that arguments of
+    system calls point to are recorded, and arguments shown by name. ``processors``: the processors that the program may
+    run on; None for all of the caller's. ``ring_size``: the bytes of one thread's ring. ``via``: whether the channel
+    offers rings, and to which programs. ``verbosity``: -1 (quiet) to 1.
     """
 
     program: tuple[str, ...]
@@ -85,7 +85,8 @@ class RunOptions(NamedTuple):
 
     @property
     def rings(self) -> RingLayout | None:
-        """The rings that the channel offers; None for none: the library's records are not `Timestamp.ORDERED`."""
+        """The rings that the channel offers. None for no rings, as with `Timestamp.ORDERED`: the guest library does not
+        fence its reads of the clock."""
         if self.via is Via.STORE or self.timestamp is Timestamp.ORDERED or not self.channel_recorded:
             return None
         mode = NATIVE_CLIENTS if self.via is Via.AUTO else EVERY_CLIENT
@@ -93,7 +94,7 @@ class RunOptions(NamedTuple):
 
     @property
     def channel_recorded(self) -> bool:
-        """Whether what the program stores to the channel is recorded."""
+        """Whether the program's stores to the channel are recorded."""
         return HYPERTRACE.name in self.recorded
 
     @property
@@ -103,13 +104,13 @@ class RunOptions(NamedTuple):
 
     @property
     def tracer_events(self) -> tuple[Definition, ...]:
-        """The recorded events that the tracer itself sees: system calls, and the start and exit of threads."""
+        """The recorded events that come from the tracer: system calls, and the start and exit of threads."""
         kinds = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
         return tuple(kind for kind in kinds if kind.name in self.recorded) + self._texts
 
     @property
     def texts_recorded(self) -> bool:
-        """Whether texts that system calls point to are recorded."""
+        """Whether the texts that arguments of system calls point to are recorded."""
         return self.decode and self.calls_recorded
 
     @property

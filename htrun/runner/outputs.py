@@ -1,4 +1,4 @@
-"""A run's outputs: opened before the program is started, so that an error in one is reported at once."""
+"""A run's outputs. They are opened before the program is started, so that an error is reported at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Outputs(NamedTuple):
-    """What a run writes. ``sinks`` take decoded events."""
+    """The outputs of a run. ``sinks`` take decoded events."""
 
     sinks: Sequence[Sink]
     summary: SummaryFile | None
@@ -44,7 +44,7 @@ class Outputs(NamedTuple):
 
     @classmethod
     def open(cls, options: RunOptions, launch: Launch) -> Outputs:
-        """Open everything ``options`` name. Raises `HtrunError` for the first that can't be written."""
+        """Open all outputs that ``options`` name. Raises `HtrunError` for the first that can't be written."""
         facts = _facts(options, launch)
         named = _named_events(options)
         if options.force:
@@ -66,7 +66,7 @@ class Outputs(NamedTuple):
         return cls(sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
-        """The native trace, if one is wanted. Imported late: the program runs already."""
+        """The native trace; None if it is not wanted. Its modules are imported here, when the program already runs."""
         if self.trace is None:
             return None
         from htrun.ctf.writer import CtfTrace
@@ -82,7 +82,7 @@ class Outputs(NamedTuple):
             return None
 
     def close(self, warnings: Warnings) -> None:
-        """Close sinks that never got an event."""
+        """Close the sinks of a run without events."""
         for sink in self.sinks:
             try:
                 sink.close()
@@ -90,7 +90,7 @@ class Outputs(NamedTuple):
                 warnings.warn(Kind.SINK, sink, failure_of(sink, error))
 
     def write_summary(self, account: Mapping[str, Any], warnings: Warnings) -> None:
-        """Write the summary, if one is wanted."""
+        """Write the summary, if it is wanted."""
         if self.summary is None:
             return
         try:
@@ -100,7 +100,7 @@ class Outputs(NamedTuple):
 
 
 def _make_way(options: RunOptions) -> None:
-    """Remove the traces that ``options`` would write anew. Raises `HtrunError`."""
+    """Remove existing traces that ``options`` would replace. Raises `HtrunError`."""
     from htrun.sinks.replace import make_way
 
     for path in [*([options.trace] if options.trace is not None else []), *(path for path, _ in options.outputs)]:
@@ -108,7 +108,8 @@ def _make_way(options: RunOptions) -> None:
 
 
 class _LogLines:
-    """Makes the log's lines. The modules for this are imported with the first event, when the program already runs."""
+    """Formats the lines of the log. The modules for this are imported with the first event, when the program already
+    runs."""
 
     def __init__(self, num_args: int, named: NamedEvents | None, *, decode: bool) -> None:
         self._decode = decode
@@ -117,7 +118,7 @@ class _LogLines:
         self._shapes: Shapes | None = None
 
     def __call__(self, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The lines of ``events``."""
+        """The log lines of ``events``."""
         from htrun.events.shapes import Shapes
         from htrun.sinks.log import format_lines
 
@@ -144,7 +145,7 @@ def _named_events(options: RunOptions) -> NamedEvents | None:
 def _other_formats(
     options: RunOptions, named: NamedEvents | None, environment: Mapping[str, str | int]
 ) -> Sequence[Sink]:
-    """Sinks of all formats but the native one. Raises `HtrunError`."""
+    """The sinks of all formats except the native format. Raises `HtrunError`."""
     if not options.outputs:
         return ()
     from htrun.sinks.facts import TraceFacts
@@ -157,7 +158,7 @@ def _other_formats(
 
 
 def _version(emulator: str) -> str:
-    """What an emulator says of its version: the first line of its ``--version``."""
+    """The version of an emulator: the first line that it prints with ``--version``."""
     import subprocess
 
     try:

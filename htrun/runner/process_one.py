@@ -1,10 +1,10 @@
-"""Process 1 of a container stays what it is, and the program runs in a child of it.
+"""Runs the program in a child if htrun is process 1 of a container.
 
-When the first process of a PID namespace exits, the kernel kills every other one in it (pid_namespaces(7)): the tracer
-too, before it has written what it has. Such a death can't be held, as that of any other first process is
-(`htrun.tracee.wait`). So where htrun is started as process 1 (``docker run IMAGE htrun ...``), the launcher forks
-first, and process 1 becomes this, the init of a container: it reaps orphans, passes signals on, and exits with the
-program.
+When process 1 of a PID namespace exits, the kernel kills all other processes in the namespace (pid_namespaces(7)). It
+would also kill the tracer, before the tracer has written its records. htrun holds the death of any other first process
+(`htrun.tracee.wait`), but cannot hold the death of process 1. So if htrun is started as process 1 (``docker run IMAGE
+htrun ...``), the launcher forks first. Process 1 then runs this module, as the init of the container: it reaps orphans,
+passes signals on, and exits with the program.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from typing import NoReturn
 from htrun.tracee.spawn import release_inherited
 
 _KILLED = 128
-"""Added to a signal's number it makes an exit status, as in shells: process 1 can't die of a signal of its own."""
+"""The offset that makes an exit status of a signal's number, as in shells: process 1 can't die of a signal of its
+own."""
 
 
 def serve(child: int) -> NoReturn:
-    """Act as process 1 for the launcher ``child``, and exit as it does. All signals are blocked, and have been since
-    before there was a child, so that none is missed (`htrun/launch/launcher.S`)."""
+    """Act as process 1 for the launcher ``child``, and exit with its exit status. All signals are blocked since before
+    the child was created, so that none is missed (`htrun/launch/launcher.S`)."""
     release_inherited()
     while True:
         received = signal.sigwaitinfo(signal.valid_signals())
         if received.si_signo == signal.SIGCHLD:
             _reap(child)
         elif received.si_code <= 0:
-            # Sent by a process (SI_USER and below, sigaction(2)). A terminal's signals reach the child by themselves:
-            # it is in the same process group.
+            # A process has sent the signal (SI_USER and below, sigaction(2)). A terminal's signals reach the child
+            # without this: it is in the same process group.
             os.kill(child, received.si_signo)
 
 
 def _reap(child: int) -> None:
-    """Reap every process that has ended; exit as ``child`` did if it is among them."""
+    """Reap every process that has ended; exit like ``child`` if it is one of them."""
     while True:
-        # There is always the child to wait for.
+        # waitpid cannot fail, since the child exists until it is reaped here.
         process, status = os.waitpid(-1, os.WNOHANG)
         if process == 0:
             return

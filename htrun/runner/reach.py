@@ -1,4 +1,4 @@
-"""Whether a program that is started can open the channel, whose path is a link into htrun's ``/proc``."""
+"""Checks whether the programs of a run can open the channel, whose path is a link into htrun's ``/proc``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMESPACES = ("user", "pid", "mnt")
-"""Namespaces that may give a process another ``/proc``, or no access to it."""
+"""Namespaces that may give a process another ``/proc``, or take away its access to ``/proc``."""
 _SEARCH_BY_OTHERS = 0o001
 
 
 class Reach:
-    """Opens the channel to programs of other users and in other namespaces as soon as one is started."""
+    """Makes the channel accessible to a program of another user, or in other namespaces, when the program is
+    started."""
 
     def __init__(self, channel: Channel, warnings: Warnings) -> None:
         self._channel = channel
@@ -27,8 +28,8 @@ class Reach:
         self._namespaces = _namespaces_of("self")
 
     def executed(self, pid: int) -> None:
-        """Process ``pid`` has begun a program."""
-        # It is gone, or may not be inspected, which `MappingCalls` reports when it matters.
+        """Handle the start of a program by process ``pid``."""
+        # The process is gone, or may not be inspected; `MappingCalls` reports the latter when it matters.
         with suppress(OSError):
             user = os.stat(f"/proc/{pid}").st_uid
             if user != self._user or _namespaces_of(str(pid)) != self._namespaces:
@@ -42,7 +43,7 @@ class Reach:
             return
         reason = _hindrance(self._channel.path, user) if user != self._user else ""
         if not reason and not self._is_visible_to(pid):
-            reason = f"there is no {self._channel.path} among the files that it sees"
+            reason = f"it sees no file {self._channel.path}"
         if reason:
             self._warn(pid, reason)
 
@@ -63,12 +64,12 @@ class Reach:
 
 
 def _namespaces_of(process: str) -> list[str]:
-    # Not stat(2), which makes an inode for each and takes five times as long: this runs at every exec.
+    # stat(2) takes five times as long, since it makes an inode for each namespace, and this runs at every exec.
     return [os.readlink(f"/proc/{process}/ns/{name}") for name in _NAMESPACES]
 
 
 def _hindrance(path: Path, user: int) -> str:
-    """Which directory keeps ``user`` from ``path``, as far as htrun can see; empty if none does."""
+    """The directory that keeps ``user`` from ``path``, as a message; empty if htrun sees none."""
     for directory in path.parents:
         status = os.stat(directory)
         if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:

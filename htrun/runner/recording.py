@@ -1,7 +1,7 @@
-"""Where the events of a run go: the clock, the rings of threads, the drain, the events of the tracer itself.
+"""Records the events of a run: holds the clock, the rings of threads, the drain, and the events of the tracer itself.
 
-The pool of rings and the drain are made with the first event, or before, by what needs them: a run without events has
-neither.
+The pool of rings and the drain are created when they are first needed, at the first event at the latest. A run without
+events has neither.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from htrun.runner.outputs import Outputs
 
 _PACKETS = 16
-"""Packets of a ring."""
+"""The number of packets in a ring."""
 _MOST_RINGS = 4096
 
 
 class Totals(NamedTuple):
-    """``kinds``: events by their names; ``lost``: events that were not recorded; ``failure``: what has stopped the
-    recording before the program exited, None if nothing has."""
+    """The totals of a recording. ``kinds``: the number of events by name. ``lost``: the number of events that were not
+    recorded. ``failure``: the error that has stopped the recording before the program's exit; None if there was
+    none."""
 
     events: int = 0
     kinds: Mapping[str, int] = MappingProxyType({})
@@ -50,7 +51,7 @@ class Totals(NamedTuple):
 class Recording:
     """Lends rings to threads, and has their records written to the outputs.
 
-    Methods are for the tracer's main thread unless they say otherwise.
+    Methods must be called by the tracer's main thread, unless their docstrings allow other threads.
     """
 
     def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings) -> None:
@@ -62,12 +63,12 @@ class Recording:
         self._drain: Drain | None = None
         self._tracer_events: TracerEvents | None = None
         self._naming = threading.Lock()
-        """For `Thread.source`, which the drain asks for, too."""
+        """Protects `Thread.source`, which the drain's thread uses too."""
         self.clock = _choose_clock(options, warnings)
 
     @property
     def pool(self) -> RingPool:
-        """The rings."""
+        """The pool of rings, created at the first use."""
         if self._pool is None:
             options = self._options
             packet_stride = max(4096, options.ring_size // _PACKETS // 4096 * 4096)
@@ -76,7 +77,7 @@ class Recording:
 
     @property
     def drain(self) -> Drain:
-        """What takes the records out of the rings."""
+        """The drain, which takes the records out of the rings; created at the first use."""
         if self._drain is None:
             self._drain = Drain(
                 self.pool,
@@ -92,18 +93,18 @@ class Recording:
 
     @property
     def totals(self) -> Totals:
-        """What was recorded so far."""
+        """The totals so far."""
         drain = self._drain
         return Totals() if drain is None else Totals(drain.events, drain.kinds, drain.lost, drain.failure)
 
     @property
     def site_events(self) -> Mapping[int, int]:
-        """Events by the number of the site that emitted them, so far."""
+        """The number of events so far, by the number of the site that emitted them."""
         return self._drain.site_events if self._drain is not None else {}
 
     def record_tracer_events(self) -> TracerEvents:
-        """Record the tracer's own events as well; call this before anything is recorded. Returns the object to write
-        them to."""
+        """Record the tracer's own events as well. Must be called before anything is recorded. Returns the object to
+        which the tracer writes these events."""
         from htrun.events.tracer_events import TracerEvents
 
         assert self._drain is None
@@ -112,12 +113,13 @@ class Recording:
         return self._tracer_events
 
     def add_stream(self, thread: Thread) -> int:
-        """The number of a new stream for what the tracer itself records of ``thread``."""
+        """Add a stream for the events that the tracer itself records of ``thread``. Returns the stream's number."""
         return self.drain.add_stream(self._names.stream_of(thread))
 
     def source_of(self, thread: Thread, client: Client | None = None) -> Source:
-        """The stream of what ``thread`` emits, and its number. ``client``: what the thread itself says in a ring of the
-        channel, if it has one. May be called from any thread of htrun."""
+        """The source for the events that ``thread`` emits: its stream, and the stream's number. ``client``: the owner
+        of a ring of the channel, as this ring describes it; None for a thread that stores. May be called from any
+        thread of htrun."""
         with self._naming:
             source = thread.source
             if source is None or (client is not None and client.big_endian != source.stream.big_endian):
@@ -127,7 +129,7 @@ class Recording:
             return source
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
-        """The thread's ring, lent on its first event; ``base_for``: see `Drain.lend`."""
+        """The thread's ring, which is lent at its first event. ``base_for``: see `Drain.lend`."""
         if thread.ring is None:
             source = self.source_of(thread)
             thread.ring = self.drain.lend(source.stream, base_for, source.number)
@@ -136,45 +138,46 @@ class Recording:
         return thread.ring
 
     def lend_ahead(self, thread: Thread) -> Ring | None:
-        """A ring for a thread that is about to run its first instruction, so that its first event need not trap; None
-        if no ring is free and mapped. htrun's own memory must be in the thread's address space."""
+        """Lend a ring to a thread before its first instruction, so that its first event need not trap. Returns None if
+        no mapped ring is free. The thread's address space must have an arena."""
         assert thread.space.arena is not None
         stream, rings = Stream(thread.tid, thread.process.pid), thread.space.arena.rings
         thread.ring = self.drain.lend_ahead(stream, lambda: self.source_of(thread), rings.base_of)
         return thread.ring
 
     def thread_ended(self, thread: Thread) -> None:
-        """A thread makes no more records: its ring can be lent again when it is empty."""
+        """Return the ring of a thread that makes no more records. It can be lent again when it is empty."""
         ring = thread.ring
         if ring is None:
             return
         if ring.who is not None:
-            # The drain, which has not seen an event of it yet, may ask for the name when the thread is gone.
+            # The drain has not seen an event of the thread yet, and may ask for the name when the thread is gone.
             thread.comm = "" if ring.is_unused else name_of(thread.tid)
             if thread.space.arena is not None:
                 thread.space.arena.family.learn(emitted=not ring.is_unused)
         self.drain.end(ring)
 
     def make_room(self) -> None:
-        """Empty the rings, since one is full, and take what the tracer itself has recorded."""
+        """Empty the rings, since one is full. Also take the tracer's own events."""
         self.drain.make_room()
 
     def wake(self) -> None:
-        """A record was written: it will be taken soon."""
+        """Wake the drain, since a record was written."""
         self.drain.wake()
 
     def fail(self, error: Exception) -> None:
-        """Record nothing more, because of ``error``."""
+        """Stop recording because of ``error``."""
         self.drain.fail(error)
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
-        """Add ``facts`` to what the trace says of the run. A trace without events is a trace, too."""
+        """Add ``facts`` about the run to the trace. The drain is created for it, so that a run without events gets a
+        trace, too."""
         drain = self.drain
         if facts:
             drain.describe(facts)
 
     def close(self) -> None:
-        """Write what is left, and close the outputs. No tracee writes any more."""
+        """Write all remaining records, and close the outputs. No tracee may write any more."""
         if self._drain is not None:
             self._drain.close()
         else:

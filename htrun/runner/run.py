@@ -1,5 +1,5 @@
-"""One run from start to end: resolve the program, make the channel, have the launcher become the program, trace it,
-write the summary."""
+"""Makes one run from start to end: resolves the program, makes the channel, lets the launcher become the program,
+traces it, writes the summary."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def run(options: RunOptions, launcher: Launcher) -> NoReturn:
-    """Run ``options.program`` in the process of ``launcher``, and trace it. Never returns normally. If it raises
-    `HtrunError`, it has cleaned up everything."""
+    """Run ``options.program`` in the process of ``launcher``, and trace it. Never returns normally. If this raises
+    `HtrunError`, everything is cleaned up."""
     withstand()
     _occupy_standard_streams()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
@@ -38,7 +38,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
         outputs = Outputs.open(options, launch)
         start = LaunchedProgram(options, launch, launcher, channel)
         _prepare(channel)
-        # Last: from here on the launcher dies with this process. Until then, it prints why there can be no run.
+        # Last: from here on the launcher dies with this process. Until here, an error can be reported by the launcher.
         start.seize()
         release_inherited()
         start.go()
@@ -49,15 +49,16 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
 
 
 def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
-    """The start of a machine that has the channel as its device, if it can have one. Raises `HtrunError`."""
+    """Change the start of a machine so that the channel is a device of the machine. Raises `HtrunError` if that is
+    impossible."""
     device = Device(str(channel.path), channel.layout.total_size)
     add = options.device and channel.reachable
     return launch._replace(argv=with_device(launch.argv, device, add=add, emulator=launch.executable))
 
 
 def _channel(options: RunOptions) -> Channel:
-    """The run's channel. A run that does not record stores needs no file for one, unless a path is given. Raises
-    `HtrunError`."""
+    """Create the run's channel. Without a path, a run that does not record stores can do without the channel's file.
+    Raises `HtrunError`."""
     rings = options.rings
     if rings is not None and not has_address_space(rings.size):
         if options.via is Via.RING:
@@ -75,17 +76,18 @@ def _channel(options: RunOptions) -> Channel:
 
 
 def _prepare(channel: Channel) -> None:
-    """Raises `HtrunError`; the program has not started yet."""
+    """Prepare this process and the channel before the program starts. Raises `HtrunError`."""
     lift_limits()
     require_room()
     channel.publish(os.getpid())
 
 
 def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
-    """Trace, and exit. When the tracer has exited, for whatever reason, the first process's death can be seen."""
+    """Trace the program, and exit. When the tracer has exited, for whatever reason, the parent sees the death of the
+    first process."""
     try:
         try:
-            # numpy's linear algebra, which is unused, would start a thread for each processor (OpenBLAS).
+            # OpenBLAS, which numpy loads and htrun does not use, would start a thread for each processor.
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(start, options, channel, outputs)
         finally:
@@ -93,19 +95,19 @@ def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs
     except Exception as error:
         _report(error, options)
         os._exit(1)
-    # Not sys.exit: the held death of the first process can be seen once this process is gone (kernel/exit.c,
-    # exit_notify), so nothing may come between the last byte that is written and that.
+    # sys.exit would take time. The parent sees the held death of the first process once this process is gone
+    # (kernel/exit.c, exit_notify), so this must follow the last write at once.
     os._exit(0)
 
 
 def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
-    # Only now: the program starts meanwhile.
+    # Imported only now, since the program starts meanwhile.
     import threading
 
     from htrun.runner.session import Session
 
     session = Session(start, options, channel, outputs)
-    # The start is over (htrun/commands/run.py). The objects that exist now will never be garbage.
+    # The start is over (htrun/commands/run.py). All objects that exist now live until the end.
     gc.freeze()
     gc.enable()
     threading.Thread(target=_end_when_asked, args=(session, channel), daemon=True).start()
@@ -116,14 +118,14 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
         session.note_failure(error)
         raise
     finally:
-        # So that no process opens it after the last one has exited, while records are still being written.
+        # No process must open the channel after the last one has exited, while records are still being written.
         channel.remove()
         session.finish()
 
 
 def _end_when_asked(session: Session, channel: Channel) -> None:
-    """If the tracer is asked to end, end the run, whose records are then still written. If it is asked again, exit at
-    once (a reader of the log may have stopped reading)."""
+    """End the run when the tracer is asked to end; its records are still written. At the second request, exit at once,
+    since writing may be blocked by a reader of the log that has stopped reading."""
     await_end()
     session.end()
     await_end()
@@ -137,7 +139,7 @@ def _report(error: Exception, options: RunOptions) -> None:
     else:
         hint = "" if options.verbosity > 0 else " with what -v shows"
         message = f"internal error: {type(error).__name__}: {error}; the program is killed. Please report it{hint}."
-    # Standard error may be closed.
+    # Standard error may be closed, so the write may fail.
     with suppress(OSError):
         sys.stderr.write(f"htrun: {message}\n")
         if options.verbosity > 0:
@@ -148,8 +150,9 @@ def _report(error: Exception, options: RunOptions) -> None:
 
 
 def _occupy_standard_streams() -> None:
-    """If the user has closed standard input, output or error, let no file of htrun take its number, since the tracer
-    replaces these three. The program gets them closed, as it would without htrun (each is closed by its exec)."""
+    """Open files for standard input, output and error if the user has closed them, so that no other file of htrun gets
+    these numbers: the tracer replaces these three. The program starts with them closed, as without htrun, since they
+    are closed on exec."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

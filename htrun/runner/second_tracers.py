@@ -1,4 +1,5 @@
-"""Programs of the run that try to trace: debuggers, strace, LeakSanitizer. They can't trace what htrun traces."""
+"""Reports programs of the run that try to trace, such as debuggers, strace and LeakSanitizer: htrun already traces
+their tracees."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 
 class SecondTracers:
-    """Reports them. ``tracees``: the ids of the threads that htrun traces."""
+    """Reports the second tracers of a run. ``tracees``: the ids of the threads that htrun traces."""
 
     def __init__(self, tracees: Container[int], warnings: Warnings) -> None:
         self._tracees = tracees
         self._warnings = warnings
 
     def asked(self, call: StoppedCall) -> None:
-        """A thread is about to call ptrace or prctl, as `htrun.tracee.seccomp.TRACER_RULES` say."""
+        """Handle a thread that is about to call ptrace or prctl, if `htrun.tracee.seccomp.TRACER_RULES` select the
+        call."""
         first, second = (call.argument(index) & 0xFFFFFFFF for index in range(2))
         pid = call.thread.process.pid
         if call.name == "prctl":
@@ -45,7 +47,7 @@ class SecondTracers:
         )
 
     def _own_child(self, pid: int) -> None:
-        # The only known program that does so; it creates the child so that no tracer gets it (CLONE_UNTRACED).
+        # LeakSanitizer is the only known program that does so. It creates the child with CLONE_UNTRACED.
         self._warnings.warn(
             Kind.SECOND_TRACER,
             pid,
@@ -55,7 +57,7 @@ class SecondTracers:
 
 
 def _status(pid: int, field: str) -> str | None:
-    """A field of the process's status; None if it is gone."""
+    """The field ``field`` of /proc/PID/status; None if the process is gone."""
     with suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         return next((line.partition(":")[2].strip() for line in status if line.startswith(f"{field}:")), None)
     return None

@@ -1,4 +1,4 @@
-"""The tracer's side of one run: everything that takes part, wired together, and the account of it at the end."""
+"""The tracer's side of one run: creates and connects all parts, and writes the account of the run at its end."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ if TYPE_CHECKING:
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
-"""Seconds. How long the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
+"""Seconds for which the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
 _PACKETS = 16
 _MOST_RINGS = 4096
 _MOST_NAME = 64
-"""Bytes: four times what the kernel keeps of a thread's name."""
+"""The most bytes of a thread's name: four times the length that the kernel keeps."""
 
 
 class Session:
-    """One traced program, from its exec to the end of its last process."""
+    """One traced run, from the exec of the program to the exit of its last process."""
 
     def __init__(self, start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -136,30 +136,30 @@ class Session:
         )
 
     def _foreign_exec(self) -> ForeignExec:
-        """What lets a program of the run start a foreign one, or a machine."""
+        """The handler of execs that start foreign programs or machines."""
         options = self._options
         emulators = Emulators.choose(os.environ, sysroot=options.sysroot, emulator=options.emulator)
         return ForeignExec(self._waiter, emulators, self._machines)
 
     def run(self) -> None:
-        """Trace until the last process has ended."""
+        """Trace until the last process has exited."""
         self._loop.run()
 
     def end(self) -> None:
-        """End the run: `run` returns soon. May be called from any thread."""
+        """End the run: `run` returns soon after. May be called from any thread."""
         self._ending.ask()
 
     def finish(self) -> None:
-        """Write out everything that is left, and the summary."""
+        """Write all remaining records, and the summary."""
         for step in (self._describe, self._recording.close, self._account_for_sites, self._write_summary):
             try:
                 step()
             except Exception as error:
-                # The later steps are needed all the same: they close the outputs, and account for the failure.
-                self._failed(error, "what htrun says of the run at its end is not complete")
+                # The later steps must still be done: they close the outputs, and report the failure.
+                self._failed(error, "the account of the run is not complete")
 
     def note_failure(self, error: Exception) -> None:
-        """The run has ended by ``error``, which is reported elsewhere: the summary will have it."""
+        """Keep an error that has ended the run, for the summary. The error is reported elsewhere."""
         self._failure = self._failure or f"{type(error).__name__}: {error}"
 
     def _failed(self, error: Exception, consequence: str) -> None:
@@ -167,7 +167,7 @@ class Session:
         self.note_failure(error)
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """A thread of htrun has ended by an unexpected error."""
+        """Handle the end of one of htrun's threads by an unexpected error."""
         name = failure.thread.name if failure.thread is not None else "?"
         if isinstance(failure.exc_value, Exception):
             self._failed(failure.exc_value, f"htrun's thread {name} has ended")
@@ -191,7 +191,8 @@ class Session:
             self._sites.finish(sites, self._recording.site_events)
 
     def _record_calls(self) -> Calls | NoCalls:
-        """What records system calls and the start and exit of threads. Imported only where they are wanted."""
+        """The recorder of system calls and of the start and exit of threads. It is imported only if these events are
+        wanted."""
         if not self._options.tracer_events:
             return NoCalls()
         from htrun.runner.calls import record_calls
@@ -205,7 +206,7 @@ class Session:
         from htrun.intercept.patcher import Patcher
         from htrun.intercept.traps import Traps
 
-        # A trampoline can read nothing but the counter.
+        # A trampoline can read no clock except the processor's counter.
         recording = self._recording
         if self._options.patch and recording.clock.source.name == hosts.current().counter:
             ordered = self._options.timestamp is Timestamp.ORDERED
@@ -226,7 +227,7 @@ class Session:
 
     @cached_property
     def _trampolines(self) -> CodeRanges:
-        """Where they are."""
+        """The addresses at which trampolines are mapped."""
         from htrun.tracee.code_ranges import CodeRanges
 
         return CodeRanges()
@@ -238,7 +239,7 @@ class Session:
 
         layout = self._channel.layout
         slots = Slots(self._channel.slots_address, layout.slot_stride, layout.max_clients, layout.num_args)
-        # The machine code can read nothing but the counter.
+        # The machine code can read no clock except the processor's counter.
         in_one_go = self._recording.clock.source.name == hosts.current().counter
         return fastpath.current().trap_wait(
             slots,
@@ -250,7 +251,7 @@ class Session:
 
     def _thread_ended(self, thread: Thread) -> None:
         self._patcher.rings.unregister(thread)
-        # Called first, since the drain checks these last (`ThreadOrder`).
+        # The client's rings are ended before the thread's own ring, since the drain checks them last (`ThreadOrder`).
         self._clients.ended(thread)
         self._recording.thread_ended(thread)
 
@@ -298,4 +299,4 @@ class Session:
 
 
 def _no_program_matters(_pid: int) -> None:
-    """No callback: the start of a program is of no interest."""
+    """Do nothing: the start of a program does not matter to this run."""

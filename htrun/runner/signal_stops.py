@@ -1,4 +1,4 @@
-"""Stops for a signal: traps, which become events, and signals of the guest's own, which are delivered."""
+"""Handles stops for signals: traps become events, the guest's own signals are delivered."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _FEW_SIGNALS = 8
-"""A run with at most this many signals delivers all of them here, and does not import what the machine code needs."""
+"""A run with at most this many signals delivers all of them here. Only later signals justify importing the machine
+code."""
 
 
 class SignalStops:
-    """Handles them. What turns traps into events is made with the first trap."""
+    """Handles stops for signals. The handler of traps is created at the first trap."""
 
     def __init__(
         self,
@@ -44,10 +45,10 @@ class SignalStops:
         calls: Calls | NoCalls,
         recording_failed: Callable[[Exception], None],
     ) -> None:
-        """``make_wait``: makes the machine code that lets signals through, and traps of which nothing is new.
-        ``recording_failed``: gets the error that ends the recording."""
+        """``make_wait``: creates the machine code that delivers signals and handles known traps without Python.
+        ``recording_failed``: is called with the error that ends the recording."""
         self.failed = False
-        """Whether the recording has ended by an error."""
+        """Whether an error has ended the recording."""
         self._waiter = waiter
         self._make_wait = make_wait
         self._make_traps = make_traps
@@ -62,43 +63,44 @@ class SignalStops:
         self._waits = Waits()
 
     def forget_traps(self) -> None:
-        """Something other than a trap has happened."""
+        """Let machine code handle no known traps, since another stop has happened."""
         if self._wait is not None:
             self._wait.known.forget()
 
     def let_through(self, thread: Thread) -> None:
-        """If so, the thread's next signals and changes of its mask need not be inspected."""
+        """Let machine code deliver the thread's next signals and its changes of the mask, unless its masks are
+        followed."""
         if self._wait is not None and not thread.process.masks.followed:
             self._wait.known.let_signals_through(thread.tid)
 
     def look_at_signals(self) -> None:
-        """The next signal of each thread is delivered here."""
+        """Deliver the next signal of each thread here, not in machine code."""
         if self._wait is not None:
             self._wait.known.look_at_signals()
 
     def mappings_changed(self, call: StoppedCall) -> None:
-        """The guest has unmapped, moved or replaced parts of the channel."""
+        """Update traps after the guest has unmapped, moved or replaced parts of the channel."""
         if self._traps is not None:
             self._traps.mappings_changed(call.stopped, call.registers)
 
     def ended(self, tid: int) -> None:
-        """A thread is gone."""
+        """Forget a thread that is gone."""
         if self._wait is not None:
             self._wait.known.look_at_signals(tid)
         self._waits.ended(tid)
 
     def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
-        """The thread continues with the signal ``number``, or with none; if this stop has interrupted a call
-        needlessly, the call continues."""
+        """Prepare a thread to continue with the signal ``number``, or with none. If this stop has interrupted a call
+        without need, the call continues."""
         thread = stopped.thread
         self._waits.woken(stopped, number, thread.process.pid, thread.space.memory.read_whole)
 
     def group_stopped(self, stopped: StoppedThread) -> None:
-        """The thread takes part in a group-stop."""
+        """Note that a thread takes part in a group-stop."""
         self._waits.interrupted(stopped)
 
     def segv(self, stopped: StoppedThread) -> None:
-        """The thread is stopped for SIGSEGV: a trap, or a signal of its own. It goes on."""
+        """Handle a stop for SIGSEGV, which is a trap or the guest's own signal, and resume the thread."""
         if not stopped.thread.process.space.mappings:
             self.deliver(stopped, _SIGSEGV)
             return
@@ -114,8 +116,8 @@ class SignalStops:
             self._trapped_unrecorded(stopped)
 
     def _trapped_unrecorded(self, stopped: StoppedThread) -> None:
-        """A fault after recording has failed. If it was a store to the channel, the store succeeds once the protection
-        is removed; if it is the guest's own fault, it comes again."""
+        """Handle a fault after recording has failed. A store to the channel succeeds once the protection is removed; a
+        fault of the guest's own comes again."""
         if stopped.thread.space.unrecorded:
             self.deliver(stopped, _SIGSEGV)
             return
@@ -138,7 +140,7 @@ class SignalStops:
         if thread.signals.stepped and not deliver:
             deliver = self._masks.report_step(stopped, traps.wait.registers)
         if self._calls.recording and thread.process.filtered:
-            # The machine code would let it go on without a stop at the next call, and handle further traps alone.
+            # The machine code would resume the thread without a stop at its next call, and handle more traps alone.
             self.forget_traps()
             stopped.set_registers(traps.wait.registers)
             self._calls.resume(stopped, Request.CONT, deliver)
@@ -146,15 +148,15 @@ class SignalStops:
             traps.wait.resume_later(stopped, deliver)
 
     def _waited_with(self) -> TrapWait:
-        """The machine code, by which stops are waited for from now on."""
+        """The machine code, which from now on waits for stops."""
         if self._wait is None:
             self._wait = self._make_wait()
             self._waiter.expect_traps(self._wait)
         return self._wait
 
     def deliver(self, stopped: StoppedThread, number: int) -> None:
-        """Deliver the signal to the thread. Where masks are followed, a thread that enters a handler is stopped once
-        more at the handler's first instruction, since its mask matters for later traps (`Masks`)."""
+        """Deliver the signal ``number`` to the thread. If masks are followed, a thread that enters a handler is stopped
+        again at the handler's first instruction, since its new mask matters for later traps (`Masks`)."""
         thread = stopped.thread
         self.restart_wait(stopped, number)
         if self._traps is not None and thread.space.arena is not None:
@@ -164,13 +166,13 @@ class SignalStops:
             self._traps.leave_trampoline(stopped)
         entering, thread.signals.entering_handler = thread.signals.entering_handler, False
         if entering and number == _SIGTRAP:
-            # The stop after the frame's set-up is a ptrace_notify(SIGTRAP): no signal, nothing to deliver.
+            # The stop after the set-up of the handler's frame is a ptrace_notify(SIGTRAP), not a signal to deliver.
             self._masks.handler_entered(stopped)
             self._calls.resume(stopped)
             return
         look = self._masks.must_see_handler(thread, number)
-        # A SIGSEGV instead of the handler's first instruction: there was no stack for its frame. The kernel has reset
-        # the action so that this one kills (kernel/signal.c, force_sigsegv), and so it must stay.
+        # A SIGSEGV at the handler's first instruction means that the stack had no room for the handler's frame. The
+        # kernel has reset the action so that this signal kills (kernel/signal.c, force_sigsegv): leave the action so.
         if number == _SIGSEGV and not entering:
             self._masks.before_fault(stopped)
             if self._wait is not None and self._masks.has_plain_handler(thread):

@@ -1,4 +1,4 @@
-"""What became of the sites of a run, for the summary and for ``-v``."""
+"""Collects the facts about the sites of a run, for the summary and for ``-v``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class SiteAccount:
-    """Has the names of sites looked up while the program runs, if the user has asked for them."""
+    """The sites of a run. If the user has asked for them, their names are looked up while the program runs."""
 
     def __init__(self, options: RunOptions) -> None:
         self.sites: Sequence[Account] = ()
-        """What the summary says of each; none before `finish`."""
+        """The summary's entry for each site; empty before `finish`."""
         self._print = options.verbosity > 0
         self._wanted = options.summary is not None or self._print
-        # The tracer's main thread may later be bound to the processor of the program.
+        # Read now, since the tracer's main thread may later be bound to the program's processor.
         self._processors = os.sched_getaffinity(0)
         self._names: SymbolNames | None = None
 
     def met(self, site: Site) -> None:
-        """A site was seen for the first time."""
+        """Note that ``site`` was seen for the first time."""
         if not self._wanted or not site.place.file:
             return
         if self._names is None:
@@ -42,7 +42,7 @@ class SiteAccount:
         self._names.ask(site.place.file, site.place.offset_of(site.address))
 
     def finish(self, sites: Sequence[Site], events: Mapping[int, int]) -> None:
-        """The run is over. ``events``: how many each site emitted, by its number."""
+        """Complete the account after the run. ``events``: the number of events of each site, by site number."""
         if not self._wanted:
             return
         from htrun.intercept.site_report import account, lines
@@ -52,7 +52,7 @@ class SiteAccount:
             names.finish()
         self.sites = account(sites, events, names.find if names is not None else _no_name)
         if self._print:
-            # Standard error may be gone (a closed pipe).
+            # Standard error may be a closed pipe.
             with suppress(OSError):
                 sys.stderr.writelines(f"htrun: {line}\n" for line in lines(self.sites))
                 if by_ring := events.get(RING_SITE, 0):
@@ -61,4 +61,4 @@ class SiteAccount:
 
 
 def _no_name(_file: str, _offset: int) -> None:
-    """No site is in a file."""
+    """The name of a site if no site is in a file: none."""

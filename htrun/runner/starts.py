@@ -1,7 +1,7 @@
-"""How a run gets its tracees, and what becomes of them at its end.
+"""The ways in which a run gets its tracees, and ends them.
 
-Today there is one way: htrun launches a program. All that differs from one way to another is a method of `Start`, so
-that the rest of a run need not know.
+Today there is one way: htrun launches a program. All differences between ways are in the methods of `Start`, so that
+the rest of a run does not depend on the way.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 class Start(Protocol):
-    """A way to get tracees."""
+    """A way in which a run gets its tracees."""
 
     def seize(self) -> None:
-        """Become the tracer. Raises `HtrunError` if it fails, and then has changed nothing."""
+        """Become the tracer. If this raises `HtrunError`, nothing has changed."""
 
     def go(self) -> None:
-        """Everything is ready: the tracees may run. Modules that they need not wait for are imported later."""
+        """Let the tracees run. Modules for which they need not wait are imported after this."""
 
     def first_process(self) -> FirstProcess:
-        """The process whose death is held."""
+        """The process whose death htrun holds."""
 
     def ending(self, tracees: Tracees) -> Ending:
-        """What is done when htrun is asked to end the run."""
+        """The object that ends the run when htrun is asked to."""
 
 
 class LaunchedProgram(Start):
-    """The process of the launcher becomes the program. It is killed when the tracer exits, or is asked to end."""
+    """The launcher's process becomes the program. It is killed when the tracer exits or is asked to end."""
 
     def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
         environment = launcher.environment()
@@ -57,7 +57,7 @@ class LaunchedProgram(Start):
         self._big_endian = bool(launch.guest and launch.guest.big_endian)
 
     def seize(self) -> None:
-        """Become the tracer of the launcher, which waits to become the program."""
+        """Become the tracer of the launcher, which waits until it may become the program."""
         spawn.seize(self._launcher.pid)
 
     def go(self) -> None:
@@ -65,13 +65,13 @@ class LaunchedProgram(Start):
         self._launcher.become(self._program)
 
     def first_process(self) -> FirstProcess:
-        """The program's."""
+        """The process of the program."""
         from htrun.tracee.first_process import FirstProcess
 
         return FirstProcess(self._launcher.pid, big_endian=self._big_endian)
 
     def ending(self, tracees: Tracees) -> Ending:
-        """All tracees are killed."""
+        """The object that kills all tracees."""
         from htrun.runner.ending import Killing
 
         return Killing(tracees)

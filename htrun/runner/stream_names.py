@@ -1,4 +1,4 @@
-"""Finds the thread of a stream of the trace: its ids, number and name when it first emits."""
+"""Makes the description of a thread's stream in the trace: its ids, number and name at its first event."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from htrun.rings.client_ring import Client
 
 _MOST_NAME = 64
-"""Bytes: four times the length of the name that the kernel keeps."""
+"""The most bytes of a name: four times the length that the kernel keeps."""
 
 
 class StreamNames:
-    """Makes the stream of a thread, and warns if several processors of a machine share the thread."""
+    """Makes streams of threads, and warns if several processors of a machine share a thread."""
 
     def __init__(self, warnings: Warnings) -> None:
         self._warnings = warnings
 
     def stream_of(self, thread: Thread) -> Stream:
-        """A new stream of ``thread``, which begins now. May be called from any thread of htrun."""
+        """A new stream for ``thread``, which begins now. May be called from any thread of htrun."""
         name = name_of(thread.tid) if thread.comm is None else thread.comm
         if not name and thread.comm is not None:
-            # It has exited while the drain asked: its name was noted before.
+            # The thread has exited meanwhile; its name was kept.
             name = thread.comm
         process = thread.process
         if not name and thread.comm is None:
-            # It was killed between its first event and this. Threads begin with the name of their creator.
+            # The thread was killed after its first event. Threads begin with the name of their creator.
             name = name_of(process.pid)
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):
@@ -50,18 +50,18 @@ class StreamNames:
                 Kind.SHARED_THREAD,
                 pid,
                 f"QEMU runs the machine's {count} processors in one thread (thread=single or -icount): "
-                "every event bears the number of the first, whichever emitted it",
+                "every event has the number of the first processor, whichever emitted it",
             )
 
 
 def client_stream(thread: Thread, client: Client) -> Stream:
-    """A new stream of ``thread``, which has taken a ring of the channel, and says in it who it is."""
+    """A new stream for ``thread``, which has taken a ring of the channel. ``client``: the ring's description of it."""
     return Stream(thread.tid, thread.process.pid, thread.number, client.name, client.big_endian, time.time_ns())
 
 
 def name_of(tid: int) -> str:
-    """The name of a thread; empty if it is gone. Called for each program that is started, so it does not use pathlib,
-    which is slower."""
+    """The name of a thread; empty if the thread is gone. This is called at each start of a program, so it does not use
+    pathlib, which is slower."""
     try:
         descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""What htrun does at the system calls at which its filters stop a thread (`htrun.tracee.seccomp`): a table by name."""
+"""The table of handlers for the system calls at which htrun's filters stop a thread (`htrun.tracee.seccomp`)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from htrun.runner.tracees import Tracees
 
     Handler = Callable[[StoppedCall], Request | None]
-    """Gets a call before it is made. Afterwards the thread is still stopped, before its call or after it. It goes on by
-    the request that is returned; None: as usual."""
+    """Handles a call before it is made. Afterwards the thread is still stopped, before the call or after it. Returns
+    the request that resumes the thread; None for the usual request."""
 
 _FILTER_FOLLOWS = {"seccomp": (0, 1), "prctl": (1, 2)}
-"""Which argument of the call says that a filter follows, and how: SECCOMP_SET_MODE_FILTER, SECCOMP_MODE_FILTER."""
+"""For each call: the index of an argument, and its value if the call installs a filter (SECCOMP_SET_MODE_FILTER,
+SECCOMP_MODE_FILTER)."""
 
 
 class SystemCalls:
-    """Calls the handler of a call's name. Numbers are those of the host's interfaces (`Abi.numbers`)."""
+    """Calls the handler for the name of a call. Names and numbers are those of the host's interfaces
+    (`Abi.numbers`)."""
 
     def __init__(
         self,
@@ -53,16 +55,16 @@ class SystemCalls:
         self._calls = calls
         mapping = self._of_mappings
         self.handlers: Mapping[str, Handler] = {
-            # Calls by which programs start, or trace others.
+            # Calls that start programs or trace other processes.
             "execve": self._exec,
             "execveat": self._exec,
             "ptrace": second_tracers.asked,
             "prctl": self._prctl,
             "seccomp": self._seccomp,
-            # Threads ask for the processors that htrun may have taken from them.
+            # Calls that query or set processors, which htrun may have taken from threads.
             "sched_setaffinity": self._processors_asked,
             "sched_getaffinity": self._processors_asked,
-            # SIGSEGV's action, and masks that it may be in.
+            # Calls that set SIGSEGV's action or a mask.
             "rt_sigaction": masks.action_called,
             "sigaction": masks.action_called,
             "signal": masks.action_called,
@@ -71,7 +73,7 @@ class SystemCalls:
             "ssetmask": self._mask_changes,
             "rt_sigreturn": self._mask_changes,
             "sigreturn": self._mask_changes,
-            # Mappings of the channel.
+            # Calls that map or unmap the channel.
             "mmap": mapping(mapping_calls.mmap),
             "old_mmap": mapping(mapping_calls.mmap),
             "munmap": mapping(mapping_calls.munmap),
@@ -83,8 +85,9 @@ class SystemCalls:
         }
 
     def handle(self, call: StoppedCall) -> Request:
-        """A thread is stopped before a call that htrun's filters name; returns how it goes on."""
-        # A filter of the guest's own may stop a thread at any call and say the same as one of htrun's.
+        """Handle a call that htrun's filters name. The thread is stopped before the call. Returns the request that
+        resumes the thread."""
+        # A filter of the guest may stop a thread at any call, with the same data as a filter of htrun's.
         handler = self.handlers.get(call.name)
         return (handler(call) if handler is not None else None) or Request.CONT
 
@@ -92,7 +95,7 @@ class SystemCalls:
         if not self._foreign_exec.redirect(call):
             return None
         self._calls.watch(call.thread)
-        # To see it fail: then the thread's registers must be restored.
+        # Stop after the call: if the exec fails, the thread's registers must be restored.
         return Request.SYSCALL
 
     def _prctl(self, call: StoppedCall) -> None:
@@ -102,8 +105,8 @@ class SystemCalls:
             self._seccomp(call)
 
     def _seccomp(self, call: StoppedCall) -> None:
-        """The thread puts a filter on its process, unless the call is to fail: libseccomp learns by a filter at no
-        address, in QEMU, what the kernel can do."""
+        """Note that the thread installs a filter. A call with a null filter only tests the kernel and fails: QEMU's
+        libseccomp uses it to find out what the kernel can do."""
         argument, value = _FILTER_FOLLOWS[call.name]
         if call.argument(argument) & 0xFFFFFFFF == value and call.argument(2) == 0:
             return
@@ -122,7 +125,7 @@ class SystemCalls:
 
     def _of_mappings(self, handle: Callable[[StoppedCall], None]) -> Handler:
         def handler(call: StoppedCall) -> None:
-            # Once the recording has failed, what is protected anew would trap anew.
+            # Once the recording has failed, the channel must not be protected again: its stores would trap.
             if not self._signals.failed:
                 handle(call)
                 self._signals.mappings_changed(call)

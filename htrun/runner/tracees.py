@@ -1,4 +1,4 @@
-"""The registry of tracees: which threads start, exec, exit and die, in whatever order the kernel reports it."""
+"""The registry of tracees: handles the start, exec, exit and death of threads, in any order the kernel reports them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from htrun.tracee.wait import Waiter
 
 _KCMP_VM, _KCMP_SIGHAND = 1, 4
 _PR_SET_DUMPABLE = 4
-# For calls of a microsecond, the interpreter's lock is kept (`htrun.tracee.ptrace`).
+# PyDLL keeps the interpreter's lock, which is faster for calls that take a microsecond (`htrun.tracee.ptrace`).
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -33,14 +33,15 @@ def _same(kind: int, one: int, other: int) -> bool:
 
 
 def _is_in(process: int, tid: int) -> bool:
-    """Whether ``tid`` is a thread of ``process``: tgkill(2) of no signal, which takes a tenth of a read from /proc."""
+    """Whether ``tid`` is a thread of ``process``. A tgkill(2) without a signal takes a tenth of the time of a read from
+    /proc."""
     number = hosts.current().native.numbers["tgkill"]
-    # EPERM: it is another user's.
+    # EPERM means that the thread exists and belongs to another user.
     return int(_libc.syscall(number, process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
 def _status_of(tid: int) -> dict[str, str]:
-    """The fields of /proc/TID/status (proc_pid_status(5)); none when the thread is gone."""
+    """The fields of /proc/TID/status (proc_pid_status(5)); empty if the thread is gone."""
     try:
         with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
             return dict(line.split(":", 1) for line in status)
@@ -49,18 +50,18 @@ def _status_of(tid: int) -> dict[str, str]:
 
 
 def _ids(tid: int) -> tuple[int, int]:
-    """A thread's thread group id and its parent's; zeros when it is gone."""
+    """The ids of a thread's thread group and of its parent; zeros if the thread is gone."""
     fields = _status_of(tid)
     return int(fields.get("Tgid", 0)), int(fields.get("PPid", 0))
 
 
 def _own_id(tid: int) -> int:
-    """A thread's id in its own PID namespace; 0 when it is gone."""
+    """A thread's id in its own PID namespace; 0 if the thread is gone."""
     return int(_status_of(tid).get("NSpid", "0").split()[-1])
 
 
 def _children(thread: Thread) -> list[int]:
-    """The processes of which a thread is the parent: not those that it has created with CLONE_PARENT."""
+    """The child processes of a thread. Those that it has created with CLONE_PARENT are not among them."""
     try:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/children", encoding="ascii") as children:
             return [int(word) for word in children.read().split()]
@@ -71,9 +72,9 @@ def _children(thread: Thread) -> list[int]:
 class Hooks(NamedTuple):
     """Callbacks for events of tracees.
 
-    ``thread_ended``: a thread makes no more records. ``forked``: a process (by its creating thread) has a new child
-    process. ``at_birth``: a thread is at its first stop, or at the event that reports a child of its own.
-    ``began``, ``ended``: the start and exit of a thread; its exit may be reported twice.
+    ``thread_ended``: a thread makes no more records. ``forked``: a thread has created a child process. ``at_birth``: a
+    thread is at its first stop, or at the event that reports its own child. ``began``, ``ended``: a thread has started
+    or exited; an exit may be reported twice.
     """
 
     thread_ended: Callable[[Thread], None]
@@ -86,8 +87,8 @@ class Hooks(NamedTuple):
 class Tracees:
     """All threads that are traced.
 
-    A new thread's first stop may come before its creator's event (ptrace(2), "Attaching"). Such a *stranger* stays
-    stopped until that event reports whose child it is, or until its creator's death means that no event will.
+    The first stop of a new thread may come before the event of its creator (ptrace(2), "Attaching"). Such a *stranger*
+    stays stopped until an event reports its creator, or until the creator has died, so that no event will come.
     """
 
     def __init__(self, first: FirstProcess, waiter: Waiter, hooks: Hooks) -> None:
@@ -102,54 +103,55 @@ class Tracees:
         self._new_process(first.pid, AddressSpace(Memory(first.pid)), SignalActions(), big_endian=first.big_endian)
 
     def __iter__(self) -> Iterator[int]:
-        """The ids of all tracees, strangers too: those of this moment, whatever thread asks."""
+        """The ids of all tracees at this moment, strangers included. May be called from any thread."""
         return iter([*self.threads, *self._strangers])
 
     def stranger_stopped(self, stop: Stop) -> None:
-        """A thread that no event has reported is stopped; it stays so."""
+        """Keep the stop of a stranger, which stays stopped."""
         self._strangers[stop.tid] = stop
 
     def stranger_ended(self, tid: int) -> None:
-        """A thread that no event has reported continues, or was killed before it ran."""
+        """Forget a stranger that continues, or that was killed before it ran."""
         self._strangers.pop(tid, None)
 
     def created(self, creator: StoppedThread, tid: int) -> Stop | None:
-        """A fork, vfork or clone event of ``creator``: the new thread is ``tid``.
+        """Handle a fork, vfork or clone event of ``creator``, which reports the new thread ``tid``.
 
-        Returns the first stop at which that thread already waits.
+        Returns the first stop of the new thread, if the thread already waits there.
         """
-        # One that was killed at its first stop may be gone: then it must not be waited for, nor begun. A creator that
-        # was killed at its event is at its exit event by now, of which the message is a status, such as 0.
+        # A new thread that was killed at its first stop may be gone, and must not be registered. If the creator was
+        # killed at its event, it is now at its exit event, whose message is not a thread id but a status, such as 0.
         if tid > 0 and tid not in self.threads and self._waiter.is_tracee(tid):
             self._register(tid, creator.thread, creator)
-        # The creator may be killed at its event; the other one has to go on, or to be seen to end.
+        # The creator may be killed at its event; the new thread must be handled nevertheless.
         with suppress(TraceeDied):
             self._hooks.at_birth(creator)
         stop = self._strangers.pop(tid, None)
         return stop if tid in self.threads else None
 
     def unreported_children(self, dying: StoppedThread, status: int) -> set[int]:
-        """What was created by a thread that is at its exit event, and will have the wait status ``status``, but was
-        killed before its event: while a signal that kills is pending the kernel passes over the event of a new
-        thread (kernel/signal.c, ptrace_stop). The call has been left with its result before."""
+        """The threads that were created by a thread that was killed before its event could report them. While a signal
+        that kills is pending, the kernel skips the event of a new thread (kernel/signal.c, ptrace_stop); the result of
+        the call is already in the registers. ``dying``: the creator, at its exit event. ``status``: the wait status
+        that it will have."""
         if status & 0x7F != signal.SIGKILL and dying.thread.process.threads_seen == 1:
             return set()
         result = dying.user_word(hosts.current().words.result) & 0xFFFFFFFF
         found = {result, *_children(dying.thread)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
-            # In a PID namespace of its own, with other ids.
+            # The thread is in another PID namespace, where the new thread has another id.
             found |= {tid for tid in self._strangers if _own_id(tid) == result}
         possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
 
     def born(self, stopped: StoppedThread) -> None:
-        """A thread is at its first stop, or at a later one that looks the same."""
+        """Handle a thread at its first stop, or at a later stop that looks the same."""
         self._hooks.at_birth(stopped)
 
     def orphans(self, dead: Thread) -> list[Stop]:
-        """A thread has died. If that was without its exit event, from which a further signal that kills lets it go
-        (kernel/signal.c, complete_signal), it may have left a child that no event has reported. Returns the stops of
-        waiting threads that are now registered: those of its process, and, once that is gone, all."""
+        """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
+        exit event if a further signal that kills ends that stop (kernel/signal.c, complete_signal). Returns the stops
+        of the strangers: those of the dead thread's process, and all others if the process is gone."""
         found: list[Stop] = []
         if dead.exiting:
             return found
@@ -164,9 +166,10 @@ class Tracees:
         return found
 
     def executed(self, tid: int, former: int) -> None:
-        """Exec: thread ``former`` has become ``tid``, its process's only thread that lives, with a new memory.
+        """Handle an exec: thread ``former`` now has the id ``tid`` and a new memory. It is the only live thread of its
+        process.
 
-        Its siblings are dead, but their wait statuses may still be to come.
+        The other threads of the process are dead, but their wait statuses may come later.
         """
         caller = self.threads.get(former) or self.threads[tid]
         process = caller.process
@@ -195,7 +198,7 @@ class Tracees:
         first.launched = True
 
     def exiting(self, thread: Thread, status: int) -> None:
-        """A thread is at its exit event: it makes no more records. ``status``: the wait status it will have."""
+        """Handle a thread at its exit event; it makes no more records. ``status``: the wait status it will have."""
         thread.exiting = True
         self._hooks.thread_ended(thread)
         thread.ring = None
@@ -204,11 +207,11 @@ class Tracees:
             self._first.exiting(status)
 
     def ended(self, thread: Thread, how: Exited | Killed) -> list[Thread]:
-        """A thread has been reaped. Returns all that have ended with it.
+        """Handle a thread that has been reaped. Returns all threads that have ended with it.
 
-        A thread group leader is reaped last. If its process was killed when one of its threads had just taken over its
-        id by an exec (fs/exec.c, de_thread), no event has reported that: then the thread is still known by its former
-        id, for which no further stop comes.
+        A thread group leader is reaped last. In an exec, a thread takes over the id of its leader (fs/exec.c,
+        de_thread). If the process was killed just then, no event has reported the new id: the thread is registered
+        under its former id, for which no further stop comes.
         """
         if thread.tid == self._first.pid:
             self._first.died(how)
@@ -225,7 +228,7 @@ class Tracees:
         return list(self._processes.values())
 
     def _register(self, tid: int, creator: Thread, stopped: StoppedThread | None) -> None:
-        """``stopped``: the creator at its event; None if there was none."""
+        """Register the new thread ``tid``. ``stopped``: the creator at its event; None if there was no event."""
         self.threads_seen += 1
         process = creator.process
         if _is_in(process.pid, tid):
@@ -248,7 +251,7 @@ class Tracees:
     def _copied(self, creator: Process, tid: int) -> AddressSpace:
         copy = creator.space.fork(tid)
         if copy.mappings:
-            # Killed meanwhile: then its memory is not needed.
+            # If the child was killed meanwhile, its memory is not needed.
             with suppress(OSError, TraceeDied):
                 try:
                     copy.memory.open()
@@ -258,8 +261,8 @@ class Tracees:
         return copy
 
     def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
-        """Open the memory of a child that has inherited that its memory may not be opened (PR_SET_DUMPABLE, prctl(2)):
-        it permits that for a moment, before it runs. Raises OSError or `TraceeDied`."""
+        """Open the memory of a child that has inherited a setting that forbids this (PR_SET_DUMPABLE, prctl(2)). An
+        injected call permits it for a moment, before the child runs. Raises OSError or `TraceeDied`."""
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)
         stopped = Stopped(tid)
@@ -271,7 +274,7 @@ class Tracees:
                 space.memory.keep_open()
             finally:
                 injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
-        # It has left a group-stop of its process, if there is one: it joins it again.
+        # The injected calls have ended the child's group-stop, if there was one: this makes the child join it again.
         interrupt(tid)
         self._strangers[tid] = InterruptStop(tid)
 
@@ -296,7 +299,7 @@ class Tracees:
         del self.threads[thread.tid]
         process, space = thread.process, thread.space
         if thread in space.threads:
-            # Otherwise it is one that an exec has ended, of its process's former memory.
+            # Threads that an exec has ended belong to the former memory of the process, and are not in this set.
             space.threads.remove(thread)
             space.pointers.forget(thread)
             process.living -= 1
@@ -307,7 +310,7 @@ class Tracees:
 
     @staticmethod
     def _leave(process: Process) -> None:
-        """The process has left its memory, which other processes may still use (vfork)."""
+        """Note that the process has left its memory, which other processes may still use (vfork)."""
         space = process.space
         for thread in [thread for thread in space.threads if thread.process is process]:
             space.threads.remove(thread)

@@ -1,4 +1,5 @@
-"""Settings of the machine for measurements, restored afterwards. Only on request, and only what the user may write."""
+"""Tunes the machine for measurements, only on request, and only by files that the user may write. Restores it
+afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _ROOT = Path("/")
 
 
 def settings(root: Path = _ROOT) -> dict[Path, str]:
-    """The files that determine a processor's speed, and what they should contain: governor performance, no turbo."""
+    """The files that determine the speed of processors, and the content for measurements: governor performance, no
+    turbo."""
     cpus = root / "sys/devices/system/cpu"
     wanted = dict.fromkeys(sorted(cpus.glob("cpu*/cpufreq/scaling_governor")), "performance")
     wanted |= {path: "1" for path in [cpus / "intel_pstate/no_turbo"] if path.exists()}
@@ -24,13 +26,13 @@ def settings(root: Path = _ROOT) -> dict[Path, str]:
 
 @contextmanager
 def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
-    """A block in which the machine is tuned. ``report`` is called with a line for each change, and for each that is not
-    permitted. For the main thread: whatever ends the block, SIGTERM and SIGHUP included, the settings are restored
-    first."""
+    """A context in which the machine is tuned. ``report``: is called with a line for each change, and for each change
+    that is not permitted. Must be used in the main thread: whatever ends the context, including SIGTERM and SIGHUP, the
+    settings are restored first."""
     changed: dict[Path, str] = {}
     wanted = settings(root)
     if not wanted:
-        report("--tune: this machine shows neither governor nor turbo: nothing to tune")
+        report("--tune: this machine shows neither a governor nor a turbo setting: nothing to tune")
     with _unwound_by_signals():
         try:
             for path, value in wanted.items():
@@ -53,13 +55,13 @@ def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
 
 @contextmanager
 def _unwound_by_signals() -> Iterator[None]:
-    """A block that SIGTERM and SIGHUP end as an exception does, with the exit status that a shell would report."""
+    """A context that SIGTERM and SIGHUP end as an exception would, with the exit status that a shell would report."""
 
     def end(number: int, frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    # A signal that nohup ignores stays ignored.
+    # A signal that is ignored stays ignored, as under nohup.
     taken = [number for number, action in former.items() if action != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, end)

@@ -1,4 +1,4 @@
-"""Which system calls a run records, as its filters name them."""
+"""Selects the system calls that a run records, in the form that its filters need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def calls_to_record(options: RunOptions) -> seccomp.RecordedCalls:
-    """The calls at which the program's filters must stop, so that they are recorded."""
+    """The calls that are recorded, at which the program's filters must stop."""
     if not options.calls_recorded:
         return seccomp.NO_CALLS
     if options.syscalls is None:

@@ -231,7 +231,7 @@ def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path
     result = htrun.run("/bin/sh", "-c", script).check()
     assert HAS_DEVICE in result.stdout
     (line,) = result.stderr.splitlines()
-    assert "have the channel together, and one of them is a machine" in line
+    assert "share the channel, and one of them is a machine" in line
     assert result.summary["warnings"] == {"shared-channel": 1}
 
 
