@@ -27,9 +27,10 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
 /**
  * hypertrace_blob() - send bytes through as many events as they need
  * @voffset: an index that nobody else uses before this returns
- * @kind: the kind of their content @time: reading of the machine's monotonic
- * clock, in ns @data: the bytes @size: number of bytes; at most 16 MiB - 1 of
- * them are sent
+ * @kind: the kind of their content
+ * @time: reading of the machine's monotonic clock, in ns
+ * @data: the bytes
+ * @size: number of bytes; at most 16 MiB - 1 of them are sent
  */
 void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
 		     size_t size);

@@ -141,8 +141,13 @@ static __always_inline u32 low_half(const union hypertrace_number *number)
 	return le_half(READ_ONCE(number->halves[0]));
 }
 
-/* Add 1, in one instruction as far as this processor's interrupts are concerned; returns the lower half of the old
- * value. */ static __always_inline u32 add_one(union hypertrace_number *number) { #if defined(CONFIG_X86_64)
+/*
+ * Add 1, in one instruction as far as this processor's interrupts are concerned; returns the lower half of the old
+ * value.
+ */
+static __always_inline u32 add_one(union hypertrace_number *number)
+{
+#if defined(CONFIG_X86_64)
 	u64 old = 1;
 
 	asm volatile("xaddq %0, %1" : "+r" (old), "+m" (number->all) : : "memory", "cc");
