@@ -60,7 +60,7 @@ def record() -> Iterator[tuple[str, int]]:
 FILES: dict[str, dict[str, Numbers]] = {
     "htrun/hosts/x86_64/fastpath/call_wait_shared.inc": {
         "call_wait._Block": structure(call_wait._Block),
-        "What is known of a thread (call_wait._THREAD)": (
+        "The entry for a thread (call_wait._THREAD_SIZE)": (
             ("STREAM", call_wait._STREAM_AT),
             ("STATE", call_wait._STATE_AT),
             ("ARCH", call_wait._STATE_AT + 4),
@@ -73,10 +73,8 @@ FILES: dict[str, dict[str, Numbers]] = {
         ),
         "The control block of the tracer's records (tracer_events._Control)": structure(tracer_events._Control),
         "A record of the tracer (tracer_events.RECORD)": record(),
-        "What htrun's filter returns for a call that is recorded and nothing else (seccomp.py)": (
-            ("RECORDED", seccomp.RECORDED),
-        ),
-        "Plans of what is read of calls (call_plans.py)": (
+        "The result of htrun's filter for a call that is only recorded (seccomp.py)": (("RECORDED", seccomp.RECORDED),),
+        "Plans for reading texts (call_plans.py)": (
             ("PLAN_SHIFT", shift(call_plans.PLAN_SIZE)),
             ("NUMBERS_SHIFT", shift(call_plans.MOST_NUMBERS)),
             ("LEFT_TO_CALLER", call_plans.LEFT_TO_CALLER),
@@ -103,7 +101,7 @@ FILES: dict[str, dict[str, Numbers]] = {
         "trap_run.TrapRun": structure(TrapRun, "RUN_"),
         "known_traps._KnownThread": structure(known_traps._KnownThread, "THREAD_"),
         "known_traps._KnownSite": structure(known_traps._KnownSite, "SITE_"),
-        "The tables of these": (
+        "The tables of known threads and sites": (
             ("THREAD_SHIFT", shift(ctypes.sizeof(known_traps._KnownThread))),
             ("SITE_SHIFT", shift(ctypes.sizeof(known_traps._KnownSite))),
             ("SITE_INDEX_BITS", shift(known_traps.SITES)),
@@ -114,7 +112,7 @@ FILES: dict[str, dict[str, Numbers]] = {
             ("PACKET_END", layout.PACKET_END),
             ("TRAP_TIME", layout.TRAP_TIME),
         ),
-        "What htrun's filter returns for a call that changes a signal mask and nothing else (seccomp.py)": (
+        "The result of htrun's filter for a call that only changes a signal mask (seccomp.py)": (
             ("MASK", seccomp.MASK),
         ),
     },

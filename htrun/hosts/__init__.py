@@ -1,4 +1,4 @@
-"""The machines htrun runs on, each in a package of its own."""
+"""The machines that htrun runs on, each in a package of its own."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Host
 
 _ELF_64 = b"\x7fELF\x02\x01"
-"""A program in ELF: 64 bits, little-endian (<elf.h>)."""
+"""The start of a 64-bit, little-endian ELF file (<elf.h>)."""
 _MACHINE_AT = 18
 _PACKAGES = {
     b"\x3e\x00": "htrun.hosts.x86_64",
 }
-"""By e_machine (EM_X86_64). The interpreter's own, since ``uname`` can be made to lie."""
+"""The package of each machine, by e_machine (EM_X86_64). htrun reads e_machine from its interpreter, since ``uname``
+can be made to report another machine."""
 
 
 def package(interpreter: str = "/proc/self/exe") -> str | None:
-    """The package of the machine that ``interpreter`` is made for; None if there is none."""
+    """The package of the machine that the file ``interpreter`` is made for; None if there is none."""
     try:
         with open(interpreter, "rb", buffering=0) as program:
             start = program.read(_MACHINE_AT + 2)
     except OSError:
-        # No /proc. The error that follows says so.
+        # There is no /proc. A later error will report this.
         return next(iter(_PACKAGES.values()))
     return _PACKAGES.get(start[_MACHINE_AT:]) if start.startswith(_ELF_64) else None
 
 
 def is_supported(interpreter: str = "/proc/self/exe") -> bool:
-    """Whether htrun can run programs here: on x86-64 Linux, by a Python that is made for it."""
+    """Whether htrun can run programs here: on x86-64 Linux, with a Python that is built for x86-64."""
     return sys.platform == "linux" and package(interpreter) is not None
 
 
 @cache
 def current() -> Host:
-    """The machine that htrun runs on, which must be a supported one."""
+    """The machine that htrun runs on, which must be supported."""
     return cast("Host", import_module(str(package())).HOST)

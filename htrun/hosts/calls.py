@@ -1,4 +1,4 @@
-"""System calls of a machine, as the rest of htrun knows them: numbers by name, arguments by index."""
+"""System calls of a machine, in the form that the rest of htrun uses: numbers by name, arguments by index."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
 
     class Registers(Protocol):
-        """The members of `htrun.hosts.host.Registers` that are used here, besides those that `Abi.arguments` names."""
+        """The members of `htrun.hosts.host.Registers` that this module uses, in addition to those in
+        `Abi.arguments`."""
 
         result: int
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 class Abi(NamedTuple):
     """One system call interface.
 
-    ``bits``: 64 or 32; ``audit_arch``: what a seccomp filter sees; ``instruction``: the bytes of the call instruction;
-    ``arguments``: the registers of arguments 1 to 6; ``argument_words``: where struct user has them; ``numbers``: call
-    numbers by name; ``nowhere``: the page after the last that a program can map; ``frame_masks``: where a signal frame
-    keeps the mask to be restored, from the stack pointer that these calls are made with.
+    ``bits``: 64 or 32. ``audit_arch``: the interface's constant in seccomp filters. ``instruction``: the bytes of the
+    call instruction. ``arguments``: the names of the registers that hold arguments 1 to 6. ``argument_words``: the
+    offsets of these registers in struct user. ``numbers``: call numbers by name. ``nowhere``: the page after the last
+    page that a program can map. ``frame_masks``: for each call that returns from a handler, the offset of the mask to
+    be restored, from the stack pointer at the call.
     """
 
     bits: int
@@ -32,29 +34,29 @@ class Abi(NamedTuple):
 
     @property
     def word(self) -> int:
-        """Bytes of a pointer."""
+        """The size of a pointer in bytes."""
         return self.bits // 8
 
     def argument(self, registers: Registers, index: int) -> int:
-        """Argument ``index`` (0 to 5) of the call a thread is stopped at."""
+        """Argument ``index`` (0 to 5) of the call at which a thread is stopped."""
         value: int = getattr(registers, self.arguments[index])
         return value & ((1 << self.bits) - 1)
 
     def set_argument(self, registers: Registers, index: int, value: int) -> None:
-        """Replace argument ``index`` (0 to 5) of the call a thread is stopped at."""
+        """Replace argument ``index`` (0 to 5) of the call at which a thread is stopped."""
         setattr(registers, self.arguments[index], value & ((1 << self.bits) - 1))
 
     def result(self, registers: Registers) -> int:
-        """A finished call's result as a signed number: -4095 to -1 is an errno."""
+        """The result of a finished call as a signed number: -4095 to -1 is a negated errno."""
         value: int = registers.result & ((1 << self.bits) - 1)
         return value - (1 << self.bits) if value >= (1 << self.bits) - 4095 else value
 
 
 class UserWords(NamedTuple):
-    """Where struct user (<sys/user.h>) has a thread's registers, by their roles.
+    """The offsets of a thread's registers in struct user (<sys/user.h>), by role.
 
-    ``result``, ``call_number``: of a system call; ``mode``: what `Host.bits_in` looks at; ``flags``: those of
-    arithmetic, among others.
+    ``result``, ``call_number``: the result and the number of a system call. ``mode``: the register from which
+    `Host.bits_in` finds out whether code is 64- or 32-bit code. ``flags``: the register with the arithmetic flags.
     """
 
     result: int
@@ -67,7 +69,7 @@ class UserWords(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """How long a call waits at most: ``duration`` in ns; ``result``: what the call returns when the time is over."""
+    """The longest time that a call waits: ``duration`` in ns. ``result``: the call's result when the time is over."""
 
     duration: int
     result: int

@@ -1,6 +1,6 @@
-"""Stops that a host's machine code handles by itself, and the interface to those that it leaves to Python.
+"""The interface of a host's machine code for stops, which handles most stops by itself and leaves the others to Python.
 
-A host that has none can handle every stop in Python, with the same methods.
+A host without such machine code can handle every stop in Python, with the same methods.
 """
 
 from __future__ import annotations
@@ -23,147 +23,151 @@ if TYPE_CHECKING:
 
 
 class KnownTraps(Protocol):
-    """What is known of traps and signals, so that Python need not handle a stop that brings nothing new."""
+    """The known traps and signals, which the machine code may handle without Python."""
 
     @property
     def count(self) -> int:
-        """Traps handled so far."""
+        """The number of traps that the machine code has handled so far."""
 
     def forget(self) -> None:
-        """Something has happened: the next trap of each thread at each site is new again."""
+        """Forget all known traps, so that Python handles the next trap of each thread at each site."""
 
     def let_signals_through(self, tid: int) -> None:
-        """Signals of thread ``tid`` need not be inspected, except where it is in a call or in a trampoline."""
+        """Let the machine code deliver signals to thread ``tid``, unless it is in a call or in a trampoline."""
 
     def let_faults_through(self, tid: int) -> None:
-        """Faults of thread ``tid`` where nothing is mapped need not be inspected, until something else happens."""
+        """Let the machine code deliver faults of thread ``tid`` at unmapped addresses, until another stop happens."""
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Signals and faults of thread ``tid``, or of all threads, must be inspected again."""
+        """Let Python inspect signals and faults of thread ``tid`` again, or of all threads."""
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
-        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being inspected.
+        """Let the machine code handle further traps in which thread ``tid`` makes ``store``. ``space``: the number of
+        the address space in which the thread is stopped. ``room``: the memory for its records.
 
-        ``trapped`` is called with the number of times that it has, by `settle` at the latest.
+        ``trapped`` is called with the number of such traps, at the latest by `settle`.
         """
 
     def settle(self) -> None:
-        """Call each ``trapped`` for which there is a number."""
+        """Report all traps that were not reported yet, by calling each ``trapped``."""
 
 
 class TrapWait(Protocol):
-    """Waits for any tracee, and knows the facts of the SIGSEGV stop it found."""
+    """Waits for any tracee. If it finds a SIGSEGV stop, it also reads the facts of this stop."""
 
     registers: Registers
-    """Those of the thread that `facts` was last asked for; what `resume_later` writes back."""
+    """The registers of the thread for which `facts` was called last; `resume_later` writes them to the thread."""
 
     @property
     def known(self) -> KnownTraps:
-        """The traps that need not be inspected."""
+        """The traps that Python need not inspect."""
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` of any tracee; a status of None is a death, which is not reaped yet.
+        """Wait for any tracee. Returns ``(tid, wait status)``; the status is None for a death, which is not reaped yet.
 
-        Raises ChildProcessError when there is no tracee.
+        Raises ChildProcessError if there is no tracee.
         """
 
     def facts(self, stopped: Stopped) -> tuple[int, int]:
-        """``(si_code, si_addr)`` of the SIGSEGV a thread is stopped for; `registers` are then its own."""
+        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped; sets `registers` to the thread's."""
 
     def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
-        """Let a thread continue with `registers`, and with a signal to ``deliver``, when `next` is called next. As
-        `Stopped.resume`, this uses it up."""
+        """Let a thread continue with `registers`, and with the signal ``deliver``, at the next call of `next`. Like
+        `Stopped.resume`, this invalidates ``stopped``."""
 
     def flush(self) -> None:
-        """Resume now what `resume_later` has put off."""
+        """Resume the thread of the last `resume_later` now."""
 
 
 class CallWait(Protocol):
-    """Waits for any tracee, and records the calls for which a filter stops with `seccomp.RECORDED`.
+    """Waits for any tracee, and records the calls at which a filter stops with `seccomp.RECORDED`.
 
-    Its methods can do the same for a stop that was found in another way than by waiting for any tracee.
+    A stop that was found in another way can be recorded by calling the methods one by one.
     """
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` that is not handled here; a status of None is a death, not reaped yet.
+        """The next ``(tid, wait status)`` that the machine code does not handle; the status is None for a death, which
+        is not reaped yet.
 
-        Raises ChildProcessError when there is no tracee.
+        Raises ChildProcessError if there is no tracee.
         """
 
     def stopped(self) -> tuple[int, int] | None:
-        """A stop that is there already, as `next`; None if there is none."""
+        """As `next`, for a stop that has already happened, without waiting; None if there is none."""
 
     def stream(self, tid: int) -> int | None:
-        """The number of the thread's stream, if it is known."""
+        """The number of the thread's stream; None if it is unknown."""
 
     def set_stream(self, tid: int, number: int | None) -> None:
-        """Set the stream number in the thread's records; with None, it must be looked up again."""
+        """Set the number of the thread's stream, for its records; None makes the number unknown."""
 
     def stops_left(self, tid: int) -> int:
-        """How many stops of the thread are left until ``ran`` is called."""
+        """The number of stops of the thread until ``ran`` is called."""
 
     def set_stops_left(self, tid: int, count: int) -> None:
-        """Call ``ran`` when the thread has stopped ``count`` times."""
+        """Call ``ran`` when the thread has stopped ``count`` more times."""
 
     def state(self, tid: int) -> State:
-        """What the thread does."""
+        """The state of the thread: whether it is in a recorded call."""
 
     def forget(self, tid: int) -> None:
-        """The thread is no more."""
+        """Forget a thread that is gone."""
 
     def call_of(self, tid: int) -> tuple[State, int, int]:
-        """What the thread does, and the interface and number of the call it is in."""
+        """The state of the thread, and the interface and the number of the call that it is in."""
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """If ``call``, the `call_of` of another thread, is a call, the thread is now in that call."""
+        """Put the thread into ``call``, which `call_of` has returned for another thread, if that was in a call."""
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
-        """Read what calls point to as well. ``plans_32``, ``plans_64``: what of the calls of the two interfaces
-        (`htrun.hosts.call_plans`)."""
+        """Record the texts that arguments point to as well. ``plans_32``, ``plans_64``: the plans for the calls of the
+        two interfaces (`htrun.hosts.call_plans`)."""
 
     def pointer(self, tid: int) -> int:
-        """The argument of the call a thread is in that the kernel fills in."""
+        """The address that the kernel fills in, an argument of the call that the thread is in."""
 
     def set_pointer(self, tid: int, pointer: int) -> None:
-        """The kernel fills in what is at ``pointer``."""
+        """Set the address that the kernel fills in."""
 
     def look(self, stopped: Stopped) -> Entry:
-        """The call before which a thread is stopped by a filter."""
+        """The call before which a filter has stopped a thread."""
 
     def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
-        """A thread, whose stream is known, makes a call. ``texts``: what it points to."""
+        """Record the entry of a call by a thread whose stream is known. ``texts``: the texts that its arguments point
+        to."""
 
     def watch(self, tid: int) -> None:
-        """Python must also handle the return from the call that the thread is in."""
+        """Let Python also handle the return from the call that the thread is in."""
 
     def has_returned(self, stopped: Stopped) -> bool:
-        """Whether a stopped thread is after its call, not before it."""
+        """Whether a stopped thread is after its call, rather than before it."""
 
     def interface(self, stopped: Stopped) -> int:
         """The interface (AUDIT_ARCH_*) whose call numbers a stopped thread uses."""
 
     def result_of(self, stopped: Stopped) -> Entry | None:
-        """The return of a thread that is stopped after the call it was in; None if it is not, or was in none."""
+        """The return of the recorded call after which a thread is stopped; None if there is no such call."""
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
-        """A thread, whose stream is known, leaves its call. ``returned``: `result_of` it; ``texts``: what the kernel
-        has filled in."""
+        """Record the return of a call of a thread whose stream is known. ``returned``: the result of `result_of`.
+        ``texts``: the texts that the kernel has filled in."""
 
     def append(self, tid: int, definition: Definition, call: Entry, texts: Sequence[Text] = ()) -> None:
-        """Write a record of a thread whose stream is known, and those of what it points to."""
+        """Write a record for a thread whose stream is known, and the records of its ``texts``."""
 
 
 class FastPath(Protocol):
     """The type of ``FAST_PATH`` in a host's package ``fastpath``."""
 
     def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
-        """``code``: where every signal to a thread must be inspected. ``record_size``: bytes. ``run`` is kept up to
-        date. ``in_one_go``: if False, every stop is left to Python."""
+        """Create a `TrapWait`. ``code``: the addresses at which every signal to a thread must be inspected.
+        ``record_size``: in bytes. ``run``: the current run of traps, which is kept up to date. ``in_one_go``: whether
+        machine code may handle stops; if not, every stop is left to Python."""
 
     def call_wait(self, recording: CallRecording) -> CallWait:
-        """What records calls."""
+        """Create a `CallWait`."""
 
 
 def current() -> FastPath:
-    """That of the machine that htrun runs on."""
+    """The fast path of the machine that htrun runs on."""
     return cast(FastPath, import_module(f"{hosts.package()}.fastpath").FAST_PATH)

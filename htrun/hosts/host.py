@@ -1,7 +1,7 @@
-"""What the rest of htrun knows of the machine it runs on: roles instead of names.
+"""The interface of the machine that htrun runs on. It names things by their roles.
 
-Each machine has a package beside this module, which `htrun.hosts.current` selects. Code outside of it says "the program
-counter", not what a machine calls it. Addresses are the tracee's.
+Each machine has a package beside this module, which `htrun.hosts.current` selects. Code outside this package says, for
+example, "program counter", and not the machine's name for it. All addresses are the tracee's.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from htrun.hosts.calls import Abi, Limit, UserWords
 
 Read = Callable[[int, int], bytes]
-"""Reads a thread's memory, by address and length. Raises OSError where there is none."""
+"""Reads a thread's memory, by address and length. Raises OSError if the memory is not mapped."""
 
 
 class NotAStore(Exception):
-    """The instruction isn't a plain store. ``str()`` says why, in words that fit a warning."""
+    """The instruction is not a plain store. ``str()`` is the reason, in words that fit a warning."""
 
 
 class OutOfReach(Exception):
-    """Code would be too far from an address that it must reach."""
+    """The code would be too far from an address that it must reach."""
 
 
 class Registers(ctypes.Structure):
-    """A stopped thread's general registers, as ptrace(2) reads and writes them.
+    """The general registers of a stopped thread, as ptrace(2) reads and writes them.
 
-    ``pc``: the program counter; ``sp``: the stack pointer; ``result``: of a system call, and before it its number;
-    ``call_number``: that of the call a thread is in, also after it; ``thread_pointer``: where its thread-local storage
-    begins.
+    ``pc``: the program counter. ``sp``: the stack pointer. ``result``: the result of a system call; before the call,
+    its number. ``call_number``: the number of the call that the thread is in; it keeps its value after the call.
+    ``thread_pointer``: the address of the thread-local storage.
     """
 
     pc: int
@@ -43,7 +43,7 @@ class Registers(ctypes.Structure):
 
     @property
     def bits(self) -> int:
-        """Whether the thread runs 64- or 32-bit code."""
+        """64 or 32: the kind of code that the thread runs."""
         raise NotImplementedError
 
     @property
@@ -52,15 +52,15 @@ class Registers(ctypes.Structure):
         raise NotImplementedError
 
     def stop_stepping(self) -> None:
-        """Let the thread single-step itself no more."""
+        """Stop the thread's single-stepping of itself."""
         raise NotImplementedError
 
     def skip_call(self) -> None:
-        """The thread is in no call: one that it is about to make is not made, and none is made again."""
+        """Take the thread out of its call: a call that is about to be made is skipped, and no call is restarted."""
         raise NotImplementedError
 
     def below_stack(self, size: int) -> int:
-        """Where ``size`` bytes begin that the thread's code does not use now, at the end of its stack."""
+        """The start of ``size`` bytes below the thread's stack, which its code does not use now."""
         raise NotImplementedError
 
     def copy(self) -> Self:
@@ -73,7 +73,7 @@ class Store(Protocol):
 
     @property
     def address(self) -> int:
-        """Of the instruction."""
+        """The address of the instruction."""
 
     @property
     def code(self) -> bytes:
@@ -81,11 +81,11 @@ class Store(Protocol):
 
     @property
     def length(self) -> int:
-        """Their number."""
+        """The length of the instruction in bytes."""
 
     @property
     def bits(self) -> int:
-        """64 or 32, of the code it is part of."""
+        """64 or 32: the kind of code that contains the instruction."""
 
     @property
     def text(self) -> str:
@@ -93,60 +93,62 @@ class Store(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes written, 1 to 64."""
+        """The number of bytes that the store writes: 1 to 64."""
 
     @property
     def near(self) -> tuple[int, ...]:
-        """Addresses that it names relative to itself: a copy of it must lie within reach of them."""
+        """The addresses that the instruction names relative to itself. A copy of it must be able to reach them."""
 
     @property
     def effective_address(self) -> Callable[[Registers], int]:
-        """The address that it writes to, given the registers before the store."""
+        """A function from the registers before the store to the address to which it writes."""
 
     @property
     def value(self) -> Callable[[Registers], int]:
-        """The value that it stores, as an unsigned little-endian number of ``size`` bytes, given the registers before
-        the store. Only where ``register_set`` is None."""
+        """A function from the registers before the store to the stored value, an unsigned little-endian number of
+        ``size`` bytes. Only for stores whose ``register_set`` is None."""
 
     @property
     def register_set(self) -> int | None:
-        """The registers (NT_* in <linux/elf.h>) that hold its value, if the general ones do not."""
+        """The set of registers (NT_* in <linux/elf.h>) that holds the value; None for the general registers."""
 
     def value_in(self, registers: bytes) -> int:
-        """As ``value``, from the contents of ``register_set``."""
+        """The stored value, as ``value`` returns it. ``registers``: the contents of ``register_set``."""
 
     @property
     def plain_value(self) -> str | int | None:
-        """The name of the general register whose low bytes it writes as they are, or the constant; else None."""
+        """The name of the general register whose low bytes are stored unchanged, or the stored constant; None for other
+        stores."""
 
 
 class Trampoline(Protocol):
-    """The machine code that replaces one site's store: it writes a record, or does the original store.
+    """The machine code that a site's jump leads to: it writes a record, or makes the original store.
 
-    Offsets are bytes from ``address``.
+    All offsets are bytes from ``address``.
     """
 
     @property
     def address(self) -> int:
-        """Where it begins, and the site's jump leads."""
+        """The start of the trampoline, to which the site's jump leads."""
 
     @property
     def code(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the machine code."""
 
     @property
     def original(self) -> int:
-        """Offset of the original store, whose fault is the guest's own. There, all registers are those at the site."""
+        """The offset of the original store, whose fault is the guest's own. At this offset all registers have the
+        values that they had at the site."""
 
     @property
     def ways_back(self) -> int:
-        """Offset to which the stub that trampolines share returns, or soon after."""
+        """The offset to which the runtime stub returns; it may also return a few bytes after it."""
 
     def __contains__(self, address: int) -> bool:
-        """Whether a program counter lies inside."""
+        """Whether ``address``, a program counter, is inside the trampoline."""
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether a thread that is about to run the instruction at ``offset`` has not emitted the event."""
+        """Whether a thread that will next execute the instruction at ``offset`` has not emitted the event yet."""
 
 
 class Candidate(Protocol):
@@ -154,11 +156,11 @@ class Candidate(Protocol):
 
     @property
     def low(self) -> int:
-        """The lowest address that it can lead to."""
+        """The lowest address that the jump can lead to."""
 
     @property
     def high(self) -> int:
-        """The first address that is too high."""
+        """The first address that is too high for the jump."""
 
     @property
     def borrowed(self) -> bytes:
@@ -166,27 +168,27 @@ class Candidate(Protocol):
 
     @property
     def is_pun(self) -> bool:
-        """Whether there are any."""
+        """Whether the jump borrows bytes."""
 
     def code_for(self, entry: int) -> bytes:
         """The bytes to write over the store so that it jumps to ``entry``: exactly as many as the store has."""
 
 
 class Plan(Protocol):
-    """The ways to patch a site."""
+    """The possible ways to patch a site."""
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """The widest window first."""
+        """The possible jumps; the one with the widest window is first."""
 
     @property
     def reason(self) -> str | None:
-        """Why there are none; None if there are."""
+        """The reason why there is no candidate; None if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a cross-modification; every processor must be made to see it before the next one."""
+    """One write of a change of code; every processor must see this write before the next one is made."""
 
     address: int
     data: bytes
@@ -194,16 +196,16 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class TrampolineContext:
-    """What all trampolines of an address space share.
+    """The properties that all trampolines of an address space share.
 
-    ``control_address``: the control word, of the guest's mapping. ``data_address``: slot 0, of htrun's own mapping.
-    ``slot_stride``: bytes from slot to slot. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
-    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: how the guest means the bytes it
-    stores. ``runtime_address``: where the stub of `Host.build_runtime` lies. ``self_pointers``: whether threads are
-    known by the word that the thread pointer leads to, which is the thread pointer itself where there is thread-local
-    storage (Drepper, ELF Handling For Thread-Local Storage, 3.4.6), and else by the register. ``likely_entry``: offset
-    in the table of an entry that is not all zeros, that of the thread that is likely to come; any other only takes
-    longer.
+    ``control_address``: the control word in the guest's mapping. ``data_address``: slot 0 in htrun's own mapping.
+    ``slot_stride``: the distance of two slots in bytes. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
+    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: the byte order of the values that
+    the guest stores. ``runtime_address``: the stub of `Host.build_runtime`. ``self_pointers``: whether threads are
+    identified by the word that the thread pointer points to. In programs with thread-local storage, this word is the
+    thread pointer itself (Drepper, ELF Handling For Thread-Local Storage, 3.4.6). Otherwise threads are identified by
+    the register. ``likely_entry``: the offset in the table of the entry that is tried first, that of the thread that
+    will probably emit; it must not be all zeros. Another entry only costs more time.
     """
 
     control_address: int
@@ -219,76 +221,78 @@ class TrampolineContext:
 
 
 class Host(Protocol):
-    """A machine that htrun runs on: the type of ``HOST`` in a host's package."""
+    """A machine that htrun runs on; the type of ``HOST`` in a host's package."""
 
     # System calls.
 
     native: Abi
     """The interface of htrun's own calls."""
     compat: Abi
-    """The other interface that programs may use."""
+    """The other system call interface, which 32-bit programs use."""
     no_number_above: int
-    """Call numbers from here on belong to neither interface."""
+    """Numbers from this one on are calls of neither interface."""
     words: UserWords
     impossible_flags: int
-    """Flags of arithmetic that are never set together. A system call keeps them, so they distinguish a call that is
-    made again from a later one with the same arguments. The code after a call does not read them."""
+    """A combination of arithmetic flags that no instruction sets. A system call keeps the flags, so this combination
+    distinguishes a call that is restarted from a later call with the same arguments. The code after a call does not
+    read these flags."""
 
     def interface(self, bits: int) -> Abi:
-        """The interface that code of so many bits uses."""
+        """The interface that code of ``bits`` bits (64 or 32) uses."""
 
     def call_name(self, audit_arch: int, number: int) -> tuple[Abi, str | None]:
-        """The interface a call was made by, and the call's name if `Abi.numbers` has it."""
+        """The interface by which a call was made, and the name of the call if `Abi.numbers` contains it."""
 
     def bits_in(self, mode: int) -> int:
-        """Whether code runs as 64- or 32-bit code in this mode (`UserWords.mode`)."""
+        """64 or 32: the kind of code that runs in ``mode`` (`UserWords.mode`)."""
 
     def limit_of(self, process: int, bits: int, number: int, arguments: Sequence[int], read: Read) -> Limit | None:
-        """The time limit of a call that a thread of ``process`` has made; None if it has none, or if that is not known.
-        ``read``: the process's memory."""
+        """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if it is not
+        known. ``read``: reads the memory of the process."""
 
     # Registers and time.
 
     machine: int
-    """ELF's e_machine, by which clients of a channel's rings know whether they run natively."""
+    """The e_machine of ELF. A client of a channel's rings compares it to find out whether it runs natively."""
     client_clock: int
-    """How such clients call the machine's counter (`htrun.channel.ring_layout.CLOCK_TSC`)."""
+    """The number by which these clients identify the machine's counter (`htrun.channel.ring_layout.CLOCK_TSC`)."""
     counter: str
     """The name of the clock source that machine code can read (`htrun.events.clock.ClockSource`)."""
 
     def registers(self) -> Registers:
-        """All zeros."""
+        """New registers, all zeros."""
 
     def best_clock(self) -> Clock:
-        """A clock on the processor's counter where it can be trusted, else on CLOCK_MONOTONIC."""
+        """A clock on the processor's counter if that is reliable, else on CLOCK_MONOTONIC."""
 
     def counter_source(self) -> ClockSource:
-        """The processor's counter, whether it can be trusted or not."""
+        """The processor's counter, whether it is reliable or not."""
 
     # Instructions.
 
     longest_instruction: int
-    """Bytes."""
+    """The length of the longest instruction in bytes."""
 
     def decode_store(self, code: bytes, address: int, bits: int) -> Store:
-        """The store at the start of ``code``, which lies at ``address`` in ``bits``-bit code. Raises `NotAStore`."""
+        """The store at the start of ``code``, which is at ``address`` in ``bits``-bit code. Raises `NotAStore`."""
 
     def ignore_store(self, code: bytes, registers: Registers, fault: int, end: int, read: Read) -> str:
-        """Change ``registers``, those of a thread before the instruction ``code``, to what they are after it, with no
-        memory written. Of a repeated move that goes on from ``end`` on only what lies before it is done.
+        """Change ``registers`` as the instruction ``code`` would, but write no memory. If a repeated move continues at
+        ``end``, only its part before ``end`` is executed.
 
-        ``fault``: the address it may not write; ``end``: the first after it that it may. Returns the instruction's
-        text. Raises `NotAStore` where it does not store, or does more.
+        ``fault``: the address that must not be written. ``end``: the first later address that may be written. Returns
+        the text of the instruction. Raises `NotAStore` if the instruction does not store, or does more than store.
         """
 
     def flags_live(self, code: bytes, address: int, behind: int, *, generated: bool, translated: bool) -> bool:
-        """Whether the instruction at ``behind``, or one it leads to, may read a flag of arithmetic that none before it
-        wrote. ``code``: from ``address`` on; ``generated``: it is no file's; ``translated``: an emulator's."""
+        """Whether the code from ``behind`` on may read an arithmetic flag before it writes this flag. ``code``: bytes
+        of code from ``address`` on. ``generated``: whether the code comes from no file. ``translated``: whether an
+        emulator has generated it."""
 
     # Patches.
 
     reach: int
-    """Bytes: how far a jump is sure to lead, with the length of any trampoline to spare."""
+    """The distance in bytes that a jump can certainly bridge, with room for the length of any trampoline."""
     halt_code: int
     """The si_code of the SIGSEGV that `halt` raises."""
 
@@ -297,39 +301,40 @@ class Host(Protocol):
         """The first bytes of a site while it is being patched: an instruction that stops a thread with SIGSEGV."""
 
     def plan(self, code: bytes, site: int, length: int, *, generated: bool) -> Plan:
-        """How to patch the store of ``length`` bytes at ``site``. ``code``: from ``site`` on, some bytes more than the
-        store's, or all up to the end of what is mapped executable."""
+        """Plan the patch of the store of ``length`` bytes at ``site``. ``code``: the bytes from ``site`` on, some more
+        than the store has, or all up to the end of the executable mapping."""
 
     def steps(self, site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
-        """How to turn ``old`` into ``new`` at ``site`` while other threads run it."""
+        """The writes that change ``old`` to ``new`` at ``site`` while other threads execute this code."""
 
     # Trampolines.
 
     def form(self, store: Store, context: TrampolineContext, *, flags_live: bool) -> Hashable:
-        """What trampolines have in common that are equally long wherever they lie, or can't be made at all, so far as
-        the same run makes them: with the same arguments, slots and fences."""
+        """The form of a trampoline. In one run, with the same number of arguments, slots and fences, all trampolines of
+        one form have the same length at any address, or cannot be built."""
 
     def build(
         self, store: Store, context: TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool
     ) -> Trampoline:
-        """The trampoline at ``at`` for ``store``. ``site``: the number that its records bear, 32 bits. ``flags_live``:
-        whether it must keep the flags. ``ordered``: keep the reading of the counter apart from what the guest does
-        before and after. Raises `NotAStore` and `OutOfReach`."""
+        """Build the trampoline at ``at`` for ``store``. ``site``: the number in its records, 32 bits. ``flags_live``:
+        whether it must keep the arithmetic flags. ``ordered``: whether fences separate the reading of the counter from
+        the guest's code before and after. Raises `NotAStore` and `OutOfReach`."""
 
     def build_runtime(self, at: int) -> bytes:
-        """The stub at ``at`` that trampolines share: what to do when a packet is full."""
+        """Build the runtime stub at ``at``, which trampolines share: it handles a full packet."""
 
     def restore(self, trampoline: Trampoline, offset: int, registers: Registers, read: Read) -> None:
-        """Make ``registers``, those of a thread at ``offset`` in a trampoline, what they were at its site, except
-        for the program counter."""
+        """Restore ``registers``, except the program counter, to their values at the site. The thread is at ``offset``
+        in the trampoline."""
 
     def callers(self, registers: Registers, read: Read) -> Iterator[int]:
-        """Where the stub may be about to return to, for a thread inside it."""
+        """The addresses to which the runtime stub may return, for a thread that is inside the stub."""
 
     def restore_in_runtime(self, offset: int, registers: Registers, read: Read) -> None:
-        """Make ``registers``, those of a thread at ``offset`` in the stub, what they were in the trampoline that called
-        it, as far as `restore` does not."""
+        """Restore the registers that the runtime stub changes to their values before its call, except those that
+        `restore` handles. The thread is at ``offset`` in the stub."""
 
     def runtime_lost(self, offset: int, way: int) -> bool:
-        """Whether a thread at ``offset`` in the stub has counted a loss, so that it must go on after the site. ``way``:
-        bytes from `Trampoline.ways_back` to where the stub would return now."""
+        """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that it must continue after
+        the site. ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would
+        return now."""

@@ -1,5 +1,4 @@
-"""Types that are shared by the machine code that handles stops, and by the Python code that handles the others, on any
-machine."""
+"""Types that the machine code for stops shares with the Python code that handles the other stops, on any machine."""
 
 from __future__ import annotations
 
@@ -13,17 +12,18 @@ if TYPE_CHECKING:
 
 
 class State(IntEnum):
-    """What a thread does as far as records of its calls are concerned."""
+    """The state of a thread with regard to its recorded calls."""
 
     OUTSIDE = 0
     IN_CALL = 1
-    """It is in a call whose return is to be recorded."""
+    """The thread is in a call whose return is to be recorded."""
     IN_WATCHED_CALL = 2
-    """The same, and Python must also handle the return."""
+    """Like `IN_CALL`, and Python must also handle the return."""
 
 
 class Entry(NamedTuple):
-    """A call that is being made, or its return. ``ticks``: when; ``arch``: whose numbers (AUDIT_ARCH_*)."""
+    """A call that is being made, or its return. ``ticks``: the time; ``arch``: the interface of the call's number
+    (AUDIT_ARCH_*)."""
 
     ticks: int
     arch: int
@@ -32,10 +32,10 @@ class Entry(NamedTuple):
 
 
 class RecordSpace(NamedTuple):
-    """Where a thread's next records are written. All are addresses.
+    """The memory for a thread's next records. All values are addresses.
 
-    ``control``: of the ring's control block in htrun; ``position``, ``end``: what the tracee finds in it; ``delta``:
-    what to add to a position to get the record's address in htrun.
+    ``control``: the ring's control block in htrun's memory. ``position``, ``end``: the addresses in this block, which
+    are those of the tracee. ``delta``: the difference that turns a position into the address of the record in htrun.
     """
 
     control: int
@@ -45,10 +45,10 @@ class RecordSpace(NamedTuple):
 
 
 class KnownStore(NamedTuple):
-    """A site's store to the address where an event is emitted.
+    """A site's store to the address at which an event is emitted.
 
-    ``value``: the name of the register whose value it stores (`Registers`), or the constant; ``size``: 4 or 8 bytes of
-    it; ``fault``: where it stores; ``number``: the site's.
+    ``value``: the name of the register that is stored (`Registers`), or the stored constant. ``size``: the number of
+    bytes that are stored, 4 or 8. ``fault``: the address of the store. ``number``: the number of the site.
     """
 
     address: int
@@ -60,8 +60,8 @@ class KnownStore(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """Where events' arguments lie in htrun's memory: ``total`` slots from address ``start`` on, ``stride`` bytes apart,
-    with ``num_args`` arguments each."""
+    """The arguments of events in htrun's memory: ``total`` slots, the first at address ``start``, ``stride`` bytes
+    apart, with ``num_args`` arguments each."""
 
     start: int
     stride: int
@@ -70,12 +70,12 @@ class Slots(NamedTuple):
 
 
 class CallRecording(NamedTuple):
-    """How calls are recorded.
+    """The parameters for recording calls.
 
-    ``events``: where; ``make_room`` empties it, and ``wake`` wakes the thread that does so. ``entries``, ``returns``:
-    which half of a call. ``clock``: reads the ticks; ``in_one_go``: whether machine code can read them too; if not,
-    each stop is left to Python. ``ran`` is called for a thread that has stopped as often as `CallWait.set_stops_left`
-    says, while it is stopped.
+    ``events``: the buffer for the records. ``make_room``: empties the buffer. ``wake``: wakes the thread that empties
+    the buffer. ``entries``, ``returns``: whether entries and returns of calls are recorded. ``clock``: reads the ticks.
+    ``in_one_go``: whether machine code can read the ticks too; if not, each stop is left to Python. ``ran``: is called
+    for a stopped thread that has used up the stops set by `CallWait.set_stops_left`.
     """
 
     events: TracerEvents

@@ -1,4 +1,4 @@
-"""A count that the machine code of `trap_wait` keeps, by which threads are found that trap densely."""
+"""A counter that the machine code of `trap_wait` keeps, to find threads that trap densely."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _SECOND = 1_000_000_000
 
 
 class TrapRun(ctypes.Structure):
-    """Traps of one thread with none of another between them.
+    """The current run of traps: traps of one thread, with no trap of another thread between them.
 
-    ``left``: how many of ``length`` traps are left until the thread is checked; ``seconds``, ``nanoseconds``:
-    when the run began, CLOCK_MONOTONIC.
+    ``left``: the number of traps, of ``length``, until the thread is checked. ``seconds``, ``nanoseconds``: the start
+    of the run on CLOCK_MONOTONIC.
     """
 
     tid: int
@@ -24,11 +24,11 @@ class TrapRun(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("tid", "left", "seconds", "nanoseconds", "length")]
 
     def begin(self, tid: int) -> None:
-        """Thread ``tid`` has trapped after another, or a run of its own is over."""
+        """Begin a new run, since thread ``tid`` has trapped after another thread, or its last run is complete."""
         self.tid, self.left = tid, self.length
         self.seconds, self.nanoseconds = divmod(time.monotonic_ns(), _SECOND)
 
     @property
     def began(self) -> int:
-        """When the run began: CLOCK_MONOTONIC, ns."""
+        """The start of the run in ns on CLOCK_MONOTONIC."""
         return self.seconds * _SECOND + self.nanoseconds

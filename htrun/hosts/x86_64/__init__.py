@@ -1,6 +1,6 @@
-"""x86-64: what `htrun.hosts.host.Host` asks of a machine.
+"""x86-64: the implementation of `htrun.hosts.host.Host`.
 
-Most of it is imported when it is first asked for: a program that maps no channel needs no decoder.
+Most modules are imported at the first use: a program that maps no channel needs no decoder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class X86_64:
-    """The x86-64 of Linux. Members: see `htrun.hosts.host.Host`."""
+    """x86-64 Linux. See `htrun.hosts.host.Host` for the members."""
 
     native = abi.X86_64
     compat = abi.I386
@@ -36,71 +36,71 @@ class X86_64:
     longest_instruction = 15
     reach = (1 << 31) - (1 << 20)
     halt_code = 0x80
-    """SI_KERNEL (<asm-generic/siginfo.h>), as of any general protection fault (Intel SDM, HLT)."""
+    """SI_KERNEL (<asm-generic/siginfo.h>), the code for any general protection fault (Intel SDM, HLT)."""
 
     @property
     def halt(self) -> bytes:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.patch import HALT
 
         return HALT
 
     def limit_of(self, process: int, bits: int, number: int, arguments: Sequence[int], read: host.Read) -> Limit | None:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.wait_limits import limit_of
 
         return limit_of(process, bits, number, arguments, read)
 
     def registers(self) -> host.Registers:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.registers import Registers
 
         return Registers()
 
     def best_clock(self) -> Clock:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.counter import best_clock
 
         return best_clock()
 
     def counter_source(self) -> ClockSource:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.counter import TscSource
 
         return TscSource()
 
     def decode_store(self, code: bytes, address: int, bits: int) -> host.Store:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.store import decode_store
 
         return decode_store(code, address, bits)
 
     def ignore_store(self, code: bytes, registers: host.Registers, fault: int, end: int, read: host.Read) -> str:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.ignored import ignore_store
 
         return ignore_store(code, registers, fault, end, read)
 
     def flags_live(self, code: bytes, address: int, behind: int, *, generated: bool, translated: bool) -> bool:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.liveness import flags_live
 
         return flags_live(code, address, behind, generated=generated, translated=translated)
 
     def plan(self, code: bytes, site: int, length: int, *, generated: bool) -> host.Plan:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.patch import plan
 
         return plan(code, site, length, generated=generated)
 
     def steps(self, site: int, old: bytes, new: bytes) -> tuple[host.Write, ...]:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.patch import steps
 
         return steps(site, old, new)
 
     def form(self, store: host.Store, context: host.TrampolineContext, *, flags_live: bool) -> Hashable:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.store import Store
         from htrun.hosts.x86_64.trampoline import Form
 
@@ -110,7 +110,7 @@ class X86_64:
     def build(
         self, store: host.Store, context: host.TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool
     ) -> host.Trampoline:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.store import Store
         from htrun.hosts.x86_64.trampoline import build
 
@@ -118,13 +118,13 @@ class X86_64:
         return build(store, store.address, context, at, site=site, flags_live=flags_live, ordered=ordered)
 
     def build_runtime(self, at: int) -> bytes:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.trampoline import build_runtime
 
         return build_runtime(at)
 
     def restore(self, trampoline: host.Trampoline, offset: int, registers: host.Registers, read: host.Read) -> None:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.trampoline import Trampoline
         from htrun.hosts.x86_64.way_back import restore
 
@@ -132,19 +132,19 @@ class X86_64:
         restore(trampoline, offset, registers, read)
 
     def callers(self, registers: host.Registers, read: host.Read) -> Iterator[int]:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.way_back import callers
 
         return callers(registers, read)
 
     def restore_in_runtime(self, offset: int, registers: host.Registers, read: host.Read) -> None:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.way_back import restore_in_runtime
 
         restore_in_runtime(offset, registers, read)
 
     def runtime_lost(self, offset: int, way: int) -> bool:
-        """As of `Host`."""
+        """See `Host`."""
         from htrun.hosts.x86_64.trampoline import runtime_lost
 
         return runtime_lost(offset, way)

@@ -1,6 +1,6 @@
-"""The two system call interfaces an x86-64 kernel gives its programs: numbers, and the registers that carry arguments.
+"""The two system call interfaces of an x86-64 kernel: call numbers, and the registers that hold arguments.
 
-Numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
+Call numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ USER32_CS = 0x23
 WORDS = UserWords(result=80, call_number=120, pc=128, mode=136, flags=144, sp=152, thread_pointer=168)
 
 IMPOSSIBLE_FLAGS = 1 << 6 | 1 << 7
-"""Zero and negative: no result of arithmetic sets both."""
+"""The zero flag and the sign flag: no arithmetic result sets both."""
 
 
 def bits_in(mode: int) -> int:
-    """Whether code runs as 64- or 32-bit code in this code segment."""
+    """64 or 32: the kind of code that runs with the code segment ``mode``."""
     return 32 if mode == USER32_CS else 64
 
 
@@ -57,8 +57,8 @@ X86_64 = Abi(
         "clone3": 435,
         "pidfd_getfd": 438,
     },
-    # arch/x86, TASK_SIZE, and for 32-bit code IA32_PAGE_OFFSET; struct rt_sigframe and struct sigframe_ia32
-    # (arch/x86/include/asm/sigframe.h), after the popped return address.
+    # ``nowhere``: TASK_SIZE, and IA32_PAGE_OFFSET for 32-bit code (arch/x86). ``frame_masks``: offsets in struct
+    # rt_sigframe and struct sigframe_ia32 (arch/x86/include/asm/sigframe.h), after the popped return address.
     nowhere=0x7FFF_FFFF_F000,
     frame_masks={"rt_sigreturn": 296},
 )
@@ -105,13 +105,13 @@ I386 = Abi(
 
 
 NO_NUMBER_ABOVE = 0x40000000
-"""Numbers from here on are calls of the x32 interface, which htrun does not know."""
+"""Numbers from this one on belong to the x32 interface, which htrun does not support."""
 NATIVE, COMPAT = X86_64, I386
-"""The interface of htrun's own calls, and the other one that programs may use."""
+"""The interface of htrun's own calls, and the other interface that programs may use."""
 
 
 def interface(bits: int) -> Abi:
-    """The interface that code of so many bits uses."""
+    """The interface that code of ``bits`` bits (64 or 32) uses."""
     return NATIVE if bits == NATIVE.bits else COMPAT
 
 
@@ -120,8 +120,8 @@ _NAMES = {abi.audit_arch: {number: name for name, number in abi.numbers.items()}
 
 
 def call_name(audit_arch: int, number: int) -> tuple[Abi, str | None]:
-    """The interface a call was made by, and the call's name if `Abi.numbers` has it.
+    """The interface by which a call was made, and the name of the call if `Abi.numbers` contains it.
 
-    64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment doesn't show it.
+    64-bit code may make 32-bit calls (``int $0x80``), so the thread's code segment does not show the interface.
     """
     return _ABIS[audit_arch], _NAMES[audit_arch].get(number)

@@ -16,12 +16,12 @@ _SECOND = 1_000_000_000
 
 
 def best_clock() -> Clock:
-    """A clock on the time stamp counter where it can be trusted, else on CLOCK_MONOTONIC."""
+    """A clock on the time stamp counter if that is reliable, else on CLOCK_MONOTONIC."""
     return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
 
 
 class TscSource:
-    """The time stamp counter, read by a few bytes of machine code of our own."""
+    """The time stamp counter, read by a few bytes of machine code."""
 
     name = "tsc"
 
@@ -39,10 +39,10 @@ class TscSource:
         "0faee8 0f31 48c1e220 4809d0 48894318"  # lfence; rdtsc; ...; mov %rax,24(%rbx)
         "5b c3"  # pop %rbx; ret
     )
-    """``void sample(uint64_t out[4], clockid_t, clock_gettime)``: out is ticks, struct timespec, ticks."""
+    """``void sample(uint64_t out[4], clockid_t, clock_gettime)``: fills ``out`` with ticks, struct timespec, ticks."""
 
     def __init__(self) -> None:
-        """Raises `HtrunError` where no memory may be executed (a hardened kernel)."""
+        """Raises `HtrunError` if no memory may be executed, as under a hardened kernel."""
         libc = ctypes.CDLL(None, use_errno=True)
         address = executable(self._READ + self._SAMPLE)
         self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
@@ -50,17 +50,17 @@ class TscSource:
         self._clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
 
     def sample(self, clock_id: int) -> Sample:
-        """One sample; its window is the cost of a vDSO call, some 50 ns."""
+        """Take one sample. Its window is the duration of a vDSO call, about 50 ns."""
         out = (ctypes.c_uint64 * 4)()
         self._sample(ctypes.addressof(out), clock_id, self._clock_gettime)
         return Sample(out[0], out[1] * _SECOND + out[2], out[3])
 
 
 def tsc_is_invariant() -> bool:
-    """Whether the time stamp counter runs at one speed, whatever the processor's frequency and sleep states.
+    """Whether the time stamp counter runs at a constant rate in all frequency and sleep states of the processor.
 
-    ``constant_tsc`` and ``nonstop_tsc`` in /proc/cpuinfo; and the kernel itself must not have found the counter wanting
-    (``tsc_unstable``, or another clock source in use than ``tsc`` or a hypervisor's clock built on it).
+    /proc/cpuinfo must list ``constant_tsc`` and ``nonstop_tsc``, and the kernel must not have rejected the counter: by
+    ``tsc_unstable``, or by using a clock source other than ``tsc`` or a hypervisor's clock that is based on it.
     """
     try:
         flags = _flags(Path("/proc/cpuinfo"))
@@ -71,7 +71,7 @@ def tsc_is_invariant() -> bool:
 
 
 _CLOCK_SOURCES_ON_TSC = {"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "xen"}
-"""Kernel clock sources that are the counter itself, or a linear function of it."""
+"""The kernel's clock sources that are the counter itself, or a linear function of the counter."""
 
 
 def _flags(cpuinfo: Path) -> set[str]:

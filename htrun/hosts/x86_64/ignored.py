@@ -1,8 +1,8 @@
-"""A store that is ignored, as hardware ignores stores to read-only memory: the memory does not change, and the program
-continues.
+"""Ignores a store, as hardware ignores stores to read-only memory: the memory does not change, the program continues.
 
-Emulators of whole machines die of a fault that their guest has caused, and a guest can make them store in many ways:
-by translated code, by their helpers' atomic instructions, or, as a device, by the C library's block moves.
+Emulators of whole machines crash on a fault that their guest has caused. A guest can make them store in many ways: by
+translated code, by atomic instructions of the emulator's helpers, or, through a device, by block moves of the C
+library.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 _ZERO_FLAG, _DIRECTION_FLAG = 1 << 6, 1 << 10
 _WHOLE_REGISTER = 4
-"""Bytes from which on a write to a general register leaves nothing of what it held."""
+"""The number of bytes from which on a write to a general register replaces the whole register."""
 _MASK64 = (1 << 64) - 1
 
 
 def ignore_store(
     code: bytes, registers: host.Registers, fault: int, end: int, read: Callable[[int, int], bytes]
 ) -> str:
-    """Change ``registers``, those of a thread before the 64-bit instruction ``code``, to what they are after it, except
-    for flags of arithmetic. Of a repeated block move that goes on after ``end``, only what lies before it is done.
+    """Change ``registers`` as the 64-bit instruction ``code`` would, except the arithmetic flags, but write no memory.
+    If a repeated block move continues at ``end``, only its part before ``end`` is executed.
 
-    ``fault``: the address it may not write; ``end``: the first after it that it may; ``read``: gives bytes of the
-    thread's memory. Returns the instruction's text. Raises `NotAStore` where it does not store, or does more.
+    ``fault``: the address that must not be written. ``end``: the first later address that may be written. ``read``:
+    reads the thread's memory. Returns the text of the instruction. Raises `NotAStore` if the instruction does not
+    store, or does more than store.
     """
     from iced_x86 import Decoder
 
@@ -51,8 +52,8 @@ def ignore_store(
 
 
 def _move_block(instruction: Instruction, registers: Registers, room: int) -> bool:
-    """Step over ``stos`` and ``movs``, as far as ``room`` bytes allow. Returns whether the whole instruction is
-    done."""
+    """Execute ``stos`` or ``movs`` for at most ``room`` bytes, without the stores. Returns whether the whole
+    instruction is done."""
     from iced_x86 import MemorySizeExt, Mnemonic
 
     moves = {Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ}
@@ -72,7 +73,7 @@ def _move_block(instruction: Instruction, registers: Registers, room: int) -> bo
 
 
 def _exchange(instruction: Instruction, registers: Registers, address: int, read: Callable[[int, int], bytes]) -> None:
-    """Load what the instruction reads into its destination register."""
+    """Load the value that the instruction reads from memory into the instruction's destination register."""
     from iced_x86 import InstructionInfoFactory, MemorySizeExt, Mnemonic, OpAccess
 
     size = MemorySizeExt.size(instruction.memory_size)
@@ -92,7 +93,8 @@ def _exchange(instruction: Instruction, registers: Registers, address: int, read
 
 
 def _compare(registers: Registers, names: tuple[str, ...], size: int, found: int) -> None:
-    """Compare what was ``found`` with ``size`` bytes of each register, lowest first; if they differ, they get it."""
+    """Compare ``found`` with ``size`` bytes of each register, lowest first. If they differ, load ``found`` into the
+    registers."""
     mask = (1 << 8 * size) - 1
     wanted = sum((getattr(registers, name) & mask) << 8 * size * place for place, name in enumerate(names))
     if wanted == found:

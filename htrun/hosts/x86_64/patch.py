@@ -1,9 +1,10 @@
-"""Planning the jump over a site: which bytes to write, and where its trampoline must then lie. Pure functions.
+"""Plans the jump that replaces a site's store: the bytes to write, and the addresses for its trampoline. Pure
+functions.
 
-Only the store's own bytes are ever written. With five or more a ``jmp rel32`` fits. With fewer, its last bytes are
-those of the instructions after it, as they are (*instruction punning*), so that every address which was a jump target
-still is one; what they say fixes the high bytes of the displacement. Prefixes that mean nothing before a jump shift
-it and so borrow other bytes: a smaller window, elsewhere.
+Only the bytes of the store itself are written. A ``jmp rel32`` fits into five or more bytes. In a shorter store, the
+last bytes of the jump are the unchanged bytes of the following instructions (*instruction punning*), so that all former
+jump targets stay valid. These bytes fix the high bytes of the displacement. Prefixes that have no effect on a jump move
+it, so that it borrows other bytes, and reaches a smaller window at another address.
 """
 
 from __future__ import annotations
@@ -18,28 +19,29 @@ from htrun.hosts.host import Write
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
 HALT = b"\xf4"
-"""HLT. Not a breakpoint: its SIGTRAP is a forced signal too, and would take away the mask and the action of a guest
-that blocks or ignores SIGTRAP (kernel/signal.c), which nobody follows; those of SIGSEGV are restored after each trap
-anyhow."""
+"""HLT. A breakpoint is no alternative: its SIGTRAP is forced by the kernel too, and would reset the mask and the action
+of a guest that blocks or ignores SIGTRAP (kernel/signal.c), which htrun does not follow. Those of SIGSEGV are restored
+after each trap in any case."""
 PREFIX = b"\x3e"
-"""A segment override (DS): no effect on a near direct jump in 64-bit code; assemblers align branches with it."""
+"""A segment override (DS), which has no effect on a near direct jump in 64-bit code. Assemblers align branches with
+it."""
 
 JUMP_LENGTH = 5
 _DISPLACEMENT = 4
 
 LOWEST_ADDRESS = 1 << 16
-"""Default of ``vm.mmap_min_addr``."""
+"""The default of ``vm.mmap_min_addr``."""
 HIGHEST_ADDRESS = (1 << 47) - 4096
-"""User addresses end here with four-level page tables (Documentation/arch/x86/x86_64/mm.rst)."""
+"""The end of user addresses with four-level page tables (Documentation/arch/x86/x86_64/mm.rst)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to patch a site.
 
-    ``site``: its address; ``original``: the store's bytes. ``prefixes``: how many come before the jump.
-    ``borrowed``: the bytes after the store that end the displacement; empty for a plain jump.
-    ``low``, ``high``: the trampoline's entry lies in ``[low, high)``.
+    ``site``: the address of the site; ``original``: the bytes of the store. ``prefixes``: the number of prefixes before
+    the jump. ``borrowed``: the bytes after the store that end the displacement; empty for a plain jump. ``low``,
+    ``high``: the trampoline's entry must be in ``[low, high)``.
     """
 
     site: int
@@ -66,17 +68,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What can be done at a site: ``candidates``, the widest window first; if none, ``reason`` says why."""
+    """The possible patches of a site: ``candidates``, the widest window first. ``reason``: why there are none; None if
+    there are."""
 
     candidates: tuple[Candidate, ...]
     reason: str | None
 
 
 def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
-    """How to patch the store of ``store_length`` bytes at ``site``.
+    """Plan the patch of the store of ``store_length`` bytes at ``site``.
 
-    ``code``: the bytes at ``site``, the store's and at least four more, or all up to the end of what is mapped
-    executable. ``generated``: it lies in anonymous memory (an emulator's code cache), whose branches are relinked.
+    ``code``: the bytes from ``site`` on: the store and at least four more bytes, or all bytes up to the end of the
+    executable mapping. ``generated``: whether the code is in anonymous memory (an emulator's code cache), where
+    branches are relinked.
     """
     if store_length >= JUMP_LENGTH:
         return Plan((_candidate(code, site, store_length, 0),), None)
@@ -103,7 +107,7 @@ def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
 
 
 def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
-    """The jump after so many prefixes; its window may be empty once cut to the user's addresses."""
+    """The jump after ``prefixes`` prefixes. Its window may be empty, since it is limited to user addresses."""
     borrowed = code[length : max(length, prefixes + JUMP_LENGTH)]
     free = _DISPLACEMENT - len(borrowed)
     origin = site + prefixes + JUMP_LENGTH
@@ -114,7 +118,7 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
 
 
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
-    """Offsets of bytes after the store that may change under the jump, each with the reason."""
+    """The offsets of bytes after the store that may change while they are part of the jump, each with the reason."""
     decoder = Decoder(64, following, ip=address)
     ended = False
     while decoder.can_decode and decoder.position < _DISPLACEMENT:
@@ -134,7 +138,7 @@ def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[t
 
 
 _ENDS = (FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH, FlowControl.RETURN)
-"""What comes after one of these may be another piece of code, which is generated and thrown away on its own."""
+"""The kinds of instruction that may end a piece of generated code: the bytes after it may be replaced separately."""
 
 
 def _is_direct_branch(instruction: Instruction) -> bool:
@@ -149,10 +153,12 @@ def _is_direct_branch(instruction: Instruction) -> bool:
 
 
 def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
-    """How to turn ``old`` into ``new`` at ``site`` while other threads run it, as the kernel's ``text_poke_bp`` does.
+    """The writes that change ``old`` to ``new`` at ``site`` while other threads execute this code, as the kernel's
+    ``text_poke_bp`` does.
 
-    First a byte that stops, then the bytes after the first, then the first byte. Between two writes every
-    processor must serialize (``membarrier(SYNC_CORE)``); a thread that met the halt runs on, at ``site``.
+    The first write puts a halt at the first byte, the second replaces the bytes after it, the third replaces the first
+    byte. Between two writes every processor must serialize (``membarrier(SYNC_CORE)``). A thread that has met the halt
+    continues at ``site``.
     """
     assert len(old) == len(new)
     if old == new:

@@ -1,7 +1,7 @@
-"""A stopped thread's general registers.
+"""The general registers of a stopped thread.
 
-python-ptrace has the same structure, but importing its binding takes 60 ms: it looks for the C library with the help of
-other programs (ctypes.util.find_library). A program that starts another one would wait that long.
+python-ptrace has the same structure, but its import takes 60 ms, since it runs other programs to find the C library
+(ctypes.util.find_library). A program that starts another program would wait that long.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Registers(host.Registers):
 
     @property
     def bits(self) -> int:
-        """Whether the thread runs 64- or 32-bit code."""
+        """64 or 32: the kind of code that the thread runs."""
         return bits_in(self.cs)
 
     @property
@@ -92,19 +92,19 @@ class Registers(host.Registers):
         return bool(self.eflags & _TRAP_FLAG)
 
     def stop_stepping(self) -> None:
-        """Let the thread single-step itself no more."""
+        """Stop the thread's single-stepping of itself."""
         self.eflags &= ~_TRAP_FLAG
 
     def skip_call(self) -> None:
-        """The thread is in no call: one that it is about to make is not made, and none is made again."""
+        """Take the thread out of its call: a call that is about to be made is skipped, and no call is restarted."""
         self.orig_rax = _NO_CALL
 
     def below_stack(self, size: int) -> int:
-        """Where ``size`` bytes begin below the red zone (System V ABI, 3.2.2)."""
+        """The start of ``size`` bytes below the red zone (System V ABI, 3.2.2)."""
         return (self.rsp - _RED_ZONE - size) & ~0xF
 
 
-# The same fields by role. A field's descriptor serves under any name, at the same speed.
+# The fields by role. The same field descriptor works under any name, at the same speed.
 for _role, _name in (
     ("pc", "rip"),
     ("sp", "rsp"),

@@ -1,17 +1,17 @@
-"""Decoding the instruction that stored to the control region: where it writes, and what.
+"""Decodes the instruction that has stored to the control region: the address and the value.
 
-Only a *plain store* stands for an event: one instruction that writes one piece of memory from a register or an
-immediate and does nothing else. It is done on a thread's behalf by moving its program counter past it. Everything
-else is refused with the reason:
+Only a *plain store* stands for an event: an instruction that writes one piece of memory from a register or an immediate
+and does nothing else. htrun makes such a store for a thread by moving its program counter past the instruction. All
+other instructions are refused with the reason:
 
-- what also reads its operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the control region is the
-  guest's mistake;
-- what also moves a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no compiler makes one of
-  a volatile store of a variable, and a block fill that runs over the control region is a mistake rather than an event;
-- masked AVX-512, MMX and x87 stores, and stores of segment registers: their value isn't a plain function of the
-  registers that a ptrace stop offers.
+- an instruction that also reads its memory operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the
+  control region is the guest's mistake;
+- an instruction that also changes a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no
+  compiler uses one for a volatile store of a variable, and a block fill that covers the control region is a mistake;
+- masked AVX-512, MMX and x87 stores, and stores of segment registers: a ptrace stop does not offer their value as a
+  plain function of the registers.
 
-iced-x86 is imported by the first decoding, not by importing this module: it costs 20 ms.
+Importing iced-x86 takes 20 ms, so it is imported when the first instruction is decoded.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
 MAX_INSTRUCTION = 15
-"""Bytes. No x86 instruction is longer."""
+"""The most bytes that an x86 instruction can have."""
 
 _MASK64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryOperand:
-    """``segment base + base + index * scale + displacement``, cut to ``address_size`` bytes before the segment's base.
+    """The operand ``segment base + base + index * scale + displacement``; the sum without the segment base is cut to
+    ``address_size`` bytes.
 
-    ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``:
-    unsigned, 64 bits; of an instruction-pointer relative operand (``ip_relative``) the absolute address, with no base.
-    ``segment``: "fs" or "gs", or None where the segment's base is 0.
+    ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``: an
+    unsigned 64-bit number; for an operand that is relative to the instruction pointer (``ip_relative``), the absolute
+    address, with no base. ``segment``: "fs" or "gs"; None if the segment base is 0.
     """
 
     base: str | None
@@ -56,7 +57,7 @@ class MemoryOperand:
 
 @dataclass(frozen=True, slots=True)
 class RegisterSource:
-    """A general register, by its full name; the value starts ``shift`` bits up (8 for ``%ah`` and its like)."""
+    """A general register by its full name. The value starts at bit ``shift`` (8 for ``%ah`` and similar registers)."""
 
     name: str
     shift: int = 0
@@ -71,7 +72,7 @@ class ImmediateSource:
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
-    """A vector register (0 to 31); the value starts ``offset`` bytes up in it."""
+    """A vector register (0 to 31). The value starts at byte ``offset`` of the register."""
 
     register: int
     offset: int = 0
@@ -84,12 +85,13 @@ Source = RegisterSource | ImmediateSource | VectorSource
 class Store:
     """One plain store.
 
-    ``address``: of the instruction. ``code``: its bytes. ``bits``: 64 or 32, of the code it is part of.
-    ``text``: for people, AT&T syntax. ``size``: bytes written, 1 to 64. ``byte_swapped``: it is a ``movbe``.
+    ``address``: the address of the instruction. ``code``: its bytes. ``bits``: 64 or 32, the kind of code that contains
+    it. ``text``: the instruction in AT&T syntax. ``size``: the number of bytes written, 1 to 64. ``byte_swapped``:
+    whether it is a ``movbe``.
 
-    ``effective_address(regs)``: where it writes. ``value(regs)``: what is there afterwards, read as an unsigned
-    little-endian number of ``size`` bytes; not for a vector store, see `vector_value`. Both take the registers before
-    the store (`Registers`).
+    ``effective_address(regs)``: the address of the written memory. ``value(regs)``: the content of this memory after
+    the store, an unsigned little-endian number of ``size`` bytes; for vector stores, see `vector_value`. Both functions
+    take the registers before the store (`Registers`).
     """
 
     address: int
@@ -105,27 +107,28 @@ class Store:
 
     @property
     def length(self) -> int:
-        """Bytes of the instruction."""
+        """The length of the instruction in bytes."""
         return len(self.code)
 
     @property
     def segment(self) -> str | None:
-        """ "fs", "gs" or None."""
+        """The segment register of the operand: "fs", "gs" or None."""
         return self.memory.segment
 
     @property
     def vector_register(self) -> int | None:
-        """Number of the vector register stored, for `vector_value`; None where the value comes from elsewhere."""
+        """The number of the stored vector register, for `vector_value`; None for other stores."""
         return self.source.register if isinstance(self.source, VectorSource) else None
 
     @property
     def near(self) -> tuple[int, ...]:
-        """Addresses that it names relative to itself."""
+        """The addresses that the instruction names relative to itself."""
         return (self.memory.displacement,) if self.memory.ip_relative else ()
 
     @property
     def plain_value(self) -> str | int | None:
-        """The name of the general register whose low bytes it writes as they are, or the constant; else None."""
+        """The name of the general register whose low bytes are stored unchanged, or the stored constant; None for other
+        stores."""
         match self.source:
             case RegisterSource(name, 0) if not self.byte_swapped:
                 return name
@@ -135,22 +138,23 @@ class Store:
 
     @property
     def register_set(self) -> int | None:
-        """The registers that hold its value, if the general ones do not."""
+        """The set of registers that holds the value; None for the general registers."""
         return REGISTER_SET if isinstance(self.source, VectorSource) else None
 
     def value_in(self, registers: bytes) -> int:
-        """As ``value``, from the contents of ``register_set``."""
+        """The stored value, as ``value`` returns it. ``registers``: the contents of ``register_set``."""
         assert isinstance(self.source, VectorSource)
         return self.vector_value(vector_register(registers, self.source.register))
 
     def vector_value(self, register: bytes) -> int:
-        """What a vector store leaves in memory, as `value`. ``register``: the register's bytes, lowest first."""
+        """The stored value of a vector store, as `value` returns it. ``register``: the bytes of the vector register,
+        lowest first."""
         assert isinstance(self.source, VectorSource)
         return int.from_bytes(register[self.source.offset : self.source.offset + self.size], "little")
 
 
 def decode_store(code: bytes, address: int, bits: int) -> Store:
-    """Decode the instruction at the start of ``code``, which lies at ``address`` in ``bits``-bit code (64 or 32).
+    """Decode the instruction at the start of ``code``, which is at ``address`` in ``bits``-bit code (64 or 32).
 
     ``code`` may be longer than the instruction. Raises `NotAStore`.
     """
@@ -188,7 +192,8 @@ def describe(instruction: Instruction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Mnemonics:
-    """Instructions whose memory operand comes first and is only written; which part they store, if not the lowest."""
+    """Instructions that only write their memory operand, which is the first operand. Some store a part of a register
+    that is not the lowest."""
 
     plain: frozenset[int]
     high_half: frozenset[int]
@@ -211,7 +216,7 @@ def _mnemonics() -> _Mnemonics:
 
 
 def storing_accesses(instruction: Instruction) -> list[Access]:
-    """How the instruction uses memory (iced's ``OpAccess``). Raises `NotAStore` if it stores to none."""
+    """The memory accesses of the instruction (iced's ``OpAccess``). Raises `NotAStore` if none of them is a store."""
     from iced_x86 import InstructionInfoFactory, OpAccess
 
     if instruction.is_invalid:
@@ -304,14 +309,14 @@ def _register_names() -> dict[int, str]:
 
 
 def full_name(register: RegisterNumber) -> str | None:
-    """The name of the 64-bit register that ``register`` is part of; None for no register."""
+    """The name of the 64-bit register that contains ``register``; None for no register."""
     from iced_x86 import RegisterExt
 
     return _register_names().get(RegisterExt.full_register(register))
 
 
 def _address_accessor(memory: MemoryOperand, bits: int) -> Callable[[Any], int]:
-    """A function from registers to the address written: built once, called at each trap."""
+    """A function from registers to the written address. It is built once, and called at each trap."""
     mask = (1 << 8 * memory.address_size) - 1
     limit = (1 << bits) - 1
     displacement, scale = memory.displacement, memory.scale
@@ -331,7 +336,7 @@ def _zero(_regs: Any) -> int:
 
 
 def _value_accessor(source: Source, size: int, byte_swapped: bool) -> Callable[[Any], int]:
-    """A function from registers to the value stored: built once, called at each trap."""
+    """A function from registers to the stored value. It is built once, and called at each trap."""
     mask = (1 << 8 * size) - 1
     match source:
         case ImmediateSource(constant):

@@ -1,7 +1,7 @@
-"""Machine code declared once as fixed bytes, named fields and named places.
+"""Machine code that is declared once, as fixed bytes, named fields and named positions.
 
-From one declaration follow both the code for any address (`Template.link`) and where its parts lie (`Linked.offset`),
-so the two can't disagree. The idea is that of rr's ``assembly_templates.py``.
+One declaration gives both the code for any address (`Template.link`) and the offsets of its parts (`Linked.offset`), so
+the two cannot disagree. The idea comes from rr's ``assembly_templates.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from htrun.hosts.host import OutOfReach
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A name for the next byte: a target of this template's own branches, and an offset to ask for."""
+    """A name for the position of the next byte: a target for branches in the template, and for `Linked.offset`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """Four bytes: the distance from the end of this field (and ``behind`` more bytes) to the target's address."""
+    """Four bytes: the distance to the target's address, from ``behind`` bytes after the end of this field."""
 
     target: str
     behind: int = 0
@@ -29,7 +29,7 @@ class Relative:
 
 @dataclass(frozen=True, slots=True)
 class Absolute:
-    """Eight bytes: a name's address or value."""
+    """Eight bytes: the address or the value of a name."""
 
     name: str
 
@@ -51,25 +51,25 @@ def _width(piece: Piece) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A template's code for one address, and the offset of each of its places."""
+    """The code of a template for one address, and the offset of each named position."""
 
     code: bytes
     places: Mapping[str, int]
 
     def offset(self, place: str) -> int:
-        """Bytes from the start of the code to ``place``."""
+        """The distance in bytes from the start of the code to ``place``."""
         return self.places[place]
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A stub of machine code."""
+    """The declaration of a piece of machine code."""
 
     pieces: tuple[Piece, ...]
 
     @classmethod
     def of(cls, *parts: Piece | Iterable[Piece]) -> Template:
-        """A template of pieces and of groups of pieces, in order."""
+        """A template of pieces and groups of pieces, in order."""
         pieces: list[Piece] = []
         for part in parts:
             if isinstance(part, bytes | Place | Relative | Absolute):
@@ -80,11 +80,11 @@ class Template:
 
     @property
     def size(self) -> int:
-        """Bytes of the code, whatever its address."""
+        """The length of the code in bytes, which is the same for all addresses."""
         return sum(map(_width, self.pieces))
 
     def places(self) -> dict[str, int]:
-        """The offset of each place."""
+        """The offset of each named position (bytes)."""
         places, offset = {}, 0
         for piece in self.pieces:
             if isinstance(piece, Place):
@@ -93,7 +93,7 @@ class Template:
         return places
 
     def link(self, at: int, names: Mapping[str, int]) -> Linked:
-        """The code for address ``at``, with ``names``: the values of fields that are not positions in the code. Raises
+        """The code for address ``at``. ``names``: the values of names that are not positions in the code. Raises
         `OutOfReach`."""
         places = self.places()
         values = {**names, **{name: at + offset for name, offset in places.items()}}

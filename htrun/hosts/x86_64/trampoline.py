@@ -1,19 +1,19 @@
-"""The code that a site's store becomes: it writes a record into the thread's ring, or does the store after all.
+"""The trampoline that replaces a site's store: it writes a record into the thread's ring, or makes the original store.
 
-A trampoline runs in the tracee between the site and the instruction after it. In order:
+A trampoline runs in the tracee between the site and the instruction after it. Its steps:
 
-1. save four registers (and the flags, where they are live) to the stack *below* the red zone, without moving ``rsp``.
-   This is sound because no signal is delivered to a thread inside a trampoline: htrun sees each one first and moves the
-   thread out. With ``rsp`` as it was, stores through ``rsp`` and of ``rsp`` need no care;
-2. compute the address and the value as the store would;
-3. if it isn't the control word, or the index is out of range, or the thread has no ring: restore everything and do the
-   original store (`Trampoline.original`), which traps if it hits the control region;
-4. if the packet is full, go through the runtime stub (`build_runtime`), which starts the next packet, or counts a loss,
-   or has the original store done;
-5. else write the record and publish it by one store of `POSITION`; restore; jump past the site.
+1. Save four registers, and the flags if they are live, to the stack *below* the red zone, without changing ``rsp``.
+   This is safe because no signal is delivered to a thread inside a trampoline: htrun sees each signal first, and moves
+   the thread out. Since ``rsp`` does not change, stores through ``rsp`` and of ``rsp`` need no special code.
+2. Compute the address and the value of the store.
+3. If the address is not the control word, or the index is out of range, or the thread has no ring: restore everything
+   and make the original store (`Trampoline.original`), which traps if it writes to the control region.
+4. If the packet is full, jump to the runtime stub (`build_runtime`). The stub starts the next packet, or counts a lost
+   event, or selects the original store.
+5. Otherwise write the record, publish it by one store to `POSITION`, restore everything, and jump past the site.
 
-No call, no vector register changed, no memory of the guest's but its stack below the red zone. See
-`htrun.rings.layout` for the memory a trampoline works on.
+A trampoline makes no call, changes no vector register, and writes no memory of the guest except the stack below the red
+zone. `htrun.rings.layout` describes the memory that it uses.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
 RED_ZONE = 128
-"""Bytes below ``rsp`` that belong to the code (System V ABI, 3.2.2)."""
+"""The bytes below ``rsp`` that belong to the interrupted code (System V ABI, 3.2.2)."""
 
 EVENT_SIZES = (4, 8)
-"""Bytes. Only stores of these sizes stand for events."""
+"""The sizes in bytes of stores that can stand for events."""
 
 _SAVED = tuple(-RED_ZONE - 8 * number for number in range(1, 6))
 _FLAGS = -RED_ZONE - 48
@@ -47,33 +47,35 @@ _SPILL = -RED_ZONE - 56
 _VALUE = -RED_ZONE - 64
 
 _LAHF_FLAGS = 0xD5
-"""SF, ZF, AF, PF and CF."""
+"""The flags that ``lahf`` saves: SF, ZF, AF, PF and CF."""
 _OVERFLOW = 0x800
 
 _UNROLLED_ARGS = 16
-"""Up to so many arguments are copied without a loop, which would need one more register."""
+"""The most arguments that are copied without a loop. A loop needs one more register."""
 _ARGS_A_TURN = 4
 
 _JUMP = 5
-"""Bytes of a jump: the runtime stub returns to one of three in a row."""
+"""The length of a jump in bytes. The runtime stub returns to one of three consecutive jumps."""
 _LOST = 2 * _JUMP
-"""Offset of the third, taken when a loss was counted."""
+"""The offset of the third jump, to which the stub returns after it has counted a lost event."""
 
 RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
-"""Places, relative to ``rsp``, where the runtime stub keeps RCX, from its first instruction on, and RDX at times."""
+"""Offsets from ``rsp`` at which the runtime stub keeps RCX, from its first instruction on, and RDX, some of the
+time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trampoline:
-    """Machine code for one site. All offsets are bytes from ``address``.
+    """The machine code for one site. All offsets are bytes from ``address``.
 
-    ``address``: where ``code`` belongs. ``entry``: where the site's jump leads. ``original``: the original store, whose
-    fault is the guest's own; there, all registers (and flags, where they are live) are as they were at the site.
-    ``prepared``: up to there they all are, too; from there on the values of ``saved`` lie on the stack, which gives
-    names and places relative to ``rsp``. ``flags_saved``: up to there the flags are as at the site; from there on
-    `flags_at_site` restores them, from the word at ``flags_place`` (None where the flags are dead).
-    ``commit``: the instruction that publishes the record. ``leave``: the first on the way to ``exit``, the jump past
-    the site after a record was published or a loss counted. ``undo``: the first on the way to ``original``.
+    ``address``: the address of ``code``. ``entry``: the target of the site's jump. ``original``: the offset of the
+    original store, whose fault is the guest's own; there, all registers, and the flags if they are live, have their
+    values at the site. ``prepared``: the offset before which no register is changed. From it on, the former values of
+    the registers in ``saved`` are on the stack; ``saved`` has names and offsets from ``rsp``. ``flags_saved``: the
+    offset before which the flags are unchanged. From it on, `flags_at_site` restores the flags from the word at
+    ``flags_place`` (None if the flags are dead). ``commit``: the offset of the instruction that publishes the record.
+    ``leave``: the first instruction on the way to ``exit``, the jump past the site after a record was published or a
+    loss was counted. ``undo``: the first instruction on the way to ``original``.
     """
 
     address: int
@@ -91,39 +93,42 @@ class Trampoline:
     ways_back: int
 
     def __contains__(self, address: int) -> bool:
-        """Whether a program counter lies inside."""
+        """Whether ``address``, a program counter, is inside the trampoline."""
         return 0 <= address - self.address < len(self.code)
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether a thread that is about to run the instruction at ``offset`` has not emitted the event.
+        """Whether a thread that will next execute the instruction at ``offset`` has not emitted the event yet.
 
-        Such a thread ends at ``original`` or emits; any other goes on after the site.
+        Such a thread will make the original store, or emit the event. Any other thread continues after the site.
         """
         return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
 
 
 def flags_at_site(eflags: int, saved: int) -> int:
-    """The flags register of a thread inside a trampoline, with the arithmetic flags it had at the site.
+    """The flags register of a thread inside a trampoline, with the arithmetic flags that it had at the site.
 
-    ``saved``: the low 16 bits of the word at `Trampoline.flags_place`, overflow in the low byte, the others above.
+    ``saved``: the low 16 bits of the word at `Trampoline.flags_place`: the overflow flag in the low byte, the other
+    flags in the high byte.
     """
     return eflags & ~(_LAHF_FLAGS | _OVERFLOW) | saved >> 8 & _LAHF_FLAGS | (saved & 1) * _OVERFLOW
 
 
 @dataclass(frozen=True, slots=True)
 class _Registers:
-    """Which register holds what. ``rax`` and ``rdx`` are scratch registers too: ``rdtsc`` takes them."""
+    """The roles of registers in a trampoline. ``rax`` and ``rdx`` are always scratch registers, since ``rdtsc`` changes
+    them."""
 
     a: RegisterNumber
-    """The store's address, then the ring's control block."""
+    """Holds the address of the store, then the address of the ring's control block."""
     b: RegisterNumber
-    """The thread pointer, then the record's address."""
+    """Holds the thread pointer, then the address of the record."""
     loop: RegisterNumber | None
-    """The counter of the argument loop, where there is one."""
+    """Holds the counter of the argument loop; None if there is no loop."""
 
     @classmethod
     def for_store(cls, store: Store, num_args: int) -> _Registers:
-        """Registers that the store itself doesn't use, so that its own are whole until they have been read."""
+        """Select registers that the store does not use, so that the store's registers are unchanged when they are
+        read."""
         names = {store.memory.base, store.memory.index}
         if isinstance(store.source, RegisterSource):
             names.add(store.source.name)
@@ -133,7 +138,7 @@ class _Registers:
 
     @property
     def saved(self) -> tuple[RegisterNumber, ...]:
-        """All that a trampoline changes, in the order of their places on the stack."""
+        """All registers that a trampoline changes, in the order of their words on the stack."""
         registers = (Register.RAX, Register.RDX, self.a, self.b)
         return registers if self.loop is None else (*registers, self.loop)
 
@@ -148,18 +153,18 @@ def build(
     flags_live: bool,
     ordered: bool,
 ) -> Trampoline:
-    """The trampoline at ``at`` for ``store``, which is at ``code_address``.
+    """Build the trampoline at ``at`` for ``store``, whose address is ``code_address``.
 
-    ``site``: the number that its records bear, 32 bits.
-    ``flags_live``: whether the code after the site may read the arithmetic flags. ``ordered``: keep the reading of the
-    counter apart from what the guest does before and after it, by a fence at the very start and one after ``rdtsc``. A
-    processor runs code ahead by hundreds of instructions: without the first, the counter is read while a slow load
-    before the store is still awaited; without the second, what follows begins before it has been read. The first
-    is at the start, and not next to ``rdtsc`` as in the kernel's ``rdtsc_ordered``, so that no part of the trampoline
-    overlaps with the guest's code: its cost would then depend on what that code is.
+    ``site``: the number in the site's records, 32 bits.
+    ``flags_live``: whether the code after the site may read the arithmetic flags. ``ordered``: whether fences separate
+    the reading of the counter from the guest's code. A processor executes code hundreds of instructions ahead. Without
+    the first fence, it could read the counter while a slow load before the store is still pending. Without the second
+    fence, after ``rdtsc``, it could begin the following code before it has read the counter. The first fence is at the
+    start of the trampoline, not next to ``rdtsc`` as in the kernel's ``rdtsc_ordered``: no part of the trampoline may
+    overlap with the guest's code, since its cost would then depend on this code.
 
-    Raises `NotAStore` for a store that can't be an event, and `OutOfReach` where the store's
-    ip-relative operand or the runtime stub is too far from ``at``.
+    Raises `NotAStore` for a store that cannot be an event. Raises `OutOfReach` if the store's ip-relative operand or
+    the runtime stub is too far from ``at``.
     """
     if store.bits != 64 or store.size not in EVENT_SIZES:
         raise NotAStore(f"{store.text} can't be done by a trampoline")
@@ -206,8 +211,9 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Trampolines of one form are equally long wherever they lie, or can't be made at all, so far as the same run makes
-    them: with the same arguments, slots and fences. An ip-relative store has another operand at each address."""
+    """The form of a trampoline. In one run, with the same number of arguments, slots and fences, all trampolines of one
+    form have the same length at any address, or cannot be built. An ip-relative store has another operand at each
+    address."""
 
     code: bytes
     operand: MemoryOperand
@@ -218,7 +224,7 @@ class Form:
 
     @classmethod
     def of(cls, store: Store, context: TrampolineContext, *, flags_live: bool) -> Form:
-        """The form of what `build` makes of these."""
+        """The form of the trampoline that `build` would make with these arguments."""
         return cls(
             store.code,
             store.memory,
@@ -230,19 +236,20 @@ class Form:
 
 
 def build_runtime(at: int) -> bytes:
-    """The stub at ``at`` that trampolines of an address space share: what to do when a packet is full.
+    """Build the runtime stub at ``at``, which the trampolines of an address space share: it handles a full packet.
 
-    Entered with the control block in RAX and the address of three jumps in RDX: try again, do the original store,
-    go on after the site. Changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the red zone. Before a trap it
-    leaves the time stamp for htrun, which sees the event only microseconds later.
+    At its entry, RAX contains the address of the control block, and RDX the address of three jumps: try again, make the
+    original store, continue after the site. The stub changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the
+    red zone. Before a trap it stores the time stamp for htrun, which sees the event only microseconds later.
     """
     return _runtime().link(at, {}).code
 
 
 def runtime_lost(offset: int, way: int) -> bool:
-    """Whether a thread at ``offset`` in the runtime stub has counted a loss, so that it must go on after the site.
+    """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that it must continue after the
+    site.
 
-    ``way``: bytes from `Trampoline.ways_back` to where the stub would return now.
+    ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would return now.
     """
     return way == _LOST or (way == _JUMP and offset == _runtime().places()["dropped"])
 
@@ -299,7 +306,8 @@ def _save(registers: _Registers) -> Iterator[Piece]:
 
 
 def _save_flags() -> Iterator[Piece]:
-    """``lahf; seto`` and back cost 0.8 ns where ``pushfq; popfq`` cost 5.5; they keep all six arithmetic flags."""
+    """Save the flags by ``lahf; seto``. With the code that restores them, this costs 0.8 ns; ``pushfq; popfq`` costs
+    5.5 ns. All six arithmetic flags are kept."""
     yield asm.LAHF
     yield asm.set_overflow(Register.RAX)
     yield asm.store32(Register.RSP, _FLAGS, Register.RAX)
@@ -308,15 +316,15 @@ def _save_flags() -> Iterator[Piece]:
 def _restore(registers: _Registers, flags_live: bool) -> Iterator[Piece]:
     if flags_live:
         yield asm.load32(Register.RAX, Register.RSP, _FLAGS)
-        yield b"\x04\x7f"  # add $0x7f,%al: overflows exactly when seto had stored 1; sahf sets the other five
+        yield b"\x04\x7f"  # add $0x7f,%al: overflows if and only if seto has stored 1; sahf sets the other five flags
         yield asm.SAHF
     for register, place in zip(registers.saved, _SAVED, strict=False):
         yield asm.load(register, Register.RSP, place)
 
 
 def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
-    """The address the store writes to, in ``a``, unless a register of the store's has it. The flags stay: they are
-    saved only when RAX is free."""
+    """Load the address of the store into ``a``, unless a register of the store contains it. The flags do not change:
+    they are saved later, when RAX is free."""
     memory = store.memory
     if _is_static(store) or _plain_base(store) is not None:
         return
@@ -337,7 +345,7 @@ def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
 
 
 def _index(store: Store, context: TrampolineContext) -> Iterator[Piece]:
-    """The index as the guest means it, in RDX. The flags stay."""
+    """Load the index into RDX, in the guest's byte order. The flags do not change."""
     match store.source:
         case ImmediateSource(value):
             yield asm.immediate(Register.RDX, value)
@@ -365,10 +373,10 @@ def _check(store: Store, registers: _Registers, context: TrampolineContext) -> I
 
 
 def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Piece]:
-    """The thread's control block, in ``a``.
+    """Load the address of the thread's control block into ``a``.
 
-    One thread is tried first, at an address that depends on nothing: the processor then foresees the rest and knows
-    early where the ring is, whatever else it has to do around the event.
+    The entry of one thread is tried first, at a fixed address. So the processor can predict the branch, and knows the
+    address of the ring early, whatever else it executes around the event.
     """
     a, b = registers.a, registers.b
     yield asm.load_self_pointer(b) if context.self_pointers else asm.thread_pointer("fs", b)
@@ -380,7 +388,7 @@ def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Pi
 
 
 def _find_in_table(registers: _Registers) -> Iterator[Piece]:
-    """The same for any other thread: see `htrun.rings.layout.table_offsets`."""
+    """Find the control block of any other thread: see `htrun.rings.layout.table_offsets`."""
     a, b = registers.a, registers.b
     yield Place("another")
     yield asm.multiply32(a, b, ring.TABLE_MULTIPLIER)
@@ -397,7 +405,7 @@ def _find_in_table(registers: _Registers) -> Iterator[Piece]:
 
 
 def _find_room(registers: _Registers) -> Iterator[Piece]:
-    """The record's address, in ``b``."""
+    """Load the address of the record into ``b``."""
     yield Place("again")
     yield asm.load(registers.b, registers.a, ring.POSITION)
     yield asm.compare_memory(registers.b, registers.a, ring.PACKET_END)
@@ -405,7 +413,7 @@ def _find_room(registers: _Registers) -> Iterator[Piece]:
 
 
 def _next_packet(registers: _Registers) -> Iterator[Piece]:
-    """Call the runtime stub, which can't use the stack to come back: it jumps to one of the jumps after this."""
+    """Jump to the runtime stub. It can't use the stack to return, so it jumps to one of the jumps after this code."""
     yield Place("full")
     yield asm.move(registers.b, Register.RDX)
     yield asm.move(Register.RAX, registers.a)
@@ -421,7 +429,7 @@ def _next_packet(registers: _Registers) -> Iterator[Piece]:
 
 
 def _record(registers: _Registers, context: TrampolineContext, site: int, ordered: bool) -> Iterator[Piece]:
-    """Index, arguments and time stamp into the record at ``b``."""
+    """Write index, arguments and time stamp to the record at ``b``."""
     slot, record = Register.RDX, registers.b
     yield asm.store_constant32(record, ring.RECORD_SITE, site)
     yield asm.store32(record, ring.RECORD_INDEX, Register.RDX)
@@ -435,14 +443,15 @@ def _record(registers: _Registers, context: TrampolineContext, site: int, ordere
 
 
 def _times(register: RegisterNumber, stride: int) -> bytes:
-    """Index to offset: below 2**20 times 512, so 32 bits hold it."""
+    """Turn an index into an offset. The offset is below 2**20 times 512, so it fits into 32 bits."""
     if stride & (stride - 1):
         return asm.multiply32(register, register, stride)
     return asm.shift_left(register, stride.bit_length() - 1)
 
 
 def _copy_args(registers: _Registers, slot: RegisterNumber, record: RegisterNumber, count: int) -> Iterator[Piece]:
-    """Copy ``count`` arguments through RAX. Many of them in a loop, so that a trampoline stays below 1 KiB."""
+    """Copy ``count`` arguments through RAX. Many arguments are copied in a loop, so that a trampoline stays below 1
+    KiB."""
     first = 0
     if registers.loop is not None:
         first = count - count % _ARGS_A_TURN
@@ -453,7 +462,7 @@ def _copy_args(registers: _Registers, slot: RegisterNumber, record: RegisterNumb
 
 
 def _copy_loop(counter: RegisterNumber, slot: RegisterNumber, record: RegisterNumber, count: int) -> Iterator[Piece]:
-    """Copy ``count`` arguments, `_ARGS_A_TURN` a turn, with ``counter`` going from ``-8 * count`` up to 0."""
+    """Copy ``count`` arguments, `_ARGS_A_TURN` in each turn. ``counter`` goes from ``-8 * count`` up to 0."""
     yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
     yield Place("turn")
     for offset in range(8 * count, 8 * (count + _ARGS_A_TURN), 8):
@@ -470,13 +479,13 @@ def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
 
 
 def _behind(target: int, at: int) -> tuple[Piece, ...]:
-    """A jump past the site; a trampoline that isn't patched in may lie anywhere."""
+    """A jump past the site. It reaches any address, since a trampoline that no jump leads to may be anywhere."""
     near = abs(target - at) < (1 << 31) - ring.PAGE
     return asm.jump("behind") if near else asm.jump_far("behind")
 
 
 def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
-    """The store itself: its own bytes, with an ip-relative displacement for its new place."""
+    """The original store: its bytes, with an ip-relative displacement that fits its new address."""
     if not store.memory.ip_relative:
         return (store.code,)
     decoder = Decoder(64, store.code, ip=code_address)
@@ -486,7 +495,8 @@ def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
 
 
 def _spilled(store: Store) -> bytes:
-    """The store done to the stack below the red zone: the only way to a part of a vector register that changes none."""
+    """The store, but to the stack below the red zone: the only way to read a part of a vector register without changing
+    another one."""
     spilled = _decoded(store).copy()
     spilled.memory_base, spilled.memory_index = Register.RSP, Register.NONE
     spilled.segment_prefix = Register.NONE
@@ -506,7 +516,8 @@ def _is_static(store: Store) -> bool:
 
 
 def _plain_base(store: Store) -> RegisterNumber | None:
-    """The register that is the store's whole address; not RAX or RDX, which are used before the address is."""
+    """The register that contains the whole address of the store; None if there is none, or if it is RAX or RDX, which
+    change before the address is used."""
     memory = store.memory
     if memory.index or memory.segment or memory.displacement or memory.address_size != 8 or memory.base is None:
         return None

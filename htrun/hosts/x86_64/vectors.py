@@ -1,4 +1,4 @@
-"""A stopped thread's vector registers, out of its XSAVE area (Intel SDM volume 1, chapter 13)."""
+"""Reads the vector registers of a stopped thread from its XSAVE area (Intel SDM volume 1, chapter 13)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from htrun.machine_code import executable
 
 REGISTER_SET = 0x202
-"""NT_X86_XSTATE: what PTRACE_GETREGSET knows that area by (<linux/elf.h>)."""
+"""NT_X86_XSTATE: the name of the XSAVE area for PTRACE_GETREGSET (<linux/elf.h>)."""
 _LEGACY_OFFSET = 160
 _LEGACY_SIZE = 16
 _LEGACY_REGISTERS = 16
@@ -21,8 +21,8 @@ _UPPER_OFFSET_CODE = bytes.fromhex(
 
 
 def vector_register(area: bytes, number: int) -> bytes:
-    """The lowest 16 bytes of vector register ``number`` (0 to 31; from 16 on only where there is AVX-512) in the XSAVE
-    ``area`` of a stopped thread."""
+    """The lowest 16 bytes of vector register ``number`` (0 to 31; 16 and above only with AVX-512). ``area``: the XSAVE
+    area of a stopped thread."""
     if number < _LEGACY_REGISTERS:
         at = _LEGACY_OFFSET + _LEGACY_SIZE * number
     else:
@@ -32,5 +32,5 @@ def vector_register(area: bytes, number: int) -> bytes:
 
 @cache
 def _upper_offset() -> int:
-    """Where registers 16 to 31 lie: it differs between processors, and CPUID reports it."""
+    """The offset of registers 16 to 31 in the XSAVE area. It differs between processors, so CPUID is asked."""
     return int(ctypes.CFUNCTYPE(ctypes.c_uint32)(executable(_UPPER_OFFSET_CODE))())

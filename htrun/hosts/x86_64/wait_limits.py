@@ -1,7 +1,7 @@
-"""How long a call may wait that the kernel does not restart by itself, and what it returns when that time is over.
+"""Finds the time limit of a call that the kernel does not restart, and the result of the call when the time is over.
 
-These are the calls of signal(7), "Interruption of system calls and library functions by stop signals", that take a
-relative limit. The kernel keeps what is left of it where nobody can look.
+These are the calls with a relative time limit in signal(7), "Interruption of system calls and library functions by stop
+signals". The kernel does not show how much of the limit is left.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _SO_RCVTIMEO, _SO_SNDTIMEO = 20, 21
 _PIDFD_GETFD = 438
 _EXT_ARG = 8
-"""IORING_ENTER_EXT_ARG (<linux/io_uring.h>): the fifth argument leads to a structure that has the limit."""
+"""IORING_ENTER_EXT_ARG (<linux/io_uring.h>): the fifth argument points to a structure that contains the limit."""
 _EXT_ARG_TIME = 16
 
 
 class LimitKind(Enum):
-    """Where a call has its limit."""
+    """The location of a call's time limit."""
 
-    MILLISECONDS = "an argument, forever if negative"
-    TIME = "a struct timespec that an argument leads to"
-    OLD_TIME = "the same of 32-bit words"
+    MILLISECONDS = "an argument in ms; negative for no limit"
+    TIME = "a struct timespec that an argument points to"
+    OLD_TIME = "a struct timespec of 32-bit words that an argument points to"
     RING = "a structure of io_uring_enter(2)"
-    RECEIVE = "the socket: SO_RCVTIMEO"
-    SEND = "the socket: SO_SNDTIMEO"
+    RECEIVE = "the socket's SO_RCVTIMEO"
+    SEND = "the socket's SO_SNDTIMEO"
 
 
 class Rule(NamedTuple):
-    """``argument``: which of the call's; ``result``: what the call returns when the time is over."""
+    """The limit of one call. ``argument``: the index of the argument that leads to the limit. ``result``: the result of
+    the call when the time is over."""
 
     kind: LimitKind
     argument: int
@@ -80,25 +81,25 @@ RULES = {
         441: _EPOLL_TIME,
     },
 }
-"""By the bits of the interface and the call's number (syscall_64.tbl, syscall_32.tbl)."""
+"""The rules, by the bits of the interface (64 or 32) and the call's number (syscall_64.tbl, syscall_32.tbl)."""
 _SOCKETCALL, _IPC, _SEMTIMEDOP = 102, 117, 4
-"""The numbers of two old 32-bit calls that are many calls, and one of these (ipc(2))."""
+"""The numbers of two old 32-bit calls that combine many calls, and the subcall semtimedop of the second (ipc(2))."""
 _SOCKETCALLS = {
     **dict.fromkeys((5, 10, 12, 17, 18, 19), _RECEIVES),  # accept recv recvfrom recvmsg accept4 recvmmsg
     **dict.fromkeys((9, 11, 16, 20), _SENDS),  # send sendto sendmsg sendmmsg
     3: _CONNECTS,
 }
-"""By the first argument of socketcall(2)."""
+"""The rules for socketcall(2), by its first argument."""
 
 
 def limit_of(
     process: int, bits: int, number: int, arguments: Sequence[int], read: Callable[[int, int], bytes]
 ) -> Limit | None:
-    """The limit of a call that a thread of ``process`` has made; None where there is none, or none that can be known.
-    ``read``: the process's memory, by address and length."""
+    """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if it cannot be
+    known. ``read``: reads the memory of the process, by address and length."""
     try:
         if bits == 32 and number == _SOCKETCALL:
-            # Its second argument leads to those of the real call, of which the socket is the first.
+            # The second argument points to the arguments of the real call, of which the first is the socket.
             rule = _SOCKETCALLS.get(arguments[0])
             arguments = [int.from_bytes(read(arguments[1], 4), "little")]
         elif bits == 32 and number == _IPC:
@@ -141,7 +142,8 @@ def _time(layout: str, address: int, read: Callable[[int, int], bytes]) -> int |
 
 
 def _of_socket(process: int, descriptor: int, option: int) -> int | None:
-    """What a socket of another process says. Raises OSError where it can't be had, or is none."""
+    """The value of a time option of a socket of another process. Raises OSError if the descriptor cannot be copied, or
+    is no socket."""
     import socket
 
     handle = os.pidfd_open(process)
@@ -153,7 +155,7 @@ def _of_socket(process: int, descriptor: int, option: int) -> int | None:
     if copy < 0:
         raise OSError(ctypes.get_errno(), "pidfd_getfd")
     try:
-        # By its number, so that nothing is asked of it but this.
+        # The family and the type are given, since Python would otherwise ask the socket for them.
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, copy) as found:
             seconds, microseconds = struct.unpack("=qq", found.getsockopt(socket.SOL_SOCKET, option, 16))
     except OSError:

@@ -1,4 +1,4 @@
-"""Which registers of a thread a trampoline has changed, and how to restore them."""
+"""Restores the registers of a thread that a trampoline has changed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from htrun.hosts.x86_64.trampoline import RUNTIME_RCX, RUNTIME_WAY_BACK, Trampol
 
 
 def restore(trampoline: Trampoline, offset: int, registers: host.Registers, read: Callable[[int, int], bytes]) -> None:
-    """Make ``registers``, those of a thread at ``offset`` in a trampoline, what they were at its site but for the
-    program counter. ``read``: the thread's memory."""
+    """Restore ``registers``, except the program counter, to their values at the site. The thread is at ``offset`` in
+    the trampoline. ``read``: reads the thread's memory."""
     assert isinstance(registers, Registers)
     if offset > trampoline.prepared:
         for name, place in trampoline.saved:
@@ -22,15 +22,15 @@ def restore(trampoline: Trampoline, offset: int, registers: host.Registers, read
 
 
 def callers(registers: host.Registers, read: Callable[[int, int], bytes]) -> Iterator[int]:
-    """Where the stub that trampolines share may be about to return to, for a thread inside it."""
+    """The addresses to which the runtime stub may return, for a thread that is inside the stub."""
     assert isinstance(registers, Registers)
     yield registers.rdx
     yield _word(read(registers.rsp + RUNTIME_WAY_BACK, 8))
 
 
 def restore_in_runtime(offset: int, registers: host.Registers, read: Callable[[int, int], bytes]) -> None:
-    """Make ``registers``, those of a thread at ``offset`` in the stub, what they were in the trampoline that called it,
-    as far as `restore` does not."""
+    """Restore the registers that the runtime stub changes to their values before its call, except those that `restore`
+    handles. The thread is at ``offset`` in the stub."""
     assert isinstance(registers, Registers)
     if offset > 0:
         registers.rcx = _word(read(registers.rsp + RUNTIME_RCX, 8))

@@ -1,4 +1,4 @@
-"""Stops that are handled in machine code. It writes the records of channels and of recorded calls."""
+"""Machine code that handles stops and writes the records of channels and of recorded calls."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class MachineCode:
-    """The machine code for x86-64. Methods: as `htrun.hosts.fastpath.FastPath`."""
+    """The machine code for x86-64. See `htrun.hosts.fastpath.FastPath` for the methods."""
 
     def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
-        """As of `FastPath`."""
+        """See `FastPath`."""
         from htrun.hosts.x86_64.fastpath.known_traps import KnownTraps
         from htrun.hosts.x86_64.fastpath.trap_wait import TrapWait
         from htrun.hosts.x86_64.registers import Registers
@@ -26,7 +26,7 @@ class MachineCode:
         return TrapWait(registers, known)
 
     def call_wait(self, recording: CallRecording) -> CallWait:
-        """As of `FastPath`."""
+        """See `FastPath`."""
         from htrun.hosts.x86_64.fastpath.call_wait import CallWait
 
         return CallWait(recording)

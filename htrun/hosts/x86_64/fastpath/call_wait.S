@@ -1,7 +1,7 @@
-# The machine code of htrun.hosts.x86_64.fastpath.call_wait: `tools/assemble` turns it into call_wait_code.py.
+# The machine code of htrun.hosts.x86_64.fastpath.call_wait: `tools/assemble` turns this file into call_wait_code.py.
 #
-# Called with a Block: resumes a thread, waits for any tracee, and writes the record of a recorded call that it finds
-# stopped before or after the call, again and again. Everything else is for the caller.
+# It is called with a Block. It resumes a thread, and waits for any tracee. If the tracee is stopped before or after a
+# recorded call, it writes the record of the call, and starts again. For every other stop it returns to the caller.
 
 	.include "linux.inc"
 	.include "next_stop.inc"
@@ -29,7 +29,7 @@ resume:
 look:
 	next_stop OPTIONS(%rbx), look, done
 
-	# The thread must be known, and there must be room for a record.
+	# The number of the thread's stream must be known, and there must be room for a record.
 	mov FOUND(%rbx), %r13
 	cmp MOST_THREADS(%rbx), %r13
 	jae done
@@ -119,7 +119,7 @@ known:
 	movl $PTRACE_SYSCALL, REQUEST(%rbx)
 mark:
 	cmpl $0, ENTRIES(%rbx)
-	je go				# HEAD is NEXT still
+	je go				# no record: NEXT is still equal to HEAD
 	mov ENTRY_KIND(%rbx), %eax
 	mov %eax, RECORD_KIND(%rdi)
 	mov info_arch(%r8), %ecx
@@ -136,9 +136,9 @@ mark:
 	jz go
 	call texts_before
 go:
-	mov NEXT(%rbx), %rax		# all at once: who takes a call takes its texts
+	mov NEXT(%rbx), %rax		# publishes the records of call and texts together
 	mov %rax, HEAD(%r12)
-	mfence				# before IDLE is looked at
+	mfence				# HEAD must be visible before IDLE is read
 	mov FOUND(%rbx), %rax
 	mov %rax, TID(%rbx)
 	decl STOPS_LEFT(%r13)
@@ -160,7 +160,7 @@ done:
 	pop %rbx
 	ret
 
-# A record is whole but for the last %ecx words of its arguments, at %rdi, which are 0.
+# Completes a record: sets the last %ecx words of its arguments, which begin at %rdi, to 0.
 write_rest:
 	xor %eax, %eax
 	rep stosq

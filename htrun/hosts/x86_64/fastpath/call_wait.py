@@ -1,11 +1,10 @@
-"""The stops of recorded system calls in one go: resume, wait, read the call's facts, write its record, resume.
+"""Handles the stops of recorded system calls in one go: resume, wait, read the facts of the call, write its record.
 
-A tracer that does this in Python spends most of its time in the interpreter (`trap_wait`), and a recorded call stops
-twice. So the machine code (call_wait.S) handles such stops by itself, one after another. It returns for every other
-stop, for a thread that it must not handle, when there is no room for its records, and when the thread that takes the
-records sleeps.
+A recorded call stops twice, and a tracer in Python would spend most of the time in the interpreter (`trap_wait`). So
+the machine code (call_wait.S) handles such stops by itself, one after another. It returns for every other stop, for a
+thread that it must not handle, when there is no room for records, and when the thread that takes the records sleeps.
 
-The methods can do the same for a stop that was found in another way than by waiting for any tracee.
+A stop that was found in another way can be recorded by calling the methods one by one.
 """
 
 from __future__ import annotations
@@ -72,14 +71,13 @@ class _Block(ctypes.Structure):
 
 _THREAD = struct.Struct("<IIII")
 _THREAD_SIZE = 32
-"""What is known of a thread, by its id: its stream's number plus one (0: unknown), `State`, and, within a call, the
-call's interface and number. At `_STOPS_AT`: how many stops are left until ``ran`` is called. At `_POINTER_AT`:
-the argument of its call that the kernel fills in."""
+"""The size of a thread's entry in the table, in bytes. An entry contains the number of the thread's stream plus one (0:
+unknown), its `State`, and, during a call, the interface and the number of the call. At `_STOPS_AT`: the number of stops
+until ``ran`` is called. At `_POINTER_AT`: the argument of its call that the kernel fills in."""
 _FIELD, _POINTER = struct.Struct("<I"), struct.Struct("<Q")
 _STREAM_AT, _STATE_AT, _STOPS_AT, _POINTER_AT = 0, 4, 16, 24
 _CALL_INFO = struct.Struct("<B3xI16x7Q")
-"""struct ptrace_syscall_info (<linux/ptrace.h>, Linux 5.3): what stop it is of, interface, number or result, arguments.
-"""
+"""struct ptrace_syscall_info (<linux/ptrace.h>, Linux 5.3): kind of stop, interface, number or result, arguments."""
 _CALL_INFO_SIZE = 88
 _EXIT = 2
 """PTRACE_SYSCALL_INFO_EXIT."""
@@ -87,7 +85,7 @@ _WORD = (1 << 64) - 1
 
 
 class CallWait:
-    """Waits for any tracee, and records the calls for which a filter stops with `seccomp.RECORDED`."""
+    """Waits for any tracee, and records the calls at which a filter stops with `seccomp.RECORDED`."""
 
     def __init__(self, recording: CallRecording) -> None:
         self._events = recording.events
@@ -115,9 +113,10 @@ class CallWait:
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` that is not dealt with here; a status of None is a death, not reaped yet.
+        """The next ``(tid, wait status)`` that the machine code does not handle; the status is None for a death, which
+        is not reaped yet.
 
-        Raises ChildProcessError when there is no tracee.
+        Raises ChildProcessError if there is no tracee.
         """
         while True:
             found, status = self._go_round(_ANY_CHANGE)
@@ -129,14 +128,14 @@ class CallWait:
                 raise ChildProcessError(-found, os.strerror(-found))
 
     def stopped(self) -> tuple[int, int] | None:
-        """A stop that is there already, as `next`; None if there is none."""
+        """As `next`, for a stop that has already happened, without waiting; None if there is none."""
         while True:
             found, status = self._go_round(_STOPS_NOW)
             if found > 0:
                 return found, status
             self._wake_reader()
             self._report_who_ran()
-            # The thread for which the machine code returned must still be resumed.
+            # The thread for which the machine code has returned must still be resumed.
             if found != -errno.EINTR and not self._block.tid:
                 return None
 
@@ -146,7 +145,7 @@ class CallWait:
         return self._block.found, self._block.status
 
     def _wake_reader(self) -> None:
-        """Wake the thread that takes the records if it sleeps."""
+        """Wake the thread that takes the records, if it sleeps."""
         if self._events.idle:
             self._events.idle = False
             self._wake()
@@ -157,47 +156,47 @@ class CallWait:
         if tid:
             self._ran(tid)
 
-    # What is known of threads.
+    # The table of threads.
 
     def stream(self, tid: int) -> int | None:
-        """The number of the thread's stream, if it is known."""
+        """The number of the thread's stream; None if it is unknown."""
         number: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STREAM_AT)[0]
         return number - 1 if number else None
 
     def set_stream(self, tid: int, number: int | None) -> None:
-        """Set the stream number in the thread's records; with None, it must be looked up again."""
+        """Set the number of the thread's stream, for its records; None makes the number unknown."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
 
     def stops_left(self, tid: int) -> int:
-        """How many stops of the thread are left until ``ran`` is called."""
+        """The number of stops of the thread until ``ran`` is called."""
         left: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STOPS_AT)[0]
         return left
 
     def set_stops_left(self, tid: int, count: int) -> None:
-        """Call ``ran`` when the thread has stopped ``count`` times."""
+        """Call ``ran`` when the thread has stopped ``count`` more times."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STOPS_AT, count)
 
     def state(self, tid: int) -> State:
-        """What the thread does."""
+        """The state of the thread: whether it is in a recorded call."""
         return State(_FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STATE_AT)[0])
 
     def forget(self, tid: int) -> None:
-        """The thread is no more."""
+        """Forget a thread that is gone."""
         self._threads[tid * _THREAD_SIZE : (tid + 1) * _THREAD_SIZE] = bytes(_THREAD_SIZE)
 
     def call_of(self, tid: int) -> tuple[State, int, int]:
-        """What the thread does, and the interface and number of the call it is in."""
+        """The state of the thread, and the interface and the number of the call that it is in."""
         _, state, arch, number = _THREAD.unpack_from(self._threads, tid * _THREAD_SIZE)
         return State(state), arch, number
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """If ``call``, the `call_of` of another thread, is a call, the thread is now in that call."""
+        """Put the thread into ``call``, which `call_of` has returned for another thread, if that was in a call."""
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
-        """Read what calls point to as well. ``plans_32``, ``plans_64``: what of i386's calls and of x86-64's, a
-        plan (`call_plans`) for each number below `MOST_NUMBERS`."""
+        """Record the texts that arguments point to as well. ``plans_32``, ``plans_64``: the plans (`call_plans`) for
+        the calls of i386 and of x86-64, one for each number below `MOST_NUMBERS`."""
         self._plans = ctypes.create_string_buffer(plans_32 + plans_64)
         self._scratch = ctypes.create_string_buffer(MOST_STRING)
         self._block.text_kind = DEFINITIONS.index(USER_SYSCALL_TEXT)
@@ -205,25 +204,26 @@ class CallWait:
         self._block.plans = ctypes.addressof(self._plans)
 
     def pointer(self, tid: int) -> int:
-        """The argument of the call a thread is in that the kernel fills in, as `set_pointer` or the machine code has
-        noted it."""
+        """The address that the kernel fills in, an argument of the call that the thread is in. `set_pointer` or the
+        machine code has stored it."""
         pointer: int = _POINTER.unpack_from(self._threads, tid * _THREAD_SIZE + _POINTER_AT)[0]
         return pointer
 
     def set_pointer(self, tid: int, pointer: int) -> None:
-        """The kernel fills in what is at ``pointer``."""
+        """Set the address that the kernel fills in."""
         _POINTER.pack_into(self._threads, tid * _THREAD_SIZE + _POINTER_AT, pointer)
 
-    # The same by hand.
+    # Steps for a single stop.
 
     def look(self, stopped: Stopped) -> Entry:
-        """The call before which a thread is stopped by a filter."""
+        """The call before which a filter has stopped a thread."""
         ticks = self._clock()
         _, arch, number, *arguments = self._facts(stopped)
         return Entry(ticks, arch, number, tuple(arguments))
 
     def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
-        """A thread, whose stream is known, makes a call. ``texts``: what it points to."""
+        """Record the entry of a call by a thread whose stream is known. ``texts``: the texts that its arguments point
+        to."""
         if self._returns:
             at = tid * _THREAD_SIZE + _STATE_AT
             struct.pack_into("<III", self._threads, at, State.IN_CALL, call.arch, call.number & 0xFFFFFFFF)
@@ -232,12 +232,12 @@ class CallWait:
         self._count_stop(tid)
 
     def watch(self, tid: int) -> None:
-        """Python must also handle the return from the call that the thread is in."""
+        """Let Python also handle the return from the call that the thread is in."""
         if self.state(tid) is State.IN_CALL:
             _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.IN_WATCHED_CALL)
 
     def has_returned(self, stopped: Stopped) -> bool:
-        """Whether a thread is stopped after its call, not before it."""
+        """Whether a stopped thread is after its call, rather than before it."""
         kind, *_ = self._facts(stopped)
         return kind == _EXIT
 
@@ -247,7 +247,7 @@ class CallWait:
         return arch
 
     def result_of(self, stopped: Stopped) -> Entry | None:
-        """The return of a thread that is stopped after the call it was in; None if it is not, or was in none."""
+        """The return of the recorded call after which a thread is stopped; None if there is no such call."""
         state, arch, number = self.call_of(stopped.tid)
         if state is State.OUTSIDE:
             return None
@@ -256,8 +256,8 @@ class CallWait:
         return Entry(ticks, arch, number, (result,)) if kind == _EXIT else None
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
-        """A thread, whose stream is known, leaves its call. ``returned``: `result_of` it; ``texts``: what the kernel
-        has filled in."""
+        """Record the return of a call of a thread whose stream is known. ``returned``: the result of `result_of`.
+        ``texts``: the texts that the kernel has filled in."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.OUTSIDE)
         self.append(tid, USER_SYSCALL_RET, returned, texts)
         self._count_stop(tid)
@@ -269,7 +269,7 @@ class CallWait:
             self._ran(tid)
 
     def append(self, tid: int, definition: Definition, call: Entry, texts: Sequence[Text] = ()) -> None:
-        """Write a record of a thread whose stream is known, and those of what it points to."""
+        """Write a record for a thread whose stream is known, and the records of its ``texts``."""
         stream = self.stream(tid)
         assert stream is not None
         records = [(definition, call.arguments)]

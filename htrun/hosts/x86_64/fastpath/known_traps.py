@@ -1,10 +1,11 @@
-"""What the machine code of `trap_wait` may do by itself: traps of which nothing is new.
+"""The known traps, which the machine code of `trap_wait` may handle by itself.
 
-A trap is known if its thread stores, by the same instruction, to the same address as before, and nothing has happened
-since that Python has to handle: no system call that htrun looks at, no signal, no start or exit of a thread. Python
-handles the first such trap and notes what there is to know of it (`KnownTraps.learn`). Where it handles anything else,
-it makes all that is known void (`KnownTraps.forget`). The instruction's bytes are compared each time, since generated
-code may be rewritten at any moment, and the ring's control block, since guests can write it.
+A trap is known if the same instruction of the same thread has stored to the same address before, and no stop that
+Python must handle has happened since: no system call that htrun handles, no signal, no start or exit of a thread.
+Python handles the first such trap, and stores its facts (`KnownTraps.learn`). When Python handles any other stop, it
+makes all known traps invalid (`KnownTraps.forget`). At each trap the machine code compares the bytes of the
+instruction, since generated code may be rewritten at any moment, and the control block of the ring, since guests can
+write to it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1
 _PEEKED = 16
-"""Bytes of code that are compared: more than any instruction has."""
+"""The number of code bytes that are compared: more than any instruction has."""
 
 
 class _Known(ctypes.Structure):
@@ -85,12 +86,13 @@ class _KnownSite(ctypes.Structure):
 
 
 class KnownTraps:
-    """What is known of threads and sites, for machine code that finds a tracee's registers in ``registers``.
+    """The known threads and sites, for machine code that reads a tracee's registers into ``registers``.
 
-    This code also delivers signals that need not be inspected.
+    This machine code also delivers signals that need not be inspected.
 
-    ``code``: where every signal to a thread must be inspected. ``record_size``: bytes. ``run`` is kept up to
-    date. ``in_one_go``: if False, every stop is left to Python.
+    ``code``: the addresses at which every signal to a thread must be inspected. ``record_size``: in bytes. ``run``: the
+    current run of traps, which is kept up to date. ``in_one_go``: whether machine code may handle stops; if not, every
+    stop is left to Python.
     """
 
     def __init__(
@@ -126,29 +128,29 @@ class KnownTraps:
 
     @property
     def address(self) -> int:
-        """For the machine code."""
+        """The address of the table that the machine code reads."""
         return ctypes.addressof(self._known)
 
     @property
     def count(self) -> int:
-        """Traps dealt with so far."""
+        """The number of traps that the machine code has handled so far."""
         count: int = self._known.count
         return count
 
     def forget(self) -> None:
-        """Something has happened: the next trap of each thread at each site is new again."""
+        """Forget all known traps, so that Python handles the next trap of each thread at each site."""
         self._known.generation += 1
 
     def let_signals_through(self, tid: int) -> None:
-        """Signals of thread ``tid`` need not be inspected, except where it is in a call or in ``code``."""
+        """Let the machine code deliver signals to thread ``tid``, unless it is in a call or in ``code``."""
         self._thread(tid).signals = self._known.signals
 
     def let_faults_through(self, tid: int) -> None:
-        """Faults of thread ``tid`` where nothing is mapped need not be inspected, until something else happens."""
+        """Let the machine code deliver faults of thread ``tid`` at unmapped addresses, until another stop happens."""
         self._thread(tid).faults = self._known.generation
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Signals and faults of thread ``tid``, or of all threads, must be inspected again."""
+        """Let Python inspect signals and faults of thread ``tid`` again, or of all threads."""
         if tid is None:
             self._known.signals += 1
         else:
@@ -158,9 +160,10 @@ class KnownTraps:
         return _KnownThread.from_buffer(self._threads, tid * ctypes.sizeof(_KnownThread))
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
-        """Thread ``tid``, stopped in address space number ``space``, may do ``store`` again without being inspected.
+        """Let the machine code handle further traps in which thread ``tid`` makes ``store``. ``space``: the number of
+        the address space in which the thread is stopped. ``room``: the memory for its records.
 
-        ``trapped`` is called with the number of times that it has, by `settle` at the latest.
+        ``trapped`` is called with the number of such traps, at the latest by `settle`.
         """
         generation = self._known.generation
         thread = self._thread(tid)
@@ -188,7 +191,7 @@ class KnownTraps:
         return ctypes.addressof(site) + _KnownSite.constant.offset
 
     def settle(self) -> None:
-        """Report all traps at known sites that were not reported yet, by ``trapped``."""
+        """Report all traps at known sites that were not reported yet, by calling ``trapped``."""
         for place in range(SITES):
             self._settle(place)
 

@@ -1,16 +1,16 @@
-# The machine code of htrun.hosts.x86_64.fastpath.trap_wait: `tools/assemble` turns it into trap_wait_code.py.
+# The machine code of htrun.hosts.x86_64.fastpath.trap_wait: `tools/assemble` turns this file into trap_wait_code.py.
 #
-# Called with a Block: resumes the thread of the last trap, waits for any tracee, and reads the facts of a SIGSEGV stop.
-# If all of it is known already (known_traps.py), the record is written and the thread goes on, again and again.
-# It does the same with signals, and with changes of a signal mask, where nobody has to look at them: these only make
-# void what is known of traps. Everything else is for the caller.
+# It is called with a Block. It resumes the thread of the last trap, waits for any tracee, and reads the facts of a
+# SIGSEGV stop. If the trap is known (known_traps.py), it writes the record, resumes the thread, and waits again. It
+# also resumes threads at signals and at changes of a signal mask that need no inspection: these only make all known
+# traps invalid. For every other stop it returns to the caller.
 
 	.include "linux.inc"
 	.include "next_stop.inc"
 	.include "request.inc"
 	.include "trap_wait_shared.inc"
 
-# What is known of the tracee that was found last, in %r12. `unknown` is where to go if nothing can be.
+# %r12: the entry for the tracee that was found last. Jumps to `unknown` if the tracee's id is too large for an entry.
 	.macro find_thread unknown
 	mov FOUND(%rbx), %r12
 	cmp MOST_THREADS(%r15), %r12
@@ -61,7 +61,7 @@ wait:
 	jnz done
 	movb $1, COMPLETE(%rbx)
 
-	# The thread and the site must be known, and since the last stop that was none of these.
+	# The thread and the site must have become known after the last stop that Python has handled.
 	find_thread done
 	mov GENERATION(%r15), %rcx
 	mov SIGINFO(%rbx), %rax
@@ -71,7 +71,7 @@ wait:
 	jne done
 	mov REGISTERS(%rbx), %r8
 	testl $TRAP_FLAG, user_eflags(%r8)
-	jnz done			# who steps through it is to see one step
+	jnz done			# a debugger's single step must end after this store
 	mov user_rip(%r8), %rdx
 	imul $SITE_MULTIPLIER - 0x100000000, %edx, %eax
 	shr $(32 - SITE_INDEX_BITS), %eax
@@ -92,7 +92,7 @@ wait:
 	cmp %rax, SITE_FAULT(%r13)
 	jne done
 
-	# The code must be what it was: rdx is its address.
+	# The code must be unchanged. %rdx: the address of the code.
 	lea WORD(%r15), %r10
 	request PTRACE_PEEKTEXT
 	syscall
@@ -120,7 +120,7 @@ unchanged:
 	cmp MAX_CLIENTS(%r15), %r8
 	jae done
 
-	# The ring must be where it was left, with room, not armed, and with no event begun.
+	# The ring must be as Python has left it, with room for a record, and with no time stamp of a trap in it.
 	mov THREAD_CONTROL(%r12), %r14
 	mov THREAD_POSITION(%r12), %r9
 	cmp %r9, POSITION(%r14)
@@ -133,7 +133,7 @@ unchanged:
 	cmpq $0, TRAP_TIME(%r14)
 	jne done
 
-	# Its run (follow.py): the caller is to look at the last of so many traps.
+	# Count the trap in the thread's run (follow.py). The caller must handle the last trap of a run.
 	mov RUN(%r15), %r10
 	mov FOUND(%rbx), %rax
 	cmp %rax, RUN_TID(%r10)
@@ -173,7 +173,7 @@ record:
 	incq SITE_TRAPS(%r13)
 	incq COUNT(%r15)
 
-	# Past the store, and on.
+	# Move the thread past the store, and resume it.
 	request PTRACE_POKEUSER
 	mov $user_rip, %edx
 	mov REGISTERS(%rbx), %r10
@@ -188,7 +188,7 @@ record:
 	movb $0, COMPLETE(%rbx)
 	jmp wait
 
-	# A thread whose signals and whose mask need not be looked at?
+	# Another stop. Signals and changes of the mask of this thread must not need inspection.
 other:
 	find_thread done
 	mov SIGNALS(%r15), %rax
@@ -203,8 +203,8 @@ other:
 	cmp $SIGTRAP, %ecx
 	je done
 
-	# A signal. The thread must be in no trampoline, and in no call that it may have been woken from in vain
-	# (undisturbed.py).
+	# A signal. The thread must not be in a trampoline, nor in a call that this stop may have interrupted without
+	# need (undisturbed.py).
 	mov $SYS_ptrace, %eax
 	mov $PTRACE_GETREGS, %edi
 	mov REGISTERS(%rbx), %r10
@@ -229,8 +229,9 @@ pass:
 	movb $0, COMPLETE(%rbx)
 	jmp wait
 
-	# A fault of the program's own, which has a handler for it. What is known of it is so as long as nothing else happens,
-	# and no other thread is stopped, whose trap may have reset the action (masks.py). Its entry changes the mask.
+	# A fault of the program's own, for which it has a handler. Python need not inspect the fault if no other stop
+	# has happened since the previous fault, and if no other thread is stopped: a trap of that thread may have reset
+	# the action (masks.py). The entry of the handler changes the mask, so all known traps become invalid.
 fault:
 	cmp %rcx, THREAD_FAULTS(%r12)
 	jne done
@@ -277,7 +278,7 @@ done:
 	pop %rbx
 	ret
 
-	# The carry flag: whether the thread with the registers at %r8 is in a trampoline.
+	# Sets the carry flag if the thread with the registers at %r8 is in a trampoline, and clears it if not.
 in_code:
 	mov user_rip(%r8), %rax
 	mov CODE(%r15), %r9

@@ -1,8 +1,9 @@
-"""A trap's system calls in one go: resume the thread of the last trap, wait, read the next trap's facts.
+"""Makes the system calls for a trap in one go: resume the thread of the last trap, wait, read the facts of the next
+trap.
 
-Through ctypes each ptrace request costs more in the interpreter than in the kernel, and a trap needs four and a wait.
-So the sequence is machine code (trap_wait.S), which deals with known traps all by itself (`known_traps`).
-It looks before it takes, and takes nothing but stops: a death is for `htrun.tracee.wait` to reap or to hold.
+A trap needs four ptrace requests and a wait. Through ctypes, each request costs more in the interpreter than in the
+kernel. So the sequence is machine code (trap_wait.S), which handles known traps completely by itself (`known_traps`).
+It examines a state change before it consumes it, and consumes only stops: `htrun.tracee.wait` reaps or holds deaths.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ class _Block(ctypes.Structure):
 
 
 class TrapWait:
-    """Waits for any tracee, and knows the facts of the SIGSEGV stop it found.
+    """Waits for any tracee. If it finds a SIGSEGV stop, it also reads the facts of this stop.
 
-    ``registers``: those of the thread that `facts` was last asked for; what `resume_later` writes back. ``known``:
-    which traps need not be looked at, made for the same registers.
+    ``registers``: the registers of the thread for which `facts` was called last; `resume_later` writes them to the
+    thread. ``known``: the traps that Python need not inspect; it must be made for the same registers.
     """
 
     def __init__(self, registers: Registers, known: KnownTraps) -> None:
@@ -72,9 +73,9 @@ class TrapWait:
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` of any tracee; a status of None is a death, which is not reaped yet.
+        """Wait for any tracee. Returns ``(tid, wait status)``; the status is None for a death, which is not reaped yet.
 
-        Raises ChildProcessError when there is no tracee.
+        Raises ChildProcessError if there is no tracee.
         """
         block = self._block
         while True:
@@ -83,14 +84,14 @@ class TrapWait:
             found: int = block.found
             if found > 0:
                 status: int = block.status
-                # A thread that is killed after it has stopped has no facts any more: those here are another's then.
+                # If a thread was killed after its stop, the facts in the block are those of another thread.
                 self._facts_of = found if block.complete else 0
                 return found, status or None
             if found != -errno.EINTR:
                 raise ChildProcessError(-found, os.strerror(-found))
 
     def facts(self, stopped: Stopped) -> tuple[int, int]:
-        """``(si_code, si_addr)`` of the SIGSEGV a thread is stopped for; `registers` are then its own."""
+        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped; sets `registers` to the thread's."""
         if self._facts_of != stopped.tid:
             code, address = stopped.fault()
             stopped.read_registers(self.registers)
@@ -99,18 +100,18 @@ class TrapWait:
         return self._code.value, self._address.value
 
     def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
-        """Let a thread go on with `registers`, and with a signal to ``deliver``, when `next` is called next. As
-        `Stopped.resume`, this uses it up."""
+        """Let a thread continue with `registers`, and with the signal ``deliver``, at the next call of `next`. Like
+        `Stopped.resume`, this invalidates ``stopped``."""
         self._block.tid = stopped.tid
         del stopped.tid
         self._block.signal = deliver
         self._block.set_registers = self._registers_at
 
     def flush(self) -> None:
-        """Resume now what `resume_later` has put off."""
+        """Resume the thread of the last `resume_later` now."""
         tid, self._block.tid = self._block.tid, 0
         if tid:
-            # Killed meanwhile: its wait status will say so.
+            # If the thread was killed meanwhile, its wait status will report that.
             with suppress(TraceeDied):
                 stopped = Stopped(tid)
                 stopped.set_registers(self.registers)
