@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.commands.completion import complete_directory, complete_file
+from htrun.analysis.timing.whole_program import WholeProgram
+from htrun.commands.completion import complete_file
 from htrun.commands.export_arguments import add_exports
 from htrun.commands.timing_arguments import add_choice, span_query_of
 from htrun.commands.verdict_arguments import add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
-from htrun.reports.comparison import FORMS
-from htrun.reports.runs import TimedRun, must_have_spans, traces_in
+from htrun.reports.comparison import FORMS, Side
+from htrun.reports.runs import RunOfSpans, TimedRun, must_have_spans, traces_in
+from htrun.reports.saved_runs import SavedRuns, is_saved
 from htrun.reports.sides import compare_sides
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from htrun.analysis.timing.query import SpanQuery
 
 
 class CompareCommand:
     """Compare the spans of two sets of runs: faster, slower or the same."""
 
     examples = """
-A and B are directories of traces, one trace for each run, as bench -o leaves them. The ratio is that of the geometric
-means of the runs' medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the
-share of all ways to exchange runs between A and B that give one (permutation test). The verdict is slower or faster if
-p, corrected for the number of names, is at most 0.05 and the ratio exceeds the threshold; the 95% interval then
-excludes 1. It takes at least 4 runs of each. Two single traces are shown side by side, without a verdict, since they do
-not show how much runs differ.
+Each of A and B is a trace, a directory of traces, one trace for each run, as bench -o leaves them, or the JSON that
+stat and bench print. Several of a side are given before and after --vs. The ratio is that of the geometric means of
+the runs' medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the share
+of all ways to exchange runs between A and B that give one (permutation test). The verdict is slower or faster if p,
+corrected for the number of names, is at most 0.05 and the ratio exceeds the threshold; the 95% interval then excludes
+1. It takes at least 4 runs of each. Two single traces are shown side by side, without a verdict, since they do not
+show how much runs differ.
 
 examples:
   hypertrace compare before after
   hypertrace compare runs/a runs/b --fail-on +5%
   hypertrace compare runs/a runs/b --fail-on +5% --or-inconclusive
+  hypertrace compare before.json after.json
+  hypertrace compare monday/* --vs tuesday/*
   hypertrace compare runs/a runs/b --span 'decode*' --threshold 2% --json - | jq .spans
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: Add the arguments: Add the arguments: A, B, what is timed, and when to fail."""
-        complete_directory(parser.add_argument("one", type=Path, metavar="A", help="a trace, or a directory of traces"))
-        complete_directory(
+        """Add the arguments: A, B, what is timed, and when to fail."""
+        complete_file(
             parser.add_argument(
-                "other",
+                "runs",
+                nargs="+",
                 type=Path,
-                nargs="?",
-                metavar="B",
-                help="the trace or directory to compare A with; without it, A is a directory that bench --vs -o made",
+                metavar="RUNS",
+                help="A and B: each a trace, a directory of traces, or the JSON of stat or bench (- for standard "
+                "input); A alone if it is a directory that bench --vs -o made; with --vs, all of A",
             )
+        )
+        complete_file(
+            parser.add_argument("--vs", nargs="+", type=Path, metavar="RUNS", help="all of B: any number of the same")
         )
         complete_file(
             parser.add_argument(
@@ -63,12 +75,77 @@ examples:
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison. Returns 0, or 3 if --fail-on says so. Raises `HtrunError`."""
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
-        paths = (arguments.one, arguments.other) if arguments.other is not None else _both_in(arguments.one)
-        sides = [[TimedRun.read(path, wanted, arguments.events) for path in traces_in(side)] for side in paths]
-        for side, path in zip(sides, paths, strict=True):
-            must_have_spans(side, str(path))
-        report = compare_sides(sides, threshold=verdicts.threshold, difference=verdicts.difference)
+        one, other = paths = _paths(arguments)
+        if all(is_saved(path) for path in (*one, *other)):
+            _refuse_choices(arguments)
+        sides = [_Side.read(each, wanted, arguments.events) for each in paths]
+        wholes = [side.whole for side in sides if side.whole is not None]
+        if len(wholes) < len(sides):
+            for side, own in zip(sides, paths, strict=True):
+                must_have_spans(side.runs, ", ".join(map(str, own)))
+        report = compare_sides(
+            [side.runs for side in sides],
+            [Side(side.name, side.whole) for side in sides] if len(wholes) == len(sides) else (),
+            threshold=verdicts.threshold,
+            difference=verdicts.difference,
+        )
         return print_comparison(report, verdicts, arguments)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side. ``whole``: the program without htrun, if every one of its documents has runs of it."""
+
+    name: str
+    runs: Sequence[RunOfSpans]
+    whole: WholeProgram | None
+
+    @classmethod
+    def read(cls, paths: Sequence[Path], wanted: SpanQuery, events: Path | None) -> _Side:
+        """Read all of ``paths``. Raises `HtrunError`."""
+        runs: list[RunOfSpans] = []
+        wholes: list[WholeProgram | None] = []
+        sources = []
+        for path in paths:
+            if is_saved(path):
+                saved = SavedRuns.read(path, wanted.patterns)
+                runs += saved.runs
+                wholes.append(saved.whole)
+                sources.append(saved.source)
+            else:
+                runs += [TimedRun.read(each, wanted, events) for each in traces_in(path)]
+                wholes.append(None)
+                sources.append(str(path))
+        usages = [usage for whole in wholes if whole is not None for usage in whole.usages]
+        return cls(", ".join(dict.fromkeys(sources)), runs, None if None in wholes else WholeProgram(usages))
+
+
+def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path]]:
+    """What belongs to each side. Raises `HtrunError`."""
+    match arguments.runs, arguments.vs:
+        case [directory], None:
+            first, second = _both_in(directory)
+            sides: tuple[Sequence[Path], Sequence[Path]] = [first], [second]
+        case [first, second], None:
+            sides = [first], [second]
+        case _, None:
+            raise HtrunError(f"{len(arguments.runs)} are given: write --vs between those of A and those of B")
+        case one, other:
+            sides = one, other
+    for side in sides:
+        real = [path.resolve() for path in side]
+        for path, place in zip(side, real, strict=True):
+            if real.count(place) > 1:
+                raise HtrunError(f"{path} is given twice on one side: a run counts once")
+    return sides
+
+
+def _refuse_choices(arguments: argparse.Namespace) -> None:
+    """Raise `HtrunError` if there is an option that chooses among events, which saved figures do not hold."""
+    given = {"--between": arguments.between, "--intervals": arguments.intervals, "--by": arguments.by}
+    for option, value in (given | {"--all": arguments.all}).items():
+        if value:
+            raise HtrunError(f"{option}: the files hold figures, not events; give it to hypertrace stat or bench")
 
 
 def _both_in(directory: Path) -> tuple[Path, Path]:

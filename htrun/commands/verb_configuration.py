@@ -21,7 +21,7 @@ _OF_PROJECTS = frozenset({
 """What a project may set: nothing that writes a file, runs a program or changes the machine."""
 _READ = frozenset({"events", "guest-formats", "matrix", "compare"})
 """Options that name a file to read."""
-_NO_SETTINGS = frozenset({"help", "no-config", "id", "at"})
+_NO_SETTINGS = frozenset({"help", "no-config", "id", "at", "vs"})
 """Options that make no sense in a file."""
 
 Lists = dict[str, dict[str, list[Any]]]

@@ -111,7 +111,7 @@ def _batches(trace: Trace, arguments: argparse.Namespace, what: str) -> Iterator
 def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     from htrun.analysis.timing.doubts import differences
     from htrun.analysis.timing.query import SpanQuery
-    from htrun.reports.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected
+    from htrun.reports.runs import NOT_CORRECTED, TimedRun, can_be_corrected
     from htrun.view.comparison import comparison_of
 
     other = open_trace(argparse.Namespace(**{**vars(arguments), "trace": arguments.compare}))
@@ -123,7 +123,7 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
     remarks = [f"A and B: {line}" for line in differences(trace.environment, other.environment)]
     if not corrected:
         remarks.append(NOT_CORRECTED)
-    one, two = ({name: run for name, [run] in by_name([each], corrected=corrected).items()} for each in both)
+    one, two = (run.figures(corrected=corrected) for run in both)
     return comparison_of((str(trace.path), str(other.path)), (one, two), remarks)
 
 

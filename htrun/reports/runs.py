@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
@@ -18,13 +18,40 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.comparison import Run
     from htrun.analysis.timing.cost import Cost
-    from htrun.analysis.timing.figures import Timing
+    from htrun.analysis.timing.figures import Figures, Timing
     from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.timing.spans import Unpaired
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
 
 NOT_CORRECTED = "not corrected for what events cost: not every trace has a calibration"
+
+
+class RunOfSpans(Protocol):
+    """One run, as it is compared with others."""
+
+    @property
+    def facts(self) -> Mapping[str, str | int]:
+        """Of its environment."""
+
+    @property
+    def lost(self) -> int:
+        """How many of its events were lost."""
+
+    @property
+    def missing(self) -> str:
+        """Why there are no spans, if there are none."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """How it differs from others of its side."""
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether all of its spans are corrected for the cost of events."""
+
+    def spans(self, *, corrected: bool) -> Mapping[str, Run]:
+        """Its spans by name and group. ``corrected``: for the cost of events."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,23 @@ class TimedRun:
     unpaired: Mapping[str, Unpaired]
     lost: int
     missing: str = ""
+    remarks: Sequence[str] = ()
+
+    @property
+    def is_corrected(self) -> bool:
+        """See `RunOfSpans`."""
+        return all(row.timing.corrected is not None for row in self.rows)
+
+    def spans(self, *, corrected: bool) -> Mapping[str, Run]:
+        """See `RunOfSpans`."""
+        from htrun.analysis.timing.comparison import Run
+
+        return {name: Run.of(figures) for name, figures in self.figures(corrected=corrected).items()}
+
+    def figures(self, *, corrected: bool) -> Mapping[str, Figures]:
+        """The figures of its spans by name and group. ``corrected``: for the cost of events."""
+        found = {row.title: row.timing.corrected if corrected else row.timing.raw for row in self.rows}
+        return {name: figures for name, figures in found.items() if figures is not None}
 
     @classmethod
     def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
@@ -70,17 +114,18 @@ def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[R
     return [Row(timing, query.label(trace, timing)) for timing in timings]
 
 
-def must_have_spans(runs: Sequence[TimedRun], name: str) -> None:
+def must_have_spans(runs: Sequence[RunOfSpans], name: str) -> None:
     """Raise `HtrunError` if none of ``runs`` has any spans. ``name``: of the runs, for the message."""
-    if not any(run.rows for run in runs):
+    if not any(run.spans(corrected=False) for run in runs):
         raise HtrunError(f"{name} {runs[0].missing}")
 
 
-def differing(runs: Sequence[TimedRun]) -> list[str]:
+def differing(runs: Sequence[RunOfSpans]) -> list[str]:
     """How the environments of ``runs`` differ from that of the first, one line each."""
     from htrun.analysis.timing.doubts import differences
 
-    return list(dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts)))
+    found = dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts))
+    return list(found | dict.fromkeys(line for run in runs for line in run.remarks))
 
 
 def traces_in(path: Path) -> list[Path]:
@@ -93,37 +138,39 @@ def traces_in(path: Path) -> list[Path]:
         raise HtrunError(f"{path} {what}; give a trace, or a directory of traces")
     if (path / "metadata").exists() or not any(path.iterdir()):
         return [path]
-    traces = sorted(each for each in path.iterdir() if (each / "metadata").is_file())
+    traces = _traces_below(path)
+    if not traces and not (path / "b").exists() and (path / "a").is_dir():
+        # bench -o without --vs.
+        traces = _traces_below(path / "a")
     if not traces:
         raise HtrunError(f"{path} is neither a trace nor a directory of traces")
     return traces
 
 
-def by_name(runs: Sequence[TimedRun], *, corrected: bool) -> dict[str, list[Run]]:
-    """The spans of ``runs`` by name and group. ``corrected``: for the cost of events."""
-    from htrun.analysis.timing.comparison import Run
+def _traces_below(path: Path) -> list[Path]:
+    return sorted(each for each in path.iterdir() if (each / "metadata").is_file())
 
+
+def by_name(runs: Sequence[RunOfSpans], *, corrected: bool) -> dict[str, list[Run]]:
+    """The spans of ``runs`` by name and group. ``corrected``: for the cost of events."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        for row in run.rows:
-            figures = row.timing.corrected if corrected else row.timing.raw
-            assert figures is not None
-            run_of_name = Run(figures.median, figures.distribution, figures.resolved, figures.reach)
-            found.setdefault(row.title, []).append(run_of_name)
+        for name, of_name in run.spans(corrected=corrected).items():
+            found.setdefault(name, []).append(of_name)
     return found
 
 
-def can_be_corrected(runs: Sequence[TimedRun]) -> bool:
+def can_be_corrected(runs: Sequence[RunOfSpans]) -> bool:
     """Whether all of ``runs`` have a calibration."""
-    return all(row.timing.corrected is not None for run in runs for row in run.rows)
+    return all(run.is_corrected for run in runs)
 
 
 def combined(runs: Sequence[TimedRun]) -> list[Row]:
     """The spans of all ``runs`` together. The interval of a median is that of the runs' medians, if wider."""
-    parts: dict[tuple[str, str | None], list[Timing]] = {}
-    for run in runs:
-        for row in run.rows:
-            parts.setdefault((row.timing.name, row.group), []).append(row.timing)
     from htrun.analysis.timing.figures import together
 
-    return [Row(together(timings), group) for (_, group), timings in parts.items()]
+    parts: dict[tuple[str, str | None], dict[int, Timing]] = {}
+    for number, run in enumerate(runs, 1):
+        for row in run.rows:
+            parts.setdefault((row.timing.name, row.group), {})[number] = row.timing
+    return [Row(together(list(timings.values())), group, runs=timings) for (_, group), timings in parts.items()]

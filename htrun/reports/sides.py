@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from htrun.analysis.timing.whole_program import PROGRAM
 from htrun.errors import HtrunError
 from htrun.reports.comparison import ComparisonReport, Side
-from htrun.reports.runs import NOT_CORRECTED, TimedRun, by_name, can_be_corrected, differing
+from htrun.reports.runs import NOT_CORRECTED, RunOfSpans, by_name, can_be_corrected, differing
 from htrun.reports.table import printable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare_sides(
-    sides: Sequence[Sequence[TimedRun]],
+    sides: Sequence[Sequence[RunOfSpans]],
     run_now: Sequence[Side] = (),
     *,
     threshold: float,
@@ -44,7 +44,7 @@ def compare_sides(
     return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean)
 
 
-def _remarks(sides: Sequence[Sequence[TimedRun]], *, corrected: bool) -> Iterator[str]:
+def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Iterator[str]:
     """The reasons to doubt the comparison."""
     from htrun.analysis.timing.doubts import differences, doubts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import htrun
@@ -35,18 +35,29 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+OF_RUNS = "runs"
+"""The key of the figures of single runs, from which a saved report can be compared (`htrun.reports.saved_runs`)."""
+
+
+def title(name: str, group: str | None) -> str:
+    """What spans of this ``name`` and ``group`` are called in reports."""
+    return printable(name if group is None else f"{name} [{group}]")
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line of a report. ``group``: as text; ``outliers``: numbers of events, if asked for."""
+    """One line of a report. ``group``: as text; ``outliers``: numbers of events, if asked for; ``runs``: what it was
+    made from, by the number of the run; empty for one run."""
 
     timing: Timing
     group: str | None = None
     outliers: Sequence[int] | None = None
+    runs: Mapping[int, Timing] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """Name and group."""
-        return printable(self.timing.name if self.group is None else f"{self.timing.name} [{self.group}]")
+        return title(self.timing.name, self.group)
 
 
 @dataclass(frozen=True)
@@ -156,7 +167,7 @@ def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
     if whole is None:
         return None
     kinds = {kind: {**figures_of(each), "stddev": whole.deviation(kind)} for kind, each in whole.figures.items()}
-    return {"runs": len(whole.usages), **kinds}
+    return {"runs": len(whole.usages), **kinds, "each": [asdict(usage) for usage in whole.usages]}
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
@@ -314,7 +325,20 @@ def _span(row: Row) -> dict[str, Any]:
     }
     if row.outliers is not None:
         told["outliers"]["events"] = list(row.outliers)
+    told[OF_RUNS] = [_run(number, each) for number, each in (row.runs or {1: timing}).items()]
     return told
+
+
+def _run(number: int, timing: Timing) -> dict[str, Any]:
+    """What a comparison needs of one run."""
+    corrected = None if timing.corrected is None else _median_of_run(timing.corrected)
+    return {"run": number, "count": timing.count, "raw": _median_of_run(timing.raw), "corrected": corrected}
+
+
+def _median_of_run(figures: Figures) -> dict[str, Any]:
+    median = figures.median
+    ends = {"median": median.value, "low": median.low, "high": median.high}
+    return {**ends, "reach": figures.reach, "resolved": figures.resolved}
 
 
 def figures_of(figures: Figures) -> dict[str, Any]:

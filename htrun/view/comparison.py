@@ -9,10 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from htrun.analysis.timing.comparison import Run
     from htrun.analysis.timing.distribution import Distribution
+    from htrun.analysis.timing.figures import Figures
 
-    Runs = Mapping[str, Run]
+    Runs = Mapping[str, Figures]
     """Figures of each trace by the name of the spans."""
 
 _THRESHOLD = 0.01
@@ -29,10 +29,10 @@ def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Seq
 
     Two single traces permit no verdict (`htrun.analysis.timing.comparison`).
     """
-    from htrun.analysis.timing.comparison import compare
+    from htrun.analysis.timing.comparison import Run, compare
 
     one, other = runs
-    sides = [{name: [run] for name, run in side.items()} for side in runs]
+    sides = [{name: [Run.of(figures)] for name, figures in side.items()} for side in runs]
     judged = {each.name: each for each in compare(sides[0], sides[1], _THRESHOLD)}
     rows = []
     for name in dict.fromkeys([*one, *other]):

@@ -19,12 +19,14 @@ def hypertrace(
     status: int = 0,
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run it; it must exit with ``status``. ``environment``: added to ours."""
     done = subprocess.run(
         [str(word) for word in (HYPERTRACE, *arguments)],
         cwd=directory,
         env=os.environ | (environment or {}),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=SECONDS,

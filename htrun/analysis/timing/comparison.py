@@ -21,6 +21,8 @@ from htrun.analysis.timing.power import runs_needed, spread
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from htrun.analysis.timing.figures import Figures
+
 _NORMAL = 1.96
 """Half the width of a 95% interval in standard errors."""
 _MOST_LOGARITHM = 700.0
@@ -41,13 +43,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The spans of one name in one run: their median with its interval, and all of them, in ns. ``reach``: how much all
-    may be off because of the code around the events, which is taken to be the same in all runs."""
+    """The spans of one name in one run: their median with its interval, in ns, and their ``count``. ``reach``: how much
+    all may be off because of the code around the events, which is taken to be the same in all runs."""
 
     median: Interval
-    distribution: Distribution
+    count: int
     resolved: bool = True
     reach: float = 0.0
+
+    @classmethod
+    def of(cls, figures: Figures) -> Run:
+        """The run whose spans have these ``figures``."""
+        return cls(figures.median, figures.distribution.count, figures.resolved, figures.reach)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def _comparison(
     single = min(len(one), len(other)) == 1
     probability = None if found is None or single else min(found.probability * tries, 1.0)
     ratio = None if found is None else Ratio.of(found)
-    counts = (sum(run.distribution.count for run in one), sum(run.distribution.count for run in other))
+    counts = (sum(run.count for run in one), sum(run.count for run in other))
     return Comparison(
         name,
         (middle(one), middle(other)),

@@ -82,8 +82,7 @@ class WholeProgram:
     def runs(self) -> list[Run]:
         """The wall time of each run, for comparisons."""
         from htrun.analysis.timing.comparison import Run
-        from htrun.analysis.timing.distribution import Distribution
         from htrun.analysis.timing.inference import Interval
 
         walls = [float(usage.wall) for usage in self.usages]
-        return [Run(Interval(wall, wall, wall), Distribution.of([wall])) for wall in walls]
+        return [Run(Interval(wall, wall, wall), 1) for wall in walls]

@@ -53,7 +53,7 @@ KINDS: tuple[Spans, ...] = (independent, correlated, drifting, bimodal)
 def side(kind: Spans, generator: np.random.Generator, factor: float, runs: int) -> list[Run]:
     """Runs that differ from each other by 2%."""
     spans = [kind(generator, factor * level) for level in generator.normal(1, 0.02, runs)]
-    return [Run(median_interval(each), each) for each in map(Distribution.of, spans)]
+    return [Run(median_interval(each), each.count) for each in map(Distribution.of, spans)]
 
 
 def trial(kind: Spans, generator: np.random.Generator, factor: float, runs: int) -> Verdict:

@@ -73,7 +73,7 @@ def runs(generator: np.random.Generator, factor: float, *, count: int, spans: in
     found = []
     for level in generator.normal(1, 0.02, count):
         distribution = Distribution.of(np.abs(generator.normal(1000 * level * factor, 100, spans)))
-        found.append(Run(median_interval(distribution), distribution))
+        found.append(Run(median_interval(distribution), distribution.count))
     return found
 
 
@@ -158,7 +158,7 @@ def test_the_geometric_mean_of_ratios() -> None:
 
 def test_what_a_median_under_the_resolution_is_compared_with_is_inconclusive() -> None:
     side = Distribution.of([1.0, 2.0, 3.0])
-    run = Run(median_interval(side), side, resolved=False)
+    run = Run(median_interval(side), side.count, resolved=False)
     (comparison,) = compare({"work": [run] * 5}, {"work": [run] * 5}, 0.01)
     assert comparison.ratio is None
     assert comparison.verdict is Verdict.INCONCLUSIVE
@@ -167,7 +167,7 @@ def test_what_a_median_under_the_resolution_is_compared_with_is_inconclusive() -
 def run_of(middle: float, reach: float, count: int = 100) -> Run:
     """A run whose spans are nearly equal."""
     side = Distribution.of(middle + np.linspace(-0.1, 0.1, count))
-    return Run(median_interval(side), side, reach=reach)
+    return Run(median_interval(side), side.count, reach=reach)
 
 
 def five(middle: float, reach: float) -> list[Run]:

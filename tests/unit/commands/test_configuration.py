@@ -272,7 +272,7 @@ def test_mistakes_of_verbs_are_one_line(files: Files, text: str, said: str) -> N
         verb("print", "--help")
 
 
-@pytest.mark.parametrize("key", ["output", "force", "htrun", "vs", "matrix", "tune", "open"])
+@pytest.mark.parametrize("key", ["output", "force", "htrun", "matrix", "tune", "open"])
 def test_a_project_starts_nothing_and_writes_nothing(files: Files, key: str) -> None:
     files.project.write_text(f"[hypertrace]\n{key} = 'x'\n")
     with pytest.raises(HtrunError, match="a project's file may not set this option"):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from htrun.analysis.timing.comparison import Run
+from htrun.analysis.timing.clock_step import ClockStep
 from htrun.analysis.timing.distribution import Distribution
-from htrun.analysis.timing.inference import median_interval
+from htrun.analysis.timing.figures import Figures
 from htrun.view.comparison import comparison_of
 
 
-def runs(**durations: object) -> dict[str, Run]:
+def runs(**durations: object) -> dict[str, Figures]:
     """A run of spans with these durations, ns, by name."""
-    distributions = {name: Distribution.of(values) for name, values in durations.items()}
-    return {name: Run(median_interval(each), each) for name, each in distributions.items()}
+    step = ClockStep(1.0, known=True)
+    return {name: Figures.of(Distribution.of(values), step) for name, values in durations.items()}
 
 
 def test_both_are_counted_in_the_same_bins() -> None:
