@@ -1,1 +1,1 @@
-"""ptrace: seize, wait, stops, stopped threads, memory, injected calls, seccomp filters. Knows no channel."""
+"""ptrace: seizing and waiting, stops, stopped threads, memory, injected calls, seccomp filters. Knows no channel."""

@@ -1,4 +1,4 @@
-"""Where trampolines are, in any process: for machine code that must not let a signal reach a thread inside one."""
+"""The address ranges of trampolines in all processes, for machine code that must not deliver a signal inside one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _EVERYWHERE = (0, (1 << 64) - 1)
 
 
 class _Ranges(ctypes.Structure):
-    """``count``, and the first and the last address but one of so many ranges: two words each, from word 2 on."""
+    """``count``, then for each range its first address and the first address after it: two words, from word 2 on."""
 
     _fields_ = [("count", ctypes.c_uint64), ("reserved", ctypes.c_uint64), ("words", ctypes.c_uint64 * (2 * _MOST))]
 
 
 class CodeRanges:
-    """A multiset of address ranges: forked processes have theirs at the same addresses. If there are more ranges than
-    fit, one range of all addresses replaces them."""
+    """A multiset of address ranges, since forked processes have trampolines at the same addresses. If the table has no
+    room for all ranges, one range of all addresses replaces them."""
 
     def __init__(self) -> None:
         self._ranges = _Ranges()
@@ -25,17 +25,17 @@ class CodeRanges:
 
     @property
     def address(self) -> int:
-        """For the machine code."""
+        """The address of the table that the machine code reads."""
         return ctypes.addressof(self._ranges)
 
     def add(self, start: int, end: int) -> None:
-        """One more process has trampolines in ``[start, end)``."""
+        """Count one more process with trampolines in ``[start, end)``."""
         self._counts[start, end] += 1
         if self._counts[start, end] == 1:
             self._write()
 
     def remove(self, start: int, end: int) -> None:
-        """One process less has."""
+        """Count one process less with trampolines in ``[start, end)``."""
         self._counts[start, end] -= 1
         if self._counts[start, end] == 0:
             del self._counts[start, end]

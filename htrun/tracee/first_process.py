@@ -1,8 +1,8 @@
-"""The first process: what is special about the process that the user started, and that becomes the program.
+"""The process that the user has started, and that becomes the program: its death is *held*.
 
-Its death is *held*. The kernel shows a traced zombie to nobody but its tracer (kernel/exit.c: "A zombie ptracee is only
-visible to its ptracer"). So its parent learns of its death only when htrun itself exits, with every record written.
-Until then it must not be reaped, and every wait must avoid that zombie (`htrun.tracee.wait`).
+The kernel shows a traced zombie only to its tracer (kernel/exit.c: "A zombie ptracee is only visible to its ptracer").
+So the process's parent learns of the death only when htrun exits, after every record was written. Until then htrun must
+not reap the process, so no wait may take this zombie (`htrun.tracee.wait`).
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 
 class FirstProcess:
-    """``pid``: its id, which is that of its thread group leader, too. ``big_endian``: the byte order of the program
-    that it is about to become."""
+    """The first process. ``pid``: its id, which is also the id of its thread group leader. ``big_endian``: whether the
+    program that it will become is big-endian."""
 
     def __init__(self, pid: int, *, big_endian: bool = False) -> None:
         self.pid = pid
         self.big_endian = big_endian
         self.launched = False
-        """Whether it has become the program. Until then, its calls are htrun's own."""
+        """Whether the process has become the program. Until then, its calls are htrun's own."""
         self.status: int | None = None
-        """Its wait status, once that is known."""
+        """The wait status of the process; None if it is not known."""
         self.held = False
-        """Whether it has begun to die, and must not be reaped."""
+        """Whether the process has begun to die, and must not be reaped."""
         self.reported = False
-        """Whether `Waiter.next` has reported its death."""
+        """Whether `Waiter.next` has reported the death of the process."""
         self.is_oldest = True
-        """Whether it is the oldest tracee. The kernel checks older tracees later than younger ones."""
+        """Whether the process is the oldest tracee. A wait of the kernel checks the oldest tracee last."""
 
     def hold(self) -> None:
-        """It is dying: do not reap its leader from now on."""
+        """Keep the leader from being reaped from now on, since the process is dying."""
         self.held = True
 
     def exiting(self, status: int) -> None:
-        """Its leader is at the exit event, and will have the wait status ``status``."""
+        """Note that the leader is at its exit event, and that its wait status will be ``status``."""
         self.status = status
         self.hold()
 
     def executed(self, *, by_another: bool) -> None:
-        """It continues, because a thread has called exec. ``by_another``: of a thread other than its leader, which has
-        the leader's id now."""
+        """Stop holding the process, since one of its threads has called exec. ``by_another``: whether that thread was
+        not the leader; it has the leader's id now."""
         self.held = self.reported = False
         self.is_oldest = self.is_oldest and not by_another
 
     def died(self, how: Exited | Killed) -> None:
-        """Its death was reported."""
+        """Note that the death of the process was reported."""
         self.status = how.status << 8 if isinstance(how, Exited) else how.signal
 
     def death(self) -> int | None:
-        """Its wait status, if its death is held and it is dead. It stays a zombie."""
+        """The wait status of the process if its death is held and it is dead; None if not. It stays a zombie."""
         if not self.held:
             return None
         try:
@@ -64,14 +64,13 @@ class FirstProcess:
         return None if result is None else wait_status(result)
 
     def settle(self) -> None:
-        """Every other process has exited: note the wait status of this one. Its exit event does not say so if its
-        leader exited
-        before other threads."""
+        """Read the wait status of the process after all others have exited. If its leader has exited before other
+        threads, the exit event had another status."""
         status = self.death()
         if status is not None:
             self.status = status
 
     @property
     def exit_status(self) -> int:
-        """As `subprocess` returns it: negative for a signal; 0 if it is not known."""
+        """The exit status in the form of `subprocess`: negative for a signal; 0 if it is not known."""
         return os.waitstatus_to_exitcode(self.status or 0)

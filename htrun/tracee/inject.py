@@ -1,9 +1,10 @@
-"""System calls made by a stopped tracee on htrun's behalf.
+"""Makes system calls in a stopped tracee, for htrun.
 
-The thread is sent to a system call instruction of its own code with other registers, watched from syscall-enter-stop to
-syscall-exit-stop, and then its whole state is restored. Its signals are blocked meanwhile, so no handler can run with
-borrowed registers. Single-stepping is not used: its SIGTRAP is a forced signal, which would reset the disposition of a
-guest that blocks or ignores SIGTRAP (kernel/signal.c, force_sig_info_to_task).
+The thread is moved to a system call instruction of its own code, with other registers. htrun follows it from the
+syscall-enter-stop to the syscall-exit-stop, and then restores its whole state. The thread's signals are blocked
+meanwhile, so that no handler runs with htrun's registers. Single-stepping is no alternative: its SIGTRAP is a forced
+signal, which would reset the action of a guest that blocks or ignores SIGTRAP (kernel/signal.c,
+force_sig_info_to_task).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MOST_ERRNO = 4095
 def call_instruction(memory: Memory, abi: Abi, after: int) -> int:
     """The address of the call instruction that ends at ``after``, the program counter of a thread after a call.
 
-    Raises OSError if there is none: then the thread can't be made to call again from there.
+    Raises OSError if there is no such instruction, so that the thread can't make another call there.
     """
     address = after - len(abi.instruction)
     if memory.read(address, len(abi.instruction)) != abi.instruction:
@@ -38,10 +39,10 @@ def call_instruction(memory: Memory, abi: Abi, after: int) -> int:
 
 
 class Injection:
-    """A stopped thread that makes system calls for htrun, as a context. At its end, everything is restored.
+    """A context in which a stopped thread makes system calls for htrun. At its end, the thread's state is restored.
 
-    ``instruction``: address of a system call instruction of ``abi`` in the thread's memory. The thread may be in any
-    ptrace-stop; after the context it is in a syscall-exit-stop, so a signal it was stopped for is discarded.
+    ``instruction``: the address of a system call instruction of ``abi`` in the thread's memory. The thread may be at
+    any ptrace-stop. After the context it is in a syscall-exit-stop, so a signal for which it was stopped is discarded.
     """
 
     def __init__(self, stopped: Stopped, waiter: Waiter, abi: Abi, instruction: int, registers: Registers) -> None:
@@ -60,7 +61,7 @@ class Injection:
         return self
 
     def call(self, name: str, *arguments: int) -> int:
-        """Make the call; returns its result. Raises OSError with the call's errno."""
+        """Make the call ``name``, and return its result. Raises OSError with the errno of the call."""
         registers = self._saved.copy()
         registers.pc = self._instruction
         registers.result = self._abi.numbers[name]
@@ -86,7 +87,7 @@ class Injection:
         if isinstance(error, TraceeDied):
             return
         if self._died:
-            # Any other error is ignored, since the id may belong to another program by now.
+            # Any other error is ignored, since another program may have the id by now.
             raise TraceeDied(self._tid) from error
         self._stopped.set_registers(self._saved)
         self._stopped.set_signal_mask(self._mask)

@@ -1,4 +1,5 @@
-"""A tracee's memory, by /proc/PID/mem: one system call for any length, and writes to read-only code succeed."""
+"""Reads and writes a tracee's memory by /proc/PID/mem: one system call for any length; writes ignore page
+protection."""
 
 from __future__ import annotations
 
@@ -10,23 +11,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 _KERNEL_HALF = 1 << 63
-"""Addresses from here on are the kernel's, and too large for a file offset."""
+"""The addresses from here on belong to the kernel, and are too large for a file offset."""
 _WIDE = 8
 _WINDOW = 1 << 16
-"""How many bytes are read at once if strings lie close together."""
+"""The number of bytes that are read at once for strings that are close together."""
 _NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
 
 
 def is_not_there(error: OSError) -> bool:
-    """Whether an error of `Memory` means that nothing is mapped at an address, or that the process is gone. Any other
-    is not about the memory itself (a limit, a permission)."""
+    """Whether an error of `Memory` means that nothing is mapped at an address, or that the process is gone. Other
+    errors have causes outside the memory, such as a limit or a permission."""
     return error.errno in _NOT_THERE
 
 
 class _OpenFiles:
     """The memories that have a file open, the least recently used first.
 
-    A run may have more processes than htrun may open files. A file that is closed here is opened again when it is used.
+    A run may have more processes than htrun may open files. A file that is closed here is opened again when its memory
+    is used again.
     """
 
     def __init__(self) -> None:
@@ -34,25 +36,25 @@ class _OpenFiles:
         self._most = 0
 
     def opened(self, memory: Memory) -> None:
-        """``memory`` has opened its file: if too many are open now, others are closed."""
+        """Note that ``memory`` has opened its file. If too many files are open, others are closed."""
         if not self._most:
-            # Half, since the outputs need some too.
+            # Half of the limit, since the outputs need files too.
             self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 1)
         self._memories[memory] = None
         while len(self._memories) > self._most and self.close_one():
             pass
 
     def used(self, memory: Memory) -> None:
-        """``memory`` was used just now."""
+        """Note that ``memory`` was used just now."""
         self._memories.move_to_end(memory)
 
     def closed(self, memory: Memory) -> None:
-        """``memory`` has closed its file."""
+        """Note that ``memory`` has closed its file."""
         self._memories.pop(memory, None)
 
     def close_one(self) -> bool:
-        """Close the file that was used longest ago; False if there is none that could be opened again."""
-        # The last one is in use.
+        """Close the least recently used file that can be opened again. Returns False if there is none."""
+        # The last memory is in use.
         for memory in list(self._memories)[:-1]:
             if memory.may_be_opened():
                 memory.release()
@@ -68,16 +70,16 @@ def _nobody() -> Iterable[int]:
 
 
 class Memory:
-    """The memory of one address space. Close it when the address space ends.
+    """The memory of one address space. It must be closed when the address space ends.
 
-    It is opened when it is first used: a process that maps no channel and executes only native programs, as most
-    processes of a shell script, is never read. Until then, `reach_through` sets the thread through which it will be
-    opened. If many are open, it may be closed between two uses (`_OpenFiles`).
+    Its file is opened at the first use. Most processes of a shell script map no channel and execute only native
+    programs, so their memory is never opened. Before the first use, `reach_through` sets the thread through which the
+    file is opened. If many files are open, the file may be closed between two uses (`_OpenFiles`).
     """
 
     def __init__(self, tid: int, threads: Callable[[], Iterable[int]] = _nobody) -> None:
-        """``threads``: returns the threads that run in the memory; it is opened through one of them if ``tid`` is
-        gone."""
+        """``threads``: returns the threads that run in the memory. If ``tid`` is gone, the file is opened through one
+        of these."""
         self._tid = tid
         self._file = -1
         self._closed = False
@@ -85,11 +87,11 @@ class Memory:
         self.threads = threads
 
     def reach_through(self, tid: int) -> None:
-        """If the memory is not open yet, let it be opened through ``tid``, a stopped thread."""
+        """Open the memory through ``tid``, a stopped thread, at its first use; no effect if it is already open."""
         self._tid = tid
 
     def open(self) -> None:
-        """Open the memory now, because later the thread may be gone. Raises OSError if it is gone already."""
+        """Open the memory now, since the thread may be gone later. Raises OSError if it is already gone."""
         if self._file >= 0:
             if not self._pinned:
                 _open_files.used(self)
@@ -100,13 +102,13 @@ class Memory:
         _open_files.opened(self)
 
     def keep_open(self) -> None:
-        """Open the memory, and keep it open, since it may not be opened again. Raises OSError."""
+        """Open the memory, and keep it open, since opening it later may be forbidden. Raises OSError."""
         self.open()
         self._pinned = True
         _open_files.closed(self)
 
     def _opened(self) -> int:
-        """Open a file of the memory, through any of its threads that still exists. Raises OSError."""
+        """Open a file of the memory, through any of its threads that exists. Raises OSError."""
         ways = self._ways()
         for tid in ways[:-1]:
             with suppress(FileNotFoundError, ProcessLookupError):
@@ -114,39 +116,39 @@ class Memory:
         return _open_memory(ways[-1])
 
     def _ways(self) -> list[int]:
-        """The threads through which it may be opened, the best one first. A thread that has left it (by an exec, or
-        after a vfork) has another memory now."""
+        """The threads through which the memory may be opened, the best one first. A thread that has left the memory, by
+        an exec or after a vfork, is not among them."""
         return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
 
     def read(self, address: int, length: int) -> bytes:
-        """Up to ``length`` bytes: fewer where the mapping ends. Raises OSError where nothing is mapped."""
+        """Read up to ``length`` bytes: fewer if the mapping ends before. Raises OSError if nothing is mapped."""
         self._reach(address)
         return os.pread(self._file, length, address)
 
     def read_whole(self, address: int, length: int) -> bytes:
-        """All ``length`` bytes. Raises OSError where not all of them are mapped, or the memory is gone."""
+        """Read all ``length`` bytes. Raises OSError if some of them are not mapped, or if the memory is gone."""
         data = self.read(address, length)
         if len(data) != length:
             raise OSError(errno.EFAULT, f"short read of {length} bytes at {address:#x}")
         return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write all of ``data``, even to pages the tracee itself may not write (a private copy is made). Raises OSError
-        where not all of them are mapped."""
+        """Write all of ``data``, even to pages that the tracee itself may not write (the kernel makes private copies).
+        Raises OSError if some of the pages are not mapped."""
         self._reach(address)
         if os.pwrite(self._file, data, address) != len(data):
             raise OSError(errno.EFAULT, f"short write of {len(data)} bytes at {address:#x}")
 
     def read_string(self, address: int, limit: int = 1 << 17) -> bytes:
-        """The NUL-terminated string at ``address``, without its NUL. Raises OSError (E2BIG) where it has more
-        than ``limit`` bytes, which is more than exec takes (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN)."""
+        """The NUL-terminated string at ``address``, without the NUL. Raises OSError (E2BIG) if it has more than
+        ``limit`` bytes. The default is the limit of exec (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN)."""
         found, ended = self.string_start(address, limit)
         if not ended:
             raise OSError(errno.E2BIG, f"no end of the string at {address:#x}")
         return found
 
     def string_start(self, address: int, most: int) -> tuple[bytes, bool]:
-        """Up to ``most`` bytes of the NUL-terminated string at ``address``, and whether that is the whole string.
+        """Up to ``most`` bytes of the NUL-terminated string at ``address``, and whether these are the whole string.
         Raises OSError."""
         found, end = bytearray(), -1
         while end < 0 and len(found) < most:
@@ -156,8 +158,8 @@ class Memory:
         return bytes(found[:most]), end >= 0 and len(found) <= most
 
     def read_strings(self, addresses: Iterable[int]) -> list[bytes]:
-        """The strings at ``addresses``, as `read_string` has them. They usually lie one after the other; then many are
-        read at once."""
+        """The strings at ``addresses``, each as `read_string` returns it. Strings that follow each other in memory, as
+        they usually do, are read together."""
         strings: list[bytes] = []
         start, window = 0, b""
         for address in addresses:
@@ -170,16 +172,16 @@ class Memory:
         return strings
 
     def read_words(self, address: int, size: int, limit: int = 1 << 20) -> list[int]:
-        """The words of ``size`` bytes (4 or 8) at ``address`` up to a zero word, as an argv array has it.
+        """The words of ``size`` bytes (4 or 8) at ``address`` before a zero word, as in an argv array.
 
-        Raises OSError (E2BIG) where there are more than ``limit``, which is more than exec takes with any stack."""
+        Raises OSError (E2BIG) if there are more than ``limit`` words. The default is more than exec accepts."""
         words = self.first_words(address, size, limit + 1)
         if len(words) > limit:
             raise OSError(errno.E2BIG, f"no end of the words at {address:#x}")
         return words
 
     def first_words(self, address: int, size: int, most: int) -> list[int]:
-        """The first of what `read_words` returns: no more than ``most``. Raises OSError."""
+        """The first ``most`` words that `read_words` would return, or all if there are fewer. Raises OSError."""
         words: list[int] = []
         rest = b""
         while len(words) < most:
@@ -205,16 +207,16 @@ class Memory:
             raise OSError(errno.EFAULT, f"{address:#x} is no address of a program")
 
     def close(self) -> None:
-        """Close the file for good: a later use is an error, and never another program's memory."""
+        """Close the file for good. A later use is an error, so that it cannot reach the memory of another program."""
         self._closed = True
         self.release()
 
     def may_be_opened(self) -> bool:
-        """Whether it could be opened again: a process may meanwhile forbid that (PR_SET_DUMPABLE, prctl(2))."""
+        """Whether the file could be opened again: the process may forbid that by now (PR_SET_DUMPABLE, prctl(2))."""
         return any(os.access(_file_of(tid), os.R_OK | os.W_OK) for tid in self._ways())
 
     def release(self) -> None:
-        """Close the file; the next use opens it again."""
+        """Close the file until the next use."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

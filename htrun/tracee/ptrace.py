@@ -1,8 +1,8 @@
-"""ptrace(2): its requests and options, and the two requests for a thread that runs. All other requests are methods of
+"""ptrace(2): requests and options, and the two requests for a running thread. All other requests are methods of
 `Stopped`.
 
-python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages, and its binding takes 60 ms
-to import, since it looks for the C library with the help of other programs (ctypes.util.find_library).
+python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages. Its import takes 60 ms,
+since it runs other programs to find the C library (ctypes.util.find_library).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import IntEnum, IntFlag
 
 
 class TraceeDied(Exception):
-    """The thread was killed while it was stopped (ESRCH); carries its thread id."""
+    """The thread was killed while it was stopped (ESRCH). The argument is the thread's id."""
 
     def __init__(self, tid: int) -> None:
         super().__init__(f"thread {tid} died while it was stopped")
@@ -22,7 +22,7 @@ class TraceeDied(Exception):
 
 
 class Request(IntEnum):
-    """Requests, from <linux/ptrace.h>."""
+    """The requests, from <linux/ptrace.h>."""
 
     PEEKUSER = 3
     POKEUSER = 6
@@ -44,7 +44,7 @@ class Request(IntEnum):
 
 
 class Option(IntFlag):
-    """Options of SEIZE, from <linux/ptrace.h>."""
+    """The options of SEIZE, from <linux/ptrace.h>."""
 
     TRACESYSGOOD = 1
     TRACEFORK = 1 << 1
@@ -57,22 +57,22 @@ class Option(IntFlag):
 
 
 MOST_THREADS = 1 << 22
-"""No thread's id is as high (<linux/threads.h>, PID_MAX_LIMIT)."""
+"""A number that is greater than every thread id (<linux/threads.h>, PID_MAX_LIMIT)."""
 SIGINFO_SIZE = 128
 TRAP_TRACE = 2
-"""si_code of the SIGTRAP after a single step (<asm-generic/siginfo.h>)."""
+"""The si_code of the SIGTRAP after a single step (<asm-generic/siginfo.h>)."""
 
-# PyDLL keeps the interpreter lock over the call: a request takes a microsecond, and giving the lock to the reader
-# thread in between would cost a switch interval for each of a trap's four requests.
+# PyDLL keeps the interpreter lock during the call. A request takes a microsecond; releasing the lock to another thread
+# would cost a switch interval at each of the four requests for a trap.
 libc = ctypes.PyDLL(None, use_errno=True)
 raw_ptrace = libc.ptrace
-"""ptrace(2), without checking for errors."""
+"""ptrace(2) without a check for errors."""
 raw_ptrace.restype = ctypes.c_long
 raw_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
 def failure(kind: int, tid: int) -> Exception:
-    """What the request that has just failed raises: `TraceeDied` for ESRCH, OSError for anything else."""
+    """The exception for a request that has just failed: `TraceeDied` for ESRCH, OSError for any other error."""
     code = ctypes.get_errno()
     if code == errno.ESRCH:
         return TraceeDied(tid)
@@ -86,6 +86,7 @@ def seize(pid: int, options: Option) -> None:
 
 
 def interrupt(tid: int) -> None:
-    """Stop a running thread; a stopped one will stop again when it is resumed. Raises `TraceeDied`."""
+    """Stop a running thread. A thread that is already stopped will stop again after it is resumed. Raises
+    `TraceeDied`."""
     if raw_ptrace(Request.INTERRUPT, tid, 0, 0) == -1:
         raise failure(Request.INTERRUPT, tid)

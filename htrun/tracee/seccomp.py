@@ -1,9 +1,9 @@
-"""The seccomp filters that stop a tracee only at the few system calls that matter.
+"""The seccomp filters, which stop a tracee only at the few system calls that htrun must handle.
 
-Three programs in classic BPF (seccomp(2), Documentation/networking/filter.rst): `first_filter` is put in place before
-the program's exec, `channel_filter` is added when a process has mapped a channel and so has something to guard, and
-`mask_filter` when its threads' signal masks matter. A call that no rule names costs what the kernel's cache of allowed
-calls costs.
+There are three filters in classic BPF (seccomp(2), Documentation/networking/filter.rst). `first_filter` is installed
+before the program's exec. `channel_filter` is added when a process has mapped a channel, which must be guarded then.
+`mask_filter` is added when the signal masks of a process's threads matter. A call that no rule names costs only a look
+into the kernel's cache of allowed calls.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from htrun import hosts
 from htrun.hosts.calls import Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
-"""The data of stops by htrun's filters, which distinguishes them from stops by a guest's own filters. It says whether
-htrun must handle the call, record it, or both; or that the call is not recorded and changes a signal mask."""
+"""The data of stops by htrun's filters, which distinguishes these stops from those of a guest's own filters. It says
+whether htrun must handle the call, record it, or both. MASK: the call changes a signal mask, and is not recorded."""
 
 _ALLOW = 0x7FFF0000
 _TRACE = 0x7FF00000
@@ -38,14 +38,14 @@ MAP_ANONYMOUS = 0x20
 
 
 class Half(Enum):
-    """Which 32 bits of a 64-bit argument (little-endian struct seccomp_data) a condition looks at."""
+    """The 32 bits of a 64-bit argument that a condition tests (little-endian struct seccomp_data)."""
 
     LOW = 0
     HIGH = 4
 
 
 class Test(Enum):
-    """How a condition compares half an argument."""
+    """The comparison of a condition with half an argument."""
 
     EQUAL = "equal"
     NOT_EQUAL = "not equal"
@@ -56,7 +56,7 @@ class Test(Enum):
 
 
 class Condition(NamedTuple):
-    """A test of ``argument`` (0 to 5) against ``value`` (32 bits)."""
+    """A test of half of ``argument`` (0 to 5) against ``value`` (32 bits)."""
 
     argument: int
     half: Half
@@ -65,7 +65,8 @@ class Condition(NamedTuple):
 
 
 class Reaches(NamedTuple):
-    """A range of memory that starts below ``start`` reaches it: ``start - argument[address] < argument[length]``."""
+    """Whether a range of memory that starts below ``start`` extends beyond it: ``start - argument[address] <
+    argument[length]``."""
 
     address: int
     length: int
@@ -73,7 +74,7 @@ class Reaches(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Stop at call ``name`` when all conditions hold."""
+    """A rule to stop at call ``name`` if all conditions hold."""
 
     name: str
     conditions: tuple[Condition | Reaches, ...] = ()
@@ -83,12 +84,12 @@ Instruction = tuple[int, int, int, int]
 
 
 class RecordedCalls(NamedTuple):
-    """The calls that must be recorded. ``numbers``: by interface (AUDIT_ARCH_*); None for every call there is."""
+    """The calls that must be recorded. ``numbers``: call numbers by interface (AUDIT_ARCH_*); None for all calls."""
 
     numbers: Mapping[int, frozenset[int]] | None
 
     def include(self, abi: Abi, number: int) -> bool:
-        """Whether a call is one of them."""
+        """Whether the call ``number`` of ``abi`` must be recorded."""
         return self.numbers is None or number in self.numbers.get(abi.audit_arch, ())
 
 
@@ -149,7 +150,7 @@ def _compile_abi(
 
 
 def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
-    """A stop at each of ``calls``; nothing if they are all calls, which have no numbers here."""
+    """Instructions that stop at each of ``calls``; empty if these are all calls, which are not listed by number."""
     numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
     load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
     return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
@@ -158,11 +159,11 @@ def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
 def _compile(
     rules: Sequence[Rule], rules_32: Sequence[Rule], calls: RecordedCalls, *, record: bool, watched: int = WATCHED
 ) -> bytes:
-    """The filter of both interfaces as an array of struct sock_filter. The architecture is checked first, since a
-    number means another call in 32-bit code.
+    """The filter of both interfaces as an array of struct sock_filter. The architecture is tested first, since a call
+    number has another meaning in 32-bit code.
 
-    Where several filters stop at a call, the stop is that of the one installed last. So each filter must know
-    ``calls``, but only the first must stop (``record``) at those for which it has no other rule.
+    If several filters stop at a call, the thread gets the stop of the filter that was installed last. So each filter
+    must know ``calls``. Only the first filter must stop (``record``) at calls for which it has no other rule.
     """
     otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
     host = hosts.current()
@@ -197,9 +198,9 @@ _SIGSEGV_SET = (_low(0, Test.EQUAL, signal.SIGSEGV),)
 _PR_SET_SECCOMP = 22
 
 PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE = 0, 16, 0x4206
-"""Requests to become a tracee or a tracer (linux/ptrace.h)."""
+"""Requests by which a process becomes a tracee or a tracer (<linux/ptrace.h>)."""
 PR_SET_PTRACER = 0x59616D61
-"""Lets another process trace this one where only parents may (linux/prctl.h, Yama)."""
+"""A prctl(2) that allows another process to trace the caller where only parents may (<linux/prctl.h>, Yama)."""
 TRACER_RULES = (
     *(Rule("ptrace", (_low(0, Test.EQUAL, request),)) for request in (PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE)),
     Rule("prctl", (_low(0, Test.EQUAL, PR_SET_PTRACER),)),
@@ -226,11 +227,12 @@ _CHANNEL_RULES_32 = (
 
 
 def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> bytes:
-    """Exec, calls by which a process becomes a tracer, ``calls``, which are recorded, and, unless there is no channel
-    to look out for, what matters before one is mapped: shared file mappings, SIGSEGV's action, filters of the guest.
+    """The filter that stops at exec, at calls by which a process becomes a tracer, and at ``calls``, which are
+    recorded. With ``channel``, it also stops at calls that matter before a channel is mapped: mmap of shared files,
+    changes of SIGSEGV's action, filters of the guest.
 
-    A thread that makes many recorded calls may have lost some of its processors for a while, so with ``calls`` the
-    filter also stops at calls that ask for them.
+    htrun may keep a thread that makes many recorded calls on one processor for a while. So with ``calls``, the filter
+    also stops at calls that query or set processors.
     """
     rules = (*_EXEC_RULES, *TRACER_RULES)
     if calls != NO_CALLS:
@@ -245,17 +247,18 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     return (
         Rule(name, (*more, same_high, _low(address, Test.AT_LEAST, low_start), _low(address, Test.BELOW, low_end))),
         Rule(name, (*more, same_high, _low(address, Test.BELOW, low_start), Reaches(address, length, low_start))),
-        # A range so long that it may start below the four gigabytes that contain the region.
+        # A range of this length may start below the 4 GiB block that contains the region.
         Rule(name, (*more, _low(length, Test.AT_LEAST, 1 << 30))),
         Rule(name, (*more, Condition(length, Half.HIGH, Test.NOT_EQUAL, 0))),
     )
 
 
 def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
-    """Calls that could unmap, move, replace or unprotect memory of ``[start, end)``, and with ``process`` those that
-    ask for SIGSEGV's action or are about a thread's processors (needed once for each process, not for each mapping).
+    """The filter that stops at calls that could unmap, move, replace or unprotect memory in ``[start, end)``.
+    ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors;
+    one filter of a process must.
 
-    ``calls``: those that the first filter records."""
+    ``calls``: the calls that the first filter records."""
     rules: list[Rule] = []
     if start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF:
         fixed = _low(3, Test.ANY_BIT, MAP_FIXED)
@@ -271,7 +274,7 @@ def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, pro
 
 
 def mask_filter(calls: RecordedCalls = NO_CALLS) -> bytes:
-    """Calls that change the signal mask of their thread. ``calls``: those that the first filter records."""
+    """The filter that stops at calls that change a signal mask. ``calls``: the calls that the first filter records."""
     rules = [Rule(name) for name in ("rt_sigreturn", "sigreturn", "ssetmask")]
     for name in ("rt_sigprocmask", "sigprocmask"):
         rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
@@ -285,7 +288,7 @@ class _Program(ctypes.Structure):
 
 
 def program_header(abi: Abi, program: bytes, address: int) -> bytes:
-    """A struct sock_fprog for ``program`` (an array of sock_filter) that lies at ``address`` in a tracee."""
+    """A struct sock_fprog for ``program``, an array of sock_filter at ``address`` in a tracee."""
     count = len(program) // 8
     return struct.pack("<HHI", count, 0, address) if abi.bits == 32 else struct.pack("<H6xQ", count, address)
 
@@ -296,10 +299,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def install(program: bytes) -> None:
-    """Put a filter on the calling process. Raises OSError where the kernel or an outer sandbox forbids it.
+    """Install a filter in the calling process. Raises OSError if the kernel or an outer sandbox forbids it.
 
-    Without CAP_SYS_ADMIN the kernel requires no_new_privs. This changes nothing for a set-user-id program, which gains
-    no privileges under ptrace anyway (execve(2)).
+    Without CAP_SYS_ADMIN the kernel requires no_new_privs. This changes nothing for a set-user-id program, since it
+    gains no privileges under ptrace anyway (execve(2)).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(program, len(program))

@@ -1,4 +1,4 @@
-"""The signal masks of a thread as the kernel shows them: those of ``/proc/TID/status`` (proc_pid_status(5))."""
+"""Reads the signal masks of a thread from ``/proc/TID/status`` (proc_pid_status(5))."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FAULT_BITS = sum(map(bit_of, _OF_FAULTS))
 
 
 class SignalState(NamedTuple):
-    """Masks of signals. ``pending``: for the thread alone."""
+    """The signal masks of a thread. ``pending``: the signals that are pending for this thread alone."""
 
     pending: int
     blocked: int
@@ -34,7 +34,7 @@ class SignalState(NamedTuple):
 
     @property
     def segv_is_default(self) -> bool:
-        """Whether SIGSEGV kills."""
+        """Whether SIGSEGV kills the process."""
         return not (self.caught | self.ignored) & SEGV_BIT
 
 
@@ -42,7 +42,7 @@ _GONE = SignalState(pending=0, blocked=0, ignored=0, caught=0)
 
 
 def signal_state(tid: int) -> SignalState:
-    """The signal state of a thread. All masks are empty if it is gone, which its wait status will report."""
+    """The signal masks of a thread. All are empty if the thread is gone; its wait status will report that."""
     try:
         file = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -59,6 +59,6 @@ def signal_state(tid: int) -> SignalState:
 
 
 def blocks_other_faults(mask: int) -> bool:
-    """Whether a mask blocks the signals of all faults except SIGSEGV, which can't be seen any more: then the program
-    has most likely blocked SIGSEGV too, as sigfillset(3) does."""
+    """Whether a mask blocks the signals of all faults except SIGSEGV. The kernel has unblocked SIGSEGV, but most likely
+    the program had blocked it too, as sigfillset(3) does."""
     return mask & _FAULT_BITS == _FAULT_BITS

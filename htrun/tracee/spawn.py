@@ -1,8 +1,8 @@
-"""Becoming the tracer of a process that will become the program, without being its parent.
+"""Becomes the tracer of the process that will become the program, without being its parent.
 
-The process that the user started *becomes* the program (`htrun.launch.launcher`), so the program has the process id,
-the parent, the process group, the terminal, the children and the exit status that it would have had without htrun. The
-tracer is an orphan in a session of its own, which no signal of a terminal reaches. (strace(1) calls this -DDD.)
+The process that the user has started *becomes* the program (`htrun.launch.launcher`). So the program has the process
+id, the parent, the process group, the terminal, the children and the exit status that it would have without htrun. The
+tracer is an orphan in a session of its own, so no signal of a terminal reaches it. (strace(1) calls this -DDD.)
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _STANDARD_ERROR = 2
 
 
 def seize(program: int) -> None:
-    """Become the tracer of the process ``program`` and of all that it will create, which die with this process. Raises
-    `HtrunError`."""
+    """Become the tracer of the process ``program`` and of all processes that it will create. They die when this process
+    exits. Raises `HtrunError`."""
     try:
         ptrace.seize(program, _OPTIONS)
     except (OSError, ptrace.TraceeDied) as error:
@@ -38,7 +38,7 @@ def seize(program: int) -> None:
 
 def _why_not(program: int, error: Exception) -> str:
     tracer = 0
-    # Killed meanwhile, it may be gone.
+    # The process may have been killed meanwhile.
     with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
         tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
     if tracer:
@@ -47,13 +47,14 @@ def _why_not(program: int, error: Exception) -> str:
 
 
 def release_inherited() -> None:
-    """Close what the program inherits, too, except standard error: the readers of pipes wait until it closes them."""
+    """Close all inherited files except standard error. The program has inherited them too, and the readers of pipes
+    wait until every copy is closed."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
     for name in os.listdir("/proc/self/fd"):
-        # Our own files are close-on-exec, so one that is not came from outside. The list itself was one of them.
+        # htrun's own files are close-on-exec, so other files are inherited. The directory itself is already closed.
         with suppress(OSError):
             if int(name) > _STANDARD_ERROR and os.get_inheritable(int(name)):
                 os.close(int(name))

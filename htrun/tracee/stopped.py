@@ -1,7 +1,7 @@
-"""A stopped thread: the ptrace(2) requests that a thread must be stopped for.
+"""A stopped thread, and the ptrace(2) requests that need a stopped thread.
 
-Only an object of this type makes them: a function that takes one needs a thread at a ptrace-stop. `Stopped.resume` uses
-it up. A running thread has no such object.
+Only objects of this type make these requests, so a function that takes such an object needs a thread at a ptrace-stop.
+`Stopped.resume` invalidates the object. There is no such object for a running thread.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SIGSET_SIZE = 8
 _MOST_OF_A_SET = 16384
 _NOBODY = -1
-"""No thread's id: each request for it fails as for a dead thread (ESRCH)."""
+"""An id that no thread has. Each request for it fails as for a dead thread (ESRCH)."""
 
-# One buffer for each kind of answer: only the tracer's main thread makes requests.
+# One buffer for each kind of result is enough, since only the tracer's main thread makes requests.
 _message = ctypes.c_ulong()
 _message_address = ctypes.addressof(_message)
 _siginfo = ctypes.create_string_buffer(SIGINFO_SIZE)
@@ -46,8 +46,8 @@ _syscall_info_fields = struct.Struct("=4xI16xq48xI")
 
 
 class FilteredCall(NamedTuple):
-    """A system call that a seccomp filter has stopped: ``audit_arch`` and ``number`` say which, ``data`` is what the
-    filter gave with SECCOMP_RET_TRACE (0 to 65535)."""
+    """A system call that a seccomp filter has stopped. ``audit_arch``, ``number``: the interface and the number of the
+    call. ``data``: the filter's data for SECCOMP_RET_TRACE (0 to 65535)."""
 
     audit_arch: int
     number: int
@@ -61,8 +61,8 @@ class _IoVec(ctypes.Structure):
 class Stopped:
     """A thread at a ptrace-stop.
 
-    Every method raises `TraceeDied` when the thread was killed meanwhile; the wait status of its death is still to
-    come. After `resume` or `listen` there is no ``tid`` any more, so that a further request is an AttributeError.
+    Every method raises `TraceeDied` if the thread was killed meanwhile; the wait status of its death comes later. After
+    `resume` or `listen` the object has no ``tid``, so that a further request raises AttributeError.
     """
 
     __slots__ = ("tid",)
@@ -77,47 +77,47 @@ class Stopped:
     # Registers.
 
     def registers(self) -> Registers:
-        """The general registers. Their structure is imported late: a program that maps no channel needs none."""
+        """The general registers. Their type is imported at the first use: a program that maps no channel needs none."""
         registers = hosts.current().registers()
         self._request(Request.GETREGS, 0, ctypes.addressof(registers))
         return registers
 
     def read_registers(self, registers: Registers) -> None:
-        """Fill ``registers``."""
+        """Read the general registers into ``registers``."""
         self._request(Request.GETREGS, 0, ctypes.addressof(registers))
 
     def set_registers(self, registers: Registers) -> None:
-        """Write all general registers."""
+        """Write ``registers`` to the general registers."""
         self._request(Request.SETREGS, 0, ctypes.addressof(registers))
 
     def register_set(self, kind: int) -> bytes:
-        """The registers of a ``kind`` (NT_* in <linux/elf.h>) other than the general ones."""
+        """The register set ``kind`` (NT_* in <linux/elf.h>), which is not the set of general registers."""
         room = ctypes.create_string_buffer(_MOST_OF_A_SET)
         vector = _IoVec(ctypes.addressof(room), _MOST_OF_A_SET)
         self._request(Request.GETREGSET, kind, ctypes.addressof(vector))
         return room.raw[: vector.length]
 
     def user_word(self, offset: int) -> int:
-        """One word of struct user (<sys/user.h>)."""
-        # By syscall(2), since the C library's wrapper returns -1 both for an error and for a word of -1.
+        """The word of struct user (<sys/user.h>) at ``offset`` (bytes)."""
+        # The C library's wrapper returns -1 both for an error and for a word of -1, so this uses syscall(2).
         if _raw_syscall(_PTRACE, _PEEKUSER, ctypes.c_long(self.tid), ctypes.c_long(offset), _word_at) == -1:
             raise TraceeDied(self.tid)
         return _word.value
 
     def set_user_word(self, offset: int, value: int) -> None:
-        """Replace one word of struct user."""
+        """Write ``value`` to the word of struct user at ``offset`` (bytes)."""
         self._request(Request.POKEUSER, offset, value)
 
     # Signals.
 
     def fault(self) -> tuple[int, int]:
-        """``(si_code, si_addr)`` of the fault signal that the thread is stopped for."""
+        """``(si_code, si_addr)`` of the fault signal for which the thread is stopped."""
         self._request(Request.GETSIGINFO, 0, _siginfo_address)
         _signo, _errno, code, _pad, address = _fault_fields.unpack_from(_siginfo)
         return code, address
 
     def signal_info(self) -> bytes:
-        """The siginfo_t of the signal that the thread is stopped for: 128 bytes."""
+        """The siginfo_t of the signal for which the thread is stopped: 128 bytes."""
         self._request(Request.GETSIGINFO, 0, _siginfo_address)
         return _siginfo.raw
 
@@ -127,44 +127,44 @@ class Stopped:
         self._request(Request.SETSIGINFO, 0, ctypes.addressof(buffer))
 
     def signal_mask(self) -> int:
-        """The blocked signals: bit N-1 is signal N."""
+        """The mask of blocked signals: bit N-1 stands for signal N."""
         self._request(Request.GETSIGMASK, SIGSET_SIZE, _mask_address)
         return _mask.value
 
     def set_signal_mask(self, mask: int) -> None:
-        """Replace the blocked signals."""
+        """Replace the mask of blocked signals."""
         _mask.value = mask
         self._request(Request.SETSIGMASK, SIGSET_SIZE, _mask_address)
 
-    # What the stop is about.
+    # The reason of the stop.
 
     def event_message(self) -> int:
-        """The number that comes with a ptrace event: a new thread's id, an exit status, a former thread id."""
+        """The number that a ptrace event comes with: a new thread's id, an exit status, or a former thread id."""
         self._request(Request.GETEVENTMSG, 0, _message_address)
         return _message.value
 
     def read_call_info(self, address: int, size: int) -> None:
-        """Fill a struct ptrace_syscall_info (<linux/ptrace.h>) of ``size`` bytes in htrun's memory."""
+        """Fill a struct ptrace_syscall_info (<linux/ptrace.h>) of ``size`` bytes at ``address`` in htrun's memory."""
         self._request(Request.GET_SYSCALL_INFO, size, address)
 
     def filtered_call(self) -> FilteredCall:
-        """The system call at whose seccomp stop the thread is."""
+        """The system call at whose seccomp stop the thread is stopped."""
         self._request(Request.GET_SYSCALL_INFO, len(_syscall_info), _syscall_info_address)
         return FilteredCall(*_syscall_info_fields.unpack_from(_syscall_info))
 
     # The end of the stop.
 
     def resume(self, request: Request = Request.CONT, number: int = 0) -> None:
-        """Let the thread run, with the signal ``number`` (0: none). ``request``: CONT, SYSCALL or SINGLESTEP: up to
-        where."""
+        """Let the thread run, with the signal ``number`` (0: none). ``request``: CONT, or SYSCALL or SINGLESTEP to stop
+        the thread at the next call or instruction."""
         tid = self.tid
         if raw_ptrace(request, tid, 0, number) == -1:
             raise failure(request, tid)
         del self.tid
 
     def run_to_next(self, waiter: Waiter, request: Request = Request.CONT, number: int = 0) -> Stop:
-        """Resume the thread and wait for its next stop, at which it is then. If it dies, also by the exec of another
-        thread, which then has its id, this raises `TraceeDied`, and ``waiter`` reports the wait status next."""
+        """Resume the thread, and wait for its next stop. Raises `TraceeDied` if the thread dies; then ``waiter``
+        reports the wait status next. A thread also dies by the exec of another thread, which takes over its id."""
         tid = self.tid
         self.resume(request, number)
         self.tid = _NOBODY
@@ -175,11 +175,11 @@ class Stopped:
         return stop
 
     def run_to_syscall_stop(self, waiter: Waiter) -> None:
-        """Resume the thread and wait for its next syscall-stop; raises as `run_to_next`.
+        """Resume the thread, and wait for its next syscall-stop. Raises `TraceeDied`, as `run_to_next` does.
 
-        A job-control stop that comes meanwhile happens to the rest of its process; this thread is kept going, and joins
-        the others, or finds that SIGCONT was there first, when it is resumed next (PTRACE_INTERRUPT; kernel/signal.c,
-        do_jobctl_trap).
+        If a job-control stop comes meanwhile, this thread is kept running, and only the rest of its process stops. When
+        the thread is resumed next, it joins the stop, unless SIGCONT has already ended it (PTRACE_INTERRUPT;
+        kernel/signal.c, do_jobctl_trap).
         """
         deliver, joins = 0, False
         while True:
@@ -192,5 +192,5 @@ class Stopped:
             interrupt(self.tid)
 
     def listen(self) -> None:
-        """Leave the thread in its group-stop, so that SIGCONT is heard."""
+        """Leave the thread in its group-stop, so that SIGCONT can end the stop."""
         self.resume(Request.LISTEN)

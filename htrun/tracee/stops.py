@@ -1,7 +1,7 @@
-"""What can happen to a tracee: each wait status becomes one of these.
+"""The kinds of stops and deaths of a tracee; each wait status is decoded to one of them.
 
-The kinds and their names are those of ptrace(2), "Stopped states". Each has the id of its thread. As tuples, two of
-different kinds may be equal: `match` and ``isinstance`` distinguish them.
+The kinds and their names are those of ptrace(2), "Stopped states". Each object has the id of its thread. Since they are
+tuples, two objects of different kinds may be equal; `match` and ``isinstance`` distinguish them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from enum import Enum
 from typing import NamedTuple
 
 SEGV_STOPPED = signal.SIGSEGV << 8 | 0x7F
-"""The wait status of a thread stopped for SIGSEGV: looked for before anything else, since every trap has it."""
+"""The wait status of a thread that is stopped for SIGSEGV. It is tested first, since every trap has it."""
 
 WALL = 0x60000000
-"""__WALL: also wait for threads and clones; __WNOTHREAD: only for what this thread traces, not for a process that
-another thread of htrun has started (<linux/wait.h>)."""
+"""__WALL: also wait for threads and clones. __WNOTHREAD: wait only for tracees and children of the calling thread, not
+for a process that another thread of htrun has started (<linux/wait.h>)."""
 
 _SYSCALL_TRAP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
 
 class PtraceEvent(Enum):
-    """PTRACE_EVENT_*: the byte above the signal in a stop's wait status. Those that htrun asks for, and STOP."""
+    """PTRACE_EVENT_*: the byte above the signal in the wait status of a stop. Only the events that htrun asks for, and
+    STOP."""
 
     FORK = 1
     VFORK = 2
@@ -34,33 +35,34 @@ class PtraceEvent(Enum):
     STOP = 128
 
 
-# A dictionary, since looking up a member of an enumeration, or its value, takes two Python calls each time.
+# This is a dictionary, since looking up a member of an enumeration, or its value, takes two Python calls each time.
 _EVENTS = {event.value: event for event in PtraceEvent}
 _STOP_EVENT = PtraceEvent.STOP.value
 
 
 class SignalStop(NamedTuple):
-    """signal-delivery-stop: ``signal`` (1 to 64) is about to reach the thread."""
+    """A signal-delivery-stop: ``signal`` (1 to 64) is about to be delivered to the thread."""
 
     tid: int
     signal: int
 
 
 class GroupStop(NamedTuple):
-    """group-stop: the thread takes part in a job-control stop; it stays stopped until SIGCONT (PTRACE_LISTEN)."""
+    """A group-stop: the thread takes part in a job-control stop, and stays stopped until SIGCONT (PTRACE_LISTEN)."""
 
     tid: int
     signal: int
 
 
 class InterruptStop(NamedTuple):
-    """PTRACE_EVENT_STOP that is no group-stop: the first stop of a new tracee, or the end of a listened group-stop."""
+    """A PTRACE_EVENT_STOP that is no group-stop: the first stop of a new tracee, or the end of a group-stop after
+    PTRACE_LISTEN."""
 
     tid: int
 
 
 class SyscallStop(NamedTuple):
-    """syscall-enter-stop or syscall-exit-stop."""
+    """A syscall-enter-stop or a syscall-exit-stop."""
 
     tid: int
 
@@ -73,14 +75,14 @@ class EventStop(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The thread ended with an exit status (0 to 255)."""
+    """The thread has exited with an exit status (0 to 255)."""
 
     tid: int
     status: int
 
 
 class Killed(NamedTuple):
-    """The thread was ended by a signal."""
+    """The thread was killed by a signal."""
 
     tid: int
     signal: int
@@ -90,7 +92,7 @@ Stop = SignalStop | GroupStop | InterruptStop | SyscallStop | EventStop | Exited
 
 
 def wait_status(result: os.waitid_result) -> int:
-    """The wait4(2) status that a waitid(2) result stands for."""
+    """The status of wait4(2) that corresponds to a result of waitid(2)."""
     if result.si_code == os.CLD_EXITED:
         return result.si_status << 8
     if result.si_code == os.CLD_KILLED:
@@ -101,7 +103,7 @@ def wait_status(result: os.waitid_result) -> int:
 
 
 def decode(tid: int, status: int) -> Stop:
-    """The meaning of a wait status, as wait(2) and ptrace(2) define it."""
+    """Decode a wait status, as wait(2) and ptrace(2) define it."""
     low = status & 0x7F
     if low == 0:
         return Exited(tid, status >> 8 & 0xFF)

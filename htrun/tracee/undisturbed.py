@@ -1,16 +1,16 @@
-"""Waits that a signal which the process ignores must not end.
+"""Restarts calls that an ignored signal has interrupted.
 
-A signal that a process ignores does not wake its threads. In a traced process the kernel wakes the thread all the same,
-so that the tracer can see the signal (kernel/signal.c, sig_ignored). Most calls are then restarted by the kernel, which
-knows what is left of their time. Some return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; sigtimedwait, semop
-and sockets with a time limit are others). Here, the thread makes such a call again, as if it had never been woken.
+A signal that a process ignores does not wake its threads. But the kernel wakes the threads of a traced process, so that
+the tracer can see the signal (kernel/signal.c, sig_ignored). The kernel restarts most calls, since it knows how much of
+their time is left. Some calls return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; also sigtimedwait, semop, and
+calls on sockets with a time limit). htrun lets the thread make such a call again, as if it had not been woken.
 
-The call then has its whole limit again, and with a signal each 50 ms a wait of 100 ms would never return. So the end of
-the time limit is remembered, counted from the first signal. At the first signal after that, the call returns what it
-returns at its limit. It never returns early. It may return late: by up to the time from the call to the first signal,
-plus the time between two signals.
+The repeated call has its whole time limit again: with a signal every 50 ms, a wait of 100 ms would never return. So
+htrun keeps the end of the time limit, counted from the first signal. At the first signal after this end, the call gets
+the result that it has at its limit. It never returns early. It may return late: by at most the time from the call to
+the first signal, plus the time between two signals.
 
-A stop (SIGSTOP, SIGTSTP) ends such calls with EINTR in any process, so it does here.
+A stop of the process (SIGSTOP, SIGTSTP) interrupts such calls with EINTR without htrun too, so these are not restarted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 
 class _Wait(NamedTuple):
-    """A call that was made again. ``call``: what it is known by; ``limit``, and ``until`` when it lasts (ns of the
-    monotonic clock); ``flags``: the thread's, as they were."""
+    """A call that was made again. ``call``: the values that identify it. ``limit``: its time limit. ``until``: the end
+    of this limit (ns of the monotonic clock). ``flags``: the thread's flags before htrun has marked them."""
 
     call: tuple[int, ...]
     limit: Limit | None
@@ -45,15 +45,15 @@ class _Wait(NamedTuple):
 
 
 class Waits:
-    """The waits of all threads that an ignored signal has woken. ``clock``: ns."""
+    """The calls of all threads that were woken by an ignored signal. ``clock``: returns ns."""
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._waits: dict[int, _Wait] = {}
 
     def woken(self, stopped: Stopped, number: int, process: int, read: Callable[[int, int], bytes]) -> None:
-        """Let the call go on from which a thread, ``stopped`` for signal ``number`` (0: only for htrun), was woken in
-        vain, if it was. ``process``: the id of its process; ``read``: its memory."""
+        """Restart the call of a thread that was woken without need. ``stopped``: the thread, stopped for signal
+        ``number`` (0: stopped only for htrun). ``process``: the id of its process. ``read``: reads its memory."""
         if not _is_interrupted(stopped):
             return
         tid = stopped.tid
@@ -85,12 +85,12 @@ class Waits:
 
     @staticmethod
     def interrupted(stopped: Stopped) -> None:
-        """A thread takes part in a stop of its process: what that has interrupted stays so, whatever comes after."""
+        """Keep a call interrupted that a stop of the process has interrupted, whatever stops come later."""
         if _is_interrupted(stopped):
             stopped.set_user_word(hosts.current().words.call_number, _NO_CALL)
 
     def ended(self, tid: int) -> None:
-        """A thread is gone."""
+        """Forget a thread that is gone."""
         self._waits.pop(tid, None)
 
 
@@ -103,7 +103,7 @@ def _is_interrupted(stopped: Stopped) -> bool:
 
 
 def _status(tid: int) -> dict[str, str]:
-    """The fields of /proc/TID/status (proc_pid_status(5)); none when the thread is gone."""
+    """The fields of /proc/TID/status (proc_pid_status(5)); empty if the thread is gone."""
     try:
         lines = Path(f"/proc/{tid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -112,7 +112,7 @@ def _status(tid: int) -> dict[str, str]:
 
 
 def _only_ignored(status: dict[str, str], number: int) -> bool:
-    """Whether the process ignores the signal, if there is one, and no other waits that may have ended the call."""
+    """Whether the process ignores signal ``number`` (0: none), and no other pending signal may have ended the call."""
     if not status:
         return False
     masks = {name: int(status[name], 16) for name in _MASKS}

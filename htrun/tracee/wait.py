@@ -1,7 +1,7 @@
-"""The one place where htrun waits for tracees.
+"""Waits for tracees. No other module of htrun does.
 
-`Waiter.next` blocks until any tracee has something to report. Once the first process has begun to die, its death is
-held (`htrun.tracee.first_process`): waiting must step around a zombie, which a plain wait4(-1) would reap.
+`Waiter.next` blocks until a tracee has a stop or a death to report. When the first process has begun to die, its death
+is held (`htrun.tracee.first_process`). A plain wait4(-1) would reap this zombie, so other waits are used then.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from htrun.tracee.first_process import FirstProcess
 
     class TrapsInOneGo(Protocol):
-        """Waits for any tracee, and for the next trap at once (a host's ``TrapWait``)."""
+        """Waits for any tracee, and also reads the facts of a trap (a host's ``TrapWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``; a status of None is a death, not reaped yet."""
+            """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
 
         def flush(self) -> None:
-            """Resume now what is to be resumed when `next` is called next."""
+            """Resume the thread now that the next call of `next` would resume."""
 
     class CallsInOneGo(Protocol):
         """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``; a status of None is a death, not reaped yet."""
+            """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
 
         def stopped(self) -> tuple[int, int] | None:
-            """A stop that is there already; None if there is none."""
+            """A stop that has already happened; None if there is none."""
 
 
 _MOST_IN_A_ROW = 32
-"""Stops that are taken in the kernel's order, before all pending ones are taken at once."""
+"""The number of stops that are taken in the kernel's order, before all pending stops are taken at once."""
 
 
 def _is_zombie(tid: int) -> bool:
@@ -54,30 +54,31 @@ def _is_zombie(tid: int) -> bool:
 
 
 def is_end(stop: stops.Stop) -> bool:
-    """Whether the thread that had this id has died, is about to, or is dead because another has taken over its id by an
-    exec. `Waiter.next_of` reports that of the thread that it waits for, and `Waiter.next` reports it as well."""
+    """Whether the thread with this id has died or is about to, or another thread has taken over the id by an exec.
+    `Waiter.next_of` reports such an end of its thread, and `Waiter.next` reports it again."""
     return isinstance(stop, stops.Exited | stops.Killed) or (
         isinstance(stop, stops.EventStop) and stop.event in {stops.PtraceEvent.EXIT, stops.PtraceEvent.EXEC}
     )
 
 
 class Waiter:
-    """Waits for wait statuses of all tracees.
+    """Waits for stops and deaths of all tracees.
 
-    To be made before any other thread of this process is: each must have SIGCHLD blocked.
+    It must be created before any other thread of this process, since each thread must have SIGCHLD blocked.
     """
 
     def __init__(self, first: FirstProcess) -> None:
-        """``first``: the process that is never reaped."""
-        # Blocked, so that it stays pending and can be awaited. Its default action discards it when it is sent, unless
-        # the main thread blocks it, and when any thread takes it (kernel/signal.c, sig_ignored, get_signal).
+        """``first``: the process that must not be reaped."""
+        # A blocked SIGCHLD stays pending, so that it can be awaited. With the default action, the signal would be
+        # discarded unless the main thread blocks it, or when any thread takes it (kernel/signal.c, sig_ignored,
+        # get_signal).
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._first = first
         self._until_all = _MOST_IN_A_ROW
         self._quick: TrapsInOneGo | None = None
         self._calls: CallsInOneGo | None = None
         self._queue: deque[tuple[int, int]] = deque()
-        """What was taken and is still to be reported by `next`."""
+        """The wait statuses that were taken, and that `next` must still report."""
 
     @staticmethod
     def is_tracee(tid: int) -> bool:
@@ -89,7 +90,7 @@ class Waiter:
         return True
 
     def stands_at(self, tid: int, status: int) -> bool:
-        """Whether a thread is at a stop with this wait status that was not reported yet."""
+        """Whether a thread is at a stop with this wait status, which `next` has not reported yet."""
         if (tid, status) in self._queue:
             return True
         try:
@@ -99,17 +100,18 @@ class Waiter:
         return seen is not None and seen.si_code == os.CLD_TRAPPED and wait_status(seen) == status
 
     def expect_traps(self, quick: TrapsInOneGo) -> None:
-        """From now on most stops will be traps: wait by way of ``quick``."""
+        """Wait by ``quick`` from now on, since most stops will be traps."""
         self._quick = quick
 
     def record_calls(self, calls: CallsInOneGo) -> None:
-        """From now on wait by way of ``calls``, which records calls meanwhile."""
+        """Wait by ``calls`` from now on, which records calls meanwhile."""
         self._calls = calls
 
     def next(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """The next ``(tid, wait status)``; None when nothing but the held process is left and it is dead.
+        """The next ``(tid, wait status)``; None if only the held process is left, and it is dead.
 
-        The held one's own status is among them, once, though it is not reaped. ``known``: the ids of all tracees.
+        The status of the held process is reported once, though the process is not reaped. ``known``: the ids of all
+        tracees.
         """
         first = self._first
         if self._quick is not None and (self._queue or first.held or self._calls is not None):
@@ -132,7 +134,7 @@ class Waiter:
                 return tid, status
             if tid != first.pid:
                 return os.waitpid(tid, WALL)
-            # Killed while it was stopped: its exit event was let go before anyone could see it.
+            # The first process was killed while it was stopped: the kernel has ended its exit event early.
             first.hold()
         return self._next_but_first(known)
 
@@ -143,9 +145,9 @@ class Waiter:
 
     @staticmethod
     def _take(tid: int) -> os.waitid_result | None:
-        """The stop of a thread at which it was seen; None if it is at none any more. A thread that is killed at its
-        exit event goes on and dies, and for a dead one the kernel returns ECHILD, unless deaths are waited for as well
-        (kernel/exit.c, wait_consider_task)."""
+        """The stop of a thread, which was seen before; None if the thread is no longer stopped. A thread that is killed
+        at its exit event continues and dies. For a dead thread, the kernel returns ECHILD unless deaths are waited for
+        too (kernel/exit.c, wait_consider_task)."""
         try:
             return os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
         except ChildProcessError:
@@ -153,7 +155,7 @@ class Waiter:
 
     @classmethod
     def _look(cls) -> tuple[int, int | None]:
-        """As `TrapsInOneGo.next`, without the facts of traps."""
+        """Wait like `TrapsInOneGo.next`, but without reading the facts of traps."""
         while True:
             seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL)
             if seen is None or seen.si_code != os.CLD_TRAPPED:
@@ -162,12 +164,12 @@ class Waiter:
                 return taken.si_pid, wait_status(taken)
 
     def next_of(self, tid: int) -> stops.Stop:
-        """The next stop of one thread, which is known to be about to stop. An end (`is_end`) is also kept for `next`.
-        Raises `TraceeDied` while another thread is taking over its id by an exec, which `next` will report.
+        """The next stop of a thread that is about to stop. An end (`is_end`) is also kept for `next`. Raises
+        `TraceeDied` while another thread is taking over the id by an exec, which `next` will report.
 
-        No wait reports a thread group leader that has died without an exit event (`_take`) before its last other thread
-        is reaped, which may be at its own exit event until it is resumed. So this waits for nothing but the signal that
-        comes with each change, the leader's death included (kernel/exit.c, exit_notify).
+        No wait reports a thread group leader that has died without an exit event (`_take`) before the last other thread
+        of its process is reaped; that thread may be at its own exit event until it is resumed. So this method waits
+        only for SIGCHLD, which comes with each change, including the death of the leader (kernel/exit.c, exit_notify).
         """
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
@@ -180,7 +182,7 @@ class Waiter:
             try:
                 seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
             except ChildProcessError:
-                # Nobody has the id: the old thread is released (fs/exec.c, de_thread) and the new one not found yet.
+                # No thread has the id: the old thread is released (fs/exec.c, de_thread), the new one not yet found.
                 raise TraceeDied(tid) from None
             if seen is None:
                 if waited and _is_zombie(tid):
@@ -207,7 +209,7 @@ class Waiter:
         return stops.decode(tid, status)
 
     def _next_but_first(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """`next` while the death of the first process is held."""
+        """The next ``(tid, wait status)`` while the death of the first process is held; otherwise as `next`."""
         first = self._first
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
@@ -222,10 +224,11 @@ class Waiter:
             signal.sigwaitinfo({signal.SIGCHLD})
 
     def _take_all(self) -> bool:
-        """Queue the stops of all tracees that are at one, then all deaths but the first's; whether there are any.
+        """Queue the stops of all stopped tracees, then all deaths except that of the first process. Returns whether any
+        are queued.
 
-        All, and the oldest tracee's first: the kernel looks at the newest first (kernel/ptrace.c, __ptrace_link), so
-        threads that are created without end would keep it from ever coming to the one that is about to end them.
+        The oldest tracee comes first. The kernel checks the newest tracee first (kernel/ptrace.c, __ptrace_link): if
+        new threads are created without end, it would never report the thread that is about to end them.
         """
         queue = self._queue
         dead: list[tuple[int, int]] = []
@@ -233,7 +236,7 @@ class Waiter:
             while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
                 queue.appendleft((stopped.si_pid, wait_status(stopped)))
         with suppress(ChildProcessError):
-            # The kernel gives the first, which must not be reaped, last.
+            # The kernel returns the first process last; it must not be reaped.
             while (seen := self._dead()) is not None and seen.si_pid != self._first.pid:
                 os.waitpid(seen.si_pid, WALL)
                 dead.append((seen.si_pid, wait_status(seen)))
@@ -245,8 +248,9 @@ class Waiter:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
 
     def _take_hidden(self, known: set[int]) -> bool:
-        """Queue the deaths of tracees that are older than the first is now; whether there are any. Until threads that
-        were killed before anything reported them are reaped, their process can neither exit nor exec."""
+        """Queue the deaths of tracees that are older than the first process is now. Returns whether any are queued.
+        Threads that were killed before an event has reported them must be reaped, or their process can neither exit nor
+        exec."""
         looked_at: set[int] = set()
         for tid in known:
             if tid in looked_at:
@@ -263,5 +267,5 @@ class Waiter:
         return bool(self._queue)
 
     def _is_gone(self, first: FirstProcess) -> bool:
-        """Whether the held process is dead, or was reaped by another process all the same."""
+        """Whether the held process is dead, or was reaped by another process nevertheless."""
         return not self.is_tracee(first.pid) or first.death() is not None
