@@ -87,7 +87,7 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
 
 static volatile uint32_t lines[LINES * LINE_WORDS];
 
-static inline uint32_t load(uint32_t line, unsigned turns)
+static inline uint32_t follow_lines(uint32_t line, unsigned turns)
 {
     for (; turns > 0; turns--) {
         line = (line * 5 + 1 + lines[line * LINE_WORDS]) % LINES;
@@ -145,8 +145,8 @@ static void work(struct progress *at, unsigned kind)
     case 6: at->word = divide(at->word, 16); break;
     case 7: BRANCHES_8_(at->word, at->state >> 8); break;
     case 8: BRANCHES_8_(at->word, at->state >> 8); BRANCHES_8_(at->word, at->state >> 16); break;
-    case 9: at->line = load(at->line, 8); break;
-    default: at->line = load(at->line, 16); break;
+    case 9: at->line = follow_lines(at->line, 8); break;
+    default: at->line = follow_lines(at->line, 16); break;
     }
 }
 

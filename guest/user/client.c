@@ -32,7 +32,7 @@
 static unsigned generation;
 static unsigned last_generation;
 
-static struct hypertrace_channel *channel;      /* NULL: none is open */
+static struct hypertrace_channel *client_channel;       /* NULL: none is open */
 static unsigned char *taken;                    /* bit N: a thread of this process has index N */
 static size_t taken_size;
 
@@ -41,8 +41,8 @@ static __thread struct {
     unsigned generation;
 } mine;
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
+static pthread_once_t client_key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t client_key;
 static int key_error;
 
 static void begin_generation(void)
@@ -76,7 +76,7 @@ static int lock_byte(int command, short type, uint64_t index, uint64_t *start)
     lock.l_whence = SEEK_SET;
     lock.l_start = (off_t)index;
     lock.l_len = 1;
-    if (fcntl(channel->fd, command, &lock) != 0) {
+    if (fcntl(client_channel->fd, command, &lock) != 0) {
         return errno;
     }
     if (start != NULL) {
@@ -91,11 +91,11 @@ static int lock_byte(int command, short type, uint64_t index, uint64_t *start)
  */
 static int claim_index(uint64_t *claimed)
 {
-    uint64_t above = channel->max_clients;
+    uint64_t above = client_channel->max_clients;
     int error = 0;
 
-    if (!hypertrace_channel_is_fd(channel, channel->fd)) {
-        error = hypertrace_channel_reopen_fd(channel);
+    if (!hypertrace_channel_is_fd(client_channel, client_channel->fd)) {
+        error = hypertrace_channel_reopen_fd(client_channel);
     }
     while (error == 0 && above > 0) {
         uint64_t index = above - 1;
@@ -120,13 +120,13 @@ static int claim_index(uint64_t *claimed)
 static void release_index(uint64_t index)
 {
     flip_taken(index);
-    if (hypertrace_channel_is_fd(channel, channel->fd)) {
+    if (hypertrace_channel_is_fd(client_channel, client_channel->fd)) {
         (void)lock_byte(F_OFD_SETLK, F_UNLCK, index, NULL);
     }
 }
 
 /* Called when a thread that has asked for an index exits. */
-static void release_mine(void *unused)
+static void release_client(void *unused)
 {
     (void)unused;
     hypertrace_lock();
@@ -138,9 +138,9 @@ static void release_mine(void *unused)
     hypertrace_unlock();
 }
 
-static void create_key(void)
+static void create_client_key(void)
 {
-    key_error = pthread_key_create(&key, release_mine);
+    key_error = pthread_key_create(&client_key, release_client);
 }
 
 /* Fill in `mine`. */
@@ -154,7 +154,7 @@ static int claim_mine(void)
         if (error != 0) {
             return error;
         }
-        error = pthread_setspecific(key, &mine);
+        error = pthread_setspecific(client_key, &mine);
         if (error != 0) {
             release_index(index);
             return error;
@@ -172,7 +172,7 @@ uint64_t qemu_hypertrace_client(void)
     if (mine.generation == __atomic_load_n(&generation, __ATOMIC_RELAXED)) {
         return mine.index;
     }
-    error = pthread_once(&key_once, create_key);
+    error = pthread_once(&client_key_once, create_client_key);
     if (error == 0) {
         error = key_error;
     }
@@ -198,7 +198,7 @@ int hypertrace_clients_start(struct hypertrace_channel *opened)
         return ENOMEM;
     }
     taken_size = size;
-    channel = opened;
+    client_channel = opened;
     begin_generation();
     return 0;
 }
@@ -206,7 +206,7 @@ int hypertrace_clients_start(struct hypertrace_channel *opened)
 void hypertrace_clients_stop(void)
 {
     __atomic_store_n(&generation, 0, __ATOMIC_RELAXED);
-    channel = NULL;
+    client_channel = NULL;
     free(taken);
     taken = NULL;
 }
@@ -218,8 +218,8 @@ void hypertrace_clients_stop(void)
  */
 void hypertrace_clients_forked(void)
 {
-    if (channel != NULL) {
-        (void)hypertrace_channel_reopen_fd(channel);
+    if (client_channel != NULL) {
+        (void)hypertrace_channel_reopen_fd(client_channel);
         memset(taken, 0, taken_size);
         begin_generation();
     }

@@ -26,9 +26,9 @@ struct block {
 
 static struct block shared;     /* used by threads for which no memory could be mapped */
 static struct block *unused;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_key_t key;
-static bool has_key;
+static pthread_mutex_t unread_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_key_t unread_key;
+static bool has_unread_key;
 
 /* A signal handler may ask for a slot: it must not interrupt the thread that holds the lock. */
 static void lock(sigset_t *mask)
@@ -37,12 +37,12 @@ static void lock(sigset_t *mask)
 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, mask);
-    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&unread_mutex);
 }
 
 static void unlock(const sigset_t *mask)
 {
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&unread_mutex);
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
@@ -75,7 +75,7 @@ static struct block *take(void)
     if (block == MAP_FAILED) {
         return NULL;
     }
-    if (pthread_setspecific(key, block) != 0) {
+    if (pthread_setspecific(unread_key, block) != 0) {
         give(block);
         return NULL;
     }
@@ -84,26 +84,27 @@ static struct block *take(void)
 
 static void before_fork(void)
 {
-    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&unread_mutex);
 }
 
 static void after_fork(void)
 {
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&unread_mutex);
 }
 
 /* Before main(): pthread_once() is not for signal handlers. */
 __attribute__((constructor))
-static void start(void)
+static void prepare_unread(void)
 {
-    has_key = pthread_atfork(before_fork, after_fork, after_fork) == 0 && pthread_key_create(&key, give) == 0;
+    has_unread_key = pthread_atfork(before_fork, after_fork, after_fork) == 0 &&
+                     pthread_key_create(&unread_key, give) == 0;
 }
 
 uint64_t *hypertrace_unread(uint64_t voffset)
 {
-    struct block *block = has_key ? pthread_getspecific(key) : NULL;
+    struct block *block = has_unread_key ? pthread_getspecific(unread_key) : NULL;
 
-    if (block == NULL && has_key) {
+    if (block == NULL && has_unread_key) {
         block = take();
     }
     return (block != NULL ? block : &shared)->slots[voffset % SLOTS];
