@@ -14,6 +14,7 @@ from htrun.commands.compare import CompareCommand
 from htrun.commands.completion import CompletionCommand
 from htrun.commands.config_files import Found, config_files
 from htrun.commands.convert import ConvertCommand
+from htrun.commands.guest import GuestCommand
 from htrun.commands.header import HeaderCommand
 from htrun.commands.info import InfoCommand
 from htrun.commands.parser import HelpFormatter, Parser
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "bench": BenchCommand(),
     "compare": CompareCommand(),
     "header": HeaderCommand(),
+    "guest": GuestCommand(),
     "completion": CompletionCommand(lambda: _parser()),
 }
 """Every verb by its name."""

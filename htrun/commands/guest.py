@@ -1,0 +1,91 @@
+"""``hypertrace guest``: how to compile and link a program with the guest library, which comes with htrun."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import htrun
+from htrun.errors import HtrunError
+from htrun.guest_library.archive import archive, install
+from htrun.guest_library.single_header import single_header
+from htrun.guest_library.sources import copy_sources, guest_directory
+from htrun.reports.output import show
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class GuestCommand:
+    """Print compiler options for programs that emit events; install or copy the guest library."""
+
+    examples = """
+Options for the compiler are printed on one line, as pkg-config prints them. The library comes with htrun for some
+targets; for the others it is built once, into ~/.cache/htrun, which needs make.
+
+examples:
+  gcc -o app app.c $(hypertrace guest --cflags --libs)
+  aarch64-linux-gnu-gcc -o app app.c $(hypertrace guest --cc aarch64-linux-gnu-gcc --cflags --libs)
+  hypertrace guest --single-header > qemu-hypertrace-single.h
+  hypertrace guest --install ~/.local
+  hypertrace guest --sources third_party/hypertrace
+"""
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options."""
+        flags = parser.add_argument_group("for a compiler's command line")
+        flags.add_argument("--cflags", action="store_true", help="the directory of qemu-hypertrace.h, as -I")
+        flags.add_argument("--libs", action="store_true", help="the directory of the library, as -L, and the library")
+        flags.add_argument("--static", action="store_true", help="the library as a path of a file; implies --libs")
+        flags.add_argument(
+            "--cc", metavar="CC", help="the compiler that the library is for, such as aarch64-linux-gnu-gcc (gcc)"
+        )
+        files = parser.add_argument_group("files").add_mutually_exclusive_group()
+        files.add_argument(
+            "--install",
+            metavar="PREFIX",
+            help="install the header, the library and a file for pkg-config; below $DESTDIR, if that is set",
+        )
+        files.add_argument(
+            "--sources", metavar="DIR", type=Path, help="copy the sources of library and kernel module to the new DIR"
+        )
+        files.add_argument(
+            "--single-header",
+            action="store_true",
+            help="print the library as one header; a C file of its own must define QEMU_HYPERTRACE_IMPLEMENTATION "
+            "before it includes it",
+        )
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do what is asked for; returns 0. Raises `HtrunError`."""
+        flags = arguments.cflags or arguments.libs or arguments.static
+        files = arguments.install or arguments.sources or arguments.single_header
+        if not flags and not files:
+            raise HtrunError("say what is wanted: --cflags, --libs, --install, --sources or --single-header")
+        if flags and files:
+            raise HtrunError("--cflags, --libs and --static cannot be combined with other output")
+        if arguments.install:
+            prefix = os.path.abspath(os.path.expanduser(arguments.install))
+            install(prefix, os.environ.get("DESTDIR", ""), arguments.cc)
+        elif arguments.sources:
+            copy_sources(arguments.sources)
+        elif arguments.single_header:
+            show(single_header(htrun.__version__))
+        else:
+            show(_flags(arguments) + "\n")
+        return 0
+
+
+def _flags(arguments: argparse.Namespace) -> str:
+    words = []
+    if arguments.cflags:
+        words.append(f"-I{guest_directory() / 'user'}")
+    if arguments.static:
+        words += [str(archive(arguments.cc)), "-pthread"]
+    elif arguments.libs:
+        words += [f"-L{archive(arguments.cc).parent}", "-lqemu-hypertrace-guest", "-pthread"]
+    spaced = next((word for word in words if any(letter.isspace() for letter in word)), None)
+    if spaced is not None:
+        raise HtrunError(f"a shell would split {spaced!r} at its space: install the library elsewhere with --install")
+    return " ".join(words)
