@@ -69,14 +69,15 @@ class TrapWait(Protocol):
         """
 
     def facts(self, stopped: Stopped) -> tuple[int, int]:
-        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped; sets `registers` to the thread's."""
+        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped. Also reads the thread's registers into
+        `registers`."""
 
     def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
         """Let a thread continue with `registers`, and with the signal ``deliver``, at the next call of `next`. Like
         `Stopped.resume`, this invalidates ``stopped``."""
 
     def flush(self) -> None:
-        """Resume the thread of the last `resume_later` now."""
+        """Resume the thread of the last `resume_later` at once."""
 
 
 class CallWait(Protocol):
@@ -117,7 +118,8 @@ class CallWait(Protocol):
         """The state of the thread, and the interface and the number of the call that it is in."""
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """Put the thread into ``call``, which `call_of` has returned for another thread, if that was in a call."""
+        """Note that the thread is now in ``call``, the result of `call_of` for another thread; no effect if that is no
+        call."""
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
         """Record the texts that arguments point to as well. ``plans_32``, ``plans_64``: the plans for the calls of the

@@ -188,7 +188,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a change of code; every processor must see this write before the next one is made."""
+    """One write in a change of code. Every processor must see this write before the next write is made."""
 
     address: int
     data: bytes
@@ -331,8 +331,8 @@ class Host(Protocol):
         """The addresses to which the runtime stub may return, for a thread that is inside the stub."""
 
     def restore_in_runtime(self, offset: int, registers: Registers, read: Read) -> None:
-        """Restore the registers that the runtime stub changes to their values before its call, except those that
-        `restore` handles. The thread is at ``offset`` in the stub."""
+        """Restore the registers that the runtime stub has changed; they get their values before the stub's call.
+        `restore` handles the other registers. The thread is at ``offset`` in the stub."""
 
     def runtime_lost(self, offset: int, way: int) -> bool:
         """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that it must continue after

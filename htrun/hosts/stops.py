@@ -34,8 +34,9 @@ class Entry(NamedTuple):
 class RecordSpace(NamedTuple):
     """The memory for a thread's next records. All values are addresses.
 
-    ``control``: the ring's control block in htrun's memory. ``position``, ``end``: the addresses in this block, which
-    are those of the tracee. ``delta``: the difference that turns a position into the address of the record in htrun.
+    ``control``: the ring's control block in htrun's memory. ``position``, ``end``: the values of these fields of the
+    block, which are addresses of the tracee. ``delta``: the difference that turns a position into the address of the
+    record in htrun.
     """
 
     control: int

@@ -145,8 +145,8 @@ class Actions:
 
     def make_default(self, stopped: StoppedThread) -> None:
         """Make the kernel remove the marker, while the thread is stopped for a SIGSEGV that must kill it. The thread
-        faults once with the signal blocked, which resets the action. A system call could be forbidden by a filter of
-        the guest."""
+        faults once with the signal blocked, which resets the action. A filter of the guest could forbid a system call
+        that does this."""
         info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere

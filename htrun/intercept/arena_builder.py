@@ -33,7 +33,7 @@ _FAR = 0x4000_0000_0000
 """The preferred address for rings. It is far from code: gigabytes of rings near code would leave no room for
 trampolines."""
 _LIMITED_SHARE = 8
-"""If the guest's address space is limited, the rings take at most one part in this many of the remaining space."""
+"""If the guest's address space is limited, the rings take at most the remaining space divided by this number."""
 _SCRATCH_OFFSET = 0x1000
 """An offset in the channel's header region, of which the ABI uses the first 64 bytes. htrun writes this region; the
 tracee can only read it."""
@@ -193,7 +193,7 @@ class ArenaBuilder:
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)
-        # mprotect(2) cannot make the mapping of a file writable that was opened for reading only.
+        # If a file was opened for reading only, mprotect(2) cannot make its mapping writable.
         mode = _O_RDWR_CLOEXEC if writable else _O_RDONLY_CLOEXEC
         with suppress(PermissionError, FileNotFoundError):
             descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)

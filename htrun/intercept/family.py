@@ -63,7 +63,7 @@ class Family:
         self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
-        """The site of a related process at ``address``, if the bytes of that site begin ``code``."""
+        """The site of a related process at ``address``, if ``code`` begins with the bytes of that site."""
         return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
 
     def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:
@@ -81,7 +81,8 @@ class Family:
         return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
-        """The latest patch for ``site``, if its memory is also mapped in the process whose pages ``run_at`` returns."""
+        """The latest patch for ``site``, if the process to which ``run_at`` belongs has the pages of its trampoline and
+        stub."""
         made = self._made.get((site.number, kind))
         if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
             return None

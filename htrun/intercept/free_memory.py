@@ -36,7 +36,7 @@ class FreeMemory:
         self._ranges = list(gaps(sorted(_used(tid)), lowest, _HIGHEST))
 
     def take(self, start: int, end: int) -> None:
-        """Remove ``[start, end)``, a part of a proposal, which is mapped now."""
+        """Remove the range ``[start, end)``, which is mapped now, from the free ranges."""
         place = bisect.bisect_right(self._ranges, (start, _HIGHEST)) - 1
         if place >= 0:
             low, high = self._ranges[place]
@@ -45,7 +45,7 @@ class FreeMemory:
 
     def proposals(self, low: int, high: int, size: int, most: int) -> Iterator[Range]:
         """Free ranges of whole pages in which ``size`` bytes can start in ``[low, high)``. If the window is larger than
-        ``most`` bytes, a range may have up to ``most`` bytes; if not, only the pages that are needed."""
+        ``most`` bytes, a range may have up to ``most`` bytes. Otherwise it has only the pages that are needed."""
         place = max(bisect.bisect_right(self._ranges, (low, _HIGHEST)) - 1, 0)
         for start, end in self._ranges[place:]:
             if start >= high:

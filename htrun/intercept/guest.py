@@ -220,11 +220,12 @@ class SignalActions:
     """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
     from 64-bit code, 20 bytes from 32-bit code; None if the guest has not set it."""
     marked: bool = False
-    """Whether the kernel has htrun's marker (`htrun.intercept.actions`), where the guest sees the default action."""
+    """Whether the kernel has htrun's marker (`htrun.intercept.actions`), while the guest sees the default action."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
-        """The action that ignores SIGSEGV, as exec lets it pass: no flags, no mask; valid for 32-bit code as well."""
+        """The action that ignores SIGSEGV, as a program inherits it through exec: no flags, no mask. It is valid for
+        32-bit code too."""
         return cls(_IGNORE.to_bytes(32, "little"))
 
     def copy(self) -> SignalActions:

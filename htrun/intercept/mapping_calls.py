@@ -53,7 +53,7 @@ ControlsLeave = Callable[[AddressSpace, Injection | None, frozenset[int]], None]
 
 
 def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
-    """The patches of a run without any: there is nothing to remove."""
+    """Do nothing, in a run without patches."""
 
 
 class MappingCalls:
@@ -90,7 +90,7 @@ class MappingCalls:
 
     def open_control(self, stopped: StoppedThread, registers: Registers) -> None:
         """Make the control region writable in the memory of the thread, so that stores no longer trap and are no longer
-        recorded. ``registers``: the thread's registers, which are kept. Raises OSError if that is impossible."""
+        recorded. ``registers``: the thread's registers, which do not change. Raises OSError if that is impossible."""
         thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
             # The process's own filter may kill the thread for the call.
@@ -178,7 +178,7 @@ class MappingCalls:
             self._protect(call, [mapping])
 
     def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
-        """The number of the channel's memory that is open as the thread's ``descriptor``; None if another file is."""
+        """The number of the channel's memory that the thread has open as ``descriptor``; None if it is another file."""
         try:
             status = os.stat(f"/proc/{thread.tid}/fd/{descriptor}")
         except PermissionError:
@@ -249,7 +249,7 @@ class MappingCalls:
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
-            # Each further filter makes every system call slower, and the kernel allows less than a few hundred
+            # Each further filter makes every system call slower, and the kernel allows at most a few hundred
             # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets one filter for all addresses.
         if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64

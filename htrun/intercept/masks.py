@@ -195,7 +195,8 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # The action is the default in any case, so only the other blocked signals can show it.
+            # The action is the default in any case. Only the other blocked signals can show that the thread blocks
+            # SIGSEGV.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
@@ -234,8 +235,8 @@ class Masks:
         return 0 if swallowed is None else signal.SIGSEGV
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Make a thread that single-steps itself, and has just made its store, stop for the SIGTRAP of this step.
-        Returns SIGTRAP, or 0 if the thread blocks it. ``registers``: the registers with which the thread will
+        """Stop a thread for the SIGTRAP of its own single step, after htrun has made the store of this step. Returns
+        SIGTRAP, or 0 if the thread blocks this signal. ``registers``: the registers with which the thread will
         continue."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):

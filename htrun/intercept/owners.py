@@ -1,7 +1,7 @@
 """Finds the owner of a byte of code: the patched site whose store or whose jump contains this byte.
 
 A patched site owns its store and the bytes after the store that its jump borrows. No other site's patch may change
-these bytes. Where a jump ends in the jump of another site, the first jump must be removed first.
+these bytes. If a jump ends in the jump of another site, it must be removed before the other jump.
 """
 
 from __future__ import annotations

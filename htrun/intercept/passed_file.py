@@ -36,8 +36,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writable: bool) -> int:
-    """Open htrun's ``file`` in process ``pid`` too. Returns the descriptor of the process, which is closed on exec.
-    ``memory``: the memory of the process. Raises OSError."""
+    """Open htrun's ``file`` in process ``pid`` too. Returns the process's descriptor for the file, which is closed on
+    exec. ``memory``: the memory of the process. Raises OSError."""
     page = injection.call("mmap", 0, PAGE, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0)
     try:
         injection.call("socketpair", socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, page)
@@ -54,7 +54,7 @@ def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writ
 
 def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
     mode = os.O_RDWR if writable else os.O_RDONLY
-    # The receiver gets the file with the mode in which the sender has opened it, so htrun opens it again.
+    # The receiver gets the file in the mode in which it was opened, so htrun opens it again in the wanted mode.
     sent = os.open(f"/proc/self/fd/{file}", mode | os.O_CLOEXEC)
     try:
         with closing(socket.socket(fileno=_taken(pid, descriptor))) as end:

@@ -1,4 +1,4 @@
-"""Patches sites: replaces a store that traps by a jump, with which each further event costs nanoseconds.
+"""Patches sites: replaces a trapping store with a jump, so that each further event costs only nanoseconds.
 
 A patch must be safe. It writes only the bytes of the store itself. The bytes after the store may be part of the jump
 only if nothing rewrites them. Sites that can't be patched keep trapping, and `Site.refused` has the reason.
@@ -66,7 +66,8 @@ class Patcher:
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        # With --timestamp ordered events do not overlap anyway, and the cost of an event varies less with the register.
+        # With --timestamp ordered, events do not overlap in any case, and the cost of an event varies less if threads
+        # are identified by the register.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
@@ -163,7 +164,7 @@ class Patcher:
             return
         space = thread.space
         if space.arena is not None and space.arena.memory != mapping.memory:
-            site.refused = "its process has mapped two memories of the channel, and patches record only for the other"
+            site.refused = "its process has mapped two memories of the channel, and patches serve only the other one"
             return
         try:
             with injection_of(stopped, self._waiter, registers) as injection:
@@ -285,7 +286,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("no address that the jump could lead to")
-        # All stores of one form need the same size, which is slow to compute.
+        # The size of the code is the same for all stores of one form, and slow to compute.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:

@@ -78,7 +78,7 @@ def mapped_ranges(tid: int) -> list[tuple[int, int]]:
 
 
 def _maps(tid: int) -> Iterator[tuple[int, int, str]]:
-    """The lines of /proc/TID/maps (proc_pid_maps(5)), each after its start and end addresses."""
+    """The lines of /proc/TID/maps (proc_pid_maps(5)), each as ``(start, end, line)``."""
     try:
         with open(f"/proc/{tid}/maps", encoding="utf-8", errors="replace") as maps:
             for line in maps:

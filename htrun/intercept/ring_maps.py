@@ -39,7 +39,7 @@ class Piece(NamedTuple):
 
     @property
     def base(self) -> int:
-        """The address that ring 0 would have if it were mapped next to these rings."""
+        """The address that ring 0 would have if all rings before this piece were mapped just below it."""
         return self.address - self.first * self.size
 
     def part(self, first: int, count: int) -> Piece:
@@ -68,8 +68,8 @@ class RingMaps:
 
     def wanted(self, number: int, most: int = _MANY) -> tuple[int, int]:
         """The rings to map so that ring ``number``, which is not mapped yet, becomes mapped. Returns the number of the
-        first ring, and the count, at most ``most``. The count doubles the rings of the address space, so that a few
-        calls map thousands."""
+        first ring, and the count, at most ``most``. Each call doubles the number of mapped rings, so that a few calls
+        map thousands."""
         count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY, most)
         count = 1 << count.bit_length() - 1
         while count > 1:

@@ -96,7 +96,7 @@ class Site:
             self.parent.traps += times
 
     def succeed(self, former: Site) -> None:
-        """The guest has replaced the code of ``former`` with the code of this site."""
+        """Take over the history of ``former``, whose code the guest has replaced with the code of this site."""
         self.siblings = former.siblings
         self.losses = former.losses
         self.not_before = self._patience

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class StoppedCall:
-    """A call of the thread ``stopped``, which is stopped before the call, or after the call once it was made or
-    skipped. ``registers``: the registers of the thread."""
+    """A system call of the thread ``stopped``. The thread is stopped before the call; after the call was made or
+    skipped, it is stopped after the call. ``registers``: the registers of the thread."""
 
     __slots__ = ("abi", "name", "registers", "stopped", "thread")
 

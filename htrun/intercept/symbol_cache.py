@@ -1,4 +1,4 @@
-"""Keeps names that were looked up in the user's cache directory, in one small file for each program or library."""
+"""Keeps names of code in the user's cache directory, in one small file for each program or library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks names of code in files up while the program still runs."""
+"""Looks up the names of code in files while the program still runs."""
 
 from __future__ import annotations
 

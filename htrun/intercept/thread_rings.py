@@ -63,9 +63,9 @@ class ThreadRings:
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
     def _know_by_register(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Make trampolines identify threads by the register from now on, and remove the patches that don't. The word
-        that the thread pointer points to is not the thread pointer itself: the program keeps nothing there, or it has
-        copied another thread's control block."""
+        """Make trampolines identify threads by the register from now on, and remove all existing patches. The word that
+        the thread pointer points to is not the thread pointer itself: the program keeps nothing there, or it has copied
+        another thread's control block."""
         space = stopped.thread.space
         assert space.arena is not None
         space.arena.self_pointers = False
@@ -85,9 +85,9 @@ class ThreadRings:
         thread.registered = False
 
     def learn_pointer(self, stopped: StoppedThread) -> bool:
-        """Find out whether a thread shares its thread pointer with another thread, before either runs on. The thread is
-        at its first stop, or at the event that reports a child. Returns whether trampolines could identify the thread
-        by its pointer."""
+        """Find out whether a thread shares its thread pointer with another thread, before one of the two continues. The
+        thread is at its first stop, or at the event that reports a child. Returns whether trampolines could identify
+        the thread by its pointer."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
         if arena is None:

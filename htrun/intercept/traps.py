@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""The number of times in a row for which a fault that the code at the program counter can't have caused is put down to
-changed code. The same instruction faults again if the fault was its own."""
+"""How often in a row a thread may have a fault that the code at its program counter can't have caused. Up to this
+number, htrun assumes that the code has changed. A load of the control region, for example, faults each time."""
 
 
 class _CodeChanged(Exception):
@@ -169,8 +169,8 @@ class Traps:
         return address
 
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
-        """Handle a fault at ``address`` of a thread that is in a page of trampolines, where the guest must never see
-        it.
+        """Handle a fault at ``address`` of a thread that is in a page of trampolines. The guest must never see the
+        thread there.
 
         Returns two values. The first is the site, if the copy of the site's store has faulted; the thread was moved to
         the site. The second is whether another instruction of the trampoline has faulted; the thread then continues

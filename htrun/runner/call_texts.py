@@ -1,4 +1,5 @@
-"""Reads the texts that the arguments of a system call point to, from the memory of a thread that is stopped there.
+"""Reads the texts that the arguments of a system call point to, from the memory of a thread that is stopped at the
+call.
 
 The limits are like those of strace: the first 32 bytes of a buffer, and up to 4096 bytes of a string. A command line
 has smaller limits of its own.
@@ -113,7 +114,7 @@ def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) ->
                 data = memory.read(address, min(size, MOST_BYTES)) if size else b""
                 yield Text(argument.place, 0, data, size > len(data))
     except (OSError, OverflowError):
-        # Nothing is mapped there, and the call will fail for it; or the thread has been killed meanwhile.
+        # Nothing is mapped there, so the call will fail; or the thread has been killed meanwhile.
         return
 
 

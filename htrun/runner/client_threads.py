@@ -1,6 +1,6 @@
 """Finds the threads that own the channel's rings (`htrun.rings.client_rings`).
 
-A ring contains the ids by which its owner knows itself. In a PID namespace, these differ from the ids that htrun sees.
+A ring contains the ids that its owner sees. In a PID namespace, these differ from the ids that htrun sees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from htrun.runner.recording import Recording
 
 _SAMPLES = 4
-"""The number of samples of two clocks, of which the tightest is used."""
+"""The number of samples in which two clocks are read together. The sample that took the shortest time is used."""
 
 
 class _Ids(NamedTuple):
@@ -49,7 +49,7 @@ class ClientThreads:
         self._warnings = warnings
         self._rings: ClientRings | None = None
         self._in_namespaces = False
-        """Whether some clients may know themselves by ids that differ from htrun's."""
+        """Whether some clients may see ids that differ from those that htrun sees."""
 
     def mapped(self, thread: Thread) -> None:
         """Note that a thread is about to map rings of the channel."""
@@ -66,7 +66,7 @@ class ClientThreads:
             rings.processes.add(child.process.pid)
 
     def ended(self, thread: Thread) -> None:
-        """Mark the rings of a thread that will write to them no more: it exits, or has called execve(2)."""
+        """Mark the rings of a thread that will no longer write to them: it exits, or has called execve(2)."""
         rings, process = self._rings, thread.process
         if rings is None or process.pid not in rings.processes:
             return
@@ -120,7 +120,7 @@ class ClientThreads:
 
 
 def _own_ids(thread: Thread) -> _Ids:
-    """The ids by which a thread knows itself; htrun's ids if the thread is gone."""
+    """The ids that a thread itself sees; the ids that htrun sees if the thread is gone."""
     fields: dict[str, str] = {}
     try:
         with open(f"/proc/{thread.tid}/status", encoding="ascii", errors="replace") as status:

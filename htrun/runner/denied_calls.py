@@ -47,7 +47,7 @@ class DeniedCalls:
             self._hide(thread.tid)
 
     def made(self, thread: Thread) -> None:
-        """Note that a filter of htrun's has stopped a thread before a call, so that the call is not a denied one."""
+        """Note that a filter of htrun's has stopped a thread before a call, which is therefore not denied."""
         if thread.process.filtered:
             self._made.add(thread.tid)
             self.look_out(thread)
@@ -72,7 +72,7 @@ class DeniedCalls:
             self.look_out(stopped.thread)
 
     def stream(self, tid: int) -> int | None:
-        """The number of the thread's stream, which is kept from `CallWait`; None if it is not."""
+        """The number of the thread's stream, which is kept from `CallWait`; None if there is no such number."""
         return self._streams.get(tid)
 
     def executed(self, former: int, tid: int) -> None:

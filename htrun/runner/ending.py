@@ -1,4 +1,4 @@
-"""Ends a run on request: what happens to its tracees."""
+"""The ways in which htrun ends a run when it is asked to."""
 
 from __future__ import annotations
 

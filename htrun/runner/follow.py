@@ -1,19 +1,19 @@
 """Keeps a thread that stops often on the tracer's processor.
 
 A stop wakes the tracer, and then the tracee. On two processors each wake-up is an inter-processor interrupt to a
-sleeping processor. On one processor it is a context switch, which costs a quarter. The kernel's scheduler spreads two
-threads that wake each other over idle processors each time, so it is not enough to move the tracer to the tracee's
-processor: the tracee must be kept there, too.
+sleeping processor. On one processor it is a context switch, which takes a quarter of the time. The kernel's scheduler
+spreads two threads that wake each other over idle processors each time, so it is not enough to move the tracer to the
+tracee's processor: the tracee must be kept there, too.
 
 Of the threads that trap, at most one is kept, since the others may do much work between their traps. Each thread that
 makes enough recorded calls is kept, and so are the processes that it creates, since most processes make a few dozen
 calls and exit.
 
-The guest must not notice this. A thread gets its former processors back when it has made few stops for a moment, and
-before a call that queries or sets processors, at which a filter stops it; so do the threads that it creates. Meanwhile
-``Cpus_allowed`` in ``/proc`` shows the single processor, and so does a query by a process without a channel. A thread
-that is no longer on the processor where htrun has put it was moved by another program (taskset, a job scheduler), and
-is not moved again.
+The guest must not notice this. A thread gets its former processors back when it has made few stops for a moment. It
+also gets them back before a call that queries or sets processors, since a filter stops the thread there. The threads
+that it creates get these processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and so
+does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
+moved by another program (taskset, a job scheduler), and is not moved again.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ _P = ParamSpec("_P")
 _RUN = 64
 """The number of consecutive traps of one thread, with no trap of another thread, after which it may be kept."""
 _DENSE_NS = 10_000_000
-"""The most time for a run of traps, in nanoseconds, at which the thread is kept: it spends much of its time in
-traps."""
+"""The longest duration of a run of `_RUN` traps, in nanoseconds, for which the thread is kept. Such a thread spends
+much of its time in traps."""
 CALL_STOPS = 16
 """The number of stops for recorded calls after which a thread may be kept."""
 _DENSE_CALLS_NS = 4_000_000
-"""The most time for these stops, in nanoseconds, at which the thread is kept."""
+"""The longest duration of `CALL_STOPS` stops, in nanoseconds, for which the thread is kept."""
 _MANY_STOPS = 1 << 30
 """The number of stops that a kept thread is allotted: so many that they never run out."""
 _QUIET = 0.02
-"""The interval, in seconds, at which kept threads are checked. A thread that has hardly stopped in one is released."""
+"""The interval, in seconds, at which kept threads are checked. A thread that has hardly stopped in an interval is
+released."""
 _FEW_STOPS = 8
 """The number of stops in an interval below which a thread is released."""
 _PROCESSOR_FIELD = 36

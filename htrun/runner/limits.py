@@ -22,7 +22,7 @@ _SPACE = 896 << 20
 _DATA = 320 << 20
 """Bytes of private memory: for numpy and batches of events."""
 _STACK = 2 << 20
-"""Bytes of a thread's stack, as if the stack limit were infinite. By default the size is that limit
+"""Bytes of a thread's stack, as if the stack limit were infinite. The default size is the stack limit
 (pthread_attr_setstacksize(3))."""
 _THREADS = 2
 """The number of further threads: the drain, and the thread that waits for signals."""

@@ -55,8 +55,8 @@ class MachineStarts:
         self._starting.discard(pid)
 
     def mapped(self, pid: int) -> bool:
-        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns if processes whose locks it
-        can't see have the channel, too."""
+        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns if it shares the channel
+        with processes whose locks it can't see."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine

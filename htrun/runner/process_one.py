@@ -16,8 +16,8 @@ from typing import NoReturn
 from htrun.tracee.spawn import release_inherited
 
 _KILLED = 128
-"""The offset that makes an exit status of a signal's number, as in shells: process 1 can't die of a signal of its
-own."""
+"""The number that is added to a signal's number to make an exit status, as in shells. Process 1 can't die of a signal
+of its own."""
 
 
 def serve(child: int) -> NoReturn:

@@ -69,7 +69,7 @@ def _namespaces_of(process: str) -> list[str]:
 
 
 def _hindrance(path: Path, user: int) -> str:
-    """The directory that keeps ``user`` from ``path``, as a message; empty if htrun sees none."""
+    """A message that names a directory above ``path`` that ``user`` can't enter; empty if htrun finds none."""
     for directory in path.parents:
         status = os.stat(directory)
         if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:

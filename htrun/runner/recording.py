@@ -170,8 +170,8 @@ class Recording:
         self.drain.fail(error)
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
-        """Add ``facts`` about the run to the trace. The drain is created for it, so that a run without events gets a
-        trace, too."""
+        """Add ``facts`` about the run to the trace. This creates the drain, so that a run without events gets a trace,
+        too."""
         drain = self.drain
         if facts:
             drain.describe(facts)

@@ -38,7 +38,8 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
         outputs = Outputs.open(options, launch)
         start = LaunchedProgram(options, launch, launcher, channel)
         _prepare(channel)
-        # Last: from here on the launcher dies with this process. Until here, an error can be reported by the launcher.
+        # This comes last, since the launcher dies with this process from here on. Before, the launcher can report an
+        # error.
         start.seize()
         release_inherited()
         start.go()
@@ -151,8 +152,8 @@ def _report(error: Exception, options: RunOptions) -> None:
 
 def _occupy_standard_streams() -> None:
     """Open files for standard input, output and error if the user has closed them, so that no other file of htrun gets
-    these numbers: the tracer replaces these three. The program starts with them closed, as without htrun, since they
-    are closed on exec."""
+    their numbers. The tracer later replaces input and output, and prints to standard error. The program still starts
+    with all three closed, as without htrun, since exec closes these files."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

@@ -63,7 +63,7 @@ class SignalStops:
         self._waits = Waits()
 
     def forget_traps(self) -> None:
-        """Let machine code handle no known traps, since another stop has happened."""
+        """Make all known traps invalid, since another stop has happened."""
         if self._wait is not None:
             self._wait.known.forget()
 

@@ -61,4 +61,4 @@ class SiteAccount:
 
 
 def _no_name(_file: str, _offset: int) -> None:
-    """The name of a site if no site is in a file: none."""
+    """No name, since no names were looked up."""

@@ -125,7 +125,7 @@ class SystemCalls:
 
     def _of_mappings(self, handle: Callable[[StoppedCall], None]) -> Handler:
         def handler(call: StoppedCall) -> None:
-            # Once the recording has failed, the channel must not be protected again: its stores would trap.
+            # Once the recording has failed, the channel must not be protected again: stores to it would trap.
             if not self._signals.failed:
                 handle(call)
                 self._signals.mappings_changed(call)

@@ -130,10 +130,10 @@ class Tracees:
         return stop if tid in self.threads else None
 
     def unreported_children(self, dying: StoppedThread, status: int) -> set[int]:
-        """The threads that were created by a thread that was killed before its event could report them. While a signal
+        """The threads that ``dying`` has created, if it was killed before an event could report them. While a signal
         that kills is pending, the kernel skips the event of a new thread (kernel/signal.c, ptrace_stop); the result of
-        the call is already in the registers. ``dying``: the creator, at its exit event. ``status``: the wait status
-        that it will have."""
+        the call is already in the registers. ``dying``: the creator, which is at its exit event. ``status``: the wait
+        status that it will have."""
         if status & 0x7F != signal.SIGKILL and dying.thread.process.threads_seen == 1:
             return set()
         result = dying.user_word(hosts.current().words.result) & 0xFFFFFFFF
@@ -150,8 +150,9 @@ class Tracees:
 
     def orphans(self, dead: Thread) -> list[Stop]:
         """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
-        exit event if a further signal that kills ends that stop (kernel/signal.c, complete_signal). Returns the stops
-        of the strangers: those of the dead thread's process, and all others if the process is gone."""
+        exit event if a further signal that kills ends the stop at this event (kernel/signal.c, complete_signal).
+        Returns the stops of the strangers: those of the dead thread's process, and all others if the process is
+        gone."""
         found: list[Stop] = []
         if dead.exiting:
             return found

@@ -1,4 +1,4 @@
-"""Tunes the machine for measurements, only on request, and only by files that the user may write. Restores it
+"""Tunes the machine for measurements, only on request, and only by writing files that the user may write. Restores it
 afterwards."""
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def settings(root: Path = _ROOT) -> dict[Path, str]:
 
 @contextmanager
 def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
-    """A context in which the machine is tuned. ``report``: is called with a line for each change, and for each change
-    that is not permitted. Must be used in the main thread: whatever ends the context, including SIGTERM and SIGHUP, the
+    """A context in which the machine is tuned. ``report``: is called with a line for each setting, which was changed or
+    must not be changed. Must be used in the main thread: whatever ends the context, including SIGTERM and SIGHUP, the
     settings are restored first."""
     changed: dict[Path, str] = {}
     wanted = settings(root)

@@ -256,7 +256,7 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
 def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
     """The filter that stops at calls that could unmap, move, replace or unprotect memory in ``[start, end)``.
     ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors;
-    one filter of a process must.
+    one channel filter of each process must stop at these.
 
     ``calls``: the calls that the first filter records."""
     rules: list[Rule] = []

@@ -42,7 +42,9 @@ def _why_not(program: int, error: Exception) -> str:
     with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
         tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
     if tracer:
-        return f"cannot trace: process {tracer} (strace, gdb, an htrun?) already traces this one; run htrun outside it"
+        return (
+            f"cannot trace: process {tracer} (strace, gdb, an htrun?) already traces this process; run htrun outside it"
+        )
     return f"cannot trace ({error}): does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"
 
 

@@ -85,7 +85,7 @@ class Waits:
 
     @staticmethod
     def interrupted(stopped: Stopped) -> None:
-        """Keep a call interrupted that a stop of the process has interrupted, whatever stops come later."""
+        """Make sure that a call that a stop of the process has interrupted is not restarted at a later stop."""
         if _is_interrupted(stopped):
             stopped.set_user_word(hosts.current().words.call_number, _NO_CALL)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
             """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
 
         def flush(self) -> None:
-            """Resume the thread now that the next call of `next` would resume."""
+            """Resume the thread at once that the next call of `next` would resume."""
 
     class CallsInOneGo(Protocol):
         """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
@@ -167,8 +167,8 @@ class Waiter:
         """The next stop of a thread that is about to stop. An end (`is_end`) is also kept for `next`. Raises
         `TraceeDied` while another thread is taking over the id by an exec, which `next` will report.
 
-        No wait reports a thread group leader that has died without an exit event (`_take`) before the last other thread
-        of its process is reaped; that thread may be at its own exit event until it is resumed. So this method waits
+        A thread group leader may die without an exit event (`_take`). No wait reports this death before the last other
+        thread of the process is reaped, which may be at its own exit event until it is resumed. So this method waits
         only for SIGCHLD, which comes with each change, including the death of the leader (kernel/exit.c, exit_notify).
         """
         for place, (queued, status) in enumerate(self._queue):
@@ -209,7 +209,7 @@ class Waiter:
         return stops.decode(tid, status)
 
     def _next_but_first(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """The next ``(tid, wait status)`` while the death of the first process is held; otherwise as `next`."""
+        """Do the same as `next` while the death of the first process is held."""
         first = self._first
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:

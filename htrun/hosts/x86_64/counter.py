@@ -59,8 +59,9 @@ class TscSource:
 def tsc_is_invariant() -> bool:
     """Whether the time stamp counter runs at a constant rate in all frequency and sleep states of the processor.
 
-    /proc/cpuinfo must list ``constant_tsc`` and ``nonstop_tsc``, and the kernel must not have rejected the counter: by
-    ``tsc_unstable``, or by using a clock source other than ``tsc`` or a hypervisor's clock that is based on it.
+    /proc/cpuinfo must list ``constant_tsc`` and ``nonstop_tsc``. The kernel must not have marked the counter as
+    unstable (``tsc_unstable``), and its clock source must be ``tsc``, or a hypervisor's clock that is based on the
+    counter.
     """
     try:
         flags = _flags(Path("/proc/cpuinfo"))

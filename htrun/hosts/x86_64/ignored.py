@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ZERO_FLAG, _DIRECTION_FLAG = 1 << 6, 1 << 10
 _WHOLE_REGISTER = 4
-"""The number of bytes from which on a write to a general register replaces the whole register."""
+"""A write of at least this many bytes to a general register replaces the whole register."""
 _MASK64 = (1 << 64) - 1
 
 

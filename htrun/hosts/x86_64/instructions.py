@@ -100,7 +100,7 @@ def constant(to: RegisterNumber, name: str) -> tuple[Piece, ...]:
 
 
 def immediate(to: RegisterNumber, value: int) -> bytes:
-    """Load an unsigned number that is known now into a register."""
+    """Load the constant ``value``, an unsigned number, into a register."""
     if value < 1 << 32:
         return encode(Instruction.create_reg_u32(Code.MOV_R32_IMM32, low(to), value))
     return encode(Instruction.create_reg_u64(Code.MOV_R64_IMM64, to, value))

@@ -3,8 +3,8 @@ functions.
 
 Only the bytes of the store itself are written. A ``jmp rel32`` fits into five or more bytes. In a shorter store, the
 last bytes of the jump are the unchanged bytes of the following instructions (*instruction punning*), so that all former
-jump targets stay valid. These bytes fix the high bytes of the displacement. Prefixes that have no effect on a jump move
-it, so that it borrows other bytes, and reaches a smaller window at another address.
+jump targets stay valid. These bytes fix the high bytes of the displacement. A prefix before the jump only moves the
+jump. The moved jump borrows other bytes, and reaches another, smaller window of addresses.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
 HALT = b"\xf4"
 """HLT. A breakpoint is no alternative: its SIGTRAP is forced by the kernel too, and would reset the mask and the action
-of a guest that blocks or ignores SIGTRAP (kernel/signal.c), which htrun does not follow. Those of SIGSEGV are restored
-after each trap in any case."""
+of a guest that blocks or ignores SIGTRAP (kernel/signal.c), which htrun does not follow. htrun restores the mask and
+the action for SIGSEGV after each trap in any case."""
 PREFIX = b"\x3e"
 """A segment override (DS), which has no effect on a near direct jump in 64-bit code. Assemblers align branches with
 it."""
@@ -68,8 +68,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The possible patches of a site: ``candidates``, the widest window first. ``reason``: why there are none; None if
-    there are."""
+    """The possible patches of a site: ``candidates``, the widest window first. ``reason``: why there are no candidates;
+    None if there are."""
 
     candidates: tuple[Candidate, ...]
     reason: str | None

@@ -60,8 +60,8 @@ _LOST = 2 * _JUMP
 """The offset of the third jump, to which the stub returns after it has counted a lost event."""
 
 RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
-"""Offsets from ``rsp`` at which the runtime stub keeps RCX, from its first instruction on, and RDX, some of the
-time."""
+"""Offsets from ``rsp`` at which the runtime stub keeps RCX, from its first instruction on, and RDX, while it uses
+RDX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,7 +479,8 @@ def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
 
 
 def _behind(target: int, at: int) -> tuple[Piece, ...]:
-    """A jump past the site. It reaches any address, since a trampoline that no jump leads to may be anywhere."""
+    """A jump past the site. It reaches any address, since a trampoline that is built without a patch may be
+    anywhere."""
     near = abs(target - at) < (1 << 31) - ring.PAGE
     return asm.jump("behind") if near else asm.jump_far("behind")
 

@@ -190,7 +190,8 @@ class CallWait:
         return State(state), arch, number
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """Put the thread into ``call``, which `call_of` has returned for another thread, if that was in a call."""
+        """Note that the thread is now in ``call``, the result of `call_of` for another thread; no effect if that is no
+        call."""
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 

@@ -91,7 +91,8 @@ class TrapWait:
                 raise ChildProcessError(-found, os.strerror(-found))
 
     def facts(self, stopped: Stopped) -> tuple[int, int]:
-        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped; sets `registers` to the thread's."""
+        """``(si_code, si_addr)`` of the SIGSEGV for which a thread is stopped. Also reads the thread's registers into
+        `registers`."""
         if self._facts_of != stopped.tid:
             code, address = stopped.fault()
             stopped.read_registers(self.registers)
@@ -108,7 +109,7 @@ class TrapWait:
         self._block.set_registers = self._registers_at
 
     def flush(self) -> None:
-        """Resume the thread of the last `resume_later` now."""
+        """Resume the thread of the last `resume_later` at once."""
         tid, self._block.tid = self._block.tid, 0
         if tid:
             # If the thread was killed meanwhile, its wait status will report that.
