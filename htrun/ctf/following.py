@@ -1,7 +1,7 @@
 """Follows a native trace that is still being written: returns what is new since the last poll.
 
 The files of a trace are valid at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the
-next packet will replace. A poll continues where the last one found that empty packet, so its cost depends only on the
+next packet will replace. A poll continues at the empty packet that the last poll found, so its cost depends only on the
 amount of new data.
 """
 
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Tail:
-    """How far a file has been read. ``offset``: in bytes; ``discarded``: events that its stream had lost by then;
-    ``damaged``: whether no more of it can be read."""
+    """The position up to which a file has been read.
+
+    ``offset``: in bytes; ``discarded``: number of events that its stream had lost up to there; ``damaged``: whether the
+    rest of the file is unreadable.
+    """
 
     offset: int = 0
     discarded: int = 0
@@ -44,12 +47,12 @@ class _Tail:
 
 
 class Follower:
-    """Follows the trace in the directory ``path``. ``names``: the user's names of events, instead of the trace's."""
+    """Follows the trace in the directory ``path``. ``names``: replaces the named events in the trace."""
 
     def __init__(self, path: Path, names: NamedEvents | None = None) -> None:
         self.path = path
         self.streams: list[Stream] = []
-        """The threads so far; an event's ``stream`` is an index of this."""
+        """The threads found so far; an event's ``stream`` is an index of this list."""
         self.names = names
         self.shapes: Shapes | None = None
         """The fields of each kind of event; None until the first event has come."""
@@ -92,7 +95,10 @@ class Follower:
             yield events
 
     def _read_metadata(self) -> bool:
-        """Read the metadata if it has changed: its clock becomes more accurate. Returns whether there is any."""
+        """Read the metadata again if it has changed, since its clock becomes more accurate.
+
+        Returns whether it exists.
+        """
         try:
             found = os.stat(self.path / "metadata")
         except FileNotFoundError:
@@ -120,7 +126,7 @@ class Follower:
         return found
 
     def _news(self, path: Path, number: int) -> StreamFile | None:
-        """The new packets of a file, as those of the file with this ``number``; None if there are none."""
+        """The new packets of the file ``path``, which gets the index ``number``; None if there are none."""
         tail = self._tails.setdefault(path, _Tail())
         pieces = bytearray()
         last: PacketHeader | None = None
@@ -138,7 +144,7 @@ class Follower:
         return None if last is None or not pieces else _file(path, last, bytes(pieces))
 
     def _packet(self, descriptor: int, tail: _Tail) -> PacketHeader | None:
-        """The packet at the end; None if it is the empty one, or cannot be parsed."""
+        """The packet at the end of what was read; None if it is the empty packet, or cannot be parsed."""
         assert self._metadata is not None
         try:
             header = read_header(descriptor, tail.offset, self._metadata)
@@ -151,19 +157,22 @@ class Follower:
         return header
 
     def _places(self, streams: Sequence[Stream]) -> Any:
-        """The indexes in ``self.streams`` of ``streams``, which are added if they are new."""
+        """The indexes of ``streams`` in ``self.streams``; new streams are added to it."""
         for stream in streams:
             if self._numbers.setdefault(stream, len(self.streams)) == len(self.streams):
                 self.streams.append(stream)
         return np.array([self._numbers[stream] for stream in streams], np.uint32)
 
     def _tell(self, path: Path, _damage: str, _place: int) -> None:
-        """Called for impossible times: the rest of the file is not read."""
+        """Called when a time in a file is impossible: the rest of the file is not read."""
         self._tails[path].damaged = True
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether an htrun still writes the trace in the directory ``path``: it holds a lock on it. Raises `HtrunError`."""
+    """Whether an htrun still writes the trace in the directory ``path`` and so holds a lock on it.
+
+    Raises `HtrunError`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -173,7 +182,7 @@ def is_being_written(path: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        # On a file system without locks this cannot be known.
+        # The file system has no locks.
         return False
     finally:
         os.close(descriptor)
@@ -181,7 +190,7 @@ def is_being_written(path: Path) -> bool:
 
 
 def _file(path: Path, last: PacketHeader, pieces: bytes) -> StreamFile:
-    """The file at ``path`` with only its new ``pieces``; ``last`` is of the last packet."""
+    """The file at ``path`` with only its new ``pieces``. ``last``: header of the last packet."""
     return StreamFile(
         path,
         last.identity.stream(last.stream_class),

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 class Damaged(Exception):
-    """A packet makes no sense. ``str()`` says what is wrong with it."""
+    """A packet is invalid. ``str()`` says why."""
 
 
 class StreamIdentity(NamedTuple):
-    """What all packets of a stream share. ``instance``: the stream's number in the trace; ``comm``: bytes."""
+    """The fields that all packets of a stream share.
+
+    ``instance``: the stream's number in the trace; ``comm``: bytes.
+    """
 
     instance: int
     tid: int
@@ -27,7 +30,7 @@ class StreamIdentity(NamedTuple):
     comm: bytes
 
     def stream(self, stream_class: StreamClass) -> Stream:
-        """The thread."""
+        """The stream's thread."""
         comm = self.comm.rstrip(b"\0").decode(errors="replace")
         return Stream(self.tid, self.pid, self.vcpu, comm, stream_class.big_endian)
 
@@ -68,13 +71,13 @@ def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeade
     if stream_class is None:
         raise Damaged("a packet is of another kind of stream")
     if magic != MAGIC:
-        raise Damaged("here should be a packet")
+        raise Damaged("there is no packet here")
     if uuid != metadata.uuid.bytes:
         raise Damaged("a packet is of another trace")
     if not stream_class.header_size * BITS <= content <= size or content % BITS or size % BITS:
         raise Damaged("a packet's size is impossible")
     content, size = content // BITS, size // BITS
     if (content - stream_class.header_size) % stream_class.event_size:
-        raise Damaged("a packet holds no whole number of events")
+        raise Damaged("a packet's size is not a whole number of events")
     identity = StreamIdentity(instance, tid, pid, vcpu, comm)
     return PacketHeader(stream_class, identity, begin, end, content, size, discarded, place)

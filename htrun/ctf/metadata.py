@@ -1,8 +1,8 @@
 """The metadata of a native trace: the layout of its packets, in CTF 1.8's language TSDL.
 
 The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event has the
-layout of a record in a ring. In streams that threads share, each event also contains its thread. For each of the two
-byte orders of the arguments there is a stream class of either kind.
+layout of a record in a ring. In streams that threads share, each event also contains its thread. Both kinds of streams
+have a stream class for each of the two byte orders of the arguments.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 FIRST_SHARED_CLASS, FIRST_TRACER_CLASS = 2, 4
-"""The stream classes below are those of ``guest_hypertrace`` in each byte order: of one thread, and of several."""
+"""Numbers of stream classes.
+
+Classes 0 and 1 are streams of one thread's ``guest_hypertrace``, little- and big-endian; 2 and 3 are streams that
+threads share; from 4 on are streams of the tracer's own events.
+"""
 
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
-"""Fields in the order of `_PACKET` below, with what the alignments there leave free."""
+"""The header's fields in the order of `_PACKET` below, with the gaps that its alignments leave."""
 _ORDERS = ("le", "be")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
@@ -36,9 +40,9 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 class Packet:
     """The contents of a packet's header. ``begin`` and ``end``: ticks of the first and last record.
 
-    ``records_size``: in bytes. ``discarded``: events the stream had lost up to the end of the packet. ``number``: how
-    many packets of the stream precede this one. ``instance``: the stream's number in the trace. ``padding``: unused
-    bytes after the records that belong to the packet. ``stream_class``: the number of the stream's class.
+    ``records_size``: in bytes. ``discarded``: number of events that the stream had lost up to the end of the packet.
+    ``number``: number of earlier packets of the stream. ``instance``: the stream's number in the trace. ``padding``:
+    unused bytes after the records that belong to the packet. ``stream_class``: the number of the stream's class.
     """
 
     begin: int
@@ -84,8 +88,12 @@ def metadata(
     environment: Mapping[str, str | int],
     tracer_events: Sequence[Definition] = (),
 ) -> str:
-    """The whole text. ``source``: what counts the ticks. ``environment``: facts; its keys must be C identifiers.
-    ``tracer_events``: what the tracer itself records, each a stream class of its own, in this order."""
+    """The text of the metadata file.
+
+    ``source``: description of the counter that counts the ticks. ``environment``: facts of the run; its keys must be C
+    identifiers. ``tracer_events``: the kinds of events that the tracer itself records, each of which has a stream class
+    of its own, in this order.
+    """
     classes = [_own_class(number, order, num_args) for number, order in enumerate(_ORDERS)]
     classes += [_shared_class(number, order, num_args) for number, order in enumerate(_ORDERS, FIRST_SHARED_CLASS)]
     classes += [_tracer_class(number, event) for number, event in enumerate(tracer_events, FIRST_TRACER_CLASS)]
@@ -181,7 +189,7 @@ def _environment(environment: Mapping[str, str | int]) -> str:
 def _literal(value: str | int) -> str:
     if isinstance(value, int):
         return str(value)
-    # A raw line end would end TSDL's string, and surrogates, in which Python stores undecodable bytes of file names,
+    # A raw line end would end TSDL's string, and surrogates, which stand for undecodable bytes of file names in Python,
     # are not valid UTF-8.
     plain = (character if character.isprintable() else "?" for character in value)
     return '"' + "".join(_ESCAPES.get(given, shown) for given, shown in zip(value, plain, strict=True)) + '"'
@@ -198,12 +206,12 @@ def _clock(fit: Fit, source: str) -> str:
 
 
 def _own_class(number: int, order: str, num_args: int) -> str:
-    """Streams of one thread."""
+    """The stream class of streams of one thread."""
     return _class_of(number, HYPERTRACE, ["u32 site;"], _hypertrace_fields(order, num_args))
 
 
 def _shared_class(number: int, order: str, num_args: int) -> str:
-    """Streams of several threads (see `htrun.ctf.thread_streams`)."""
+    """The stream class of streams of several threads (see `htrun.ctf.thread_streams`)."""
     return _class_of(number, HYPERTRACE, [*_THREAD_CONTEXT, "u32 site;"], _hypertrace_fields(order, num_args))
 
 
@@ -213,11 +221,11 @@ def _hypertrace_fields(order: str, num_args: int) -> Sequence[str]:
 
 
 def _tracer_class(number: int, definition: Definition) -> str:
-    """One stream for all threads: each event contains its thread (see `htrun.ctf.tracer_streams`)."""
+    """The stream class of an event of the tracer: one stream for all threads (see `htrun.ctf.tracer_streams`)."""
     context = [*_THREAD_CONTEXT, "audit_arch arch;"] if definition.fields else _THREAD_CONTEXT
     arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
     if definition is USER_SYSCALL_TEXT:
-        # The words after the first are bytes of a text, which are easier to read as characters.
+        # The words after the first are the bytes of a text, which readers show better as characters.
         arguments[1:] = [f"character text[{TEXT_BYTES}];"]
     return _class_of(number, definition, context, [f"u64 {field};" for field in definition.fields] + arguments)
 

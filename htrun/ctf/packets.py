@@ -1,8 +1,8 @@
 """Indexes a native trace by the headers of its packets, without reading any event.
 
 The result is an index of *pieces*: parts of one packet that are small enough to be read at once. Inconsistencies (a
-file that ends within a packet, time that goes backwards, another trace's packet) are damage; a stream is read up to
-there.
+file that ends within a packet, time that goes backwards, another trace's packet) are damage; a stream is read up to its
+first damage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _NEVER = (1 << 63) - 1
-"""Ticks."""
+"""A time in ticks that is never reached."""
 _NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
 """The stream's number, the thread's id, and the number of the file if it is not the stream's first."""
 _TIMESTAMP = struct.Struct("<Q")
@@ -32,21 +32,23 @@ _TIMESTAMP = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Damage:
-    """Where a file stops making sense. ``what``: is wrong; ``place``: the offset in the file."""
+    """The first damage of a file. ``what``: its description; ``place``: its offset in the file in bytes."""
 
     what: str
     place: int
 
 
 _RING_PACKETS = 17
-"""How many packets that a thread wrote before a loss can follow the packet that reports it: at most the packets of a
-full ring, and the one that the drain was taking out."""
+"""The number of packets, written by a thread before a loss, that can follow the packet that reports the loss: those of
+a full ring, and the one that the drain was taking out."""
 
 
 @dataclass(frozen=True)
 class TickLoss:
-    """``events`` were lost between the ticks ``begin`` and ``end``; ``packet``: the number of the one that reports
-    it."""
+    """A loss of ``events`` events between the ticks ``begin`` and ``end``.
+
+    ``packet``: number of the packet that reports it.
+    """
 
     packet: int
     begin: int
@@ -58,9 +60,9 @@ class TickLoss:
 class StreamFile:
     """One file of a trace.
 
-    ``identity``: what all packets of its stream share. ``pieces``: its part of the index, packed; ``events``: how many
-    precede any damage. Totals of the stream up to the end of this file: ``packets``; ``last``, in ticks; ``discarded``,
-    the lost events, and their ``losses``.
+    ``identity``: the fields that all packets of its stream share. ``pieces``: the file's part of the index, packed;
+    ``events``: number of events before any damage. Totals of the stream up to the end of this file: ``packets``;
+    ``last``: its latest tick; ``discarded``: number of lost events; ``losses``: when they were lost.
     """
 
     path: Path
@@ -93,8 +95,8 @@ def stream_files(directory: Path) -> list[list[Path]]:
 def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamFile | None) -> StreamFile | Damage:
     """The contents of ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
 
-    ``before``: the file of the same stream that this one continues, None if it is the first.
-    If not even the first packet is valid, returns what is wrong with it.
+    ``before``: the previous file of the same stream, None if this is the first.
+    Returns the damage if not even the first packet is valid.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -171,7 +173,7 @@ class _Scanner:
         if not lost:
             return
         if self.losses and self.packets < self.losses[-1].packet + _RING_PACKETS:
-            # They overlap and are merged, so that a thread that loses events for hours needs no more memory for it.
+            # Overlapping losses are merged, so that memory does not grow with the time for which a thread loses events.
             self.losses[-1] = replace(self.losses[-1], packet=self.packets, events=self.losses[-1].events + lost)
         else:
             self.losses.append(TickLoss(self.packets, self.last, _NEVER, lost))

@@ -15,14 +15,15 @@ Pieces = NDArray[np.void]
 """An index, of `PIECE_FIELDS`."""
 
 PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count", "<u4"), ("file", "<u4")]
-"""``begin``: ticks of the first event. ``limit``: no event has later ticks. ``offset``: bytes into the stream's file.
-``count``: events. ``file``: the number of the stream's file."""
+"""``begin``: ticks of the first event. ``limit``: no event has later ticks. ``offset``: position in the file in bytes.
+``count``: number of events. ``file``: the number of the stream's file."""
 
 _PIECE = struct.Struct("<QQQII")
 _SIZE, _LEAST_SIZE = 1 << 18, 1 << 12
-"""The approximate size of events that are read at once: they stay in the processor's cache while they are decoded."""
+"""The usual and the least size of a piece in bytes: its events stay in the processor's cache while they are decoded."""
 _ALL_SIZE = 1 << 25
-"""The size of the pieces of all streams together, which may all be in memory if all threads emit at the same time."""
+"""The maximum size in bytes of one piece of each stream together: if all threads emit at the same time, all are in
+memory."""
 
 
 def piece_size(files: int) -> int:

@@ -1,7 +1,7 @@
 """Reads native traces as batches of events in order of time, in memory that does not grow with the trace.
 
-Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Nothing can still come before events that
-are older than the start of the next piece, so these are returned; the rest waits. No step loops over single events.
+Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Events that are older than the start of the
+next piece are returned, since nothing older can follow; the rest waits. No step loops over single events.
 """
 
 from __future__ import annotations
@@ -37,19 +37,21 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     _Warn = Callable[[Path, str, int], None]
-    """Receives damage: the file, what is wrong, and the offset in the file."""
+    """Called for damage, with the file, a description, and the offset in the file."""
 
 _MOST_METADATA = 1 << 24
-"""Bytes. A larger file is not htrun's metadata."""
+"""The maximum size of metadata in bytes. A larger file is not htrun's."""
 _OPEN_FILES = 64
 _SECOND = 1_000_000_000
 _SHARED = 2**32 - 1
-"""The thread number of a file whose events each contain their thread."""
+"""The thread number of a file of a shared stream, whose events contain their threads."""
 
 
 class CtfReader:
-    """A native trace. ``streams``: its threads; ``files``: what is known about each file; ``discarded``: lost events by
-    stream."""
+    """A native trace.
+
+    ``streams``: its threads; ``files``: the index of each file; ``discarded``: number of lost events by stream.
+    """
 
     def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
         self.path = path
@@ -86,8 +88,10 @@ class CtfReader:
 
     @classmethod
     def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
-        """Open the trace in the directory ``path``. ``warn`` is called for damage. Raises `HtrunError` if it is no
-        trace."""
+        """Open the trace in the directory ``path``.
+
+        ``warn`` is called for damage. Raises `HtrunError` if it is not a trace.
+        """
 
         def tell(file: Path, damage: str, place: int) -> None:
             warn(f"{file}: {damage} (byte {place}); what comes before is read")
@@ -119,7 +123,7 @@ class CtfReader:
 
     @property
     def texts(self) -> int:
-        """How many of `events` are only parts of what others point to (`htrun.events.call_texts`)."""
+        """The number of `events` that are only texts of system calls (`htrun.events.call_texts`)."""
         kinds = ((file.events, DEFINITIONS[file.stream_class.kind]) for file in self._files)
         return sum(count for count, kind in kinds if kind is USER_SYSCALL_TEXT)
 
@@ -140,7 +144,7 @@ class CtfReader:
 
     @property
     def num_args(self) -> int:
-        """How many arguments a batch has room for."""
+        """The number of arguments for which a batch has room."""
         return max([self.channel_args, *(file.stream_class.arguments for file in self._files)])
 
     @property
@@ -150,7 +154,7 @@ class CtfReader:
 
     @property
     def channel_args(self) -> int:
-        """Arguments of a ``guest_hypertrace`` event."""
+        """The number of arguments of a ``guest_hypertrace`` event."""
         classes = self.metadata.classes.values()
         return max((each.arguments for each in classes if DEFINITIONS[each.kind] is HYPERTRACE), default=1)
 
@@ -175,7 +179,7 @@ class CtfReader:
             loader.close()
 
     def _of_threads(self, events: Events, window: Window) -> Events:
-        """Those of ``events`` that are of the threads of ``window``. Only shared streams contain others."""
+        """The ``events`` of the threads of ``window``. Only shared streams contain events of other threads."""
         if window.streams is None or _SHARED not in self._stream_numbers:
             return events
         return events[np.isin(events["stream"], list(window.streams))]
@@ -194,7 +198,7 @@ class CtfReader:
 
 
 def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
-    """The wall clock at ``ticks``; the same as `Fit.to_realtime_ns`, but vectorised.
+    """The wall clock at ``ticks``, in ns since the epoch; the vectorised form of `Fit.to_realtime_ns`.
 
     Whole seconds are split off first to avoid overflow and double rounding.
     """
@@ -206,8 +210,8 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
 
 
 def _thread(stream: Stream) -> Stream:
-    """The key of the thread of a file's stream: files may hold different kinds of events and so differ in byte
-    order."""
+    """The key that identifies the thread of a file's stream: without the byte order, which differs between files with
+    different kinds of events."""
     return stream._replace(big_endian=False)
 
 
@@ -249,7 +253,8 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
     while place < len(pieces):
-        # At least as many as are waiting already, or events of very many threads would be sorted again and again.
+        # At least as many as are waiting already; otherwise events of very many threads would be sorted again and
+        # again.
         wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
@@ -280,7 +285,7 @@ def _sorted(runs: Sequence[Events]) -> Events:
 
 
 def within(events: Events, window: Window) -> Events:
-    """Those of ``events`` that happened in ``window``."""
+    """The ``events`` that happened in ``window``."""
     times = events["time"]
     if not len(events) or (window.begin <= int(times[0]) and int(times[-1]) < window.end):
         return events
@@ -333,7 +338,7 @@ class _Loader:
             os.close(self._open.popitem()[1])
 
     def _records(self, pieces: Pieces, stream_class: StreamClass) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """The plausible records of ``pieces``, and how many each has."""
+        """The plausible records of ``pieces``, and their number in each piece."""
         records = np.empty(int(pieces["count"].sum()), stream_class.event_dtype)
         counts = pieces["count"].astype(np.int64)
         starts = np.cumsum(counts) - counts
@@ -351,7 +356,7 @@ class _Loader:
         return np.concatenate(kept), np.array(right, np.int64)
 
     def _read(self, piece: tuple[int, ...], records: NDArray[np.void]) -> int:
-        """Fill ``records`` with those of ``piece``; returns how many there were."""
+        """Fill ``records`` with those of ``piece``; returns their number."""
         _, _, offset, _, number = piece
         if self._files[number].instance in self._damaged:
             return 0
@@ -371,7 +376,7 @@ class _Loader:
         return descriptor
 
     def _right(self, piece: Any, times: NDArray[np.uint64]) -> int:
-        """How many of a piece's ``times`` precede the first impossible one; reports damage if that is not all."""
+        """The number of a piece's ``times`` before the first impossible one; reports the damage if there is one."""
         number = int(piece["file"])
         file = self._files[number]
         if file.instance in self._damaged:
@@ -413,7 +418,7 @@ def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definit
 
 
 def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:
-    """Whether within each piece time begins and ends as the index says, and never goes backwards."""
+    """Whether the times of each piece never go backwards and stay within the bounds that the index gives."""
     back = times[1:] < times[:-1]
     back[starts[1:] - 1] = False
     return bool(

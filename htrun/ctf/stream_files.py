@@ -1,11 +1,11 @@
-"""The files of one stream of a native trace, each of which is readable at every moment, whenever htrun is killed.
+"""The files of one stream of a native trace. Each is readable at every moment, even after htrun was killed.
 
 SIGKILL can stop a write(2) between two pages, and readers reject a file with part of a packet. So packets are never
 appended at the end of a file. Instead, a file is extended in advance, without using disk space, and ends with an empty
 packet whose padding is all of the unused part. A new packet is written into that padding, where no reader looks, and
-after it the header of the next empty packet. Only then its own header replaces that of the empty packet, which is
-atomic because it lies within one page. When the run ends, or the next packet does not fit, the file is truncated after
-its last packet.
+after it the header of the next empty packet. Only then does the new packet's header replace that of the empty packet.
+This is atomic because a header lies within one page. When the run ends, or the next packet does not fit, the file is
+truncated after its last packet.
 
 Once a file is full the stream continues in another, like LTTng's with rotation: ``stream-0-1234``, ``stream-0-1234.1``.
 A file gets its name when it is valid.
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 _ALIGNMENT = PACKET_HEADER
 """Packets begin at multiples of this many bytes, so that no header spans two pages."""
 _FIRST_LENGTH, _MOST_LENGTH = 1 << 20, 1 << 30
-"""The size in bytes of a stream's first file, and the maximum; every further file is as long as all before it together.
+"""The size in bytes of a stream's first file, and the maximum; every further file is as long as all earlier ones
+together.
 """
 _APART = 64
-"""Ticks, at least a few nanoseconds: babeltrace2 orders packets by the nanosecond in which they begin."""
+"""The minimum of ticks between two packets, at least a few ns: babeltrace2 orders packets by the nanosecond in which
+they begin."""
 
 
 class StreamFiles:
@@ -52,12 +54,13 @@ class StreamFiles:
         self._total = 0
         self._packets = 0
         self.last = 0
-        """When its last packet ends, in ticks."""
+        """The end of its last packet in ticks."""
         self._path = directory
         self._end = self._length = 0
 
     def write(self, records: Records, discarded: int, now: int) -> None:
-        """Append a packet of ``records``, or, to report only losses, an empty one. ``now``: no record is later.
+        """Append a packet of ``records``; if they are empty, it only reports losses. ``now``: ticks; no record is
+        later.
 
         Raises `SinkError`; what was written before remains readable.
         """
@@ -91,7 +94,7 @@ class StreamFiles:
         """Make a file that begins with ``packet``."""
         name = f"stream-{self._instance}-{self._stream.tid}" + (f".{self._files}" if self._files else "")
         self._path = self._directory / name
-        # Readers take every file for a stream, except hidden ones.
+        # Readers take every file for a stream unless its name begins with a dot.
         hidden = self._directory / f".{name}"
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
@@ -140,12 +143,12 @@ class StreamFiles:
 
 
 def _padding(size: int) -> int:
-    """Bytes from the end of ``size`` bytes of records to where the next packet may begin."""
+    """The number of bytes between the end of ``size`` bytes of records and the start of the next packet."""
     return -(PACKET_HEADER + size) % _ALIGNMENT
 
 
 def _reserve(descriptor: int, least: int, wanted: int) -> int:
-    """Extend a file to ``wanted`` bytes, or, if files may not be that long, to at least ``least``."""
+    """Extend a file to ``wanted`` bytes, or, if files cannot be that long, to ``least`` or more."""
     length = max(wanted // _ALIGNMENT * _ALIGNMENT, least)
     while True:
         try:
@@ -170,7 +173,7 @@ def _write_at(descriptor: int, offset: int, *parts: memoryview | bytes) -> None:
 
 
 def in_order(records: Records, earliest: int, latest: int) -> Records:
-    """``records`` if their times lie in ``earliest .. latest`` and never go backwards; else a corrected copy."""
+    """``records`` if their times lie in ``earliest .. latest`` and never go backwards; otherwise a corrected copy."""
     import numpy as np
 
     times = records["timestamp"].copy()

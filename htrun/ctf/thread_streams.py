@@ -1,12 +1,11 @@
 """Chooses the stream of a native trace for a guest thread's events: one of its own, or one that threads share.
 
 A stream is at least one file, and readers keep every file open. So the first threads of a run get streams of their own,
-and so do threads that emit much, up to some hundred. All others share: each event of a shared stream contains its
-thread.
+and so do threads that emit much, up to some hundred. All other threads share streams; each event of a shared stream
+contains its thread.
 
 Time never goes backwards in a stream. The events of one round of the drain are sorted here. An event can still be older
-than the end of a stream, since the rings were read one after the other in the last round; it then goes to the next
-stream.
+than the end of a stream, because the last round read the rings one after the other; it then goes to the next stream.
 """
 
 from __future__ import annotations
@@ -31,10 +30,12 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 NO_THREAD = Stream(0, 0)
-"""The thread in the packets of streams whose events each contain theirs."""
+"""The thread in the packets of shared streams, whose events contain their threads."""
 _ALWAYS_OWN, _MOST_OWN = 32, 256
-"""Streams of one thread: how many go to any thread, and how many in all. Open files may be few (``ulimit -n``:
-1024)."""
+"""Numbers of streams of one thread: the first 32 threads get one, other threads only until there are 256.
+
+The limit of open files may be low (``ulimit -n``: 1024).
+"""
 _MUCH = 1 << 16
 """A thread with this many bytes of records gets a stream of its own."""
 _MOST_WAITING = 1 << 25
@@ -42,7 +43,10 @@ _MOST_WAITING = 1 << 25
 
 
 class _Thread:
-    """A running thread. ``files``: its own stream; ``size``: bytes of its records; ``last``: ticks."""
+    """A running thread.
+
+    ``files``: its own stream, if any; ``size``: bytes of its records so far; ``last``: ticks of its last record.
+    """
 
     __slots__ = ("files", "last", "size")
 
@@ -81,12 +85,15 @@ class ThreadStreams:
         return len(self._threads)
 
     def write(self, number: int, stream: Stream, records: Records, discarded: int, now: int) -> None:
-        """Write ``records`` of thread ``number``, and its losses so far. ``now``: no record is later."""
+        """Write ``records`` of thread ``number``.
+
+        ``discarded``: the thread's losses so far. ``now``: no record is later.
+        """
         thread = self._threads.get(number)
         if thread is None:
             thread = self._threads[number] = _Thread()
         thread.size += records.nbytes
-        # Readers could not know which thread the losses of a shared stream belong to.
+        # Readers could not attribute the losses of a shared stream to a thread.
         if thread.files is None and (discarded or self._earns_own(thread)):
             thread.files = self._begin_own(stream, thread.last, records[:0])
         if thread.files is not None:
@@ -100,13 +107,13 @@ class ThreadStreams:
                 self.flush(now)
 
     def ended(self, number: int) -> None:
-        """The thread writes no more."""
+        """Forget thread ``number``, which writes no more."""
         thread = self._threads.pop(number, None)
         if thread is not None and thread.files is not None:
             thread.files.close()
 
     def flush(self, now: int) -> None:
-        """Write what is waiting: a round is over."""
+        """Write the waiting records at the end of a round. ``now``: no record is later."""
         waiting, self._waiting, self._waiting_size = self._waiting, [], 0
         for big_endian, streams in self._shared.items():
             own = [each for each in waiting if each.stream.big_endian is big_endian]
@@ -116,7 +123,7 @@ class ThreadStreams:
     def close(self) -> None:
         """Truncate the unused parts of the files."""
         with ExitStack() as last:
-            # All of them, even if one fails.
+            # All files are closed, even if closing one fails.
             for number in list(self._threads):
                 last.callback(self.ended, number)
             for streams in self._shared.values():
@@ -127,7 +134,7 @@ class ThreadStreams:
         return self._own < (_MOST_OWN if thread.size > _MUCH else _ALWAYS_OWN)
 
     def _begin_own(self, stream: Stream, last: int, nothing: Records) -> StreamFiles:
-        """A stream for a thread whose events up to ``last`` are in others: losses in this stream came after that."""
+        """A stream for a thread whose events up to ``last`` are in other streams: losses in this stream came later."""
         self._own += 1
         files = StreamFiles(self._directory, self._next_instance(), stream, self._uuid, int(stream.big_endian))
         if last:
@@ -135,8 +142,11 @@ class ThreadStreams:
         return files
 
     def _write_shared(self, streams: list[StreamFiles], events: NDArray[np.void], big_endian: bool, now: int) -> None:
-        """Write each of ``events`` to the first of ``streams`` that ends before it. There are never more streams than
-        threads that are alive at the same time, since each thread's own events are in order."""
+        """Write each of ``events`` to the first of ``streams`` that ends before the event.
+
+        Since each thread's own events are in order, there are never more streams than threads that run at the same
+        time.
+        """
         import numpy as np
 
         for stream in streams:
@@ -175,7 +185,7 @@ class ThreadStreams:
 
 
 def shared_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
-    """An event of a shared stream, as the metadata says (`htrun.ctf.metadata`)."""
+    """The type of an event of a shared stream, as the metadata describes it (`htrun.ctf.metadata`)."""
     import numpy as np
 
     order = ">u8" if big_endian else "<u8"

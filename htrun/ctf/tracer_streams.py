@@ -1,8 +1,8 @@
-"""What the tracer itself records, in the layout of a native trace: one stream for each kind of event.
+"""The tracer's own events in the layout of a native trace: one stream for each kind of event.
 
-It sees all threads one after the other, so each event contains its thread, like LTTng's contexts. A stream per thread,
-as for threads that emit, would be thousands of files if a script starts thousands of programs, and readers keep every
-file open. ``thread`` is the thread's number in the run, since ids are reused.
+Each stream holds the events of all threads, so each event contains its thread, like LTTng's contexts. A stream per
+thread would be thousands of files if a script starts thousands of programs, and readers keep every file open.
+``thread`` is the thread's number in the run, since ids are reused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator
 
 
 def thread_columns(streams: Sequence[Stream]) -> NDArray[np.void]:
-    """`THREAD_LAYOUT` of each of ``streams``."""
+    """The fields of `THREAD_LAYOUT` for each of ``streams``."""
     import numpy as np
 
     threads = np.empty(len(streams), THREAD_LAYOUT)
@@ -65,7 +65,7 @@ def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.
 
 
 def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
-    """The layout in the metadata (`htrun.ctf.metadata`)."""
+    """The type of an event, as the metadata describes it (`htrun.ctf.metadata`)."""
     import numpy as np
 
     fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT]

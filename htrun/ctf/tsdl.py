@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BITS = 8
 _MOST_ELEMENTS = 4096
 _MOST_ALIGNMENT = 1 << 16
-"""Bits."""
+"""The greatest accepted alignment in bits."""
 _TOKEN = re.compile(
     r"""\s+ | /\*.*?\*/
     | (?P<string>"(?:[^"\\\n]|\\.)*")
@@ -46,8 +46,8 @@ class TsdlError(Exception):
 
 @dataclass(frozen=True)
 class TsdlField:
-    """A field of a structure. ``code``: numpy's name of the type; ``offset``, ``alignment``: bytes; ``size``: of all
-    ``count`` elements (None: it is not an array)."""
+    """A field of a structure. ``code``: numpy's name of the type; ``offset``, ``alignment``: bytes; ``size``: bytes of
+    all ``count`` elements (None: it is not an array)."""
 
     name: str
     code: str
@@ -68,8 +68,11 @@ class TsdlField:
 
 @dataclass(frozen=True)
 class StreamClass:
-    """One kind of stream. ``kind``: of its events, an index of `DEFINITIONS`; ``header``: of its packets; ``event``:
-    the fields of an event; ``arguments``: how many of these are its arguments."""
+    """One kind of stream.
+
+    ``kind``: the kind of its events, an index of `DEFINITIONS`; ``header``: the fields of a packet's header; ``event``:
+    the fields of an event; ``arguments``: the number of its arguments.
+    """
 
     number: int
     kind: int
@@ -94,7 +97,7 @@ class StreamClass:
 
     @property
     def big_endian(self) -> bool:
-        """The byte order of the arguments."""
+        """Whether the arguments are big-endian."""
         return self.event[-1].code.startswith(">")
 
     def header_values(self, raw: bytes) -> tuple[Any, ...]:
@@ -113,7 +116,7 @@ class StreamClass:
 
     @cached_property
     def event_dtype(self) -> np.dtype[Any]:
-        """The type of an event; all its arguments are one field, ``args``."""
+        """The type of an event. All its arguments form one field, ``args``."""
         fields = self.event[: len(self.event) - self.arguments]
         if self.arguments:
             first = self.event[-self.arguments]
@@ -123,7 +126,7 @@ class StreamClass:
 
 @dataclass(frozen=True)
 class Metadata:
-    """The parsed metadata of a trace. ``classes``: by number."""
+    """The parsed metadata of a trace. ``classes``: the stream classes by number."""
 
     uuid: UUID
     environment: Mapping[str, str | int]
@@ -132,7 +135,7 @@ class Metadata:
 
 
 def environment_of(text: str) -> dict[str, str | int]:
-    """The facts in ``text``, whatever wrote it; empty if none are found."""
+    """The facts of the run in the metadata ``text``, of whatever program; empty if there are none."""
     match = re.search(r"\benv\s*\{(.*?)\n?\s*\};", text, re.DOTALL)
     pairs = re.findall(r'(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*;', match[1]) if match else []
     return {key: _value(value) for key, value in pairs}
@@ -332,8 +335,7 @@ HEADER_FIELDS = {
 """The required fields of a packet's header and context, in any order, and their size in bytes."""
 _EVENT_FIELDS = {"timestamp": 8, "site": 4}
 _SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu": 4, "comm": 16}
-"""The required fields of an event's header and context, in a stream of one thread, and in one that all threads
-share."""
+"""The required fields of an event's header and context in a stream that threads share, and their size in bytes."""
 
 
 def _check(fields: Sequence[TsdlField], needed: Mapping[str, int], where: str) -> None:
@@ -346,7 +348,7 @@ def _check(fields: Sequence[TsdlField], needed: Mapping[str, int], where: str) -
 
 
 def _check_arguments(fields: Sequence[TsdlField], kind: int, arguments: int) -> None:
-    """Arguments are consecutive 64-bit numbers of one byte order with the names of the event's kind."""
+    """Check that the arguments are consecutive 64-bit numbers of one byte order with the names of the event's kind."""
     own = fields[len(fields) - arguments - len(DEFINITIONS[kind].fields) :] if arguments >= 0 else ()
     if tuple(field.name for field in own) != DEFINITIONS[kind].field_names(arguments):
         raise TsdlError(f"the fields of {DEFINITIONS[kind].name} are others")
@@ -357,7 +359,7 @@ def _check_arguments(fields: Sequence[TsdlField], kind: int, arguments: int) -> 
 
 
 def _words_of(text: TsdlField) -> tuple[TsdlField, ...]:
-    """Treat a text as the words that hold it, since events have only words as arguments."""
+    """The words that hold a text: events have only words as arguments."""
     if text.name != "text" or text.size != TEXT_BYTES:
         raise TsdlError("the texts of system calls are of another size")
     names = USER_SYSCALL_TEXT.argument_names(0)[1:]
@@ -411,4 +413,4 @@ def _struct_format(fields: Sequence[TsdlField], size: int) -> Iterator[str]:
 
 
 _STRUCT_CODES = {"<u1": "s", "<u4": "I", "<u8": "Q"}
-"""Single bytes occur only in arrays: a UUID, a name."""
+"""The codes of `struct` for numpy's types. Single bytes occur only in arrays: a UUID, a name."""

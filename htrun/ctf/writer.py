@@ -1,8 +1,8 @@
 """The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.ctf.thread_streams`).
 
-A packet of a thread that has a stream of its own is written as it comes from a ring, after a header; nothing is
+A packet of a thread that has a stream of its own is written unchanged, after a header that is filled in; nothing is
 converted. The metadata exists before the first packet, and packets appear only when complete
-(`htrun.ctf.stream_files`), so if htrun is killed, the trace is readable up to then.
+(`htrun.ctf.stream_files`), so if htrun is killed, the trace is readable up to that moment.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerRecords
 
 _FIRST_REFIT = 1.0
-"""Seconds from the start until the clock in the metadata is corrected; later corrections follow whenever the run's age
-has doubled. If htrun is killed, the times since the last one are accurate to a few parts in a million."""
+"""Seconds from the start until the clock in the metadata is first corrected; it is corrected again whenever the run's
+age has doubled. If htrun is killed, the times since the last correction are accurate to a few parts in a million."""
 
 
 class CtfTrace(Closing):
@@ -72,8 +72,8 @@ class CtfTrace(Closing):
     ) -> CtfTrace:
         """Create a trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
 
-        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: what will
-        be passed to `write_tracer_records`. Raises `HtrunError`.
+        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: the kinds
+        of events that will be passed to `write_tracer_records`. Raises `HtrunError`.
         """
         make_directory(path)
         trace = cls(path, num_args, clock, environment, tracer_events)
@@ -92,7 +92,7 @@ class CtfTrace(Closing):
         """Write ``records`` of thread ``number`` as one packet; see `PacketSink`. Raises `SinkError`.
 
         An empty packet reports losses since the last packet. If a guest has corrupted records so that time goes
-        backwards, which no reader accepts, their times are corrected.
+        backwards, their times are corrected, because no reader accepts such times.
         """
         import numpy as np
 
@@ -110,7 +110,7 @@ class CtfTrace(Closing):
         self._threads.ended(number)
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
-        """Write what the tracer itself has recorded: see `PacketSink`. Raises `SinkError`."""
+        """Write the tracer's own events: see `PacketSink`. Raises `SinkError`."""
         from htrun.ctf.tracer_streams import by_definition
 
         for definition, events in by_definition(records, streams):
@@ -131,7 +131,7 @@ class CtfTrace(Closing):
             self._write_metadata()
 
     def flush(self) -> None:
-        """Write what was held back for shared streams. Raises `SinkError`."""
+        """Write the records that are held back for shared streams. Raises `SinkError`."""
         self._threads.flush(self._clock.source.read())
 
     def _finish(self) -> None:
@@ -142,7 +142,7 @@ class CtfTrace(Closing):
         with ExitStack() as last:
             last.callback(os.close, self._lock)
             last.callback(self._write_metadata)
-            # All of them, even if one fails.
+            # All streams are closed, even if closing one fails.
             for files in self._tracer_streams.values():
                 last.callback(files.close)
             last.callback(self._threads.close)
@@ -151,7 +151,7 @@ class CtfTrace(Closing):
         fit = self._clock.fit()
         facts = self._environment | {"clock_source": self._clock.source.name, "clock_error_ns": fit.error_ns}
         text = metadata(self._uuid, self._num_args, fit, self._clock.source.name, facts, self._tracer_events)
-        # Readers take every file for a stream, except hidden ones.
+        # Readers take every file for a stream unless its name begins with a dot.
         temporary = self.path / ".metadata"
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -178,13 +178,16 @@ def make_directory(path: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    """A descriptor with a lock on the directory ``path``. It shows readers that follow the trace that it is still being
-    written. The kernel releases it however htrun exits. Raises `HtrunError`."""
+    """A descriptor with a lock on the directory ``path``.
+
+    The lock shows readers that follow the trace that it is still being written; the kernel releases it when htrun
+    exits, in whatever way. Raises `HtrunError`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
-    # Some network file systems have no locks; the trace is just as good without.
+    # Some network file systems have no locks; the trace does not need one.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-"""What an argument and an enumeration's value may be called: names that C and SQL accept as well."""
+"""The valid names of arguments and of an enumeration's values: names that C and SQL accept as well."""
 _MAX_WORD = (1 << 64) - 1
 _MIN_SIGNED = -(1 << 63)
 
@@ -26,11 +26,14 @@ class ArgumentType(Enum):
     I64 = "i64"
     F64 = "f64"
     HEX = "hex"
-    """A u64 that is shown in hexadecimal: an address, flags."""
+    """A u64 that is shown in hexadecimal, such as an address or flags."""
     BOOL = "bool"
     ENUM = "enum"
     TEXT = "text"
-    """The number of a text in ``labels``. Only a guest kernel's events have them: no user can declare one."""
+    """The number of a text in ``labels``.
+
+    Only events of a guest's kernel have such arguments; users cannot declare them.
+    """
 
 
 _DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not ArgumentType.TEXT}
@@ -40,7 +43,7 @@ _DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not Argume
 class Argument:
     """One argument. ``spec``: a Python format specification, empty for the usual text of the type.
 
-    ``labels``: the names of an enumeration's values; of texts, all that have occurred so far.
+    ``labels``: the names of an enumeration's values; for `ArgumentType.TEXT`, all texts so far.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Argument:
         name, _, rest = text.partition(":")
         type_name, _, spec = rest.partition(":")
         if not IDENTIFIER.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for an argument: letters, digits and _ only")
+            raise ValueError(f"{name!r} is not a valid name for an argument: use letters, digits and _")
         try:
             type_ = _DECLARED[type_name or "u64"]
         except KeyError:
@@ -69,7 +72,7 @@ class Argument:
         return cls(name, type_, spec)
 
     def value(self, word: int) -> int | float | bool | str:
-        """The value of the 64 bits ``word``; of an enumeration its label, or the number if it has none."""
+        """The value of the 64 bits ``word``; for an enumeration, its label, or the number if it has no label."""
         match self.type:
             case ArgumentType.I64:
                 return word - (1 << 64) if word >> 63 else word
@@ -96,7 +99,7 @@ class Argument:
                 return str(value)
 
     def values(self, words: NDArray[np.uint64]) -> NDArray[Any]:
-        """The values of many ``words`` at once: of u8, i8, f8 or bool; enumerations and texts remain numbers."""
+        """The values of many ``words`` at once, as u8, i8, f8 or bool; enumerations and texts remain numbers."""
         import numpy as np
 
         match self.type:

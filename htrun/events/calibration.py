@@ -1,10 +1,10 @@
 """Pairs of events that a guest emits to measure the cost of an event.
 
 ``qemu_hypertrace_calibrate()`` of the guest library emits them. A span is too long by the duration of a pair with
-nothing between, and each event within a span adds that much again, provided that no part of the event overlaps with the
-guest's code. How much overlaps after some work is measured by pairs with such work and pairs with twice as much: twice
-the former minus the latter is the cost of the event there. It depends on the work and the processor, so there are
-several kinds of work.
+nothing between, and each event within a span adds that much again, provided that the processor does not overlap the
+event with the guest's code. To measure the overlap after some work, there are pairs with such work and pairs with twice
+as much: twice the duration of the former minus that of the latter is the cost of the event after this work. The cost
+depends on the work and the processor, so there are several kinds of work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """One kind of pairs. ``name``: of the spans they make; ``begin``, ``end``: ``arg1`` of the two events."""
+    """One kind of pairs. ``name``: the name of their spans; ``begin``, ``end``: ``arg1`` of the two events."""
 
     name: str
     begin: int
@@ -44,7 +44,7 @@ class Work:
 
 
 EMPTY = _pair("(calibration)", 0)
-"""Nothing between: ``QEMU_HYPERTRACE_CALIBRATION_BEGIN`` and ``_END`` of the guest library."""
+"""Pairs with nothing between: ``QEMU_HYPERTRACE_CALIBRATION_BEGIN`` and ``_END`` of the guest library."""
 WORKS = tuple(
     Work.of(name, 1 + 2 * place) for place, name in enumerate(("chain", "loop", "division", "branches", "loads"))
 )
@@ -52,4 +52,4 @@ WORKS = tuple(
 branches; loads that miss the nearest cache. Older guest libraries emit only the first, the oldest none."""
 PAIRS = (EMPTY, *(pair for work in WORKS for pair in (work.once, work.twice)))
 IDS = tuple(each for pair in PAIRS for each in (pair.begin, pair.end))
-"""``arg1`` of all such events."""
+"""``arg1`` of all events of calibration."""

@@ -6,8 +6,8 @@ directly after the call or return that it belongs to. The first argument of such
 =========  =============================================================
 bits 0-7   the index of the call's argument, from 0
 bits 8-31  the index in an array of texts, from 0
-bits 32-47 how many of the bytes that follow are valid
-bit 48     whether there was more, which was not recorded
+bits 32-47 the number of valid bytes after the part
+bit 48 whether the text was longer than recorded
 =========  =============================================================
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Rows
 
 TEXT_BYTES = 8 * TEXT_WORDS
-"""How many bytes fit in one event."""
+"""The maximum of bytes of text in one event."""
 _WORDS = struct.Struct(f"<{TEXT_WORDS}Q")
 _KIND = DEFINITIONS.index(USER_SYSCALL_TEXT)
 _OWNERS = (DEFINITIONS.index(USER_SYSCALL), DEFINITIONS.index(USER_SYSCALL_RET))
@@ -38,8 +38,11 @@ _PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The memory that a pointer refers to. ``place``: the index of the argument; ``element``: the index of the text in
-    an array, 0 if it is in none; ``cut``: whether ``data`` is only the beginning."""
+    """The memory that a pointer refers to.
+
+    ``place``: the index of the argument; ``element``: the index of the text in its array, 0 if there is no array;
+    ``cut``: whether ``data`` is only the beginning.
+    """
 
     place: int
     element: int
@@ -47,7 +50,7 @@ class Text:
     cut: bool = False
 
     def pack(self) -> Iterator[tuple[int, ...]]:
-        """The arguments of the events that it needs, at least one."""
+        """The arguments of the events that hold the text: at least one event."""
         for start in range(0, max(len(self.data), 1), TEXT_BYTES):
             piece = self.data[start : start + TEXT_BYTES]
             last = start + TEXT_BYTES >= len(self.data)
@@ -56,7 +59,7 @@ class Text:
 
 
 _OfCall = Mapping[int, Sequence[Text]]
-"""By the index of the argument."""
+"""The texts of one call or return, by the index of the argument."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class BatchTexts:
         return {place for of_call in self._found.values() for place in of_call}
 
     def of(self, row: int, place: int) -> Sequence[Text]:
-        """What an argument of a call points to; empty if that is not known."""
+        """The texts that argument ``place`` of the call at ``row`` points to; empty if they were not recorded."""
         return self._found.get(row, {}).get(place, ())
 
 
@@ -94,7 +97,7 @@ def without_texts(events: Events) -> Events:
 
 
 def split(events: Events) -> tuple[Events, BatchTexts]:
-    """``events`` without texts, and the texts. They must directly follow the events that they belong to."""
+    """``events`` without texts, and the texts. Each text must directly follow the event that it belongs to."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -104,7 +107,7 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
     found: dict[int, dict[int, list[Text]]] = {}
     owners = (np.cumsum(~is_text) - 1)[is_text]
     for owner, stream, words in zip(owners.tolist(), own["stream"].tolist(), own["args"], strict=True):
-        # A text whose call has been filtered out, or that a guest's event with the same time precedes.
+        # The text's call has been filtered out, or an event of the guest with the same time lies in between.
         if owner < 0 or others["kind"][owner] not in _OWNERS or others["stream"][owner] != stream:
             continue
         part = int(words[0])
@@ -145,7 +148,7 @@ def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def first(events: Events, count: int) -> tuple[Events, int]:
-    """The first ``count`` of ``events``, or all if there are no more, with their texts; and how many they are."""
+    """The first ``count`` of ``events``, or all if there are fewer, with their texts; and their number without texts."""
     import numpy as np
 
     ordinals = np.cumsum(events["kind"] != _KIND)

@@ -1,12 +1,12 @@
-"""Time: what a ring's timestamps mean.
+"""Time: the meaning of the time stamps in rings.
 
 A timestamp is a reading of a counter of the processor, or, if none is reliable, of CLOCK_MONOTONIC. `Clock` relates it
 to the system's clocks by *anchors*: pairs of ticks and nanoseconds that were read at the same moment. Every conversion
 takes a fresh anchor first, and a record is always older than its conversion. So every time lies between two anchors,
 nothing is extrapolated, and the same ticks always convert to the same time.
 
-The anchors follow CLOCK_MONOTONIC, since it is never set. The wall clock differs from it by a constant, which is
-measured at the start, so setting the wall clock during a run does not affect the run's times.
+The anchors follow CLOCK_MONOTONIC, since it is never set. The wall clock is taken as CLOCK_MONOTONIC plus a constant
+that is measured at the start, so setting the wall clock during a run does not affect the run's times.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MAX_ANCHORS = 4096
 _RECENT_ANCHORS = 2048
-"""How many of the latest anchors are never thinned out: at least two seconds of a drain that runs each millisecond."""
+"""The number of latest anchors that are never thinned out: at least two seconds of a drain that runs each millisecond.
+"""
 _TRIES = 8
-"""The tightest of this many samples is used: enough that one of them meets neither an interrupt nor a cache miss."""
+"""The number of samples, of which the one with the shortest window is used: one of them meets no interrupt or cache
+miss."""
 
 
 class Sample(NamedTuple):
@@ -48,7 +50,7 @@ class Sample(NamedTuple):
 
 
 class ClockSource(Protocol):
-    """What timestamps are read from."""
+    """The counter that time stamps are read from."""
 
     name: str
 
@@ -77,7 +79,8 @@ class MonotonicSource:
 
 
 class Fit(NamedTuple):
-    """A straight line through a run: ``offset_seconds`` + (ticks + ``offset_ticks``) / ``frequency``, since the epoch.
+    """A straight line through a run: seconds since the epoch = ``offset_seconds`` + (ticks + ``offset_ticks``) /
+    ``frequency``.
 
     ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: the greatest distance of an anchor from the
     line, plus half the window in which it was read.
@@ -94,17 +97,17 @@ class Fit(NamedTuple):
 
 
 class Clock:
-    """Converts ticks to nanoseconds. Create it when the run starts: earlier ticks count as its start.
+    """Converts ticks to nanoseconds. Must be created when the run starts: earlier ticks count as the start.
 
-    ``source``: what the ticks are read from. ``error_ns``: how far a converted time may be from CLOCK_REALTIME as it
-    was at the start, if the clocks' rates are steady between two conversions.
+    ``source``: the counter of the ticks. ``error_ns``: the maximum error of a converted time against CLOCK_REALTIME,
+    unless that is set meanwhile, if the clocks' rates are steady between two conversions.
     """
 
     def __init__(self, source: ClockSource) -> None:
         self.source = source
         real = _tightest(source, time.CLOCK_REALTIME)
         first = _tightest(source, time.CLOCK_MONOTONIC)
-        # A rate within 1e-4 is good enough for the few microseconds between the two samples.
+        # A rate that is accurate to 1e-4 suffices for the few microseconds between the two samples.
         second = _tightest(source, time.CLOCK_MONOTONIC)
         ticks = second.middle - first.middle
         nanoseconds = second.nanoseconds - first.nanoseconds
@@ -116,7 +119,7 @@ class Clock:
 
     @property
     def error_ns(self) -> int:
-        """The error of an anchor in nanoseconds: half the time that reading the clock took, twice."""
+        """The error of an anchor in nanoseconds: half the time of reading the clock, for each of two clocks."""
         return 2 * self._half_window
 
     def refit(self) -> None:
@@ -152,7 +155,7 @@ class Clock:
         return self.to_monotonic_ns(ticks) + np.uint64(self.realtime_offset)
 
     def fit(self) -> Fit:
-        """The best straight line through the whole run so far, for formats that have only one clock rate."""
+        """The best straight line through the run so far, for formats that have only one clock rate."""
         self.refit()
         return _line(self._anchors, self.realtime_offset, self.error_ns)
 
@@ -162,7 +165,7 @@ def _tightest(source: ClockSource, clock_id: int) -> Sample:
 
 
 def _thinned(anchors: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """One per second of the old anchors, whose records were all converted long ago, and all recent ones."""
+    """All recent anchors, and one per second of the old ones, whose records were all converted long ago."""
     return anchors[:-_RECENT_ANCHORS:2] + anchors[-_RECENT_ANCHORS:]
 
 
@@ -195,8 +198,10 @@ def interpolated(
 
 
 def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: int) -> Fit:
-    """Least squares over the anchors. Centred on the first anchor, so that every difference is small enough to be
-    exact."""
+    """The least-squares line through the anchors.
+
+    It is centred on the first anchor, so that every difference is small enough to be exact.
+    """
     first_ticks, first_ns = anchors[0]
     points = [(ticks - first_ticks, nanoseconds - first_ns) for ticks, nanoseconds in anchors]
     weights = _weights([ticks for ticks, _ in points])

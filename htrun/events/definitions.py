@@ -1,4 +1,4 @@
-"""The events htrun knows, by the names QEMU gave them."""
+"""The events that htrun can record, with the names that QEMU gave them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class Definition(NamedTuple):
     """One kind of event.
 
     ``name``: as in patterns and traces. ``fields``: the columns of a decoded event that are shown with its arguments.
-    ``arguments``: the names of what it holds as ``args``; None for as many as the run's channel has. ``context``: the
-    columns that say where it comes from.
+    ``arguments``: the names of the elements of ``args``; None: as many as the run's channel has. ``context``: the
+    columns that say where the event comes from.
     """
 
     name: str
@@ -20,11 +20,11 @@ class Definition(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those of the columns ``site``, ``index``, ``num`` and ``arch`` of a decoded event that such an event has."""
+        """The columns that such an event uses, among ``site``, ``index``, ``num`` and ``arch`` of a decoded event."""
         return (*self.context, *self.fields)
 
     def argument_names(self, num_args: int) -> tuple[str, ...]:
-        """The names of the arguments of an event, if the run's channel has ``num_args``."""
+        """The names of the arguments of an event, if the run's channel has ``num_args`` arguments."""
         return _numbered(num_args) if self.arguments is None else self.arguments
 
     def field_names(self, num_args: int) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def _numbered(count: int) -> tuple[str, ...]:
 
 
 SYSCALL_ARGS = 8
-"""As many as QEMU's ``guest_user_syscall`` has; the last two are for system calls of MIPS o32."""
+"""The number of arguments of QEMU's ``guest_user_syscall``; the last two are for system calls of MIPS o32."""
 
 HYPERTRACE = Definition("guest_hypertrace", ("index",), None, ("site",))
 """A guest stored an index to the control region."""
@@ -52,8 +52,10 @@ USER_SYSCALL_TEXT = Definition(
     ("part", *(f"text{number}" for number in range(1, TEXT_WORDS + 1))),
     ("arch",),
 )
-"""A part of what an argument of a system call points to, recorded on request: `htrun.events.call_texts`. It directly
-follows the call or the return that it belongs to, and has the same time. Readers that do not want the text skip it."""
+"""A part of a text that an argument of a system call points to, recorded on request: `htrun.events.call_texts`.
+
+It directly follows the call or the return that it belongs to, and has the same time. Readers may skip it.
+"""
 CPU_ENTER = Definition("guest_cpu_enter")
 """A thread of the guest starts."""
 CPU_EXIT = Definition("guest_cpu_exit")

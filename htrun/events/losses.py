@@ -1,4 +1,4 @@
-"""Where events of a trace were lost, as far as its packets show."""
+"""Losses of events in a trace, as far as its packets show them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Loss:
     """A stretch of a thread's time in which events were lost. ``stream``: the thread's number; ``begin`` and ``end``:
-    ns since the epoch; what lies strictly between may be incomplete. ``events``: how many were lost."""
+    ns since the epoch; the events strictly between may be incomplete. ``events``: number of lost events."""
 
     stream: int
     begin: int

@@ -39,7 +39,7 @@ NAMED_EVENTS_FACT = "named_events"
 
 
 class Phase(StrEnum):
-    """What an event means; the value is the name in a TOML file."""
+    """The meaning of an event; the value is its name in a TOML file."""
 
     INSTANT = "instant"
     BEGIN = "begin"
@@ -49,10 +49,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class NamedEvent:
-    """One event. ``id``: the value of ``arg1``. ``arguments``: of ``arg2`` and on.
+    """One event. ``id``: the value of ``arg1``. ``arguments``: the types of ``arg2`` and on.
 
-    ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread. ``carried``: its
-    arguments do not come from the channel but from a guest's kernel, so there may be more of them.
+    ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread. ``carried``:
+    whether its arguments come from a guest's kernel instead of the channel, so that there may be more of them.
     """
 
     id: int
@@ -117,7 +117,7 @@ class NamedEvents:
 
     @property
     def num_args(self) -> int:
-        """How many arguments a channel must have for all these events: ``arg1`` and those declared."""
+        """The number of arguments that a channel needs for all these events: ``arg1`` and the declared ones."""
         return 1 + max((len(event.arguments) for event in self.events), default=0)
 
     @cached_property
@@ -167,7 +167,7 @@ class _Reader:
         if not isinstance(id_, int) or isinstance(id_, bool) or not 0 <= id_ <= _MAX_ID:
             raise self._wrong(number, "id", f"id must be a number from 0 to 2**64 - 1, not {id_!r}")
         if not isinstance(name, str) or not name or not name.isprintable() or name != name.strip():
-            raise self._wrong(number, "name", f"{name!r} is no name: one or more printable characters")
+            raise self._wrong(number, "name", f"{name!r} is not a valid name: use one or more printable characters")
         phase = self._phase(number, table.get("phase", "instant"))
         arguments = self._arguments(number, table.get("args", []))
         if phase is Phase.COUNTER and not arguments:

@@ -1,7 +1,7 @@
 """Puts events of many threads into one time order while they still arrive.
 
-Each thread's events arrive in order, but one thread's may arrive after younger ones of another: a thread can be
-interrupted between its timestamp and its record, and an event that traps is seen microseconds after it happened. So
+Each thread's events arrive in order, but an event may arrive after younger events of another thread: a thread can be
+interrupted between its time stamp and its record, and an event that traps is seen microseconds after it happened. So
 the youngest events are held back for a while.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HOLD_BACK_NS = 5_000_000
-"""How long an event is held back at least; at most it is twice this plus the pause between two calls."""
+"""The minimum of ns for which an event is held back; the maximum is twice this plus the pause between two calls."""
 
 
 class TimeOrder:
@@ -27,8 +27,7 @@ class TimeOrder:
         self._clock = clock
         self._batches: list[Events] = []
         self._settled = 0
-        """The ticks before which everything has been seen: they belong to a moment at least `_HOLD_BACK_NS` before the
-        round began."""
+        """The time in ticks before which all events have been seen: at least `_HOLD_BACK_NS` before the round began."""
         self._next_settled = clock.source.read()
         self._next_at = 0
 
@@ -37,7 +36,7 @@ class TimeOrder:
         return bool(self._batches)
 
     def begin_round(self) -> None:
-        """Call this each time before all threads' records are collected. The age of an event at this time decides
+        """Must be called each time before all threads' records are collected. The age of an event at this time decides
         whether it is settled, since collecting may take arbitrarily long."""
         now = time.monotonic_ns()
         if now >= self._next_at:
@@ -49,7 +48,7 @@ class TimeOrder:
         self._batches.append(events)
 
     def take(self, *, everything: bool) -> Events | None:
-        """The events that no older one can precede any more (or all events); None if there are none."""
+        """The events that no event still to come can precede, or all if ``everything``; None if there are none."""
         import numpy as np
 
         if not self._batches:

@@ -1,4 +1,4 @@
-"""QEMU's ``-trace`` argument: which events are recorded.
+"""QEMU's ``-trace`` argument: the choice of the events to record.
 
 ``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is an event's name, in which ``*`` matches any text and
 ``?`` any character; a leading ``-`` disables. ``events=FILE`` names a file of patterns, one per line, with comments
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Selection(NamedTuple):
     """The result of the ``-trace`` arguments of a command line.
 
-    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: given names that
-    no event has, for a warning.
+    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: given names of
+    no event, for a warning.
     """
 
     events: frozenset[str] = frozenset({HYPERTRACE.name})
@@ -33,8 +33,8 @@ class Selection(NamedTuple):
 def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Selection:
     """The selection after ``arguments`` were applied in order. Raises `HtrunError`.
 
-    If none enables anything, they apply to `Selection`'s default events. ``also``: events that are enabled before the
-    first.
+    If no argument enables anything, the arguments apply to `Selection`'s default events. ``also``: events that are
+    enabled before the first.
     """
     patterns: list[str] = []
     file = None
@@ -57,7 +57,10 @@ def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Sele
 
 
 def split_commas(argument: str) -> list[str]:
-    """The parts of ``argument`` between single commas; a doubled comma is a comma in a part, as everywhere in QEMU."""
+    """The parts of ``argument`` between single commas.
+
+    A doubled comma stands for a comma in a part, as in all of QEMU.
+    """
     # No argument of a program contains a NUL.
     return [part.replace("\0", ",") for part in argument.replace(",,", "\0").split(",")]
 

@@ -1,6 +1,6 @@
 """Batches of events as numpy arrays: raw, as in a ring, and decoded, as passed to sinks.
 
-Importing numpy takes 0.1 s, so every function imports it when it is first called: the program is already running then.
+Importing numpy takes 0.1 s, so every function imports it when it is first called, when the program already runs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 
 NUMBER_PAIRS = (("site", "index"), ("num", "arch"))
-"""Columns of a decoded event which share a word, so that two are copied or cleared at once. A kind of event has both
-or neither."""
+"""Pairs of columns of a decoded event that share a word, so that both are copied or cleared at once.
+
+A kind of event has both columns of a pair or neither.
+"""
 NUMBERS = tuple(name for pair in NUMBER_PAIRS for name in pair)
 
 
 RING_SITE = 0
-"""The ``site`` of events that the guest library wrote to a ring itself. Those of instructions begin with 1."""
+"""The ``site`` of events that the guest library wrote to a ring itself. The numbers of instructions begin with 1."""
 
 
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
@@ -45,12 +47,11 @@ def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 def event_dtype(num_args: int) -> np.dtype[Any]:
     """A decoded event.
 
-    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``kind``: which event it is, a
-    position in `DEFINITIONS`. ``site``: number of the instruction that emitted it, or `RING_SITE`. ``index``: the slot.
-    ``num``: a system call's number, of which the kernel looks at 32 bits. ``arch``: its interface
-    (`htrun.events.syscalls`). An event has 0 in those columns that are not among its `Definition.columns`. ``args``:
-    ``num_args`` of them; an event with fewer has zeros after its own, and a batch with system calls has room for at
-    least `SYSCALL_ARGS`.
+    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``kind``: the kind of event, an
+    index of `DEFINITIONS`. ``site``: number of the instruction that emitted it, or `RING_SITE`. ``index``: the slot.
+    ``num``: the low 32 bits of a system call's number, which is all that the kernel uses. ``arch``: its interface
+    (`htrun.events.syscalls`). Columns that are not among an event's `Definition.columns` are 0. ``args``: ``num_args``
+    arguments; if an event has fewer, the rest is zero. A batch with system calls has room for at least `SYSCALL_ARGS`.
     """
     import numpy as np
 
@@ -60,8 +61,8 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
 
 
 def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDArray[np.void]:
-    """``count`` words of each row's ``field``, from ``first`` on, as one value: numpy copies them in one block, while
-    it would copy a row of a few numbers one by one. ``count`` must not be 0."""
+    """``count`` words of each row's ``field``, from word ``first`` on, as one value. numpy copies such values in one
+    block, but would copy several numbers one by one. ``count`` must not be 0."""
     import numpy as np
 
     offset = _offset(rows.dtype, field) + 8 * first
@@ -70,14 +71,16 @@ def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDAr
 
 
 def _offset(dtype: np.dtype[Any], field: str) -> int:
-    """Where ``field`` is in a row of ``dtype``, in bytes."""
+    """The offset of ``field`` in a row of ``dtype`` in bytes."""
     assert dtype.fields is not None
     return dtype.fields[field][1]
 
 
 def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    """One array of several of the same type, of which there must be one at least: in blocks, since numpy would copy it
-    field by field."""
+    """The ``batches``, at least one and all of the same type, joined to one array.
+
+    They are copied in blocks, since numpy would copy field by field.
+    """
     import numpy as np
 
     if len(batches) == 1:
@@ -100,14 +103,14 @@ def pair_of(rows: NDArray[np.void], first: str) -> NDArray[np.uint64]:
 
 
 def without_arguments(events: Events) -> NDArray[np.void]:
-    """All of each event but its arguments, as one value."""
+    """The part of each event before its arguments, as one value."""
     return words_of(events, "time", 0, _offset(events.dtype, "args") // 8)
 
 
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
     """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``.
 
-    ``room``: the minimum room for arguments, as in other batches that will be merged with these.
+    ``room``: the minimum number of arguments of the result, so that it can be merged with other batches.
     """
     import numpy as np
 
@@ -123,7 +126,7 @@ def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events
 
 
 def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Events:
-    """The events of ``records``, with ``room`` for arguments: at least `SYSCALL_ARGS`."""
+    """The events of ``records``. ``room``: number of arguments of the result, at least `SYSCALL_ARGS`."""
     import numpy as np
 
     events = np.zeros(len(records), event_dtype(room))
@@ -137,7 +140,10 @@ def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Ev
 
 
 def merge(batches: Sequence[Events]) -> Events:
-    """One batch of several, in time order; events with equal times keep their order. ``batches`` must not be empty."""
+    """The ``batches`` merged to one, in time order; events with equal times keep their order.
+
+    ``batches`` must not be empty.
+    """
     import numpy as np
 
     if len(batches) == 1:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
     Rows = slice | NDArray[np.int64]
-    """Which events of a batch: a slice for all."""
+    """A selection of the events of a batch: indexes, or a slice for all."""
 
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
@@ -28,7 +28,7 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 class Shape:
     """The fields of one kind of event.
 
-    ``named``: set if the event has a name of the user's. ``arguments``: of ``args`` from ``first`` on.
+    ``named``: set if the user has named the event. ``arguments``: the types of ``args``, from index ``first`` on.
     """
 
     definition: Definition
@@ -44,12 +44,12 @@ class Shape:
 
     @property
     def title(self) -> str:
-        """The event's name as a user knows it best."""
+        """The user's name of the event, or else the name of its kind."""
         return self.named.name if self.named else self.definition.name
 
     @property
     def phase(self) -> Phase:
-        """What the event means: an instant unless the user has declared otherwise."""
+        """The meaning of the event: an instant unless the user has declared something else."""
         return self.named.phase if self.named else Phase.INSTANT
 
     def words(self, events: Events) -> Iterator[tuple[Argument, NDArray[np.uint64]]]:
@@ -84,13 +84,13 @@ class Shapes:
         return self._shapes
 
     def width(self, shape: Shape) -> int:
-        """How many arguments an event of ``shape`` has, including unnamed ones."""
+        """The number of arguments of an event of ``shape``, including unnamed ones."""
         if shape.definition is not HYPERTRACE or (shape.named is not None and shape.named.carried):
             return shape.first + len(shape.arguments)
         return self.num_args
 
     def codes(self, events: Events) -> NDArray[np.int64]:
-        """Each event's index in `all`: its kind, or, after the kinds, its name."""
+        """The index in `all` of each event's shape: first come the kinds, then the named events."""
         import numpy as np
 
         kinds = events["kind"].astype(np.int64)
@@ -101,8 +101,11 @@ class Shapes:
 
     @cached_property
     def named_columns(self) -> dict[str, tuple[Argument, dict[int, int]]]:
-        """The arguments that the user has named, as columns of a table of all events, ``NAME.ARGUMENT``: their type,
-        and, by the index of a shape in `all`, which of its arguments they are."""
+        """The arguments that the user has named, as columns ``NAME.ARGUMENT`` of a table of all events.
+
+        The values: the argument's type, and the argument's index in each shape that has it, by the shape's index in
+        `all`.
+        """
         columns: dict[str, tuple[Argument, dict[int, int]]] = {}
         for number, shape in enumerate(self.all()):
             if shape.named is None:
@@ -130,5 +133,5 @@ class Shapes:
         return (*plain, *named)
 
     def _own(self, event: NamedEvent) -> tuple[Argument, ...]:
-        """The arguments of an event in this trace: it may declare more than the channel has."""
+        """The arguments of an event in this trace: no more than the channel has, although more may be declared."""
         return event.arguments if event.carried else event.arguments[: self.num_args - 1]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SinkError(Exception):
-    """A sink cannot write any more. ``str()`` is one line that names the output and says why."""
+    """A sink cannot write any more. ``str()`` is one line with the output's name and the reason."""
 
 
 class Sink(Protocol):
@@ -40,8 +40,11 @@ class LossSink(Protocol):
 
 
 def failure_of(sink: Sink | PacketSink, error: Exception) -> str:
-    """One line about why ``sink`` takes no more events. Any exception but a `SinkError` is a bug in htrun, or text that
-    the format cannot represent: it must not affect the other sinks."""
+    """One line that says why ``sink`` takes no more events.
+
+    An exception other than `SinkError` is a bug in htrun, or is due to text that the format cannot represent: it must
+    not affect the other sinks.
+    """
     if isinstance(error, SinkError):
         return str(error)
     name = getattr(sink, "name", None) or getattr(sink, "path", type(sink).__name__)
@@ -54,20 +57,24 @@ def decodes(sink: Sink) -> bool:
 
 
 class PacketSink(Protocol):
-    """An output that takes raw records as they are in a ring. Failures are as in `Sink`."""
+    """An output that takes raw records as they are in a ring. Its methods fail like those of `Sink`."""
 
     def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write whole raw records of one stream, in the order in which the thread wrote them.
 
-        ``number``: of the stream, as for `Sink`. ``records``: bytes of whole records; empty if there is only a loss to
-        report. They stay unchanged until the next `flush`. ``discarded``: events the stream has lost since its start.
+        ``number``: the stream's number, as for `Sink`. ``records``: bytes of whole records, unchanged until the next
+        `flush`; empty if there is only a loss to report. ``discarded``: number of events that the stream has lost since
+        its start.
         """
 
     def thread_ended(self, number: int) -> None:
         """The stream with this ``number`` is finished."""
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
-        """Write what the tracer itself has recorded, in order of time. ``streams``: by number, as for `Sink`."""
+        """Write the tracer's own events, which are in order of time.
+
+        ``streams``: all streams, by number as for `Sink`.
+        """
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
         """Add ``facts`` that became known after the start to the output's description of the run."""
@@ -80,9 +87,9 @@ class PacketSink(Protocol):
 
 
 class Closing(ABC):
-    """The life of an output: open, perhaps failed, closed. An output that has failed is released but not finished.
+    """An output that is open, then perhaps failed, and at last closed. A failed output is released but not finished.
 
-    ``name``: what messages call it.
+    ``name``: the output's name in messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -92,7 +99,7 @@ class Closing(ABC):
 
     @contextmanager
     def _attempt(self) -> Iterator[None]:
-        """Do something that leaves the output unfinished for good if it raises an exception."""
+        """A context for an action: if it raises an exception, the output has failed and is never finished."""
         try:
             yield
         except BaseException:
@@ -112,15 +119,15 @@ class Closing(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Write what the output ends with. Raises `SinkError`."""
+        """Write the end of the output. Raises `SinkError`."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Close what the output holds. Raises `SinkError`."""
+        """Close the files that the output has open. Raises `SinkError`."""
 
 
 class FormatSink(Closing):
-    """A `Sink` of one format: what all of them share. ``decodes``: see the function `decodes`."""
+    """The base of the `Sink` of each format. ``decodes``: see the function `decodes`."""
 
     def __init__(self, name: str, *, decodes: bool = False) -> None:
         super().__init__(name)
@@ -132,7 +139,7 @@ class FormatSink(Closing):
             self._write(events, streams)
 
     def flush(self) -> None:
-        """See `Sink`. A format that holds nothing back has nothing to do."""
+        """See `Sink`. Does nothing, unless a format holds events back."""
 
     @abstractmethod
     def _write(self, events: Events, streams: Sequence[Stream]) -> None:

@@ -24,7 +24,7 @@ class Stream(NamedTuple):
 
 
 class StreamTable(Sequence[Stream]):
-    """Every thread of a run, in little memory: a program that keeps starting threads may have millions."""
+    """Every thread of a run, stored compactly: a program that keeps starting threads may have millions."""
 
     def __init__(self, streams: Iterable[Stream] = ()) -> None:
         self._ids = array("q")
@@ -41,7 +41,7 @@ class StreamTable(Sequence[Stream]):
         place = self._name_places.setdefault(name, len(self._names))
         if place == len(self._names):
             self._names.append(name)
-        # `len` depends on this, so it comes last: another thread may be reading.
+        # Appended last, because `len` depends on it and another thread may be reading.
         self._ids.extend((stream.tid, stream.pid, stream.vcpu, place))
         self._starts.append(stream.start)
 

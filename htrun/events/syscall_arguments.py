@@ -27,11 +27,11 @@ from htrun.events.value_names import (
 )
 
 _WORD_ARGUMENTS = 6
-"""For an unknown call."""
+"""The number of arguments shown for an unknown call."""
 
 
 class ValueKind(Enum):
-    """How an argument's bits are interpreted."""
+    """The interpretation of an argument's bits."""
 
     INT = auto()
     """A signed number of 32 bits."""
@@ -42,12 +42,12 @@ class ValueKind(Enum):
     UNSIGNED_LONG = auto()
     ADDRESS = auto()
     NAMES = auto()
-    """By `Parameter.text`."""
+    """A value that `Parameter.text` formats."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a call. ``text``: of a value; only for `ValueKind.NAMES`."""
+    """One argument of a call. ``text``: formats a value; only for `ValueKind.NAMES`."""
 
     name: str
     kind: ValueKind
@@ -65,7 +65,7 @@ class Signature:
 
 @cache
 def signature(arch: int, number: int) -> Signature:
-    """The call ``number`` of the interface ``arch`` (AUDIT_ARCH_*)."""
+    """The signature of call ``number`` of the interface ``arch`` (AUDIT_ARCH_*)."""
     name = table(arch).name(number)
     declared = table(arch).declared(name)
     if declared is None:
@@ -79,8 +79,10 @@ def signature(arch: int, number: int) -> Signature:
 
 
 def error_name(result: int) -> str | None:
-    """The name of the error ``result``, a signed number; None if it is not an error. The kernel's internal codes, which
-    restart a call after a signal, have names too."""
+    """The name of the error ``result``, a signed number; None if it is not an error.
+
+    The kernel's internal codes for restarting a call after a signal have names, too.
+    """
     if not -MOST_ERRNO <= result < 0:
         return None
     return errorcode.get(-result) or _RESTARTS.get(-result) or f"errno {-result}"
@@ -88,14 +90,14 @@ def error_name(result: int) -> str | None:
 
 MOST_ERRNO = 4095
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
-"""include/linux/errno.h."""
+"""The kernel's internal codes for restarting a call (include/linux/errno.h)."""
 _GIVE_ADDRESSES = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})
 
 _OF_16_BITS = frozenset(
     {"chown", "lchown", "fchown", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid"}
     | {"setfsgid"}
 )
-"""The original calls about users and groups, which a 32-bit program can still make (kernel/uid16.c)."""
+"""The original calls with 16-bit ids of users and groups, which a 32-bit program can still make (kernel/uid16.c)."""
 
 _SIGNED = frozenset({"int", "pid_t", "clockid_t", "timer_t", "key_t", "mqd_t", "__s32", "key_serial_t", "old_time32_t"})
 _SIGNED_WORDS = frozenset({"long", "off_t", "loff_t"})
@@ -111,7 +113,7 @@ _DESCRIPTOR_NAMES = frozenset({"fd", "oldfd", "newfd", "fildes"})
 
 @dataclass(frozen=True)
 class _OfInt:
-    """``text`` of the low half of a word, which is all that the kernel uses."""
+    """Formats with ``text`` the low half of a word, which is all that the kernel uses."""
 
     text: ValueText
 
@@ -134,7 +136,7 @@ def _parameter(arch: int, call: str, type_: str, name: str) -> Parameter:
 
 
 def _is_wide(arch: int, call: str, type_: str, name: str) -> bool:
-    # The flags of mmap are a whole word, but the kernel has none in its upper half and ignores it.
+    # The flags of mmap are a whole word, but the kernel ignores its upper half.
     word = type_ in _UNSIGNED_WORDS | _SIGNED_WORDS and arch != ARCH_I386
     return word and (call, name) not in _HALF_READ
 

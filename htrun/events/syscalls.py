@@ -22,7 +22,7 @@ ARCH_X86_64 = 0xC000003E
 ARCH_I386 = 0x40000003
 """AUDIT_ARCH_* (<linux/audit.h>): the kernel's way to identify the interface of a call."""
 Declared = tuple[tuple[str, str], ...]
-"""Types and names of arguments, as C declares them."""
+"""Types and names of a call's arguments, as in its C declaration."""
 
 _FILE = Path(__file__).with_name("system_calls.txt")
 _INTERFACES = {ARCH_X86_64: "x86-64", ARCH_I386: "i386"}
@@ -30,7 +30,7 @@ _INTERFACES = {ARCH_X86_64: "x86-64", ARCH_I386: "i386"}
 
 @dataclass(frozen=True)
 class SyscallTable:
-    """One interface's calls. ``names`` by number, ``numbers`` by name."""
+    """One interface's calls. ``names``: by number; ``numbers``: by name."""
 
     names: Mapping[int, str]
     numbers: Mapping[str, int]
@@ -38,7 +38,7 @@ class SyscallTable:
     """The arguments of each call by its name, as they are in the file."""
 
     def name(self, number: int) -> str:
-        """The call's name; ``syscall_N`` if it is too new, or does not exist."""
+        """The name of call ``number``; ``syscall_N`` if the call is too new or does not exist."""
         return self.names.get(number) or f"syscall_{number}"
 
     def declared(self, name: str) -> Declared | None:
@@ -65,7 +65,7 @@ def table(arch: int) -> SyscallTable:
 
 
 def _lines_of(interface: str | None) -> Iterator[str]:
-    """The lines of the file that are about one interface."""
+    """The lines of the file for one interface."""
     if interface is None:
         return
     inside = False
@@ -93,7 +93,7 @@ def names_of(events: Events) -> NDArray[np.str_]:
 
 
 def similar(name: str) -> list[str]:
-    """Names that the unknown ``name`` may have been meant for, the likeliest first."""
+    """Names similar to the unknown ``name``, the most similar first."""
     from difflib import get_close_matches
 
     known = table(ARCH_X86_64).numbers.keys() | table(ARCH_I386).numbers.keys()

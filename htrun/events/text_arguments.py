@@ -1,4 +1,4 @@
-"""Which arguments of a system call point to text, and how long that is.
+"""The arguments of system calls that point to text, and the length of that text.
 
 Strings that end with a NUL (paths, names), arrays of them (the words of a command line), and bytes whose number is in
 another argument or in the result (data read and written).
@@ -14,7 +14,7 @@ from htrun.events.syscalls import table
 
 
 class Pointed(Enum):
-    """What a pointer refers to."""
+    """The kind of memory that a pointer refers to."""
 
     STRING = auto()
     STRINGS = auto()
@@ -45,10 +45,10 @@ _READ = {
     "mq_timedreceive": 1, "getxattr": 2, "lgetxattr": 2, "fgetxattr": 2, "listxattr": 1, "llistxattr": 1,
     "flistxattr": 1,
 }  # fmt: skip
-"""Calls that return as many bytes as their result says: the index of the pointer."""
+"""Calls that fill in as many bytes as their result says: the index of the pointer."""
 _STRINGS = {"execve": 1, "execveat": 2}
 _NO_TEXT = frozenset({"mincore", "shmat", "shmdt", "setsockopt", "getsockopt", "syslog", "lookup_dcookie", "seccomp"})
-"""Calls whose ``char *`` is something else, or whose size is unknown."""
+"""Calls whose ``char *`` is not text, or is text of unknown size."""
 _CHARACTERS = frozenset({"char*", "const char*"})
 
 

@@ -1,4 +1,4 @@
-"""Finds the lines of things in a TOML text: the standard library's parser reports lines of syntax errors only."""
+"""Finds the lines of tables and keys in a TOML text: the standard library's parser reports lines of syntax errors only."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class TomlLines:
         return self._first(re.compile(rf"\s*(\[+\s*)?{name}\s*[=.\]]"), 0, len(self._lines))
 
     def of_table(self, number: int, key: str | None = None, text: str | None = None) -> int:
-        """The line of table ``number`` (from 0) of the array, of its ``key``, or, from there on, of a string ``text``.
+        """The line of table ``number`` (from 0) of the array; or of its ``key``; or of the first ``text`` after that
+        key.
 
-        It is the nearest line that is known: the table's, if the key is missing.
+        If the key is missing, it is the table's line.
         """
         headers = self._headers()
         if number >= len(headers):
@@ -33,7 +34,8 @@ class TomlLines:
         return line if text is None else self._first(re.compile(".*" + re.escape(text)), line - 1, end)
 
     def _first(self, pattern: re.Pattern[str], start: int, end: int) -> int:
-        """The first line of ``start .. end`` that begins with ``pattern``, else that of ``start``."""
+        """The line of the first match of ``pattern`` at the start of a line within ``start .. end``; otherwise that of
+        ``start``."""
         found = (place for place in range(start, end) if pattern.match(self._lines[place]))
         return next(found, start) + 1
 

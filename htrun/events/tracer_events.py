@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 RECORD = struct.Struct(f"<QIIQQ{SYSCALL_ARGS}Q")
 """Ticks, number of the stream, kind (an index of `DEFINITIONS`), interface of the call, its number, arguments."""
 _CAPACITY = 1 << 15
-"""The number of records: some 20 ms of calls as fast as a tracer can see them."""
+"""The number of records in the ring: some 20 ms of system calls at the fastest rate that a tracer can see."""
 
 
 def tracer_dtype() -> np.dtype[Any]:
-    """`RECORD` for numpy."""
+    """numpy's type of a `RECORD`."""
     import numpy as np
 
     fields = [("timestamp", "<u8"), ("stream", "<u4"), ("kind", "<u4"), ("arch", "<u8"), ("num", "<u8")]
@@ -38,8 +38,8 @@ def tracer_dtype() -> np.dtype[Any]:
 
 
 class _Control(ctypes.Structure):
-    """The state that both sides share. ``head``: records ever written; ``tail``: how many of these the reader has
-    taken.
+    """The state that writer and reader share. ``head``: number of records ever written; ``tail``: number of these that
+    the reader has taken.
     """
 
     _fields_ = [
@@ -68,11 +68,11 @@ class TracerEvents:
 
     @property
     def capacity(self) -> int:
-        """How many more records fit."""
+        """The number of records for which the ring has room when it is empty."""
         return self._capacity
 
     def has_room(self, count: int) -> bool:
-        """Whether there is room for ``count`` more."""
+        """Whether there is room for ``count`` more records."""
         return bool(self._control.head - self._control.tail + count <= self._capacity)
 
     @property
@@ -98,9 +98,9 @@ class TracerEvents:
         arch: int = 0,
         number: int = 0,
     ) -> None:
-        """Write ``records``, which are taken together; there must be room.
+        """Write ``records``, which are also taken together; there must be room.
 
-        Each is given by its kind and its first arguments; the others are zero.
+        Each record is given as its kind and its first arguments; the other arguments are zero.
         """
         head = self._control.head
         for place, (definition, arguments) in enumerate(records, head):

@@ -1,4 +1,4 @@
-"""The names of the values that an argument of a system call may have: of numbers and of bits.
+"""The names of the values of system calls' arguments: names of numbers and of bits.
 
 The names are in `argument_names.txt`, which is read on first use.
 """
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ValueText = Callable[[int], str]
-"""Formats an argument's value, which is a word, even if it uses only a part of it."""
+"""Formats an argument's value, given as a whole word even if the argument uses only a part of it."""
 
 _FILE = Path(__file__).with_name("argument_names.txt")
 _GROUP = re.compile(r"(?P<name>\w+): (?P<kind>numbers|bits)(?:, numbers in (?P<mask>0x\w+))? \((?P<headers>.+)\)")
@@ -22,7 +22,7 @@ _INT = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Group:
-    """Names that belong together. ``mask``: of the bits that hold a number; None if the whole value is one.
+    """Names that belong together. ``mask``: the bits that hold a number; None if the whole value is a number.
     ``arguments``: each ``call.argument`` that uses these names."""
 
     name: str
@@ -43,7 +43,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Numbers:
-    """One name for each value."""
+    """Formats a value as its name."""
 
     names: Mapping[int, str]
 
@@ -53,8 +53,10 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Bits:
-    """A name for each bit or group of bits, after the number in the bits of ``mask``. The number must have a
-    name if it is 0 and the mask is 0, or if the whole value is 0."""
+    """Formats a value as the number in the bits of ``mask``, then the names of the other bits that are set.
+
+    ``names``: a name for each bit or group of bits.
+    """
 
     names: tuple[tuple[int, str], ...]
     mask: int = 0
@@ -93,7 +95,7 @@ class WithPart:
 
 @dataclass(frozen=True)
 class _HugePages:
-    """The binary logarithm of the page size, in bits reserved for it (asm-generic/hugetlb_encode.h)."""
+    """Formats the binary logarithm of a page size, which has bits of its own (asm-generic/hugetlb_encode.h)."""
 
     shift: str
 
@@ -109,7 +111,7 @@ def _unnamed(value: int) -> str:
 
 
 def directory(value: int) -> str:
-    """A descriptor of a directory."""
+    """The text of a directory's descriptor."""
     signed = (value & _INT) - (1 << 32) if value >> 31 & 1 else value & _INT
     return "AT_FDCWD" if signed == _AT_FDCWD else str(signed)
 
@@ -118,7 +120,10 @@ _AT_FDCWD = -100
 
 
 def signal_name(value: int) -> str:
-    """A signal. Those without a name are counted from the kernel's first real-time signal, as strace does."""
+    """The name of a signal.
+
+    Signals without a name are numbered from the kernel's first real-time signal, as in strace.
+    """
     value &= _INT
     if _FIRST_REAL_TIME <= value <= _LAST_REAL_TIME:
         return f"SIGRT_{value - _FIRST_REAL_TIME}" if value > _FIRST_REAL_TIME else "SIGRTMIN"
@@ -133,7 +138,7 @@ _FIRST_REAL_TIME, _LAST_REAL_TIME = 32, 64
 
 
 def clone_flags(value: int) -> str:
-    """Flags, and in the low byte the signal that the parent gets when the child exits."""
+    """The text of clone's flags; the low byte is the signal that the parent gets when the child exits."""
     return WithPart(groups()["clone"].text(), _CLONE_SIGNAL, signal_name)(value)
 
 
@@ -142,12 +147,12 @@ _CLONE_SIGNAL = 0xFF
 
 
 def mode(value: int) -> str:
-    """A file's mode (umode_t), in 16 bits."""
+    """The text of a file's mode (umode_t), which has 16 bits."""
     return f"0{value & 0xFFFF:o}"
 
 
 def file_mode(value: int) -> str:
-    """A mode with the file's kind (S_IF*, linux/stat.h)."""
+    """The text of a mode that includes the file's kind (S_IF*, linux/stat.h)."""
     value &= 0xFFFF
     kind = _FILE_KINDS.get(value & _FILE_KIND)
     if kind is None and value & _FILE_KIND:
@@ -165,7 +170,7 @@ _FILE_BITS = ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX"))
 
 
 def statx_flags(value: int) -> str:
-    """Flags, of which two bits together select how fresh the answer must be."""
+    """The text of statx's flags; two of the bits form a number that selects how fresh the answer must be."""
     text = groups()["statx"].text()(value)
     if value & _STATX_FRESHNESS:
         return text
@@ -177,17 +182,17 @@ _STATX_FRESHNESS = 0x6000
 
 
 def personality(value: int) -> str:
-    """A persona and flags; all bits set query the current one."""
+    """The text of a persona and flags; if all bits are set, the call queries the current persona."""
     return hex(value) if value == _INT else groups()["personality"].text()(value)
 
 
 def identity(value: int) -> str:
-    """A user or a group, in 32 bits: -1 leaves it unchanged."""
+    """The text of a user's or group's id, which has 32 bits; -1 leaves the id unchanged."""
     return str(value & _INT) if value & _INT != _INT else "-1"
 
 
 def identity_16(value: int) -> str:
-    """The same in 16 bits (old_uid_t)."""
+    """The text of a user's or group's id that has 16 bits (old_uid_t); -1 leaves the id unchanged."""
     return str(value & 0xFFFF) if value & 0xFFFF != 0xFFFF else "-1"
 
 
@@ -204,7 +209,7 @@ _PARTS: Mapping[str, tuple[int, ValueText]] = {
     "ipc_create": (0o777, mode),
     "swap": (0x7FFF, str),
 }
-"""Groups of bits that are combined with a number, and the function that formats that."""
+"""Masks of numbers that are combined with flags, and the function that formats the number, by the name of the group."""
 
 
 @cache

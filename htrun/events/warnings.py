@@ -1,4 +1,5 @@
-"""Warnings about errors of the guest, printed once for each kind and place, and about htrun's own; both are counted."""
+"""Warnings about errors of the guest, printed once for each kind and place, and about htrun's own errors; all are
+counted."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ class Warnings:
         self._print(f"htrun: warning: {message}\n")
 
     def failed(self, error: Exception, consequence: str) -> None:
-        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: what it means for the run."""
+        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: its effect on the run."""
         self.counts[Kind.INTERNAL.value] += 1
         hint = "" if self._verbose else " with what -v shows"
         text = f"htrun: internal error: {type(error).__name__}: {error}; {consequence}. Please report it{hint}.\n"

@@ -1,4 +1,4 @@
-"""A selection of events by time and thread: what any reader can find without decoding the rest."""
+"""A selection of events by time and thread, which any reader can find without decoding the other events."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Window:
-    """The events with ``begin <= time < end``, in ns since the epoch, of the ``streams`` with these numbers (None: of
-    all)."""
+    """The events with ``begin <= time < end``, in ns since the epoch, of the streams with the numbers ``streams``
+    (None: of all)."""
 
     begin: int = 0
     end: int = 2**64 - 1
@@ -17,4 +17,4 @@ class Window:
 
 EVERYTHING = Window()
 BATCH = 1 << 16
-"""About how many events are read at once: enough to amortise the cost of a batch."""
+"""The approximate number of events that are read at once: enough to amortise the cost of a batch."""

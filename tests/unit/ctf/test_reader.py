@@ -275,13 +275,13 @@ def test_a_cut_file_is_read_up_to_the_cut_and_told(sample: Sample, tmp_path: Pat
 @pytest.mark.parametrize(
     ("place", "new", "reason"),
     [
-        (0, b"\0", "here should be a packet"),
+        (0, b"\0", "there is no packet here"),
         (4, b"\0\0\0\0", "another trace"),
         (20, b"\7", "another kind of stream"),
         (24, b"\7", "another stream"),
         (128, b"\xff" * 8, "time goes back"),
         (144, b"\xff\xff", "another stream"),
-        (192, b"\1", "size is impossible|no whole number"),
+        (192, b"\1", "size is impossible|not a whole number"),
         (240, b"\0\0", "lost events goes back"),
         (248, b"\x44", "missing or out of order"),
         (PACKET_HEADER, b"\xff" * 8, "time goes back"),
