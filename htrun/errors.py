@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of htrun's own failures, as env(1), nohup(1) and timeout(1) use them."""
+    """Exit codes of htrun's own failures, the same as those of env(1), nohup(1) and timeout(1)."""
 
     OWN_FAILURE = 125
     NOT_EXECUTABLE = 126
@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
 
 
 class HtrunError(Exception):
-    """A failure of htrun's own. ``str()`` is the one line the user sees: what is wrong, where, what to do."""
+    """A failure of htrun's own. ``str()`` is the one line that the user sees: what is wrong, where, and what to do."""
 
     def __init__(self, message: str, exit_code: int = ExitCode.OWN_FAILURE) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""A few bytes of machine code of our own, made callable."""
+"""Makes a few bytes of htrun's own machine code callable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from htrun.errors import HtrunError
 
 
 def executable(code: bytes) -> int:
-    """The address of pages that hold ``code``. They are never writable: the bytes come from a file in memory.
+    """The address of executable pages that hold ``code``. The pages are never writable: they map a file in memory.
 
-    Raises `HtrunError` where no memory may be executed (a hardened kernel).
+    Raises `HtrunError` if no memory may be made executable (on a hardened kernel).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p

@@ -1,12 +1,12 @@
-"""What a slow span consists of: the spans within it, the pieces of its time in which none of them ran, and what other
-threads did during the longest of these pieces.
+"""The parts of a slow span: the spans within it, the pieces of its time in which none of them ran, and the spans of
+other threads during the longest of these pieces.
 
-A piece is the time of a span that contains no others, or a gap between those that a span contains. If a thread waited,
-a piece is long, and what it waited for is among the spans of other threads that overlap with it: it covers most of the
-piece, and ends shortly before it does.
+A piece is the time of a span that contains no others, or a gap between the spans that a span contains. If a thread
+waited, a piece is long, and the cause is among the overlapping spans of other threads: a span that covers most of the
+piece and ends shortly before the piece ends.
 
-A span with a key may begin in one thread and end in another. What belongs to it is then taken to be what its first
-thread did until it began the next span of the name, and what its last thread did since it had ended the one before.
+A span with a key may begin in one thread and end in another. Its parts are then those of its first thread until that
+began its next span of this name, and those of its last thread since that ended its previous span of this name.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 MOST_PARTS = 12
-"""The most spans within a slow one that are listed: the longest."""
+"""The maximum of spans within a slow span that are listed: the longest are."""
 _MOST_PIECES = 3
 _LEAST_PIECE = 0.1
-"""The share of a slow span that a piece must have, unless it is the longest."""
+"""The minimum share of the slow span's time that a listed piece has; the longest piece is always listed."""
 _MOST_OVERLAPS = 3
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Spans of one name of another thread during a piece. ``span``: the one that overlaps most; ``count``: how many
-    there are; ``overlap``: for how many ns in all. ``ended_before``: how many ns before the end of the piece the last
-    one ended; None if it went on."""
+    """Spans of one name of another thread during a piece.
+
+    ``span``: the one that overlaps most; ``count``: their number; ``overlap``: ns for which any of them ran in the
+    piece. ``ended_before``: ns from the end of the last of them to the end of the piece; None if it went on.
+    """
 
     span: np.void
     count: int
@@ -45,8 +47,10 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of time, ``begin`` to ``end`` in ns since the epoch, in which no span within ``owner`` ran. ``overlaps``:
-    of other threads, the longest first."""
+    """A piece of time, ``begin`` to ``end`` in ns since the epoch, in which no span within ``owner`` ran.
+
+    ``overlaps``: overlapping spans of other threads, the longest first.
+    """
 
     owner: np.void
     begin: int
@@ -69,8 +73,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """``parts``: in the order of their begins; ``hidden``: how many shorter ones are left out. ``pieces``: the longest
-    ones, the longest first."""
+    """``parts``: spans within the slow span, in the order of their begins; ``hidden``: number of shorter ones that are
+    left out. ``pieces``: the longest pieces, the longest first."""
 
     parts: Sequence[Part]
     hidden: int
@@ -78,7 +82,7 @@ class Anatomy:
 
 
 def anatomy_of(slow: SlowSpan, keyed: Sequence[bool]) -> Anatomy:
-    """Split ``slow`` into parts and pieces. ``keyed``: which names of spans have a key."""
+    """Split ``slow`` into parts and pieces. ``keyed``: whether spans have a key, by name."""
     spans = slow.meanwhile
     of_threads = spans[~np.array(keyed, bool)[spans["name"]]]
     inside = _inside(slow, of_threads, has_key=keyed[slow.span["name"]])
@@ -105,7 +109,7 @@ def _duration(span: np.void) -> int:
 
 
 def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
-    """Those of ``spans`` that belong to ``slow``: of its threads, and from begin to end within it."""
+    """The ``spans`` that belong to ``slow``: those of its threads that begin and end within it."""
     span = slow.span
     whole = (spans["end_number"] > 0) & (spans["end_number"] < span["end_number"])
     whole &= spans["begin_number"] > span["begin_number"]
@@ -123,7 +127,7 @@ def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
 
 
 def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each of ``inside``, the index of the span around it, or -1 if that is not among them, and its level, from
+    """For each of ``inside``, the index of the span around it, or -1 if that is not in ``inside``, and its level, from
     1."""
     if not len(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -148,7 +152,7 @@ def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
 
 
 def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overlap]:
-    """Which of ``spans`` of other threads overlap most with the time from ``begin`` to ``end``, in which ``owner`` ran.
+    """The ``spans`` of other threads that overlap most with the time from ``begin`` to ``end``, in which ``owner`` ran.
     Spans with the name of ``owner`` are left out, since they wait for the same thing."""
     others = spans[(spans["begin_stream"] != owner["end_stream"]) & (spans["name"] != owner["name"])]
     first, last = np.uint64(begin), np.uint64(end)
@@ -169,8 +173,9 @@ def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overla
 def _covered(
     spans: Spans, first: np.uint64, last: np.uint64, of_kind: NDArray[np.int64], kinds: int
 ) -> NDArray[np.int64]:
-    """For how many ns between ``first`` and ``last`` any of ``spans`` of each kind ran; ``of_kind``: the kind of each.
-    Spans of one name may be nested in a thread, so that their lengths must not be added."""
+    """The number of ns between ``first`` and ``last`` in which any of the ``spans`` of a kind ran, for each kind.
+    ``of_kind``: the kind of each span. Spans of one name may be nested in a thread, so that their lengths must not be
+    added."""
     covered = np.zeros(kinds, np.int64)
     if not len(spans):
         return covered

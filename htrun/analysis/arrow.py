@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class BatchSource(Protocol):
-    """What this module needs of a trace."""
+    """The interface that this module needs of a trace."""
 
     @property
     def num_args(self) -> int:
-        """How many arguments a row of `events` has room for."""
+        """The number of arguments for which a row of `events` has room."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -42,7 +42,7 @@ class BatchSource(Protocol):
 
 def to_table(trace: BatchSource) -> pyarrow.Table:
     """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``. As in Parquet files, a column
-    ``NAME.ARGUMENT`` in its own type follows for each argument that the user has named.
+    ``NAME.ARGUMENT`` of the argument's type follows for each argument that the user has named.
 
     Raises `HtrunError` without the package pyarrow.
     """
@@ -72,8 +72,8 @@ def _with_named(trace: BatchSource, events: Events, wanted: pyarrow.Schema) -> p
 
 
 def schema(trace: BatchSource) -> pyarrow.Schema:
-    """The columns: ``time_ns`` since the epoch, the thread, ``event`` as QEMU calls it, ``name`` and ``phase`` if
-    the user has named it, ``site`` and ``index``, or ``num`` and ``arch`` of a system call, ``arg1`` and on."""
+    """The columns: ``time_ns`` since the epoch, the thread, ``event`` (QEMU's name), ``name`` and ``phase`` if the user
+    has named it, ``site`` and ``index``, or ``num`` and ``arch`` of a system call, ``arg1`` and on."""
     arrow = require_pyarrow()
     text = arrow.dictionary(arrow.int32(), arrow.string())
     columns = {
@@ -174,8 +174,10 @@ def dictionary(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> 
 
 
 def lacking(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]], number: int) -> NDArray[np.bool_] | None:
-    """Mask of the events that have no field ``number``, where the events of each shape have ``counts`` fields; None if
-    all have it."""
+    """Mask of the events that have no field ``number``; None if all have it.
+
+    ``counts``: the number of fields of each shape; ``codes``: the shape of each event.
+    """
     lacks = counts < number
     used = np.bincount(codes, minlength=len(counts)) > 0
     return lacks[codes] if bool((lacks & used).any()) else None

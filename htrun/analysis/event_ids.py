@@ -1,6 +1,6 @@
-"""The ids of events: each one's number in its trace, from 1, in the order of time.
+"""The ids of events. An event's id is its number in the trace, from 1, in the order of time.
 
-The same trace gives the same ids, however it is filtered. A span has the id of the event that begins it. Texts of
+Filters do not change ids. A span has the id of the event that begins it. Texts of
 system calls are not events; each has the id of its call.
 """
 
@@ -29,8 +29,10 @@ _TEXT = DEFINITIONS.index(USER_SYSCALL_TEXT)
 def numbered_events(
     trace: Trace, end: int = EVERYTHING.end, size: int = BATCH, *, texts: bool = False
 ) -> Iterator[tuple[NDArray[np.uint64], Events]]:
-    """The events of all threads from the first of ``trace`` until before the time ``end``, with their ids. ``texts``:
-    as for `Trace.events`."""
+    """The events of all threads from the start of ``trace`` until before the time ``end``, with their ids.
+
+    ``texts``: see `Trace.events`.
+    """
     count = 0
     for events in trace.events(Window(end=end), size, texts=texts):
         ids = np.uint64(count) + np.cumsum(events["kind"] != _TEXT, dtype=np.uint64)
@@ -39,7 +41,7 @@ def numbered_events(
 
 
 def in_window(events: Events, window: Window) -> Rows:
-    """Which of ``events`` are in ``window``."""
+    """The rows of the ``events`` that are in ``window``."""
     times = events["time"]
     if window.streams is None and int(times[0]) >= window.begin and int(times[-1]) < window.end:
         return slice(None)
@@ -50,7 +52,7 @@ def in_window(events: Events, window: Window) -> Rows:
 
 
 def begins_in(spans: Spans, window: Window) -> NDArray[np.bool_]:
-    """Which of ``spans`` begin in ``window``."""
+    """A mask of the ``spans`` that begin in ``window``."""
     begins = spans["begin"]
     inside: NDArray[np.bool_] = (begins >= np.uint64(window.begin)) & (begins < np.uint64(window.end))
     if window.streams is not None:

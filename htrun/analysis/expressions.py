@@ -1,7 +1,7 @@
 """Conditions on events, as users write them: ``arg1 == 0xcafe and arg2 > 5``.
 
-The syntax is Python's and is parsed with `ast`. Anything that is not in the short list below is rejected, and Python
-itself never evaluates anything. Columns are numpy's, so integers have 64 bits and wrap around as in C.
+The syntax is Python's and is parsed with `ast`. Syntax that is not in the short list below is rejected, and Python
+itself never evaluates an expression. Columns are numpy's, so integers have 64 bits and wrap around as in C.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Expression:
     def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
         """Mask of the ``count`` events that match. A comparison with a field that the events lack is false.
 
-        Raises `HtrunError` if the condition makes no sense for these events.
+        Raises `HtrunError` if the condition cannot be evaluated for these events.
         """
         with np.errstate(all="ignore"):
             return np.broadcast_to(_Evaluation(self.text, columns).truth(self._tree), (count,))

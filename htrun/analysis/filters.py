@@ -41,8 +41,10 @@ class Filter:
     where: Expression | None = None
 
     def batches(self, trace: Trace, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
-        """The selected events of ``trace``, with the texts of system calls if ``texts`` (see `Trace.events`). Raises
-        `HtrunError` if a condition makes no sense for them."""
+        """The selected events of ``trace``, with the texts of system calls if ``texts`` (see `Trace.events`).
+
+        Raises `HtrunError` if a condition cannot be evaluated for them.
+        """
         for events in trace.events(self.window, size, texts=texts):
             kept = events[self._kept(trace, events)]
             if len(kept):
@@ -51,8 +53,10 @@ class Filter:
     def numbered(
         self, trace: Trace, size: int = BATCH, *, texts: bool = False
     ) -> Iterator[tuple[NDArray[np.uint64], Events]]:
-        """The same with the id of each event (`htrun.analysis.event_ids`), which is that of its call for a text. All
-        events before the window are read as well, to count them."""
+        """The selected events with the id of each (`htrun.analysis.event_ids`); a text has the id of its call.
+
+        All events before the window are also read, to count them.
+        """
         for ids, events in numbered_events(trace, self.window.end, size, texts=texts):
             inside = in_window(events, self.window)
             ids, events = ids[inside], events[inside]
@@ -62,7 +66,7 @@ class Filter:
                 yield ids, events
 
     def _kept(self, trace: Trace, events: Events) -> Rows:
-        """Which of ``events``, all of the window, are selected."""
+        """The rows of the selected ``events``, which are all in the window."""
         if not self.events and self.where is None:
             return slice(None)
         keep = np.zeros(len(events), bool)
@@ -82,7 +86,7 @@ class Filter:
 
 
 def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:
-    """Those of ``patterns`` that contain no wildcard and that no event of ``trace`` can be named."""
+    """The ``patterns`` without a wildcard that are not the name of any event of ``trace``."""
     shapes = trace.shapes.all()
     known = {shape.title for shape in shapes} | {shape.definition.name for shape in shapes}
     return [pattern for pattern in patterns if pattern not in known and not set(pattern) & set("*?[")]
@@ -117,7 +121,7 @@ class _Columns:
             return None if text is None else np.full(len(self._events), text)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
-            # Seconds since the first event, which is a number that a user can type.
+            # Seconds since the first event, because a user can type such numbers.
             seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
             return seconds
         if name == "time_ns":
@@ -146,7 +150,7 @@ class _Columns:
         return None if named is None else named.name if name == "name" else named.phase.value
 
     def _numbered(self, name: str) -> NDArray[np.uint64] | None:
-        """An argument by its number, even if the user has named it."""
+        """The argument ``name`` (``argN``), also if the user has given it another name."""
         if self._shape.named is None or not name.startswith("arg") or not name[3:].isdecimal():
             return None
         place = int(name[3:]) - 1

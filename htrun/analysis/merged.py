@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class MergedReader:
-    """A `TraceReader` of all events of at least one other reader. Values of which there can be only one, such as the
-    path and the facts of the run, are those of the first.
+    """A `TraceReader` of all events of at least one other reader. Single values, such as the path and the facts of the
+    run, are those of the first reader.
 
     Streams are numbered consecutively: the first stream of the second reader follows the last of the first.
     """
@@ -44,7 +44,7 @@ class MergedReader:
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """From the earliest first event to the latest last event."""
+        """The times of the earliest and of the latest event of all readers."""
         found = [duration for reader in self._readers if (duration := reader.duration) is not None]
         return (min(begin for begin, _ in found), max(end for _, end in found)) if found else None
 
@@ -65,12 +65,12 @@ class MergedReader:
             for reader, first in zip(self._readers, self._first_streams, strict=True)
         ]
         while sources := [source for source in sources if source.ready()]:
-            # Up to this time, each reader has all the events that it will ever have.
+            # No reader will return further events up to this time.
             horizon = min(source.last for source in sources)
             yield merge([source.take(horizon) for source in sources])
 
     def _window_of(self, reader: TraceReader, first: int, window: Window) -> Window:
-        """The part of ``window`` that concerns ``reader``, whose first stream has the number ``first`` here."""
+        """``window`` for ``reader``, whose first stream has the number ``first`` in this object."""
         if window.streams is None:
             return window
         own = frozenset(number - first for number in window.streams if 0 <= number - first < len(reader.streams))

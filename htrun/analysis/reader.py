@@ -1,4 +1,4 @@
-"""The interface of a recording, whatever wrote it, and the table of the kinds of recordings that can be read.
+"""The interface of a recording of any kind, and the table of the kinds of recordings that can be read.
 
 To read another kind, write a module with a class that is a `TraceReader` and a `RecordingKind`, and add it to
 `READERS`.
@@ -26,19 +26,19 @@ class TraceReader(Protocol):
 
     @property
     def path(self) -> Path:
-        """Its location, as messages name it."""
+        """The path of the recording, for messages."""
 
     @property
     def description(self) -> Mapping[str, str | int]:
-        """Facts of the run: ``command``, ``hostname``, ``emulator``, and so on; unknown ones are absent."""
+        """Facts of the run: ``command``, ``hostname``, ``emulator``, and so on. Unknown facts are absent."""
 
     @property
     def clock_frequency(self) -> int:
-        """The frequency in Hz of the clock that its times were read from."""
+        """The frequency of the recording's clock in Hz."""
 
     @property
     def streams(self) -> Sequence[Stream]:
-        """Its threads; an event's ``stream`` is an index of this."""
+        """The threads; an event's ``stream`` is an index of this."""
 
     @property
     def kinds(self) -> tuple[Definition, ...]:
@@ -46,15 +46,15 @@ class TraceReader(Protocol):
 
     @property
     def channel_args(self) -> int:
-        """Arguments of a ``guest_hypertrace`` event."""
+        """The number of arguments of a ``guest_hypertrace`` event."""
 
     @property
     def num_args(self) -> int:
-        """How many arguments a row of its batches has room for."""
+        """The number of arguments for which a row of its batches has room."""
 
     @property
     def count(self) -> int:
-        """How many events it has, not counting the texts of system calls. A damaged recording may yield fewer."""
+        """The number of events, without the texts of system calls. A damaged recording may yield fewer."""
 
     @property
     def duration(self) -> tuple[int, int] | None:
@@ -62,7 +62,7 @@ class TraceReader(Protocol):
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """When events were lost, and of which threads."""
+        """The losses of events: their times and threads."""
 
     @property
     def discarded(self) -> Sequence[int]:
@@ -84,8 +84,11 @@ class RecordingKind(Protocol):
 
 
 READERS: tuple[RecordingKind, ...] = (CtfReader,)
-"""Every kind that can be read. The first that recognises a path opens it. The first entry also opens, and rejects, a
-path that none recognises."""
+"""All kinds that can be read.
+
+The first one that recognises a path opens it. A path that no kind recognises is passed to the first kind, which rejects
+it.
+"""
 
 
 def open_reader(path: Path, warn: Callable[[str], None]) -> TraceReader:

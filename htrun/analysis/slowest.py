@@ -1,9 +1,9 @@
 """The slowest spans of a trace, and all spans that overlap with them.
 
 The trace is read twice. The first time, every span is paired, and the longest are kept. From time to time a
-`Checkpoint` is kept: the begins that wait for their ends. The second time, events are only counted, but from the last
-checkpoint before a slow span until its end they are paired again, with their arguments: these spans are the ones that
-overlap.
+`Checkpoint` is kept: the begins that wait for their ends. The second time, events are only counted, except from the
+last checkpoint before a slow span until that span's end: there they are paired again, with their arguments, which gives
+the spans that overlap with the slow span.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PER_OCTAVE = 16
-"""Durations are counted in classes: this many between a duration and its double, each 4% wide."""
+"""The number of classes, in which durations are counted, between a duration and its double: each class is 4% wide."""
 _CLASSES = 64 * _PER_OCTAVE
 _MOST_KEPT = 1 << 18
-"""The most spans that are kept for a slow one."""
+"""The maximum of overlapping spans that are kept for a slow span."""
 _MOST_BEGINS = 1 << 18
-"""The most begins in all checkpoints together."""
+"""The maximum of begins in all checkpoints together."""
 _CHECKPOINT = 16
-"""The size of a checkpoint besides its begins, in begins."""
+"""The size of an empty checkpoint, in begins."""
 
 
 @dataclass(frozen=True)
 class SlowSpan:
     """A slow span. ``span``: with its arguments; ``meanwhile``: the spans that overlap with it, in the order of their
-    begins, without itself; one that ended later has the end number 0. ``dropped``: how many others there were, all
-    shorter than these."""
+    begins, without itself; a span that ended later than it has the end number 0. ``dropped``: number of further spans,
+    all shorter than these."""
 
     span: np.void
     meanwhile: Spans
@@ -48,9 +48,12 @@ class SlowSpan:
 
 @dataclass(frozen=True)
 class Slowest:
-    """The slowest spans. ``names``, ``keyed``: of spans, from a `Pairer`; ``spans``: the slowest, longest first;
-    ``count``: how many were selected; ``medians``: of the durations by name, in ns, within 4%; ``unpaired``: begins and
-    ends without a partner, by name."""
+    """The slowest spans.
+
+    ``names``, ``keyed``: names of spans, and whether they have keys, from a `Pairer`; ``spans``: the slowest, longest
+    first; ``count``: number of selected spans; ``medians``: median durations by name, in ns, within 4%; ``unpaired``:
+    begins and ends without a partner, by name.
+    """
 
     names: Sequence[str]
     keyed: Sequence[bool]
@@ -61,8 +64,10 @@ class Slowest:
 
 
 def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, most: int) -> Slowest:
-    """The ``most`` longest of the spans of ``trace`` that are selected. ``batches``: all of its events. ``wanted``:
-    which spans are selected. Raises `HtrunError`."""
+    """The ``most`` longest of the selected spans of ``trace``.
+
+    ``batches``: all of its events. ``wanted``: selects spans. Raises `HtrunError`.
+    """
     trapped = FirstEvents([stream.pid for stream in trace.streams])
     pairer = Pairer(trace.names, trace.losses, first_events=trapped)
     selected = wanted.choice(trace, pairer)
@@ -107,7 +112,7 @@ class _Durations:
         np.add.at(self._counts.reshape(-1), codes, 1)
 
     def medians(self) -> list[float]:
-        """The middle of the class that contains the median, by name; 0 without spans."""
+        """The medians by name, each the middle of the class that contains the median; 0 without spans."""
         totals = np.cumsum(self._counts, axis=1)
         medians = []
         for total in totals:
@@ -118,8 +123,10 @@ class _Durations:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position from which pairing can start again. ``seen``: the number of events before it; ``waiting``: the begins
-    that had no end yet."""
+    """A position from which pairing can start again.
+
+    ``seen``: the number of events before it; ``waiting``: the begins whose ends come later.
+    """
 
     seen: int
     waiting: Marks
@@ -143,7 +150,7 @@ class _Checkpoints:
         self._kept.append(Checkpoint(pairer.seen, pairer.open.copy()))
         self._size += len(pairer.open) + _CHECKPOINT
         while self._size > _MOST_BEGINS and len(self._kept) > 1:
-            # The first, before all events, is always kept.
+            # The first checkpoint, before all events, is always kept.
             self._kept = self._kept[::2]
             self._size = sum(len(each.waiting) + _CHECKPOINT for each in self._kept)
             self._stride *= 2
@@ -166,7 +173,7 @@ class _Meanwhile:
         self._dropped = 0
 
     def add(self, spans: Spans) -> None:
-        """Keep those of ``spans`` that overlap."""
+        """Keep the ``spans`` that overlap."""
         itself = spans["begin_number"] == self._number
         paired = spans[itself & (spans["end_number"] > 0)]
         if len(paired):
@@ -180,14 +187,14 @@ class _Meanwhile:
             self._found, self._size = [kept], len(kept)
 
     def result(self) -> SlowSpan:
-        """Return the span with what was collected."""
+        """The slow span with the spans that were collected."""
         spans = np.concatenate(self._found)
-        # If so many begins wait that the oldest are given up, these may be others than in the first reading. The span's
-        # arguments and what is around it are then unknown.
+        # If so many begins wait that the oldest are given up, the second reading may give up others than the first did.
+        # The # span's arguments and the span around it are then unknown.
         itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
         for field in self._span.dtype.names or ():
             if self._itself is None or field == "trapped":
-                # Which events trapped is known only in the first reading, which sees all.
+                # Only the first reading, which sees all events, can determine the events that trapped.
                 itself[field] = self._span[field]
         return SlowSpan(itself, spans[np.argsort(spans["begin_number"])], self._dropped)
 
@@ -204,18 +211,18 @@ class _Stretch:
         self._pairer.resume(start.waiting, start.seen)
 
     def add(self, span: np.void) -> None:
-        """Go on until the end of ``span``, and collect what overlaps with it."""
+        """Extend the part to the end of ``span``, and collect the spans that overlap with it."""
         self.slow.append(_Meanwhile(span))
         self.last = max(self.last, int(span["end_number"]))
 
     def feed(self, first: int, events: Events) -> None:
-        """Pair those of ``events`` that belong to it. ``first``: the number of the first of them."""
+        """Pair the ``events`` that belong to the part. ``first``: the number of the first of ``events``."""
         begin, end = max(self._seen + 1 - first, 0), min(self.last + 1 - first, len(events))
         if begin < end:
             self._collect(self._pairer.feed(events[begin:end]))
 
     def finish(self) -> list[SlowSpan]:
-        """The slow spans, with what overlaps with them."""
+        """The slow spans, each with the spans that overlap with it."""
         self._collect(self._pairer.unfinished())
         return [slow.result() for slow in self.slow]
 
@@ -236,7 +243,7 @@ def _stretches(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> list[
 
 
 def _meanwhile(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> Iterator[SlowSpan]:
-    """Each of ``longest`` with what overlaps with it: the second reading of ``trace``."""
+    """Each of ``longest`` with the spans that overlap with it, from a second reading of ``trace``."""
     if not len(longest):
         return
     stretches = _stretches(trace, longest, checkpoints)

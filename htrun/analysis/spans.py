@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class SpanSource(Protocol):
-    """What this module needs of a trace; see `Trace`."""
+    """The interface that this module needs of a trace; see `Trace`."""
 
     names: NamedEvents | None
 
     @property
     def num_args(self) -> int:
-        """How many arguments a row of `events` has room for."""
+        """The number of arguments for which a row of `events` has room."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -48,7 +48,7 @@ class SpanSource(Protocol):
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """When events were lost."""
+        """The losses of events."""
 
     @property
     def duration(self) -> tuple[int, int] | None:
@@ -59,15 +59,18 @@ class SpanSource(Protocol):
 
 
 class TraceSpans:
-    """The spans of ``trace``. ``names``: of which a row's ``name`` is an index; ``unpaired``: begins and ends without a
-    partner, by name."""
+    """The spans of ``trace``.
+
+    ``names``: their names; a row's ``name`` is an index of these; ``unpaired``: begins and ends without a partner, by
+    name.
+    """
 
     def __init__(self, trace: SpanSource) -> None:
         self._trace = trace
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
         found = [spans[pairer.names.are_own(spans)] for spans in map(pairer.feed, trace.events())]
-        # Without any event, the type of the rows is that of no events.
+        # If there are no events, the type of the rows is still needed.
         spans = np.concatenate(found) if found else pairer.none()
         self._spans: Spans = spans[np.argsort(spans["begin_number"])]
         self._keyed = pairer.keyed
@@ -75,7 +78,7 @@ class TraceSpans:
         self.unpaired: Mapping[str, Unpaired] = pairer.finish()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of spans."""
         return len(self._spans)
 
     def to_numpy(self) -> NDArray[np.void]:
@@ -99,7 +102,7 @@ class TraceSpans:
         return require_pyarrow().Table.from_batches([batch_of(columns, list(columns), self._spans)])
 
     def to_pandas(self) -> Any:
-        """The same as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""
+        """The table of `to_arrow` as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""
         if find_spec("pandas") is None:
             raise HtrunError("this needs the package pandas; install it with: pip install pandas")
         return self.to_arrow().to_pandas()
@@ -110,17 +113,17 @@ _SOURCES = {
     "name": "name", "depth": "depth", "stream": "begin_stream", "end_stream": "end_stream", "trapped": "trapped",
     "begin_args": "begin_args", "end_args": "end_args",
 }  # fmt: skip
-"""The fields of a row, and what they are called in `span_dtype`."""
+"""The fields of a row, and their names in `span_dtype`."""
 
 
 def row_dtype(num_args: int) -> np.dtype[Any]:
     """A span.
 
-    ``id``: of its begin event, which is the span's own; ``end_id``: of its end event. ``parent``: the id of the span
-    around its begin in the same thread, 0 if there is none. ``key``: 0 if it has none. ``begin``, ``end``: ns since the
-    epoch. ``duration``: ns. ``name``: an index of `TraceSpans.names`. ``depth``: how many spans were open in the
-    thread. ``stream``, ``end_stream``: the threads, indices of `Trace.streams`. ``trapped``: whether it contains an
-    event that trapped. ``begin_args``, ``end_args``: the arguments of its two events.
+    ``id``: id of its begin event and so of the span; ``end_id``: id of its end event. ``parent``: the id of the span
+    around its begin in the same thread, 0 if there is none. ``key``: 0 if the span has none. ``begin``, ``end``: ns
+    since the epoch. ``duration``: ns. ``name``: an index of `TraceSpans.names`. ``depth``: number of spans that were
+    open in the thread when it began. ``stream``, ``end_stream``: the threads, indices of `Trace.streams`. ``trapped``:
+    whether it contains an event that trapped. ``begin_args``, ``end_args``: the arguments of its two events.
     """
     words = ("id", "end_id", "parent", "key", "begin", "end", "duration")
     numbers = ("name", "depth", "stream", "end_stream")

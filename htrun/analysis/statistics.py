@@ -1,4 +1,4 @@
-"""Totals of a whole trace: how many events, of which threads, names and sites."""
+"""Totals of a whole trace: the number of events by thread, name and site."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Counts:
 
     @property
     def seconds(self) -> float:
-        """From the first event to the last."""
+        """The seconds from the first event to the last."""
         return 0.0 if self.first is None or self.last is None else (self.last - self.first) / 1e9
 
     @property

@@ -47,8 +47,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _MARGIN = 50_000_000
-"""How far apart, in nanoseconds, the pieces of one entry of a guest's trace are at most, unless the machine stood
-still."""
+"""The maximum of ns between the pieces of one entry of a guest's trace, unless the machine was stopped."""
 
 
 class DamagedTraceWarning(UserWarning):
@@ -59,8 +58,8 @@ class DamagedTraceWarning(UserWarning):
 class Event:
     """One event.
 
-    ``time``: ns since the epoch. ``name``: the user's, or else QEMU's. ``stream``: the thread. ``site``: number of the
-    instruction that emitted it. ``index``: the slot. ``num``: a system call's number. ``arch``: its interface, an
+    ``time``: ns since the epoch. ``name``: the user's name, or else QEMU's. ``stream``: the thread. ``site``: number of
+    the instruction that emitted it. ``index``: the slot. ``num``: a system call's number. ``arch``: its interface, an
     AUDIT_ARCH_* of <linux/audit.h>. Fields that such an event lacks are None. ``args``: as they were stored.
     ``values``: every argument by its name, in the type that the user declared.
     """
@@ -80,7 +79,7 @@ class Event:
 class Trace:
     """One or several recordings, read in one order of time. Only an index of them is kept in memory.
 
-    ``path``: of the first. ``names``: the user's names of events, None if there are none.
+    ``path``: path of the first. ``names``: the user's names of events, None if there are none.
     """
 
     def __init__(self, readers: Sequence[TraceReader], names: NamedEvents | None) -> None:
@@ -101,8 +100,8 @@ class Trace:
         """Open the trace at ``path``. Raises `HtrunError` if it is no trace.
 
         ``names``: used instead of those in the trace. ``warn``: is called for damage, now and while events are read;
-        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: of events of a guest's kernel, if the guest
-        has not sent them; None leaves the trace of a guest's kernel in pieces, as it was sent.
+        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: formats of events of a guest's kernel, if the
+        guest has not sent them; None: the trace of a guest's kernel is not decoded.
         """
         warn = warn or _warn
         reader = open_reader(path, warn)
@@ -123,17 +122,17 @@ class Trace:
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """When events were lost, and of which threads."""
+        """The losses of events: their times and threads."""
         return self._reader.losses
 
     @property
     def num_args(self) -> int:
-        """How many arguments a row of `events` has room for."""
+        """The number of arguments for which a row of `events` has room."""
         return self._reader.num_args if self.guest is None else self.guest.num_args
 
     @cached_property
     def guest(self) -> GuestTrace | None:
-        """What a guest's kernel has sent of its own trace; None if it has sent nothing. The first access scans the
+        """The traces that guests' kernels have sent; None if there are none. The first access scans the
         whole trace if it is of a machine."""
         if self._guest_formats is None:
             return None
@@ -192,7 +191,10 @@ class Trace:
         return (events for batch in batches if len(events := without_texts(batch)))
 
     def _decoded(self, guest: GuestTrace, window: Window, size: int) -> Iterator[Events]:
-        """Reads a little more than ``window``, since the pieces of an entry may lie on both sides of its limits."""
+        """The decoded events of ``window``.
+
+        A little more is read, since the pieces of an entry may lie on both sides of its limits.
+        """
         wider = Window(max(window.begin - _MARGIN, 0), min(window.end + _MARGIN, EVERYTHING.end), window.streams)
         for events in guest.decode(self._reader.batches(wider, size)):
             first, last = np.searchsorted(events["time"], np.array([window.begin, window.end], np.uint64))
@@ -221,7 +223,7 @@ class Trace:
         return to_table(self)
 
     def spans(self) -> TraceSpans:
-        """All spans: what lies between a begin and its end. They are kept in memory."""
+        """All spans, each from a begin to its end. They are kept in memory."""
         from htrun.analysis.spans import TraceSpans
 
         return TraceSpans(self)

@@ -1,4 +1,4 @@
-"""Times and threads as a user names them, resolved for a trace."""
+"""The user's names of times and threads, resolved for a trace."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def moment(text: str, duration: tuple[int, int] | None) -> int:
         return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0"))
     try:
         if ":" in text and "-" not in text:
-            # A time of day is on the day on which the trace begins.
+            # A time of day refers to the day on which the trace begins.
             text = f"{datetime.fromtimestamp(begin // 10**9).date().isoformat()}T{text}"
         told = datetime.fromisoformat(text).astimezone()
         return (int(told.replace(microsecond=0).timestamp()) * 10**6 + told.microsecond) * _NS_PER_US

@@ -22,8 +22,8 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 def measure(executable: str, arguments: Sequence[str], processors: Collection[int]) -> tuple[int, Usage]:
     """Run a program until it exits, without input and with its output discarded, on ``processors`` (none: any).
 
-    Returns its exit status; a negative one is the signal that killed it. There is little but the program between the
-    readings of the clock: `subprocess` would add half a millisecond. Raises `HtrunError` if it cannot be executed.
+    Returns its exit status; a negative one is the signal that killed it. Little else runs between the two readings of
+    the clock: `subprocess` would add half a millisecond. Raises `HtrunError` if it cannot be executed.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     to_nowhere = [(os.POSIX_SPAWN_DUP2, nowhere, standard) for standard in range(3)]
@@ -44,8 +44,10 @@ def measure(executable: str, arguments: Sequence[str], processors: Collection[in
 
 
 def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int, int, struct_rusage]:
-    """Wait for ``child``, which an interrupt kills (also one that was held by `_interrupts_held`). Returns its wait
-    status, the ns since ``began``, and its resource usage."""
+    """Wait for ``child``; an interrupt kills it, also an interrupt that `_interrupts_held` has held.
+
+    Returns the child's wait status, the ns since ``began``, and the child's resource usage.
+    """
     try:
         let_through()
         _, status, used = os.wait4(child, 0)
@@ -58,8 +60,8 @@ def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int
 
 @contextmanager
 def _interrupts_held() -> Iterator[Callable[[], None]]:
-    """Holds SIGINT back until the yielded function is called: a child may run before its id, which is needed to kill
-    it, is known."""
+    """Holds SIGINT back until the yielded function is called: a child may already run while its id, which is needed to
+    kill it, is still unknown."""
     former = signal.getsignal(signal.SIGINT)
     if not callable(former):
         # The child must inherit that SIGINT is ignored.
@@ -81,8 +83,10 @@ def _interrupts_held() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _running_on(processors: Collection[int]) -> Iterator[None]:
-    """Run on ``processors`` for a while: children that start in that time stay there, without the time for a
-    taskset."""
+    """A context in which this process runs on ``processors``.
+
+    Children that start in it stay there; taskset would add its own time.
+    """
     if not processors:
         yield
         return

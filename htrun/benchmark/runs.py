@@ -29,17 +29,20 @@ if TYPE_CHECKING:
 _ALONE = "alone.jsonl"
 """In a cell's directory: the times of each run without htrun."""
 _UNFINISHED = "unfinished-"
-"""In a cell's directory: the prefix of traces that are not complete, or never will be."""
+"""In a cell's directory: the prefix of the names of incomplete traces."""
 _CALIBRATION_PAIRS = 300
 _MOST_TOLD = 2000
-"""How many characters of a failed program's last output are shown."""
+"""The maximum of characters of a failed program's last output that are shown."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """How often and how each command is run. ``warmup``: runs before, which do not count; ``processors``: to run on,
-    none for any; ``events``: the file with names of events; ``options``: further options of htrun; ``whole``: whether
-    each is run without htrun too."""
+    """The number and kind of each command's runs.
+
+    ``warmup``: number of runs before, which do not count; ``processors``: the processors to run on, empty for any;
+    ``events``: the file with names of events; ``options``: further options of htrun; ``whole``: whether each command is
+    also run without htrun.
+    """
 
     runs: int
     warmup: int = 0
@@ -66,7 +69,7 @@ def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -
 
 
 def traces_of(place: Path, runs: int) -> list[Path]:
-    """Where the traces of a cell are."""
+    """The paths of a cell's traces."""
     return [place / _name(number) for number in range(runs)]
 
 
@@ -76,7 +79,7 @@ def usages_of(place: Path) -> list[Usage]:
     if not file.exists():
         return []
     whole, newline, _ = file.read_bytes().rpartition(b"\n")
-    # After a bench that was killed in the middle of a line, the next one continues after the last complete line.
+    # If a bench was killed in the middle of a line, the next bench continues after the last complete line.
     os.truncate(file, len(whole + newline))
     return [Usage.of(line, file) for line in whole.splitlines()]
 
@@ -106,7 +109,7 @@ def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Which:
-    """The position of a run in its cell. ``number``: from 0; ``count``: of how many."""
+    """The position of a run in its cell. ``number``: from 0; ``count``: number of runs."""
 
     number: int
     count: int
@@ -123,12 +126,15 @@ class _Runs(Protocol):
         """Run the warm-ups, unless no runs are left to do. Raises `HtrunError`."""
 
     def run(self, number: int) -> None:
-        """Run the run of this ``number``, from 0, unless it exists. Raises `HtrunError`."""
+        """Make the run number ``number``, from 0, unless its result exists. Raises `HtrunError`."""
 
 
 class _RunsAlone:
-    """Runs without htrun; none for a whole machine, whose guest would not find its device, and none if the command
-    names the channel. Each run adds a line to a file; little else is done between runs."""
+    """Runs without htrun.
+
+    Each run adds a line to a file; little else is done between runs. A whole machine is not run, because its guest
+    would not find its device, nor is a command that names the channel.
+    """
 
     def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
         self._cell = cell
@@ -162,7 +168,7 @@ class _RunsAlone:
 
 
 def _launch_alone(cell: Cell) -> Launch | None:
-    """How to start a cell's program without htrun; None if that is impossible."""
+    """The launch of a cell's program without htrun; None if that is impossible."""
     from htrun.launch.program import ProgramKind, resolve
 
     if any("{channel}" in word for word in cell.command):
@@ -193,8 +199,11 @@ class _TracedRuns:
                 self._trace(Path(scratch) / "trace", _Which(number, self._plan.warmup, warming_up=True))
 
     def run(self, number: int) -> None:
-        """See `_Runs`. The trace gets its name when it is complete. Until then it has a name that no other run has had:
-        a run of a bench that was killed may still be in progress."""
+        """See `_Runs`.
+
+        The trace gets its name when it is complete. Until then it has a name that no other run uses: a run of a killed
+        bench may still be in progress.
+        """
         final = self._place / _name(number)
         if final.exists():
             return

@@ -148,7 +148,7 @@ def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def first(events: Events, count: int) -> tuple[Events, int]:
-    """The first ``count`` of ``events``, or all if there are fewer, with their texts; and their number without texts."""
+    """The first ``count`` of ``events``, or all if there are fewer, with their texts; and the number of events."""
     import numpy as np
 
     ordinals = np.cumsum(events["kind"] != _KIND)

@@ -167,7 +167,7 @@ class _Reader:
         if not isinstance(id_, int) or isinstance(id_, bool) or not 0 <= id_ <= _MAX_ID:
             raise self._wrong(number, "id", f"id must be a number from 0 to 2**64 - 1, not {id_!r}")
         if not isinstance(name, str) or not name or not name.isprintable() or name != name.strip():
-            raise self._wrong(number, "name", f"{name!r} is not a valid name: use one or more printable characters")
+            raise self._wrong(number, "name", f"{name!r} is not a valid name: use printable characters")
         phase = self._phase(number, table.get("phase", "instant"))
         arguments = self._arguments(number, table.get("args", []))
         if phase is Phase.COUNTER and not arguments:

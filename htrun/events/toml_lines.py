@@ -1,4 +1,4 @@
-"""Finds the lines of tables and keys in a TOML text: the standard library's parser reports lines of syntax errors only."""
+"""Finds the lines of tables and keys in a TOML text: the standard library gives lines of syntax errors only."""
 
 from __future__ import annotations
 

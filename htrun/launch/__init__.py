@@ -1,4 +1,4 @@
-"""What to start, and how: a program for this machine, one for another (and its emulator), a script.
+"""Decides what to execute for a program: a program for this machine, one for another (with its emulator), or a script.
 
 Nothing here uses ptrace.
 """

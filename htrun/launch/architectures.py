@@ -1,7 +1,7 @@
-"""The architectures that qemu-user emulates, and which of them an ELF header means.
+"""The architectures that qemu-user emulates, and the choice among them by an ELF header.
 
-Machine numbers are those of Linux' ``include/uapi/linux/elf-em.h`` and of QEMU's ``include/elf.h``; which emulator
-takes which of them is each target's ``elf_check_arch`` in QEMU's ``linux-user``.
+Machine numbers are those of Linux' ``include/uapi/linux/elf-em.h`` and of QEMU's ``include/elf.h``. Each target's
+``elf_check_arch`` in QEMU's ``linux-user`` defines the numbers that its emulator accepts.
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
@@ -30,7 +30,8 @@ class UnknownMachineError(ElfError):
 class Architecture(NamedTuple):
     """One emulator's architecture. ``name``: as in ``qemu-NAME``.
 
-    ``triples``: the GNU names under which distributions install such programs' libraries in ``/usr``, likeliest first.
+    ``triples``: the GNU names under which distributions install such programs' libraries in ``/usr``, most common
+    first.
     """
 
     name: str
@@ -84,13 +85,13 @@ _MIPS_N32 = {
 }
 
 _SYNONYMS = {_EM_486: _EM_386, 0xBAAB: 189}
-"""Unofficial numbers from before the official one: the 486's own, and Microblaze's."""
+"""Unofficial numbers from before the official ones: that of the 486, and that of Microblaze."""
 
 _NATIVE_64 = {(_EM_X86_64, 64), (_EM_X86_64, 32)}
 _NATIVE_32 = {(_EM_386, 32), (_EM_486, 32)}
 
 NAMES = frozenset(entry.name for entry in (*_BY_HEADER.values(), *_MIPS_N32.values()))
-"""Each ``ARCH`` for which there is a ``qemu-ARCH``."""
+"""All ``ARCH`` for which there is a ``qemu-ARCH``."""
 
 
 def find_architecture(header: ElfHeader) -> Architecture | None:
@@ -114,7 +115,7 @@ def architecture(header: ElfHeader, path: str) -> Architecture:
 
 
 def is_native(header: ElfHeader) -> bool:
-    """Whether an x86-64 kernel starts such a program by itself.
+    """Whether an x86-64 kernel starts a program with this ``header`` by itself.
 
     Programs of the x32 convention count as native: no emulator runs them, so the kernel decides.
     """

@@ -1,7 +1,8 @@
 """The program formats that the administrator has registered with the kernel: binfmt_misc.
 
 A registered handler precedes the kernel's own formats (``fs/binfmt_misc.c`` inserts itself first), so the kernel starts
-any file that matches one. The files that are read here: ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel.
+any file that matches a handler. ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel describes the files that
+are read here.
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
@@ -16,10 +17,10 @@ DIRECTORY = "/proc/sys/fs/binfmt_misc"
 
 
 class Handler(NamedTuple):
-    """One enabled handler: which files match it, and the program that runs them.
+    """One enabled handler: a pattern for files, and the program that runs them.
 
-    Files match by ``extension`` (without the dot) if it has one, else by ``magic`` at ``offset`` bytes into the file,
-    where only the bits set in ``mask`` count (all of them if it is empty).
+    If the handler has an ``extension`` (without the dot), it matches files by that. Otherwise it matches files with
+    ``magic`` at ``offset`` bytes; only the bits set in ``mask`` count, all if ``mask`` is empty.
     """
 
     name: str
@@ -73,7 +74,7 @@ def parse_handler(name: str, text: str) -> Handler | None:
 
 
 def _read(path: str) -> str:
-    """A file's text; empty if there is none, since binfmt_misc may not be mounted and handlers may disappear."""
+    """A file's text; empty if the file does not exist: binfmt_misc may not be mounted, and handlers may disappear."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()

@@ -1,4 +1,4 @@
-"""Reads the headers of an ELF program, which are a few hundred bytes, without a library.
+"""Reads the headers of an ELF program without a library: they are a few hundred bytes.
 
 Layouts and numbers are those of elf(5) and of Linux' ``include/uapi/linux/elf.h``.
 """
@@ -15,9 +15,9 @@ from htrun.errors import ExitCode, HtrunError
 MAGIC = b"\x7fELF"
 
 _MAX_PROGRAM_HEADERS_SIZE = 65536
-"""In bytes. Linux (``load_elf_phdrs``) refuses to run a program with more."""
+"""Bytes. Linux (``load_elf_phdrs``) refuses to run a program with larger program headers."""
 _MAX_INTERPRETER_SIZE = 4096
-"""In bytes with the terminating NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
+"""Bytes, with the terminating NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
 
 _CLASS_BITS = {1: 32, 2: 64}
 _DATA_BIG_ENDIAN = {1: False, 2: True}
@@ -79,7 +79,7 @@ class _Class(NamedTuple):
     header: str
     program_header: str
     program_header_fields: tuple[int, int, int]
-    """Which items of a program header are ``p_type``, ``p_offset``, ``p_filesz``."""
+    """The indexes of ``p_type``, ``p_offset`` and ``p_filesz`` among the fields of a program header."""
 
 
 _CLASSES = {
@@ -99,8 +99,8 @@ class _ProgramHeaders(NamedTuple):
 def read_header(path: str | os.PathLike[str]) -> ElfHeader:
     """The headers of the program at ``path``, including its interpreter.
 
-    Raises a specific `ElfError` for a file that cannot be read, is no ELF file, ends too early (a loadable segment
-    outside the file included) or whose headers make no sense. Any ELF file type is accepted.
+    Raises a specific `ElfError` for a file that cannot be read, is not an ELF file, ends too early (also before the end
+    of a loadable segment) or has invalid headers. Any ELF file type is accepted.
     """
     name = os.fspath(path)
     try:

@@ -1,4 +1,4 @@
-"""Which emulator runs a foreign program, where it is, and its command line."""
+"""The choice of the emulator for a foreign program, its path and its command line."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -25,10 +25,10 @@ _NAME = re.compile(r"qemu-([a-z0-9_]+)(-static|-[0-9.]+)?")
 
 
 class Emulation(NamedTuple):
-    """How a foreign program is run: ``argv`` for the emulator at ``emulator``.
+    """The way to run a foreign program: with the emulator at ``emulator``, whose command line is ``argv``.
 
     ``sysroot``: the directory of the program's libraries that ``argv`` names, None if it names none.
-    ``warning``: one line for the user if it is likely to fail.
+    ``warning``: one line for the user if the start is likely to fail.
     """
 
     emulator: str
@@ -49,7 +49,10 @@ class Emulators(NamedTuple):
 
     @classmethod
     def choose(cls, environment: Mapping[str, str], *, sysroot: str | None, emulator: str | None) -> Emulators:
-        """From the options ``-L`` and ``--emulator``. Raises HtrunError if what they name does not exist."""
+        """Evaluate the options ``-L`` and ``--emulator``.
+
+        Raises HtrunError if the directory or program does not exist.
+        """
         if sysroot is not None and not os.path.isdir(sysroot):
             raise HtrunError(f"-L {sysroot}: not a directory")
         override = None if emulator is None else find_executable(emulator, environment)
@@ -58,14 +61,18 @@ class Emulators(NamedTuple):
         return cls(environment, override, None if sysroot is None else os.path.abspath(sysroot))
 
     def handlers(self) -> tuple[Handler, ...]:
-        """The binfmt_misc handlers that take precedence; none of ELF files if the user chose emulator or libraries."""
+        """The binfmt_misc handlers that take precedence, without those for ELF files if the user chose emulator or
+        libraries."""
         found = binfmt_misc.handlers()
         if self.override is None and self.sysroot is None:
             return found
         return tuple(handler for handler in found if not handler.magic.startswith(MAGIC))
 
     def override_takes(self, header: ElfHeader) -> bool:
-        """Whether the emulator the user chose is for such programs. One that is not named ``qemu-ARCH`` is for all."""
+        """Whether the emulator that the user chose runs programs with this ``header``.
+
+        An emulator not named ``qemu-ARCH`` counts as one for all programs.
+        """
         if self.override is None:
             return False
         name = emulated_architecture(self.override)
@@ -73,10 +80,10 @@ class Emulators(NamedTuple):
         return name is None or (wanted is not None and name == wanted.name)
 
     def wanted_for(self, header: ElfHeader, files: FileView = HERE) -> bool:
-        """Whether the program of ``header`` needs an emulator: the kernel cannot run it.
+        """Whether the program of ``header`` needs an emulator, because the kernel cannot run it.
 
-        So does a native program (an i386 one, mostly) whose interpreter is missing in ``files`` but exists in a cross
-        compiler's directory: the kernel could not start it at all.
+        This includes a native program (usually an i386 one) whose interpreter is missing in ``files`` but exists in a
+        cross compiler's directory: the kernel could not start it.
         """
         if not is_native(header):
             return True
@@ -92,9 +99,9 @@ class Emulators(NamedTuple):
         return find_executable(plain, self.environment) or find_executable(f"{plain}-static", self.environment)
 
     def emulate(self, header: ElfHeader, path: str, argv: Sequence[str], *, override: bool = False) -> Emulation:
-        """How to run the program at ``path`` with arguments ``argv``, including its own name.
+        """The way to run the program at ``path`` with arguments ``argv``, including its own name.
 
-        ``override``: use the emulator the user chose, whatever the program. Raises HtrunError if there is none.
+        ``override``: use the emulator that the user chose for any program. Raises HtrunError if there is no emulator.
         """
         if self.override is not None and (override or self.override_takes(header)):
             emulator = self.override
@@ -138,6 +145,6 @@ class Emulators(NamedTuple):
 
 
 def emulated_architecture(program: str) -> str | None:
-    """``ARCH`` if ``program`` (a path) is named ``qemu-ARCH``, as qemu-user's emulators are; else None."""
+    """The ``ARCH`` of ``program`` (a path) if it is named ``qemu-ARCH``, like qemu-user's emulators; otherwise None."""
     match = _NAME.fullmatch(os.path.basename(program))
     return match[1] if match and match[1] in NAMES else None

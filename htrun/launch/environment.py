@@ -1,7 +1,8 @@
-"""The environment of the guest: exactly the entries that the caller passed, since a program may look at all of it.
+"""The environment of the guest: exactly the entries that the caller passed, since a program may look at any of them.
 
 Python's own mapping lacks entries without ``=`` and second entries of one name, and has the LC_CTYPE that Python sets
-for itself in the C locale (PEP 538). So the entries are read from the kernel, which keeps what the last exec was given.
+for itself in the C locale (PEP 538). So the entries are read from the kernel, which keeps those that the last exec
+passed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 CHANNEL_VARIABLE = "HYPERTRACE"
-"""Where the guest library looks for the channel's path if the program names none."""
+"""The variable with the channel's path, which the guest library uses if the program names none."""
 
 
 def block_of(process: int) -> list[bytes]:
@@ -22,8 +23,10 @@ def block_of(process: int) -> list[bytes]:
 
 
 def guest_environment(entries: Sequence[bytes], channel: bytes) -> list[bytes]:
-    """``entries`` with the path of the ``channel``, which replaces such an entry if there is one; emulators pass it on
-    to their guests."""
+    """``entries`` with the path of the ``channel``, which replaces an earlier one.
+
+    Emulators pass the entries on to their guests.
+    """
     name = CHANNEL_VARIABLE.encode() + b"="
     found = [place for place, entry in enumerate(entries) if entry.startswith(name)]
     place = found[0] if found else len(entries)

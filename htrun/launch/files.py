@@ -11,7 +11,7 @@ import stat
 from typing import NamedTuple
 
 START_SIZE = 256
-"""How many bytes of a file Linux uses to decide how to start it (``BINPRM_BUF_SIZE``)."""
+"""The number of bytes of a file that Linux reads to decide how to start it (``BINPRM_BUF_SIZE``)."""
 
 _OWN_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/dev/(stdin|stdout|stderr)")
 _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
@@ -20,7 +20,7 @@ _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
 class FileView(NamedTuple):
     """The file system of this process (``pid`` None) or of another, whose paths are looked up through ``/proc/PID``.
 
-    ``directory``: what a relative path starts from, as seen by this process; None for the working directory.
+    ``directory``: the start of relative paths, as seen by this process; None: the working directory.
     In a process with another root directory, a symbolic link with an absolute target is looked up in our root.
     """
 

@@ -1,4 +1,4 @@
-"""Which program's code runs in a process: its own, or, in an emulator, the emulated one."""
+"""Finds the program whose code runs in a process: its own program, or, in an emulator, the emulated one."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -21,7 +21,7 @@ def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | N
     try:
         return read_header(files.host_path(argv[position]))
     except ElfError:
-        return None  # The emulator will report it.
+        return None  # The emulator reports the error itself.
 
 
 def guest_of_process(pid: int) -> ElfHeader | None:
@@ -39,7 +39,7 @@ def guest_of_process(pid: int) -> ElfHeader | None:
 
 
 def command_line(pid: int) -> list[str]:
-    """The command line of process ``pid``. Raises OSError as `guest_of_process` does."""
+    """The command line of process ``pid``. Raises OSError like `guest_of_process`."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read().split(b"\0")[:-1]
     return [os.fsdecode(word) for word in words]

@@ -1,4 +1,4 @@
-"""What the kernel does with a file that it must execute: run a program, a script or a registered format, or fail.
+"""Predicts what the kernel does for execve(2) of a file: run a program, a script or a registered format, or fail.
 
 The rules are those of Linux 5.1 and later: ``search_binary_handler`` in ``fs/exec.c`` asks ``fs/binfmt_misc.c``, then
 ``fs/binfmt_script.c`` and ``fs/binfmt_elf.c``.
@@ -17,7 +17,8 @@ from htrun.launch.elf import MAGIC, ElfHeader, parse_header
 from htrun.launch.files import START_SIZE, FileView
 
 _MAX_SCRIPTS = 5
-"""How many scripts may be each other's interpreters before the kernel fails with ELOOP (``exec_binprm``)."""
+"""The maximum length of a chain of scripts that are each other's interpreters; a longer one fails with ELOOP
+(``exec_binprm``)."""
 
 _NEWLINE = re.compile(rb"[^\n\0]*\n")
 _NOT_BLANK = re.compile(rb"[^ \t]")
@@ -25,20 +26,20 @@ _TERMINATOR = re.compile(rb"[ \t\0]")
 
 
 class Program(NamedTuple):
-    """An ELF file; ``header`` lacks the interpreter, which is further on in the file."""
+    """An ELF file. ``header`` has no interpreter, because that is further on in the file."""
 
     header: ElfHeader
 
 
 class Script(NamedTuple):
-    """A file that begins with ``#!``. ``argument``: all that follows the interpreter in that line, as one word."""
+    """A file that begins with ``#!``. ``argument``: the rest of the line after the interpreter, as one word."""
 
     interpreter: str
     argument: str | None
 
 
 class Handled(NamedTuple):
-    """A file that matches a binfmt_misc handler. ``header``: of the file itself, if it is an ELF file."""
+    """A file that matches a binfmt_misc handler. ``header``: header of the file itself, if it is an ELF file."""
 
     handler: Handler
     header: ElfHeader | None
@@ -49,7 +50,10 @@ class Unreadable:
 
 
 class Unknown(NamedTuple):
-    """A file of no format the kernel knows: ENOEXEC. ``text``: whether a shell would run it as one of its scripts."""
+    """A file of a format that the kernel does not know: ENOEXEC.
+
+    ``text``: whether a shell would run it as a shell script.
+    """
 
     text: bool
 
@@ -60,7 +64,7 @@ Image = Program | Script | Handled | Unreadable | Unknown
 class Execution(NamedTuple):
     """What finally runs when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
 
-    It differs from the given file if that is a script: each script is replaced by its interpreter.
+    If the given file is a script, it is replaced by its interpreter, and so on.
     """
 
     path: str
@@ -69,7 +73,7 @@ class Execution(NamedTuple):
 
 
 def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[Handler]) -> Execution:
-    """What the kernel would run for ``execve(path, argv)``, with scripts replaced by their interpreters.
+    """The program that the kernel would run for ``execve(path, argv)``, with scripts replaced by their interpreters.
 
     Raises the kernel's OSError if a file cannot be executed, ElfError for an ELF file with a broken header.
     """
@@ -102,14 +106,14 @@ def inspect(path: str, start: bytes | None, handlers: Sequence[Handler]) -> Imag
 def parse_script(start: bytes) -> Script | None:
     """The ``#!`` line at the start of a file; None if the kernel finds no complete path of an interpreter in it.
 
-    It follows ``load_script`` line by line, so that unusual lines give the same arguments as in the kernel.
+    The steps are those of the kernel's ``load_script``, so that unusual lines give the same arguments.
     """
     buffer = start[:START_SIZE].ljust(START_SIZE, b"\0")
     last = START_SIZE - 1
     if newline := _NEWLINE.match(buffer):
         end = newline.end() - 1
     else:
-        # The path may continue past what the kernel reads; it must not run a truncated one.
+        # The path may be longer than the part that the kernel reads, which does not run a truncated path.
         path = _NOT_BLANK.search(buffer, 2)
         if path is None or _TERMINATOR.search(buffer, path.start()) is None:
             return None
@@ -130,5 +134,5 @@ def parse_script(start: bytes) -> Script | None:
 
 
 def _looks_like_text(start: bytes) -> bool:
-    """The rule of POSIX' ``sh`` and of bash: no NUL in the first line."""
+    """Whether there is no NUL in the first line: the rule of POSIX' ``sh`` and of bash."""
     return b"\0" not in start.partition(b"\n")[0]

@@ -1,7 +1,7 @@
 """The process that becomes the program (`launcher.S`), and the plan that it waits for.
 
 A plan is a block of memory that the launcher reads to a fixed address, so the pointers in it are ready to use. The
-launcher passes them to a few system calls and decides nothing itself.
+launcher passes the pointers to a few system calls and decides nothing itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from htrun.errors import ExitCode, HtrunError
 from htrun.launch.environment import block_of
 
 LAUNCHED = "--launched="
-"""The first argument of a tracer: LAUNCHED and the process id and the descriptor of its launcher."""
+"""The prefix of a tracer's first argument; the process id of its launcher and a descriptor follow."""
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "htrun")
 """The launcher's program; the installed command ``htrun`` is a copy of it."""
 
@@ -53,8 +53,11 @@ _NO_FILTER = "cannot install a seccomp filter ({}): is htrun in a sandbox?"
 
 
 class Program(NamedTuple):
-    """What the launcher will become. ``stops``: the seccomp filter that it installs first; ``processors``: those that
-    it may run on, None for all of the caller's."""
+    """The program that the launcher will execute.
+
+    ``stops``: the seccomp filter that it installs first; ``processors``: the processors that it may run on; None: the
+    caller's.
+    """
 
     executable: str
     arguments: Sequence[str]
@@ -79,22 +82,22 @@ class Launcher(NamedTuple):
         return cls(pid, descriptor)
 
     def environment(self) -> list[bytes]:
-        """The entries of its environment: those that the user has given."""
+        """The entries of the launcher's environment, which the user has given."""
         return block_of(self.pid)
 
     def exit(self, code: int, message: str = "") -> None:
-        """Make it print ``message``, which a dead launcher does not do, and exit with ``code``."""
+        """Make the launcher print ``message`` and exit with ``code``. If it is dead, nothing happens."""
         text = os.fsencode(message)
         plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
         self._send(plan + text)
 
     def become(self, program: Program) -> None:
-        """Make it execute ``program``."""
+        """Make the launcher execute ``program``."""
         self._send(_plan(program))
 
     def _send(self, plan: bytes) -> None:
         rest = memoryview(len(plan).to_bytes(8, "little") + plan)
-        # If it was killed, nothing waits for the plan.
+        # If the launcher was killed, nothing waits for the plan.
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
@@ -102,7 +105,7 @@ class Launcher(NamedTuple):
 
 
 def command() -> list[str]:
-    """The words with which another program starts htrun: the launcher, with this process's Python for its tracer."""
+    """The words with which another program starts htrun: the launcher, with this process's Python for the tracer."""
     return [FILE, _PYTHON + sys.executable]
 
 
@@ -114,7 +117,7 @@ def start(words: Sequence[str], executable: str) -> NoReturn:
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python has ignored these two signals at its own start. Their earlier actions are unknown.
+    # Python has ignored these two signals when it started. Their earlier actions are unknown.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]
@@ -135,7 +138,7 @@ class _Block:
         self._end = _ADDRESS + reserved
 
     def put(self, data: bytes) -> int:
-        """Add ``data``; returns its address. Each begins at a multiple of 8."""
+        """Add ``data`` at a multiple of 8; returns its address."""
         address = self._end
         self._pieces.append(data.ljust(-(-len(data) // 8) * 8, b"\0"))
         self._end += len(self._pieces[-1])
@@ -153,8 +156,11 @@ class _Block:
         return self.put(struct.pack(f"={len(words) + 1}Q", *pointers, 0))
 
     def put_failures(self, message: str, reasons: Mapping[int, str], codes: Mapping[int, int]) -> int:
-        """Add a table with a message and an exit code for each error. ``message``: contains a placeholder for one of
-        the ``reasons``; ``codes``: those of some errors, and at 0 that of all others."""
+        """Add a table with a message and an exit code for each error.
+
+        ``message``: contains a placeholder for one of the ``reasons``; ``codes``: exit codes by error, and at 0 the
+        exit code for all other errors.
+        """
         rows = []
         for number, reason in reasons.items():
             text = os.fsencode(f"htrun: {message.format(reason)}\n")
@@ -162,7 +168,7 @@ class _Block:
         return self.put(b"".join(rows))
 
     def content(self) -> bytes:
-        """All that was added."""
+        """All bytes that were added."""
         return b"".join(self._pieces)
 
 
@@ -190,6 +196,6 @@ def _plan(program: Program) -> bytes:
 
 
 def _mask(processors: frozenset[int]) -> bytes:
-    """In the format of sched_setaffinity(2)."""
+    """``processors`` as a mask for sched_setaffinity(2)."""
     bits = sum(1 << processor for processor in processors)
     return bits.to_bytes((max(processors) // 64 + 1) * 8, "little")

@@ -1,4 +1,4 @@
-"""What to start, and how: the program named on htrun's command line."""
+"""Decides what to execute for the program on htrun's command line."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -28,7 +28,7 @@ _SEARCH_ON = frozenset(
 
 
 class ProgramKind(Enum):
-    """What runs the program."""
+    """The kind of a program, by what runs it."""
 
     NATIVE = auto()
     """The kernel: a program for this machine."""
@@ -45,13 +45,13 @@ class ProgramKind(Enum):
 
 
 class Launch(NamedTuple):
-    """What to execute.
+    """The program to execute.
 
     ``executable``: the file for ``execve``; ``argv``: its arguments, including its name.
-    ``program``: the path of what the user asked for, as found in PATH.
+    ``program``: the path of the program that the user named, as found in PATH.
     ``guest``: the headers of the program whose code emits the events; None if unknown.
-    ``emulator``: its path, None without one. ``sysroot``: the guest's libraries, if htrun names them.
-    ``warning``: one line for the user if the start is likely to fail.
+    ``emulator``: the emulator's path, None without an emulator. ``sysroot``: the directory of the guest's libraries, if
+    htrun passes it to the emulator. ``warning``: one line for the user if the start is likely to fail.
     """
 
     kind: ProgramKind
@@ -71,12 +71,12 @@ def resolve(
     sysroot: str | None = None,
     emulator: str | None = None,
 ) -> Launch:
-    """How to start ``argv``, found as ``execvp`` finds it in ``environment``.
+    """The way to start ``argv``, whose program is searched for as by ``execvp`` in ``environment``.
 
     A text file of no known format is run by ``/bin/sh``, as with ``execvp`` (and so with env, nohup or timeout, but not
-    strace). ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. The latter emulates even a native
-    program, and a native script's interpreter if the emulator is for such programs; else it applies to foreign programs
-    that are executed later.
+    strace). ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. ``emulator`` runs even a native program,
+    and a native script's interpreter if the emulator is for such programs; otherwise it is for foreign programs that
+    are executed later.
 
     Raises HtrunError: exit code 127 if there is no such program, 126 if it cannot be executed.
     """
@@ -98,7 +98,10 @@ def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
 
 
 class _Found(NamedTuple):
-    """``program``, found by its name; ``execve(executable, argv)`` starts it, and ``last`` is what finally runs."""
+    """The ``program`` found by its name.
+
+    ``execve(executable, argv)`` starts it; ``last`` is the image that finally runs.
+    """
 
     program: str
     executable: str
@@ -140,7 +143,7 @@ def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Seque
             if error.errno not in _SEARCH_ON or "/" in name:
                 failure = error
                 break
-            # Of all directories' failures, a file that exists but may not be executed takes precedence.
+            # Of the failures in all directories, that of a file that exists but may not be executed takes precedence.
             if isinstance(error, PermissionError):
                 failure = failure or error
         except ValueError as error:
@@ -174,7 +177,7 @@ def _read_program(path: str) -> ElfHeader:
 
 
 def _check_interpreter(path: str, program: ElfHeader) -> None:
-    """The kernel only returns ENOENT for a program whose dynamic linker is missing."""
+    """Raise an error if the program's dynamic linker is missing: the kernel's ENOENT would not explain that."""
     if program.interpreter is not None and not HERE.is_executable(program.interpreter):
         raise HtrunError(
             f"{path}: its interpreter {program.interpreter} is missing or not executable: install the C library it "

@@ -1,4 +1,4 @@
-"""The command line of qemu-user: which of its words is the guest program.
+"""Finds the guest program in the command line of qemu-user.
 
 The options are those of ``linux-user/main.c`` from QEMU 7.2 to 11.1, with the ones that came and went in between
 (``singlestep`` and ``p`` are gone; ``one-insn-per-tb``, ``tb-size``, ``t``, ``perfmap`` and ``jitdump`` are new).
@@ -33,7 +33,7 @@ _WITH_VALUE = frozenset(
     ],
 )
 _WITHOUT_VALUE = frozenset(["one-insn-per-tb", "singlestep", "strace", "perfmap", "jitdump", "xtensa-abi-call0"])
-"""``h``, ``help`` and ``version`` are missing on purpose: with them QEMU runs no program."""
+"""The options without a value. ``h``, ``help`` and ``version`` are left out, because with them QEMU runs no program."""
 
 
 def guest_position(arguments: Sequence[str]) -> int | None:

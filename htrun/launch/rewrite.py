@@ -1,4 +1,4 @@
-"""How an ``execve`` by a tracee is changed: a program of another architecture gets its emulator."""
+"""Changes an ``execve`` by a tracee: a program of another architecture gets its emulator."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ def rewrite_exec(
 ) -> ExecRewrite | None:
     """The ``execve`` that replaces ``execve(path, argv())`` in the process whose files ``files`` shows.
 
-    ``argv`` is called only if it is replaced: there may be a hundred thousand words, and most programs are native.
+    ``argv`` is called only if the call is replaced: there may be a hundred thousand words, and most programs are
+    native.
 
-    None leaves it to the kernel: programs for this machine, scripts that end in one, files with a registered
-    binfmt_misc handler, and everything that fails, so that the tracee gets the kernel's own error. The same goes for a
-    foreign program without an emulator, which fails as it would without htrun. ``machine`` returns the command line of
-    a machine with the channel in it, given qemu-system's path, as seen by this process, and command line. If it raises
-    HtrunError, after it has reported why, the machine runs without the channel.
+    Returns None if the call is left to the kernel: for programs for this machine, scripts run by such a program, files
+    with a registered binfmt_misc handler, and all files that fail, so that the tracee gets the kernel's own error. It
+    also returns None for a foreign program without an emulator, which fails as it would without htrun. ``machine`` gets
+    qemu-system's path, as seen by this process, and command line, and returns the command line with the channel added
+    to the machine. If it raises HtrunError, after it has reported why, the machine runs without the channel.
     """
     if not path:
         return None
@@ -57,17 +58,20 @@ def rewrite_exec(
             return None
         way = emulators.emulate(guest, last.path, _words(path, argv(), emulators, files))
     except (OSError, ValueError, HtrunError):
-        return None  # Whatever the error is, the kernel finds it too and returns it to the tracee.
+        return None  # The kernel finds the same error and returns it to the tracee.
     if not files.is_executable(way.emulator):
         return None  # In a process with another root directory the emulator need not exist.
     return ExecRewrite(os.fsencode(way.emulator), tuple(os.fsencode(word) for word in way.argv), guest)
 
 
 def _words(path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView) -> Sequence[str]:
-    """The arguments of what finally runs. Raises as `follow` does."""
+    """The arguments of the program that finally runs. Raises the exceptions of `follow`."""
     return follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers()).argv
 
 
 def _surely_native(header: ElfHeader) -> bool:
-    """Decides by the first bytes alone, so that the common case costs nothing more."""
+    """Whether a program is native without any doubt.
+
+    Only its first bytes are read, so that the common case stays cheap.
+    """
     return header.bits == 64 and is_native(header)

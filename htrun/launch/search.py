@@ -1,4 +1,4 @@
-"""Where a program is searched for, as ``execvp`` of the GNU C library does it."""
+"""Searches for a program in the directories of PATH, like ``execvp`` of the GNU C library."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from htrun.launch.files import HERE
 
 _DEFAULT_PATH = "/bin:/usr/bin"
-"""What glibc searches if there is no PATH (``confstr(_CS_PATH)``)."""
+"""The directories that glibc searches if there is no PATH (``confstr(_CS_PATH)``)."""
 
 
 def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """The paths to try for ``name``: itself if it has a slash, else one for each directory of PATH.
+    """The paths to try for ``name``: the name itself if it has a slash, otherwise one for each directory of PATH.
 
     An empty directory in PATH is the working directory; an empty name has no candidates.
     """

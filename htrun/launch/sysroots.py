@@ -9,11 +9,12 @@ from htrun.launch.elf import ElfError, ElfHeader, parse_header
 from htrun.launch.files import HERE
 
 _INSIDE_TRIPLE = ("", "/sys-root", "/sysroot", "/libc")
-"""Under ``/usr/TRIPLE``: Debian, Ubuntu, Arch and Gentoo; Fedora; custom and vendors' cross compilers."""
+"""Directories under ``/usr/TRIPLE``: of Debian, Ubuntu, Arch and Gentoo; of Fedora; of custom and vendors' cross
+compilers."""
 
 
 def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") -> str | None:
-    """The first usual directory that holds the interpreter of ``header`` for the right machine; None if none does.
+    """The first usual directory that holds the interpreter of ``header`` for the right machine; None if there is none.
 
     The empty string is the root directory itself, where Debian's multiarch packages put foreign libraries. Several
     machines share one interpreter's path (``/lib/ld.so.1``), so the file itself is checked. ``base`` is prepended to
@@ -25,7 +26,7 @@ def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") 
 
 
 def _places(architecture: Architecture) -> Iterator[str]:
-    """QEMU's own default directories come first, and it falls back to the root directory."""
+    """The directories to try: QEMU's own default directories first, and the root directory last."""
     yield f"/etc/qemu-binfmt/{architecture.name}"
     yield f"/usr/gnemul/qemu-{architecture.name}"
     yield ""
@@ -38,5 +39,5 @@ def _fits(path: str, program: ElfHeader) -> bool:
     try:
         found = parse_header(HERE.read_start(path) or b"", path)
     except (OSError, ElfError):
-        return False  # It does not exist, or is no dynamic linker.
+        return False  # The file does not exist, or is not a dynamic linker.
     return (found.machine, found.bits, found.big_endian) == (program.machine, program.bits, program.big_endian)

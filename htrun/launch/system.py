@@ -1,8 +1,8 @@
 """Whole machines: the channel as a PCI device of a stock ``qemu-system-*``.
 
 The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
-TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With the
-others, the processor makes the store inside the guest, where nothing outside can see it.
+TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With other
+accelerators, the processor executes the store inside the guest, where nothing outside can see it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ _OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
 _PREFERS_KVM = "kvm"
 """A program name with this ending makes QEMU try KVM before TCG (QEMU's ``configure_accelerators``)."""
 _MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
-"""Strings in QEMU's program: every one contains the first, and those with the device compiled in contain the second."""
+"""Strings in QEMU's program: every qemu-system contains the first; one with the device compiled in contains the second.
+"""
 _WITH_DEVICE = "aarch64, arm, i386, loongarch64, mips64el, ppc, ppc64, riscv32, riscv64, x86_64"
-"""Machines whose emulators have the device in Debian's QEMU 7.2: those with message-signalled interrupts."""
+"""The architectures whose emulators have the device in Debian's QEMU 7.2: those with message-signalled interrupts."""
 _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
 """Settings of ``-smp`` whose product is the number of processors."""
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
-"""The device's name in the patched QEMUs that had one of their own; still supported as a way to place it."""
+"""The name of the device in patched QEMUs that had a device of their own.
+
+``-device hypertrace`` can still set its position.
+"""
 _NO_MACHINE = "none"
 """A machine without processors or buses, which launchers (libvirt) use to query QEMU's features."""
 _WITHOUT_PCI = frozenset([_NO_MACHINE, "isapc", "microvm", "xenpv"])
-"""Machines that cannot have the device. QEMU itself rejects the others, which are mostly boards."""
+"""Machine types that cannot have the device. Other unsuitable types, mostly boards, are rejected by QEMU itself."""
 
 
 class Device(NamedTuple):
-    """The channel as a device. ``path``: the channel's, absolute; ``size``: bytes of the whole channel."""
+    """The channel as a device. ``path``: absolute path of the channel; ``size``: bytes of the whole channel."""
 
     path: str
     size: int
@@ -53,7 +57,7 @@ class Device(NamedTuple):
             "share": "on",
             "mem-path": self.path,
             "size": str(self.size),
-            # As with ``-mem-prealloc``, by storing to each page.
+            # Allocates memory by storing to each page, like ``-mem-prealloc``.
             "prealloc": "off",
         }
         return "-object", joined(words, "qom-type")
@@ -79,7 +83,7 @@ def is_system_emulator(program: str) -> bool:
 
 
 def runs_machine(pid: int) -> bool:
-    """Whether the process ``pid`` is such an emulator."""
+    """Whether the process ``pid`` is an emulator of whole machines."""
     executable = f"/proc/{pid}/exe"
     try:
         name = os.path.basename(os.readlink(executable).removesuffix(" (deleted)"))
@@ -90,7 +94,7 @@ def runs_machine(pid: int) -> bool:
 
 def _has(program: str, text: bytes) -> bool:
     """Whether the file ``program`` contains ``text``; false if it cannot be read."""
-    import mmap  # For machines only, which take longer to start than it takes to search the file.
+    import mmap  # Imported for machines only: they take longer to start than the search in the file.
 
     try:
         with open(program, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
@@ -100,8 +104,8 @@ def _has(program: str, text: bytes) -> bool:
 
 
 def vcpu_of(comm: str) -> int | None:
-    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if that thread runs no
-    single one.
+    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if that thread does not run
+    exactly one.
 
     ``CPU 0/TCG``: ``tcg-accel-ops-mttcg.c``. QEMU names threads with ``-name debug-threads=on``.
     """
@@ -112,13 +116,13 @@ def vcpu_of(comm: str) -> int | None:
 def is_shared_by_vcpus(comm: str) -> bool:
     """Whether QEMU runs all virtual processors of a machine alternately in the thread named ``comm``.
 
-    It does with ``-accel tcg,thread=single`` and with ``-icount`` (``tcg-accel-ops-rr.c``).
+    QEMU does so with ``-accel tcg,thread=single`` and with ``-icount`` (``tcg-accel-ops-rr.c``).
     """
     return comm == _EVERY_VCPU
 
 
 def processors(argv: Sequence[str]) -> int:
-    """How many virtual processors the machine of a command line of qemu-system starts with.
+    """The number of virtual processors with which the machine of a qemu-system command line starts.
 
     Raises ValueError for a number that QEMU would reject as well.
     """
@@ -139,11 +143,11 @@ def with_device(
     """``argv``, a command line of qemu-system, with ``device`` in the machine and named threads.
 
     The device replaces ``-device hypertrace[,addr=...][,bus=...]`` if that is present; else it comes last, so that the
-    other devices keep their positions. A command line that already has it, as `Device.arguments` defines it, keeps it.
-    ``add``: False leaves the device to the user. ``emulator``: the program's path, None if it need not be inspected.
-    Command lines that only query QEMU are not changed.
+    other devices keep their positions. A command line that already has the device, with the words of
+    `Device.arguments`, keeps it. ``add``: False leaves the device to the user. ``emulator``: the program's path, None
+    if it need not be inspected. Command lines that only query QEMU are not changed.
 
-    Raises HtrunError if events of such a machine could not be seen.
+    Raises HtrunError if htrun could not see the machine's events.
     """
     given = list(options(argv))
     if any(_asks(option) for option in given):
@@ -183,12 +187,12 @@ def _driver(option: Option) -> str | None:
 
 
 def _placed(wish: Option) -> dict[str, str]:
-    """The properties of the device that the user has given, except for those that only the channel can have."""
+    """The device's properties that the user has given, except for those that the channel determines."""
     placed = settings(wish.value, "driver")
     if placed.pop("share", "on") in OFF:
-        raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: leave share=off away")
+        raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: remove share=off")
     if "memdev" in placed:
-        raise HtrunError(f"-device {wish.value}: its memory is the channel: leave memdev away, or use --no-device")
+        raise HtrunError(f"-device {wish.value}: its memory is the channel: remove memdev, or use --no-device")
     del placed["driver"]
     return placed
 
@@ -207,7 +211,10 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
 
 
 def _check_accelerator(given: Sequence[Option], name: str) -> None:
-    """QEMU, started as ``name``, uses the first named accelerator that works, and TCG always works."""
+    """Raise `HtrunError` unless QEMU, started as ``name``, will use TCG.
+
+    It uses the first named accelerator that works, and TCG always works.
+    """
     named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
     from_machine = _machine(given).get("accel")
     if from_machine is not None:

@@ -1,6 +1,6 @@
 """The command line of qemu-system: its options in order, and the settings in their values.
 
-A word that begins with one or two dashes is an option, and the next word its value unless the option takes none
+A word that begins with one or two dashes is an option, and the next word is its value if the option takes one
 (``lookup_opt`` in QEMU's ``softmmu/vl.c``, later ``system/vl.c``); any other word is a disk image.
 """
 
@@ -56,14 +56,18 @@ _WITHOUT_VALUE = frozenset(
         "xen-domid-restrict",
     ]
 )
-"""The entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1, including some that were removed."""
+"""The options without a value: entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1, including some
+that were removed."""
 
 OFF = frozenset(["off", "no", "false", "n"])
-"""How QEMU spells a false boolean."""
+"""QEMU's spellings of a false boolean."""
 
 
 class Option(NamedTuple):
-    """One option of a command line. ``position``: of its first word; ``value``: empty if it takes none."""
+    """One option of a command line.
+
+    ``position``: index of its first word; ``value``: empty if the option takes none.
+    """
 
     position: int
     name: str
@@ -87,10 +91,11 @@ def options(argv: Sequence[str]) -> Iterator[Option]:
 
 
 def settings(value: str, implied: str) -> dict[str, str]:
-    """``KEY=VALUE,...`` as a dictionary; a first word without a key is that of ``implied``, others are ``on``.
+    """``KEY=VALUE,...`` as a dictionary. A first word without a key is the value of ``implied``; other words without a
+    key get the value ``on``.
 
     A doubled comma is a comma. ``-device`` and ``-object`` may also be written in JSON, whose strings, numbers and
-    booleans are then returned as QEMU spells them. Broken JSON gives an empty dictionary, since QEMU will report it.
+    booleans are then returned in QEMU's spelling. Broken JSON gives an empty dictionary, since QEMU reports it.
     """
     if value.startswith("{"):
         return _json_settings(value)

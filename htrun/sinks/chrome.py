@@ -1,10 +1,10 @@
 """Chrome's trace event format: JSON for chrome://tracing, Perfetto's viewer, Speedscope and others.
 
-(Google, "Trace Event Format".) Times in it are microseconds in a float, which holds no nanoseconds since 1970; so they
-count from the whole second before the first event, and ``otherData`` holds that second.
+(Google, "Trace Event Format".) Its times are microseconds in a float, which is too imprecise for nanoseconds since
+1970; so they count from the whole second before the first event, and ``otherData`` holds that second.
 
 Spans pair within a thread (``B``, ``E``), or, if they have a key, by the key (``b``, ``e``). System calls and the start
-and exit of threads are of the second kind, too: an end whose begin was not recorded then does not close another span.
+and exit of threads pair by a key, too, so that an end whose begin was not recorded does not close another span.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ASYNC = {
     CPU_ENTER: ("b", "guest CPU"),
     CPU_EXIT: ("e", "guest CPU"),
 }
-"""QEMU's events that begin or end something: their phase, and its category."""
+"""QEMU's events that begin or end a span: the letter of their phase, and the span's category."""
 _PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: "C"}
 
 
@@ -75,7 +75,7 @@ class ChromeTrace:
         names = [_names(stream) for stream in streams[self._described :]]
         self._described = len(streams)
         text = b"".join(names) + lines
-        # The separator is at the start of each line, since it is unknown whether another line follows.
+        # The separator is at the start of each line, because it is unknown at the end whether another line follows.
         start = 1 if not self._separator else 0
         self._separator = b","
         return text[start:]
@@ -99,14 +99,14 @@ class ChromeTrace:
         import numpy as np
 
         since = (events["time"] - np.uint64(self._base)).view(np.int64)
-        # An event may be before the base, if its thread's records were read late.
+        # An event can be older than the base if its thread's records were read late.
         minus = np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]
         microseconds, nanoseconds = np.divmod(np.abs(since).view(np.uint64), np.uint64(1000))
         return [b',"ts":', minus, decimal(microseconds), b".", digits(nanoseconds, 3)]
 
 
 def _title(shape: Shape, calls: NDArray[np.str_] | None) -> list[Column]:
-    """``calls``: the names of the events' system calls; None if they are not decoded."""
+    """The title of each event. ``calls``: the names of the events' system calls; None if they are not decoded."""
     phase, name = _ASYNC.get(shape.definition, ("i", shape.title))
     category = "guest"
     if shape.named is not None:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     Column = bytes | NDArray[np.uint8]
-    """The same bytes for every event, or events by bytes."""
+    """The same bytes for every event, or an array with a row of bytes for each event."""
 
 BATCH = 1 << 12
-"""Events formatted at once: their text fits in the processor's second-level cache, and one write passes it on."""
+"""The number of events formatted at once: their text fits in the processor's second-level cache and is written at once.
+"""
 
 _GROUP_DIGITS = 4
 _GROUP = 10**_GROUP_DIGITS
@@ -43,7 +44,7 @@ def side_by_side(columns: Sequence[Column], rows: int) -> NDArray[np.uint8]:
 
 
 def width(column: Column) -> int:
-    """Bytes that a column takes in each row."""
+    """The number of bytes of a column in each row."""
     return len(column) if isinstance(column, bytes) else int(column.shape[1])
 
 
@@ -63,7 +64,7 @@ def text_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes
 
 
 def bytes_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> memoryview:
-    """As `text_of`, for rows of binary data, whose NULs count."""
+    """Like `text_of`, for rows of binary data: NULs are kept."""
     import numpy as np
 
     if len(parts) == 1:
@@ -82,7 +83,7 @@ def bytes_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> memo
 def of_streams(
     numbers: NDArray[np.uint32], streams: Sequence[Stream], text: Callable[[Stream], bytes]
 ) -> NDArray[np.uint8]:
-    """Each event's text by the number of its stream."""
+    """A column with the ``text`` of each event's stream. ``numbers``: the stream's number for each event."""
     import numpy as np
 
     if (numbers == numbers[0]).all():
@@ -100,7 +101,7 @@ def from_texts(texts: Sequence[bytes]) -> NDArray[np.uint8]:
 
 
 def decimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """``values`` in decimal; NULs before the digits instead of leading zeros."""
+    """``values`` in decimal, with NULs in place of leading zeros."""
     import numpy as np
 
     count = len(str(int(values.max())))
@@ -120,7 +121,7 @@ def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     if not negative.any():
         return decimal(words)
     minus = np.where(negative, np.uint8(ord("-")), np.uint8(0))[:, None]
-    # Unsigned, so that the lowest number, which has no positive counterpart, is correct, too.
+    # Unsigned, so that the lowest number is also correct, although it has no positive counterpart.
     return np.hstack([minus, decimal(np.where(negative, np.uint64(0) - words, words))])
 
 

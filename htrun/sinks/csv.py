@@ -47,8 +47,10 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 def head(shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The head line. It always has columns for a system call's arguments, since it is written before the events are
-    known."""
+    """The head line.
+
+    It always has enough columns for a system call's arguments, since it is written before the events are known.
+    """
     arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
     return ",".join((*_FACTS, *_NUMBERS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
 

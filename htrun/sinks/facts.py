@@ -1,4 +1,4 @@
-"""The facts that a sink gets of the trace that it writes."""
+"""The facts about a trace that its sink gets."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class TraceFacts:
     """Facts known before the first event.
 
-    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: of the run, ns
-    since the epoch. ``host``: where it ran. ``environment``: what else is known of the run, as in a trace's metadata.
-    ``kinds``: the events that can occur. ``decode``: whether the user wants system calls decoded, if the format can
-    show that.
+    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: start of the run,
+    ns since the epoch. ``host``: name of its host. ``environment``: the facts of the run, as in a trace's metadata.
+    ``kinds``: the kinds of events that can occur. ``decode``: whether the user wants system calls decoded, if the
+    format can show that.
     """
 
     num_args: int = DEFAULT_ARGS

@@ -1,4 +1,4 @@
-"""Events in the host kernel's own trace: each a line written to ``trace_marker`` of tracefs.
+"""Events in the host kernel's own trace: each event is a line written to ``trace_marker`` of tracefs.
 
 The kernel gives a marker the time at which it is written, which is some milliseconds after the event; so each marker is
 a line as in the log, with the event's own time and thread. PATH is tracefs, one of its instances, or a ``trace_marker``

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = ("index", "num", "arch")
-"""Numbers that an event may have besides its arguments."""
+"""The numbers that an event may have in addition to its arguments."""
 
 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
@@ -58,7 +58,7 @@ def format_lines(
     ids: NDArray[np.uint64] | None = None,
 ) -> bytes:
     """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
-    well. ``ids``: of those events that are no texts of calls, shown as ``id``."""
+    well. ``ids``: shown as ``id``; one for each event that is not a text of a call."""
     events, found = split(events)
     parts = []
     for shape, rows in shapes.split(events):

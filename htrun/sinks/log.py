@@ -5,8 +5,8 @@
     TID@SECONDS.MICROSECONDS:guest_hypertrace cpu=0x0  index=0 arg1=0x000000000000cafe arg2=0x000000000000babe
 
 QEMU (trace/log backend of 7.2) prints a pointer after ``cpu=``; here it is the guest thread's number. An event that the
-user has named has that name, and so have its arguments. If it is no instant, its phase comes first, before anything
-that a user can name::
+user has named has that name, and so have its arguments. If it is not an instant, its phase comes before all names that
+a user can choose::
 
     TID@SECONDS.MICROSECONDS:job cpu=0x0  phase=begin index=0 size=4096
 """
@@ -43,7 +43,7 @@ _US_PER_SECOND = 1_000_000
 
 
 class LogSink(TextSink):
-    """Writes events as lines to ``output``, which it takes over. ``shapes``: None for as many arguments as there are;
+    """Writes events as lines to ``output``, which it takes over. ``shapes``: None: all arguments are shown;
     ``decode``: see `format_lines`."""
 
     def __init__(self, output: Output, shapes: Shapes | None = None, *, decode: bool = False) -> None:
@@ -60,8 +60,10 @@ def open_sink(path: Path, facts: TraceFacts) -> LogSink:
 def format_lines(
     events: Events, streams: Sequence[Stream], shapes: Shapes | None = None, *, decode: bool = False
 ) -> bytes:
-    """The lines of ``events``, each with its line end. ``shapes``: None for as many arguments as there are, and no
-    names; ``decode``: whether system calls are decoded."""
+    """The lines of ``events``, each with its line end.
+
+    ``shapes``: None: all arguments are shown, and no names; ``decode``: whether system calls are decoded.
+    """
     if not len(events):
         return b""
     shapes = shapes or Shapes(events["args"].shape[1])

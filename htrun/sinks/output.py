@@ -1,4 +1,4 @@
-"""Files, pipes and devices to write to, and how they fail."""
+"""Files, pipes and devices that are written, and the errors of writing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 
 _PIPE_BUF = select.PIPE_BUF
-"""The most bytes that a write to a pipe puts there in one piece, even if others write to it: pipe(7)."""
+"""The maximum of bytes that are written to a pipe in one piece, even if other processes write to it: pipe(7)."""
 _OWN_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
@@ -26,10 +26,10 @@ def output_path(text: str) -> Path:
 
 
 class Output:
-    """A file open for writing. ``name``: what messages call it."""
+    """A file open for writing. ``name``: its name in messages."""
 
     def __init__(self, descriptor: int, name: str) -> None:
-        """Takes ``descriptor`` over."""
+        """``descriptor``: is closed by `close`."""
         self.name = name
         self._descriptor = descriptor
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -59,7 +59,7 @@ class Output:
             raise HtrunError(f"cannot write to standard error: {error.strerror}; give -D FILE") from error
 
     def write_lines(self, text: bytes) -> None:
-        """Write whole lines in such a way that no line of another writer is put into the middle of one. Raises
+        """Write whole lines so that no text of another writer comes in the middle of a line. Raises
         `SinkError`.
 
         A write to a file is always in one piece; to a pipe, a terminal or a socket, up to PIPE_BUF bytes are.
@@ -80,7 +80,7 @@ class Output:
             try:
                 written = os.write(self._descriptor, data)
             except BlockingIOError:
-                # Another process that shares the open file made it non-blocking.
+                # Another process that shares the open file has made it non-blocking.
                 _wait_writable(self._descriptor)
             except OSError as error:
                 raise SinkError(f"cannot write {self.name}: {error.strerror}") from error

@@ -9,7 +9,7 @@ user has named nothing), ``site`` and ``index`` (null for system calls), ``num``
 ``arg1`` ... as u64; and a column of its own type for each argument that the user has named, called ``NAME.ARGUMENT``,
 null for other events.
 
-A file gets its name only when it is complete. It has rows in groups of some hundred thousand, so nothing of a live run
+A file gets its name only when it is complete. Its rows are in groups of some hundred thousand. Nothing of a live run
 can be read before its end. A separate thread writes one group while the next is filled.
 """
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 _ROW_GROUP = 1 << 17
-"""Rows of a group. Readers skip or read whole groups."""
+"""The number of rows in a group. Readers skip or read whole groups."""
 _SECOND = 1_000_000_000
 
 
@@ -70,7 +70,7 @@ def partition(facts: TraceFacts) -> Path:
 
 
 class ParquetSink(FormatSink):
-    """Writes ``target``, under the name ``temporary`` until it is whole."""
+    """Writes the file ``target``, which is called ``temporary`` until it is complete."""
 
     def __init__(self, target: Path, temporary: Path, facts: TraceFacts) -> None:
         super().__init__(str(target))
@@ -86,7 +86,7 @@ class ParquetSink(FormatSink):
         self._streams: Sequence[Stream] = ()
 
     def _write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Take ``events``; they are written when there are enough of them, and no `flush` can change that."""
+        """Collect ``events``; they are written when there are enough for a group, even if `flush` is called earlier."""
         self._streams = streams
         while len(events):
             if self._filled is None:
@@ -96,7 +96,7 @@ class ParquetSink(FormatSink):
                 self._write_group()
 
     def _finish(self) -> None:
-        """Write what is left and give the file its name."""
+        """Write the remaining events and give the file its name."""
         self._write_group()
         self._await()
         self._submit(self._complete)
@@ -104,12 +104,13 @@ class ParquetSink(FormatSink):
 
     def _release(self) -> None:
         self._thread.shutdown()
-        # It is closed already unless something has failed; then its buffer is not needed.
+        # The writer is closed already unless something has failed; then its buffer is not needed.
         with suppress(OSError):
             self._file.close()
 
     def _write_group(self) -> None:
-        """Pass on what has been collected, and reuse the columns of the previous group, which has been written."""
+        """Pass the collected events to the writing thread, and reuse the columns of the previous group, once it is
+        written."""
         self._await()
         filled, self._filled, self._spare = self._filled, self._spare, self._filled
         if self._filled is not None:
@@ -124,7 +125,10 @@ class ParquetSink(FormatSink):
             self._writer.write_table(table, row_group_size=_ROW_GROUP)
 
     def _open(self) -> Any:
-        """Besides these encodings there is no compression: it would take several times as long as everything else."""
+        """Open the file.
+
+        It is encoded but not compressed: compression would take several times as long as all the rest.
+        """
         import pyarrow.parquet as pq
 
         # Opened here, since Arrow accepts only paths in UTF-8.
@@ -154,6 +158,6 @@ class ParquetSink(FormatSink):
                 written.result()
         except OSError as error:
             self._temporary.unlink(missing_ok=True)
-            # Arrow replaces the system's message by its own.
+            # Arrow replaces the system's message with its own.
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SinkError(f"cannot write {self._target}: {reason}") from error

@@ -1,8 +1,8 @@
 """The columns of a Parquet file, filled row by row and passed on as Arrow tables without another copy.
 
-In memory, events are stored row by row, and a column is one word of each row: extracting columns from some hundred
-thousand rows at once would read all rows from memory once for each column. So rows are split into columns a few
-thousand at a time, while they are in the processor's cache.
+In memory, events are stored row by row, and a column is one word of each row. To extract columns from some hundred
+thousand rows at once, all rows would be read from memory once for each column. So a few thousand rows at a time are
+split into columns, while they are in the processor's cache.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 _BLOCK = 1 << 12
-"""Rows that are split into columns at once."""
+"""The number of rows that are split into columns at once."""
 _REPEATED = ("pid", "tid", "vcpu", "site", "num", "arch")
 """Columns of numbers with few different values."""
 
 
 class Schema:
-    """The columns, by the shapes of the events that can occur."""
+    """The columns of a file, derived from the shapes of the events that can occur."""
 
     def __init__(self, facts: TraceFacts) -> None:
         self.shapes = Shapes(facts.num_args, facts.named)
@@ -44,13 +44,13 @@ class Schema:
 
     @cached_property
     def arguments(self) -> int:
-        """How many ``arg`` columns there are. Those of carried events have columns by their names."""
+        """The number of ``arg`` columns. Arguments of carried events only have columns of their own names."""
         own = [shape for shape in self.possible if shape.named is None or not shape.named.carried]
         return max((self.shapes.width(shape) for shape in own), default=0)
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """The columns of `NUMBERS` that some event has."""
+        """The columns of `NUMBERS` for which some event can have a value."""
         return tuple(name for name in NUMBERS if any(name in shape.definition.columns for shape in self.possible))
 
     def has_argument(self, shape: Shape, place: int) -> bool:
@@ -84,8 +84,11 @@ class Schema:
 
     @cached_property
     def encodings(self) -> dict[str, str]:
-        """The encodings of the other columns: integers as differences from row to row, which is several times smaller
-        and as quick, for counters, sizes and addresses alike."""
+        """The encodings of the other columns.
+
+        Integers are encoded as differences from row to row, which is as quick, and several times smaller for counters,
+        sizes and addresses.
+        """
         import pyarrow as pa
 
         return {
@@ -102,7 +105,7 @@ class Schema:
 
 
 class Columns:
-    """Room for ``room`` events of ``schema``. ``rows``: how many there are."""
+    """Memory for ``room`` events of ``schema``. ``rows``: number of events in it."""
 
     def __init__(self, schema: Schema, room: int) -> None:
         import numpy as np
@@ -118,7 +121,7 @@ class Columns:
 
     @property
     def full(self) -> bool:
-        """Whether there is no more room."""
+        """Whether there is no room for another event."""
         return self.rows == self._room
 
     def clear(self) -> None:
@@ -126,7 +129,7 @@ class Columns:
         self.rows = 0
 
     def add(self, events: Events) -> int:
-        """Add as many of ``events`` as there is room for; returns how many."""
+        """Add as many of ``events`` as there is room for; returns their number."""
         count = min(len(events), self._room - self.rows)
         # Some events have fewer arguments than columns; the rest is never read.
         width = min(events["args"].shape[1], self._schema.room)
@@ -144,7 +147,7 @@ class Columns:
         return count
 
     def table(self, streams: Sequence[Stream]) -> Any:
-        """The table of all events; it lies in this object's memory."""
+        """An Arrow table of all events, which refers to this object's memory."""
         import numpy as np
         import pyarrow as pa
 
@@ -219,7 +222,7 @@ class Columns:
         return words
 
     def _present(self, used: Sequence[int], having: set[int]) -> NDArray[np.bool_] | None:
-        """Which events are of the shapes ``having``; None if all are."""
+        """A mask of the events of the shapes ``having``; None if all events are."""
         import numpy as np
 
         if len(having) == len(used):

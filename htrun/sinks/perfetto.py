@@ -2,7 +2,7 @@
 
 (perfetto: protos/perfetto/trace/trace_packet.proto, track_event/track_event.proto; docs "Synthetic Track Event".)
 
-- a track for each process, and below it for each thread, and for the thread as a vCPU
+- each process has a track, with a track for each thread below it, and one for the thread as a vCPU
 - named events with the phases begin and end are slices of the thread, or, with a key, of a track for each key
 - counters are tracks of their process, one for each argument
 - system calls are slices of a track below the thread; every other event is an instant of the thread
@@ -103,7 +103,7 @@ class PerfettoSink(FormatSink):
         self._output.close()
 
     def _begin(self, now: int) -> None:
-        """Write what all packets refer to: the clock, which is CLOCK_REALTIME, and the names."""
+        """Write the clock (CLOCK_REALTIME) and the names, to which all packets refer."""
         if self._begun:
             return
         self._begun = True
@@ -144,8 +144,10 @@ class PerfettoSink(FormatSink):
         )
 
     def _track(self, uuid: int, *fields: list[Column], again: bool = False) -> bytes:
-        """The packet that describes a track, unless it has been written before. ``again``: write it all the same; it
-        replaces the one before."""
+        """The packet that describes a track; empty if it has been written before.
+
+        ``again``: write it again, to replace the earlier description.
+        """
         if uuid in self._tracks and not again:
             return b""
         self._tracks.add(uuid)

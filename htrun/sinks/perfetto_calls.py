@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from htrun.sinks.perfetto_names import Names
 
 _ROOM = 32
-"""Bytes: texts are grouped by their length in units of this."""
+"""The unit in bytes by which texts are grouped by length."""
 _STRING = 6
 """Field of DebugAnnotation."""
 
@@ -33,8 +33,8 @@ _STRING = 6
 def decoded_calls(
     shape: Shape, rows: Rows, events: Events, found: BatchTexts, names: Names
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """The packets of those of ``events`` that are in ``rows``, calls or returns, and the positions of their events.
-    ``found``: what the calls point to; ``names`` must contain the calls.
+    """The packets of the ``events`` at ``rows``, which are calls or returns, and the positions of these events.
+    ``found``: the texts that the calls point to; ``names`` must contain the calls.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The names in a Perfetto trace: written once, and then referred to by number (*interned*)."""
+"""The names in a Perfetto trace: each is written once and then referred to by number (*interned*)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
-    """The names that events of ``shapes`` need, numbered from 1. Except for texts, all are known before the first
-    event."""
+    """The names that events of ``shapes`` need, numbered from 1.
+
+    All names but texts are known before the first event.
+    """
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         arguments = [argument for shape in shapes for argument in shape.arguments]
@@ -40,7 +42,7 @@ class Names:
         )
 
     def interned(self, field: int) -> list[Column]:
-        """All of them as the field ``field``, an InternedData."""
+        """All names as the field ``field``, an InternedData."""
         tables = {
             _CATEGORIES: {"hypertrace": CATEGORY},
             _EVENT_NAMES: self.events,
@@ -66,7 +68,7 @@ class Names:
         return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
 
     def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
-        """Those event names in ``names`` that are new, as the field ``field``; empty if there are none."""
+        """The new event names in ``names``, as the field ``field``; empty if there are none."""
         new = {}
         for name in names:
             if name not in self.events:

@@ -44,7 +44,7 @@ _HALVES = {
     USER_SYSCALL: (_BEGIN, Track.SYSCALLS),
     USER_SYSCALL_RET: (_END, Track.SYSCALLS),
 }
-"""QEMU's events that begin or end something."""
+"""QEMU's events that begin or end a span: their type, and the track."""
 
 
 def call_packets(
@@ -61,7 +61,10 @@ def call_packets(
 
 
 def packets(shape: Shape, events: Events, streams: Sequence[Stream], names: Names) -> NDArray[np.uint8]:
-    """The packets of ``events``, which are all of ``shape``: events by bytes. A counter has one for each argument."""
+    """The packets of ``events``, which are all of ``shape``, as a row of bytes for each.
+
+    A counter has a packet for each argument.
+    """
     if shape.named is not None and shape.named.phase is Phase.COUNTER:
         tracks = counter_tracks(shape, events, streams, names)
         counted = zip(tracks, shape.words(events), strict=True)

@@ -1,4 +1,4 @@
-"""The tracks of a Perfetto trace: their numbers, and which events belong to which track.
+"""The tracks of a Perfetto trace: their numbers, and the track of each event.
 
 The upper bits of a track's number (``uuid``) are its kind, the lower bits distinguish tracks of one kind.
 """
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 _SHIFT = 56
 _EVENT_SHIFT, _ARGUMENT_SHIFT = 38, 32
-"""Shifts of the number of a counter's event, of which there may be some hundred thousand, and of its argument; the
-process id is below."""
+"""The positions in a counter track's number of the counter's event (there may be some hundred thousand) and of its
+argument; the process id is in the bits below."""
 _KEYED = 1 << 63
-"""Set in the numbers of the tracks of keys; all other bits are a hash."""
+"""The bit that is set in the numbers of keys' tracks; all other bits are a hash."""
 _SPREAD = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: spreads keys that differ in few bits."""
 
 
 class Track(IntEnum):
-    """The kind of a track. None is 0, which is reserved by Perfetto."""
+    """The kind of a track. No kind is 0, which Perfetto reserves."""
 
     PROCESS = 1
     THREAD = 2

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _VARINT, _FIXED64, _LENGTH = 0, 1, 2
 _UNKNOWN = 100_000
 WORD = 10
-"""Bytes of a varint that holds any 64 bits."""
+"""The number of bytes of a varint that can hold any 64 bits."""
 
 
 def varint(value: int, size: int = 1) -> bytes:
-    """``value`` as a varint of at least ``size`` bytes; a negative one as its two's complement of 64 bits."""
+    """``value`` as a varint of at least ``size`` bytes; a negative value as its two's complement in 64 bits."""
     value &= (1 << 64) - 1
     octets = bytearray()
     while value or len(octets) < size:
@@ -72,8 +72,10 @@ def text(field: int, value: str | bytes) -> list[Column]:
 
 
 def padded_texts(field: int, texts: Sequence[bytes], room: int) -> NDArray[np.uint8]:
-    """A field of text for many events, none longer than ``room``. Shorter texts are padded by a field with a number
-    that no message has, since readers skip unknown fields."""
+    """A field of text for many events, none longer than ``room``.
+
+    Shorter texts are padded with a field whose number no message uses, since readers skip unknown fields.
+    """
     import numpy as np
 
     size = len(varint(room))

@@ -1,6 +1,6 @@
 """The texts that arguments of system calls point to, in the notation of C and of JSON.
 
-For people they are C strings as strace shows them, with an ellipsis after one that was cut::
+For people they are C strings as in strace, with an ellipsis after a text that was cut::
 
     "/etc/hosts"    "\\177ELF\\2\\1\\1"...    ["ls", "-l"]
 """
@@ -45,5 +45,5 @@ def _escape(match: re.Match[bytes]) -> bytes:
     octet = match[0][0]
     if octet in _NAMED:
         return _NAMED[octet].encode()
-    # Before a digit, three digits are needed, or the digit would be read as part of the escape.
+    # Before a digit, the escape needs three digits; otherwise the digit would be read as part of it.
     return b"\\%03o" % octet if match[1] else b"\\%o" % octet

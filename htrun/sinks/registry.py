@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]{1,11}")
-"""What looks like a format: not the end of a version (``trace-9.1``) or of a directory (``trace.d``)."""
+"""A suffix that looks like a format: not the end of a version (``trace-9.1``) or of a directory (``trace.d``)."""
 
 CTF = "ctf"
-"""The native format, which takes records as they are in a ring (`htrun.ctf.writer`), and so has no `Sink`."""
+"""The native format. It has no `Sink`, because it takes records as they are in a ring (`htrun.ctf.writer`)."""
 
 
 SIMPLE = "simple"
@@ -27,9 +27,11 @@ SIMPLE = "simple"
 
 @dataclass(frozen=True)
 class Format:
-    """One format. ``suffixes``: of paths for which it is the default. ``summary``: a few words for a list of formats.
+    """One format. ``suffixes``: the suffixes for which it is the default. ``summary``: a few words for a list of
+    formats.
 
-    ``module``: has ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the extra of htrun's package that it needs.
+    ``module``: the module with its ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the extra of htrun's package
+    that it needs.
     """
 
     name: str
@@ -72,8 +74,10 @@ def by_suffix(path: Path) -> Format | None:
 
 
 def choose(path: Path, name: str | None) -> Format:
-    """The format ``name``, else that of the suffix of ``path``, else the native one. Raises `HtrunError` for a suffix
-    that stands for no format: ``-o trace.xml`` is not meant to make a directory."""
+    """The format ``name``; without a name, the format for the suffix of ``path``, or else the native one.
+
+    Raises `HtrunError` for a suffix of no known format: ``-o trace.xml`` is not meant to make a directory.
+    """
     if name is not None:
         return by_name(name)
     found = by_suffix(path)

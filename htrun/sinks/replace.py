@@ -17,7 +17,7 @@ def make_way(path: Path) -> None:
     """Remove what is at ``path`` if it is a file or a trace, so that a new one can be written there. Devices and pipes
     stay. Raises `HtrunError` for any other directory, and for a trace that is still being written."""
     if path.is_symlink():
-        # A link to a device, such as /dev/stdout; the file that another one leads to is emptied when it is opened.
+        # Links stay: /dev/stdout leads to a device, and a file that a link leads to is emptied when it is opened.
         return
     try:
         if path.is_file():

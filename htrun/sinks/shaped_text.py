@@ -1,5 +1,5 @@
-"""The text of events of many shapes: those of one shape are formatted at once, and the result has all in their
-order."""
+"""The text of events of many shapes: the events of one shape are formatted together, and the result has all events in
+their order."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ The file begins with three u64: all ones, a magic number, 4. Then come records, 
 - 1, an event: u64 id, u64 time in ns, u32 length (from the id on), u32 pid, the arguments as u64
 
 (QEMU: trace/simple.c.) An event's arguments are ``cpu``, the guest thread's number, and then its fields as in the log.
-``PATH.trace-events-all``, which is written beside it, has the names of events and fields for simpletrace.py::
+A second file, ``PATH.trace-events-all``, has the names of events and fields for simpletrace.py::
 
     simpletrace.py trace.simple.trace-events-all trace.simple
 
@@ -54,7 +54,7 @@ class SimpleSink(FormatSink):
     def __init__(self, output: Output, num_args: int) -> None:
         super().__init__(output.name)
         self._output = output
-        # The user's names are not used: QEMU's scripts know only QEMU's names.
+        # The user's names of events are not used: QEMU's scripts know only QEMU's names.
         self._shapes = Shapes(num_args)
         self._head = struct.pack("=QQQ", _HEADER_ID, _MAGIC, _VERSION) + _names()
 
@@ -116,13 +116,13 @@ def _names() -> bytes:
 
 
 def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
-    """The records of ``events``, which are all of ``shape``: events by bytes."""
+    """The records of ``events``, which are all of ``shape``, as a row of bytes for each."""
     import numpy as np
 
     numbered, count = int(shape.number_column is not None), len(shape.arguments)
     words = 1 + numbered + count
     head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
-    # What all events of a thread have in common is set once, and copied with the whole record.
+    # The fields that all events of a thread share are set once, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
     own["type"] = _EVENT
     own["id"] = EVENTS.index(shape.definition)

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 class SummaryFile:
-    """Where the summary goes. A pipe, a device or ``/dev/stdout`` is opened at once: when the run is over, the tracer's
-    own standard output is closed."""
+    """The file of the summary.
+
+    A pipe, a device or ``/dev/stdout`` is opened at once, because the tracer's own standard output is closed when the
+    run is over.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises `HtrunError` if a summary cannot be written to ``path``."""
@@ -26,7 +29,7 @@ class SummaryFile:
         self._output = Output.open(path) if opened_now else None
 
     def write(self, mapping: Mapping[str, Any]) -> None:
-        """Write ``mapping``; a reader of a file sees the old one or the whole new one. Raises `HtrunError`."""
+        """Write ``mapping``. Someone who reads the file sees the old content or all of the new. Raises `HtrunError`."""
         # Imported here, since most runs write no summary.
         import json
 

@@ -6,8 +6,8 @@
     openat = -2 ENOENT
     read = 5 buf="hello"
 
-Calls of one name are formatted column by column; only names of flags and errors are looked up, each value once, and
-what pointers point to is formatted text by text. If that was not recorded, the address is shown.
+Calls of one name are formatted column by column; only names of flags and errors are looked up, each value once, and the
+texts that pointers refer to are formatted one by one. If a text was not recorded, the address is shown.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_call(definition: Definition) -> bool:
 
 @dataclass(frozen=True)
 class _Calls:
-    """Some calls of one signature, or returns from them. ``bits``: of a word."""
+    """Some calls of one signature, or returns from them. ``bits``: size of a word of the interface."""
 
     signature: Signature
     bits: int
@@ -58,18 +58,19 @@ class _Calls:
 
 
 def lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
-    """The text of each of ``events``, which are all calls, or all returns. ``texts``: what they point to."""
+    """The text of each of ``events``, which are all calls, or all returns. ``texts``: the texts that they point to."""
     return _each(definition, events, texts, _line)
 
 
 def objects(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
-    """The same as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or ``{"name":"openat","result":-2,
-    "error":"ENOENT"}``. Addresses, values with a name, and what is pointed to are strings."""
+    """Each of ``events`` as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or
+    ``{"name":"openat","result":-2, "error":"ENOENT"}``. Addresses, values with a name, and texts pointed to are
+    strings."""
     return _each(definition, events, texts, _object)
 
 
 def plain_lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> list[bytes]:
-    """The same as `lines`, one by one."""
+    """The texts of `lines`, as a list."""
     return [bytes(row[row != 0]) for row in lines(definition, events, texts)]
 
 
@@ -90,7 +91,7 @@ def _each(definition: Definition, events: Events, texts: BatchTexts, write: _Wri
 
 
 def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
-    """The calls among ``events`` by interface and number, and the events of each."""
+    """The different calls among ``events``: interface, number, and the positions of the call's events."""
     import numpy as np
 
     keys = np.stack([events["arch"], events["num"]], axis=1)
@@ -127,7 +128,7 @@ def _object(definition: Definition, calls: _Calls) -> list[Column]:
 
 
 def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, quote: bytes = b"") -> list[Column]:
-    """The value of an argument, in ``quote``, or what it points to if that is known."""
+    """The value of an argument, in ``quote``, or the texts that it points to, if they were recorded."""
     value = [quote, *_value(parameter, calls.bits, calls.events["args"][:, place]), quote]
     if place not in calls.texts.places() or place not in calls.pointed:
         return value
@@ -138,8 +139,10 @@ def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, qu
 
 
 def _filled_in(calls: _Calls, head: str, write: _Quote, tail: str = "") -> list[Column]:
-    """What a call's arguments point to after its return. ``head``: the text before it, with a placeholder for the
-    argument's name."""
+    """The texts that a call has filled in, shown with its return.
+
+    ``head``: the characters before each, with a placeholder for the argument's name.
+    """
     columns: list[Column] = []
     for place in sorted(calls.texts.places() & calls.pointed.keys()):
         before, after = head.format(calls.signature.parameters[place].name).encode(), tail.encode()

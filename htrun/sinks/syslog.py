@@ -1,7 +1,7 @@
 """Events as messages to the system's log. PATH is its socket, ``/dev/log``.
 
 A message has the form of the C library's syslog(3), with the facility ``user``, the level ``info`` and the event's own
-time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is that of the log. (RFC 3164.)
+time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is the event's line in the log format. (RFC 3164.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class SyslogSink(FormatSink):
-    """Sends events through ``connection``, which it takes over. ``name``: what error messages call it."""
+    """Sends events through ``connection``, which it takes over. ``name``: its name in error messages."""
 
     def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         super().__init__(name, decodes=decode)
@@ -76,7 +76,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
 
 
 def _head(seconds: int) -> bytes:
-    """Months are in English in every locale."""
+    """The head of a message of that second. Months are in English in every locale."""
     moment = time.localtime(seconds)
     date = f"{_MONTHS[moment.tm_mon - 1]} {moment.tm_mday:2} {moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}"
     return f"<{_PRIORITY}>{date} ".encode()

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Notation:
     """How a format writes values that are not plain numbers.
 
-    ``real``: the text of a float. ``label``: of an enumeration's label, or of a text. ``hexadecimal``: what comes
-    before and after hexadecimal digits; None to write such arguments as decimal numbers. ``spec``: whether the user's
-    format specifications are followed.
+    ``real``: formats a float. ``label``: formats an enumeration's label, or a text. ``hexadecimal``: the characters
+    before and after hexadecimal digits; None: such arguments are decimal numbers. ``spec``: whether the user's format
+    specifications are followed.
     """
 
     real: Callable[[float], str]
@@ -53,7 +53,7 @@ def on_one_line(text: str) -> str:
 
 
 JSON = Notation(json_real, json.dumps)
-"""Numbers for programs: an address is a number too."""
+"""JSON for programs: addresses are numbers, too."""
 VIEWER = Notation(json_real, json.dumps, hexadecimal=(b'"0x', b'"'))
 """JSON for people, and for viewers that keep only 53 bits of a number."""
 CSV = Notation(repr, comma_separated)

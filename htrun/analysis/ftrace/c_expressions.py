@@ -1,7 +1,8 @@
-"""The expressions in a ``print fmt``: the C that the kernel's event macros leave there.
+"""The expressions in a ``print fmt``: the subset of C that results from the kernel's event macros.
 
-Supported are constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls; the caller supplies what
-a call means. A ``print fmt`` contains no other C. Numbers are Python's: the code that prints one knows its width.
+Supported are constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls, which the caller of this
+module evaluates. A ``print fmt`` contains no other C. Numbers are Python's: the code that prints a number knows its
+width.
 """
 
 from __future__ import annotations
@@ -49,12 +50,15 @@ _MOST_SHIFT = 63
 
 
 class CError(ValueError):
-    """The text is not an expression, or not one that is supported. ``str()`` is one line."""
+    """The text is not an expression, or an unsupported one. ``str()`` is one line."""
 
 
 class Call(NamedTuple):
-    """A call in an expression, for code that knows what it means. ``arguments``: not evaluated yet. A list in braces is
-    a `Braces`, and a field's bare name, as ``__get_str`` takes it, is a `Name`."""
+    """A call in an expression, which the caller of this module evaluates.
+
+    ``arguments``: unevaluated. A list in braces is a `Braces`; a bare name of a field, such as the argument of
+    ``__get_str``, is a `Name`.
+    """
 
     function: str
     arguments: tuple[Node, ...]
@@ -148,8 +152,11 @@ def fields(node: Node) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluates expressions for one event. ``record``: the fields, an element as ``field[0]``; ``call``: returns the
-    value of a call, given its expression and this evaluation."""
+    """Evaluates expressions for one event.
+
+    ``record``: the values of the fields; an element's name is ``field[0]``. ``call``: returns the value of a call,
+    given its expression and this evaluation.
+    """
 
     record: Mapping[str, Value]
     call: Callable[[Call, Evaluation], Value]
@@ -330,7 +337,7 @@ class _Reader:
         if self._kind() == "mark" and operator in ("!", "~", "-", "+", "&", "*"):
             self._at += 1
             operand = self._deeper(self._unary)
-            # The address of a field, or what an address points to: the field itself.
+            # The address of a field, and the target of an address, are treated as the field itself.
             return operand if operator in ("&", "*") else Unary(operator, operand)
         if operator == "(" and self._type_length(1):
             return self._cast()
@@ -346,7 +353,7 @@ class _Reader:
             self._depth -= 1
 
     def _type_length(self, start: int) -> int:
-        """How many tokens from ``start`` on form a type and a closing parenthesis; 0 if they do not."""
+        """The number of tokens from ``start`` on that form a type and a closing parenthesis; 0 if they do not."""
         length = 0
         while self._peek(start + length) in _TYPE_WORDS or (
             length and self._kind(start + length) == "name" and self._peek(start + length - 1) in ("struct", "enum")
@@ -436,7 +443,7 @@ class _Reader:
 
 
 def _number_type(words: Sequence[str]) -> tuple[int, bool]:
-    """How many bits a number of the C type ``words`` has, and whether it is signed."""
+    """The number of bits of the C type ``words``, and whether it is signed."""
     signed = "unsigned" not in words and any(word in _SIGNED for word in words)
     sized = [word for word in words if word not in ("unsigned", "signed", "const", "volatile", "__force")]
     if "short" in sized:

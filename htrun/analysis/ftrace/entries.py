@@ -1,4 +1,4 @@
-"""The events of a kernel's own trace as ordinary rows: the contents of its entries by name and type.
+"""The entries of a kernel's own trace as ordinary rows of events, with the names and types of their fields.
 
 A row's first argument is the kind of event, the second is its time by the guest's clock, and the others are the fields
 of the guest's format. A number is one argument, a short array of numbers is one argument for each element, and
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_FIELD = 2
-"""How many arguments of a row precede the fields."""
+"""The number of arguments of a row before the fields."""
 GUEST_TIME = Argument("guest_time")
-"""Nanoseconds of the guest's monotonic clock."""
+"""The guest's monotonic clock in ns."""
 _MOST_ELEMENTS = 16
 _SIZES = (1, 2, 4, 8)
 _ELEMENT_SIZES = {
@@ -35,7 +35,7 @@ _ELEMENT_SIZES = {
 
 
 class InternedTexts(Mapping[int, str]):
-    """InternedTexts by number, from 0; equal texts share a number. They stay as long as the trace is in use."""
+    """Texts by number, from 0; equal texts share a number. They are kept as long as the trace is in use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -68,8 +68,11 @@ class InternedTexts(Mapping[int, str]):
 
 @dataclass(frozen=True)
 class _Part:
-    """How one field is decoded. ``symbol``: an address that is printed as a function's name; ``element``: the size of
-    an array's element in bytes, 0 for bytes of unknown meaning."""
+    """The decoding of one field.
+
+    ``symbol``: whether it is an address that is printed as a function's name; ``element``: the size of an array's
+    element in bytes, 0 for bytes of unknown meaning.
+    """
 
     field: Field
     arguments: tuple[Argument, ...]
@@ -78,7 +81,7 @@ class _Part:
 
 
 class KernelEvent:
-    """One kind of event. ``named``: the same as the trace's readers know it."""
+    """One kind of event. ``named``: its definition for readers of the trace."""
 
     def __init__(self, format_: EventFormat, number: int, title: str, texts: InternedTexts) -> None:
         self.format = format_
@@ -89,7 +92,8 @@ class KernelEvent:
         self.named = NamedEvent(number, title, arguments=_distinct(arguments), carried=True)
 
     def members(self) -> Iterator[tuple[str, int]]:
-        """The names that ``print fmt`` uses for the arguments, elements as ``field[0]``, and their positions."""
+        """The names that ``print fmt`` uses for the arguments, such as ``field[0]`` for an element, and their
+        positions."""
         place = FIRST_FIELD - 1
         for part in self._parts:
             for number in range(len(part.arguments)):
@@ -99,7 +103,7 @@ class KernelEvent:
     def fill(
         self, arguments: NDArray[np.uint64], entries: NDArray[np.uint8], order: str, symbols: Mapping[int, str]
     ) -> None:
-        """Store the fields in ``arguments``, one row for each of ``entries``: their bytes, in the byte order
+        """Store the fields in ``arguments``, one row for each of ``entries``, which are bytes in the byte order
         ``order``."""
         place = FIRST_FIELD
         for part in self._parts:
@@ -143,7 +147,7 @@ def _element_size(field: Field) -> int:
 
 
 def _distinct(arguments: list[Argument]) -> tuple[Argument, ...]:
-    """The same names made unique and acceptable to the readers of the trace."""
+    """``arguments`` with their names made unique and valid for readers of the trace."""
     names: set[str] = set()
     result = []
     for argument in arguments:
@@ -157,7 +161,7 @@ def _distinct(arguments: list[Argument]) -> tuple[Argument, ...]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads fields from entries of one kind: one row of bytes for each entry, as wide as the longest."""
+    """Reads fields from entries of one kind. Each entry is a row of bytes as wide as the longest entry."""
 
     entries: NDArray[np.uint8]
     order: str
@@ -195,7 +199,7 @@ class _Reader:
         field = part.field
         where = self._numbers(field.offset, field.size, signed=False)
         words = np.zeros(len(where), np.uint64)
-        # There are few different lengths, and few positions for each.
+        # There are few different lengths, and few different positions for each length.
         for each in np.unique(where).tolist():
             rows = np.flatnonzero(where == each)
             offset, size = each & 0xFFFF, each >> 16

@@ -29,13 +29,16 @@ _LOCATED = re.compile(r"(__data_loc|__rel_loc)\s+(.*)")
 _SYSTEM = re.compile(r"[\w.-]+")
 _NUMBER = re.compile(r"\d{1,9}")
 _MOST_TYPES = 1 << 16
-"""An entry holds its event's number in 16 bits."""
+"""The maximum of kinds of events: an entry holds the number of its kind in 16 bits."""
 _MOST_BYTES = 1 << 24
 
 
 class Location(Enum):
-    """Where a field's bytes are: in the entry itself, or after it. In the latter case a word in the entry has their
-    offset, counted from the entry's start (``__data_loc``) or from the end of that word (``__rel_loc``)."""
+    """The location of a field's bytes: in the entry's fixed part, or after it.
+
+    If they are after it, a word in the fixed part holds their offset, counted from the entry's start (``__data_loc``)
+    or from the end of that word (``__rel_loc``).
+    """
 
     HERE = ""
     FROM_START = "__data_loc"
@@ -44,8 +47,10 @@ class Location(Enum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field of an entry. ``type``: as C spells it, the element's if ``is_array``; ``offset``, ``size``: in
-    bytes."""
+    """One field of an entry.
+
+    ``type``: C's name of the type, or of the element's type if ``is_array``; ``offset``, ``size``: in bytes.
+    """
 
     name: str
     type: str
@@ -54,7 +59,7 @@ class Field:
     signed: bool = False
     is_array: bool = False
     length: int = 0
-    """Elements of an array in the entry; 0 if unknown."""
+    """The number of elements of an array in the entry; 0 if unknown."""
     location: Location = Location.HERE
 
     @property
@@ -70,8 +75,11 @@ class Field:
 
 @dataclass(frozen=True)
 class EventFormat:
-    """One kind of event. ``system``: empty if unknown; ``type``: the number that its entries hold; ``fields``: includes
-    those that all events have; ``print_format``: the C expression that formats the event as text."""
+    """One kind of event.
+
+    ``system``: empty if unknown; ``type``: the number that its entries hold; ``fields``: its fields, including those
+    that all events have; ``print_format``: the C expression that formats the event as text.
+    """
 
     system: str
     name: str
@@ -87,7 +95,7 @@ class EventFormat:
 
 def parse_formats(text: str, source: str) -> list[EventFormat]:
     """The formats in ``text``: any number of concatenated format files, each optionally preceded by a line that names
-    its system. ``source`` is its name in errors. Raises `HtrunError`, which reports the line."""
+    its system. ``source``: the text's name in errors. Raises `HtrunError`, which reports the line."""
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
     if not starts:

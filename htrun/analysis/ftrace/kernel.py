@@ -1,4 +1,4 @@
-"""What is needed to decode the trace of one kernel, and the kinds of events that it has."""
+"""The data needed to decode the trace of one kernel, and the kinds of its events."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kernel:
-    """One kernel. ``formats``: of its events, by type; ``symbols``: names of functions by address; ``events``: by type,
-    filled in by `kernel_events`."""
+    """One kernel.
+
+    ``formats``: formats of its events, by type; ``symbols``: names of functions by address; ``events``: the kinds of
+    its events by type, filled in by `kernel_events`.
+    """
 
     formats: dict[int, EventFormat] = field(default_factory=dict)
     symbols: dict[int, str] = field(default_factory=dict)
@@ -24,9 +27,9 @@ class Kernel:
 
 
 def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts) -> Iterator[KernelEvent]:
-    """The kinds of events of ``kernels``, which are stored there, too. Equal formats of several kernels share one. Each
-    kind has a unique name and an id, from ``first_id`` on. ``texts``: receives the texts that rows refer to by
-    number."""
+    """The kinds of events of ``kernels``, which are also stored in these. Equal formats of several kernels share a
+    kind. Each kind has a unique name and an id, from ``first_id`` on. ``texts``: receives the texts that rows refer to
+    by number."""
     made: dict[EventFormat, KernelEvent] = {}
     titles: set[str] = set()
     for kernel in kernels:

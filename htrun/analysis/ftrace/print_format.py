@@ -28,8 +28,10 @@ _CONVERSION = re.compile(
     r"(?P<kind>p[A-Za-z0-9]*|[diouxXcs%])"
 )
 _LENGTHS = {"hh": 8, "h": 16, "": 32}
-"""The width of a number in bits. With any other letter it is 64: that is right on 64-bit machines and, since fields are
-sign-extended, on others."""
+"""The width of a number in bits.
+
+With any other letter it is 64, which is right on 64-bit machines, and also on others because fields are sign-extended.
+"""
 _SYMBOLS = re.compile("p[sSfFB]")
 _GIVEN = frozenset(
     f"__get_{relative}{what}" for relative in ("", "rel_") for what in ("str", "dynamic_array", "bitmask", "cpumask",
@@ -59,7 +61,7 @@ class Conversion(NamedTuple):
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Every expression that is needed to print it."""
+        """All expressions whose values are needed to print it."""
         return (*self.widths, self.node)
 
     def text(self, record: Mapping[str, Value]) -> str:
@@ -96,8 +98,10 @@ Piece = str | Conversion
 
 
 def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
-    """The parts of ``print_format``, a whole ``print fmt``, for an event with the fields ``known``. Raises `CError`
-    if it needs anything that is not known outside the kernel."""
+    """The parts of ``print_format``, a whole ``print fmt``, for an event with the fields ``known``.
+
+    Raises `CError` if it needs a value that is known to the kernel only.
+    """
     first, *arguments = parse(print_format)
     if not isinstance(first, Constant) or not isinstance(first.value, str):
         raise CError("it does not begin with a text")
@@ -140,7 +144,7 @@ def called(call: Call, evaluation: Evaluation) -> Value:
 
 
 def _flags(number: int, delimiter: str, names: Iterator[tuple[int, str]]) -> str:
-    """As trace_print_flags_seq() of kernel/trace/trace_output.c."""
+    """The text of flags as by trace_print_flags_seq() of kernel/trace/trace_output.c."""
     found = []
     for mask, name in names:
         if number & mask == mask:
@@ -195,5 +199,5 @@ def _functions(node: tuple[object, ...]) -> Iterator[str]:
         yield node.function
     for child in node:
         if isinstance(child, tuple):
-            # A node, or a tuple of nodes, whose children are nodes.
+            # A node, or a tuple whose elements are nodes.
             yield from _functions(child)

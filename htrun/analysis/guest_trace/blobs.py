@@ -1,11 +1,11 @@
 """Blobs: byte strings that a guest's kernel module sends as sequences of events.
 
-The events use indexes that nothing else uses, so the events of one blob are consecutive within its index. Its words are
-a head, the guest's time in ns, and the bytes in the guest's memory order, padded with zeros to a whole number of events
-(``guest/linux-module/blob.c``)::
+The events use indexes that nothing else uses, so the events of one blob are consecutive among those of its index. Its
+words are a head, the guest's time in ns, and the bytes in the guest's memory order, padded with zeros to a whole number
+of events (``guest/linux-module/blob.c``)::
 
     63..32  magic
-    31      the bytes are a big-endian machine's
+    31 whether the bytes are a big-endian machine's
     30..24  the kind
     23..0   the number of bytes
 """
@@ -61,17 +61,17 @@ class Blobs:
 
     @property
     def kind(self) -> NDArray[np.uint64]:
-        """The `BlobKind` of each."""
+        """The `BlobKind` of each blob."""
         return kind_of(self.head)
 
     @property
     def size(self) -> NDArray[np.int64]:
-        """The number of bytes of each."""
+        """The number of bytes of each blob."""
         return (self.head & np.uint64(_SIZE_MASK)).astype(np.int64)
 
     @property
     def big_endian(self) -> NDArray[np.bool_]:
-        """Whether the bytes are a big-endian machine's."""
+        """Whether the bytes are a big-endian machine's, for each blob."""
         return (self.head >> np.uint64(_BIG_ENDIAN_SHIFT) & np.uint64(1)).astype(np.bool_)
 
     def places(self, blob: int) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ class Blobs:
 
 
 def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which first arguments are heads of blobs of a known kind."""
+    """A mask of the first arguments ``words`` that are heads of blobs of a known kind."""
     kinds = kind_of(words)
     known = (kinds >= np.uint64(min(BlobKind))) & (kinds <= np.uint64(max(BlobKind)))
     heads: NDArray[np.bool_] = (words >> np.uint64(32) == np.uint64(MAGIC)) & known
@@ -114,8 +114,8 @@ def heads_of(events: Events) -> NDArray[np.int64]:
 def find(
     events: Events, keys: NDArray[np.uint64], wanted: NDArray[np.uint64], num_args: int, *, last: bool = False
 ) -> Blobs:
-    """The blobs in ``events``. ``keys``: for each event its index, combined with whatever else separates indexes;
-    ``wanted``: the keys whose events may be of blobs. ``num_args``: arguments of an event; ``last``: whether no events
+    """The blobs in ``events``. ``keys``: for each event its index, combined with a number of its machine; ``wanted``:
+    the keys whose events can belong to blobs. ``num_args``: arguments of an event; ``last``: whether no events
     follow."""
     mine = np.flatnonzero((events["kind"] == _HYPERTRACE) & np.isin(keys, wanted))
     rows = mine[np.argsort(keys[mine], kind="stable")]
@@ -125,7 +125,7 @@ def find(
     words = words[heads]
     sizes = (words & np.uint64(_SIZE_MASK)).astype(np.int64)
     needs = -(-(HEAD_WORDS + -(-sizes // 8)) // num_args)
-    # Where the events with a head's key end.
+    # The end of the events with a head's key.
     limits = np.searchsorted(own, own[heads], side="right")
     ends = heads + needs
     following = np.minimum(np.append(heads[1:], len(rows))[: len(heads)], limits)
@@ -139,8 +139,11 @@ def find(
 
 
 def _untangled(heads: list[int], ends: list[int], limits: list[int], *, last: bool) -> Iterator[int]:
-    """Which of ``heads`` begin a blob. What looks like a head can lie within another blob: either data that happens to
-    look like one, or the blob has lost its end. In the latter case the next blob does not begin where it should end."""
+    """The ``heads`` that begin a blob.
+
+    An apparent head can lie within another blob: either it is data that happens to look like a head, or the other blob
+    has lost its end. In the latter case no blob begins at that expected end.
+    """
     begins = set(heads)
     at = 0
     for number, (head, end, limit) in enumerate(zip(heads, ends, limits, strict=True)):

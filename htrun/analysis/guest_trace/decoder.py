@@ -1,8 +1,9 @@
 """Finds a guest kernel's own trace within a trace, reassembles it and decodes it.
 
-The guest's kernel module sends as blobs (`blobs`) what ftrace records and, sooner or later, the formats and names that
-are needed to decode it. So the whole trace is scanned once for these, and then the blobs in each batch are replaced by
-the events that they contain, each at the time when its blob began. Blobs that cannot be decoded stay as they are.
+The guest's kernel module sends the entries of ftrace as blobs (`blobs`) and, sooner or later, also the formats and
+names that are needed to decode them. So the whole trace is scanned once for formats and names. Then the blobs in each
+batch are replaced by the events that they contain; an event has the time at which its blob began. Blobs that cannot be
+decoded stay as they are.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 _VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
 """The names of the threads that run a machine's processors."""
 _IDS = 0xB10B7ACE << 32
-"""Ids of guest events: a value that only the heads of blobs have as their first argument."""
+"""The lowest id of a guest's events. No event but the head of a blob has such a first argument."""
 _MOST_WAITING = 1 << 19
-"""How many events are held back until a blob among them is complete. A blob that takes more stays as it is."""
+"""The maximum of events that are held back until a blob among them is complete. A longer blob stays as it is."""
 _ADDRESS = 8
 _ENTRY_HEAD = 8
 """The size in bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
@@ -41,8 +42,10 @@ _ENTRY_HEAD = 8
 
 @dataclass(frozen=True)
 class _Entries:
-    """Entries of one size and machine. ``places``: the positions in a batch of each entry's pieces; ``order``: the byte
-    order, as numpy spells it."""
+    """Entries of one size and machine.
+
+    ``places``: for each entry the positions of its pieces in a batch; ``order``: the byte order in numpy's notation.
+    """
 
     places: NDArray[np.int64]
     size: int
@@ -50,7 +53,7 @@ class _Entries:
 
 
 class GuestTrace:
-    """The kernel traces in one trace. Create it with `read`. ``events``: every known kind of event."""
+    """The kernel traces in one trace. Create it with `read`. ``events``: all known kinds of events."""
 
     def __init__(
         self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, Kernel], keys: NDArray[np.uint64]
@@ -62,7 +65,7 @@ class GuestTrace:
         self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
         self.events: tuple[KernelEvent, ...] = tuple(kernel_events(machines.values(), _IDS, self.texts))
         self.num_args = max([num_args, *(1 + len(event.named.arguments) for event in self.events)])
-        """How many arguments a row has room for."""
+        """The number of arguments for which a row has room."""
 
     @classmethod
     def read(
@@ -75,8 +78,8 @@ class GuestTrace:
     ) -> GuestTrace | None:
         """The kernel traces in the trace of ``streams``; None if there are none.
 
-        ``batches``: returns the events of the streams with the given numbers; ``formats``: known in advance; ``warn``:
-        is called for formats that cannot be parsed.
+        ``batches``: returns the events of the streams with the given numbers; ``formats``: formats that are known in
+        advance; ``warn``: is called for formats that cannot be parsed.
         """
         wanted = frozenset(number for number, stream in enumerate(streams) if _VCPU.fullmatch(stream.comm))
         if not wanted:
@@ -96,7 +99,7 @@ class GuestTrace:
         return NamedEvents((*(named.events if named else ()), *mine), named.text if named else "")
 
     def decode(self, batches: Iterable[Events]) -> Iterator[Events]:
-        """The same events with blobs replaced by the guest's events; rows are wider."""
+        """The events of ``batches`` with blobs replaced by the guest's events; rows are wider."""
         waiting = None
         for batch in batches:
             events = batch if waiting is None else np.concatenate([waiting, batch])
@@ -107,7 +110,7 @@ class GuestTrace:
             yield self._step(waiting, last=True)[0]
 
     def _step(self, events: Events, *, last: bool) -> tuple[Events, Events]:
-        """Split ``events`` into those that can be returned now and those that must wait for others."""
+        """Split ``events`` into those that can be returned now, decoded, and those that must wait for later events."""
         keys = _keys(events, self._machine_of_stream)
         blobs = find(events, keys, self._keys, self._num_args, last=last)
         horizon = int(blobs.unfinished.min()) if len(blobs.unfinished) and not last else len(events)
@@ -133,7 +136,7 @@ class GuestTrace:
     def _entries(
         self, events: Events, blobs: Blobs, ready: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int64], Events]]]:
-        """Which blobs are entries that could be decoded, and their positions and rows by kind of event."""
+        """A mask of the blobs that were decoded as entries, and these entries' positions and rows by kind of event."""
         decoded = np.zeros(len(blobs.start), np.bool_)
         chosen = np.flatnonzero(ready & (blobs.kind == BlobKind.ENTRY) & (blobs.size >= _ENTRY_HEAD))
         rows: list[tuple[NDArray[np.int64], Events]] = []
@@ -172,7 +175,7 @@ class GuestTrace:
 
 
 class _Search:
-    """The first pass over a trace: which indexes carry blobs, and the texts in them."""
+    """The first pass over a trace: finds the indexes that carry blobs, and the formats and names in them."""
 
     def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
         self.keys: set[int] = set()

@@ -1,1 +1,1 @@
-"""A trace as tables for SQL and data frames, which are read from the trace when they are asked for."""
+"""A trace as tables for SQL and data frames. Rows are read from the trace when a query needs them."""

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
 Watch = Callable[["Iterator[Events]"], "Iterator[Events]"]
-"""Passes batches of events on, and may show how far reading has come."""
+"""Passes batches of events on, and may show the progress of reading."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch of a table of events. ``ids``: the number of each event in the trace, from 1; only if they are needed."""
+    """A batch of a table of events. ``ids``: the number of each event in the trace, from 1; None if not needed."""
 
     ids: NDArray[np.uint64]
     events: Events
@@ -52,7 +52,7 @@ class EventTable:
     """Every event that ``wanted`` selects from ``trace``.
 
     The columns: ``time``, ``time_ns`` since the epoch, and ``seconds`` since the first event; ``id``, the number of the
-    event in the trace; the thread; ``event`` as QEMU calls it, ``name`` and ``phase`` if the user has named it;
+    event in the trace; the thread; ``event``, QEMU's name; ``name`` and ``phase`` if the user has named it;
     ``site`` and ``index``, or ``num`` and ``arch`` of a system call; ``arg1`` and on.
     """
 
@@ -102,7 +102,7 @@ class _Source:
         if windows is None:
             windows = [EVERYTHING]
         elif ids and windows:
-            # Events are counted from the first of the trace on, so all windows are read in one go.
+            # Events are counted from the first of the trace on, so all windows are read at once.
             windows = [Window(windows[0].begin, windows[-1].end)]
         for window in windows:
             wanted = replace(self._wanted, window=_both(self._wanted.window, window))

@@ -1,8 +1,8 @@
-"""A table as a dataset of Arrow's, so that DuckDB asks for the columns and rows that a query needs, and no others.
+"""A table as a dataset of Arrow's, so that DuckDB asks only for the columns and rows that a query needs.
 
 DuckDB hands the columns and the conditions of a query to `Lazy.scanner`. The conditions are an expression of Arrow's.
-To find out which part of the trace can satisfy it, the duration of the trace is divided into slices, and Arrow drops
-those slices whose times the expression excludes.
+To find the parts of the trace that can satisfy it, the duration of the trace is divided into slices, and Arrow drops
+the slices whose times the expression excludes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from htrun.analysis.tables.table import Table, seconds_type
 from htrun.events.window import Window
 
 _SLICES = 128
-"""The number of slices of a trace; a slice is the least that is read."""
+"""The number of slices of a trace. At least one slice is read."""
 
 
 class Lazy(dataset.Dataset):  # type: ignore[misc]
-    """A dataset whose rows are read from ``table`` when it is scanned. ``failure``: why reading it has failed."""
+    """A dataset whose rows are read from ``table`` when it is scanned.
+
+    ``failure``: the error with which reading has failed.
+    """
 
     def __init__(self, table: Table) -> None:
-        # The base class refuses to be made by itself, so its own __init__ is not called.
+        # The base class's __init__ is not called, because it always raises an exception.
         self._table = table
         self.failure: BaseException | None = None
 
@@ -45,13 +48,13 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
             if condition is None:
                 yield from self._table.batches(wanted, None)
                 return
-            # A name that occurs in the text only by chance costs a column that nobody needs.
+            # If a name occurs in the text only by chance, a column is read that nobody needs.
             needed = [name for name in self.schema.names if name in wanted or name in str(condition)]
             for batch in self._table.batches(needed, self._windows(condition)):
                 kept = pyarrow.Table.from_batches([batch]).filter(condition).select(wanted)
                 yield from kept.to_batches()
         except (Exception, KeyboardInterrupt) as error:
-            # It goes through Arrow and DuckDB, which would keep only its text.
+            # Kept here, since Arrow and DuckDB pass on only the text of an exception.
             self.failure = error
             raise
 
@@ -73,7 +76,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
 
 
 class Scan:
-    """What DuckDB expects a scanner to be."""
+    """A scanner with the interface that DuckDB expects."""
 
     def __init__(self, reader: pyarrow.RecordBatchReader) -> None:
         self._reader = reader
@@ -89,7 +92,7 @@ def _slices(first: int, last: int) -> list[Window]:
 
 
 def _times(first: int, window: Window) -> Any:
-    """What is known of ``time_ns`` and of ``seconds`` in ``window`` of a trace that begins at ``first``."""
+    """An expression with the bounds of ``time_ns`` and ``seconds`` in ``window``, for a trace that begins at ``first``."""
     time, seconds = dataset.field("time_ns"), dataset.field("seconds")
     begin, last = window.begin, window.end - 1
     known = (time >= begin) & (time <= last)

@@ -1,4 +1,4 @@
-"""What a table of spans says of each."""
+"""The columns of a table of spans."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def span_columns(
     first: int, threads: ThreadColumns, names: Sequence[str], keyed: Sequence[bool]
 ) -> dict[str, Column[Spans]]:
-    """The columns of spans. ``first``: the time of the trace's first event; ``names``: those of a `Pairer`; ``keyed``:
-    which of them have a key.
+    """The columns of spans. ``first``: the time of the trace's first event; ``names``: names of a `Pairer`; ``keyed``:
+    whether spans have a key, by name.
 
-    ``name``; ``key``, null if the span has none; ``begin`` and ``end``; the same as ``begin_ns`` and ``end_ns`` since
+    ``name``; ``key``, null if the span has none; ``begin`` and ``end``; both also as ``begin_ns`` and ``end_ns`` since
     the epoch; ``seconds`` from the first event of the trace to its begin; ``duration`` in ns; ``tid``, ``pid``,
-    ``vcpu`` and ``comm`` of the thread that began it, and ``end_tid``; ``id``, which is that of its first event;
-    ``end_id``, that of its last; ``parent``, the id of the span around it, null if there is none; ``depth``, how many
-    there are; ``trapped``, whether it has an event that trapped; ``begin_args`` and ``end_args``, the arguments of the
+    ``vcpu`` and ``comm`` of the thread that began it, and ``end_tid``; ``id``, the id of its first event; ``end_id``,
+    the id of its last; ``parent``, the id of the span around it, null if there is none; ``depth``, the number of spans
+    around it; ``trapped``, whether it has an event that trapped; ``begin_args`` and ``end_args``, the arguments of the
     two events from ``arg1`` on.
     """
     arrow = require_pyarrow()

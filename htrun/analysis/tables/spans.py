@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class SpanTable:
-    """The spans of ``trace`` that begin at the times and in the threads that ``wanted`` selects, and whose names it
-    selects. The columns are those of `span_columns`. All of the trace is read, since a span may end at any time.
+    """The spans of ``trace`` whose names, times of begin and first threads ``wanted`` selects. The columns are those of
+    `span_columns`. All of the trace is read, since a span may end at any time.
     """
 
     duration = None

@@ -1,4 +1,4 @@
-"""What a table is: named columns, of which a reader makes only those that a query needs."""
+"""The interface of a table: named columns, of which only those are made that a query needs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ class Table(Protocol):
         None if it has no such columns, or no rows."""
 
     def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
-        """Its rows with ``columns`` only, in batches. Rows outside of ``windows``, which are in order and do not
-        overlap, may be left out; None for all. Raises `HtrunError`."""
+        """Its rows with ``columns`` only, in batches.
+
+        Rows outside ``windows``, which are in order and do not overlap, may be left out. None: all rows. Raises
+        `HtrunError`.
+        """
 
 
 @dataclass(frozen=True)
 class Column(Generic[_Rows]):
-    """A column: its ``type``, and ``make``, which makes it of a batch of rows."""
+    """A column: its ``type``, and the function ``make``, which returns its values for a batch of rows."""
 
     type: Any
     make: Callable[[_Rows], Any]
@@ -50,20 +53,23 @@ def schema_of(columns: Mapping[str, Column[Any]]) -> pyarrow.Schema:
 
 
 def batch_of(columns: Mapping[str, Column[_Rows]], wanted: Sequence[str], rows: _Rows) -> pyarrow.RecordBatch:
-    """The ``wanted`` ones of ``columns`` of ``rows``."""
+    """The ``wanted`` columns for ``rows``."""
     arrow = require_pyarrow()
     arrays = [arrow.array(columns[name].make(rows), columns[name].type) for name in wanted]
     return arrow.record_batch(arrays, schema_of({name: columns[name] for name in wanted}))
 
 
 def seconds_type() -> Any:
-    """Seconds with nine decimals, exactly. SQL reads 1.5 as a decimal number, so that it compares without a cast, and
-    the condition reaches the reader."""
+    """The type of exact seconds with nine decimals.
+
+    SQL takes 1.5 for a decimal number, which compares with this type without a cast, so that the condition reaches the
+    reader.
+    """
     return require_pyarrow().decimal128(18, 9)
 
 
 def exact_seconds(nanoseconds: NDArray[np.uint64]) -> pyarrow.Array:
-    """``nanoseconds``, of less than 2**63, as `seconds_type`."""
+    """``nanoseconds``, each less than 2**63, as `seconds_type`."""
     arrow = require_pyarrow()
     words = np.zeros((len(nanoseconds), 2), "<u8")
     words[:, 0] = nanoseconds
@@ -72,7 +78,10 @@ def exact_seconds(nanoseconds: NDArray[np.uint64]) -> pyarrow.Array:
 
 @dataclass(frozen=True)
 class SmallTable:
-    """A table that fits in memory. ``build``: makes the values of some of its columns, when it is read."""
+    """A table that fits in memory.
+
+    ``build``: returns the values of some of its columns; called when the table is read.
+    """
 
     schema: pyarrow.Schema
     build: Callable[[Sequence[str]], Mapping[str, Sequence[object]]]

@@ -25,7 +25,7 @@ class ThreadColumns:
     have a million threads."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        """``streams``: those of the trace."""
+        """``streams``: the streams of the trace."""
         self._streams = streams
 
     def id(self, name: str, streams: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -43,7 +43,7 @@ class ThreadColumns:
 
     @cached_property
     def _comms(self) -> tuple[list[str], NDArray[np.int32]]:
-        """The names, and the index of each stream's."""
+        """The different names, and the index of each stream's name."""
         comms = [stream.comm for stream in self._streams]
         places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
         return list(places), np.array([places[comm] for comm in comms], np.int32)

@@ -1,1 +1,1 @@
-"""Spans of a trace: paired, summarised and compared; and the doubts about the results."""
+"""Spans of a trace: pairs them, summarises and compares them, and lists reasons to doubt the results."""

@@ -1,9 +1,8 @@
 """Whether spans got slower: two sets of runs compared name by name.
 
-The unit of comparison is the run. Spans of one run share what makes runs differ (memory layout, frequency, other
-programs), so thousands of spans of one run are one sample of that, and two single runs permit no verdict. The
-logarithms of the medians of the runs of A and B are compared by a permutation test
-(`htrun.analysis.timing.permutation`).
+The unit of comparison is the run. Runs differ in memory layout, frequency, other programs and so on, which all spans of
+a run share. So thousands of spans of one run are one sample, and two single runs permit no verdict. The logarithms of
+the medians of the runs of A and B are compared by a permutation test (`htrun.analysis.timing.permutation`).
 """
 
 from __future__ import annotations
@@ -31,20 +30,23 @@ DIFFERENCE = 0.05
 
 
 class Verdict(Enum):
-    """How spans changed from A to B."""
+    """The change of spans from A to B."""
 
     FASTER = "faster"
     SLOWER = "slower"
     SAME = "same"
     INCONCLUSIVE = "inconclusive"
     NONE = "no verdict"
-    """With one run on a side."""
+    """One side has a single run."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The spans of one name in one run: their median with its interval, in ns, and their ``count``. ``reach``: how much
-    all may be off because of the code around the events, which is taken to be the same in all runs."""
+    """The spans of one name in one run: their median with its interval, in ns, and their ``count``.
+
+    ``reach``: the possible error of all durations due to the code around the events, which is taken to be the same in
+    all runs.
+    """
 
     median: Interval
     count: int
@@ -68,7 +70,7 @@ class Ratio:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there are enough runs for an interval."""
+        """Whether there are enough runs for a finite interval."""
         return self.low > 0 and math.isfinite(self.high)
 
     @classmethod
@@ -79,8 +81,10 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Needed:
-    """``runs`` on each side find a change by ``difference`` (0.05: 5%) in 90% of all cases. ``guessed``: whether how
-    much runs differ had to be assumed (`htrun.analysis.timing.power.GUESSED_SPREAD`)."""
+    """``runs`` on each side find a change by ``difference`` (0.05: 5%) in 90% of all cases.
+
+    ``guessed``: whether the spread between runs had to be assumed (`htrun.analysis.timing.power.GUESSED_SPREAD`).
+    """
 
     runs: int
     difference: float
@@ -90,9 +94,9 @@ class Needed:
 @dataclass(frozen=True)
 class Comparison:
     """The spans of one name in A and B. ``medians``: the `middle` of each. ``ratio``: None if a median is below the
-    clock's resolution. ``probability``: of a ratio at least this different from 1 if A and B are the same, corrected
-    for the number of names (Bonferroni); None with one run on a side. It is at most 0.05 exactly if the ratio's
-    interval excludes 1. ``needed``: None if there is no ratio.
+    clock's resolution. ``probability``: the probability of a ratio at least this different from 1 if A and B are the
+    same, corrected for the number of names (Bonferroni); None with one run on a side. It is at most 0.05 if and only if
+    the ratio's interval excludes 1. ``needed``: None if there is no ratio.
     """
 
     name: str
@@ -114,8 +118,9 @@ def compare(
     looks: int = 1,
 ) -> list[Comparison]:
     """The names that both sides have. ``threshold``: ratios that differ from 1 by less count as the same (0.01: 1%).
-    ``difference``: for which to say how many runs are needed. ``looks``: how often the sides are compared while runs
-    are added. Who stops at the first verdict is wrong more often, for which this corrects."""
+    ``difference``: the difference for which `Comparison.needed` is computed. ``looks``: the number of comparisons of
+    the two sides while runs are added. Stopping at the first verdict makes false alarms more likely, for which this
+    corrects."""
     names = [name for name in one if name in other]
     tries = max(len(names), 1) * looks
     return [_comparison(name, one[name], other[name], threshold, difference, tries) for name in names]
@@ -143,20 +148,22 @@ def _comparison(
 
 
 def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
-    """The ratio of the runs' medians; None if meaningless. The interval allows for what the code around the events may
-    add to all durations, or subtract from all."""
+    """The ratio of the runs' medians; None if meaningless.
+
+    The interval allows for the time that the code around the events may add to all durations, or subtract from all.
+    """
     found = _shift(one, other, 1 - CONFIDENCE)
     return None if found is None else Ratio.of(found)
 
 
 def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | None:
-    """By how much the logarithms of the medians differ; None if a median is not known well enough to have one."""
+    """The difference of the logarithms of the medians; None if a median is too uncertain to have a logarithm."""
     if not _has_ratio(one, other):
         return None
     signs = (0, 1, -1) if any(run.reach for run in (*one, *other)) else (0,)
     by_runs = [_shift_by_runs(one, other, level, sign) for sign in signs]
     value = by_runs[0].value
-    # A few runs may happen to agree better than their spans permit, so the spans count as well.
+    # A few runs may by chance agree better than the spread of their spans permits, so that spread counts as well.
     found = [*by_runs, _shift_by_spans(value, one, other, level)]
     return Shift(
         value,
@@ -167,26 +174,26 @@ def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | No
 
 
 def _has_ratio(one: Sequence[Run], other: Sequence[Run]) -> bool:
-    """Whether all medians are known well enough to divide them."""
+    """Whether all medians are certain enough to divide them."""
     return all(run.resolved and run.median.value > run.reach for run in (*one, *other))
 
 
 def _shift_by_runs(one: Sequence[Run], other: Sequence[Run], level: float, sign: int) -> Shift:
-    """By the runs' medians, each lowered or raised by its `Run.reach`, depending on ``sign``."""
+    """The shift of the runs' medians, each lowered or raised by its `Run.reach`, depending on ``sign``."""
     first, second = ([math.log(run.median.value + sign * run.reach) for run in side] for side in (one, other))
     return _shift_of(first, second, level)
 
 
 def _shift_of(first: Sequence[float], second: Sequence[float], level: float) -> Shift:
-    """By how much one value for each run differs; unbounded with one run on a side."""
+    """The shift from ``first`` to ``second``, which have a value for each run; unbounded with one run on a side."""
     if min(len(first), len(second)) == 1:
         return Shift(sum(second) / len(second) - sum(first) / len(first), -math.inf, math.inf, 1.0)
     return shift(first, second, level)
 
 
 def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], level: float) -> Shift:
-    """The shift ``value``, as exactly as it is known from the intervals of the runs' medians, as if all runs were the
-    same."""
+    """The shift ``value`` with the interval that follows from the intervals of the runs' medians, as if all runs were
+    the same."""
     from scipy.stats import norm
 
     error = math.sqrt(sum(_variance_within(side) / len(side) for side in (one, other)))
@@ -197,7 +204,8 @@ def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], leve
 
 
 def _variance_within(runs: Sequence[Run]) -> float:
-    """How much the logarithms of the medians would differ if all runs were the same: their mean variance."""
+    """The variance that the logarithms of the medians would have if all runs were the same: the mean of their
+    variances."""
     return sum(_within(run) ** 2 for run in runs) / len(runs)
 
 
@@ -229,14 +237,16 @@ def middle(runs: Sequence[Run]) -> float:
 
 
 def fewest(runs: tuple[int, int], tries: int) -> int | None:
-    """The number of runs on each side that permits a verdict, if ``runs`` do not. ``tries``: how many names are
-    compared, multiplied by how often."""
+    """The number of runs on each side that permits a verdict, if ``runs`` do not.
+
+    ``tries``: the number of names compared, multiplied by the number of comparisons.
+    """
     level = (1 - CONFIDENCE) / tries
     return None if can_reject(*runs, level) else fewest_runs(level)
 
 
 def verdict(ratio: Ratio | None, probability: float | None, threshold: float) -> Verdict:
-    """Slower or faster if the test rejects equality, which is when the interval excludes 1, and the change is at least
+    """Slower or faster if the test rejects equality (if and only if the interval excludes 1) and the change is at least
     the threshold; the same if the whole interval is within the threshold."""
     if ratio is None:
         return Verdict.INCONCLUSIVE

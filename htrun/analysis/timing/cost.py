@@ -1,4 +1,4 @@
-"""What an event costs, measured by the calibration pairs of a trace (`htrun.events.calibration`)."""
+"""The cost of an event, measured by the calibration pairs of a trace (`htrun.events.calibration`)."""
 
 from __future__ import annotations
 
@@ -19,31 +19,35 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 CALIBRATION_LEAST = 20
-"""With fewer pairs of a kind, no cost is reported."""
+"""The minimum of pairs of a kind; with fewer, no cost is reported."""
 _WARM_UP = 2
-"""How many pairs of each kind and thread are discarded: their sites trap, and their code is not in the cache yet."""
+"""The number of first pairs of each kind and thread that are discarded: their sites trap, and their code is not cached.
+"""
 
 _BEYOND = 2.2
-"""The cost around any code is taken to be within this many times the measured half range from its middle. `Cost.after`
-has five kinds: of six values from a normal distribution, the sixth is within that many times half the range of the
-others in 95% of cases."""
+"""The distance from the middle of the measured costs, in half ranges, within which the cost around any code is taken to
+be. `Cost.after` has five kinds: of six values from a normal distribution, the sixth is within this distance of the
+middle of the other five in 95% of cases."""
 _BEYOND_FEW = 3
-"""The same for an older guest library, which measured two values only."""
+"""The same distance for an older guest library, which measured two values only."""
 _SHARE = 0.25
-"""The uncertainty of the cost in any case, as a share of the cost alone. Even if all kinds of work agree, other code
-may differ: on one processor (AMD Zen 3), two kinds agreed to 1 ns, and after a third an event cost 6 ns less. This
-share is the part of an event that can overlap with other code, namely what stores it; the rest reads the clock."""
+"""The minimum uncertainty of the cost, as a share of the cost alone.
+
+Even if all kinds of work agree, other code may differ: on one processor (AMD Zen 3), two kinds agreed to 1 ns, and
+after a third an event cost 6 ns less. This share is the part of an event that can overlap with other code: the stores;
+the rest reads the clock.
+"""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an event costs, in ns.
+    """The cost of an event, in ns.
 
-    ``alone``: with nothing before it, so that no part of it can overlap with other work. ``after``: by name, after each
-    kind of work (`WORKS`) that keeps the processor waiting, so that much of the event can overlap. If that work is so
-    slow that the clock is read before the work has completed, the cost is negative. Empty if the guest library was too
-    old to measure it. ``pairs``: the number of pairs that ``alone`` was measured on; ``threads``: the number of threads
-    with pairs.
+    ``alone``: the cost with nothing before the event, so that no part of it can overlap with other work. ``after``: the
+    cost after each kind of work (`WORKS`), by name: the work keeps the processor waiting, so that much of the event can
+    overlap. If a kind of work is so slow that the clock is read before the work has completed, that cost is negative.
+    ``after`` is empty if the guest library was too old to measure it. ``pairs``: the number of pairs that ``alone`` was
+    measured on; ``threads``: the number of threads with pairs.
     """
 
     alone: Interval
@@ -67,8 +71,8 @@ class Cost:
             if once is None or twice is None:
                 continue
             found = _without_work(once, twice)
-            # If the work itself took a varying time, as loads do on a busy machine, it says nothing about the event
-            # after it.
+            # If the duration of the work itself varied, like that of loads on a busy machine, it does not show the cost
+            # of # the event after it.
             if found.high - found.low <= alone.value:
                 after[work.name] = found
         return cls(alone, after, empty.count, threads)
@@ -95,8 +99,10 @@ class Cost:
 
     @property
     def reach(self) -> float:
-        """How far from `interval` the cost may be around any code, in ns. If only the cost alone was measured, this
-        extends down to a cost of zero."""
+        """The maximum distance in ns between `interval` and the cost around any code.
+
+        If only the cost alone was measured, it reaches down to a cost of zero.
+        """
         if not self.after:
             return self.interval.value
         one, other = self._ends
@@ -109,7 +115,7 @@ class Cost:
 
 
 def _without_work(work: Interval, twice: Interval) -> Interval:
-    """What remains of pairs with work without that work: the line through both measurements, extrapolated to no
+    """The duration of pairs with work, without the work itself: the line through both measurements, extrapolated to no
     work."""
     value = 2 * work.value - twice.value
     low = math.hypot(2 * (work.value - work.low), twice.high - twice.value)
@@ -127,7 +133,7 @@ class _Tries:
     def add(self, step: ClockStep, spans: Spans) -> None:
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
-        # Otherwise something else came between, such as a signal handler.
+        # Otherwise other events came between, such as those of a signal handler.
         own = own[own["steps"] == 1]
         self._tally.add(step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
 

@@ -1,12 +1,12 @@
-"""Durations as a distribution: the distinct values and how often each occurred.
+"""Durations as a distribution: the distinct values and the number of times that each occurred.
 
 The clock advances in steps, so there are few distinct values however many spans there are. All figures are exact, in
 memory that hardly grows with the trace.
 
 Quantiles are those of the *mid-distribution* (Ma, Genton, Parzen: Asymptotic properties of sample quantiles of discrete
 distributions, 2011): half of a value's share lies below it and half above it, with linear interpolation between values.
-A duration of 2.3 steps is measured as 2 in seven of ten cases and as 3 in three. Its median is then 2.3, where the
-usual one would be 2. If all values are distinct, these are the usual quantiles (Hazen's).
+A duration of 2.3 steps is measured as 2 in seven of ten cases and as 3 in three. Its median is then 2.3, whereas the
+usual median would be 2. If all values are distinct, these are the usual quantiles (Hazen's).
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _PENDING = 1 << 17
-"""How many values a `Tally` buffers before it counts them."""
+"""The number of values that a `Tally` buffers before it counts them."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """``values``: distinct and ascending; ``counts``: how often each occurred. Not empty."""
+    """A distribution that is not empty.
+
+    ``values``: distinct and ascending; ``counts``: the number of times each occurred.
+    """
 
     values: Floats
     counts: Ints
@@ -46,7 +49,7 @@ class Distribution:
 
     @classmethod
     def together(cls, parts: Iterable[Distribution]) -> Distribution:
-        """All of ``parts``, at least one, together."""
+        """The distribution of all values of ``parts``, of which there must be at least one."""
         some = list(parts)
         if len(some) == 1:
             return some[0]
@@ -59,12 +62,12 @@ class Distribution:
 
     @cached_property
     def total(self) -> float:
-        """Their sum."""
+        """The sum of all values."""
         return float(self.values @ self.counts)
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """The mean of all values."""
         return self.total / self.count
 
     @cached_property
@@ -108,11 +111,11 @@ class Distribution:
         return Distribution(self.values + by, self.counts)
 
     def beyond(self, low: float, high: float) -> int:
-        """How many values are less than ``low`` or greater than ``high``."""
+        """The number of values that are less than ``low`` or greater than ``high``."""
         return int(self.counts[(self.values < low) | (self.values > high)].sum())
 
     def histogram(self, edges: Floats) -> Ints:
-        """How many values lie between each of ``edges`` and the next; a value on the last edge counts as before it."""
+        """The numbers of values between each of ``edges`` and the next; a value on the last edge counts for the last."""
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
 
 
@@ -135,7 +138,7 @@ class Tally:
             self._settle()
 
     def pairs(self) -> tuple[Ints, Ints, Ints]:
-        """The distinct pairs of a duration and a number of events, and how often each occurred."""
+        """The distinct pairs of a duration and a number of events, and the number of times that each occurred."""
         self._settle()
         return self._rows[:, 1], self._rows[:, 0], self._counts
 

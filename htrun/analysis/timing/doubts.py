@@ -15,11 +15,11 @@ ENVIRONMENT = (
     "guest_architecture", "guest_cpu", "clock_source", "clock_error_ns", "clock_step_ticks", "timestamp",
     "htrun_version",
 )  # fmt: skip
-"""The facts of a trace that say where its times come from."""
+"""The facts of a trace that describe the origin of its times."""
 
 EMULATED = "under emulation: these are host times of translated code, not cycles of the target"
 _BUSY = 0.5
-"""A load per processor from which on other programs interfere."""
+"""The load per processor from which on other programs interfere."""
 _COMPARED = {
     "hostname": "machines",
     "cpu_model": "processors",
@@ -39,7 +39,7 @@ _COMPARED = {
 
 
 def environment_of(facts: Facts) -> dict[str, str | int]:
-    """Those of ``facts`` that say where times come from."""
+    """The ``facts`` that describe the origin of times."""
     return {key: facts[key] for key in ENVIRONMENT if key in facts and facts[key] != ""}
 
 
@@ -49,7 +49,7 @@ def is_emulated(facts: Facts) -> bool:
 
 
 def doubts(facts: Facts) -> Iterator[str]:
-    """What makes times of a run with these ``facts`` doubtful, one line each."""
+    """The reasons to doubt the times of a run with these ``facts``, one line each."""
     if facts.get("clock_source") == "monotonic":
         yield "the time stamp counter could not be trusted: each event trapped, and cost microseconds"
     governors = str(facts.get("cpu_governor", ""))

@@ -1,9 +1,9 @@
-"""How long the spans of a trace took: collected in one pass, then corrected for the cost of the events themselves.
+"""The durations of a trace's spans: collected in one pass, then corrected for the cost of the events themselves.
 
 A span lasts from the timestamp of its begin to that of its end, so it contains the cost of one event, and of each
 further event of its thread in between. That cost depends on the code around the events: see `Cost`. It is measured by
-the calibration pairs that the trace contains (`htrun.events.calibration`). For a thread that has none of its own, those
-of the other threads are used.
+the calibration pairs that the trace contains (`htrun.events.calibration`). For a thread without such pairs, those of
+the other threads are used.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     Grouping = Callable[[Spans], NDArray[np.uint64]]
     """The group of each span, as a number."""
     Choice = Callable[[Spans], NDArray[np.bool_]]
-    """Which spans are selected."""
+    """A mask of the selected spans."""
 
 MOST_GROUPS = 10_000
 PERCENTILES = {"p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 _BEYOND = 10
-"""A percentile is reported only if at least this many values lie beyond it."""
+"""The minimum of values beyond a percentile that is reported."""
 _MILD, _SEVERE = 1.5, 3.0
 """Outliers are this many interquartile ranges beyond the quartiles (Tukey, Exploratory Data Analysis, 1977, 2D)."""
 
@@ -52,15 +52,18 @@ class SpanSource(Protocol):
         """The spans that end within ``events``."""
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """What remained without a partner, by name."""
+        """The begins and ends without a partner, by name."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of durations, in ns. ``median``: with its uncertainty from sampling; ``percentiles``: None where there
-    are too few values; ``modes``: the most frequent values, if there are several clusters; ``reach``: how much all of
-    them may be off in addition because of the code around the events; ``resolved``: whether the median is more than a
-    step of the clock and more than the error of the events' cost."""
+    """Figures of durations, in ns.
+
+    ``median``: with its uncertainty from sampling; ``percentiles``: None for those with too few values beyond;
+    ``modes``: the most frequent values, if there are several clusters; ``reach``: the further possible error of all
+    figures due to the code around the events; ``resolved``: whether the median exceeds a step of the clock and the
+    error of the events' cost.
+    """
 
     distribution: Distribution
     median: Interval
@@ -71,8 +74,8 @@ class Figures:
 
     @classmethod
     def of(cls, distribution: Distribution, step: ClockStep, error: float = 0.0, reach: float = 0.0) -> Figures:
-        """The figures of ``distribution``; ``error``: how much all of it may be off by chance, half a 95% interval in
-        ns; ``reach``: how much at most because of the code around the events."""
+        """The figures of ``distribution``; ``error``: half the 95% interval of a common error of all values, in ns;
+        ``reach``: the maximum common error due to the code around the events, in ns."""
         interval = median_interval(distribution)
         if error:
             low = math.hypot(interval.value - interval.low, error)
@@ -105,8 +108,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trapped:
-    """Spans in which an event trapped (`first_events.FirstEvents`). ``total``: of their durations, in ns. ``included``:
-    whether the other figures include them."""
+    """Spans in which an event trapped (`first_events.FirstEvents`).
+
+    ``total``: sum of their durations in ns. ``included``: whether the other figures include them.
+    """
 
     count: int = 0
     total: float = 0.0
@@ -120,9 +125,9 @@ class Trapped:
 class Timing:
     """Spans of one name and one group.
 
-    ``corrected``: None if the trace has no calibration; ``drift``: how much durations rose from first to last, in ns,
-    None if they did not; ``mild``, ``severe``: numbers of outliers; ``step``: of the clock; ``trapped``: spans in
-    which a first event trapped.
+    ``corrected``: None if the trace has no calibration; ``drift``: rise of the durations from first to last, in ns,
+    None if there is no drift; ``mild``, ``severe``: numbers of outliers; ``step``: resolution of the clock;
+    ``trapped``: spans in which a first event trapped.
     """
 
     name: str
@@ -144,9 +149,12 @@ class Timing:
 
 @dataclass
 class Timings:
-    """Collects the spans of a trace. ``step``: of its clock; ``grouping``: what they are grouped by in addition to
-    their name; ``choice``: which are selected; ``with_trapped``: whether the figures include spans in which an event
-    trapped. Without it they do so only where there are no others."""
+    """Collects the spans of a trace.
+
+    ``step``: resolution of its clock; ``grouping``: groups spans further than by name; ``choice``: selects spans;
+    ``with_trapped``: whether the figures include spans in which an event trapped. If not, they include them only where
+    there are no others.
+    """
 
     step: ClockStep
     grouping: Grouping | None = None
@@ -263,7 +271,7 @@ class Timings:
         return Timing(self._names[name], key, figures, better, cost, moved, mild, severe, self.step, trapped)
 
     def _tallies_of(self, name: int, group: int) -> tuple[dict[int, Tally], Trapped]:
-        """The spans of one name and group that count, by their streams, and what to say of those with a trap."""
+        """The spans of one name and group that count, by stream, and the figures of those with a trap."""
         trapped = self._trapped.get((name, group), Trapped())
         for found, included in ((self._tallies, self.with_trapped), (self._trapped_tallies, True)):
             own = {key[2]: tally for key, tally in found.items() if key[:2] == (name, group)}
@@ -297,7 +305,7 @@ def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
     medians = [run.median.value for run in runs]
     half = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
     value = figures.median.value
-    # Each run's own interval contains the uncertainty of the calibration.
+    # Each run's own interval includes the uncertainty of the calibration.
     own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))
     half = max(half, own)
     interval = Interval(value, min(figures.median.low, value - half), max(figures.median.high, value + half))

@@ -1,6 +1,6 @@
-"""Which events were the first of a call site in their process, or the first of their thread.
+"""Finds the events that were the first of a call site in their process, or the first of their thread.
 
-Such an event traps: the site is patched then, and the thread gets its ring. That takes up to milliseconds, so a span
+Such an event traps: the site is then patched, and the thread gets its ring. This takes up to milliseconds, so a span
 that contains such an event is too long by that time. Events that the guest library wrote to a ring never trap.
 """
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 _NUMBER_BITS = 40
-"""Bits of an event's number, which shares a word with its stream."""
+"""The number of bits of an event's number, which shares a word with its stream."""
 
 
 class FirstEvents:
-    """Finds them in a trace, one batch at a time. Memory grows with the number of call sites and threads."""
+    """Finds such events in a trace, one batch at a time. Memory grows with the number of call sites and threads."""
 
     def __init__(self, processes: Sequence[int]) -> None:
         """``processes``: the process id of each stream."""
@@ -39,7 +39,7 @@ class FirstEvents:
         self._found: _Words = np.empty(0, np.uint64)
 
     def feed(self, events: Events, first: int) -> None:
-        """Process ``events``, which follow those of the previous call. ``first``: the number of the first of them."""
+        """Process ``events``, which follow those of the previous call. ``first``: the number of the first of these."""
         rows = np.flatnonzero((events["kind"] == _HYPERTRACE) & (events["site"] != RING_SITE))
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
@@ -59,8 +59,8 @@ class FirstEvents:
         self._found = np.union1d(self._found, _placed(streams[own], numbers))
 
     def within(self, spans: Spans) -> NDArray[np.bool_]:
-        """Which of ``spans``, whose events were processed before, contain such an event of one of their threads, from
-        begin to end."""
+        """A mask of the ``spans``, whose events were processed before, that contain such an event of one of their
+        threads, begin and end included."""
         held = np.zeros(len(spans), bool)
         for streams in (spans["begin_stream"], spans["end_stream"]):
             low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")

@@ -24,11 +24,11 @@ _SEED = 1
 """A fixed seed: the same trace always has the same figures."""
 _RESAMPLES = 2000
 _WINDOW = 6.0
-"""How far around the median, in standard errors, values are resampled one by one."""
+"""The distance from the median, in standard errors, within which values are resampled one by one."""
 _MOST_VALUES = 512
-"""With at most this many distinct values in that window, they are resampled. With more, no steps are visible."""
+"""The maximum of distinct values in that window for resampling. With more, no steps are visible."""
 _FEW = 0.8
-"""With at most this share of distinct values in that window, the values are steps of the clock."""
+"""The maximum share of distinct values in that window with which the values count as steps of the clock."""
 
 _MODES_LEAST = 50
 """The minimum number of values in which modes are searched for."""
@@ -41,7 +41,7 @@ _SHARE = 0.05
 """The minimum share of all values that belong to a mode."""
 
 _DRIFT_LEAST = 20
-"""The number of blocks of time in which drift is searched for."""
+"""The minimum number of blocks of time in which drift is searched for."""
 _DRIFT_PROBABILITY = 1e-3
 _DRIFT_SHARE = 0.01
 
@@ -78,10 +78,10 @@ def median_interval(distribution: Distribution) -> Interval:
 
 @functools.cache
 def _order_share(count: int) -> float:
-    """The lower end, as a share of all, of the interval between two of ``count`` sorted values.
+    """The lower end of the interval between two of ``count`` sorted values, as a share of these.
 
-    For values, ``k`` is the greatest whose probability of exceeding the median is at most 2.5%. That probability is
-    binomial; the beta distribution interpolates between whole ``k``.
+    It is the greatest ``k`` for which the ``k``-th value exceeds the true median with a probability of at most 2.5%.
+    That probability is binomial; the beta distribution interpolates between whole ``k``.
     """
     from scipy.optimize import brentq
     from scipy.special import betainc
@@ -96,11 +96,11 @@ def _order_share(count: int) -> float:
 
 
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
-    """Medians of `_RESAMPLES` samples that are drawn from ``distribution`` and have its size; values outside
-    ``first .. last`` count as these."""
+    """Medians of `_RESAMPLES` samples that are drawn from ``distribution`` and have its size; values outside ``first ..
+    last`` are replaced by the nearer of the two."""
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
-    # The outer two represent many values; no median comes near them.
+    # The outer two represent many values, but no median comes near them.
     values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
@@ -118,9 +118,9 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
 
 
 def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
-    """The values around which most others cluster, if there are several clusters with clear valleys between them.
+    """The centres of the clusters of values, if there are several clusters with clear valleys between them.
 
-    ``step``: of the clock; values no further apart are one. The lowest and highest hundredth are ignored.
+    ``step``: of the clock; clusters no further apart are one. The lowest and highest hundredth are ignored.
     """
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks
@@ -154,7 +154,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
 
 def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
-    """Those of ``peaks`` between which ``density`` has a deep valley; of two without a valley between, the higher."""
+    """The ``peaks`` with a deep valley of ``density`` between them; of two without a valley between, the higher."""
     kept: list[int] = []
     for peak in peaks:
         while kept and density[kept[-1] : peak].min() > _VALLEY * min(density[kept[-1]], density[peak]):
@@ -167,8 +167,10 @@ def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
 
 
 def drift(blocks: Floats, step: float) -> float | None:
-    """How much ``blocks``, medians of consecutive equal stretches, rise or fall from the first to the last. None if
-    that may be chance (Kendall's tau) or is negligible: less than ``step`` or 1%."""
+    """The rise or fall of ``blocks``, medians of consecutive equal stretches, from the first to the last.
+
+    None if it may be due to random variation (Kendall's tau) or is negligible: less than ``step`` or 1%.
+    """
     from scipy.stats import kendalltau, theilslopes
 
     if len(blocks) < _DRIFT_LEAST:

@@ -1,4 +1,4 @@
-"""Which span is around which: the search that it takes, for many spans at once."""
+"""The search for the spans around many spans at once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def last_above(values: _Ints, before: _Ints, limits: _Ints) -> _Ints:
-    """For each of ``before`` and ``limits``, the last index below ``before`` at which ``values`` exceeds the limit; -1
-    if there is none.
+    """For each pair of ``before`` and ``limits``, the last index below ``before`` at which ``values`` exceeds the
+    limit; -1 if there is none.
 
     The values are the leaves of a binary tree whose inner nodes have the maximum below them. A search climbs from its
-    leaf to the right until a node to its left exceeds the limit, and from there goes down, to the right where it can.
+    leaf until the node to the left exceeds the limit. Then it descends from that node, to the right where possible.
     """
     tree = _maxima(values)
     found = np.full(len(before), -1, np.int64)

@@ -1,9 +1,9 @@
-"""Whether two small groups of values differ, by exchanging values between them: an exact test, and its interval.
+"""An exact test, with its interval, whether two small groups of values differ: it exchanges values between them.
 
-If A and B are the same, each way to distribute their values over the two was as likely. So the probability of a
-difference of means as large as the one observed is the share of the ways that have one (Fisher 1935). Nothing is
-assumed of the distribution of the values. The interval holds every shift of B that this test does not reject, so the
-two can never contradict each other.
+If A and B are the same, all ways to distribute their values over the two are equally likely. So the probability of a
+difference of means as large as the observed one is the share of ways with such a difference (Fisher 1935). Nothing is
+assumed about the distribution of the values. The interval contains every shift of B that this test does not reject, so
+test and interval never contradict each other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _MOST_EXCHANGES = 200_000
-"""With more ways than that, so many are drawn: 10 runs of each have 184,756."""
+"""The maximum of ways that are tried; if there are more, this many are drawn. 10 runs of each have 184,756 ways."""
 _ROUNDING = 1e-13
 _SEED = 1
 """A fixed seed: the same runs always have the same figures."""
@@ -33,8 +33,11 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Shift:
-    """By how much the mean of B exceeds that of A. ``low``, ``high``: the ends of the interval, infinite if the values
-    are too few to bound it. ``probability``: of a difference at least as large if A and B are the same (two-sided)."""
+    """The difference of B's mean and A's.
+
+    ``low``, ``high``: the ends of the interval, infinite if there are too few values to bound it. ``probability``:
+    two-sided, of a difference at least as large if A and B are the same.
+    """
 
     value: float
     low: float
@@ -43,12 +46,15 @@ class Shift:
 
 
 def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
-    """How ``other`` differs from ``one``. The interval includes the truth with probability 1 - ``level`` or more; it
-    excludes 0 exactly if the probability is at most ``level``."""
+    """The shift from ``one`` to ``other``.
+
+    The interval includes the truth with probability 1 - ``level`` or more; it excludes 0 if and only if
+    `Shift.probability` is at most ``level``.
+    """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     value = float(second.mean() - first.mean())
-    # If B is shifted back by `limit`, an exchange leaves the difference of means as it is: then the mean of the values
-    # that leave B is that of the values that enter it.
+    # If B is shifted back by `limit`, an exchange does not change the difference of means: the mean of the values that
+    # # leave B then equals the mean of the values that enter it.
     limits = _exchanges(len(first), len(second)) @ np.concatenate([first, second])
     # Sums of the same values in another order may differ in the last bit.
     limits[np.abs(limits) <= _ROUNDING * max(np.abs(first).max(), np.abs(second).max())] = 0
@@ -63,20 +69,22 @@ def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
 
 
 def can_reject(first: int, second: int, level: float) -> bool:
-    """Whether groups of so many values can have a probability of ``level`` or less at all."""
+    """Whether groups of ``first`` and ``second`` values can have a probability of ``level`` or less at all."""
     return level * math.comb(first + second, first) >= 2
 
 
 def fewest_runs(level: float) -> int:
-    """How many values two groups of the same size need for that."""
+    """The number of values that each of two groups needs for a probability of ``level`` or less."""
     return next(count for count in itertools.count(2) if can_reject(count, count, level))
 
 
 @functools.lru_cache(maxsize=2)
 def _exchanges(first: int, second: int) -> Floats:
-    """The ways to exchange values of A and B, except the one that exchanges none. One row each, with a column for each
-    value, those of A first. Multiplied by the values it is the mean of those that leave B less that of those that leave
-    A. 10 runs of each need 30 MB."""
+    """The ways to exchange values of A and B, except the one that exchanges none.
+
+    One row each, with a column for each value, those of A first. A row multiplied by the values is the mean of the
+    values that leave B minus the mean of those that leave A. 10 runs of each need 30 MB.
+    """
     chosen = _choices(first, second)
     counts = chosen[:, first:].sum(axis=1, keepdims=True)
     exchanges: Floats = np.concatenate([chosen[:, :first] - 1.0, chosen[:, first:]], axis=1) / counts
@@ -84,7 +92,7 @@ def _exchanges(first: int, second: int) -> Floats:
 
 
 def _choices(first: int, second: int) -> Booleans:
-    """Ways to choose which of all values belong to A, except the observed one; true stands for A."""
+    """Ways to choose the values that belong to A, except the observed way. True stands for A."""
     total = first + second
     ways = math.comb(total, first)
     if ways <= _MOST_EXCHANGES:
@@ -96,6 +104,6 @@ def _choices(first: int, second: int) -> Booleans:
     generator = np.random.default_rng(_SEED)
     order = generator.random((_MOST_EXCHANGES, total)).argsort(axis=1)
     chosen = order < first
-    # One that is drawn by chance and exchanges nothing counts like the observed one.
+    # A drawn way that exchanges nothing counts like the observed one.
     observed = chosen[:, :first].all(axis=1)
     return chosen[~observed]

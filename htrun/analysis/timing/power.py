@@ -1,4 +1,4 @@
-"""How many runs are needed to find a difference of a given size."""
+"""The number of runs needed to find a difference of a given size."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 POWER = 0.9
 """The probability with which the difference is to be found."""
 GUESSED_SPREAD = 0.03
-"""The standard deviation between runs, relative to their mean, that is assumed where there is one run only. On shared
-machines programs of some milliseconds differ by 1 to 5% from run to run."""
+"""The standard deviation between runs, relative to their mean, that is assumed if there is one run only.
+
+On shared machines, programs that take some milliseconds differ by 1 to 5% from run to run.
+"""
 _DOUBT = 0.2
-"""The spread of a few runs may be underestimated by chance: the one used is that which is exceeded with this
-probability only (the upper end of a one-sided interval by the chi-square distribution)."""
+"""The probability that the true spread exceeds the spread used: that of a few runs may be too small by coincidence, so
+the upper end of a one-sided interval by the chi-square distribution is used."""
 _MOST = 10_000
 _CERTAIN = 30.0
-"""A difference of so many standard errors is always found; the distribution is not computed so far out."""
+"""The number of standard errors from which on a difference is always found; the distribution is not computed beyond."""
 
 
 def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool]:
-    """The standard deviation between runs, at the upper end of what ``sides``, logarithms of medians, permit, and
+    """The upper limit of the standard deviation between runs, estimated from the logarithms of medians ``sides``, and
     whether it had to be guessed. ``within``: the standard error of one run's logarithm, known from its spans."""
     from scipy.stats import chi2
 
@@ -37,8 +39,10 @@ def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool
 
 
 def runs_needed(deviation: float, difference: float, level: float) -> int:
-    """How many runs on each side find ``difference``, of means of logarithms, in `POWER` of all cases. ``deviation``:
-    between runs. ``level``: the probability of a false alarm. At most `_MOST`."""
+    """The number of runs on each side that find ``difference``, of means of logarithms, in `POWER` of all cases.
+
+    ``deviation``: standard deviation between runs. ``level``: the probability of a false alarm. At most `_MOST`.
+    """
     least, most = fewest_runs(level), _MOST
     if _power(least, deviation, difference, level) >= POWER:
         return least
@@ -53,7 +57,7 @@ def runs_needed(deviation: float, difference: float, level: float) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _power(runs: int, deviation: float, difference: float, level: float) -> float:
-    """The power of Student's test, which that of the permutation test approaches."""
+    """The power of Student's test, which the power of the permutation test approaches."""
     from scipy.stats import nct, t
 
     if deviation == 0:

@@ -1,4 +1,4 @@
-"""Which spans of a trace are selected and how they are grouped: a query that the timing verbs share."""
+"""A query that the timing verbs share: it selects spans of a trace and groups them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _THREAD_FIELDS = {"thread": "tid", "process": "pid", "cpu": "vcpu", "vcpu": "vcp
 
 @dataclass(frozen=True)
 class SpanQuery:
-    """Which spans of a trace are timed and how they are grouped.
+    """Selects the spans of a trace that are timed, and groups them.
 
-    ``patterns``: of names, none for all. ``between``: two events, as a user names them; the time between them is
-    measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
-    ``by``: what they are grouped by. ``warm``: whether spans in which an event trapped are never chosen;
-    ``with_trapped``: whether the figures of `timings` include them. ``window``: when and in which threads spans must
-    begin. ``ids``: of spans, or of the events that end them; none for all.
+    ``patterns``: patterns of names, empty for all. ``between``: the user's names of two events; the time between them
+    is measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
+    ``by``: the value that spans are grouped by. ``warm``: whether spans in which an event trapped are never chosen;
+    ``with_trapped``: whether the figures of `timings` include them. ``window``: the times and threads in which spans
+    must begin. ``ids``: ids of spans, or of the events that end them; empty for all.
     """
 
     patterns: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class SpanQuery:
         return self.between is None and not self.intervals
 
     def source(self, trace: Trace) -> SpanSource:
-        """What finds the spans in ``trace``. Raises `HtrunError`."""
+        """The object that finds the spans in ``trace``. Raises `HtrunError`."""
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         carried = 0 if self.by is None or self.by in _THREAD_FIELDS else trace.num_args
         if self.intervals:
@@ -74,7 +74,7 @@ class SpanQuery:
         return timings.collect(source, batches)
 
     def choice(self, trace: Trace, source: SpanSource) -> Callable[[Spans], NDArray[np.bool_]]:
-        """Which of the spans that ``source`` finds in ``trace`` are selected. Raises `HtrunError`."""
+        """A function that selects among the spans that ``source`` finds in ``trace``. Raises `HtrunError`."""
         if self.patterns and not any(self._names(name) for name in source.names.own):
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         names = np.array([self._names(name) for name in source.names])
@@ -96,7 +96,10 @@ class SpanQuery:
         return not self.patterns or any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def grouping(self, trace: Trace, source: SpanSource) -> Grouping | None:
-        """The group of each span as a number; None if they are grouped by name only. Raises `HtrunError`."""
+        """A function that returns the group of each span as a number; None if spans are grouped by name only.
+
+        Raises `HtrunError`.
+        """
         if self.by is None:
             return None
         if self.by in _THREAD_FIELDS:
@@ -114,7 +117,7 @@ class SpanQuery:
         return values
 
     def label(self, trace: Trace, timing: Timing) -> str | None:
-        """The group of ``timing``, one of those of ``trace``, in words; None without grouping."""
+        """The text of the group of ``timing``, which is a timing of ``trace``; None without grouping."""
         if self.by is None or timing.group is None:
             return None
         if self.by == "thread":
@@ -131,15 +134,17 @@ def _arguments(trace: Trace, name: str) -> list[Argument]:
 
 
 def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, int]]:
-    """For each name of spans, in which of its events and at which index of the arguments ``by`` is. Raises
-    `HtrunError`."""
+    """For each name of spans, the event that has ``by`` among its arguments, and the index there.
+
+    Raises `HtrunError`.
+    """
     if by.startswith("arg") and by[3:].isdecimal():
         if not 1 <= int(by[3:]) <= trace.num_args:
             raise HtrunError(f"--by {by}: events of {trace.path} have arg1 to arg{trace.num_args}")
         return {name: ("begin_args", int(by[3:]) - 1) for name in range(len(source.names))}
     found: dict[int, tuple[str, int]] = {}
     fields = {Phase.END: "end_args", Phase.BEGIN: "begin_args"}
-    # The begin comes last: if both have the argument, its value is used.
+    # The begin comes last: if both events have the argument, the begin's value is used.
     events = sorted(() if trace.names is None else trace.names.events, key=lambda event: event.phase is Phase.BEGIN)
     for event in events:
         names = [argument.name for argument in event.arguments]

@@ -1,4 +1,4 @@
-"""What spans are called: those that the user has named, and those of the calibration pairs."""
+"""The names of spans: those that the user has given, and those of the calibration pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SpanNames:
     """The names of the spans of one source, by the number that a span has as its ``name``.
 
     ``own``: those of the user's spans, or of kinds of events. The names of the calibration pairs have the numbers after
-    them. A user's spans may be called the same.
+    these. Spans of the user's may have the same names.
     """
 
     own: tuple[str, ...] = ()
@@ -36,11 +36,11 @@ class SpanNames:
         return iter((*self.own, *_PAIRS))
 
     def __len__(self) -> int:
-        """How many numbers there are."""
+        """The number of names."""
         return len(self.own) + len(_PAIRS)
 
     def are_own(self, spans: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which of ``spans``, or of begins and ends, belong to no calibration pair."""
+        """A mask of the ``spans``, or begins and ends, that belong to no calibration pair."""
         found: NDArray[np.bool_] = spans["name"] < len(self.own)
         return found
 

@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     _Ints = NDArray[np.int64]
 
 MOST_OPEN = 1 << 20
-"""How many begins wait for their ends at one time; if there are more, the oldest count as unpaired."""
+"""The maximum of begins that wait for their ends at one time; if there are more, the oldest count as unpaired."""
 _MOST_STRAY = 1 << 16
-"""How many ends with a key and without a begin are kept, in case the begin comes later."""
+"""The maximum of ends with a key and without a begin that are kept, in case the begin comes later."""
 _MOST_NEGATIVE = 100_000
-"""By how many nanoseconds an end may precede its begin and still be its partner: far more than the clocks of two
-processors differ, and less than it takes until a key is reused."""
+"""The maximum of ns by which an end may precede its begin: far more than the clocks of two processors differ, and less
+than it takes until a key is reused."""
 _DIRECT = 1 << 20
 """Numbers below this are used as codes unchanged."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
@@ -59,8 +59,10 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 @dataclass(frozen=True)
 class Region:
-    """What lies between an event and the next one of another kind. ``name``: of the region; ``begin``, ``end``: the
-    values of ``arg1`` of the two kinds."""
+    """The time between an event and the next event of another kind.
+
+    ``name``: name of the region; ``begin``, ``end``: the values of ``arg1`` of the two kinds.
+    """
 
     name: str
     begin: int
@@ -71,8 +73,9 @@ class Region:
 class Unpaired:
     """Begins and ends of one name that form no span.
 
-    ``begins``: without an end. ``ends``: without a begin. ``negative``: pairs with a key whose end came before the
-    begin. ``lost``: begins and ends that cannot be paired with certainty because events were lost.
+    ``begins``: number of begins without an end. ``ends``: number of ends without a begin. ``negative``: number of pairs
+    with a key whose end came before the begin. ``lost``: number of begins and ends that cannot be paired with certainty
+    because events were lost.
     """
 
     begins: int = 0
@@ -82,7 +85,7 @@ class Unpaired:
 
     @property
     def total(self) -> int:
-        """Begins and ends; a negative pair counts as both."""
+        """The number of all these begins and ends; a negative pair counts as both."""
         return self.begins + self.ends + 2 * self.negative + self.lost
 
 
@@ -90,14 +93,14 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     """A span.
 
     ``name``: index in `Pairer.names`. ``begin``, ``end``: ns since the epoch. ``begin_stream``, ``end_stream``: the
-    threads; they differ only if spans have a key. ``begin_number``, ``end_number``: of the events, counted from 1 in
-    the order of the trace. ``depth``: how many spans of the thread, without those that have a key, were open when it
-    began. ``steps``: how many events the thread emitted after the begin up to and including the end, so 1 if there are
-    none in between (and always if the span has a key). ``key``: 0 if it has none. ``parent``: the number of the begin
-    of the innermost span around its begin in the same thread, without those that have a key, even if that never ends; 0
-    if there is none, and if parents are not looked for.
-    ``trapped``: whether it contains an event that `first_events.FirstEvents` finds; only if these are looked for.
-    ``begin_args``, ``end_args``: the events' arguments, if ``num_args`` are requested.
+    threads; they differ only if spans have a key. ``begin_number``, ``end_number``: numbers of the events, counted from
+    1 in the order of the trace. ``depth``: number of spans of the thread, without those that have a key, that were open
+    when it began. ``steps``: number of events that the thread emitted after the begin up to and including the end, so 1
+    if there are none in between (and always if the span has a key). ``key``: 0 if it has none. ``parent``: the number
+    of the begin of the innermost span around its begin in the same thread, without those that have a key, even if that
+    never ends; 0 if there is none, and if parents are not looked for. ``trapped``: whether it contains an event that
+    `first_events.FirstEvents` finds; only if these are looked for. ``begin_args``, ``end_args``: the events' arguments,
+    if ``num_args`` are requested.
     """
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
@@ -112,9 +115,9 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
 def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
     """A begin or an end, as `Pairer` stores it.
 
-    ``time``: ns since the epoch. ``number``: of the event in the trace, from 1. ``ordinal``: of the event in its
-    stream. ``scope``: the stream, or the key. ``epoch``: losses before it (see `_Losses`). ``parent``: of the span that
-    it begins. ``sign``: 1 or -1.
+    ``time``: ns since the epoch. ``number``: number of the event in the trace, from 1. ``ordinal``: number of the event
+    in its stream. ``scope``: the stream, or the key. ``epoch``: see `_Losses`. ``parent``: number of the begin of the
+    span around the span that it begins. ``sign``: 1 or -1.
     """
     fields: list[tuple[Any, ...]] = [
         ("time", "<u8"), ("number", "<u8"), ("ordinal", "<u8"), ("scope", "<u8"), ("epoch", "<i8"),
@@ -127,11 +130,11 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``keyed``: which names of spans pair by a key, by the number of the name.
+    """Pairs begins and ends. ``keyed``: whether spans pair by a key, by the number of their name.
 
-    ``named``: the user's names. ``losses``: where events were lost. ``num_args``: how many arguments spans include.
-    ``region``: what to look for instead of the user's begins and ends. ``first_events``: finds the spans in which an
-    event trapped, if these are needed. ``parents``: whether it looks for the span around each.
+    ``named``: the user's names. ``losses``: the losses of events. ``num_args``: number of arguments that spans include.
+    ``region``: searched for instead of the user's begins and ends. ``first_events``: finds the spans in which an event
+    trapped, if these are needed. ``parents``: whether it finds the span around each span.
     """
 
     def __init__(
@@ -187,8 +190,10 @@ class Pairer:
         return self._spans(_taken(both, paired.begins), _taken(both, paired.ends))
 
     def resume(self, waiting: Marks, seen: int) -> None:
-        """Go on where another pairer was, which had processed ``seen`` events and whose open begins were ``waiting``.
-        What that one has not looked for is unknown of them: their arguments and parents are 0. Steps count from here.
+        """Continue where another pairer was, which had processed ``seen`` events and whose open begins were
+        ``waiting``.
+
+        Arguments and parents of these begins are 0 if the other pairer has not determined them. Steps count from here.
         """
         self._open = np.zeros(len(waiting), mark_dtype(self._num_args))
         for field in waiting.dtype.names or ():
@@ -197,7 +202,7 @@ class Pairer:
         self.seen = seen
 
     def unfinished(self) -> Spans:
-        """The spans that have begun, without an end: their end number is 0, and their end later than all times."""
+        """The open spans: their end number is 0, and their end is later than all times."""
         spans = _made(self._open, self._open, self._num_args)
         spans["key"] = np.where(self._keyed[spans["name"]], self._open["scope"], 0)
         spans["end"], spans["end_number"] = np.iinfo(np.uint64).max, 0
@@ -208,8 +213,10 @@ class Pairer:
         return np.empty(0, span_dtype(self._num_args))
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """What has no partner, by the user's names; names with nothing unpaired are absent. Call it once, at the
-        end."""
+        """The begins and ends without a partner, by the user's names; names without any are absent.
+
+        Must be called once, at the end.
+        """
         negative = _negative(self._open, self._stray)
         names, counts = np.unique(self._open["name"][negative], return_counts=True)
         for name, count in zip(names.tolist(), counts.tolist(), strict=True):
@@ -221,7 +228,7 @@ class Pairer:
         return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
-        """The begins and ends among ``events``. Those within a loss are counted as such and excluded."""
+        """The begins and ends among ``events``, except for those within a loss, which are counted as lost."""
         ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
         if self._first_events is not None:
@@ -247,7 +254,7 @@ class Pairer:
         return marks
 
     def ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """The number of each of ``streams``' events within its stream, if these come next."""
+        """The number within its stream of each of the next events, which come from ``streams``."""
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
@@ -287,10 +294,10 @@ class Pairer:
         self._open = waiting[beyond:].copy()
 
     def _count(self, marks: Marks) -> None:
-        """Count ``marks``, which have no partner."""
+        """Count ``marks`` as unpaired."""
         if not len(marks):
             return
-        # A begin before a loss may have had its end in the loss, and an end after a loss its begin.
+        # The end of a begin before a loss may have been lost, and so may the begin of an end after a loss.
         lost = np.where(marks["sign"] > 0, marks["epoch"] < self._losses.last(marks, self._keyed), marks["epoch"] > 0)
         for name in np.unique(marks["name"]).tolist():
             own, unpaired = marks["name"] == name, self._unpaired[name]
@@ -300,8 +307,10 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next of the same kind, as spans. Their names are those of the kinds.
-    Calibration pairs are spans here as well."""
+    """The time from each event to the thread's next event of the same kind, as spans with the names of the kinds.
+
+    Calibration pairs also are spans here.
+    """
 
     def __init__(
         self,
@@ -325,7 +334,7 @@ class Intervals:
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
-        # The pairer has no names but those of the pairs.
+        # The pairer has only the names of the calibration pairs.
         calibrations["name"] += self.names.of_pair(0)
         marks = np.zeros(len(events), mark_dtype(self._num_args))
         marks["time"], marks["stream"] = events["time"], events["stream"]
@@ -351,12 +360,12 @@ class Intervals:
         return np.concatenate([calibrations, spans[np.argsort(spans["end_number"])]])
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """Intervals in which events were lost, without a name: the lost events may have been of any kind."""
+        """The intervals in which events were lost, under an empty name: the lost events may have been of any kind."""
         return {"": Unpaired(lost=self._lost)} if self._lost else {}
 
 
 def is_calibration(events: Events) -> NDArray[np.bool_]:
-    """Which of ``events`` belong to calibration pairs."""
+    """A mask of the ``events`` that belong to calibration pairs."""
     found: NDArray[np.bool_] = np.isin(events["args"][:, 0], np.array(calibration.IDS, np.uint64))
     found &= events["kind"] == _HYPERTRACE
     return found
@@ -409,7 +418,7 @@ def _of_region(region: Region) -> list[_Sort]:
 
 
 class _Kinds:
-    """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: of each."""
+    """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: name and sign of each."""
 
     def __init__(self, sorts: Sequence[_Sort], names: SpanNames) -> None:
         taken = {sort.id for sort in sorts}
@@ -450,8 +459,10 @@ class _Kinds:
 
 
 class _Losses:
-    """Divides time into epochs: even ones between losses, odd ones within. Events with a key may pair across threads,
-    so the losses of all threads count for them."""
+    """Divides time into epochs: even ones between losses, odd ones within losses.
+
+    Events with a key may pair across threads, so the losses of all threads count for them.
+    """
 
     def __init__(self, losses: Sequence[Loss]) -> None:
         self._any = bool(losses)
@@ -465,7 +476,7 @@ class _Losses:
         }
 
     def epochs(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
-        """The epoch of each of ``marks``; ``keyed`` says by name whether they have a key."""
+        """The epoch of each of ``marks``. ``keyed``: whether they have a key, by name."""
         return self._each(marks, keyed, lambda stretches, times: _epochs(stretches, times))
 
     def last(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
@@ -502,15 +513,15 @@ def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
-    # An event at either end of a stretch counts as outside.
+    # An event at the begin or the end of a stretch counts as outside.
     begun = np.searchsorted(stretches[:, 0], times, side="left")
     return begun + np.searchsorted(stretches[:, 1], times, side="right")
 
 
 @dataclass(frozen=True)
 class _Paired:
-    """Positions of marks: ``begins`` with their ``ends``, in the order of the ends; begins still ``open``; ends that
-    are ``stray``."""
+    """Positions of marks: paired ``begins`` and ``ends``, in the order of the ends; ``open``: begins without an end so
+    far; ``stray``: ends without a begin."""
 
     begins: _Ints
     ends: _Ints
@@ -521,9 +532,9 @@ class _Paired:
 def _pair(marks: Marks) -> _Paired:
     """Pair ``marks``, which are in order of time, by name, scope and epoch, innermost first.
 
-    Within a group, the running sum of signs is the number of open begins, except for ends without a begin: at each of
-    those the sum reaches a new minimum. Counted from the minimum so far, it is the nesting level, and on one level
-    begins and ends alternate.
+    Within a group, the running sum of signs is the number of open begins minus the number of ends without a begin: each
+    of the latter takes the sum to a new minimum. The sum minus its minimum so far is the nesting level, and on one
+    level begins and ends alternate.
     """
     groups = _codes(marks["name"], marks["scope"], marks["epoch"])
     order = _in_order(groups)
@@ -532,7 +543,7 @@ def _pair(marks: Marks) -> _Paired:
     lengths = np.diff(np.append(starts, len(groups)))
     sums = np.cumsum(signs)
     sums -= np.repeat(sums[starts] - signs[starts], lengths)
-    # Each group is shifted below all before it, so that one running minimum serves them all.
+    # Each group's sums are shifted below those of all groups before it, so that one running minimum serves all groups.
     drop = np.repeat(np.arange(len(starts)) * (2 * len(marks) + 2), lengths)
     lows = np.minimum(np.minimum.accumulate(sums - drop) + drop, 0)
     before = np.concatenate([[0], lows[:-1]])
@@ -541,7 +552,7 @@ def _pair(marks: Marks) -> _Paired:
     levels = sums - lows + (signs < 0)
     kept = ~stray
     order, signs, stray_places = order[kept], signs[kept], order[stray]
-    # Groups by their rank, so that the codes are small.
+    # Groups are replaced by their rank, so that the codes are small.
     ranks = np.repeat(np.arange(len(starts)), lengths)
     by_level = _in_order(_codes(ranks[kept], levels[kept]))
     order, signs = order[by_level], signs[by_level]
@@ -562,7 +573,7 @@ def _codes(*columns: NDArray[Any]) -> _Ints:
 
 
 def _in_order(codes: NDArray[Any]) -> NDArray[np.intp]:
-    """The places of ``codes`` in their order; equal ones keep theirs. Of 16 bits, numpy sorts them in linear time."""
+    """The positions that sort ``codes``; equal codes keep their order. numpy sorts codes of 16 bits in linear time."""
     if codes.max(initial=0) <= np.iinfo(np.uint16).max:
         codes = codes.astype(np.uint16)
     return np.argsort(codes, kind="stable")
@@ -603,12 +614,13 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
         return
     until = np.full(len(marks), len(marks), np.int64)
     until[paired.begins] = paired.ends
-    # A begin's thread, and within it the place in the order of time.
+    # Sorted by thread, then by position in the order of time.
     places = _codes(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
     around = begins[~keyed[marks["name"][begins]]]
     around = around[np.argsort(places[around])]
     before = np.searchsorted(places[around], places[asking])
-    # Most spans begin directly after the begin of the one around them. Any depth above 0 means that there is one.
+    # Most spans begin directly after the begin of the span around them. A depth above 0 means that there is such a
+    # span.
     nearest = before - 1
     far = np.flatnonzero(until[around[nearest]] < asking)
     nearest[far] = last_above(until[around], before[far], asking[far])
@@ -616,7 +628,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
-    """Which of ``begins`` have an end of the same name and key among ``ends`` that came a moment earlier."""
+    """A mask of the ``begins`` for which an end of the same name and key in ``ends`` came a moment earlier."""
     found = np.zeros(len(begins), bool)
     if not len(begins) or not len(ends):
         return found

@@ -22,7 +22,7 @@ PROGRAM = "(program)"
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run took, in ns. ``wall``: from start to exit; ``user``, ``system``: processor time of the program and
+    """The time of one run in ns. ``wall``: from start to exit; ``user``, ``system``: processor time of the program and
     of every process that it started and waited for."""
 
     wall: int
@@ -30,7 +30,7 @@ class Usage:
     system: int
 
     def line(self) -> str:
-        """As a line of a file, which `of` parses."""
+        """The text of this usage as a line of a file, which `of` parses."""
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
@@ -68,7 +68,7 @@ class WholeProgram:
 
     @property
     def timing(self) -> Timing:
-        """The wall time as if it were that of a span."""
+        """The wall time as the timing of a span."""
         from htrun.analysis.timing.clock_step import ClockStep
         from htrun.analysis.timing.figures import Timing
 

@@ -90,7 +90,7 @@ EVENT = '[[event]]\nid = 1\nname = "a"\n'
         ('[[event]]\nname = "a"\nid = true', "id must be a number from 0 to 2**64 - 1, not True (at line 3)"),
         ('[[event]]\nname = "a"\nid = -1', "not -1 (at line 3)"),
         ('[[event]]\nname = "a"\nid = 18446744073709551616', "not 18446744073709551616 (at line 3)"),
-        ('[[event]]\nid = 1\nname = "a\\n"', "'a\\n' is not a valid name: use one or more printable characters (at line 3)"),
+        ('[[event]]\nid = 1\nname = "a\\n"', "'a\\n' is not a valid name: use printable characters (at line 3)"),
         (EVENT + 'phase = "start"', "unknown phase 'start'; known are 'instant', 'begin', 'end', 'counter' (at"),
         (EVENT + "phase = 1", "unknown phase 1; known are"),
         (EVENT + "args = 3", 'args must be a list of texts, such as ["size:u64", "ratio:f64:.3f"] (at line 4)'),
@@ -114,7 +114,7 @@ EVENT = '[[event]]\nid = 1\nname = "a"\n'
         (EVENT + EVENT.replace("1", "2"),
             "the name 'a' is taken at line 1; only one begin and one end share a name (at line 6)"),
         ('x = """\n[[event]]\n"""', "unknown key 'x'"),
-        ('event = [{id = 1, name = ""}]', "'' is not a valid name: use one or more printable characters (at line 1)"),
+        ('event = [{id = 1, name = ""}]', "'' is not a valid name: use printable characters (at line 1)"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line(text: str, message: str) -> None:
