@@ -92,7 +92,7 @@ def _slices(first: int, last: int) -> list[Window]:
 
 
 def _times(first: int, window: Window) -> Any:
-    """An expression with the bounds of ``time_ns`` and ``seconds`` in ``window``, for a trace that begins at ``first``."""
+    """An expression: the bounds of ``time_ns`` and ``seconds`` in ``window``, for a trace that begins at ``first``."""
     time, seconds = dataset.field("time_ns"), dataset.field("seconds")
     begin, last = window.begin, window.end - 1
     known = (time >= begin) & (time <= last)

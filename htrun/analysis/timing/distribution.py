@@ -115,7 +115,7 @@ class Distribution:
         return int(self.counts[(self.values < low) | (self.values > high)].sum())
 
     def histogram(self, edges: Floats) -> Ints:
-        """The numbers of values between each of ``edges`` and the next; a value on the last edge counts for the last."""
+        """The numbers of values between each of ``edges`` and the next; values on the last edge count for the last."""
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
 
 

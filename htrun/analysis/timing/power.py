@@ -19,8 +19,11 @@ GUESSED_SPREAD = 0.03
 On shared machines, programs that take some milliseconds differ by 1 to 5% from run to run.
 """
 _DOUBT = 0.2
-"""The probability that the true spread exceeds the spread used: that of a few runs may be too small by coincidence, so
-the upper end of a one-sided interval by the chi-square distribution is used."""
+"""The probability that the true spread exceeds the spread used.
+
+The observed spread of a few runs may be too small by coincidence, so the upper end of a one-sided interval by the
+chi-square distribution is used.
+"""
 _MOST = 10_000
 _CERTAIN = 30.0
 """The number of standard errors from which on a difference is always found; the distribution is not computed beyond."""
