@@ -87,7 +87,7 @@ examples:
         else:
             chosen, at = choose_around(trace, filter_of(arguments, trace), arguments.at, most)
         if not len(chosen.events):
-            what = "has no events among what was asked for" if len(trace) else no_events(trace)
+            what = "has no events that match" if len(trace) else no_events(trace)
             warn(f"{trace.path} {what}: the page shows no events")
         _write(output, page(content_of(trace, chosen, at), comparison))
         if output != STANDARD_OUTPUT:

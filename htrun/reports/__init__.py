@@ -1,1 +1,1 @@
-"""What the verbs of hypertrace print."""
+"""The output of hypertrace's verbs."""

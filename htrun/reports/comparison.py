@@ -29,7 +29,7 @@ _CSV = (
 
 @dataclass(frozen=True)
 class Side:
-    """One side that was just run. ``whole``: the program without htrun, if that was run."""
+    """One side that was just run. ``whole``: the runs of the program without htrun, if there are any."""
 
     command: str
     whole: WholeProgram | None
@@ -37,9 +37,12 @@ class Side:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The contents of a report. ``comparisons``: of spans; ``alone``: names that only one side has; ``remarks``:
-    reasons to doubt it; ``sides``: A and B, if they were just run, and ``program`` their comparison without htrun;
-    ``mean``: of the ratios of all spans, if every run has all of them."""
+    """The contents of a report.
+
+    ``comparisons``: comparisons of spans; ``alone``: names that only one side has; ``remarks``: reasons to doubt the
+    comparison; ``sides``: A and B, if they were just run; ``program``: comparison of their runs without htrun;
+    ``mean``: geometric mean of the ratios of all spans, if every run has all of them.
+    """
 
     comparisons: Sequence[Comparison]
     alone: Mapping[str, Sequence[str]]
@@ -51,7 +54,7 @@ class ComparisonReport:
 
     @property
     def is_decided(self) -> bool:
-        """Whether more runs can change no verdict."""
+        """Whether every verdict is final, so that more runs cannot change it."""
         from htrun.analysis.timing.comparison import Verdict
 
         open_verdicts = {Verdict.INCONCLUSIVE, Verdict.NONE}
@@ -59,7 +62,7 @@ class ComparisonReport:
 
     @property
     def lines(self) -> list[Comparison]:
-        """Everything that has a line in a table."""
+        """The comparisons that have a line in a table."""
         return [*([] if self.program is None else [self.program]), *self.comparisons]
 
 
@@ -128,7 +131,7 @@ def _heading(report: ComparisonReport) -> str:
     if not report.comparisons:
         return "geometric means of the runs' wall times" if several else "wall times"
     medians = "geometric means of the runs' medians" if several else "medians"
-    return f"{medians}, {'corrected for what events cost' if report.corrected else 'raw'}"
+    return f"{medians}, {'corrected for the cost of events' if report.corrected else 'raw'}"
 
 
 def _cells(each: Comparison) -> list[str]:
@@ -152,7 +155,7 @@ def _below(report: ComparisonReport) -> Iterator[str]:
 
 
 def _undecided(lines: Sequence[Comparison]) -> Iterator[str]:
-    """How many runs would decide what these have not decided."""
+    """For each comparison without a decision, the number of runs that would decide it."""
     from htrun.analysis.timing.comparison import Verdict
     from htrun.analysis.timing.power import GUESSED_SPREAD
 
@@ -173,7 +176,10 @@ def _range(ratio: Ratio) -> str:
 
 
 def _times(ratio: float) -> str:
-    """With a few spans that differ widely nothing is certain: the interval then has hundreds of digits."""
+    """The text of a ratio.
+
+    If there are few spans that differ widely, the end of an interval may have hundreds of digits.
+    """
     return f"{ratio:.3f}" if ratio == 0 or 0.001 <= ratio < _LONG else f"{ratio:.1e}"
 
 
@@ -196,7 +202,7 @@ def _needed(needed: Needed | None) -> dict[str, Any] | None:
 
 
 def ratio_as_json(ratio: Ratio | None) -> dict[str, float | None] | None:
-    """The ratio for JSON. The ends of the interval are null if there are too few runs for one."""
+    """The ratio for JSON. The ends of the interval are null if there are too few runs for an interval."""
     if ratio is None:
         return None
     value, low, high = ratio_cells(ratio)
@@ -204,7 +210,7 @@ def ratio_as_json(ratio: Ratio | None) -> dict[str, float | None] | None:
 
 
 def ratio_cells(ratio: Ratio | None) -> list[float | None]:
-    """The ratio and the ends of its interval; None for what is not known."""
+    """The ratio and the ends of its interval; None for unknown values."""
     if ratio is None:
         return [None] * 3
     return [ratio.value, ratio.low, ratio.high] if ratio.is_bounded else [ratio.value, None, None]

@@ -1,4 +1,4 @@
-"""Figures for other programs: where the formats that a verb offers are written, and what the formats share."""
+"""Figures for other programs: writes the formats that a verb offers, and has the parts that the formats share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from htrun.reports.output import show, write_or_show
 def export(
     forms: Mapping[str, Callable[[], str]], targets: Mapping[str, str], text: Callable[[], Iterable[str]]
 ) -> None:
-    """Write those of ``forms`` that have a target: a file, or ``-`` for standard output. ``text`` is shown on standard
-    output unless one of them is. Raises `HtrunError`."""
+    """Write the ``forms`` that have a target: a file, or ``-`` for standard output.
+
+    ``text`` is shown on standard output, unless a form is written there. Raises `HtrunError`.
+    """
     for name, target in targets.items():
         write_or_show(target, forms[name]())
     if "-" not in targets.values():
@@ -31,7 +33,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
-    """A table for a document or a review comment. ``right``: which columns are aligned to the right."""
+    """A table for a document or a review comment. ``right``: whether each column is aligned to the right."""
     rule = ["---:" if to_right else "---" for to_right in right]
     lines = [head, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

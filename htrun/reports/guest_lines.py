@@ -1,4 +1,4 @@
-"""The events of a guest's kernel as its own tools print them: by the format's ``print fmt``."""
+"""The events of a guest's kernel as printed by the kernel's own tools: by the format's ``print fmt``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Maker:
 
     @classmethod
     def of(cls, event: KernelEvent) -> _Maker | None:
-        """None if the format needs anything that cannot be known."""
+        """A maker for ``event``; None if its format needs a value that is known to the kernel only."""
         members = {name: (event.named.arguments[place], place + 1) for name, place in event.members()}
         known = {name.partition("[")[0] for name in members}
         try:
@@ -65,7 +65,7 @@ class _Maker:
         ]
 
     def _column(self, part: Conversion, arguments: NDArray[np.uint64]) -> Column:
-        """The output of one conversion: vectorised for plain numbers, else once for each distinct input."""
+        """The output of one conversion: vectorised for plain numbers, otherwise made once for each distinct input."""
         import numpy as np
 
         plain = self._plain(part, arguments)
@@ -123,7 +123,7 @@ def _member(node: Record) -> str | None:
 
 
 def _without_zeros(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``text``, which consists of digits, with NULs for its leading zeros except the last digit."""
+    """``text``, which consists of digits, with its leading zeros replaced by NULs, except for the last digit."""
     import numpy as np
 
     leading = np.logical_and.accumulate(text[:, :-1] == ord("0"), axis=1)

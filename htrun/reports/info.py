@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the JSON (schemas/info.json)."""
 MOST_ROWS = 20
-"""How many rows of a table are shown by default."""
+"""The maximum of rows of a table that are shown by default."""
 _MOST_CHARACTERS = 200
 
 
@@ -38,7 +38,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
-    """The whole report, for programs."""
+    """The whole report as data for programs."""
     known = sites_of(trace.environment)
     environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
     threads = [
@@ -74,7 +74,7 @@ def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
 
 
 def report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    """The contents of ``trace``, for people; ``most``: rows of each table, None for all."""
+    """The contents of ``trace`` as text. ``most``: maximum of rows of each table, None for all."""
     facts = trace.environment
     host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
     emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
@@ -158,7 +158,7 @@ def _date(nanoseconds: int) -> str:
     try:
         local = time.localtime(second)
     except (OverflowError, OSError):
-        # A damaged clock may give a year that no calendar has.
+        # A damaged clock may give a year that no calendar covers.
         return f"@{second}.{rest:09}"
     return time.strftime(f"%Y-%m-%d %H:%M:%S.{rest:09} %z", local)
 

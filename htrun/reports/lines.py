@@ -47,9 +47,9 @@ COLOURS = Palette(b"\x1b[2m", b"\x1b[36m", b"\x1b[1m", b"\x1b[34m", b"\x1b[0m")
 
 @dataclass
 class Lines:
-    """Formats events as lines. ``begin``: the time that relative ones count from, in ns since the epoch; ``clocks``:
-    the times at the start of each line; ``guest``: formats the events of a guest's kernel; ``decode``: whether system
-    calls are shown by their names."""
+    """Formats events as lines. ``begin``: the start of relative times, in ns since the epoch; ``clocks``: the kinds of
+    times at the start of each line; ``guest``: formats the events of a guest's kernel; ``decode``: whether system calls
+    are shown by their names."""
 
     shapes: Shapes
     streams: Sequence[Stream]
@@ -66,8 +66,10 @@ class Lines:
             yield from map(self.text, in_batches(events, BATCH))
 
     def text(self, events: Events, ids: NDArray[np.uint64] | None = None) -> bytes:
-        """The lines of ``events``, at least one, which follow those of the previous call. ``ids``: of those that are
-        no texts of calls, to be shown first."""
+        """The lines of ``events``, at least one, which follow those of the previous call.
+
+        ``ids``: shown at the start of the lines; one for each event that is not a text of a call.
+        """
         events, texts = split(events)
         shown: list[Column] = [] if ids is None else [self.palette.time, b"#", decimal(ids), self.palette.off, b" "]
         heads = side_by_side([*shown, *self._heads(events)], len(events))
@@ -144,5 +146,5 @@ def _date(second: int) -> bytes:
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)).encode()
     except (OverflowError, ValueError, OSError):
-        # A damaged clock may give a year that no calendar has.
+        # A damaged clock may give a year that no calendar covers.
         return b"@%d" % second

@@ -1,4 +1,4 @@
-"""What `hypertrace top` prints of a run: the lines of its latest events, and a summary at the end."""
+"""The text that `hypertrace top` prints: the lines of the latest events, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ Rows = tuple["Sequence[str]", "Sequence[Sequence[str]]"]
 def latest_lines(
     batches: Sequence[Events], shapes: Shapes, streams: Sequence[Stream], begin: int, most: int
 ) -> list[str]:
-    """The last lines, ``most`` of them, of ``batches`` of events. ``begin``: the time from which theirs count, in ns
-    since the epoch."""
+    """The lines of the last ``most`` events of ``batches``.
+
+    ``begin``: the start of their relative times, in ns since the epoch.
+    """
     from htrun.reports.lines import Lines
 
     lines = Lines(shapes, streams, begin)
@@ -32,7 +34,7 @@ def latest_lines(
 
 
 def summary(figures: Sequence[tuple[str, str]], tables: Sequence[Rows]) -> Iterator[str]:
-    """The text of ``figures``, names and values, and of the first rows of ``tables``."""
+    """The text of ``figures``, which are pairs of a name and a value, and of the first rows of ``tables``."""
     for name, value in figures:
         yield f"{name + ':':<9}{value}\n"
     for head, rows in tables:

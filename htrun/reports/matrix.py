@@ -27,8 +27,8 @@ _CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low
 
 @dataclass(frozen=True)
 class CellReport:
-    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for that one itself.
-    ``centers``: by span, what the ratios compare: the geometric mean of the runs' medians."""
+    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for the first emulator itself.
+    ``centers``: by span, the value that ratios compare: the geometric mean of the runs' medians."""
 
     program: str
     emulator: str
@@ -40,7 +40,7 @@ class CellReport:
     corrected: bool
 
     def figures(self, row: Row) -> Figures:
-        """The names that are compared."""
+        """The figures that are compared."""
         return (row.timing.corrected if self.corrected else None) or row.timing.raw
 
 

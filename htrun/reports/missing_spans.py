@@ -18,8 +18,10 @@ def no_events(trace: Trace) -> str:
 
 
 def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool) -> str:
-    """The reason for a trace in which none were found; it is printed after the trace's name. ``need_names``: whether
-    unnamed events could not have made any."""
+    """The reason for a trace without any span; it is printed after the trace's name.
+
+    ``need_names``: whether only named events form spans.
+    """
     left = unpaired.values()
     lost = sum(each.lost for each in left)
     alone = sum(each.begins + each.ends + 2 * each.negative for each in left)
@@ -31,4 +33,4 @@ def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool
         return f"has no spans: {alone:,} begins and ends without a partner, {lost:,} next to losses"
     if trace.names is None and need_names:
         return "has no spans: its events have no names; give some with --events FILE, or use --between"
-    return "has no spans among what was asked for"
+    return "has no spans that match"

@@ -1,4 +1,4 @@
-"""Events with their ids, as lines and as JSON: what hypertrace print shows with --ids and --id."""
+"""Events with their ids, as lines and as JSON: the output of hypertrace print --ids and --id."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ _TEXT = DEFINITIONS.index(USER_SYSCALL_TEXT)
 
 
 def numbered(wanted: Filter, trace: Trace, ids: Collection[int], *, texts: bool) -> Numbered:
-    """The events of ``trace`` that ``wanted`` selects and whose ids are among ``ids`` (if there are any). ``texts``: as
-    for `Trace.events`."""
+    """The events of ``trace`` that ``wanted`` selects and that have one of ``ids``; empty: any id.
+
+    ``texts``: see `Trace.events`.
+    """
     last = max(ids, default=0)
     for numbers, events in wanted.numbered(trace, texts=texts):
         if not ids:
@@ -65,7 +67,7 @@ def as_json(
 
 
 def _pieces(batches: Iterable[tuple[NDArray[np.uint64], Events]]) -> Numbered:
-    """``batches`` in pieces of the size in which text is formatted, with ids for everything except texts of calls."""
+    """``batches`` in pieces of the size in which text is formatted, with ids for all events but texts of calls."""
     for ids, events in batches:
         start = 0
         for piece in in_batches(events, BATCH):

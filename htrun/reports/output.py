@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ReaderGone(Exception):
-    """Nobody reads our standard output any more (``| head``): exit silently, as SIGPIPE would do."""
+    """The reader of standard output has closed it (``| head``). The program exits silently, as if killed by SIGPIPE."""
 
     exit_code = 141
-    """The exit status that a shell reports for a program that SIGPIPE has killed."""
+    """The exit status that a shell reports for a program killed by SIGPIPE."""
 
 
 def _as_well_as_possible(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -46,13 +46,13 @@ def show(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # Python would try again to write the rest when it exits, and complain.
+        # Otherwise Python would try again to write the rest when it exits, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def warn(message: str) -> None:
-    """Warn the user of hypertrace about something that stops nothing: one line on standard error."""
+    """Print one line with a warning on standard error; the work goes on."""
     print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 

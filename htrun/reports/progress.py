@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PATIENCE = 1.0
-"""How many seconds of work pass before anything is shown."""
+"""Seconds of work before a bar is shown."""
 
 
 def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: bool = True) -> Iterator[Events]:
     """Yield ``batches`` unchanged while a bar on standard error shows how many of ``total`` events have passed.
 
-    Nothing is shown if standard error is no terminal, or if not ``wanted``.
+    Nothing is shown if standard error is not a terminal, or if not ``wanted``.
     """
     if not wanted or not sys.stderr.isatty():
         yield from batches
@@ -40,7 +40,7 @@ def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: b
 
 
 def _bar() -> Any:
-    # Imported only when the user waits anyway.
+    # Imported only now, when the user has to wait anyway.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

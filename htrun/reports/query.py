@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 PUBLIC = ("events", "spans", "threads", "sites", "run")
 """The tables that every trace has; each named event has one more."""
 _ROWS = 1000
-"""Rows printed at once; a table's columns are as wide as the first of them need."""
+"""The number of rows printed at once. The first rows determine the width of a table's columns."""
 
 
 def tables_of(trace: Trace, wanted: Filter) -> dict[str, Table]:
-    """The tables of ``trace`` by name. ``wanted``: which events are in them."""
+    """The tables of ``trace`` by name. ``wanted``: selects their events."""
     threads = ThreadColumns(trace.streams)
     watch = partial(with_progress, total=len(trace), what="reading")
     found: dict[str, Table] = {
@@ -59,7 +59,7 @@ def _threads(trace: Trace) -> SmallTable:
         values: dict[str, Sequence[object]] = {
             name: [getattr(stream, name) for stream in streams] for name in ("tid", "pid", "vcpu", "comm")
         }
-        # Some recordings do not say when a thread started.
+        # Some recordings do not contain the starts of threads.
         return values | {"start_ns": [stream.start or None for stream in streams], "lost": trace.discarded}
 
     return SmallTable(arrow.schema(columns.items()), build)
@@ -77,7 +77,7 @@ def _sites(trace: Trace) -> SmallTable:
         }
         values["site"] = list(known)
         if "symbol" in wanted:
-            # Names are looked up in the files of the program, which takes a while.
+            # Names of functions are looked up in the program's files, which takes a while.
             values["symbol"] = [facts.name for facts in known.values()]
         return values
 
@@ -96,8 +96,10 @@ def _run(trace: Trace) -> SmallTable:
 
 
 class Listing:
-    """The answer to SHOW TABLES, in the form of an answer of DuckDB's. To load DuckDB and Arrow takes longer than a
-    user should wait for a list of names."""
+    """The answer to SHOW TABLES, with the interface of an answer of DuckDB's.
+
+    Loading DuckDB and Arrow takes longer than a user should wait for a list of names.
+    """
 
     description: Sequence[tuple[str, str]] = (("name", "VARCHAR"),)
 
@@ -111,7 +113,7 @@ class Listing:
         return rows
 
     def fetchall(self) -> list[tuple[str]]:
-        """Return all rows that are left."""
+        """Return all remaining rows."""
         return self.fetchmany(len(self._rows))
 
 
@@ -120,14 +122,16 @@ _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 
 @contextmanager
 def answer_to(sql: str, trace: Trace, wanted: Filter) -> Iterator[Any]:
-    """What DuckDB answers to ``sql`` about ``trace``, to be read within the context. Raises `HtrunError`, also while
-    the answer is read."""
+    """A context with DuckDB's answer to the query ``sql`` on ``trace``, which must be read within it.
+
+    Raises `HtrunError`, also while the answer is read.
+    """
     if _SHOW_TABLES.fullmatch(sql):
         yield Listing(trace)
         return
     duckdb = _require_duckdb()
     tables = tables_of(trace, wanted)
-    # Only after pyarrow is known to be there.
+    # Imported only after pyarrow is known to be installed.
     from htrun.analysis.tables.lazy import Lazy
 
     datasets = {name: Lazy(table) for name, table in tables.items()}
@@ -179,7 +183,7 @@ def as_json(answer: Any) -> Iterator[bytes]:
 
 
 def _plain(value: object) -> object:
-    """``value`` in a type that JSON has."""
+    """``value`` converted to a type that JSON has."""
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
@@ -200,7 +204,7 @@ def as_markdown(answer: Any) -> Iterator[bytes]:
 
 
 def _head(answer: Any) -> tuple[list[str], list[bool]]:
-    """The names of the columns, and which are aligned to the right."""
+    """The names of the columns, and whether each is aligned to the right."""
     columns = answer.description or []
     return [column[0] for column in columns], [
         bool(re.search("INT|DOUBLE|FLOAT|DECIMAL", str(column[1]))) for column in columns
@@ -208,5 +212,5 @@ def _head(answer: Any) -> tuple[list[str], list[bool]]:
 
 
 def _cell(value: object) -> str:
-    # Python writes small decimal numbers with an exponent otherwise.
+    # Otherwise Python would write small decimal numbers with an exponent.
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)

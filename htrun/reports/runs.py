@@ -1,4 +1,4 @@
-"""Runs, as the verbs that compare several of them use them: a trace is one run, a directory of traces many."""
+"""Runs for the verbs that compare them: a trace is one run, a directory of traces is several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
 
-NOT_CORRECTED = "not corrected for what events cost: not every trace has a calibration"
+NOT_CORRECTED = "not corrected for the cost of events: not every trace has a calibration"
 
 
 class RunOfSpans(Protocol):
@@ -56,8 +56,11 @@ class RunOfSpans(Protocol):
 
 @dataclass(frozen=True)
 class TimedRun:
-    """The results of one trace. ``facts``: of its environment; ``rows``: its spans; ``lost``: events; ``missing``: why
-    there are no spans, if there are none."""
+    """The results of one trace.
+
+    ``facts``: facts of its environment; ``rows``: its spans; ``lost``: number of lost events; ``missing``: the reason
+    why there are no spans, if there are none.
+    """
 
     path: Path
     facts: Mapping[str, str | int]
@@ -87,7 +90,10 @@ class TimedRun:
 
     @classmethod
     def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
-        """Read the trace at ``path``; ``events``: names instead of its own. Raises `HtrunError`."""
+        """Read the trace at ``path``.
+
+        ``events``: a file with names of events, used instead of the trace's own. Raises `HtrunError`.
+        """
         from htrun.analysis.trace import Trace
         from htrun.events.named import NamedEvents
 
@@ -110,18 +116,18 @@ def events_with_progress(trace: Trace) -> Iterator[Events]:
 
 
 def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[Row]:
-    """``timings`` that ``query`` has found in ``trace``, with their groups in words."""
+    """A row for each of ``timings``, which ``query`` has found in ``trace``, with the text of its group."""
     return [Row(timing, query.label(trace, timing)) for timing in timings]
 
 
 def must_have_spans(runs: Sequence[RunOfSpans], name: str) -> None:
-    """Raise `HtrunError` if none of ``runs`` has any spans. ``name``: of the runs, for the message."""
+    """Raise `HtrunError` if none of ``runs`` has any spans. ``name``: name of the runs in the message."""
     if not any(run.spans(corrected=False) for run in runs):
         raise HtrunError(f"{name} {runs[0].missing}")
 
 
 def differing(runs: Sequence[RunOfSpans]) -> list[str]:
-    """How the environments of ``runs`` differ from that of the first, one line each."""
+    """The differences between the environments of ``runs`` and that of the first run, one line each."""
     from htrun.analysis.timing.doubts import differences
 
     found = dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts))
@@ -129,7 +135,7 @@ def differing(runs: Sequence[RunOfSpans]) -> list[str]:
 
 
 def traces_in(path: Path) -> list[Path]:
-    """``path`` itself if it is a trace, else the traces in it, as bench -o leaves them.
+    """``path`` itself if it is a trace, otherwise the traces in it, as created by bench -o.
 
     Raises `HtrunError` if there are none.
     """
@@ -152,7 +158,7 @@ def _traces_below(path: Path) -> list[Path]:
 
 
 def by_name(runs: Sequence[RunOfSpans], *, corrected: bool) -> dict[str, list[Run]]:
-    """The spans of ``runs`` by name and group. ``corrected``: for the cost of events."""
+    """The spans of ``runs`` by name and group. ``corrected``: whether they are corrected for the cost of events."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         for name, of_name in run.spans(corrected=corrected).items():

@@ -24,8 +24,11 @@ def compare_sides(
     difference: float,
     looks: int = 1,
 ) -> ComparisonReport:
-    """Compare the runs of two ``sides``, as `htrun.analysis.timing.comparison.compare` does. ``run_now``: the two
-    commands. If both were run without htrun as well, these runs are compared too. Raises `HtrunError`."""
+    """Compare the runs of two ``sides`` with `htrun.analysis.timing.comparison.compare`.
+
+    ``run_now``: the two commands, if they were just run; if both were also run without htrun, these runs are compared,
+    too. Raises `HtrunError`.
+    """
     from htrun.analysis.timing.comparison import compare, geometric_mean
 
     corrected = all(can_be_corrected(side) for side in sides)
@@ -61,7 +64,7 @@ def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Itera
 
 
 def _few(comparisons: Sequence[Comparison], looks: int) -> Iterator[str]:
-    """What has too few spans or runs to compare."""
+    """Remarks on names that have too few spans or runs to compare."""
     from htrun.analysis.timing.comparison import fewest
 
     both = min((each.runs for each in comparisons), key=min, default=(0, 0))

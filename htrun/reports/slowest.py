@@ -1,4 +1,4 @@
-"""Reports of slow spans: what each consists of, and what other threads did meanwhile."""
+"""Reports of slow spans: the parts of each, and the spans of other threads meanwhile."""
 
 from __future__ import annotations
 
@@ -27,47 +27,47 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class SlowReport:
-    """What is reported of the ``slowest`` spans of ``trace``."""
+    """The report on the ``slowest`` spans of ``trace``."""
 
     trace: Trace
     slowest: Slowest
 
     @cached_property
     def rows(self) -> list[tuple[SlowSpan, Anatomy]]:
-        """Each slow span, with what it consists of."""
+        """Each slow span with its parts."""
         return [(slow, anatomy_of(slow, self.slowest.keyed)) for slow in self.slowest.spans]
 
     def name(self, span: np.void) -> str:
-        """Its name."""
+        """The name of ``span``."""
         return self.slowest.names[int(span["name"])]
 
     def thread(self, stream: int) -> str:
-        """A thread, as ``comm:tid``."""
+        """The text of a thread: ``comm:tid``."""
         found = self.trace.streams[stream]
         return f"{found.comm}:{found.tid}"
 
     def threads(self, span: np.void) -> str:
-        """The thread of ``span``, or both if another ended it."""
+        """The thread of ``span``, or both threads if another thread ended it."""
         first, last = int(span["begin_stream"]), int(span["end_stream"])
         return self.thread(first) + ("" if first == last else f" to {self.thread(last)}")
 
     def arguments(self, span: np.void) -> dict[str, str]:
-        """The arguments of its begin event by their names, as text."""
+        """The arguments of the begin event of ``span`` by their names, as text."""
         words = span["begin_args"].tolist()
         event = self.trace.names.lookup(words[0]) if self.trace.names is not None and words else None
         arguments = () if event is None else event.arguments
         return {argument.name: argument.text(word) for argument, word in zip(arguments, words[1:], strict=False)}
 
     def title(self, span: np.void) -> str:
-        """Name and arguments."""
+        """The name and arguments of ``span``."""
         return " ".join([self.name(span), *(f"{name}={text}" for name, text in self.arguments(span).items())])
 
     def median(self, span: np.void) -> float:
-        """The median of all durations of its name in the trace, within 4%."""
+        """The median in ns of all durations in the trace of the name of ``span``, within 4%."""
         return self.slowest.medians[int(span["name"])]
 
     def link(self, span: np.void) -> str:
-        """The command that shows it on the time line."""
+        """The command that shows ``span`` on the time line."""
         return f"hypertrace view {shlex.quote(str(self.trace.path))} --at {span['begin_number']}"
 
 
@@ -107,7 +107,7 @@ def _slow_span(report: SlowReport, place: int, slow: SlowSpan, anatomy: Anatomy)
 
 
 def _parts_table(report: SlowReport, begin: int, anatomy: Anatomy) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Head, rows and which columns are aligned to the right: the spans within a slow one."""
+    """The table of the spans within a slow one: its head, its rows, and whether each column is aligned to the right."""
     rows = []
     for part in anatomy.parts:
         span = part.span
@@ -185,7 +185,7 @@ def _overlap_object(report: SlowReport, overlap: Overlap) -> dict[str, Any]:
     described = _span(report, overlap.span)
     return {
         **described,
-        # A span that had not ended when the slow one did was not looked at further.
+        # The end of a span that ended later than the slow one is not known.
         **({} if ended else {"duration": None}),
         "count": overlap.count,
         "overlap": overlap.overlap,

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
-"""The version of the JSON. It changes when the meaning of existing fields changes; fields may be added without."""
+"""The version of the JSON. It changes when the meaning of existing fields changes; new fields do not change it."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 48
 _ENOUGH = 6
-"""With at least this many values, the median lies between the least and the greatest with 95% confidence: it is outside
-of all ``n`` with a probability of 2 in 2**n."""
+"""The minimum number of values for which the median lies between the least and the greatest with 95% confidence: it
+lies outside the range of ``n`` values with a probability of 2 in 2**n."""
 _DOUBTFUL = 0.01
-"""The share of a median up to which the effect of the code around events is not mentioned."""
+"""The share of a median up to which a possible error due to the code around events is not mentioned."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
@@ -40,14 +40,14 @@ OF_RUNS = "runs"
 
 
 def title(name: str, group: str | None) -> str:
-    """What spans of this ``name`` and ``group`` are called in reports."""
+    """The title in reports of spans with this ``name`` and ``group``."""
     return printable(name if group is None else f"{name} [{group}]")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report. ``group``: as text; ``outliers``: numbers of events, if asked for; ``runs``: what it was
-    made from, by the number of the run; empty for one run."""
+    """One line of a report. ``group``: its text; ``outliers``: ids of their end events, if requested; ``runs``: the
+    timings of the single runs, by the run's number; empty for one run."""
 
     timing: Timing
     group: str | None = None
@@ -56,14 +56,17 @@ class Row:
 
     @property
     def title(self) -> str:
-        """Name and group."""
+        """The name and the group."""
         return title(self.timing.name, self.group)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The contents of ``hypertrace stat``. ``lost``: events; ``remarks``: further doubts, one line each; ``whole``: the
-    program without htrun, if that was run."""
+    """The contents of ``hypertrace stat``.
+
+    ``lost``: number of lost events; ``remarks``: further doubts, one line each; ``whole``: the runs of the program
+    without htrun, if there are any.
+    """
 
     source: str
     facts: Mapping[str, str | int]
@@ -96,7 +99,7 @@ class Report:
             lines.append("note: this trace does not record the clock's step; 1 ns is assumed")
         if self.cost is None and self.rows:
             lines.append(
-                "note: not corrected for what events cost: the trace has no calibration; record it with "
+                "note: not corrected for the cost of events: the trace has no calibration; record it with "
                 "HYPERTRACE_CALIBRATE=1000, or by hypertrace bench"
             )
         elif self.facts.get("timestamp") == "tsc" and any(map(_is_doubtful, self.rows)):
@@ -108,7 +111,7 @@ class Report:
 
 
 def _is_doubtful(row: Row) -> bool:
-    """Whether the effect of the code around events on their cost is more than a hundredth of a span."""
+    """Whether the possible error due to the code around events is more than a hundredth of the median."""
     corrected = row.timing.corrected
     return corrected is not None and corrected.reach > _DOUBTFUL * corrected.median.value
 
@@ -141,7 +144,8 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
 
 
 def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Head, rows and which columns are aligned to the right: the program's time without htrun."""
+    """The table of the program's times without htrun: its head, its rows, and whether each column is aligned to the
+    right."""
     head = ["program", "runs", "mean", "sigma", "median", "95%", "min", "max"]
     rows = []
     for kind, figures in whole.figures.items():
@@ -154,7 +158,7 @@ def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[
 
 
 def whole_line(whole: WholeProgram) -> str:
-    """The same as one line."""
+    """The program's times without htrun in one line."""
     wall, deviation = whole.figures["wall"], whole.deviation("wall")
     mean = _ns(wall.distribution.mean) + ("" if deviation is None else f" ± {_ns(deviation)}")
     low, high = (_ns(float(wall.distribution.values[place])) for place in (0, -1))
@@ -163,7 +167,7 @@ def whole_line(whole: WholeProgram) -> str:
 
 
 def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
-    """The same for JSON, in ns."""
+    """The program's times without htrun for JSON, in ns."""
     if whole is None:
         return None
     kinds = {kind: {**figures_of(each), "stddev": whole.deviation(kind)} for kind, each in whole.figures.items()}
@@ -171,7 +175,7 @@ def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
-    """What an event costs, how far that can be trusted, and what follows from it."""
+    """The cost of an event, its accuracy, and the shortest duration that it permits to measure."""
     value = cost.interval.value
     least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
     yield (
@@ -181,7 +185,7 @@ def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
 
 
 def _main_table(report: Report) -> Iterator[str]:
-    """Raw and corrected figures side by side."""
+    """The table with raw and corrected figures side by side."""
     head = ["span", "count", "total", "mean", "median", "95%", "min", "p90", "p99", "p99.9"]
     rows = []
     for row in report.rows:
@@ -220,7 +224,7 @@ def _spread_table(report: Report) -> Iterator[str]:
 
 
 def flags(timing: Timing) -> list[str]:
-    """What is unusual about a span's durations, in words."""
+    """Remarks on unusual properties of a span's durations."""
     found = []
     if timing.count == 1:
         found.append("one sample only: its spread is unknown")
@@ -261,7 +265,7 @@ def _unpaired(unpaired: Mapping[str, Unpaired]) -> Iterator[str]:
 
 
 def _histogram(row: Row) -> Iterator[str]:
-    """A bar chart of the durations, limited to the range without severe outliers, which would flatten the rest."""
+    """A bar chart of the durations. Its range excludes severe outliers, which would flatten the rest."""
     import numpy as np
 
     figures = row.timing.corrected or row.timing.raw
@@ -362,7 +366,7 @@ def figures_of(figures: Figures) -> dict[str, Any]:
 
 
 def as_csv(report: Report) -> str:
-    """One line for each span, raw and corrected, after those of the whole program."""
+    """The lines of the whole program, then one for each span's raw figures and one for its corrected ones."""
     lines: list[list[object]] = []
     for kind, each in ({} if report.whole is None else report.whole.figures).items():
         told = {"count": each.distribution.count, **figures_of(each)}
@@ -391,7 +395,7 @@ def as_markdown(report: Report) -> str:
 
 
 def _range(figures: Figures) -> str:
-    """The interval of the median; empty if it is not known."""
+    """The text of the median's interval; empty if unknown."""
     return "" if figures.interval is None else " to ".join(map(_ns, figures.interval))
 
 
@@ -421,7 +425,7 @@ def _both(timing: Timing) -> list[Figures]:
 
 
 def _ns(value: float) -> str:
-    """Nanoseconds in a unit that leaves few digits."""
+    """The text of a time in ns, in a unit that leaves few digits."""
     for size, unit in _UNITS:
         if abs(value) >= size or unit == "ns":
             scaled = value / size

@@ -1,4 +1,4 @@
-"""Columns of numbers as a page contains them: small, and quick to turn into typed arrays.
+"""Columns of numbers in the form that a page contains: small, and quick to turn into typed arrays.
 
 A column of 64-bit words is cut into eight planes: all the lowest bytes, all the second ones, and so on. A plane whose
 bytes are all the same is not stored, and the others compress much better than whole words: times differ little from one
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORD = 8
-"""Bytes of a word, and so the number of planes."""
+"""The number of bytes of a word, and so of planes."""
 _LEVEL = 6
 """The level of compression: at higher levels, planes of arguments take several times as long and hardly get smaller."""
 
@@ -32,8 +32,8 @@ class Section:
         self._size = 0
 
     def add(self, values: NDArray[Any], *, rising: bool = False) -> dict[str, Any]:
-        """Store ``values``, integers not below zero; returns what the page needs to read them. ``rising``: whether they
-        never decrease; then their differences are stored.
+        """Store ``values``, integers not below zero; returns the description that the page needs to read them.
+        ``rising``: whether they never decrease; then their differences are stored.
         """
         words = values.astype("<u8")
         if rising and len(words):
@@ -43,11 +43,11 @@ class Section:
         return {"section": self.number, "start": start, "count": len(words), "planes": planes, "rising": rising}
 
     def text(self) -> str:
-        """The section, compressed, in characters that have no meaning in HTML. Nothing can be added after that."""
+        """The section, compressed, in characters that have no meaning in HTML. Nothing can be added after this call."""
         return b64encode(b"".join([*self._parts, self._compressor.flush()])).decode()
 
     def _plane(self, plane: NDArray[np.uint8]) -> int | None:
-        """The only byte that is in ``plane``; None if there are several, so that it must be stored."""
+        """The value of all bytes of ``plane``; None if they differ, so that the plane must be stored."""
         if not len(plane) or bool((plane == plane[0]).all()):
             return int(plane[0]) if len(plane) else 0
         self._parts.append(self._compressor.compress(plane.tobytes()))

@@ -1,4 +1,4 @@
-"""Two traces compared: for each name of spans the figures of both and their histograms, on one scale."""
+"""The comparison of two traces: for each name of spans, the figures of both, and their histograms on one scale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     """Figures of each trace by the name of the spans."""
 
 _THRESHOLD = 0.01
-"""The threshold: a smaller difference of the ratio does not count."""
+"""The threshold: a ratio that differs from 1 by less counts as no change."""
 _BINS = 64
 _ALONE = 9
 """The number of bins if all durations are equal."""
@@ -25,7 +25,8 @@ _WIDE = 30
 
 
 def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
-    """What the page shows of two traces, called ``titles``, for JSON. ``remarks``: what makes the comparison doubtful.
+    """The data, for JSON, that the page shows of two traces. ``titles``: their names; ``remarks``: reasons to doubt the
+    comparison.
 
     Two single traces permit no verdict (`htrun.analysis.timing.comparison`).
     """
@@ -59,7 +60,7 @@ def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
     low, high = float(min(values[0] for values in some)), float(max(values[-1] for values in some))
     logarithmic = low > 0 and high / low > _WIDE
     if low == high:
-        # As in the page's script: one bar in the middle, a fiftieth of the value wide.
+        # The same as in the page's script: one bar in the middle, whose width is a fiftieth of the value.
         edges = low + (np.arange(_ALONE + 1) - _ALONE / 2) * max(low / 50, 1.0)
     else:
         edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)

@@ -1,7 +1,7 @@
 """The content of a page: the events of a trace as columns, and the spans that they form.
 
-The result is plain data for JSON, and sections of columns (`htrun.view.columns`). The first section is what the page
-needs before it can draw; each other one has a column of arguments, which is unpacked when it is needed.
+The result is plain data for JSON, and sections of columns (`htrun.view.columns`). The first section has the data that
+the page needs before it can draw; each other section has a column of arguments, which is unpacked when it is needed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
 MOST_EVENTS = 4_000_000
-"""The default for the most events on a page: a browser needs some 100 bytes of memory for each."""
+"""The default maximum of events on a page: a browser needs some 100 bytes of memory for each."""
 
 
 _BATCH = 1 << 17
-"""Events paired at once: the memory for this is small compared with the events."""
+"""The number of events paired at once: the memory for this is small compared with that for all events."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,16 @@ def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int =
 
 
 def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS) -> tuple[Chosen, int]:
-    """The events of ``trace`` that ``wanted`` selects, or, if the trace has more than ``most``, so many around the
-    event with the id ``at``; and its position among them. Raises `HtrunError` if it is not among them."""
+    """The events of ``trace`` that ``wanted`` selects, and the position among them of the event with the id ``at``.
+
+    If the trace has more than ``most`` events, only this many around that event. Raises `HtrunError` if it is not
+    selected.
+    """
     half = len(trace) if len(trace) <= most else most // 2
     kept: list[Events] = []
     position, count = None, 0
     for ids, events in wanted.numbered(trace):
-        # Ids count from 1, so that nothing here is below 0.
+        # Ids count from 1, so this cannot be negative.
         near = (ids + np.uint64(half) > np.uint64(at)) & (ids < np.uint64(at + half))
         ids, events = ids[near], events[near]
         found = int(np.searchsorted(ids, np.uint64(at)))
@@ -90,13 +93,15 @@ def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS
         kept.append(events)
         count += len(events)
     if position is None:
-        raise HtrunError(f"{trace.path} has no event #{at} among what was asked for")
+        raise HtrunError(f"{trace.path} has no event #{at} in the selection")
     return choose(kept, trace.shapes, trace.num_args, max(most, count)), position
 
 
 def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
-    """The page's content for the events ``chosen`` from ``trace``. ``at``: the position of the one that the page shows
-    first; None to show all."""
+    """The page's content for the events ``chosen`` from ``trace``.
+
+    ``at``: the position of the event that the page shows first; None: the page shows all.
+    """
     events, first = chosen.events, Section(0)
     begin = int(events["time"][0]) if len(events) else 0
     used, places = np.unique(chosen.codes, return_inverse=True)
@@ -160,12 +165,12 @@ class _Sections:
         self._all = [first]
 
     def later(self) -> Section:
-        """Add a section, for what a page does not need at once."""
+        """Add a section for data that a page does not need at once."""
         self._all.append(Section(len(self._all)))
         return self._all[-1]
 
     def texts(self) -> tuple[str, ...]:
-        """All of them, finished."""
+        """The texts of all sections, which are finished by this."""
         return tuple(section.text() for section in self._all)
 
 

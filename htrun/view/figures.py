@@ -1,4 +1,4 @@
-"""The figures of `hypertrace top`: numbers and rates of events, by name and thread, and how long spans took."""
+"""The figures of `hypertrace top`: numbers and rates of events, by name and thread, and durations of spans."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shapes
 
 LATEST = 40
-"""The most events to keep: more lines than fit on most screens beside the rest."""
+"""The maximum of latest events that are kept: more lines than most screens have room for."""
 _DURATIONS = 4096
-"""Percentiles are of this many of the latest durations of each name."""
+"""The number of latest durations of each name that percentiles are computed from."""
 _WINDOW = 3.0
-"""About how many seconds a rate is taken over."""
+"""The approximate seconds over which a rate is averaged."""
 _HISTORY = 120
 """The number of past rates that are kept."""
 
 
 @dataclass
 class SpanFigures:
-    """The spans of one name. Durations are in ns. ``latest``: those of the last few thousand."""
+    """The spans of one name. Durations are in ns. ``latest``: the durations of the last few thousand."""
 
     count: int
     total: int
@@ -42,11 +42,11 @@ class SpanFigures:
 
     @property
     def mean(self) -> float:
-        """Of all spans."""
+        """The mean duration of all spans."""
         return self.total / self.count
 
     def percentile(self, part: float) -> float:
-        """Of the latest spans; ``part``: from 0 to 100."""
+        """A percentile of the latest spans. ``part``: from 0 to 100."""
         return float(np.percentile(self.latest, part))
 
     def add(self, durations: NDArray[np.int64]) -> None:
@@ -60,8 +60,8 @@ class SpanFigures:
 
 @dataclass
 class Rates:
-    """Rates of counts by key over the last few seconds. ``moments``: the time of each look (seconds) and the counts at
-    that time.
+    """Rates of counts by key over the last few seconds. ``moments``: the times in seconds at which counts were noted,
+    each with the counts.
     """
 
     moments: deque[tuple[float, Mapping[object, int]]] = field(default_factory=deque)
@@ -73,7 +73,7 @@ class Rates:
             self.moments.popleft()
 
     def of(self, key: object) -> float:
-        """Events per second; 0 until there were two looks."""
+        """The events per second for ``key``; 0 until counts have been noted twice."""
         if len(self.moments) < 2:
             return 0.0
         (begin, before), (end, after) = self.moments[0], self.moments[-1]
@@ -81,26 +81,26 @@ class Rates:
 
 
 class LiveFigures:
-    """Counts events. ``keep``: how many of the latest events are kept themselves."""
+    """Counts events. ``keep``: the number of latest events that are kept."""
 
     def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:
         self.events = 0
         self.first: int | None = None
-        """When the first event happened, ns since the epoch; and the last."""
+        """The time of the first event, and then of the last, in ns since the epoch."""
         self.last: int | None = None
         self.threads: Counter[int] = Counter()
         """The number of events by the number of their stream, and by their name."""
         self.names: Counter[str] = Counter()
         self.spans: dict[str, SpanFigures] = {}
         self.latest: list[Events] = []
-        """The last events, the older ones first."""
+        """The latest events, oldest first."""
         self._shapes = shapes
         self._pairer = Pairer(names)
         self._keep = keep
 
     @property
     def seconds(self) -> float:
-        """From the first event to the last."""
+        """The seconds from the first event to the last."""
         return 0.0 if self.first is None or self.last is None else max(self.last - self.first, 0) / 1e9
 
     @property
@@ -124,7 +124,7 @@ class LiveFigures:
     def _add_spans(self, events: Events) -> None:
         spans = self._pairer.feed(events)
         spans = spans[self._pairer.names.are_own(spans)]
-        # The clock is corrected during a run: of two times near each other, the later may seem to be earlier.
+        # The clock is corrected during a run, so the later of two times near each other may seem to be earlier.
         taken = np.maximum(spans["end"].astype(np.int64) - spans["begin"].astype(np.int64), 0)
         for place in np.unique(spans["name"]).tolist():
             name, own = self._pairer.names[place], taken[spans["name"] == place]
@@ -154,7 +154,7 @@ class LiveTrace:
             self.figures.add(events)
 
     def counts(self) -> dict[object, int]:
-        """The counts from which rates are computed: of all events (None), and of names and threads."""
+        """The counts from which rates are computed: of all events (key None), and by name and thread."""
         figures = self.figures
         if figures is None:
             return {None: 0}
@@ -166,7 +166,7 @@ class LiveTrace:
 
 @dataclass
 class Sparks:
-    """Events per second at each of the last looks, for a line of bars."""
+    """The latest rates of events per second, for a line of bars."""
 
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 

@@ -1,5 +1,4 @@
-"""The terminal while a view uses it: keys are read one at a time and without echo, and all settings are restored at the
-end."""
+"""Reads keys from the terminal one at a time and without echo, and restores the terminal's settings at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +12,10 @@ from types import FrameType
 
 
 class Ended(Exception):
-    """A signal requests the end: SIGTERM, or SIGHUP when the terminal has gone. ``number``: of the signal."""
+    """A signal has requested the end: SIGTERM, or SIGHUP after the terminal was closed.
+
+    ``number``: number of the signal.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -27,7 +29,7 @@ class Keys:
         self._descriptor = descriptor
 
     def wait(self, seconds: float) -> bytes:
-        """What is typed within ``seconds``; empty if nothing is typed."""
+        """The bytes typed within ``seconds``; empty if nothing was typed."""
         ready, _, _ = select.select([self._descriptor], [], [], seconds)
         return os.read(self._descriptor, 64) if ready else b""
 
@@ -37,7 +39,7 @@ def taken_over(descriptor: int) -> Iterator[Keys]:
     """The keys of the terminal ``descriptor``, until the block ends.
 
     Ctrl-C raises `KeyboardInterrupt` as usual. A signal that requests the end raises `Ended`. Ctrl-Z and Ctrl-\\ do
-    nothing: a view that they stop or kill would leave the terminal in its state.
+    nothing: if they stopped or killed the program, the terminal would keep the view's settings.
     """
     before = termios.tcgetattr(descriptor)
     own = termios.tcgetattr(descriptor)

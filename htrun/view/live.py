@@ -31,15 +31,15 @@ def watch(
     """Show the trace on the terminal until it is complete and ``running`` returns False, or the user quits. Returns
     whether it completed first.
 
-    ``interval``: seconds between two updates. ``title``, ``latest``: what the trace is of, and the lines of the latest
-    events, the last one at the end.
+    ``interval``: seconds between two updates. ``title``: returns the name of the traced program; ``latest``: returns
+    the lines of the latest events, the last one at the end.
     """
     begun, rates, sparks, console = time.monotonic(), Rates(), Sparks(), Console()
     follower = trace.follower
     try:
         with taken_over(sys.stdin.fileno()) as keys, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                # Asked before reading, so that what is written in between is read.
+                # Called before reading, so that events written in between are read.
                 going_on = running() or follower.running() or trace.figures is None
                 trace.read()
                 rates.note(time.monotonic(), trace.counts())
@@ -55,7 +55,7 @@ def watch(
     except KeyboardInterrupt:
         return False
     except Ended as ended:
-        # Die of the signal, as without a screen.
+        # Exit by the signal, as if there were no screen.
         signal.signal(ended.number, signal.SIG_DFL)
         os.kill(os.getpid(), ended.number)
         raise

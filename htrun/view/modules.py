@@ -17,7 +17,7 @@ _OTHER_FORM = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
     """The script of the module ``entry`` and of all modules that it needs. ``read``: returns the text of a module by
-    its name. Raises `ValueError` if a module imports what another does not export, has any other form, or needs itself.
+    its name. Raises `ValueError` if a module imports a name that is not exported, uses another form, or needs itself.
     """
     done: dict[str, tuple[str, tuple[str, ...]]] = {}
 

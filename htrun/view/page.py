@@ -24,7 +24,7 @@ def page(content: Content, comparison: Mapping[str, Any] | None = None) -> Itera
     """The text of the page, piece by piece. ``comparison``: the result of `htrun.view.comparison` if there are two
     traces.
 
-    What the page needs first comes first: the script runs while the browser still reads the columns after it.
+    The parts that the page needs first come first: the script runs while the browser still reads the columns.
     """
     skeleton = _asset("page.html")
     before, after = skeleton.split("<!-- data -->\n")
@@ -43,7 +43,7 @@ def _section(number: int, sections: Sequence[str]) -> str:
 
 
 def _data(name: str, text: str) -> str:
-    """An element that contains ``text``. A guest chooses names: none may end the element."""
+    """An element that contains ``text``, escaped so that no name chosen by a guest can end the element."""
     safe = text.replace("<", "\\u003c")
     return f'<script type="application/octet-stream" id="{name}">{safe}</script>\n'
 

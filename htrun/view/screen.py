@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 _HEAD_LINES, _FRAME_LINES = 4, 3
 _WIDE = 110
-"""From this many columns on, tables are side by side."""
+"""The minimum width in columns at which tables are side by side."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What the screen shows. ``title``: the program; ``begun``: `time.monotonic` at the first look; ``figures``: None
-    until the first event; ``latest``: lines of the last events; ``rates``: of all (None), and of names and threads."""
+    """The content of the screen.
+
+    ``title``: the program; ``begun``: `time.monotonic` at the start; ``figures``: None until the first event;
+    ``latest``: lines of the latest events; ``rates``: rates of all events (key None), and by name and thread.
+    """
 
     title: str
     begun: float
@@ -117,6 +120,6 @@ def _table(head: Row, rows: Sequence[Row], style: str) -> Table:
             ratio=None if place else 1,
         )
     for row in rows:
-        # A guest chooses its names: they must not be read as markup.
+        # A guest chooses its names, which must not be interpreted as markup.
         table.add_row(*(Text(cell) for cell in row))
     return table

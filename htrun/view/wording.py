@@ -66,7 +66,7 @@ def thread_rows(figures: LiveFigures, streams: Sequence[Stream], rate_of: Callab
 
 
 def totals(figures: LiveFigures | None, lost: int) -> list[tuple[str, str]]:
-    """The figures of all events together, by name."""
+    """The names and values of the figures of all events together."""
     rows = [("events", f"{figures.events if figures else 0:,}"), ("lost", f"{lost:,}")]
     if figures is not None:
         rows.append(("lasted", f"{figures.seconds:.6f} s"))

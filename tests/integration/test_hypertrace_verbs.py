@@ -278,7 +278,7 @@ def test_damage_is_reported_once_however_often_a_trace_is_read(trace: Path) -> N
         (["print", "TRACE", "--process", "x"], "invalid int value"),
         (["print", "TRACE", "--id", "0"], "argument --id: invalid event_id value: '0'"),
         (["print", "TRACE", "--id", "x"], "argument --id: invalid event_id value: 'x'"),
-        (["view", "TRACE", "--at", "4", "-o", "/tmp/nothing.html"], "has no event #4 among what was asked for"),
+        (["view", "TRACE", "--at", "4", "-o", "/tmp/nothing.html"], "has no event #4 in the selection"),
         (["print", "TRACE", "-n", "-1"], "must not be negative"),
         (["print", "TRACE", "--events", "/no/file"], "cannot read /no/file"),
         (["print", "/nothing"], "does not exist"),

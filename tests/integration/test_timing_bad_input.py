@@ -77,7 +77,7 @@ def verbs(traces: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
 
 WORDS = {
-    "none": "has no spans among what was asked for",
+    "none": "has no spans that match",
     "halves": "has no spans: 2 begins and ends without a partner",
     "torn": "has no whole spans: 2 begins and ends lie where events were lost",
     "lost": "has no events: all 30 were lost",
@@ -114,7 +114,7 @@ def test_view_makes_no_page_of_what_it_cannot_read(verbs: Verbs, traces: Path, n
     [
         (("lost",), "lost has no events: all 30 were lost"),
         (("empty",), "empty has no events"),
-        (("jobs", "--from", "5"), "jobs has no events among what was asked for"),
+        (("jobs", "--from", "5"), "jobs has no events that match"),
     ],
 )
 def test_view_says_why_a_page_is_empty(verbs: Verbs, traces: Path, arguments: Sequence[str], words: str) -> None:

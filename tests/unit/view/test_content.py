@@ -142,5 +142,5 @@ def test_events_around_one_that_is_not_there(trace: Trace) -> None:
     chosen, at = choose_around(trace, of_other, 6)
     assert (len(chosen.events), at) == (2, 1)
     for wanted, number in ((of_other, 5), (Filter(), 10)):
-        with pytest.raises(HtrunError, match=f"has no event #{number} among what was asked for"):
+        with pytest.raises(HtrunError, match=f"has no event #{number} in the selection"):
             choose_around(trace, wanted, number)

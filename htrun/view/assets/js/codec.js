@@ -53,7 +53,7 @@ export class Columns {
     return numbers;
   }
 
-  // The column as 64-bit words with all bits. Only for columns that are not stored as differences.
+  // The column as 64-bit words with all bits. Only valid for columns that are not stored as differences.
   async words(column) {
     const bytes = await this.section(column.section);
     const words = new Uint8Array(column.count * WORD);

@@ -1,4 +1,4 @@
-// The page "Comparison": two traces side by side, as `hypertrace compare` judges them.
+// The page "Comparison": two traces side by side, with the results of `hypertrace compare`.
 
 import { make } from "./dom.js";
 import { count, duration } from "./format.js";
@@ -6,7 +6,7 @@ import { Histogram } from "./histogram.js";
 
 const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "verdict"];
 
-// The interval of a few very different spans may be unbounded: such a bound is not printed.
+// The interval of a few very different spans may be unbounded: such a bound is shown as infinity.
 const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");
 
 export class ComparisonPage {

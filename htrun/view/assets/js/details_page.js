@@ -28,7 +28,7 @@ export class DetailsPage {
     const span = chosen.row.kind === "spans" ? chosen.item : -1;
     const parts = [facts("Facts", span >= 0 ? this.spanFacts(span) : this.eventFacts(chosen))];
     parts.push(...(await this.arguments(span >= 0 ? [trace.spanBegin[span], trace.spanEnd[span]] : [chosen.event])));
-    // Something else may have been selected while the arguments were unpacked.
+    // Another item may have been selected while the arguments were unpacked.
     if (this.state.chosen !== chosen) return;
     this.holder.replaceChildren(this.head(chosen, span), make("div", { class: "cards" }, ...parts));
   }
@@ -107,7 +107,7 @@ export function threadText(thread) {
   return `${thread.comm || "?"} (${thread.tid}, process ${thread.pid}, ${numberText(thread)})`;
 }
 
-// A thread's number in its process; of a machine, the number of its virtual processor.
+// A thread's number in its process; for a machine, the number of the thread's virtual processor.
 export function numberText(thread) {
   return `${thread.is_vcpu ? "vCPU" : "thread"} ${thread.ordinal}`;
 }

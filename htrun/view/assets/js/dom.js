@@ -1,6 +1,6 @@
 // Creates elements in one line. Text is never parsed as HTML: a guest chooses the names of its threads.
 
-// `attributes`: of the element; functions are listeners; `children`: texts and elements.
+// `attributes`: the element's; functions are listeners; `children`: texts and elements.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

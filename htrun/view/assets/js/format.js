@@ -17,7 +17,7 @@ export function duration(ns) {
   const scaled = ns / unit;
   const decimals = unit === 1 ? (Number.isInteger(ns) || size >= 100 ? 0 : 1) : Math.max(0, 3 - digits(scaled));
   const text = scaled.toFixed(decimals);
-  // 999.96 us would read as 1000.0 us.
+  // 999.96 us would be shown as 1000.0 us.
   return Math.abs(Number(text)) >= 1000 && unit < 1e9 ? duration(Math.sign(ns) * unit * 1000) : `${text} ${name}`;
 }
 
@@ -49,8 +49,8 @@ export function percent(part) {
   return `${(part * 100).toFixed(part < 0.1 ? 2 : part < 0.9995 ? 1 : 0)}%`;
 }
 
-// Time taken as a part of a stretch. Spans that overlap, on several threads or inside each other, take more than all of
-// it: then it is how many there are at a time.
+// The text of the time taken as a share of an interval. If spans overlap, on several threads or inside each other, the
+// time taken may exceed the interval: then the text is the mean number of spans at a time.
 export function shareText(part) {
   return part <= 1 ? percent(part) : `${part.toFixed(part < 9.95 ? 1 : 0)} at a time`;
 }

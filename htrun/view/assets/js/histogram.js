@@ -16,7 +16,7 @@ const MARKS = [
   [0.99, "p99"],
 ];
 
-// One list of sorted values in bins, as the picture needs it.
+// Sorted values as bins, in the form that the picture needs.
 export function bins(values, color) {
   if (!values.length) return null;
   const { edges, logarithmic } = edgesOf(values[0], values[values.length - 1]);
@@ -29,7 +29,7 @@ export function bins(values, color) {
 function edgesOf(low, high) {
   const logarithmic = low > 0 && high / low > WIDE;
   if (high <= low) {
-    // One bar in the middle, a fiftieth of the value wide.
+    // One bar in the middle, whose width is a fiftieth of the value.
     const width = Math.max(low / 50, 1);
     return { edges: Array.from({ length: ALONE + 1 }, (_, i) => low + (i - ALONE / 2) * width), logarithmic: false };
   }

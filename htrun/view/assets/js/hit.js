@@ -1,4 +1,4 @@
-// Finds what is drawn at a point of the timeline, and what is next to it.
+// Finds the item that is drawn at a point of the timeline, and the items next to it.
 
 import { lowerBound } from "./pyramid.js";
 
@@ -15,7 +15,7 @@ export function hit(state, x, y) {
     const place = lowerBound(row.start, time + Number.EPSILON) - 1;
     return place >= 0 ? target(state.trace, row, place) : null;
   }
-  // The candidates are the last to begin before the point, and its neighbours.
+  // The candidates are the last item that begins before the point, and its neighbours.
   const first = lowerBound(row.end, time - near);
   let best = null;
   let distance = Infinity;
@@ -29,7 +29,7 @@ export function hit(state, x, y) {
   return best === null ? null : target(state.trace, row, best);
 }
 
-// `item`: the span or event; `event`: the event, or the one that begins the span.
+// `item`: the span or event; `event`: the event, or the event that begins the span.
 export function target(trace, row, place) {
   const item = row.items[place];
   return { row, place, item, event: row.kind === "spans" ? trace.spanBegin[item] : item };
@@ -48,7 +48,7 @@ export function find(state, event) {
   return null;
 }
 
-// The nearest edge of a span or event in the row at a height, within a few pixels; else the time itself.
+// The time at x, or of the edge of a span or event in the row at y that is within a few pixels.
 export function snap(state, x, y) {
   const time = state.viewport.time(x);
   const placed = state.layout.rowAt(y + state.scroll);

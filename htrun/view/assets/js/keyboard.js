@@ -6,7 +6,7 @@ const PAN = 0.2;
 const ZOOM = 1.6;
 const SCROLL = 60;
 
-// Each: its keys, its title, and what it does with the actions of main.js.
+// For each function: its keys, its title, and a call of the actions of main.js.
 const KEYS = [
   [["ArrowLeft", "a"], "← or A", "earlier", (act) => act.pan(-PAN)],
   [["ArrowRight", "d"], "→ or D", "later", (act) => act.pan(PAN)],

@@ -1,4 +1,4 @@
-// The column beside the tracks, with their names. Elements exist only for what is on the screen.
+// The column beside the tracks, with their names. Elements exist only for tracks on the screen.
 
 import { make } from "./dom.js";
 
@@ -31,7 +31,7 @@ export class Labels {
       }
       element.style.transform = `translateY(${placed.top - scroll}px)`;
       element.style.height = `${placed.height}px`;
-      // The name of a tall track stays in sight.
+      // The name of a tall track stays visible.
       const inner = element.firstElementChild;
       const hidden = Math.max(0, scroll - placed.top);
       inner.style.transform = hidden ? `translateY(${Math.min(hidden, Math.max(0, placed.height - 38))}px)` : "";

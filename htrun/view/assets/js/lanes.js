@@ -47,7 +47,7 @@ class Heap {
   }
 }
 
-// For spans `order[0]`, `order[1]`, ... in the order in which they begin: the line of each, and how many lines there are.
+// For spans `order[0]`, `order[1]`, ... in the order in which they begin: the line of each, and the number of lines.
 export function assignLanes(order, start, end) {
   const lanes = new Uint32Array(order.length);
   const busy = new Heap();

@@ -11,7 +11,7 @@ export class Layout {
     this.arrange();
   }
 
-  // `headers`: processes; `tracks`: those of expanded processes; `rows`: theirs. Each with `top` and `height`.
+  // `headers`: processes; `tracks`: those of expanded processes; `rows`: rows of these. Each has `top` and `height`.
   arrange() {
     this.headers = [];
     this.tracks = [];
@@ -39,7 +39,7 @@ export class Layout {
     return top + placed.height;
   }
 
-  // Those of `placed` (headers, tracks or rows) that are between `top` and `bottom`.
+  // The items of `placed` (headers, tracks or rows) that are between `top` and `bottom`.
   within(placed, top, bottom) {
     return placed.filter((each) => each.top + each.height > top && each.top < bottom);
   }

@@ -30,7 +30,7 @@ const PAUSE_MS = 120;
 const FILLED = 0.6;
 
 class Page {
-  // `state`: everything that the parts draw from. `range`: the measured interval; `chosen`, `hover`: see hit.js;
+  // `state`: all data that the parts draw. `range`: the measured interval; `chosen`, `hover`: see hit.js;
   // `found`: see search.js; each null if there is none.
   constructor(trace, processes) {
     this.trace = trace;
@@ -39,7 +39,7 @@ class Page {
     this.wanted = false;
     const palette = new Palette(trace.names.length);
     const viewport = new Viewport(trace.length, () => {
-      // Something else is under the pointer now.
+      // Another item is now under the pointer.
       this.hover(null);
       this.request();
     });
@@ -63,7 +63,7 @@ class Page {
       .join(" · ");
   }
 
-  // The lower part, which is too slow for the first picture.
+  // Fills the lower part, which would delay the first picture.
   fillPanel() {
     const { head } = this.trace;
     this.statistics = new StatisticsPage(byId("page-statistics"), this.state, { search: (name) => this.searchFor(name) });
@@ -91,7 +91,7 @@ class Page {
       this.wanted = false;
       const began = performance.now();
       this.draw();
-      // How long the last frames took, for measurements.
+      // The durations of the last frames in ms, for measurements.
       this.frames.push(performance.now() - began);
       if (this.frames.length > 1000) this.frames.shift();
     });
@@ -193,7 +193,7 @@ class Page {
     };
   }
 
-  // The centre for zooming by keyboard: what is selected, if it is in sight.
+  // The centre for zooming by keyboard: the selected item, if it is visible.
   focusTime() {
     const { chosen, viewport } = this.state;
     const time = chosen ? chosen.row.start[chosen.place] : NaN;
@@ -254,7 +254,7 @@ class Page {
     return Math.max(0, Math.min(lowerBound(row.start, time), row.start.length - 1));
   }
 
-  // Select an item, and bring it into sight.
+  // Select an item and make it visible.
   reach(item) {
     const { viewport, layout, scroll } = this.state;
     const [begin, end] = [item.row.start[item.place], item.row.end[item.place]];
@@ -275,7 +275,7 @@ class Page {
     this.choose(item);
   }
 
-  // Select what the event numbered `event` begins, ends or is, and fill the window with it.
+  // Select the event number `event`, or the span that it begins or ends, and fill the window with that.
   open(event) {
     const item = find(this.state, event);
     if (!item) return;
@@ -356,7 +356,7 @@ class Page {
     this.request();
   }
 
-  // Go to the next match after what is selected, or the one before it; wraps around at the ends.
+  // Go to the next or the previous match from the selected item; wraps around at the ends.
   match(by) {
     const { state } = this;
     const events = state.found?.events;

@@ -21,7 +21,7 @@ export class Overview extends Picture {
     return counts;
   }
 
-  // Where events were found: a bucket is set if it contains one.
+  // Mark the places of `events`: a bucket is set if it contains one of them.
   mark(events) {
     this.marks = null;
     this.painted = null;
@@ -32,7 +32,7 @@ export class Overview extends Picture {
     }
   }
 
-  // The whole trace takes the same share of the strip as of the tracks.
+  // The position of a time. The whole trace takes the same share of the strip's width as of the tracks' width.
   x(time) {
     const [begin, end] = this.state.viewport.all();
     return ((time - begin) / (end - begin)) * this.width;
@@ -89,7 +89,7 @@ export class Overview extends Picture {
     context.fillRect(right - 1.5, 0, 1.5, height);
   }
 
-  // A drag outside of the part that is shown selects a new one; a drag inside moves it.
+  // A drag that starts outside the shown part selects a new part; a drag inside moves the part.
   listen() {
     let grip = null;
     this.canvas.addEventListener("pointerdown", (event) => {

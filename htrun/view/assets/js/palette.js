@@ -1,4 +1,4 @@
-// Colours: those of names, which are the same everywhere, and all others, from the style sheet.
+// Colours: those of names, which are the same on all pages, and the others, from the style sheet.
 
 const HUES = 12;
 const FIRST_HUE = 255;

@@ -73,7 +73,7 @@ export class Pointer {
     this.canvas.style.cursor = "";
   }
 
-  // Times snap to the edges of what is drawn there, unless Alt is held.
+  // The time under the pointer. It snaps to the edges of items drawn there, unless Alt is held.
   time(event) {
     const { offsetX, offsetY, altKey } = event;
     return altKey ? this.state.viewport.time(offsetX) : snap(this.state, offsetX, offsetY);
@@ -98,7 +98,7 @@ export class Pointer {
       viewport.show(viewport.begin + by, viewport.end + by);
       return;
     }
-    // Browsers report a pinch as a turn of the wheel with Ctrl, in smaller steps.
+    // Browsers report a pinch gesture as a turn of the wheel with Ctrl, in smaller steps.
     const factor = Math.exp(event.deltaY * unit * WHEEL * (event.ctrlKey ? 4 : 1));
     viewport.show(...viewport.zoom(factor, viewport.time(event.offsetX)));
   }

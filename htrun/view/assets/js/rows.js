@@ -1,16 +1,16 @@
-// One line of a track: its items in the order of time, and what to draw of them at any zoom.
+// One line of a track: its items in the order of time, and the data for drawing them at any zoom.
 
 import { Extremes, Greatest } from "./pyramid.js";
 
-// The elements of `values` with the indices `items`. (A loop: Float64Array.from with a function takes several times as
-// long.)
+// The elements of `values` with the indices `items`. (By a loop, since Float64Array.from with a function takes several
+// times as long.)
 function pick(values, items) {
   const picked = new Float64Array(items.length);
   for (let i = 0; i < items.length; i++) picked[i] = values[items[i]];
   return picked;
 }
 
-// Spans that do not overlap. `items`: their numbers; `busy`: for each, the sum of the durations of those before it.
+// Spans that do not overlap. `items`: their numbers; `busy`: for each, the sum of the durations of the spans before it.
 export class SpanRow {
   constructor(trace, items) {
     this.kind = "spans";

@@ -1,8 +1,8 @@
 // Finding events: by name, by duration, by thread, by the values of arguments.
 //
 // A query consists of words separated by spaces, all of which must match: a part of a name, or a condition such as
-// `size>=4096`, `kind=READ`, `dur>10us`, `thread=worker`. A span is found by its begin; its arguments are those of both
-// its events.
+// `size>=4096`, `kind=READ`, `dur>10us`, `thread=worker`. The match for a span is its begin; its arguments are those of
+// both // its events.
 
 const CONDITION = /^([A-Za-z_]\w*)(<=|>=|!=|==|=|<|>)(.+)$/;
 const DURATION = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s)?$/;
@@ -16,7 +16,7 @@ const COMPARE = {
   ">=": (a, b) => a >= b,
 };
 
-// The result of a search: `events`, the numbers of the matches in order; `has`: whether an event is a match.
+// The result of a search: `events`, the numbers of the matches in order; `has`: returns whether an event is a match.
 export class Found {
   constructor(trace, fits) {
     this.bits = new Uint8Array(trace.count);
@@ -36,8 +36,7 @@ export class Found {
   }
 }
 
-// The events that match `query`; null for an empty one. Throws an Error whose message says what is wrong with the
-// query.
+// The events that match `query`; null if it is empty. Throws an Error whose message says what is wrong with the query.
 export async function search(trace, query) {
   const words = query.split(/\s+/).filter(Boolean);
   if (!words.length) return null;

@@ -66,7 +66,7 @@ export class StatisticsPage {
     );
   }
 
-  // Compute the statistics again, for the measured interval, or else for the whole trace.
+  // Compute the statistics again: for the measured interval, or for the whole trace if there is none.
   update() {
     const { state } = this;
     const { range, trace } = state;

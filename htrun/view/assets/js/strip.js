@@ -1,6 +1,6 @@
-// Draws what is too small to be drawn by itself: for each row one line of pixels, each with the colour of the longest
-// span there, and the more opaque, the more of its time is taken. All lines are one image, which is stretched to the
-// heights of the rows.
+// Draws items that are too small to be drawn by themselves: for each row one line of pixels. A pixel has the colour of
+// the longest span there, and its opacity is the share of its time that spans take. All lines are one image, which
+// is // stretched to the heights of the rows.
 
 import { gallop, lowerBound } from "./pyramid.js";
 
@@ -36,7 +36,7 @@ export class Strip {
     const from = line * width;
     const until = begin + width / scale;
     let i = lowerBound(end, begin);
-    // A span that ends where the picture begins is not drawn, unless it has no length.
+    // A span that ends where the picture begins is only drawn if it has no length.
     while (i < start.length && start[i] < until) {
       const left = (start[i] - begin) * scale;
       const right = (end[i] - begin) * scale;
@@ -51,7 +51,7 @@ export class Strip {
         i++;
         continue;
       }
-      // All that begin within this pixel.
+      // The spans before index j begin within this pixel.
       let j = gallop(start, begin + (pixel + 1) / scale, i);
       if (j === i) j = i + 1;
       if (j > i + 1 && (end[j - 1] - start[j - 1]) * scale >= 2) j--;
@@ -98,7 +98,7 @@ export class Strip {
   }
 }
 
-// `look`: a pixel's colour, with 1 in its highest byte if it is dimmed.
+// The pixel of `look`, a colour with 1 in its highest byte if it is dimmed.
 function shade(look, alpha) {
   const opacity = look >>> 24 ? Math.min(alpha, DIMMED) : alpha;
   return ((look & 0xffffff) | (opacity << 24)) >>> 0;

@@ -35,7 +35,7 @@ export class Tabs {
     this.shown(id);
   }
 
-  // Mark a tab: it has something to show.
+  // Mark a tab that has new content.
   badge(id, text) {
     this.tabs.get(id).append(make("span", { class: "badge" }, text));
   }

@@ -1,4 +1,4 @@
-// Draws the tracks: their background, spans, single events and counters, and what is selected.
+// Draws the tracks: their background, spans, single events and counters, and the selected item.
 
 import { duration, plain } from "./format.js";
 import { Picture } from "./picture.js";
@@ -56,7 +56,7 @@ export class Timeline extends Picture {
     for (const { top, height } of layout.within(layout.tracks, scroll, scroll + this.height)) {
       context.fillRect(0, top + height - scroll - 1, this.width, 1);
     }
-    // Before the first event and after the last there is nothing to draw.
+    // The time before the first event and after the last has another background.
     context.fillStyle = palette.band;
     const first = state.viewport.x(0);
     const last = state.viewport.x(state.trace.length);
@@ -64,7 +64,7 @@ export class Timeline extends Picture {
     if (last < this.width) context.fillRect(last, 0, this.width - last, this.height);
   }
 
-  // Paint what is small on the strip; return what is large: its index in the row and its pixels.
+  // Paint small items on the strip; return the large ones: their indexes in the row and their pixels.
   collect({ row }, line, begin, scale) {
     const large = [];
     const { trace, palette, found } = this.state;
@@ -211,7 +211,7 @@ export class Timeline extends Picture {
     context.fillRect(Math.round(right), 0, 1, this.height);
   }
 
-  // What is selected, and what is under the pointer.
+  // The selected item, and the item under the pointer.
   chosen() {
     const { state } = this;
     if (state.hover && state.hover.item !== state.chosen?.item) this.outline(state.hover, 1.2, 0.55);

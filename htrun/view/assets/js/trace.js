@@ -3,7 +3,7 @@
 // Events are numbered from 0; spans are numbered in the order in which they begin.
 
 export class Trace {
-  // `head`: the page's plain data; `columns`: gives its columns. Create it with `Trace.load`.
+  // `head`: the page's plain data; `columns`: returns its columns. Must be created with `Trace.load`.
   constructor(head, columns) {
     this.head = head;
     this.columns = columns;
@@ -47,7 +47,7 @@ export class Trace {
         await columns.numbers(span.end, Uint32Array),
       ]),
     );
-    // `spanOf`: the span that an event begins (its number) or ends (the same, minus 2, negated); -1 for others.
+    // `spanOf`: for an event that begins span N, N; for an event that ends it, -N - 2; for others -1.
     this.spanOf = new Int32Array(count).fill(-1);
     const endOf = new Uint32Array(count);
     const nameOf = new Uint16Array(count);
@@ -83,7 +83,7 @@ export class Trace {
     return this.end[span] - this.start[span];
   }
 
-  // The span whose beginning or end `event` is; -1 if it is none.
+  // The span that `event` begins or ends; -1 if there is none.
   spanAt(event) {
     const place = this.spanOf[event];
     return place >= -1 ? place : -2 - place;

@@ -1,4 +1,4 @@
-// The page "Trace": the program, its threads, and what the trace lacks.
+// The page "Trace": the program, its threads, and the losses of the trace.
 
 import { make } from "./dom.js";
 import { count, duration, wallClock } from "./format.js";
@@ -29,7 +29,7 @@ export function showTrace(holder, trace) {
   holder.replaceChildren(make("div", { class: "cards" }, ...cards));
 }
 
-// Reasons to doubt the trace: each a text and at least one number.
+// Reasons to doubt the trace: each has a text and at least one number.
 export function lacking(trace) {
   const lost = trace.threads.reduce((sum, thread) => sum + thread.lost, 0);
   const words = { begins: "begins without an end", ends: "ends without a begin", negative: "ends before their begin",
