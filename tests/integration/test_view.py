@@ -295,6 +295,65 @@ def test_a_page_opens_at_the_span_of_an_event(known: Path, open_page: Callable[[
     assert 0 < begin < 12_000 < 22_000 < end < 30_000
 
 
+def test_a_link_shows_the_same_again(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    """The address of the page says what is shown: of times, what is selected, measured, searched and closed."""
+    shown = open_page(requests_page)
+    shown.tab.resize(1440, 600)
+    state = (
+        "({ begin: Math.round(page.state.viewport.begin), end: Math.round(page.state.viewport.end), "
+        "event: page.state.chosen?.event ?? null, range: Object.values(page.state.range ?? {}).map(Math.round), "
+        "scroll: page.state.scroll, "
+        "query: document.querySelector('#query').value, found: page.state.found?.events.length ?? null, "
+        "tab: page.tabs.current, open: page.processes.map(({ open }) => open) })"
+    )
+    assert shown.tab.run("location.hash") == ""
+    whole = shown.ask(state)
+    shown.show(100_000, 400_000)
+    shown.tab.drag((shown.x(150_000), shown.row(1)), (shown.x(250_000), shown.row(1)))
+    shown.tab.click(shown.x(300_000), shown.row(1))
+    shown.tab.press("/")
+    shown.tab.type("request dur>10us")
+    shown.tab.press("Enter")
+    shown.tab.wait_for("document.querySelector('#found').textContent.includes(' of ')")
+    shown.settle()
+    shown.tab.run(
+        "(document.querySelector('#tab-trace').click(), document.querySelector('#tracks').scrollTop = 30, null)"
+    )
+    shown.settle()
+    before = shown.ask(state)
+    assert before["found"] > 0
+    assert (before["tab"], before["scroll"]) == ("trace", 30)
+    shown.tab.wait_for("location.hash.includes('y=30') && location.hash.includes('p=trace')")
+    link = shown.tab.run("location.href")
+    # In the same tab, by an address that was typed, and in another one.
+    shown.tab.run("(location.hash = '', null)")
+    shown.tab.wait_for("document.querySelector('#query').value === ''")
+    shown.settle()
+    assert shown.ask(state) == whole
+    shown.tab.run(f"(location.href = {link!r}, null)")
+    shown.tab.wait_for("document.querySelector('#tracks').scrollTop === 30")
+    shown.settle()
+    assert shown.ask(state) == before
+    shown.tab.call("Page.navigate", url="about:blank")
+    shown.tab.call("Page.navigate", url=link)
+    shown.tab.wait_for("document.readyState === 'complete' && window.hypertrace")
+    shown.settle()
+    assert shown.ask(state) == before
+    shown.tab.requests[:] = shown.tab.requests[:1]
+    shown.tab.resize(1440, 900)
+
+
+@pytest.mark.parametrize("fragment", ["t=5..3&e=99999999&c=1", "e=0", "%%%", "t=1e9..2e9&q=%", "p=nothing&w=nothing"])
+def test_a_link_that_says_nothing_useful_shows_the_page(
+    known: Path, open_page: Callable[[Path], Shown], fragment: str
+) -> None:
+    shown = open_page(known)
+    shown.tab.run(f"(location.hash = {fragment!r}, null)")
+    shown.settle()
+    assert shown.ask("page.state.chosen") is None
+    assert shown.tab.run("document.querySelector('.failure')") is None
+
+
 def test_the_keyboard_alone_will_do(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
     for _ in range(12):

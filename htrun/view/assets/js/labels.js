@@ -11,6 +11,12 @@ export class Labels {
     this.shown = new Map();
   }
 
+  // Forget what is shown, so that everything is made anew.
+  clear() {
+    for (const element of this.shown.values()) element.remove();
+    this.shown.clear();
+  }
+
   draw() {
     const { layout, scroll } = this.state;
     const height = this.holder.clientHeight;

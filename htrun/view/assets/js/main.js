@@ -5,6 +5,7 @@ import { ComparisonPage } from "./comparison_page.js";
 import { DetailsPage, threadText } from "./details_page.js";
 import { byId, make, say } from "./dom.js";
 import { count, duration, plain } from "./format.js";
+import { fromFragment, toFragment } from "./fragment.js";
 import { find, target } from "./hit.js";
 import { listen, showKeys } from "./keyboard.js";
 import { Labels } from "./labels.js";
@@ -28,6 +29,8 @@ import { Viewport } from "./viewport.js";
 
 const PAUSE_MS = 120;
 const FILLED = 0.6;
+// How long nothing must have changed before the address does: browsers allow only some changes a second.
+const ADDRESS_MS = 250;
 
 class Page {
   // `state`: all data that the parts draw. `range`: the measured interval; `chosen`, `hover`: see hit.js;
@@ -78,6 +81,7 @@ class Page {
     this.tabs = new Tabs(byId("tabs"), pages, (id) => {
       if (id === "statistics") this.statistics.show();
       if (id === "comparison") this.comparison.draw();
+      this.remember();
     });
     const lacks = lacking(this.trace);
     if (lacks.length) this.tabs.badge("trace", "incomplete");
@@ -105,6 +109,55 @@ class Page {
     this.overview.draw();
     this.labels.draw();
     byId("window").textContent = duration(state.viewport.span);
+    this.remember();
+  }
+
+  // Put what is shown into the page's address, once nothing has changed for a moment.
+  remember() {
+    if (!this.restored) return;
+    clearTimeout(this.addressing);
+    this.addressing = setTimeout(() => {
+      const fragment = toFragment(this.view());
+      const address = location.href.split("#")[0];
+      if (location.hash !== (fragment && `#${fragment}`)) history.replaceState(null, "", fragment ? `${address}#${fragment}` : address);
+    }, ADDRESS_MS);
+  }
+
+  // What a link says: see fragment.js.
+  view() {
+    const { viewport, range, chosen, scroll } = this.state;
+    const [begin, end] = viewport.all();
+    const whole = viewport.begin === begin && viewport.end === end;
+    return {
+      shown: whole ? null : { begin: viewport.begin, end: viewport.end },
+      measured: range,
+      event: chosen ? chosen.event : null,
+      query: byId("query").value.trim(),
+      page: this.tabs.current === this.tabs.ids[0] ? "" : this.tabs.current,
+      scroll,
+      closed: this.processes.filter((process) => !process.open).map((process) => process.pid),
+    };
+  }
+
+  // Show what a link says; what it does not say is as at the start.
+  async restore(view) {
+    const { state } = this;
+    // Only what is in an open process can be found.
+    for (const process of this.processes) process.open = true;
+    this.arrange();
+    this.choose(view.event === undefined ? null : find(state, view.event));
+    for (const process of this.processes) process.open = !view.closed?.includes(process.pid);
+    this.labels.clear();
+    this.arrange();
+    state.range = view.measured ?? null;
+    this.anchor = undefined;
+    this.statistics.update();
+    byId("query").value = view.query ?? "";
+    await this.search();
+    this.tabs.show(this.tabs.ids.includes(view.page) ? view.page : this.tabs.ids[0]);
+    if (view.shown) state.viewport.show(view.shown.begin, view.shown.end);
+    else state.viewport.show(...state.viewport.all());
+    byId("tracks").scrollTop = view.scroll ?? 0;
   }
 
   resize() {
@@ -133,6 +186,8 @@ class Page {
     });
     new ResizeObserver(() => this.resize()).observe(tracks);
     watchTheme(() => this.recolour());
+    // A link to this page that is opened in its own tab.
+    addEventListener("hashchange", () => this.restore(fromFragment(location.hash)));
     this.actions = this.makeActions();
     this.pointer = new Pointer(byId("timeline"), this.state, this.actions);
     listen(this.actions);
@@ -379,7 +434,9 @@ async function start() {
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   performance.mark("hypertrace-drawn");
   page.fillPanel();
-  if (head.at !== null) page.open(head.at);
+  if (location.hash.length > 1) await page.restore(fromFragment(location.hash));
+  else if (head.at !== null) page.open(head.at);
+  page.restored = true;
   return page;
 }
 

@@ -1,0 +1,63 @@
+// The fragment of the page's address: what is shown, so that a link to it shows the same.
+//
+// #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712&w=flame
+//
+// t: the times that are shown, ns since the first event; e: the number of the selected event, from 1; m: what is
+// measured; q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed; w: the
+// way the tracks are drawn, if that is not the timeline.
+
+const TIMES = { t: "shown", m: "measured" };
+const WORDS = { q: "query", p: "page", w: "way" };
+// Fractions of a nanosecond matter only if few of them are shown.
+const FINE = 1000;
+
+// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page, way: texts; closed: pids }. What is
+// missing or null is left out.
+export function toFragment(view) {
+  const parts = [];
+  for (const [key, name] of Object.entries(TIMES)) {
+    if (!view[name]) continue;
+    const { begin, end } = view[name];
+    const text = (time) => String(Number(time.toFixed(end - begin < FINE ? 3 : 0)));
+    parts.push(`${key}=${text(begin)}..${text(end)}`);
+  }
+  if (view.event !== null && view.event !== undefined) parts.push(`e=${view.event + 1}`);
+  for (const [key, name] of Object.entries(WORDS)) if (view[name]) parts.push(`${key}=${encodeURIComponent(view[name])}`);
+  if (view.scroll) parts.push(`y=${Math.round(view.scroll)}`);
+  if (view.closed?.length) parts.push(`c=${view.closed.join(",")}`);
+  return parts.join("&");
+}
+
+// The same from the text of a fragment. What is not understood is left out: a link may be cut off.
+export function fromFragment(text) {
+  const view = {};
+  for (const part of text.replace(/^#/, "").split("&")) {
+    const [key, ...rest] = part.split("=");
+    const value = rest.join("=");
+    if (Object.hasOwn(TIMES, key)) put(view, TIMES[key], times(value));
+    else if (Object.hasOwn(WORDS, key)) put(view, WORDS[key], decoded(value));
+    else if (key === "e" && /^[1-9]\d{0,14}$/.test(value)) view.event = Number(value) - 1;
+    else if (key === "y" && /^\d{1,9}$/.test(value)) view.scroll = Number(value);
+    else if (key === "c" && /^\d{1,10}(,\d{1,10})*$/.test(value)) view.closed = value.split(",").map(Number);
+  }
+  return view;
+}
+
+function put(view, name, value) {
+  if (value) view[name] = value;
+}
+
+function times(text) {
+  const found = /^(-?\d{1,17}(?:\.\d{1,3})?)\.\.(-?\d{1,17}(?:\.\d{1,3})?)$/.exec(text);
+  if (!found) return null;
+  const [begin, end] = [Number(found[1]), Number(found[2])];
+  return begin <= end ? { begin, end } : null;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
