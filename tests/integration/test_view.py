@@ -186,6 +186,64 @@ def test_a_narrow_window_hides_nothing(requests_page: Path, open_page: Callable[
         shown.tab.resize(1440, 900)
 
 
+CUT_OFF = """[...document.querySelectorAll("body *")].filter((each) => {
+    if (!each.checkVisibility() || each.closest("dialog:not([open]), .unseen, svg")) return false;
+    const hasText = [...each.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    return (getComputedStyle(each).overflowX !== "visible" && each.scrollWidth > each.clientWidth + 1)
+        || (hasText && each.getBoundingClientRect().right > innerWidth + 1);
+}).map((each) => `${each.tagName} .${each.className} ${each.textContent.trim().slice(0, 40)}`)"""
+"""Elements whose content is wider than they are, or with text beyond the window."""
+
+LONG_NAME = "a request with a name of several words, and one_identifier_that_can_not_be_broken"
+
+
+@pytest.fixture(scope="module")
+def wide_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page whose texts are as long as they come: of names, processes, threads and facts."""
+    directory = tmp_path_factory.mktemp("wide")
+    names = "".join(
+        f'[[event]]\nid = {number}\nname = "{name}"\nphase = "{phase}"\n'
+        for number, (name, phase) in enumerate(
+            ((name, phase) for name in (LONG_NAME, "parse") for phase in ("begin", "end")), 1
+        )
+    )
+    facts = {"hostname": "a-long-name.example.org", "guest_architecture": "aarch64", "named_events": names}
+    for side in ("old", "new"):
+        made = Made(directory / side, 3, {**FACTS, **facts, "emulator": "/usr/bin/qemu-aarch64-static"})
+        for thread in range(4):
+            pauses = np.array([12_345, 99_000_123, 17, 1_000_000]) * (1 + np.arange(1500)[:, None] % 7)
+            times = [BEGIN, *(BEGIN + np.cumsum(pauses.ravel())[:-1]).tolist()]
+            stream = Stream(4194300 + thread, 4194300, thread, "fifteen-letters")
+            made.packet(stream, times, [[1, 0, 0], [3, 0, 0], [4, 0, 0], [2, 0, 0]] * 1500)
+        made.close()
+    hypertrace("view", "old", "--compare", "new", "-o", "wide.html", directory=directory)
+    return directory / "wide.html"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_text_is_cut_off(wide_page: Path, open_page: Callable[[Path], Shown], scheme: str) -> None:
+    shown = open_page(wide_page)
+    shown.tab.prefer(scheme)
+    shown.ask("(page.step(1), null)")
+    shown.tab.wait_for("document.querySelector('#page-details h2')")
+    try:
+        for width in (500, 900, 1400, 2560):
+            shown.tab.resize(width, 900)
+            for name in shown.ask("page.tabs.ids"):
+                shown.tab.run(f"(document.querySelector('#tab-{name}').click(), null)")
+                shown.settle()
+                assert shown.tab.run(CUT_OFF) == [], (width, name)
+                shown.picture(f"wide-{width}-{name}-{scheme}")
+    finally:
+        shown.tab.resize(1440, 900)
+
+
+def test_what_is_cut_off_is_found(wide_page: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(wide_page)
+    shown.tab.run("(document.querySelector('#title').textContent = 'long '.repeat(200), null)")
+    assert [line.split()[0] for line in shown.tab.run(CUT_OFF)] == ["H1"]
+
+
 def test_nothing_that_is_drawn_is_an_element(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(requests_page)
     assert shown.tab.run("document.querySelectorAll('*').length") < 500
@@ -439,7 +497,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(
     assert [node for node in nodes if node[0] in needs_name and not node[1]] == []
     roles = {role for role, _ in nodes}
     assert {"banner", "main", "search", "tablist", "table", "columnheader", "rowheader", "heading"} <= roles
-    assert ("button", "server process 100") in [(role, re.sub(r"^\W+", "", name)) for role, name in nodes]
+    assert ("button", "server pid 100") in [(role, re.sub(r"^\W+", "", name)) for role, name in nodes]
 
 
 def test_names_are_text_whatever_they_are(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:

@@ -49,8 +49,8 @@ export class Labels {
       "button",
       { type: "button", class: "process", "aria-expanded": process.open, title: "Open or close (Enter)" },
       make("span", { class: "chevron", "aria-hidden": "true" }, "▾"),
-      make("span", { class: "name" }, process.title),
-      make("span", { class: "detail" }, `process ${process.pid}`),
+      make("span", { class: "name", title: process.title }, process.title),
+      make("span", { class: "detail" }, `pid ${process.pid}`),
     );
     button.addEventListener("click", () => {
       process.open = !process.open;

@@ -59,7 +59,7 @@ class Page {
 
   title() {
     const { head } = this.trace;
-    byId("title").textContent = head.facts.command || head.trace;
+    byId("title").textContent = byId("title").title = head.facts.command || head.trace;
     const under = [head.facts.guest, head.facts.emulator, head.facts.host].filter(Boolean).join(" · ");
     byId("subtitle").textContent = [under, `${count(this.trace.count)} events`, `${count(this.trace.spans)} spans`, duration(this.trace.length)]
       .filter(Boolean)

@@ -17,7 +17,10 @@ export class Ruler extends Picture {
       context.fillStyle = palette.line;
       context.fillRect(x, height - 8, 1, 8);
       context.fillStyle = palette.dim;
-      context.fillText(moment(time, ticks.step), x + 5, height / 2);
+      // At the right edge a time stands before its tick.
+      const text = moment(time, ticks.step);
+      const room = context.measureText(text).width + 5;
+      context.fillText(text, x + room > width ? x - room : x + 5, height / 2);
     });
     if (state.range) this.measure(state.range);
   }

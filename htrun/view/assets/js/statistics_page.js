@@ -111,7 +111,7 @@ export class StatisticsPage {
       WORDS[row.what] ? make("small", {}, WORDS[row.what]) : null);
     const find = make("button", { type: "button", class: "find", title: "Find them in the timeline", "aria-label": `Find ${trace.names[row.name]} in the timeline`,
       click: () => this.actions.search(trace.names[row.name]) }, "⌕");
-    const times = ["mean", "median", "p90", "p99", "min", "max"].map((key) => make("td", {}, duration(row[key])));
+    const times = ["mean", "median", "p90", "p99", "min", "max"].map((key) => make("td", { class: key }, duration(row[key])));
     const share = Number.isNaN(row.share) ? "" : shareText(row.share);
     const line = make("tr", { class: chosen ? "chosen" : "" },
       make("th", { scope: "row" }, make("div", { class: "names" }, name, find)), make("td", {}, count(row.count)), make("td", {}, duration(row.total)), make("td", {}, share), ...times);
