@@ -204,8 +204,8 @@ class TrampolineContext:
     the guest stores. ``runtime_address``: the stub of `Host.build_runtime`. ``self_pointers``: whether threads are
     identified by the word that the thread pointer points to. In programs with thread-local storage, this word is the
     thread pointer itself (Drepper, ELF Handling For Thread-Local Storage, 3.4.6). Otherwise threads are identified by
-    the register. ``likely_entry``: the offset in the table of the entry that is tried first, that of the thread that
-    will probably emit; it must not be all zeros. Another entry only costs more time.
+    the register. ``likely_entry``: the offset of the table entry that is tried first. It should belong to the thread
+    that will probably emit; another entry only costs time. The entry must not be all zeros.
     """
 
     control_address: int

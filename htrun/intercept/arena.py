@@ -1,9 +1,9 @@
 """The memory that htrun maps into a tracee so that its sites can be patched.
 
-Threads that have trapped map four kinds of memory, by injected calls: rings, as threads need them; a second mapping of
-the channel's data, so that a trampoline does not fault after the guest has unmapped the first; the thread table; and
-pages of trampolines, where a patch needs them. The tracee cannot write code, and cannot execute rings: no page is both
-writable and executable for it. htrun writes code and table from outside the process.
+Threads that have trapped map four kinds of memory, by injected calls: rings, as threads need them; the thread table;
+pages of trampolines, where a patch needs them; and a second mapping of the channel's data. The second mapping keeps
+trampolines from faulting after the guest has unmapped the first. The tracee cannot write code, and cannot execute
+rings: no page is both writable and executable for it. htrun writes code and table from outside the process.
 
 A forked child has this memory at the same addresses: it shares the rings and the code, and has a private copy of the
 table.

@@ -189,7 +189,7 @@ class ArenaBuilder:
     def _opened(
         self, injection: Injection, space: AddressSpace, tid: int, mapping: Mapping, file: int, *, writable: bool
     ) -> int:
-        """Open ``file``, which htrun has open, in the tracee. Returns the tracee's descriptor. Raises OSError."""
+        """Let the tracee open ``file``, which htrun has open. Returns the tracee's descriptor. Raises OSError."""
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)

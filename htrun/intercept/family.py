@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Patch, Site
 
     RunAt = Callable[[int], object]
-    """Returns the pages of trampolines at an address of one process, as an object that is the same for all processes
-    with these pages; None if there are no pages at the address."""
+    """Returns an object that stands for the pages of trampolines at an address of one process; None if there are no
+    such pages. Processes that share the pages have the same object."""
 
 _SURE, _MOST_SURE = 2, 4
 

@@ -160,7 +160,7 @@ class AddressSpace:
     machine: bool = False
     """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
 
-    # Set for `htrun.runner.loop`.
+    # Set by `htrun.intercept.mapping_calls`.
     abi: Abi | None = None
     """The interface of the call that mapped a channel; None before one was mapped."""
     syscall_instruction: int = 0

@@ -4,9 +4,9 @@ When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblo
 the default before the tracer sees the stop. The reset action shows that this has happened (`htrun.intercept.actions`).
 So htrun need not follow signal masks, unless two threads may have reset the action at the same time, or the process
 ignores the signal. In these two cases htrun follows the masks of all threads of the process through their changes:
-rt_sigprocmask, rt_sigreturn, and the entry of each signal handler.
-Where a site keeps trapping, htrun only watches for these changes: the result for one trap of a thread is valid for the
-thread's next trap if the mask can't have changed (`fastpath.known_traps`).
+rt_sigprocmask, rt_sigreturn, and the entry of each signal handler. Where a site keeps trapping, htrun only watches for
+these changes. As long as there is none, the result for one trap of a thread is valid for its next trap
+(`fastpath.known_traps`).
 """
 
 from __future__ import annotations

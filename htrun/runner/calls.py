@@ -88,7 +88,8 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """Keep the exec by which the first process is about to become the program: its first call, if it succeeds."""
+        """Store the facts of the exec by which the first process is about to become the program. If it succeeds, it is
+        the first call that is recorded."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 

@@ -50,7 +50,7 @@ _QUIET = 0.02
 """The interval, in seconds, at which kept threads are checked. A thread that has hardly stopped in an interval is
 released."""
 _FEW_STOPS = 8
-"""The number of stops in an interval below which a thread is released."""
+"""A thread is released after an interval without a trap and with fewer than this number of stops for recorded calls."""
 _PROCESSOR_FIELD = 36
 """Field 39 of /proc/TID/stat (proc_pid_stat(5)), counted from the field after the command name, from 0."""
 

@@ -27,7 +27,7 @@ def facts_at_start(
     program: Sequence[str], processors: frozenset[int] | None = None, root: Path = _ROOT
 ) -> dict[str, str | int]:
     """The facts that must be read before ``program`` starts: its ``processors`` (None: the caller's), the load of the
-    machine without it, and the processor model that an emulator shows it. ``program``: may include an emulator and its
+    machine without it, and its processor model if an emulator runs it. ``program``: may include an emulator and its
     options. ``root``: the directory that contains /proc."""
     load, affinity = (
         _read(root / "proc/loadavg").partition(" ")[0],

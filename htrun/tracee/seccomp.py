@@ -65,8 +65,8 @@ class Condition(NamedTuple):
 
 
 class Reaches(NamedTuple):
-    """Whether a range of memory that starts below ``start`` extends beyond it: ``start - argument[address] <
-    argument[length]``."""
+    """A test whether a range of memory that starts below ``start`` contains the byte at ``start``: ``start -
+    argument[address] < argument[length]``."""
 
     address: int
     length: int
@@ -255,8 +255,8 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
 
 def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
     """The filter that stops at calls that could unmap, move, replace or unprotect memory in ``[start, end)``.
-    ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors;
-    one channel filter of each process must stop at these.
+    ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors.
+    One channel filter of each process must do so.
 
     ``calls``: the calls that the first filter records."""
     rules: list[Rule] = []

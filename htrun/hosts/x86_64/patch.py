@@ -19,9 +19,9 @@ from htrun.hosts.host import Write
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
 HALT = b"\xf4"
-"""HLT. A breakpoint is no alternative: its SIGTRAP is forced by the kernel too, and would reset the mask and the action
-of a guest that blocks or ignores SIGTRAP (kernel/signal.c), which htrun does not follow. htrun restores the mask and
-the action for SIGSEGV after each trap in any case."""
+"""HLT. A breakpoint is no alternative. Its SIGTRAP is a forced signal too, so it would reset the mask and the action of
+a guest that blocks or ignores SIGTRAP (kernel/signal.c). htrun restores mask and action only for SIGSEGV, which it does
+after each trap in any case."""
 PREFIX = b"\x3e"
 """A segment override (DS), which has no effect on a near direct jump in 64-bit code. Assemblers align branches with
 it."""

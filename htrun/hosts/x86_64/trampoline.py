@@ -70,12 +70,12 @@ class Trampoline:
 
     ``address``: the address of ``code``. ``entry``: the target of the site's jump. ``original``: the offset of the
     original store, whose fault is the guest's own; there, all registers, and the flags if they are live, have their
-    values at the site. ``prepared``: the offset before which no register is changed. From it on, the former values of
-    the registers in ``saved`` are on the stack; ``saved`` has names and offsets from ``rsp``. ``flags_saved``: the
-    offset before which the flags are unchanged. From it on, `flags_at_site` restores the flags from the word at
-    ``flags_place`` (None if the flags are dead). ``commit``: the offset of the instruction that publishes the record.
-    ``leave``: the first instruction on the way to ``exit``, the jump past the site after a record was published or a
-    loss was counted. ``undo``: the first instruction on the way to ``original``.
+    values at the site. ``prepared``: the last offset at which no register is changed. At later offsets, the former
+    values of the registers in ``saved`` are on the stack; ``saved`` has names and offsets from ``rsp``.
+    ``flags_saved``: the last offset at which the flags are unchanged. At later offsets, `flags_at_site` restores the
+    flags from the word at ``flags_place`` (None if the flags are dead). ``commit``: the offset of the instruction that
+    publishes the record. ``leave``: the first instruction on the way to ``exit``, the jump past the site after a record
+    was published or a loss was counted. ``undo``: the first instruction on the way to ``original``.
     """
 
     address: int
@@ -479,8 +479,8 @@ def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
 
 
 def _behind(target: int, at: int) -> tuple[Piece, ...]:
-    """A jump past the site. It reaches any address, since a trampoline that is built without a patch may be
-    anywhere."""
+    """A jump past the site: a near jump if the site is within reach, otherwise a far jump. Only a trampoline without a
+    patch can be out of reach."""
     near = abs(target - at) < (1 << 31) - ring.PAGE
     return asm.jump("behind") if near else asm.jump_far("behind")
 
