@@ -155,6 +155,12 @@ static ssize_t hypertrace_read(struct file *file, char __user *buffer, size_t co
 				       sizeof(struct hypertrace_header));
 }
 
+/* Programs learn the size from the end. */
+static loff_t hypertrace_llseek(struct file *file, loff_t offset, int whence)
+{
+	return fixed_size_llseek(file, offset, whence, channel.size);
+}
+
 static int hypertrace_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_SHARED))
@@ -165,7 +171,7 @@ static int hypertrace_mmap(struct file *file, struct vm_area_struct *vma)
 static const struct file_operations hypertrace_operations = {
 	.owner = THIS_MODULE,
 	.read = hypertrace_read,
-	.llseek = default_llseek,
+	.llseek = hypertrace_llseek,
 	.mmap = hypertrace_mmap,
 };
 

@@ -51,6 +51,9 @@
 /* With `drop`, records kept free for contexts that interrupt one another between the check and taking the number. */
 #define DROP_MARGIN		64
 
+/* A bit of a ring's flags: the clock is this machine's, which the host does not know. */
+#define IN_MACHINE		2
+
 /* Upper half of a ring's `owner`: no process has this number. The lower half is the processor's number plus 1. */
 #define KERNEL_OWNER		0xffffffffU
 
@@ -393,7 +396,15 @@ static bool is_sane(const struct hypertrace_ring_header *header, const struct hy
 	       le32_to_cpu(header->overflow) <= RING_OVERWRITE &&
 	       IS_ALIGNED(offset, SZ_64K) && offset >= channel->total_size && offset <= channel->bar_size &&
 	       IS_ALIGNED(stride, SZ_64K) && stride <= MAX_STRIDE && stride >= CONTROL_BLOCK + records * record &&
-	       count <= div64_u64(channel->bar_size - offset, stride);
+	       stride <= channel->bar_size - offset;
+}
+
+/* The number of rings in the device's memory, which may be only the beginning of the channel's file. */
+static u32 visible_rings(const struct hypertrace_ring_header *header, const struct hypertrace_ring_channel *channel)
+{
+	u64 room = channel->bar_size - le64_to_cpu(header->offset);
+
+	return min_t(u64, le32_to_cpu(header->count), div64_u64(room, le64_to_cpu(header->stride)));
 }
 
 u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
@@ -403,7 +414,7 @@ u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 
 	if ((mode != RINGS_FOR_NATIVE && mode != RINGS_FOR_ALL) || !is_sane(header, channel))
 		return channel->total_size;
-	return le64_to_cpu(header->offset) + le32_to_cpu(header->count) * le64_to_cpu(header->stride);
+	return le64_to_cpu(header->offset) + visible_rings(header, channel) * le64_to_cpu(header->stride);
 }
 
 /* A value that is not zero belongs to an owner, even if only one half is set. */
@@ -432,7 +443,7 @@ static u64 read_number(const union hypertrace_number *number)
 static void fill_in(struct hypertrace_producer *producer, struct hypertrace_control_block *control,
 		    unsigned int cpu, u64 cookie)
 {
-	u32 flags = IS_ENABLED(CONFIG_CPU_BIG_ENDIAN) | rings.clock << 8;
+	u32 flags = IS_ENABLED(CONFIG_CPU_BIG_ENDIAN) | IN_MACHINE | rings.clock << 8;
 	u64 laps = div_u64(read_number(&control->reserved), rings.count);
 	u32 lap;
 
@@ -457,7 +468,7 @@ static struct hypertrace_control_block *claim(const struct hypertrace_ring_heade
 	phys_addr_t first = rings.channel.address + le64_to_cpu(header->offset);
 	size_t size = CONTROL_BLOCK + rings.count * record_bytes();
 
-	while (*ring < le32_to_cpu(header->count)) {
+	while (*ring < visible_rings(header, &rings.channel)) {
 		struct hypertrace_control_block *control = memremap(first + *ring * stride, size, MEMREMAP_WB);
 
 		++*ring;

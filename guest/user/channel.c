@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define MAGIC "HYPRTRC1"
@@ -30,6 +31,9 @@
 #define MAX_RECORDS (UINT32_C(1) << 28)
 #define MAX_RING_STRIDE (UINT64_C(1) << 40)
 #define CONTROL_BLOCK 4096
+
+/* statfs(2): the file system of the PCI devices' memory. */
+#define SYSFS_MAGIC 0x62656572
 
 /* The header's fields, in the program's byte order. */
 struct header {
@@ -126,11 +130,27 @@ static bool has_sane_rings(const struct header *header)
            rings->count <= (header->file_size - rings->offset) / rings->stride;
 }
 
+/* The size of the channel's file as this program sees it: the BAR of a device may be only the beginning. 0: unknown. */
+static uint64_t visible_size(int fd, const struct stat *file)
+{
+    off_t end = S_ISREG(file->st_mode) ? file->st_size : lseek(fd, 0, SEEK_END);
+
+    return end > 0 ? (uint64_t)end : 0;
+}
+
+/* The number of rings that lie in the first @visible bytes of the channel's file. */
+static uint32_t count_visible_rings(const struct hypertrace_ring_fields *rings, uint64_t visible)
+{
+    uint64_t count = visible > rings->offset ? (visible - rings->offset) / rings->stride : 0;
+
+    return count < rings->count ? (uint32_t)count : rings->count;
+}
+
 /*
- * Sets the mode of the rings to 0 if the channel has none, if they are too large for the address space, or if the file
- * ends before them: the BAR of a machine's device may be only the beginning of the file.
+ * Sets the mode of the rings to 0 if the channel has none, if they are too large for the address space, or if this
+ * program sees none of them.
  */
-static int check_rings(struct header *header, const struct stat *file)
+static int check_rings(struct header *header, uint64_t visible)
 {
     struct hypertrace_ring_fields *rings = &header->rings;
 
@@ -141,7 +161,10 @@ static int check_rings(struct header *header, const struct stat *file)
     if (!has_sane_rings(header)) {
         return EINVAL;
     }
-    if (rings->stride > SIZE_MAX / 4 || (S_ISREG(file->st_mode) && (uint64_t)file->st_size < header->file_size)) {
+    if (visible != 0) {
+        rings->count = count_visible_rings(rings, visible);
+    }
+    if (rings->count == 0 || rings->stride > SIZE_MAX / 4) {
         memset(rings, 0, sizeof *rings);
     } else if (rings->chunk > SIZE_MAX / 4 / rings->stride) {
         rings->chunk = (uint32_t)(SIZE_MAX / 4 / rings->stride);
@@ -181,6 +204,14 @@ static int read_header(unsigned char *raw, int fd)
     return count >= HEADER_BYTES ? 0 : EPROTO;
 }
 
+/* Whether the channel is a device of this machine: its PCI resource in sysfs, or the kernel module's device. */
+static bool is_in_machine(int fd, const struct stat *file)
+{
+    struct statfs system;
+
+    return S_ISCHR(file->st_mode) || (fstatfs(fd, &system) == 0 && system.f_type == SYSFS_MAGIC);
+}
+
 /* Read and check the header, and map the channel. If it fails, nothing stays mapped. */
 static int load(struct hypertrace_channel *channel, int fd)
 {
@@ -209,7 +240,7 @@ static int load(struct hypertrace_channel *channel, int fd)
     if (header.total_size > SIZE_MAX) {
         return EOVERFLOW;
     }
-    error = check_rings(&header, &file);
+    error = check_rings(&header, visible_size(fd, &file));
     if (error != 0) {
         return error;
     }
@@ -225,6 +256,7 @@ static int load(struct hypertrace_channel *channel, int fd)
     channel->control = channel->memory + header.control_offset;
     channel->data = channel->memory + header.data_offset;
     channel->rings = header.rings;
+    channel->in_machine = is_in_machine(fd, &file);
     channel->device = file.st_dev;
     channel->inode = file.st_ino;
     return 0;

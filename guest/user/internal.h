@@ -49,6 +49,7 @@ struct hypertrace_channel {
     char *data;
     char *path;                 /* absolute if possible; allocated */
     struct hypertrace_ring_fields rings;        /* not mapped */
+    bool in_machine;            /* a device of this machine: htrun runs outside of it */
     int fd;                     /* the channel's file, for locks; -1 after it could not be reopened */
     dev_t device;
     ino_t inode;

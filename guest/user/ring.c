@@ -226,7 +226,8 @@ static uint64_t read_number(const union hypertrace_number *number)
 
 static void fill_in_control(struct hypertrace_control_block *control)
 {
-    uint32_t flags = HYPERTRACE_BIG_ENDIAN | hypertrace_rings_in_use.clock << 8;
+    uint32_t flags = HYPERTRACE_BIG_ENDIAN | (channel->in_machine ? HYPERTRACE_IN_MACHINE : 0) |
+                     hypertrace_rings_in_use.clock << 8;
     char name[16] = "";
 
     __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_CLAIMED), __ATOMIC_RELAXED);

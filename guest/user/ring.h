@@ -39,6 +39,9 @@
 #define HYPERTRACE_LE64(value) (value)
 #endif
 
+/* A bit of a ring's flags: the ids and the clock are those of a machine, which htrun's host does not know. */
+#define HYPERTRACE_IN_MACHINE 2
+
 #define HYPERTRACE_CONTROL_BLOCK 4096
 #define HYPERTRACE_LAPS UINT32_C(0x7fffffff)
 #define HYPERTRACE_BY_RING UINT32_C(0x80000000)
@@ -67,7 +70,7 @@ struct hypertrace_control_block {
     union hypertrace_number owner;      /* 0x00: pid << 32 | tid; 0: free */
     uint64_t cookie;                    /* 0x08: random number of this program image */
     uint32_t state;                     /* 0x10: enum hypertrace_ring_state */
-    uint32_t flags;                     /* 0x14: bit 0: big-endian; bits 8 to 15: clock */
+    uint32_t flags;                     /* 0x14: bit 0: big-endian; bit 1: in a machine; bits 8 to 15: clock */
     char name[16];                      /* 0x18 */
     char unused_1[24];
     union hypertrace_number reserved;   /* 0x40: records of all owners so far */

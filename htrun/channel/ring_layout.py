@@ -40,7 +40,7 @@ COOKIE = 0x08
 STATE = 0x10
 """u32: one of `FREE` to `ENDED`."""
 FLAGS = 0x14
-"""u32: bit 0: the client is big-endian; bits 8 to 15: its clock (`Clock`)."""
+"""u32: bit 0: the client is big-endian; bit 1: it runs in a machine; bits 8 to 15: its clock (`CLOCK_TSC`)."""
 NAME, NAME_SIZE = 0x18, 16
 """The thread's name, padded with zeros."""
 RESERVED = 0x40
@@ -57,6 +57,10 @@ FREE, CLAIMED, IN_USE, ENDED = range(4)
 """States of a ring: free; its thread is filling in the first fields; in use; its thread has exited."""
 
 BIG_ENDIAN = 1
+IN_MACHINE = 2
+"""The client's ids and clock are those of a machine, not of htrun's host."""
+KERNEL = 0xFFFFFFFF
+"""The process of a machine's kernel, which has a ring for each processor; the thread is the processor's number + 1."""
 CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
 CLOCK_TSC, CLOCK_RAW_NS = 0, 1
 """Clocks of time stamps: the host's time stamp counter (x86); CLOCK_MONOTONIC_RAW in nanoseconds."""
@@ -72,6 +76,7 @@ _MOST_MAPPED = 16 << 20
 """The maximum of bytes that a client maps at once for rings, unless a single ring is larger: a client may lock all its
 memory (mlockall(2))."""
 _MOST_IN_A_CHUNK = 64
+_MOST_IN_A_DEVICE = 256 << 20
 
 
 class RingLayout(NamedTuple):
@@ -114,6 +119,13 @@ class RingLayout(NamedTuple):
             overflow=overflow,
             record_size=record_size,
         )
+
+    @property
+    def device_size(self) -> int:
+        """The size in bytes of a PCI device's memory that has rings: a power of two, no more than the file's size. A
+        client uses the rings that it sees, and a larger one may not fit below 4 GiB, where 32-bit machines need it."""
+        most = max(_MOST_IN_A_DEVICE, 2 * self.offset)
+        return 1 << min(self.file_size, most).bit_length() - 1
 
     @property
     def size(self) -> int:

@@ -47,7 +47,8 @@ comma in PATH twice.
                         nobody may touch, which htrun sees and then replaces. ring: the library writes them to
                         memory that it shares with htrun, so none of them stops the program. auto (default): ring
                         for native programs, store for emulated ones, and for all with --timestamp ordered.
-                        Programs without the library, or with an older one, always use store
+                        Programs without the library, or with an older one, always use store. A machine under KVM
+                        has events by rings only
 
 Output:
   -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
@@ -442,7 +443,9 @@ def _device_arguments(values: dict[str, Any]) -> str:
 
     if values.get("path") is None:
         raise HtrunError("--print-device needs the channel's path: give --hypertrace PATH")
-    device = Device(str(values["path"].absolute()), values["layout"].total_size)
+    given = {key: values[key] for key in ("via", "timestamp", "ring_size") if key in values}
+    rings = RunOptions(program=(), layout=values["layout"], **given).rings
+    device = Device.of(str(values["path"].absolute()), values["layout"], rings)
     return shlex.join(device.arguments) + "\n"
 
 

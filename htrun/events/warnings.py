@@ -23,6 +23,7 @@ class Kind(Enum):
     NO_DEVICE = "no-device"
     SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"
+    UNSEEN_STORES = "unseen-stores"
     SECOND_TRACER = "second-tracer"
     SINK = "sink"
     INTERNAL = "internal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel import layout
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Site
     from htrun.rings.client_rings import Source
     from htrun.rings.ring import Ring
+
+
+class Machine(Enum):
+    """Whether a process runs a whole machine, and how: it translates the machine's code; or KVM has the processor run
+    that code, whose stores htrun can't see."""
+
+    NONE = "none"
+    TRANSLATED = "translated"
+    VIRTUALIZED = "virtualized"
 
 
 class Mapping(NamedTuple):

@@ -20,7 +20,7 @@ from htrun.channel.file import Channel, Identity
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.calls import Abi
 from htrun.intercept.filters import add_filter
-from htrun.intercept.guest import AddressSpace, Mapping, StoppedThread, Thread
+from htrun.intercept.guest import AddressSpace, Machine, Mapping, StoppedThread, Thread
 from htrun.intercept.mapping_pieces import (
     PAGE,
     PROT_READ,
@@ -70,17 +70,17 @@ class MappingCalls:
         masks: Masks,
         warnings: Warnings,
         recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
-        is_machine: Callable[[int], bool] = lambda _: False,
+        machine_of: Callable[[int], Machine] = lambda _: Machine.NONE,
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
-        """``recorded``: the recorded calls, at which further filters must also stop. ``is_machine``: returns whether
-        the process with this id runs a whole machine. ``controls_leave``: removes the patches for control words that
+        """``recorded``: the recorded calls, at which further filters must also stop. ``machine_of``: returns how the
+        process with this id runs a whole machine. ``controls_leave``: removes the patches for control words that
         the guest is about to unmap, by injected calls where these are allowed. ``rings_mapped``: is called when a
-        thread is about to map rings of the channel."""
+        thread maps rings of the channel."""
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
-        self._is_machine = is_machine
+        self._machine_of = machine_of
         self._recorded = recorded
         self._channel = channel
         self._waiter = waiter
@@ -169,13 +169,24 @@ class MappingCalls:
             return
         mapping = Mapping(start, asked.mapping.length, asked.offset, memory)
         space.mappings.add(mapping)
-        space.machine = self._is_machine(thread.process.pid)
+        machine = self._machine_of(thread.process.pid)
+        space.machine = machine is not Machine.NONE
+        if self._has_rings(mapping):
+            self._rings_mapped(thread)
+        if machine is Machine.VIRTUALIZED:
+            # KVM fails on a store to protected memory, and QEMU then kills the machine.
+            return
         if thread.process.filtered:
             # The guest's own filter may forbid mprotect, but has just allowed an mmap with these arguments.
             remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor
             self._protect(call, [mapping], remap)
         else:
             self._protect(call, [mapping])
+
+    def _has_rings(self, mapping: Mapping) -> bool:
+        """Whether a mapping that begins before the rings contains some: the memory of a machine's device."""
+        rings = self._channel.rings
+        return rings is not None and mapping.memory == 0 and mapping.offset + mapping.length > rings.offset
 
     def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
         """The number of the channel's memory that the thread has open as ``descriptor``; None if it is another file."""

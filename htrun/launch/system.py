@@ -1,8 +1,9 @@
 """Whole machines: the channel as a PCI device of a stock ``qemu-system-*``.
 
 The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
-TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With other
-accelerators, the processor executes the store inside the guest, where nothing outside can see it.
+TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With KVM, the
+processor makes the store inside the guest, where nothing outside can see it: there, only programs that write their
+records to the channel's rings have events, and the device's memory includes rings.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from itertools import takewhile
+from typing import TYPE_CHECKING, NamedTuple
 
+from htrun.channel.ring_layout import EVERY_CLIENT
 from htrun.errors import HtrunError
 from htrun.launch.system_options import OFF, Option, joined, options, settings
+
+if TYPE_CHECKING:
+    from htrun.channel.layout import Layout
+    from htrun.channel.ring_layout import RingLayout
 
 _NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[a-z0-9.]+)*")
 _OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
 """Other names under which distributions install the same program."""
-_PREFERS_KVM = "kvm"
-"""A program name with this ending makes QEMU try KVM before TCG (QEMU's ``configure_accelerators``)."""
+_KVM = "kvm"
+"""An accelerator. A program name with this ending makes QEMU try it before TCG (QEMU's ``configure_accelerators``)."""
 _MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
 """Strings in QEMU's program: every qemu-system contains the first; one with the device compiled in contains the second.
 """
@@ -30,6 +38,8 @@ _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
 """Settings of ``-smp`` whose product is the number of processors."""
+_KVM_MACHINE = "anon_inode:kvm-vm"
+"""The link in ``/proc/PID/fd`` to a machine that KVM runs."""
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
 """The name of the device in patched QEMUs that had a device of their own.
@@ -43,10 +53,24 @@ _WITHOUT_PCI = frozenset([_NO_MACHINE, "isapc", "microvm", "xenpv"])
 
 
 class Device(NamedTuple):
-    """The channel as a device. ``path``: absolute path of the channel; ``size``: bytes of the whole channel."""
+    """The channel as a device. ``path``: the channel's, absolute; ``size``: bytes of its memory.
+
+    ``size_with_rings``: bytes of its memory if it includes rings; 0 if the channel has none. ``rings_for_all``: whether
+    the device always includes them, and not only under KVM.
+    """
 
     path: str
     size: int
+    size_with_rings: int = 0
+    rings_for_all: bool = False
+
+    @classmethod
+    def of(cls, path: str, layout: Layout, rings: RingLayout | None) -> Device:
+        """The device of a channel with ``layout`` and ``rings`` (None: none)."""
+        if rings is None:
+            return cls(path, layout.total_size)
+        device = cls(path, layout.total_size, rings.device_size, rings.mode == EVERY_CLIENT)
+        return device._replace(size=device.size_with_rings) if device.rings_for_all else device
 
     @property
     def memory(self) -> tuple[str, str]:
@@ -90,6 +114,18 @@ def runs_machine(pid: int) -> bool:
     except OSError:
         return False
     return _NAME.fullmatch(name) is not None or (name in _OTHER_NAMES and _has(executable, _MEMORY_BACKEND))
+
+
+def is_virtualized(pid: int) -> bool:
+    """Whether the emulator ``pid`` has KVM run its machine. It opens KVM before it maps the memory of devices."""
+    directory = f"/proc/{pid}/fd"
+    # It may close descriptors meanwhile, or be gone.
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            with suppress(FileNotFoundError):
+                if os.readlink(f"{directory}/{name}") == _KVM_MACHINE:
+                    return True
+    return False
 
 
 def _has(program: str, text: bytes) -> bool:
@@ -156,7 +192,8 @@ def with_device(
     present = _backends(given, device.path)
     if _machine(given).get("type") == _NO_MACHINE and not wishes and not present:
         return tuple(argv)
-    _check_accelerator(given, argv[0] if argv else "")
+    if _prefers_kvm(given, argv[0] if argv else ""):
+        device = _for_kvm(device)
     if wishes and not add:
         raise HtrunError(f"-device {wishes[0].value} and --no-device contradict each other: remove one of them")
     if len(wishes) + len(present) > 1:
@@ -210,26 +247,37 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
     return found
 
 
-def _check_accelerator(given: Sequence[Option], name: str) -> None:
-    """Raise `HtrunError` unless QEMU, started as ``name``, will use TCG.
+def _prefers_kvm(given: Sequence[Option], name: str) -> bool:
+    """Whether QEMU, started as ``name``, runs the machine with KVM where that is possible, else with TCG.
 
-    It uses the first named accelerator that works, and TCG always works.
+    QEMU uses the first named accelerator that works, and TCG always works. Raises `HtrunError` for other accelerators.
     """
     named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
     from_machine = _machine(given).get("accel")
     if from_machine is not None:
         named += from_machine.split(":")
     if any(option.name == "enable-kvm" for option in given):
-        named.append("kvm")
-    if not named and name.endswith(_PREFERS_KVM):
+        named.append(_KVM)
+    if not named:
+        return name.endswith(_KVM)
+    preferred = list(takewhile(lambda each: each != "tcg", named))
+    for other in preferred:
+        if other != _KVM:
+            raise HtrunError(
+                f"the accelerator {other} runs the machine's stores where htrun can't see them: use -accel tcg, or "
+                "-accel kvm with the guest library"
+            )
+    return bool(preferred)
+
+
+def _for_kvm(device: Device) -> Device:
+    """``device`` for a machine that KVM runs. Raises `HtrunError` if the channel has no rings."""
+    if not device.size_with_rings:
         raise HtrunError(
-            f"QEMU prefers the accelerator kvm where it is called by a name such as {name}, which runs the machine's "
-            "stores where htrun can't see them: use -accel tcg"
+            "under KVM, htrun can't see the machine's stores, only what the guest library writes to rings: leave out "
+            "--via store and --timestamp ordered, or use -accel tcg"
         )
-    if named and named[0] != "tcg":
-        raise HtrunError(
-            f"the accelerator {named[0]} runs the machine's stores where htrun can't see them: use -accel tcg"
-        )
+    return device._replace(size=device.size_with_rings)
 
 
 def _check_machine(given: Sequence[Option], emulator: str | None) -> None:

@@ -38,13 +38,15 @@ class Client(NamedTuple):
     """The owner of a ring, as described in the ring.
 
     ``pid``, ``tid``: as the client sees them. ``name``: the thread's name. ``big_endian``: whether its records are
-    big-endian. ``clock``: the clock of their time stamps, such as `ring_layout.CLOCK_TSC`.
+    big-endian. ``clock``: the clock of their time stamps, such as `ring_layout.CLOCK_TSC`. ``in_machine``: whether ids
+    and clock are those of a machine.
     """
 
     owner: int
     name: str
     big_endian: bool
     clock: int
+    in_machine: bool = False
 
     @property
     def pid(self) -> int:
@@ -120,6 +122,7 @@ class ClientRing:
             name.partition(b"\0")[0].decode(errors="replace"),
             bool(flags & ring_layout.BIG_ENDIAN),
             flags >> ring_layout.CLOCK_SHIFT & ring_layout.CLOCK_MASK,
+            bool(flags & ring_layout.IN_MACHINE),
         )
         if self._records is None or client.big_endian == self._native:
             import numpy as np

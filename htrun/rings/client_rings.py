@@ -95,6 +95,7 @@ class ClientRings:
         self._exits: deque[Exit] = deque()
         self.processes: set[int] = set()
         """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
+        self._machine_gone = False
         self._reach = min(layout.chunk, layout.rings)
         """The number of the first ring that was not touched yet, nor any ring after it."""
 
@@ -112,12 +113,17 @@ class ClientRings:
             if word == owner:
                 self._exits.append(Exit(number, owner, tid, source))
 
+    def machine_exited(self) -> None:
+        """Take note that the clients in machines write no more. May be called from any thread."""
+        self._machine_gone = True
+
     def take(self, *, everything: bool, final: bool) -> Iterator[Taken]:
         """Take the records out of the rings.
 
         ``everything``: also out of rings that are far from full. ``final``: all clients have ended.
         """
         exits = {}
+        machine_gone, self._machine_gone = self._machine_gone, False
         while self._exits:
             one = self._exits.popleft()
             exits[one.number] = one
@@ -126,7 +132,8 @@ class ClientRings:
                 continue
             ring, gone = self._ring(number), exits.get(number)
             if self._begins(ring, owner, gone) and ring.client is not None:
-                ended = final or self._has_ended(ring, ring.client, owner, gone)
+                ended = final or (machine_gone and ring.client.in_machine)
+                ended = ended or self._has_ended(ring, ring.client, owner, gone)
                 taken = self._take(ring, ring.client, gone, everything=everything, ended=ended)
                 if taken is not None:
                     yield taken

@@ -15,6 +15,7 @@ from htrun.events.stream import Stream
 from htrun.events.warnings import Kind
 from htrun.rings.client_clock import Arrival, ClientClock
 from htrun.rings.client_rings import ClientRings, Source
+from htrun.runner.stream_names import machine_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +53,12 @@ class ClientThreads:
         """Whether some clients may see ids that differ from those that htrun sees."""
 
     def mapped(self, thread: Thread) -> None:
-        """Note that a thread is about to map rings of the channel."""
+        """Note that a thread maps rings of the channel, for its process or for the machine that the process runs."""
         if self._rings is None:
             self._rings = self._watched()
+        if thread.space.machine:
+            # The rings are for threads of the machine, which are not those of the process.
+            return
         if thread.process.pid not in self._rings.processes:
             self._rings.processes.add(thread.process.pid)
             self._in_namespaces = self._in_namespaces or _own_ids(thread) != (thread.process.pid, thread.tid)
@@ -68,7 +72,11 @@ class ClientThreads:
     def ended(self, thread: Thread) -> None:
         """Mark the rings of a thread that will no longer write to them: it exits, or has called execve(2)."""
         rings, process = self._rings, thread.process
-        if rings is None or process.pid not in rings.processes:
+        if rings is None:
+            return
+        if thread.space.machine and all(each.exiting for each in thread.space.threads):
+            rings.machine_exited()
+        if process.pid not in rings.processes:
             return
         ids = _own_ids(thread) if self._in_namespaces else _Ids(process.pid, thread.tid)
         rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
@@ -106,6 +114,8 @@ class ClientThreads:
 
     def _source_of(self, client: Client) -> Source:
         """The source for the ring of ``client``; called by the drain."""
+        if client.in_machine:
+            return self._new_source(machine_stream(client))
         thread = self._threads.get(client.tid)
         if thread is not None and thread.process.pid == client.pid:
             return self._recording.source_of(thread, client)
@@ -115,7 +125,9 @@ class ClientThreads:
                 if other.process.pid in rings.processes and _own_ids(other) == (client.pid, client.tid):
                     return self._recording.source_of(other, client)
         # The thread has exited, or never existed: a program may write any id.
-        stream = Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
+        return self._new_source(Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns()))
+
+    def _new_source(self, stream: Stream) -> Source:
         return Source(self._recording.drain.add_stream(stream), stream)
 
 

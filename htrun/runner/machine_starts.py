@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
 from htrun.events.warnings import Kind, Warnings
-from htrun.launch.system import Device, runs_machine, uses_device, with_device
+from htrun.intercept.guest import Machine
+from htrun.launch.system import Device, is_virtualized, runs_machine, uses_device, with_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from htrun.intercept.guest import Process
+    from htrun.runner.virtual_machines import VirtualMachines
 
 
 class MachineStarts:
@@ -23,12 +25,20 @@ class MachineStarts:
     """
 
     def __init__(
-        self, device: Device, processes: Callable[[], Iterable[Process]], warnings: Warnings, *, add: bool
+        self,
+        device: Device,
+        processes: Callable[[], Iterable[Process]],
+        virtual: VirtualMachines,
+        warnings: Warnings,
+        *,
+        add: bool,
     ) -> None:
-        """``processes``: returns all processes that are alive; ``add``: whether machines get the device."""
+        """``processes``: returns all processes that are alive; ``virtual``: gets to know of machines that KVM runs;
+        ``add``: whether machines get the device."""
         self._device = device
         self._add = add
         self._processes = processes
+        self._virtual = virtual
         self._warnings = warnings
         self._starting: set[int] = set()
         self._any = False
@@ -54,19 +64,24 @@ class MachineStarts:
         """Note that the exec of process ``pid`` has failed."""
         self._starting.discard(pid)
 
-    def mapped(self, pid: int) -> bool:
-        """Whether process ``pid``, which has just mapped the channel, runs a machine. Warns if it shares the channel
-        with processes whose locks it can't see."""
+    def mapped(self, pid: int) -> Machine:
+        """How process ``pid``, which has just mapped the channel, runs a machine. Warns if it shares the channel with
+        processes whose locks it can't see."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine
         if not self._any:
-            return False
+            return Machine.NONE
         for other in self._processes():
             if other.pid != pid and other.space.mappings and (machine or other.space.machine):
                 self._warn_of_sharing(pid, other.pid)
                 break
-        return machine
+        if not machine:
+            return Machine.NONE
+        if not is_virtualized(pid):
+            return Machine.TRANSLATED
+        self._virtual.begin(pid)
+        return Machine.VIRTUALIZED
 
     def _refuse_second(self, pid: int) -> None:
         for other in self._processes():

@@ -52,7 +52,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
 def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
     """Change the start of a machine so that the channel is a device of the machine. Raises `HtrunError` if that is
     impossible."""
-    device = Device(str(channel.path), channel.layout.total_size)
+    device = Device.of(str(channel.path), channel.layout, channel.rings)
     add = options.device and channel.reachable
     return launch._replace(argv=with_device(launch.argv, device, add=add, emulator=launch.executable))
 

@@ -34,6 +34,7 @@ from htrun.runner.signal_stops import SignalStops
 from htrun.runner.site_account import SiteAccount
 from htrun.runner.system_calls import SystemCalls
 from htrun.runner.tracees import Hooks, Tracees
+from htrun.runner.virtual_machines import VirtualMachines
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
@@ -80,9 +81,10 @@ class Session:
         self._tracees = Tracees(first, self._waiter, self._hooks())
         self._ending = start.ending(self._tracees)
         self._clients = ClientThreads(channel, self._tracees.threads, self._recording, self._warnings)
-        device = Device(str(channel.path), channel.layout.total_size)
+        device = Device.of(str(channel.path), channel.layout, channel.rings)
         add = options.device and channel.reachable
-        self._machines = MachineStarts(device, self._tracees.processes, self._warnings, add=add)
+        self._virtual = VirtualMachines(channel, self._warnings)
+        self._machines = MachineStarts(device, self._tracees.processes, self._virtual, self._warnings, add=add)
         self._masks = Masks(
             self._waiter, Scratch(channel), self._warnings, self._look_at_signals, calls_to_record(options)
         )
@@ -151,7 +153,13 @@ class Session:
 
     def finish(self) -> None:
         """Write all remaining records, and the summary."""
-        for step in (self._describe, self._recording.close, self._account_for_sites, self._write_summary):
+        for step in (
+            self._describe,
+            self._recording.close,
+            self._look_for_stores,
+            self._account_for_sites,
+            self._write_summary,
+        ):
             try:
                 step()
             except Exception as error:
@@ -184,6 +192,9 @@ class Session:
 
     def _write_summary(self) -> None:
         self._outputs.write_summary(self._account(), self._warnings)
+
+    def _look_for_stores(self) -> None:
+        self._virtual.finish(self._recording.site_events.get(RING_SITE, 0))
 
     def _account_for_sites(self) -> None:
         sites = self._traps.sites if self._traps is not None else ()

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from htrun.channel import ring_layout
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind
 from htrun.launch.guests import command_line
@@ -57,6 +58,13 @@ class StreamNames:
 def client_stream(thread: Thread, client: Client) -> Stream:
     """A new stream for ``thread``, which has taken a ring of the channel. ``client``: the ring's description of it."""
     return Stream(thread.tid, thread.process.pid, thread.number, client.name, client.big_endian, time.time_ns())
+
+
+def machine_stream(client: Client) -> Stream:
+    """A new stream of a thread or processor of a machine, with the ids that it has there; the kernel's process is 0."""
+    if client.pid == ring_layout.KERNEL:
+        return Stream(client.tid, 0, client.tid - 1, client.name, client.big_endian, time.time_ns())
+    return Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
 
 
 def name_of(tid: int) -> str:

@@ -415,9 +415,21 @@ def test_rings_that_cannot_be_are_refused(tmp_path: Path, toolchain: Toolchain, 
 def test_a_file_without_the_rings_means_stores(tmp_path: Path, toolchain: Toolchain) -> None:
     """As the memory of a machine's device, which is the beginning of the file."""
     host = RingHost(tmp_path / "channel")
-    host.memory[0x68:0x70] = np.frombuffer((1 << 40).to_bytes(8, "little"), np.uint8)
+    for field, value in ((0x48, 1 << 39), (0x68, 1 << 40)):
+        host.memory[field : field + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)
     host.run(emitters(toolchain, NATIVE, "threads", 1, 10))
     assert host.claims == []
+    assert host.control_word(8) == 0x01020304
+
+
+def test_the_rings_that_a_program_sees_are_used(tmp_path: Path, toolchain: Toolchain) -> None:
+    """The file of which the memory of a machine's device is the beginning has more rings."""
+    host = RingHost(tmp_path / "channel", rings=2, chunk=1)
+    for field, size, value in ((0x58, 4, 1000), (0x68, 8, 1 << 40)):
+        host.memory[field : field + size] = np.frombuffer(value.to_bytes(size, "little"), np.uint8)
+    os.truncate(host.path, host.offset + 2 * host.stride)
+    host.run(emitters(toolchain, NATIVE, "threads", 4, 10))
+    assert len(host.claims) == 2
     assert host.control_word(8) == 0x01020304
 
 

@@ -20,6 +20,8 @@ from tests.support.toolchain import Toolchain
 OBJECT = "memory-backend-file,id=hypertrace-channel,share=on,mem-path={channel},size=1048576,prealloc=off"
 DEVICE = "ivshmem-plain,memdev=hypertrace-channel"
 NAMES = ["-name", "debug-threads=on"]
+WITHOUT_RINGS, WITH_RINGS = 1 << 20, 256 << 20
+"""Bytes of the device's memory."""
 
 
 @pytest.fixture
@@ -32,9 +34,10 @@ def machine(tmp_path: Path) -> Path:
     return program
 
 
-def added(htrun: Htrun, placed: str = "") -> list[str]:
+def added(htrun: Htrun, placed: str = "", *, size: int = WITHOUT_RINGS) -> list[str]:
     """The arguments that add the device."""
-    return ["-object", OBJECT.format(channel=htrun.channel), "-device", DEVICE + placed]
+    memory = OBJECT.format(channel=htrun.channel).replace(str(WITHOUT_RINGS), str(size))
+    return ["-object", memory, "-device", DEVICE + placed]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,36 @@ def added(htrun: Htrun, placed: str = "") -> list[str]:
 def test_device_added_behind_all_others(given: list[str], machine: Path, htrun: Htrun) -> None:
     result = htrun.run(machine, *given).check()
     assert result.stdout.splitlines() == [*given, *added(htrun), *NAMES]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["-accel", "kvm"],
+        ["-accel", "accel=kvm", "-accel", "tcg"],
+        ["-enable-kvm"],
+        ["--enable-kvm", "-M", "q35"],
+        ["-machine", "q35,accel=kvm:tcg"],
+    ],
+)
+def test_a_machine_under_kvm_sees_rings(given: list[str], machine: Path, htrun: Htrun) -> None:
+    result = htrun.run(machine, *given, options=("--via", "auto")).check()
+    assert result.stdout.splitlines() == [*given, *added(htrun, size=WITH_RINGS), *NAMES]
+    assert result.stderr == ""
+
+
+def test_rings_for_every_machine(machine: Path, htrun: Htrun) -> None:
+    """With --via ring; with the default, a translated machine stores, and sees no rings."""
+    with_rings = htrun.run(machine, options=("--via", "ring")).check()
+    assert with_rings.stdout.splitlines() == [*added(htrun, size=WITH_RINGS), *NAMES]
+    without = htrun.run(machine, options=("--via", "auto")).check()
+    assert without.stdout.splitlines() == [*added(htrun), *NAMES]
+
+
+@pytest.mark.parametrize(("size", "expected"), [("64K", 64 << 20), ("16M", 256 << 20)])
+def test_size_of_a_device_with_rings(size: str, expected: int, machine: Path, htrun: Htrun) -> None:
+    result = htrun.run(machine, options=("--via", "ring", "--ring-size", size)).check()
+    assert result.stdout.splitlines() == [*added(htrun, size=expected), *NAMES]
 
 
 @pytest.mark.parametrize(
@@ -94,16 +127,19 @@ def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
     assert printed == added(htrun)
     result = htrun.run(machine, *printed).check()
     assert result.stdout.splitlines() == [*printed, *NAMES]
+    command.insert(1, "--via=ring")
+    printed = shlex.split(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert printed == added(htrun, size=WITH_RINGS)
 
 
 def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
     """A machine that a launcher starts gets the device, too, or runs without it if that is impossible, as it would
     alone."""
-    command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel kvm"
+    command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel xen"
     result = htrun.run("/bin/sh", "-c", command).check()
-    assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "kvm"]
+    assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "xen"]
     (line,) = result.stderr.splitlines()
-    assert "starts a machine without the hypertrace device, so it has no events: the accelerator kvm runs" in line
+    assert "starts a machine without the hypertrace device, so it has no events: the accelerator xen runs" in line
     assert result.summary["warnings"] == {"no-device": 1}
 
 
@@ -153,7 +189,9 @@ def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
     assert result.stdout.splitlines() == ["-accel", "tcg", *added(htrun), *NAMES]
     refused = htrun.run(emulator, "-m", "64")
     assert refused.status == ExitCode.OWN_FAILURE
-    assert "prefers the accelerator kvm where it is called by a name such as" in refused.stderr
+    assert "under KVM, htrun can't see the machine's stores" in refused.stderr
+    result = htrun.run(emulator, "-m", "64", options=("--via", "auto")).check()
+    assert result.stdout.splitlines() == ["-m", "64", *added(htrun, size=WITH_RINGS), *NAMES]
     other = arguments(tmp_path / "kvm", "something")
     assert htrun.run(other, "-m", "64").check().stdout.splitlines() == ["-m", "64"]
 
@@ -238,12 +276,10 @@ def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["-accel", "kvm"], "the accelerator kvm runs"),
-        (["-accel", "accel=kvm", "-accel", "tcg"], "the accelerator kvm runs"),
-        (["-enable-kvm"], "the accelerator kvm runs"),
-        (["--enable-kvm"], "the accelerator kvm runs"),
-        (["-machine", "q35,accel=kvm:tcg"], "the accelerator kvm runs"),
+        (["-accel", "kvm"], "under KVM, htrun can't see the machine's stores"),
+        (["-enable-kvm"], "under KVM, htrun can't see the machine's stores"),
         (["-M", "accel=xen"], "the accelerator xen runs"),
+        (["-accel", "kvm", "-accel", "hvf"], "the accelerator hvf runs"),
         (["-M", "microvm"], "the machine type microvm has no PCI bus for the hypertrace device: add pcie=on"),
         (["-machine", "type=isapc"], "the machine type isapc has no PCI bus"),
         (["-M", "none", "-device", "hypertrace"], "the machine type none has no PCI bus"),
