@@ -151,8 +151,8 @@ class Traps:
         """The address at which the thread's store has faulted, at a stop for a SIGSEGV that a process has sent; 0 if no
         store has faulted.
 
-        If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked this signal and dropped
-        that of the fault (kernel/signal.c, legacy_queue). The first signal must be made pending again.
+        If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked this signal, and has
+        dropped the signal of the fault (kernel/signal.c, legacy_queue). The first signal must be made pending again.
         """
         thread = stopped.thread
         self._masks.look(thread)
