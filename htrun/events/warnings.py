@@ -18,6 +18,7 @@ class Kind(Enum):
     HEADER = "header-store"
     RING_DAMAGED = "ring-damaged"
     INJECTION = "injection"
+    COSTLY = "costly-site"
     CLOCK = "clock"
     UNREACHABLE = "unreachable"
     NO_DEVICE = "no-device"

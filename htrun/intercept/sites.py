@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from htrun.intercept.places import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from htrun.hosts.host import Store, Trampoline
 
 _FREE_LOSSES = 16
@@ -35,6 +37,10 @@ class Patch:
     def at(self) -> int:
         """The address of the trampoline."""
         return self.trampoline.address
+
+
+_MANY_TRAPS = 1000
+"""The number of traps of a site that are worth a warning: they have taken about a tenth of a second."""
 
 
 @dataclass(eq=False, slots=True)
@@ -118,3 +124,17 @@ def describe(patch: Patch) -> str:
     """A readable description of how a site is patched."""
     way = "jump" if not patch.borrowed else f"pun of {len(patch.written)} + {len(patch.borrowed)} bytes"
     return f"{way} to {patch.at:#x}"
+
+
+def costly(sites: Iterable[Site]) -> str | None:
+    """A warning about sites that cannot be patched and have trapped many times; None if there are none."""
+    # Traps of a copy in a related process are counted in the first site, too.
+    found = [site for site in sites if site.refused and site.parent is None and site.traps >= _MANY_TRAPS]
+    if not found:
+        return None
+    worst = max(found, key=lambda site: site.traps)
+    others = f" ({len(found)} sites trapped so often)" if len(found) > 1 else ""
+    return (
+        f"the store at {worst.address:#x} in process {worst.pid} trapped {worst.traps:,} times, each of which costs "
+        f"thousands of times more than an event of a patched site. It is not patched: {worst.refused}{others}"
+    )

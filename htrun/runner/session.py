@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import hosts
 from htrun.channel.file import Channel
 from htrun.events.records import RING_SITE
-from htrun.events.warnings import Warnings
+from htrun.events.warnings import Kind, Warnings
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.no_patcher import NoPatcher
@@ -157,6 +157,7 @@ class Session:
             self._describe,
             self._recording.close,
             self._look_for_stores,
+            self._warn_of_costly_sites,
             self._account_for_sites,
             self._write_summary,
         ):
@@ -195,6 +196,15 @@ class Session:
 
     def _look_for_stores(self) -> None:
         self._virtual.finish(self._recording.site_events.get(RING_SITE, 0))
+
+    def _warn_of_costly_sites(self) -> None:
+        if self._traps is None or not self._options.patch:
+            return
+        from htrun.intercept.sites import costly
+
+        message = costly(self._traps.sites)
+        if message is not None:
+            self._warnings.warn(Kind.COSTLY, None, message)
 
     def _account_for_sites(self) -> None:
         sites = self._traps.sites if self._traps is not None else ()

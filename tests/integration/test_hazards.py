@@ -143,6 +143,20 @@ def test_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
     assert {site["not_patched"] for site in result.summary["sites"] if site["events"]} == {"32-bit code"}
 
 
+def test_many_traps_of_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
+    program = toolchain.compile_text(EMITS.replace("20", "1000"), "emits-many", I686)
+    result = htrun.run(program, options=("--via", "store"))
+    assert result.status == 0
+    assert result.summary["warnings"] == {"costly-site": 1}
+    assert re.search(
+        r"^htrun: warning: the store at 0x\w+ in process \d+ trapped 1,000 times, .* not patched: 32-bit code$",
+        result.stderr,
+        re.MULTILINE,
+    )
+    # Who wants each event to trap is not warned.
+    assert htrun.run(program, options=("--via", "store", "--no-patch")).summary["warnings"] == {}
+
+
 def test_site_at_the_end_of_a_mapping(run: Runner) -> None:
     result = check(run("hazard_places", "mapping_end"))
     reasons = {site["not_patched"] for site in result.summary["sites"] if site["traps"] > 1}

@@ -14,7 +14,7 @@ from htrun.intercept.code_writer import met_halt, settle
 from htrun.intercept.guest import AddressSpace
 from htrun.intercept.places import Place
 from htrun.intercept.site_report import account, lines
-from htrun.intercept.sites import Patch, Site, describe
+from htrun.intercept.sites import Patch, Site, costly, describe
 from htrun.tracee.memory import Memory
 
 ADDRESS = 0x7000_0000_1000
@@ -144,3 +144,20 @@ def test_a_line_for_each_site() -> None:
         "site 0x700000001000 in process 4711, generated code: mov %esi,(%rdi): not patched: 32-bit code; "
         "traps 0, events 0",
     ]
+
+
+def test_sites_that_trap_often_are_worth_a_warning() -> None:
+    one, other, patched = site(), site(2), site(3)
+    one.refused = other.refused = "32-bit code"
+    for _ in range(2):
+        one.fork().trapped(999)
+        patched.trapped(5000)
+        assert costly([other, patched]) is None
+    one.trapped(2)
+    message = costly([one, one.fork(), other, patched])
+    assert message == (
+        "the store at 0x700000001000 in process 4711 trapped 2,000 times, each of which costs thousands of times more "
+        "than an event of a patched site. It is not patched: 32-bit code"
+    )
+    other.trapped(1000)
+    assert str(costly([other, one])).endswith("not patched: 32-bit code (2 sites trapped so often)")
