@@ -299,6 +299,39 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
     assert "a begin without its end" in shown.text("#page-details")
 
 
+def test_a_flame_graph_shows_time_by_nesting(known: Path, open_page: Callable[[Path], Shown]) -> None:
+    shown = open_page(known)
+    shown.tab.run("(document.querySelector('#tab-flame').click(), null)")
+    boxes = (
+        "page.flame.boxes.map(({ node, level }) => [page.flame.nameOf(node), level, node.total, node.own, node.count])"
+    )
+    request = ["request", 1, 26_000, 16_000, 2]
+    assert shown.ask(boxes) == [["all spans", 0, 26_000, 0, 0], request, ["parse", 2, 10_000, 10_000, 1]]
+    left, top, width = shown.tab.run(
+        "(({ left, top, width }) => [left, top, width])"
+        "(document.querySelector('.flame canvas').getBoundingClientRect())"
+    )
+    shown.tab.mouse("Moved", left + 20, top + 50, buttons=0, button="none")
+    caption = "#page-flame .caption"
+    assert shown.text(caption) == "parse: 10.0 µs, 38.5% of all spans, 10.0 µs in no other span, 1 of them"
+    # A click on a box makes it as wide as the window.
+    shown.tab.click(left + 20, top + 50)
+    assert shown.ask("page.flame.boxes.at(-1).width") == pytest.approx(width, abs=1)
+    shown.picture("flame-light")
+    shown.tab.run("(document.querySelector('#page-flame .row button').click(), null)")
+    assert shown.ask("page.flame.boxes.at(-1).width") < width / 2
+    # Of what is measured, and of one thread.
+    shown.tab.drag((shown.x(55_000), shown.row(2)), (shown.x(90_000), shown.row(2)), modifiers=1)
+    assert shown.ask("page.tabs.current") == "flame"
+    assert shown.ask(boxes) == [["all spans", 0, 1_000, 0, 0], ["request", 1, 1_000, 1_000, 1]]
+    shown.tab.run(
+        "((select) => { select.value = '1'; select.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('#page-flame select'))"
+    )
+    assert shown.ask(boxes) == []
+    assert shown.text(caption) == "No span of a thread lies here."
+
+
 def test_a_search_finds(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
 

@@ -1,17 +1,16 @@
 // The fragment of the page's address: what is shown, so that a link to it shows the same.
 //
-// #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712&w=flame
+// #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712
 //
 // t: the times that are shown, ns since the first event; e: the number of the selected event, from 1; m: what is
-// measured; q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed; w: the
-// way the tracks are drawn, if that is not the timeline.
+// measured; q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed.
 
 const TIMES = { t: "shown", m: "measured" };
-const WORDS = { q: "query", p: "page", w: "way" };
+const WORDS = { q: "query", p: "page" };
 // Fractions of a nanosecond matter only if few of them are shown.
 const FINE = 1000;
 
-// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page, way: texts; closed: pids }. What is
+// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page: texts; closed: pids }. What is
 // missing or null is left out.
 export function toFragment(view) {
   const parts = [];

@@ -4,6 +4,7 @@ import { Columns } from "./codec.js";
 import { ComparisonPage } from "./comparison_page.js";
 import { DetailsPage, threadText } from "./details_page.js";
 import { byId, make, say } from "./dom.js";
+import { FlamePage } from "./flame_page.js";
 import { count, duration, plain } from "./format.js";
 import { fromFragment, toFragment } from "./fragment.js";
 import { find, target } from "./hit.js";
@@ -70,9 +71,10 @@ class Page {
   fillPanel() {
     const { head } = this.trace;
     this.statistics = new StatisticsPage(byId("page-statistics"), this.state, { search: (name) => this.searchFor(name) });
+    this.flame = new FlamePage(byId("page-flame"), this.state);
     this.details = new DetailsPage(byId("page-details"), this.state, this.actions);
     showTrace(byId("page-trace"), this.trace);
-    const pages = [["statistics", "Statistics"], ["details", "Details"], ["trace", "Trace"]];
+    const pages = [["statistics", "Statistics"], ["flame", "Flame graph"], ["details", "Details"], ["trace", "Trace"]];
     if (head.comparison) {
       this.comparison = new ComparisonPage(byId("page-comparison"), this.state, head.comparison);
       pages.unshift(["comparison", "Comparison"]);
@@ -80,6 +82,7 @@ class Page {
     this.statistics.update();
     this.tabs = new Tabs(byId("tabs"), pages, (id) => {
       if (id === "statistics") this.statistics.show();
+      if (id === "flame") this.flame.show();
       if (id === "comparison") this.comparison.draw();
       this.remember();
     });
@@ -151,7 +154,7 @@ class Page {
     this.arrange();
     state.range = view.measured ?? null;
     this.anchor = undefined;
-    this.statistics.update();
+    this.measured();
     byId("query").value = view.query ?? "";
     await this.search();
     this.tabs.show(this.tabs.ids.includes(view.page) ? view.page : this.tabs.ids[0]);
@@ -167,6 +170,7 @@ class Page {
       part.resize(clientWidth, clientHeight);
     }
     this.state.viewport.width = Math.max(1, this.timeline.width);
+    this.flame?.draw();
   }
 
   arrange() {
@@ -214,6 +218,7 @@ class Page {
     this.timeline.widths.clear();
     this.statistics?.draw();
     this.comparison?.draw();
+    this.flame?.draw();
     this.details?.show(this.state.chosen);
     this.request();
   }
@@ -356,9 +361,15 @@ class Page {
     this.state.range = { begin: Math.min(from, to), end: Math.max(from, to) };
     this.request();
     if (!done) return;
-    this.statistics?.update();
-    this.tabs?.show("statistics");
+    this.measured();
+    if (this.tabs?.current !== "flame") this.tabs?.show("statistics");
     say(`measured ${duration(Math.abs(to - from))}`);
+  }
+
+  // What is measured has changed.
+  measured() {
+    this.statistics?.update();
+    this.flame?.show();
   }
 
   mark() {
@@ -378,7 +389,7 @@ class Page {
     } else if (state.range) {
       state.range = null;
       this.anchor = undefined;
-      this.statistics?.update();
+      this.measured();
     } else {
       this.choose(null);
     }
