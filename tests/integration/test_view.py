@@ -18,6 +18,7 @@ from htrun.events.calibration import PAIRS, Pair
 from htrun.events.stream import Stream
 from tests.support.browser import Tab, browser
 from tests.support.hypertrace import hypertrace, said
+from tests.support.server_trace import trace_of_server
 from tests.support.spans import BEGIN, NAMES, trace_of_requests
 from tests.support.toolchain import ROOT
 from tests.unit.analysis.made import FACTS, Made
@@ -284,6 +285,11 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
         "'h3').textContent, Object.fromEntries([...card.querySelectorAll('tr')].map((row) => [row.cells[0].textContent,"
         " row.cells[1].textContent]))]))"
     )
+    assert cards["Within it"] == {"parse": "10.0 µs", "in none of them": "15.0 µs"}
+    assert "Meanwhile" not in cards
+    # Its place in the distribution.
+    assert shown.text("#page-details .wide .caption") == "2 durations; this one is longer than 50.0% of 2"
+    assert shown.ask("page.details.histogram.marked") == 25_000
     assert cards["Begin"] == {"number": str(2**63), "kind": "WRITE", "site": "3"}
     assert cards["End"] == {"result": "-5", "site": "3"}
     assert cards["Facts"]["duration"] == "25,000 ns"
@@ -297,6 +303,31 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
     shown.tab.click(shown.x(100_000), shown.row(0))
     shown.tab.wait_for("document.querySelector('#page-details h2').textContent === 'parse'")
     assert "a begin without its end" in shown.text("#page-details")
+
+
+def test_a_span_shows_what_ran_meanwhile(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
+    """Of the server's slowest request: the checkpoint that held the lock. A click goes there."""
+    trace_of_server(tmp_path / "trace")
+    said("view", "trace", directory=tmp_path)
+    shown = open_page(tmp_path / "trace.html")
+    longest = (
+        "page.trace.spanBegin[page.trace.end.reduce((best, end, span) => page.trace.names[page.trace.spanName[span]]"
+    )
+    longest += (
+        " === 'lock_wait' && page.trace.duration(span) > (best < 0 ? 0 : page.trace.duration(best)) ? span : best, -1)]"
+    )
+    shown.ask(f"(page.open({longest}), null)")
+    shown.tab.wait_for("document.querySelector('#page-details h2')?.textContent === 'lock_wait'")
+    shown.settle()
+    cards = "[...document.querySelectorAll('#page-details .card')]"
+    meanwhile = f"{cards}.find((card) => card.querySelector('h3').textContent === 'Meanwhile')"
+    rows = shown.tab.run(f"[...{meanwhile}.querySelectorAll('tr')].map((row) => row.innerText)")
+    assert any(row.startswith("checkpoint") and "checkpointer" in row for row in rows), rows
+    shown.picture("meanwhile-light")
+    shown.tab.run(
+        f"([...{meanwhile}.querySelectorAll('button')].find((each) => each.innerText === 'checkpoint').click(), null)"
+    )
+    shown.tab.wait_for("document.querySelector('#page-details h2').textContent === 'checkpoint'")
 
 
 def test_a_flame_graph_shows_time_by_nesting(known: Path, open_page: Callable[[Path], Shown]) -> None:

@@ -1,11 +1,16 @@
 // The page "Details": the facts of the span or event that was selected.
 
+import { meanwhile, within } from "./around.js";
 import { make, swatch } from "./dom.js";
 import { count, duration, exact, percent, value, wallClock } from "./format.js";
+import { Histogram, bins } from "./histogram.js";
 import { lowerBound } from "./pyramid.js";
 
+// How many names within a span and how many spans beside it are listed.
+const MOST = 8;
+
 export class DetailsPage {
-  // `actions`: `step(by)`, `same(by)`, `fit()`.
+  // `actions`: `step(by)`, `fit()`, `open(event)`.
   constructor(holder, state, actions) {
     this.holder = holder;
     this.state = state;
@@ -27,10 +32,56 @@ export class DetailsPage {
     const { trace } = this.state;
     const span = chosen.row.kind === "spans" ? chosen.item : -1;
     const parts = [facts("Facts", span >= 0 ? this.spanFacts(span) : this.eventFacts(chosen))];
+    if (span >= 0) parts.push(...this.around(span));
     parts.push(...(await this.arguments(span >= 0 ? [trace.spanBegin[span], trace.spanEnd[span]] : [chosen.event])));
     // Another item may have been selected while the arguments were unpacked.
     if (this.state.chosen !== chosen) return;
     this.holder.replaceChildren(this.head(chosen, span), make("div", { class: "cards" }, ...parts));
+    this.distribution(span);
+  }
+
+  // Cards of what is within a span, what ran meanwhile, and where it is among the others of its name.
+  around(span) {
+    const { trace } = this.state;
+    const inside = within(trace, span);
+    const children = inside.names.slice(0, MOST).map(({ name, count: number, total }) =>
+      [trace.names[name], `${duration(total)}${number > 1 ? `, ${count(number)} of them` : ""}`]);
+    if (inside.names.length > MOST) children.push(["others", `${count(inside.names.length - MOST)} more names`]);
+    const cards = [];
+    if (children.length) cards.push(facts("Within it", [...children, ["in none of them", duration(inside.own)]]));
+    const others = meanwhile(trace, span, MOST);
+    if (others.length) cards.push(facts("Meanwhile", others.map(({ span: other, time }) => this.overlap(other, time))));
+    this.canvas = make("canvas", { role: "img", "aria-label": `Where it is among the others of its name: longer than ${this.rank(span)}` });
+    this.caption = make("p", { class: "caption" });
+    cards.push(make("section", { class: "card wide" }, make("h3", {}, "Among the others of its name"), this.canvas, this.caption));
+    return cards;
+  }
+
+  overlap(span, time) {
+    const { trace } = this.state;
+    const event = trace.spanBegin[span];
+    const name = trace.names[trace.spanName[span]];
+    const open = make("button", { type: "button", class: "link", title: "Select it", click: () => this.actions.open(event) }, name);
+    const thread = trace.threads[trace.thread[event]];
+    return [open, `${duration(time)} of ${duration(trace.duration(span))}, ${thread.comm || "thread"} ${thread.tid}`];
+  }
+
+  // The histogram of all spans of its name, once there is room for it.
+  distribution(span) {
+    if (span < 0) return;
+    const { trace, palette } = this.state;
+    const usual = `${count(this.durations(span).length)} durations; this one is longer than ${this.rank(span)}`;
+    const histogram = new Histogram(this.canvas, palette, (text) => {
+      this.caption.textContent = text || usual;
+    });
+    this.caption.textContent = usual;
+    this.histogram = histogram;
+    histogram.show(bins(this.durations(span), palette.styles[trace.spanName[span]]), trace.duration(span));
+  }
+
+  // Draw the histogram again: the page was hidden, or has another size.
+  draw() {
+    if (!this.holder.hidden) this.histogram?.draw();
   }
 
   head(chosen, span) {
@@ -64,6 +115,12 @@ export class DetailsPage {
 
   // The share of the spans of its name that are shorter.
   rank(span) {
+    const all = this.durations(span);
+    return `${percent(lowerBound(all, this.state.trace.duration(span)) / all.length)} of ${count(all.length)}`;
+  }
+
+  // The durations of all spans of its name, sorted.
+  durations(span) {
     const { trace } = this.state;
     this.sorted ??= new Map();
     const name = trace.spanName[span];
@@ -72,8 +129,7 @@ export class DetailsPage {
       for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(trace.duration(i));
       this.sorted.set(name, Float64Array.from(all).sort());
     }
-    const all = this.sorted.get(name);
-    return `${percent(lowerBound(all, trace.duration(span)) / all.length)} of ${count(all.length)}`;
+    return this.sorted.get(name);
   }
 
   eventFacts({ event, row, place }) {

@@ -83,6 +83,7 @@ class Page {
     this.tabs = new Tabs(byId("tabs"), pages, (id) => {
       if (id === "statistics") this.statistics.show();
       if (id === "flame") this.flame.show();
+      if (id === "details") this.details.draw();
       if (id === "comparison") this.comparison.draw();
       this.remember();
     });
@@ -171,6 +172,7 @@ class Page {
     }
     this.state.viewport.width = Math.max(1, this.timeline.width);
     this.flame?.draw();
+    this.details?.draw();
   }
 
   arrange() {
@@ -240,6 +242,7 @@ class Page {
       hover: (hover, x, y) => this.hover(hover, x, y),
       choose: (chosen) => this.choose(chosen),
       step: (by) => this.step(by),
+      open: (event) => this.open(event),
       line: (by) => this.line(by),
       zoomTo: (item) => item && this.zoomTo(item),
       fit: () => this.fit(),
