@@ -1,1 +1,4 @@
-"""The two programs: `run` is ``htrun``, `hypertrace` is ``hypertrace``. Arguments in, exit code out."""
+"""The two programs: module `run` is ``htrun``, module `hypertrace` is ``hypertrace``.
+
+Each has a ``main`` that returns the exit code.
+"""

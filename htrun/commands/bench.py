@@ -1,4 +1,4 @@
-"""``hypertrace bench``: run a program many times under htrun and report how long its spans took."""
+"""``hypertrace bench``: run a program many times under htrun and report the durations of its spans."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _MOST_RUNS = 100
 
 
 class BenchCommand:
-    """Run a program many times, and report how long it and its spans took."""
+    """Run a program many times, and report its durations and those of its spans."""
 
     examples = """
-Each run consists of two: first the program alone, for its wall, user and system time, then under htrun, for its spans.
-A program finds the channel with qemu_hypertrace_init(NULL). If it wants the path as an argument, write {channel}; it is
-then not run alone. The guest library calibrates the cost of an event. -o keeps the traces; an interrupted bench
-continues from there.
+Each command is first run alone, for its wall, user and system time, and then under htrun, for its spans. A program
+finds the channel with qemu_hypertrace_init(NULL). If it needs the path as an argument, write {channel}; it is then
+not run alone. The guest library calibrates the cost of an event. -o keeps the traces, and continues an interrupted
+bench that was started with the same -o.
 
 A matrix (--matrix FILE) is a TOML file of [[program]] and [[emulator]] tables, each with name and command, and
 [parameters] with lists of values; commands refer to them in braces.
@@ -58,7 +58,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: how often to run, where, and what."""
+        """Add the arguments: the program, the number of runs and the processors."""
         parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run, with its arguments, after --")
         parser.add_argument("-r", "--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
         parser.add_argument(
@@ -108,7 +108,7 @@ examples:
         add_report_form(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Run, and print the figures; 0, or 3 if --fail-on says so. Raises `HtrunError`."""
+        """Run the program and print the figures. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
         cells, verdicts = _cells(arguments), verdicts_of(arguments)
         if arguments.runs < 1 or arguments.warmup < 0:
             raise HtrunError("--runs must be at least 1, --warmup at least 0")
@@ -134,7 +134,7 @@ examples:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A cell and its results. ``whole``: those without htrun; None if it was not run without."""
+    """A cell and its results. ``whole``: its runs without htrun; None if there are none."""
 
     cell: Cell
     runs: Sequence[TimedRun]
@@ -186,7 +186,7 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
 
 
 def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
-    """Run every cell as often as requested; with --vs alternate between the two, else run one cell after the other."""
+    """Run every cell as often as requested: with --vs the two cells alternately, otherwise one cell after the other."""
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
     if arguments.matrix is None:
@@ -210,7 +210,10 @@ def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.N
 
 
 def _looks(arguments: argparse.Namespace) -> list[int]:
-    """After how many runs the two commands are compared: each time after half as many again. Raises `HtrunError`."""
+    """The numbers of runs after which the two commands are compared; each is half as large again as the last.
+
+    Raises `HtrunError`.
+    """
     if arguments.until is None:
         return [arguments.runs]
     if arguments.vs is None:
@@ -264,7 +267,7 @@ def _report_of(bench: _Bench) -> Report:
 
 
 def _report_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
-    """Report all cells, each compared with the first emulator of its group; returns the exit code."""
+    """Report all cells, each compared with the first cell of its group; returns the exit code."""
     firsts: dict[str, _Bench] = {}
     cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts) for bench in benches]
     if not any(cell.rows for cell in cells):
@@ -294,5 +297,5 @@ def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport
 
 
 def _with_whole(bench: _Bench, spans: dict[str, list[Run]]) -> dict[str, list[Run]]:
-    """The whole program as a span, then the ``spans`` of ``bench``."""
+    """The ``spans`` of ``bench``, after the whole program as a span."""
     return spans if bench.whole is None else {PROGRAM: bench.whole.runs, **spans}

@@ -28,13 +28,13 @@ class CompareCommand:
     """Compare the spans of two sets of runs: faster, slower or the same."""
 
     examples = """
-Each of A and B is a trace, a directory of traces, one trace for each run, as bench -o leaves them, or the JSON that
-stat and bench print. Several of a side are given before and after --vs. The ratio is that of the geometric means of
-the runs' medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the share
-of all ways to exchange runs between A and B that give one (permutation test). The verdict is slower or faster if p,
-corrected for the number of names, is at most 0.05 and the ratio exceeds the threshold; the 95% interval then excludes
-1. It takes at least 4 runs of each. Two single traces are shown side by side, without a verdict, since they do not
-show how much runs differ.
+Each of A and B is a trace, a directory with one trace for each run (as created by bench -o), or the JSON that stat
+and bench print. Several of a side are given before and after --vs. The ratio is that of the geometric means of the
+runs' medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the share of
+such ratios among all ways to exchange runs between A and B (permutation test). The verdict is slower or faster if p,
+corrected for the number of names, is at most 0.05 and the ratio differs from 1 by at least the threshold; the 95%
+interval then excludes 1. A verdict needs at least 4 runs of each side. Two single traces are shown side by side,
+without a verdict, since they do not show how much runs differ.
 
 examples:
   hypertrace compare before after
@@ -73,7 +73,7 @@ examples:
         add_exports(parser, FORMS)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the comparison. Returns 0, or 3 if --fail-on says so. Raises `HtrunError`."""
+        """Print the comparison. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
         one, other = paths = _paths(arguments)
         if all(is_saved(path) for path in (*one, *other)):
@@ -94,7 +94,7 @@ examples:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side. ``whole``: the program without htrun, if every one of its documents has runs of it."""
+    """One side. ``whole``: the runs of the program without htrun, if all of the side's documents have such runs."""
 
     name: str
     runs: Sequence[RunOfSpans]
@@ -121,7 +121,7 @@ class _Side:
 
 
 def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path]]:
-    """What belongs to each side. Raises `HtrunError`."""
+    """The paths of each side. Raises `HtrunError`."""
     match arguments.runs, arguments.vs:
         case [directory], None:
             first, second = _both_in(directory)
@@ -141,7 +141,7 @@ def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path
 
 
 def _refuse_choices(arguments: argparse.Namespace) -> None:
-    """Raise `HtrunError` if there is an option that chooses among events, which saved figures do not hold."""
+    """Raise `HtrunError` if an option selects events: saved figures contain none."""
     given = {"--between": arguments.between, "--intervals": arguments.intervals, "--by": arguments.by}
     for option, value in (given | {"--all": arguments.all}).items():
         if value:

@@ -1,4 +1,4 @@
-"""Where configuration files are. Only this is imported by a run without any: it must cost next to nothing."""
+"""Finds configuration files. A run without any imports only this module, so it must cost next to nothing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ _USER_FILE = ("htrun", "config.toml")
 
 
 class ConfigFile(NamedTuple):
-    """A file that exists. ``of_project``: whether it came with the current directory, so that its author may be a
-    stranger."""
+    """A file that exists.
+
+    ``of_project``: whether it is in the current directory or a parent, so that its author may be a stranger.
+    """
 
     path: str
     of_project: bool
 
 
 class Found(NamedTuple):
-    """``files``: those to read, the one that takes precedence first. ``remark``: why another is not read, for a
-    warning."""
+    """``files``: the files to read; earlier ones take precedence.
+
+    ``remark``: a warning that a file is not read; None if all are read.
+    """
 
     files: tuple[ConfigFile, ...]
     remark: str | None = None
@@ -35,7 +39,7 @@ def config_files(environment: Mapping[str, str]) -> Found:
     project = _nearest()
     if project is not None:
         owner = os.stat(project).st_uid
-        # As git does: anyone may put a file into /tmp, above the directories of others.
+        # The same check as git's: anyone may put a file into /tmp, above the directories of other users.
         if owner in {0, os.geteuid()}:
             found.append(ConfigFile(project, of_project=True))
         else:
@@ -50,7 +54,7 @@ def _nearest() -> str | None:
     try:
         directory = os.getcwd()
     except FileNotFoundError:
-        # It was removed.
+        # The file was removed meanwhile.
         return None
     while True:
         path = os.path.join(directory, PROJECT_FILE)
@@ -63,7 +67,7 @@ def _nearest() -> str | None:
 
 
 def _of_user(environment: Mapping[str, str]) -> str | None:
-    """Where the user's file would be, by the XDG Base Directory Specification, which ignores a relative path."""
+    """The path of the user's file. A relative XDG_CONFIG_HOME is ignored (XDG Base Directory Specification)."""
     base = environment.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):
         home = environment.get("HOME", "")

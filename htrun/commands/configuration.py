@@ -1,5 +1,8 @@
-"""What configuration files say. Each has a table of options for each command: ``[htrun]`` and ``[hypertrace]``, and in
-the latter one for each verb, such as ``[hypertrace.stat]``."""
+"""The contents of configuration files.
+
+Each file has a table of options for each command, ``[htrun]`` and ``[hypertrace]``; the latter contains a table for
+each verb, such as ``[hypertrace.stat]``.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,15 @@ class Setting(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How messages name it: the file, the table and the key."""
+        """The name of the setting in messages: the file, the table and the key."""
         return f"{self.file.path}: [{self.table}] {self.key}"
 
     def fail(self, reason: str) -> NoReturn:
-        """Raise `HtrunError`: the value is wrong for this ``reason``."""
+        """Raise `HtrunError` with the ``reason`` why the value is wrong."""
         raise HtrunError(f"{self.label}: {reason}")
 
     def fail_unknown(self, known: Iterable[str]) -> NoReturn:
-        """Raise `HtrunError`: only the keys ``known`` exist."""
+        """Raise `HtrunError`, which reports that only the keys ``known`` exist."""
         close = get_close_matches(self.key, list(known), n=1)
         self.fail("there is no such option" + (f"; did you mean {close[0]}?" if close else ""))
 
@@ -82,7 +85,7 @@ class Setting(NamedTuple):
 
 
 def settings(file: ConfigFile, command: str) -> list[Setting]:
-    """The settings of ``command`` in ``file``, those of tables within its table as well. Raises `HtrunError`."""
+    """The settings of ``command`` in ``file``, including those of tables within its table. Raises `HtrunError`."""
     content = _load(file)
     for name, table in content.items():
         if name not in _COMMANDS:
@@ -95,7 +98,7 @@ def settings(file: ConfigFile, command: str) -> list[Setting]:
             found += [Setting(file, f"{command}.{key}", inner, each) for inner, each in value.items()]
         else:
             found.append(Setting(file, command, key, value))
-    # Those of one verb take precedence over those of all.
+    # Settings of one verb take precedence over those of all verbs.
     return sorted(found, key=lambda each: each.table != command)
 
 

@@ -67,7 +67,7 @@ examples:
         if chosen.name == CTF:
             known = ", ".join(known.name for known in FORMATS if known.name != CTF)
             raise HtrunError(f"the trace is in the native format already; give --format, one of {known}")
-        # QEMU's scripts cannot show the decoded events of a guest's kernel, so its trace is left in the pieces in which
+        # QEMU's scripts cannot show the decoded events of a guest's kernel, so its trace is kept in the pieces in which
         # it was sent.
         trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
@@ -88,8 +88,10 @@ examples:
 
 
 def _report_losses(sink: Sink, trace: Trace, window: Window) -> None:
-    """Report the losses of the selected threads. All are reported at the end: of a loss, only the packets before and
-    after it are known."""
+    """Report the losses of the selected threads.
+
+    They are reported at the end of the trace, because the exact time of a loss is unknown: it lies between two packets.
+    """
     wanted = window.streams
     lost = sum(count for number, count in enumerate(trace.discarded) if wanted is None or number in wanted)
     if lost and isinstance(sink, LossSink):

@@ -1,9 +1,9 @@
-"""Options of htrun that stand among those of an emulator, as the patches for QEMU that had a hypertrace took them.
+"""Options of htrun in the command line of an emulator, where patched QEMUs with a hypertrace of their own took them.
 
 ``htrun qemu-x86_64 -hypertrace /tmp/ht -trace 'guest*' ./app`` is ``htrun -hypertrace /tmp/ht -trace 'guest*'
-qemu-x86_64 ./app``. ``-hypertrace`` is always htrun's, since no released QEMU has it. ``-trace`` is where its pattern
-begins like the names of htrun's events, which no other event of QEMU does. ``-D`` goes with it, unless
-something is left that QEMU itself would log.
+qemu-x86_64 ./app``. ``-hypertrace`` is always htrun's, since no released QEMU has it. ``-trace`` is htrun's if its
+pattern begins like the names of htrun's events, since no other event of QEMU has such a name. ``-D`` then is htrun's,
+too, unless there is an option that makes QEMU itself log.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _QEMU = re.compile(r"qemu-(?P<system>system-)?[A-Za-z0-9_]+(?:-static)?")
 _USER_VALUES = frozenset(
     ["0", "B", "D", "E", "L", "R", "U", "cpu", "d", "dfilter", "g", "hypertrace", "p", "plugin", "r", "s", "seed"]
 ) | {"trace"}
-"""Options of qemu-user that take the next word: linux-user/main.c, arg_table."""
+"""Options of qemu-user whose value is the next word (linux-user/main.c, arg_table)."""
 _OURS = re.compile(r"(?:enable=)?-?guest")
 _LOGGED = frozenset({"d", "trace"})
 """Options that make QEMU write to the file of ``-D``."""
 
 
 class Split(NamedTuple):
-    """``program``: what is left to run. ``options``: those of htrun, each followed by its value."""
+    """``program``: the remaining command line. ``options``: htrun's options, each followed by its value."""
 
     program: Sequence[str]
     options: Sequence[str]
@@ -78,7 +78,8 @@ def _of_user(program: Sequence[str]) -> Iterator[int]:
 
 
 def _of_machine(program: Sequence[str]) -> Iterator[int]:
-    """The positions of the options of a qemu-system: every word that looks like one and is not the value of ours."""
+    """The positions of the options of a qemu-system: all words that look like options and are not values of htrun's
+    options."""
     place = 1
     while place < len(program):
         if program[place].startswith("-"):

@@ -27,7 +27,7 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
 
 
 def refuse_all_but(forms: Collection[str], arguments: argparse.Namespace, why: str) -> None:
-    """Raise `HtrunError` with the reason ``why`` if an impossible form is requested. Called before a long run."""
+    """Raise `HtrunError` with the reason ``why`` if a form not in ``forms`` is requested. Called before a long run."""
     for name in FORMS:
         if getattr(arguments, name, None) is not None and name not in forms:
             raise HtrunError(f"--{name} {why}")

@@ -1,4 +1,4 @@
-"""``hypertrace header``: a C header with a function for each named event, so that source and trace say the same."""
+"""``hypertrace header``: a C header with a function for each named event, for equal names in source and trace."""
 
 from __future__ import annotations
 
@@ -170,9 +170,9 @@ def _c_type(argument: Argument) -> str:
 
 
 def _parameter(event: NamedEvent, name: str) -> str:
-    """``name`` as a parameter: with a ``_`` at its end, since without one it may be a macro of a file that includes the
-    header. A ``_`` at the start is reserved for the compiler, as in ``__linux__`` (C23, 7.1.3). Names of local
-    variables do not end with ``_``.
+    """``name`` as the name of a parameter, with a ``_`` appended: without it, the name may be a macro of a file that
+    includes the header. A ``_`` at the start is reserved for the compiler, as in ``__linux__`` (C23, 7.1.3). Names of
+    local variables do not end with ``_``.
     """
     if re.match("_[A-Z_]", name):
         raise HtrunError(

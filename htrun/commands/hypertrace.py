@@ -1,4 +1,4 @@
-"""``hypertrace``: everything that is done with recorded traces."""
+"""``hypertrace``: the command that works with recorded traces."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReaderGone as gone:
         return gone.exit_code
     except KeyboardInterrupt:
-        # Die of the signal, so that a shell stops its script, too.
+        # Exit by the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
@@ -86,7 +86,7 @@ def _help_last(words: Sequence[str]) -> list[str]:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments ``words``, and what configuration files add to them. Raises `HtrunError`."""
+    """The arguments ``words``, with the defaults from configuration files. Raises `HtrunError`."""
     parser, verbs = _parser_and_verbs()
     # argparse drops the --.
     separated = "--" in words

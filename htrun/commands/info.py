@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InfoCommand:
-    """Show what a trace holds: the program, its duration, and the events by thread, name and site."""
+    """Show the contents of a trace: the program, its duration, and the events by thread, name and site."""
 
     examples = """
 Without TRACE, info shows the clock of this machine, and the events that can be recorded.

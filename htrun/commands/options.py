@@ -43,12 +43,12 @@ comma in PATH twice.
                         If PATH is empty or the option is missing, htrun chooses a path. PROGRAM always finds the
                         path in the environment variable HYPERTRACE.
   --via auto|store|ring
-                        how events of the guest library get to htrun. store: the library stores to a page that
-                        nobody may touch, which htrun sees and then replaces. ring: the library writes them to
-                        memory that it shares with htrun, so none of them stops the program. auto (default): ring
-                        for native programs, store for emulated ones, and for all with --timestamp ordered.
-                        Programs without the library, or with an older one, always use store. A machine under KVM
-                        has events by rings only
+                        how events of the guest library reach htrun. store: the library stores to an inaccessible
+                        page; htrun catches the store and patches it. ring: the library writes records to memory
+                        that it shares with htrun, so that no event stops the program. auto (default): ring for
+                        native programs, store for emulated ones; with --timestamp ordered, store for all.
+                        Programs without the library, or with an older one, always use store. A machine
+                        under KVM can emit events by rings only
 
 Output:
   -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
@@ -75,10 +75,11 @@ Output:
   --ring-size SIZE      memory for the events of each thread, such as 512K or 4M (default). Unused memory is not
                         allocated
   --timestamp tsc|ordered
-                        tsc: read the clock while the code around it runs. ordered: wait for the code before the
-                        event, and hold up the code after it; more exact for spans below a few microseconds, but
-                        each event costs more. Default: tsc; ordered if the environment has HYPERTRACE_CALIBRATE,
-                        with which the guest library measures the cost of an event
+                        tsc: the processor may read the clock while it executes the code around the event.
+                        ordered: it reads the clock after the code before the event, and before the code after it;
+                        this is more accurate for spans below a few microseconds, but each event costs more.
+                        Default: tsc; ordered if the environment has HYPERTRACE_CALIBRATE, with which the guest
+                        library measures the cost of an event
 
 Running PROGRAM:
   --cpu LIST            run PROGRAM only on these processors (0 or 0-3,6), and htrun on the others
@@ -99,13 +100,13 @@ Examples:
   htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           events of a program for another architecture
   htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
   htrun qemu-arm -hypertrace /tmp/ht -trace 'guest*' ./app-arm /tmp/ht
-                                                         options of htrun among those of an emulator
+                                                         options of htrun between those of an emulator
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
                                                          events of a whole machine
   htrun -o trace ./app && babeltrace2 trace              write a trace, and read it with another tool
   htrun --events app.toml -o app.pftrace ./app           write named events for ui.perfetto.dev
   htrun -trace 'guest*' -D log ./app                     record system calls and threads, too
-  htrun --syscalls openat,read -o trace ./app            record two system calls, and the events
+  htrun --syscalls openat,read -o trace ./app            record two system calls and the program's events
 """
 
 _KIB = 1024
@@ -122,7 +123,7 @@ class RunRequest(NamedTuple):
 
 
 class Information(NamedTuple):
-    """The user only asked for ``text``."""
+    """The user has requested information only: ``text``."""
 
     text: str
 
@@ -130,9 +131,9 @@ class Information(NamedTuple):
 def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> RunRequest | Information:
     """Parse ``arguments``, which do not include htrun's own name. Raises `HtrunError`.
 
-    Options end at ``--`` or at the first word that is none; the rest is the program and its arguments. ``environment``:
-    its HTRUN_TRACE is like a ``-trace`` before all others, HYPERTRACE_CALIBRATE in it selects exact times, and it says
-    where the user's configuration file is.
+    Options end at ``--`` or at the first word that is not an option; the rest is the program and its arguments.
+    ``environment``: its HTRUN_TRACE is like a ``-trace`` before all others, HYPERTRACE_CALIBRATE in it selects exact
+    times, and it says where the user's configuration file is.
     """
     environment = environment or {}
     words, taken = deque(arguments), _Taken()
@@ -191,7 +192,7 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
 
 
 def _of_environment(environment: Mapping[str, str]) -> _Taken:
-    """What variables say. Raises `HtrunError`."""
+    """The options that environment variables set. Raises `HtrunError`."""
     taken = _Taken()
     taken.patterns_before = _inherited_patterns(environment)
     if environment.get(_CALIBRATE_VARIABLE, "") not in {"", "0"}:
@@ -200,7 +201,7 @@ def _of_environment(environment: Mapping[str, str]) -> _Taken:
 
 
 def _of_file(file: ConfigFile) -> _Taken:
-    """What the table ``[htrun]`` of a configuration file says. Raises `HtrunError`."""
+    """The options that the table ``[htrun]`` of a configuration file sets. Raises `HtrunError`."""
     from htrun.commands.configuration import settings
 
     taken = _Taken()
@@ -246,8 +247,10 @@ def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
 
 
 class _Taken:
-    """What the options with a value have said so far. ``values``: fields of `RunOptions`; ``patterns_before``: patterns
-    that come before those of the command line, in place of none."""
+    """The effect of the options so far.
+
+    ``values``: fields of `RunOptions`; ``patterns_before``: patterns that come before those of the command line.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -257,8 +260,10 @@ class _Taken:
         self.traces = _Traces()
 
     def take(self, option: str, value: str, label: str | None = None) -> Information | None:
-        """One option with its value; what it asks for, if it is no run. ``label``: what errors call the option. Raises
-        `HtrunError`."""
+        """Take one option with its value.
+
+        Returns the information that it requests, if any. ``label``: the option's name in errors. Raises `HtrunError`.
+        """
         label = label or option
         if option in _TRACE_OPTIONS:
             self.traces.take(option, value)
@@ -277,7 +282,7 @@ class _Taken:
         return None
 
     def complete(self, lower: _Taken) -> None:
-        """Take from ``lower`` what was not said: an option is replaced as a whole, lists as well."""
+        """Take the options from ``lower`` that are not set here. A list is taken or left as a whole."""
         values = dict(lower.values)
         if self.values.get("via") is Via.RING and values.get("timestamp") is Timestamp.ORDERED:
             del values["timestamp"]
@@ -298,14 +303,14 @@ def _traced(value: str) -> str:
 
 
 class _SystemCalls:
-    """The requested system calls. ``names``: None for all; ``events``: those that the request enables."""
+    """The requested system calls. ``names``: None for all; ``events``: the events that the request enables."""
 
     def __init__(self) -> None:
         self.names: frozenset[str] | None = None
         self.events: frozenset[str] = frozenset()
 
     def take(self, option: str, value: str) -> None:
-        """Parse the value of the option: names separated by commas, or ``all``. Raises `HtrunError`."""
+        """Parse ``value``, which is names separated by commas, or ``all``. Raises `HtrunError`."""
         from htrun.events.syscalls import is_known, similar
 
         names = frozenset(value.split(","))

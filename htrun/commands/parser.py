@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 _WIDEST = 120
-"""Columns. Longer lines are hard to read, however wide the terminal is."""
+"""The maximum width of help in columns: longer lines are hard to read."""
 
 
 class Parser(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` that raises `HtrunError` for bad usage, with what was probably meant."""
+    """`argparse.ArgumentParser` that raises `HtrunError` for bad usage, with the word that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
         """Report bad usage as every other failure: in one line, with our own exit code."""
         found = _WORD.search(message)
         meant = similar(found[1].partition("=")[0], self._known_words()) if found is not None else None
         hint = f"did you mean {meant}? try" if meant is not None else "try"
-        # The list of all verbs is not wanted on one line.
+        # argparse's message would list all verbs in one line.
         said = message.partition(" (choose from")[0].replace("argument VERB: invalid choice:", "there is no verb")
         raise HtrunError(f"{said}; {hint}: {self.prog} --help")
 
@@ -41,8 +41,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Fills paragraphs of text to the width of the terminal (the environment variable COLUMNS, or as it says). Indented
-    lines, such as examples, stay as they are."""
+    """Fills paragraphs of text to the width of the terminal, or that in the environment variable COLUMNS.
+
+    Indented lines, such as examples, stay as they are.
+    """
 
     def __init__(self, prog: str) -> None:
         import shutil
@@ -73,5 +75,5 @@ def _filled(paragraph: str, width: int, indent: str) -> str:
 
 
 def similar(word: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that ``word`` is most like; None if it is like none."""
+    """The most similar word to ``word`` among ``known``; None if none is similar."""
     return next(iter(difflib.get_close_matches(word, dict.fromkeys(known), n=1, cutoff=0.7)), None)

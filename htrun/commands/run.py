@@ -30,8 +30,8 @@ def main() -> int:
 
         sys.stderr.write(f"htrun: htrun runs on x86-64 Linux only; this is Python for {get_platform()}\n")
         return _OWN_FAILURE
-    # Imported modules are never garbage, and looking for garbage in them takes a tenth of the start. The tracer enables
-    # the collector again (htrun/runner/run.py).
+    # Imported modules are never garbage, and a search for garbage in them takes a tenth of the start. The tracer
+    # enables the collector again (htrun/runner/run.py).
     gc.disable()
     if sys.argv[1:2] and sys.argv[1].startswith(_PROCESS_ONE):
         from htrun.runner.process_one import serve
@@ -54,7 +54,7 @@ def _unlaunched() -> int:
     try:
         code, message = _attempt(sys.argv[1:], None)
     except KeyboardInterrupt:
-        # Die of the signal, so that a shell stops its script, too.
+        # Exit by the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
@@ -63,7 +63,7 @@ def _unlaunched() -> int:
 
 
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
-    """Do what ``words`` request. If that is not a run, returns the exit code and the message to print."""
+    """Execute the request in ``words``. If it is not a run, returns the exit code and the message to print."""
     from htrun.commands.options import Information, RunRequest, parse
     from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show

@@ -1,4 +1,4 @@
-"""``hypertrace slowest``: the longest spans of a trace, and why they took so long."""
+"""``hypertrace slowest``: the longest spans of a trace, and the reasons for their durations."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class SlowestCommand:
-    """Show the slowest spans, what they consist of, and what other threads did meanwhile."""
+    """Show the slowest spans, the spans within them, and the spans of other threads meanwhile."""
 
     examples = """
-For each span: how much longer it took than the median of its name, the spans within it, and the longest pieces of its
-time in which none of these ran, with the spans of other threads that overlap with them. If the thread waited for a
-lock, the thread that held it is among these: its span covers the wait, and ends shortly before it does. Other spans of
-the same name are left out, since they wait for the same thing. A span that one thread begins and another ends (by a
-key)
-consists of what the first did until it began the next, and of what the last did since it had ended the one before.
+For each span, slowest prints its duration relative to the median of its name, the spans within it, and the longest
+pieces of its time in which none of these ran. For each piece it prints the spans of other threads that overlap with
+it. If the thread waited for a lock, one of them belongs to the thread that held the lock: this span covers the wait
+and ends shortly before the wait ends. Other spans of the same name are left out, since they wait for the same lock.
+If one thread begins a span and another ends it (by a key), it contains the spans of the first thread until that began
+its next span of this name, and those of the last thread since that ended its previous span of this name.
 
-A number after # is the id of a span, which is that of its first event. hypertrace print --id, stat --id and view --at
-take it.
+A number after # is the id of a span, which is the id of its first event. hypertrace print --id, stat --id and view
+--at accept it.
 
 examples:
   hypertrace slowest trace
@@ -36,7 +36,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """TRACE, which spans, and how they are reported."""
+        """Add the arguments: TRACE, the selection of spans, and the form of the report."""
         add_trace(parser)
         parser.add_argument("name", nargs="?", metavar="NAME", help="only spans whose name matches, such as 'io*'")
         parser.add_argument(
@@ -51,7 +51,7 @@ examples:
         add_exports(parser, ("json", "csv", "markdown"))
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print them; 0. Raises `HtrunError`, also if there are no such spans."""
+        """Print the report; returns 0. Raises `HtrunError`, also if there are no such spans."""
         from htrun.analysis.slowest import find_slowest
         from htrun.analysis.timing.query import SpanQuery
         from htrun.reports.missing_spans import no_spans

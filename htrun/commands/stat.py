@@ -1,4 +1,4 @@
-"""``hypertrace stat``: how long the spans of a trace took."""
+"""``hypertrace stat``: the durations of a trace's spans."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from htrun.reports.timing import Row
 
 _MOST_OUTLIERS = 1000
-"""The most outliers of one name that are listed."""
+"""The maximum of outliers of one name that are listed."""
 
 
 class StatCommand:
-    """Report how long spans took: medians with intervals, percentiles, outliers, modes and drift."""
+    """Report the durations of spans: medians with intervals, percentiles, outliers, modes and drift."""
 
     examples = """
 A span extends from a begin event to the end event of the same name in the same thread (or with the same key, if the
@@ -40,7 +40,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: TRACE, what is timed and the form of the report."""
+        """Add the arguments: TRACE, the selection of spans and the form of the report."""
         add_trace(parser)
         add_choice(parser)
         add_window(parser)
@@ -56,7 +56,7 @@ examples:
         parser.add_argument("--outliers", action="store_true", help="list outliers by the id of their end event")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the figures; 0. Raises `HtrunError`, also if there are none."""
+        """Print the figures; returns 0. Raises `HtrunError`, also if there are none."""
         wanted = replace(span_query_of(arguments), ids=tuple(arguments.id))
         trace = open_trace(arguments)
         timings = wanted.timings(trace, events_with_progress(trace))
@@ -74,7 +74,7 @@ examples:
 
 
 def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row]:
-    """``rows`` with the numbers of the events that end an outlier, which takes a second pass over the trace."""
+    """``rows`` with the ids of the events that end an outlier. This takes a second pass over the trace."""
     import numpy as np
 
     source = wanted.source(trace)

@@ -1,4 +1,4 @@
-"""Arguments that verbs about time share: which spans, by what, and the form of the report."""
+"""Arguments that verbs about time share: the selection of spans, their groups, and the form of the report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMS: dict[str, Callable[[Report], str]] = {
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select what to time: spans, intervals or a region, and which of them."""
+    """Add the options that select the durations to report: spans, intervals or a region."""
     group = parser.add_argument_group("what is timed")
     group.add_argument(
         "--span", action="append", default=[], metavar="PATTERN", help="spans whose name matches; repeatable"

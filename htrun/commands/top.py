@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LEAST_INTERVAL, _MOST_INTERVAL = 0.05, 60.0
 _SIGNALLED = 128
 _END_SECONDS = 10
-"""Seconds from asking a program to exit until it is killed."""
+"""Seconds from the request to a program to exit until it is killed."""
 
 
 class TopCommand:
@@ -99,11 +99,11 @@ class _Program:
     printed: Path
 
     def running(self) -> bool:
-        """Whether it is still running."""
+        """Whether the program is still running."""
         return self.process.poll() is None
 
     def end(self, ended: bool) -> int:
-        """Print its output and return its exit code; 0 if it has not ``ended`` because the user quit."""
+        """Print the program's output and return its exit code; 0 if it has not ``ended`` because the user quit."""
         if not ended:
             self.process.terminate()
         try:
@@ -120,7 +120,7 @@ class _Program:
 
 @contextmanager
 def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
-    """Start the command in ``arguments`` under htrun. It gets no terminal: the display uses it."""
+    """Start the command in ``arguments`` under htrun. The command gets no terminal, because the display uses it."""
     with tempfile.TemporaryDirectory(prefix="hypertrace-") as directory:
         trace, printed = Path(directory) / "trace", Path(directory) / "printed"
         trace.mkdir()
@@ -139,7 +139,7 @@ def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
 
 
 class _Top:
-    """Shows one trace. ``title``: what the trace is of."""
+    """Shows one trace. ``title``: the traced program."""
 
     def __init__(self, arguments: argparse.Namespace, path: Path, title: str) -> None:
         from htrun.ctf.following import Follower
@@ -173,7 +173,7 @@ class _Top:
         return ended
 
     def _wait(self, running: Callable[[], bool]) -> bool:
-        """Read everything that is in the trace now; if top runs the program, until the program has exited."""
+        """Read all events that are in the trace now; if top runs the program, go on until it has exited."""
         while running():
             self._trace.read()
             time.sleep(self._interval)
@@ -197,7 +197,8 @@ class _Top:
 
 
 def _split_command(parser: argparse.ArgumentParser) -> None:
-    """Let ``parser`` keep the words after ``--`` as ``command``: argparse cannot distinguish them from those before."""
+    """Make ``parser`` keep the words after ``--`` as ``command``: argparse cannot distinguish them from those before
+    it."""
     parse = parser.parse_known_args
 
     def split(

@@ -1,4 +1,4 @@
-"""Arguments that several verbs share: the trace, names of events, and which events are wanted."""
+"""Arguments that several verbs share: the trace, names of events, and the selection of events."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
 
 
 def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
-    """Open the trace of `add_trace`; damage is reported on standard error. ``guest``: whether the trace of a guest's
-    kernel is decoded, unless the user wants it not to be. Raises `HtrunError`."""
+    """Open the trace of `add_trace`; damage is reported on standard error.
+
+    ``guest``: whether the trace of a guest's kernel is decoded, unless the user has disabled that. Raises `HtrunError`.
+    """
     from htrun.analysis.trace import Trace
     from htrun.events.named import NamedEvents
 
@@ -69,7 +71,7 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:
-    """Passes each message on once: some verbs read a trace several times, and each time find the same damage."""
+    """Passes each message on once: some verbs read a trace several times and find the same damage each time."""
     seen: set[str] = set()
 
     def report_new(message: str) -> None:
@@ -92,7 +94,7 @@ def _guest_formats(path: Path | None) -> list[EventFormat]:
 
 
 def event_id(text: str) -> int:
-    """The id of an event or of a span as a user gives it. Raises `ValueError`."""
+    """The id of an event or of a span that a user has given as ``text``. Raises `ValueError`."""
     number = int(text)
     if not 0 < number < 1 << 62:
         raise ValueError(text)
@@ -100,7 +102,7 @@ def event_id(text: str) -> int:
 
 
 def add_filter(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options that select events, in a group that is returned for more of the kind."""
+    """Add the options that select events. Returns their group, to which others can be added."""
     group = parser.add_argument_group("which events")
     group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
     group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
@@ -145,6 +147,6 @@ def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
     if window.begin >= window.end:
         raise HtrunError(f"--from {arguments.begin or 0} is not before --to {arguments.end}")
     for name in unknown_events(trace, arguments.event):
-        warn(f"{trace.path} has no event {name!r}; hypertrace info lists those that came")
+        warn(f"{trace.path} has no event {name!r}; hypertrace info lists the events in it")
     where = None if arguments.where is None else Expression.parse(arguments.where, field_names(trace))
     return Filter(window, tuple(arguments.event), where)

@@ -18,18 +18,18 @@ _OF_PROJECTS = frozenset({
     "or-inconclusive", "outliers", "prefix", "process", "runs", "span", "thread", "threshold", "time", "to", "until",
     "warm", "warmup", "where",
 })  # fmt: skip
-"""What a project may set: nothing that writes a file, runs a program or changes the machine."""
+"""The options that a project's file may set: none that writes a file, runs a program or changes the machine."""
 _READ = frozenset({"events", "guest-formats", "matrix", "compare"})
-"""Options that name a file to read."""
+"""The options whose value is a file to read."""
 _NO_SETTINGS = frozenset({"help", "no-config", "id", "at", "vs"})
-"""Options that make no sense in a file."""
+"""The options that a configuration file cannot set."""
 
 Lists = dict[str, dict[str, list[Any]]]
 """The values of options that can be repeated, by verb and by attribute of the parsed arguments."""
 
 
 def configure(verbs: Mapping[str, argparse.ArgumentParser], files: Iterable[ConfigFile]) -> Lists:
-    """Make what ``files`` say, the first of which takes precedence, the defaults of ``verbs``.
+    """Make the settings of ``files`` the defaults of ``verbs``. Earlier files take precedence.
 
     The values of options that can be repeated are returned: they apply only if the command line has none, while
     `argparse` would add to them. Raises `HtrunError`.

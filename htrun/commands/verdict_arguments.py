@@ -1,4 +1,4 @@
-"""Arguments of verbs that compare: when a difference counts, and when it makes the verb fail."""
+"""Arguments of verbs that compare: the differences that count, and those with which the verb fails."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ if TYPE_CHECKING:
     from htrun.reports.comparison import ComparisonReport
 
 FAILED = 3
-"""The exit code if a difference is as large as --fail-on."""
+"""The exit code if a difference reaches that of --fail-on."""
 _PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
 
 
 def add_verdicts(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say when a difference counts."""
+    """Add the options for differences that count."""
     group = parser.add_argument_group("verdicts")
     group.add_argument(
-        "--threshold", default="1%", metavar="PERCENT", help="treat a smaller difference as none (default: 1%%)"
+        "--threshold", default="1%", metavar="PERCENT", help="ignore a smaller difference (default: 1%%)"
     )
     group.add_argument(
         "--fail-on",
         metavar="+PERCENT",
-        help=f"exit with {FAILED} if a span is found to be slower, by that much or more (-PERCENT: faster)",
+        help=f"exit with {FAILED} if a span is slower by that much or more (-PERCENT: faster)",
     )
     group.add_argument(
         "--or-inconclusive",
         action="store_true",
-        help="with --fail-on: fail as well if a change of that size cannot be ruled out",
+        help="with --fail-on: also fail if a change of that size cannot be ruled out",
     )
 
 
 class Verdicts(NamedTuple):
-    """``threshold``: the share below which a difference is none. ``limit``: the share by which a span must be slower
-    (below 0: faster) for the verb to fail; None if it never does. ``unless_ruled_out``: whether it also fails if such a
-    change is possible."""
+    """``threshold``: smaller differences, as a share, do not count.
+
+    ``limit``: the share by which a span must be slower (below 0: faster) for the verb to fail; None if it never fails.
+    ``unless_ruled_out``: whether it also fails if such a change cannot be ruled out.
+    """
 
     threshold: float
     limit: float | None
@@ -52,13 +54,14 @@ class Verdicts(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The change that matters to the user: for it, reports say how many runs would be enough."""
+        """The change that matters to the user: reports give the number of runs that would show it."""
         from htrun.analysis.timing.comparison import DIFFERENCE
 
         return DIFFERENCE if not self.limit else self.limit
 
     def exit_code(self, comparisons: Iterable[Comparison]) -> int:
-        """`FAILED` if the difference of any is proven and as great as the limit, or may be, else 0."""
+        """`FAILED` if a comparison shows a difference that reaches the limit, or if `unless_ruled_out` is set and a
+        comparison does not rule it out; otherwise 0."""
         if self.limit is None:
             return 0
         fails = _may_fail if self.unless_ruled_out else _fails
@@ -85,7 +88,7 @@ def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: ar
 
 
 def _percent(option: str, text: str) -> float:
-    """The share that ``text`` means: 0.05 for +5%. Raises `HtrunError`."""
+    """The share in ``text``: 0.05 for +5%. Raises `HtrunError`."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise HtrunError(f"{option} {text}: not a percentage such as +5%")

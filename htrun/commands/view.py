@@ -43,7 +43,7 @@ examples:
     )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: TRACE, the page, and what to draw."""
+        """Add the arguments: TRACE, the page, and the selection of events."""
         add_trace(parser)
         complete_file(
             parser.add_argument(
@@ -57,7 +57,9 @@ examples:
         complete_directory(
             parser.add_argument("--compare", type=Path, metavar="TRACE", help="compare with the spans of another trace")
         )
-        parser.add_argument("-f", "--force", action="store_true", help="replace FILE even if it is not such a page")
+        parser.add_argument(
+            "-f", "--force", action="store_true", help="replace FILE even if this verb did not write it"
+        )
         parser.add_argument(
             "--at",
             type=event_id,
@@ -66,9 +68,7 @@ examples:
             "many events for a page, those around it",
         )
         parser.add_argument("--open", action="store_true", help="open the page in a browser")
-        parser.add_argument(
-            "--most", type=int, metavar="N", help="most events that the page may hold (default: 4,000,000)"
-        )
+        parser.add_argument("--most", type=int, metavar="N", help="maximum of events on the page (default: 4,000,000)")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -128,13 +128,19 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _output(path: Path | None, trace: Path, *, force: bool) -> Path:
-    """Where the page is written. A page of an earlier call is written anew; anything else is left alone without
-    ``force``, since a mistaken name may stand for what can't be replaced. Raises `HtrunError`."""
+    """The path of the page.
+
+    A page of an earlier call is replaced, any other file only with ``force``: a mistyped name may be that of a valuable
+    file. Raises `HtrunError`.
+    """
     output = path or Path(f"{trace.resolve().name}.html")
     if output.is_dir():
         raise HtrunError(f"cannot write {output}: it is a directory")
     if output.is_file() and output.stat().st_size and not force and not _is_page(output):
-        raise HtrunError(f"cannot write {output}: it exists, and is no page of ours; give another, or -f to replace it")
+        raise HtrunError(
+            f"cannot write {output}: it exists and was not written by hypertrace view; give another, or -f "
+            "to replace it"
+        )
     return output
 
 

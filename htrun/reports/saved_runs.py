@@ -1,4 +1,4 @@
-"""Runs whose figures were saved: the JSON of ``hypertrace stat`` and of ``hypertrace bench`` with one program."""
+"""Saved figures of runs: the JSON of ``hypertrace stat`` and of ``hypertrace bench`` with one program."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class SavedRun:
     remarks: Sequence[str] = ()
 
     def spans(self, *, corrected: bool) -> Mapping[str, Run]:
-        """Its spans by name and group. ``corrected``: for the cost of events."""
+        """The run's spans by name and group. ``corrected``: whether they are corrected for the cost of events."""
         return self.corrected if corrected else self.raw
 
     @property
     def is_corrected(self) -> bool:
-        """Whether all of its spans are corrected for the cost of events."""
+        """Whether all spans of the run are corrected for the cost of events."""
         return self.corrected.keys() == self.raw.keys()
 
 
 @dataclass(frozen=True)
 class SavedRuns:
-    """The contents of a document. ``source``: the trace or the command; ``whole``: the program without htrun."""
+    """The contents of a document. ``source``: the trace or the command; ``whole``: the program's runs without htrun."""
 
     source: str
     runs: Sequence[SavedRun]
@@ -55,8 +55,10 @@ class SavedRuns:
 
     @classmethod
     def read(cls, path: Path, patterns: Sequence[str] = ()) -> SavedRuns:
-        """Read the file ``path``, or standard input for ``-``. ``patterns``: of the names of spans, none for all.
-        Raises `HtrunError`."""
+        """Read the file ``path``, or standard input for ``-``.
+
+        ``patterns``: patterns of the names of spans, empty for all. Raises `HtrunError`.
+        """
         name = "standard input" if str(path) == _STANDARD_INPUT else str(path)
         try:
             content = sys.stdin.buffer.read() if str(path) == _STANDARD_INPUT else path.read_bytes()
@@ -66,7 +68,7 @@ class SavedRuns:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether ``path`` can only be such a document: a trace is a directory."""
+    """Whether ``path`` must be such a document, because it is not a directory like a trace."""
     return str(path) == _STANDARD_INPUT or (path.exists() and not path.is_dir())
 
 

@@ -235,7 +235,7 @@ def test_the_name_of_no_event_is_warned_of(trace: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (
         done.stderr
-        == f"hypertrace: warning: {trace} has no event 'guest_nothing'; hypertrace info lists those that came\n"
+        == f"hypertrace: warning: {trace} has no event 'guest_nothing'; hypertrace info lists the events in it\n"
     )
     assert done.stdout == said("print", trace)
 

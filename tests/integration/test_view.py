@@ -666,7 +666,9 @@ def test_a_page_is_written_anew_and_nothing_else_is(tmp_path: Path) -> None:
     trace_of_requests(tmp_path / "t", 100)
     assert said("view", "t", directory=tmp_path) == said("view", "t", directory=tmp_path) == "t.html\n"
     (tmp_path / "notes.html").write_text("mine")
-    assert "it exists, and is no page of ours" in said("view", "t", "-o", "notes.html", directory=tmp_path, status=125)
+    assert "it exists and was not written by hypertrace view" in said(
+        "view", "t", "-o", "notes.html", directory=tmp_path, status=125
+    )
     assert (tmp_path / "notes.html").read_text() == "mine"
     assert said("view", "t", "-o", "/dev/stdout", directory=tmp_path).startswith("<!DOCTYPE html>")
 
