@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the benches that the arguments select. Returns 0, 1 if a bench failed, or 125 after an error in the command
     line."""
     options = _parser().parse_args(arguments)
-    # However a run ends, its session daemons and probes must be removed: the exception unwinds everything that was set
-    # up.
+    # A run's session daemons and probes must be removed even after a signal: the exception unwinds everything that was
+    # set up.
     signal.signal(signal.SIGTERM, _on_termination)
     console = Console(stderr=True)
     try:

@@ -1,9 +1,9 @@
 """Finds the bursts that had their core for themselves.
 
 A virtual machine's processor is often one of two hyper-threads of a core, and the other one may belong to another
-virtual machine, a neighbour. A busy neighbour takes half of the core's arithmetic units: a way of recording that is
-bound by them takes half as long again, while the floor, which waits for the time stamp counter, does not change. So
-ratios depend on the neighbours. The probe of ``measure.h`` shows them: it is slow when the core is shared.
+virtual machine, a neighbour. A busy neighbour takes half of the core's arithmetic units: a recorder that needs them
+then takes half as long again, while the floor, which waits for the time stamp counter, does not change. So ratios
+depend on the neighbours. The probe of ``measure.h`` detects neighbours: it is slow when the core is shared.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from statistics import median
 from bench.outcome import Sample
 
 _TOLERANCE, _EMULATED_TOLERANCE = 1.04, 1.1
-"""How much slower than the best a probe may be: more than the clock of an undisturbed core changes (some 2%), less than
-a neighbour costs (10% to 60%). An emulator's translation of the probe differs from run to run."""
+"""The time of a probe in an undisturbed burst, at most, relative to the best probe: the clock of an undisturbed core
+changes by less (some 2%), and a neighbour costs more (10% to 60%). An emulator's translation of the probe differs from
+run to run."""
 _FEWEST = 5
-"""The fewest undisturbed bursts for a figure."""
+"""The minimum of undisturbed bursts for a figure."""
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """``count`` of ``bursts`` were undisturbed, all rounds together. ``value``: their median, in nanoseconds an event;
+    """``count`` of ``bursts`` were undisturbed, in all rounds together. ``value``: their median, in ns per event;
     None if there were too few."""
 
     count: int

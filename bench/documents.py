@@ -1,6 +1,6 @@
 """Puts the tables and the plot of a report into the documents, between two markers.
 
-The costs of an event go to the README; everything else, and which goals were reached, to the page on benchmarks.
+The costs of an event go to the README; the other tables and the goals go to the page on benchmarks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ _TRACED_NAMES = {group.name for group in TRACED.values()}
 
 
 def update(readme: Path, page: Path, report: Report, plot: str) -> None:
-    """Put the results into the documents. A run may measure everything, or only what tracing costs a program. Raises
-    `HtrunError` as the functions below do."""
+    """Put the results into the documents.
+
+    A run may have measured everything, or only the cost of tracing for a program. Raises `HtrunError` like the
+    functions below.
+    """
     names = {group.name for group in report.groups}
     if names & _TRACED_NAMES:
         update_traced(page, report)
@@ -32,23 +35,23 @@ def update(readme: Path, page: Path, report: Report, plot: str) -> None:
 
 
 def update_readme(readme: Path, report: Report, plot: str) -> None:
-    """Put what an event costs into ``readme``. ``plot``: the picture's path as the README must name it.
+    """Put the cost of an event into ``readme``. ``plot``: the path of the picture, relative to the README.
 
-    Raises `HtrunError` when the markers are not there exactly once and in order.
+    Raises `HtrunError` if the markers are not there exactly once and in order.
     """
     tables = markdown(replace(report, groups=tuple(group for group in report.groups if group.name == COST.name)))
     _replace(readme, f"{_measured(report)}\n\n![What an event costs]({plot})\n\n{tables}")
 
 
 def update_page(page: Path, report: Report) -> None:
-    """Put every other table, and the goals, into ``page``. Raises `HtrunError` as `update_readme` does."""
+    """Put all other tables, and the goals, into ``page``. Raises `HtrunError` like `update_readme`."""
     elsewhere = _TRACED_NAMES | {COST.name}
     others = replace(report, groups=tuple(group for group in report.groups if group.name not in elsewhere))
     _replace(page, f"{_measured(report)}\n\n{markdown(others)}\n{_goals(report.verdicts)}")
 
 
 def update_traced(page: Path, report: Report) -> None:
-    """Put what tracing costs a program into ``page``, as one table. Raises `HtrunError` as `update_readme` does."""
+    """Put the cost of tracing for a program into ``page``, as one table. Raises `HtrunError` like `update_readme`."""
     groups = [group for group in report.groups if group.name in _TRACED_NAMES]
     _replace(page, f"{_measured(report)}\n\n{markdown_table(control_grid(report, groups))}", TRACED_BEGIN, TRACED_END)
 

@@ -15,7 +15,7 @@ from lab.debian import cache as downloads
 
 _VERSION = re.compile(r"version (\d+\.\d+)")
 LATER = ("10.0", "11.1")
-"""The generations besides the installed one: between them, the way in which QEMU stores to guest memory changed."""
+"""The generations in addition to the installed one: QEMU's way of storing to guest memory differs between these."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Emulator:
     generation: str | None
 
     def find(self) -> Path:
-        """Its program. Raises `UnavailableError`."""
+        """The path of its program. Raises `UnavailableError`."""
         name = f"qemu-{self.architecture}"
         if self.generation is None:
             installed = shutil.which(name)

@@ -2,7 +2,7 @@
 
 WHAT is ``numpy`` (read the trace), ``ctf`` (write one, from records in memory, as a run does) or a format that the
 trace is converted to: read, in the order of time, and written. Prints one line of JSON: ``ns``, nanoseconds for each
-event, from the opening of the trace to the end of what is written. The start of Python and its packages is not counted.
+event, from the opening of the trace to the end of writing. The start of Python and its packages is not counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 NUM_ARGS, _THREADS, _PACKET = 4, 4, 1365
-"""Records of 48 bytes in a packet, as with rings of the usual size."""
+"""Arguments of an event, threads, and records of 48 bytes in a packet (as with rings of the usual size)."""
 
 
 def write_trace(path: Path, events: int) -> None:
@@ -85,9 +85,9 @@ def _write_native(trace: Path, out: Path) -> Taken:
 
 
 def _convert(name: str, path: Path, out: Path) -> Taken:
-    """As ``hypertrace convert`` does it."""
+    """Convert a trace in the same way as ``hypertrace convert``."""
     chosen = by_name(name)
-    # Imports that are late otherwise come before the measurement.
+    # Modules that would be imported later are imported before the measurement.
     import_module(chosen.module)
     import_module("pyarrow.parquet")
     begin = time.perf_counter()

@@ -12,13 +12,13 @@ from bench.results import Result, Status, Verdict
 
 
 class Measure(Enum):
-    """How two benches are compared. The value is a word for the table."""
+    """The kind of comparison of two benches. The value is the text for the table."""
 
     AT_MOST = "at most {limit:g} times {over}"
     AT_LEAST = "at least {limit:g} times {over}"
     BEYOND = "at most {limit:g} ms beyond {over}"
     REACHES = "at least {limit:g}"
-    """By itself, in the unit of its group."""
+    """No comparison: the bench's figure, in the unit of its group."""
     AGREES = "at most {limit:g}% from {over}"
 
 
@@ -66,7 +66,8 @@ def _emulated() -> Iterator[Goal]:
 
 
 def _machines() -> Iterator[Goal]:
-    """Loads and stores of whole machines go through a table of pages, unlike those of a native program."""
+    """The goals of whole machines: their loads and stores go through a table of pages, unlike those of a native
+    program."""
     for architecture in ("x86_64", "aarch64"):
         yield Goal(f"htrun-system-{architecture}", Measure.AT_MOST, "htrun-native", 1.6)
         yield Goal(f"htrun-system-{architecture}-kernel", Measure.AT_MOST, "htrun-native", 1.6)
@@ -74,7 +75,7 @@ def _machines() -> Iterator[Goal]:
 
 
 def _rates() -> Iterator[Goal]:
-    """Millions of events per second."""
+    """The goals in millions of events per second."""
     for name, limit in (("numpy", 10), ("to-ctf", 10), ("to-simple", 10), ("to-parquet", 10)):
         yield Goal(name, Measure.REACHES, name, limit)
     for name in ("to-perfetto", "to-chrome"):
@@ -82,7 +83,8 @@ def _rates() -> Iterator[Goal]:
 
 
 def _traced() -> Iterator[Goal]:
-    """A program's own work costs at most twice what it costs under strace. htrun does not stop at signal masks."""
+    """The goals of traced programs: a program's own work costs at most twice as much as under strace. htrun does not
+    stop at changes of signal masks."""
     for name in TRACED:
         if name != "masks":
             yield Goal(f"{name}-channel", Measure.AT_MOST, f"{name}-strace", 2)
@@ -111,7 +113,7 @@ GOALS = (
     Goal("processes-trace", Measure.AT_MOST, "processes-strace", 1),
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
-    # Other tools that measure the same agree.
+    # The results of other tools that measure the same quantity agree.
     *(Goal(f"hash-{size}-spans", Measure.AGREES, f"hash-{size}", 2) for size in (1_000, 10_000, 100_000)),
     Goal("program-bench", Measure.AGREES, "program", 2),
     Goal("short-program-bench", Measure.BEYOND, "short-program", 0.1),

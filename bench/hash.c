@@ -1,7 +1,7 @@
 /*
- * FNV-1a: a chain of multiplications, some nanosecond a byte. The last result is the next call's seed, so that no call
- * begins before the last one has ended: what a processor gains by doing two side by side depends on what is around
- * them, and a loop and a pair of events are not the same around.
+ * FNV-1a: a chain of multiplications, about one nanosecond per byte. The result of a call is the seed of the next, so
+ * that the processor cannot overlap two calls: the time gained by that would depend on the code around them, which
+ * differs between a loop and a pair of events.
  */
 #include "hash.h"
 

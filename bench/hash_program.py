@@ -8,7 +8,10 @@ from bench.workshop import Workshop
 
 
 def function(shop: Workshop) -> str:
-    """The function's object file, the same for all; aligned, so that its position in the cache lines is the same."""
+    """The function's object file, which all programs use.
+
+    It is aligned, so that its position in the cache lines is the same.
+    """
     return str(shop.build("hash.c", "-c", "-falign-functions=64", name="hash.o"))
 
 

@@ -16,13 +16,13 @@ from bench.workshop import MEMORY, Plan, Workshop
 
 @cache
 def command() -> tuple[str, ...]:
-    """How htrun is started: the installed script, which starts faster, else the module."""
+    """The words that start htrun: the installed script, which starts faster, or else the module."""
     script = Path(sys.executable).with_name("htrun")
     return (str(script),) if script.exists() else (sys.executable, "-m", "htrun")
 
 
 def hypertrace() -> tuple[str, ...]:
-    """How ``hypertrace`` is started."""
+    """The words that start ``hypertrace``."""
     script = Path(sys.executable).with_name("hypertrace")
     return (str(script),) if script.exists() else (sys.executable, "-m", "htrun.commands.hypertrace")
 
@@ -43,7 +43,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Traced:
-    """One run of htrun. ``words``: the command line up to the program; ``trace``, ``summary``: what it will write."""
+    """One run of htrun.
+
+    ``words``: the command line up to the program; ``trace``, ``summary``: the paths that it will write.
+    """
 
     words: list[str]
     trace: Path
@@ -59,8 +62,10 @@ class Traced:
 
 
 def traced(directory: Path, *options: str) -> Traced:
-    """htrun with its files in ``directory``, which is empty, and a native trace. Events are stores, unless ``options``
-    have another ``--via``."""
+    """htrun with its files in ``directory``, which is empty, and a native trace.
+
+    Events are stores, unless ``options`` contain another ``--via``.
+    """
     trace, summary = directory / "trace", directory / "summary.json"
     words = [
         *command(),

@@ -15,10 +15,11 @@ from bench.outcome import FailedError, UnavailableError
 from bench.workshop import MEMORY, SOURCE, Workshop
 
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")
-"""32 MiB for each processor: with larger ones, events cost no less; with the default ones, more are lost."""
+"""32 MiB of buffers for each processor: with larger buffers, events cost no less; with the default ones, more are lost.
+"""
 _SHARED = "lttng-ust-wait-8"
-"""The files that LTTng-UST 2.13 leaves in shared memory: root's daemon, and, with the user's number appended, those of
-other users."""
+"""The name of the file that LTTng-UST 2.13 leaves in shared memory for root's daemon; for other users, the user's
+number is appended."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Session:
         """Events lost so far because the buffers were full."""
         found = re.search(r"Discarded events:\s+(\d+)", self.command("list", "bench"))
         if found is None:
-            raise FailedError("`lttng list` tells no number of discarded events")
+            raise FailedError("`lttng list` prints no number of discarded events")
         return int(found[1])
 
 

@@ -20,7 +20,8 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def facts() -> dict[str, str]:
-    """By name: processor, kernel, memory, load when the run began, and the versions of all programs involved."""
+    """The properties by name: processor, kernel, memory, load at the start of the run, and versions of all programs
+    involved."""
     usable = len(os.sched_getaffinity(0))
     found = {
         "processor": f"{_cpuinfo('model name')}, {usable} of {psutil.cpu_count()} usable",

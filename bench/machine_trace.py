@@ -1,8 +1,8 @@
 """Extracts the bursts from the trace of a machine.
 
-A machine's clock is its emulator's, and how fast it goes is what the machine's kernel made of it when it booted. So a
-program there measures time by events: a reading of the clock is an event with a separate index, whose time stamp is the
-host's, as the figures of every other guest are.
+A machine's clock is its emulator's, and its rate is an estimate by the machine's kernel at boot. So a program there
+measures time by events: a reading of the clock is an event with a separate index. Its time stamp is the host's, like
+those of the other guests.
 
 The same loop with stores to ordinary memory, just before each burst, shows what the emulator's translation of the guest
 costs by itself: the rest of an event's cost is htrun's.
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 READINGS = 8
-"""Readings of the clock for each burst: around the probe before it, at its begin, around the stores to ordinary memory,
-at its end, and around the probe after it. The events are between the fifth and the sixth."""
+"""The number of readings of the clock for each burst: around the probe before it, around the stores to ordinary memory,
+at the burst's begin and end, and around the probe after it. The events are between the fifth and the sixth reading."""
 
 
 class Emitter(Enum):
@@ -37,7 +37,7 @@ class Emitter(Enum):
 
 
 def samples(trace: Path, plan: Plan) -> dict[Emitter, Sample]:
-    """The sample of each emitter of a machine, in which all of them did ``plan``. Raises `FailedError`."""
+    """The sample of each emitter of a machine, in which all emitters have executed ``plan``. Raises `FailedError`."""
     events = htrun.open(trace).to_numpy()
     return {emitter: sample_of(events, emitter, plan) for emitter in Emitter}
 
@@ -51,7 +51,7 @@ def sample_of(events: Events, emitter: Emitter, plan: Plan) -> Sample:
         raise FailedError(f"{emitter.name}: {len(clock)} readings of the clock instead of {READINGS * bursts}")
     places = clock.reshape(bursts, READINGS)
     if not np.array_equal(np.diff(places), np.tile([1, 1, 1, 1, plan.events + 1, 1, 1], (bursts, 1))):
-        raise FailedError(f"{emitter.name}: the events are not where the readings of the clock say")
+        raise FailedError(f"{emitter.name}: the events are not between the readings of the clock")
     times = mine["time"].astype(np.int64)[places]
     before, aside, burst, behind = (
         times[plan.warmup :, last] - times[plan.warmup :, last - 1] for last in (1, 4, 5, 7)

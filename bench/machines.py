@@ -1,4 +1,4 @@
-"""Whole machines to measure in: how their parts are built, and the command line that boots one."""
+"""Whole machines to measure in: builds their parts, and the command line that boots one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """Its title in tables."""
+        """The title of the machine in tables."""
         return self.board.emulator
 
 

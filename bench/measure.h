@@ -2,12 +2,12 @@
  * The frame of every measured program, so that all are measured in the same way.
  *
  * A program includes this file, defines the two functions declared below, and calls measure_main(). Events are emitted
- * in bursts with a pause between them: a burst is what an event costs the program while nothing holds it up, and the
- * pause lets a tracer write out what it took. A probe of the processor is timed just before and just after each burst:
- * it shows whether a burst had the core for itself. The result is one line of JSON on standard
- * output.
+ * in bursts with a pause between them: a burst shows the cost of an event while nothing delays the program, and the
+ * pause lets a tracer write the records. A probe of the processor is timed just before and just after each burst: it
+ * shows whether a burst had the core for itself. The result is one line of JSON on standard output.
  *
- * Compile with -D_GNU_SOURCE -pthread. Arguments are of the form NAME=NUMBER (see the table in parse_plan); anything else is an error.
+ * Compile with -D_GNU_SOURCE -pthread. Arguments are of the form NAME=NUMBER (see the table in parse_plan); anything else is an
+ * error.
  */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
@@ -40,9 +40,9 @@ struct plan {
 struct worker {
     struct plan *plan;
     uint64_t number;    /* of the thread, from 0 */
-    void *own;          /* whatever emitter_open() keeps for the thread */
-    double *burst_ns;   /* nanoseconds an event, for each burst that counts */
-    double *probe_ns;   /* nanoseconds a turn of the slower of the two probes around it */
+    void *own;          /* data that emitter_open() keeps for the thread */
+    double *burst_ns;   /* nanoseconds per event, for each burst that counts */
+    double *probe_ns;   /* nanoseconds per turn of the slower of the two probes around it */
     uint64_t *ticks;    /* of the time stamp counter, for each single event */
     pthread_barrier_t *barrier;
 };
@@ -83,7 +83,7 @@ static inline uint64_t fenced_tick(void)
 #endif
 
 #ifdef MEASURE_OWN_CLOCK
-/* The program's, where the system's clock is not to be relied on. */
+/* Defined by the program if the system's clock is not reliable. */
 static inline double now_ns(void);
 #else
 static inline double now_ns(void)
@@ -112,7 +112,7 @@ __attribute__((unused)) static void pin(uint64_t cpu)
         die("sched_setaffinity");
 }
 
-/* Nanoseconds a turn of the probe's loop. */
+/* Nanoseconds per turn of the probe's loop. */
 static double probe(void)
 {
     double before = now_ns();
@@ -206,7 +206,7 @@ static double ns_per_tick(void)
     return (now_ns() - from_ns) / (tick() - from);
 }
 
-/* What two readings cost with nothing between them: taken off each single event. */
+/* The cost of two readings with nothing between them, which is subtracted from each single event. */
 static uint64_t tick_overhead(void)
 {
     uint64_t gaps[1001];

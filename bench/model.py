@@ -14,10 +14,10 @@ from bench.workshop import Workshop
 class Group:
     """Benches that belong in one table.
 
-    ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: how often each bench
-    of the group runs, at least 1. ``facts``: those facts of the samples that the table shows. ``probed``: the figures
-    are so small that another user of the core changes them: undisturbed bursts have separate figures, by which goals
-    are judged.
+    ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: number of runs of
+    each bench of the group, at least 1. ``facts``: names of the samples' facts that the table shows. ``probed``: the
+    figures are so small that another user of the core changes them: undisturbed bursts have separate figures, by which
+    goals are judged.
     """
 
     name: str
@@ -35,10 +35,11 @@ Run = Callable[[], Sample]
 
 
 class Bench(ABC):
-    """One way of doing what its group compares.
+    """One of the alternatives that its group compares.
 
     ``name``: unique, as on the command line. ``title``: as in tables, one line. ``tags``: more names that select it.
-    ``machine``: what runs its program, this machine (empty) or an emulator: probes compare within one only.
+    ``machine``: the machine that runs its program, this one (empty) or an emulator: probes are compared within one
+    machine.
     """
 
     name: str

@@ -11,12 +11,12 @@ class UnavailableError(Exception):
 
 
 class FailedError(Exception):
-    """A bench ran and failed. ``str()`` says how; it is a bug, not a property of the machine."""
+    """A bench ran and failed, which is a bug, not a property of the machine. ``str()`` is the reason."""
 
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst: nanoseconds an event, and the time of the slower probe around it, in any unit that all benches of one
+    """One burst: nanoseconds per event, and the time of the slower probe around it, in a unit that all benches of one
     machine share."""
 
     ns: float
@@ -27,9 +27,9 @@ class Burst:
 class Sample:
     """The result of one run.
 
-    ``value``: in the unit of the group. ``p50``, ``p99``: of single events, in the same unit, where they can be timed.
-    ``facts``: other results by name. ``bursts``: those of which ``value`` is the median, if there are any; a saved
-    report has none.
+    ``value``: in the unit of the group. ``p50``, ``p99``: percentiles of single events, in the same unit, if they can
+    be timed. ``facts``: other results by name. ``bursts``: those of which ``value`` is the median, if there are any; a
+    saved report has none.
     """
 
     value: float

@@ -1,8 +1,8 @@
 /*
  * A loop of independent additions. Neither memory nor system calls slow it, but another user of the core's arithmetic
- * units does: in a virtual machine, a neighbour on the sibling hyper-thread, which nothing else shows. It is in C, so
- * that an emulated program probes in the same way. A turn has so many additions that the work of an emulator around a
- * block of code, which depends on the address of the block, is little compared with them.
+ * units does: in a virtual machine, this may be a neighbour on the sibling hyper-thread, which nothing else shows. It
+ * is in C, so that an emulated program probes in the same way. A turn has so many additions that the work of an
+ * emulator around a block of code, which depends on the address of the block, is little compared with them.
  *
  * It includes no other header, so that programs and kernel modules can use it.
  */

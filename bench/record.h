@@ -1,6 +1,6 @@
 /*
- * What an event is, for the rivals that write records themselves: a time stamp, an index and four arguments, 48 bytes
- * in a ring that wraps, as in htrun's own rings.
+ * The record of an event for the rivals that write records themselves: a time stamp, an index and four arguments, 48
+ * bytes in a ring that wraps, as in htrun's own rings.
  */
 #ifndef BENCH_RECORD_H
 #define BENCH_RECORD_H

@@ -21,7 +21,7 @@ class Status(StrEnum):
 
     MEASURED = "measured"
     SKIPPED = "skipped"
-    """It is impossible on this machine."""
+    """The bench is impossible on this machine."""
     FAILED = "failed"
     """It failed."""
 
@@ -29,7 +29,7 @@ class Status(StrEnum):
 @dataclass(frozen=True)
 class Result:
     """One bench. ``reason``: why it was not measured. ``samples``: one for each round; empty unless measured.
-    ``undisturbed``: of all rounds, in a probed group."""
+    ``undisturbed``: the undisturbed bursts of all rounds, in a probed group."""
 
     name: str
     title: str
@@ -92,8 +92,8 @@ def _median_of(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal and its result. ``text``: the goal; ``met``: whether it is reached. ``reached``: the figure, in a probed
-    group that of undisturbed bursts, None if there were too few of them; ``of_all``: the same figure of all bursts.
+    """A goal and its result. ``text``: the goal; ``met``: whether it is reached. ``reached``: the figure; in a probed
+    group, that of undisturbed bursts, None if there were too few of them; ``of_all``: the same figure of all bursts.
     """
 
     text: str
@@ -104,7 +104,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run. ``when``: ISO 8601; ``seconds``: how long it took; ``machine``: what it ran on, by name."""
+    """A whole run. ``when``: ISO 8601; ``seconds``: its duration; ``machine``: facts of its machine, by name."""
 
     when: str
     quick: bool
@@ -143,7 +143,7 @@ class Report:
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        """Reads what `save` wrote. Raises OSError, ValueError, KeyError or TypeError for anything else."""
+        """Reads a report that `save` wrote. Raises OSError, ValueError, KeyError or TypeError for any other file."""
         found: dict[str, Any] = json.loads(path.read_text())
         return cls(
             **{name: found[name] for name in ("when", "quick", "seconds", "machine")},

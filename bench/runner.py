@@ -1,4 +1,4 @@
-"""Runs benches alternately: A B C, A B C, ..., so that all are slowed alike if the machine is slow for a while."""
+"""Runs benches alternately: A B C, A B C, ..., so that a slow phase of the machine slows all of them equally."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.results import Result, Status
 from bench.workshop import Workshop
 
 Tell = Callable[[str], None]
-"""Called with one line about what is happening."""
+"""Called with one line about the progress."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Entry:
     result: Result | None = None
 
     def attempt(self, step: Callable[[], None]) -> None:
-        """Does one step of the bench; a bench that fails takes no further part."""
+        """Does one step of the bench. A bench that fails is not run again."""
         try:
             step()
         except UnavailableError as error:
@@ -46,7 +46,10 @@ class _Entry:
         self.samples.append(self.run())
 
     def finish(self, best: float | None) -> Result:
-        """``best``: the best probe of the bench's machine; None if disturbed bursts are not excluded."""
+        """The result of the bench.
+
+        ``best``: the best probe of its machine; None if disturbed bursts are not excluded.
+        """
         if self.result is not None:
             return self.result
         told_apart = None if best is None else undisturbed(self.samples, best, emulated=bool(self.bench.machine))
@@ -71,7 +74,7 @@ def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell
 
 
 def _best_probes(entries: Sequence[_Entry]) -> dict[str, float | None]:
-    """Grouped by the machine that runs the benches' programs."""
+    """The best probe of each machine that runs programs of the benches."""
     samples: dict[str, list[Sample]] = {}
     for entry in entries:
         samples.setdefault(entry.bench.machine, []).extend(entry.samples)

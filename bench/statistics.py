@@ -15,14 +15,17 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_ratio(values: Sequence[float], base: Sequence[float]) -> float:
-    """The median of each value over the base's value of the same round.
+    """The median of the ratios of each value to the base's value of the same round.
 
-    Runs of one round lie close in time, so what slows the machine for a while slows both, and the ratio stays. Raises
-    ValueError when the rounds differ in number.
+    Runs of one round are close in time, so a slow phase of the machine slows both, and the ratio stays the same. Raises
+    ValueError if the numbers of rounds differ.
     """
     return median(value / other for value, other in zip(values, base, strict=True))
 
 
 def paired_difference(values: Sequence[float], base: Sequence[float]) -> float:
-    """The median of each value less the base's value of the same round. Raises ValueError as `paired_ratio` does."""
+    """The median of the differences of each value and the base's value of the same round.
+
+    Raises ValueError like `paired_ratio`.
+    """
     return median(value - other for value, other in zip(values, base, strict=True))

@@ -23,8 +23,8 @@ class Grid:
 
 
 def figure(value: float | None) -> str:
-    """A count with all digits, another number with three significant digits, with commas between thousands; empty for
-    None."""
+    """The text of a figure: a count with all digits, any other number with three significant digits, with commas
+    between thousands; empty for None."""
     if value is None:
         return ""
     if isinstance(value, int):
@@ -93,7 +93,7 @@ def _with_ratio(result: Result | None, base: Result | None) -> str:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Every table, what was not measured and why, and the goals."""
+    """Print all tables, the benches that were not measured with the reasons, and the goals."""
     for grid in grids(report):
         table = Table(title=grid.title, title_justify="left", title_style="bold")
         for number, column in enumerate(grid.columns):
@@ -123,7 +123,7 @@ def markdown(report: Report) -> str:
 
 
 def markdown_table(grid: Grid) -> str:
-    """One of them in Markdown."""
+    """One table in Markdown."""
     lines = [f"**{grid.title}**", ""]
     lines.append(f"| {' | '.join(grid.columns)} |")
     lines.append(f"|{'|'.join(['---', *['---:'] * (len(grid.columns) - 1)])}|")

@@ -13,7 +13,7 @@ _USUAL = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 
 def mounted(shop: Workshop) -> Path:
-    """The root of tracefs, mounted for the run where it is not mounted already. Raises `UnavailableError`."""
+    """The root of tracefs, which is mounted for the run if it was not mounted. Raises `UnavailableError`."""
     for place in _USUAL:
         if os.access(place / "trace_marker", os.W_OK):
             return place

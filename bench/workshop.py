@@ -23,19 +23,21 @@ MEMORY = Path("/dev/shm")
 
 _CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread")
 _PATIENCE = 120
-"""Seconds after which a run counts as hung: far above the longest, so that it never decides a figure."""
+"""Seconds after which a run counts as hung: far longer than the longest run, so that the limit never affects a figure.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a measured program does: the arguments of ``measure.h``, which explains each.
+    """The work of a measured program: the arguments of ``measure.h``, which documents each.
 
-    A burst should take no more than a few milliseconds: shorter than the slices in which a busy machine gives the
-    processor away, so that the median is of bursts that had the processor for themselves. Short and many, so that some
-    had the core for themselves too (`bench.disturbance`): a few tenths of a millisecond are best.
+    A burst should take no more than a few milliseconds: shorter than the time slices of a busy machine, so that most
+    bursts have the processor for themselves. Bursts should be short and many, so that some also have the core for
+    themselves (`bench.disturbance`): a few tenths of a millisecond are best.
 
-    htrun takes a record out of its ring some 15 ms after it was written; what a guest of a plan emits meanwhile fits
-    into a ring, so a burst shows what an event costs while htrun keeps up. The sustained bench shows when it does not.
+    htrun takes a record out of its ring some 15 ms after it was written. The events that a guest of a plan emits
+    meanwhile fit into a ring, so a burst shows the cost of an event while htrun keeps up. The sustained bench shows the
+    opposite case.
     """
 
     events: int = 10_000
@@ -48,7 +50,7 @@ class Plan:
     own_cpu: int = 1
 
     def arguments(self) -> list[str]:
-        """As arguments of the program."""
+        """The plan as arguments of the program."""
         return [f"{item.name}={getattr(self, item.name)}" for item in fields(self)]
 
     @property
@@ -62,7 +64,7 @@ class Plan:
         return replace(self, bursts=max(1, int(self.bursts * factor)), singles=int(self.singles * factor))
 
     def without_singles(self) -> Plan:
-        """The same without single events."""
+        """The same plan without single events."""
         return replace(self, singles=0)
 
 
@@ -70,8 +72,8 @@ class Plan:
 class Workshop:
     """One run of the benchmarks.
 
-    ``quick``: shorter runs. ``scratch``: a directory that goes with the run. ``cleanup``: undoes what benches set up,
-    last first.
+    ``quick``: shorter runs. ``scratch``: a directory that is removed after the run. ``cleanup``: undoes the set-up of
+    benches, in reverse order.
     """
 
     quick: bool
@@ -79,11 +81,11 @@ class Workshop:
     cleanup: ExitStack
 
     def plan(self, plan: Plan) -> Plan:
-        """A bench's plan, shortened in a quick run."""
+        """``plan``, shortened in a quick run."""
         return plan.scaled(0.25) if self.quick else plan
 
     def build(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
-        """Compiles ``source`` (below bench/) and returns the program. It is always compiled anew, which is quick."""
+        """Compiles ``source`` (below bench/) and returns the program. It is compiled each time, which is quick."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         program = BUILD / self.target(compiler) / (name or Path(source).stem)
@@ -143,7 +145,10 @@ class Workshop:
         environment: Mapping[str, str] | None = None,
         user: int | None = None,
     ) -> Sample:
-        """Runs a program that measures itself with ``measure.h``: the median of its bursts, nanoseconds an event."""
+        """Runs a program that measures itself with ``measure.h``.
+
+        The sample's value is the median of its bursts in ns per event.
+        """
         return parse_measurement(self.call([*command, *plan.arguments()], environment, user))
 
 

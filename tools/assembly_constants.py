@@ -3,8 +3,8 @@
 
     tools/assembly_constants.py [--into DIRECTORY]
 
-Each ``.S`` file that shares some includes a file of its own, ``NAME_shared.inc``. `tools/assemble` runs this first; a
-test compares the files with what this writes.
+Each ``.S`` file that shares numbers includes a file of its own, ``NAME_shared.inc``. `tools/assemble` runs this first;
+a test compares the files with the output of this program.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def words(names: Sequence[str], prefix: str = "") -> Iterator[tuple[str, int]]:
 
 
 def shift(size: int) -> int:
-    """By how much an index is shifted to multiply it by ``size``, which must be a power of two."""
+    """The number of bits by which an index is shifted to multiply it by ``size``, which must be a power of two."""
     assert size.bit_count() == 1, f"{size} is no power of two"
     return size.bit_length() - 1
 

@@ -1,4 +1,4 @@
-"""What htrun adds to a whole machine that boots and powers off again, and emits nothing."""
+"""The time that htrun adds to a whole machine that boots, emits nothing and powers off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.workshop import MEMORY, Workshop
 
 
 class Boot(Bench):
-    """``traced``: under htrun, with the channel's device in the machine; else alone."""
+    """``traced``: whether it runs under htrun, with the channel's device in the machine, or alone."""
 
     group = BOOT
 

@@ -1,4 +1,4 @@
-"""What htrun costs a program that emits nothing and only calls the kernel."""
+"""The cost of htrun for a program that emits nothing and only calls the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAN = Plan(events=1_000, bursts=100, pause_us=0, singles=0)
 
 
 class Under(Enum):
-    """What the program runs under; the value is the end of the bench's title."""
+    """The tool that the program runs under; the value is the end of the bench's title."""
 
     NOTHING = "alone"
     FILTER = "under htrun's seccomp filter alone"
@@ -24,7 +24,7 @@ class Under(Enum):
 
 
 class Calls(Bench):
-    """``number``: which of the programs in ``syscalls.c``."""
+    """``number``: number of the program in ``syscalls.c``."""
 
     def __init__(self, group: Group, number: int, under: Under) -> None:
         self.group = group

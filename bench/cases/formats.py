@@ -1,4 +1,4 @@
-"""What reading, printing and converting a trace costs, beside babeltrace2's text of the same events."""
+"""The cost of reading, printing and converting a trace, compared with babeltrace2's text of the same events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RATES = {
     "csv": "read and written as CSV",
     "log": "read and written as QEMU's log",
 }
-"""What `bench.format_rates` measures, and the titles."""
+"""The measurements of `bench.format_rates`, and their titles."""
 
 
 def _trace(shop: Workshop) -> Path:
@@ -65,7 +65,7 @@ class Text(Bench):
         return run
 
     def _lines(self, trace: Path) -> int:
-        """How many events the program prints. Raises `FailedError` if it prints none."""
+        """The number of events that the program prints. Raises `FailedError` if it prints none."""
         with subprocess.Popen([*self._command, trace], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             lines = sum(1 for _ in process.stdout)

@@ -18,7 +18,7 @@ _COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 
 class HtrunEvent(Bench):
-    """``emulator``: None for a native guest. ``patch``: False keeps to the trap path. ``threads``: 1 or 2.
+    """``emulator``: None for a native guest. ``patch``: False: each event takes the trap path. ``threads``: 1 or 2.
 
     ``rings``: the guest library writes the records itself.
     """
@@ -54,8 +54,8 @@ class HtrunEvent(Bench):
         guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
-        # If a site cannot be patched, fewer events are emitted: so many traps would take an hour, and fewer show the
-        # cost as well.
+        # If a site cannot be patched, fewer events are emitted: this many traps would take an hour, and fewer also show
+        # # the cost.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
         # Only an x86-64 guest can read a clock often enough to time single events.
         plan = shop.plan(plan if architecture == "x86_64" else plan.without_singles())

@@ -15,9 +15,9 @@ from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop, last_processor
 
 _RUNS = 10
-"""Runs of the program by each of the two, one after the other, in every round of the bench."""
+"""The number of runs of the program by each of the two tools, one after the other, in every round of the bench."""
 _WORK = ("100000", "500")
-"""How many hashes of 100 kB the longer program computes: it takes some 50 ms."""
+"""The arguments of the longer program: 500 hashes of 100 kB, which take some 50 ms."""
 
 
 def _program(group: Group, shop: Workshop) -> list[str]:
@@ -77,7 +77,7 @@ class ByHypertraceBench(Bench):
 
 
 def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
-    """The median at the end of the path ``way`` in the JSON ``told``; ``scale``: to ms."""
+    """The median at the path ``way`` in the JSON file ``told``; ``scale``: factor that converts it to ms."""
     try:
         found = json.loads(told.read_text())
         for step in way:

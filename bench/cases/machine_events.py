@@ -1,4 +1,5 @@
-"""An event in a whole Linux machine on stock qemu-system: of a program, through sysfs, and of the machine's kernel."""
+"""An event in a whole Linux machine under a stock qemu-system: of a program, through sysfs, and of the machine's
+kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _WHO = {Emitter.PROGRAM: "a program", Emitter.KERNEL: "the kernel"}
 
 
 class _Runs:
-    """Runs of one machine. Each measures every emitter, so a run serves several benches."""
+    """Runs of one machine. Each run measures all emitters and so serves several benches."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -58,7 +59,7 @@ class _Runs:
 
 
 class MachineEvent(Bench):
-    """``emitter``: of the measured events; ``runs``: shared with the other benches of the machine."""
+    """``emitter``: the emitter of the measured events; ``runs``: shared with the other benches of the machine."""
 
     group = COST
 

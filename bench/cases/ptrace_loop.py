@@ -8,7 +8,7 @@ from bench.workshop import Plan, Workshop, needs_processors
 
 
 class PtraceLoop(Bench):
-    """``processors``: 1 has tracer and tracee share a processor, 2 has each on its own."""
+    """``processors``: 1: tracer and tracee share a processor; 2: each has its own."""
 
     group = COST
     tags = frozenset({"rival", "trap", "ptrace"})

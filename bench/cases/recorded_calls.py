@@ -1,5 +1,5 @@
-"""What a recorded system call costs, compared with strace: both stop before it, by a seccomp filter, and after it, and
-write a record."""
+"""The cost of a recorded system call, compared with strace: both stop the thread before the call, by a seccomp filter,
+and after it, and write a record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)
 _CALL = "getppid"
 _OTHER_CALL = "openat"
 _PROCESSES = 900
-"""Enough calls that the start of the recorder, where strace is quicker, is a small part of the time."""
+"""The number of programs: so large that the start of the recorder, where strace is quicker, is a small part of the
+time."""
 _SCRIPT = f"i=0; while [ $i -lt {_PROCESSES} ]; do /bin/true; i=$((i+1)); done"
 
 
@@ -31,7 +32,7 @@ class By(Enum):
     TRACE = "htrun -o DIR"
 
     def command(self, directory: Path, call: str) -> list[str]:
-        """The command line up to the program. ``call``: the one recorded, or ``all``."""
+        """The command line up to the program. ``call``: the recorded call, or ``all``."""
         if self is By.STRACE:
             return strace.command(call, directory / "log")
         output = ["-D", str(directory / "log")] if self is By.LOG else ["-o", str(directory / "trace")]
@@ -74,7 +75,7 @@ class RecordedCalls(Bench):
 
 
 class RecordedProcesses(Bench):
-    """A shell that starts a program repeatedly, with all of its calls recorded; None: without a recorder."""
+    """A shell that starts a program repeatedly, with all of its calls recorded. ``by``: None: without a recorder."""
 
     group = PROCESSES
 

@@ -1,4 +1,4 @@
-"""What htrun adds to the start and end of a program that does nothing."""
+"""The time that htrun adds to the start and exit of a program that does nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.workshop import Workshop
 
 
 class StartUp(Bench):
-    """``command``: the program that is run, as a user starts it."""
+    """``command``: the command line with which a user starts the program."""
 
     group = STARTUP
 

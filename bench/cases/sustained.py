@@ -1,5 +1,5 @@
-"""Two threads that emit without a pause, to a trace in memory: how many events a second reach the trace, and how many
-get lost on the way."""
+"""Two threads that emit without a pause, to a trace in memory: the number of events that reach the trace in a second,
+and of those that are lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000
 _RING_SIZE = "32M"
 """The memory for each thread: as much as LTTng-UST gets for each processor."""
 _BYTES_EACH = 64
-"""At least as many bytes as any of these tracers writes for an event."""
+"""An upper limit of the bytes that any of these tracers writes for an event."""
 
 
 def _plan(shop: Workshop) -> Plan:
@@ -36,9 +36,12 @@ def _plan(shop: Workshop) -> Plan:
 
 
 def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: int) -> Sample:
-    """Raises `FailedError` if the number of events in the trace is not the one that the tracer reports."""
+    """The figures of a run.
+
+    Raises `FailedError` if the number of events in the trace is not the one that the tracer reports.
+    """
     if counted != emitted - lost:
-        raise FailedError(f"{emitted} events emitted, {lost} said to be lost, but babeltrace2 counts {counted}")
+        raise FailedError(f"{emitted} events emitted, {lost} reported as lost, but babeltrace2 counts {counted}")
     facts = {"emitted": emitted, "lost": lost, "counted": counted, "seconds": seconds, "ns in the program": guest_ns}
     return Sample(counted / seconds / 1e6, facts=facts)
 
@@ -86,7 +89,10 @@ class SustainedHtrun(Bench):
 
 
 class SustainedLttng(Bench):
-    """LTTng-UST, until its consumer has written all. ``blocking``: whether the program waits if a buffer is full."""
+    """LTTng-UST, timed until its consumer has written all events.
+
+    ``blocking``: whether the program waits if a buffer is full.
+    """
 
     group = SUSTAINED
 

@@ -1,4 +1,4 @@
-"""What tracing costs a program's signals, threads, processes and mappings, with strace as the control."""
+"""The cost of tracing for a program's signals, threads, processes and mappings, with strace as the control."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ _PLANS = {
     "fault": Plan(events=50),
     "file-map": Plan(events=50),
 }
-"""How often each program does its work in a burst."""
+"""The bursts of each program. ``events``: the number of times that it does its work in a burst."""
 _EVENTS = ("thread", "fork", "exec")
 """The programs whose threads or children emit in one of the benches."""
 
 
 _CALLS = {"file-map": "mmap,munmap"}
-"""The calls that strace records: those at which htrun has to stop, too; or a call that the program does not make."""
+"""The calls that strace records: those at which htrun must stop, too.
+
+By default a call that the program does not make.
+"""
 
 
 class Under(Enum):
-    """What the program runs under; the value is the end of the bench's title."""
+    """The tool that the program runs under; the value is the end of the bench's title."""
 
     STRACE = "strace -f --seccomp-bpf"
     ALONE = "alone"
@@ -42,12 +45,12 @@ class Under(Enum):
 
     @property
     def channel(self) -> int:
-        """What the program does with a channel; the numbers are those of ``traced.c``."""
+        """The program's use of a channel; the numbers are those of ``traced.c``."""
         return {Under.CHANNEL: 1, Under.EVENTS: 2}.get(self, 0)
 
 
 class Traced(Bench):
-    """``number``: of the work in ``traced.c``."""
+    """``number``: number of the work in ``traced.c``."""
 
     def __init__(self, name: str, number: int, under: Under) -> None:
         self.group = TRACED[name]

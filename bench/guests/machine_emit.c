@@ -1,11 +1,11 @@
 /*
  * A guest in a whole machine: the events of emit.c, and another clock.
  *
- * The machine's clock is the emulator's, and how fast it goes is what the machine's kernel made of it when it booted.
- * So a reading of the clock is an event of an index of its own, whose time is the host's. The figures are made of
- * the trace; what measure.h prints is worth nothing. One thread only.
+ * The machine's clock is the emulator's, and its rate is an estimate by the machine's kernel at boot. So a reading of
+ * the clock is an event of an index of its own, whose time is the host's. The figures are computed from the trace;
+ * those that measure.h prints are meaningless. There is one thread only.
  *
- * Before each burst the same loop stores to memory of its own, which shows what the emulator's code takes alone.
+ * Before each burst the same loop stores to memory of its own, which shows the cost of the emulator's code alone.
  */
 #define MEASURE_OWN_CLOCK
 #include "emit_loop.h"

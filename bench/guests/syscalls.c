@@ -1,5 +1,5 @@
 /*
- * Two programs that do nothing but call the kernel, for what a tracer costs a program that emits nothing. CALLS=1:
+ * Two programs that only call the kernel, to measure the cost of a tracer for a program that emits nothing. CALLS=1:
  * getppid; CALLS=2: map and unmap a page of anonymous memory. An "event" is one call.
  */
 #include <sys/mman.h>

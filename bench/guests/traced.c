@@ -1,9 +1,9 @@
 /*
- * A program's own business with the kernel, of which a tracer sees more than of others. BUSINESS: which, see below; an
- * "event" is one of these. CHANNEL=1: with a hypertrace channel, and one event before all. CHANNEL=2: and one in each
- * thread and child besides.
+ * Work of a program that a tracer has to see, such as signals and threads. BUSINESS: the kind of work, see below; an
+ * "event" is one piece of work. CHANNEL=1: the program opens a hypertrace channel and emits one event at the start.
+ * CHANNEL=2: it also emits one in each thread and child.
  *
- * Not pinned to a processor, as programs are.
+ * The program is not pinned to a processor, like most programs.
  */
 #include <signal.h>
 #include <sys/mman.h>

@@ -4,7 +4,7 @@
 
 The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores
 its arguments and runs a patched site, ``mov %ebx,(%r12)``. Rounds are short and each has its own floor, so that other
-load on the machine affects both.
+load on the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RESTORED = (Register.RBX, Register.RBP, Register.R12, Register.R13, Register.R14
 
 @dataclass(frozen=True)
 class Area:
-    """Executable memory with a ring and a table, and one data slot mapped twice, as the guest and htrun have it."""
+    """Executable memory with a ring and a table, and one data slot that is mapped twice, as in a guest and in htrun."""
 
     memory: mmap.mmap
     base: int
@@ -47,7 +47,7 @@ class Area:
 
 
 def area() -> Area:
-    """A new one, which is never freed."""
+    """A new area, which is never freed."""
     access = mmap.PROT_READ | mmap.PROT_WRITE
     memory = mmap.mmap(-1, AREA, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=access | mmap.PROT_EXEC)
     descriptor = os.memfd_create("slot")
@@ -61,7 +61,7 @@ _KEPT: list[object] = []
 
 
 def address(memory: mmap.mmap) -> int:
-    """The address at which ``memory`` is mapped for good."""
+    """The address at which ``memory`` is mapped."""
     pin = ctypes.c_char.from_buffer(memory)
     _KEPT.append(pin)
     return ctypes.addressof(pin)
@@ -94,7 +94,7 @@ def set_arguments(count: int) -> list[bytes]:
 
 
 def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
-    """``rdtsc``, a record, the same ring; starts over where the ring ends."""
+    """The floor: ``rdtsc`` and a record in the same ring; it starts over at the ring's end."""
     record = Register.R12
     size = shape.packet_payload * shape.packets
     return routine(
@@ -123,7 +123,7 @@ def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
 def event(
     where: Area, shape: ring.RingShape, *, flags_live: bool, ordered: bool, own_mapping: bool, self_pointers: bool
 ) -> Callable[[], None]:
-    """The patched site; the arguments are stored before each event."""
+    """The event: the patched site; the arguments are stored before each event."""
     context = TrampolineContext(
         control_address=0x7FFF_0000_0000,
         data_address=where.own_slot if own_mapping else where.guest_slot,
@@ -155,7 +155,7 @@ def event(
 
 
 def prepare_ring(where: Area, shape: ring.RingShape) -> None:
-    """A ring that is never full, of this thread."""
+    """Set up a ring of this thread that is never full."""
     packets = where.base + RING + ring.PAGE
     first = packets + ring.PACKET_HEADER
     values = {
@@ -196,7 +196,7 @@ def nanoseconds(function: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Measure all alternately, and print the cost of an event for each."""
+    """Measure all kinds of events alternately, and print the cost of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--args", type=int, default=4, help="arguments of an event, 1 to 64")
     parser.add_argument("--repeats", type=int, default=99, help="rounds; each runs every way once")

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * What an event costs kernel code: bursts, with probes of the processor around
- * them and pauses between, as bench/measure.h has them for programs, and in the
- * same order. As in bench/guests/machine_emit.c, a reading of the clock is an
- * event of an index of its own, and the figures are made of the trace; and as
- * there, the same loop stores to memory of its own before each burst.
+ * Measures the cost of an event for kernel code: bursts, with probes of the
+ * processor around them and pauses between them, in the same order as those of
+ * bench/measure.h for programs. As in bench/guests/machine_emit.c, a reading of
+ * the clock is an event of an index of its own, the figures are computed from
+ * the trace, and the same loop stores to memory of its own before each burst.
  */
 
 #include <linux/delay.h>

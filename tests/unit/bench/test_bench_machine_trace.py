@@ -50,5 +50,5 @@ def test_a_missing_reading_is_a_failure() -> None:
 
 def test_a_missing_event_is_a_failure() -> None:
     events = np.delete(events_of(Emitter.PROGRAM), 7)
-    with pytest.raises(FailedError, match="not where the readings of the clock say"):
+    with pytest.raises(FailedError, match="not between the readings of the clock"):
         sample_of(events, Emitter.PROGRAM, PLAN)
