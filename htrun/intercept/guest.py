@@ -171,6 +171,8 @@ class AddressSpace:
     """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
 
     # Set by `htrun.intercept.mapping_calls`.
+    virtualized: bool = False
+    """Whether KVM runs the machine, so that nothing of the channel is protected and ``mappings`` lacks it."""
     abi: Abi | None = None
     """The interface of the call that mapped a channel; None before one was mapped."""
     syscall_instruction: int = 0
@@ -202,6 +204,11 @@ class AddressSpace:
         self.memory.close()
         if self.arena is not None:
             self.arena.close()
+
+    @property
+    def has_channel(self) -> bool:
+        """Whether the channel is mapped."""
+        return self.virtualized or bool(self.mappings)
 
     def fork(self, tid: int) -> AddressSpace:
         """The copy of the address space in a forked child. Its code is the same, so the sites are the same too."""

@@ -168,14 +168,15 @@ class MappingCalls:
             space.mappings.remove(start, start + asked.length)
             return
         mapping = Mapping(start, asked.mapping.length, asked.offset, memory)
-        space.mappings.add(mapping)
         machine = self._machine_of(thread.process.pid)
         space.machine = machine is not Machine.NONE
         if self._has_rings(mapping):
             self._rings_mapped(thread)
         if machine is Machine.VIRTUALIZED:
             # KVM fails on a store to protected memory, and QEMU then kills the machine.
+            space.virtualized = True
             return
+        space.mappings.add(mapping)
         if thread.process.filtered:
             # The guest's own filter may forbid mprotect, but has just allowed an mmap with these arguments.
             remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor

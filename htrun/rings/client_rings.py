@@ -27,6 +27,10 @@ FEW = 1 / 16
 """A fraction of a ring: if a ring has fewer records than that, they wait for the next full round."""
 
 
+MACHINE_CLOCK = -1
+"""The number of all clocks of machines: none of them is a clock of the host."""
+
+
 class Source(NamedTuple):
     """The thread whose records a ring holds. ``number``: number of ``stream`` in the trace."""
 
@@ -242,9 +246,10 @@ class ClientRings:
 
     def _timed(self, records: Records, client: Client) -> Records:
         """The records with their time stamps converted to htrun's clock."""
-        if client.clock not in self._clocks:
-            self._clocks[client.clock] = self._unknown_clock(client)
-        clock = self._clocks[client.clock]
+        number = MACHINE_CLOCK if client.in_machine else client.clock
+        if number not in self._clocks:
+            self._clocks[number] = self._unknown_clock(client)
+        clock = self._clocks[number]
         if clock is not None:
             records["timestamp"] = clock.ticks(records["timestamp"])
         return records

@@ -14,7 +14,7 @@ from htrun.channel.ring_layout import owner_word
 from htrun.events.stream import Stream
 from htrun.events.warnings import Kind
 from htrun.rings.client_clock import Arrival, ClientClock
-from htrun.rings.client_rings import ClientRings, Source
+from htrun.rings.client_rings import MACHINE_CLOCK, ClientRings, Source
 from htrun.runner.stream_names import machine_stream
 
 if TYPE_CHECKING:
@@ -152,7 +152,10 @@ def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
         return sample.nanoseconds, sample.middle
 
     host = hosts.current()
-    clocks: dict[int, Conversion | None] = {ring_layout.CLOCK_RAW_NS: ClientClock(raw_and_ticks)}
+    clocks: dict[int, Conversion | None] = {
+        ring_layout.CLOCK_RAW_NS: ClientClock(raw_and_ticks),
+        MACHINE_CLOCK: Arrival(source.read),
+    }
     if source.name == host.counter:
         clocks[host.client_clock] = None
         return clocks

@@ -73,7 +73,7 @@ class MachineStarts:
         if not self._any:
             return Machine.NONE
         for other in self._processes():
-            if other.pid != pid and other.space.mappings and (machine or other.space.machine):
+            if other.pid != pid and other.space.has_channel and (machine or other.space.machine):
                 self._warn_of_sharing(pid, other.pid)
                 break
         if not machine:
@@ -86,7 +86,7 @@ class MachineStarts:
     def _refuse_second(self, pid: int) -> None:
         for other in self._processes():
             starting = other.pid in self._starting
-            if other.pid != pid and (starting or (other.space.machine and other.space.mappings)):
+            if other.pid != pid and (starting or (other.space.machine and other.space.has_channel)):
                 raise HtrunError(
                     f"the machine of process {other.pid} has the device, and two machines would overwrite each other's "
                     "arguments: start this one under an htrun of its own"

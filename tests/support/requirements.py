@@ -44,6 +44,15 @@ def required() -> Iterator[None]:
     missing(what)
 
 
+def require_kvm() -> None:
+    """End the test if this machine cannot run others with KVM: a skip, in continuous integration, too, since no package
+    brings hardware."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        pytest.skip(f"missing: /dev/kvm ({error.strerror})")
+
+
 def require_tool(name: str, package: str) -> Path:
     """The path of the program ``name``; without it, the test ends with the advice to install the Debian ``package``."""
     found = shutil.which(name)
