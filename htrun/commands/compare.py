@@ -14,7 +14,6 @@ from htrun.commands.verdict_arguments import add_verdicts, print_comparison, ver
 from htrun.errors import HtrunError
 from htrun.reports.comparison import FORMS, Side
 from htrun.reports.runs import RunOfSpans, TimedRun, must_have_spans, traces_in
-from htrun.reports.saved_runs import SavedRuns, is_saved
 from htrun.reports.sides import compare_sides
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: A, B, what is timed, and when to fail."""
+        """Add the arguments: A, B, the selection of spans, and the limits with which to fail."""
         complete_file(
             parser.add_argument(
                 "runs",
@@ -74,6 +73,9 @@ examples:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
+        # Not for --help: it imports numpy.
+        from htrun.reports.saved_runs import is_saved
+
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
         one, other = paths = _paths(arguments)
         if all(is_saved(path) for path in (*one, *other)):
@@ -103,6 +105,8 @@ class _Side:
     @classmethod
     def read(cls, paths: Sequence[Path], wanted: SpanQuery, events: Path | None) -> _Side:
         """Read all of ``paths``. Raises `HtrunError`."""
+        from htrun.reports.saved_runs import SavedRuns, is_saved
+
         runs: list[RunOfSpans] = []
         wholes: list[WholeProgram | None] = []
         sources = []
