@@ -33,7 +33,10 @@ class Undisturbed:
 
 
 def best_probe(samples: Iterable[Sample]) -> float | None:
-    """The time of the fastest probes around a burst, which had the core for themselves. None without bursts."""
+    """The best time of the slower of the two probes around a burst: such a burst had the core for itself.
+
+    None without bursts.
+    """
     return min((burst.probe for sample in samples for burst in sample.bursts), default=None)
 
 

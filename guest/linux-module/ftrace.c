@@ -35,7 +35,7 @@
 #define SYMBOL_SLOTS	BIT(SYMBOL_BITS)
 #define SYMBOL_PROBES	16
 
-/* How entries of FUNCTION_TYPE and PRINT_TYPE begin: see kernel/trace/trace_entries.h. */
+/* The start of entries of FUNCTION_TYPE and PRINT_TYPE: see kernel/trace/trace_entries.h. */
 struct code_entry {
 	struct trace_entry entry;
 	unsigned long ip;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* What the parts of the module share. */
+/* Declarations shared by the parts of the module. */
 #ifndef QEMU_HYPERTRACE_INTERNAL_H
 #define QEMU_HYPERTRACE_INTERNAL_H
 

@@ -190,7 +190,7 @@ class _Meanwhile:
         """The slow span with the spans that were collected."""
         spans = np.concatenate(self._found)
         # If so many begins wait that the oldest are given up, the second reading may give up others than the first did.
-        # The # span's arguments and the span around it are then unknown.
+        # The span's arguments and the span around it are then unknown.
         itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
         for field in self._span.dtype.names or ():
             if self._itself is None or field == "trapped":

@@ -25,7 +25,7 @@ NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
 ones."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
-"""What a client does when its ring is full: it waits, loses the event, or overwrites the oldest event."""
+"""The behaviour of a client when its ring is full: it waits, loses the event, or overwrites the oldest event."""
 
 CONTROL_SIZE = 4096
 """Bytes of a ring before its records."""

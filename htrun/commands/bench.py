@@ -229,7 +229,10 @@ def _looks(arguments: argparse.Namespace) -> list[int]:
 def _compared(
     cells: Sequence[Cell], directory: Path, plans: Sequence[RunPlan], verdicts: Verdicts, arguments: argparse.Namespace
 ) -> ComparisonReport:
-    """Run two commands and compare them; with several ``plans``, each of more runs, until every name has a verdict."""
+    """Run two commands and compare them.
+
+    Several ``plans``, with more and more runs, are executed until every name has a verdict.
+    """
     for plan in plans:
         benches = _run_all(cells, directory, plan, arguments)
         report = _comparison(benches, verdicts, len(plans))

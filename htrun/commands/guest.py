@@ -1,4 +1,4 @@
-"""``hypertrace guest``: how to compile and link a program with the guest library, which comes with htrun."""
+"""``hypertrace guest``: the options to compile and link a program with the guest library, which comes with htrun."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ examples:
         )
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do what is asked for; returns 0. Raises `HtrunError`."""
+        """Print the options, or install or copy the library; returns 0. Raises `HtrunError`."""
         flags = arguments.cflags or arguments.libs or arguments.static
         files = arguments.install or arguments.sources or arguments.single_header
         if not flags and not files:
-            raise HtrunError("say what is wanted: --cflags, --libs, --install, --sources or --single-header")
+            raise HtrunError("give one of --cflags, --libs, --install, --sources or --single-header")
         if flags and files:
             raise HtrunError("--cflags, --libs and --static cannot be combined with other output")
         if arguments.install:

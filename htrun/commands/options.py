@@ -547,6 +547,6 @@ _OF_PROJECTS = frozenset({
     "cpu", "decode", "events", "hypertrace", "no-device", "no-patch", "overflow", "ring-size", "syscalls", "timestamp",
     "trace", "via",
 })  # fmt: skip
-"""What a project's file may set: nothing that writes a file or chooses a program."""
+"""The options that a project's file may set: none that writes a file or chooses a program."""
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -1,4 +1,4 @@
-"""Follows a native trace that is still being written: returns what is new since the last poll.
+"""Follows a native trace that is still being written: returns the new events since the last poll.
 
 The files of a trace are valid at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the
 next packet will replace. A poll continues at the empty packet that the last poll found, so its cost depends only on the

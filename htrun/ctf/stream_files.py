@@ -62,7 +62,7 @@ class StreamFiles:
         """Append a packet of ``records``; if they are empty, it only reports losses. ``now``: ticks; no record is
         later.
 
-        Raises `SinkError`; what was written before remains readable.
+        Raises `SinkError`; packets written before remain readable.
         """
         begin = end = max(self.last, now)
         if len(records):

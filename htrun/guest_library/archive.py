@@ -15,13 +15,13 @@ from htrun.guest_library.sources import guest_directory, prebuilt_archives
 _USUAL = "x86_64-linux-gnu"
 NAME = "libqemu-hypertrace-guest.a"
 _FLAGS = "CFLAGS=-O2 -g -Wno-error"
-"""A compiler that is newer than the library may warn of what no older one did."""
+"""Warnings are no errors, because a compiler that is newer than the library may warn where older ones did not."""
 
 
 def archive(compiler: str | None = None) -> Path:
     """The library's archive for ``compiler``, such as ``aarch64-linux-gnu-gcc`` or ``gcc -m32``; by default ``gcc``.
 
-    Without gcc or make, it is that for x86-64 and glibc. Raises `HtrunError` if it cannot be built.
+    Without gcc or make, it is the archive for x86-64 and glibc. Raises `HtrunError` if it cannot be built.
     """
     found = _prebuilt(compiler)
     return found if found is not None else _built(_named(compiler))
@@ -42,7 +42,7 @@ def _named(compiler: str | None) -> str:
 
 
 def _prebuilt(compiler: str | None) -> Path | None:
-    """The archive that came with htrun, if there is one for what ``compiler`` compiles for."""
+    """The archive that came with htrun for the target of ``compiler``; None if there is none."""
     can_ask = shutil.which("gcc") and shutil.which("make")
     target = _USUAL if compiler is None and not can_ask else _target(_named(compiler))
     path = prebuilt_archives() / target / NAME
@@ -50,12 +50,12 @@ def _prebuilt(compiler: str | None) -> Path | None:
 
 
 def _target(compiler: str) -> str:
-    """What ``compiler`` compiles for, as the Makefile names its directory: ``x86_64-linux-gnu``."""
+    """The target of ``compiler``, which is the name of the Makefile's directory for it: ``x86_64-linux-gnu``."""
     return Path(_make("path", f"CC={compiler}").strip()).parent.name
 
 
 def _built(compiler: str) -> Path:
-    """Build the archive, unless it is in the cache. Runs that race for it replace it by the same."""
+    """Build the archive, unless it is in the cache. Several runs may build it at once: their archives are the same."""
     target = _target(compiler)
     path = _cache() / target / NAME
     if path.is_file():
@@ -82,7 +82,7 @@ def _cache() -> Path:
 
 
 def _make(goal: str, *words: str) -> str:
-    """Run the library's Makefile; returns what it printed. Raises `HtrunError` with the first line of an error."""
+    """Run the library's Makefile; returns its output. Raises `HtrunError` with the first line of an error."""
     compiler = next(word.removeprefix("CC=") for word in words if word.startswith("CC="))
     program = compiler.split()[0] if compiler.split() else ""
     if shutil.which(program) is None:
@@ -90,7 +90,7 @@ def _make(goal: str, *words: str) -> str:
     if shutil.which("make") is None:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
     command = ["make", "--silent", "--no-print-directory", "-C", str(guest_directory() / "user"), goal, *words]
-    # Variables of a make that runs us would be for its own goals.
+    # If make runs htrun, its variables are for its own goals.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }

@@ -1,4 +1,4 @@
-"""The guest library as one file, to be dropped into any source tree."""
+"""The guest library as one file that can be added to any source tree."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def single_header(version: str) -> str:
 
 
 def _expanded(directory: Path, name: str, included: set[str]) -> str:
-    """The text of a file, with the library's own headers in the place where they are first included."""
+    """The text of a file, with the library's own headers inserted where they are first included."""
     included.add(name)
     text = (directory / name).read_text()
     return _INCLUDE.sub(

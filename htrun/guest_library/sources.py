@@ -1,4 +1,4 @@
-"""Where the sources of the guest library and of the kernel module are."""
+"""Finds the sources of the guest library and of the kernel module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INSTALLED = Path(__file__).parent / "files"
 """The copy of the repository's ``guest`` in an installed htrun; ``setup.py`` makes it."""
 _REPOSITORY = Path(__file__).parents[2] / "guest"
 _BUILT = ("build", "*.o", "*.d", "prebuilt")
-"""What a build leaves among the sources, and what comes with them but is none."""
+"""Patterns of files next to the sources that are not sources: build products, and prebuilt archives."""
 
 
 def guest_directory() -> Path:
@@ -23,7 +23,7 @@ def guest_directory() -> Path:
 
 
 def prebuilt_archives() -> Path:
-    """The directory with an archive for each target that the wheel was built with; there need not be one."""
+    """The directory with an archive for each target that the wheel was built with; it need not exist."""
     return guest_directory() / "prebuilt"
 
 

@@ -62,7 +62,7 @@ Image = Program | Script | Handled | Unreadable | Unknown
 
 
 class Execution(NamedTuple):
-    """What finally runs when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
+    """The program that finally runs when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
 
     If the given file is a script, it is replaced by its interpreter, and so on.
     """

@@ -1,9 +1,10 @@
 # The command `htrun`: a process that becomes the program. `tools/assemble` makes bin/htrun of this: the whole file, its
 # ELF header included.
 #
-# Python would change what a program inherits: it ignores SIGPIPE and SIGXFSZ before anything can look at them, adds to
-# the environment, and leaves its time and memory in getrusage(2). So the process that the user starts never runs it.
-# It starts a grandchild that does, the tracer, and waits for a plan from it (launcher.py): to exec the program, or to exit.
+# Python would change the state that a program inherits: it ignores SIGPIPE and SIGXFSZ before their actions can be read,
+# adds to the environment, and leaves its time and memory in getrusage(2). So the process that the user starts never runs
+# Python. It starts a grandchild that runs Python, the tracer, and waits for a plan from it (launcher.py): to exec the
+# program, or to exit.
 #
 #   htrun WORD...                           the tracer is `htrun-tracer`, the script beside this file
 #   htrun --launcher-python=PYTHON WORD...  it is PYTHON -m htrun (`htrun.launch.launcher.start`)
@@ -54,7 +55,7 @@
 	.set LEAST_FILES, 3
 	.set PATH_ROOM, 4096
 
-# What lies at VARIABLES
+# The addresses of the variables
 	.set SUBREAPER, VARIABLES
 	.set PIPE, VARIABLES + 8
 	.set MASK, VARIABLES + 16
@@ -107,7 +108,7 @@ launch:
 	call set_subreaper
 	mov $-1, %rsi
 	call set_tracer
-# With an exit signal of 0: no SIGCHLD, which might stay pending, and no reaping where SIGCHLD is ignored.
+# The exit signal is 0, so that there is no SIGCHLD, which might stay pending, and no reaping if SIGCHLD is ignored.
 	mov $SYS_CLONE, %eax
 	xor %edi, %edi
 	xor %esi, %esi
@@ -238,7 +239,7 @@ set_tracer:
 	syscall
 	ret
 
-# Fill %rdx bytes at %rsi from the pipe. It ends early if the tracer does.
+# Read %rdx bytes from the pipe to %rsi. The pipe ends early if the tracer exits.
 read_all:
 	mov %rdx, %rbx
 	test %rdx, %rdx
@@ -257,7 +258,7 @@ read_all:
 2:	ret
 
 # ----------------------------------------------------------------------------------------------------------- the pipe
-# With descriptors that are not those of the standard streams, even if these are closed.
+# The pipe's descriptors are not those of the standard streams, even if these are closed.
 open_pipe:
 	mov $SYS_PIPE2, %eax
 	mov $PIPE, %edi
@@ -290,7 +291,7 @@ move_up:
 1:	ret
 
 # ---------------------------------------------------------------------------------------------- the tracer's beginning
-# In the intermediate process, which exits at once, so that the tracer is no child of the program.
+# Runs in the intermediate process, which exits at once, so that the tracer is not a child of the program.
 middle:
 	mov $SYS_FORK, %eax
 	syscall
@@ -354,7 +355,7 @@ python:
 	cmpq $0, (%r12)
 	cmove %r12, %r8
 	mov (%r8), %rsi
-# The words and the variables for it are written here: as many as there are, and a few more.
+# The lists of words and variables for the tracer are written here. They are as long as those of the user, plus a few.
 	mov %r13, %rax
 1:	add $8, %rax
 	cmpq $0, -8(%rax)
@@ -370,7 +371,7 @@ python:
 	lea python_option(%rip), %r9
 	call begins
 	jne beside
-# PYTHON -m htrun: with the unchanged environment, which is right for that Python.
+# PYTHON -m htrun gets the unchanged environment, which is right for that Python.
 	mov %rsi, %rbx
 	add $8, %r8
 	lea module_option(%rip), %rdx
@@ -412,7 +413,7 @@ no_start:
 	mov $OWN_FAILURE, %edi
 	jmp exit
 
-# The path TRACER: that of this file with a suffix. %rdi and %r8 are kept.
+# Make the path TRACER: the path of this file with a suffix. %rdi and %r8 are preserved.
 find_tracer:
 	push %rdi
 	push %r8
@@ -500,7 +501,7 @@ number:
 	ret
 
 # ----------------------------------------------------------------------------------------------------------- process 1
-# Process 1 remains and serves as init (htrun/runner/process_one.py). All of this happens in its child.
+# Process 1 remains and serves as init (htrun/runner/process_one.py). All steps above happen in its child.
 process_one:
 	call block_all
 	mov $ACTION_BEFORE, %edx

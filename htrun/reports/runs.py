@@ -28,23 +28,23 @@ NOT_CORRECTED = "not corrected for the cost of events: not every trace has a cal
 
 
 class RunOfSpans(Protocol):
-    """One run, as it is compared with others."""
+    """One run, with the properties that a comparison needs."""
 
     @property
     def facts(self) -> Mapping[str, str | int]:
-        """Of its environment."""
+        """The facts of its environment."""
 
     @property
     def lost(self) -> int:
-        """How many of its events were lost."""
+        """The number of its lost events."""
 
     @property
     def missing(self) -> str:
-        """Why there are no spans, if there are none."""
+        """The reason why there are no spans, if there are none."""
 
     @property
     def remarks(self) -> Sequence[str]:
-        """How it differs from others of its side."""
+        """Its differences from other runs of its side."""
 
     @property
     def is_corrected(self) -> bool:

@@ -122,7 +122,7 @@ class _Document:
         missing = "holds no spans"
         lost = self._whole_number(self._content, "lost")
         runs = [SavedRun(raw[number], corrected.get(number, {}), facts, 0, missing) for number in sorted(raw)]
-        # What the document says of all runs together is said once.
+        # Facts about all runs together are reported once, with the first run.
         first = SavedRun(runs[0].raw, runs[0].corrected, facts, lost, missing, self._differences())
         return [first, *runs[1:]]
 

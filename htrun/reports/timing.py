@@ -334,7 +334,7 @@ def _span(row: Row) -> dict[str, Any]:
 
 
 def _run(number: int, timing: Timing) -> dict[str, Any]:
-    """What a comparison needs of one run."""
+    """The data of one run that a comparison needs."""
     corrected = None if timing.corrected is None else _median_of_run(timing.corrected)
     return {"run": number, "count": timing.count, "raw": _median_of_run(timing.raw), "corrected": corrected}
 

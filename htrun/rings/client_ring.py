@@ -275,7 +275,7 @@ class ClientRing:
         return pieces
 
     def _committed(self, first: int, end: int) -> NDArray[np.bool_]:
-        """Which of the records from ``first`` to ``end`` are finished."""
+        """A mask of the finished records from ``first`` to ``end``."""
         import numpy as np
 
         assert self._records is not None

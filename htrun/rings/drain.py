@@ -126,7 +126,7 @@ class Drain:
         self._partial_at = 0.0
         self._pace = Pace()
         self._ended = 0
-        """How many threads have exited since the last round."""
+        """The number of threads that have exited since the last round."""
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
@@ -509,7 +509,7 @@ class Drain:
         return fill
 
     def _is_shared(self, ring: Ring) -> bool:
-        """Whether the ring's thread may have another in the channel."""
+        """Whether the ring's thread may also have a ring of the channel."""
         rings = self._client_rings
         return rings is not None and ring.stream is not None and ring.stream.pid in rings.processes
 

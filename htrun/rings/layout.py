@@ -60,7 +60,7 @@ RELEASED = 0x40
 """u64: the number of packets that the reader has released to the writer; packet N may be started while ``N <
 released``. Always one less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
 ON_FULL = 0x48
-"""u64: what a trampoline does when the next packet is not released, `ON_FULL_TRAP` or `ON_FULL_DROP`."""
+"""u64: the action of a trampoline when the next packet is not released, `ON_FULL_TRAP` or `ON_FULL_DROP`."""
 
 ON_FULL_TRAP = 0
 """Execute the original store: it traps, htrun drains the ring, and the thread tries again. Nothing is lost."""

@@ -31,7 +31,8 @@ _WORD = 8
 
 
 class Overflow(Enum):
-    """What happens to events when a ring is full: the thread waits, new events are lost, or the oldest are."""
+    """The treatment of events when a ring is full: the thread waits, new events are lost, or the oldest events are
+    lost."""
 
     BLOCK = "block"
     DROP = "drop"

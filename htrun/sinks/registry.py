@@ -30,8 +30,8 @@ class Format:
     """One format. ``suffixes``: the suffixes for which it is the default. ``summary``: a few words for a list of
     formats.
 
-    ``module``: the module with its ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the extra of htrun's package
-    that it needs.
+    ``module``: the module with its ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the optional extra of
+    htrun's package that it needs.
     """
 
     name: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_way(path: Path) -> None:
-    """Remove what is at ``path`` if it is a file or a trace, so that a new one can be written there. Devices and pipes
+    """Remove the file or the trace at ``path``, so that a new one can be written there. Devices and pipes
     stay. Raises `HtrunError` for any other directory, and for a trace that is still being written."""
     if path.is_symlink():
         # Links stay: /dev/stdout leads to a device, and a file that a link leads to is emptied when it is opened.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Notation:
-    """How a format writes values that are not plain numbers.
+    """The notation of a format for values that are not plain numbers.
 
     ``real``: formats a float. ``label``: formats an enumeration's label, or a text. ``hexadecimal``: the characters
     before and after hexadecimal digits; None: such arguments are decimal numbers. ``spec``: whether the user's format

@@ -34,7 +34,7 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
 class BlobKind(IntEnum):
-    """What a blob contains."""
+    """The content of a blob."""
 
     FORMAT = 1
     """The format of an event: a line with its system's name, and tracefs's text."""

@@ -72,7 +72,7 @@ class Cost:
                 continue
             found = _without_work(once, twice)
             # If the duration of the work itself varied, like that of loads on a busy machine, it does not show the cost
-            # of # the event after it.
+            # of the event after it.
             if found.high - found.low <= alone.value:
                 after[work.name] = found
         return cls(alone, after, empty.count, threads)

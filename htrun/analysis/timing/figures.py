@@ -232,7 +232,8 @@ class Timings:
         return Cost.of([Distribution.together(parts) if parts else None for parts in sorts], len(some))
 
     def cost_of(self, stream: int) -> Cost | None:
-        """The cost of an event on the thread ``stream``: from its own pairs if it has enough, else from all."""
+        """The cost of an event on the thread ``stream``: from the thread's own pairs if there are enough, otherwise
+        from those of all threads."""
         if stream not in self._costs:
             own = self._cost_of([stream]) if stream in self._pairs else None
             self._costs[stream] = own or self.cost

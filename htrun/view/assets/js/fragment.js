@@ -1,9 +1,9 @@
-// The fragment of the page's address: what is shown, so that a link to it shows the same.
+// The fragment of the page's address holds the state of the view, so that a link shows the same view.
 //
 // #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712
 //
-// t: the times that are shown, ns since the first event; e: the number of the selected event, from 1; m: what is
-// measured; q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed.
+// t: the shown times, ns since the first event; e: the number of the selected event, from 1; m: the measured times;
+// q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed.
 
 const TIMES = { t: "shown", m: "measured" };
 const WORDS = { q: "query", p: "page" };
@@ -27,7 +27,7 @@ export function toFragment(view) {
   return parts.join("&");
 }
 
-// The same from the text of a fragment. What is not understood is left out: a link may be cut off.
+// The view that the text of a fragment describes. Invalid parts are left out: a link may be cut off.
 export function fromFragment(text) {
   const view = {};
   for (const part of text.replace(/^#/, "").split("&")) {

@@ -11,7 +11,7 @@ export class Labels {
     this.shown = new Map();
   }
 
-  // Forget what is shown, so that everything is made anew.
+  // Remove all elements, so that they are created again.
   clear() {
     for (const element of this.shown.values()) element.remove();
     this.shown.clear();

@@ -30,7 +30,7 @@ import { Viewport } from "./viewport.js";
 
 const PAUSE_MS = 120;
 const FILLED = 0.6;
-// How long nothing must have changed before the address does: browsers allow only some changes a second.
+// The address changes this many ms after the last change of the view: browsers allow only some changes a second.
 const ADDRESS_MS = 250;
 
 class Page {
@@ -116,7 +116,7 @@ class Page {
     this.remember();
   }
 
-  // Put what is shown into the page's address, once nothing has changed for a moment.
+  // Put the state of the view into the page's address, once nothing has changed for a moment.
   remember() {
     if (!this.restored) return;
     clearTimeout(this.addressing);
@@ -127,7 +127,7 @@ class Page {
     }, ADDRESS_MS);
   }
 
-  // What a link says: see fragment.js.
+  // The view that the page's address describes: see fragment.js.
   view() {
     const { viewport, range, chosen, scroll } = this.state;
     const [begin, end] = viewport.all();
@@ -143,10 +143,10 @@ class Page {
     };
   }
 
-  // Show what a link says; what it does not say is as at the start.
+  // Show the view that a link describes; the parts that it leaves out are as at the start.
   async restore(view) {
     const { state } = this;
-    // Only what is in an open process can be found.
+    // Only items of an open process can be found.
     for (const process of this.processes) process.open = true;
     this.arrange();
     this.choose(view.event === undefined ? null : find(state, view.event));
@@ -369,7 +369,7 @@ class Page {
     say(`measured ${duration(Math.abs(to - from))}`);
   }
 
-  // What is measured has changed.
+  // The measured times have changed.
   measured() {
     this.statistics?.update();
     this.flame?.show();

@@ -1,7 +1,7 @@
 // A canvas with the resolution of the screen, on which the state of the page is drawn.
 
 export class Picture {
-  // `state`: what is shown (see main.js).
+  // `state`: the state of the page (see main.js).
   constructor(canvas, state) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });

@@ -2,7 +2,7 @@
 //
 // A query consists of words separated by spaces, all of which must match: a part of a name, or a condition such as
 // `size>=4096`, `kind=READ`, `dur>10us`, `thread=worker`. The match for a span is its begin; its arguments are those of
-// both // its events.
+// both its events.
 
 const CONDITION = /^([A-Za-z_]\w*)(<=|>=|!=|==|=|<|>)(.+)$/;
 const DURATION = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s)?$/;

@@ -1,6 +1,6 @@
 // Draws items that are too small to be drawn by themselves: for each row one line of pixels. A pixel has the colour of
 // the longest span there, and its opacity is the share of its time that spans take. All lines are one image, which
-// is // stretched to the heights of the rows.
+// is stretched to the heights of the rows.
 
 import { gallop, lowerBound } from "./pyramid.js";
 

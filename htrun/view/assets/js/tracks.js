@@ -1,4 +1,4 @@
-// The tracks and what is on each: for every process its threads, its spans across threads, and its counters.
+// The tracks and their contents: for every process its threads, its spans across threads, and its counters.
 
 import { numberText } from "./details_page.js";
 import { assignLanes } from "./lanes.js";
