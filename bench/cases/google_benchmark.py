@@ -125,7 +125,7 @@ class BySpans(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """For each length, one bench by either of them."""
+    """For each length, one bench by Google Benchmark and one by spans."""
     for group, length in zip(HASHES, _LENGTHS, strict=True):
         yield ByGoogleBenchmark(group, length)
         yield BySpans(group, length)

@@ -1,6 +1,6 @@
 /*
- * A site for a uprobe: `uprobe_site` is a nop in front of which the four arguments lie in registers, as a USDT probe
- * of <sys/sdt.h> has it. SITE_NOP=1 is the one-byte nop of USDT, 5 the five-byte nop that Linux 6.18 turns into a call.
+ * A site for a uprobe: `uprobe_site` is a nop; when it is reached, the four arguments are in registers, as in a USDT
+ * probe of <sys/sdt.h>. SITE_NOP=1 is the one-byte nop of USDT, 5 the five-byte nop that Linux 6.18 turns into a call.
  */
 #include "../measure.h"
 

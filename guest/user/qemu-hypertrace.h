@@ -198,7 +198,7 @@ static inline void qemu_hypertrace_store_(uint32_t index)
 
 #if defined(__i386__) || defined(__x86_64__)
     /*
-     * In assembly because a compiler that doesn't optimise would add 128 to
+     * The store is in assembly, because a compiler that doesn't optimise would add 128 to
      * the pointer first and store with 2 bytes. The clobber is the barrier on
      * both sides: x86 keeps stores in order.
      */

@@ -117,7 +117,7 @@ struct hypertrace_mine {
 };
 
 /*
- * With glibc, initial-exec also for objects that are loaded by dlopen(): with
+ * With glibc, the TLS model is initial-exec, also in objects that are loaded by dlopen(): with
  * another model, a thread's first access may allocate memory, and it may be in
  * a signal handler. glibc reserves room for so few words. With musl, the memory
  * of all threads is ready when dlopen() returns.

@@ -92,7 +92,7 @@ static void after_fork(void)
     pthread_mutex_unlock(&unread_mutex);
 }
 
-/* Before main(): pthread_once() is not for signal handlers. */
+/* Runs before main(), because signal handlers may not call pthread_once(). */
 __attribute__((constructor))
 static void prepare_unread(void)
 {

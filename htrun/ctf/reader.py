@@ -253,8 +253,8 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
     while place < len(pieces):
-        # At least as many as are waiting already; otherwise events of very many threads would be sorted again and
-        # again.
+        # The next step reads at least as many events as are waiting already; otherwise events of very many threads
+        # would be sorted again and again.
         wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])

@@ -27,8 +27,8 @@ _RECENT_ANCHORS = 2048
 """The number of latest anchors that are never thinned out: at least two seconds of a drain that runs each millisecond.
 """
 _TRIES = 8
-"""The number of samples, of which the one with the shortest window is used: one of them meets no interrupt or cache
-miss."""
+"""The number of samples that are taken; the one with the shortest window is used, which had no interrupt or cache miss.
+"""
 
 
 class Sample(NamedTuple):

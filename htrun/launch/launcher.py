@@ -112,8 +112,8 @@ def command() -> list[str]:
 def start(words: Sequence[str], executable: str) -> NoReturn:
     """Become a launcher whose tracer is ``executable -m htrun`` with the arguments ``words``.
 
-    For an htrun that was not started through the launcher: except for the environment, the program inherits what Python
-    has changed in the process. Raises `HtrunError`.
+    For an htrun that was not started through the launcher. The program inherits the changes that Python has made in the
+    process, except for those of the environment. Raises `HtrunError`.
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")

@@ -101,7 +101,7 @@ class ClientRings:
         """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
         self._machine_gone = False
         self._reach = min(layout.chunk, layout.rings)
-        """The number of the first ring that was not touched yet, nor any ring after it."""
+        """The number of rings that are checked: no ring from this number on has been touched yet."""
 
     @property
     def in_use(self) -> bool:

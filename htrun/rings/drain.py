@@ -143,7 +143,7 @@ class Drain:
         self._thread: threading.Thread | None = None
 
     def watch(self, rings: ClientRings) -> None:
-        """Also empty the ``rings`` of a channel from now on."""
+        """Empty the ``rings`` of a channel, too, from now on."""
         self._client_rings = rings
         self.start()
         # The drain may sleep, and nothing wakes it for the rings of clients.

@@ -1,4 +1,4 @@
-"""The interface of a table: named columns, of which only those are made that a query needs."""
+"""The interface of a table: named columns. Only the columns that a query needs are made."""
 
 from __future__ import annotations
 

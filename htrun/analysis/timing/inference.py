@@ -154,7 +154,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
 
 def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
-    """The ``peaks`` with a deep valley of ``density`` between them; of two without a valley between, the higher."""
+    """The ``peaks`` that deep valleys of ``density`` separate. Of two peaks that none separates, the higher is kept."""
     kept: list[int] = []
     for peak in peaks:
         while kept and density[kept[-1] : peak].min() > _VALLEY * min(density[kept[-1]], density[peak]):

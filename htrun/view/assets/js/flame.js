@@ -1,7 +1,7 @@
 // Time by nesting: spans of one name within spans of the same names are one node of a tree.
 
-// A node: the `name` of its spans (-1 for the root), how many they are (`count`), their time in ns (`total`), what of it
-// is in no child (`own`), `parent` and `children`, the longest first.
+// A node. `name`: of its spans (-1 for the root); `count`: their number; `total`: their time in ns; `own`: the part of
+// it that is in no child; `parent`; `children`: the longest first.
 class Node {
   constructor(name, parent) {
     this.name = name;
@@ -25,7 +25,7 @@ class Node {
     return found;
   }
 
-  // Compute what follows from the spans and from the children.
+  // Compute the values that depend on all spans and children.
   finish() {
     const within = this.children.reduce((sum, child) => sum + child.total, 0);
     this.children.sort((one, other) => other.total - one.total);
@@ -34,11 +34,11 @@ class Node {
   }
 }
 
-// More levels than anyone looks at: a canvas has a greatest height.
+// The maximum of levels, more than anyone looks at: the height of a canvas is limited.
 const MOST_LEVELS = 400;
 
-// The tree of what spans take of the time from `begin` to `end`. `thread`: the number of the only thread to include, or
-// null for all. Spans with a key are not in it: they are not nested, but overlap.
+// The tree of the times that spans take between `begin` and `end`. `thread`: the number of the only thread to include,
+// or null for all. Spans with a key are not in it: they are not nested, but overlap.
 export function flameTree(trace, begin, end, thread) {
   const root = new Node(-1, null);
   const nodes = [root];
@@ -50,7 +50,7 @@ export function flameTree(trace, begin, end, thread) {
     if (to < begin || across[trace.spanName[span]] || (thread !== null && own !== thread)) continue;
     const around = open[own];
     while (around.length && around[around.length - 1].to <= from) around.pop();
-    // The innermost that holds all of it.
+    // The innermost node that contains all of it.
     let place = around.length - 1;
     while (place >= 0 && around[place].to < to) place--;
     const node = (place >= 0 ? around[place].node : root).child(trace.spanName[span], nodes);
@@ -62,8 +62,8 @@ export function flameTree(trace, begin, end, thread) {
   return root;
 }
 
-// The boxes to draw, `width` pixels wide in all, if `top` is chosen: what is around it takes all of the width. Each:
-// { node, level, left, width }; those narrower than `least` are left out.
+// The boxes to draw in `width` pixels if `top` is chosen: `top` and the nodes around it take the whole width. Each box
+// is { node, level, left, width }; boxes narrower than `least` are left out.
 export function boxesOf(top, width, least = 1) {
   const boxes = [];
   let level = 0;
@@ -82,7 +82,7 @@ export function boxesOf(top, width, least = 1) {
   };
   const chain = [];
   for (let node = top.parent; node; node = node.parent) chain.unshift(node);
-  // Of a long chain only what is next to the chosen one.
+  // If the chain is long, only the nodes next to the chosen one are shown.
   for (const node of chain.slice(-MOST_LEVELS / 2)) boxes.push({ node, level: level++, left: 0, width });
   add(top, 0, width);
   return boxes;

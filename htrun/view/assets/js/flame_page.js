@@ -44,7 +44,7 @@ export class FlamePage {
     );
   }
 
-  // Make the tree for what is measured now, and draw it. Does nothing while the page is hidden.
+  // Make the tree for the measured interval, and draw it. Does nothing while the page is hidden.
   show() {
     const { range, trace } = this.state;
     if (this.holder.hidden) return;
