@@ -3,14 +3,16 @@
 // #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712
 //
 // t: the shown times, ns since the first event; e: the number of the selected event, from 1; m: the measured times;
-// q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed.
+// q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed; u: the
+// numbers of unfolded tracks.
 
 const TIMES = { t: "shown", m: "measured" };
 const WORDS = { q: "query", p: "page" };
+const LISTS = { c: "closed", u: "unfolded" };
 // Fractions of a nanosecond matter only if few of them are shown.
 const FINE = 1000;
 
-// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page: texts; closed: pids }. What is
+// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page: texts; closed: pids; unfolded: numbers of tracks }. What is
 // missing or null is left out.
 export function toFragment(view) {
   const parts = [];
@@ -23,7 +25,7 @@ export function toFragment(view) {
   if (view.event !== null && view.event !== undefined) parts.push(`e=${view.event + 1}`);
   for (const [key, name] of Object.entries(WORDS)) if (view[name]) parts.push(`${key}=${encodeURIComponent(view[name])}`);
   if (view.scroll) parts.push(`y=${Math.round(view.scroll)}`);
-  if (view.closed?.length) parts.push(`c=${view.closed.join(",")}`);
+  for (const [key, name] of Object.entries(LISTS)) if (view[name]?.length) parts.push(`${key}=${view[name].join(",")}`);
   return parts.join("&");
 }
 
@@ -37,7 +39,7 @@ export function fromFragment(text) {
     else if (Object.hasOwn(WORDS, key)) put(view, WORDS[key], decoded(value));
     else if (key === "e" && /^[1-9]\d{0,14}$/.test(value)) view.event = Number(value) - 1;
     else if (key === "y" && /^\d{1,9}$/.test(value)) view.scroll = Number(value);
-    else if (key === "c" && /^\d{1,10}(,\d{1,10})*$/.test(value)) view.closed = value.split(",").map(Number);
+    else if (Object.hasOwn(LISTS, key) && /^\d{1,10}(,\d{1,10})*$/.test(value)) view[LISTS[key]] = value.split(",").map(Number);
   }
   return view;
 }

@@ -47,7 +47,7 @@ export class Labels {
   header(process) {
     const button = make(
       "button",
-      { type: "button", class: "process", "aria-expanded": process.open, title: "Open or close (Enter)" },
+      { type: "button", class: "process", "aria-expanded": String(process.open), title: "Open or close (Enter)" },
       make("span", { class: "chevron", "aria-hidden": "true" }, "▾"),
       make("span", { class: "name", title: process.title }, process.title),
       make("span", { class: "detail" }, `pid ${process.pid}`),
@@ -60,12 +60,25 @@ export class Labels {
     return make("div", { class: "header", role: "listitem" }, button);
   }
 
+  // The button with which a track with many lines is folded and unfolded.
+  fold(track) {
+    const button = make("button", { type: "button", class: "fold", "aria-expanded": String(track.unfolded), "aria-label": `All ${track.lanes.length} lines of ${track.title}` },
+      make("span", { class: "chevron", "aria-hidden": "true" }, "▾"), `${track.lanes.length} lines`);
+    button.addEventListener("click", () => {
+      track.unfolded = !track.unfolded;
+      button.setAttribute("aria-expanded", track.unfolded);
+      this.toggled();
+    });
+    return button;
+  }
+
   track(track) {
     const inner = make(
       "div",
       { class: "inner" },
       make("span", { class: "name", title: track.title }, track.title),
       make("span", { class: "detail" }, track.detail),
+      track.lanes ? this.fold(track) : null,
     );
     return make("div", { class: `track ${track.kind}`, role: "listitem" }, inner);
   }

@@ -127,6 +127,11 @@ class Page {
     }, ADDRESS_MS);
   }
 
+  // Those of all processes.
+  tracks() {
+    return this.processes.flatMap((process) => process.tracks);
+  }
+
   // The view that the page's address describes: see fragment.js.
   view() {
     const { viewport, range, chosen, scroll } = this.state;
@@ -140,6 +145,7 @@ class Page {
       page: this.tabs.current === this.tabs.ids[0] ? "" : this.tabs.current,
       scroll,
       closed: this.processes.filter((process) => !process.open).map((process) => process.pid),
+      unfolded: this.tracks().filter((track) => track.unfolded).map((track) => track.id),
     };
   }
 
@@ -148,8 +154,9 @@ class Page {
     const { state } = this;
     // Only items of an open process can be found.
     for (const process of this.processes) process.open = true;
+    for (const track of this.tracks()) track.unfolded = view.unfolded?.includes(track.id) ?? false;
     this.arrange();
-    this.choose(view.event === undefined ? null : find(state, view.event));
+    this.choose(view.event === undefined ? null : this.locate(view.event));
     for (const process of this.processes) process.open = !view.closed?.includes(process.pid);
     this.labels.clear();
     this.arrange();
@@ -280,6 +287,7 @@ class Page {
     const { trace } = this;
     const name = trace.names[trace.nameOf(event)];
     if (row.kind === "spans") return `${name} ${duration(trace.duration(item))}`;
+    if (row.density) return `${plain(row.values[place])} ${name} at a time`;
     if (row.kind === "counter") return `${name} ${plain(row.values[place])}`;
     return `${name} at ${duration(trace.time[event])}`;
   }
@@ -338,9 +346,26 @@ class Page {
     this.choose(item);
   }
 
+  // The event number `event`, or the span that it begins or ends; null if its process is closed. Its track is unfolded
+  // if need be.
+  locate(event) {
+    const { state, trace } = this;
+    const found = find(state, event);
+    const span = trace.spanAt(event);
+    if (found || span < 0) return found;
+    for (const { track } of state.layout.tracks) {
+      if (!track.lanes || track.unfolded || !track.lanes.some(({ items }) => items[lowerBound(items, span)] === span)) continue;
+      track.unfolded = true;
+      this.labels.clear();
+      this.arrange();
+      return find(state, event);
+    }
+    return null;
+  }
+
   // Select the event number `event`, or the span that it begins or ends, and fill the window with that.
   open(event) {
-    const item = find(this.state, event);
+    const item = this.locate(event);
     if (!item) return;
     this.reach(item);
     this.zoomTo(item);
@@ -433,7 +458,7 @@ class Page {
     const from = state.chosen ? state.chosen.event : by > 0 ? -1 : this.trace.count;
     const next = lowerBound(events, from);
     const place = (by > 0 ? next + (events[next] === from ? 1 : 0) : next - 1 + events.length) % events.length;
-    const item = find(state, events[place]);
+    const item = this.locate(events[place]);
     byId("found").textContent = `${count(place + 1)} of ${count(events.length)}`;
     if (item) this.reach(item);
   }

@@ -37,6 +37,39 @@ export class InstantRow {
   }
 }
 
+// How many of the spans `items`, which overlap, are open at each time: a counter of its own. `items`: the numbers of the
+// events that begin and end them.
+export function densityRow(trace, items) {
+  const events = new Uint32Array(2 * items.length);
+  for (let i = 0; i < items.length; i++) {
+    events[2 * i] = trace.spanBegin[items[i]];
+    events[2 * i + 1] = trace.spanEnd[items[i]];
+  }
+  // Events are numbered in the order of time.
+  events.sort();
+  const values = new Float64Array(events.length);
+  let open = 0;
+  for (let i = 0; i < events.length; i++) {
+    open += trace.spanOf[events[i]] >= 0 ? 1 : -1;
+    values[i] = open;
+  }
+  const row = new CounterRow(trace, events, values, trace.spanName[items[0]]);
+  row.density = true;
+  return row;
+}
+
+// Those of the spans `items`, in the order in which they begin, that no longer one of them overlaps, more or less: the
+// longest of all is always among them, and none overlaps another.
+export function longestOf(trace, items) {
+  const kept = [];
+  for (const item of items) {
+    const last = kept[kept.length - 1];
+    if (last === undefined || trace.end[last] <= trace.start[item]) kept.push(item);
+    else if (trace.duration(item) > trace.duration(last)) kept[kept.length - 1] = item;
+  }
+  return Uint32Array.from(kept);
+}
+
 // One argument of a counter. `items`: the numbers of the counter's events.
 export class CounterRow {
   constructor(trace, items, values, name) {

@@ -2,7 +2,10 @@
 
 import { numberText } from "./details_page.js";
 import { assignLanes } from "./lanes.js";
-import { CounterRow, InstantRow, SpanRow } from "./rows.js";
+import { CounterRow, InstantRow, SpanRow, densityRow, longestOf } from "./rows.js";
+
+// Spans with a key that need more lines than this are folded.
+const MANY = 8;
 
 // The processes, each with its tracks: { title, detail, rows, kind }.
 export async function tracksOf(trace) {
@@ -35,14 +38,31 @@ export async function tracksOf(trace) {
   for (const [key, items] of spans) {
     if (key < trace.threads.length) continue;
     const process = processOf(trace.threads[trace.thread[trace.spanBegin[items[0]]]].pid);
-    const name = trace.names[trace.spanName[items[0]]];
-    process.tracks.push({ kind: "across", title: name, detail: "across threads", rows: spanRows(trace, items) });
+    process.tracks.push(acrossTrack(trace, items));
   }
   for (const track of await counters(trace)) processOf(track.pid).tracks.push(track);
   const used = [...processes.values()].filter((process) => process.tracks.length);
   let id = 0;
   for (const process of used) for (const track of process.tracks) track.id = id++;
   return used;
+}
+
+// The track of spans across threads. If there are many at a time, it is folded to how many there are, with the longest
+// of them above: `lanes` are then the lines that it has if it is `unfolded`.
+function acrossTrack(trace, items) {
+  const title = trace.names[trace.spanName[items[0]]];
+  const rows = spanRows(trace, items);
+  const track = { kind: "across", title, detail: "across threads", rows };
+  if (rows.length <= MANY) return track;
+  return {
+    ...track,
+    lanes: rows,
+    folded: [new SpanRow(trace, longestOf(trace, items)), densityRow(trace, items)],
+    unfolded: false,
+    get rows() {
+      return this.unfolded ? this.lanes : this.folded;
+    },
+  };
 }
 
 // The indices of `keys` grouped by key, each group in order. `keys`: 0 and more; -1 excludes an index.

@@ -11,7 +11,7 @@ test("a view is the same after a round trip", () => {
     { shown: { begin: -3, end: 12345678901234 } },
     { shown: { begin: 0.125, end: 20.5 }, event: 0 },
     { measured: { begin: 10, end: 10 }, query: "dur>10us a&b=c #%", page: "details" },
-    { event: 4711, scroll: 80, closed: [100, 4294967295] },
+    { event: 4711, scroll: 80, closed: [100, 4294967295], unfolded: [0, 7] },
   ]) {
     assert.deepEqual(fromFragment(`#${toFragment(view)}`), view);
   }
