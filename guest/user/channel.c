@@ -19,7 +19,7 @@
 #define MAGIC "HYPRTRC1"
 #define VERSION 1
 #define HEADER_BYTES 64
-#define HEADER_BYTES_WITH_RINGS 112
+#define HEADER_BYTES_WITH_RINGS 120
 #define REGION_ALIGNMENT UINT64_C(0x10000)
 #define SLOT_ALIGNMENT 64
 
@@ -82,6 +82,7 @@ static int decode_header(struct header *header, const unsigned char *raw)
     header->rings.chunk = (uint32_t)little_endian(raw + 0x60, 4);
     header->rings.overflow = (uint32_t)little_endian(raw + 0x64, 4);
     header->file_size = little_endian(raw + 0x68, 8);
+    header->rings.flags = (uint32_t)little_endian(raw + 0x70, 4);
     return header->version == VERSION ? 0 : ENOTSUP;
 }
 
@@ -301,6 +302,26 @@ static int load_and_reopen(struct hypertrace_channel *channel)
     return error;
 }
 
+/*
+ * Open the channel. A process of another user or namespace than htrun may be
+ * unable to follow the path; it may have inherited a descriptor.
+ */
+static int open_path(const char *path, const char *absolute)
+{
+    const char *known = getenv("HYPERTRACE");
+    const char *passed = getenv("HYPERTRACE_FD");
+    char own[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int error = errno;
+
+    if (fd < 0 && known != NULL && passed != NULL && strcmp(absolute, known) == 0) {
+        snprintf(own, sizeof own, "/proc/self/fd/%d", atoi(passed));
+        fd = open(own, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        errno = error;
+    }
+    return fd;
+}
+
 /* @channel is filled in on success only. */
 int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path)
 {
@@ -311,7 +332,7 @@ int hypertrace_channel_open(struct hypertrace_channel *channel, const char *path
     if (opened.path == NULL) {
         return ENOMEM;
     }
-    opened.fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    opened.fd = open_path(path, opened.path);
     error = opened.fd < 0 ? errno : load_and_reopen(&opened);
     if (error != 0) {
         free(opened.path);

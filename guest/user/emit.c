@@ -232,7 +232,7 @@ static struct record *record_at(const struct hypertrace_producer *producer, uint
 }
 
 /* A bare system call, because nanosleep() would be a cancellation point. */
-static void sleep_for(long nanoseconds)
+void hypertrace_sleep(long nanoseconds)
 {
 #if HYPERTRACE_WIDE || !defined(SYS_nanosleep)
     struct timespec time = {0, nanoseconds};
@@ -279,7 +279,7 @@ static void wait_for_room(struct hypertrace_producer *producer, uint32_t number,
         if (round < PAUSES + YIELDS) {
             sched_yield();
         } else {
-            sleep_for(sleep);
+            hypertrace_sleep(sleep);
             sleep = sleep < LONGEST_SLEEP_NS ? 2 * sleep : sleep;
         }
     }

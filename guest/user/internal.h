@@ -36,7 +36,11 @@ struct hypertrace_ring_fields {
     uint32_t records;           /* records of one ring */
     uint32_t chunk;             /* rings to be mapped at a time */
     uint32_t overflow;
+    uint32_t flags;             /* HYPERTRACE_UNTRACED */
 };
+
+/* No tracer sees whose a ring is: a client says in which PID namespace it has its ids, and since when. */
+#define HYPERTRACE_UNTRACED UINT32_C(1)
 
 /* An open and mapped channel. */
 struct hypertrace_channel {

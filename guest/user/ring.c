@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,6 +41,10 @@ hypertrace_emit qemu_hypertrace_emit_;
 
 /* The maximum of bytes of slots that are populated in advance. */
 #define MOST_POPULATED (256 << 10)
+
+/* How long a thread waits for a ring, all in all: 10 s. */
+#define MOST_WAITS 5000
+#define WAIT_NS 2000000
 
 /* `ring_mode` of the header. */
 #define RINGS_FOR_NATIVE_PROGRAMS 1
@@ -59,6 +64,7 @@ hypertrace_emit qemu_hypertrace_emit_;
 struct process {
     uintptr_t epoch;                    /* never the same twice in a process and its ancestors */
     uint64_t cookie;
+    uint64_t namespace_id;
     uint32_t pid;
     uint32_t hint;                      /* no ring before this one is known to be free */
     uintptr_t serials[];                /* the serial number of each ring's claim */
@@ -108,12 +114,21 @@ static uint64_t make_cookie(uint32_t pid)
     return mixed != 0 ? mixed : 1;
 }
 
+/* 0 where no /proc is mounted. */
+static uint64_t find_namespace(void)
+{
+    struct stat file;
+
+    return stat("/proc/self/ns/pid", &file) == 0 ? file.st_ino : 0;
+}
+
 /* The first thread of a process that claims a ring calls this; several may at once. */
 static void begin_process(uint32_t pid)
 {
     uintptr_t none = 0;
 
     process->cookie = make_cookie(pid);
+    process->namespace_id = (channel->rings.flags & HYPERTRACE_UNTRACED) != 0 ? find_namespace() : 0;
     __atomic_store_n(&process->pid, pid, __ATOMIC_RELAXED);
     (void)__atomic_compare_exchange_n(&process->epoch, &none, next_serial(), false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
@@ -233,6 +248,8 @@ static void fill_in_control(struct hypertrace_control_block *control)
     __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_CLAIMED), __ATOMIC_RELAXED);
     control->cookie = HYPERTRACE_LE64(process->cookie);
     control->flags = HYPERTRACE_LE32(flags);
+    control->namespace_id = HYPERTRACE_LE64(process->namespace_id);
+    control->claim_time = (channel->rings.flags & HYPERTRACE_UNTRACED) != 0 ? HYPERTRACE_LE64(hypertrace_read_clock()) : 0;
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     memcpy(control->name, name, sizeof control->name);
     __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_USED), __ATOMIC_RELEASE);
@@ -291,6 +308,23 @@ static uint32_t take_ring(uint32_t pid)
     return count;
 }
 
+/*
+ * Without a tracer, a store would be lost. A reader that has just begun, or many
+ * processes that have just exited, leave rings to be freed.
+ */
+static uint32_t take_ring_patiently(uint32_t pid)
+{
+    uint32_t ring = take_ring(pid);
+
+    if ((channel->rings.flags & HYPERTRACE_UNTRACED) != 0) {
+        for (unsigned waits = 0; ring == channel->rings.count && waits < MOST_WAITS; waits++) {
+            hypertrace_sleep(WAIT_NS);
+            ring = take_ring(pid);
+        }
+    }
+    return ring;
+}
+
 /* Called with all signals blocked, so no handler can come in between. */
 static struct hypertrace_producer *claim(bool in_handler)
 {
@@ -309,7 +343,7 @@ static struct hypertrace_producer *claim(bool in_handler)
     if (mine->refused == process->epoch || pid != __atomic_load_n(&process->pid, __ATOMIC_RELAXED)) {
         return NULL;
     }
-    ring = take_ring(pid);
+    ring = take_ring_patiently(pid);
     if (ring == channel->rings.count) {
         mine->refused = process->epoch;
         return NULL;

@@ -72,7 +72,9 @@ struct hypertrace_control_block {
     uint32_t state;                     /* 0x10: enum hypertrace_ring_state */
     uint32_t flags;                     /* 0x14: bit 0: big-endian; bit 1: in a machine; bits 8 to 15: clock */
     char name[16];                      /* 0x18 */
-    char unused_1[24];
+    uint64_t namespace_id;              /* 0x28: inode of the client's PID namespace; 0: unknown */
+    uint64_t claim_time;                /* 0x30: CLOCK_MONOTONIC_RAW in ns; 0: unknown */
+    char unused_1[8];
     union hypertrace_number reserved;   /* 0x40: records of all owners so far */
     union hypertrace_number dropped;    /* 0x48 */
     uint32_t bell;                      /* 0x50: 1: the client waits for room */
@@ -151,5 +153,8 @@ struct hypertrace_producer *hypertrace_claim(void);
 /* emit.c: the function that emits by rings. */
 typedef void (*hypertrace_emit)(uint64_t voffset);
 hypertrace_emit hypertrace_emit_function(void);
+
+/* emit.c: for less than a second. May be used in a signal handler. */
+void hypertrace_sleep(long nanoseconds) __attribute__((visibility("hidden")));
 
 #endif /* QEMU_HYPERTRACE_RING_H */

@@ -18,11 +18,14 @@ from htrun.channel.layout import REGION_ALIGNMENT, Layout
 
 FIELDS_OFFSET = 0x40
 """Offset in the header of the fields that describe the rings."""
-_FIELDS = struct.Struct("<IIQQIIIIQ")
+_FIELDS = struct.Struct("<IIQQIIIIQI4x")
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
 """The clients that may use the rings: only native ones, which the host's processors run themselves, or also emulated
 ones."""
+
+UNTRACED = 1
+"""A flag: no tracer sees whose a ring is, so a client says in which PID namespace it has its ids, and since when."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 """The behaviour of a client when its ring is full: it waits, loses the event, or overwrites the oldest event."""
@@ -43,6 +46,10 @@ FLAGS = 0x14
 """u32: bit 0: the client is big-endian; bit 1: it runs in a machine; bits 8 to 15: its clock (`CLOCK_TSC`)."""
 NAME, NAME_SIZE = 0x18, 16
 """The thread's name, padded with zeros."""
+NAMESPACE = 0x28
+"""u64: the inode of the client's PID namespace; 0: unknown, or the client has a tracer."""
+CLAIM_TIME = 0x30
+"""u64: when it took the ring, CLOCK_MONOTONIC_RAW in ns; 0: unknown, or it has a tracer."""
 RESERVED = 0x40
 """u64: records reserved since the channel exists; the last of them may be unfinished."""
 DROPPED = 0x48
@@ -97,9 +104,13 @@ class RingLayout(NamedTuple):
     chunk: int
     overflow: int
     record_size: int
+    flags: int = 0
+    """`UNTRACED` or 0."""
 
     @classmethod
-    def of(cls, layout: Layout, mode: int, machine: int, ring_size: int, overflow: int) -> RingLayout:
+    def of(
+        cls, layout: Layout, mode: int, machine: int, ring_size: int, overflow: int, *, untraced: bool = False
+    ) -> RingLayout:
         """The rings of a channel with ``layout``.
 
         ``machine``: e_machine of the host. ``ring_size``: bytes of a ring, rounded to a multiple of 64 KiB; increased
@@ -118,6 +129,7 @@ class RingLayout(NamedTuple):
             chunk=max(1, min(_MOST_IN_A_CHUNK, _MOST_MAPPED // stride)),
             overflow=overflow,
             record_size=record_size,
+            flags=UNTRACED if untraced else 0,
         )
 
     @property
@@ -149,6 +161,7 @@ class RingLayout(NamedTuple):
             self.chunk,
             self.overflow,
             self.file_size,
+            self.flags,
         )
 
 

@@ -39,7 +39,7 @@ class Client(NamedTuple):
 
     ``pid``, ``tid``: as the client sees them. ``name``: the thread's name. ``big_endian``: whether its records are
     big-endian. ``clock``: the clock of their time stamps, such as `ring_layout.CLOCK_TSC`. ``in_machine``: whether ids
-    and clock are those of a machine.
+    and clock are those of a machine. ``namespace``: the inode of its PID namespace; 0: unknown.
     """
 
     owner: int
@@ -47,6 +47,7 @@ class Client(NamedTuple):
     big_endian: bool
     clock: int
     in_machine: bool = False
+    namespace: int = 0
 
     @property
     def pid(self) -> int:
@@ -123,6 +124,7 @@ class ClientRing:
             bool(flags & ring_layout.BIG_ENDIAN),
             flags >> ring_layout.CLOCK_SHIFT & ring_layout.CLOCK_MASK,
             bool(flags & ring_layout.IN_MACHINE),
+            self._words[ring_layout.NAMESPACE // _WORD],
         )
         if self._records is None or client.big_endian == self._native:
             import numpy as np

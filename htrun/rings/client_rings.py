@@ -66,6 +66,17 @@ class Taken(NamedTuple):
     fill: float
 
 
+class Claim(NamedTuple):
+    """``cookie``: identifies the owner's program image. ``namespace``: the inode of its PID namespace. ``time``: when
+    it took the ring, in ns. The last two are 0 if they are unknown. ``complete``: whether the owner has written all of
+    this."""
+
+    cookie: int
+    namespace: int
+    time: int
+    complete: bool
+
+
 class ClientRings:
     """All rings of one channel. ``damaged``: called with the client of each ring whose counts are impossible."""
 
@@ -120,6 +131,26 @@ class ClientRings:
     def machine_exited(self) -> None:
         """Take note that the clients in machines write no more. May be called from any thread."""
         self._machine_gone = True
+
+    def ring_exited(self, number: int, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
+        """Like `exited`, for ring ``number`` only."""
+        self._exits.append(Exit(number, owner, tid, source))
+
+    def owners(self) -> list[int]:
+        """The owner word of each ring that was ever used, 0 if it is free. May be called from any thread of htrun."""
+        return self._owners_now()
+
+    def claim(self, number: int) -> Claim:
+        """What the owner of ring ``number`` says of itself. May be called from any thread of htrun."""
+        start = number * self._layout.stride
+        words = self._memory[start : start + ring_layout.RESERVED].cast("Q")
+        state = words[ring_layout.STATE // 8] & 0xFFFFFFFF
+        return Claim(
+            words[ring_layout.COOKIE // 8],
+            words[ring_layout.NAMESPACE // 8],
+            words[ring_layout.CLAIM_TIME // 8],
+            state in (ring_layout.IN_USE, ring_layout.ENDED),
+        )
 
     def take(self, *, everything: bool, final: bool) -> Iterator[Taken]:
         """Take the records out of the rings.
