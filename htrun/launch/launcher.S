@@ -9,6 +9,9 @@
 #   htrun WORD...                           the tracer is `htrun-tracer`, the script beside this file
 #   htrun --launcher-python=PYTHON WORD...  it is PYTHON -m htrun (`htrun.launch.launcher.start`)
 #
+# If the program cannot be traced, a child of this process becomes the program instead, and this process becomes its
+# supervisor (htrun/runner/supervisor.py).
+#
 # The tracer's first argument is --launched=PID,FD: this process, and the pipe that the plan is written to.
 
 	.set BASE, 0x400000
@@ -19,10 +22,12 @@
 # asm/unistd_64.h
 	.set SYS_READ, 0
 	.set SYS_WRITE, 1
+	.set SYS_OPEN, 2
 	.set SYS_CLOSE, 3
 	.set SYS_MMAP, 9
 	.set SYS_RT_SIGACTION, 13
 	.set SYS_RT_SIGPROCMASK, 14
+	.set SYS_DUP2, 33
 	.set SYS_GETPID, 39
 	.set SYS_CLONE, 56
 	.set SYS_FORK, 57
@@ -30,6 +35,7 @@
 	.set SYS_WAIT4, 61
 	.set SYS_FCNTL, 72
 	.set SYS_READLINK, 89
+	.set SYS_GETPPID, 110
 	.set SYS_PRCTL, 157
 	.set SYS_SCHED_SETAFFINITY, 203
 	.set SYS_EXIT_GROUP, 231
@@ -38,14 +44,17 @@
 
 	.set EINTR, 4
 	.set EACCES, 13
+	.set SIGKILL, 9
 	.set SIGCHLD, 17
 	.set SIG_IGN, 1
 	.set SIG_SETMASK, 2
 	.set F_DUPFD_CLOEXEC, 1030
 	.set F_SETFD, 2
+	.set O_RDWR, 2
 	.set O_CLOEXEC, 0x80000
 	.set WALL, 0x40000000
 	.set MAP_FLAGS, 0x100022
+	.set PR_SET_PDEATHSIG, 1
 	.set PR_SET_CHILD_SUBREAPER, 36
 	.set PR_GET_CHILD_SUBREAPER, 37
 	.set PR_SET_NO_NEW_PRIVS, 38
@@ -150,9 +159,6 @@ reap:
 	mov $PLAN, %esi
 	mov LENGTH, %rdx
 	call read_all
-	mov $SYS_CLOSE, %eax
-	mov %r14, %rdi
-	syscall
 	mov $PLAN, %ebp
 	cmpq $EXITS, EXIT_ACTION(%rbp)
 	jne become
@@ -163,6 +169,8 @@ reap:
 
 # ------------------------------------------------------------------------------------------------ becoming the program
 become:
+	cmpq $0, EXEC_SUPERVISOR(%rbp)
+	jne become_supervisor
 	mov SUBREAPER, %esi
 	call set_subreaper
 	xor %esi, %esi
@@ -183,6 +191,7 @@ filtered:
 	mov EXEC_FILTER_FAILURES(%rbp), %rbx
 	test %rax, %rax
 	js failed
+set_processors:
 	mov EXEC_PROCESSORS(%rbp), %rdx
 	test %rdx, %rdx
 	jz execute
@@ -238,6 +247,76 @@ set_tracer:
 	xor %r8d, %r8d
 	syscall
 	ret
+
+# ------------------------------------------------------------------------------------------- a child becomes the program
+# Signals stay blocked in the supervisor, so that none is missed. The program's orphans become its children.
+become_supervisor:
+	xor %esi, %esi
+	call set_tracer
+	call block_all
+	call default_child_action
+	mov $1, %esi
+	call set_subreaper
+	mov $SYS_FORK, %eax
+	syscall
+	test %rax, %rax
+	js no_process
+	jnz supervise
+# If the supervisor is killed, so is the program, which is meant.
+	mov $SYS_PRCTL, %eax
+	mov $PR_SET_PDEATHSIG, %edi
+	mov $SIGKILL, %esi
+	syscall
+	mov $SYS_GETPPID, %eax
+	syscall
+	mov $OWN_FAILURE, %edi
+	cmp LAUNCHER, %eax
+	jne exit
+	mov SUBREAPER, %esi
+	call set_subreaper
+	call open_channel
+	call restore_signals
+	jmp set_processors
+
+# The channel's file gets the number that the plan says, and stays open in the program. It can do without.
+open_channel:
+	mov $SYS_OPEN, %eax
+	mov EXEC_CHANNEL(%rbp), %rdi
+	mov $O_RDWR, %esi
+	syscall
+	test %rax, %rax
+	js 1f
+	mov %rax, %rbx
+	mov $SYS_DUP2, %eax
+	mov %rbx, %rdi
+	mov EXEC_DESCRIPTOR(%rbp), %rsi
+	syscall
+	cmp %rbx, EXEC_DESCRIPTOR(%rbp)
+	je 1f
+	mov $SYS_CLOSE, %eax
+	mov %rbx, %rdi
+	syscall
+1:	ret
+
+# The pipe's reading end stays open: the tracer holds the other until everything is written.
+supervise:
+	mov %eax, %ebx
+	mov $SYS_FCNTL, %eax
+	mov %r14, %rdi
+	mov $F_SETFD, %esi
+	xor %edx, %edx
+	syscall
+	mov $MARK, %edi
+	mov EXEC_SUPERVISOR(%rbp), %rsi
+	call copy
+	mov %ebx, %eax
+	call number
+	movb $',', (%rdi)
+	inc %rdi
+	mov %r14d, %eax
+	call number
+	movb $0, (%rdi)
+	jmp python
 
 # Read %rdx bytes from the pipe to %rsi. The pipe ends early if the tracer exits.
 read_all:
@@ -504,27 +583,13 @@ number:
 # Process 1 remains and serves as init (htrun/runner/process_one.py). All steps above happen in its child.
 process_one:
 	call block_all
-	mov $ACTION_BEFORE, %edx
-	xor %esi, %esi
-	call child_action
-# If SIGCHLD were ignored, the kernel would reap children (wait(2)).
-	mov $ACTION_DEFAULT, %esi
-	xor %edx, %edx
-	call child_action
+	call default_child_action
 	mov $SYS_FORK, %eax
 	syscall
 	test %rax, %rax
 	js no_process
 	jnz 1f
-	mov $ACTION_BEFORE, %esi
-	xor %edx, %edx
-	call child_action
-	mov $SYS_RT_SIGPROCMASK, %eax
-	mov $SIG_SETMASK, %edi
-	mov $MASK, %esi
-	xor %edx, %edx
-	mov $8, %r10d
-	syscall
+	call restore_signals
 	jmp launch
 1:	mov %eax, %ebx
 	mov $MARK, %edi
@@ -542,6 +607,28 @@ block_all:
 	mov $SIG_SETMASK, %edi
 	mov $ALL, %esi
 	mov $MASK, %edx
+	mov $8, %r10d
+	syscall
+	ret
+
+# If SIGCHLD were ignored, the kernel would reap children (wait(2)).
+default_child_action:
+	mov $ACTION_BEFORE, %edx
+	xor %esi, %esi
+	call child_action
+	mov $ACTION_DEFAULT, %esi
+	xor %edx, %edx
+	jmp child_action
+
+# In a child: the action and the mask that were there before.
+restore_signals:
+	mov $ACTION_BEFORE, %esi
+	xor %edx, %edx
+	call child_action
+	mov $SYS_RT_SIGPROCMASK, %eax
+	mov $SIG_SETMASK, %edi
+	mov $MASK, %esi
+	xor %edx, %edx
 	mov $8, %r10d
 	syscall
 	ret

@@ -31,7 +31,7 @@ _EXIT, _EXEC = 0, 1
 _EXIT_FIELDS = ("action", "code", "text", "length")
 _EXEC_FIELDS = (
     "action", "filter", "processors", "processors_size", "path", "arguments", "environment",
-    "filter_failures", "processors_failures", "exec_failures",
+    "filter_failures", "processors_failures", "exec_failures", "supervisor", "channel", "descriptor",
 )  # fmt: skip
 _FAILURE_FIELDS = ("errno", "code", "text", "length")
 """The words of the two plans and of a failure, in their order: `tools/assembly_constants.py` gives their offsets to the
@@ -52,11 +52,24 @@ _ERRORS = (
 _NO_FILTER = "cannot install a seccomp filter ({}): is htrun in a sandbox?"
 
 
+class Supervision(NamedTuple):
+    """For a program that a child of the launcher becomes, while the launcher itself becomes the program's supervisor.
+
+    ``option``: begins the supervisor's first argument, of at most 24 bytes, to which the launcher adds the child's
+    process id and the descriptor from which the supervisor reads. ``channel``: a file that the program gets, open for
+    reading and writing, as ``descriptor``.
+    """
+
+    option: str
+    channel: str
+    descriptor: int
+
+
 class Program(NamedTuple):
     """The program that the launcher will execute.
 
-    ``stops``: the seccomp filter that it installs first; ``processors``: the processors that it may run on; None: the
-    caller's.
+    ``stops``: the seccomp filter that it installs first, if it is not supervised; ``processors``: the processors that
+    it may run on; None: the caller's. ``supervision``: None if the launcher itself becomes the program.
     """
 
     executable: str
@@ -64,6 +77,7 @@ class Program(NamedTuple):
     environment: Sequence[bytes]
     stops: bytes
     processors: frozenset[int] | None = None
+    supervision: Supervision | None = None
 
 
 class Launcher(NamedTuple):
@@ -90,10 +104,13 @@ class Launcher(NamedTuple):
         text = os.fsencode(message)
         plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
         self._send(plan + text)
+        os.close(self.descriptor)
 
     def become(self, program: Program) -> None:
-        """Make the launcher execute ``program``."""
+        """Make the launcher execute ``program``. The pipe to its supervisor, if there is one, stays open."""
         self._send(_plan(program))
+        if program.supervision is None:
+            os.close(self.descriptor)
 
     def _send(self, plan: bytes) -> None:
         rest = memoryview(len(plan).to_bytes(8, "little") + plan)
@@ -101,7 +118,6 @@ class Launcher(NamedTuple):
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
-        os.close(self.descriptor)
 
 
 def command() -> list[str]:
@@ -180,6 +196,7 @@ def _plan(program: Program) -> bytes:
     why = reasons | {errno.ENOENT: "its interpreter does not exist"} if os.path.exists(program.executable) else reasons
     code = block.put(program.stops)
     mask = _mask(program.processors) if program.processors is not None else b""
+    supervision = program.supervision
     fields = {
         "action": _EXEC,
         "filter": block.put(_FILTER.pack(len(program.stops) // _INSTRUCTION, code)),
@@ -191,6 +208,9 @@ def _plan(program: Program) -> bytes:
         "filter_failures": block.put_failures(_NO_FILTER, reasons, {0: int(ExitCode.OWN_FAILURE)}),
         "processors_failures": block.put_failures(cannot_run, reasons, not_executable),
         "exec_failures": block.put_failures(cannot_run, why, not_executable | {errno.ENOENT: int(ExitCode.NOT_FOUND)}),
+        "supervisor": block.put(os.fsencode(supervision.option) + b"\0") if supervision else 0,
+        "channel": block.put(os.fsencode(supervision.channel) + b"\0") if supervision else 0,
+        "descriptor": supervision.descriptor if supervision else 0,
     }
     return _EXEC_PLAN.pack(*(fields[name] for name in _EXEC_FIELDS)) + block.content()
 

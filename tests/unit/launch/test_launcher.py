@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from htrun.launch import launcher
-from htrun.launch.launcher import FILE, Launcher, Program
+from htrun.launch.launcher import FILE, Launcher, Program, Supervision
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 
@@ -72,7 +72,7 @@ def sent(program: Program) -> Sent:
 def test_a_plan_to_exec() -> None:
     environment = [b"A=1", b"", b"=x", b"\xff"]
     plan = sent(Program("/bin/{x}", ["a", "", "\udcff"], environment, b"12345678" * 3, frozenset({0, 65})))
-    action, stops, mask, size, path, arguments, block, *tables = launcher._EXEC_PLAN.unpack_from(plan.data)
+    action, stops, mask, size, path, arguments, block, *rest = launcher._EXEC_PLAN.unpack_from(plan.data)
     assert action != 0
     assert plan.word(stops) & 0xFFFF == 3
     assert plan.text(plan.word(stops + 8)).startswith(b"12345678" * 3)
@@ -80,11 +80,24 @@ def test_a_plan_to_exec() -> None:
     assert plan.text(path) == b"/bin/{x}"
     assert plan.texts(arguments) == [b"a", b"", b"\xff"]
     assert plan.texts(block) == environment
-    filtering, moving, executing = tables
+    filtering, moving, executing, *supervision = rest
+    assert supervision == [0, 0, 0]
     assert plan.failure(filtering, errno.EINVAL)[0] == 125
     assert plan.failure(moving, errno.EINVAL) == (126, b"htrun: cannot run /bin/{x}: Invalid argument\n")
     assert plan.failure(executing, errno.ENOENT) == (127, b"htrun: cannot run /bin/{x}: No such file or directory\n")
     assert plan.failure(executing, 4000) == (126, b"htrun: cannot run /bin/{x}: for an unknown reason\n")
+
+
+def test_a_supervised_program() -> None:
+    mine, theirs = os.pipe()
+    supervision = Supervision("--supervise=1,2,", "/proc/1/fd/3", 99)
+    Launcher(0, theirs).become(Program("/bin/true", ["true"], [], b"", supervision=supervision))
+    # The supervisor reads from the pipe until this process exits.
+    os.close(theirs)
+    with open(mine, "rb") as pipe:
+        plan = Sent(pipe.read())
+    option, channel, descriptor = launcher._EXEC_PLAN.unpack_from(plan.data)[-3:]
+    assert (plan.text(option), plan.text(channel), descriptor) == (b"--supervise=1,2,", b"/proc/1/fd/3", 99)
 
 
 def test_no_processors_are_none() -> None:
