@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from htrun.channel.layout import DATA_OFFSET, Layout
+from htrun.channel.layout import CONTROL_OFFSET, DATA_OFFSET, EMIT_OFFSET, Layout
 from htrun.channel.private_directory import PrivateDirectory
 from htrun.channel.public_file import PublicFile
 from htrun.channel.ring_layout import FIELDS_OFFSET
@@ -35,6 +35,10 @@ _NOWHERE = Path("/dev/null/hypertrace")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
 """The beginning of the target of a link in ``/proc/PID/fd`` to such a file: memfd_create(2)."""
+NO_INDEX = 0xFFFFFFFF
+"""What the control word is where nothing was stored; no channel has so many slots."""
+_NOTHING_STORED = b"\xff" * 16
+"""The control region's first bytes then."""
 _MFD_NOEXEC_SEAL = 0x0008
 """memfd_create(2), Linux 6.3: never executable. Such kernels log a complaint if it is missing."""
 
@@ -159,6 +163,26 @@ class Channel:
     def descriptor_of(self, memory: int) -> int:
         """The descriptor of the file of memory number ``memory``."""
         return self._public.descriptor if memory and self._public is not None else self.descriptor
+
+    def offer(self, rings: RingLayout) -> None:
+        """Offer ``rings`` in place of others of the same size, before anybody has opened the channel."""
+        assert self.rings is not None
+        assert self.rings.file_size == rings.file_size
+        self.rings = rings
+        fields = rings.fields()
+        self.memory[FIELDS_OFFSET : FIELDS_OFFSET + len(fields)] = fields
+
+    def await_stores(self) -> None:
+        """Prepare the control region to show stores where nobody catches them."""
+        self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)] = _NOTHING_STORED
+
+    def stored(self) -> int | None:
+        """The index that was stored last since `await_stores`; `NO_INDEX` if only the byte order was stored, None if
+        nothing was."""
+        words = self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)]
+        if words == _NOTHING_STORED:
+            return None
+        return int.from_bytes(words[EMIT_OFFSET : EMIT_OFFSET + 4], "little")
 
     def write_header(self, offset: int, data: bytes) -> None:
         """Write ``data`` to the header region of every memory. Raises OSError."""

@@ -87,6 +87,9 @@ Running PROGRAM:
   --emulator PROGRAM    the emulator for a foreign PROGRAM
   --no-device           do not add the channel to machines (qemu-system-*) as a PCI device
   --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
+  --no-ptrace           do not trace PROGRAM: it runs as a child of htrun, under or beside gdb, strace, valgrind, or
+                        in a sandbox. Only events that the guest library writes to rings are recorded. htrun does
+                        this by itself, with a warning, where PROGRAM cannot be traced, unless --via is store
   --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
 
   --no-config           do not read htrun.toml and ~/.config/htrun/config.toml, which hold defaults of options
@@ -103,6 +106,7 @@ Examples:
                                                          options of htrun between those of an emulator
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
                                                          events of a whole machine
+  htrun --no-ptrace gdb ./app                            events of a program in a debugger
   htrun -o trace ./app && babeltrace2 trace              write a trace, and read it with another tool
   htrun --events app.toml -o app.pftrace ./app           write named events for ui.perfetto.dev
   htrun -trace 'guest*' -D log ./app                     record system calls and threads, too
@@ -179,7 +183,20 @@ def _request(program: Sequence[str], taken: _Taken) -> RunRequest:
     _check_outputs(values)
     # With a trace there is no log, unless a file for the log is given.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
-    return RunRequest(RunOptions(program=tuple(program), log_wanted=log_wanted, **values), selection.unknown)
+    options = RunOptions(program=tuple(program), log_wanted=log_wanted, **values)
+    if options.no_ptrace:
+        _check_untraced(options)
+    return RunRequest(options, selection.unknown)
+
+
+def _check_untraced(options: RunOptions) -> None:
+    """Raise `HtrunError` if ``options`` need ptrace in addition to --no-ptrace."""
+    if options.tracer_events:
+        names = ", ".join(definition.name for definition in options.tracer_events)
+        raise HtrunError(f"--no-ptrace: only ptrace shows {names}; leave out --syscalls, --decode and -trace")
+    if options.needs_ptrace:
+        other = "--via store" if options.via is Via.STORE else "--timestamp ordered"
+        raise HtrunError(f"--no-ptrace and {other} exclude each other: only ptrace shows stores")
 
 
 def _check_outputs(values: Mapping[str, Any]) -> None:
@@ -520,6 +537,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
 
 _FLAGS: dict[str, tuple[str, object]] = {
     "--no-patch": ("patch", False),
+    "--no-ptrace": ("no_ptrace", True),
     "--decode": ("decode", True),
     "--no-device": ("device", False),
     "--print-device": ("print_device", True),

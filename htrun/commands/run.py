@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _OWN_FAILURE = 125
 """`htrun.errors.ExitCode.OWN_FAILURE`, which is not imported yet."""
 _PROCESS_ONE = "--process-one="
-"""The same as `htrun.runner.process_one.OPTION`, which only process 1 of a container imports."""
+"""The same as in `htrun/launch/launcher.S`."""
+_SUPERVISE = "--supervise="
+"""The same as `htrun.runner.supervisor.OPTION`, which only supervisors import."""
 
 
 def main() -> int:
@@ -37,6 +39,10 @@ def main() -> int:
         from htrun.runner.process_one import serve
 
         serve(int(sys.argv[1].removeprefix(_PROCESS_ONE)))
+    if sys.argv[1:2] and sys.argv[1].startswith(_SUPERVISE):
+        from htrun.runner import supervisor
+
+        supervisor.serve(sys.argv[1].removeprefix(_SUPERVISE))
     from htrun.launch.launcher import Launcher
 
     launcher = Launcher.of(sys.argv)
@@ -109,22 +115,10 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
             print(f"htrun: warning: {request.remark}", file=sys.stderr)
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
-    if _is_valgrind(launcher.pid):
-        from htrun.errors import HtrunError
-
-        raise HtrunError("htrun cannot run inside valgrind, which knows no seccomp filters: try htrun valgrind PROGRAM")
     # Imported late: help and errors do not need it.
     from htrun.runner.run import run
 
     run(request.options, launcher)
-
-
-def _is_valgrind(pid: int) -> bool:
-    """Whether the process runs under valgrind: its executable is then one of valgrind's files."""
-    try:
-        return "/valgrind/" in os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Kind(Enum):
     SHARED_THREAD = "shared-thread"
     UNSEEN_STORES = "unseen-stores"
     SECOND_TRACER = "second-tracer"
+    UNSEEN = "unseen"
     SINK = "sink"
     INTERNAL = "internal"
 

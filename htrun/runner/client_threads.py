@@ -18,7 +18,7 @@ from htrun.rings.client_rings import MACHINE_CLOCK, ClientRings, Source
 from htrun.runner.stream_names import machine_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from htrun.channel.file import Channel
     from htrun.events.clock import ClockSource
@@ -55,7 +55,7 @@ class ClientThreads:
     def mapped(self, thread: Thread) -> None:
         """Note that a thread maps rings of the channel, for its process or for the machine that the process runs."""
         if self._rings is None:
-            self._rings = self._watched()
+            self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of)
         if thread.space.machine:
             # The rings are for threads of the machine, which are not those of the process.
             return
@@ -81,37 +81,6 @@ class ClientThreads:
         ids = _own_ids(thread) if self._in_namespaces else _Ids(process.pid, thread.tid)
         rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
 
-    def _watched(self) -> ClientRings:
-        channel, warnings, source = self._channel, self._warnings, self._recording.clock.source
-        assert channel.rings is not None
-
-        def unknown_clock(client: Client) -> Conversion:
-            warnings.warn(
-                Kind.CLOCK,
-                client.clock,
-                f"thread {client.tid} records times of a clock that htrun cannot relate to its own (number "
-                f"{client.clock}): its events have the times at which htrun read them",
-            )
-            return Arrival(source.read)
-
-        def damaged(client: Client) -> None:
-            warnings.warn(
-                Kind.RING_DAMAGED,
-                client.tid,
-                f"thread {client.tid}, or another thread, overwrote its ring: the records in it are lost",
-            )
-
-        rings = ClientRings(
-            channel.descriptor,
-            channel.rings,
-            self._source_of,
-            _clocks(source),
-            unknown_clock=unknown_clock,
-            damaged=damaged,
-        )
-        self._recording.drain.watch(rings)
-        return rings
-
     def _source_of(self, client: Client) -> Source:
         """The source for the ring of ``client``; called by the drain."""
         if client.in_machine:
@@ -129,6 +98,36 @@ class ClientThreads:
 
     def _new_source(self, stream: Stream) -> Source:
         return Source(self._recording.drain.add_stream(stream), stream)
+
+
+def watch_rings(
+    channel: Channel, recording: Recording, warnings: Warnings, source_of: Callable[[Client], Source]
+) -> ClientRings:
+    """Have the rings of ``channel``, which has some, emptied from now on. ``source_of``: see `ClientRings`."""
+    source = recording.clock.source
+    assert channel.rings is not None
+
+    def unknown_clock(client: Client) -> Conversion:
+        warnings.warn(
+            Kind.CLOCK,
+            client.clock,
+            f"thread {client.tid} records times of a clock that htrun cannot relate to its own (number "
+            f"{client.clock}): its events have the times at which htrun read them",
+        )
+        return Arrival(source.read)
+
+    def damaged(client: Client) -> None:
+        warnings.warn(
+            Kind.RING_DAMAGED,
+            client.tid,
+            f"thread {client.tid}, or another thread, overwrote its ring: the records in it are lost",
+        )
+
+    rings = ClientRings(
+        channel.descriptor, channel.rings, source_of, _clocks(source), unknown_clock=unknown_clock, damaged=damaged
+    )
+    recording.drain.watch(rings)
+    return rings
 
 
 def _own_ids(thread: Thread) -> _Ids:

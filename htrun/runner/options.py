@@ -55,7 +55,8 @@ class RunOptions(NamedTuple):
     ``device``: whether a machine gets the channel as a PCI device. ``recorded``: the names of the events to record.
     ``syscalls``: the names of the system calls to record; None for all. ``decode``: whether the texts that arguments of
     system calls point to are recorded, and arguments shown by name. ``processors``: the processors that the program may
-    run on; None for all of the caller's. ``ring_size``: the bytes of one thread's ring. ``via``: whether the channel
+    run on; None for all of the caller's. ``no_ptrace``: whether the program runs untraced, so that only events by
+    rings are recorded. ``ring_size``: the bytes of one thread's ring. ``via``: whether the channel
     offers rings, and to which programs. ``verbosity``: -1 (quiet) to 1.
     """
 
@@ -80,6 +81,7 @@ class RunOptions(NamedTuple):
     ring_size: int = 4 << 20
     overflow: Overflow = Overflow.BLOCK
     via: Via = Via.AUTO
+    no_ptrace: bool = False
     timestamp: Timestamp = Timestamp.TSC
     verbosity: int = 0
 
@@ -89,8 +91,24 @@ class RunOptions(NamedTuple):
         fence its reads of the clock."""
         if self.via is Via.STORE or self.timestamp is Timestamp.ORDERED or not self.channel_recorded:
             return None
-        mode = NATIVE_CLIENTS if self.via is Via.AUTO else EVERY_CLIENT
-        return RingLayout.of(self.layout, mode, hosts.current().machine, self.ring_size, _OVERFLOW[self.overflow])
+        mode = NATIVE_CLIENTS if self.via is Via.AUTO and not self.no_ptrace else EVERY_CLIENT
+        return RingLayout.of(
+            self.layout,
+            mode,
+            hosts.current().machine,
+            self.ring_size,
+            _OVERFLOW[self.overflow],
+            untraced=self.no_ptrace,
+        )
+
+    def untraced(self) -> RunOptions:
+        """The same for a program that cannot be traced."""
+        return self._replace(no_ptrace=True)
+
+    @property
+    def needs_ptrace(self) -> bool:
+        """Whether something is to be recorded, or done in a way, that only a tracer can."""
+        return bool(self.tracer_events) or self.via is Via.STORE or self.timestamp is Timestamp.ORDERED
 
     @property
     def channel_recorded(self) -> bool:

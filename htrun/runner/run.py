@@ -17,12 +17,12 @@ from htrun.launch.system import Device, with_device
 from htrun.runner.limits import has_address_space, lift_limits, require_room
 from htrun.runner.options import RunOptions, Via
 from htrun.runner.outputs import Outputs
-from htrun.runner.starts import LaunchedProgram, Start
+from htrun.runner.starts import LaunchedProgram, Start, UntracedProgram
 from htrun.runner.withstand import await_end, withstand
-from htrun.tracee.spawn import release_inherited
+from htrun.tracee.spawn import CannotTraceError, release_inherited
 
 if TYPE_CHECKING:
-    from htrun.runner.session import Session
+    from htrun.runner.recorded_run import RecordedRun
 
 
 def run(options: RunOptions, launcher: Launcher) -> NoReturn:
@@ -34,19 +34,45 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     channel = _channel(options)
     try:
         if launch.kind is ProgramKind.SYSTEM:
+            if options.no_ptrace:
+                raise HtrunError("a whole machine cannot run untraced: leave out --no-ptrace")
             launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
-        start = LaunchedProgram(options, launch, launcher, channel)
         _prepare(channel)
         # This comes last, since the launcher dies with this process from here on. Before, the launcher can report an
         # error.
-        start.seize()
+        start, options = _started(options, launch, launcher, channel)
         release_inherited()
         start.go()
     except BaseException:
         channel.remove()
         raise
     _trace(start, options, channel, outputs)
+
+
+def _started(options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> tuple[Start, RunOptions]:
+    """How the program gets to run, and the options of that: untraced, too, if it need not be traced and cannot be.
+    Raises `HtrunError`."""
+    if not options.no_ptrace:
+        start = LaunchedProgram(options, launch, launcher, channel)
+        try:
+            start.seize()
+        except CannotTraceError as error:
+            rings = options.untraced().rings
+            if launch.kind is ProgramKind.SYSTEM or channel.rings is None or rings is None or options.needs_ptrace:
+                raise
+            if options.verbosity >= 0:
+                sys.stderr.write(
+                    f"htrun: warning: cannot trace ({error.reason}): the program runs untraced, so only events that "
+                    "the guest library writes to rings are recorded (--no-ptrace)\n"
+                )
+            channel.offer(rings)
+            options = options.untraced()
+        else:
+            return start, options
+    untraced = UntracedProgram(options, launch, launcher, channel)
+    untraced.seize()
+    return untraced, options
 
 
 def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
@@ -62,9 +88,10 @@ def _channel(options: RunOptions) -> Channel:
     Raises `HtrunError`."""
     rings = options.rings
     if rings is not None and not has_address_space(rings.size):
-        if options.via is Via.RING:
+        if options.via is Via.RING or options.no_ptrace:
+            option = "--no-ptrace" if options.no_ptrace else "--via ring"
             raise HtrunError(
-                f"--via ring needs {rings.size >> 20} MiB of address space; raise the limit (ulimit -v), or give a "
+                f"{option} needs {rings.size >> 20} MiB of address space; raise the limit (ulimit -v), or give a "
                 "smaller --ring-size"
             )
         rings = None
@@ -105,9 +132,7 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
     # Imported only now, since the program starts meanwhile.
     import threading
 
-    from htrun.runner.session import Session
-
-    session = Session(start, options, channel, outputs)
+    session = _session(start, options, channel, outputs)
     # The start is over (htrun/commands/run.py). All objects that exist now live until the end.
     gc.freeze()
     gc.enable()
@@ -124,7 +149,18 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
         session.finish()
 
 
-def _end_when_asked(session: Session, channel: Channel) -> None:
+def _session(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> RecordedRun:
+    if isinstance(start, UntracedProgram):
+        from htrun.runner.untraced_run import UntracedRun
+
+        return UntracedRun(start.link(), options, channel, outputs)
+    from htrun.runner.session import Session
+
+    assert isinstance(start, LaunchedProgram)
+    return Session(start, options, channel, outputs)
+
+
+def _end_when_asked(session: RecordedRun, channel: Channel) -> None:
     """End the run when the tracer is asked to end; its records are still written. At the second request, exit at once,
     since writing may be blocked by a reader of the log that has stopped reading."""
     await_end()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from htrun import hosts
 from htrun.channel.file import Channel
 from htrun.events.records import RING_SITE
-from htrun.events.warnings import Kind, Warnings
+from htrun.events.warnings import Kind
 from htrun.intercept.mapping_calls import MappingCalls
 from htrun.intercept.masks import Masks
 from htrun.intercept.no_patcher import NoPatcher
@@ -28,7 +26,7 @@ from htrun.runner.no_calls import NoCalls
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
 from htrun.runner.reach import Reach
-from htrun.runner.recording import Recording
+from htrun.runner.recorded_run import RecordedRun
 from htrun.runner.second_tracers import SecondTracers
 from htrun.runner.signal_stops import SignalStops
 from htrun.runner.site_account import SiteAccount
@@ -39,38 +37,27 @@ from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from htrun.hosts.fastpath import TrapWait
     from htrun.intercept.guest import AddressSpace, StoppedThread, Thread
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
-    from htrun.runner.starts import Start
+    from htrun.runner.starts import TracedStart
     from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds for which the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
-_PACKETS = 16
-_MOST_RINGS = 4096
-_MOST_NAME = 64
-"""The most bytes of a thread's name: four times the length that the kernel keeps."""
 
 
-class Session:
+class Session(RecordedRun):
     """One traced run, from the exec of the program to the exit of its last process."""
 
-    def __init__(self, start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
+    def __init__(self, start: TracedStart, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        self._started = time.monotonic_ns()
-        self._options = options
-        self._channel = channel
-        self._outputs = outputs
-        self._warnings = Warnings(quiet=options.verbosity < 0, verbose=options.verbosity > 0)
-        self._failure: str | None = None
-        threading.excepthook = self._thread_failed
-        self._recording = Recording(options, outputs, self._warnings)
+        super().__init__(options, channel, outputs)
         self._traps: Traps | None = None
         self._first = first = start.first_process()
         self._waiter = Waiter(first)
@@ -151,48 +138,15 @@ class Session:
         """End the run: `run` returns soon after. May be called from any thread."""
         self._ending.ask()
 
-    def finish(self) -> None:
-        """Write all remaining records, and the summary."""
-        for step in (
-            self._describe,
-            self._recording.close,
-            self._look_for_stores,
-            self._warn_of_costly_sites,
-            self._account_for_sites,
-            self._write_summary,
-        ):
-            try:
-                step()
-            except Exception as error:
-                # The later steps must still be done: they close the outputs, and report the failure.
-                self._failed(error, "the account of the run is not complete")
+    def _facts(self) -> Mapping[str, str | int]:
+        if self._traps is None:
+            return {}
+        from htrun.intercept.site_facts import facts_of
 
-    def note_failure(self, error: Exception) -> None:
-        """Keep an error that has ended the run, for the summary. The error is reported elsewhere."""
-        self._failure = self._failure or f"{type(error).__name__}: {error}"
+        return facts_of(self._traps.sites)
 
-    def _failed(self, error: Exception, consequence: str) -> None:
-        self._warnings.failed(error, consequence)
-        self.note_failure(error)
-
-    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """Handle the end of one of htrun's threads by an unexpected error."""
-        name = failure.thread.name if failure.thread is not None else "?"
-        if isinstance(failure.exc_value, Exception):
-            self._failed(failure.exc_value, f"htrun's thread {name} has ended")
-
-    def _describe(self) -> None:
-        if self._options.trace is None:
-            return
-        facts: Mapping[str, str | int] = {}
-        if self._traps is not None:
-            from htrun.intercept.site_facts import facts_of
-
-            facts = facts_of(self._traps.sites)
-        self._recording.describe(facts)
-
-    def _write_summary(self) -> None:
-        self._outputs.write_summary(self._account(), self._warnings)
+    def _steps_after_recording(self) -> Sequence[Callable[[], None]]:
+        return self._look_for_stores, self._warn_of_costly_sites, self._account_for_sites
 
     def _look_for_stores(self) -> None:
         self._virtual.finish(self._recording.site_events.get(RING_SITE, 0))
@@ -297,25 +251,12 @@ class Session:
         self._patcher.controls_leave(space, injection, words)
 
     def _account(self) -> dict[str, Any]:
-        from htrun import __version__
-
-        recorded = self._recording.totals
         return {
-            "version": 1,
-            "htrun": __version__,
-            "program": list(self._options.program),
-            "events": recorded.events,
-            "kinds": dict(recorded.kinds),
-            "lost": recorded.lost,
-            "failure": recorded.failure or self._failure,
-            "ring_events": self._recording.site_events.get(RING_SITE, 0),
             "traps": self._traps.count if self._traps else 0,
             "sites": list(self._sites.sites),
-            "warnings": dict(self._warnings.counts),
             "processes": self._tracees.processes_seen,
             "threads": self._tracees.threads_seen,
             "exit_status": self._first.exit_status,
-            "seconds": (time.monotonic_ns() - self._started) / 1e9,
         }
 
 

@@ -1,16 +1,17 @@
-"""The ways in which a run gets its tracees, and ends them.
+"""How a run gets its processes, and what becomes of them at its end.
 
-Today there is one way: htrun launches a program. All differences between ways are in the methods of `Start`, so that
-the rest of a run does not depend on the way.
+There are two ways. htrun traces the process that it launches (`LaunchedProgram`), or supervises a child that becomes
+the program (`UntracedProgram`).
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from htrun.launch.environment import guest_environment
-from htrun.launch.launcher import Launcher, Program
+from htrun.launch.environment import guest_environment, with_descriptor
+from htrun.launch.launcher import Launcher, Program, Supervision
 from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee import seccomp, spawn
 
@@ -22,15 +23,22 @@ if TYPE_CHECKING:
     from htrun.runner.tracees import Tracees
     from htrun.tracee.first_process import FirstProcess
 
+_MOST_DESCRIPTOR = 99
+"""Scripts use those below 10, and bash has 255 for itself."""
+
 
 class Start(Protocol):
-    """A way in which a run gets its tracees."""
+    """A way to get processes."""
 
     def seize(self) -> None:
-        """Become the tracer. If this raises `HtrunError`, nothing has changed."""
+        """Become the tracer, if there is one. Raises `HtrunError` if it fails, and then has changed nothing."""
 
     def go(self) -> None:
-        """Let the tracees run. Modules for which they need not wait are imported after this."""
+        """Everything is ready: the processes may run. Modules that they need not wait for are imported later."""
+
+
+class TracedStart(Start, Protocol):
+    """A way to get tracees."""
 
     def first_process(self) -> FirstProcess:
         """The process whose death htrun holds."""
@@ -39,18 +47,15 @@ class Start(Protocol):
         """The object that ends the run when htrun is asked to."""
 
 
-class LaunchedProgram(Start):
+class LaunchedProgram(TracedStart):
     """The launcher's process becomes the program. It is killed when the tracer exits or is asked to end."""
 
     def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
-        environment = launcher.environment()
-        if channel.reachable:
-            environment = guest_environment(environment, os.fsencode(channel.path))
         self._launcher = launcher
         self._program = Program(
             launch.executable,
             launch.argv,
-            environment,
+            _environment(launcher, channel),
             seccomp.first_filter(calls_to_record(options), channel=options.channel_recorded),
             options.processors,
         )
@@ -75,3 +80,72 @@ class LaunchedProgram(Start):
         from htrun.runner.ending import Killing
 
         return Killing(tracees)
+
+
+class SupervisorLink(NamedTuple):
+    """``launcher``: the process that becomes the supervisor, and the pipe to it. ``process``: a descriptor of that
+    process, None before Linux 5.3. ``messages``: what the supervisor writes is read from there; ``written_to``: the
+    other end, which the supervisor opens for itself."""
+
+    launcher: Launcher
+    process: int | None
+    messages: int
+    written_to: int
+
+
+class UntracedProgram(Start):
+    """A child of the launcher becomes the program, and the launcher its supervisor (`htrun.runner.supervisor`)."""
+
+    def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
+        from htrun.runner import supervisor
+
+        channel.await_stores()
+        self._launcher = launcher
+        self._process: int | None = None
+        self._messages, self._written_to = os.pipe()
+        descriptor = _unused_descriptor(launcher.pid)
+        self._program = Program(
+            launch.executable,
+            launch.argv,
+            with_descriptor(_environment(launcher, channel), descriptor),
+            b"",
+            options.processors,
+            Supervision(
+                f"{supervisor.OPTION}{os.getpid()},{self._written_to},",
+                f"/proc/{os.getpid()}/fd/{channel.descriptor}",
+                descriptor,
+            ),
+        )
+
+    def seize(self) -> None:
+        """Nothing is traced. The launcher waits, so a descriptor is certainly one of it."""
+        # Before Linux 5.3 there is none; and it may have been killed.
+        with suppress(OSError):
+            self._process = os.pidfd_open(self._launcher.pid)
+
+    def go(self) -> None:
+        """Let a child of the launcher become the program."""
+        self._launcher.become(self._program)
+
+    def link(self) -> SupervisorLink:
+        """What the recorder hears of the supervisor."""
+        return SupervisorLink(self._launcher, self._process, self._messages, self._written_to)
+
+
+def _environment(launcher: Launcher, channel: Channel) -> list[bytes]:
+    """That of the program."""
+    environment = launcher.environment()
+    return guest_environment(environment, os.fsencode(channel.path)) if channel.reachable else environment
+
+
+def _unused_descriptor(pid: int) -> int:
+    """A number that no file of process ``pid`` has, and that shells don't use either."""
+    import resource
+
+    most = min(resource.prlimit(pid, resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTOR + 1)
+    try:
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    except OSError:
+        # It has died.
+        used = set()
+    return next((number for number in reversed(range(most)) if number not in used), most)

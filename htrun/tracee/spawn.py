@@ -27,25 +27,44 @@ _OPTIONS = (
 _STANDARD_ERROR = 2
 
 
+class CannotTraceError(HtrunError):
+    """``reason``: why the program cannot be traced; ``message`` also says what to do."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def seize(program: int) -> None:
     """Become the tracer of the process ``program`` and of all processes that it will create. They die when this process
-    exits. Raises `HtrunError`."""
+    exits. Raises `CannotTraceError`."""
+    if _is_valgrind(program):
+        reason = "valgrind knows no seccomp filters"
+        raise CannotTraceError(f"htrun cannot trace inside valgrind: {reason}; try htrun valgrind PROGRAM", reason)
     try:
         ptrace.seize(program, _OPTIONS)
     except (OSError, ptrace.TraceeDied) as error:
-        raise HtrunError(_why_not(program, error)) from error
+        raise _why_not(program, error) from error
 
 
-def _why_not(program: int, error: Exception) -> str:
+def _is_valgrind(process: int) -> bool:
+    """Whether a process runs under valgrind: its executable is then one of valgrind's files."""
+    try:
+        return "/valgrind/" in os.readlink(f"/proc/{process}/exe")
+    except OSError:
+        return False
+
+
+def _why_not(program: int, error: Exception) -> CannotTraceError:
     tracer = 0
     # The process may have been killed meanwhile.
     with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
         tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
     if tracer:
-        return (
-            f"cannot trace: process {tracer} (strace, gdb, an htrun?) already traces this process; run htrun outside it"
-        )
-    return f"cannot trace ({error}): does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"
+        reason = f"process {tracer} (strace, gdb, an htrun?) already traces this process"
+        return CannotTraceError(f"cannot trace: {reason}; run htrun outside it", reason)
+    hint = "does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"
+    return CannotTraceError(f"cannot trace ({error}): {hint}", str(error))
 
 
 def release_inherited() -> None:

@@ -87,6 +87,7 @@ def test_without_options_there_is_a_log_and_a_private_path() -> None:
         (["-L", "/srv/arm"], "sysroot", "/srv/arm"),
         (["--emulator", "qemu-arm"], "emulator", "qemu-arm"),
         (["--no-patch"], "patch", False),
+        (["--no-ptrace"], "no_ptrace", True),
         (["-v"], "verbosity", 1),
         (["-q"], "verbosity", -1),
         (["-q", "-v"], "verbosity", 1),
@@ -172,6 +173,7 @@ def test_help_tells_every_option(spelling: str) -> None:
     assert max(map(len, information.text.splitlines())) <= 120
     for option in ("--hypertrace", "-D", "--log", "-o", "--format", "--events", "--summary", "-trace", "--syscalls",
                    "--overflow", "--ring-size", "--timestamp", "-L", "--emulator", "--no-patch", "--decode", "-v", "-q",
+                   "--no-ptrace",
                    "--version", "--via", "Examples:"):  # fmt: skip
         assert option in information.text
 

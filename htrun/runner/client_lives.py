@@ -1,0 +1,286 @@
+"""Whose the rings of the channel are, and whether the owners live, where htrun traces nobody.
+
+A ring has the ids that its owner sees, and the inode of the owner's PID namespace. By these the process is found in
+``/proc``. Its exit is seen by a descriptor of the process (pidfd_open(2)), however it dies. A thread that exits by
+itself says so in its ring; of one that could not, ``/proc`` says that it is gone. An exec kills all threads of a
+program but starts no new process: if the new program takes a ring, another image with the same ids has left its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun.events.stream import Stream
+from htrun.rings.client_rings import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from htrun.rings.client_ring import Client
+    from htrun.rings.client_rings import ClientRings
+
+_PERIOD = 0.25
+"""Seconds between two looks for threads that are gone."""
+_LOOKS = 20
+"""After so many looks, a thread that has not said who it is will not do so: it was killed."""
+
+
+class _Ids(NamedTuple):
+    """A process by what it says of itself."""
+
+    namespace: int
+    pid: int
+
+
+class _Process:
+    """``pid``: as htrun sees it. ``translated``: htrun's ids of threads by their own, None if they are the same."""
+
+    def __init__(self, pid: int, descriptor: int | None, translated: dict[int, int] | None = None) -> None:
+        self.pid = pid
+        self.descriptor = descriptor
+        """None: there could be none."""
+        self.dead = False
+        self.since = time.monotonic()
+        self.translated = translated
+        self.claims: dict[int, _Claim] = {}
+        """Its rings, by their numbers."""
+        self.numbers: dict[int, int] = {}
+        """Its threads in the order in which they appeared; its first thread is 0."""
+        self.sources: dict[int, Source] = {}
+
+    def tid_of(self, tid: int) -> int:
+        """htrun's id of the thread that calls itself ``tid``."""
+        if self.translated is None:
+            return tid
+        if tid not in self.translated:
+            self.translated |= _tids_of(self.pid)
+        return self.translated.get(tid, tid)
+
+    def number_of(self, tid: int) -> int:
+        """The number of a thread, which may be new."""
+        return self.numbers.setdefault(tid, 0 if tid == self.pid else 1 + len(self.numbers.keys() - {self.pid}))
+
+
+class _Claim(NamedTuple):
+    """A ring that a thread of ``process`` owns, with ``cookie`` of its image, since ``time``."""
+
+    owner: int
+    cookie: int
+    process: _Process
+    time: int
+
+
+class ClientLives:
+    """Finds the owners of rings, and reports to ``rings`` which have exited. Made before there are any.
+
+    `source_of` is for the drain; the other methods are for one thread.
+    """
+
+    def __init__(self, add_stream: Callable[[Stream], int], poll: select.poll) -> None:
+        """``add_stream``: see `Drain.add_stream`. ``poll``: descriptors of processes are registered there."""
+        self._add_stream = add_stream
+        self._poll = poll
+        self._namespace = os.stat("/proc/self/ns/pid").st_ino
+        self._lock = threading.Lock()
+        self._processes: dict[_Ids, _Process] = {}
+        self._by_descriptor: dict[int, _Process] = {}
+        self._claims: dict[int, _Claim] = {}
+        self._incomplete: dict[int, int] = {}
+        """Rings whose owner has not said who it is, and for how many looks."""
+        self._last: list[int] = []
+        self._threads_at = 0.0
+        self.processes_seen = 0
+        self.threads_seen = 0
+
+    @property
+    def any_alive(self) -> bool:
+        """Whether a process that has had a ring is alive."""
+        return any(not process.dead for process in self._processes.values())
+
+    def look(self, rings: ClientRings) -> bool:
+        """Take note of new owners, and of those that are gone; returns whether owners have changed."""
+        with self._lock:
+            owners = rings.owners()
+            changed = owners != self._last
+            if changed or self._incomplete:
+                self._compare(owners, rings)
+                self._last = owners
+            now = time.monotonic()
+            if now >= self._threads_at:
+                self._threads_at = now + _PERIOD
+                self._look_at_threads(rings)
+            return changed
+
+    def died(self, descriptor: int, rings: ClientRings) -> None:
+        """A process has died whose ``descriptor`` was registered."""
+        with self._lock:
+            process = self._by_descriptor.pop(descriptor)
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
+            process.descriptor = None
+            self._is_dead(process, rings)
+
+    def source_of(self, client: Client) -> Source:
+        """The thread that owns a ring, by what it says of itself."""
+        with self._lock:
+            return self._source(self._process(_Ids(client.namespace, client.pid)), client)
+
+    def _compare(self, owners: list[int], rings: ClientRings) -> None:
+        for number, claim in list(self._claims.items()):
+            if owners[number] != claim.owner:
+                self._released(number, claim)
+        for number, owner in enumerate(owners):
+            if owner and number not in self._claims:
+                self._claimed(number, owner, rings)
+            elif number in self._incomplete:
+                del self._incomplete[number]
+
+    def _released(self, number: int, claim: _Claim) -> None:
+        del self._claims[number]
+        claim.process.claims.pop(number, None)
+
+    def _claimed(self, number: int, owner: int, rings: ClientRings) -> None:
+        cookie, namespace, since, complete = rings.claim(number)
+        looks = self._incomplete.pop(number, 0) + 1
+        if not complete and looks < _LOOKS:
+            self._incomplete[number] = looks
+            return
+        process = self._process(_Ids(namespace, owner >> 32))
+        claim = _Claim(owner, cookie, process, since)
+        for other, one in process.claims.items():
+            if one.owner == owner and one.cookie != cookie:
+                # The earlier one is that of the program that was there before an exec.
+                self._exited(*((other, one) if one.time < since else (number, claim)), rings)
+        self._claims[number] = process.claims[number] = claim
+        self._number(process, process.tid_of(owner & 0xFFFFFFFF))
+        if process.dead:
+            self._exited(number, claim, rings)
+
+    def _is_dead(self, process: _Process, rings: ClientRings) -> None:
+        process.dead = True
+        for number, claim in process.claims.items():
+            self._exited(number, claim, rings)
+
+    def _exited(self, number: int, claim: _Claim, rings: ClientRings) -> None:
+        process = claim.process
+        tid = process.tid_of(claim.owner & 0xFFFFFFFF)
+
+        def source(client: Client) -> Source:
+            with self._lock:
+                return self._source(process, client)
+
+        rings.ring_exited(number, claim.owner, tid, source)
+
+    def _look_at_threads(self, rings: ClientRings) -> None:
+        # Of a process that died at once, the drain may have freed the rings before a look.
+        old = time.monotonic() - _PERIOD
+        self._processes = {
+            ids: process
+            for ids, process in self._processes.items()
+            if process.claims or not process.dead or process.since > old
+        }
+        for number, claim in list(self._claims.items()):
+            process, tid = claim.process, claim.process.tid_of(claim.owner & 0xFFFFFFFF)
+            if process.dead:
+                continue
+            if process.descriptor is None and not os.path.exists(f"/proc/{process.pid}"):
+                self._is_dead(process, rings)
+            elif not os.path.exists(f"/proc/{process.pid}/task/{tid}"):
+                self._exited(number, claim, rings)
+
+    def _process(self, ids: _Ids) -> _Process:
+        """The process that says of itself what ``ids`` say, or a dead one."""
+        process = self._processes.get(ids)
+        if process is None or process.dead:
+            found = self._found(ids)
+            if process is None or not found.dead:
+                process = self._processes[ids] = found
+                self.processes_seen += 1
+        return process
+
+    def _found(self, ids: _Ids) -> _Process:
+        if ids.namespace in (0, self._namespace):
+            process = self._opened(ids.pid)
+            if not process.dead or ids.namespace:
+                return process
+        pid = _pid_in_namespace(ids)
+        return self._opened(pid, _tids_of(pid)) if pid is not None else _dead(ids.pid)
+
+    def _opened(self, pid: int, translated: dict[int, int] | None = None) -> _Process:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (ProcessLookupError, ValueError, OverflowError):
+            return _dead(pid)
+        except OSError:
+            # No descriptor is free, or Linux is older than 5.3; or these are no ids of a process.
+            alive = os.path.exists(f"/proc/{pid}")
+            return _Process(pid, None, translated) if alive else _dead(pid)
+        if _is_ready(descriptor):
+            # A zombie.
+            os.close(descriptor)
+            return _dead(pid)
+        process = self._by_descriptor[descriptor] = _Process(pid, descriptor, translated)
+        self._poll.register(descriptor, select.POLLIN)
+        return process
+
+    def _number(self, process: _Process, tid: int) -> int:
+        if tid not in process.numbers:
+            self.threads_seen += 1
+        return process.number_of(tid)
+
+    def _source(self, process: _Process, client: Client) -> Source:
+        tid = process.tid_of(client.tid)
+        source = process.sources.get(tid)
+        if source is None or source.stream.big_endian != client.big_endian:
+            number = self._number(process, tid)
+            stream = Stream(tid, process.pid, number, client.name, client.big_endian, time.time_ns())
+            source = process.sources[tid] = Source(self._add_stream(stream), stream)
+        return source
+
+
+def _is_ready(descriptor: int) -> bool:
+    """Whether the process of a descriptor has died. Not with select(2), which takes small descriptors only."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _dead(pid: int) -> _Process:
+    process = _Process(pid, None)
+    process.dead = True
+    return process
+
+
+def _pid_in_namespace(ids: _Ids) -> int | None:
+    """htrun's id of the process in a PID namespace below htrun's own; None if there is none."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and _own_id(f"/proc/{name}/status") == ids.pid:
+            # Another user's processes don't show it.
+            with suppress(PermissionError, FileNotFoundError, ProcessLookupError):
+                if ids.namespace and os.stat(f"/proc/{name}/ns/pid").st_ino != ids.namespace:
+                    continue
+            return int(name)
+    return None
+
+
+def _tids_of(pid: int) -> dict[int, int]:
+    """htrun's ids of the threads of process ``pid`` by their own."""
+    tids: dict[int, int] = {}
+    with suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/task"):
+            tids[_own_id(f"/proc/{pid}/task/{name}/status")] = int(name)
+    return tids
+
+
+def _own_id(status: str) -> int:
+    """The id that a process or thread sees, if it is in another namespace than htrun; else 0."""
+    with suppress(OSError), open(status, encoding="ascii", errors="replace") as lines:
+        words = next((line.split() for line in lines if line.startswith("NSpid:")), [])
+        if len(words) > 2:
+            return int(words[-1])
+    return 0

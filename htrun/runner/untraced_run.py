@@ -1,0 +1,122 @@
+"""A run without ptrace, as the recorder sees it: it empties the rings, and its supervisor reports when it is over."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Any
+
+from htrun.channel.file import NO_INDEX
+from htrun.events.warnings import Kind
+from htrun.runner import supervisor
+from htrun.runner.client_lives import ClientLives
+from htrun.runner.client_threads import watch_rings
+from htrun.runner.recorded_run import RecordedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from htrun.channel.file import Channel
+    from htrun.rings.client_rings import ClientRings
+    from htrun.runner.options import RunOptions
+    from htrun.runner.outputs import Outputs
+    from htrun.runner.starts import SupervisorLink
+
+_PAUSE = 15
+"""Milliseconds between two looks at the owners of rings."""
+_QUIET_PAUSE = 50
+"""The same after many looks that found nothing new."""
+_MANY_LOOKS = 600
+
+
+class UntracedRun(RecordedRun):
+    """A program that records its events by itself."""
+
+    def __init__(self, link: SupervisorLink, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
+        super().__init__(options, channel, outputs)
+        self._link = link
+        self._poll = select.poll()
+        self._poll.register(link.messages, select.POLLIN)
+        if link.process is not None:
+            self._poll.register(link.process, select.POLLIN)
+        self._unread = b""
+        self._status = int(signal.SIGKILL)
+        """The program's wait status. It dies with its supervisor, if that is killed."""
+        self._over = False
+        self._supervised = True
+        self._lives = ClientLives(self._recording.drain.add_stream, self._poll)
+        self._rings: ClientRings | None = None
+        if channel.rings is not None:
+            self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
+
+    def run(self) -> None:
+        """Return when no process of the run is left: if the supervisor was killed, none that has had a ring."""
+        quiet = 0
+        while not self._over:
+            found = self._poll.poll(_PAUSE if quiet < _MANY_LOOKS else _QUIET_PAUSE)
+            for descriptor, _ in found:
+                self._ready(descriptor)
+            changed = self._rings is not None and self._lives.look(self._rings)
+            quiet = 0 if found or changed else quiet + 1
+            if self._link.process is None and self._supervised:
+                self._supervised = os.path.exists(f"/proc/{self._link.launcher.pid}")
+            self._over = self._over or (not self._supervised and not self._lives.any_alive)
+
+    def end(self) -> None:
+        """Have all processes killed."""
+        os.write(self._link.launcher.descriptor, supervisor.KILL)
+
+    def _ready(self, descriptor: int) -> None:
+        if descriptor == self._link.messages:
+            self._read_messages()
+        elif descriptor == self._link.process:
+            self._poll.unregister(descriptor)
+            self._supervised = False
+        elif self._rings is not None:
+            self._lives.died(descriptor, self._rings)
+
+    def _read_messages(self) -> None:
+        read = os.read(self._link.messages, 4096)
+        if not read:
+            self._poll.unregister(self._link.messages)
+        self._unread += read
+        while self._unread:
+            kind, rest = self._unread[:1], self._unread[1:]
+            if kind == supervisor.OPENED:
+                os.close(self._link.written_to)
+            elif kind == supervisor.DIED:
+                if len(rest) < supervisor.STATUS.size:
+                    return
+                self._status = supervisor.STATUS.unpack_from(rest)[0]
+                rest = rest[supervisor.STATUS.size :]
+            else:
+                self._over = True
+            self._unread = rest
+
+    def _steps_after_recording(self) -> Sequence[Callable[[], None]]:
+        return (self._warn_of_stores,)
+
+    def _warn_of_stores(self) -> None:
+        """Report stores to the control region, which only a tracer can see."""
+        stored, clients = self._channel.stored(), self._options.layout.max_clients
+        if stored is None:
+            return
+        if stored < clients or stored == NO_INDEX:
+            self._warnings.warn(
+                Kind.UNSEEN,
+                "",
+                "a program of the run has stored events, which only ptrace can see: they are not recorded. Its guest "
+                "library is older than rings or could not use one, or it stores by itself; run it without --no-ptrace",
+            )
+        else:
+            self._warnings.warn(Kind.WILD_INDEX, stored, f"an event had index {stored}, and there are {clients}")
+
+    def _account(self) -> dict[str, Any]:
+        return {
+            "traps": 0,
+            "sites": [],
+            "processes": max(self._lives.processes_seen, 1),
+            "threads": max(self._lives.threads_seen, 1),
+            "exit_status": os.waitstatus_to_exitcode(self._status),
+        }
