@@ -18,7 +18,12 @@ from tests.support.toolchain import Toolchain
 _CASES = list(cases())
 _OTHER_TARGETS = pytest.mark.heavy("each program is tried in its native kind, too")
 _TRAPPED = pytest.mark.heavy("each program is tried with its sites patched, too")
-_MODES = {"rings": (), "patched": ("--via", "store"), "trapped": ("--via", "store", "--no-patch")}
+_MODES = {
+    "rings": (),
+    "untraced": ("--no-ptrace",),
+    "patched": ("--via", "store"),
+    "trapped": ("--via", "store", "--no-patch"),
+}
 _EMITTING = [case for case in _CASES if case.program.emits and case.target in (NATIVE, I686)]
 
 
@@ -40,9 +45,18 @@ def test_same_as_alone(case: Case, toolchain: Toolchain, tmp_path: Path) -> None
     assert b".c:" not in alone.stderr
 
 
+@pytest.mark.parametrize("case", _marked([case for case in _EMITTING if case.program.untraced]), ids=str)
+def test_same_while_emitting_untraced(case: Case, toolchain: Toolchain, tmp_path: Path) -> None:
+    check_same_while_emitting(case, "untraced", toolchain, tmp_path)
+
+
 @pytest.mark.parametrize("case", _marked(_EMITTING), ids=str)
 @pytest.mark.parametrize("mode", ["rings", "patched", pytest.param("trapped", marks=_TRAPPED)])
 def test_same_while_emitting(case: Case, mode: str, toolchain: Toolchain, tmp_path: Path) -> None:
+    check_same_while_emitting(case, mode, toolchain, tmp_path)
+
+
+def check_same_while_emitting(case: Case, mode: str, toolchain: Toolchain, tmp_path: Path) -> None:
     program = [str(case.program.build(toolchain, case.target, emitting=True)), *case.arguments]
     counter, log, summary = tmp_path / "counter", tmp_path / "log", tmp_path / "summary"
     counter.write_bytes(bytes(8))

@@ -26,6 +26,7 @@ from tests.support.toolchain import Toolchain
 from tests.support.waiting import PATIENCE
 
 _PROMPT = "ready> "
+_EITHER_WAY = pytest.mark.parametrize("options", [(), ("--no-ptrace",)], ids=["traced", "untraced"])
 
 
 class Shell:
@@ -150,17 +151,18 @@ def _command(program: Path, mark: Path, *options: str) -> str:
     return shlex.join([f"{leftovers.VARIABLE}={mark}", *options, str(program)])
 
 
-def _traced(program: Path, directory: Path) -> str:
-    options = ["--hypertrace", str(directory / "channel"), "-D", str(directory / "log"), "--"]
+def _traced(program: Path, directory: Path, *more: str) -> str:
+    options = [*more, "--hypertrace", str(directory / "channel"), "-D", str(directory / "log"), "--"]
     return _command(program, directory, str(HTRUN), *options)
 
 
+@_EITHER_WAY
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_keys(scenario: str, shell: Shell, program: Path, tmp_path: Path) -> None:
+def test_keys(scenario: str, options: tuple[str, ...], shell: Shell, program: Path, tmp_path: Path) -> None:
     shell.ask("ulimit -c 0")
     settings = shell.settings()
     told = []
-    for command in (_command(program, tmp_path), _traced(program, tmp_path)):
+    for command in (_command(program, tmp_path), _traced(program, tmp_path, *options)):
         told.append([_told(text, command) for text in SCENARIOS[scenario](shell, command)])
         assert leftovers.remaining(str(tmp_path)) == []
     assert told[1] == told[0]
@@ -169,11 +171,14 @@ def test_keys(scenario: str, shell: Shell, program: Path, tmp_path: Path) -> Non
     assert shell.owns_the_terminal()
 
 
+@_EITHER_WAY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
-def test_kill_of_the_job(number: signal.Signals, shell: Shell, program: Path, tmp_path: Path) -> None:
+def test_kill_of_the_job(
+    number: signal.Signals, options: tuple[str, ...], shell: Shell, program: Path, tmp_path: Path
+) -> None:
     settings = shell.settings()
     statuses = []
-    for command in (_command(program, tmp_path), _traced(program, tmp_path)):
+    for command in (_command(program, tmp_path), _traced(program, tmp_path, *options)):
         _started(shell, command, background=True)
         shell.type(f'kill -{number.value} -- -$!; wait $! 2>/dev/null; echo "status"=$?\n')
         shell.read_until("status=")
@@ -210,8 +215,9 @@ def test_end_of_the_tracer(killed: bool, shell: Shell, program: Path, tmp_path: 
     assert not os.path.lexists(tmp_path / "channel")
 
 
-def test_hang_up_of_the_terminal(shell: Shell, program: Path, tmp_path: Path) -> None:
-    _started(shell, _traced(program, tmp_path))
+@_EITHER_WAY
+def test_hang_up_of_the_terminal(options: tuple[str, ...], shell: Shell, program: Path, tmp_path: Path) -> None:
+    _started(shell, _traced(program, tmp_path, *options))
     shell.close()
     # The terminal is gone: the program in its foreground gets SIGHUP, and no process may be left.
     assert leftovers.remaining(str(tmp_path)) == []

@@ -1,4 +1,5 @@
 // The first process dies with a core file of its own in its directory.
+// untraced: no, htrun has no core
 #include "subject.h"
 
 int main(void)

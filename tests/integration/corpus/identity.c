@@ -1,4 +1,5 @@
 // Process group, session, parent, terminal and users are those that the caller gives; the harness names them.
+// untraced: no, its parent is htrun
 #include "subject.h"
 
 static int is(const char *variable, long value)

@@ -1,4 +1,5 @@
 // The fields of /proc/self/status about signals, capabilities and threads; and the settings beside it.
+// untraced: no, it gets SIGKILL when htrun dies
 #include "subject.h"
 
 static void show_file(const char *path)

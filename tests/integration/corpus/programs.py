@@ -6,6 +6,7 @@ The first line says what the program checks. These lines may follow::
     // build: flags=-fexample        further compiler flags
     // args: one 'two three'         a run with these arguments; several lines give several runs
     // emit: no, REASON              not to be built with emission.h
+    // untraced: no, REASON          notices that it is a child of htrun if it is not traced
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Program:
     flags: tuple[str, ...]
     runs: tuple[tuple[str, ...], ...]
     emits: bool
+    untraced: bool
 
     @classmethod
     def read(cls, source: Path) -> Program:
@@ -48,6 +50,7 @@ class Program:
             tuple(word.removeprefix("flags=") for word in words if word.startswith("flags=")),
             runs or ((),),
             all(key != "emit" for key, _, _ in stated),
+            all(key != "untraced" for key, _, _ in stated),
         )
 
     def build(self, toolchain: Toolchain, target: Target, *, emitting: bool) -> Path:
