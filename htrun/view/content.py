@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.timing.first_events import FirstTimes
 from htrun.analysis.timing.spans import Pairer, span_dtype
 from htrun.errors import HtrunError
 from htrun.events.named import Phase
@@ -112,7 +113,10 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
         "thread": first.add(events["stream"]),
     }
     pairer = Pairer(trace.names, trace.losses)
-    spans = _spans(pairer, events, first)
+    # A part of the trace may lack events that trapped.
+    everything = [events] if len(events) == len(trace) else trace.events()
+    trapped = FirstTimes([stream.pid for stream in trace.streams], everything)
+    spans = _spans(pairer, events, first, trapped)
     unpaired = pairer.finish()
     rest = _Sections(first)
     kinds = [_kind(shape, events[places == place], rest) for place, shape in enumerate(shapes)]
@@ -142,18 +146,30 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
     return Content(head, rest.texts())
 
 
-def _spans(pairer: Pairer, events: Events, section: Section) -> list[dict[str, Any]]:
-    """The spans of each name, in the order of their begins: the numbers of their two events, from 0."""
+def _spans(pairer: Pairer, events: Events, section: Section, trapped: FirstTimes) -> list[dict[str, Any]]:
+    """The spans of each name, in the order of their begins: the numbers of their two events, from 0, and whether an
+    event in the span trapped."""
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
     spans = spans[pairer.names.are_own(spans)]
     spans = spans[np.argsort(spans["begin_number"])]
+    times = events["time"]
     described = []
     for place in np.unique(spans["name"]).tolist():
         own = spans[spans["name"] == place]
-        begin = section.add(own["begin_number"] - np.uint64(1), rising=True)
-        end = section.add(own["end_number"] - np.uint64(1))
-        described.append({"name": pairer.names[place], "across": pairer.keyed[place], "begin": begin, "end": end})
+        begins, ends = own["begin_number"] - np.uint64(1), own["end_number"] - np.uint64(1)
+        held = np.zeros(len(own), bool)
+        for streams in (own["begin_stream"], own["end_stream"]):
+            held |= trapped.within(streams, times[begins], times[ends])
+        described.append(
+            {
+                "name": pairer.names[place],
+                "across": pairer.keyed[place],
+                "begin": section.add(begins, rising=True),
+                "end": section.add(ends),
+                "trapped": section.add(held),
+            }
+        )
     return described
 
 

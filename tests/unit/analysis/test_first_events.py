@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.analysis.timing.first_events import FirstEvents
+from htrun.analysis.timing.first_events import FirstEvents, FirstTimes
 from htrun.analysis.timing.spans import Pairer
 from htrun.events.definitions import DEFINITIONS, USER_SYSCALL
 from htrun.events.named import NamedEvents
@@ -57,6 +57,22 @@ def test_spans_with_a_first_event_of_their_threads(steps: Steps, cuts: list[int]
             inner = range(span["begin_number"], span["end_number"] + 1)
             held = any(number in inner and steps[number - 1][1] in streams for number in found)
             assert span["trapped"] == held
+
+
+@given(STEPS, st.lists(st.integers(0, 60)), st.lists(st.tuples(*[st.integers(0, 70)] * 2, st.integers(0, 2))))
+def test_intervals_with_a_first_event(steps: Steps, cuts: list[int], intervals: list[tuple[int, int, int]]) -> None:
+    events = np.zeros(len(steps), event_dtype(2))
+    for place, (arg1, stream, site) in enumerate(steps):
+        events[place] = (1000 + place, stream, 0, site, 0, 0, 0, [arg1, 0])
+    times = FirstTimes(PROCESSES, np.split(events, sorted(cut for cut in cuts if cut <= len(steps))))
+    ends, others, streams = (np.array([each[field] for each in intervals], np.uint64) for field in range(3))
+    begin, end = np.minimum(ends, others) + np.uint64(990), np.maximum(ends, others) + np.uint64(990)
+    found = [(steps[number - 1][1], 999 + number) for number in firsts(steps)]
+    expected = [
+        any(first <= time <= last and of == stream for of, time in found)
+        for first, last, stream in zip(begin.tolist(), end.tolist(), streams.tolist(), strict=True)
+    ]
+    assert times.within(streams.astype(np.uint32), begin, end).tolist() == expected
 
 
 def test_a_system_call_is_no_event_of_a_site() -> None:

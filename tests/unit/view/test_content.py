@@ -68,6 +68,24 @@ def test_events_spans_and_what_has_no_partner(trace: Trace) -> None:
     assert (left["name"], left["begins"], left["ends"]) == ("parse", 1, 1)
 
 
+def test_spans_in_which_an_event_trapped(tmp_path: Path) -> None:
+    made = Made(tmp_path / "t", 3, {**FACTS, "named_events": NAMES})
+    times = [BEGIN + after for after in (0, 10, 20, 30)]
+    made.packet(Stream(10, 10, 0, "main"), times, [[1, 5, 1], [2, 0, 0], [1, 6, 1], [2, 0, 0]], site=1)
+    made.packet(Stream(11, 10, 1, "ring"), [BEGIN + 40, BEGIN + 50], [[1, 7, 1], [2, 0, 0]])
+    made.packet(Stream(12, 10, 2, "late"), [BEGIN + 60, BEGIN + 70], [[1, 8, 1], [2, 0, 0]], site=1)
+    trace = Trace.open(made.close())
+
+    def trapped(window: Window) -> list[int]:
+        wanted = Filter(window=window)
+        shown = content_of(trace, choose(wanted.batches(trace), trace.shapes, trace.num_args))
+        return numbers(shown, shown.head["spans"][0]["trapped"])
+
+    assert trapped(Window()) == [1, 0, 0, 1]
+    # The site's first event is that of the whole trace, not of the part.
+    assert trapped(Window(begin=BEGIN + 15)) == [0, 0, 1]
+
+
 def test_fields_have_their_types_and_words(trace: Trace) -> None:
     made = content(trace)
     fields = {

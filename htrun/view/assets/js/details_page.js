@@ -105,6 +105,7 @@ export class DetailsPage {
     return [
       ["duration", exact(trace.duration(span))],
       ["longer than", this.rank(span)],
+      ...(trace.trapped[span] ? [["includes", "a trap: the first event of a call site or a thread"]] : []),
       ["begins", `${duration(trace.start[span])} after the first event`],
       ["date", wallClock(trace.begin, trace.start[span])],
       ["thread", threads[0]],

@@ -6,7 +6,8 @@ import { lowerBound } from "./pyramid.js";
 const ENOUGH = { p90: 10, p99: 100, p999: 1000 };
 
 // `begin`, `end`: ns; `thread`: the number of the only thread to include, or null for all. Returns the rows of a table,
-// from `summary`, each with its `name` and `what`: "span", "interval" or "counter".
+// from `summary`, each with its `name` and `what`: "span", "interval" or "counter". Spans in which an event trapped are
+// left out, as by `hypertrace stat`.
 export function statistics(trace, begin, end, thread) {
   return [...spans(trace, begin, end, thread), ...singles(trace, begin, end, thread)];
 }
@@ -44,10 +45,22 @@ function spans(trace, begin, end, thread) {
   const from = lowerBound(trace.start, begin);
   const to = lowerBound(trace.start, end, from);
   const fits = (span) => thread === null || trace.thread[trace.spanBegin[span]] === thread;
-  const lists = collect(trace.names.length, from, to, (span) => (fits(span) ? trace.spanName[span] : -1), (span) =>
+  const kept = (span) => fits(span) && !trace.trapped[span];
+  const lists = collect(trace.names.length, from, to, (span) => (kept(span) ? trace.spanName[span] : -1), (span) =>
     trace.end[span] - trace.start[span],
   );
   return rows(lists, "span");
+}
+
+// The number of spans that are left out because an event in them trapped.
+export function trappedSpans(trace, begin, end, thread) {
+  const from = lowerBound(trace.start, begin);
+  const to = lowerBound(trace.start, end, from);
+  let found = 0;
+  for (let span = from; span < to; span++) {
+    if (trace.trapped[span] && (thread === null || trace.thread[trace.spanBegin[span]] === thread)) found++;
+  }
+  return found;
 }
 
 // Single events: the intervals from one to the next of the same name and thread; counters: the number of samples.

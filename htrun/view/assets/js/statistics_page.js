@@ -4,7 +4,7 @@
 import { make, swatch } from "./dom.js";
 import { count, duration, shareText } from "./format.js";
 import { Histogram, bins } from "./histogram.js";
-import { statistics } from "./statistics.js";
+import { statistics, trappedSpans } from "./statistics.js";
 
 const COLUMNS = [
   ["name", "name", "Name"],
@@ -74,9 +74,11 @@ export class StatisticsPage {
     this.span = Math.max(end - begin, 1);
     this.rows = statistics(trace, begin, end, this.thread);
     for (const row of this.rows) row.share = row.total / this.span;
-    this.about.textContent = range
+    const trapped = trappedSpans(trace, begin, end, this.thread);
+    this.about.textContent = (range
       ? `What begins in the ${duration(end - begin)} that are measured`
-      : "The whole trace; drag over the timeline to measure a part of it";
+      : "The whole trace; drag over the timeline to measure a part of it")
+      + (trapped ? `. Without ${count(trapped)} hatched span${trapped > 1 ? "s" : ""}, in which an event trapped` : "");
     if (!this.rows.some((row) => keyOf(row) === this.key)) this.key = null;
     this.draw();
   }

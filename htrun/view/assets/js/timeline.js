@@ -9,6 +9,7 @@ const LARGE = 9;
 const LABELLED = 28;
 const APART = 7;
 const TEXT = 11;
+const HATCH = 6;
 
 export class Timeline extends Picture {
   constructor(canvas, state) {
@@ -106,9 +107,32 @@ export class Timeline extends Picture {
       context.beginPath();
       context.roundRect(left, y, Math.max(1, right - left), height, height > 10 ? 3 : 1);
       context.fill();
+      if (trace.trapped[span]) {
+        context.fillStyle = this.hatching();
+        context.fill();
+      }
       if (right - Math.max(0, left) >= LABELLED && height > 10) this.label(span, Math.max(0, left), right, y + height / 2);
     }
     context.globalAlpha = 1;
+  }
+
+  // Diagonal lines, for spans in which an event trapped.
+  hatching() {
+    if (!this.hatch) {
+      const tile = document.createElement("canvas");
+      tile.width = tile.height = HATCH;
+      const context = tile.getContext("2d");
+      context.strokeStyle = this.state.palette.onSpan;
+      context.globalAlpha = 0.28;
+      context.lineWidth = 1.5;
+      for (const shift of [-HATCH, 0, HATCH]) {
+        context.moveTo(shift - 1, HATCH + 1);
+        context.lineTo(shift + HATCH + 1, -1);
+      }
+      context.stroke();
+      this.hatch = this.context.createPattern(tile, "repeat");
+    }
+    return this.hatch;
   }
 
   label(span, left, right, y) {

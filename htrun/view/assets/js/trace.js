@@ -45,17 +45,20 @@ export class Trace {
       head.spans.map(async (span) => [
         await columns.numbers(span.begin, Uint32Array),
         await columns.numbers(span.end, Uint32Array),
+        await columns.numbers(span.trapped, Uint8Array),
       ]),
     );
     // `spanOf`: for an event that begins span N, N; for an event that ends it, -N - 2; for others -1.
     this.spanOf = new Int32Array(count).fill(-1);
     const endOf = new Uint32Array(count);
     const nameOf = new Uint16Array(count);
-    loaded.forEach(([begins, ends], name) => {
+    const trappedOf = new Uint8Array(count);
+    loaded.forEach(([begins, ends, trapped], name) => {
       for (let i = 0; i < begins.length; i++) {
         this.spanOf[begins[i]] = 0;
         endOf[begins[i]] = ends[i];
         nameOf[begins[i]] = name;
+        trappedOf[begins[i]] = trapped[i];
       }
     });
     const total = loaded.reduce((sum, [begins]) => sum + begins.length, 0);
@@ -63,6 +66,8 @@ export class Trace {
     this.spanBegin = new Uint32Array(total);
     this.spanEnd = new Uint32Array(total);
     this.spanName = new Uint16Array(total);
+    // Whether an event in the span trapped, which took a part of its time.
+    this.trapped = new Uint8Array(total);
     this.start = new Float64Array(total);
     this.end = new Float64Array(total);
     let span = 0;
@@ -72,6 +77,7 @@ export class Trace {
       this.spanBegin[span] = event;
       this.spanEnd[span] = endOf[event];
       this.spanName[span] = nameOf[event];
+      this.trapped[span] = trappedOf[event];
       this.start[span] = this.time[event];
       this.end[span] = this.time[endOf[event]];
       span++;

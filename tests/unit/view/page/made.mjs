@@ -1,7 +1,7 @@
 // A trace as the page has it, without the packing of its columns.
 //
 // Thread 1 (main): begin read (0), begin write (1), end write (2), end read (3); thread 2 (worker): begin read (4), an
-// instant (5), a counter (6), and an end of write that nothing began (7). Events are 10 ns apart.
+// instant (5), a counter (6), and an end of write that nothing began (7). Events are 10 ns apart. In write an event trapped.
 
 import { Trace } from "./js/trace.js";
 
@@ -40,8 +40,8 @@ export function made() {
       site: numbers(EVENTS.map((_, event) => event + 100)),
     },
     spans: [
-      { name: "read", begin: numbers([0]), end: numbers([3]) },
-      { name: "write", begin: numbers([1]), end: numbers([2]) },
+      { name: "read", begin: numbers([0]), end: numbers([3]), trapped: numbers([0]) },
+      { name: "write", begin: numbers([1]), end: numbers([2]), trapped: numbers([1]) },
     ],
   }, columns);
 }

@@ -10,6 +10,7 @@ test("spans are numbered as they begin", async () => {
   assert.deepEqual([...trace.spanBegin], [0, 1]);
   assert.deepEqual([...trace.spanEnd], [3, 2]);
   assert.deepEqual([trace.duration(0), trace.duration(1)], [30, 10]);
+  assert.deepEqual([...trace.trapped], [0, 1]);
 });
 
 test("an event knows the span that it begins or ends", async () => {
