@@ -72,7 +72,7 @@ class HtrunEvent(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """Native first, then each emulator, then the trap path."""
+    """The native benches, then those of each emulator, then those of the trap path."""
     yield HtrunEvent()
     yield HtrunEvent(threads=2)
     yield HtrunEvent(rings=True)

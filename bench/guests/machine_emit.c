@@ -21,7 +21,7 @@ static inline double now_ns(void)
     return 0;
 }
 
-/* A function of its own, so that no instruction of it ever emits and is patched. */
+/* A separate function, so that none of its instructions ever emits and gets patched. */
 __attribute__((noinline)) static void store_aside(uint64_t count)
 {
     emit_from(own_slot, 0, count);

@@ -210,7 +210,7 @@ static struct trace_export hypertrace_export = {
 };
 
 /* Makes the module send formats and names again, because a host that has connected since then lacks them. */
-static void forget_told(void)
+static void forget_sent(void)
 {
 	bitmap_zero(types_seen, MOST_TYPES);
 	bitmap_zero(types_sent, MOST_TYPES);
@@ -230,7 +230,7 @@ static int start_export(void)
 	mutex_lock(&sending);
 	sending_index = first;
 	first_entry_index = first + 1;
-	forget_told();
+	forget_sent();
 	send_formats_from("set_event", false);
 	send_formats_from("ftrace:function", false);
 	send_formats_from("ftrace:print", false);

@@ -25,7 +25,7 @@ _NS_PER_US = 1000
 @dataclass(frozen=True)
 class WindowQuery:
     """The events from the time ``begin`` until before ``end`` (None: no limit), of ``threads`` (ids, or patterns of
-    names) and of ``processes`` (neither: of all)."""
+    names) and of ``processes``; if both are empty, the events of all threads."""
 
     begin: str | None = None
     end: str | None = None

@@ -18,7 +18,7 @@ from htrun.ctf.pieces import in_order, piece_size
 from htrun.ctf.threads import ThreadNumbers, threads_in
 from htrun.ctf.tsdl import Metadata, TsdlError, environment_of, parse
 from htrun.errors import HtrunError
-from htrun.events.call_texts import behind_their_calls, in_batches
+from htrun.events.call_texts import after_their_calls, in_batches
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, USER_SYSCALL_TEXT
 from htrun.events.losses import Loss
 from htrun.events.records import NUMBER_PAIRS, event_dtype, is_pair, pair_of, words_of
@@ -56,8 +56,8 @@ class CtfReader:
     def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
         self.path = path
         self.metadata = metadata
-        own = [file for file in files if not file.stream_class.tells_threads]
-        named = threads_in(file for file in files if file.stream_class.tells_threads)
+        own = [file for file in files if not file.stream_class.names_threads]
+        named = threads_in(file for file in files if file.stream_class.names_threads)
         self.streams: list[Stream] = list(dict.fromkeys([*(_thread(file.stream) for file in own), *named.values()]))
         self._files = files
         self._warn = warn
@@ -259,7 +259,7 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
         if loader.has_texts:
-            events = behind_their_calls(events)
+            events = after_their_calls(events)
         place = upto
         ready = len(events)
         if place < len(pieces):
@@ -325,7 +325,7 @@ class _Loader:
             own = pieces[classes == number]
             if len(own):
                 records, counts = self._records(own, stream_class)
-                if stream_class.tells_threads:
+                if stream_class.names_threads:
                     streams = self._named.places(records["thread"])
                 else:
                     streams = np.repeat(self._stream_numbers[own["file"]], counts)

@@ -91,7 +91,7 @@ class StreamClass:
         return _aligned(self.event[-1].end, _alignment(self.event))
 
     @property
-    def tells_threads(self) -> bool:
+    def names_threads(self) -> bool:
         """Whether each event contains its thread, so that all threads share a stream."""
         return any(field.name == "thread" for field in self.event)
 

@@ -120,7 +120,7 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
     return others, BatchTexts(found)
 
 
-def behind_their_calls(events: Events) -> Events:
+def after_their_calls(events: Events) -> Events:
     """``events``, which are in order of time, with each text directly after its call or return. Texts whose calls are
     missing, as in a damaged trace, are dropped."""
     import numpy as np

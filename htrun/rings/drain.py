@@ -269,7 +269,7 @@ class Drain:
             for ring in list(self._rings):
                 ring.ended = True
             self._collect(final=True)
-            self._tell_losses()
+            self._report_losses()
         for sink in list(self._sinks):
             self._guarded(sink, sink.close)
         if self._packet_sink is not None:
@@ -410,10 +410,10 @@ class Drain:
             self._last_time = int(events["time"][-1])
             for sink in list(self._sinks):
                 self._guarded(sink, functools.partial(self._write, sink, events))
-        self._tell_losses()
+        self._report_losses()
         return taken
 
-    def _tell_losses(self) -> None:
+    def _report_losses(self) -> None:
         """Report new losses to the sinks. Their exact position among the events is unknown."""
         lost = self.lost + sum(ring.lost for ring in self._rings_now())
         if self._client_rings is not None:

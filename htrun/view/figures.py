@@ -89,7 +89,7 @@ class LiveFigures:
         """The time of the first event, and then of the last, in ns since the epoch."""
         self.last: int | None = None
         self.threads: Counter[int] = Counter()
-        """The number of events by the number of their stream, and by their name."""
+        """The numbers of events by stream (key: the stream's number), and by name."""
         self.names: Counter[str] = Counter()
         self.spans: dict[str, SpanFigures] = {}
         self.latest: list[Events] = []

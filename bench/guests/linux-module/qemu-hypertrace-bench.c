@@ -55,7 +55,7 @@ static __always_inline void emit_from(u64 *slot)
 	}
 }
 
-/* A function of its own, so that no instruction of it ever emits and is patched. */
+/* A separate function, so that none of its instructions ever emits and gets patched. */
 static noinline void store_aside(void)
 {
 	u32 *control = qemu_hypertrace_control_;

@@ -30,7 +30,7 @@ def test_everything_written_is_read_back() -> None:
         (0, 2, False),
         (0, 2, True),
     ] * 2
-    assert [each.tells_threads for each in read.classes.values()] == [False, False, True, True]
+    assert [each.names_threads for each in read.classes.values()] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("num_args", [1, 4, 63, 64])

@@ -10,7 +10,7 @@ import pytest
 from htrun.events.call_texts import (
     TEXT_BYTES,
     Text,
-    behind_their_calls,
+    after_their_calls,
     first,
     in_batches,
     like_their_calls,
@@ -73,7 +73,7 @@ def test_a_text_without_its_call_is_dropped() -> None:
 def test_texts_come_behind_their_calls_again() -> None:
     events = events_of((1, 4, [Text(0, 0, b"a" * 100)]), (1, 3, [Text(0, 0, b"b")]), (2, 4, []))
     mixed = events[[4, 1, 3, 2, 0, 5]]
-    ordered = behind_their_calls(mixed[np.argsort(mixed["time"], kind="stable")])
+    ordered = after_their_calls(mixed[np.argsort(mixed["time"], kind="stable")])
     assert ordered["stream"].tolist() == [3, 3, 4, 4, 4, 4]
     calls, texts = split(ordered)
     assert [texts.of(row, 0)[0].data if texts.of(row, 0) else None for row in range(len(calls))] == [
@@ -86,7 +86,7 @@ def test_texts_come_behind_their_calls_again() -> None:
 def test_texts_whose_calls_are_missing_are_left_out() -> None:
     events = events_of((1, 4, [Text(0, 0, b"a")]), (1, 3, [Text(0, 0, b"b")]), (2, 4, [Text(0, 0, b"c")]))
     for missing in ([0], [0, 2], [2], [4], [0, 2, 4]):
-        kept = behind_their_calls(np.delete(events, missing))
+        kept = after_their_calls(np.delete(events, missing))
         assert (kept["kind"] == _TEXT).sum() == (kept["kind"] == _CALL).sum() == 3 - len(missing)
 
 
