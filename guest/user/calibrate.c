@@ -47,7 +47,7 @@ static uint32_t pause_before_pair(uint32_t state)
 #define STEP_(word) do { (word) *= (word); __asm__ __volatile__("" : "+r" (word)); } while (0)
 #define STEPS_4_(word) do { STEP_(word); STEP_(word); STEP_(word); STEP_(word); } while (0)
 #define STEPS_16_(word) do { STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); } while (0)
-/* Not in a loop: a mispredicted end of a loop costs more than an event. */
+/* There is no loop, because a mispredicted end of a loop costs more than an event. */
 #define CHAIN_(word) do { STEPS_16_(word); STEPS_16_(word); } while (0)
 
 /* The same work as CHAIN_, in a loop. */
