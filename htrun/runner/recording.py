@@ -18,7 +18,7 @@ from htrun.rings.drain import SILENCE, Drain
 from htrun.rings.layout import RingShape
 from htrun.rings.ring import RingPool
 from htrun.runner.options import Timestamp
-from htrun.runner.stream_names import StreamNames, client_stream, name_of
+from htrun.runner.stream_names import StreamNames, client_stream, last_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,7 +152,7 @@ class Recording:
             return
         if ring.who is not None:
             # The drain has not seen an event of the thread yet, and may ask for the name when the thread is gone.
-            thread.comm = "" if ring.is_unused else name_of(thread.tid)
+            thread.comm = "" if ring.is_unused else last_name_of(thread)
             if thread.space.arena is not None:
                 thread.space.arena.family.learn(emitted=not ring.is_unused)
         self.drain.end(ring)

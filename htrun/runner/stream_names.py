@@ -29,14 +29,10 @@ class StreamNames:
 
     def stream_of(self, thread: Thread) -> Stream:
         """A new stream for ``thread``, which begins now. May be called from any thread of htrun."""
-        name = name_of(thread.tid) if thread.comm is None else thread.comm
-        if not name and thread.comm is not None:
-            # The thread has exited meanwhile; its name was kept.
-            name = thread.comm
+        name = last_name_of(thread) if thread.comm is None else thread.comm
+        # If the whole process has exited meanwhile, its name was kept before.
+        name = name or thread.comm or ""
         process = thread.process
-        if not name and thread.comm is None:
-            # The thread was killed after its first event. Threads begin with the name of their creator.
-            name = name_of(process.pid)
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):
             vcpu = 0
@@ -65,6 +61,15 @@ def machine_stream(client: Client) -> Stream:
     if client.pid == ring_layout.KERNEL:
         return Stream(client.tid, 0, client.tid - 1, client.name, client.big_endian, time.time_ns())
     return Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
+
+
+def last_name_of(thread: Thread) -> str:
+    """The name of a thread that may be gone: if it is killed, as by exit_group(2), it may have no exit event.
+
+    Then it is the name of the process, which is there until the tracer has seen all threads exit: threads begin with
+    the name of their creator.
+    """
+    return name_of(thread.tid) or name_of(thread.process.pid)
 
 
 def name_of(tid: int) -> str:

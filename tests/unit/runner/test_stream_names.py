@@ -10,6 +10,7 @@ import pytest
 from htrun.events.warnings import Warnings
 from htrun.intercept.guest import Thread
 from htrun.runner import stream_names
+from htrun.runner.recording import Recording
 from htrun.runner.stream_names import StreamNames
 
 
@@ -34,3 +35,31 @@ def test_a_thread_that_is_killed_before_its_name_is_read(monkeypatch: pytest.Mon
     monkeypatch.setattr(stream_names, "name_of", {4711: "server", 4712: ""}.__getitem__)
     stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
     assert (stream.comm, stream.tid) == ("server", 4712)
+
+
+def test_a_process_that_is_killed_while_the_name_of_a_thread_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = SimpleNamespace(pid=4711, big_endian=False)
+    thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
+
+    def gone(tid: int) -> str:
+        if tid == process.pid:
+            thread.comm = "server"
+        return ""
+
+    monkeypatch.setattr(stream_names, "name_of", gone)
+    stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
+    assert stream.comm == "server"
+
+
+@pytest.mark.parametrize(("unused", "name"), [(False, "server"), (True, "")])
+def test_the_name_of_a_killed_thread_is_kept(monkeypatch: pytest.MonkeyPatch, unused: bool, name: str) -> None:
+    """exit_group(2) kills a thread without an exit event; the drain asks for its name when the process is gone, too."""
+    monkeypatch.setattr(stream_names, "name_of", {4711: "server", 4712: ""}.__getitem__)
+    drain = SimpleNamespace(end=lambda ring: None)
+    space = SimpleNamespace(arena=None)
+    process = SimpleNamespace(pid=4711, big_endian=False)
+    ring = SimpleNamespace(who=print, is_unused=unused)
+    thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None, ring=ring, space=space)
+    Recording.thread_ended(cast(Recording, SimpleNamespace(drain=drain)), cast(Thread, thread))
+    monkeypatch.setattr(stream_names, "name_of", lambda tid: "")
+    assert StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread)).comm == name
