@@ -375,22 +375,20 @@ static int open_channel_file(const struct hypertrace_channel *channel, const cha
 
 /*
  * Replace the descriptor by one with an open file description of its own,
- * opened through /proc if possible, since the path may be gone. Used in the
- * child of fork(): allocates nothing.
+ * opened through /proc if the path is gone. In a child of fork(), of which the
+ * kernel has no entries in /proc yet, that takes much longer. Used in that
+ * child: allocates nothing.
  */
 int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel)
 {
     char own[sizeof "/proc/self/fd/" + 3 * sizeof channel->fd];
     int old = hypertrace_channel_is_fd(channel, channel->fd) ? channel->fd : -1;
-    int fresh = -1;
+    int fresh = open_channel_file(channel, channel->path);
     int error = 0;
 
-    if (old >= 0) {
+    if (fresh < 0 && old >= 0) {
         snprintf(own, sizeof own, "/proc/self/fd/%d", old);
         fresh = open_channel_file(channel, own);
-    }
-    if (fresh < 0) {
-        fresh = open_channel_file(channel, channel->path);
     }
     if (fresh < 0) {
         error = errno;

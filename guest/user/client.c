@@ -35,6 +35,7 @@ static unsigned last_generation;
 static struct hypertrace_channel *client_channel;       /* NULL: none is open */
 static unsigned char *taken;                    /* bit N: a thread of this process has index N */
 static size_t taken_size;
+static uint64_t taken_count;                    /* of the bits that are set */
 
 static __thread struct {
     uint64_t index;
@@ -61,6 +62,7 @@ static bool is_taken(uint64_t index)
 static void flip_taken(uint64_t index)
 {
     taken[index / CHAR_BIT] ^= (unsigned char)(1u << index % CHAR_BIT);
+    taken_count = is_taken(index) ? taken_count + 1 : taken_count - 1;
 }
 
 /*
@@ -198,6 +200,7 @@ int hypertrace_clients_start(struct hypertrace_channel *opened)
         return ENOMEM;
     }
     taken_size = size;
+    taken_count = 0;
     client_channel = opened;
     begin_generation();
     return 0;
@@ -220,7 +223,10 @@ void hypertrace_clients_forked(void)
 {
     if (client_channel != NULL) {
         (void)hypertrace_channel_reopen_fd(client_channel);
-        memset(taken, 0, taken_size);
+        if (taken_count > 0) {
+            memset(taken, 0, taken_size);
+            taken_count = 0;
+        }
         begin_generation();
     }
 }
