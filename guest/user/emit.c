@@ -58,6 +58,8 @@ struct record {
 #define YIELDS 20
 #define SHORTEST_SLEEP_NS 20000
 #define LONGEST_SLEEP_NS 1000000
+/* A part of the time that was slept already: so many threads may wait for long, and a short wait is not overslept. */
+#define SLEEPS_TO_NEXT 8
 
 ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
 {
@@ -269,6 +271,7 @@ static void wait_for_room(struct hypertrace_producer *producer, uint32_t number,
 {
     const int error = errno;
     long sleep = SHORTEST_SLEEP_NS;
+    long slept = 0;
 
     for (unsigned round = 0; *producer->serial == serial && !has_room(producer, number); round++) {
         if (round < PAUSES) {
@@ -280,7 +283,10 @@ static void wait_for_room(struct hypertrace_producer *producer, uint32_t number,
             sched_yield();
         } else {
             hypertrace_sleep(sleep);
-            sleep = sleep < LONGEST_SLEEP_NS ? 2 * sleep : sleep;
+            if (sleep < LONGEST_SLEEP_NS) {
+                slept += sleep;
+                sleep = slept / SLEEPS_TO_NEXT > sleep ? slept / SLEEPS_TO_NEXT : sleep;
+            }
         }
     }
     errno = error;

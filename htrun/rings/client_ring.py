@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 _WORD, _HALF = 8, 4
+_LAP_WORD = 8
+"""Offset in a record."""
 _WORD_MASK = (1 << 64) - 1
+_FEW = 16
+"""Records that are checked one by one, which takes less time than with numpy."""
+_PIECE = 8192
+"""Records that are copied at once. The client may write over them while the next are copied."""
 _MOST_EVENTS = 1 << 48
 """More than any thread can emit."""
 _MOST_WAITING = 4096
@@ -75,6 +81,9 @@ class ClientRing:
         self._memory = memory
         self._words = memory[:CONTROL_SIZE].cast("Q")
         self._halves = memory[:CONTROL_SIZE].cast("I")
+        self._data = memory[CONTROL_SIZE : CONTROL_SIZE + layout.records * layout.record_size]
+        self._laps = self._data.cast("I")[_LAP_WORD // _HALF :: layout.record_size // _HALF]
+        """The second word of each record."""
         self._records: NDArray[np.void] | None = None
         self._native = False
         self._num_args = (layout.record_size - ring_layout.RECORD_HEADER) // _WORD
@@ -130,8 +139,7 @@ class ClientRing:
             import numpy as np
 
             self._native = not client.big_endian
-            data = self._memory[CONTROL_SIZE : CONTROL_SIZE + self._layout.records * self._layout.record_size]
-            self._records = np.frombuffer(data, _dtype(self._num_args, client.big_endian))
+            self._records = np.frombuffer(self._data, _dtype(self._num_args, client.big_endian))
         self.client = client
         self._holes.clear()
         self._lost = self._overwritten = 0
@@ -217,7 +225,9 @@ class ClientRing:
 
     def _take_late(self) -> list[Records]:
         """Records that were skipped because they were unfinished, and are finished now."""
-        late = []
+        late: list[Records] = []
+        if not self._holes:
+            return late
         for number in list(self._holes):
             if self._committed(number, number + 1).all():
                 late.append(self._copy(number, number + 1))
@@ -227,19 +237,63 @@ class ClientRing:
     def _take_until(self, end: int, *, ended: bool) -> list[Records]:
         import numpy as np
 
+        few = self._take_few(end)
+        if few is not None:
+            return [few]
+        taken = self._take_finished(end)
+        if self._next == end:
+            return taken
         first, committed = self._next, self._committed(self._next, end)
-        if committed.all():
-            self._next = end
-            return self._copied(first, end)
         start = int(committed.argmin())
         count = len(committed) - int(committed[::-1].argmax()) if committed.any() else 0
         if count <= start or not (ended or self._has_waited(first + start)):
             self._next = first + start
-            return self._copied(first, self._next)
+            return taken + self._copied(first, self._next)
         self._next = first + count
         self._holes += (first + np.flatnonzero(~committed[:count])).tolist()
         records = joined(self._copied(first, self._next))
-        return [records[committed[:count]]]
+        return [*taken, records[committed[:count]]]
+
+    def _take_few(self, end: int) -> Records | None:
+        """Take the records up to ``end``, if they are few, follow each other in memory, and are finished."""
+        first, records = self._next, self._layout.records
+        low = first % records
+        high = low + end - first
+        if high - low > _FEW or high > records:
+            return None
+        lap = lap_word(first, records)
+        if not self._native:
+            lap = int.from_bytes(lap.to_bytes(_HALF, "little"), "big")
+        if self._laps[low:high].tolist().count(lap) < high - low:
+            return None
+        self._next = end
+        return self._copy_positions(low, high)
+
+    def _take_finished(self, end: int) -> list[Records]:
+        """Take the records up to ``end``, or up to the piece in which one is unfinished, and let the client write over
+        each piece as soon as it is copied: it may be waiting."""
+        import numpy as np
+
+        assert self._records is not None
+        room, count = np.empty(end - self._next, self._records.dtype), 0
+        while self._next < end:
+            first, piece_end = self._next, min(end, self._next + _PIECE)
+            if not self._committed(first, piece_end).all():
+                break
+            for low, high, _ in self._pieces(first, piece_end):
+                self._copy_to(room, count, low, high)
+                count += high - low
+            self._next = piece_end
+            self._release()
+        return [self._in_order_of_host(room[:count])] if count else []
+
+    def _copy_to(self, room: NDArray[np.void], at: int, low: int, high: int) -> None:
+        """Copy the records at the positions from ``low`` to ``high`` to ``room``, from its row ``at`` on."""
+        size = self._layout.record_size
+        # In one block: numpy would copy field by field.
+        room.view("u1")[at * size : (at + high - low) * size] = self._data[low * size : high * size]
+        # While they are in the processor's cache.
+        room["site"][at : at + high - low] = RING_SITE
 
     def _take_newest(self) -> list[Records]:
         """The last records of a client that has overwritten older ones."""
@@ -291,14 +345,18 @@ class ClientRing:
         return self._copied(first, end)[0]
 
     def _copy_positions(self, low: int, high: int) -> Records:
+        import numpy as np
+
         assert self._records is not None
-        assert self.client is not None
+        size = self._layout.record_size
         # Copied in one block: numpy would copy field by field.
-        copied = self._records[low:high].view("u1").copy().view(self._records.dtype)
-        if self.client.big_endian:
-            copied = _in_host_order(copied, self._num_args)
+        copied = np.frombuffer(bytearray(self._data[low * size : high * size]), self._records.dtype)
         copied["site"] = RING_SITE
-        return copied
+        return self._in_order_of_host(copied)
+
+    def _in_order_of_host(self, records: NDArray[np.void]) -> Records:
+        """The same except for the arguments, whose bytes are kept."""
+        return records if self._native else _in_host_order(records, self._num_args)
 
 
 def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
@@ -308,11 +366,12 @@ def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def _in_host_order(records: NDArray[np.void], num_args: int) -> Records:
-    """The records in the host's byte order, except for the arguments, whose bytes are kept."""
+    """The records in the host's byte order, except for the arguments, whose bytes are kept. ``site`` is `RING_SITE`."""
     import numpy as np
 
     converted = np.empty(len(records), record_dtype(num_args, True))
     converted["timestamp"] = records["timestamp"]
+    converted["site"] = RING_SITE
     converted["index"] = records["index"]
     words_of(converted, "args", 0, num_args)[:] = words_of(records, "args", 0, num_args)
     return converted

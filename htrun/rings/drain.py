@@ -144,6 +144,9 @@ class Drain:
 
     def watch(self, rings: ClientRings) -> None:
         """Empty the ``rings`` of a channel, too, from now on."""
+        from htrun.rings.freed_memory import keep_some
+
+        keep_some()
         self._client_rings = rings
         self.start()
         # The drain may sleep, and nothing wakes it for the rings of clients.
@@ -397,7 +400,8 @@ class Drain:
             taken += found
             if ended:
                 self._retire(ring)
-        if partial:
+        if partial or not self._rings:
+            # With other rings, stores that a thread made before may be in packets that are not full.
             taken += self._give_in_order(complete, everything=final)
         if self._packet_sink is not None:
             self._guarded(self._packet_sink, self._packet_sink.flush)
@@ -548,10 +552,10 @@ class Drain:
         import numpy as np
 
         sites = records["site"]
-        if sites[0] == sites[-1] and (sites == sites[0]).all():
+        # A guest that writes records itself may use any number of sites.
+        if (len(sites) == 1 or (sites[0] == sites[-1] and (sites == sites[0]).all())) and sites[0] < _MOST_SITES:
             self.site_events[int(sites[0])] += len(sites)
             return
-        # A guest that writes records itself may use any number of sites.
         known = sites[sites < _MOST_SITES]
         for site, count in zip(*np.unique(known, return_counts=True), strict=True):
             self.site_events[int(site)] += int(count)

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,18 @@ from htrun.channel import ring_layout
 from htrun.channel.ring_layout import RingLayout
 from htrun.rings.client_ring import ClientRing
 from tests.unit.rings.client_memory import Writer, channel_file, numbers_of, small_rings
+
+PIECE = 3
+
+
+@pytest.fixture(scope="module", autouse=True, params=["usual", "pieces"])
+def sizes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests' few records are taken as usual, and as many records are: in pieces, and checked by numpy."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pieces":
+            patch.setattr("htrun.rings.client_ring._FEW", 0)
+            patch.setattr("htrun.rings.client_ring._PIECE", PIECE)
+        yield
 
 
 @contextmanager
@@ -155,6 +168,27 @@ def test_waiting_client_is_seen_once() -> None:
         writer.put_half(ring_layout.BELL, 1)
         assert ring.waits()
         assert not ring.waits()
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_client_may_write_over_each_piece_that_was_copied(big_endian: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("htrun.rings.client_ring._FEW", 0)
+    monkeypatch.setattr("htrun.rings.client_ring._PIECE", PIECE)
+    with taken_ring(big_endian=big_endian) as (ring, writer):
+        for number in range(16):
+            writer.emit(number)
+        released, copy = [], ring._copy_to
+
+        def emit_and_copy(*where: Any) -> None:
+            released.append(writer.get(ring_layout.RELEASED))
+            if writer.has_room():
+                writer.emit(15 + len(released))
+            copy(*where)
+
+        monkeypatch.setattr(ring, "_copy_to", emit_and_copy)
+        assert numbers_of(ring.take(ended=False)) == list(range(16))
+        assert released == [0, 3, 6, 9, 12, 15]
+        assert numbers_of(ring.take(ended=False)) == list(range(17, 22))
 
 
 def test_client_that_waits_for_room_has_reserved_more_than_there_is() -> None:

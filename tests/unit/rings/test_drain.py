@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
-from htrun.rings.client_rings import Source
+from htrun.rings.client_rings import ClientRings, Source
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.support.waiting import wait_until
+from tests.unit.rings import client_memory
 from tests.unit.rings.memory import BASE, RECORDS_A_PACKET, SHAPE, Writer, numbers, record, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
     from htrun.events.records import Events
     from htrun.events.sink import PacketSink, Sink
     from htrun.events.stream import Stream
     from htrun.events.tracer_events import TracerRecords
+    from htrun.rings.client_ring import Client
 
 CLOCK = best_clock()
 LONG = 50_000_000
@@ -315,6 +321,60 @@ def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPat
     assert (drain.events, drain.lost) == (1, 10 * RECORDS_A_PACKET - 1)
     assert sink.events == [(1, 0)]
     assert sink.closed == 1
+
+
+def test_events_of_a_site_that_cannot_be_are_not_counted_by_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest can write any number there, and each counted site takes memory."""
+    monkeypatch.setattr("htrun.rings.drain._MOST_SITES", 7)
+    drain, _ = make()
+    ring = drain.lend(stream(1), lambda _: BASE)
+    emit_or_trap(drain, Writer(ring), ring, 0)
+    drain.close()
+    assert (drain.events, dict(drain.site_events)) == (1, {})
+
+
+class SeenClients(SeenPackets):
+    """The numbers of the records of clients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
+        self.numbers += np.frombuffer(records, record_dtype(SHAPE.num_args, False))["args"][:, 0].tolist()
+
+
+def test_records_of_clients_are_given_at_once_unless_a_thread_may_store_as_well() -> None:
+    seen = SeenClients()
+    drain, warnings = make(packets=seen)
+    # As within a burst: no round takes what is in packets that are not full.
+    drain._partial_at = float("inf")
+    rings_layout = client_memory.small_rings(records=64)
+    descriptor = client_memory.channel_file(rings_layout)
+    client = client_memory.Writer(descriptor, rings_layout, 1, pid=1)
+
+    def never(client: Client) -> NoReturn:
+        raise AssertionError(client)
+
+    def source(client: Client) -> Source:
+        return Source(drain.add_stream(stream(client.tid)), stream(client.tid))
+
+    clients = ClientRings(descriptor, rings_layout, source, {0: None}, unknown_clock=never, damaged=never)
+    clients.processes.add(1)
+    for number in range(8):
+        client.emit(number)
+    drain.watch(clients)
+    drain.make_room()
+    assert seen.numbers == list(range(8))
+    drain.lend(stream(1), lambda _: BASE)
+    for number in range(8, 16):
+        client.emit(number)
+    drain.make_room()
+    assert seen.numbers == list(range(8))
+    drain.close()
+    assert seen.numbers == list(range(16))
+    assert not warnings.counts
+    os.close(descriptor)
 
 
 def test_a_thread_that_was_lent_a_ring_ahead_is_asked_for_when_it_has_emitted() -> None:
