@@ -1,13 +1,14 @@
 """The rings of a channel in which clients write their records themselves: finds rings in use, empties them, and frees
 them when their threads have exited.
 
-`ClientRings.exited` may be called from any thread of htrun; the other methods are for the drain, under its lock.
+`ClientRings.exited` is for the tracer's main thread; the other methods are for the drain, under its lock.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import threading
 from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 FEW = 1 / 16
 """A fraction of a ring: if a ring has fewer records than that, they wait for the next full round."""
+_FEW_RECORDS = 256
+"""So many are taken at once when their thread exits: it takes a few microseconds, and the next thread finds a ring that
+it has mapped."""
+_MOST_READY = 256
+"""Threads whose records wait for the next round outside of their rings."""
 
 
 MACHINE_CLOCK = -1
@@ -108,6 +114,12 @@ class ClientRings:
         self._rings: dict[int, ClientRing] = {}
         self._sources: dict[int, Source] = {}
         self._exits: deque[Exit] = deque()
+        self._ready: deque[Taken] = deque()
+        """What threads that have exited since the last round had left in their rings."""
+        self._taking = threading.Lock()
+        """Held by the thread that looks into rings."""
+        self._began = False
+        """Whether there was a round: numpy is imported then."""
         self.processes: set[int] = set()
         """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
         self._machine_gone = False
@@ -124,9 +136,12 @@ class ClientRings:
 
         ``source``: returns the thread's description, if that was not determined before.
         """
-        for number, word in enumerate(self._owners_now()):
-            if word == owner:
-                self._exits.append(Exit(number, owner, tid, source))
+        owners = self._owners_now()
+        if owner not in owners:
+            return
+        for number, word in enumerate(owners):
+            if word == owner and not self._take_at_once(gone := Exit(number, owner, tid, source)):
+                self._exits.append(gone)
 
     def machine_exited(self) -> None:
         """Take note that the clients in machines write no more. May be called from any thread."""
@@ -157,16 +172,21 @@ class ClientRings:
 
         ``everything``: also out of rings that are far from full. ``final``: all clients have ended.
         """
-        exits = {}
-        machine_gone, self._machine_gone = self._machine_gone, False
-        while self._exits:
-            one = self._exits.popleft()
-            exits[one.number] = one
-        for number, owner in enumerate(self._owners_now()):
-            if not owner and not self._has_client(number):
-                continue
-            ring, gone = self._ring(number), exits.get(number)
-            if self._begins(ring, owner, gone) and ring.client is not None:
+        with self._taking:
+            self._began = True
+            exits = {}
+            machine_gone, self._machine_gone = self._machine_gone, False
+            while self._exits:
+                one = self._exits.popleft()
+                exits[one.number] = one
+            while self._ready:
+                yield self._ready.popleft()
+            for number, owner in enumerate(self._owners_now()):
+                if not owner and not self._has_client(number):
+                    continue
+                ring, gone = self._ring(number), exits.get(number)
+                if not self._begins(ring, owner, gone) or ring.client is None:
+                    continue
                 ended = final or (machine_gone and ring.client.in_machine)
                 ended = ended or self._has_ended(ring, ring.client, owner, gone)
                 taken = self._take(ring, ring.client, gone, everything=everything, ended=ended)
@@ -180,15 +200,41 @@ class ClientRings:
     def discard(self) -> int:
         """Discard all records, and free the rings of threads that have exited; returns how many records were lost."""
         lost = 0
-        gone = {self._exits.popleft().number for _ in range(len(self._exits))}
-        for number, owner in enumerate(self._owners_now()):
-            if owner:
-                ring = self._ring(number)
-                ended = number in gone or ring.state == ring_layout.ENDED
-                lost += ring.discard()
-                if ended and ring.free():
-                    self._sources.pop(number, None)
+        with self._taking:
+            gone = {self._exits.popleft().number for _ in range(len(self._exits))}
+            while self._ready:
+                lost += sum(map(len, self._ready.popleft().records))
+            for number, owner in enumerate(self._owners_now()):
+                if owner:
+                    ring = self._ring(number)
+                    ended = number in gone or ring.state == ring_layout.ENDED
+                    lost += ring.discard()
+                    if ended and ring.free():
+                        self._sources.pop(number, None)
         return lost
+
+    def _take_at_once(self, gone: Exit) -> bool:
+        """Take what a thread that exits has left in its ring, and free the ring, if that takes no time. Otherwise, the
+        next round does so."""
+        if (
+            not self._began
+            or self._exits
+            or len(self._ready) >= _MOST_READY
+            or not self._taking.acquire(blocking=False)
+        ):
+            return False
+        try:
+            ring = self._ring(gone.number)
+            if ring.unread() > _FEW_RECORDS:
+                return False
+            if self._begins(ring, gone.owner, gone) and ring.client is not None:
+                ended = self._has_ended(ring, ring.client, gone.owner, gone)
+                taken = self._take(ring, ring.client, gone, everything=True, ended=ended)
+                if taken is not None:
+                    self._ready.append(taken)
+            return True
+        finally:
+            self._taking.release()
 
     def _owners_now(self) -> list[int]:
         """The owners of all rings that were ever used."""
@@ -244,11 +290,13 @@ class ClientRings:
         """The thread whose records are in a ring; determined at its first record."""
         source = self._sources.get(ring.number)
         if source is None:
-            # Before the exits are read: an exec, which gives the ids to another thread, is added to the exits first.
-            source = self._source_of(client)
-            gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), gone)
-            if gone is not None and gone.owner == client.owner:
+            if gone is None or gone.owner != client.owner:
+                # Before the exits are read: an exec, which gives the ids to another thread, is added to the exits first.
+                source = self._source_of(client)
+                gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), None)
+            if gone is not None:
                 source = gone.source(client)
+            assert source is not None
             self._sources[ring.number] = source
         return source
 

@@ -125,6 +125,77 @@ def test_ring_of_a_killed_thread_is_free_again() -> None:
             assert numbers_of(taken.records) == [tid]
 
 
+def test_ring_of_a_thread_that_exits_after_few_events_is_free_at_once() -> None:
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        # Without a round, nothing is imported that takes long.
+        writer = one.writer(1)
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert writer.get(ring_layout.OWNER)
+        assert one.take() == {}
+        for tid in (2, 3, 4):
+            for number in range(5):
+                writer = one.writer(tid) if not number else writer
+                writer.emit(number)
+            one.rings.exited(owner_word(5, tid), tid, one.source_of)
+            assert not writer.get(ring_layout.OWNER)
+        taken = one.take()
+        assert [numbers_of(taken[tid].records) for tid in (2, 3, 4)] == [list(range(5))] * 3
+        assert all(each.ended for each in taken.values())
+        assert one.take() == {}
+
+
+def test_many_records_of_a_thread_that_exits_are_left_for_a_round() -> None:
+    with channel(small_rings(records=512)) as one:
+        assert one.take() == {}
+        writer = one.writer(1)
+        for number in range(300):
+            writer.emit(number)
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert writer.get(ring_layout.OWNER)
+        taken = one.take()[1]
+        assert (numbers_of(taken.records), taken.ended) == (list(range(300)), True)
+        assert not writer.get(ring_layout.OWNER)
+
+
+def test_no_ring_is_emptied_at_once_while_the_drain_looks_at_rings() -> None:
+    with channel() as one:
+        writers = [one.writer(tid) for tid in (1, 2)]
+        for tid, writer in enumerate(writers, 1):
+            writer.emit(tid)
+        round_ = one.rings.take(everything=True, final=False)
+        assert numbers_of(next(round_).records) == [1]
+        writers[1].emit(20)
+        one.rings.exited(owner_word(5, 2), 2, one.source_of)
+        assert writers[1].get(ring_layout.OWNER)
+        assert [numbers_of(each.records) for each in round_] == [[2, 20]]
+        assert one.take()[2].ended
+
+
+def test_few_threads_that_have_exited_wait_for_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("htrun.rings.client_rings._MOST_READY", 2)
+    with channel() as one:
+        assert one.take() == {}
+        writers = [one.writer(tid) for tid in (1, 2, 3)]
+        for tid, writer in enumerate(writers, 1):
+            writer.emit(tid)
+            one.rings.exited(owner_word(5, tid), tid, one.source_of)
+        assert [bool(writer.get(ring_layout.OWNER)) for writer in writers] == [False, False, True]
+        taken = one.take()
+        assert [numbers_of(taken[tid].records) for tid in (1, 2, 3)] == [[1], [2], [3]]
+        assert not writers[2].get(ring_layout.OWNER)
+
+
+def test_records_that_wait_for_a_round_can_be_discarded() -> None:
+    with channel() as one:
+        assert one.take() == {}
+        writer = one.writer(1)
+        for number in range(3):
+            writer.emit(number)
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.rings.discard() == 3
+        assert one.take() == {}
+
+
 def test_ring_of_a_thread_that_died_before_its_first_event_is_free_again() -> None:
     with channel(small_rings(rings=1, chunk=1)) as one:
         writer = one.writer(1)
