@@ -5,6 +5,7 @@ Importing numpy takes 0.1 s, so every function imports it when it is first calle
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
@@ -36,6 +37,7 @@ RING_SITE = 0
 """The ``site`` of events that the guest library wrote to a ring itself. The numbers of instructions begin with 1."""
 
 
+@functools.cache
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
     """A record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's byte order."""
     import numpy as np

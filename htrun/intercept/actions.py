@@ -237,9 +237,11 @@ def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
     if stopped is None:
         return actions.copy()
     with suppress(TraceeDied, OSError):
-        registers, memory = stopped.registers(), creator.space.memory
-        abi = hosts.current().interface(registers.bits)
-        if registers.call_number & 0xFFFFFFFF == abi.numbers["clone3"]:
+        host = hosts.current()
+        # The same number in each interface (asm-generic/unistd.h).
+        if stopped.user_word(host.words.call_number) & 0xFFFFFFFF == host.native.numbers["clone3"]:
+            registers, memory = stopped.registers(), creator.space.memory
+            abi = host.interface(registers.bits)
             memory.reach_through(creator.tid)
             flags = memory.read_whole(abi.argument(registers, 0), 8)
             if int.from_bytes(flags, "little") & _CLONE_CLEAR_SIGHAND:

@@ -121,7 +121,8 @@ class Mappings:
     def copy(self) -> Mappings:
         """An independent copy, for a forked child."""
         twin = Mappings()
-        twin._set(list(self._all))
+        # Never changed, only replaced.
+        twin._all, twin._starts = self._all, self._starts
         return twin
 
     def _set(self, mappings: list[Mapping]) -> None:

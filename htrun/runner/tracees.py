@@ -237,10 +237,13 @@ class Tracees:
             Masks.inherit(creator, thread)
             self._hooks.began(thread)
             return
+        shares_memory = _same(_KCMP_VM, creator.tid, tid)
+        # Who shares the actions must share the memory (clone(2), CLONE_SIGHAND).
+        shares_actions = shares_memory and _same(_KCMP_SIGHAND, creator.tid, tid)
         thread = self._new_process(
             tid,
-            process.space if _same(_KCMP_VM, creator.tid, tid) else self._copied(process, tid),
-            process.actions if _same(_KCMP_SIGHAND, creator.tid, tid) else inherited(creator, stopped),
+            process.space if shares_memory else self._copied(process, tid),
+            process.actions if shares_actions else inherited(creator, stopped),
             big_endian=process.big_endian,
         )
         thread.process.filtered = process.filtered
