@@ -8,8 +8,7 @@ have a stream class for each of the two byte orders of the arguments.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from htrun.ctf.layout import BITS, COMM_SIZE, MAGIC
@@ -36,8 +35,7 @@ _ORDERS = ("le", "be")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """The contents of a packet's header. ``begin`` and ``end``: ticks of the first and last record.
 
     ``records_size``: in bytes. ``discarded``: number of events that the stream had lost up to the end of the packet.

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.events.definitions import DEFINITIONS, TEXT_WORDS, USER_SYSCALL, USER_SYSCALL_RET, USER_SYSCALL_TEXT
 
@@ -36,8 +36,7 @@ _ELEMENT, _SIZE, _CUT = 8, 32, 48
 _PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """The memory that a pointer refers to.
 
     ``place``: the index of the argument; ``element``: the index of the text in its array, 0 if there is no array;
@@ -62,11 +61,11 @@ _OfCall = Mapping[int, Sequence[Text]]
 """The texts of one call or return, by the index of the argument."""
 
 
-@dataclass(frozen=True)
 class BatchTexts:
     """The texts of a batch of calls and returns, by their positions in it."""
 
-    _found: Mapping[int, _OfCall] = field(default_factory=dict)
+    def __init__(self, found: Mapping[int, _OfCall] = MappingProxyType({})) -> None:
+        self._found = found
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -23,6 +23,13 @@ class Stream(NamedTuple):
     start: int = 0
 
 
+class Source(NamedTuple):
+    """The thread that has recorded something. ``number``: of the stream."""
+
+    number: int
+    stream: Stream
+
+
 class StreamTable(Sequence[Stream]):
     """Every thread of a run, stored compactly: a program that keeps starting threads may have millions."""
 

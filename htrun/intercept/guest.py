@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,10 +13,10 @@ from htrun.tracee.memory import Memory
 from htrun.tracee.stopped import Stopped
 
 if TYPE_CHECKING:
+    from htrun.events.stream import Source
     from htrun.hosts.host import Registers
     from htrun.intercept.arena import Arena
     from htrun.intercept.sites import Site
-    from htrun.rings.client_rings import Source
     from htrun.rings.ring import Ring
 
 
@@ -158,47 +157,64 @@ class ThreadPointers:
         return [other for other in self._threads.get(thread.pointer, ()) if other is not thread]
 
 
-@dataclass(eq=False, slots=True)
 class AddressSpace:
     """One memory, shared by the threads of a process and by a vfork child and its parent."""
 
-    memory: Memory
-    mappings: Mappings = field(default_factory=Mappings)
-    sites: dict[int, Site] = field(default_factory=dict)
-    """The sites, by the address of the instruction."""
-    threads: set[Thread] = field(default_factory=set)
-    """The threads that run in this address space."""
-    machine: bool = False
-    """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
+    __slots__ = (
+        "abi",
+        "arena",
+        "breakpoints",
+        "exec_rooms",
+        "locks_memory",
+        "machine",
+        "mappings",
+        "memory",
+        "pointers",
+        "sites",
+        "syscall_instruction",
+        "threads",
+        "unpatchable",
+        "unrecorded",
+        "virtualized",
+    )
 
-    # Set by `htrun.intercept.mapping_calls`.
-    virtualized: bool = False
-    """Whether KVM runs the machine, so that nothing of the channel is protected and ``mappings`` lacks it."""
-    abi: Abi | None = None
-    """The interface of the call that mapped a channel; None before one was mapped."""
-    syscall_instruction: int = 0
-    """The address at which a system call instruction of ``abi`` was last seen."""
-    unrecorded: bool = False
-    """Whether stores to the channel are no longer recorded, since recording has failed."""
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.mappings = Mappings()
+        self.sites: dict[int, Site] = {}
+        """The sites, by the address of the instruction."""
+        self.threads: set[Thread] = set()
+        """The threads that run in this address space."""
+        self.machine = False
+        """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
 
-    # Set by the patcher.
-    arena: Arena | None = None
-    """htrun's own memory in the address space; None before the first site is patched."""
-    unpatchable: str = ""
-    """The reason why no site in the address space can be patched; empty if sites can be patched."""
-    breakpoints: set[int] = field(default_factory=set)
-    """Addresses at which code was ever replaced. A thread may have executed the temporary halt there."""
-    pointers: ThreadPointers = field(default_factory=ThreadPointers)
+        # Set by `htrun.intercept.mapping_calls`.
+        self.virtualized = False
+        """Whether KVM runs the machine, so that nothing of the channel is protected and ``mappings`` lacks it."""
+        self.abi: Abi | None = None
+        """The interface of the call that mapped a channel; None before one was mapped."""
+        self.syscall_instruction = 0
+        """The address at which a system call instruction of ``abi`` was last seen."""
+        self.unrecorded = False
+        """Whether stores to the channel are no longer recorded, since recording has failed."""
 
-    # Set by mapping calls (``locks_memory``), and for execs that are redirected to an emulator (``exec_rooms``).
-    locks_memory: bool = False
-    """Whether the kernel locks all memory that is mapped from now on (MCL_FUTURE, mlockall(2)). A child does not
-    inherit this."""
-    exec_rooms: list[tuple[int, int]] = field(default_factory=list)
-    """Address and size of memory that htrun has mapped for the arguments of execs, and that is unused now."""
+        # Set by the patcher.
+        self.arena: Arena | None = None
+        """htrun's own memory in the address space; None before the first site is patched."""
+        self.unpatchable = ""
+        """The reason why no site in the address space can be patched; empty if sites can be patched."""
+        self.breakpoints: set[int] = set()
+        """Addresses at which code was ever replaced. A thread may have executed the temporary halt there."""
+        self.pointers = ThreadPointers()
 
-    def __post_init__(self) -> None:
-        self.memory.threads = lambda: [thread.tid for thread in self.threads]
+        # Set by mapping calls (``locks_memory``), and for execs that are redirected to an emulator (``exec_rooms``).
+        self.locks_memory = False
+        """Whether the kernel locks all memory that is mapped from now on (MCL_FUTURE, mlockall(2)). A child does not
+        inherit this."""
+        self.exec_rooms: list[tuple[int, int]] = []
+        """Address and size of memory that htrun has mapped for the arguments of execs, and that is unused now."""
+
+        memory.threads = lambda: [thread.tid for thread in self.threads]
 
     def close(self) -> None:
         """Free the resources of an address space in which no thread runs any more."""
@@ -213,15 +229,14 @@ class AddressSpace:
 
     def fork(self, tid: int) -> AddressSpace:
         """The copy of the address space in a forked child. Its code is the same, so the sites are the same too."""
-        return AddressSpace(
-            memory=Memory(tid),
-            mappings=self.mappings.copy(),
-            sites={address: site.fork() for address, site in self.sites.items()},
-            abi=self.abi,
-            syscall_instruction=self.syscall_instruction,
-            machine=self.machine,
-            exec_rooms=list(self.exec_rooms),
-        )
+        copy = AddressSpace(Memory(tid))
+        copy.mappings = self.mappings.copy()
+        copy.sites = {address: site.fork() for address, site in self.sites.items()}
+        copy.abi = self.abi
+        copy.syscall_instruction = self.syscall_instruction
+        copy.machine = self.machine
+        copy.exec_rooms = list(self.exec_rooms)
+        return copy
 
 
 _DEFAULT, _IGNORE = 0, 1
@@ -230,15 +245,18 @@ _RESETHAND = 0x80000000
 """The flag SA_RESETHAND."""
 
 
-@dataclass(eq=False, slots=True)
 class SignalActions:
     """A process's action for SIGSEGV, as far as htrun can know it. Processes share it after CLONE_SIGHAND."""
 
-    segv: bytes | None = None
-    """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
-    from 64-bit code, 20 bytes from 32-bit code; None if the guest has not set it."""
-    marked: bool = False
-    """Whether the kernel has htrun's marker (`htrun.intercept.actions`), while the guest sees the default action."""
+    __slots__ = ("marked", "segv")
+
+    def __init__(self, segv: bytes | None = None, *, marked: bool = False) -> None:
+        self.segv = segv
+        """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
+        from 64-bit code, 20 bytes from 32-bit code; None if the guest has not set it."""
+        self.marked = marked
+        """Whether the kernel has htrun's marker (`htrun.intercept.actions`), while the guest sees the default
+        action."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
@@ -248,7 +266,7 @@ class SignalActions:
 
     def copy(self) -> SignalActions:
         """A copy, for a forked child."""
-        return SignalActions(self.segv, self.marked)
+        return SignalActions(self.segv, marked=self.marked)
 
     @property
     def handler(self) -> int:
@@ -322,28 +340,41 @@ class MaskFilter:
         """The reason why the filter can't be installed in the process; empty if it can."""
 
 
-@dataclass(eq=False, slots=True)
 class Process:
     """A thread group."""
 
-    pid: int
-    space: AddressSpace
-    actions: SignalActions
-    big_endian: bool = False
-    """Whether the guest writes arguments in big-endian byte order."""
-    threads_seen: int = 0
-    """The number of threads that the process has had."""
-    living: int = 0
-    """The number of threads that have not exited."""
-    filtered: bool = False
-    """Whether the process has a seccomp filter that is not htrun's, set by itself or inherited."""
-    guarded: list[tuple[int, int]] = field(default_factory=list)
-    """The address ranges for which the process has channel filters of htrun's, set by htrun or inherited. A filter
-    stays for good, through forks and exec."""
-    masks: MaskFilter = field(default_factory=MaskFilter)
-    action_in_doubt: bool = False
-    """Whether the process has not run yet, and may have inherited the SIGSEGV action of its parent just after a trap
-    had reset that action."""
+    __slots__ = (
+        "action_in_doubt",
+        "actions",
+        "big_endian",
+        "filtered",
+        "guarded",
+        "living",
+        "masks",
+        "pid",
+        "space",
+        "threads_seen",
+    )
+
+    def __init__(self, pid: int, space: AddressSpace, actions: SignalActions, *, big_endian: bool = False) -> None:
+        self.pid = pid
+        self.space = space
+        self.actions = actions
+        self.big_endian = big_endian
+        """Whether the guest writes arguments in big-endian byte order."""
+        self.threads_seen = 0
+        """The number of threads that the process has had."""
+        self.living = 0
+        """The number of threads that have not exited."""
+        self.filtered = False
+        """Whether the process has a seccomp filter that is not htrun's, set by itself or inherited."""
+        self.guarded: list[tuple[int, int]] = []
+        """The address ranges for which the process has channel filters of htrun's, set by htrun or inherited. A filter
+        stays for good, through forks and exec."""
+        self.masks = MaskFilter()
+        self.action_in_doubt = False
+        """Whether the process has not run yet, and may have inherited the SIGSEGV action of its parent just after a
+        trap had reset that action."""
 
 
 class ThreadSignals:
@@ -393,33 +424,49 @@ class Doubt:
         """How many times in a row this fault was seen."""
 
 
-@dataclass(eq=False, slots=True)
 class Thread:
     """A traced thread."""
 
-    tid: int
-    process: Process
-    number: int
-    """The index of the thread in its process, in order of appearance, from 0."""
-    exiting: bool = False
-    """Whether the thread's exit event has been seen."""
-    signals: ThreadSignals = field(default_factory=ThreadSignals)
-    exec: RedirectedExec = field(default_factory=RedirectedExec)
-    doubt: Doubt = field(default_factory=Doubt)
+    __slots__ = (
+        "comm",
+        "doubt",
+        "exec",
+        "exiting",
+        "number",
+        "pointer",
+        "process",
+        "registered",
+        "ring",
+        "signals",
+        "source",
+        "tid",
+    )
 
-    # Set by the recording.
-    ring: Ring | None = None
-    """The ring that takes the records of the thread's stores; None before the first."""
-    source: Source | None = None
-    """The thread's stream; None before it has one."""
-    comm: str | None = None
-    """The thread's name, kept from its exit event on, since the name cannot be read later."""
+    def __init__(self, tid: int, process: Process, number: int) -> None:
+        self.tid = tid
+        self.process = process
+        self.number = number
+        """The index of the thread in its process, in order of appearance, from 0."""
+        self.exiting = False
+        """Whether the thread's exit event has been seen."""
+        self.signals = ThreadSignals()
+        self.exec = RedirectedExec()
+        self.doubt = Doubt()
 
-    # Set by `htrun.intercept.thread_rings`.
-    pointer: int = 0
-    """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if none is known."""
-    registered: bool = False
-    """Whether trampolines find the thread's ring by that pointer."""
+        # Set by the recording.
+        self.ring: Ring | None = None
+        """The ring that takes the records of the thread's stores; None before the first."""
+        self.source: Source | None = None
+        """The thread's stream; None before it has one."""
+        self.comm: str | None = None
+        """The thread's name, kept from its exit event on, since the name cannot be read later."""
+
+        # Set by `htrun.intercept.thread_rings`.
+        self.pointer = 0
+        """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if none is
+        known."""
+        self.registered = False
+        """Whether trampolines find the thread's ring by that pointer."""
 
     @property
     def space(self) -> AddressSpace:

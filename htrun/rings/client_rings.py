@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from htrun.channel.ring_layout import RingLayout
     from htrun.events.records import Records
-    from htrun.events.stream import Stream
+    from htrun.events.stream import Source
     from htrun.rings.client_clock import Conversion
 
 FEW = 1 / 16
@@ -35,13 +35,6 @@ _MOST_READY = 256
 
 MACHINE_CLOCK = -1
 """The number of all clocks of machines: none of them is a clock of the host."""
-
-
-class Source(NamedTuple):
-    """The thread whose records a ring holds. ``number``: number of ``stream`` in the trace."""
-
-    number: int
-    stream: Stream
 
 
 class Exit(NamedTuple):
@@ -291,7 +284,7 @@ class ClientRings:
         source = self._sources.get(ring.number)
         if source is None:
             if gone is None or gone.owner != client.owner:
-                # Before the exits are read: an exec, which gives the ids to another thread, is added to the exits first.
+                # Before the exits are read: an exec, which gives the ids to another thread, is added there first.
                 source = self._source_of(client)
                 gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), None)
             if gone is not None:

@@ -22,10 +22,9 @@ from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER
 from htrun.events.order import TimeOrder
 from htrun.events.records import decode, decode_tracer_records, record_dtype
 from htrun.events.sink import LossSink, PacketSink, Sink, decodes, failure_of
-from htrun.events.stream import Stream, StreamTable
+from htrun.events.stream import Source, Stream, StreamTable
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
-from htrun.rings.client_rings import Source
 from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
 from htrun.rings.thread_order import ThreadOrder

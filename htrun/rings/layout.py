@@ -19,8 +19,7 @@ All addresses in a control block or table are addresses in the tracee.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 PAGE = 4096
 
@@ -97,8 +96,7 @@ def record_size(num_args: int) -> int:
     return RECORD_HEADER + 8 * num_args
 
 
-@dataclass(frozen=True)
-class RingShape:
+class RingShape(NamedTuple):
     """The sizes that all rings of a run have.
 
     ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes.
@@ -108,12 +106,12 @@ class RingShape:
     packets: int
     packet_stride: int
 
-    @cached_property
+    @property
     def record_size(self) -> int:
         """Bytes of one record."""
         return record_size(self.num_args)
 
-    @cached_property
+    @property
     def packet_payload(self) -> int:
         """Bytes of the records in a full packet: a multiple of `record_size`, and less than the available room, so that
         the end of a packet's records is not the start of the next packet."""

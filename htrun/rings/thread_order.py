@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from htrun.events.records import Records
-    from htrun.rings.client_rings import Source, Taken
+    from htrun.events.stream import Source
+    from htrun.rings.client_rings import Taken
 
 _NEVER = (1 << 64) - 1
 """A time in ticks that is never reached."""

@@ -15,8 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from htrun.events.stream import Stream
-from htrun.rings.client_rings import Source
+from htrun.events.stream import Source, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

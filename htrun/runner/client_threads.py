@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from htrun import hosts
 from htrun.channel import ring_layout
 from htrun.channel.ring_layout import owner_word
-from htrun.events.stream import Stream
+from htrun.events.stream import Source, Stream
 from htrun.events.warnings import Kind
-from htrun.rings.client_clock import Arrival, ClientClock
-from htrun.rings.client_rings import MACHINE_CLOCK, ClientRings, Source
 from htrun.runner.stream_names import machine_stream
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from htrun.intercept.guest import Thread
     from htrun.rings.client_clock import Conversion
     from htrun.rings.client_ring import Client
+    from htrun.rings.client_rings import ClientRings
     from htrun.runner.recording import Recording
 
 _SAMPLES = 4
@@ -104,6 +103,9 @@ def watch_rings(
     channel: Channel, recording: Recording, warnings: Warnings, source_of: Callable[[Client], Source]
 ) -> ClientRings:
     """Have the rings of ``channel``, which has some, emptied from now on. ``source_of``: see `ClientRings`."""
+    from htrun.rings.client_clock import Arrival
+    from htrun.rings.client_rings import ClientRings
+
     source = recording.clock.source
     assert channel.rings is not None
 
@@ -145,6 +147,8 @@ def _own_ids(thread: Thread) -> _Ids:
 
 def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
     """The conversions for the clocks that clients use, by the clock's number."""
+    from htrun.rings.client_clock import Arrival, ClientClock
+    from htrun.rings.client_rings import MACHINE_CLOCK
 
     def raw_and_ticks() -> tuple[int, int]:
         sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)

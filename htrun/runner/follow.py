@@ -23,7 +23,6 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
 
 if TYPE_CHECKING:
@@ -65,14 +64,16 @@ class CallStops(Protocol):
         """Set the number of stops until `Follow.ran` is called for the thread."""
 
 
-@dataclass(slots=True)
 class _Kept:
     """A thread that is kept. ``processors``: its former processors. ``left``, ``traps``: its counts of stops and traps
     at the last check."""
 
-    processors: set[int]
-    left: int
-    traps: int
+    __slots__ = ("left", "processors", "traps")
+
+    def __init__(self, processors: set[int], left: int, traps: int) -> None:
+        self.processors = processors
+        self.left = left
+        self.traps = traps
 
 
 def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Concatenate[Follow, _P], None]:

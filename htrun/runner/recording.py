@@ -11,12 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun import hosts
-from htrun.events.stream import Stream
+from htrun.events.stream import Source, Stream
 from htrun.events.warnings import Kind
-from htrun.rings.client_rings import Source
-from htrun.rings.drain import SILENCE, Drain
-from htrun.rings.layout import RingShape
-from htrun.rings.ring import RingPool
 from htrun.runner.options import Timestamp
 from htrun.runner.stream_names import StreamNames, client_stream, last_name_of
 
@@ -28,7 +24,8 @@ if TYPE_CHECKING:
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
     from htrun.rings.client_ring import Client
-    from htrun.rings.ring import Ring
+    from htrun.rings.drain import Drain
+    from htrun.rings.ring import Ring, RingPool
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
 
@@ -70,6 +67,9 @@ class Recording:
     def pool(self) -> RingPool:
         """The pool of rings, created at the first use."""
         if self._pool is None:
+            from htrun.rings.layout import RingShape
+            from htrun.rings.ring import RingPool
+
             options = self._options
             packet_stride = max(4096, options.ring_size // _PACKETS // 4096 * 4096)
             self._pool = RingPool(RingShape(options.layout.num_args, _PACKETS, packet_stride), _MOST_RINGS)
@@ -79,6 +79,8 @@ class Recording:
     def drain(self) -> Drain:
         """The drain, which takes the records out of the rings; created at the first use."""
         if self._drain is None:
+            from htrun.rings.drain import SILENCE, Drain
+
             self._drain = Drain(
                 self.pool,
                 self.clock,

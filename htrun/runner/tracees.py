@@ -283,7 +283,7 @@ class Tracees:
         self._strangers[tid] = InterruptStop(tid)
 
     def _new_process(self, pid: int, space: AddressSpace, actions: SignalActions, *, big_endian: bool) -> Thread:
-        process = Process(pid, space, actions, big_endian)
+        process = Process(pid, space, actions, big_endian=big_endian)
         self._processes[pid] = process
         self.processes_seen += 1
         return self._new_thread(pid, process)

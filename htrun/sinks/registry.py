@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from htrun.errors import HtrunError
 from htrun.sinks.output import STANDARD_OUTPUT
@@ -25,8 +24,7 @@ CTF = "ctf"
 SIMPLE = "simple"
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """One format. ``suffixes``: the suffixes for which it is the default. ``summary``: a few words for a list of
     formats.
 

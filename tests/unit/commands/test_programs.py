@@ -69,7 +69,8 @@ def test_info_tells_clock_and_events() -> None:
     assert "guest_hypertrace" in done.stdout
 
 
-HEAVY = {"numpy", "iced_x86", "lief", "rich", "psutil", "argparse", "scipy"}
+HEAVY = {"numpy", "iced_x86", "lief", "rich", "psutil", "argparse", "scipy", "dataclasses"}
+"""The modules that dataclasses imports take a tenth of a start."""
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "trace"], ["-D", "log"]])

@@ -161,7 +161,8 @@ class Scene:
         self.code, self.stack = Pages(4096), Pages(8192)
         self.site = self.code.address
         self.program = b"".join(word.encode() for word in LOOP)
-        self.space = AddressSpace(Memory(self.kernel.tid), abi=ABI)
+        self.space = AddressSpace(Memory(self.kernel.tid))
+        self.space.abi = ABI
         self.space.memory.write(self.site, self.program)
         self.space.syscall_instruction = self.site + len(self.program) - WORD
         self.space.mappings.add(Mapping(start, _LAYOUT.total_size, 0))

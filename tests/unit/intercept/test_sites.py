@@ -89,8 +89,9 @@ def test_a_copy_made_amid_a_patch_is_settled(found: bytes, expected: bytes, patc
         content[: len(data)] = data
 
     memory = SimpleNamespace(read=lambda _address, size: bytes(content[:size]), write=write)
-    parent = AddressSpace(cast(Memory, memory), breakpoints={ADDRESS})
-    copy = AddressSpace(cast(Memory, memory), sites={ADDRESS: site()})
+    parent, copy = AddressSpace(cast(Memory, memory)), AddressSpace(cast(Memory, memory))
+    parent.breakpoints.add(ADDRESS)
+    copy.sites[ADDRESS] = site()
     copy.sites[ADDRESS].patch = patch()
     settle(copy, parent)
     assert bytes(content) == expected

@@ -12,8 +12,8 @@ import pytest
 
 from htrun.channel import ring_layout
 from htrun.channel.ring_layout import RingLayout, owner_word
-from htrun.events.stream import Stream
-from htrun.rings.client_rings import ClientRings, Source, Taken
+from htrun.events.stream import Source, Stream
+from htrun.rings.client_rings import ClientRings, Taken
 from tests.unit.rings.client_memory import Writer, channel_file, numbers_of, small_rings
 
 if TYPE_CHECKING:

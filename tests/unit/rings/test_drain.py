@@ -12,10 +12,11 @@ import pytest
 
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
+from htrun.events.stream import Source
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
-from htrun.rings.client_rings import ClientRings, Source
+from htrun.rings.client_rings import ClientRings
 from htrun.rings.drain import Drain
 from htrun.rings.ring import Overflow, Ring, RingPool
 from tests.support.waiting import wait_until

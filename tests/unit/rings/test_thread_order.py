@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.events.records import record_dtype
-from htrun.events.stream import Stream
-from htrun.rings.client_rings import Source, Taken
+from htrun.events.stream import Source, Stream
+from htrun.rings.client_rings import Taken
 from htrun.rings.thread_order import ThreadOrder
 
 if TYPE_CHECKING:
