@@ -1,7 +1,8 @@
 """The rings of a channel in which clients write their records themselves: finds rings in use, empties them, and frees
 them when their threads have exited.
 
-`ClientRings.exited` is for the tracer's main thread; the other methods are for the drain, under its lock.
+`ClientRings.exited` is for the tracer's main thread. Methods that say so may be called from any thread of htrun; all
+others are for the drain, under its lock.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class ClientRings:
         self._machine_gone = True
 
     def ring_exited(self, number: int, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
-        """Like `exited`, for ring ``number`` only."""
+        """Like `exited`, for ring ``number`` only. May be called from any thread of htrun."""
         self._exits.append(Exit(number, owner, tid, source))
 
     def owners(self) -> list[int]:
