@@ -1,0 +1,69 @@
+"""The examples of docs/timing.md compare a program with itself: a difference that they find is a false alarm."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from itertools import combinations, islice
+from pathlib import Path
+
+import pytest
+
+from htrun.commands.hypertrace import main
+from tests.support.documents import fenced
+from tests.support.run import HTRUN
+from tests.support.toolchain import Toolchain
+
+GUESTS = Path(__file__).parent / "guests"
+TRIALS = 50
+RUNS, OF_EACH = 16, 5
+ALARMS = 9
+"""Each trial distributes runs at random, so one of either direction has a probability of at most 2.5%, whatever the
+machine does, and more than 9 of 50 one of 4e-7. On a quiet machine there is none, as runs differ by less than 5%."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, toolchain: Toolchain) -> list[Path]:
+    """The JSON of runs of one program, recorded as the document says."""
+    directory = tmp_path_factory.mktemp("runs")
+    guest = toolchain.compile(GUESTS / "timed_jobs.c")
+    (directory / "events.toml").write_text(fenced("timing.md", "toml")[0])
+    found = []
+    for number in range(RUNS):
+        options = ("--events", directory / "events.toml", "-o", directory / f"{number}")
+        environment = os.environ | {"HYPERTRACE_CALIBRATE": "1000"}
+        subprocess.run([HTRUN, "-q", *options, guest], env=environment, check=True, stdout=subprocess.DEVNULL)
+        found.append(directory / f"{number}.json")
+        assert main(["stat", str(directory / f"{number}"), "--no-histograms", "--json", str(found[-1])]) == 0
+    return found
+
+
+def compare(capsys: pytest.CaptureFixture[str], one: list[Path], other: list[Path]) -> tuple[int, str]:
+    """The exit status with --fail-on +5%, and the verdict."""
+    capsys.readouterr()
+    words = ["compare", *map(str, one), "--vs", *map(str, other), "--fail-on", "+5%", "--json", "-"]
+    status = main(words)
+    [span] = json.loads(capsys.readouterr().out)["spans"]
+    return status, span["verdict"]
+
+
+@pytest.mark.heavy("records many runs; test_false_alarms.py of the unit tests makes them up")
+def test_single_traces_never_give_an_alarm(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for one, other in islice(combinations(runs, 2), TRIALS):
+        assert compare(capsys, [one], [other]) == (0, "no verdict")
+
+
+@pytest.mark.heavy("records many runs; test_false_alarms.py of the unit tests makes them up")
+def test_sets_of_runs_give_no_more_alarms_than_chance_permits(
+    runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = random.Random(1)
+    alarms = 0
+    for _ in range(TRIALS):
+        drawn = generator.sample(runs, 2 * OF_EACH)
+        status, verdict = compare(capsys, drawn[:OF_EACH], drawn[OF_EACH:])
+        assert (status == 3) <= (verdict == "slower")
+        alarms += status == 3
+    assert alarms <= ALARMS
