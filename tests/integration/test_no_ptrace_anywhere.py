@@ -1,0 +1,164 @@
+"""Where a program cannot be traced, its events are exact all the same: below and above debuggers, valgrind, sandboxes.
+
+With --no-ptrace, and without it where htrun finds out by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_no_ptrace import UNTRACED
+from tests.integration.test_rings import GUESTS, check_exact
+from tests.support.requirements import missing, require_tool
+from tests.support.run import HTRUN, IGNORING_CHILDREN, SECONDS, Htrun, Result
+from tests.support.toolchain import Toolchain
+
+EVENTS = 50_000
+OF_THREADS = {0: EVENTS, 1: EVENTS}
+CHILDREN = 4
+OF_A_CHILD = 10_000
+OF_FORKS = {0: CHILDREN * OF_A_CHILD, **dict.fromkeys(range(1, CHILDREN + 1), OF_A_CHILD)}
+FORKS = ("forks", str(CHILDREN), str(OF_A_CHILD))
+THREADS = ("threads", "2", str(EVENTS))
+
+NO_PTRACE = """
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Runs the program argv[1], to which ptrace is denied. */
+int main(int argc, char **argv)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
+    if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        return 98;
+    execv(argv[1], argv + 1);
+    return 99;
+}
+"""
+
+GDB = ("gdb", "-q", "-batch", "-ex", "run", "--args")
+TOOLS: dict[str, tuple[str, ...]] = {
+    "gdb": GDB,
+    "strace": ("strace", "-f", "-qq", "-o", "/dev/null"),
+    "valgrind": ("valgrind", "-q"),
+    "setpriv --no-new-privs": ("setpriv", "--no-new-privs"),
+    "another user": ("setpriv", "--reuid=65534", "--clear-groups"),
+    "user namespace": ("unshare", "--user", "--map-root-user"),
+    "PID namespace": ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"),
+}
+"""Each is the start of a command line."""
+AROUND: dict[str, tuple[str, ...]] = {
+    **{name: tool for name, tool in TOOLS.items() if name not in ("gdb", "valgrind", "another user")},
+    # gdb stays with the first process, which is the program's supervisor.
+    "gdb": GDB,
+    "valgrind": ("valgrind", "-q", "--trace-children=yes", "--trace-children-skip=*python*,*-tracer"),
+}
+
+
+@pytest.fixture
+def program(toolchain: Toolchain, tmp_path: Path) -> Path:
+    """Where another user can execute it."""
+    return toolchain.compile(GUESTS / "ring_emitters.c")
+
+
+@pytest.fixture
+def denied(toolchain: Toolchain) -> Path:
+    """Runs another program without the right to trace."""
+    return toolchain.compile_text(NO_PTRACE, "denied")
+
+
+def require(name: str, tool: tuple[str, ...]) -> None:
+    if tool[0] in ("gdb", "strace", "valgrind"):
+        require_tool(tool[0], tool[0])
+    elif ("namespace" in name or "user" in name) and subprocess.run([*tool, "true"], capture_output=True).returncode:
+        missing(f"the right to run a program with {name}")
+
+
+def started(htrun: Htrun, before: tuple[str | Path, ...], options: tuple[str, ...], *program: str | Path) -> Result:
+    """Run htrun below the command ``before``."""
+    command = [*map(str, before), *htrun.command(*options), *map(str, program)]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=SECONDS, env=os.environ | {})
+    log, summary = htrun.directory / "log", htrun.directory / "summary.json"
+    return Result(command, done.returncode, done.stdout, done.stderr, htrun.channel, log, summary)
+
+
+@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize(("words", "expected"), [(THREADS, OF_THREADS), (FORKS, OF_FORKS)], ids=["threads", "forks"])
+def test_below_htrun(words: tuple[str, ...], expected: dict[int, int], name: str, program: Path, htrun: Htrun) -> None:
+    require(name, TOOLS[name])
+    result = htrun.run(*TOOLS[name], program, *words, options=UNTRACED)
+    check_exact(result, expected)
+    assert result.summary["ring_events"] == sum(expected.values())
+    assert "htrun:" not in result.stderr
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_above_htrun(name: str, program: Path, htrun: Htrun) -> None:
+    require(name, AROUND[name])
+    result = started(htrun, AROUND[name], UNTRACED, program, *FORKS)
+    check_exact(result, OF_FORKS)
+    assert "htrun:" not in result.stderr
+
+
+def test_where_the_ends_of_children_are_ignored(program: Path, htrun: Htrun) -> None:
+    check_exact(started(htrun, IGNORING_CHILDREN, UNTRACED, program, *THREADS), OF_THREADS)
+
+
+def test_htrun_below_htrun(program: Path, htrun: Htrun) -> None:
+    """The inner one notices that its program is traced already."""
+    result = htrun.run(HTRUN, "-D", "/dev/null", program, "threads", "2", "100", options=("--via", "auto"))
+    assert result.status == 0
+    assert "htrun: warning: cannot trace (process " in result.stderr
+
+
+@pytest.mark.parametrize("name", ["ptrace denied", "strace", "valgrind"])
+def test_what_htrun_finds_out(name: str, program: Path, denied: Path, htrun: Htrun) -> None:
+    """One line says so; then the program runs untraced, if the options allow it."""
+    before: tuple[str | Path, ...] = (denied,) if name == "ptrace denied" else AROUND[name]
+    require(name, tuple(map(str, before)))
+    result = started(htrun, before, ("--via", "auto"), program, *THREADS)
+    check_exact(result, OF_THREADS)
+    assert result.summary["no_ptrace"]
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("htrun:")]
+    assert line.startswith("htrun: warning: cannot trace (")
+    assert line.endswith(
+        "): the program runs untraced, so only events that the guest library writes to rings are recorded (--no-ptrace)"
+    )
+    assert "htrun:" not in started(htrun, before, ("--via", "auto", "-q"), program, "threads", "2", "10").stderr
+
+
+@pytest.mark.parametrize("options", [("--via", "store"), ("--via", "auto", "--syscalls", "read")])
+def test_what_cannot_be_done_is_refused(options: tuple[str, ...], program: Path, denied: Path, htrun: Htrun) -> None:
+    result = started(htrun, (denied,), options, program, "threads", "2", "10")
+    assert result.status == 125
+    [line] = result.stderr.splitlines()
+    assert line.startswith("htrun: cannot trace (")
+    assert line.endswith("Operation not permitted): does a sandbox or kernel.yama.ptrace_scope forbid ptrace?")
+
+
+def test_without_ptrace_nobody_is_asked(program: Path, denied: Path, htrun: Htrun) -> None:
+    result = started(htrun, (denied,), UNTRACED, program, *THREADS)
+    check_exact(result, OF_THREADS)
+    assert result.stderr == ""
+
+
+def test_as_process_one(program: Path, htrun: Htrun) -> None:
+    container = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
+    require("a PID namespace", container)
+    result = started(htrun, container, UNTRACED, program, *FORKS)
+    check_exact(result, OF_FORKS)
+    assert result.stderr == ""
