@@ -21,7 +21,8 @@ enum field {
     RING_STRIDE = 0x50,
     RING_COUNT = 0x58,
     RING_RECORDS = 0x5c,
-    RING_OVERFLOW = 0x64
+    RING_OVERFLOW = 0x64,
+    EXCHANGE = 0x74
 };
 
 /* The control block of a ring. */
@@ -34,6 +35,8 @@ enum control {
     RESERVED = 0x40,
     DROPPED = 0x48,
     BELL = 0x50,
+    ANSWERED = 0x58,
+    ANSWER = 0x60,
     RELEASED = 0x80
 };
 
@@ -41,7 +44,7 @@ enum { RINGS_FOR_NATIVE = 1, RINGS_FOR_ALL = 2 };
 enum { CLAIMED = 1, USED = 2, ENDED = 3 };
 enum { BLOCK, DROP, OVERWRITE };
 
-#define HEADER_BYTES 0x70
+#define HEADER_BYTES 0x78
 #define SUPPORTED_VERSION 1
 #define MOST_ARGS 64
 #define CONTROL_BLOCK 4096
@@ -106,6 +109,24 @@ static uint64_t read_counter(void)
 
     __asm__ __volatile__(".insn s,0xb27c0000,%0" : "=Q" (count) : : "memory", "cc");
     return count;
+#endif
+}
+
+/* Keeps a later reading of the counter after earlier loads. */
+static void finish_loads(void)
+{
+#if defined(__x86_64__)
+    __asm__ __volatile__("lfence" : : : "memory");
+#elif defined(__i386__)
+    uint32_t eax = 0, ebx, ecx = 0, edx;
+
+    __asm__ __volatile__("cpuid" : "+a" (eax), "=b" (ebx), "+c" (ecx), "=d" (edx) : : "memory");
+#elif defined(__aarch64__)
+    __asm__ __volatile__("dsb ld; isb" : : : "memory");
+#elif defined(__powerpc64__)
+    __asm__ __volatile__("sync; isync" : : : "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
 
@@ -272,6 +293,24 @@ static void find_lap(struct qemu_hypertrace_ring *ring, uint64_t reserved)
     ring->lap = (uint32_t)laps + 1;
 }
 
+/*
+ * Writes what this machine's clock shows, for the number in the header: htrun
+ * relates the clock to its own with it. The number is read before the clock.
+ */
+static void answer(struct qemu_hypertrace_ring *ring)
+{
+    const uint32_t number = get(ring->channel->memory, EXCHANGE);
+    uint64_t time;
+
+    finish_loads();
+    time = read_counter();
+    put(ring->memory, ANSWERED, 0);
+    put(ring->memory, ANSWER, (uint32_t)time);
+    put(ring->memory, ANSWER + 4, (uint32_t)(time >> 32));
+    put(ring->memory, ANSWERED, number);
+    ring->answered = number;
+}
+
 static void fill_in(struct qemu_hypertrace_ring *ring, const char *name)
 {
     unsigned char *control = ring->memory;
@@ -288,6 +327,7 @@ static void fill_in(struct qemu_hypertrace_ring *ring, const char *name)
     }
     find_lap(ring, get_wide(control, RESERVED));
     ring->limit = get(control, RELEASED) + ring->channel->records;
+    answer(ring);
     put(control, STATE, USED);
 }
 
@@ -341,6 +381,9 @@ void qemu_hypertrace_emit(struct qemu_hypertrace_ring *ring, uint32_t index, con
     uint64_t *words;
     uint32_t number;
 
+    if (get(channel->memory, EXCHANGE) != ring->answered) {
+        answer(ring);
+    }
     if (channel->overflow == DROP && !has_room(ring, get(ring->memory, RESERVED))) {
         (void)add_one(ring->memory, DROPPED);
         return;

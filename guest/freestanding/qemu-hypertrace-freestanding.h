@@ -65,6 +65,7 @@ struct qemu_hypertrace_ring {
     uint32_t limit;                     /* the first number without room; may be outdated, then it is too low */
     uint32_t base;                      /* the current lap's first number */
     uint32_t lap;
+    uint32_t answered;                  /* the header's number that was answered last */
 };
 
 /*

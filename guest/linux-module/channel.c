@@ -35,6 +35,8 @@
 #define HYPERTRACE_HELLO	8
 #define HYPERTRACE_HELLO_VALUE	0x01020304
 
+#define HYPERTRACE_EXCHANGE	0x74	/* in the header: a number for which the host wants to know the clock */
+
 /* The contexts of a processor; each has an index of its own. */
 enum hypertrace_context {
 	HYPERTRACE_TASK,
@@ -236,6 +238,7 @@ static struct hypertrace_ring_channel describe(struct pci_dev *pdev, const void 
 		.bar_size = pci_resource_len(pdev, HYPERTRACE_BAR),
 		.total_size = le64_to_cpu(header->total_size),
 		.data = memory + le64_to_cpu(header->data_offset),
+		.exchange = memory + HYPERTRACE_EXCHANGE,
 		.slot_stride = le64_to_cpu(header->slot_stride),
 		.max_clients = le64_to_cpu(header->max_clients),
 		.num_args = le32_to_cpu(header->num_args),

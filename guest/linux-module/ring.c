@@ -96,7 +96,11 @@ struct hypertrace_control_block {
 	union hypertrace_number reserved;
 	union hypertrace_number dropped;
 	__le32 bell;
-	u8 unused_2[44];
+	u8 unused_2[4];
+	u32 answered;		/* as it is in the header */
+	u8 unused_3[4];
+	union hypertrace_number answer;
+	u8 unused_4[24];
 	union hypertrace_number released;
 };
 
@@ -119,6 +123,8 @@ struct hypertrace_producer {
 	void *records;
 	u32 limit;		/* the first number without room; may be outdated, then it is too low */
 	atomic64_t lap;		/* lower half: base, the lap's first number; upper half: the lap */
+	u32 answered;		/* the number of the header that was answered last, as it is in the header */
+	u32 answering;		/* 1: an answer is being written, perhaps by code that is interrupted */
 };
 
 static DEFINE_PER_CPU(struct hypertrace_producer, producers);
@@ -197,6 +203,16 @@ static u64 read_clock(void)
 	}
 	barrier();
 	return time;
+}
+
+/* Keeps a later reading of the counter after earlier loads. */
+static void finish_loads(void)
+{
+#ifdef CONFIG_X86
+	rdtsc_ordered();
+#elif defined(CONFIG_ARM64)
+	isb();
+#endif
 }
 
 static size_t record_bytes(void)
@@ -319,6 +335,34 @@ static noinline void record_slowly(struct hypertrace_producer *producer, u32 num
 	write_record(record_at(producer, position), time, lap, index);
 }
 
+/*
+ * Writes what this machine's clock shows, for the number in the header. The
+ * number is read before the clock, and the host reads its own clock after the
+ * answer. A context that interrupts this leaves the number to it.
+ */
+static noinline void answer(struct hypertrace_producer *producer)
+{
+	struct hypertrace_control_block *control = producer->control;
+	u32 number;
+	u64 time;
+
+	if (cmpxchg(&producer->answering, 0, 1))
+		return;
+	number = READ_ONCE(*rings.channel.exchange);
+	virt_rmb();
+	finish_loads();
+	time = read_clock();
+	WRITE_ONCE(control->answered, 0);
+	virt_wmb();
+	WRITE_ONCE(control->answer.halves[0], (__force u32)cpu_to_le32(time));
+	WRITE_ONCE(control->answer.halves[1], (__force u32)cpu_to_le32(time >> 32));
+	virt_wmb();
+	WRITE_ONCE(control->answered, number);
+	producer->answered = number;
+	barrier();
+	WRITE_ONCE(producer->answering, 0);
+}
+
 static void emit(struct hypertrace_producer *producer, u32 index)
 {
 	struct hypertrace_control_block *control = producer->control;
@@ -326,6 +370,8 @@ static void emit(struct hypertrace_producer *producer, u32 index)
 	u64 lap;
 	u64 time;
 
+	if (unlikely(READ_ONCE(*rings.channel.exchange) != READ_ONCE(producer->answered)))
+		answer(producer);
 	if (rings.overflow == RING_DROP &&
 	    distance(low_half(&control->reserved) + DROP_MARGIN, READ_ONCE(producer->limit)) >= 0 &&
 	    !has_room(producer, low_half(&control->reserved) + DROP_MARGIN)) {
@@ -457,6 +503,8 @@ static void fill_in(struct hypertrace_producer *producer, struct hypertrace_cont
 	producer->limit = low_half(&control->released) + rings.count;
 	producer->records = (void *)control + CONTROL_BLOCK;
 	producer->control = control;
+	producer->answering = 0;
+	answer(producer);
 	virt_wmb();
 	WRITE_ONCE(control->state, cpu_to_le32(RING_USED));
 }

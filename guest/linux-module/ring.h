@@ -24,6 +24,7 @@ struct hypertrace_ring_channel {
 	u64 bar_size;
 	u64 total_size;		/* bytes before the rings */
 	const void *data;
+	const u32 *exchange;	/* the number in the header that is answered with this machine's clock */
 	u32 slot_stride;
 	u32 max_clients;
 	u32 num_args;

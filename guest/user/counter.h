@@ -95,6 +95,24 @@ static inline uint64_t hypertrace_read_counter(void)
 #endif
 }
 
+/* Keeps later readings of the counter after earlier loads. */
+static inline void hypertrace_finish_loads(void)
+{
+#if defined(__x86_64__) || defined(__SSE2__)
+    __asm__ __volatile__("lfence" : : : "memory");
+#elif defined(__i386__)
+    unsigned eax, ebx, ecx, edx;
+
+    __cpuid(0, eax, ebx, ecx, edx);
+#elif defined(__aarch64__)
+    __asm__ __volatile__("dsb ld; isb" : : : "memory");
+#elif defined(__powerpc64__)
+    __asm__ __volatile__("sync; isync" : : : "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /*
  * Whether the processor runs this program itself, given the ELF machine of the
  * host. On x86, QEMU's translator identifies itself by CPUID. On other

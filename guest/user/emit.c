@@ -497,6 +497,31 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
     }
 }
 
+/*
+ * The number is read before the clock, and whoever reads the answer reads its
+ * own clock after that. A handler that interrupts this leaves the number to it.
+ */
+void hypertrace_answer(struct hypertrace_producer *producer)
+{
+    uint32_t idle = 0;
+    uint32_t number;
+    uint64_t time;
+
+    if (!__atomic_compare_exchange_n(&producer->answering, &idle, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        return;
+    }
+    number = __atomic_load_n(hypertrace_rings_in_use.exchange, __ATOMIC_ACQUIRE);
+    hypertrace_finish_loads();
+    time = now();
+    __atomic_store_n(&producer->control->answered, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(&producer->control->answer.halves[0], HYPERTRACE_LE32((uint32_t)time), __ATOMIC_RELAXED);
+    __atomic_store_n(&producer->control->answer.halves[1], HYPERTRACE_LE32((uint32_t)(time >> 32)), __ATOMIC_RELAXED);
+    __atomic_store_n(&producer->control->answered, number, __ATOMIC_RELEASE);
+    producer->answered = number;
+    __atomic_store_n(&producer->answering, 0, __ATOMIC_RELEASE);
+}
+
 static void emit_4(uint64_t voffset)
 {
     emit(voffset, 4, HYPERTRACE_BLOCK, true);
@@ -506,6 +531,17 @@ static void emit_any(uint64_t voffset)
 {
     emit(voffset, hypertrace_rings_in_use.num_args, hypertrace_rings_in_use.overflow,
          hypertrace_rings_in_use.clock == HYPERTRACE_COUNTER);
+}
+
+static void emit_in_machine(uint64_t voffset)
+{
+    struct hypertrace_producer *producer = __atomic_load_n(&hypertrace_mine.producer, __ATOMIC_RELAXED);
+
+    if (producer != NULL && *producer->serial == hypertrace_mine.serial &&
+        UNLIKELY(__atomic_load_n(hypertrace_rings_in_use.exchange, __ATOMIC_RELAXED) != producer->answered)) {
+        hypertrace_answer(producer);
+    }
+    emit_any(voffset);
 }
 
 /*
@@ -533,6 +569,9 @@ hypertrace_emit hypertrace_emit_function(void)
 {
     const struct hypertrace_rings_in_use *use = &hypertrace_rings_in_use;
 
+    if (use->exchange != NULL) {
+        return emit_in_machine;
+    }
     return use->num_args == 4 && use->overflow == HYPERTRACE_BLOCK && use->clock == HYPERTRACE_COUNTER ? emit_4
                                                                                                      : emit_any;
 }

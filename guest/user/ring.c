@@ -239,8 +239,9 @@ static uint64_t read_number(const union hypertrace_number *number)
     return high << 32 | HYPERTRACE_LE32(__atomic_load_n(&number->halves[0], __ATOMIC_RELAXED));
 }
 
-static void fill_in_control(struct hypertrace_control_block *control)
+static void fill_in_control(struct hypertrace_producer *producer)
 {
+    struct hypertrace_control_block *control = producer->control;
     uint32_t flags = HYPERTRACE_BIG_ENDIAN | (channel->in_machine ? HYPERTRACE_IN_MACHINE : 0) |
                      hypertrace_rings_in_use.clock << 8;
     char name[16] = "";
@@ -252,6 +253,10 @@ static void fill_in_control(struct hypertrace_control_block *control)
     control->claim_time = (channel->rings.flags & HYPERTRACE_UNTRACED) != 0 ? HYPERTRACE_LE64(hypertrace_read_clock()) : 0;
     (void)prctl(PR_GET_NAME, name, 0, 0, 0);
     memcpy(control->name, name, sizeof control->name);
+    __atomic_store_n(&control->answered, 0, __ATOMIC_RELAXED);
+    if (hypertrace_rings_in_use.exchange != NULL) {
+        hypertrace_answer(producer);
+    }
     __atomic_store_n(&control->state, HYPERTRACE_LE32(HYPERTRACE_RING_USED), __ATOMIC_RELEASE);
 }
 
@@ -274,6 +279,8 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     producer->limit = hypertrace_limit(control, producer->count);
     producer->first = (uint32_t)reserved;
     memset(producer->passed, 0, sizeof producer->passed);
+    producer->answered = 0;
+    producer->answering = 0;
 #if HYPERTRACE_WIDE
     producer->lap.both = (uint64_t)lap << 32 | base;
 #else
@@ -352,7 +359,7 @@ static struct hypertrace_producer *claim(bool in_handler)
     /* Acquires what release() stored, so all that another thread did with this producer has happened before. */
     (void)__atomic_load_n(&process->serials[ring], __ATOMIC_ACQUIRE);
     fill_in_producer(producer, find_ring(ring));
-    fill_in_control(producer->control);
+    fill_in_control(producer);
     mine->serial = next_serial();
     mine->producer = producer;
     __atomic_store_n(producer->serial, mine->serial, __ATOMIC_RELEASE);
@@ -510,6 +517,8 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
     }
     hypertrace_rings_in_use.num_args = (uint32_t)opened->num_args;
     hypertrace_rings_in_use.overflow = opened->rings.overflow;
+    hypertrace_rings_in_use.exchange =
+        opened->in_machine ? (const uint32_t *)(const void *)(opened->memory + HYPERTRACE_EXCHANGE) : NULL;
     hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
     populate_slots();
     process->epoch = 0;

@@ -42,6 +42,9 @@
 /* A bit of a ring's flags: the ids and the clock are those of a machine, which htrun's host does not know. */
 #define HYPERTRACE_IN_MACHINE 2
 
+/* Offset in the channel's header of a number that clients in machines answer. */
+#define HYPERTRACE_EXCHANGE 0x74
+
 #define HYPERTRACE_CONTROL_BLOCK 4096
 #define HYPERTRACE_LAPS UINT32_C(0x7fffffff)
 #define HYPERTRACE_BY_RING UINT32_C(0x80000000)
@@ -78,7 +81,11 @@ struct hypertrace_control_block {
     union hypertrace_number reserved;   /* 0x40: records of all owners so far */
     union hypertrace_number dropped;    /* 0x48 */
     uint32_t bell;                      /* 0x50: 1: the client waits for room */
-    char unused_2[44];
+    char unused_2[4];
+    uint32_t answered;                  /* 0x58: the number of the header that `answer` answers */
+    char unused_3[4];
+    union hypertrace_number answer;     /* 0x60: a reading of the clock in a machine */
+    char unused_4[24];
     union hypertrace_number released;   /* 0x80: written by the reader: number of records it has read */
 };
 
@@ -109,6 +116,8 @@ struct hypertrace_producer {
      * none.
      */
     uint64_t passed[4];
+    uint32_t answered;                  /* the number of the header that was answered last, as it is in the header */
+    uint32_t answering;                 /* 1: an answer is being written, perhaps by code that a handler interrupts */
 } __attribute__((aligned(64)));
 
 /* A thread's reference to its ring. */
@@ -137,6 +146,7 @@ extern struct hypertrace_rings_in_use {
     uint32_t num_args;
     uint32_t overflow;                  /* enum hypertrace_overflow */
     uint32_t clock;                     /* enum hypertrace_clock */
+    const uint32_t *exchange;           /* the header's number for clients in machines; NULL: not in a machine */
 } hypertrace_rings_in_use __attribute__((visibility("hidden")));
 
 static inline uint32_t hypertrace_limit(const struct hypertrace_control_block *control, uint32_t count)
@@ -149,6 +159,9 @@ static inline uint32_t hypertrace_limit(const struct hypertrace_control_block *c
  * must store its events. May be used in a signal handler.
  */
 struct hypertrace_producer *hypertrace_claim(void);
+
+/* emit.c: tell htrun what the machine's clock shows, if there is a new number in the header. */
+void hypertrace_answer(struct hypertrace_producer *producer);
 
 /* emit.c: the function that emits by rings. */
 typedef void (*hypertrace_emit)(uint64_t voffset);

@@ -20,6 +20,9 @@ FIELDS_OFFSET = 0x40
 """Offset in the header of the fields that describe the rings."""
 _FIELDS = struct.Struct("<IIQQIIIIQI4x")
 
+EXCHANGE_OFFSET = 0x74
+"""Offset in the header of the number (u32) that clients in machines answer (`htrun.rings.exchange`); 0: none."""
+
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
 """The clients that may use the rings: only native ones, which the host's processors run themselves, or also emulated
 ones."""
@@ -56,6 +59,10 @@ DROPPED = 0x48
 """u64: events lost because the ring was full."""
 BELL = 0x50
 """u32: not 0 while the client waits for room; the reader clears it."""
+ANSWERED = 0x58
+"""u32: the number that a client in a machine has answered last; 0 while it writes `ANSWER`."""
+ANSWER = 0x60
+"""u64: the reading of the client's clock that answers `ANSWERED`."""
 # The reader writes these.
 RELEASED = 0x80
 """u64: a client may write record n when n < released + records."""

@@ -24,6 +24,7 @@ class Kind(Enum):
     NO_DEVICE = "no-device"
     SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"
+    CLOCK_JUMP = "clock-jump"
     UNSEEN_STORES = "unseen-stores"
     SECOND_TRACER = "second-tracer"
     UNSEEN = "unseen"

@@ -66,6 +66,14 @@ class Client(NamedTuple):
         return self.owner & 0xFFFFFFFF
 
 
+class Answer(NamedTuple):
+    """What a client in a machine has written: the ``number`` of an exchange (`htrun.rings.exchange`), and its clock's
+    reading ``stamp``."""
+
+    number: int
+    stamp: int
+
+
 class ClientRing:
     """Ring ``number``. ``client``: the ring's owner, None if unknown; ``damaged``: whether the ring's counts were ever
     impossible.
@@ -122,6 +130,13 @@ class ClientRing:
         if self._layout.overflow == ring_layout.DROP and 0 <= dropped < _MOST_EVENTS:
             self._lost = max(self._lost, dropped)
         return self._lost + self._overwritten
+
+    @property
+    def answer(self) -> Answer | None:
+        """The client's last answer; None while it writes one, or before the first."""
+        number = self._halves[ring_layout.ANSWERED // _HALF]
+        answer = Answer(number, self._words[ring_layout.ANSWER // _WORD])
+        return answer if number and self._halves[ring_layout.ANSWERED // _HALF] == number else None
 
     def begin(self) -> Client:
         """Take note of the ring's new owner, whose ids are filled in; returns it."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
     from htrun.events.stream import Source
     from htrun.rings.client_clock import Conversion
+    from htrun.rings.exchange import Exchange
 
 FEW = 1 / 16
 """A fraction of a ring: if a ring has fewer records than that, they wait for the next full round."""
@@ -116,6 +117,8 @@ class ClientRings:
         """Whether there was a round: numpy is imported then."""
         self.processes: set[int] = set()
         """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
+        self.exchange: Exchange | None = None
+        """What relates clocks of machines to htrun's; None while there is no machine."""
         self._machine_gone = False
         self._reach = min(layout.chunk, layout.rings)
         """The number of rings that are checked: no ring from this number on has been touched yet."""
@@ -134,7 +137,9 @@ class ClientRings:
         if owner not in owners:
             return
         for number, word in enumerate(owners):
-            if word == owner and not self._take_at_once(gone := Exit(number, owner, tid, source)):
+            if word != owner or self._is_machines(number):
+                continue
+            if not self._take_at_once(gone := Exit(number, owner, tid, source)):
                 self._exits.append(gone)
 
     def machine_exited(self) -> None:
@@ -143,7 +148,14 @@ class ClientRings:
 
     def ring_exited(self, number: int, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
         """Like `exited`, for ring ``number`` only. May be called from any thread of htrun."""
-        self._exits.append(Exit(number, owner, tid, source))
+        if not self._is_machines(number):
+            self._exits.append(Exit(number, owner, tid, source))
+
+    def _is_machines(self, number: int) -> bool:
+        """Whether the owner of ring ``number`` runs in a machine: its ids are not those of a thread of this host."""
+        start = number * self._layout.stride + ring_layout.FLAGS
+        flags = int.from_bytes(self._memory[start : start + 4], "little")
+        return bool(flags & ring_layout.IN_MACHINE)
 
     def owners(self) -> list[int]:
         """The owner word of each ring that was ever used, 0 if it is free. May be called from any thread of htrun."""
@@ -173,6 +185,7 @@ class ClientRings:
             while self._exits:
                 one = self._exits.popleft()
                 exits[one.number] = one
+            self._exchange_times()
             while self._ready:
                 yield self._ready.popleft()
             for number, owner in enumerate(self._owners_now()):
@@ -264,7 +277,10 @@ class ClientRings:
         if ring.client is not None:
             return True
         if not ring.damaged and ring.state in (ring_layout.IN_USE, ring_layout.ENDED):
-            ring.begin()
+            client = ring.begin()
+            if client.in_machine and self.exchange is not None:
+                self.exchange.begin(ring.number, client.clock)
+                self._hear(self.exchange, ring, client)
             return True
         if not ring.damaged and gone is not None and gone.owner == owner:
             # The thread died before it had written its ids.
@@ -303,7 +319,7 @@ class ClientRings:
         waits, records = ring.waits(), self._layout.records
         if not (everything or ended or waits or ring.unread() >= FEW * records):
             return None
-        taken = [self._timed(batch, client) for batch in ring.take(ended=ended)]
+        taken = [self._timed(batch, client, ring.number) for batch in ring.take(ended=ended)]
         count, lost = sum(map(len, taken)), ring.lost
         found = None
         if count or lost or ring.number in self._sources:
@@ -317,8 +333,27 @@ class ClientRings:
             self._damaged(client)
         return found
 
-    def _timed(self, records: Records, client: Client) -> Records:
-        """The records with their time stamps converted to htrun's clock."""
+    def _exchange_times(self) -> None:
+        """Read the answers of clients in machines, and ask anew."""
+        if self.exchange is None:
+            return
+        for ring in self._rings.values():
+            if ring.client is not None and ring.client.in_machine:
+                self._hear(self.exchange, ring, ring.client)
+        self.exchange.ask()
+
+    @staticmethod
+    def _hear(exchange: Exchange, ring: ClientRing, client: Client) -> None:
+        answer = ring.answer
+        if answer is not None:
+            exchange.heard(ring.number, client.clock, answer)
+
+    def _timed(self, records: Records, client: Client, ring: int) -> Records:
+        """The records of ring number ``ring`` with their time stamps converted to htrun's clock."""
+        if client.in_machine and self.exchange is not None:
+            if len(records):
+                records["timestamp"] = self.exchange.ticks(ring, records["timestamp"])
+            return records
         number = MACHINE_CLOCK if client.in_machine else client.clock
         if number not in self._clocks:
             self._clocks[number] = self._unknown_clock(client)

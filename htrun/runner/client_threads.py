@@ -57,10 +57,24 @@ class ClientThreads:
             self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of)
         if thread.space.machine:
             # The rings are for threads of the machine, which are not those of the process.
+            if self._rings.exchange is None:
+                # Only runs with a machine need it.
+                from htrun.runner.machine_exchange import machine_exchange
+
+                self._rings.exchange = machine_exchange(self._channel, self._recording.clock, self._warnings)
             return
         if thread.process.pid not in self._rings.processes:
             self._rings.processes.add(thread.process.pid)
             self._in_namespaces = self._in_namespaces or _own_ids(thread) != (thread.process.pid, thread.tid)
+
+    @property
+    def machine_clock(self) -> dict[str, int | float] | None:
+        """What the summary says of the clock of machines; None if none has used one."""
+        if self._rings is None or self._rings.exchange is None:
+            return None
+        from htrun.runner.machine_exchange import clock_of_machines
+
+        return clock_of_machines(self._rings, self._recording.clock)
 
     def forked(self, creator: Thread, child: Thread) -> None:
         """Note that ``creator`` has a new child process, whose first thread is ``child``."""
@@ -82,8 +96,6 @@ class ClientThreads:
 
     def _source_of(self, client: Client) -> Source:
         """The source for the ring of ``client``; called by the drain."""
-        if client.in_machine:
-            return self._new_source(machine_stream(client))
         thread = self._threads.get(client.tid)
         if thread is not None and thread.process.pid == client.pid:
             return self._recording.source_of(thread, client)
@@ -93,21 +105,26 @@ class ClientThreads:
                 if other.process.pid in rings.processes and _own_ids(other) == (client.pid, client.tid):
                     return self._recording.source_of(other, client)
         # The thread has exited, or never existed: a program may write any id.
-        return self._new_source(Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns()))
-
-    def _new_source(self, stream: Stream) -> Source:
+        stream = Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
         return Source(self._recording.drain.add_stream(stream), stream)
 
 
 def watch_rings(
     channel: Channel, recording: Recording, warnings: Warnings, source_of: Callable[[Client], Source]
 ) -> ClientRings:
-    """Have the rings of ``channel``, which has some, emptied from now on. ``source_of``: see `ClientRings`."""
+    """Have the rings of ``channel``, which has some, emptied from now on. ``source_of``: returns the thread of a
+    client that runs on this host."""
     from htrun.rings.client_clock import Arrival
     from htrun.rings.client_rings import ClientRings
 
     source = recording.clock.source
     assert channel.rings is not None
+
+    def source_of_any(client: Client) -> Source:
+        if not client.in_machine:
+            return source_of(client)
+        stream = machine_stream(client)
+        return Source(recording.drain.add_stream(stream), stream)
 
     def unknown_clock(client: Client) -> Conversion:
         warnings.warn(
@@ -126,7 +143,7 @@ def watch_rings(
         )
 
     rings = ClientRings(
-        channel.descriptor, channel.rings, source_of, _clocks(source), unknown_clock=unknown_clock, damaged=damaged
+        channel.descriptor, channel.rings, source_of_any, _clocks(source), unknown_clock=unknown_clock, damaged=damaged
     )
     recording.drain.watch(rings)
     return rings

@@ -94,6 +94,7 @@ class RecordedRun:
             "no_ptrace": self._options.no_ptrace,
             "ring_events": self._recording.site_events.get(RING_SITE, 0),
             "traps": account["traps"],
+            "machine_clock": account["machine_clock"],
             "sites": account["sites"],
             "warnings": dict(self._warnings.counts),
             "processes": account["processes"],

@@ -253,6 +253,7 @@ class Session(RecordedRun):
     def _account(self) -> dict[str, Any]:
         return {
             "traps": self._traps.count if self._traps else 0,
+            "machine_clock": self._clients.machine_clock,
             "sites": list(self._sites.sites),
             "processes": self._tracees.processes_seen,
             "threads": self._tracees.threads_seen,

@@ -12,6 +12,7 @@ from htrun.events.warnings import Kind
 from htrun.runner import supervisor
 from htrun.runner.client_lives import ClientLives
 from htrun.runner.client_threads import watch_rings
+from htrun.runner.machine_exchange import clock_of_machines, machine_exchange
 from htrun.runner.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class UntracedRun(RecordedRun):
         self._rings: ClientRings | None = None
         if channel.rings is not None:
             self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
+            # Nobody sees whether there will be a machine.
+            self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings)
 
     def run(self) -> None:
         """Return when no process of the run is left: if the supervisor was killed, none that has had a ring."""
@@ -115,6 +118,7 @@ class UntracedRun(RecordedRun):
     def _account(self) -> dict[str, Any]:
         return {
             "traps": 0,
+            "machine_clock": clock_of_machines(self._rings, self._recording.clock),
             "sites": [],
             "processes": max(self._lives.processes_seen, 1),
             "threads": max(self._lives.threads_seen, 1),

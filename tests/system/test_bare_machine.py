@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+import htrun as reader
 from lab.once import make_once
 from tests.support.documents import fenced
 from tests.support.requirements import require_kvm, require_tool
@@ -23,7 +27,7 @@ FLAGS = (
 )
 MACHINE = ("-m", "64", "-nodefaults", "-display", "none", "-serial", "stdio")
 TCG, KVM = ("-accel", "tcg"), ("-accel", "kvm")
-RING_INDEX = 7
+RING_INDEX, ECHO_INDEX = 7, 8
 PATIENCE = 3600
 """Seconds. KVM without hardware that helps it executes each instruction in the kernel: 100 us for an event."""
 
@@ -88,6 +92,54 @@ def test_translated_without_rings(htrun: Htrun, bare: Path) -> None:
 def test_kvm(htrun: Htrun, bare: Path) -> None:
     require_kvm()
     check(boot(htrun, bare, *KVM, via="auto", count="20000"), 20_000)
+
+
+SLACK_NS = 10_000
+"""The error of converting htrun's clock to the wall clock, and that of reading the latter."""
+
+
+@pytest.mark.parametrize("accelerator", [TCG, KVM], ids=["tcg", "kvm"])
+def test_times_lie_within_the_told_bounds(
+    htrun: Htrun, bare: Path, tmp_path: Path, accelerator: tuple[str, str]
+) -> None:
+    """Each event was emitted between a byte that the host sent and one that it received, by the host's clock."""
+    if accelerator == KVM:
+        require_kvm()
+    trace = tmp_path / "trace"
+    machine = [*installed_qemu("qemu-system-x86_64"), *accelerator, *MACHINE, "-kernel", str(bare), "-append", "2000"]
+    command = [*htrun.command("--via", "ring", "-o", trace), *machine]
+    bounds = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as qemu:
+        assert qemu.stdin is not None
+        assert qemu.stdout is not None
+        assert read_until(qemu.stdout, b"\n").strip() == b"emitted 2000"
+        for _ in range(100):
+            before = time.time_ns()
+            qemu.stdin.write(b"e")
+            read_until(qemu.stdout, b"e")
+            bounds.append((before, time.time_ns()))
+        qemu.stdin.write(b"q")
+        assert qemu.wait(PATIENCE) == 0
+    summary = json.loads((htrun.directory / "summary.json").read_text())
+    clock = summary["machine_clock"]
+    assert clock["jumps"] == 0
+    assert clock["answers"] > 0
+    assert 0 < clock["last_error_ns"] <= clock["error_ns"]
+    error = clock["error_ns"] + SLACK_NS
+    events = [event for event in reader.open(trace) if event.index == ECHO_INDEX]
+    assert [event.args[0] for event in events] == list(range(len(bounds)))
+    for event, (before, after) in zip(events, bounds, strict=True):
+        assert before - error <= event.time <= after + error
+
+
+def read_until(stream: IO[bytes], end: bytes) -> bytes:
+    """The bytes up to the first that is ``end``; AssertionError if the stream ends before."""
+    read = b""
+    while not read.endswith(end):
+        byte = stream.read(1)
+        assert byte, read
+        read += byte
+    return read
 
 
 @pytest.mark.heavy("fewer events are tried, too")

@@ -35,6 +35,9 @@ def test_linux_module_and_programs(modules: list[Path], toolchain: Toolchain, ht
     assert result.summary["lost"] == 0
     assert result.summary["traps"] == 0
     assert result.summary["ring_events"] == result.summary["events"]
+    clock = result.summary["machine_clock"]
+    assert clock["answers"] > 5
+    assert clock["jumps"] == 0
     numbers: dict[tuple[str, int], list[int]] = {}
     kinds: Counter[tuple[str, int]] = Counter()
     for event in reader.open(trace):

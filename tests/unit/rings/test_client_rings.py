@@ -14,6 +14,8 @@ from htrun.channel import ring_layout
 from htrun.channel.ring_layout import RingLayout, owner_word
 from htrun.events.stream import Source, Stream
 from htrun.rings.client_rings import ClientRings, Taken
+from htrun.rings.exchange import Exchange
+from htrun.rings.machine_clock import Rates
 from tests.unit.rings.client_memory import Writer, channel_file, numbers_of, small_rings
 
 if TYPE_CHECKING:
@@ -298,3 +300,51 @@ def test_untouched_rings_take_no_memory() -> None:
         for _ in range(3):
             one.take()
         assert os.fstat(one.descriptor).st_blocks * 512 <= 16 * 4096
+
+
+def machine_client(one: Channel, tid: int, answer: tuple[int, int]) -> Writer:
+    """A thread of a machine, which has given an ``answer``: the number, and its clock's reading."""
+    writer = one.writer(tid)
+    writer.put_half(ring_layout.FLAGS, ring_layout.IN_MACHINE)
+    writer.put(ring_layout.ANSWER, answer[1])
+    writer.put_half(ring_layout.ANSWERED, answer[0])
+    return writer
+
+
+def test_times_of_machines_are_converted_by_their_answers() -> None:
+    """The thread's stamps are its numbers plus 10; its clock is 5000 ticks behind htrun's."""
+    with channel() as one:
+        asked: list[int] = []
+        now = 5008
+        one.rings.exchange = exchange = Exchange(
+            lambda: now, asked.append, lambda _: [Rates(1.0, 1.0)], pause=0, jumped=asked.append
+        )
+        writer = machine_client(one, 7, (asked[-1], 8))
+        writer.emit(5)
+        now = 5020
+        [records] = one.take()[7].records
+        assert asked == [1, 2]
+        account = exchange.account
+        assert account is not None
+        assert abs(int(records["timestamp"][0]) - 5015) <= account.error
+        assert (account.answers, account.jumps, account.rate) == (1, 0, 1.0)
+        writer.put_half(ring_layout.ANSWERED, 0)
+        one.take()
+        assert exchange.account == account, "the client is writing an answer"
+
+
+def test_rings_of_a_machine_are_free_when_its_emulator_has_exited() -> None:
+    with channel() as one:
+        native = one.writer(6)
+        machine = machine_client(one, 7, (0, 0))
+        one.rings.exchange = Exchange(lambda: 100, lambda _: None, lambda _: [Rates(1.0, 1.0)], pause=0, jumped=print)
+        for writer in (native, machine):
+            writer.emit(1)
+        one.take()
+        machine.emit(2)
+        one.rings.machine_exited()
+        taken = one.take()
+        assert taken[7].ended
+        assert len(taken[7].records[0]) == 1
+        assert machine.get(ring_layout.OWNER) == 0
+        assert native.get(ring_layout.OWNER) != 0

@@ -1,0 +1,152 @@
+"""The exchange by which clocks of machines are related to htrun's (`htrun.rings.machine_clock`).
+
+htrun reads its clock and writes a new number to the channel's header. A client in a machine that finds a new number at
+its next event (or when it claims its ring) reads its own clock, and writes the number and that reading, its *answer*,
+into its ring. So the reading was not before htrun's, and not after the time at which htrun finds it. Nor was any event
+after the time at which htrun finds its record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun.rings.machine_clock import MachineClock, Rates, converted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from htrun.rings.client_ring import Answer
+
+_KEPT = 4096
+"""The number of latest numbers whose times are known."""
+_MOST_NUMBER = (1 << 32) - 1
+
+
+class ClockAccount(NamedTuple):
+    """How well clocks of machines are known.
+
+    ``answers``: how many came; ``jumps``: how often a clock contradicted itself; ``rate``: htrun's ticks for each tick
+    of the last machine's clock. ``error``: by how many ticks of htrun's clock the time of any event may be wrong, at
+    most; ``last_error``: the same for the last events.
+    """
+
+    answers: int
+    jumps: int
+    rate: float
+    error: float
+    last_error: float
+
+
+class _Ring:
+    """A client's state: its clock since its last jump, the number it has answered, the time of its last event."""
+
+    __slots__ = ("answered", "clock", "last")
+
+    def __init__(self, clock: MachineClock) -> None:
+        self.clock = clock
+        self.answered = 0
+        self.last = 0
+
+
+class Exchange:
+    """Asks clients in machines for readings of their clocks, and converts their time stamps."""
+
+    def __init__(
+        self,
+        read: Callable[[], int],
+        write: Callable[[int], None],
+        rates_of: Callable[[int], Sequence[Rates]],
+        *,
+        pause: float,
+        jumped: Callable[[int], None],
+    ) -> None:
+        """``read``: returns htrun's ticks; ``write``: writes a number to the header; ``rates_of``: what is known of the
+        rate of a clock, by its number (`htrun.channel.ring_layout.CLOCK_TSC`). ``pause``: the least seconds from one
+        number to the next. ``jumped``: is called when a clock has jumped, with the ticks by which it did."""
+        self._read = read
+        self._write = write
+        self._rates_of = rates_of
+        self._pause = pause
+        self._jumped = jumped
+        self._number = 0
+        self._asked_at = 0.0
+        self._asked: OrderedDict[int, int] = OrderedDict()
+        self._rings: dict[int, _Ring] = {}
+        self._clocks: dict[int, MachineClock] = {}
+        self._answers = self._jumps = 0
+        self._rate = self._error = self._last_error = 0.0
+        self._first = read()
+        self.ask()
+
+    @property
+    def account(self) -> ClockAccount | None:
+        """How well the clocks are known so far; None if no machine has used one."""
+        if not self._answers:
+            return None
+        return ClockAccount(self._answers, self._jumps, self._rate, self._error, self._last_error)
+
+    def ask(self) -> None:
+        """Write a new number, unless the last one is too recent."""
+        moment = time.monotonic()
+        if self._asked and moment - self._asked_at < self._pause:
+            return
+        self._asked_at = moment
+        self._number = self._number % _MOST_NUMBER + 1
+        self._asked[self._number] = self._read()
+        self._write(self._number)
+        if len(self._asked) > _KEPT:
+            self._asked.popitem(last=False)
+
+    def begin(self, ring: int, clock: int) -> None:
+        """Ring number ``ring`` has a new client, whose time stamps are of the clock with the number ``clock``."""
+        known = self._clocks.get(clock)
+        if known is None:
+            known = self._clocks[clock] = MachineClock(self._rates_of(clock))
+        self._rings[ring] = _Ring(known)
+
+    def heard(self, ring: int, clock: int, answer: Answer) -> None:
+        """The client of ring number ``ring`` has given that answer, which may be known already."""
+        client = self._rings[ring]
+        now = self._read()
+        if answer.number in (0, client.answered):
+            return
+        client.answered = answer.number
+        asked = self._asked.get(answer.number)
+        current = self._clocks[clock]
+        self._answers += 1
+        if current.add(answer.stamp, asked, now):
+            client.clock = current
+        elif asked is not None:
+            self._begin_anew(client, clock, answer, asked, now)
+
+    def ticks(self, ring: int, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """htrun's ticks at ``stamps`` (not empty) of the client of ring number ``ring``: never before those of an
+        earlier call."""
+        import numpy as np
+
+        client, now = self._rings[ring], self._read()
+        first, last = int(stamps.min()), int(stamps.max())
+        client.clock.add(last, None, now, sure=False)
+        if not client.clock.is_bounded:
+            # An answer that was never asked for, or none: the client is not one of the library.
+            return np.full(len(stamps), now, np.uint64)
+        line = client.clock.line()
+        self._rate = line.rate
+        self._last_error = max(client.clock.error(line, first), client.clock.error(line, last))
+        self._error = max(self._error, min(self._last_error, float(now - self._first)))
+        ticks = np.maximum(converted(line, stamps, self._first, now), np.uint64(client.last))
+        client.last = int(ticks[-1])
+        return ticks
+
+    def _begin_anew(self, client: _Ring, clock: int, answer: Answer, asked: int, now: int) -> None:
+        """The clock has jumped before ``answer``: earlier bounds say nothing of later stamps."""
+        before = client.clock.line()
+        self._jumps += 1
+        self._jumped(round((asked + now) / 2 - before.ticks - before.at(answer.stamp)))
+        client.clock = self._clocks[clock] = MachineClock(self._rates_of(clock))
+        client.clock.add(answer.stamp, asked, now)

@@ -1,0 +1,150 @@
+"""The clock of a machine, related to htrun's by bounds: at a reading of the machine's clock, htrun's was not before one
+time and not after another.
+
+Between two jumps, the ratio of the clocks is constant, so htrun's ticks are a straight line over the machine's stamps.
+Every bound is a point that the line must not be below, or not above. All lines that respect all bounds are possible;
+`MachineClock` takes one in the middle, and computes how far the others are from it. Only the bounds on the convex hulls
+matter, as in Trace Compass's synchronisation of traces.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MOST_POINTS = 64
+"""Points of a hull that are kept. Without some of them the bounds are wider, but still true."""
+_ROUNDING = 2.0
+"""Ticks by which computed bounds are widened, because ratios are computed in floating point."""
+_SLACK = 64
+"""Ticks by which every bound is widened: a machine's clock may show multiples of some ticks only, and its processors'
+counters may differ a little."""
+Point = tuple[int, int]
+
+
+class Rates(NamedTuple):
+    """A range of ratios: htrun's ticks for each tick of the machine's clock."""
+
+    low: float
+    high: float
+
+
+ANY_RATE = Rates(1e-6, 1e6)
+
+
+class Line(NamedTuple):
+    """htrun's ticks at a stamp: ``ticks`` + ``rate`` * (stamp - ``stamp``)."""
+
+    stamp: int
+    ticks: int
+    rate: float
+
+    def at(self, stamp: int) -> float:
+        """htrun's ticks at ``stamp``, relative to ``ticks``."""
+        return self.rate * (stamp - self.stamp)
+
+
+class MachineClock:
+    """One machine's clock between two jumps.
+
+    ``rates``: what is known of the ratio beforehand, from the most to the least likely range: a range counts until a
+    bound contradicts it.
+    """
+
+    def __init__(self, rates: Sequence[Rates]) -> None:
+        self._rates = list(rates)
+        self._lows: list[Point] = []
+        self._highs: list[Point] = []
+        self._possible = rates[0]
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are bounds from both sides."""
+        return bool(self._lows and self._highs)
+
+    def add(self, stamp: int, low: int | None, high: int, *, sure: bool = True) -> bool:
+        """Take note that htrun's ticks at ``stamp`` were at least ``low`` (None: unknown) and at most ``high``.
+
+        Returns False if that contradicts the bounds so far, which then stay as they are. ``sure``: whether the bound
+        may show that a range of rates was wrong.
+        """
+        lows = _hull(self._lows, (stamp, low - _SLACK), 1) if low is not None else self._lows
+        highs = _hull(self._highs, (stamp, high + _SLACK), -1)
+        for number, rates in enumerate(self._rates if sure else self._rates[:1]):
+            possible = _possible_rates(lows, highs, rates)
+            if possible is not None:
+                self._lows, self._highs, self._possible = lows, highs, possible
+                self._rates = self._rates[number:]
+                return True
+        return False
+
+    def line(self) -> Line:
+        """The line in the middle of all that are possible. There must be bounds from both sides."""
+        rate = (self._possible.low + self._possible.high) / 2
+        stamp, ticks = self._highs[-1]
+        low = max(value - ticks - rate * (at - stamp) for at, value in self._lows)
+        high = min(value - ticks - rate * (at - stamp) for at, value in self._highs)
+        return Line(stamp, ticks + round((low + high) / 2), rate)
+
+    def error(self, line: Line, stamp: int) -> float:
+        """How many ticks any possible line is away from ``line`` at ``stamp``, at most."""
+        slow, fast = self._possible
+        middle = line.at(stamp)
+        low = max(
+            value - line.ticks + (slow if stamp >= at else fast) * (stamp - at) - middle for at, value in self._lows
+        )
+        high = min(
+            value - line.ticks + (fast if stamp >= at else slow) * (stamp - at) - middle for at, value in self._highs
+        )
+        return max(high, -low, 0.0) + _ROUNDING
+
+
+def converted(line: Line, stamps: NDArray[np.uint64], first: int, last: int) -> NDArray[np.uint64]:
+    """htrun's ticks at ``stamps``, from ``first`` to ``last``: others are impossible."""
+    import numpy as np
+
+    # Differences are small enough for floating point; stamps that a guest has made up need not be.
+    away = (stamps - np.uint64(line.stamp)).view(np.int64).astype(np.float64) * line.rate
+    ticks = np.clip(away, float(first - line.ticks), float(last - line.ticks))
+    return (np.int64(line.ticks) + np.rint(ticks).astype(np.int64)).astype(np.uint64)
+
+
+def _possible_rates(lows: Sequence[Point], highs: Sequence[Point], within: Rates) -> Rates | None:
+    """The ratios of all lines that are above ``lows`` and below ``highs``; None if there is no such line."""
+    slowest, fastest = within
+    for low_at, low in lows:
+        for high_at, high in highs:
+            away = high_at - low_at
+            if away > 0:
+                fastest = min(fastest, (high - low + _ROUNDING) / away)
+            elif away < 0:
+                slowest = max(slowest, (low - high - _ROUNDING) / -away)
+            elif low > high:
+                return None
+    return Rates(slowest, fastest) if slowest <= fastest else None
+
+
+def _hull(points: Sequence[Point], point: Point, side: int) -> list[Point]:
+    """The convex hull of ``points``, which are one, and ``point``: from above (``side`` 1) or below (-1)."""
+    every = list(points)
+    bisect.insort(every, point)
+    hull: list[Point] = []
+    for one in every:
+        while len(hull) > 1 and side * _turn(hull[-2], hull[-1], one) >= 0:
+            hull.pop()
+        hull.append(one)
+    if len(hull) > _MOST_POINTS:
+        hull = [hull[0], *hull[1:-1:2], hull[-1]]
+    return hull
+
+
+def _turn(first: Point, second: Point, third: Point) -> int:
+    """Positive if the way over three points turns left, 0 if it is straight."""
+    (x1, y1), (x2, y2), (x3, y3) = first, second, third
+    return (x2 - x1) * (y3 - y1) - (y2 - y1) * (x3 - x1)
