@@ -34,8 +34,6 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     channel = _channel(options)
     try:
         if launch.kind is ProgramKind.SYSTEM:
-            if options.no_ptrace:
-                raise HtrunError("a whole machine cannot run untraced: leave out --no-ptrace")
             launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
         _prepare(channel)

@@ -350,11 +350,3 @@ def test_stored_events_do_no_harm(toolchain: Toolchain, htrun: Htrun) -> None:
 def test_what_needs_ptrace_is_refused(options: tuple[str, ...], reason: str) -> None:
     done = subprocess.run([HTRUN, "--no-ptrace", *options, "true"], capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stderr) == (125, f"htrun: {reason}\n")
-
-
-def test_a_machine_is_refused(tmp_path: Path) -> None:
-    emulator = tmp_path / "qemu-system-x86_64"
-    emulator.symlink_to("/bin/true")
-    done = subprocess.run([HTRUN, "--no-ptrace", emulator], capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 125
-    assert done.stderr == "htrun: a whole machine cannot run untraced: leave out --no-ptrace\n"

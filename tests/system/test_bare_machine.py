@@ -148,6 +148,17 @@ def test_a_million_events_under_kvm(htrun: Htrun, bare: Path) -> None:
     check(boot(htrun, bare, *KVM, via="auto", count="1000000"), 1_000_000)
 
 
+@pytest.mark.parametrize("accelerator", [TCG, KVM], ids=["tcg", "kvm"])
+def test_untraced(htrun: Htrun, bare: Path, accelerator: tuple[str, str]) -> None:
+    """QEMU need not be traced for a machine that writes to rings."""
+    if accelerator == KVM:
+        require_kvm()
+    result = boot(htrun, bare, *accelerator, via="auto", count="3000", options=("--no-ptrace",))
+    check(result, 3000)
+    assert result.summary["no_ptrace"] is True
+    assert result.summary["machine_clock"]["jumps"] == 0
+
+
 @pytest.mark.parametrize("overflow", ["drop", "overwrite"])
 def test_losses(htrun: Htrun, bare: Path, overflow: str) -> None:
     """Each event is recorded or counted as lost, and those that are recorded are in order."""
