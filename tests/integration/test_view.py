@@ -289,14 +289,14 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
     )
     assert cards["Within it"] == {"parse": "10.0 µs", "in none of them": "15.0 µs"}
     assert "Meanwhile" not in cards
-    # Its place in the distribution.
-    assert shown.text("#page-details .wide .caption") == "2 durations; this one is longer than 50.0% of 2"
+    # Its place in the distribution, which leaves it out itself: it includes a trap.
+    assert shown.text("#page-details .wide .caption") == "1 duration; this one is longer than 100% of 1"
     assert shown.ask("page.details.histogram.marked") == 25_000
     assert cards["Begin"] == {"number": str(2**63), "kind": "WRITE", "site": "3"}
     assert cards["End"] == {"result": "-5", "site": "3"}
     assert cards["Facts"]["duration"] == "25,000 ns"
     assert cards["Facts"]["includes"] == "a trap: the first event of a call site or a thread"
-    assert cards["Facts"]["longer than"] == "50.0% of 2"
+    assert cards["Facts"]["longer than"] == "100% of 1"
     assert cards["Facts"]["date"].endswith(".000010000")
     shown.tab.click(shown.x(24_000), shown.row(0))
     shown.tab.wait_for("document.querySelector('#page-details h2').textContent === 'miss'")
@@ -368,6 +368,7 @@ def test_many_keyed_spans_are_folded(tmp_path: Path, open_page: Callable[[Path],
 def test_a_flame_graph_shows_time_by_nesting(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
     shown.tab.run("(document.querySelector('#tab-flame').click(), null)")
+    assert shown.text("#page-flame .about").endswith(". With the traps in 1 hatched span")
     boxes = (
         "page.flame.boxes.map(({ node, level }) => [page.flame.nameOf(node), level, node.total, node.own, node.count])"
     )

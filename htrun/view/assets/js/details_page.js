@@ -70,7 +70,8 @@ export class DetailsPage {
   distribution(span) {
     if (span < 0) return;
     const { trace, palette } = this.state;
-    const usual = `${count(this.durations(span).length)} durations; this one is longer than ${this.rank(span)}`;
+    const number = this.durations(span).length;
+    const usual = `${count(number)} duration${number > 1 ? "s" : ""}; this one is longer than ${this.rank(span)}`;
     const histogram = new Histogram(this.canvas, palette, (text) => {
       this.caption.textContent = text || usual;
     });
@@ -127,8 +128,10 @@ export class DetailsPage {
     const name = trace.spanName[span];
     if (!this.sorted.has(name)) {
       const all = [];
-      for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(trace.duration(i));
-      this.sorted.set(name, Float64Array.from(all).sort());
+      for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(i);
+      // As in the statistics, without those that include a trap, unless there are no others.
+      const kept = all.filter((each) => !trace.trapped[each]);
+      this.sorted.set(name, Float64Array.from(kept.length ? kept : all, (each) => trace.duration(each)).sort());
     }
     return this.sorted.get(name);
   }

@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { boxesOf, flameTree } from "./flame.js";
 import { count, duration, percent } from "./format.js";
+import { trappedSpans } from "./statistics.js";
 
 const LINE = 20;
 const LABELLED = 28;
@@ -54,9 +55,12 @@ export class FlamePage {
       const [begin, end] = range ? [range.begin, range.end] : [0, trace.length + 1];
       this.root = flameTree(trace, begin, end, this.thread);
       this.top = this.root;
-      this.about.textContent = range
+      // A span that includes a trap may hold everything else, so none is left out.
+      const trapped = trappedSpans(trace, begin, end, this.thread);
+      this.about.textContent = (range
         ? `Time by nesting in the ${duration(end - begin)} that are measured`
-        : "Time by nesting in the whole trace; drag over the timeline to measure a part of it";
+        : "Time by nesting in the whole trace; drag over the timeline to measure a part of it")
+        + (trapped ? `. With the traps in ${count(trapped)} hatched span${trapped > 1 ? "s" : ""}` : "");
     }
     this.draw();
   }
