@@ -498,7 +498,7 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
 }
 
 /*
- * The number is read before the clock, and whoever reads the answer reads its
+ * The number is read before the clock, and the reader of the answer reads its
  * own clock after that. A handler that interrupts this leaves the number to it.
  */
 void hypertrace_answer(struct hypertrace_producer *producer)

@@ -160,7 +160,7 @@ static inline uint32_t hypertrace_limit(const struct hypertrace_control_block *c
  */
 struct hypertrace_producer *hypertrace_claim(void);
 
-/* emit.c: tell htrun what the machine's clock shows, if there is a new number in the header. */
+/* emit.c: report what the machine's clock shows to htrun, if there is a new number in the header. */
 void hypertrace_answer(struct hypertrace_producer *producer);
 
 /* emit.c: the function that emits by rings. */

@@ -37,7 +37,7 @@ def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exch
             Kind.CLOCK_JUMP,
             "",
             f"the machine's clock and the host's have moved apart by {seconds:.6f} s: the machine was reset, stopped "
-            "or restored. Times of its events just before that may be wrong by as much",
+            "or restored. Times of its events just before that may be wrong by that much",
         )
 
     return Exchange(

@@ -312,7 +312,7 @@ def machine_client(one: Channel, tid: int, answer: tuple[int, int]) -> Writer:
 
 
 def test_times_of_machines_are_converted_by_their_answers() -> None:
-    """The thread's stamps are its numbers plus 10; its clock is 5000 ticks behind htrun's."""
+    """The thread's stamps are its numbers plus 10; its clock lags 5000 ticks after htrun's."""
     with channel() as one:
         asked: list[int] = []
         now = 5008

@@ -1,4 +1,4 @@
-"""The true time of every event lies within the told bounds, whatever offset, rate and delays there are."""
+"""The true time of every event lies within the reported bounds, whatever offset, rate and delays there are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class World:
         return times
 
     def convert(self, times: list[int]) -> tuple[list[int], float]:
-        """What htrun makes of these events, and the told error."""
+        """What htrun makes of these events, and the reported error."""
         self.exchange.heard(RING, CLOCK, self.answer)
         stamps = np.array([self.stamp(time) for time in times], np.uint64)
         ticks = self.exchange.ticks(RING, stamps).tolist()
