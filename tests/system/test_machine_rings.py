@@ -54,3 +54,20 @@ def test_linux_module_and_programs(modules: list[Path], toolchain: Toolchain, ht
     [first], *others = numbers.values()
     assert first == 0xCAFE
     assert others == [list(range(EVENTS))] * THREADS
+
+
+def test_reset(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """After a reset the machine takes other rings; its clock has jumped, which is reported."""
+    programs = {name: guest(name, X86_64, toolchain) for name in ("emit_many", "count_boots")}
+    steps = ["/bin/emit_many 1000 1", "/bin/count_boots 2"]
+    tested = Machine(X86_64, toolchain, tmp_path, steps, programs)
+    qemu = installed_qemu("qemu-system-x86_64")
+    result = tested.run(htrun, qemu, "-action", "reboot=reset", options=("--via", "ring")).check()
+    assert said(result)[-1] == "boot 2"
+    numbers = [event.args[0] for event in result.events]
+    assert numbers == [number for boot in (1, 2) for number in (*range(1000), boot)]
+    assert result.summary["traps"] == 0
+    assert result.summary["machine_clock"]["jumps"] == 1
+    assert result.summary["warnings"] == {"clock-jump": 1}
+    [line] = result.stderr.splitlines()
+    assert "the machine's clock and the host's have moved apart by" in line
