@@ -25,7 +25,6 @@ class Kind(Enum):
     SHARED_CHANNEL = "shared-channel"
     SHARED_THREAD = "shared-thread"
     CLOCK_JUMP = "clock-jump"
-    UNSEEN_STORES = "unseen-stores"
     SECOND_TRACER = "second-tracer"
     UNSEEN = "unseen"
     SINK = "sink"

@@ -5,17 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from htrun.channel.layout import CONTROL_OFFSET, EMIT_OFFSET
 from htrun.events.warnings import Kind
 
 if TYPE_CHECKING:
     from htrun.channel.file import Channel
     from htrun.events.warnings import Warnings
 
-_NO_INDEX = b"\xff" * 4
-"""What is in the control word before the first store: no valid index."""
-_WORD = slice(CONTROL_OFFSET + EMIT_OFFSET, CONTROL_OFFSET + EMIT_OFFSET + len(_NO_INDEX))
-"""Where the control word is in the channel's memory."""
 _ADVICE = (
     "under KVM, htrun records only what the guest library or the kernel module of this version writes to rings: link "
     "the machine's programs with it, or use -accel tcg"
@@ -33,16 +28,16 @@ class VirtualMachines:
     def begin(self, pid: int) -> None:
         """KVM runs a machine in process ``pid``, which has just mapped the channel."""
         self._pid = pid
-        self._channel.memory[_WORD] = _NO_INDEX
+        self._channel.await_stores()
 
     def finish(self, ring_events: int) -> None:
         """Warn if events of a machine were missed. ``ring_events``: the number of events that came by rings."""
         if self._pid is None:
             return
-        if self._channel.memory[_WORD] != _NO_INDEX:
+        if self._channel.stored() is not None:
             message = f"the machine of process {self._pid} has emitted events by stores, which were not seen: {_ADVICE}"
         elif not ring_events:
             message = f"no event came from the machine of process {self._pid}: {_ADVICE}"
         else:
             return
-        self._warnings.warn(Kind.UNSEEN_STORES, "", message)
+        self._warnings.warn(Kind.UNSEEN, "", message)

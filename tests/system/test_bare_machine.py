@@ -179,7 +179,7 @@ def test_stores_under_kvm_are_reported(htrun: Htrun, bare: Path) -> None:
     assert result.events == []
     [line] = [line for line in result.stderr.splitlines() if line.startswith("htrun:")]
     assert "has emitted events by stores, which were not seen" in line
-    assert result.summary["warnings"] == {"unseen-stores": 1}
+    assert result.summary["warnings"] == {"unseen": 1}
 
 
 def test_a_machine_without_events_under_kvm_is_reported(htrun: Htrun, bare: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_machine_without_events_under_kvm_is_reported(htrun: Htrun, bare: Path
     result = boot(htrun, bare, *KVM, via="auto", count="0s").check()
     [line] = [line for line in result.stderr.splitlines() if line.startswith("htrun:")]
     assert "no event came from the machine" in line
-    assert result.summary["warnings"] == {"unseen-stores": 1}
+    assert result.summary["warnings"] == {"unseen": 1}
 
 
 def test_a_translated_machine_may_store_to_a_device_with_rings(htrun: Htrun, bare: Path) -> None:
