@@ -70,12 +70,13 @@ class Taken(NamedTuple):
 class Claim(NamedTuple):
     """``cookie``: identifies the owner's program image. ``namespace``: the inode of its PID namespace. ``time``: when
     it took the ring, in ns. The last two are 0 if they are unknown. ``complete``: whether the owner has written all of
-    this."""
+    this. ``in_machine``: whether its ids are those of a machine."""
 
     cookie: int
     namespace: int
     time: int
     complete: bool
+    in_machine: bool = False
 
 
 class ClientRings:
@@ -165,12 +166,13 @@ class ClientRings:
         """What the owner of ring ``number`` says of itself. May be called from any thread of htrun."""
         start = number * self._layout.stride
         words = self._memory[start : start + ring_layout.RESERVED].cast("Q")
-        state = words[ring_layout.STATE // 8] & 0xFFFFFFFF
+        state, flags = words[ring_layout.STATE // 8] & 0xFFFFFFFF, words[ring_layout.STATE // 8] >> 32
         return Claim(
             words[ring_layout.COOKIE // 8],
             words[ring_layout.NAMESPACE // 8],
             words[ring_layout.CLAIM_TIME // 8],
             state in (ring_layout.IN_USE, ring_layout.ENDED),
+            bool(flags & ring_layout.IN_MACHINE),
         )
 
     def take(self, *, everything: bool, final: bool) -> Iterator[Taken]:

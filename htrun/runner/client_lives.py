@@ -144,10 +144,13 @@ class ClientLives:
         claim.process.claims.pop(number, None)
 
     def _claimed(self, number: int, owner: int, rings: ClientRings) -> None:
-        cookie, namespace, since, complete = rings.claim(number)
+        cookie, namespace, since, complete, in_machine = rings.claim(number)
         looks = self._incomplete.pop(number, 0) + 1
         if not complete and looks < _LOOKS:
             self._incomplete[number] = looks
+            return
+        if in_machine:
+            # Its ids are the machine's own, and nobody here sees it exit.
             return
         process = self._process(_Ids(namespace, owner >> 32))
         claim = _Claim(owner, cookie, process, since)

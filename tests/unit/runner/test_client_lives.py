@@ -161,6 +161,15 @@ def test_ids_that_no_process_has(owner: int) -> None:
     assert scene.rings.exits == [0]
 
 
+def test_threads_of_a_machine_are_not_looked_for() -> None:
+    scene = Scene()
+    scene.rings.own(0, 1 << 30, 1 << 30, claim(namespace=0)._replace(in_machine=True))
+    scene.look()
+    scene.rings.own(1, os.getpid(), os.getpid(), claim())
+    scene.look()
+    assert (scene.rings.exits, scene.lives.processes_seen) == ([], 1)
+
+
 def test_streams() -> None:
     """One for each thread, however often it takes a ring; the first thread has number 0."""
     scene, pid = Scene(), os.getpid()
