@@ -186,7 +186,10 @@ class _Evaluation:
         except _Lacking:
             return np.False_
         if _is_text(first) != _is_text(second):
-            raise _wrong(self._text, f"{ast.unparse(left)} and {ast.unparse(right)} are a text and a number")
+            raise _wrong(
+                self._text,
+                f"{ast.unparse(left)} and {ast.unparse(right)} cannot be compared: one is a text, the other a number",
+            )
         return _COMPARING[type(op)](first, second)
 
     def _lacks(self, node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""Options of htrun in the command line of an emulator, where patched QEMUs with a hypertrace of their own took them.
+"""Options of htrun in the command line of an emulator. QEMUs that were patched for hypertrace accepted them there.
 
 ``htrun qemu-x86_64 -hypertrace /tmp/ht -trace 'guest*' ./app`` is ``htrun -hypertrace /tmp/ht -trace 'guest*'
 qemu-x86_64 ./app``. ``-hypertrace`` is always htrun's, since no released QEMU has it. ``-trace`` is htrun's if its

@@ -66,7 +66,7 @@ examples:
         group.add_argument(
             "--decode",
             action="store_true",
-            help="show system calls as strace does; the texts that arguments point to, if htrun had --decode",
+            help="show system calls as strace does, with the texts that arguments point to if htrun recorded these",
         )
         group.add_argument("-n", "--lines", type=int, metavar="N", help="print only the first N events")
         group.add_argument(

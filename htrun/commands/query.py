@@ -48,7 +48,7 @@ examples:
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="print a JSON object for each row, one per line")
         form.add_argument("--csv", action="store_true", help="print comma-separated values")
-        form.add_argument("--markdown", action="store_true", help="print a table for a document")
+        form.add_argument("--markdown", action="store_true", help="print a Markdown table")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

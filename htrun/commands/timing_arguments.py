@@ -36,9 +36,13 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--between",
         nargs=2,
         metavar=("A", "B"),
-        help="from each event A to the thread's next B, instead of spans: NAME, NAME:begin, NAME:end, or an arg1",
+        help="instead of spans, time from each event A to the thread's next B: NAME, NAME:begin, NAME:end or an arg1",
     )
-    group.add_argument("--intervals", action="store_true", help="from each event to the thread's next of the same name")
+    group.add_argument(
+        "--intervals",
+        action="store_true",
+        help="instead of spans, time from each event to the thread's next of the same name",
+    )
     group.add_argument(
         "--by",
         metavar="WHAT",

@@ -64,8 +64,8 @@ examples:
             "--at",
             type=event_id,
             metavar="ID",
-            help="show the span or the event with this id, as hypertrace slowest prints it; of a trace that has too "
-            "many events for a page, those around it",
+            help="show the span or the event with this id, as hypertrace slowest prints it; if the trace has too many "
+            "events for a page, show only those around it",
         )
         parser.add_argument("--open", action="store_true", help="open the page in a browser")
         parser.add_argument("--most", type=int, metavar="N", help="maximum of events on the page (default: 4,000,000)")

@@ -119,7 +119,7 @@ def _check_spec(name: str, type_: ArgumentType, spec: str) -> None:
     try:
         format(0.0 if type_ is ArgumentType.F64 else 0, spec)
     except ValueError:
-        raise ValueError(f"{name}: {spec!r} is no format for {type_.value}") from None
+        raise ValueError(f"{name}: {spec!r} is not a format for {type_.value}") from None
 
 
 def _labels(name: str, text: str) -> dict[int, str]:

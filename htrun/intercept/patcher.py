@@ -164,7 +164,9 @@ class Patcher:
             return
         space = thread.space
         if space.arena is not None and space.arena.memory != mapping.memory:
-            site.refused = "its process has mapped two memories of the channel, and patches serve only the other one"
+            site.refused = (
+                "the process has mapped both files of the channel, and its patches can serve only the other one"
+            )
             return
         try:
             with injection_of(stopped, self._waiter, registers) as injection:
@@ -285,7 +287,7 @@ class Patcher:
         windows = [_window(candidate, site) for candidate in candidates]
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
-            raise NoRoom("no address that the jump could lead to")
+            raise NoRoom("the jump cannot reach any usable address")
         # The size of the code is the same for all stores of one form, and slow to compute.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)

@@ -176,7 +176,7 @@ def _read_interpreter(file: int, name: str, offset: int, length: int, file_size:
         raise TruncatedElfError(f"{name}: truncated ELF file: its interpreter's path lies after its end")
     text = os.pread(file, length, offset)
     if text[-1:] != b"\0" or text[:1] == b"\0":
-        raise MalformedElfError(f"{name}: malformed ELF file: its interpreter's path is no string")
+        raise MalformedElfError(f"{name}: malformed ELF file: its interpreter's path is not a string")
     return os.fsdecode(text[: text.index(b"\0")])
 
 

@@ -284,7 +284,7 @@ def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
     if emulator is not None and _has(emulator, _MEMORY_BACKEND) and not _has(emulator, _DEVICE):
         raise HtrunError(
             f"{emulator} has no ivshmem-plain, which is the device that brings the channel into the machine. Debian's "
-            f"QEMU has it for {_WITH_DEVICE}. Use another, or --no-device to run it without"
+            f"QEMU has it for {_WITH_DEVICE}. Use another emulator, or --no-device to run this one without the channel"
         )
     machine = _machine(given)
     kind = machine.get("type", "")
@@ -292,7 +292,7 @@ def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
         raise HtrunError(
             f"the machine type {kind} has no PCI bus for the hypertrace device: "
             + ("add pcie=on to it" if kind == "microvm" else "use another, such as q35, pc or virt")
-            + ", or --no-device to run it without"
+            + ", or use --no-device to run it without the channel"
         )
 
 

@@ -142,7 +142,7 @@ def answer_to(sql: str, trace: Trace, wanted: Filter) -> Iterator[Any]:
                 connection.register(name, dataset)
             answer = connection.execute(sql)
             if answer is None or not answer.description:
-                raise HtrunError(f"{sql!r} is no query; try: 'FROM events LIMIT 9'")
+                raise HtrunError(f"{sql!r} is not a query; try: 'FROM events LIMIT 9'")
             yield answer
         except duckdb.Error as error:
             for dataset in datasets.values():

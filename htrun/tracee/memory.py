@@ -204,7 +204,7 @@ class Memory:
     def _reach(self, address: int) -> None:
         self.open()
         if address >= _KERNEL_HALF:
-            raise OSError(errno.EFAULT, f"{address:#x} is no address of a program")
+            raise OSError(errno.EFAULT, f"{address:#x} is not an address that a program can have")
 
     def close(self) -> None:
         """Close the file for good. A later use is an error, so that it cannot reach the memory of another program."""

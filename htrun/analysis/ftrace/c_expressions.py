@@ -426,7 +426,7 @@ class _Reader:
         if function == "sizeof":
             length = self._type_length(0)
             if not length:
-                raise CError("sizeof of what is no type")
+                raise CError("sizeof needs a type")
             words = [self._peek(place) for place in range(length - 1)]
             self._at += length
             return Constant(8 if "*" in words else _number_type(words)[0] // 8)
@@ -457,11 +457,11 @@ def _number(text: str) -> int:
         # A leading zero means octal.
         return int(text, 8 if text.startswith("0") and text.isdecimal() else 0)
     except ValueError:
-        raise CError(f"{text} is no number of C") from None
+        raise CError(f"{text} is not a C number") from None
 
 
 def _unquoted(text: str) -> str:
     try:
         return str(ast.literal_eval(f'"{text[1:-1]}"' if text[0] == "'" else text))
     except (SyntaxError, ValueError):
-        raise CError(f"{text[:30]} is no text of C") from None
+        raise CError(f"{text[:30]} is not a C string") from None

@@ -99,7 +99,7 @@ def parse_formats(text: str, source: str) -> list[EventFormat]:
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
     if not starts:
-        raise HtrunError(f"{source}: there is no format of an event in it: a line that begins with 'name:'")
+        raise HtrunError(f"{source}: it has no format of an event, which begins with a line 'name: ...'")
     formats = []
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         system = lines[start - 1].strip() if start > 0 else ""
@@ -133,7 +133,7 @@ def _field(line: str) -> Field:
     match = _FIELD.fullmatch(line)
     declaration = _DECLARATION.fullmatch(match["declaration"]) if match else None
     if match is None or declaration is None:
-        raise ValueError(f"{line.strip()!r} is no field")
+        raise ValueError(f"{line.strip()!r} is not a field")
     offset, size = int(match["offset"]), int(match["size"])
     if offset > _MOST_BYTES or size > _MOST_BYTES:
         raise ValueError(f"{line.strip()!r} is larger than an entry can be")

@@ -88,7 +88,7 @@ def plan(code: bytes, site: int, store_length: int, *, generated: bool) -> Plan:
     limit = len(following)
     forbidden = dict(_unborrowable(code[store_length:], site + store_length, generated))
     candidates = []
-    reason = "no address that the jump could lead to"
+    reason = "the jump cannot reach any usable address"
     for prefixes in range(store_length):
         wanted = JUMP_LENGTH + prefixes - store_length
         if wanted > _DISPLACEMENT:

@@ -98,7 +98,7 @@ EVENT = '[[event]]\nid = 1\nname = "a"\n'
             "b has the unknown type 'u8'; known are u64, i64, f64, hex, bool, enum (at line 6)"),
         (EVENT + 'args = ["a b"]', "'a b' is not a valid name for an argument: use letters, digits and _ (at line 4)"),
         (EVENT + 'args = ["a", "a:i64"]', "two arguments are called 'a' (at line 4)"),
-        (EVENT + 'args = ["a:f64:zz"]', "a: 'zz' is no format for f64 (at line 4)"),
+        (EVENT + 'args = ["a:f64:zz"]', "a: 'zz' is not a format for f64 (at line 4)"),
         (EVENT + 'args = ["a:bool:d"]', "a: the type bool takes no format, but 'd' is given (at line 4)"),
         (EVENT + 'args = ["a:enum"]', "a: '' is not LABEL=NUMBER; write a:enum:READ=0,WRITE=1 (at line 4)"),
         (EVENT + 'args = ["a:enum:X=y"]', "a: 'y' is not a number (at line 4)"),

@@ -341,7 +341,7 @@ def test_a_jump_leads_no_farther_than_the_host_says(made: Make, monkeypatch: pyt
     scene.begin(2)
     scene.run()
     assert scene.traps.count == 2
-    assert scene.met[0].refused == "no address that the jump could lead to"
+    assert scene.met[0].refused == "the jump cannot reach any usable address"
 
 
 def test_a_store_elsewhere_by_a_patched_site_is_made(made: Make) -> None:

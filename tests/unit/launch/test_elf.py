@@ -72,7 +72,7 @@ def test_other_files_are_no_elf_files(tmp_path: Path, content: bytes) -> None:
         (56, b"\xff\xff", "65535 program headers"),
         (64 + 32, b"\x01\x00", "an interpreter's path of 1 bytes"),
         (64 + 32, b"\x02\x10", "an interpreter's path of 4098 bytes"),
-        (64 + 56 + 10, b"x", "its interpreter's path is no string"),
+        (64 + 56 + 10, b"x", "its interpreter's path is not a string"),
     ],
 )
 def test_headers_that_make_no_sense(tmp_path: Path, position: int, value: bytes, message: str) -> None:

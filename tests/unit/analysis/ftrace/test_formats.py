@@ -57,7 +57,7 @@ def test_many_with_and_without_their_systems() -> None:
         ("", "no format of an event"),
         ("name:\nID: 1\n", "needs a name and an ID below 65536 (in the format at line 1)"),
         ("\nname: a\nID: 65536\n", "an ID below 65536 (in the format at line 2)"),
-        ("name: a\nID: 1\n\tfield:int;\toffset:0;\tsize:1;\n", "is no field"),
+        ("name: a\nID: 1\n\tfield:int;\toffset:0;\tsize:1;\n", "is not a field"),
         ("name: a\nID: 1\n\tfield:int a;\toffset:999999999;\tsize:1;\n", "larger than an entry"),
         ("name: a\nID: 1\n\tfield:__data_loc char[] a;\toffset:0;\tsize:8;\n", "has 4 bytes"),
     ],

@@ -76,7 +76,7 @@ def test_no_place_below_a_low_program_but_by_a_prefix() -> None:
 
 def test_no_place_above_the_users_addresses() -> None:
     made = plan(bytes.fromhex("49891c24" + "48" * 4), HIGHEST_ADDRESS - 0x1000, 4, generated=False)
-    assert (made.candidates, made.reason) == ((), "no address that the jump could lead to")
+    assert (made.candidates, made.reason) == ((), "the jump cannot reach any usable address")
 
 
 @pytest.mark.parametrize("available", range(4))
