@@ -18,8 +18,8 @@ __all__ = ["__version__", "open"]
 def open(path: str | os.PathLike[str], names: NamedEvents | None = None) -> Trace:
     """The trace that ``htrun -o`` wrote to the directory ``path``; see `htrun.analysis.trace.Trace`.
 
-    ``names``: instead of those that the trace carries. Raises `HtrunError` if it is no trace; for damage further on
-    there is a warning, and the part before it is read.
+    ``names``: instead of those that the trace carries. Raises `HtrunError` if it is not a trace. If a later part is
+    damaged, this is a warning, and the part before the damage is read.
     """
     # Only here: `htrun` itself starts a program before it imports anything large.
     from pathlib import Path

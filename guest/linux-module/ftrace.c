@@ -63,7 +63,7 @@ static u64 first_entry_index;
 static DECLARE_BITMAP(types_seen, MOST_TYPES);
 static DECLARE_BITMAP(types_sent, MOST_TYPES);
 
-/* Hash table of functions' addresses; the name of a function that finds no room in it is not sent. */
+/* Hash table of functions' addresses. If a function finds no free slot, its name is not sent. */
 static unsigned long *symbols;
 static DECLARE_BITMAP(symbols_sent, SYMBOL_SLOTS);
 

@@ -25,9 +25,9 @@
 #define LONGEST_PAUSE 128
 
 /*
- * A clock that counts in steps longer than an event would show the same step
- * for every pair of a steady loop. Pauses of unlike lengths keep the pairs
- * from falling into step with it.
+ * If one step of the clock is longer than an event, all pairs of a steady loop
+ * could have the same number of steps between them. Pauses of different lengths
+ * keep the loop from running in step with the clock.
  */
 static uint32_t pause_before_pair(uint32_t state)
 {

@@ -140,7 +140,10 @@ ALWAYS_INLINE size_t record_bytes(uint32_t args)
     return sizeof(struct record) + (size_t)args * sizeof(uint64_t);
 }
 
-/* One word at a time: a wider load would have to wait until the program's stores of words have left the processor. */
+/*
+ * One word at a time: the program has just stored single words, and a wider load
+ * would have to wait until these stores have left the store buffer.
+ */
 ALWAYS_INLINE void copy_word(uint64_t *to, const uint64_t *from)
 {
     *to = *from;

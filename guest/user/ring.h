@@ -123,7 +123,7 @@ struct hypertrace_producer {
 /* A thread's reference to its ring. */
 struct hypertrace_mine {
     struct hypertrace_producer *producer;       /* NULL: none yet */
-    uintptr_t serial;                           /* the claim's serial number; void if the producer has another */
+    uintptr_t serial;                           /* serial number of the claim; stale if the producer's differs */
     uintptr_t refused;                          /* the epoch in which there was no ring for this thread */
 };
 

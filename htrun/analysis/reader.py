@@ -80,7 +80,8 @@ class RecordingKind(Protocol):
         """Whether ``path`` looks like a recording of this kind. A quick check."""
 
     def open(self, path: Path, warn: Callable[[str], None]) -> TraceReader:
-        """Open the recording at ``path``. Damage is reported to ``warn``. Raises `HtrunError` if it is no recording."""
+        """Open the recording at ``path``. ``warn`` is called for damage. Raises `HtrunError` if it is not a
+        recording."""
 
 
 READERS: tuple[RecordingKind, ...] = (CtfReader,)

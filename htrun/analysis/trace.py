@@ -97,7 +97,7 @@ class Trace:
         warn: Callable[[str], None] | None = None,
         guest_formats: Sequence[EventFormat] | None = (),
     ) -> Trace:
-        """Open the trace at ``path``. Raises `HtrunError` if it is no trace.
+        """Open the trace at ``path``. Raises `HtrunError` if it is not a trace.
 
         ``names``: used instead of those in the trace. ``warn``: is called for damage, now and while events are read;
         without it, damage is a `DamagedTraceWarning`. ``guest_formats``: formats of events of a guest's kernel, if the

@@ -1,11 +1,12 @@
 """Chooses the stream of a native trace for a guest thread's events: one of its own, or one that threads share.
 
 A stream is at least one file, and readers keep every file open. So the first threads of a run get streams of their own,
-and so do threads that emit much, up to some hundred. All other threads share streams; each event of a shared stream
+and so do threads that emit much, up to a few hundred. All other threads share streams; each event of a shared stream
 contains its thread.
 
-Time never goes backwards in a stream. The events of one round of the drain are sorted here. An event can still be older
-than the end of a stream, because the last round read the rings one after the other; it then goes to the next stream.
+Time never goes backwards in a stream. The events of one round of the drain are sorted here. But a round reads the rings
+one after the other, so an event can be older than the last event that the previous round has written to a stream. It
+then goes to another stream.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Bits:
 
 @dataclass(frozen=True)
 class WithPart:
-    """Formats with ``text``, except for the bits of ``mask``, which ``part`` formats; if they are 0, they are
+    """Formats the bits of ``mask`` with ``part``, and the others with ``text``. If all bits of ``mask`` are 0, they are
     omitted."""
 
     text: ValueText

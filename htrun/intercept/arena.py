@@ -96,13 +96,14 @@ class CodeRun:
     size: int
     offset: int
     free: list[tuple[int, int]] = field(default_factory=list)
-    """The free address ranges ``(start, end)`` of the run, sorted."""
+    """The free address ranges ``(start, end)`` within these pages, sorted."""
     shares: int = 1
-    """The number of address spaces that have the run. Forked copies share the memory, and the free ranges in it."""
+    """The number of address spaces that map these pages. A forked child shares the pages, and the list of free
+    ranges."""
 
     @property
     def end(self) -> int:
-        """The first address after the run."""
+        """The first address after these pages."""
         return self.address + self.size
 
     def take(self, low: int, high: int, size: int) -> int | None:
@@ -293,7 +294,7 @@ class Arena:
         self.trampolines[start] = site, trampoline
 
     def write(self, address: int, code: bytes) -> None:
-        """Write ``code`` at ``address``, which must lie in a run."""
+        """Write ``code`` at ``address``, which must lie in a `CodeRun`."""
         run = self.run_at(address)
         assert run is not None
         at = run.offset + address - run.address

@@ -315,8 +315,8 @@ class Traps:
         )
 
     def _site_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
-        """The site at which a thread is stopped, known or new; None if the instruction is no plain store. The fault is
-        then the program's own, and htrun warns.
+        """The site at which a thread is stopped, known or new; None if the instruction is not a plain store. The fault
+        is then the program's own, and htrun warns.
 
         Raises `_CodeChanged` if another thread has meanwhile unmapped or replaced the code.
         """

@@ -43,7 +43,7 @@ class Handler(NamedTuple):
 
 @cache
 def handlers() -> tuple[Handler, ...]:
-    """The handlers enabled when first called; empty if binfmt_misc is not mounted or switched off."""
+    """The handlers enabled when first called; empty if binfmt_misc is switched off or is not mounted."""
     return read_handlers(DIRECTORY)
 
 

@@ -113,7 +113,7 @@ def parse_script(start: bytes) -> Script | None:
     if newline := _NEWLINE.match(buffer):
         end = newline.end() - 1
     else:
-        # The path may be longer than the part that the kernel reads, which does not run a truncated path.
+        # The path may be longer than the part of the file that the kernel reads. The kernel refuses a truncated path.
         path = _NOT_BLANK.search(buffer, 2)
         if path is None or _TERMINATOR.search(buffer, path.start()) is None:
             return None

@@ -39,8 +39,9 @@ def rewrite_exec(
     Returns None if the call is left to the kernel: for programs for this machine, scripts run by such a program, files
     with a registered binfmt_misc handler, and all files that fail, so that the tracee gets the kernel's own error. It
     also returns None for a foreign program without an emulator, which fails as it would without htrun. ``machine`` gets
-    qemu-system's path, as seen by this process, and command line, and returns the command line with the channel added
-    to the machine. If it raises HtrunError, after it has reported why, the machine runs without the channel.
+    the path of qemu-system, as this process sees it, and the command line. It returns the command line with the channel
+    added to the machine. If it raises HtrunError, it has already reported why, and the machine runs without the
+    channel.
     """
     if not path:
         return None

@@ -24,7 +24,7 @@ class ReaderGone(Exception):
 
 def _as_well_as_possible(error: UnicodeError) -> tuple[str | bytes, int]:
     """Replaces text that the encoding of standard output cannot represent. A path's undecodable bytes are written
-    unchanged, so that the printed path can be opened; anything else becomes its number in Python's notation."""
+    unchanged, so that the printed path can be opened; any other character is written as a Python escape sequence."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     one = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from htrun.rings.ring import Ring
 
 FEW = 8
-"""The number of first rings that get more memory than the others, and at once: few programs have more threads that
-emit."""
+"""The number of rings, from the first on, that get more memory than later rings, and get it at once: few programs have
+more threads that emit."""
 _LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
-"""The minimum of bytes that are ready ahead of a thread, even if it has written few; the second is for the first rings.
+"""The minimum number of bytes that are ready ahead of a thread, even if it has written little. The second is for the
+first `FEW` rings.
 """
 _MOST = 1 << 20
 """The maximum of bytes that are prepared at a time for one thread: this takes about a millisecond."""

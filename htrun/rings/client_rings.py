@@ -294,7 +294,7 @@ class ClientRings:
             # The program has overwritten the owner's ids.
             return True
         source = self._sources.get(ring.number)
-        # The stream of a thread that could not be found has the ids that the thread itself sees.
+        # If the thread could not be found, its stream has the ids that the thread sees in its own PID namespace.
         same = gone is not None and (source is None or source.stream.tid in (gone.tid, client.tid))
         return gone is not None and gone.owner == owner and same
 

@@ -69,8 +69,8 @@ ON_FULL_DROP = 1
 TABLE_ENTRIES = 1 << 15
 """The table's size.
 
-A thread that finds both of its entries taken traps at each event; the table is so large that among some thousand
-threads this hardly happens. Only pages that hold a thread take memory.
+A thread that finds both of its entries taken traps at each event; the table is so large that this hardly happens with a
+few thousand threads. Only pages that hold a thread take memory.
 """
 TABLE_ENTRY = 16
 """Bytes: u64 key (the thread pointer; 0 is free), u64 address of its ring's control block."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
-"""Ticks from the start of the first thread to its first call: some hundred nanoseconds, in which no event happens."""
+"""Ticks from the start of the first thread to its first call: a few hundred nanoseconds, in which no event happens."""
 
 
 class Calls:

@@ -1,9 +1,10 @@
-"""Whose the rings of the channel are, and whether the owners live, where htrun traces nobody.
+"""Finds the threads that own the channel's rings, and notices when they exit, in runs without ptrace.
 
-A ring has the ids that its owner sees, and the inode of the owner's PID namespace. By these the process is found in
-``/proc``. Its exit is seen by a descriptor of the process (pidfd_open(2)), however it dies. A thread that exits by
-itself says so in its ring; of one that could not, ``/proc`` says that it is gone. An exec kills all threads of a
-program but starts no new process: if the new program takes a ring, another image with the same ids has left its own.
+A ring has the ids that its owner sees, and the inode of the owner's PID namespace. With these, htrun finds the process
+in ``/proc``. A descriptor of the process (pidfd_open(2)) reports its exit, however it dies. A thread that exits by
+itself marks its ring; a thread that was killed has disappeared from ``/proc``. An exec kills all threads of a program
+but starts no new process: if the new program takes a ring, its image differs but its ids are the same, which shows that
+the rings of the former image are abandoned.
 """
 
 from __future__ import annotations

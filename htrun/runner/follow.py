@@ -10,7 +10,7 @@ makes enough recorded calls is kept, and so are the processes that it creates, s
 calls and exit.
 
 The guest must not notice this. A thread gets its former processors back when it has made few stops for a moment. It
-also gets them back before a call that queries or sets processors, since a filter stops the thread there. The threads
+also gets them back before a call that queries or sets processors: a filter stops the thread at these calls. The threads
 that it creates get these processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and so
 does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
 moved by another program (taskset, a job scheduler), and is not moved again.

@@ -121,8 +121,8 @@ def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs
     except Exception as error:
         _report(error, options)
         os._exit(1)
-    # sys.exit would take time. The parent sees the held death of the first process once this process is gone
-    # (kernel/exit.c, exit_notify), so this must follow the last write at once.
+    # The parent sees that the first process has died only when this process is gone (kernel/exit.c, exit_notify). So
+    # exit right after the last write; sys.exit would take more time.
     os._exit(0)
 
 

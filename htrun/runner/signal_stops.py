@@ -116,8 +116,8 @@ class SignalStops:
             self._trapped_unrecorded(stopped)
 
     def _trapped_unrecorded(self, stopped: StoppedThread) -> None:
-        """Handle a fault after recording has failed. A store to the channel succeeds once the protection is removed; a
-        fault of the guest's own comes again."""
+        """Handle a fault after recording has failed. After the protection of the channel is removed, a store to the
+        channel succeeds, whereas a fault of the guest's own occurs again, and is then delivered."""
         if stopped.thread.space.unrecorded:
             self.deliver(stopped, _SIGSEGV)
             return
@@ -140,7 +140,8 @@ class SignalStops:
         if thread.signals.stepped and not deliver:
             deliver = self._masks.report_step(stopped, traps.wait.registers)
         if self._calls.recording and thread.process.filtered:
-            # The machine code would resume the thread without a stop at its next call, and handle more traps alone.
+            # The machine code would resume the thread so that it does not stop at its next call, and would handle its
+            # next traps without a return to Python.
             self.forget_traps()
             stopped.set_registers(traps.wait.registers)
             self._calls.resume(stopped, Request.CONT, deliver)

@@ -243,10 +243,11 @@ def _next_signal(descriptor: int) -> _Signal | None:
 
 
 def _stop_like(number: int) -> None:
-    """Stop as the program has stopped, by the signal ``number``; returns when this process continues."""
+    """Stop this process by the signal ``number``, which has stopped the program. Returns when this process is
+    continued."""
     if number != signal.SIGSTOP:
         signal.signal(number, signal.SIG_DFL)
-    # Blocked, so one that the terminal has sent is pending: both are one.
+    # The signal is blocked. If the terminal has sent it, too, it is already pending, and the two merge into one.
     os.kill(os.getpid(), number)
     if number != signal.SIGSTOP:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
@@ -257,7 +258,7 @@ def _exit_like(status: int) -> NoReturn:
     """Exit, or die of a signal, as the program did."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        # A core dump would be one of this process.
+        # A core dump would show this process, not the program.
         _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def calls_to_record(options: RunOptions) -> seccomp.RecordedCalls:
-    """The calls that are recorded, at which the program's filters must stop."""
+    """The calls to record. The seccomp filter for the program must stop at each of them."""
     if not options.calls_recorded:
         return seccomp.NO_CALLS
     if options.syscalls is None:

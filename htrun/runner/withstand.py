@@ -10,7 +10,8 @@ import signal
 
 _END = signal.SIGTERM
 _SI_QUEUE = -1
-"""The si_code of a signal that was sent by sigqueue(3). Signals to a whole group are sent by kill(2)."""
+"""The si_code of a signal that was sent by sigqueue(3). A signal to a whole group comes from kill(2), and has another
+one."""
 _BLOCKED = frozenset({_END, signal.SIGCHLD})
 """The signals that htrun waits for: in `await_end` and `htrun.tracee.wait.Waiter`."""
 

@@ -9,7 +9,7 @@ user has named nothing), ``site`` and ``index`` (null for system calls), ``num``
 ``arg1`` ... as u64; and a column of its own type for each argument that the user has named, called ``NAME.ARGUMENT``,
 null for other events.
 
-A file gets its name only when it is complete. Its rows are in groups of some hundred thousand. Nothing of a live run
+A file gets its name only when it is complete. Its rows are in groups of about a hundred thousand. Nothing of a live run
 can be read before its end. A separate thread writes one group while the next is filled.
 """
 

@@ -1,6 +1,6 @@
 """The columns of a Parquet file, filled row by row and passed on as Arrow tables without another copy.
 
-In memory, events are stored row by row, and a column is one word of each row. To extract columns from some hundred
+In memory, events are stored row by row, and a column is one word of each row. To extract columns from a hundred
 thousand rows at once, all rows would be read from memory once for each column. So a few thousand rows at a time are
 split into columns, while they are in the processor's cache.
 """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SHIFT = 56
 _EVENT_SHIFT, _ARGUMENT_SHIFT = 38, 32
-"""The positions in a counter track's number of the counter's event (there may be some hundred thousand) and of its
+"""The positions in a counter track's number of the counter's event (there may be a few hundred thousand) and of its
 argument; the process id is in the bits below."""
 _KEYED = 1 << 63
 """The bit that is set in the numbers of keys' tracks; all other bits are a hash."""

@@ -54,7 +54,8 @@ class FirstProcess:
         self.status = how.status << 8 if isinstance(how, Exited) else how.signal
 
     def death(self) -> int | None:
-        """The wait status of the process if its death is held and it is dead; None if not. It stays a zombie."""
+        """The wait status of the process if it is dead and its death is still held; otherwise None. The process stays a
+        zombie."""
         if not self.held:
             return None
         try:

@@ -55,7 +55,7 @@ class GroupStop(NamedTuple):
 
 
 class InterruptStop(NamedTuple):
-    """A PTRACE_EVENT_STOP that is no group-stop: the first stop of a new tracee, or the end of a group-stop after
+    """A PTRACE_EVENT_STOP that is not a group-stop: the first stop of a new tracee, or the end of a group-stop after
     PTRACE_LISTEN."""
 
     tid: int

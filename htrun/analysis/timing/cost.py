@@ -25,17 +25,17 @@ _WARM_UP = 2
 """
 
 _BEYOND = 2.2
-"""The distance from the middle of the measured costs, in half ranges, within which the cost around any code is taken to
-be. `Cost.after` has five kinds: of six values from a normal distribution, the sixth is within this distance of the
-middle of the other five in 95% of cases."""
+"""The cost around any code is assumed to lie within this many half ranges of the middle of the measured costs.
+`Cost.after` has five kinds: of six values from a normal distribution, the sixth is within this distance of the middle
+of the other five in 95% of cases."""
 _BEYOND_FEW = 3
-"""The same distance for an older guest library, which measured two values only."""
+"""The same number for an older guest library, which measured only two values."""
 _SHARE = 0.25
 """The minimum uncertainty of the cost, as a share of the cost alone.
 
 Even if all kinds of work agree, other code may differ: on one processor (AMD Zen 3), two kinds agreed to 1 ns, and
-after a third an event cost 6 ns less. This share is the part of an event that can overlap with other code: the stores;
-the rest reads the clock.
+after a third an event cost 6 ns less. An event consists of reading the clock and of stores. Only the stores can overlap
+with other code; this is their share.
 """
 
 
@@ -101,7 +101,7 @@ class Cost:
     def reach(self) -> float:
         """The maximum distance in ns between `interval` and the cost around any code.
 
-        If only the cost alone was measured, it reaches down to a cost of zero.
+        If only `alone` was measured, the distance reaches down to a cost of zero.
         """
         if not self.after:
             return self.interval.value

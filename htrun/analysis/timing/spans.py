@@ -133,8 +133,8 @@ class Pairer:
     """Pairs begins and ends. ``keyed``: whether spans pair by a key, by the number of their name.
 
     ``named``: the user's names. ``losses``: the losses of events. ``num_args``: number of arguments that spans include.
-    ``region``: searched for instead of the user's begins and ends. ``first_events``: finds the spans in which an event
-    trapped, if these are needed. ``parents``: whether it finds the span around each span.
+    ``region``: the region to find, instead of the spans between the user's begins and ends. ``first_events``: finds the
+    spans in which an event trapped, if these are needed. ``parents``: whether it finds the span around each span.
     """
 
     def __init__(
