@@ -39,6 +39,9 @@ _GRACE = 0.2
 """Seconds for which records after an unfinished record wait for it: a signal handler may have emitted them, and then
 the event that it interrupted is older."""
 
+_ABANDONED = 1.0
+"""Seconds after which a client that drops events gets the room of an unfinished record."""
+
 
 class Client(NamedTuple):
     """The owner of a ring, as described in the ring.
@@ -99,8 +102,9 @@ class ClientRing:
         """The first record that was not read yet."""
         self._released = 0
         """The first record that may not be written over."""
-        self._holes: list[int] = []
-        """Numbers of the records before ``_next`` that are still unfinished, because their events were interrupted."""
+        self._holes: dict[int, float] = {}
+        """Numbers of the records before ``_next`` that are still unfinished, because their events were interrupted, in
+        ascending order, and when each was skipped (time.monotonic())."""
         self._waits: tuple[int, float] = (-1, 0.0)
         """The number of an unfinished record that others follow, and when it was first seen (time.monotonic())."""
         self._dropped_before = 0
@@ -230,13 +234,29 @@ class ClientRing:
     def _release(self) -> None:
         """Let the client overwrite the records that were taken.
 
-        An unfinished record is kept until it is finished, or until half of the ring has been written after it: the
-        handler that interrupted its event may fill the ring.
+        A record that was skipped is kept until it is finished, or until the client gives up its position.
         """
-        while self._holes and self._next - self._holes[0] >= self._layout.records // 2:
-            del self._holes[0]
-        self._released = self._holes[0] if self._holes else self._next
+        released = self._next
+        for number in list(self._holes):
+            if not self._is_given_up(number):
+                released = number
+                break
+            del self._holes[number]
+        self._released = released
         self._words[ring_layout.RELEASED // _WORD] = self._released & _WORD_MASK
+
+    def _is_given_up(self, number: int) -> bool:
+        """Whether the client knows that the skipped record ``number`` may be passed over.
+
+        A client that waits for room looks at the position before it writes there again, and leaves it free for the
+        event that was interrupted (guest/user/emit.c). If it had been given room earlier, it would not look, and both
+        events would be lost. A client that drops events does not wait, so it is given room after a while: the event may
+        have been abandoned by siglongjmp(3).
+        """
+        if self._layout.overflow == ring_layout.BLOCK:
+            return self._words[ring_layout.RESERVED // _WORD] > number + self._layout.records
+        is_old = time.monotonic() - self._holes[number] >= _ABANDONED
+        return is_old and self._next - number >= self._layout.records // 2
 
     def _take_late(self) -> list[Records]:
         """Records that were skipped because they were unfinished, and are finished now."""
@@ -246,7 +266,7 @@ class ClientRing:
         for number in list(self._holes):
             if self._committed(number, number + 1).all():
                 late.append(self._copy(number, number + 1))
-                self._holes.remove(number)
+                del self._holes[number]
         return late
 
     def _take_until(self, end: int, *, ended: bool) -> list[Records]:
@@ -265,7 +285,8 @@ class ClientRing:
             self._next = first + start
             return taken + self._copied(first, self._next)
         self._next = first + count
-        self._holes += (first + np.flatnonzero(~committed[:count])).tolist()
+        skipped = (first + np.flatnonzero(~committed[:count])).tolist()
+        self._holes |= dict.fromkeys(skipped, time.monotonic())
         records = joined(self._copied(first, self._next))
         return [*taken, records[committed[:count]]]
 

@@ -199,6 +199,21 @@ def test_handlers_that_emit_more_than_a_ring_has(toolchain: Toolchain, htrun: Ht
     assert sorted(event.args[1] for event in emitters[0]) == list(range(done))
 
 
+@pytest.mark.parametrize("events", [1280, 3000])
+def test_a_handler_fills_the_ring_after_each_instruction_of_an_event(
+    toolchain: Toolchain, htrun: Htrun, events: int
+) -> None:
+    """A ring of 64 KiB has 1,280 records. Neither the handler's events nor the one that it interrupts are lost."""
+    program = toolchain.compile(GUESTS / "ring_emitters.c")
+    result = htrun.run(program, "stepped", "150", str(events), "0", options=(*AUTO, "--ring-size", "64K"))
+    interrupted, handled = map(int, result.stdout.split())
+    assert interrupted > 50
+    assert handled == interrupted * events
+    emitters = by_emitter(result.check().events)
+    assert [event.args[1] for event in emitters[1]] == list(range(handled))
+    assert sorted(event.args[1] for event in emitters[0]) == list(range(150))
+
+
 def test_stores_between_events_of_the_library(toolchain: Toolchain, htrun: Htrun) -> None:
     """One thread, one order: an event by a ring, then a store of the same slot, and so on."""
     program = toolchain.compile_text(

@@ -95,7 +95,11 @@ class Writer:
 
     def has_room(self) -> bool:
         """Whether the next event need not wait."""
-        return self.get(ring_layout.RESERVED) < self.get(ring_layout.RELEASED) + self._layout.records
+        return self.has_room_for(self.get(ring_layout.RESERVED))
+
+    def has_room_for(self, record: int) -> bool:
+        """Whether the event with that record need not wait."""
+        return record < self.get(ring_layout.RELEASED) + self._layout.records
 
     def reserve(self) -> int:
         """Begin an event; returns the record's number."""

@@ -104,15 +104,52 @@ def test_records_after_an_unfinished_one_wait_a_moment_for_it(monkeypatch: pytes
 
 
 def test_record_that_is_never_finished_does_not_stop_the_ring() -> None:
+    """The client takes a record's number first, and then waits for room."""
     with taken_ring() as (ring, writer):
         writer.reserve()
         found = []
         for number in range(100):
-            if not writer.has_room():
+            record = writer.reserve()
+            if not writer.has_room_for(record):
                 found += numbers_of(ring.take(ended=False))
-            writer.emit(number)
+            assert writer.has_room_for(record)
+            writer.commit(record, number)
         found += numbers_of(ring.take(ended=True))
         assert found == list(range(100))
+
+
+def test_no_room_is_given_beyond_an_unfinished_record_before_the_client_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only a client that waits looks whether the position of the next lap must be left free."""
+    now = 100.0
+    monkeypatch.setattr("htrun.rings.client_ring.time.monotonic", lambda: now)
+    with taken_ring() as (ring, writer):
+        hole = writer.reserve()
+        for number in range(1, 16):
+            writer.emit(number)
+            ring.take(ended=False)
+            now += 1
+        assert writer.get(ring_layout.RELEASED) == hole
+        writer.reserve()
+        ring.take(ended=False)
+        assert writer.get(ring_layout.RELEASED) == 16
+
+
+def test_a_client_that_drops_events_gets_room_beyond_an_abandoned_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("htrun.rings.client_ring.time.monotonic", lambda: now)
+    with taken_ring(small_rings(overflow=ring_layout.DROP)) as (ring, writer):
+        hole = writer.reserve()
+        for number in range(1, 16):
+            writer.emit(number)
+        for seconds in (0.0, 0.5, 0.4):
+            now += seconds
+            ring.take(ended=False)
+            assert writer.get(ring_layout.RELEASED) == hole
+        now += 0.2
+        ring.take(ended=False)
+        assert writer.get(ring_layout.RELEASED) == 16
 
 
 def test_next_owner_of_a_ring_has_its_own_records_only() -> None:
