@@ -17,12 +17,14 @@ _PLANS = {
     "signal": Plan(events=50),
     "masks": Plan(events=200),
     "thread": Plan(events=10),
-    "fork": Plan(events=5),
+    "fork": Plan(events=100),
     "exec": Plan(events=3),
     "fault": Plan(events=50),
     "file-map": Plan(events=50),
 }
-"""The bursts of each program. ``events``: the number of times that it does its work in a burst."""
+"""The bursts of each program. ``events``: the number of times that it does its work in a burst. Processes are created
+in long bursts since the first few after a pause cost most.
+"""
 _EVENTS = ("thread", "fork", "exec")
 """The programs whose threads or children emit in one of the benches."""
 
