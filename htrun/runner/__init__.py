@@ -1,1 +1,1 @@
-"""One run: its start, the loop over stops, the threads that are traced, the events that are recorded, the outputs."""
+"""One run: its start, the loop over stops, the traced threads, the recorded events, and the outputs."""

@@ -1,8 +1,8 @@
 """Reads the texts that the arguments of a system call point to, from the memory of a thread that is stopped at the
 call.
 
-The limits are like those of strace: the first 32 bytes of a buffer, and up to 4096 bytes of a string. A command line
-has smaller limits of its own.
+The limits are like those of strace: the first 32 bytes of a buffer, and up to 4096 bytes of a string. The arguments of
+a program have smaller limits.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
     from htrun.tracee.memory import Memory
 
 _MOST_WORDS, _MOST_WORD = 32, 256
-"""The limits of a command line: the number of words, and the bytes of each word."""
+"""The limits for the arguments of a program: the maximum number of arguments, and the maximum number of bytes of
+each."""
 _MOST_BEFORE = LAST - FIRST + 1
 
 
 class CallTexts:
-    """Reads texts at stops that the machine code (`fastpath.call_wait`) does not handle. ``entries``: whether texts are
-    read before a call; ``returns``: whether texts that the kernel fills in are read after a call."""
+    """Reads texts at those stops that the machine code (`fastpath.call_wait`) does not handle. ``entries``: whether
+    texts are read before a call; ``returns``: whether texts that the kernel fills in are read after a call."""
 
     def __init__(self, *, entries: bool, returns: bool) -> None:
         self._entries = entries
         self._returns = returns
 
     def plans(self, arch: int) -> bytes:
-        """The reading plan for the machine code, with a byte for each call of an interface: see
-        `CallWait.read_texts`."""
+        """The plan for the machine code: for each call of an interface, a byte that says which texts to read (see
+        `CallWait.read_texts`)."""
         return b"".join(self._plan(arch, number) for number in range(MOST_NUMBERS))
 
     def _plan(self, arch: int, number: int) -> bytes:
@@ -72,12 +73,12 @@ class CallTexts:
         ]
 
     def pointer(self, call: Entry) -> int:
-        """The argument of ``call`` that the kernel fills in; 0 if there is none."""
+        """The pointer argument of ``call`` through which the kernel returns a text; 0 if there is none."""
         return next((call.arguments[each.place] for each in self._after(call.arch, call.number)), 0)
 
     def returned(self, thread: Thread, returned: Entry, pointer: int) -> list[Text]:
-        """The texts that the kernel has written at ``pointer`` in a call that has returned. ``returned``: its
-        return."""
+        """The texts that the kernel has written at ``pointer`` in a call that has returned. ``returned``: the return of
+        the call."""
         if returned.arguments[0] >> 63:
             return []
         return [
@@ -114,7 +115,7 @@ def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) ->
                 data = memory.read(address, min(size, MOST_BYTES)) if size else b""
                 yield Text(argument.place, 0, data, size > len(data))
     except (OSError, OverflowError):
-        # Nothing is mapped there, so the call will fail; or the thread has been killed meanwhile.
+        # Nothing is mapped there, so the call will fail. Or the thread has been killed meanwhile.
         return
 
 

@@ -1,4 +1,5 @@
-"""Records system calls, and the start and exit of threads. The tracer sees these events without the program's help.
+"""Records system calls, and the start and exit of threads. The tracer sees these events without any help from the
+program.
 
 The machine code (`fastpath.call_wait`) handles most stops for recorded calls by itself. This module handles the other
 stops: calls that htrun must see itself, calls that create a process or start a program, and the exits of threads.
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
-"""Ticks from the start of the first thread to its first call: a few hundred nanoseconds, in which no event happens."""
+"""The ticks that the start of the first thread is dated before its first call: a few hundred nanoseconds, in which no
+event happens."""
 
 
 class Calls:
@@ -80,7 +82,7 @@ class Calls:
         self._denied.look_out(thread)
 
     def ended(self, thread: Thread) -> None:
-        """Record the exit of a thread, which makes no more records. May be called more than once for a thread."""
+        """Record the exit of a thread. The thread makes no more records. May be called more than once for a thread."""
         if thread.tid in self._alive:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())
@@ -88,13 +90,13 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """Store the facts of the exec by which the first process is about to become the program. If it succeeds, it is
-        the first call that is recorded."""
+        """Store the facts of the exec by which the first process is about to become the program. If this exec succeeds,
+        it is the first recorded call."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 
     def entered(self, stopped: StoppedThread) -> None:
-        """Record the entry of a call. The thread is stopped before this call."""
+        """Record the entry of a call. The thread is stopped before the call."""
         thread = stopped.thread
         self._identify(thread)
         call = self.wait.look(stopped)
@@ -109,7 +111,7 @@ class Calls:
         self._denied.filter_added(thread, others)
 
     def refused(self, stopped: StoppedThread, abi: Abi, number: int) -> None:
-        """Record a call that will not be made, since a filter of the guest requires a tracer. The thread is stopped
+        """Record a call that will not be made, because a filter of the guest requires a tracer. The thread is stopped
         before the call."""
         if self._wanted.include(abi, number):
             self.entered(stopped)
@@ -135,8 +137,7 @@ class Calls:
         self._denied.returned(stopped)
 
     def made(self, stopped: StoppedThread) -> None:
-        """Record the return if htrun has already let the thread make its call, while handling it for another
-        purpose."""
+        """Record the return of a call that htrun has already let the thread make, for another purpose."""
         if self.wait.state(stopped.tid) is not State.OUTSIDE and self.wait.has_returned(stopped):
             self.returned(stopped)
 
@@ -146,7 +147,8 @@ class Calls:
 
     def resume(self, stopped: StoppedThread, request: Request = Request.CONT, number: int = 0) -> None:
         """Resume the thread by ``request``, with the signal ``number``. The thread will stop again after a call whose
-        return is recorded. If it has a filter of its own, which may deny calls, it will stop after each call."""
+        return is recorded. If the thread's process has installed a seccomp filter, which may deny calls, the thread
+        will stop after each call."""
         if request is Request.CONT and (
             stopped.thread.process.filtered or self.wait.state(stopped.tid) is not State.OUTSIDE
         ):
@@ -154,8 +156,8 @@ class Calls:
         stopped.resume(request, number)
 
     def executed(self, former: int, tid: int, learn: Callable[[], None]) -> None:
-        """Handle an exec, after which thread ``former`` has the id ``tid`` and a new name. ``learn``: is called to pass
-        the new id on to all others."""
+        """Handle an exec, after which thread ``former`` has the id ``tid`` and a new name. ``learn``: called to pass
+        the new id on to the other parts of htrun."""
         call = self.wait.call_of(former)
         self._denied.executed(former, tid)
         if former == tid:
@@ -178,7 +180,7 @@ class Calls:
 
 
 def record_calls(options: RunOptions, recording: Recording, follow: Follow) -> Calls:
-    """Make the recorder for the calls, and the starts and exits of threads, that ``options`` ask for."""
+    """Make the recorder for the system calls, thread starts and thread exits that ``options`` ask for."""
     events = recording.record_tracer_events()
     source = recording.clock.source
     how = CallRecording(

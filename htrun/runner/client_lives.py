@@ -25,36 +25,38 @@ if TYPE_CHECKING:
     from htrun.rings.client_rings import ClientRings
 
 _PERIOD = 0.25
-"""Seconds between two looks for threads that are gone."""
+"""The interval, in seconds, at which htrun looks for threads that have exited."""
 _LOOKS = 20
-"""After so many looks, a thread that has not said who it is will not do so: it was killed."""
+"""The number of looks after which a thread that has not yet written its identity will never do so: it was killed."""
 
 
 class _Ids(NamedTuple):
-    """A process by what it says of itself."""
+    """The identity of a process, as the process has written it to its ring."""
 
     namespace: int
     pid: int
 
 
 class _Process:
-    """``pid``: as htrun sees it. ``translated``: htrun's ids of threads by their own, None if they are the same."""
+    """A process that has rings. ``pid``: its id as htrun sees it. ``translated``: maps the thread ids that the process
+    sees to the thread ids that htrun sees; None if they are the same."""
 
     def __init__(self, pid: int, descriptor: int | None, translated: dict[int, int] | None = None) -> None:
         self.pid = pid
         self.descriptor = descriptor
-        """None: there could be none."""
+        """None if no descriptor could be opened."""
         self.dead = False
         self.since = time.monotonic()
         self.translated = translated
         self.claims: dict[int, _Claim] = {}
-        """Its rings, by their numbers."""
+        """The rings of this process, by ring number."""
         self.numbers: dict[int, int] = {}
-        """Its threads in the order in which they appeared; its first thread is 0."""
+        """The number of each thread, in the order in which the threads appeared. The first thread of the process has
+        number 0."""
         self.sources: dict[int, Source] = {}
 
     def tid_of(self, tid: int) -> int:
-        """htrun's id of the thread that calls itself ``tid``."""
+        """The id by which htrun knows the thread that sees its own id as ``tid``."""
         if self.translated is None:
             return tid
         if tid not in self.translated:
@@ -62,12 +64,13 @@ class _Process:
         return self.translated.get(tid, tid)
 
     def number_of(self, tid: int) -> int:
-        """The number of a thread, which may be new."""
+        """The number of thread ``tid``, which is assigned if the thread is new."""
         return self.numbers.setdefault(tid, 0 if tid == self.pid else 1 + len(self.numbers.keys() - {self.pid}))
 
 
 class _Claim(NamedTuple):
-    """A ring that a thread of ``process`` owns, with ``cookie`` of its image, since ``time``."""
+    """A ring that a thread of ``process`` has owned since ``time``. ``owner``: the process id and thread id in the
+    ring. ``cookie``: identifies the image of the program."""
 
     owner: int
     cookie: int
@@ -76,13 +79,15 @@ class _Claim(NamedTuple):
 
 
 class ClientLives:
-    """Finds the owners of rings, and reports to ``rings`` which have exited. Made before there are any.
+    """Finds the owners of rings, and reports to ``rings`` which of them have exited. Must be created before there are
+    any owners.
 
-    `source_of` is for the drain; the other methods are for one thread.
+    `source_of` is for the drain; all other methods must be called by one thread.
     """
 
     def __init__(self, add_stream: Callable[[Stream], int], poll: select.poll) -> None:
-        """``add_stream``: see `Drain.add_stream`. ``poll``: descriptors of processes are registered there."""
+        """``add_stream``: see `Drain.add_stream`. ``poll``: the object with which descriptors of processes are
+        registered."""
         self._add_stream = add_stream
         self._poll = poll
         self._namespace = os.stat("/proc/self/ns/pid").st_ino
@@ -91,7 +96,7 @@ class ClientLives:
         self._by_descriptor: dict[int, _Process] = {}
         self._claims: dict[int, _Claim] = {}
         self._incomplete: dict[int, int] = {}
-        """Rings whose owner has not said who it is, and for how many looks."""
+        """The rings whose owner has not yet written its identity, each with the number of looks so far."""
         self._last: list[int] = []
         self._threads_at = 0.0
         self.processes_seen = 0
@@ -103,7 +108,7 @@ class ClientLives:
         return any(not process.dead for process in self._processes.values())
 
     def look(self, rings: ClientRings) -> bool:
-        """Take note of new owners, and of those that are gone; returns whether owners have changed."""
+        """Note which owners are new and which are gone. Returns whether the owners have changed."""
         with self._lock:
             owners = rings.owners()
             changed = owners != self._last
@@ -117,7 +122,7 @@ class ClientLives:
             return changed
 
     def died(self, descriptor: int, rings: ClientRings) -> None:
-        """A process has died whose ``descriptor`` was registered."""
+        """Handle the death of the process whose ``descriptor`` was registered."""
         with self._lock:
             process = self._by_descriptor.pop(descriptor)
             self._poll.unregister(descriptor)
@@ -126,7 +131,7 @@ class ClientLives:
             self._is_dead(process, rings)
 
     def source_of(self, client: Client) -> Source:
-        """The thread that owns a ring, by what it says of itself."""
+        """The source for the thread that owns a ring, found by the ids that the thread has written to its ring."""
         with self._lock:
             return self._source(self._process(_Ids(client.namespace, client.pid)), client)
 
@@ -151,13 +156,13 @@ class ClientLives:
             self._incomplete[number] = looks
             return
         if in_machine:
-            # Its ids are the machine's own, and nobody here sees it exit.
+            # The ids are those of the machine's own processes, and htrun does not see these exit.
             return
         process = self._process(_Ids(namespace, owner >> 32))
         claim = _Claim(owner, cookie, process, since)
         for other, one in process.claims.items():
             if one.owner == owner and one.cookie != cookie:
-                # The earlier one is that of the program that was there before an exec.
+                # The older of the two rings belongs to the program that ran in this process before an exec.
                 self._exited(*((other, one) if one.time < since else (number, claim)), rings)
         self._claims[number] = process.claims[number] = claim
         self._number(process, process.tid_of(owner & 0xFFFFFFFF))
@@ -180,7 +185,7 @@ class ClientLives:
         rings.ring_exited(number, claim.owner, tid, source)
 
     def _look_at_threads(self, rings: ClientRings) -> None:
-        # Of a process that died at once, the drain may have freed the rings before a look.
+        # If a process died quickly, the drain may have freed its rings before this look.
         old = time.monotonic() - _PERIOD
         self._processes = {
             ids: process
@@ -197,7 +202,7 @@ class ClientLives:
                 self._exited(number, claim, rings)
 
     def _process(self, ids: _Ids) -> _Process:
-        """The process that says of itself what ``ids`` say, or a dead one."""
+        """The process whose own view of its ids is ``ids``; a process marked dead if there is none."""
         process = self._processes.get(ids)
         if process is None or process.dead:
             found = self._found(ids)
@@ -220,11 +225,11 @@ class ClientLives:
         except (ProcessLookupError, ValueError, OverflowError):
             return _dead(pid)
         except OSError:
-            # No descriptor is free, or Linux is older than 5.3; or these are no ids of a process.
+            # No descriptor is free, or Linux is older than 5.3, or the ids are not those of a process.
             alive = os.path.exists(f"/proc/{pid}")
             return _Process(pid, None, translated) if alive else _dead(pid)
         if _is_ready(descriptor):
-            # A zombie.
+            # The process is a zombie.
             os.close(descriptor)
             return _dead(pid)
         process = self._by_descriptor[descriptor] = _Process(pid, descriptor, translated)
@@ -247,7 +252,7 @@ class ClientLives:
 
 
 def _is_ready(descriptor: int) -> bool:
-    """Whether the process of a descriptor has died. Not with select(2), which takes small descriptors only."""
+    """Whether the process of a descriptor has died. Uses poll(2), since select(2) accepts only small descriptors."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
@@ -260,10 +265,10 @@ def _dead(pid: int) -> _Process:
 
 
 def _pid_in_namespace(ids: _Ids) -> int | None:
-    """htrun's id of the process in a PID namespace below htrun's own; None if there is none."""
+    """The id that htrun sees for a process in a PID namespace below htrun's; None if there is no such process."""
     for name in os.listdir("/proc"):
         if name.isdecimal() and _own_id(f"/proc/{name}/status") == ids.pid:
-            # Another user's processes don't show it.
+            # htrun may not read the namespace of another user's process.
             with suppress(PermissionError, FileNotFoundError, ProcessLookupError):
                 if ids.namespace and os.stat(f"/proc/{name}/ns/pid").st_ino != ids.namespace:
                     continue
@@ -272,7 +277,7 @@ def _pid_in_namespace(ids: _Ids) -> int | None:
 
 
 def _tids_of(pid: int) -> dict[int, int]:
-    """htrun's ids of the threads of process ``pid`` by their own."""
+    """Maps the ids that the threads of process ``pid`` see to the ids that htrun sees."""
     tids: dict[int, int] = {}
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/task"):
@@ -281,7 +286,7 @@ def _tids_of(pid: int) -> dict[int, int]:
 
 
 def _own_id(status: str) -> int:
-    """The id that a process or thread sees, if it is in another namespace than htrun; else 0."""
+    """The id that a process or thread sees, if it is in another PID namespace than htrun; 0 otherwise."""
     with suppress(OSError), open(status, encoding="ascii", errors="replace") as lines:
         words = next((line.split() for line in lines if line.startswith("NSpid:")), [])
         if len(words) > 2:

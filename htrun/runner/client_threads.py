@@ -37,8 +37,8 @@ class _Ids(NamedTuple):
 
 
 class ClientThreads:
-    """Starts to drain the channel's rings when a process first maps one. All methods but `_source_of` must be called by
-    the tracer's main thread."""
+    """Starts to drain the channel's rings when a process maps one for the first time. All methods but `_source_of` must
+    be called by the tracer's main thread."""
 
     def __init__(
         self, channel: Channel, threads: Mapping[int, Thread], recording: Recording, warnings: Warnings
@@ -52,13 +52,13 @@ class ClientThreads:
         """Whether some clients may see ids that differ from those that htrun sees."""
 
     def mapped(self, thread: Thread) -> None:
-        """Note that a thread maps rings of the channel, for its process or for the machine that the process runs."""
+        """Note that a thread maps rings of the channel: for its process, or for the machine that its process runs."""
         if self._rings is None:
             self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of)
         if thread.space.machine:
-            # The rings are for threads of the machine, which are not those of the process.
+            # The rings are for threads inside the machine. These are not threads of the process.
             if self._rings.exchange is None:
-                # Only runs with a machine need it.
+                # Imported here, since only runs with a machine need it.
                 from htrun.runner.machine_exchange import machine_exchange
 
                 self._rings.exchange = machine_exchange(self._channel, self._recording.clock, self._warnings)
@@ -69,7 +69,7 @@ class ClientThreads:
 
     @property
     def machine_clock(self) -> dict[str, int | float] | None:
-        """What the summary says of the clock of machines; None if none has used one."""
+        """The summary's entry about the clock of machines; None if no machine has used its clock."""
         if self._rings is None or self._rings.exchange is None:
             return None
         from htrun.runner.machine_exchange import clock_of_machines
@@ -83,7 +83,8 @@ class ClientThreads:
             rings.processes.add(child.process.pid)
 
     def ended(self, thread: Thread) -> None:
-        """Mark the rings of a thread that will no longer write to them: it exits, or has called execve(2)."""
+        """Mark the rings of a thread that will no longer write to them, since the thread exits or has called
+        execve(2)."""
         rings, process = self._rings, thread.process
         if rings is None:
             return
@@ -95,7 +96,7 @@ class ClientThreads:
         rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
 
     def _source_of(self, client: Client) -> Source:
-        """The source for the ring of ``client``; called by the drain."""
+        """The source for the ring of ``client``. Called by the drain."""
         thread = self._threads.get(client.tid)
         if thread is not None and thread.process.pid == client.pid:
             return self._recording.source_of(thread, client)
@@ -104,7 +105,7 @@ class ClientThreads:
             for other in list(self._threads.values()):
                 if other.process.pid in rings.processes and _own_ids(other) == (client.pid, client.tid):
                     return self._recording.source_of(other, client)
-        # The thread has exited, or never existed: a program may write any id.
+        # The thread has exited, or it never existed: a program can write any id to its ring.
         stream = Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
         return Source(self._recording.drain.add_stream(stream), stream)
 
@@ -112,8 +113,8 @@ class ClientThreads:
 def watch_rings(
     channel: Channel, recording: Recording, warnings: Warnings, source_of: Callable[[Client], Source]
 ) -> ClientRings:
-    """Have the rings of ``channel``, which has some, emptied from now on. ``source_of``: returns the thread of a
-    client that runs on this host."""
+    """Have the drain empty the rings of ``channel`` from now on. The channel must have rings. ``source_of``: returns
+    the source for a client that runs on this host."""
     from htrun.rings.client_clock import Arrival
     from htrun.rings.client_rings import ClientRings
 
@@ -130,7 +131,7 @@ def watch_rings(
         warnings.warn(
             Kind.CLOCK,
             client.clock,
-            f"thread {client.tid} records times of a clock that htrun cannot relate to its own (number "
+            f"thread {client.tid} records times of a clock that htrun cannot relate to its own clock (number "
             f"{client.clock}): its events have the times at which htrun read them",
         )
         return Arrival(source.read)
@@ -150,7 +151,7 @@ def watch_rings(
 
 
 def _own_ids(thread: Thread) -> _Ids:
-    """The ids that a thread itself sees; the ids that htrun sees if the thread is gone."""
+    """The ids that a thread sees; if the thread is gone, the ids that htrun sees."""
     fields: dict[str, str] = {}
     try:
         with open(f"/proc/{thread.tid}/status", encoding="ascii", errors="replace") as status:
@@ -163,7 +164,7 @@ def _own_ids(thread: Thread) -> _Ids:
 
 
 def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
-    """The conversions for the clocks that clients use, by the clock's number."""
+    """The conversion for each clock that clients use, by the number of the clock."""
     from htrun.rings.client_clock import Arrival, ClientClock
     from htrun.rings.client_rings import MACHINE_CLOCK
 

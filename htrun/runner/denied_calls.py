@@ -2,8 +2,9 @@
 
 The kernel applies the strictest result of all filters (seccomp(2)), so htrun gets no stop for a denied call. But a
 thread that is resumed by PTRACE_SYSCALL stops before and after each call, whatever the filters return. Two stops for
-each call are slow, so only threads with a filter of their own are resumed in this way. The machine code of `CallWait`
-resumes by PTRACE_CONT, so it must not handle stops of these threads: it is not given the numbers of their streams.
+each call are slow, so only threads whose process has installed a filter are resumed in this way. The machine code of
+`CallWait` resumes by PTRACE_CONT, so it must not handle stops of these threads: it is not given the numbers of their
+streams.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class DeniedCalls:
         self._wanted = wanted
         self._streams: dict[int, int] = {}
         self._made: set[int] = set()
-        """The threads that are in a call at which a filter of htrun's has stopped them."""
+        """The threads that are in a call before which a filter of htrun's has stopped them."""
 
     def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
         """Watch a thread that is about to install a filter, and the ``others`` in its process, which may get the filter

@@ -19,7 +19,7 @@ class Ending(Protocol):
     """A way to end a run. After the request, the loop passes every stop to `stopped`, and nothing is recorded."""
 
     asked: bool
-    """Whether the end was requested."""
+    """Whether the end of the run was requested."""
 
     def ask(self) -> None:
         """Request the end of the run. May be called from any thread of htrun, and more than once."""
@@ -59,9 +59,9 @@ class Killing(Ending):
         stopped.resume()
 
     def stop_handled(self) -> None:
-        """Kill the tracees that `ask` did not know. The stop that was just handled may have created a tracee, whose
-        first stop is already over. A process that is killed at the event of its child may have no further stop, so this
-        is the only chance to find the child."""
+        """Kill the tracees that did not exist yet when `ask` was called. The stop that was just handled may have
+        created a tracee, whose first stop is already over. If a process is killed at the event that reports its child,
+        it may have no further stop. So this is the only chance to find the child."""
         if not self._killed_all:
             self._killed_all = True
             self._kill_all()

@@ -5,14 +5,14 @@ sleeping processor. On one processor it is a context switch, which takes a quart
 spreads two threads that wake each other over idle processors each time, so it is not enough to move the tracer to the
 tracee's processor: the tracee must be kept there, too.
 
-Of the threads that trap, at most one is kept, since the others may do much work between their traps. Each thread that
-makes enough recorded calls is kept, and so are the processes that it creates, since most processes make a few dozen
-calls and exit.
+At most one of the threads that trap is kept, since the others may do much work between their traps. But every thread
+that makes enough recorded calls is kept. So is every process that such a thread creates, since most processes make a
+few dozen calls and exit.
 
-The guest must not notice this. A thread gets its former processors back when it has made few stops for a moment. It
+The guest must not notice this. A thread gets its former processors back when it has hardly stopped for a moment. It
 also gets them back before a call that queries or sets processors: a filter stops the thread at these calls. The threads
-that it creates get these processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and so
-does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
+that it creates get its former processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and
+so does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
 moved by another program (taskset, a job scheduler), and is not moved again.
 """
 
@@ -101,12 +101,13 @@ class Follow:
         self._own = os.sched_getaffinity(0)
         self._processor = -1
         self._used: set[int] = set()
-        """All processors on which a thread was ever kept."""
+        """All processors on which a thread has ever been kept."""
         self._kept: dict[int, _Kept] = {}
         self._runs = 0
         self._looked_at: dict[int, int] = {}
         self._processors: dict[int, set[int]] = {}
-        """The former processors of all threads that are or were kept, for children that were created meanwhile."""
+        """The former processors of each thread that is or was kept. A child may have been created while the thread was
+        kept."""
         signal.signal(signal.SIGALRM, self._tick)
 
     @functools.cached_property
@@ -138,7 +139,7 @@ class Follow:
 
     @_undisturbed
     def release(self) -> None:
-        """Give all kept threads their former processors back, and the tracer too."""
+        """Give all kept threads, and the tracer, their former processors back."""
         for tid in list(self._kept):
             self._let_go(tid)
 
@@ -150,7 +151,7 @@ class Follow:
 
     @_undisturbed
     def created(self, creator: int, tid: int) -> None:
-        """Handle a new thread, which has inherited the processors that its creator had at that moment."""
+        """Handle a new thread. It has inherited the processors that its creator had when it was created."""
         if creator not in self._processors:
             return
         if self.calls is not None and creator in self._kept:
@@ -184,7 +185,7 @@ class Follow:
         self.run.begin(thread.tid)
         dense = self.run.began - began < _DENSE_NS
         self._runs += 1
-        # Queries of a guest with a filter of its own would not be stopped, since htrun added no filter for them.
+        # htrun does not add filters for a guest that has its own filter, so its queries of processors would not stop.
         if dense and thread.tid not in self._kept and not thread.process.filtered:
             self.release()
             self._keep(thread.tid)
@@ -240,7 +241,7 @@ class Follow:
         return self._runs * _RUN - self.run.left if tid == self.run.tid else 0
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        # On a busy machine the timer may expire again before this handler has ended.
+        # On a busy machine the timer may expire again before this handler has returned.
         if not self.busy:
             self._let_quiet_go()
 

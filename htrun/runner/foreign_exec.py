@@ -30,7 +30,7 @@ _MAP_PRIVATE_ANONYMOUS = 0x22
 
 
 class ForeignExec:
-    """Redirects execve and execveat at the seccomp stop of the call, by replacing its arguments."""
+    """Redirects execve and execveat: at the seccomp stop of the call, it replaces the arguments of the call."""
 
     def __init__(self, waiter: Waiter, emulators: Emulators, machines: MachineStarts) -> None:
         self._waiter = waiter
@@ -38,9 +38,9 @@ class ForeignExec:
         self._machines = machines
 
     def redirect(self, call: StoppedCall) -> bool:
-        """Replace the arguments of ``call`` if it executes a foreign program. Returns whether they were replaced. The
-        thread must then be stopped after the call, since its registers must be restored if the exec fails
-        (`returned`)."""
+        """Replace the arguments of ``call`` if it executes a foreign program. Returns whether they were replaced. If
+        so, the thread must also be stopped after the call: if the exec fails, `returned` must restore the thread's
+        registers."""
         thread = call.thread
         try:
             path, files, first = self._target(call)
@@ -61,7 +61,7 @@ class ForeignExec:
         try:
             path_at, argv_at = self._write_arguments(call, rewrite)
         except OSError:
-            # There is no memory for the arguments: the kernel refuses the program, as it would without htrun.
+            # There is no memory for the arguments. The kernel then fails to run the program, as it would without htrun.
             return False
         thread.exec.registers = before
         if call.name == "execveat":
@@ -114,7 +114,7 @@ class ForeignExec:
             thread.exec.room = None
 
     def _write_arguments(self, call: StoppedCall, rewrite: ExecRewrite) -> tuple[int, int]:
-        """Write path and argv to the thread's memory. Returns their addresses. Raises OSError."""
+        """Write the emulator's path and argv to the thread's memory. Returns their addresses. Raises OSError."""
         strings = [rewrite.executable, *rewrite.argv]
         block = b"".join(string + b"\0" for string in strings)
         word = call.abi.word
@@ -132,7 +132,7 @@ class ForeignExec:
         """The address of ``size`` bytes that nothing else uses until the exec is `done`. Raises OSError."""
         thread = call.thread
         if thread.process.filtered:
-            # A call of htrun's could kill the thread, so the arguments go below its stack.
+            # A call injected by htrun could kill the thread, so the arguments are written below its stack.
             return call.registers.below_stack(size)
         rooms = thread.space.exec_rooms
         room = next((room for room in rooms if room[1] >= size), None)
@@ -145,7 +145,7 @@ class ForeignExec:
         return room[0]
 
     def _mapped(self, call: StoppedCall, size: int) -> int:
-        """Map ``size`` bytes, by a call of the thread. Afterwards the thread is before its exec again. Raises
+        """Map ``size`` bytes by a call that the thread makes. Afterwards the thread is before its exec again. Raises
         OSError."""
         registers = call.registers
         instruction = call_instruction(call.thread.space.memory, call.abi, registers.pc)

@@ -1,7 +1,7 @@
-"""Checks before the program starts that the tracer can get the resources that it will need, so that it does not fail
+"""Checks, before the program starts, that the tracer can get the resources that it will need. Otherwise it would fail
 later.
 
-The tracer inherits the limits that are meant for the program (setrlimit(2)). It raises those limits that it may raise.
+The tracer inherits the limits that are meant for the program (setrlimit(2)). It raises each limit that it may raise.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from htrun.channel.file import lift_file_size
 from htrun.errors import HtrunError
 
 _MAP_NORESERVE = 0x4000
-"""<asm-generic/mman-common.h>; Python has this constant from 3.12 on."""
+"""From <asm-generic/mman-common.h>. Python has this constant only from 3.12 on."""
 _DESCRIPTORS = 12
-"""The most files that are open at one time, while modules are imported and outputs are written."""
+"""The largest number of files that are open at the same time, while modules are imported and outputs are written."""
 _SPACE = 896 << 20
-"""Bytes of address space: for modules, the rings of some threads, and memory for trampolines."""
+"""The bytes of address space that htrun needs: for modules, the rings of some threads, and memory for trampolines."""
 _DATA = 320 << 20
-"""Bytes of private memory: for numpy and batches of events."""
+"""The bytes of private memory that htrun needs: for numpy and batches of events."""
 _STACK = 2 << 20
-"""Bytes of a thread's stack, as if the stack limit were infinite. The default size is the stack limit
+"""The bytes of a thread's stack if the stack limit is infinite. Otherwise the default size is the stack limit
 (pthread_attr_setstacksize(3))."""
 _THREADS = 2
-"""The number of further threads: the drain, and the thread that waits for signals."""
+"""The number of threads in addition to the main thread: the drain, and the thread that waits for signals."""
 
 
 def lift_limits() -> None:
@@ -47,7 +47,7 @@ def lift_limits() -> None:
 
 
 def require_room() -> None:
-    """Check that this process can get the resources that it will need. Raises `HtrunError` if not."""
+    """Check that this process can get the resources that it will need. Raises `HtrunError` if it cannot."""
     _require_descriptors()
     _require_memory(_SPACE, mmap.PROT_READ, "address space", "ulimit -v")
     _require_memory(_DATA, mmap.PROT_READ | mmap.PROT_WRITE, "memory", "ulimit -d")
@@ -55,7 +55,8 @@ def require_room() -> None:
 
 
 def has_address_space(size: int) -> bool:
-    """Whether this process can get ``size`` bytes of address space in addition to those that it always needs."""
+    """Whether this process can get ``size`` bytes of address space in addition to the address space that it always
+    needs."""
     try:
         mmap.mmap(-1, _SPACE + size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ).close()
     except OSError:
@@ -88,7 +89,7 @@ def _require_memory(size: int, protection: int, what: str, limit: str) -> None:
 
 
 def _require_threads() -> None:
-    """Start as many threads as will be needed, for a moment. Raises `HtrunError` if that fails."""
+    """Start, for a moment, as many threads as will be needed. Raises `HtrunError` if this fails."""
     go_on = _thread.allocate_lock()
     ended = [_thread.allocate_lock() for _ in range(_THREADS)]
 
@@ -109,6 +110,6 @@ def _require_threads() -> None:
         lock.acquire()
     if begun < _THREADS:
         raise HtrunError(
-            f"htrun needs {_THREADS} threads beside the program, and gets {begun}; raise the limit of processes "
-            "(ulimit -u, or pids.max of the control group)"
+            f"htrun needs {_THREADS} threads in addition to the program's, and gets {begun}; raise the limit of "
+            "processes (ulimit -u, or pids.max of the control group)"
         )

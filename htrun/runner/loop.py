@@ -50,7 +50,7 @@ class Loop:
         calls: Calls | NoCalls,
         executed: Callable[[int], None],
     ) -> None:
-        """``executed``: is called with the id of a process that has started a program."""
+        """``executed``: called with the id of each process that has started a program."""
         self._first = first
         self._tracees = tracees
         self._waiter = waiter
@@ -81,7 +81,7 @@ class Loop:
                 else:
                     self._dispatch(thread, stops.decode(tid, status))
             except TraceeDied:
-                # The thread was killed while it was stopped: the wait status of its death will come.
+                # The thread was killed while it was stopped. Its wait status will report the death.
                 pass
             if ending.asked:
                 ending.stop_handled()
@@ -99,7 +99,7 @@ class Loop:
                 self._tracees.stranger_stopped(stop)
 
     def _dispatch(self, thread: Thread, stop: stops.Stop) -> None:
-        """Act on a stop of a known thread, after which the thread is resumed, or on its death."""
+        """Act on a stop of a known thread and resume the thread, or act on its death."""
         if isinstance(stop, stops.Exited | stops.Killed):
             self._ended(thread, stop)
             return
@@ -131,13 +131,13 @@ class Loop:
             self._begin(first_stop)
 
     def _begin(self, first_stop: stops.Stop) -> None:
-        """Start a thread that has waited at its first stop until it was registered. It may have been killed
+        """Resume a thread that has waited at its first stop until it was registered. It may have been killed
         meanwhile."""
         with suppress(TraceeDied):
             self._dispatch(self._tracees.threads[first_stop.tid], first_stop)
 
     def _event(self, stopped: StoppedThread, event: PtraceEvent) -> Request:
-        """Act on an event. Returns the request by which the thread is resumed."""
+        """Act on a ptrace event. Returns the request with which the thread must be resumed."""
         match event:
             case PtraceEvent.FORK | PtraceEvent.VFORK | PtraceEvent.CLONE:
                 self._created(stopped, stopped.event_message())
@@ -166,13 +166,13 @@ class Loop:
         self._calls.wait_with(self._waiter)
 
     def _filtered(self, stopped: StoppedThread) -> Request:
-        """Handle a call that a seccomp filter has stopped: a filter of htrun's, or one of the guest's that requires a
+        """Handle a call that a seccomp filter has stopped. The filter is htrun's, or it is the guest's and requires a
         tracer."""
         asked = stopped.filtered_call()
         abi, name = hosts.current().call_name(asked.audit_arch, asked.number)
         recorded = asked.data in {seccomp.RECORDED, seccomp.WATCHED_AND_RECORDED}
         if not recorded and asked.data not in {seccomp.WATCHED, seccomp.MASK}:
-            # To the guest there is no tracer, and without a tracer the call is not made (seccomp(2)).
+            # The guest must see no tracer. If there is no tracer, the kernel does not make this call (seccomp(2)).
             self._calls.refused(stopped, abi, asked.number)
             self._refuse(stopped)
             return Request.CONT
@@ -186,7 +186,8 @@ class Loop:
         return request
 
     def _record(self, stopped: StoppedThread, name: str | None) -> None:
-        """Record a call before which a thread is stopped, unless htrun makes it before the program runs."""
+        """Record a call before which a thread is stopped. Calls that htrun makes before the program runs are not
+        recorded."""
         if self._first.launched:
             self._calls.entered(stopped)
         elif name == "execve":

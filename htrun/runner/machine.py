@@ -26,9 +26,10 @@ step."""
 def facts_at_start(
     program: Sequence[str], processors: frozenset[int] | None = None, root: Path = _ROOT
 ) -> dict[str, str | int]:
-    """The facts that must be read before ``program`` starts: its ``processors`` (None: the caller's), the load of the
-    machine without it, and its processor model if an emulator runs it. ``program``: may include an emulator and its
-    options. ``root``: the directory that contains /proc."""
+    """The facts that must be read before ``program`` starts: the processors that it may run on, the load of the machine
+    without the program, and the emulated processor model if an emulator runs the program. ``program``: the command
+    line, which may include an emulator and its options. ``processors``: None for the caller's processors. ``root``: the
+    directory that contains /proc."""
     load, affinity = (
         _read(root / "proc/loadavg").partition(" ")[0],
         _ranges(sorted(processors or os.sched_getaffinity(0))),
@@ -54,7 +55,7 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
 
 
 def _step(source: ClockSource) -> int:
-    """The clock's smallest step in ticks. The counters of some processors count in steps of more than one."""
+    """The clock's smallest step in ticks. The counters of some processors advance by more than one tick at a time."""
     readings = [source.read() for _ in range(_READINGS)]
     return math.gcd(*(after - before for before, after in pairwise(readings))) or 1
 
@@ -103,7 +104,8 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _guest_cpu(program: Sequence[str]) -> str:
-    """The processor model that an emulator is asked for: by ``-cpu MODEL``, or by QEMU_CPU for qemu-user."""
+    """The processor model that a command line requests from an emulator: with ``-cpu MODEL``, or with QEMU_CPU for
+    qemu-user."""
     for option, value in pairwise(program):
         if option in ("-cpu", "--cpu"):
             return value

@@ -1,4 +1,4 @@
-"""What htrun knows of the clocks of machines before they answer, and what it reports of them."""
+"""What htrun knows about the clocks of machines before the machines answer, and what it reports about these clocks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _PAUSE = 0.005
-"""Seconds from one number to the next, at least."""
+"""The minimum time, in seconds, between two numbers that are written to the exchange."""
 _TOLERANCE = 0.02
-"""How far a rate that is known approximately may be off, as a fraction."""
+"""The largest error of a rate that is known only approximately, as a fraction of the rate."""
 
 
 def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exchange:
-    """The exchange with the machines that use ``channel``; ``clock``: htrun's."""
+    """The exchange with the machines that use ``channel``. ``clock``: htrun's clock."""
 
     def write(number: int) -> None:
         channel.write_header(ring_layout.EXCHANGE_OFFSET, number.to_bytes(4, "little"))
@@ -37,7 +37,7 @@ def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exch
             Kind.CLOCK_JUMP,
             "",
             f"the machine's clock and the host's have moved apart by {seconds:.6f} s: the machine was reset, stopped "
-            "or restored. Times of its events just before that may be wrong by that much",
+            "or restored. Times of the machine's events shortly before that may be wrong by that much",
         )
 
     return Exchange(
@@ -50,7 +50,8 @@ def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exch
 
 
 def clock_of_machines(rings: ClientRings | None, clock: Clock) -> dict[str, int | float] | None:
-    """What the summary says of the clock of machines whose clients use ``rings``; None if there were none."""
+    """The summary's entry about the clock of the machines whose clients use ``rings``; None if there were no
+    machines."""
     account = rings.exchange.account if rings is not None and rings.exchange is not None else None
     if account is None:
         return None
@@ -65,9 +66,10 @@ def clock_of_machines(rings: ClientRings | None, clock: Clock) -> dict[str, int 
 
 
 def _rates(number: int, clock: Clock) -> Sequence[Rates]:
-    """What is known of the rate of the clock ``number`` in a machine.
+    """What is known about the rate of clock ``number`` in a machine.
 
-    Its counter is the host's unless the machine's is scaled, which KVM does where a machine comes from another host.
+    The machine's counter is the host's counter, unless KVM scales it. KVM does so if the machine has come from another
+    host.
     """
     host = hosts.current()
     if number == host.client_clock and clock.source.name == host.counter:

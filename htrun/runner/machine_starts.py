@@ -1,4 +1,5 @@
-"""Starts of machines by the programs of a run: one machine at a time may have the channel as its device."""
+"""Handles the starts of machines by programs of a run. Only one machine at a time may have the channel as its
+device."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class MachineStarts:
-    """Adds the device to machines that are started, and warns of machines that can't have it.
+    """Adds the device to machines that are started, and warns about machines that can't have it.
 
-    Programs under one kernel choose different indexes of the channel, by locks on its file. Two machines, or a machine
-    and its host, have different kernels, which do not see each other's locks. So their programs would choose the same
-    indexes.
+    Programs under the same kernel choose different indexes of the channel: each locks its index in the channel's file.
+    Two machines, or a machine and its host, have different kernels. These do not see each other's locks, so their
+    programs would choose the same indexes.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class MachineStarts:
         *,
         add: bool,
     ) -> None:
-        """``processes``: returns all processes that are alive; ``virtual``: gets to know of machines that KVM runs;
+        """``processes``: returns all processes that are alive. ``virtual``: is notified of machines that KVM runs.
         ``add``: whether machines get the device."""
         self._device = device
         self._add = add
@@ -44,8 +45,8 @@ class MachineStarts:
         self._any = False
 
     def arguments(self, pid: int, emulator: str, argv: Sequence[str]) -> Sequence[str]:
-        """The command line with which process ``pid`` must start ``emulator``, instead of ``argv``. If the machine
-        can't have the device, warns and raises HtrunError."""
+        """The command line with which process ``pid`` must start ``emulator``, instead of ``argv``. Warns and raises
+        HtrunError if the machine can't have the device."""
         try:
             words = with_device(argv, self._device, add=self._add, emulator=emulator)
             if uses_device(words, self._device):
@@ -65,8 +66,8 @@ class MachineStarts:
         self._starting.discard(pid)
 
     def mapped(self, pid: int) -> Machine:
-        """How process ``pid``, which has just mapped the channel, runs a machine. Warns if it shares the channel with
-        processes whose locks it can't see."""
+        """How process ``pid`` runs a machine. The process has just mapped the channel. Warns if processes share the
+        channel but can't see each other's locks."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine

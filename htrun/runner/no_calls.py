@@ -47,7 +47,7 @@ class NoCalls:
         """Do nothing: the thread stops after its call if the loop resumes it by PTRACE_SYSCALL."""
 
     def executed(self, _former: int, _tid: int, learn: Callable[[], None]) -> None:
-        """Call ``learn``, which passes the new id of a thread on to all others. Nothing is recorded."""
+        """Call ``learn``, which passes the new id of a thread on to the other parts of htrun. Nothing is recorded."""
         learn()
 
     def wait_with(self, _waiter: Waiter) -> None:

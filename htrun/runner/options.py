@@ -29,16 +29,17 @@ _OVERFLOW = {
 
 
 class Timestamp(Enum):
-    """How a patched site reads the clock. ``ORDERED``: the read is fenced, which microbenchmarks need."""
+    """How a patched site reads the clock. ``ORDERED``: a fence orders the read after earlier instructions, as
+    microbenchmarks need."""
 
     TSC = "tsc"
     ORDERED = "ordered"
 
 
 class Via(Enum):
-    """The way by which an event of the guest library gets to htrun. ``STORE``: a store that traps or is patched.
-    ``RING``: the library writes the event to a ring of the channel. ``AUTO``: ``RING`` if the host's processors run the
-    program directly, else ``STORE``."""
+    """How an event of the guest library gets to htrun. ``STORE``: by a store that traps or is patched. ``RING``: the
+    library writes the event to a ring of the channel. ``AUTO``: ``RING`` if the host's processors run the program
+    directly, otherwise ``STORE``."""
 
     AUTO = "auto"
     STORE = "store"
@@ -51,12 +52,12 @@ class RunOptions(NamedTuple):
 
     ``log``: the file for log lines; None for standard error. ``log_wanted``: whether there is a log at all. ``trace``:
     the directory of the native trace; None for no such trace. ``outputs``: other traces, each as its path and the name
-    of its format. ``force``: whether existing outputs are replaced. ``events``: the TOML file of named events.
+    of its format. ``force``: whether existing outputs are replaced. ``events``: the TOML file that names events.
     ``device``: whether a machine gets the channel as a PCI device. ``recorded``: the names of the events to record.
-    ``syscalls``: the names of the system calls to record; None for all. ``decode``: whether the texts that arguments of
-    system calls point to are recorded, and arguments shown by name. ``processors``: the processors that the program may
-    run on; None for all of the caller's. ``no_ptrace``: whether the program runs untraced, so that only events by
-    rings are recorded. ``ring_size``: the bytes of one thread's ring. ``via``: whether the channel
+    ``syscalls``: the names of the system calls to record; None for all. ``decode``: whether arguments of system calls
+    are shown by name, and the texts that they point to are recorded. ``processors``: the processors that the program
+    may run on; None for all processors of the caller. ``no_ptrace``: whether the program runs untraced, so that only
+    events in rings are recorded. ``ring_size``: the size of one thread's ring in bytes. ``via``: whether the channel
     offers rings, and to which programs. ``verbosity``: -1 (quiet) to 1.
     """
 
@@ -87,8 +88,8 @@ class RunOptions(NamedTuple):
 
     @property
     def rings(self) -> RingLayout | None:
-        """The rings that the channel offers. None for no rings, as with `Timestamp.ORDERED`: the guest library does not
-        fence its reads of the clock."""
+        """The layout of the rings that the channel offers; None if it offers none. `Timestamp.ORDERED` excludes rings,
+        because the guest library does not fence its reads of the clock."""
         if self.via is Via.STORE or self.timestamp is Timestamp.ORDERED or not self.channel_recorded:
             return None
         mode = NATIVE_CLIENTS if self.via is Via.AUTO and not self.no_ptrace else EVERY_CLIENT
@@ -102,12 +103,12 @@ class RunOptions(NamedTuple):
         )
 
     def untraced(self) -> RunOptions:
-        """The same for a program that cannot be traced."""
+        """These options for a program that cannot be traced."""
         return self._replace(no_ptrace=True)
 
     @property
     def needs_ptrace(self) -> bool:
-        """Whether something is to be recorded, or done in a way, that only a tracer can."""
+        """Whether the options ask for anything that only a tracer can do."""
         return bool(self.tracer_events) or self.via is Via.STORE or self.timestamp is Timestamp.ORDERED
 
     @property

@@ -1,4 +1,4 @@
-"""A run's outputs. They are opened before the program is started, so that an error is reported at once."""
+"""The outputs of a run. They are opened before the program is started, so that errors are reported before it runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Outputs(NamedTuple):
-    """The outputs of a run. ``sinks`` take decoded events."""
+    """The outputs of a run. ``sinks``: the outputs that take decoded events."""
 
     sinks: Sequence[Sink]
     summary: SummaryFile | None
@@ -66,7 +66,8 @@ class Outputs(NamedTuple):
         return cls(sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
-        """The native trace; None if it is not wanted. Its modules are imported here, when the program already runs."""
+        """The native trace; None if it is not wanted. Its modules are imported only here, when the program is already
+        running."""
         if self.trace is None:
             return None
         from htrun.ctf.writer import CtfTrace
@@ -82,7 +83,7 @@ class Outputs(NamedTuple):
             return None
 
     def close(self, warnings: Warnings) -> None:
-        """Close the sinks of a run without events."""
+        """Close the sinks of a run that had no events."""
         for sink in self.sinks:
             try:
                 sink.close()
@@ -108,8 +109,8 @@ def _make_way(options: RunOptions) -> None:
 
 
 class _LogLines:
-    """Formats the lines of the log. The modules for this are imported with the first event, when the program already
-    runs."""
+    """Formats the lines of the log. The modules for this are imported at the first event, when the program is already
+    running."""
 
     def __init__(self, num_args: int, named: NamedEvents | None, *, decode: bool) -> None:
         self._decode = decode
@@ -169,7 +170,7 @@ def _version(emulator: str) -> str:
 
 
 def _facts(options: RunOptions, launch: Launch) -> dict[str, str | int]:
-    """The facts of the run that the trace contains."""
+    """The facts about the run that the trace contains."""
     system = os.uname()
     guest = find_architecture(launch.guest) if launch.guest is not None else None
     return {

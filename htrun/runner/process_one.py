@@ -16,26 +16,25 @@ from typing import NoReturn
 from htrun.tracee.spawn import release_inherited
 
 _KILLED = 128
-"""The number that is added to a signal's number to make an exit status, as in shells. Process 1 can't die of a signal
-of its own."""
+"""Added to a signal's number to make an exit status, as shells do. Process 1 cannot kill itself with a signal."""
 
 
 def serve(child: int) -> NoReturn:
-    """Act as process 1 for the launcher ``child``, and exit with its exit status. All signals are blocked since before
-    the child was created, so that none is missed (`htrun/launch/launcher.S`)."""
+    """Act as process 1 for the launcher ``child``, and exit with the child's exit status. The launcher has blocked all
+    signals before it created the child, so none is missed (`htrun/launch/launcher.S`)."""
     release_inherited()
     while True:
         received = signal.sigwaitinfo(signal.valid_signals())
         if received.si_signo == signal.SIGCHLD:
             _reap(child)
         elif received.si_code <= 0:
-            # A process has sent the signal (SI_USER and below, sigaction(2)). A terminal's signals reach the child
-            # without this: it is in the same process group.
+            # A process has sent the signal (SI_USER and below, sigaction(2)). The terminal sends its signals to the
+            # child, too, since the child is in the same process group.
             os.kill(child, received.si_signo)
 
 
 def _reap(child: int) -> None:
-    """Reap every process that has ended; exit like ``child`` if it is one of them."""
+    """Reap every process that has exited. If ``child`` is among them, exit as it did."""
     while True:
         # waitpid cannot fail, since the child exists until it is reaped here.
         process, status = os.waitpid(-1, os.WNOHANG)

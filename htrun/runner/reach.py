@@ -1,4 +1,4 @@
-"""Checks whether the programs of a run can open the channel, whose path is a link into htrun's ``/proc``."""
+"""Checks whether the programs of a run can open the channel. The path of the channel is a link in htrun's ``/proc``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMESPACES = ("user", "pid", "mnt")
-"""Namespaces that may give a process another ``/proc``, or take away its access to ``/proc``."""
+"""The kinds of namespaces in which a process may have another ``/proc``, or no access to ``/proc``."""
 _SEARCH_BY_OTHERS = 0o001
 
 
 class Reach:
-    """Makes the channel accessible to a program of another user, or in other namespaces, when the program is
-    started."""
+    """Makes the channel accessible to a program of another user, or in other namespaces, at the start of the
+    program."""
 
     def __init__(self, channel: Channel, warnings: Warnings) -> None:
         self._channel = channel
@@ -29,7 +29,8 @@ class Reach:
 
     def executed(self, pid: int) -> None:
         """Handle the start of a program by process ``pid``."""
-        # The process is gone, or may not be inspected; `MappingCalls` reports the latter when it matters.
+        # The process is gone, or htrun may not inspect it. In the latter case `MappingCalls` reports this when it
+        # matters.
         with suppress(OSError):
             user = os.stat(f"/proc/{pid}").st_uid
             if user != self._user or _namespaces_of(str(pid)) != self._namespaces:
@@ -64,12 +65,14 @@ class Reach:
 
 
 def _namespaces_of(process: str) -> list[str]:
-    # stat(2) takes five times as long, since it makes an inode for each namespace, and this runs at every exec.
+    # Not by stat(2), which takes five times as long, because it creates an inode for each namespace. This runs at every
+    # exec.
     return [os.readlink(f"/proc/{process}/ns/{name}") for name in _NAMESPACES]
 
 
 def _hindrance(path: Path, user: int) -> str:
-    """A message that names a directory above ``path`` that ``user`` can't enter; empty if htrun finds none."""
+    """A message that names a directory above ``path`` that ``user`` can't enter; empty if htrun finds no such
+    directory."""
     for directory in path.parents:
         status = os.stat(directory)
         if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:

@@ -1,4 +1,5 @@
-"""What every run has, however its events get to htrun: a recording, outputs, and an account at the end."""
+"""The part that all runs have in common, however their events reach htrun: a recording, outputs, and an account at the
+end."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RecordedRun:
-    """One program that runs, from its exec to the end of its last process."""
+    """One run of a program, from its exec to the exit of the last process."""
 
     def __init__(self, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
         self._started = time.monotonic_ns()
@@ -32,7 +33,7 @@ class RecordedRun:
         self._recording = Recording(options, outputs, self._warnings)
 
     def run(self) -> None:
-        """Return when the last process has ended."""
+        """Run until the last process has exited."""
         raise NotImplementedError
 
     def end(self) -> None:
@@ -40,15 +41,15 @@ class RecordedRun:
         raise NotImplementedError
 
     def _facts(self) -> Mapping[str, str | int]:
-        """What the trace says of the run in addition to what was known at its start."""
+        """The facts for the trace that were not known at the start of the run."""
         return {}
 
     def _account(self) -> Mapping[str, Any]:
-        """What the summary says that depends on the kind of the run."""
+        """The entries of the summary that depend on the kind of run."""
         raise NotImplementedError
 
     def _steps_after_recording(self) -> Sequence[Callable[[], None]]:
-        """What is to be done at the end, between the last event and the summary."""
+        """The steps to take at the end of the run, after the last event and before the summary."""
         return ()
 
     def finish(self) -> None:
@@ -62,7 +63,7 @@ class RecordedRun:
                 self._failed(error, "the account of the run is not complete")
 
     def note_failure(self, error: Exception) -> None:
-        """Keep an error that has ended the run, for the summary. The error is reported elsewhere."""
+        """Keep an error that has ended the run, for the summary. The error itself is reported elsewhere."""
         self._failure = self._failure or f"{type(error).__name__}: {error}"
 
     def _failed(self, error: Exception, consequence: str) -> None:
@@ -70,7 +71,7 @@ class RecordedRun:
         self.note_failure(error)
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """Handle the end of one of htrun's threads by an unexpected error."""
+        """Handle an unexpected error that has ended one of htrun's threads."""
         name = failure.thread.name if failure.thread is not None else "?"
         if isinstance(failure.exc_value, Exception):
             self._failed(failure.exc_value, f"htrun's thread {name} has ended")

@@ -36,8 +36,8 @@ _MOST_RINGS = 4096
 
 class Totals(NamedTuple):
     """The totals of a recording. ``kinds``: the number of events by name. ``lost``: the number of events that were not
-    recorded. ``failure``: the error that has stopped the recording before the program's exit; None if there was
-    none."""
+    recorded. ``failure``: the error that stopped the recording before the program exited; None if there was no
+    error."""
 
     events: int = 0
     kinds: Mapping[str, int] = MappingProxyType({})
@@ -60,7 +60,7 @@ class Recording:
         self._drain: Drain | None = None
         self._tracer_events: TracerEvents | None = None
         self._naming = threading.Lock()
-        """Protects `Thread.source`, which the drain's thread uses too."""
+        """Protects `Thread.source`, which the thread of the drain uses, too."""
         self.clock = _choose_clock(options, warnings)
 
     @property
@@ -101,12 +101,12 @@ class Recording:
 
     @property
     def site_events(self) -> Mapping[int, int]:
-        """The number of events so far, by the number of the site that emitted them."""
+        """The number of events so far, by the number of the site that has emitted them."""
         return self._drain.site_events if self._drain is not None else {}
 
     def record_tracer_events(self) -> TracerEvents:
-        """Record the tracer's own events as well. Must be called before anything is recorded. Returns the object to
-        which the tracer writes these events."""
+        """Also record the tracer's own events. Must be called before anything is recorded. Returns the object to which
+        the tracer writes these events."""
         from htrun.events.tracer_events import TracerEvents
 
         assert self._drain is None
@@ -115,13 +115,14 @@ class Recording:
         return self._tracer_events
 
     def add_stream(self, thread: Thread) -> int:
-        """Add a stream for the events that the tracer itself records of ``thread``. Returns the stream's number."""
+        """Add a stream for the events of ``thread`` that the tracer records itself. Returns the number of the
+        stream."""
         return self.drain.add_stream(self._names.stream_of(thread))
 
     def source_of(self, thread: Thread, client: Client | None = None) -> Source:
         """The source for the events that ``thread`` emits: its stream, and the stream's number. ``client``: the owner
-        of a ring of the channel, as this ring describes it; None for a thread that stores. May be called from any
-        thread of htrun."""
+        of a ring of the channel, as described in this ring; None if the thread emits events by stores. May be called
+        from any thread of htrun."""
         with self._naming:
             source = thread.source
             if source is None or (client is not None and client.big_endian != source.stream.big_endian):
@@ -131,7 +132,7 @@ class Recording:
             return source
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
-        """The thread's ring, which is lent at its first event. ``base_for``: see `Drain.lend`."""
+        """The thread's ring, which is lent to it at its first event. ``base_for``: see `Drain.lend`."""
         if thread.ring is None:
             source = self.source_of(thread)
             thread.ring = self.drain.lend(source.stream, base_for, source.number)
@@ -148,23 +149,23 @@ class Recording:
         return thread.ring
 
     def thread_ended(self, thread: Thread) -> None:
-        """Return the ring of a thread that makes no more records. It can be lent again when it is empty."""
+        """Return the ring of a thread that makes no more records. The ring can be lent again when it is empty."""
         ring = thread.ring
         if ring is None:
             return
         if ring.who is not None:
-            # The drain has not seen an event of the thread yet, and may ask for the name when the thread is gone.
+            # The drain has not seen an event of this thread yet. It may ask for the name when the thread is gone.
             thread.comm = "" if ring.is_unused else last_name_of(thread)
             if thread.space.arena is not None:
                 thread.space.arena.family.learn(emitted=not ring.is_unused)
         self.drain.end(ring)
 
     def make_room(self) -> None:
-        """Empty the rings, since one is full. Also take the tracer's own events."""
+        """Empty the rings, because one of them is full. Also take the tracer's own events."""
         self.drain.make_room()
 
     def wake(self) -> None:
-        """Wake the drain, since a record was written."""
+        """Wake the drain, because a record was written."""
         self.drain.wake()
 
     def fail(self, error: Exception) -> None:
@@ -179,7 +180,7 @@ class Recording:
             drain.describe(facts)
 
     def close(self) -> None:
-        """Write all remaining records, and close the outputs. No tracee may write any more."""
+        """Write all remaining records, and close the outputs. No tracee may write records after this."""
         if self._drain is not None:
             self._drain.close()
         else:

@@ -1,5 +1,5 @@
-"""Makes one run from start to end: resolves the program, makes the channel, lets the launcher become the program,
-traces it, writes the summary."""
+"""Makes one run from start to end: finds the program, creates the channel, lets the launcher become the program, traces
+it, and writes the summary."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def run(options: RunOptions, launcher: Launcher) -> NoReturn:
-    """Run ``options.program`` in the process of ``launcher``, and trace it. Never returns normally. If this raises
-    `HtrunError`, everything is cleaned up."""
+    """Run ``options.program`` in the process of ``launcher``, and trace it. Never returns normally. If it raises
+    `HtrunError`, it has cleaned up everything."""
     withstand()
     _occupy_standard_streams()
     launch = resolve(options.program, os.environ, sysroot=options.sysroot, emulator=options.emulator)
@@ -37,8 +37,8 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
             launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
         _prepare(channel)
-        # This comes last, since the launcher dies with this process from here on. Before, the launcher can report an
-        # error.
+        # This comes last, because from here on the launcher dies with this process. Before this, the launcher can still
+        # report an error.
         start, options = _started(options, launch, launcher, channel)
         release_inherited()
         start.go()
@@ -49,8 +49,8 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
 
 
 def _started(options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> tuple[Start, RunOptions]:
-    """How the program gets to run, and the options of that: untraced, too, if it need not be traced and cannot be.
-    Raises `HtrunError`."""
+    """The way to start the program, and the options for this way. The program also runs untraced if it cannot be traced
+    and nothing requires a tracer. Raises `HtrunError`."""
     if not options.no_ptrace:
         start = LaunchedProgram(options, launch, launcher, channel)
         try:
@@ -82,8 +82,8 @@ def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launc
 
 
 def _channel(options: RunOptions) -> Channel:
-    """Create the run's channel. Without a path, a run that does not record stores can do without the channel's file.
-    Raises `HtrunError`."""
+    """Create the channel of the run. If the user gave no path and stores are not recorded, the run can do without the
+    channel's file. Raises `HtrunError`."""
     rings = options.rings
     if rings is not None and not has_address_space(rings.size):
         if options.via is Via.RING or options.no_ptrace:
@@ -109,11 +109,11 @@ def _prepare(channel: Channel) -> None:
 
 
 def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
-    """Trace the program, and exit. When the tracer has exited, for whatever reason, the parent sees the death of the
-    first process."""
+    """Trace the program, and exit. When the tracer has exited, for whatever reason, the parent of the first process
+    sees that process die."""
     try:
         try:
-            # OpenBLAS, which numpy loads and htrun does not use, would start a thread for each processor.
+            # htrun does not use OpenBLAS, but numpy loads it, and it would start a thread for each processor.
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(start, options, channel, outputs)
         finally:
@@ -121,13 +121,13 @@ def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs
     except Exception as error:
         _report(error, options)
         os._exit(1)
-    # The parent sees that the first process has died only when this process is gone (kernel/exit.c, exit_notify). So
+    # The parent sees the death of the first process only when this process is gone (kernel/exit.c, exit_notify). So
     # exit right after the last write; sys.exit would take more time.
     os._exit(0)
 
 
 def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
-    # Imported only now, since the program starts meanwhile.
+    # Imported only here, because the program is already starting meanwhile.
     import threading
 
     session = _session(start, options, channel, outputs)
@@ -142,7 +142,7 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
         session.note_failure(error)
         raise
     finally:
-        # No process must open the channel after the last one has exited, while records are still being written.
+        # No process may open the channel after the last process has exited, while records are still being written.
         channel.remove()
         session.finish()
 
@@ -159,8 +159,8 @@ def _session(start: Start, options: RunOptions, channel: Channel, outputs: Outpu
 
 
 def _end_when_asked(session: RecordedRun, channel: Channel) -> None:
-    """End the run when the tracer is asked to end; its records are still written. At the second request, exit at once,
-    since writing may be blocked by a reader of the log that has stopped reading."""
+    """End the run when the tracer is asked to end; its records are still written. At the second request, exit
+    immediately, since the write may be blocked by a log reader that no longer reads."""
     await_end()
     session.end()
     await_end()

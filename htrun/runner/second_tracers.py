@@ -1,5 +1,5 @@
-"""Reports programs of the run that try to trace, such as debuggers, strace and LeakSanitizer: htrun already traces
-their tracees."""
+"""Reports programs of the run that try to trace processes, such as debuggers, strace and LeakSanitizer. They fail,
+because htrun already traces these processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class SecondTracers:
-    """Reports the second tracers of a run. ``tracees``: the ids of the threads that htrun traces."""
+    """Reports the programs of a run that try to trace a process. ``tracees``: the ids of the threads that htrun
+    traces."""
 
     def __init__(self, tracees: Container[int], warnings: Warnings) -> None:
         self._tracees = tracees
@@ -47,7 +48,7 @@ class SecondTracers:
         )
 
     def _own_child(self, pid: int) -> None:
-        # LeakSanitizer is the only known program that does so. It creates the child with CLONE_UNTRACED.
+        # LeakSanitizer is the only known program that does this. It creates the child with CLONE_UNTRACED.
         self._warnings.warn(
             Kind.SECOND_TRACER,
             pid,
@@ -57,7 +58,7 @@ class SecondTracers:
 
 
 def _status(pid: int, field: str) -> str | None:
-    """The field ``field`` of /proc/PID/status; None if the process is gone."""
+    """The value of ``field`` in /proc/PID/status; None if the process is gone."""
     with suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         return next((line.partition(":")[2].strip() for line in status if line.startswith(f"{field}:")), None)
     return None

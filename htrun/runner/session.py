@@ -1,4 +1,4 @@
-"""The tracer's side of one run: creates and connects all parts, and writes the account of the run at its end."""
+"""The tracer's side of one run: creates and connects all parts, and writes an account of the run at the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
-"""Seconds for which the drain may keep the interpreter from a tracer thread that a trap has woken (default: 5 ms)."""
+"""How long, in seconds, the drain may keep the interpreter while a trap has woken the tracer's thread (default: 5
+ms)."""
 
 
 class Session(RecordedRun):
@@ -135,7 +136,7 @@ class Session(RecordedRun):
         self._loop.run()
 
     def end(self) -> None:
-        """End the run: `run` returns soon after. May be called from any thread."""
+        """End the run. `run` returns soon afterwards. May be called from any thread."""
         self._ending.ask()
 
     def _facts(self) -> Mapping[str, str | int]:
@@ -166,7 +167,7 @@ class Session(RecordedRun):
             self._sites.finish(sites, self._recording.site_events)
 
     def _record_calls(self) -> Calls | NoCalls:
-        """The recorder of system calls and of the start and exit of threads. It is imported only if these events are
+        """The recorder of system calls, thread starts and thread exits. It is imported only if these events are
         wanted."""
         if not self._options.tracer_events:
             return NoCalls()
@@ -226,7 +227,8 @@ class Session(RecordedRun):
 
     def _thread_ended(self, thread: Thread) -> None:
         self._patcher.rings.unregister(thread)
-        # The client's rings are ended before the thread's own ring, since the drain checks them last (`ThreadOrder`).
+        # The client's rings are ended before the thread's own ring, because the drain checks rings of clients last
+        # (`ThreadOrder`).
         self._clients.ended(thread)
         self._recording.thread_ended(thread)
 

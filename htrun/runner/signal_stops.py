@@ -1,4 +1,4 @@
-"""Handles stops for signals: traps become events, the guest's own signals are delivered."""
+"""Handles stops for signals: traps become events, and the guest's own signals are delivered."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _FEW_SIGNALS = 8
-"""A run with at most this many signals delivers all of them here. Only later signals justify importing the machine
-code."""
+"""The number of signals of a run up to which all are delivered here. Only if there are more is it worth the time to
+import the machine code."""
 
 
 class SignalStops:
@@ -46,7 +46,7 @@ class SignalStops:
         recording_failed: Callable[[Exception], None],
     ) -> None:
         """``make_wait``: creates the machine code that delivers signals and handles known traps without Python.
-        ``recording_failed``: is called with the error that ends the recording."""
+        ``recording_failed``: called with the error that ends the recording."""
         self.failed = False
         """Whether an error has ended the recording."""
         self._waiter = waiter
@@ -63,13 +63,13 @@ class SignalStops:
         self._waits = Waits()
 
     def forget_traps(self) -> None:
-        """Make all known traps invalid, since another stop has happened."""
+        """Make all known traps invalid, because another stop has happened."""
         if self._wait is not None:
             self._wait.known.forget()
 
     def let_through(self, thread: Thread) -> None:
-        """Let machine code deliver the thread's next signals and its changes of the mask, unless its masks are
-        followed."""
+        """Let machine code deliver the thread's next signals and handle its changes of the signal mask, unless the
+        masks of the thread are followed."""
         if self._wait is not None and not thread.process.masks.followed:
             self._wait.known.let_signals_through(thread.tid)
 
@@ -90,8 +90,8 @@ class SignalStops:
         self._waits.ended(tid)
 
     def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
-        """Prepare a thread to continue with the signal ``number``, or with none. If this stop has interrupted a call
-        without need, the call continues."""
+        """Prepare a thread to continue with the signal ``number``, or with none. If the stop has needlessly interrupted
+        a call, the call continues."""
         thread = stopped.thread
         self._waits.woken(stopped, number, thread.process.pid, thread.space.memory.read_whole)
 
@@ -117,7 +117,7 @@ class SignalStops:
 
     def _trapped_unrecorded(self, stopped: StoppedThread) -> None:
         """Handle a fault after recording has failed. After the protection of the channel is removed, a store to the
-        channel succeeds, whereas a fault of the guest's own occurs again, and is then delivered."""
+        channel succeeds, whereas a fault that is the guest's own occurs again, and is then delivered."""
         if stopped.thread.space.unrecorded:
             self.deliver(stopped, _SIGSEGV)
             return
@@ -140,8 +140,8 @@ class SignalStops:
         if thread.signals.stepped and not deliver:
             deliver = self._masks.report_step(stopped, traps.wait.registers)
         if self._calls.recording and thread.process.filtered:
-            # The machine code would resume the thread so that it does not stop at its next call, and would handle its
-            # next traps without a return to Python.
+            # Otherwise the machine code would resume the thread so that it does not stop at its next call, and would
+            # handle its next traps without a return to Python.
             self.forget_traps()
             stopped.set_registers(traps.wait.registers)
             self._calls.resume(stopped, Request.CONT, deliver)
@@ -149,7 +149,7 @@ class SignalStops:
             traps.wait.resume_later(stopped, deliver)
 
     def _waited_with(self) -> TrapWait:
-        """The machine code, which from now on waits for stops."""
+        """The machine code that waits for stops from now on."""
         if self._wait is None:
             self._wait = self._make_wait()
             self._waiter.expect_traps(self._wait)
@@ -173,7 +173,8 @@ class SignalStops:
             return
         look = self._masks.must_see_handler(thread, number)
         # A SIGSEGV at the handler's first instruction means that the stack had no room for the handler's frame. The
-        # kernel has reset the action so that this signal kills (kernel/signal.c, force_sigsegv): leave the action so.
+        # kernel has reset the action so that this signal kills (kernel/signal.c, force_sigsegv). The action must stay
+        # like this.
         if number == _SIGSEGV and not entering:
             self._masks.before_fault(stopped)
             if self._wait is not None and self._masks.has_plain_handler(thread):

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class SiteAccount:
-    """The sites of a run. If the user has asked for them, their names are looked up while the program runs."""
+    """The sites of a run. If the user has asked for the sites' names, they are looked up while the program runs."""
 
     def __init__(self, options: RunOptions) -> None:
         self.sites: Sequence[Account] = ()
         """The summary's entry for each site; empty before `finish`."""
         self._print = options.verbosity > 0
         self._wanted = options.summary is not None or self._print
-        # Read now, since the tracer's main thread may later be bound to the program's processor.
+        # Read here, because the tracer's main thread may later be bound to the program's processor.
         self._processors = os.sched_getaffinity(0)
         self._names: SymbolNames | None = None
 
@@ -61,4 +61,4 @@ class SiteAccount:
 
 
 def _no_name(_file: str, _offset: int) -> None:
-    """No name, since no names were looked up."""
+    """Return no name, since no names were looked up."""

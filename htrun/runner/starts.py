@@ -1,6 +1,6 @@
-"""How a run gets its processes, and what becomes of them at its end.
+"""How a run gets its processes, and what happens to them at its end.
 
-There are two ways. htrun traces the process that it launches (`LaunchedProgram`), or supervises a child that becomes
+There are two ways. htrun traces the process that it launches (`LaunchedProgram`), or it supervises a child that becomes
 the program (`UntracedProgram`).
 """
 
@@ -24,27 +24,28 @@ if TYPE_CHECKING:
     from htrun.tracee.first_process import FirstProcess
 
 _MOST_DESCRIPTOR = 99
-"""Scripts use those below 10, and bash has 255 for itself."""
+"""The highest descriptor to choose. Scripts use descriptors below 10, and bash uses 255 itself."""
 
 
 class Start(Protocol):
     """A way to get processes."""
 
     def seize(self) -> None:
-        """Become the tracer, if there is one. Raises `HtrunError` if it fails, and then has changed nothing."""
+        """Become the tracer, if the program is traced. Raises `HtrunError` if this fails; nothing has changed then."""
 
     def go(self) -> None:
-        """Everything is ready: the processes may run. Modules that they need not wait for are imported later."""
+        """Let the processes run: everything is ready. Modules that the processes need not wait for are imported
+        later."""
 
 
 class TracedStart(Start, Protocol):
     """A way to get tracees."""
 
     def first_process(self) -> FirstProcess:
-        """The process whose death htrun holds."""
+        """The process whose death htrun delays until all records are written."""
 
     def ending(self, tracees: Tracees) -> Ending:
-        """The object that ends the run when htrun is asked to."""
+        """The object that ends the run when htrun is asked to do so."""
 
 
 class LaunchedProgram(TracedStart):
@@ -83,9 +84,12 @@ class LaunchedProgram(TracedStart):
 
 
 class SupervisorLink(NamedTuple):
-    """``launcher``: the process that becomes the supervisor, and the pipe to it. ``process``: a descriptor of that
-    process, None before Linux 5.3. ``messages``: what the supervisor writes is read from there; ``written_to``: the
-    other end, which the supervisor opens for itself."""
+    """The recorder's connections to the supervisor.
+
+    ``launcher``: the process that becomes the supervisor, and the pipe to it. ``process``: a pidfd of that process;
+    None before Linux 5.3. ``messages``: the end of a pipe from which the recorder reads what the supervisor writes.
+    ``written_to``: the other end of this pipe, which the supervisor opens itself.
+    """
 
     launcher: Launcher
     process: int | None
@@ -94,7 +98,8 @@ class SupervisorLink(NamedTuple):
 
 
 class UntracedProgram(Start):
-    """A child of the launcher becomes the program, and the launcher its supervisor (`htrun.runner.supervisor`)."""
+    """A child of the launcher becomes the program, and the launcher becomes its supervisor
+    (`htrun.runner.supervisor`)."""
 
     def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
         from htrun.runner import supervisor
@@ -118,8 +123,9 @@ class UntracedProgram(Start):
         )
 
     def seize(self) -> None:
-        """Nothing is traced. The launcher waits, so a descriptor is certainly one of it."""
-        # Before Linux 5.3 there is none; and it may have been killed.
+        """Open a pidfd of the launcher; nothing is traced. The launcher still waits, so its id cannot belong to another
+        process."""
+        # There are no pidfds before Linux 5.3, and the launcher may have been killed.
         with suppress(OSError):
             self._process = os.pidfd_open(self._launcher.pid)
 
@@ -128,24 +134,24 @@ class UntracedProgram(Start):
         self._launcher.become(self._program)
 
     def link(self) -> SupervisorLink:
-        """What the recorder hears of the supervisor."""
+        """The recorder's connections to the supervisor."""
         return SupervisorLink(self._launcher, self._process, self._messages, self._written_to)
 
 
 def _environment(launcher: Launcher, channel: Channel) -> list[bytes]:
-    """That of the program."""
+    """The environment of the program."""
     environment = launcher.environment()
     return guest_environment(environment, os.fsencode(channel.path)) if channel.reachable else environment
 
 
 def _unused_descriptor(pid: int) -> int:
-    """A number that no file of process ``pid`` has, and that shells don't use either."""
+    """A descriptor number that is not used in process ``pid``, and is not used by shells either."""
     import resource
 
     most = min(resource.prlimit(pid, resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTOR + 1)
     try:
         used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     except OSError:
-        # It has died.
+        # The process has died.
         used = set()
     return next((number for number in reversed(range(most)) if number not in used), most)

@@ -1,4 +1,5 @@
-"""Makes the description of a thread's stream in the trace: its ids, number and name at its first event."""
+"""Describes the stream of a thread in the trace: the ids, the number and the name that the thread has at its first
+event."""
 
 from __future__ import annotations
 
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from htrun.rings.client_ring import Client
 
 _MOST_NAME = 64
-"""The most bytes of a name: four times the length that the kernel keeps."""
+"""The maximum number of bytes of a name: four times the length that the kernel keeps."""
 
 
 class StreamNames:
-    """Makes streams of threads, and warns if several processors of a machine share a thread."""
+    """Makes the streams of threads. Warns if QEMU runs several processors of a machine in one thread."""
 
     def __init__(self, warnings: Warnings) -> None:
         self._warnings = warnings
 
     def stream_of(self, thread: Thread) -> Stream:
-        """A new stream for ``thread``, which begins now. May be called from any thread of htrun."""
+        """A new stream for ``thread``, beginning now. May be called from any thread of htrun."""
         name = last_name_of(thread) if thread.comm is None else thread.comm
-        # If the whole process has exited meanwhile, its name was kept before.
+        # If the whole process has exited meanwhile, the name was stored before that.
         name = name or thread.comm or ""
         process = thread.process
         vcpu = vcpu_of(name)
@@ -47,34 +48,37 @@ class StreamNames:
                 Kind.SHARED_THREAD,
                 pid,
                 f"QEMU runs the machine's {count} processors in one thread (thread=single or -icount): "
-                "every event has the number of the first processor, whichever emitted it",
+                "every event has the number of the first processor, even if another processor emitted it",
             )
 
 
 def client_stream(thread: Thread, client: Client) -> Stream:
-    """A new stream for ``thread``, which has taken a ring of the channel. ``client``: the ring's description of it."""
+    """A new stream for ``thread``, which has taken a ring of the channel. ``client``: the description of the thread in
+    the ring."""
     return Stream(thread.tid, thread.process.pid, thread.number, client.name, client.big_endian, time.time_ns())
 
 
 def machine_stream(client: Client) -> Stream:
-    """A new stream of a thread or processor of a machine, with the ids that it has there; the kernel's process is 0."""
+    """A new stream for a thread or a processor of a machine, with the ids from inside the machine. The machine's kernel
+    gets process id 0."""
     if client.pid == ring_layout.KERNEL:
         return Stream(client.tid, 0, client.tid - 1, client.name, client.big_endian, time.time_ns())
     return Stream(client.tid, client.pid, 0, client.name, client.big_endian, time.time_ns())
 
 
 def last_name_of(thread: Thread) -> str:
-    """The name of a thread that may be gone: if it is killed, as by exit_group(2), it may have no exit event.
+    """The name of a thread that may be gone. A thread that is killed, for example by exit_group(2), may have no exit
+    event.
 
-    Then it is the name of the process, which is there until the tracer has seen all threads exit: threads begin with
-    the name of their creator.
+    If the thread is gone, this is the name of its process, because a new thread has the name of its creator. The
+    process exists until the tracer has seen all its threads exit.
     """
     return name_of(thread.tid) or name_of(thread.process.pid)
 
 
 def name_of(tid: int) -> str:
-    """The name of a thread; empty if the thread is gone. This is called at each start of a program, so it does not use
-    pathlib, which is slower."""
+    """The name of a thread; empty if the thread is gone. This is called whenever a program is started, so it does not
+    use pathlib, which is slower."""
     try:
         descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,13 +1,16 @@
-"""The supervisor of a program that is not traced: the process that the user started, whose child is the program.
+"""The supervisor of a program that is not traced. The supervisor is the process that the user has started, and the
+program is its child.
 
-A tracer could hold the program's death until every record is written. Without one, the user's process must be another
-one: it waits for the program, passes signals on to it, stops when the program stops, and exits as the program did,
-after the recorder (the process that would otherwise be the tracer) has written everything. Orphans of the program
-become its children, so it knows when the last process of the run has exited.
+A tracer could delay the program's death until every record is written. Without a tracer, the program cannot be the
+process that the user has started: that process is the supervisor. It waits for the program, passes signals on to the
+program, and stops when the program stops. It exits as the program did, but only when the recorder (the process that
+would otherwise be the tracer) has written everything. Orphans of the program become children of the supervisor, so it
+knows when the last process of the run has exited.
 
-The terminal's signals reach the program by themselves: it is in the same process group. So do signals that are sent to
-the whole group. They must not be passed on, or the program would get them twice. Nothing in a signal shows that it was
-sent to a group. A *witness*, a child that does nothing, is in the group, too: if it has got the signal, it was for all.
+The program is in the supervisor's process group. So it also gets the signals that the terminal, or another process,
+sends to the whole group. The supervisor must not pass these on, or the program would get them twice. Nothing in a
+signal shows that it was sent to a group. Therefore the group contains a *witness*, a child that does nothing: if the
+witness has received a signal, too, the signal was sent to the group.
 """
 
 from __future__ import annotations
@@ -24,13 +27,15 @@ from typing import NamedTuple, NoReturn
 from htrun.tracee.spawn import release_inherited
 
 OPTION = "--supervise="
-"""The first argument of a supervisor: OPTION and four numbers: the recorder's process id, the recorder's descriptor of
-a pipe to write to; the child that becomes the program, and the descriptor of a pipe from the recorder."""
+"""The first argument of a supervisor consists of OPTION and four numbers: the recorder's process id; the recorder's
+descriptor of the pipe to which the supervisor writes; the id of the child that becomes the program; and the descriptor
+of the pipe on which the supervisor reads from the recorder."""
 OPENED, DIED, OVER = b"o", b"d", b"e"
-"""What it writes to the recorder: that it has opened the pipe; that the program has died, with its wait status as a
-32-bit number; that no process of the run is left."""
+"""The messages of the supervisor to the recorder: it has opened the pipe; the program has died (followed by its wait
+status as a 32-bit number); no process of the run is left."""
 KILL = b"k"
-"""What the recorder writes to it: kill all processes of the run. If the recorder dies, it does so, too."""
+"""The message of the recorder to the supervisor: kill all processes of the run. The supervisor also kills them if the
+recorder dies."""
 STATUS = struct.Struct("=i")
 
 _SI_QUEUE = -1
@@ -39,18 +44,20 @@ _SIGNAL_INFO = struct.Struct("=IiiIIiIIIIiiQ72x")
 """struct signalfd_siginfo (signalfd(2)) up to ssi_ptr."""
 _SIGNAL_SET = 128
 _START_TIME = 19
-"""Of the fields in /proc/PID/stat after the name, from 0: when the process started (proc_pid_stat(5))."""
+"""The index of the start time of a process among the fields of /proc/PID/stat after the command name, counted from 0
+(proc_pid_stat(5))."""
 _KILLED = 128
-"""Added to a signal's number, it makes an exit status, as in shells."""
+"""Added to a signal's number to make an exit status, as shells do."""
 _OWN_FAILURE = 125
 """`htrun.errors.ExitCode.OWN_FAILURE`."""
 _PATIENCE = 0.1
-"""Seconds for which a witness that is not stopped has time to answer."""
+"""The seconds that a witness has to answer before it is assumed to be stopped."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Signal(NamedTuple):
-    """``code``: si_code, 0 or less if a process has sent it; ``value``: of sigqueue(3)."""
+    """A signal that was received. ``code``: si_code; 0 or less if a process has sent the signal. ``value``: the value
+    that was passed to sigqueue(3)."""
 
     number: int
     code: int
@@ -58,8 +65,9 @@ class _Signal(NamedTuple):
 
 
 def serve(numbers: str) -> NoReturn:
-    """Supervise, given what follows `OPTION`, and exit as the program does. All signals are blocked, and have been
-    since before there was a program, so that none is missed (`htrun/launch/launcher.S`)."""
+    """Supervise the program, and exit as the program does. ``numbers``: the part of the first argument after `OPTION`.
+    All signals have been blocked since before the program was created, so none is missed
+    (`htrun/launch/launcher.S`)."""
     recorder, status, program, pipe = map(int, numbers.split(","))
     os.set_inheritable(pipe, False)
     release_inherited()
@@ -67,7 +75,7 @@ def serve(numbers: str) -> NoReturn:
     try:
         to_recorder = os.open(f"/proc/{recorder}/fd/{status}", os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        # It is dead, as the other pipe will say, too.
+        # The recorder is dead. The other pipe will report this, too.
         to_recorder = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
         os.kill(program, signal.SIGKILL)
@@ -77,7 +85,8 @@ def serve(numbers: str) -> NoReturn:
 
 
 class _Supervisor:
-    """``program``: the child that becomes it. ``pipe``, ``to_recorder``: what it reads from and writes to."""
+    """Waits for the program and for the recorder. ``program``: the child that becomes the program. ``pipe``: the
+    descriptor from which the supervisor reads. ``to_recorder``: the descriptor to which the supervisor writes."""
 
     def __init__(self, program: int, witness: _Witness, pipe: int, to_recorder: int) -> None:
         self._program = program
@@ -87,19 +96,19 @@ class _Supervisor:
         self._signals = _signal_descriptor()
         self._elder = _elder_children(program)
         self._status: int | None = None
-        """The program's wait status, once it has died."""
+        """The program's wait status; None while the program is alive."""
         self._killing = False
         self._over = False
         """Whether no process of the run is left."""
         self._recorder_gone = False
 
     def run(self) -> NoReturn:
-        """Until no process of the run is left and the recorder has exited."""
+        """Serve until no process of the run is left and the recorder has exited. Then exit."""
         self._tell(OPENED)
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         poll.register(self._pipe, select.POLLIN)
-        # A child may have died before there was a descriptor for signals.
+        # A child may have died before the descriptor for signals existed.
         self._reap()
         while not (self._over and self._recorder_gone):
             for descriptor, _ in poll.poll():
@@ -115,7 +124,7 @@ class _Supervisor:
         _exit_like(self._status or 0)
 
     def _tell(self, message: bytes) -> None:
-        # The recorder may have died.
+        # The recorder may have died, so the write may fail.
         with suppress(BrokenPipeError):
             os.write(self._to_recorder, message)
 
@@ -129,7 +138,7 @@ class _Supervisor:
                     self._pass_on(one)
 
     def _pass_on(self, one: _Signal) -> None:
-        # It may change its user.
+        # The program may have changed its user.
         with suppress(PermissionError):
             if one.code == _SI_QUEUE:
                 _libc.sigqueue(self._program, one.number, ctypes.c_void_p(one.value))
@@ -137,7 +146,7 @@ class _Supervisor:
                 os.kill(self._program, one.number)
 
     def _reap(self) -> None:
-        """Take note of what has happened to children."""
+        """Reap the children that have died. If the program has stopped, stop, too."""
         with suppress(ChildProcessError):
             while True:
                 process, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
@@ -157,21 +166,22 @@ class _Supervisor:
         self._status = status
         self._tell(DIED + STATUS.pack(status))
         if self._witness is not None:
-            # Signals have no effect on a program that is dead.
+            # Signals have no effect on a dead program, so the witness is no longer needed.
             self._witness.dismiss()
             self._witness = None
 
     def _kill_all(self) -> None:
-        """Kill the children. Their own become children of this process, and this is called again."""
+        """Kill all children. The children of a killed child become children of this process, and this method is called
+        again."""
         for child in self._children():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(child, signal.SIGKILL)
 
     def _children(self) -> set[int]:
-        """The processes of the run that are children of this one, the witness among them when it is dismissed."""
+        """The processes of the run that are children of this process. Once the witness is dismissed, it is included."""
         children = _children()
         if children is None:
-            # A kernel without CONFIG_PROC_CHILDREN.
+            # The kernel was built without CONFIG_PROC_CHILDREN.
             children = {self._program} if self._status is None else _any_child()
         if self._witness is not None:
             children.discard(self._witness.process)
@@ -179,7 +189,8 @@ class _Supervisor:
 
 
 class _Witness:
-    """A process in this one's process group that only says which signals it has got. ``process``: its id."""
+    """A child process in the same process group. It does nothing but report which signals it has received. ``process``:
+    its id."""
 
     def __init__(self) -> None:
         questions, self._questions = os.pipe()
@@ -193,15 +204,15 @@ class _Witness:
         os.close(answers)
 
     def has_got(self, number: int) -> bool:
-        """Whether it has got the signal ``number`` since it was last asked for that."""
+        """Whether the witness has received the signal ``number`` since the last question about this signal."""
         try:
             os.write(self._questions, b"?")
             while not select.select([self._answers], [], [], _PATIENCE)[0]:
-                # It was stopped together with the group.
+                # The witness was stopped together with the group.
                 os.kill(self.process, signal.SIGCONT)
             answer = os.read(self._answers, 8)
         except (BrokenPipeError, ProcessLookupError):
-            # Somebody has killed it.
+            # Somebody has killed the witness.
             return False
         self._got |= int.from_bytes(answer, "little")
         bit = 1 << number - 1
@@ -209,7 +220,7 @@ class _Witness:
         return found
 
     def dismiss(self) -> None:
-        """Let it exit."""
+        """Let the witness exit."""
         os.close(self._questions)
         os.close(self._answers)
 
@@ -225,7 +236,7 @@ def _bear_witness(questions: int, answers: int) -> NoReturn:
 
 
 def _signal_descriptor() -> int:
-    """A descriptor from which `_next_signal` reads."""
+    """A new descriptor from which `_next_signal` reads signals."""
     descriptor: int = _libc.signalfd(-1, b"\xff" * _SIGNAL_SET, os.O_CLOEXEC | os.O_NONBLOCK)
     if descriptor < 0:
         number = ctypes.get_errno()
@@ -247,7 +258,8 @@ def _stop_like(number: int) -> None:
     continued."""
     if number != signal.SIGSTOP:
         signal.signal(number, signal.SIG_DFL)
-    # The signal is blocked. If the terminal has sent it, too, it is already pending, and the two merge into one.
+    # The signal is blocked. If the terminal has sent it to this process, too, it is already pending, and the two merge
+    # into one.
     os.kill(os.getpid(), number)
     if number != signal.SIGSTOP:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
@@ -264,7 +276,7 @@ def _exit_like(status: int) -> NoReturn:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
-        # Not reached, except by signals that the C library has for itself.
+        # Only reached for signals that the C library reserves for itself.
         code = _KILLED - code
     os._exit(code)
 
@@ -279,7 +291,7 @@ def _children() -> set[int] | None:
 
 
 def _any_child() -> set[int]:
-    """Some child of this process, if it has one."""
+    """The set {0} if this process has a child, otherwise the empty set."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -288,12 +300,12 @@ def _any_child() -> set[int]:
 
 
 def _elder_children(program: int) -> set[int]:
-    """The children that this process had before ``program``: they do not belong to the run."""
+    """The children that this process had before ``program`` was created. They do not belong to the run."""
     began = _start_time(program)
     return {child for child in _children() or () if _start_time(child) < began}
 
 
 def _start_time(process: int) -> int:
-    """When a child was created, in ticks since boot. A dead child has one, too."""
+    """The time when a child was created, in ticks since boot. A dead child has a start time, too."""
     with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as stat:
         return int(stat.read().rpartition(")")[2].split()[_START_TIME])

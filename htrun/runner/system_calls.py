@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from htrun.runner.tracees import Tracees
 
     Handler = Callable[[StoppedCall], Request | None]
-    """Handles a call before it is made. Afterwards the thread is still stopped, before the call or after it. Returns
-    the request that resumes the thread; None for the usual request."""
+    """Handles a call before it is made. When the handler returns, the thread is still stopped, before or after the
+    call. Returns the request with which the thread must be resumed; None for the usual request."""
 
 _FILTER_FOLLOWS = {"seccomp": (0, 1), "prctl": (1, 2)}
 """For each call: the index of an argument, and its value if the call installs a filter (SECCOMP_SET_MODE_FILTER,
@@ -31,7 +31,7 @@ SECCOMP_MODE_FILTER)."""
 
 
 class SystemCalls:
-    """Calls the handler for the name of a call. Names and numbers are those of the host's interfaces
+    """Chooses a handler by the name of the call. Names and numbers are those of the host's interfaces
     (`Abi.numbers`)."""
 
     def __init__(
@@ -85,8 +85,8 @@ class SystemCalls:
         }
 
     def handle(self, call: StoppedCall) -> Request:
-        """Handle a call that htrun's filters name. The thread is stopped before the call. Returns the request that
-        resumes the thread."""
+        """Handle a call that htrun's filters name. The thread is stopped before the call. Returns the request with
+        which the thread must be resumed."""
         # A filter of the guest may stop a thread at any call, with the same data as a filter of htrun's.
         handler = self.handlers.get(call.name)
         return (handler(call) if handler is not None else None) or Request.CONT
@@ -105,8 +105,8 @@ class SystemCalls:
             self._seccomp(call)
 
     def _seccomp(self, call: StoppedCall) -> None:
-        """Note that the thread installs a filter. A call with a null filter only tests the kernel and fails: QEMU's
-        libseccomp uses it to find out what the kernel can do."""
+        """Note that the thread installs a filter. A call with a null filter fails, and is ignored: QEMU's libseccomp
+        makes such calls only to find out what the kernel supports."""
         argument, value = _FILTER_FOLLOWS[call.name]
         if call.argument(argument) & 0xFFFFFFFF == value and call.argument(2) == 0:
             return
@@ -125,7 +125,7 @@ class SystemCalls:
 
     def _of_mappings(self, handle: Callable[[StoppedCall], None]) -> Handler:
         def handler(call: StoppedCall) -> None:
-            # Once the recording has failed, the channel must not be protected again: stores to it would trap.
+            # Once the recording has failed, the channel must not be protected again, because stores to it would trap.
             if not self._signals.failed:
                 handle(call)
                 self._signals.mappings_changed(call)

@@ -28,13 +28,13 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def _same(kind: int, one: int, other: int) -> bool:
-    """Whether two processes share a resource (kcmp(2))."""
+    """Whether two processes share a resource of this ``kind`` (kcmp(2))."""
     return int(_libc.syscall(hosts.current().native.numbers["kcmp"], one, other, kind, 0, 0)) == 0
 
 
 def _is_in(process: int, tid: int) -> bool:
-    """Whether ``tid`` is a thread of ``process``. A tgkill(2) without a signal takes a tenth of the time of a read from
-    /proc."""
+    """Whether ``tid`` is a thread of ``process``. A tgkill(2) with signal 0 takes a tenth of the time that it takes to
+    read /proc."""
     number = hosts.current().native.numbers["tgkill"]
     # EPERM means that the thread exists and belongs to another user.
     return int(_libc.syscall(number, process, tid, 0)) == 0 or ctypes.get_errno() != errno.ESRCH
@@ -50,7 +50,7 @@ def _status_of(tid: int) -> dict[str, str]:
 
 
 def _ids(tid: int) -> tuple[int, int]:
-    """The ids of a thread's thread group and of its parent; zeros if the thread is gone."""
+    """The id of a thread's thread group and the id of its parent; zeros if the thread is gone."""
     fields = _status_of(tid)
     return int(fields.get("Tgid", 0)), int(fields.get("PPid", 0))
 
@@ -61,7 +61,7 @@ def _own_id(tid: int) -> int:
 
 
 def _children(thread: Thread) -> list[int]:
-    """The child processes of a thread. Those that it has created with CLONE_PARENT are not among them."""
+    """The child processes of a thread, except for those that it has created with CLONE_PARENT."""
     try:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/children", encoding="ascii") as children:
             return [int(word) for word in children.read().split()]
@@ -107,7 +107,7 @@ class Tracees:
         return iter([*self.threads, *self._strangers])
 
     def stranger_stopped(self, stop: Stop) -> None:
-        """Keep the stop of a stranger, which stays stopped."""
+        """Keep the stop of a stranger. The stranger stays stopped."""
         self._strangers[stop.tid] = stop
 
     def stranger_ended(self, tid: int) -> None:
@@ -120,10 +120,11 @@ class Tracees:
         Returns the first stop of the new thread, if the thread already waits there.
         """
         # A new thread that was killed at its first stop may be gone, and must not be registered. If the creator was
-        # killed at its event, it is now at its exit event, whose message is not a thread id but a status, such as 0.
+        # killed at its event, it is now at its exit event. The message of an exit event is a status, such as 0, and not
+        # a thread id.
         if tid > 0 and tid not in self.threads and self._waiter.is_tracee(tid):
             self._register(tid, creator.thread, creator)
-        # The creator may be killed at its event; the new thread must be handled nevertheless.
+        # The creator may be killed at its event. Even then the new thread must be handled.
         with suppress(TraceeDied):
             self._hooks.at_birth(creator)
         stop = self._strangers.pop(tid, None)
@@ -133,13 +134,13 @@ class Tracees:
         """The threads that ``dying`` has created, if it was killed before an event could report them. While a signal
         that kills is pending, the kernel skips the event of a new thread (kernel/signal.c, ptrace_stop); the result of
         the call is already in the registers. ``dying``: the creator, which is at its exit event. ``status``: the wait
-        status that it will have."""
+        status that the creator will have."""
         if status & 0x7F != signal.SIGKILL and dying.thread.process.threads_seen == 1:
             return set()
         result = dying.user_word(hosts.current().words.result) & 0xFFFFFFFF
         found = {result, *_children(dying.thread)}
         if self._strangers and _own_id(dying.tid) != dying.tid:
-            # The thread is in another PID namespace, where the new thread has another id.
+            # The creator is in another PID namespace, in which the new thread has another id.
             found |= {tid for tid in self._strangers if _own_id(tid) == result}
         possible = {tid for tid in found if 0 < tid < MOST_THREADS and tid not in self.threads}
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
@@ -151,8 +152,8 @@ class Tracees:
     def orphans(self, dead: Thread) -> list[Stop]:
         """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
         exit event if a further signal that kills ends the stop at this event (kernel/signal.c, complete_signal).
-        Returns the stops of the strangers: those of the dead thread's process, and all others if the process is
-        gone."""
+        Returns the stops of the registered strangers: those that belong to the dead thread's process or are its
+        children, and all others, too, if that process is gone."""
         found: list[Stop] = []
         if dead.exiting:
             return found
@@ -167,8 +168,8 @@ class Tracees:
         return found
 
     def executed(self, tid: int, former: int) -> None:
-        """Handle an exec: thread ``former`` now has the id ``tid`` and a new memory. It is the only live thread of its
-        process.
+        """Handle an exec: thread ``former`` now has the id ``tid`` and a new address space. It is the only live thread
+        of its process.
 
         The other threads of the process are dead, but their wait statuses may come later.
         """
@@ -199,7 +200,8 @@ class Tracees:
         first.launched = True
 
     def exiting(self, thread: Thread, status: int) -> None:
-        """Handle a thread at its exit event; it makes no more records. ``status``: the wait status it will have."""
+        """Handle a thread at its exit event. The thread makes no more records. ``status``: the wait status that the
+        thread will have."""
         thread.exiting = True
         self._hooks.thread_ended(thread)
         thread.ring = None
@@ -238,7 +240,7 @@ class Tracees:
             self._hooks.began(thread)
             return
         shares_memory = _same(_KCMP_VM, creator.tid, tid)
-        # Who shares the actions must share the memory (clone(2), CLONE_SIGHAND).
+        # Processes that share signal actions always share memory (clone(2), CLONE_SIGHAND).
         shares_actions = shares_memory and _same(_KCMP_SIGHAND, creator.tid, tid)
         thread = self._new_process(
             tid,
@@ -265,8 +267,9 @@ class Tracees:
         return copy
 
     def _open_forbidden(self, space: AddressSpace, tid: int) -> None:
-        """Open the memory of a child that has inherited a setting that forbids this (PR_SET_DUMPABLE, prctl(2)). An
-        injected call permits it for a moment, before the child runs. Raises OSError or `TraceeDied`."""
+        """Open the memory of a child although the setting PR_SET_DUMPABLE (prctl(2)), which the child has inherited,
+        forbids this. An injected call permits it for a moment, before the child runs. Raises OSError or
+        `TraceeDied`."""
         if tid not in self._strangers:
             self._strangers[tid] = self._waiter.next_of(tid)
         stopped = Stopped(tid)
@@ -278,7 +281,8 @@ class Tracees:
                 space.memory.keep_open()
             finally:
                 injection.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
-        # The injected calls have ended the child's group-stop, if there was one: this makes the child join it again.
+        # The injected calls have ended the child's group-stop, if there was one. This makes the child join the
+        # group-stop again.
         interrupt(tid)
         self._strangers[tid] = InterruptStop(tid)
 
@@ -314,7 +318,7 @@ class Tracees:
 
     @staticmethod
     def _leave(process: Process) -> None:
-        """Note that the process has left its memory, which other processes may still use (vfork)."""
+        """Note that a process has left its address space. Other processes may still use it (vfork)."""
         space = process.space
         for thread in [thread for thread in space.threads if thread.process is process]:
             space.threads.remove(thread)

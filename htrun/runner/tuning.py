@@ -1,5 +1,5 @@
-"""Tunes the machine for measurements, only on request, and only by writing files that the user may write. Restores it
-afterwards."""
+"""Tunes the machine for measurements, and restores it afterwards. It does so only on request, and only by writing files
+that the user may write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ROOT = Path("/")
 
 
 def settings(root: Path = _ROOT) -> dict[Path, str]:
-    """The files that determine the speed of processors, and the content for measurements: governor performance, no
-    turbo."""
+    """The files that determine the speed of processors, each with the content to write for measurements: governor
+    ``performance``, turbo off."""
     cpus = root / "sys/devices/system/cpu"
     wanted = dict.fromkeys(sorted(cpus.glob("cpu*/cpufreq/scaling_governor")), "performance")
     wanted |= {path: "1" for path in [cpus / "intel_pstate/no_turbo"] if path.exists()}
@@ -26,8 +26,8 @@ def settings(root: Path = _ROOT) -> dict[Path, str]:
 
 @contextmanager
 def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
-    """A context in which the machine is tuned. ``report``: is called with a line for each setting, which was changed or
-    must not be changed. Must be used in the main thread: whatever ends the context, including SIGTERM and SIGHUP, the
+    """A context in which the machine is tuned. ``report``: called with a line for each setting that was changed or must
+    not be changed. Must be used in the main thread. Whatever ends the context, including SIGTERM and SIGHUP, the
     settings are restored first."""
     changed: dict[Path, str] = {}
     wanted = settings(root)
@@ -61,7 +61,7 @@ def _unwound_by_signals() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    # A signal that is ignored stays ignored, as under nohup.
+    # An ignored signal stays ignored, as under nohup.
     taken = [number for number, action in former.items() if action != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, end)

@@ -1,4 +1,5 @@
-"""A run without ptrace, as the recorder sees it: it empties the rings, and its supervisor reports when it is over."""
+"""The recorder's side of a run without ptrace. The recorder empties the rings, and the supervisor reports the end of
+the run."""
 
 from __future__ import annotations
 
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 _PAUSE = 15
 """Milliseconds between two looks at the owners of rings."""
 _QUIET_PAUSE = 50
-"""The same after many looks that found nothing new."""
+"""The same, after many looks that found no change."""
 _MANY_LOOKS = 600
 
 
 class UntracedRun(RecordedRun):
-    """A program that records its events by itself."""
+    """A run of a program that records its events itself."""
 
     def __init__(self, link: SupervisorLink, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
         super().__init__(options, channel, outputs)
@@ -43,18 +44,19 @@ class UntracedRun(RecordedRun):
             self._poll.register(link.process, select.POLLIN)
         self._unread = b""
         self._status = int(signal.SIGKILL)
-        """The program's wait status. It dies with its supervisor, if that is killed."""
+        """The program's wait status. If the supervisor is killed, the program dies, too: hence the initial value."""
         self._over = False
         self._supervised = True
         self._lives = ClientLives(self._recording.drain.add_stream, self._poll)
         self._rings: ClientRings | None = None
         if channel.rings is not None:
             self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
-            # Nobody sees whether there will be a machine.
+            # htrun cannot see whether there will be a machine, so it always prepares the exchange.
             self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings)
 
     def run(self) -> None:
-        """Return when no process of the run is left: if the supervisor was killed, none that has had a ring."""
+        """Return when no process of the run is left. If the supervisor was killed, return when no process that has had
+        a ring is left."""
         quiet = 0
         while not self._over:
             found = self._poll.poll(_PAUSE if quiet < _MANY_LOOKS else _QUIET_PAUSE)
@@ -67,7 +69,7 @@ class UntracedRun(RecordedRun):
             self._over = self._over or (not self._supervised and not self._lives.any_alive)
 
     def end(self) -> None:
-        """Have all processes killed."""
+        """Have the supervisor kill all processes of the run."""
         os.write(self._link.launcher.descriptor, supervisor.KILL)
 
     def _ready(self, descriptor: int) -> None:
@@ -101,7 +103,7 @@ class UntracedRun(RecordedRun):
         return (self._warn_of_stores,)
 
     def _warn_of_stores(self) -> None:
-        """Report stores to the control region, which only a tracer can see."""
+        """Warn about stores to the control region. Only a tracer could have recorded these events."""
         stored, clients = self._channel.stored(), self._options.layout.max_clients
         if stored is None:
             return
@@ -109,11 +111,11 @@ class UntracedRun(RecordedRun):
             self._warnings.warn(
                 Kind.UNSEEN,
                 "",
-                "a program of the run has stored events, which only ptrace can see: they are not recorded. Its guest "
-                "library is older than rings or could not use one, or it stores by itself; run it without --no-ptrace",
+                "a program has emitted events by stores. They are not recorded, because this needs ptrace. Its guest "
+                "library is too old for rings or could not use one, or it has no library; run it without --no-ptrace",
             )
         else:
-            self._warnings.warn(Kind.WILD_INDEX, stored, f"an event had index {stored}, and there are {clients}")
+            self._warnings.warn(Kind.WILD_INDEX, stored, f"an event had index {stored}; indexes are below {clients}")
 
     def _account(self) -> dict[str, Any]:
         return {

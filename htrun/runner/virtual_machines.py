@@ -1,5 +1,5 @@
-"""Machines that KVM runs: their stores reach the channel's memory without a trap, so htrun can only see that there were
-some, and that is what it reports."""
+"""Machines that KVM runs. Their stores reach the channel's memory without a trap, so htrun can only see, and report,
+that there were stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _ADVICE = (
 
 
 class VirtualMachines:
-    """Warns at the end of the run if a machine has emitted events that could not be seen, or none at all."""
+    """Warns at the end of the run if a machine has emitted events by stores, which htrun could not see, or if no event
+    has come from the machine."""
 
     def __init__(self, channel: Channel, warnings: Warnings) -> None:
         self._channel = channel
@@ -26,7 +27,7 @@ class VirtualMachines:
         self._pid: int | None = None
 
     def begin(self, pid: int) -> None:
-        """KVM runs a machine in process ``pid``, which has just mapped the channel."""
+        """Note that KVM runs a machine in process ``pid``, which has just mapped the channel."""
         self._pid = pid
         self._channel.await_stores()
 

@@ -1,4 +1,4 @@
-"""Selects the system calls that a run records, in the form that its filters need."""
+"""Selects the system calls that a run records, in the form that the run's seccomp filters need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def calls_to_record(options: RunOptions) -> seccomp.RecordedCalls:
-    """The calls to record. The seccomp filter for the program must stop at each of them."""
+    """The calls to record. The program's seccomp filter must stop at each of them."""
     if not options.calls_recorded:
         return seccomp.NO_CALLS
     if options.syscalls is None:

@@ -1,7 +1,7 @@
 """Makes the tracer ignore all signals except the one that is meant for it.
 
 Many signals are sent to all processes of a control group or a job: by ``systemctl stop``, by ``scancel``, or by a log
-rotation (SIGHUP). The program may catch such a signal and continue, so the tracer must continue as well.
+rotation (SIGHUP). The program may catch such a signal and continue, so the tracer must continue, too.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import signal
 
 _END = signal.SIGTERM
 _SI_QUEUE = -1
-"""The si_code of a signal that was sent by sigqueue(3). A signal to a whole group comes from kill(2), and has another
-one."""
+"""The si_code of a signal that was sent by sigqueue(3). A signal to a whole group comes from kill(2), which has another
+si_code."""
 _BLOCKED = frozenset({_END, signal.SIGCHLD})
-"""The signals that htrun waits for: in `await_end` and `htrun.tracee.wait.Waiter`."""
+"""The signals that htrun waits for, in `await_end` and in `htrun.tracee.wait.Waiter`."""
 
 
 def withstand() -> None:
-    """Ignore every signal that can be ignored, whatever action was inherited. Pending signals have no effect."""
+    """Ignore every signal that can be ignored, whatever action was inherited. This also discards pending signals."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         # The kernel would send no SIGCHLD for stops if it were ignored (kernel/signal.c, do_notify_parent_cldstop).
         signal.signal(number, signal.SIG_DFL if number in _BLOCKED else signal.SIG_IGN)
@@ -27,6 +27,6 @@ def withstand() -> None:
 
 
 def await_end() -> None:
-    """Wait until the tracer is asked to end: by a SIGTERM that is sent by sigqueue(3), as ``kill -q 0 -TERM`` does."""
+    """Wait until the tracer is asked to end, by a SIGTERM from sigqueue(3). ``kill -q 0 -TERM`` sends such a signal."""
     while signal.sigwaitinfo({_END}).si_code != _SI_QUEUE:
         pass

@@ -326,8 +326,8 @@ def test_stored_events_do_no_harm(toolchain: Toolchain, htrun: Htrun) -> None:
     result = htrun.run(toolchain.compile_text(STORES, "stores"), options=UNTRACED)
     assert result.status == 3
     assert result.stderr == (
-        "htrun: warning: a program of the run has stored events, which only ptrace can see: they are not recorded. Its "
-        "guest library is older than rings or could not use one, or it stores by itself; run it without --no-ptrace\n"
+        "htrun: warning: a program has emitted events by stores. They are not recorded, because this needs ptrace. Its "
+        "guest library is too old for rings or could not use one, or it has no library; run it without --no-ptrace\n"
     )
     assert (result.summary["events"], result.summary["warnings"]) == (0, {"unseen": 1})
 
