@@ -1,1 +1,1 @@
-"""Reading traces: metadata, packets, events in order of time, and the analyses of them."""
+"""Reads traces (metadata, packets, and events in order of time) and analyses them."""

@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 MOST_PARTS = 12
-"""The maximum of spans within a slow span that are listed: the longest are."""
+"""The maximum number of listed spans within a slow span. The longest are listed."""
 _MOST_PIECES = 3
 _LEAST_PIECE = 0.1
-"""The minimum share of the slow span's time that a listed piece has; the longest piece is always listed."""
+"""The minimum length of a listed piece, as a share of the slow span's duration. The longest piece is always listed."""
 _MOST_OVERLAPS = 3
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Spans of one name of another thread during a piece.
+    """The spans with the same name in another thread that overlap with a piece.
 
-    ``span``: the one that overlaps most; ``count``: their number; ``overlap``: ns for which any of them ran in the
-    piece. ``ended_before``: ns from the end of the last of them to the end of the piece; None if it went on.
+    ``span``: the span that overlaps most.
+    ``count``: the number of spans.
+    ``overlap``: the time within the piece during which at least one of the spans ran, in ns.
+    ``ended_before``: the time from the last end of the spans to the end of the piece, in ns; None if that end is after
+    the piece.
     """
 
     span: np.void
@@ -47,9 +50,10 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of time, ``begin`` to ``end`` in ns since the epoch, in which no span within ``owner`` ran.
+    """A piece of the time of the span ``owner`` in which no span within ``owner`` ran.
 
-    ``overlaps``: overlapping spans of other threads, the longest first.
+    ``begin``, ``end``: its limits in ns since the epoch. ``overlaps``: the overlapping spans of other threads, the
+    longest overlap first.
     """
 
     owner: np.void
@@ -65,7 +69,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Part:
-    """A span within a slow one. ``level``: 1 if it is directly within it."""
+    """A span within a slow span. ``level``: the nesting level, 1 for a span directly within the slow span."""
 
     span: np.void
     level: int
@@ -73,8 +77,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """``parts``: spans within the slow span, in the order of their begins; ``hidden``: number of shorter ones that are
-    left out. ``pieces``: the longest pieces, the longest first."""
+    """The composition of a slow span. ``parts``: the spans within it, in the order of their begins; ``hidden``: the
+    number of shorter spans within it that are left out; ``pieces``: its longest pieces, the longest first."""
 
     parts: Sequence[Part]
     hidden: int
@@ -82,7 +86,7 @@ class Anatomy:
 
 
 def anatomy_of(slow: SlowSpan, keyed: Sequence[bool]) -> Anatomy:
-    """Split ``slow`` into parts and pieces. ``keyed``: whether spans have a key, by name."""
+    """Split ``slow`` into parts and pieces. ``keyed``: for each name, whether its spans have a key."""
     spans = slow.meanwhile
     of_threads = spans[~np.array(keyed, bool)[spans["name"]]]
     inside = _inside(slow, of_threads, has_key=keyed[slow.span["name"]])
@@ -109,7 +113,7 @@ def _duration(span: np.void) -> int:
 
 
 def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
-    """The ``spans`` that belong to ``slow``: those of its threads that begin and end within it."""
+    """The parts of ``slow``: those of ``spans`` that begin and end within it, in one of its threads."""
     span = slow.span
     whole = (spans["end_number"] > 0) & (spans["end_number"] < span["end_number"])
     whole &= spans["begin_number"] > span["begin_number"]
@@ -127,8 +131,8 @@ def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
 
 
 def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each of ``inside``, the index of the span around it, or -1 if that is not in ``inside``, and its level, from
-    1."""
+    """Two arrays with an element for each of the spans ``inside``: the index of its parent in ``inside`` (-1 if the
+    parent is not among them), and its nesting level, counted from 1."""
     if not len(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     numbers = inside["begin_number"]
@@ -143,7 +147,8 @@ def _tree(inside: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
-    """The longest pieces of ``owner`` in which none of ``children``, which are in the order of their begins, ran."""
+    """The longest pieces of ``owner`` in which no span of ``children`` ran. ``children`` are in the order of their
+    begins."""
     begins = np.append(children["begin"], owner["end"])
     ends = np.maximum.accumulate(np.concatenate([owner["begin"][None], children["end"]]))
     lengths = begins.astype(np.int64) - ends.astype(np.int64)
@@ -152,8 +157,8 @@ def _gaps(owner: np.void, children: Spans) -> list[tuple[int, int]]:
 
 
 def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overlap]:
-    """The ``spans`` of other threads that overlap most with the time from ``begin`` to ``end``, in which ``owner`` ran.
-    Spans with the name of ``owner`` are left out, since they wait for the same thing."""
+    """The ``spans`` of other threads that overlap most with the piece of ``owner`` from ``begin`` to ``end``. Spans
+    with the same name as ``owner`` are left out, since they wait for the same thing."""
     others = spans[(spans["begin_stream"] != owner["end_stream"]) & (spans["name"] != owner["name"])]
     first, last = np.uint64(begin), np.uint64(end)
     others = others[(others["begin"] < last) & (others["end"] > first)]
@@ -173,16 +178,16 @@ def _overlaps(owner: np.void, begin: int, end: int, spans: Spans) -> list[Overla
 def _covered(
     spans: Spans, first: np.uint64, last: np.uint64, of_kind: NDArray[np.int64], kinds: int
 ) -> NDArray[np.int64]:
-    """The number of ns between ``first`` and ``last`` in which any of the ``spans`` of a kind ran, for each kind.
-    ``of_kind``: the kind of each span. Spans of one name may be nested in a thread, so that their lengths must not be
-    added."""
+    """For each kind, the time in ns between ``first`` and ``last`` during which at least one of the ``spans`` of this
+    kind ran. ``of_kind``: the kind of each span. Lengths are not simply added, because spans with the same name may be
+    nested."""
     covered = np.zeros(kinds, np.int64)
     if not len(spans):
         return covered
     begins = (np.maximum(spans["begin"], first) - first).astype(np.int64)
     ends = (np.minimum(spans["end"], last) - first).astype(np.int64)
     order = np.lexsort((begins, of_kind))
-    # Each kind has a stretch of time of its own, so that one running maximum serves them all.
+    # The times of each kind are shifted into a separate range, so that a single running maximum serves all kinds.
     offsets = of_kind[order] * (int(last - first) + 1)
     begins, ends = begins[order] + offsets, ends[order] + offsets
     before = np.concatenate([begins[:1], np.maximum.accumulate(ends)[:-1]])

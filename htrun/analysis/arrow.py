@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class BatchSource(Protocol):
-    """The interface that this module needs of a trace."""
+    """The part of the interface of a trace that this module uses."""
 
     @property
     def num_args(self) -> int:
-        """The number of arguments for which a row of `events` has room."""
+        """The maximum number of arguments in a row of `events`."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -41,10 +41,11 @@ class BatchSource(Protocol):
 
 
 def to_table(trace: BatchSource) -> pyarrow.Table:
-    """All events of ``trace``: the columns of `schema`, with ``time`` for ``time_ns``. As in Parquet files, a column
-    ``NAME.ARGUMENT`` of the argument's type follows for each argument that the user has named.
+    """All events of ``trace`` with the columns of `schema`, except that ``time`` replaces ``time_ns``. A column
+    ``NAME.ARGUMENT`` follows for each argument that the user has named, as in Parquet files. It has the type of the
+    argument.
 
-    Raises `HtrunError` without the package pyarrow.
+    Raises `HtrunError` if the package pyarrow is not installed.
     """
     arrow = require_pyarrow()
     time = arrow.field("time", arrow.timestamp("ns", tz="UTC"))
@@ -72,8 +73,9 @@ def _with_named(trace: BatchSource, events: Events, wanted: pyarrow.Schema) -> p
 
 
 def schema(trace: BatchSource) -> pyarrow.Schema:
-    """The columns: ``time_ns`` since the epoch, the thread, ``event`` (QEMU's name), ``name`` and ``phase`` if the user
-    has named it, ``site`` and ``index``, or ``num`` and ``arch`` of a system call, ``arg1`` and on."""
+    """The columns: ``time_ns`` since the epoch; the thread; ``event``, QEMU's name of the event; ``name`` and ``phase``
+    if the user has named the event; ``site`` and ``index``, or ``num`` and ``arch`` of a system call; ``arg1`` and the
+    following arguments."""
     arrow = require_pyarrow()
     text = arrow.dictionary(arrow.int32(), arrow.string())
     columns = {
@@ -103,7 +105,7 @@ def type_of(argument: Argument) -> pyarrow.DataType:
 def labelled(
     argument: Argument, words: NDArray[np.uint64], absent: NDArray[np.bool_] | None = None
 ) -> pyarrow.DictionaryArray:
-    """The labels of ``words``; null where they are ``absent``."""
+    """The labels of ``words``; null for words that are ``absent``."""
     used, places = np.unique(words, return_inverse=True)
     texts: list[str | None] = [str(argument.value(word)) for word in used.tolist()]
     if absent is not None:
@@ -130,7 +132,7 @@ def _batch(columns: Sequence[Any], wanted: pyarrow.Schema) -> pyarrow.RecordBatc
 
 
 def record_batch(trace: BatchSource, events: Events) -> pyarrow.RecordBatch:
-    """A batch of ``trace`` as Arrow columns of `schema`. Fields that an event does not have are null."""
+    """The ``events`` of ``trace`` as Arrow columns of `schema`. Fields that an event does not have are null."""
     arrow = require_pyarrow()
     shapes = trace.shapes.all()
     codes = np.empty(len(events), np.int32)
@@ -164,7 +166,7 @@ def require_pyarrow() -> pyarrow:
 
 
 def dictionary(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
-    """``texts[code]`` for each of ``codes``; null where that is None."""
+    """A column with ``texts[code]`` for each ``code`` of ``codes``; null if the text is None."""
     arrow = require_pyarrow()
     unique = [text for text in dict.fromkeys(texts) if text is not None]
     places = np.array([-1 if text is None else unique.index(text) for text in texts], np.int32)[codes]
@@ -174,7 +176,7 @@ def dictionary(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> 
 
 
 def lacking(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]], number: int) -> NDArray[np.bool_] | None:
-    """Mask of the events that have no field ``number``; None if all have it.
+    """A mask of the events that have no field ``number``; None if all events have the field.
 
     ``counts``: the number of fields of each shape; ``codes``: the shape of each event.
     """

@@ -1,7 +1,7 @@
-"""The ids of events. An event's id is its number in the trace, from 1, in the order of time.
+"""The ids of events. The id of an event is its number in the trace: events are counted from 1, in order of time.
 
-Filters do not change ids. A span has the id of the event that begins it. Texts of
-system calls are not events; each has the id of its call.
+Filters do not change ids. A span has the id of its begin event. Texts of system calls are not events; a text has the id
+of its call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TEXT = DEFINITIONS.index(USER_SYSCALL_TEXT)
 def numbered_events(
     trace: Trace, end: int = EVERYTHING.end, size: int = BATCH, *, texts: bool = False
 ) -> Iterator[tuple[NDArray[np.uint64], Events]]:
-    """The events of all threads from the start of ``trace`` until before the time ``end``, with their ids.
+    """The events of ``trace`` before the time ``end``, of all threads, with their ids.
 
     ``texts``: see `Trace.events`.
     """

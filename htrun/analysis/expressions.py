@@ -1,7 +1,7 @@
 """Conditions on events, as users write them: ``arg1 == 0xcafe and arg2 > 5``.
 
-The syntax is Python's and is parsed with `ast`. Syntax that is not in the short list below is rejected, and Python
-itself never evaluates an expression. Columns are numpy's, so integers have 64 bits and wrap around as in C.
+The syntax is Python's and is parsed with `ast`. Syntax that is not in the short list below is rejected. Expressions are
+never passed to Python's ``eval``. They are evaluated on numpy arrays, so integers have 64 bits and wrap around as in C.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Columns(Protocol):
     """The fields of several events of one shape."""
 
     def column(self, name: str) -> NDArray[Any] | None:
-        """The field ``name`` of every event, as numbers or texts; None if the events have no field of that name."""
+        """The field ``name`` of every event, as an array of numbers or texts; None if the events have no field
+        ``name``."""
 
     def labels(self, name: str) -> dict[str, int]:
         """The labels of the enumeration ``name``; empty for any other field."""
@@ -63,7 +64,7 @@ class _Lacking(Exception):
 
 @dataclass(frozen=True)
 class Expression:
-    """A condition. ``text``: as the user wrote it. ``names``: the fields that it refers to."""
+    """A condition. ``text``: the condition as the user wrote it. ``names``: the names of the fields that it uses."""
 
     text: str
     names: frozenset[str]
@@ -71,7 +72,8 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str, known: Collection[str]) -> Expression:
-        """The condition ``text`` on fields among ``known``. Raises `HtrunError`."""
+        """Parse the condition ``text``. Raises `HtrunError` if it is invalid or uses a field that is not among
+        ``known``."""
         if len(text) > _MOST_CHARACTERS:
             raise HtrunError(f"the expression is longer than {_MOST_CHARACTERS} characters")
         try:
@@ -88,7 +90,7 @@ class Expression:
         return cls(text, names, tree)
 
     def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
-        """Mask of the ``count`` events that match. A comparison with a field that the events lack is false.
+        """A mask of those of ``count`` events that match. A comparison with a field that the events lack is false.
 
         Raises `HtrunError` if the condition cannot be evaluated for these events.
         """
@@ -108,7 +110,7 @@ def _wrong(text: str, reason: str) -> HtrunError:
 
 
 def _check(node: ast.AST, text: str, level: int) -> None:
-    """Raise `HtrunError` if ``node`` is not one of the few supported kinds."""
+    """Raise `HtrunError` if ``node`` or a node below it is not supported."""
     if level > _MOST_LEVELS:
         raise _wrong(text, "it is nested too deep")
     match node:
@@ -154,7 +156,7 @@ class _Evaluation:
         self._columns = columns
 
     def truth(self, node: ast.expr) -> Any:
-        """Whether ``node`` holds, for each event."""
+        """The truth value of ``node`` for each event."""
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
                 return np.logical_and.reduce(np.broadcast_arrays(*map(self.truth, values)))
@@ -197,7 +199,8 @@ class _Evaluation:
         return any(self._columns.column(name) is None for name in names)
 
     def _labelled(self, node: ast.expr, other: ast.expr) -> Any:
-        """The value of ``node``. A text that is compared with an enumeration becomes the number of that label."""
+        """The value of ``node``. If ``node`` is a text and ``other`` an enumeration, the value is the number that has
+        this label."""
         match node, other:
             case ast.Constant(value=str() as label), ast.Name(id=name) if labels := self._columns.labels(name):
                 if label not in labels:

@@ -33,17 +33,18 @@ _EVENT_FIELDS = ("time", "time_ns", "site", "index", "num", "arch", "syscall", "
 
 @dataclass(frozen=True)
 class Filter:
-    """Selects events of a trace. ``window``: times and threads; ``events``: patterns of names, empty for all;
-    ``where``: a condition, or None."""
+    """Selects events of a trace. ``window``: the selected times and threads; ``events``: patterns of the selected
+    names, empty for all names; ``where``: a condition on each event, or None."""
 
     window: Window = EVERYTHING
     events: tuple[str, ...] = ()
     where: Expression | None = None
 
     def batches(self, trace: Trace, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
-        """The selected events of ``trace``, with the texts of system calls if ``texts`` (see `Trace.events`).
+        """The selected events of ``trace``. If ``texts`` is true, the texts of system calls are included (see
+        `Trace.events`).
 
-        Raises `HtrunError` if a condition cannot be evaluated for them.
+        Raises `HtrunError` if the condition cannot be evaluated for an event.
         """
         for events in trace.events(self.window, size, texts=texts):
             kept = events[self._kept(trace, events)]
@@ -53,9 +54,9 @@ class Filter:
     def numbered(
         self, trace: Trace, size: int = BATCH, *, texts: bool = False
     ) -> Iterator[tuple[NDArray[np.uint64], Events]]:
-        """The selected events with the id of each (`htrun.analysis.event_ids`); a text has the id of its call.
+        """The selected events, and the id of each (`htrun.analysis.event_ids`). A text has the id of its call.
 
-        All events before the window are also read, to count them.
+        Events before the window are also read, because ids count them.
         """
         for ids, events in numbered_events(trace, self.window.end, size, texts=texts):
             inside = in_window(events, self.window)
@@ -86,14 +87,14 @@ class Filter:
 
 
 def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:
-    """The ``patterns`` without a wildcard that are not the name of any event of ``trace``."""
+    """Those of ``patterns`` that contain no wildcard and are not the name of any event of ``trace``."""
     shapes = trace.shapes.all()
     known = {shape.title for shape in shapes} | {shape.definition.name for shape in shapes}
     return [pattern for pattern in patterns if pattern not in known and not set(pattern) & set("*?[")]
 
 
 def field_names(trace: Trace) -> frozenset[str]:
-    """Every field that a condition on events of ``trace`` may refer to."""
+    """The names of all fields that a condition on events of ``trace`` can use."""
     shapes = (shape for shape in trace.shapes.all() if shape.definition is not USER_SYSCALL_TEXT)
     arguments = {argument.name for shape in shapes for argument in shape.arguments}
     numbered = {f"arg{number}" for number in range(1, trace.num_args + 1)}
@@ -121,7 +122,7 @@ class _Columns:
             return None if text is None else np.full(len(self._events), text)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
-            # Seconds since the first event, because a user can type such numbers.
+            # Seconds since the first event: numbers that a user can type.
             seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
             return seconds
         if name == "time_ns":
@@ -150,7 +151,7 @@ class _Columns:
         return None if named is None else named.name if name == "name" else named.phase.value
 
     def _numbered(self, name: str) -> NDArray[np.uint64] | None:
-        """The argument ``name`` (``argN``), also if the user has given it another name."""
+        """The values of the argument ``name`` (``argN``), even if the user has given the argument another name."""
         if self._shape.named is None or not name.startswith("arg") or not name[3:].isdecimal():
             return None
         place = int(name[3:]) - 1
@@ -159,7 +160,7 @@ class _Columns:
 
 
 def _errors(results: NDArray[np.uint64]) -> NDArray[np.str_]:
-    """The names of the errors in ``results`` of system calls; empty for results that are not errors."""
+    """The name of the error in each of ``results`` of system calls; an empty string if the result is not an error."""
     least = 1 << 64
     used, place = np.unique(np.where(results >= np.uint64(least - MOST_ERRNO), results, 0), return_inverse=True)
     names = [error_name(word - least) or "" for word in used.tolist()]

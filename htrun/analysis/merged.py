@@ -1,4 +1,4 @@
-"""Several recordings read as one, in one order of time."""
+"""A reader that merges several recordings into one sequence of events, in order of time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class MergedReader:
-    """A `TraceReader` of all events of at least one other reader. Single values, such as the path and the facts of the
-    run, are those of the first reader.
+    """A `TraceReader` that returns the events of one or more other readers. Single values, such as the path and the
+    facts of the run, are those of the first reader.
 
     Streams are numbered consecutively: the first stream of the second reader follows the last of the first.
     """
@@ -58,8 +58,8 @@ class MergedReader:
         ]
 
     def batches(self, window: Window, size: int) -> Iterator[Events]:
-        """The events of all readers in one order of time. Events of one reader with equal times keep their order; the
-        order between readers is then unspecified."""
+        """The events of all readers, in order of time. Events of the same reader with equal times keep their order. The
+        order of events of different readers with equal times is unspecified."""
         sources = [
             _Unread(self._widened(reader.batches(self._window_of(reader, first, window), size), first))
             for reader, first in zip(self._readers, self._first_streams, strict=True)
@@ -70,14 +70,15 @@ class MergedReader:
             yield merge([source.take(horizon) for source in sources])
 
     def _window_of(self, reader: TraceReader, first: int, window: Window) -> Window:
-        """``window`` for ``reader``, whose first stream has the number ``first`` in this object."""
+        """``window`` with the stream numbers of ``reader``. ``first``: the number that the reader's first stream has in
+        this object."""
         if window.streams is None:
             return window
         own = frozenset(number - first for number in window.streams if 0 <= number - first < len(reader.streams))
         return Window(window.begin, window.end, own)
 
     def _widened(self, batches: Iterator[Events], first: int) -> Iterator[Events]:
-        """``batches`` widened for the arguments of any reader's events, with streams renumbered."""
+        """``batches`` with room for `num_args` arguments in each row, and with streams renumbered."""
         dtype = event_dtype(self.num_args)
         for events in batches:
             rows = np.zeros(len(events), dtype)

@@ -1,7 +1,6 @@
-"""The interface of a recording of any kind, and the table of the kinds of recordings that can be read.
+"""The interface of recordings of any kind, and the table of the kinds that can be read.
 
-To read another kind, write a module with a class that is a `TraceReader` and a `RecordingKind`, and add it to
-`READERS`.
+To read another kind, write a class that implements `TraceReader` and `RecordingKind`, and add the class to `READERS`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TraceReader(Protocol):
-    """One recording. Whatever its format, its times are ns since the epoch and its events are `Events`."""
+    """One recording. In every format, times are ns since the epoch and events are `Events`."""
 
     @property
     def path(self) -> Path:
@@ -30,7 +29,7 @@ class TraceReader(Protocol):
 
     @property
     def description(self) -> Mapping[str, str | int]:
-        """Facts of the run: ``command``, ``hostname``, ``emulator``, and so on. Unknown facts are absent."""
+        """The facts of the run: ``command``, ``hostname``, ``emulator``, and so on. Unknown facts are absent."""
 
     @property
     def clock_frequency(self) -> int:
@@ -38,11 +37,11 @@ class TraceReader(Protocol):
 
     @property
     def streams(self) -> Sequence[Stream]:
-        """The threads; an event's ``stream`` is an index of this."""
+        """The threads; the ``stream`` of an event is an index into this sequence."""
 
     @property
     def kinds(self) -> tuple[Definition, ...]:
-        """The kinds of events that it can contain."""
+        """The kinds of events that the recording can contain."""
 
     @property
     def channel_args(self) -> int:
@@ -50,11 +49,12 @@ class TraceReader(Protocol):
 
     @property
     def num_args(self) -> int:
-        """The number of arguments for which a row of its batches has room."""
+        """The maximum number of arguments in a row of `batches`."""
 
     @property
     def count(self) -> int:
-        """The number of events, without the texts of system calls. A damaged recording may yield fewer."""
+        """The number of events, without the texts of system calls. Fewer events may be readable if the recording is
+        damaged."""
 
     @property
     def duration(self) -> tuple[int, int] | None:
@@ -62,22 +62,22 @@ class TraceReader(Protocol):
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """The losses of events: their times and threads."""
+        """The times and threads of lost events."""
 
     @property
     def discarded(self) -> Sequence[int]:
-        """The number of lost events by stream."""
+        """The number of lost events of each stream."""
 
     def batches(self, window: Window, size: int) -> Iterator[Events]:
-        """The events of ``window`` in order of time, in batches of about ``size`` at most, in constant memory. The text
-        of a system call is always in the same batch as its call (`htrun.events.call_texts`)."""
+        """The events of ``window`` in order of time, in batches of at most about ``size`` events. The memory used is
+        constant. The text of a system call is always in the same batch as its call (`htrun.events.call_texts`)."""
 
 
 class RecordingKind(Protocol):
-    """A kind of recordings: the class of their reader."""
+    """A kind of recordings. It is implemented by the class of the reader."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether ``path`` looks like a recording of this kind. A quick check."""
+        """A quick check whether ``path`` looks like a recording of this kind."""
 
     def open(self, path: Path, warn: Callable[[str], None]) -> TraceReader:
         """Open the recording at ``path``. ``warn`` is called for damage. Raises `HtrunError` if it is not a
@@ -87,8 +87,8 @@ class RecordingKind(Protocol):
 READERS: tuple[RecordingKind, ...] = (CtfReader,)
 """All kinds that can be read.
 
-The first one that recognises a path opens it. A path that no kind recognises is passed to the first kind, which rejects
-it.
+A path is opened by the first kind that recognises it. If no kind recognises a path, the path is passed to the first
+kind, which rejects it with an error.
 """
 
 

@@ -1,9 +1,9 @@
 """The slowest spans of a trace, and all spans that overlap with them.
 
-The trace is read twice. The first time, every span is paired, and the longest are kept. From time to time a
-`Checkpoint` is kept: the begins that wait for their ends. The second time, events are only counted, except from the
-last checkpoint before a slow span until that span's end: there they are paired again, with their arguments, which gives
-the spans that overlap with the slow span.
+The trace is read twice. The first pass pairs the begins and ends of all spans, and keeps the longest spans. It also
+stores a `Checkpoint` from time to time: the begins that wait for their ends. The second pass only counts events, except
+between the last checkpoint before a slow span and the end of that span. There it pairs begins and ends again, with
+their arguments, and so finds the spans that overlap with the slow span.
 """
 
 from __future__ import annotations
@@ -25,21 +25,27 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PER_OCTAVE = 16
-"""The number of classes, in which durations are counted, between a duration and its double: each class is 4% wide."""
+"""The number of classes from any duration to twice that duration. Durations are counted by class; each class is 4%
+wide."""
 _CLASSES = 64 * _PER_OCTAVE
 _MOST_KEPT = 1 << 18
-"""The maximum of overlapping spans that are kept for a slow span."""
+"""The maximum number of overlapping spans that are kept for a slow span."""
 _MOST_BEGINS = 1 << 18
-"""The maximum of begins in all checkpoints together."""
+"""The maximum number of begins in all checkpoints together."""
 _CHECKPOINT = 16
 """The size of an empty checkpoint, in begins."""
 
 
 @dataclass(frozen=True)
 class SlowSpan:
-    """A slow span. ``span``: with its arguments; ``meanwhile``: the spans that overlap with it, in the order of their
-    begins, without itself; a span that ended later than it has the end number 0. ``dropped``: number of further spans,
-    all shorter than these."""
+    """A slow span.
+
+    ``span``: the span, with its arguments.
+    ``meanwhile``: the other spans that overlap with ``span``, in the order of their begins. A span that ended later
+    than ``span`` has the end number 0.
+    ``dropped``: the number of further overlapping spans, which were dropped because there are too many. The longest
+    are kept.
+    """
 
     span: np.void
     meanwhile: Spans
@@ -50,9 +56,11 @@ class SlowSpan:
 class Slowest:
     """The slowest spans.
 
-    ``names``, ``keyed``: names of spans, and whether they have keys, from a `Pairer`; ``spans``: the slowest, longest
-    first; ``count``: number of selected spans; ``medians``: median durations by name, in ns, within 4%; ``unpaired``:
-    begins and ends without a partner, by name.
+    ``names``, ``keyed``: the names of spans, and whether the spans of each name have keys, from a `Pairer`.
+    ``spans``: the slowest spans, the longest first.
+    ``count``: the number of selected spans.
+    ``medians``: the median duration of the spans of each name, in ns, accurate to 4%.
+    ``unpaired``: the numbers of begins and ends without a partner, by name.
     """
 
     names: Sequence[str]
@@ -66,7 +74,7 @@ class Slowest:
 def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, most: int) -> Slowest:
     """The ``most`` longest of the selected spans of ``trace``.
 
-    ``batches``: all of its events. ``wanted``: selects spans. Raises `HtrunError`.
+    ``batches``: all events of ``trace``. ``wanted``: selects the spans. Raises `HtrunError`.
     """
     trapped = FirstEvents([stream.pid for stream in trace.streams])
     pairer = Pairer(trace.names, trace.losses, first_events=trapped)
@@ -88,7 +96,7 @@ def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, mos
 
 
 def _longest(spans: Spans, most: int) -> Spans:
-    """The ``most`` longest of ``spans``; the first ones if several are equally long."""
+    """The ``most`` longest of ``spans``. Of equally long spans, the first are taken."""
     durations = spans["end"] - spans["begin"]
     if len(spans) > most:
         least = np.partition(durations, len(spans) - most)[len(spans) - most]
@@ -112,7 +120,8 @@ class _Durations:
         np.add.at(self._counts.reshape(-1), codes, 1)
 
     def medians(self) -> list[float]:
-        """The medians by name, each the middle of the class that contains the median; 0 without spans."""
+        """The median duration of the spans of each name: the middle of the class that contains the median; 0 without
+        spans."""
         totals = np.cumsum(self._counts, axis=1)
         medians = []
         for total in totals:
@@ -125,7 +134,7 @@ class _Durations:
 class Checkpoint:
     """A position from which pairing can start again.
 
-    ``seen``: the number of events before it; ``waiting``: the begins whose ends come later.
+    ``seen``: the number of events before the position; ``waiting``: the begins before it whose ends come after it.
     """
 
     seen: int
@@ -133,8 +142,8 @@ class Checkpoint:
 
 
 class _Checkpoints:
-    """Checkpoints in limited memory: if there are too many, every other one is dropped. Starting at an earlier one
-    gives the same result, but takes longer."""
+    """Checkpoints in limited memory: if there are too many, every second checkpoint is dropped. Starting at an earlier
+    checkpoint gives the same result, but takes longer."""
 
     def __init__(self) -> None:
         self._kept: list[Checkpoint] = []
@@ -189,19 +198,19 @@ class _Meanwhile:
     def result(self) -> SlowSpan:
         """The slow span with the spans that were collected."""
         spans = np.concatenate(self._found)
-        # If so many begins wait that the oldest are given up, the second reading may give up others than the first did.
-        # The span's arguments and the span around it are then unknown.
+        # If too many begins wait, the oldest are dropped. The second pass may then have dropped the begin of a span
+        # that the first pass found. The arguments and the parent of that span are unknown.
         itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
         for field in self._span.dtype.names or ():
             if self._itself is None or field == "trapped":
-                # Only the first reading, which sees all events, can determine the events that trapped.
+                # Only the first pass, which reads all events, can find the events that trapped.
                 itself[field] = self._span[field]
         return SlowSpan(itself, spans[np.argsort(spans["begin_number"])], self._dropped)
 
 
 class _Stretch:
-    """A part of the trace that is paired again: from ``start`` until the last of its slow spans, which are in the order
-    of their begins."""
+    """A part of the trace in which the second pass pairs begins and ends. It extends from ``start`` to the last event
+    of its slow spans."""
 
     def __init__(self, trace: Trace, start: Checkpoint) -> None:
         self.slow: list[_Meanwhile] = []
@@ -243,7 +252,7 @@ def _stretches(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> list[
 
 
 def _meanwhile(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> Iterator[SlowSpan]:
-    """Each of ``longest`` with the spans that overlap with it, from a second reading of ``trace``."""
+    """Each of the spans ``longest`` with the spans that overlap with it. Reads ``trace`` a second time."""
     if not len(longest):
         return
     stretches = _stretches(trace, longest, checkpoints)

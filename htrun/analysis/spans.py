@@ -1,4 +1,4 @@
-"""All spans of a trace in memory: what `Trace.spans` returns.
+"""`TraceSpans`, which holds all spans of a trace in memory. `Trace.spans` returns it.
 
 ::
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class SpanSource(Protocol):
-    """The interface that this module needs of a trace; see `Trace`."""
+    """The part of the interface of `Trace` that this module uses."""
 
     names: NamedEvents | None
 
     @property
     def num_args(self) -> int:
-        """The number of arguments for which a row of `events` has room."""
+        """The maximum number of arguments in a row of `events`."""
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -61,8 +61,8 @@ class SpanSource(Protocol):
 class TraceSpans:
     """The spans of ``trace``.
 
-    ``names``: their names; a row's ``name`` is an index of these; ``unpaired``: begins and ends without a partner, by
-    name.
+    ``names``: the names of spans; the field ``name`` of a row is an index into ``names``. ``unpaired``: the numbers of
+    begins and ends without a partner, by name.
     """
 
     def __init__(self, trace: SpanSource) -> None:
@@ -70,7 +70,7 @@ class TraceSpans:
         trapped = FirstEvents([stream.pid for stream in trace.streams])
         pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
         found = [spans[pairer.names.are_own(spans)] for spans in map(pairer.feed, trace.events())]
-        # If there are no events, the type of the rows is still needed.
+        # Without events, an empty array provides the type of the rows.
         spans = np.concatenate(found) if found else pairer.none()
         self._spans: Spans = spans[np.argsort(spans["begin_number"])]
         self._keyed = pairer.keyed
@@ -82,7 +82,7 @@ class TraceSpans:
         return len(self._spans)
 
     def to_numpy(self) -> NDArray[np.void]:
-        """One row for each span, in the order of their begins; see `row_dtype`."""
+        """An array with one row for each span, in the order of the spans' begins. `row_dtype` describes the fields."""
         rows = np.empty(len(self), row_dtype(self._trace.num_args))
         for field, source in _SOURCES.items():
             rows[field] = self._spans[source]
@@ -90,8 +90,8 @@ class TraceSpans:
         return rows
 
     def to_arrow(self) -> pyarrow.Table:
-        """The columns of the table ``spans`` of ``hypertrace query`` (`htrun.analysis.tables.span_columns`).
-        Raises `HtrunError` without the package pyarrow."""
+        """The columns of the table ``spans`` of ``hypertrace query`` (`htrun.analysis.tables.span_columns`). Raises
+        `HtrunError` if the package pyarrow is not installed."""
         from htrun.analysis.arrow import require_pyarrow
         from htrun.analysis.tables.span_columns import span_columns
         from htrun.analysis.tables.table import batch_of
@@ -102,7 +102,7 @@ class TraceSpans:
         return require_pyarrow().Table.from_batches([batch_of(columns, list(columns), self._spans)])
 
     def to_pandas(self) -> Any:
-        """The table of `to_arrow` as a data frame. Raises `HtrunError` without the packages pandas and pyarrow."""
+        """The table of `to_arrow` as a data frame. Raises `HtrunError` if pandas or pyarrow is not installed."""
         if find_spec("pandas") is None:
             raise HtrunError("this needs the package pandas; install it with: pip install pandas")
         return self.to_arrow().to_pandas()
@@ -113,17 +113,21 @@ _SOURCES = {
     "name": "name", "depth": "depth", "stream": "begin_stream", "end_stream": "end_stream", "trapped": "trapped",
     "begin_args": "begin_args", "end_args": "end_args",
 }  # fmt: skip
-"""The fields of a row, and their names in `span_dtype`."""
+"""The names of the fields of a row, and the names of the same fields in `span_dtype`."""
 
 
 def row_dtype(num_args: int) -> np.dtype[Any]:
-    """A span.
+    """The type of a row that describes one span. Its fields are:
 
-    ``id``: id of its begin event and so of the span; ``end_id``: id of its end event. ``parent``: the id of the span
-    around its begin in the same thread, 0 if there is none. ``key``: 0 if the span has none. ``begin``, ``end``: ns
-    since the epoch. ``duration``: ns. ``name``: an index of `TraceSpans.names`. ``depth``: number of spans that were
-    open in the thread when it began. ``stream``, ``end_stream``: the threads, indices of `Trace.streams`. ``trapped``:
-    whether it contains an event that trapped. ``begin_args``, ``end_args``: the arguments of its two events.
+    ``id``: the id of the span, which is the id of its begin event. ``end_id``: the id of its end event.
+    ``parent``: the id of the span that was open in the same thread when this span began; 0 if there was none.
+    ``key``: the key of the span; 0 if it has none.
+    ``begin``, ``end``: the times of the two events, in ns since the epoch. ``duration``: the difference, in ns.
+    ``name``: the index of its name in `TraceSpans.names`.
+    ``depth``: the number of spans that were open in the thread when this span began.
+    ``stream``, ``end_stream``: the threads of the two events, as indices into `Trace.streams`.
+    ``trapped``: whether the span contains an event that trapped.
+    ``begin_args``, ``end_args``: the arguments of the two events.
     """
     words = ("id", "end_id", "parent", "key", "begin", "end", "duration")
     numbers = ("name", "depth", "stream", "end_stream")

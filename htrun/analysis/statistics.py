@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """Counts of events. ``streams`` and ``sites``: by number; ``names``: by the user's name, or else QEMU's."""
+    """Counts of events. ``streams``, ``sites``: the number of events by the number of the stream or site. ``names``:
+    the number of events by the name that the user gave them, otherwise QEMU's name."""
 
     events: int = 0
     first: int | None = None
@@ -31,12 +32,12 @@ class Counts:
 
     @property
     def seconds(self) -> float:
-        """The seconds from the first event to the last."""
+        """The time from the first event to the last, in seconds."""
         return 0.0 if self.first is None or self.last is None else (self.last - self.first) / 1e9
 
     @property
     def rate(self) -> float | None:
-        """Events per second; None if the duration is zero."""
+        """The number of events per second; None if the duration is zero."""
         return self.events / self.seconds if self.seconds > 0 else None
 
 

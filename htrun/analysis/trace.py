@@ -47,21 +47,29 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _MARGIN = 50_000_000
-"""The maximum of ns between the pieces of one entry of a guest's trace, unless the machine was stopped."""
+"""The maximum time in ns from the first to the last piece of an entry of a guest's trace, unless the machine was
+stopped."""
 
 
 class DamagedTraceWarning(UserWarning):
-    """A trace can be read only in part. The message has the file, the position and what is wrong there."""
+    """Only part of a trace can be read. The message names the file and the position, and describes the damage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event.
 
-    ``time``: ns since the epoch. ``name``: the user's name, or else QEMU's. ``stream``: the thread. ``site``: number of
-    the instruction that emitted it. ``index``: the slot. ``num``: a system call's number. ``arch``: its interface, an
-    AUDIT_ARCH_* of <linux/audit.h>. Fields that such an event lacks are None. ``args``: as they were stored.
+    ``time``: the time of the event, in ns since the epoch.
+    ``name``: the name that the user gave the event, otherwise QEMU's name.
+    ``stream``: the thread.
+    ``site``: the number of the instruction that emitted the event.
+    ``index``: the slot.
+    ``num``: the number of the system call.
+    ``arch``: the interface of the system call, an AUDIT_ARCH_* of <linux/audit.h>.
+    ``args``: the arguments as they were stored.
     ``values``: every argument by its name, in the type that the user declared.
+
+    ``site``, ``index``, ``num`` and ``arch`` are None for events that have no such field.
     """
 
     time: int
@@ -77,9 +85,9 @@ class Event:
 
 
 class Trace:
-    """One or several recordings, read in one order of time. Only an index of them is kept in memory.
+    """One or several recordings, read in order of time. Only an index of the recordings is kept in memory.
 
-    ``path``: path of the first. ``names``: the user's names of events, None if there are none.
+    ``path``: the path of the first recording. ``names``: the user's names of events, None if there are none.
     """
 
     def __init__(self, readers: Sequence[TraceReader], names: NamedEvents | None) -> None:
@@ -99,9 +107,11 @@ class Trace:
     ) -> Trace:
         """Open the trace at ``path``. Raises `HtrunError` if it is not a trace.
 
-        ``names``: used instead of those in the trace. ``warn``: is called for damage, now and while events are read;
-        without it, damage is a `DamagedTraceWarning`. ``guest_formats``: formats of events of a guest's kernel, if the
-        guest has not sent them; None: the trace of a guest's kernel is not decoded.
+        ``names``: the names of events, used instead of the names in the trace.
+        ``warn``: a function that is called with a message for each damaged place, both by `open` and later while events
+        are read. If it is None, a `DamagedTraceWarning` is issued instead.
+        ``guest_formats``: the formats of events of a guest's kernel, for a guest that has not sent them. If it is None,
+        the trace of the guest's kernel is not decoded.
         """
         warn = warn or _warn
         reader = open_reader(path, warn)
@@ -122,18 +132,18 @@ class Trace:
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """The losses of events: their times and threads."""
+        """The times and threads of lost events."""
         return self._reader.losses
 
     @property
     def num_args(self) -> int:
-        """The number of arguments for which a row of `events` has room."""
+        """The maximum number of arguments in a row of `events`."""
         return self._reader.num_args if self.guest is None else self.guest.num_args
 
     @cached_property
     def guest(self) -> GuestTrace | None:
-        """The traces that guests' kernels have sent; None if there are none. The first access scans the
-        whole trace if it is of a machine."""
+        """The traces that guests' kernels have sent; None if there are none. If this is the trace of a machine, the
+        first access scans the whole trace."""
         if self._guest_formats is None:
             return None
         from htrun.analysis.guest_trace.decoder import GuestTrace
@@ -148,12 +158,12 @@ class Trace:
 
     @property
     def streams(self) -> Sequence[Stream]:
-        """The threads; an event's ``stream`` is an index of this."""
+        """The threads; the ``stream`` of an event is an index into this sequence."""
         return self._reader.streams
 
     @property
     def discarded(self) -> Sequence[int]:
-        """The number of lost events by stream."""
+        """The number of lost events of each stream."""
         return self._reader.discarded
 
     @property
@@ -173,14 +183,15 @@ class Trace:
         return Shapes(self._reader.channel_args, names)
 
     def __len__(self) -> int:
-        """The number of events; fewer can be read if the trace is damaged."""
+        """The number of events. If the trace is damaged, fewer events can be read."""
         return self._reader.count
 
     def events(self, window: Window = EVERYTHING, size: int = BATCH, *, texts: bool = False) -> Iterator[Events]:
-        """The events of ``window`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` each.
+        """The events of ``window`` as record arrays (`htrun.events.records.event_dtype`) of at most ``size`` rows each.
 
-        The events of all threads are in one order of time. Memory does not grow with the trace. ``texts``: includes the
-        texts that system calls point to, if they were recorded (`htrun.events.call_texts`), each after its call.
+        The events of all threads are merged in order of time. The memory used does not grow with the trace. If
+        ``texts`` is true, the texts that system calls point to are included, if they were recorded
+        (`htrun.events.call_texts`). Each text follows its call.
         """
         guest = self.guest
         batches = self._reader.batches(window, size) if guest is None else self._decoded(guest, window, size)
@@ -193,7 +204,8 @@ class Trace:
     def _decoded(self, guest: GuestTrace, window: Window, size: int) -> Iterator[Events]:
         """The decoded events of ``window``.
 
-        A little more is read, since the pieces of an entry may lie on both sides of its limits.
+        Events shortly before and after the window are also read, because the pieces of an entry may lie on both sides
+        of a limit of the window.
         """
         wider = Window(max(window.begin - _MARGIN, 0), min(window.end + _MARGIN, EVERYTHING.end), window.streams)
         for events in guest.decode(self._reader.batches(wider, size)):
@@ -203,7 +215,7 @@ class Trace:
                 yield wanted[start : start + size]
 
     def __iter__(self) -> Iterator[Event]:
-        """One object for each event, in order of time."""
+        """An object for each event, in order of time."""
         for batch in self.events():
             yield from self._objects(batch)
 
@@ -217,13 +229,13 @@ class Trace:
         return whole[:count]
 
     def to_arrow(self) -> pyarrow.Table:
-        """All events as an Arrow table. Raises `HtrunError` without the package pyarrow."""
+        """All events as an Arrow table. Raises `HtrunError` if the package pyarrow is not installed."""
         from htrun.analysis.arrow import to_table
 
         return to_table(self)
 
     def spans(self) -> TraceSpans:
-        """All spans, each from a begin to its end. They are kept in memory."""
+        """All spans, which are kept in memory."""
         from htrun.analysis.spans import TraceSpans
 
         return TraceSpans(self)
@@ -257,7 +269,7 @@ def _carried_names(reader: TraceReader, warn: Callable[[str], None]) -> NamedEve
     try:
         return NamedEvents.parse(text, f"{reader.path}: the named events in its metadata")
     except HtrunError as error:
-        # The events are worth reading even without their names.
+        # The events can be read without their names.
         warn(str(error))
         return None
 

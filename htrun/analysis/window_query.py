@@ -1,4 +1,4 @@
-"""The user's names of times and threads, resolved for a trace."""
+"""Converts times and threads, as the user writes them, to a window of a trace."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _NS_PER_US = 1000
 
 @dataclass(frozen=True)
 class WindowQuery:
-    """The events from the time ``begin`` until before ``end`` (None: no limit), of ``threads`` (ids, or patterns of
-    names) and of ``processes``; if both are empty, the events of all threads."""
+    """The events at and after the time ``begin`` and before the time ``end`` (None: no limit), of ``threads`` (ids, or
+    patterns of names) and of ``processes`` (ids). If both are empty, the events of all threads."""
 
     begin: str | None = None
     end: str | None = None
@@ -33,7 +33,8 @@ class WindowQuery:
     processes: tuple[int, ...] = ()
 
     def window(self, trace: Trace) -> Window:
-        """The window of ``trace``. Raises `HtrunError` for an invalid time, and for threads that it does not have."""
+        """The window of ``trace``. Raises `HtrunError` for an invalid time, and for threads or processes that ``trace``
+        does not have."""
         return Window(
             EVERYTHING.begin if self.begin is None else moment(self.begin, trace.duration),
             EVERYTHING.end if self.end is None else moment(self.end, trace.duration),
@@ -45,9 +46,10 @@ UNLIMITED = WindowQuery()
 
 
 def _stream_numbers(trace: Trace, threads: Sequence[str], processes: Sequence[int]) -> frozenset[int] | None:
-    """The streams of ``threads`` (ids, or patterns of names) and of ``processes``; None if none are given: all.
+    """The numbers of the streams of ``threads`` (ids, or patterns of names) and of ``processes`` (ids). If both are
+    empty, the result is None: all streams.
 
-    Raises `HtrunError` for one that the trace does not have.
+    Raises `HtrunError` for a thread or process that ``trace`` does not have.
     """
     if not threads and not processes:
         return None
@@ -70,7 +72,8 @@ def _stream_numbers(trace: Trace, threads: Sequence[str], processes: Sequence[in
 
 
 def moment(text: str, duration: tuple[int, int] | None) -> int:
-    """The TIME ``text`` of a trace with this ``duration``, in ns since the epoch. Raises `HtrunError`."""
+    """The time ``text``, as the user writes it, in ns since the epoch. ``duration``: the duration of the trace. Raises
+    `HtrunError` if ``text`` is not a time."""
     begin = duration[0] if duration is not None else 0
     if match := _OFFSET.fullmatch(text):
         unit = _UNITS[match[3] or "s"]

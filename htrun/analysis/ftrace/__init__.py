@@ -1,1 +1,1 @@
-"""Decoding a Linux kernel's own trace: formats of events, and entries in these formats."""
+"""Decodes a Linux kernel's own trace: the formats of events, and the entries in these formats."""

@@ -1,8 +1,7 @@
-"""The expressions in a ``print fmt``: the subset of C that results from the kernel's event macros.
+"""Parses and evaluates the expressions in a ``print fmt``: the subset of C to which the kernel's event macros expand.
 
-Supported are constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls, which the caller of this
-module evaluates. A ``print fmt`` contains no other C. Numbers are Python's: the code that prints a number knows its
-width.
+The subset consists of constants, ``REC->field`` and its elements, casts, operators, ``?:``, and calls. The caller of
+this module evaluates the calls. Numbers are Python integers: the code that prints a number knows its width.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _MOST_SHIFT = 63
 
 
 class CError(ValueError):
-    """The text is not an expression, or an unsupported one. ``str()`` is one line."""
+    """The text is not an expression, or the expression is not supported. The message is a single line."""
 
 
 class Call(NamedTuple):
@@ -97,7 +96,7 @@ class Unary(NamedTuple):
 
 
 class Cast(NamedTuple):
-    """A number that is truncated to ``bits``, ``signed`` or not."""
+    """The number ``operand`` truncated to ``bits`` bits, as a signed or unsigned number."""
 
     bits: int
     signed: bool
@@ -131,7 +130,7 @@ def parse(text: str) -> tuple[Node, ...]:
 
 
 def fields(node: Node) -> Iterator[str]:
-    """The fields that ``node`` refers to, and the names that are passed to its calls."""
+    """The names of the fields in ``node``, and the names that calls in ``node`` have as arguments."""
     match node:
         case Record(field, element):
             yield field
@@ -154,8 +153,8 @@ def fields(node: Node) -> Iterator[str]:
 class Evaluation:
     """Evaluates expressions for one event.
 
-    ``record``: the values of the fields; an element's name is ``field[0]``. ``call``: returns the value of a call,
-    given its expression and this evaluation.
+    ``record``: the values of the fields; the name of an element is ``field[0]``. ``call``: a function that returns the
+    value of a call, given the call and this evaluation.
     """
 
     record: Mapping[str, Value]
@@ -186,14 +185,15 @@ class Evaluation:
                 raise CError("braces where a value should be")
 
     def number(self, node: Node) -> int:
-        """The value of ``node``, which must be a number. Raises `CError`."""
+        """The value of ``node``. Raises `CError` if the value is not a number."""
         value = self.value(node)
         if isinstance(value, str):
             raise CError(f"the text {value!r} where a number should be")
         return value
 
     def truth(self, node: Node) -> bool:
-        """Whether ``node`` is not zero. A text, which is an address in C, is true. Raises `CError`."""
+        """The truth value of ``node``: whether it is a nonzero number, or a text (which is an address in C). Raises
+        `CError`."""
         value = self.value(node)
         return isinstance(value, str) or value != 0
 
@@ -284,7 +284,8 @@ class _Reader:
             place = match.end()
 
     def arguments(self, close: str) -> list[Node]:
-        """Comma-separated expressions up to ``close``, which is consumed; up to the end if ``close`` is empty."""
+        """Parse comma-separated expressions up to and including the token ``close``. If ``close`` is empty, parse up to
+        the end."""
         nodes: list[Node] = []
         while self._peek() != close:
             nodes.append(self._expression())
@@ -353,7 +354,8 @@ class _Reader:
             self._depth -= 1
 
     def _type_length(self, start: int) -> int:
-        """The number of tokens from ``start`` on that form a type and a closing parenthesis; 0 if they do not."""
+        """The number of tokens, from ``start`` on, that form a type and a closing parenthesis; 0 if no type is
+        there."""
         length = 0
         while self._peek(start + length) in _TYPE_WORDS or (
             length and self._kind(start + length) == "name" and self._peek(start + length - 1) in ("struct", "enum")
@@ -443,7 +445,7 @@ class _Reader:
 
 
 def _number_type(words: Sequence[str]) -> tuple[int, bool]:
-    """The number of bits of the C type ``words``, and whether it is signed."""
+    """The number of bits of the C type ``words``, and whether the type is signed."""
     signed = "unsigned" not in words and any(word in _SIGNED for word in words)
     sized = [word for word in words if word not in ("unsigned", "signed", "const", "volatile", "__force")]
     if "short" in sized:

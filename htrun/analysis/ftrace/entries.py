@@ -1,8 +1,8 @@
-"""The entries of a kernel's own trace as ordinary rows of events, with the names and types of their fields.
+"""Converts the entries of a kernel's own trace to ordinary rows of events, with the names and types of their fields.
 
-A row's first argument is the kind of event, the second is its time by the guest's clock, and the others are the fields
-of the guest's format. A number is one argument, a short array of numbers is one argument for each element, and
-everything else is a text, which the row refers to by number.
+The first argument of a row is the kind of event, the second is the time of the event by the guest's clock, and the
+others are the fields of the event's format. A number is one argument, a short array of numbers is one argument for each
+element, and every other field is a text, whose number the row contains.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_FIELD = 2
-"""The number of arguments of a row before the fields."""
+"""The number of arguments before the fields in a row."""
 GUEST_TIME = Argument("guest_time")
 """The guest's monotonic clock in ns."""
 _MOST_ELEMENTS = 16
@@ -35,7 +35,8 @@ _ELEMENT_SIZES = {
 
 
 class InternedTexts(Mapping[int, str]):
-    """Texts by number, from 0; equal texts share a number. They are kept as long as the trace is in use."""
+    """Texts by number, counted from 0. Equal texts have the same number. Texts are kept as long as the trace is in
+    use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -70,8 +71,8 @@ class InternedTexts(Mapping[int, str]):
 class _Part:
     """The decoding of one field.
 
-    ``symbol``: whether it is an address that is printed as a function's name; ``element``: the size of an array's
-    element in bytes, 0 for bytes of unknown meaning.
+    ``symbol``: whether the field is an address that is printed as the name of a function.
+    ``element``: the size in bytes of an element, if the field is an array; 0 for bytes of unknown meaning.
     """
 
     field: Field
@@ -81,7 +82,7 @@ class _Part:
 
 
 class KernelEvent:
-    """One kind of event. ``named``: its definition for readers of the trace."""
+    """One kind of event. ``named``: the definition of the event for readers of the trace."""
 
     def __init__(self, format_: EventFormat, number: int, title: str, texts: InternedTexts) -> None:
         self.format = format_
@@ -92,8 +93,8 @@ class KernelEvent:
         self.named = NamedEvent(number, title, arguments=_distinct(arguments), carried=True)
 
     def members(self) -> Iterator[tuple[str, int]]:
-        """The names that ``print fmt`` uses for the arguments, such as ``field[0]`` for an element, and their
-        positions."""
+        """The arguments: the name that ``print fmt`` uses for each, such as ``field[0]`` for an element, and its
+        position."""
         place = FIRST_FIELD - 1
         for part in self._parts:
             for number in range(len(part.arguments)):
@@ -103,8 +104,8 @@ class KernelEvent:
     def fill(
         self, arguments: NDArray[np.uint64], entries: NDArray[np.uint8], order: str, symbols: Mapping[int, str]
     ) -> None:
-        """Store the fields in ``arguments``, one row for each of ``entries``, which are bytes in the byte order
-        ``order``."""
+        """Store the fields of ``entries`` in ``arguments``. Each row of ``entries`` holds the bytes of an entry, in the
+        byte order ``order``; the same row of ``arguments`` receives its fields."""
         place = FIRST_FIELD
         for part in self._parts:
             columns = _Reader(entries, order, symbols, self._texts).columns(part)
@@ -147,7 +148,7 @@ def _element_size(field: Field) -> int:
 
 
 def _distinct(arguments: list[Argument]) -> tuple[Argument, ...]:
-    """``arguments`` with their names made unique and valid for readers of the trace."""
+    """``arguments`` with names that are unique and valid for readers of the trace."""
     names: set[str] = set()
     result = []
     for argument in arguments:
@@ -169,7 +170,7 @@ class _Reader:
     texts: InternedTexts
 
     def columns(self, part: _Part) -> list[NDArray[np.uint64]]:
-        """The words of the part's arguments."""
+        """The words of the arguments of ``part``."""
         field = part.field
         if field.location is not Location.HERE:
             return [self._located(part)]
@@ -199,7 +200,7 @@ class _Reader:
         field = part.field
         where = self._numbers(field.offset, field.size, signed=False)
         words = np.zeros(len(where), np.uint64)
-        # There are few different lengths, and few different positions for each length.
+        # A batch contains few different combinations of length and position.
         for each in np.unique(where).tolist():
             rows = np.flatnonzero(where == each)
             offset, size = each & 0xFFFF, each >> 16
@@ -220,7 +221,7 @@ class _Reader:
             return np.full(len(rows), self.texts.number(""), np.uint64)
         rows = np.array(rows)
         if part.field.is_text:
-            # After its terminating zero, a text may contain leftovers of earlier ones.
+            # The bytes after the terminating zero of a text may be leftovers of earlier texts.
             rows[np.logical_or.accumulate(rows == 0, axis=1)] = 0
         used, place = np.unique(rows.view(f"V{rows.shape[1]}")[:, 0], return_inverse=True)
         numbers = [self.texts.number(_text(raw.tobytes(), part, self.order)) for raw in used]
@@ -228,7 +229,7 @@ class _Reader:
 
 
 def _text(raw: bytes, part: _Part, order: str) -> str:
-    """The text of one field's bytes."""
+    """The text of the bytes ``raw`` of one field."""
     if part.field.is_text:
         return raw.rstrip(b"\0").decode(errors="replace").replace("\0", "?")
     size = part.element

@@ -1,4 +1,4 @@
-"""The formats of a guest kernel's events, as its tracefs shows them in ``events/SYSTEM/NAME/format``.
+"""Parses the formats of a guest kernel's events, which its tracefs contains in ``events/SYSTEM/NAME/format``.
 
 ::
 
@@ -29,15 +29,15 @@ _LOCATED = re.compile(r"(__data_loc|__rel_loc)\s+(.*)")
 _SYSTEM = re.compile(r"[\w.-]+")
 _NUMBER = re.compile(r"\d{1,9}")
 _MOST_TYPES = 1 << 16
-"""The maximum of kinds of events: an entry holds the number of its kind in 16 bits."""
+"""The maximum number of kinds of events: an entry holds the number of its kind in 16 bits."""
 _MOST_BYTES = 1 << 24
 
 
 class Location(Enum):
-    """The location of a field's bytes: in the entry's fixed part, or after it.
+    """The location of a field's bytes: in the fixed part of the entry, or after the fixed part.
 
-    If they are after it, a word in the fixed part holds their offset, counted from the entry's start (``__data_loc``)
-    or from the end of that word (``__rel_loc``).
+    If the bytes are after the fixed part, a word in the fixed part holds their offset. The offset is counted from the
+    start of the entry (``__data_loc``) or from the end of that word (``__rel_loc``).
     """
 
     HERE = ""
@@ -49,7 +49,7 @@ class Location(Enum):
 class Field:
     """One field of an entry.
 
-    ``type``: C's name of the type, or of the element's type if ``is_array``; ``offset``, ``size``: in bytes.
+    ``type``: the C type of the field, or of an element if ``is_array`` is true; ``offset``, ``size``: in bytes.
     """
 
     name: str
@@ -77,8 +77,10 @@ class Field:
 class EventFormat:
     """One kind of event.
 
-    ``system``: empty if unknown; ``type``: the number that its entries hold; ``fields``: its fields, including those
-    that all events have; ``print_format``: the C expression that formats the event as text.
+    ``system``: the name of the event's system; empty if unknown.
+    ``type``: the number of the kind, which its entries hold.
+    ``fields``: the fields, including the common fields of all events.
+    ``print_format``: the C expression that formats the event as text.
     """
 
     system: str
@@ -89,13 +91,13 @@ class EventFormat:
 
     @property
     def title(self) -> str:
-        """The name as in tracefs's ``set_event``."""
+        """The name that the event has in ``set_event`` of tracefs."""
         return f"{self.system}:{self.name}" if self.system else self.name
 
 
 def parse_formats(text: str, source: str) -> list[EventFormat]:
-    """The formats in ``text``: any number of concatenated format files, each optionally preceded by a line that names
-    its system. ``source``: the text's name in errors. Raises `HtrunError`, which reports the line."""
+    """Parse ``text``: any number of concatenated format files, each optionally preceded by a line with the name of its
+    system. ``source``: the name of the text in errors. Raises `HtrunError` with the number of the wrong line."""
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
     if not starts:
@@ -141,7 +143,7 @@ def _field(line: str) -> Field:
     located = _LOCATED.fullmatch(type_)
     if located:
         location, type_ = Location(located[1]), located[2]
-        # "__data_loc char[] name": the brackets belong to the type.
+        # In "__data_loc char[] name", the brackets belong to the type.
         type_, array = type_.removesuffix("[]").strip(), "[]"
         if size != _LOCATION_SIZE:
             raise ValueError(f"{line.strip()!r}: what says where a field is has {_LOCATION_SIZE} bytes")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Kernel:
     """One kernel.
 
-    ``formats``: formats of its events, by type; ``symbols``: names of functions by address; ``events``: the kinds of
-    its events by type, filled in by `kernel_events`.
+    ``formats``: the formats of its events, by type; ``symbols``: the names of its functions, by address; ``events``:
+    the kinds of its events, by type, which `kernel_events` fills in.
     """
 
     formats: dict[int, EventFormat] = field(default_factory=dict)
@@ -27,9 +27,9 @@ class Kernel:
 
 
 def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts) -> Iterator[KernelEvent]:
-    """The kinds of events of ``kernels``, which are also stored in these. Equal formats of several kernels share a
-    kind. Each kind has a unique name and an id, from ``first_id`` on. ``texts``: receives the texts that rows refer to
-    by number."""
+    """The kinds of events of ``kernels``. They are also stored in `Kernel.events`. Equal formats of several kernels
+    share a kind. Each kind has a unique name and an id; ids are counted from ``first_id``. ``texts``: receives the
+    texts whose numbers the rows contain."""
     made: dict[EventFormat, KernelEvent] = {}
     titles: set[str] = set()
     for kernel in kernels:
@@ -44,7 +44,7 @@ def kernel_events(kernels: Iterable[Kernel], first_id: int, texts: InternedTexts
 
 
 def _distinct(title: str, taken: set[str]) -> str:
-    """``title``, with a number appended if it is among those ``taken``."""
+    """``title``, with a number appended if the title is among ``taken``."""
     number, found = 1, title
     while found in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""A parsed ``print fmt``: its literal texts, and the values that are printed between them, with their conversions.
+"""Parses a ``print fmt`` into literal texts and conversions, and prints events with them.
 
 (Linux: the conversions of Documentation/core-api/printk-formats.rst, and the macros of include/trace/stages.)
 """
@@ -28,16 +28,17 @@ _CONVERSION = re.compile(
     r"(?P<kind>p[A-Za-z0-9]*|[diouxXcs%])"
 )
 _LENGTHS = {"hh": 8, "h": 16, "": 32}
-"""The width of a number in bits.
+"""The width of a number in bits, by the length modifier of its conversion.
 
-With any other letter it is 64, which is right on 64-bit machines, and also on others because fields are sign-extended.
+With any other modifier, the width is 64. This is correct on 64-bit machines. It is also correct on others, because
+fields are sign-extended.
 """
 _SYMBOLS = re.compile("p[sSfFB]")
 _GIVEN = frozenset(
     f"__get_{relative}{what}" for relative in ("", "rel_") for what in ("str", "dynamic_array", "bitmask", "cpumask",
                                                                        "sockaddr")
 )  # fmt: skip
-"""Calls that return the contents of a field that is already a text."""
+"""Functions that return the contents of a field. In an event's row, the field is already a text."""
 _LISTS = frozenset(["__print_hex", "__print_hex_str", "__print_array"])
 _FLAGS = frozenset(["__print_flags", "__print_flags_u64"])
 _SYMBOLIC = frozenset(["__print_symbolic", "__print_symbolic_u64"])
@@ -45,8 +46,9 @@ _CALLS = _GIVEN | _LISTS | _FLAGS | _SYMBOLIC
 
 
 class Conversion(NamedTuple):
-    """One conversion. ``kind``: as in printk, such as ``d``, ``x`` or ``pS``; ``bits``: the width of a number;
-    ``layout``: flags, width and precision, with a ``*`` for each of ``widths``; ``node``: the value."""
+    """One conversion. ``kind``: its letters in printk, such as ``d``, ``x`` or ``pS``; ``bits``: the width of the
+    number; ``layout``: the flags, width and precision, with a ``*`` for each of ``widths``; ``node``: the expression
+    whose value is printed."""
 
     kind: str
     bits: int
@@ -56,16 +58,16 @@ class Conversion(NamedTuple):
 
     @property
     def is_symbol(self) -> bool:
-        """Whether an address is printed as a function's name."""
+        """Whether the conversion prints an address as the name of a function."""
         return _SYMBOLS.match(self.kind) is not None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All expressions whose values are needed to print it."""
+        """All expressions whose values the conversion needs."""
         return (*self.widths, self.node)
 
     def text(self, record: Mapping[str, Value]) -> str:
-        """The output for an event with the fields ``record``. Values that cannot be known print as ``?``."""
+        """The output for an event with the fields ``record``. Unknown values are printed as ``?``."""
         evaluation = Evaluation(record, called)
         try:
             layout = self.layout
@@ -98,9 +100,9 @@ Piece = str | Conversion
 
 
 def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
-    """The parts of ``print_format``, a whole ``print fmt``, for an event with the fields ``known``.
+    """The parts of ``print_format``, a complete ``print fmt``, for an event with the fields ``known``.
 
-    Raises `CError` if it needs a value that is known to the kernel only.
+    Raises `CError` if ``print_format`` uses a value that only the kernel knows.
     """
     first, *arguments = parse(print_format)
     if not isinstance(first, Constant) or not isinstance(first.value, str):
@@ -114,7 +116,7 @@ def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
 
 
 def symbol_fields(print_format: str) -> frozenset[str]:
-    """The fields that ``print_format`` prints only as names of functions."""
+    """The fields that ``print_format`` prints as names of functions and in no other form."""
     try:
         first, *arguments = parse(print_format)
         if not isinstance(first, Constant) or not isinstance(first.value, str):
@@ -128,7 +130,7 @@ def symbol_fields(print_format: str) -> frozenset[str]:
 
 
 def called(call: Call, evaluation: Evaluation) -> Value:
-    """The value of a call of one of the kernel's macros for events. Raises `CError`."""
+    """The value of a call of an event macro of the kernel. Raises `CError` for any other call."""
     function, arguments = call
     if function not in _CALLS or not arguments:
         raise CError(f"{function}() is not known")
@@ -144,7 +146,7 @@ def called(call: Call, evaluation: Evaluation) -> Value:
 
 
 def _flags(number: int, delimiter: str, names: Iterator[tuple[int, str]]) -> str:
-    """The text of flags as by trace_print_flags_seq() of kernel/trace/trace_output.c."""
+    """The text of flags, formatted like the output of trace_print_flags_seq() (kernel/trace/trace_output.c)."""
     found = []
     for mask, name in names:
         if number & mask == mask:

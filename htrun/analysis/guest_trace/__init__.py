@@ -1,1 +1,1 @@
-"""The trace of a guest machine's own kernel, which arrives inside htrun's trace: reassembled and decoded."""
+"""Reassembles and decodes the trace of a guest machine's own kernel, which is contained in htrun's trace."""

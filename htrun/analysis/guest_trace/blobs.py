@@ -1,8 +1,8 @@
-"""Blobs: byte strings that a guest's kernel module sends as sequences of events.
+"""Finds blobs: byte strings that a guest's kernel module sends as sequences of events.
 
-The events use indexes that nothing else uses, so the events of one blob are consecutive among those of its index. Its
-words are a head, the guest's time in ns, and the bytes in the guest's memory order, padded with zeros to a whole number
-of events (``guest/linux-module/blob.c``)::
+These events use their own indexes, so the events of a blob follow each other directly among the events of its index.
+The words of a blob are a head, the guest's time in ns, and the bytes in the guest's memory order, padded with zeros to
+a whole number of events (``guest/linux-module/blob.c``). The bits of the head are::
 
     63..32  magic
     31 whether the bytes are a big-endian machine's
@@ -37,7 +37,7 @@ class BlobKind(IntEnum):
     """The content of a blob."""
 
     FORMAT = 1
-    """The format of an event: a line with its system's name, and tracefs's text."""
+    """The format of an event: a line with the name of its system, then the text of its format file in tracefs."""
     SYMBOL = 2
     """An address as one word, and the name of the function there."""
     ENTRY = 3
@@ -48,9 +48,11 @@ class BlobKind(IntEnum):
 class Blobs:
     """Blobs in a batch of events.
 
-    ``rows``: positions in the batch of all events on indexes that carry blobs, ordered by index and time. For each
-    complete blob: ``start``, the position of its first event in ``rows``; ``count``, its number of events; ``head``,
-    its first word. ``unfinished``: positions in the batch of the first events of blobs whose end has not arrived yet.
+    ``rows``: the positions in the batch of all events that use indexes of blobs, ordered by index and time.
+    ``start``: for each complete blob, the position of its first event in ``rows``.
+    ``count``: for each complete blob, its number of events.
+    ``head``: for each complete blob, its first word.
+    ``unfinished``: the positions in the batch of the first events of blobs whose end has not arrived yet.
     """
 
     rows: NDArray[np.int64]
@@ -71,7 +73,7 @@ class Blobs:
 
     @property
     def big_endian(self) -> NDArray[np.bool_]:
-        """Whether the bytes are a big-endian machine's, for each blob."""
+        """For each blob, whether its bytes are in big-endian order."""
         return (self.head >> np.uint64(_BIG_ENDIAN_SHIFT) & np.uint64(1)).astype(np.bool_)
 
     def places(self, blob: int) -> NDArray[np.int64]:
@@ -91,7 +93,7 @@ class Blobs:
 
 
 def is_head(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """A mask of the first arguments ``words`` that are heads of blobs of a known kind."""
+    """A mask of the ``words``, first arguments of events, that are heads of blobs of a known kind."""
     kinds = kind_of(words)
     known = (kinds >= np.uint64(min(BlobKind))) & (kinds <= np.uint64(max(BlobKind)))
     heads: NDArray[np.bool_] = (words >> np.uint64(32) == np.uint64(MAGIC)) & known
@@ -114,9 +116,13 @@ def heads_of(events: Events) -> NDArray[np.int64]:
 def find(
     events: Events, keys: NDArray[np.uint64], wanted: NDArray[np.uint64], num_args: int, *, last: bool = False
 ) -> Blobs:
-    """The blobs in ``events``. ``keys``: for each event its index, combined with a number of its machine; ``wanted``:
-    the keys whose events can belong to blobs. ``num_args``: arguments of an event; ``last``: whether no events
-    follow."""
+    """The blobs in ``events``.
+
+    ``keys``: for each event, its index combined with the number of its machine.
+    ``wanted``: the keys whose events can belong to blobs.
+    ``num_args``: the number of arguments of an event.
+    ``last``: whether no events follow.
+    """
     mine = np.flatnonzero((events["kind"] == _HYPERTRACE) & np.isin(keys, wanted))
     rows = mine[np.argsort(keys[mine], kind="stable")]
     own = keys[rows]
@@ -125,7 +131,7 @@ def find(
     words = words[heads]
     sizes = (words & np.uint64(_SIZE_MASK)).astype(np.int64)
     needs = -(-(HEAD_WORDS + -(-sizes // 8)) // num_args)
-    # The end of the events with a head's key.
+    # For each head, the end of the events with the same key.
     limits = np.searchsorted(own, own[heads], side="right")
     ends = heads + needs
     following = np.minimum(np.append(heads[1:], len(rows))[: len(heads)], limits)
@@ -141,8 +147,8 @@ def find(
 def _untangled(heads: list[int], ends: list[int], limits: list[int], *, last: bool) -> Iterator[int]:
     """The ``heads`` that begin a blob.
 
-    An apparent head can lie within another blob: either it is data that happens to look like a head, or the other blob
-    has lost its end. In the latter case no blob begins at that expected end.
+    An apparent head can lie within another blob. Either it is data that looks like a head, or the end of the other blob
+    was lost. If the end was lost, no blob begins where the other blob should end.
     """
     begins = set(heads)
     at = 0

@@ -1,9 +1,9 @@
-"""Finds a guest kernel's own trace within a trace, reassembles it and decodes it.
+"""Finds the trace of a guest's kernel within htrun's trace, reassembles it and decodes it.
 
-The guest's kernel module sends the entries of ftrace as blobs (`blobs`) and, sooner or later, also the formats and
-names that are needed to decode them. So the whole trace is scanned once for formats and names. Then the blobs in each
-batch are replaced by the events that they contain; an event has the time at which its blob began. Blobs that cannot be
-decoded stay as they are.
+The guest's kernel module sends the entries of ftrace as blobs (`blobs`). It also sends the formats and names that are
+needed to decode the entries, sometimes after them. So the whole trace is first scanned for formats and names. Then the
+blobs in each batch are replaced by the events that they contain; an event has the time at which its blob began. Blobs
+that cannot be decoded are left unchanged.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 _VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
-"""The names of the threads that run a machine's processors."""
+"""The names of threads that run the processors of a machine."""
 _IDS = 0xB10B7ACE << 32
-"""The lowest id of a guest's events. No event but the head of a blob has such a first argument."""
+"""The lowest id of a guest's events. Only the head of a blob has such a number as its first argument."""
 _MOST_WAITING = 1 << 19
-"""The maximum of events that are held back until a blob among them is complete. A longer blob stays as it is."""
+"""The maximum number of events that are held back until a blob among them is complete. A longer blob is not decoded."""
 _ADDRESS = 8
 _ENTRY_HEAD = 8
 """The size in bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""
@@ -42,9 +42,10 @@ _ENTRY_HEAD = 8
 
 @dataclass(frozen=True)
 class _Entries:
-    """Entries of one size and machine.
+    """Entries of the same size from the same machine.
 
-    ``places``: for each entry the positions of its pieces in a batch; ``order``: the byte order in numpy's notation.
+    ``places``: for each entry, the positions of its pieces in a batch. ``size``: the size of an entry in bytes.
+    ``order``: the byte order in numpy's notation.
     """
 
     places: NDArray[np.int64]
@@ -53,7 +54,7 @@ class _Entries:
 
 
 class GuestTrace:
-    """The kernel traces in one trace. Create it with `read`. ``events``: all known kinds of events."""
+    """The traces of kernels in a trace. Create an object with `read`. ``events``: all known kinds of events."""
 
     def __init__(
         self, streams: Sequence[Stream], num_args: int, machines: Mapping[int, Kernel], keys: NDArray[np.uint64]
@@ -65,7 +66,7 @@ class GuestTrace:
         self._machine_of_stream = np.array([stream.pid for stream in streams], np.uint64)
         self.events: tuple[KernelEvent, ...] = tuple(kernel_events(machines.values(), _IDS, self.texts))
         self.num_args = max([num_args, *(1 + len(event.named.arguments) for event in self.events)])
-        """The number of arguments for which a row has room."""
+        """The maximum number of arguments in a row."""
 
     @classmethod
     def read(
@@ -76,10 +77,10 @@ class GuestTrace:
         formats: Sequence[EventFormat] = (),
         warn: Callable[[str], None] = lambda _: None,
     ) -> GuestTrace | None:
-        """The kernel traces in the trace of ``streams``; None if there are none.
+        """The traces of kernels in the trace with the threads ``streams``; None if there are none.
 
-        ``batches``: returns the events of the streams with the given numbers; ``formats``: formats that are known in
-        advance; ``warn``: is called for formats that cannot be parsed.
+        ``batches``: a function that returns the events of the streams with the given numbers. ``formats``: formats that
+        are known in advance. ``warn``: a function that is called with a message for each format that cannot be parsed.
         """
         wanted = frozenset(number for number, stream in enumerate(streams) if _VCPU.fullmatch(stream.comm))
         if not wanted:
@@ -94,12 +95,13 @@ class GuestTrace:
         return cls(streams, num_args, search.machines, np.array(sorted(search.keys), np.uint64))
 
     def names(self, named: NamedEvents | None) -> NamedEvents:
-        """The names of the user's events and of the guest's."""
+        """The names of the user's events, and those of the events of guests' kernels."""
         mine = tuple(event.named for event in self.events)
         return NamedEvents((*(named.events if named else ()), *mine), named.text if named else "")
 
     def decode(self, batches: Iterable[Events]) -> Iterator[Events]:
-        """The events of ``batches`` with blobs replaced by the guest's events; rows are wider."""
+        """The events of ``batches``, with blobs replaced by the events of the guest's kernel. Each row has room for
+        `num_args` arguments."""
         waiting = None
         for batch in batches:
             events = batch if waiting is None else np.concatenate([waiting, batch])
@@ -110,7 +112,8 @@ class GuestTrace:
             yield self._step(waiting, last=True)[0]
 
     def _step(self, events: Events, *, last: bool) -> tuple[Events, Events]:
-        """Split ``events`` into those that can be returned now, decoded, and those that must wait for later events."""
+        """Split ``events`` in two: the first part is complete and is returned decoded; the second must wait for later
+        events. ``last``: whether no events follow."""
         keys = _keys(events, self._machine_of_stream)
         blobs = find(events, keys, self._keys, self._num_args, last=last)
         horizon = int(blobs.unfinished.min()) if len(blobs.unfinished) and not last else len(events)
@@ -136,7 +139,8 @@ class GuestTrace:
     def _entries(
         self, events: Events, blobs: Blobs, ready: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int64], Events]]]:
-        """A mask of the blobs that were decoded as entries, and these entries' positions and rows by kind of event."""
+        """A mask of the blobs that were decoded as entries, and the positions and rows of these entries for each kind
+        of event."""
         decoded = np.zeros(len(blobs.start), np.bool_)
         chosen = np.flatnonzero(ready & (blobs.kind == BlobKind.ENTRY) & (blobs.size >= _ENTRY_HEAD))
         rows: list[tuple[NDArray[np.int64], Events]] = []
@@ -161,7 +165,7 @@ class GuestTrace:
         return decoded, rows
 
     def _rows(self, events: Events, entries: _Entries, event: KernelEvent, machine: Kernel) -> Events:
-        """The rows of ``entries``, which are all of one kind of ``event``."""
+        """The rows of ``entries``, which are all of the kind ``event``."""
         places = entries.places
         rows = np.zeros(len(places), event_dtype(self.num_args))
         without_arguments(rows)[:] = without_arguments(events)[places[:, 0]]
@@ -175,7 +179,7 @@ class GuestTrace:
 
 
 class _Search:
-    """The first pass over a trace: finds the indexes that carry blobs, and the formats and names in them."""
+    """The first pass over a trace. It finds the indexes that carry blobs, and the formats and names in these blobs."""
 
     def __init__(self, streams: Sequence[Stream], num_args: int, warn: Callable[[str], None]) -> None:
         self.keys: set[int] = set()
@@ -224,6 +228,6 @@ class _Search:
 
 
 def _keys(events: Events, machine_of_stream: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A key that separates the indexes of several machines."""
+    """A key for each of ``events``: its index, combined with the number of its machine."""
     keys: NDArray[np.uint64] = machine_of_stream[events["stream"]] << np.uint64(32) | events["index"]
     return keys

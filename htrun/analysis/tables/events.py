@@ -1,4 +1,5 @@
-"""The events of a trace as tables: one of all events, and one of each named event with its own columns."""
+"""Presents the events of a trace as tables: a table of all events, and for each named event a table with its own
+columns."""
 
 from __future__ import annotations
 
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
 Watch = Callable[["Iterator[Events]"], "Iterator[Events]"]
-"""Passes batches of events on, and may show the progress of reading."""
+"""A function that returns the batches of events unchanged, and may show the progress of reading."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch of a table of events. ``ids``: the number of each event in the trace, from 1; None if not needed."""
+    """A batch of rows of a table of events. ``ids``: the ids of the events (`htrun.analysis.event_ids`); empty if they
+    are not needed."""
 
     ids: NDArray[np.uint64]
     events: Events
@@ -49,11 +51,11 @@ class Rows:
 
 
 class EventTable:
-    """Every event that ``wanted`` selects from ``trace``.
+    """A table of all events of ``trace`` that ``wanted`` selects.
 
-    The columns: ``time``, ``time_ns`` since the epoch, and ``seconds`` since the first event; ``id``, the number of the
-    event in the trace; the thread; ``event``, QEMU's name; ``name`` and ``phase`` if the user has named it;
-    ``site`` and ``index``, or ``num`` and ``arch`` of a system call; ``arg1`` and on.
+    The columns: ``time``; ``time_ns`` since the epoch; ``seconds`` since the first event; ``id``, the number of the
+    event in the trace; the thread; ``event``, QEMU's name of the event; ``name`` and ``phase`` if the user has named
+    the event; ``site`` and ``index``, or ``num`` and ``arch`` of a system call; ``arg1`` and the following arguments.
     """
 
     def __init__(self, trace: Trace, threads: ThreadColumns, wanted: Filter, watch: Watch) -> None:
@@ -69,8 +71,8 @@ class EventTable:
 
 
 class NamedTable:
-    """The events of one ``shape``, which has a name: their time, thread and ``index``, and their arguments by name and
-    type."""
+    """A table of the events of the named ``shape``. The columns are the time, the thread, ``index``, and the named and
+    typed arguments."""
 
     def __init__(self, trace: Trace, threads: ThreadColumns, wanted: Filter, watch: Watch, shape: Shape) -> None:
         self._source = _Source(trace, wanted, watch)
@@ -98,11 +100,11 @@ class _Source:
         self._watch = watch
 
     def rows(self, windows: Sequence[Window] | None, *, ids: bool) -> Iterator[Rows]:
-        """The rows within ``windows`` (None: all), with their ``ids`` if these are needed."""
+        """The rows within ``windows`` (None: all rows). ``ids``: whether the ids of the events are needed."""
         if windows is None:
             windows = [EVERYTHING]
         elif ids and windows:
-            # Events are counted from the first of the trace on, so all windows are read at once.
+            # Ids count the events from the begin of the trace, so all windows are read in a single pass.
             windows = [Window(windows[0].begin, windows[-1].end)]
         for window in windows:
             wanted = replace(self._wanted, window=_both(self._wanted.window, window))
@@ -185,7 +187,7 @@ def _own_columns(shape: Shape) -> dict[str, Column[Rows]]:
     columns = {"index": Column[Rows](arrow.uint32(), lambda rows: rows.events["index"])}
     taken = {*columns, *_COMMON}
     for place, argument in enumerate(shape.arguments, shape.first):
-        # SQL ignores case; a name that is already taken gets an underscore appended.
+        # Names in SQL are case-insensitive. An underscore is appended to a name that is already used.
         name = argument.name
         while name.lower() in taken:
             name += "_"
@@ -206,8 +208,9 @@ def _argument_column(argument: Argument, place: int) -> Column[Rows]:
 
 
 def event_table_names(trace: Trace, taken: Sequence[str]) -> dict[str, Shape]:
-    """The shapes of named events by the names of their tables: the event's own name, with ``_begin`` or ``_end`` if the
-    event begins or ends a span, and with underscores appended as long as it is among ``taken``."""
+    """The shapes of named events by the names of their tables. The name of a table is the name of the event, with
+    ``_begin`` or ``_end`` if the event begins or ends a span. Underscores are appended as long as the name is among
+    ``taken``."""
     names: dict[str, Shape] = {}
     for shape in trace.shapes.all():
         if shape.named is None:

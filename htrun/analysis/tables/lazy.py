@@ -1,8 +1,8 @@
-"""A table as a dataset of Arrow's, so that DuckDB asks only for the columns and rows that a query needs.
+"""Presents a table as an Arrow dataset, so that DuckDB requests only the columns and rows that a query needs.
 
-DuckDB hands the columns and the conditions of a query to `Lazy.scanner`. The conditions are an expression of Arrow's.
-To find the parts of the trace that can satisfy it, the duration of the trace is divided into slices, and Arrow drops
-the slices whose times the expression excludes.
+DuckDB passes the columns and the conditions of a query to `Lazy.scanner`. The conditions are a single Arrow expression.
+To find the parts of the trace that can satisfy this expression, the duration of the trace is divided into slices, and
+Arrow drops the slices whose times the expression excludes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from htrun.analysis.tables.table import Table, seconds_type
 from htrun.events.window import Window
 
 _SLICES = 128
-"""The number of slices of a trace. At least one slice is read."""
+"""The number of slices into which a trace is divided. Slices are always read as a whole."""
 
 
 class Lazy(dataset.Dataset):  # type: ignore[misc]
-    """A dataset whose rows are read from ``table`` when it is scanned.
+    """A dataset that reads the rows of ``table`` when it is scanned.
 
-    ``failure``: the error with which reading has failed.
+    ``failure``: the exception that ended the last scan; None if no scan has failed.
     """
 
     def __init__(self, table: Table) -> None:
@@ -38,7 +38,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
         return self._table.schema
 
     def scanner(self, columns: Sequence[str] | None = None, filter: Any = None, **_: object) -> Scan:
-        """The rows that satisfy ``filter``, with ``columns`` only (None: with all)."""
+        """A scan of the rows that satisfy ``filter``, limited to ``columns``. None: all rows, all columns."""
         wanted = self.schema.names if columns is None else list(columns)
         chosen = pyarrow.schema([self.schema.field(name) for name in wanted])
         return Scan(pyarrow.RecordBatchReader.from_batches(chosen, self._rows(wanted, filter)))
@@ -48,25 +48,26 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
             if condition is None:
                 yield from self._table.batches(wanted, None)
                 return
-            # If a name occurs in the text only by chance, a column is read that nobody needs.
+            # This may also find the name of a column that the condition does not use. The column is then read
+            # unnecessarily.
             needed = [name for name in self.schema.names if name in wanted or name in str(condition)]
             for batch in self._table.batches(needed, self._windows(condition)):
                 kept = pyarrow.Table.from_batches([batch]).filter(condition).select(wanted)
                 yield from kept.to_batches()
         except (Exception, KeyboardInterrupt) as error:
-            # Kept here, since Arrow and DuckDB pass on only the text of an exception.
+            # The exception is kept here, since Arrow and DuckDB pass on only its text.
             self.failure = error
             raise
 
     def _windows(self, condition: Any) -> list[Window] | None:
-        """The times at which ``condition`` may be satisfied; None if it may be at all times."""
+        """The windows in which ``condition`` may be satisfied; None if it may be satisfied at any time."""
         if self._table.duration is None:
             return None
         first, last = self._table.duration
         slices = _slices(first, last)
         layout = dataset.IpcFileFormat()
         nowhere = fs.LocalFileSystem()
-        # These files are never opened: they only stand for the times in a slice.
+        # These files do not exist: each represents a slice, and is never opened.
         fragments = [
             layout.make_fragment(str(number), nowhere, _times(first, window)) for number, window in enumerate(slices)
         ]
@@ -92,7 +93,8 @@ def _slices(first: int, last: int) -> list[Window]:
 
 
 def _times(first: int, window: Window) -> Any:
-    """An expression: the bounds of ``time_ns`` and ``seconds`` in ``window``, for a trace that begins at ``first``."""
+    """An Arrow expression with the bounds of ``time_ns`` and ``seconds`` in ``window``, for a trace that begins at
+    ``first``."""
     time, seconds = dataset.field("time_ns"), dataset.field("seconds")
     begin, last = window.begin, window.end - 1
     known = (time >= begin) & (time <= last)
@@ -101,7 +103,7 @@ def _times(first: int, window: Window) -> Any:
 
 
 def _joined(windows: Sequence[Window]) -> list[Window]:
-    """``windows``, which are in order, with those that touch joined."""
+    """``windows`` with adjacent windows joined. ``windows`` are in order."""
     joined: list[Window] = []
     for window in windows:
         if joined and joined[-1].end == window.begin:

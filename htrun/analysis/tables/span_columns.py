@@ -21,15 +21,24 @@ if TYPE_CHECKING:
 def span_columns(
     first: int, threads: ThreadColumns, names: Sequence[str], keyed: Sequence[bool]
 ) -> dict[str, Column[Spans]]:
-    """The columns of spans. ``first``: the time of the trace's first event; ``names``: names of a `Pairer`; ``keyed``:
-    whether spans have a key, by name.
+    """The columns of a table of spans.
 
-    ``name``; ``key``, null if the span has none; ``begin`` and ``end``; both also as ``begin_ns`` and ``end_ns`` since
-    the epoch; ``seconds`` from the first event of the trace to its begin; ``duration`` in ns; ``tid``, ``pid``,
-    ``vcpu`` and ``comm`` of the thread that began it, and ``end_tid``; ``id``, the id of its first event; ``end_id``,
-    the id of its last; ``parent``, the id of the span around it, null if there is none; ``depth``, the number of spans
-    around it; ``trapped``, whether it has an event that trapped; ``begin_args`` and ``end_args``, the arguments of the
-    two events from ``arg1`` on.
+    ``first``: the time of the trace's first event, in ns since the epoch. ``names``, ``keyed``: the names of spans, and
+    whether the spans of each name have a key, from a `Pairer`.
+
+    The columns are:
+
+    ``name``: the name of the span.
+    ``key``: its key; null if it has none.
+    ``begin``, ``end``: the times of its two events, also as ``begin_ns`` and ``end_ns`` since the epoch.
+    ``seconds``: the time from the first event of the trace to the begin of the span.
+    ``duration``: its duration in ns.
+    ``tid``, ``pid``, ``vcpu``, ``comm``: the thread that began the span. ``end_tid``: the thread that ended it.
+    ``id``, ``end_id``: the ids of its begin event and its end event.
+    ``parent``: the id of the span around it; null if there is none.
+    ``depth``: the number of spans around it.
+    ``trapped``: whether the span contains an event that trapped.
+    ``begin_args``, ``end_args``: the arguments of its two events, from ``arg1`` on.
     """
     arrow = require_pyarrow()
     has_key = np.array(keyed, bool)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class SpanTable:
-    """The spans of ``trace`` whose names, times of begin and first threads ``wanted`` selects. The columns are those of
-    `span_columns`. All of the trace is read, since a span may end at any time.
+    """A table of the spans of ``trace`` that ``wanted`` selects by name, begin time and first thread. The columns are
+    those of `span_columns`. The whole trace is read, since a span may end at any time.
     """
 
     duration = None

@@ -1,4 +1,4 @@
-"""The interface of a table: named columns. Only the columns that a query needs are made."""
+"""The interface of a table of named columns. Only the columns that a query needs are built."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ _Rows = TypeVar("_Rows")
 
 
 class Table(Protocol):
-    """A table. ``schema``: its columns."""
+    """A table of named columns."""
 
     @property
     def schema(self) -> pyarrow.Schema:
-        """The names and types of its columns."""
+        """The names and types of the columns."""
 
     @property
     def duration(self) -> tuple[int, int] | None:
-        """The first and the last time that its columns ``time_ns`` and ``seconds`` can have, in ns since the epoch;
-        None if it has no such columns, or no rows."""
+        """The range of the columns ``time_ns`` and ``seconds``: the first and the last possible time, in ns since the
+        epoch. None if the table has no such columns, or no rows."""
 
     def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
-        """Its rows with ``columns`` only, in batches.
+        """The rows of the table in batches that contain only ``columns``.
 
-        Rows outside ``windows``, which are in order and do not overlap, may be left out. None: all rows. Raises
-        `HtrunError`.
+        ``windows``: the times that are needed, in order and without overlap; rows outside them may be left out. None:
+        all rows. Raises `HtrunError`.
         """
 
 
 @dataclass(frozen=True)
 class Column(Generic[_Rows]):
-    """A column: its ``type``, and the function ``make``, which returns its values for a batch of rows."""
+    """A column. ``type``: its Arrow type. ``make``: a function that returns the values of the column for a batch of
+    rows."""
 
     type: Any
     make: Callable[[_Rows], Any]
@@ -53,23 +54,23 @@ def schema_of(columns: Mapping[str, Column[Any]]) -> pyarrow.Schema:
 
 
 def batch_of(columns: Mapping[str, Column[_Rows]], wanted: Sequence[str], rows: _Rows) -> pyarrow.RecordBatch:
-    """The ``wanted`` columns for ``rows``."""
+    """A batch that contains the columns ``wanted`` for ``rows``."""
     arrow = require_pyarrow()
     arrays = [arrow.array(columns[name].make(rows), columns[name].type) for name in wanted]
     return arrow.record_batch(arrays, schema_of({name: columns[name] for name in wanted}))
 
 
 def seconds_type() -> Any:
-    """The type of exact seconds with nine decimals.
+    """The Arrow type of exact seconds with nine decimals.
 
-    SQL takes 1.5 for a decimal number, which compares with this type without a cast, so that the condition reaches the
-    reader.
+    In SQL, 1.5 is a decimal number. It can be compared with this type without a cast. With a cast, the condition would
+    not reach the reader.
     """
     return require_pyarrow().decimal128(18, 9)
 
 
 def exact_seconds(nanoseconds: NDArray[np.uint64]) -> pyarrow.Array:
-    """``nanoseconds``, each less than 2**63, as `seconds_type`."""
+    """``nanoseconds`` converted to `seconds_type`. Each must be less than 2**63."""
     arrow = require_pyarrow()
     words = np.zeros((len(nanoseconds), 2), "<u8")
     words[:, 0] = nanoseconds
@@ -80,7 +81,7 @@ def exact_seconds(nanoseconds: NDArray[np.uint64]) -> pyarrow.Array:
 class SmallTable:
     """A table that fits in memory.
 
-    ``build``: returns the values of some of its columns; called when the table is read.
+    ``build``: a function that returns the values of the given columns. It is called when the table is read.
     """
 
     schema: pyarrow.Schema
@@ -88,7 +89,7 @@ class SmallTable:
     duration: None = None
 
     def batches(self, columns: Sequence[str], windows: Sequence[Window] | None) -> Iterator[pyarrow.RecordBatch]:
-        """All rows at once."""
+        """All rows in a single batch."""
         arrow = require_pyarrow()
         values = self.build(columns)
         chosen = arrow.schema([self.schema.field(name) for name in columns])

@@ -21,8 +21,8 @@ THREAD_IDS = ("pid", "tid", "vcpu")
 
 
 class ThreadColumns:
-    """The columns of a thread, by the number of its stream. They are made when they are first asked for: a trace may
-    have a million threads."""
+    """The columns that identify a thread, by the number of its stream. Each column is built when it is first used,
+    because a trace may have a million threads."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         """``streams``: the streams of the trace."""
@@ -43,7 +43,7 @@ class ThreadColumns:
 
     @cached_property
     def _comms(self) -> tuple[list[str], NDArray[np.int32]]:
-        """The different names, and the index of each stream's name."""
+        """The distinct names, and for each stream the index of its name."""
         comms = [stream.comm for stream in self._streams]
         places = {comm: place for place, comm in enumerate(dict.fromkeys(comms))}
         return list(places), np.array([places[comm] for comm in comms], np.int32)

@@ -1,1 +1,1 @@
-"""Spans of a trace: pairs them, summarises and compares them, and lists reasons to doubt the results."""
+"""Finds the spans of a trace, summarises and compares their durations, and lists reasons to doubt the results."""

@@ -1,4 +1,4 @@
-"""The resolution of a trace's clock: shorter times cannot be measured."""
+"""The resolution of a trace's clock. Times shorter than its step cannot be measured."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClockStep:
-    """The clock's smallest step. ``ns``: nanoseconds; ``known``: whether the trace states it (older ones do not)."""
+    """The clock's smallest step. ``ns``: its length in nanoseconds; ``known``: whether the trace states the step (older
+    traces do not)."""
 
     ns: float
     known: bool
 
     def counted(self, nanoseconds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Differences of times, in steps."""
+        """The differences of times ``nanoseconds``, converted to steps."""
         if self.ns == 1.0:
             return nanoseconds.astype(np.int64)
         steps: NDArray[np.int64] = np.rint(nanoseconds.astype(np.float64) / self.ns).astype(np.int64)
@@ -29,8 +30,8 @@ class ClockStep:
 
 
 def clock_step(environment: Mapping[str, str | int], frequency: int) -> ClockStep:
-    """The step for a trace with these facts, whose clock has a frequency of ``frequency`` Hz. Times are whole
-    nanoseconds, so no step is finer."""
+    """The clock step of a trace. ``environment``: the facts of the trace. ``frequency``: the frequency of its clock in
+    Hz. Times are stored in whole nanoseconds, so a step is at least 1 ns."""
     ticks = environment.get("clock_step_ticks")
     if not isinstance(ticks, int) or ticks <= 0:
         return ClockStep(1.0, known=False)

@@ -1,7 +1,8 @@
-"""Finds the events that were the first of a call site in their process, or the first of their thread.
+"""Finds first events: the first event of each call site in a process, and the first event of each thread.
 
-Such an event traps: the site is then patched, and the thread gets its ring. This takes up to milliseconds, so a span
-that contains such an event is too long by that time. Events that the guest library wrote to a ring never trap.
+A first event traps: the call site is then patched, and the thread gets its ring. The trap takes up to some
+milliseconds, by which a span that contains the event is too long. Events that the guest library writes to a ring never
+trap.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
     Spans = NDArray[np.void]
-    """Spans, of `spans.span_dtype`."""
+    """An array of spans, of the type `spans.span_dtype`."""
     _Words = NDArray[np.uint64]
 
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 _NUMBER_BITS = 40
-"""The number of bits of an event's number, which shares a word with its stream."""
+"""The number of bits for the number of an event in a word. The other bits hold the event's stream."""
 
 
 class FirstEvents:
-    """Finds such events in a trace, one batch at a time. Memory grows with the number of call sites and threads."""
+    """Finds the first events of a trace, one batch at a time. The memory used grows with the number of call sites and
+    threads."""
 
     def __init__(self, processes: Sequence[int]) -> None:
         """``processes``: the process id of each stream."""
@@ -39,8 +41,8 @@ class FirstEvents:
         self._found: _Words = np.empty(0, np.uint64)
 
     def feed(self, events: Events, first: int) -> NDArray[np.intp]:
-        """Process ``events``, which follow those of the previous call, and return the rows of those that it found.
-        ``first``: the number of the first of ``events``."""
+        """Process the next ``events`` of the trace, and return the rows of the first events among them. ``first``: the
+        number of ``events[0]`` in the trace."""
         rows = np.flatnonzero((events["kind"] == _HYPERTRACE) & (events["site"] != RING_SITE))
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
@@ -60,8 +62,8 @@ class FirstEvents:
         return rows[own]
 
     def within(self, spans: Spans) -> NDArray[np.bool_]:
-        """A mask of the ``spans``, whose events were processed before, that contain such an event of one of their
-        threads, begin and end included."""
+        """A mask of the ``spans`` that contain a first event of one of their threads. The begin and the end of a span
+        belong to it. The events of the spans must have been processed."""
         held = np.zeros(len(spans), bool)
         for streams in (spans["begin_stream"], spans["end_stream"]):
             low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
@@ -71,7 +73,7 @@ class FirstEvents:
 
 
 def _placed(streams: NDArray[np.uint32], numbers: _Words) -> _Words:
-    """A word for each event that sorts by stream and then by position in the trace."""
+    """A sort key for each event: a word that orders events by stream, and then by their number in the trace."""
     placed: _Words = (streams.astype(np.uint64) << np.uint64(_NUMBER_BITS)) | numbers
     return placed
 
@@ -84,7 +86,7 @@ def _among(codes: _Words, known: _Words) -> NDArray[np.bool_]:
 
 
 class FirstTimes:
-    """The times of such events, by stream: they are found in a whole trace, and spans of a part of it are looked up."""
+    """The times of all first events of a trace, by stream. Spans of a part of the trace can be looked up."""
 
     def __init__(self, processes: Sequence[int], batches: Iterable[Events]) -> None:
         """``processes``: the process id of each stream; ``batches``: all events of the trace."""
@@ -102,7 +104,8 @@ class FirstTimes:
     def within(
         self, streams: NDArray[np.uint32], begin: NDArray[np.uint64], end: NDArray[np.uint64]
     ) -> NDArray[np.bool_]:
-        """A mask of the intervals from ``begin`` to ``end`` (ns) that contain such an event of their stream."""
+        """A mask of the intervals from ``begin`` to ``end`` (in ns) of ``streams`` that contain a first event of their
+        stream."""
         low = np.searchsorted(self._keys, _key(streams, np.searchsorted(self._times, begin, "left")), "left")
         high = np.searchsorted(self._keys, _key(streams, np.searchsorted(self._times, end, "right")), "left")
         held: NDArray[np.bool_] = high > low
@@ -110,5 +113,6 @@ class FirstTimes:
 
 
 def _key(streams: NDArray[Any], ranks: NDArray[np.intp]) -> _Words:
-    """A word for each pair of a stream and the rank of a time, which sorts by stream and then by time."""
+    """A sort key for each pair of a stream and the rank of a time: a word that orders pairs by stream, and then by
+    time."""
     return (streams.astype(np.uint64) << np.uint64(_NUMBER_BITS)) | ranks.astype(np.uint64)

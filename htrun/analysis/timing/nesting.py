@@ -1,4 +1,4 @@
-"""The search for the spans around many spans at once."""
+"""A vectorised search for the spans that contain other spans."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 
 def last_above(values: _Ints, before: _Ints, limits: _Ints) -> _Ints:
-    """For each pair of ``before`` and ``limits``, the last index below ``before`` at which ``values`` exceeds the
-    limit; -1 if there is none.
+    """For each index in ``before`` and the corresponding limit in ``limits``: the last index less than this index at
+    which ``values`` exceeds the limit; -1 if there is none.
 
-    The values are the leaves of a binary tree whose inner nodes have the maximum below them. A search climbs from its
-    leaf until the node to the left exceeds the limit. Then it descends from that node, to the right where possible.
+    The values are the leaves of a binary tree, in which an inner node has the maximum of the leaves below it. A search
+    climbs from its leaf until the node to the left exceeds the limit. Then it descends from that node, and prefers the
+    right child.
     """
     tree = _maxima(values)
     found = np.full(len(before), -1, np.int64)
     nodes, asking = before.astype(np.int64), np.arange(len(before))
     for level, maxima in enumerate(tree):
-        # Only a node with an even number has a right neighbour below the same parent.
+        # A node with an odd number is the right child of its parent.
         odd = (nodes & 1).astype(bool)
         left = nodes - 1
         hit = odd & (maxima[np.maximum(left, 0)] > limits[asking])
@@ -45,7 +46,8 @@ def _maxima(values: _Ints) -> list[_Ints]:
 
 
 def _descend(tree: list[_Ints], level: int, nodes: _Ints, limits: _Ints) -> _Ints:
-    """The last leaf below each of ``nodes`` of ``level`` that exceeds its limit; there is one."""
+    """For each of ``nodes`` on ``level``, the last leaf below the node that exceeds the limit. Such a leaf must
+    exist."""
     for below in reversed(tree[:level]):
         right = np.minimum(2 * nodes + 1, len(below) - 1)
         nodes = np.where(below[right] > limits, right, 2 * nodes)

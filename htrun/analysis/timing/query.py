@@ -1,4 +1,4 @@
-"""A query that the timing verbs share: it selects spans of a trace and groups them."""
+"""The query that the timing commands share. It selects spans of a trace and groups them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ _THREAD_FIELDS = {"thread": "tid", "process": "pid", "cpu": "vcpu", "vcpu": "vcp
 class SpanQuery:
     """Selects the spans of a trace that are timed, and groups them.
 
-    ``patterns``: patterns of names, empty for all. ``between``: the user's names of two events; the time between them
-    is measured instead of spans. ``intervals``: whether the time from each event to the next of its name is measured.
-    ``by``: the value that spans are grouped by. ``warm``: whether spans in which an event trapped are never chosen;
-    ``with_trapped``: whether the figures of `timings` include them. ``window``: the times and threads in which spans
-    must begin. ``ids``: ids of spans, or of the events that end them; empty for all.
+    ``patterns``: patterns of names; empty for all names.
+    ``between``: the user's names of two events. The time between these events is measured instead of spans.
+    ``intervals``: whether the time from each event to the next event with the same name is measured instead of spans.
+    ``by``: the value by which spans are grouped; None for no groups within a name.
+    ``warm``: whether `choice` leaves out spans in which an event trapped.
+    ``with_trapped``: whether the figures of `timings` include spans in which an event trapped.
+    ``window``: the times and threads in which spans must begin.
+    ``ids``: the ids of spans, or of the events that end them; empty for all spans.
     """
 
     patterns: tuple[str, ...] = ()
@@ -66,7 +69,7 @@ class SpanQuery:
         return Pairer(trace.names, trace.losses, num_args=carried, region=region, first_events=trapped)
 
     def timings(self, trace: Trace, batches: Iterable[Events]) -> Timings:
-        """The timings of ``batches`` of the events of ``trace``. Raises `HtrunError`."""
+        """The timings of ``batches``, which contain the events of ``trace``. Raises `HtrunError`."""
         step = clock_step(trace.environment, trace.clock_frequency)
         source = self.source(trace)
         with_trapped = self.with_trapped or bool(self.ids)
@@ -96,7 +99,7 @@ class SpanQuery:
         return not self.patterns or any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def grouping(self, trace: Trace, source: SpanSource) -> Grouping | None:
-        """A function that returns the group of each span as a number; None if spans are grouped by name only.
+        """A function that returns the number of each span's group; None if spans are grouped by name only.
 
         Raises `HtrunError`.
         """
@@ -117,7 +120,7 @@ class SpanQuery:
         return values
 
     def label(self, trace: Trace, timing: Timing) -> str | None:
-        """The text of the group of ``timing``, which is a timing of ``trace``; None without grouping."""
+        """The text that describes the group of ``timing``, a timing of ``trace``; None without grouping."""
         if self.by is None or timing.group is None:
             return None
         if self.by == "thread":
@@ -134,7 +137,7 @@ def _arguments(trace: Trace, name: str) -> list[Argument]:
 
 
 def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, int]]:
-    """For each name of spans, the event that has ``by`` among its arguments, and the index there.
+    """For each name of spans, the event with an argument called ``by``, and the index of this argument.
 
     Raises `HtrunError`.
     """
@@ -144,7 +147,7 @@ def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, i
         return {name: ("begin_args", int(by[3:]) - 1) for name in range(len(source.names))}
     found: dict[int, tuple[str, int]] = {}
     fields = {Phase.END: "end_args", Phase.BEGIN: "begin_args"}
-    # The begin comes last: if both events have the argument, the begin's value is used.
+    # Begins come last: if both the begin and the end have the argument, the value of the begin is used.
     events = sorted(() if trace.names is None else trace.names.events, key=lambda event: event.phase is Phase.BEGIN)
     for event in events:
         names = [argument.name for argument in event.arguments]
@@ -157,7 +160,8 @@ def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, i
 
 
 def _region(trace: Trace, first: str, last: str) -> Region:
-    """The region between two events of ``trace``, as the user names them. Raises `HtrunError`."""
+    """The region between two events of ``trace``. ``first``, ``last``: the user's names of these events. Raises
+    `HtrunError`."""
     begin, end = _id_of(trace, first, 1), _id_of(trace, last, -1)
     if begin == end:
         raise HtrunError(f"--between {first} {last}: the same event twice; try --intervals")
@@ -165,7 +169,7 @@ def _region(trace: Trace, first: str, last: str) -> Region:
 
 
 def _id_of(trace: Trace, word: str, sign: int) -> int:
-    """The value of ``arg1`` that ``word`` means; ``sign``: 1 if a begin is expected, -1 for an end."""
+    """The value of ``arg1`` that ``word`` stands for. ``sign``: 1 if a begin is expected, -1 if an end is expected."""
     try:
         return int(word, 0)
     except ValueError:

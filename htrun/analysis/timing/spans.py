@@ -1,16 +1,16 @@
-"""Spans: the begins and ends of a trace, paired one batch at a time without a loop over single events.
+"""Finds the spans of a trace: pairs the begins and ends, one batch at a time, without a loop over single events.
 
-A begin and an end pair if they have the same name and come from the same thread, innermost first. If the events have a
-key, they pair by name and key, from any threads. Events without a partner are counted, never guessed: see `Unpaired`.
-Memory grows only with the number of spans that are open at one time, up to `MOST_OPEN`.
+An end is paired with the latest open begin of the same name in its thread. Events with a key are paired by name and
+key, even across threads. A begin or end without a partner is only counted (see `Unpaired`): its partner is never
+guessed. The memory used grows only with the number of spans that are open at the same time, up to `MOST_OPEN`.
 
 ::
 
     pairer = Pairer(trace.names, trace.losses)
     for events in trace.events():
-        spans = pairer.feed(events)           # those that end here, in the order of their ends
-        names = pairer.names[spans["name"][0]], ...
-    pairer.finish()                           # what had no partner, by name
+        spans = pairer.feed(events)           # spans that end in this batch, in the order of their ends names =
+        pairer.names[spans["name"][0]], ...
+    pairer.finish()                           # counts of begins and ends without a partner, by name
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
     Spans = NDArray[np.void]
-    """Spans, of `span_dtype`."""
+    """An array of spans, of the type `span_dtype`."""
     Marks = NDArray[np.void]
-    """Begins and ends, of `mark_dtype`."""
+    """An array of begins and ends, of the type `mark_dtype`."""
 
     _Ints = NDArray[np.int64]
 
 MOST_OPEN = 1 << 20
-"""The maximum of begins that wait for their ends at one time; if there are more, the oldest count as unpaired."""
+"""The maximum number of begins that wait for their ends. If there are more, the oldest are counted as unpaired."""
 _MOST_STRAY = 1 << 16
-"""The maximum of ends with a key and without a begin that are kept, in case the begin comes later."""
+"""The maximum number of ends with a key that are kept without a begin, in case the begin follows."""
 _MOST_NEGATIVE = 100_000
-"""The maximum of ns by which an end may precede its begin: far more than the clocks of two processors differ, and less
-than it takes until a key is reused."""
+"""The maximum time in ns by which an end may precede its begin. It is far more than the difference of the clocks of two
+processors, and less than the time until a key is reused."""
 _DIRECT = 1 << 20
-"""Numbers below this are used as codes unchanged."""
+"""A column whose numbers are all less than this is used unchanged for codes."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
@@ -61,7 +61,7 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 class Region:
     """The time between an event and the next event of another kind.
 
-    ``name``: name of the region; ``begin``, ``end``: the values of ``arg1`` of the two kinds.
+    ``name``: the name of the region; ``begin``, ``end``: the values that ``arg1`` has in the two kinds of events.
     """
 
     name: str
@@ -71,11 +71,12 @@ class Region:
 
 @dataclass
 class Unpaired:
-    """Begins and ends of one name that form no span.
+    """Counts of the begins and ends with the same name that form no span.
 
-    ``begins``: number of begins without an end. ``ends``: number of ends without a begin. ``negative``: number of pairs
-    with a key whose end came before the begin. ``lost``: number of begins and ends that cannot be paired with certainty
-    because events were lost.
+    ``begins``: the number of begins without an end.
+    ``ends``: the number of ends without a begin.
+    ``negative``: the number of pairs with a key in which the end precedes the begin.
+    ``lost``: the number of begins and ends that cannot be paired with certainty because events were lost.
     """
 
     begins: int = 0
@@ -85,22 +86,26 @@ class Unpaired:
 
     @property
     def total(self) -> int:
-        """The number of all these begins and ends; a negative pair counts as both."""
+        """The number of all begins and ends that form no span. A negative pair consists of a begin and an end."""
         return self.begins + self.ends + 2 * self.negative + self.lost
 
 
 def span_dtype(num_args: int = 0) -> np.dtype[Any]:
-    """A span.
+    """The type of a row that describes one span. Its fields are:
 
-    ``name``: index in `Pairer.names`. ``begin``, ``end``: ns since the epoch. ``begin_stream``, ``end_stream``: the
-    threads; they differ only if spans have a key. ``begin_number``, ``end_number``: numbers of the events, counted from
-    1 in the order of the trace. ``depth``: number of spans of the thread, without those that have a key, that were open
-    when it began. ``steps``: number of events that the thread emitted after the begin up to and including the end, so 1
-    if there are none in between (and always if the span has a key). ``key``: 0 if it has none. ``parent``: the number
-    of the begin of the innermost span around its begin in the same thread, without those that have a key, even if that
-    never ends; 0 if there is none, and if parents are not looked for. ``trapped``: whether it contains an event that
-    `first_events.FirstEvents` finds; only if these are looked for. ``begin_args``, ``end_args``: the events' arguments,
-    if ``num_args`` are requested.
+    ``name``: the index of its name in `Pairer.names`.
+    ``begin``, ``end``: the times of its two events, in ns since the epoch.
+    ``begin_stream``, ``end_stream``: the threads of the two events. They can differ only if the span has a key.
+    ``begin_number``, ``end_number``: the numbers of the two events, counted from 1 in the order of the trace.
+    ``depth``: the number of spans without a key that were open in the thread when this span began.
+    ``steps``: the number of events that the thread emitted after the begin, up to and including the end. It is 1 if no
+    event lies between the two, and always 1 if the span has a key.
+    ``key``: the key of the span; 0 if it has none.
+    ``parent``: the number of the begin of the innermost span without a key that was open in the same thread when this
+    span began, even if that span never ends. It is 0 if there was none, or if the `Pairer` does not find parents.
+    ``trapped``: whether the span contains an event that `first_events.FirstEvents` finds; False if the `Pairer` does
+    not look for these events.
+    ``begin_args``, ``end_args``: the first ``num_args`` arguments of the two events; absent if ``num_args`` is 0.
     """
     fields: list[tuple[Any, ...]] = [
         ("begin", "<u8"), ("end", "<u8"), ("begin_number", "<u8"), ("end_number", "<u8"), ("steps", "<u8"),
@@ -115,9 +120,13 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
 def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
     """A begin or an end, as `Pairer` stores it.
 
-    ``time``: ns since the epoch. ``number``: number of the event in the trace, from 1. ``ordinal``: number of the event
-    in its stream. ``scope``: the stream, or the key. ``epoch``: see `_Losses`. ``parent``: number of the begin of the
-    span around the span that it begins. ``sign``: 1 or -1.
+    ``time``: the time of the event, in ns since the epoch.
+    ``number``: the number of the event in the trace, counted from 1.
+    ``ordinal``: the number of the event in its stream.
+    ``scope``: the number of its stream, or its key. Begins and ends are paired only within a scope.
+    ``epoch``: see `_Losses`.
+    ``parent``: for a begin, the number of the begin of the span around its span.
+    ``sign``: 1 for a begin, -1 for an end.
     """
     fields: list[tuple[Any, ...]] = [
         ("time", "<u8"), ("number", "<u8"), ("ordinal", "<u8"), ("scope", "<u8"), ("epoch", "<i8"),
@@ -130,11 +139,14 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``keyed``: whether spans pair by a key, by the number of their name.
+    """Pairs begins and ends. ``keyed``: for each name, by its number, whether its spans have a key.
 
-    ``named``: the user's names. ``losses``: the losses of events. ``num_args``: number of arguments that spans include.
-    ``region``: the region to find, instead of the spans between the user's begins and ends. ``first_events``: finds the
-    spans in which an event trapped, if these are needed. ``parents``: whether it finds the span around each span.
+    ``named``: the user's names of events.
+    ``losses``: the losses of events.
+    ``num_args``: the number of arguments that spans include.
+    ``region``: a region that is searched for, instead of spans between the user's begins and ends.
+    ``first_events``: finds the spans in which an event trapped; None if the field ``trapped`` is not needed.
+    ``parents``: whether the parent of each span is determined.
     """
 
     def __init__(
@@ -155,7 +167,7 @@ class Pairer:
             *(False for _ in range(len(begins), len(self.names))),
         )
         self.seen = 0
-        """The number of events processed."""
+        """The number of events that have been processed."""
         self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
         self._first_events = first_events
@@ -169,11 +181,11 @@ class Pairer:
 
     @property
     def open(self) -> Marks:
-        """The begins whose ends have not come yet, in the order of the trace."""
+        """The begins that still wait for their ends, in the order of the trace."""
         return self._open
 
     def feed(self, events: Events) -> Spans:
-        """The spans that end within ``events``, which follow those of the previous call, in the order of their ends.
+        """Process the next ``events`` of the trace, and return the spans that end in them, in the order of their ends.
 
         Raises `HtrunError` if the key of a name is an argument that ``events`` do not have.
         """
@@ -190,10 +202,10 @@ class Pairer:
         return self._spans(_taken(both, paired.begins), _taken(both, paired.ends))
 
     def resume(self, waiting: Marks, seen: int) -> None:
-        """Continue where another pairer was, which had processed ``seen`` events and whose open begins were
-        ``waiting``.
+        """Continue from the state of another pairer.
 
-        Arguments and parents of these begins are 0 if the other pairer has not determined them. Steps count from here.
+        ``waiting``: the open begins of the other pairer. If it has not determined arguments and parents, those of these
+        begins are 0. ``seen``: the number of events that it has processed. `steps` counts events from here on.
         """
         self._open = np.zeros(len(waiting), mark_dtype(self._num_args))
         for field in waiting.dtype.names or ():
@@ -202,20 +214,21 @@ class Pairer:
         self.seen = seen
 
     def unfinished(self) -> Spans:
-        """The open spans: their end number is 0, and their end is later than all times."""
+        """The open spans. Their end number is 0, and their end is later than any time in a trace."""
         spans = _made(self._open, self._open, self._num_args)
         spans["key"] = np.where(self._keyed[spans["name"]], self._open["scope"], 0)
         spans["end"], spans["end_number"] = np.iinfo(np.uint64).max, 0
         return spans
 
     def none(self) -> Spans:
-        """No spans."""
+        """An array without spans."""
         return np.empty(0, span_dtype(self._num_args))
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """The begins and ends without a partner, by the user's names; names without any are absent.
+        """The counts of begins and ends without a partner, by the user's names. A name is absent if all its begins and
+        ends have a partner.
 
-        Must be called once, at the end.
+        Must be called once, after all events have been processed.
         """
         negative = _negative(self._open, self._stray)
         names, counts = np.unique(self._open["name"][negative], return_counts=True)
@@ -228,7 +241,8 @@ class Pairer:
         return {name: left for name, left in own if left.total}
 
     def _marks(self, events: Events) -> Marks:
-        """The begins and ends among ``events``, except for those within a loss, which are counted as lost."""
+        """The begins and ends among ``events``. Begins and ends within a loss are counted as lost, and are not
+        returned."""
         ordinals = self.ordinals(events["stream"])
         first = self.seen + 1
         if self._first_events is not None:
@@ -254,7 +268,7 @@ class Pairer:
         return marks
 
     def ordinals(self, streams: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """The number within its stream of each of the next events, which come from ``streams``."""
+        """For each of the next events, its number within its stream. ``streams``: the streams of these events."""
         counts = np.bincount(streams, minlength=len(self._ordinals)).astype(np.uint64)
         before = np.zeros(len(counts), np.uint64)
         before[: len(self._ordinals)] = self._ordinals
@@ -297,7 +311,7 @@ class Pairer:
         """Count ``marks`` as unpaired."""
         if not len(marks):
             return
-        # The end of a begin before a loss may have been lost, and so may the begin of an end after a loss.
+        # A begin that precedes a loss may have lost its end. An end that follows a loss may have lost its begin.
         lost = np.where(marks["sign"] > 0, marks["epoch"] < self._losses.last(marks, self._keyed), marks["epoch"] > 0)
         for name in np.unique(marks["name"]).tolist():
             own, unpaired = marks["name"] == name, self._unpaired[name]
@@ -307,9 +321,10 @@ class Pairer:
 
 
 class Intervals:
-    """The time from each event to the thread's next event of the same kind, as spans with the names of the kinds.
+    """Finds the intervals from each event to the next event of the same kind in the same thread.
 
-    Calibration pairs also are spans here.
+    Intervals are returned as spans. The name of an interval is the name of its kind of event. Calibration pairs are
+    also returned as spans.
     """
 
     def __init__(
@@ -330,11 +345,11 @@ class Intervals:
         self._lost = 0
 
     def feed(self, events: Events) -> Spans:
-        """The intervals that end within ``events``, which follow those of the previous call."""
+        """Process the next ``events`` of the trace, and return the intervals that end in them."""
         first = self._pairer.seen + 1
         ordinals = self._pairer.ordinals(events["stream"])
         calibrations = self._pairer.feed(events)
-        # The pairer has only the names of the calibration pairs.
+        # The pairer numbers only the names of the calibration pairs.
         calibrations["name"] += self.names.of_pair(0)
         marks = np.zeros(len(events), mark_dtype(self._num_args))
         marks["time"], marks["stream"] = events["time"], events["stream"]
@@ -360,7 +375,8 @@ class Intervals:
         return np.concatenate([calibrations, spans[np.argsort(spans["end_number"])]])
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """The intervals in which events were lost, under an empty name: the lost events may have been of any kind."""
+        """The counts of intervals in which events were lost. Their name is empty, because the lost events may be of any
+        kind."""
         return {"": Unpaired(lost=self._lost)} if self._lost else {}
 
 
@@ -372,7 +388,7 @@ def is_calibration(events: Events) -> NDArray[np.bool_]:
 
 
 def _title(shape: Shape) -> str:
-    """A name for events of one shape. A begin and its end share a name, but have separate intervals."""
+    """The name of the intervals of ``shape``. Begins and ends share a name, but have separate intervals."""
     return f"{shape.title}:{shape.phase.value}" if shape.phase in {Phase.BEGIN, Phase.END} else shape.title
 
 
@@ -393,8 +409,8 @@ def _made(begins: Marks, ends: Marks, num_args: int) -> Spans:
 
 @dataclass(frozen=True, order=True)
 class _Sort:
-    """A kind of event that begins or ends spans. ``id``: its ``arg1``; ``sign``: 1 or -1; ``key``: the index of its key
-    among all arguments, None if it has none."""
+    """A kind of event that begins or ends spans. ``id``: the value of its ``arg1``; ``sign``: 1 for a begin, -1 for an
+    end; ``key``: the index of the argument that is its key, None if it has no key."""
 
     id: int
     name: str
@@ -418,7 +434,8 @@ def _of_region(region: Region) -> list[_Sort]:
 
 
 class _Kinds:
-    """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: name and sign of each."""
+    """The kinds of events that begin or end spans, by ``arg1``. ``names``, ``signs``: the number of the name, and the
+    sign, of each kind."""
 
     def __init__(self, sorts: Sequence[_Sort], names: SpanNames) -> None:
         taken = {sort.id for sort in sorts}
@@ -437,7 +454,7 @@ class _Kinds:
         self._keys = {kind: sort.key for kind, (sort, _) in enumerate(every) if sort.key is not None}
 
     def of(self, events: Events) -> tuple[_Ints, _Ints]:
-        """The rows of ``events`` that begin or end spans, and the kind of each."""
+        """The rows of ``events`` that begin or end spans, and the kind of each of these rows."""
         arg1 = np.ascontiguousarray(events["args"][:, 0])
         kinds = np.searchsorted(self._ids, arg1)
         found = self._ids[np.minimum(kinds, len(self._ids) - 1)] == arg1
@@ -445,7 +462,8 @@ class _Kinds:
         return rows, kinds[rows]
 
     def scopes(self, events: Events, rows: _Ints, kinds: _Ints) -> NDArray[np.uint64]:
-        """The scope in which each of ``rows`` pairs: the number of its stream, or its key. Raises `HtrunError`."""
+        """The scope within which each of ``rows`` is paired: the number of its stream, or its key. Raises
+        `HtrunError`."""
         scopes: NDArray[np.uint64] = events["stream"][rows].astype("<u8")
         for kind, argument in self._keys.items():
             own = kinds == kind
@@ -459,9 +477,9 @@ class _Kinds:
 
 
 class _Losses:
-    """Divides time into epochs: even ones between losses, odd ones within losses.
+    """Divides time into numbered epochs. Epochs between losses have even numbers, epochs within losses odd numbers.
 
-    Events with a key may pair across threads, so the losses of all threads count for them.
+    Events with a key may be paired across threads, so their epochs depend on the losses of all threads.
     """
 
     def __init__(self, losses: Sequence[Loss]) -> None:
@@ -476,11 +494,11 @@ class _Losses:
         }
 
     def epochs(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
-        """The epoch of each of ``marks``. ``keyed``: whether they have a key, by name."""
+        """The epoch of each of ``marks``. ``keyed``: for each name, whether its marks have a key."""
         return self._each(marks, keyed, lambda stretches, times: _epochs(stretches, times))
 
     def last(self, marks: Marks, keyed: NDArray[np.bool_]) -> _Ints:
-        """The last epoch for each of ``marks``."""
+        """For each of ``marks``, the last epoch of its thread, or of all threads if it has a key."""
         return self._each(marks, keyed, lambda stretches, times: np.full(len(times), 2 * len(stretches), np.int64))
 
     def _each(
@@ -502,7 +520,7 @@ class _Losses:
 
 
 def _merged(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """``stretches`` in order, with those that touch merged."""
+    """``stretches`` sorted by time, with adjacent and overlapping ones merged."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(stretches):
         if merged and begin <= merged[-1][1]:
@@ -520,8 +538,8 @@ def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
 
 @dataclass(frozen=True)
 class _Paired:
-    """Positions of marks: paired ``begins`` and ``ends``, in the order of the ends; ``open``: begins without an end so
-    far; ``stray``: ends without a begin."""
+    """The positions of marks. ``begins``, ``ends``: those of the pairs, in the order of the ends; ``open``: those of
+    begins that still wait for their ends; ``stray``: those of ends without a begin."""
 
     begins: _Ints
     ends: _Ints
@@ -530,11 +548,12 @@ class _Paired:
 
 
 def _pair(marks: Marks) -> _Paired:
-    """Pair ``marks``, which are in order of time, by name, scope and epoch, innermost first.
+    """Pair ``marks``, which are in order of time. Marks with the same name, scope and epoch form a group. Within a
+    group, an end is paired with the latest open begin.
 
-    Within a group, the running sum of signs is the number of open begins minus the number of ends without a begin: each
-    of the latter takes the sum to a new minimum. The sum minus its minimum so far is the nesting level, and on one
-    level begins and ends alternate.
+    Within a group, the running sum of signs is the number of open begins minus the number of ends without a begin. Each
+    end without a begin takes the sum to a new minimum. The sum minus its minimum so far is the nesting level. On each
+    level, begins and ends alternate.
     """
     groups = _codes(marks["name"], marks["scope"], marks["epoch"])
     order = _in_order(groups)
@@ -543,7 +562,8 @@ def _pair(marks: Marks) -> _Paired:
     lengths = np.diff(np.append(starts, len(groups)))
     sums = np.cumsum(signs)
     sums -= np.repeat(sums[starts] - signs[starts], lengths)
-    # Each group's sums are shifted below those of all groups before it, so that one running minimum serves all groups.
+    # The sums of each group are shifted below the sums of all earlier groups, so that a single running minimum serves
+    # all groups.
     drop = np.repeat(np.arange(len(starts)) * (2 * len(marks) + 2), lengths)
     lows = np.minimum(np.minimum.accumulate(sums - drop) + drop, 0)
     before = np.concatenate([[0], lows[:-1]])
@@ -552,7 +572,7 @@ def _pair(marks: Marks) -> _Paired:
     levels = sums - lows + (signs < 0)
     kept = ~stray
     order, signs, stray_places = order[kept], signs[kept], order[stray]
-    # Groups are replaced by their rank, so that the codes are small.
+    # The rank of a group replaces the group, so that codes are small.
     ranks = np.repeat(np.arange(len(starts)), lengths)
     by_level = _in_order(_codes(ranks[kept], levels[kept]))
     order, signs = order[by_level], signs[by_level]
@@ -564,7 +584,7 @@ def _pair(marks: Marks) -> _Paired:
 
 
 def _codes(*columns: NDArray[Any]) -> _Ints:
-    """A number for each row; rows with equal values in all ``columns`` share one."""
+    """A number for each row. Rows with equal values in all ``columns`` have the same number."""
     codes = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         small = np.unique(column, return_inverse=True)[1] if column.max(initial=0) >= _DIRECT else column
@@ -580,18 +600,18 @@ def _in_order(codes: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _taken(marks: Marks, places: _Ints) -> Marks:
-    """``marks[places]``: numpy copies structures field by field, but rows of words in one block."""
+    """``marks[places]``, but faster: numpy copies structures field by field, and rows of words as a block."""
     return marks.view("<u8").reshape(len(marks), -1).take(places, axis=0).reshape(-1).view(marks.dtype)
 
 
 def _joined(one: Marks, other: Marks) -> Marks:
-    """The marks of ``one`` and ``other``, which are of the same type."""
+    """The marks of ``one`` followed by those of ``other``. Both have the same type."""
     both = np.concatenate([marks.view("<u8").reshape(len(marks), -1) for marks in (one, other)])
     return both.reshape(-1).view(one.dtype)
 
 
 def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) -> None:
-    """Set the depth of ``marks`` after the first ``old``, which are begins that were already open."""
+    """Set the depth of ``marks[old:]``. ``marks[:old]`` are begins that were already open."""
     steps = marks["sign"].astype(np.int64)
     steps[stray] = 0
     steps[keyed[marks["name"]]] = 0
@@ -607,20 +627,20 @@ def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) 
 
 
 def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool_]) -> None:
-    """Set the parent of those ``marks`` after the first ``old`` that begin a span. Their depths must be known."""
+    """Set the parent of all begins in ``marks[old:]``. The depths of ``marks`` must be set."""
     begins = np.flatnonzero(marks["sign"] > 0)
     asking = begins[(begins >= old) & (marks["depth"][begins] > 0)]
     if not len(asking):
         return
     until = np.full(len(marks), len(marks), np.int64)
     until[paired.begins] = paired.ends
-    # Sorted by thread, then by position in the order of time.
+    # Sorted by thread, and then by time.
     places = _codes(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
     around = begins[~keyed[marks["name"][begins]]]
     around = around[np.argsort(places[around])]
     before = np.searchsorted(places[around], places[asking])
-    # Most spans begin directly after the begin of the span around them. A depth above 0 means that there is such a
-    # span.
+    # For most begins, the previous begin in the thread is that of the parent. A depth above 0 means that there is a
+    # parent.
     nearest = before - 1
     far = np.flatnonzero(until[around[nearest]] < asking)
     nearest[far] = last_above(until[around], before[far], asking[far])
@@ -628,7 +648,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
-    """A mask of the ``begins`` for which an end of the same name and key in ``ends`` came a moment earlier."""
+    """A mask of the ``begins`` shortly before which ``ends`` has an end with the same name and key."""
     found = np.zeros(len(begins), bool)
     if not len(begins) or not len(ends):
         return found
