@@ -344,7 +344,7 @@ def _check(fields: Sequence[TsdlField], needed: Mapping[str, int], where: str) -
         if sizes.get(name) != size:
             raise TsdlError(f"the {where}'s field {name} is missing or of another size")
     if len(sizes) != len(fields):
-        raise TsdlError(f"the {where} has two fields of one name")
+        raise TsdlError(f"the {where} has two fields with the same name")
 
 
 def _check_arguments(fields: Sequence[TsdlField], kind: int, arguments: int) -> None:
