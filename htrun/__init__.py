@@ -18,10 +18,10 @@ __all__ = ["__version__", "open"]
 def open(path: str | os.PathLike[str], names: NamedEvents | None = None) -> Trace:
     """The trace that ``htrun -o`` wrote to the directory ``path``; see `htrun.analysis.trace.Trace`.
 
-    ``names``: instead of those that the trace carries. Raises `HtrunError` if it is not a trace. If a later part is
-    damaged, this is a warning, and the part before the damage is read.
+    ``names``: the named events to use instead of those in the trace. Raises `HtrunError` if ``path`` is not a trace. If
+    a later part of the trace is damaged, this function warns, and the part before the damage is read.
     """
-    # Only here: `htrun` itself starts a program before it imports anything large.
+    # Imported only here, since `htrun` itself starts a program before it imports anything large.
     from pathlib import Path
 
     from htrun.analysis.trace import Trace

@@ -1,4 +1,4 @@
-"""Errors that end htrun with one clear line, and the exit codes they carry."""
+"""The error that ends htrun with a message of one line, and its exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of htrun's own failures, the same as those of env(1), nohup(1) and timeout(1)."""
+    """The exit codes of htrun's own failures. They are the exit codes of env(1), nohup(1) and timeout(1)."""
 
     OWN_FAILURE = 125
     NOT_EXECUTABLE = 126
@@ -14,7 +14,8 @@ class ExitCode(IntEnum):
 
 
 class HtrunError(Exception):
-    """A failure of htrun's own. ``str()`` is the one line that the user sees: what is wrong, where, and what to do."""
+    """A failure of htrun's own. ``str()`` is the one line that the user sees. It says what is wrong, where, and what to
+    do."""
 
     def __init__(self, message: str, exit_code: int = ExitCode.OWN_FAILURE) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Makes a few bytes of htrun's own machine code callable."""
+"""Makes short pieces of htrun's own machine code callable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from htrun.errors import HtrunError
 
 
 def executable(code: bytes) -> int:
-    """The address of executable pages that hold ``code``. The pages are never writable: they map a file in memory.
+    """The address of new executable pages that contain ``code``. The pages are never writable: they map a file in
+    memory.
 
-    Raises `HtrunError` if no memory may be made executable (on a hardened kernel).
+    Raises `HtrunError` if the kernel forbids executable memory, as a hardened kernel does.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
@@ -25,5 +26,5 @@ def executable(code: bytes) -> int:
     finally:
         os.close(descriptor)
     if address == ctypes.c_void_p(-1).value:
-        raise HtrunError(f"cannot run code of its own: {os.strerror(ctypes.get_errno())}")
+        raise HtrunError(f"cannot run htrun's own machine code: {os.strerror(ctypes.get_errno())}")
     return int(address)

@@ -1,4 +1,4 @@
-"""The machines that htrun runs on, each in a package of its own."""
+"""The machines that htrun runs on. Each machine has its own package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MACHINE_AT = 18
 _PACKAGES = {
     b"\x3e\x00": "htrun.hosts.x86_64",
 }
-"""The package of each machine, by e_machine (EM_X86_64). htrun reads e_machine from its interpreter, since ``uname``
-can be made to report another machine."""
+"""The package of each machine, by e_machine (EM_X86_64). htrun reads e_machine from the file of its Python interpreter,
+since ``uname`` can be made to report another machine."""
 
 
 def package(interpreter: str = "/proc/self/exe") -> str | None:
-    """The package of the machine that the file ``interpreter`` is made for; None if there is none."""
+    """The package of the machine for which the file ``interpreter`` is made; None if htrun has no such package."""
     try:
         with open(interpreter, "rb", buffering=0) as program:
             start = program.read(_MACHINE_AT + 2)

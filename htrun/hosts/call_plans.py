@@ -10,11 +10,12 @@ from __future__ import annotations
 
 PLAN_SIZE = 8
 MOST_NUMBERS = 512
-"""The number of calls of one interface that can have plans: more than any interface has."""
+"""The number of calls of one interface that can have plans. No interface has this many calls."""
 LEFT_TO_CALLER = 1
 FIRST, LAST, AFTER = 1, 3, 4
 INDEX_MASK, SIZE_SHIFT, STRING, PRESENT = 7, 3, 7, 0x80
 MOST_BYTES, MOST_STRING = 32, 4096
-"""The most bytes that are read: of a buffer, as many as strace shows; of a string, PATH_MAX (<linux/limits.h>)."""
+"""The maximum numbers of bytes that are read from a buffer (as many as strace shows) and from a string (PATH_MAX,
+<linux/limits.h>)."""
 MOST_TEXT_RECORDS = 256
-"""The most records that the texts of one stop can take."""
+"""The maximum number of records for the texts of one stop."""

@@ -19,8 +19,8 @@ class Abi(NamedTuple):
     ``bits``: 64 or 32. ``audit_arch``: the interface's constant in seccomp filters. ``instruction``: the bytes of the
     call instruction. ``arguments``: the names of the registers that hold arguments 1 to 6. ``argument_words``: the
     offsets of these registers in struct user. ``numbers``: call numbers by name. ``nowhere``: the page after the last
-    page that a program can map. ``frame_masks``: for each call that returns from a handler, the offset of the mask to
-    be restored, from the stack pointer at the call.
+    page that a program can map. ``frame_masks``: for each call that returns from a signal handler, the offset of the
+    signal mask that the call restores, relative to the stack pointer at the call.
     """
 
     bits: int
@@ -69,7 +69,8 @@ class UserWords(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """The longest time that a call waits: ``duration`` in ns. ``result``: the call's result when the time is over."""
+    """The time limit of a call. ``duration``: the longest time that the call waits, in ns. ``result``: the call's
+    result when this time is over."""
 
     duration: int
     result: int

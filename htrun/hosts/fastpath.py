@@ -1,6 +1,7 @@
-"""The interface of a host's machine code for stops, which handles most stops by itself and leaves the others to Python.
+"""The interface of a host's machine code for stops. The machine code handles most stops and leaves the others to
+Python.
 
-A host without such machine code can handle every stop in Python, with the same methods.
+A host without such machine code can implement the same methods in Python, and handle every stop there.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class KnownTraps(Protocol):
         """Let the machine code deliver faults of thread ``tid`` at unmapped addresses, until another stop happens."""
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Let Python inspect signals and faults of thread ``tid`` again, or of all threads."""
+        """Let Python inspect the signals and faults of thread ``tid`` again. None stands for all threads."""
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
         """Let the machine code handle further traps in which thread ``tid`` makes ``store``. ``space``: the number of
@@ -49,7 +50,8 @@ class KnownTraps(Protocol):
         """
 
     def settle(self) -> None:
-        """Report all traps that were not reported yet, by calling each ``trapped``."""
+        """Report the remaining traps: call each ``trapped`` with the number of traps that have not been reported to
+        it."""
 
 
 class TrapWait(Protocol):
@@ -63,7 +65,8 @@ class TrapWait(Protocol):
         """The traps that Python need not inspect."""
 
     def next(self) -> tuple[int, int | None]:
-        """Wait for any tracee. Returns ``(tid, wait status)``; the status is None for a death, which is not reaped yet.
+        """Wait for any tracee. Returns ``(tid, wait status)``. If the thread has died, the status is None, and the
+        thread still has to be reaped.
 
         Raises ChildProcessError if there is no tracee.
         """
@@ -77,7 +80,7 @@ class TrapWait(Protocol):
         `Stopped.resume`, this invalidates ``stopped``."""
 
     def flush(self) -> None:
-        """Resume the thread of the last `resume_later` at once."""
+        """Resume the thread of the last `resume_later` now."""
 
 
 class CallWait(Protocol):
@@ -87,14 +90,15 @@ class CallWait(Protocol):
     """
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` that the machine code does not handle; the status is None for a death, which
-        is not reaped yet.
+        """The next ``(tid, wait status)`` that the machine code does not handle. If the thread has died, the status is
+        None, and the thread still has to be reaped.
 
         Raises ChildProcessError if there is no tracee.
         """
 
     def stopped(self) -> tuple[int, int] | None:
-        """As `next`, for a stop that has already happened, without waiting; None if there is none."""
+        """Like `next`, but only for a stop that has already happened: it does not wait, and returns None if there is no
+        stop."""
 
     def stream(self, tid: int) -> int | None:
         """The number of the thread's stream; None if it is unknown."""
@@ -118,21 +122,21 @@ class CallWait(Protocol):
         """The state of the thread, and the interface and the number of the call that it is in."""
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """Note that the thread is now in ``call``, the result of `call_of` for another thread; no effect if that is no
-        call."""
+        """Note that the thread is now in ``call``, which `call_of` has returned for another thread. If that other
+        thread was not in a call, this does nothing."""
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
-        """Record the texts that arguments point to as well. ``plans_32``, ``plans_64``: the plans for the calls of the
-        two interfaces (`htrun.hosts.call_plans`)."""
+        """Also record the texts that arguments point to. ``plans_32``, ``plans_64``: the plans for the calls of the two
+        interfaces (`htrun.hosts.call_plans`)."""
 
     def pointer(self, tid: int) -> int:
-        """The address that the kernel fills in, an argument of the call that the thread is in."""
+        """The address at which the kernel writes data. It is an argument of the call that the thread is in."""
 
     def set_pointer(self, tid: int, pointer: int) -> None:
-        """Set the address that the kernel fills in."""
+        """Set the address at which the kernel writes data."""
 
     def look(self, stopped: Stopped) -> Entry:
-        """The call before which a filter has stopped a thread."""
+        """The call that a thread is about to make. A filter has stopped the thread before this call."""
 
     def enter(self, tid: int, call: Entry, texts: Sequence[Text] = ()) -> None:
         """Record the entry of a call by a thread whose stream is known. ``texts``: the texts that its arguments point
@@ -148,11 +152,11 @@ class CallWait(Protocol):
         """The interface (AUDIT_ARCH_*) whose call numbers a stopped thread uses."""
 
     def result_of(self, stopped: Stopped) -> Entry | None:
-        """The return of the recorded call after which a thread is stopped; None if there is no such call."""
+        """The return of a recorded call, if the thread is stopped after such a call; otherwise None."""
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
         """Record the return of a call of a thread whose stream is known. ``returned``: the result of `result_of`.
-        ``texts``: the texts that the kernel has filled in."""
+        ``texts``: the texts that the kernel has written to the thread's memory."""
 
     def append(self, tid: int, definition: Definition, call: Entry, texts: Sequence[Text] = ()) -> None:
         """Write a record for a thread whose stream is known, and the records of its ``texts``."""
@@ -164,7 +168,7 @@ class FastPath(Protocol):
     def trap_wait(self, slots: Slots, code: CodeRanges, *, record_size: int, run: TrapRun, in_one_go: bool) -> TrapWait:
         """Create a `TrapWait`. ``code``: the addresses at which every signal to a thread must be inspected.
         ``record_size``: in bytes. ``run``: the current run of traps, which is kept up to date. ``in_one_go``: whether
-        machine code may handle stops; if not, every stop is left to Python."""
+        machine code may handle stops; if not, Python handles every stop."""
 
     def call_wait(self, recording: CallRecording) -> CallWait:
         """Create a `CallWait`."""

@@ -1,7 +1,8 @@
-"""The interface of the machine that htrun runs on. It names things by their roles.
+"""The interface of the machine that htrun runs on. The interface names things by their roles.
 
-Each machine has a package beside this module, which `htrun.hosts.current` selects. Code outside this package says, for
-example, "program counter", and not the machine's name for it. All addresses are the tracee's.
+Each machine has a package next to this module. `htrun.hosts.current` selects the package. Code outside this package
+says, for example, "program counter", and not the name that the machine has for this register. All addresses are
+addresses in the tracee.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Read = Callable[[int, int], bytes]
 
 
 class NotAStore(Exception):
-    """The instruction is not a plain store. ``str()`` is the reason, in words that fit a warning."""
+    """The instruction is not a plain store. ``str()`` is the reason, worded for a warning."""
 
 
 class OutOfReach(Exception):
@@ -97,7 +98,8 @@ class Store(Protocol):
 
     @property
     def near(self) -> tuple[int, ...]:
-        """The addresses that the instruction names relative to itself. A copy of it must be able to reach them."""
+        """The addresses that the instruction names relative to itself. A copy of the instruction must be able to reach
+        these addresses."""
 
     @property
     def effective_address(self) -> Callable[[Registers], int]:
@@ -137,8 +139,8 @@ class Trampoline(Protocol):
 
     @property
     def original(self) -> int:
-        """The offset of the original store, whose fault is the guest's own. At this offset all registers have the
-        values that they had at the site."""
+        """The offset of the original store. If this store faults, the fault is the guest's own. At this offset all
+        registers have the values that they had at the site."""
 
     @property
     def ways_back(self) -> int:
@@ -148,7 +150,7 @@ class Trampoline(Protocol):
         """Whether ``address``, a program counter, is inside the trampoline."""
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether a thread that will next execute the instruction at ``offset`` has not emitted the event yet."""
+        """Whether the event has still to be emitted when a thread is about to execute the instruction at ``offset``."""
 
 
 class Candidate(Protocol):
@@ -171,7 +173,7 @@ class Candidate(Protocol):
         """Whether the jump borrows bytes."""
 
     def code_for(self, entry: int) -> bytes:
-        """The bytes to write over the store so that it jumps to ``entry``: exactly as many as the store has."""
+        """The bytes to write over the store: a jump to ``entry``. The result is exactly as long as the store."""
 
 
 class Plan(Protocol):
@@ -183,7 +185,7 @@ class Plan(Protocol):
 
     @property
     def reason(self) -> str | None:
-        """The reason why there is no candidate; None if there is one."""
+        """The reason why there is no candidate; None if there are candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ class Host(Protocol):
     compat: Abi
     """The other system call interface, which 32-bit programs use."""
     no_number_above: int
-    """Numbers from this one on are calls of neither interface."""
+    """No call of either interface has this number or a greater one."""
     words: UserWords
     impossible_flags: int
     """A combination of arithmetic flags that no instruction sets. A system call keeps the flags, so this combination
@@ -255,7 +257,8 @@ class Host(Protocol):
     machine: int
     """The e_machine of ELF. A client of a channel's rings compares it to find out whether it runs natively."""
     client_clock: int
-    """The number by which these clients identify the machine's counter (`htrun.channel.ring_layout.CLOCK_TSC`)."""
+    """The number by which clients of a channel's rings identify the machine's counter
+    (`htrun.channel.ring_layout.CLOCK_TSC`)."""
     counter: str
     """The name of the clock source that machine code can read (`htrun.events.clock.ClockSource`)."""
 
@@ -263,7 +266,7 @@ class Host(Protocol):
         """New registers, all zeros."""
 
     def best_clock(self) -> Clock:
-        """A clock on the processor's counter if that is reliable, else on CLOCK_MONOTONIC."""
+        """A clock on the processor's counter if this counter is reliable; otherwise a clock on CLOCK_MONOTONIC."""
 
     def counter_source(self) -> ClockSource:
         """The processor's counter, whether it is reliable or not."""
@@ -301,8 +304,8 @@ class Host(Protocol):
         """The first bytes of a site while it is being patched: an instruction that stops a thread with SIGSEGV."""
 
     def plan(self, code: bytes, site: int, length: int, *, generated: bool) -> Plan:
-        """Plan the patch of the store of ``length`` bytes at ``site``. ``code``: the bytes from ``site`` on, some more
-        than the store has, or all up to the end of the executable mapping."""
+        """Plan the patch of the store of ``length`` bytes at ``site``. ``code``: the store and some bytes after it. If
+        the executable mapping ends soon after the store, ``code`` ends with the mapping."""
 
     def steps(self, site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
         """The writes that change ``old`` to ``new`` at ``site`` while other threads execute this code."""
@@ -310,8 +313,8 @@ class Host(Protocol):
     # Trampolines.
 
     def form(self, store: Store, context: TrampolineContext, *, flags_live: bool) -> Hashable:
-        """The form of a trampoline. In one run, with the same number of arguments, slots and fences, all trampolines of
-        one form have the same length at any address, or cannot be built."""
+        """The form of a trampoline. In one run, if trampolines have the same form and the same numbers of arguments,
+        slots and fences, then all of them have the same length at any address, or none of them can be built."""
 
     def build(
         self, store: Store, context: TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool
@@ -321,7 +324,7 @@ class Host(Protocol):
         the guest's code before and after. Raises `NotAStore` and `OutOfReach`."""
 
     def build_runtime(self, at: int) -> bytes:
-        """Build the runtime stub at ``at``, which trampolines share: it handles a full packet."""
+        """Build the runtime stub at ``at``. All trampolines share this stub, which handles a full packet."""
 
     def restore(self, trampoline: Trampoline, offset: int, registers: Registers, read: Read) -> None:
         """Restore ``registers``, except the program counter, to their values at the site. The thread is at ``offset``
@@ -331,10 +334,10 @@ class Host(Protocol):
         """The addresses to which the runtime stub may return, for a thread that is inside the stub."""
 
     def restore_in_runtime(self, offset: int, registers: Registers, read: Read) -> None:
-        """Restore the registers that the runtime stub has changed; they get their values before the stub's call.
-        `restore` handles the other registers. The thread is at ``offset`` in the stub."""
+        """Restore the registers that the runtime stub has changed to the values that they had before the stub was
+        called. `restore` handles the other registers. The thread is at ``offset`` in the stub."""
 
     def runtime_lost(self, offset: int, way: int) -> bool:
-        """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that it must continue after
-        the site. ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would
-        return now."""
+        """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that the thread must continue
+        after the site. ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub
+        would return now."""

@@ -18,7 +18,7 @@ class State(IntEnum):
     IN_CALL = 1
     """The thread is in a call whose return is to be recorded."""
     IN_WATCHED_CALL = 2
-    """Like `IN_CALL`, and Python must also handle the return."""
+    """The thread is in a call as for `IN_CALL`, and Python must also handle the return."""
 
 
 class Entry(NamedTuple):
@@ -75,8 +75,8 @@ class CallRecording(NamedTuple):
 
     ``events``: the buffer for the records. ``make_room``: empties the buffer. ``wake``: wakes the thread that empties
     the buffer. ``entries``, ``returns``: whether entries and returns of calls are recorded. ``clock``: reads the ticks.
-    ``in_one_go``: whether machine code can read the ticks too; if not, each stop is left to Python. ``ran``: is called
-    for a stopped thread that has used up the stops set by `CallWait.set_stops_left`.
+    ``in_one_go``: whether machine code can read the ticks too; if not, Python handles each stop. ``ran``: is called for
+    a stopped thread when it has made the number of stops that `CallWait.set_stops_left` has set.
     """
 
     events: TracerEvents

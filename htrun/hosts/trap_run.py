@@ -11,8 +11,8 @@ _SECOND = 1_000_000_000
 class TrapRun(ctypes.Structure):
     """The current run of traps: traps of one thread, with no trap of another thread between them.
 
-    ``left``: the number of traps, of ``length``, until the thread is checked. ``seconds``, ``nanoseconds``: the start
-    of the run on CLOCK_MONOTONIC.
+    ``length``: the number of traps after which the thread is checked. ``left``: the number of traps that remain until
+    then. ``seconds``, ``nanoseconds``: the start of the run on CLOCK_MONOTONIC.
     """
 
     tid: int
@@ -24,7 +24,8 @@ class TrapRun(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("tid", "left", "seconds", "nanoseconds", "length")]
 
     def begin(self, tid: int) -> None:
-        """Begin a new run, since thread ``tid`` has trapped after another thread, or its last run is complete."""
+        """Begin a new run of thread ``tid``. Call this when the thread has trapped after another thread, or when its
+        last run is complete."""
         self.tid, self.left = tid, self.length
         self.seconds, self.nanoseconds = divmod(time.monotonic_ns(), _SECOND)
 

@@ -189,7 +189,8 @@ class Ring:
 
     @property
     def overwrites(self) -> bool:
-        """Whether the thread overwrites its oldest packet when the ring is full: it is read once, at the end."""
+        """Whether the thread overwrites its oldest packet when the ring is full. htrun reads such a ring only once,
+        after the thread has exited."""
         return self.overflow is Overflow.OVERWRITE
 
     @property

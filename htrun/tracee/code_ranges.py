@@ -17,7 +17,7 @@ class _Ranges(ctypes.Structure):
 
 class CodeRanges:
     """A multiset of address ranges, since forked processes have trampolines at the same addresses. If the table has no
-    room for all ranges, one range of all addresses replaces them."""
+    room for all ranges, a single range that contains all addresses replaces them."""
 
     def __init__(self) -> None:
         self._ranges = _Ranges()

@@ -1,8 +1,8 @@
-"""The process that the user has started, and that becomes the program: its death is *held*.
+"""The first process: the user has started it, and it becomes the program. Its death is *held*.
 
 The kernel shows a traced zombie only to its tracer (kernel/exit.c: "A zombie ptracee is only visible to its ptracer").
-So the process's parent learns of the death only when htrun exits, after every record was written. Until then htrun must
-not reap the process, so no wait may take this zombie (`htrun.tracee.wait`).
+So the process's parent learns of the death only when htrun exits, which it does after every record was written. Until
+then htrun must not reap the process, so no wait may take this zombie (`htrun.tracee.wait`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class FirstProcess:
         self.held = True
 
     def exiting(self, status: int) -> None:
-        """Note that the leader is at its exit event, and that its wait status will be ``status``."""
+        """Note that the leader is at its exit event. ``status``: the wait status that the leader will have."""
         self.status = status
         self.hold()
 
     def executed(self, *, by_another: bool) -> None:
-        """Stop holding the process, since one of its threads has called exec. ``by_another``: whether that thread was
-        not the leader; it has the leader's id now."""
+        """Stop holding the process, since one of its threads has called exec. ``by_another``: whether a thread other
+        than the leader has called exec. This thread has the leader's id now."""
         self.held = self.reported = False
         self.is_oldest = self.is_oldest and not by_another
 
@@ -65,8 +65,8 @@ class FirstProcess:
         return None if result is None else wait_status(result)
 
     def settle(self) -> None:
-        """Read the wait status of the process after all others have exited. If its leader has exited before other
-        threads, the exit event had another status."""
+        """Read the wait status of the process, after all other processes and threads have exited. If the leader has
+        exited before other threads of its process, its exit event had a different status."""
         status = self.death()
         if status is not None:
             self.status = status

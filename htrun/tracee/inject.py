@@ -1,4 +1,4 @@
-"""Makes system calls in a stopped tracee, for htrun.
+"""Makes system calls for htrun in a stopped tracee.
 
 The thread is moved to a system call instruction of its own code, with other registers. htrun follows it from the
 syscall-enter-stop to the syscall-exit-stop, and then restores its whole state. The thread's signals are blocked
@@ -30,7 +30,7 @@ _MOST_ERRNO = 4095
 def call_instruction(memory: Memory, abi: Abi, after: int) -> int:
     """The address of the call instruction that ends at ``after``, the program counter of a thread after a call.
 
-    Raises OSError if there is no such instruction, so that the thread can't make another call there.
+    Raises OSError if there is no such instruction. Then the thread can't make another call there.
     """
     address = after - len(abi.instruction)
     if memory.read(address, len(abi.instruction)) != abi.instruction:

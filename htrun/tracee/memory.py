@@ -14,7 +14,7 @@ _KERNEL_HALF = 1 << 63
 """The addresses from here on belong to the kernel, and are too large for a file offset."""
 _WIDE = 8
 _WINDOW = 1 << 16
-"""The number of bytes that are read at once for strings that are close together."""
+"""The number of bytes that one read fetches for strings that are close together."""
 _NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
 
 
@@ -36,7 +36,7 @@ class _OpenFiles:
         self._most = 0
 
     def opened(self, memory: Memory) -> None:
-        """Note that ``memory`` has opened its file. If too many files are open, others are closed."""
+        """Note that ``memory`` has opened its file. If too many files are open, other memories' files are closed."""
         if not self._most:
             # Half of the limit, since the outputs need files too.
             self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 1)
@@ -102,7 +102,7 @@ class Memory:
         _open_files.opened(self)
 
     def keep_open(self) -> None:
-        """Open the memory, and keep it open, since opening it later may be forbidden. Raises OSError."""
+        """Open the memory now, and keep it open, since it may be forbidden to open the memory later. Raises OSError."""
         self.open()
         self._pinned = True
         _open_files.closed(self)
@@ -121,7 +121,7 @@ class Memory:
         return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
 
     def read(self, address: int, length: int) -> bytes:
-        """Read up to ``length`` bytes: fewer if the mapping ends before. Raises OSError if nothing is mapped."""
+        """Read up to ``length`` bytes, or fewer if the mapping ends earlier. Raises OSError if nothing is mapped."""
         self._reach(address)
         return os.pread(self._file, length, address)
 
@@ -207,12 +207,14 @@ class Memory:
             raise OSError(errno.EFAULT, f"{address:#x} is not an address that a program can have")
 
     def close(self) -> None:
-        """Close the file for good. A later use is an error, so that it cannot reach the memory of another program."""
+        """Close the file permanently. A later use of this object is an error, so that it cannot reach the memory of
+        another program."""
         self._closed = True
         self.release()
 
     def may_be_opened(self) -> bool:
-        """Whether the file could be opened again: the process may forbid that by now (PR_SET_DUMPABLE, prctl(2))."""
+        """Whether the file could be opened again. The process may have forbidden this meanwhile (PR_SET_DUMPABLE,
+        prctl(2))."""
         return any(os.access(_file_of(tid), os.R_OK | os.W_OK) for tid in self._ways())
 
     def release(self) -> None:

@@ -1,9 +1,9 @@
 """The seccomp filters, which stop a tracee only at the few system calls that htrun must handle.
 
-There are three filters in classic BPF (seccomp(2), Documentation/networking/filter.rst). `first_filter` is installed
+There are three filters, in classic BPF (seccomp(2), Documentation/networking/filter.rst). `first_filter` is installed
 before the program's exec. `channel_filter` is added when a process has mapped a channel, which must be guarded then.
-`mask_filter` is added when the signal masks of a process's threads matter. A call that no rule names costs only a look
-into the kernel's cache of allowed calls.
+`mask_filter` is added when the signal masks of a process's threads matter. A call that no rule names costs only a
+lookup in the kernel's cache of allowed calls.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def _compile_abi(
 
 
 def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
-    """Instructions that stop at each of ``calls``; empty if these are all calls, which are not listed by number."""
+    """Instructions that stop at each of ``calls``; empty if ``calls`` stands for all calls, since these are not listed
+    by number."""
     numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
     load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
     return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
@@ -229,9 +230,9 @@ _CHANNEL_RULES_32 = (
 def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> bytes:
     """The filter that stops at exec, at calls by which a process becomes a tracer, and at ``calls``, which are
     recorded. With ``channel``, it also stops at calls that matter before a channel is mapped: mmap of shared files,
-    changes of SIGSEGV's action, filters of the guest.
+    changes of SIGSEGV's action, and installation of the guest's own filters.
 
-    htrun may keep a thread that makes many recorded calls on one processor for a while. So with ``calls``, the filter
+    If a thread makes many recorded calls, htrun may bind it to one processor for a while. So with ``calls``, the filter
     also stops at calls that query or set processors.
     """
     rules = (*_EXEC_RULES, *TRACER_RULES)
@@ -256,7 +257,7 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
 def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
     """The filter that stops at calls that could unmap, move, replace or unprotect memory in ``[start, end)``.
     ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors.
-    One channel filter of each process must do so.
+    In each process, one of the channel filters must do so.
 
     ``calls``: the calls that the first filter records."""
     rules: list[Rule] = []

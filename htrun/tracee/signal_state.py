@@ -42,7 +42,8 @@ _GONE = SignalState(pending=0, blocked=0, ignored=0, caught=0)
 
 
 def signal_state(tid: int) -> SignalState:
-    """The signal masks of a thread. All are empty if the thread is gone; its wait status will report that."""
+    """The signal masks of a thread. All masks are empty if the thread is gone; its wait status will report the
+    death."""
     try:
         file = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -59,6 +60,6 @@ def signal_state(tid: int) -> SignalState:
 
 
 def blocks_other_faults(mask: int) -> bool:
-    """Whether a mask blocks the signals of all faults except SIGSEGV. The kernel has unblocked SIGSEGV, but most likely
-    the program had blocked it too, as sigfillset(3) does."""
+    """Whether a mask blocks the signals of all faults except SIGSEGV. If it does, the program has probably blocked
+    SIGSEGV too, with a mask from sigfillset(3), and the kernel has unblocked it."""
     return mask & _FAULT_BITS == _FAULT_BITS

@@ -2,7 +2,7 @@
 
 The process that the user has started *becomes* the program (`htrun.launch.launcher`). So the program has the process
 id, the parent, the process group, the terminal, the children and the exit status that it would have without htrun. The
-tracer is an orphan in a session of its own, so no signal of a terminal reaches it. (strace(1) calls this -DDD.)
+tracer is an orphan in its own session, so no signal of a terminal reaches it. (strace(1) calls this -DDD.)
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class CannotTraceError(HtrunError):
 
 
 def seize(program: int) -> None:
-    """Become the tracer of the process ``program`` and of all processes that it will create. They die when this process
-    exits. Raises `CannotTraceError`."""
+    """Become the tracer of the process ``program`` and of all processes that it will create. All these processes die
+    when this process exits. Raises `CannotTraceError`."""
     if _is_valgrind(program):
         reason = "valgrind knows no seccomp filters"
         raise CannotTraceError(f"htrun cannot trace inside valgrind: {reason}; try htrun valgrind PROGRAM", reason)

@@ -91,7 +91,7 @@ class Stopped:
         self._request(Request.SETREGS, 0, ctypes.addressof(registers))
 
     def register_set(self, kind: int) -> bytes:
-        """The register set ``kind`` (NT_* in <linux/elf.h>), which is not the set of general registers."""
+        """The register set ``kind`` (NT_* in <linux/elf.h>). ``kind`` must not be the set of general registers."""
         room = ctypes.create_string_buffer(_MOST_OF_A_SET)
         vector = _IoVec(ctypes.addressof(room), _MOST_OF_A_SET)
         self._request(Request.GETREGSET, kind, ctypes.addressof(vector))
@@ -139,7 +139,7 @@ class Stopped:
     # The reason of the stop.
 
     def event_message(self) -> int:
-        """The number that a ptrace event comes with: a new thread's id, an exit status, or a former thread id."""
+        """The message of a ptrace event: a new thread's id, an exit status, or a former thread id."""
         self._request(Request.GETEVENTMSG, 0, _message_address)
         return _message.value
 
@@ -163,8 +163,9 @@ class Stopped:
         del self.tid
 
     def run_to_next(self, waiter: Waiter, request: Request = Request.CONT, number: int = 0) -> Stop:
-        """Resume the thread, and wait for its next stop. Raises `TraceeDied` if the thread dies; then ``waiter``
-        reports the wait status next. A thread also dies by the exec of another thread, which takes over its id."""
+        """Resume the thread, and wait for its next stop. Raises `TraceeDied` if the thread dies; in this case, the next
+        wait of ``waiter`` reports the wait status. A thread also dies by the exec of another thread, which takes over
+        its id."""
         tid = self.tid
         self.resume(request, number)
         self.tid = _NOBODY

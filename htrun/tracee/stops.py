@@ -23,8 +23,8 @@ _STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signa
 
 
 class PtraceEvent(Enum):
-    """PTRACE_EVENT_*: the byte above the signal in the wait status of a stop. Only the events that htrun asks for, and
-    STOP."""
+    """PTRACE_EVENT_*: the byte above the signal in the wait status of a stop. The members are STOP and the events that
+    htrun asks for."""
 
     FORK = 1
     VFORK = 2

@@ -3,12 +3,12 @@
 A signal that a process ignores does not wake its threads. But the kernel wakes the threads of a traced process, so that
 the tracer can see the signal (kernel/signal.c, sig_ignored). The kernel restarts most calls, since it knows how much of
 their time is left. Some calls return EINTR (ptrace(2), "Bugs": epoll_wait, inotify reads; also sigtimedwait, semop, and
-calls on sockets with a time limit). htrun lets the thread make such a call again, as if it had not been woken.
+calls on sockets with a time limit). htrun lets the thread make such a call again, as if the thread had not been woken.
 
 The repeated call has its whole time limit again: with a signal every 50 ms, a wait of 100 ms would never return. So
 htrun keeps the end of the time limit, counted from the first signal. At the first signal after this end, the call gets
-the result that it has at its limit. It never returns early. It may return late: by at most the time from the call to
-the first signal, plus the time between two signals.
+the result that it has at its limit. The call never returns early. It may return late, by at most the time from the call
+to the first signal, plus the time between two signals.
 
 A stop of the process (SIGSTOP, SIGTSTP) interrupts such calls with EINTR without htrun too, so these are not restarted.
 """
@@ -36,7 +36,7 @@ _MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 class _Wait(NamedTuple):
     """A call that was made again. ``call``: the values that identify it. ``limit``: its time limit. ``until``: the end
-    of this limit (ns of the monotonic clock). ``flags``: the thread's flags before htrun has marked them."""
+    of this limit (ns of the monotonic clock). ``flags``: the thread's flags before htrun marked them."""
 
     call: tuple[int, ...]
     limit: Limit | None
@@ -45,14 +45,14 @@ class _Wait(NamedTuple):
 
 
 class Waits:
-    """The calls of all threads that were woken by an ignored signal. ``clock``: returns ns."""
+    """The restarted calls of all threads. ``clock``: returns ns."""
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._waits: dict[int, _Wait] = {}
 
     def woken(self, stopped: Stopped, number: int, process: int, read: Callable[[int, int], bytes]) -> None:
-        """Restart the call of a thread that was woken without need. ``stopped``: the thread, stopped for signal
+        """Restart the call of a thread that was woken unnecessarily. ``stopped``: the thread, stopped for signal
         ``number`` (0: stopped only for htrun). ``process``: the id of its process. ``read``: reads its memory."""
         if not _is_interrupted(stopped):
             return
@@ -85,7 +85,8 @@ class Waits:
 
     @staticmethod
     def interrupted(stopped: Stopped) -> None:
-        """Make sure that a call that a stop of the process has interrupted is not restarted at a later stop."""
+        """Handle a thread after a stop of its process: if this stop has interrupted a call, a later stop must not
+        restart the call."""
         if _is_interrupted(stopped):
             stopped.set_user_word(hosts.current().words.call_number, _NO_CALL)
 

@@ -1,7 +1,8 @@
-"""Waits for tracees. No other module of htrun does.
+"""Waits for tracees. No other module of htrun waits for tracees.
 
 `Waiter.next` blocks until a tracee has a stop or a death to report. When the first process has begun to die, its death
-is held (`htrun.tracee.first_process`). A plain wait4(-1) would reap this zombie, so other waits are used then.
+is held (`htrun.tracee.first_process`). From then on, a plain wait4(-1) would reap this zombie, so other kinds of wait
+are used.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
             """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
 
         def flush(self) -> None:
-            """Resume the thread at once that the next call of `next` would resume."""
+            """Resume now the thread that the next call of `next` would resume."""
 
     class CallsInOneGo(Protocol):
         """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
             """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
 
         def stopped(self) -> tuple[int, int] | None:
-            """A stop that has already happened; None if there is none."""
+            """A stop that has already happened; None if there is no stop."""
 
 
 _MOST_IN_A_ROW = 32
-"""The number of stops that are taken in the kernel's order, before all pending stops are taken at once."""
+"""The number of stops that are taken one by one in the kernel's order. After these, all pending stops are taken
+together."""
 
 
 def _is_zombie(tid: int) -> bool:
@@ -54,8 +56,8 @@ def _is_zombie(tid: int) -> bool:
 
 
 def is_end(stop: stops.Stop) -> bool:
-    """Whether the thread with this id has died or is about to, or another thread has taken over the id by an exec.
-    `Waiter.next_of` reports such an end of its thread, and `Waiter.next` reports it again."""
+    """Whether ``stop`` is the end of a thread: the thread has died or is about to die, or another thread has taken over
+    its id by an exec. `Waiter.next_of` reports the end of its thread, and `Waiter.next` reports the same end again."""
     return isinstance(stop, stops.Exited | stops.Killed) or (
         isinstance(stop, stops.EventStop) and stop.event in {stops.PtraceEvent.EXIT, stops.PtraceEvent.EXEC}
     )
@@ -78,7 +80,7 @@ class Waiter:
         self._quick: TrapsInOneGo | None = None
         self._calls: CallsInOneGo | None = None
         self._queue: deque[tuple[int, int]] = deque()
-        """The wait statuses that were taken, and that `next` must still report."""
+        """The wait statuses that were taken from the kernel and that `next` has still to report."""
 
     @staticmethod
     def is_tracee(tid: int) -> bool:
@@ -90,7 +92,7 @@ class Waiter:
         return True
 
     def stands_at(self, tid: int, status: int) -> bool:
-        """Whether a thread is at a stop with this wait status, which `next` has not reported yet."""
+        """Whether a thread is at a stop with this wait status. `next` has not reported this stop yet."""
         if (tid, status) in self._queue:
             return True
         try:
@@ -100,15 +102,15 @@ class Waiter:
         return seen is not None and seen.si_code == os.CLD_TRAPPED and wait_status(seen) == status
 
     def expect_traps(self, quick: TrapsInOneGo) -> None:
-        """Wait by ``quick`` from now on, since most stops will be traps."""
+        """From now on, wait with ``quick``, since most stops will be traps."""
         self._quick = quick
 
     def record_calls(self, calls: CallsInOneGo) -> None:
-        """Wait by ``calls`` from now on, which records calls meanwhile."""
+        """From now on, wait with ``calls``, which records calls meanwhile."""
         self._calls = calls
 
     def next(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """The next ``(tid, wait status)``; None if only the held process is left, and it is dead.
+        """The next ``(tid, wait status)``; None if no tracee is left, except the held process when it is dead.
 
         The status of the held process is reported once, though the process is not reaped. ``known``: the ids of all
         tracees.
@@ -145,9 +147,9 @@ class Waiter:
 
     @staticmethod
     def _take(tid: int) -> os.waitid_result | None:
-        """The stop of a thread, which was seen before; None if the thread is no longer stopped. A thread that is killed
-        at its exit event continues and dies. For a dead thread, the kernel returns ECHILD unless deaths are waited for
-        too (kernel/exit.c, wait_consider_task)."""
+        """Take the stop in which a thread was seen; returns None if the thread is no longer stopped. A thread that is
+        killed at its exit event continues and dies. For a dead thread, the kernel returns ECHILD unless the call waits
+        for deaths too (kernel/exit.c, wait_consider_task)."""
         try:
             return os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
         except ChildProcessError:
@@ -165,11 +167,12 @@ class Waiter:
 
     def next_of(self, tid: int) -> stops.Stop:
         """The next stop of a thread that is about to stop. An end (`is_end`) is also kept for `next`. Raises
-        `TraceeDied` while another thread is taking over the id by an exec, which `next` will report.
+        `TraceeDied` while another thread is taking over the id by an exec; `next` will report the exec.
 
-        A thread group leader may die without an exit event (`_take`). No wait reports this death before the last other
-        thread of the process is reaped, which may be at its own exit event until it is resumed. So this method waits
-        only for SIGCHLD, which comes with each change, including the death of the leader (kernel/exit.c, exit_notify).
+        A thread group leader may die without an exit event (`_take`). The kernel reports this death only after all
+        other threads of the process are reaped. Another thread may be at its own exit event, and stays there until it
+        is resumed. So this method waits only for SIGCHLD, which comes with each change, including the death of the
+        leader (kernel/exit.c, exit_notify).
         """
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
@@ -182,7 +185,8 @@ class Waiter:
             try:
                 seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
             except ChildProcessError:
-                # No thread has the id: the old thread is released (fs/exec.c, de_thread), the new one not yet found.
+                # No thread has the id: the old thread is released (fs/exec.c, de_thread), and the new thread cannot be
+                # found yet.
                 raise TraceeDied(tid) from None
             if seen is None:
                 if waited and _is_zombie(tid):
@@ -209,7 +213,7 @@ class Waiter:
         return stops.decode(tid, status)
 
     def _next_but_first(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """Do the same as `next` while the death of the first process is held."""
+        """Does what `next` does while the death of the first process is held."""
         first = self._first
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
@@ -224,11 +228,11 @@ class Waiter:
             signal.sigwaitinfo({signal.SIGCHLD})
 
     def _take_all(self) -> bool:
-        """Queue the stops of all stopped tracees, then all deaths except that of the first process. Returns whether any
-        are queued.
+        """Queue the stops of all stopped tracees, then all deaths except the death of the first process. Returns
+        whether the queue contains any.
 
         The oldest tracee comes first. The kernel checks the newest tracee first (kernel/ptrace.c, __ptrace_link): if
-        new threads are created without end, it would never report the thread that is about to end them.
+        new threads are created without end, it would never report the thread that is about to end this.
         """
         queue = self._queue
         dead: list[tuple[int, int]] = []
@@ -248,9 +252,9 @@ class Waiter:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
 
     def _take_hidden(self, known: set[int]) -> bool:
-        """Queue the deaths of tracees that are older than the first process is now. Returns whether any are queued.
-        Threads that were killed before an event has reported them must be reaped, or their process can neither exit nor
-        exec."""
+        """Queue the deaths of the tracees that are now older than the first process. Returns whether the queue contains
+        any. A thread may be killed before an event has reported it. Such a thread must be reaped too, or its process
+        can neither exit nor exec."""
         looked_at: set[int] = set()
         for tid in known:
             if tid in looked_at:
@@ -267,5 +271,5 @@ class Waiter:
         return bool(self._queue)
 
     def _is_gone(self, first: FirstProcess) -> bool:
-        """Whether the held process is dead, or was reaped by another process nevertheless."""
+        """Whether the held process is dead, or whether another process has reaped it nevertheless."""
         return not self.is_tracee(first.pid) or first.death() is not None
