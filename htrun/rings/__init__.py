@@ -1,1 +1,2 @@
-"""Rings: the memory in which a guest thread (the writer) leaves its records for htrun (the reader)."""
+"""Rings: the memory to which a guest thread (the writer) writes its records, and from which htrun (the reader) reads
+them."""

@@ -1,8 +1,9 @@
 """Prefaults memory before a thread writes there.
 
-The first access to each page of a ring costs its thread a page fault of some microseconds: as much as a hundred events.
-So htrun allocates a ring's pages, and enters them into the page tables of the thread's process, some distance ahead of
-the thread's position. The drain's thread does all of this, so it costs no other thread time. Every step may fail.
+The first access to each page of a ring costs the thread a page fault. It takes some microseconds, as long as a hundred
+events. So htrun allocates a ring's pages, and enters them into the page tables of the thread's process, some distance
+ahead of the thread's position. The drain's thread does all of this, so no other thread spends time on it. If a step
+fails, the ring is not prefaulted any further.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from htrun.rings.ring import Ring
 
 FEW = 8
-"""The number of rings, from the first on, that get more memory than later rings, and get it at once: few programs have
-more threads that emit."""
+"""The number of rings at the start of the pool that get more memory than later rings, and get it immediately. Few
+programs have more threads that emit."""
 _LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
-"""The minimum number of bytes that are ready ahead of a thread, even if it has written little. The second is for the
-first `FEW` rings.
+"""The minimum number of bytes that are ready ahead of a thread, even if the thread has written little. The second value
+is for the first `FEW` rings.
 """
 _MOST = 1 << 20
-"""The maximum of bytes that are prepared at a time for one thread: this takes about a millisecond."""
+"""The maximum number of bytes that are prepared in one step for one thread. This takes about a millisecond."""
 _MADV_POPULATE_WRITE = 23
 """<linux/mman.h>, Linux 5.14."""
 
@@ -36,8 +37,8 @@ class _Range(ctypes.Structure):
 
 
 def keep_ahead(ring: Ring) -> None:
-    """Prepare the memory that the ring's thread will write next: as much as it has already written, so that no more
-    memory is wasted than used."""
+    """Prepare the memory to which the ring's thread will write next: as much memory as the thread has already written,
+    so that no more memory is wasted than used."""
     if ring.ended:
         return
     tid = ring.stream.tid if ring.stream is not None else 0
@@ -58,7 +59,7 @@ def _make(address: int, size: int) -> bool:
 
 
 def _show(tid: int, start: int, end: int) -> bool:
-    """Map allocated pages into the address space of thread ``tid``, by reading a byte of each page there.
+    """Map allocated pages into the address space of thread ``tid``: read a byte of each page in that address space.
 
     In a shared mapping of a memory file, a page that was mapped for reading can also be written without a fault.
     """

@@ -1,7 +1,7 @@
-"""Time stamps of clients that read a clock other than htrun's.
+"""Converts the time stamps of clients whose clock is not htrun's clock.
 
-Pairs of readings of both clocks at the same moment relate such a clock to htrun's; each conversion adds a pair. A
-record is older than its conversion, so its time always lies between two pairs.
+Both clocks are read at the same moment. Such pairs of readings relate the client's clock to htrun's clock, and each
+conversion adds a pair. A record is older than its conversion, so the record's time always lies between two pairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_PAIRS = 1024
-"""The number of latest pairs in use: they cover several seconds."""
+"""The number of pairs that are kept. These are the latest pairs, and they cover several seconds."""
 
 
 class Conversion(Protocol):
@@ -28,18 +28,18 @@ class Conversion(Protocol):
 
 
 class ClientClock:
-    """Converts one clock's time stamps. Must be created before the first time stamp is read."""
+    """Converts the time stamps of one clock. It must be created before the first time stamp is read."""
 
     def __init__(self, pair: Callable[[], tuple[int, int]]) -> None:
-        """``pair``: reads the other clock and htrun's ticks at the same moment."""
+        """``pair``: reads the client's clock and htrun's ticks at the same moment."""
         self._pair = pair
         self._pairs = [pair()]
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """htrun's ticks at ``stamps``.
 
-        Impossible stamps are corrected: one from the future counts as now, one from before this object's creation as
-        that moment.
+        Impossible stamps are corrected: a stamp in the future counts as the current time, and a stamp before this
+        object was created counts as the time of its creation.
         """
         import numpy as np
 
@@ -51,10 +51,10 @@ class ClientClock:
 
 
 class Arrival:
-    """Conversion for an unknown clock: an event gets the time at which htrun reads it."""
+    """The conversion for an unknown clock: an event gets the time at which htrun reads the event."""
 
     def __init__(self, read: Callable[[], int]) -> None:
-        """``read``: htrun's ticks now."""
+        """``read``: returns htrun's current ticks."""
         self._read = read
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,8 +1,8 @@
 """One ring of a channel from the reader's side (`htrun.channel.ring_layout`).
 
-A client may write anything anywhere in the channel at any time. So the reader copies a value of the shared memory
-first, then checks it, and uses it only within the ring; it relies on its own counts only. The second word of a record
-shows whether the record is complete, so that word is read before the rest of the record.
+A client may write anything anywhere in the channel at any time. So the reader first copies a value from the shared
+memory, then checks the copy, and uses the copy only within the ring. The reader relies only on its own counts. The
+second word of a record shows whether the record is complete, so this word is read before the rest of the record.
 """
 
 from __future__ import annotations
@@ -24,31 +24,33 @@ if TYPE_CHECKING:
 
 _WORD, _HALF = 8, 4
 _LAP_WORD = 8
-"""Offset in a record."""
+"""The offset of the lap word in a record."""
 _WORD_MASK = (1 << 64) - 1
 _FEW = 16
-"""Records that are checked one by one, which takes less time than with numpy."""
+"""The maximum number of records that are checked one by one, which takes less time than with numpy."""
 _PIECE = 8192
-"""Records that are copied at once. The client may write over them while the next are copied."""
+"""The number of records that are copied in one step. The client may overwrite these records while the next ones are
+copied."""
 _MOST_EVENTS = 1 << 48
-"""More than any thread can emit."""
+"""A number of events that is greater than any thread can emit."""
 _MOST_WAITING = 4096
-"""The maximum of records reserved beyond the available room: more than a thread and its signal handlers can have
-reserved."""
+"""The maximum number of records that a client may have reserved beyond the available room. A thread and its signal
+handlers cannot reserve as many."""
 _GRACE = 0.2
-"""Seconds for which records after an unfinished record wait for it: a signal handler may have emitted them, and then
-the event that it interrupted is older."""
+"""The time in seconds for which an unfinished record holds up the records after it. A signal handler may have emitted
+these later records, and then the unfinished record belongs to the older event that the handler interrupted."""
 
 _ABANDONED = 1.0
-"""Seconds after which a client that drops events gets the room of an unfinished record."""
+"""The time in seconds after which a client that drops events may overwrite an unfinished record."""
 
 
 class Client(NamedTuple):
-    """The owner of a ring, as described in the ring.
+    """The owner of a ring, as the ring describes it.
 
-    ``pid``, ``tid``: as the client sees them. ``name``: the thread's name. ``big_endian``: whether its records are
-    big-endian. ``clock``: the clock of their time stamps, such as `ring_layout.CLOCK_TSC`. ``in_machine``: whether ids
-    and clock are those of a machine. ``namespace``: the inode of its PID namespace; 0: unknown.
+    ``pid``, ``tid``: the process id and the thread id, as the client sees them. ``name``: the thread's name.
+    ``big_endian``: whether the client's records are big-endian. ``clock``: the clock of the records' time stamps, such
+    as `ring_layout.CLOCK_TSC`. ``in_machine``: whether the ids and the clock belong to a machine. ``namespace``: the
+    inode of the client's PID namespace; 0 if it is unknown.
     """
 
     owner: int
@@ -70,16 +72,16 @@ class Client(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a client in a machine has written: the ``number`` of an exchange (`htrun.rings.exchange`), and its clock's
-    reading ``stamp``."""
+    """The answer of a client in a machine: the ``number`` of an exchange (`htrun.rings.exchange`), and the reading
+    ``stamp`` of the client's clock."""
 
     number: int
     stamp: int
 
 
 class ClientRing:
-    """Ring ``number``. ``client``: the ring's owner, None if unknown; ``damaged``: whether the ring's counts were ever
-    impossible.
+    """Ring ``number``. ``client``: the ring's owner; None if it is unknown. ``damaged``: whether the ring's counts were
+    ever impossible.
 
     ``memory``: the `RingLayout.stride` bytes of the ring.
     """
@@ -99,14 +101,16 @@ class ClientRing:
         self._native = False
         self._num_args = (layout.record_size - ring_layout.RECORD_HEADER) // _WORD
         self._next = 0
-        """The first record that was not read yet."""
+        """The number of the next record to read."""
         self._released = 0
-        """The first record that may not be written over."""
+        """The number of the first record that the client must not overwrite."""
         self._holes: dict[int, float] = {}
-        """Numbers of the records before ``_next`` that are still unfinished, because their events were interrupted, in
-        ascending order, and when each was skipped (time.monotonic())."""
+        """The records before ``_next`` that are still unfinished because their events were interrupted. The keys are
+        the records' numbers in ascending order; the values are the times at which the records were skipped
+        (time.monotonic())."""
         self._waits: tuple[int, float] = (-1, 0.0)
-        """The number of an unfinished record that others follow, and when it was first seen (time.monotonic())."""
+        """The number of an unfinished record that other records follow, and the time at which it was first seen
+        (time.monotonic())."""
         self._dropped_before = 0
         """The ring's count of lost events when the ring was last freed."""
         self._lost = 0
@@ -114,22 +118,24 @@ class ClientRing:
 
     @property
     def owner(self) -> int:
-        """The owner of the ring according to the ring's memory; 0: none."""
+        """The owner of the ring according to the ring's memory; 0 if there is no owner."""
         return self._words[ring_layout.OWNER // _WORD]
 
     @property
     def state(self) -> int:
-        """One of `ring_layout.FREE` to `ring_layout.ENDED`, if the client has not written something else."""
+        """The state of the ring, `ring_layout.FREE` to `ring_layout.ENDED`, unless the client has written another
+        number there."""
         return self._halves[ring_layout.STATE // _HALF]
 
     @property
     def overwrites(self) -> bool:
-        """Whether the client overwrites old records: then the ring is read once, after the client's exit."""
+        """Whether the client overwrites old records. htrun reads such a ring only once, after the client has exited."""
         return self._layout.overflow == ring_layout.OVERWRITE
 
     @property
     def lost(self) -> int:
-        """Events of this client that were lost, according to its own count; it never decreases."""
+        """The number of events that this client has lost, according to the client's own count. This number never
+        decreases."""
         dropped = self._words[ring_layout.DROPPED // _WORD] - self._dropped_before
         if self._layout.overflow == ring_layout.DROP and 0 <= dropped < _MOST_EVENTS:
             self._lost = max(self._lost, dropped)
@@ -137,13 +143,13 @@ class ClientRing:
 
     @property
     def answer(self) -> Answer | None:
-        """The client's last answer; None while it writes one, or before the first."""
+        """The client's last answer; None before the first answer, or while the client is writing one."""
         number = self._halves[ring_layout.ANSWERED // _HALF]
         answer = Answer(number, self._words[ring_layout.ANSWER // _WORD])
         return answer if number and self._halves[ring_layout.ANSWERED // _HALF] == number else None
 
     def begin(self) -> Client:
-        """Take note of the ring's new owner, whose ids are filled in; returns it."""
+        """Take note of the ring's new owner, which has already written its ids to the ring. Returns the owner."""
         flags = self._halves[ring_layout.FLAGS // _HALF]
         name = bytes(self._memory[ring_layout.NAME : ring_layout.NAME + ring_layout.NAME_SIZE])
         client = Client(
@@ -172,14 +178,14 @@ class ClientRing:
         return bool(bell)
 
     def unread(self) -> int:
-        """The number of records that were not taken yet, or more."""
+        """The number of remaining records, including records that are reserved but unfinished."""
         return min(max(self._words[ring_layout.RESERVED // _WORD] - self._next, 0), self._layout.records)
 
     def take(self, *, ended: bool) -> list[Records]:
-        """The records that were not taken yet, oldest first, in batches; see `htrun.events.records.record_dtype`.
+        """Take the remaining records, oldest first, in batches of the type `htrun.events.records.record_dtype`.
 
-        Their ``site`` is `RING_SITE`. ``ended``: the client writes no more, so that unfinished records stay unfinished.
-        Without ``ended``, nothing is taken from a ring that the client overwrites.
+        The ``site`` of all records is `RING_SITE`. ``ended``: whether the client writes no more, so that unfinished
+        records stay unfinished. While the client still writes, nothing is taken from a ring that it overwrites.
         """
         if self.overwrites:
             return self._take_newest() if ended else []
@@ -193,10 +199,10 @@ class ClientRing:
         return taken
 
     def free(self) -> bool:
-        """Free the ring of a client that has exited and whose records were taken.
+        """Free the ring after the client has exited and all its records were taken.
 
-        Returns False if the client has damaged the ring so that others could lose events: then the ring is not used
-        again.
+        Returns False if the client has damaged the ring, so that later clients could lose events. Such a ring is not
+        used again.
         """
         reserved = self._words[ring_layout.RESERVED // _WORD]
         most = _MOST_EVENTS if self.overwrites else self._layout.records + _MOST_WAITING
@@ -214,7 +220,7 @@ class ClientRing:
         return True
 
     def discard(self) -> int:
-        """Skip the records that were not taken yet; returns their number."""
+        """Skip the remaining records. Returns the number of skipped records."""
         end, first = self._end(), self._next
         self._next = end
         self._holes.clear()
@@ -234,7 +240,7 @@ class ClientRing:
     def _release(self) -> None:
         """Let the client overwrite the records that were taken.
 
-        A record that was skipped is kept until it is finished, or until the client gives up its position.
+        A skipped record is kept until it is finished, or until the client gives up the record's position.
         """
         released = self._next
         for number in list(self._holes):
@@ -246,12 +252,12 @@ class ClientRing:
         self._words[ring_layout.RELEASED // _WORD] = self._released & _WORD_MASK
 
     def _is_given_up(self, number: int) -> bool:
-        """Whether the client knows that the skipped record ``number`` may be passed over.
+        """Whether the client no longer needs the skipped record ``number``.
 
-        A client that waits for room looks at the position before it writes there again, and leaves it free for the
-        event that was interrupted (guest/user/emit.c). If it had been given room earlier, it would not look, and both
-        events would be lost. A client that drops events does not wait, so it is given room after a while: the event may
-        have been abandoned by siglongjmp(3).
+        A client that waits for room checks a position before it writes there again, and leaves the position free for
+        the event that was interrupted (guest/user/emit.c). If the client got room earlier, it would not check the
+        position, and both events would be lost. A client that drops events does not wait. Such a client gets room after
+        a while, since a siglongjmp(3) may have abandoned the interrupted event.
         """
         if self._layout.overflow == ring_layout.BLOCK:
             return self._words[ring_layout.RESERVED // _WORD] > number + self._layout.records
@@ -259,7 +265,7 @@ class ClientRing:
         return is_old and self._next - number >= self._layout.records // 2
 
     def _take_late(self) -> list[Records]:
-        """Records that were skipped because they were unfinished, and are finished now."""
+        """The records that were skipped because they were unfinished, and that are finished now."""
         late: list[Records] = []
         if not self._holes:
             return late
@@ -291,7 +297,8 @@ class ClientRing:
         return [*taken, records[committed[:count]]]
 
     def _take_few(self, end: int) -> Records | None:
-        """Take the records up to ``end``, if they are few, follow each other in memory, and are finished."""
+        """Take the records up to ``end`` if there are few of them, and if they are finished and contiguous in memory.
+        Otherwise return None."""
         first, records = self._next, self._layout.records
         low = first % records
         high = low + end - first
@@ -306,8 +313,8 @@ class ClientRing:
         return self._copy_positions(low, high)
 
     def _take_finished(self, end: int) -> list[Records]:
-        """Take the records up to ``end``, or up to the piece in which one is unfinished, and let the client write over
-        each piece as soon as it is copied: it may be waiting."""
+        """Take the records up to ``end``, or up to the first piece that contains an unfinished record. Each piece is
+        released to the client as soon as it is copied, since the client may be waiting."""
         import numpy as np
 
         assert self._records is not None
@@ -326,9 +333,9 @@ class ClientRing:
     def _copy_to(self, room: NDArray[np.void], at: int, low: int, high: int) -> None:
         """Copy the records at the positions from ``low`` to ``high`` to ``room``, from its row ``at`` on."""
         size = self._layout.record_size
-        # In one block: numpy would copy field by field.
+        # Copied in one block, since numpy would copy field by field.
         room.view("u1")[at * size : (at + high - low) * size] = self._data[low * size : high * size]
-        # While they are in the processor's cache.
+        # This is done here, while the records are in the processor's cache.
         room["site"][at : at + high - low] = RING_SITE
 
     def _take_newest(self) -> list[Records]:
@@ -344,12 +351,12 @@ class ClientRing:
         if first == reserved:
             return []
         records = self._copied(first, reserved)
-        # Copied before the check: no process should write here any more, but if one does, the check notices it.
+        # Copied before the check. No process should write here any more; if a process does, the check notices it.
         committed = self._committed(first, reserved)
         return [joined(records)[committed]] if committed.any() else []
 
     def _has_waited(self, number: int) -> bool:
-        """Whether records after the unfinished record ``number`` need not wait for it any more."""
+        """Whether the records after the unfinished record ``number`` have waited long enough for it."""
         now = time.monotonic()
         if self._waits[0] != number:
             self._waits = number, now
@@ -385,18 +392,18 @@ class ClientRing:
 
         assert self._records is not None
         size = self._layout.record_size
-        # Copied in one block: numpy would copy field by field.
+        # Copied in one block, since numpy would copy field by field.
         copied = np.frombuffer(bytearray(self._data[low * size : high * size]), self._records.dtype)
         copied["site"] = RING_SITE
         return self._in_order_of_host(copied)
 
     def _in_order_of_host(self, records: NDArray[np.void]) -> Records:
-        """The same except for the arguments, whose bytes are kept."""
+        """``records`` in the host's byte order, except for the arguments, whose bytes are kept."""
         return records if self._native else _in_host_order(records, self._num_args)
 
 
 def _dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
-    """A record as a client writes it: all of it in its own byte order."""
+    """The type of a record as a client writes it: all fields are in the client's byte order."""
     dtype = record_dtype(num_args, big_endian)
     return dtype.newbyteorder(">") if big_endian else dtype
 

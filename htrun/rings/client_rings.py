@@ -1,8 +1,8 @@
-"""The rings of a channel in which clients write their records themselves: finds rings in use, empties them, and frees
-them when their threads have exited.
+"""The rings of a channel, in which clients write their records themselves. This module finds the rings in use, empties
+them, and frees them when their threads have exited.
 
-`ClientRings.exited` is for the tracer's main thread. Methods that say so may be called from any thread of htrun; all
-others are for the drain, under its lock.
+`ClientRings.exited` is for the tracer's main thread. Some methods may be called from any thread of htrun; their
+docstrings say so. All other methods are for the drain, which must hold its lock.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from htrun.rings.exchange import Exchange
 
 FEW = 1 / 16
-"""A fraction of a ring: if a ring has fewer records than that, they wait for the next full round."""
+"""A fraction of a ring. If the records fill less than this fraction, they wait for the next full round."""
 _FEW_RECORDS = 256
-"""So many are taken at once when their thread exits: it takes a few microseconds, and the next thread finds a ring that
-it has mapped."""
+"""The maximum number of records that are taken immediately when their thread exits. This takes a few microseconds, and
+leaves the next thread a free ring that its process has already mapped."""
 _MOST_READY = 256
-"""Threads whose records wait for the next round outside of their rings."""
+"""The maximum number of threads whose records wait for the next round outside their rings."""
 
 
 MACHINE_CLOCK = -1
-"""The number of all clocks of machines: none of them is a clock of the host."""
+"""The number that stands for every clock of a machine, since no such clock is a clock of the host."""
 
 
 class Exit(NamedTuple):
     """The thread ``tid`` has exited.
 
-    It owned ring ``number`` as ``owner``, unless the ring belongs to a thread with the same ids in another PID
-    namespace. ``source``: returns the thread's description.
+    The thread owned ring ``number`` with the owner word ``owner``, unless the ring belongs to a thread with the same
+    ids in another PID namespace. ``source``: returns the thread's description.
     """
 
     number: int
@@ -53,10 +53,11 @@ class Exit(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The records that one client has written since the last round to ring number ``ring``.
+    """The records that one client has written to ring number ``ring`` since the last round.
 
-    ``lost``: number of events that the client has lost since its start; ``ended``: no more records will come; ``fill``:
-    the fraction of the ring that was full; infinite if the client waits, so that the next round follows at once.
+    ``lost``: the number of events that the client has lost since its start. ``ended``: whether no more records will
+    come. ``fill``: the fraction of the ring that was full; infinite if the client is waiting, so that the next round
+    follows immediately.
     """
 
     ring: int
@@ -68,9 +69,10 @@ class Taken(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """``cookie``: identifies the owner's program image. ``namespace``: the inode of its PID namespace. ``time``: when
-    it took the ring, in ns. The last two are 0 if they are unknown. ``complete``: whether the owner has written all of
-    this. ``in_machine``: whether its ids are those of a machine."""
+    """A ring's description of its owner. ``cookie``: identifies the owner's program image. ``namespace``: the inode of
+    the owner's PID namespace; 0 if it is unknown. ``time``: the time in ns at which the owner took the ring; 0 if it is
+    unknown. ``complete``: whether the owner has written all these values. ``in_machine``: whether the owner's ids are
+    those of a machine."""
 
     cookie: int
     namespace: int
@@ -80,7 +82,7 @@ class Claim(NamedTuple):
 
 
 class ClientRings:
-    """All rings of one channel. ``damaged``: called with the client of each ring whose counts are impossible."""
+    """All rings of one channel. ``damaged``: is called with the client of each ring whose counts are impossible."""
 
     def __init__(
         self,
@@ -94,9 +96,9 @@ class ClientRings:
     ) -> None:
         """``descriptor``: the channel's file.
 
-        ``source_of``: returns the thread of a ring's client. ``clocks``: conversions from clients' ticks to htrun's,
-        None for ticks of the same clock; ``unknown_clock``: makes a conversion for another clock. Raises OSError if the
-        rings can't be mapped.
+        ``source_of``: returns the thread of a ring's client. ``clocks``: the conversion of each known clock, from the
+        client's ticks to htrun's; None for htrun's own clock. ``unknown_clock``: makes a conversion for a clock that is
+        not among ``clocks``. Raises OSError if the rings can't be mapped.
         """
         self._descriptor = descriptor
         self._layout = layout
@@ -111,18 +113,19 @@ class ClientRings:
         self._sources: dict[int, Source] = {}
         self._exits: deque[Exit] = deque()
         self._ready: deque[Taken] = deque()
-        """What threads that have exited since the last round had left in their rings."""
+        """The records of threads that have exited since the last round, already taken out of their rings."""
         self._taking = threading.Lock()
-        """Held by the thread that looks into rings."""
+        """The lock that a thread holds while it reads rings."""
         self._began = False
-        """Whether there was a round: numpy is imported then."""
+        """Whether there was a first round, which imports numpy."""
         self.processes: set[int] = set()
-        """The ids, in htrun's namespace, of processes that may have clients: their stores go through `ThreadOrder`."""
+        """The ids, in htrun's namespace, of processes that may have clients. The stores of these processes go through
+        `ThreadOrder`."""
         self.exchange: Exchange | None = None
-        """What relates clocks of machines to htrun's; None while there is no machine."""
+        """The exchange that relates the clocks of machines to htrun's clock; None while there is no machine."""
         self._machine_gone = False
         self._reach = min(layout.chunk, layout.rings)
-        """The number of rings that are checked: no ring from this number on has been touched yet."""
+        """The number of rings that are checked. No ring with this number or a higher one has been touched yet."""
 
     @property
     def in_use(self) -> bool:
@@ -132,7 +135,7 @@ class ClientRings:
     def exited(self, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
         """Take note that thread ``tid``, with the owner word ``owner`` (`ring_layout.owner_word`), writes no more.
 
-        ``source``: returns the thread's description, if that was not determined before.
+        ``source``: returns the thread's description. It is called only if the description was not determined before.
         """
         owners = self._owners_now()
         if owner not in owners:
@@ -144,7 +147,7 @@ class ClientRings:
                 self._exits.append(gone)
 
     def machine_exited(self) -> None:
-        """Take note that the clients in machines write no more. May be called from any thread."""
+        """Take note that the clients in machines write no more. May be called from any thread of htrun."""
         self._machine_gone = True
 
     def ring_exited(self, number: int, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
@@ -153,17 +156,20 @@ class ClientRings:
             self._exits.append(Exit(number, owner, tid, source))
 
     def _is_machines(self, number: int) -> bool:
-        """Whether the owner of ring ``number`` runs in a machine: its ids are not those of a thread of this host."""
+        """Whether the owner of ring ``number`` runs in a machine, so that its ids are not those of a thread of this
+        host."""
         start = number * self._layout.stride + ring_layout.FLAGS
         flags = int.from_bytes(self._memory[start : start + 4], "little")
         return bool(flags & ring_layout.IN_MACHINE)
 
     def owners(self) -> list[int]:
-        """The owner word of each ring that was ever used, 0 if it is free. May be called from any thread of htrun."""
+        """The owner words of all rings that were ever used; 0 for a free ring. May be called from any thread of
+        htrun."""
         return self._owners_now()
 
     def claim(self, number: int) -> Claim:
-        """What the owner of ring ``number`` says of itself. May be called from any thread of htrun."""
+        """The description of the owner of ring ``number``, as the owner has written it. May be called from any thread
+        of htrun."""
         start = number * self._layout.stride
         words = self._memory[start : start + ring_layout.RESERVED].cast("Q")
         state, flags = words[ring_layout.STATE // 8] & 0xFFFFFFFF, words[ring_layout.STATE // 8] >> 32
@@ -178,7 +184,8 @@ class ClientRings:
     def take(self, *, everything: bool, final: bool) -> Iterator[Taken]:
         """Take the records out of the rings.
 
-        ``everything``: also out of rings that are far from full. ``final``: all clients have ended.
+        ``everything``: whether to empty also the rings that are far from full. ``final``: whether all clients have
+        ended.
         """
         with self._taking:
             self._began = True
@@ -203,11 +210,12 @@ class ClientRings:
                     yield taken
 
     def losses(self) -> int:
-        """The number of events lost by clients that have not ended."""
+        """The number of events that the clients of the rings have lost. Clients that have ended are not counted."""
         return sum(self._rings[number].lost for number in self._sources)
 
     def discard(self) -> int:
-        """Discard all records, and free the rings of threads that have exited; returns how many records were lost."""
+        """Discard all records, and free the rings of threads that have exited. Returns the number of discarded
+        records."""
         lost = 0
         with self._taking:
             gone = {self._exits.popleft().number for _ in range(len(self._exits))}
@@ -223,8 +231,8 @@ class ClientRings:
         return lost
 
     def _take_at_once(self, gone: Exit) -> bool:
-        """Take what a thread that exits has left in its ring, and free the ring, if that takes no time. Otherwise, the
-        next round does so."""
+        """Take the records of a thread that exits, and free its ring, if this can be done without delay; otherwise the
+        next round does it."""
         if (
             not self._began
             or self._exits
@@ -246,12 +254,13 @@ class ClientRings:
             self._taking.release()
 
     def _owners_now(self) -> list[int]:
-        """The owners of all rings that were ever used."""
+        """The current owners of all rings that were ever used."""
         self._reach_further()
         return self._owners[: self._reach].tolist()
 
     def _reach_further(self) -> None:
-        """Include further rings if one of them has been touched: its memory is then allocated, which lseek(2) finds."""
+        """Check further rings from now on if one of them has been touched. lseek(2) finds such a ring, since its memory
+        is allocated."""
         layout = self._layout
         while self._reach < layout.rings:
             try:
@@ -275,7 +284,7 @@ class ClientRings:
         return ring is not None and ring.client is not None
 
     def _begins(self, ring: ClientRing, owner: int, gone: Exit | None) -> bool:
-        """Whether the owner of a ring is known; a new owner is noted here."""
+        """Whether the owner of a ring is known. If the owner is new, this method takes note of it."""
         if ring.client is not None:
             return True
         if not ring.damaged and ring.state in (ring_layout.IN_USE, ring_layout.ENDED):
@@ -299,11 +308,12 @@ class ClientRings:
         return gone is not None and gone.owner == owner and same
 
     def _source(self, ring: ClientRing, client: Client, gone: Exit | None) -> Source:
-        """The thread whose records are in a ring; determined at its first record."""
+        """The thread whose records are in a ring. It is determined when the ring has its first record."""
         source = self._sources.get(ring.number)
         if source is None:
             if gone is None or gone.owner != client.owner:
-                # Before the exits are read: an exec, which gives the ids to another thread, is added there first.
+                # This is done before the exits are read: when an exec gives the ids to another thread, the exit is
+                # added first.
                 source = self._source_of(client)
                 gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), None)
             if gone is not None:
@@ -336,7 +346,7 @@ class ClientRings:
         return found
 
     def _exchange_times(self) -> None:
-        """Read the answers of clients in machines, and ask anew."""
+        """Read the answers of clients in machines, and ask the next question."""
         if self.exchange is None:
             return
         for ring in self._rings.values():

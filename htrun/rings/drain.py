@@ -1,9 +1,9 @@
 """The drain: takes records out of the rings in batches and passes them to the sinks.
 
-A separate thread does so while records come. When none have come for long, it arms the rings, so that the next event
-traps, and sleeps until then: an idle guest costs nothing. The trap takes some 0.4 ms. It comes after the event's time
-stamp and so lengthens the span that the event begins. So the drain waits long before it sleeps, and if exact times are
-needed, it never sleeps.
+A separate thread, the drain's thread, does this while records come. After a long time without records, it arms the
+rings, so that the next event traps, and sleeps until this trap. So an idle guest costs nothing. The trap takes about
+0.4 ms. The trap comes after the event's time stamp, so it lengthens the span that the event begins. For this reason the
+drain waits long before it sleeps. If exact times are needed, the drain never sleeps.
 """
 
 from __future__ import annotations
@@ -35,24 +35,26 @@ if TYPE_CHECKING:
     from htrun.rings.client_rings import ClientRings
 
 _MOST_SITES = 1 << 20
-"""The number of sites whose events are counted separately."""
+"""The number of sites for which events are counted separately."""
 _MANY_ENDED = 16
-"""When this many threads have exited, the drain starts a round at once: the next threads need their rings, because
-processes have no other rings mapped (`htrun.intercept.ring_maps`)."""
+"""The number of exited threads after which the drain starts a round immediately. The next threads need the rings of
+these threads, because processes have no other rings mapped (`htrun.intercept.ring_maps`)."""
 SILENCE = 10.0
-"""Seconds without a record before the drain sleeps.
+"""The time in seconds without a record after which the drain sleeps.
 
-It is long because a guest that emits now and then, such as a server, should not trap. Polling some 70 times a second
-costs 2% of a processor.
+This time is long because a guest that emits now and then, such as a server, should not trap. Polling about 70 times a
+second costs 2% of a processor.
 """
 _QUIET_PERIOD = 0.05
-"""Seconds between two rounds after such a silence, if clients write records themselves: they do not wake the drain."""
+"""The time in seconds between two rounds after such a silence, if clients write their records themselves. Such clients
+do not wake the drain."""
 
 
 class _Silence:
     """Measures the time since the last record. After half of ``seconds`` (None: never), the rings are armed; after the
     other half,
-    the drain sleeps. A thread that has just passed the check of its ring's end has that time to write its record."""
+    the drain sleeps. If a thread has just checked its ring's end when the rings are armed, it has the other half to
+    write its record."""
 
     def __init__(self, seconds: float | None) -> None:
         self._half = float("inf") if seconds is None else seconds / 2
@@ -79,7 +81,7 @@ class _Silence:
 
 
 class Drain:
-    """Lends rings to threads and empties them. Public methods may be called from any thread of htrun."""
+    """Lends rings to threads and empties these rings. Public methods may be called from any thread of htrun."""
 
     def __init__(
         self,
@@ -93,19 +95,20 @@ class Drain:
         tracer_events: TracerEvents | None = None,
         silence: float | None = SILENCE,
     ) -> None:
-        """``tracer_events``: events that the tracer itself records, drained like a ring; None: none.
+        """``tracer_events``: the events that the tracer itself records, which are drained like a ring; None if there
+        are none.
 
-        ``silence``: seconds without a record before the drain sleeps, which costs the next event a trap; None: it never
-        sleeps.
+        ``silence``: the time in seconds without a record after which the drain sleeps, so that the next event traps;
+        None if the drain never sleeps.
         """
         self.events = 0
         self.lost = 0
         self.failure: str | None = None
-        """The error that has stopped the recording before the program exited; None: none."""
+        """The error that has stopped the recording before the program exited; None if there was no such error."""
         self.site_events: Counter[int] = Counter()
-        """Numbers of events by site, according to the guest's memory. The key is the site's number."""
+        """The number of events of each site, according to the guest's memory. The keys are the numbers of the sites."""
         self.kinds: Counter[str] = Counter()
-        """Numbers of events by their names in `DEFINITIONS`."""
+        """The number of events of each kind. The keys are the kinds' names in `DEFINITIONS`."""
         self.streams = StreamTable()
         self._pool = pool
         self._spare_pools: list[RingPool] = []
@@ -121,7 +124,7 @@ class Drain:
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._in_hand = 0
-        """The number of records taken out of their rings in this round and not yet counted in ``events``."""
+        """The number of records that this round has taken out of their rings but not yet counted in ``events``."""
         self._partial_at = 0.0
         self._pace = Pace()
         self._ended = 0
@@ -129,11 +132,11 @@ class Drain:
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
-        """Held for a whole round. Lending a ring does not wait for it."""
+        """The lock that is held for a whole round. Lending a ring does not wait for this lock."""
         self._lending = threading.Lock()
-        """Guards the pools and `streams`."""
+        """The lock that guards the pools and `streams`."""
         self._armed = False
-        """Whether the rings are armed; if so, a new ring must be armed, too."""
+        """Whether the rings are armed. If they are, a new ring must be armed, too."""
         self._wanted = threading.Semaphore(0)
         self._silence = silence
         self._asleep = False
@@ -142,7 +145,7 @@ class Drain:
         self._thread: threading.Thread | None = None
 
     def watch(self, rings: ClientRings) -> None:
-        """Empty the ``rings`` of a channel, too, from now on."""
+        """From now on, also empty the ``rings`` of a channel."""
         from htrun.rings.freed_memory import keep_some
 
         keep_some()
@@ -153,11 +156,11 @@ class Drain:
         self._wanted.release()
 
     def lend(self, stream: Stream, base_for: Callable[[Ring], int], number: int | None = None) -> Ring:
-        """A ring for a thread.
+        """Lend a ring to a thread.
 
         ``base_for``: returns the address of the pool's first ring in the thread's address space, computed from the
-        address at which the given ring is mapped; 0 if it is not mapped. ``number``: the index of ``stream`` in
-        `streams`; None: it is added.
+        address at which the given ring is mapped; 0 if the ring is not mapped. ``number``: the index of ``stream`` in
+        `streams`; None to add the stream.
         """
         with self._lending:
             ring = self._pool.take()
@@ -177,18 +180,18 @@ class Drain:
         self._rings[ring] = None
         self.start()
         if fresh and len(self._rings) <= FEW:
-            # Its memory must be ready for the events that come next. The memory of a ring that was lent before is
-            # already allocated, and many threads in a row must not cost a round each.
+            # The ring's memory must be ready for the thread's next events. The memory of a ring that was lent before is
+            # already allocated, so it needs no round: many threads in a row must not cost one round each.
             self._wanted.release()
         return ring
 
     def lend_ahead(
         self, stream: Stream, who: Callable[[], Source], base_of: Callable[[int], int | None]
     ) -> Ring | None:
-        """A ring for a thread that has not run yet; None if none is free and mapped.
+        """Lend a ring to a thread that has not run yet. Returns None if no ring is free and mapped.
 
-        ``stream``: the thread's ids; ``who``: returns its full stream and the stream's number, and is called once the
-        thread has emitted. ``base_of``: like ``base_for`` of `lend`, but called with the ring's number.
+        ``stream``: the thread's ids. ``who``: returns the thread's full stream and the stream's number; it is called
+        after the thread has emitted. ``base_of``: is like ``base_for`` of `lend`, but is called with the ring's number.
         """
         with self._lending:
             ring = self._pool.take()
@@ -200,7 +203,7 @@ class Drain:
         ring.lend(stream, 0, base, self._overflow)
         ring.who = who
         self._rings[ring] = None
-        # Checked last: the code that sets it arms all existing rings afterwards.
+        # Checked last, since the code that sets ``_armed`` arms all existing rings afterwards.
         if self._armed:
             ring.arm()
         return ring
@@ -213,28 +216,29 @@ class Drain:
         return number
 
     def start(self) -> None:
-        """Start to drain, unless started already."""
+        """Start the drain's thread, unless it has already started."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
             self._thread.start()
 
     def _spare_ring(self) -> Ring:
-        """A ring that no tracee has mapped, for a thread beyond the maximum of threads with rings: each of its events
-        traps."""
+        """A ring that no tracee has mapped, for a thread that starts when the maximum number of threads have rings.
+        Each event of such a thread traps."""
         while (ring := self._spare_pools[-1].take() if self._spare_pools else None) is None:
             self._spare_pools.append(RingPool(self._pool.shape, self._pool.most))
         return ring
 
     def end(self, ring: Ring) -> None:
-        """The ring's thread writes no more; the ring can be lent again once its records are out."""
+        """Take note that the ring's thread writes no more. The ring can be lent again after its records were taken
+        out."""
         ring.ended = True
         self._ended += 1
         if self._ended == _MANY_ENDED:
             self._wanted.release()
 
     def make_room(self) -> None:
-        """Empty the rings because one of them, or the tracer's own, is full, and start the next rounds without a pause
-        while they fill that fast."""
+        """Empty the rings, because a ring of a thread or the tracer's own ring is full. The next rounds start without a
+        pause while the rings fill that fast."""
         with self._lock:
             self._collect()
         self._asleep = False
@@ -290,7 +294,7 @@ class Drain:
                 self._collect()
 
     def _drain(self) -> None:
-        """Loop until the end of the run, or of the recording."""
+        """Loop until the run or the recording ends."""
         # The tracer's thread may be bound to the guest's processor. This thread must not run there.
         os.sched_setaffinity(0, self._processors)
         if self._client_rings is not None:
@@ -329,7 +333,7 @@ class Drain:
         self._asleep = True
         if self._tracer_events is not None:
             self._tracer_events.idle = True
-        # Because of the lock, a writer either sees that the drain sleeps, or its record is seen here.
+        # Because of the lock, either a writer sees that the drain sleeps, or this code sees the writer's record.
         with self._lock:
             pending = any(True for ring in list(self._rings) for _ in ring.unread())
         if pending or (self._tracer_events is not None and self._tracer_events.pending):
@@ -338,7 +342,8 @@ class Drain:
             self._wanted.acquire()
 
     def _collect(self, *, final: bool = False) -> int:
-        """One round over all rings; returns how many records were taken. ``final``: nothing is held back."""
+        """Do one round over all rings. Returns the number of records that were taken. ``final``: whether no events are
+        held back."""
         if self.failure is None:
             try:
                 return self._record(final=final)
@@ -347,13 +352,14 @@ class Drain:
         return self._discard()
 
     def _fail(self, error: Exception) -> None:
-        """Recording has stopped: report why. The guest goes on, and its records are discarded."""
+        """Report why the recording has stopped. The guest goes on, and its records are discarded."""
         self.failure = f"{type(error).__name__}: {error}"
         self.lost += self._in_hand
         self._warnings.failed(error, "recording has ended: what the program emits from here on is lost")
 
     def _discard(self) -> int:
-        """Empty all rings, which would otherwise fill up and block the guest. Uses no code that could fail again."""
+        """Empty all rings, which would otherwise fill up and block the guest. This method uses no code that could fail
+        again."""
         tracer_events, before = self._tracer_events, self.lost
         if tracer_events is not None:
             self.lost += tracer_events.discard()
@@ -377,7 +383,7 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-            # Not in a round that skips packets that are not full: their records may be older.
+            # A round that skips partly filled packets does not count, since the records in these packets may be older.
             self._order.begin_round()
         self._in_hand, self._ended = self._thread_order.waiting, 0
         # Taken before the rings of clients are read; the other rings are read after them (`ThreadOrder`).
@@ -400,7 +406,7 @@ class Drain:
             if ended:
                 self._retire(ring)
         if partial or not self._rings:
-            # With other rings, stores that a thread made before may be in packets that are not full.
+            # If there are other rings, their partly filled packets may contain earlier stores of the same threads.
             taken += self._give_in_order(complete, everything=final)
         if self._packet_sink is not None:
             self._guarded(self._packet_sink, self._packet_sink.flush)
@@ -417,7 +423,7 @@ class Drain:
         return taken
 
     def _report_losses(self) -> None:
-        """Report new losses to the sinks. Their exact position among the events is unknown."""
+        """Report new losses to the sinks. The exact position of a loss among the events is unknown."""
         lost = self.lost + sum(ring.lost for ring in self._rings_now())
         if self._client_rings is not None:
             lost += self._client_rings.losses()
@@ -429,7 +435,7 @@ class Drain:
                 self._guarded(sink, functools.partial(sink.dropped, count, self._last_time))
 
     def _take_tracer_events(self) -> int:
-        """Take the tracer's own events; returns how many records they are."""
+        """Take the tracer's own events. Returns the number of their records."""
         tracer_events = self._tracer_events
         records = tracer_events.take() if tracer_events is not None else None
         if tracer_events is None or records is None:
@@ -455,7 +461,8 @@ class Drain:
         sink.flush()
 
     def _take(self, ring: Ring, *, partial: bool) -> int:
-        """Take the records out of one ring; returns how many. Without ``partial`` only full packets are taken."""
+        """Take the records out of one ring. Returns the number of records. If ``partial`` is False, only full packets
+        are taken."""
         import numpy as np
 
         taken = 0
@@ -463,8 +470,8 @@ class Drain:
             if not partial and not ring.fills_packet(len(span)):
                 break
             dtype = record_dtype(self._pool.shape.num_args, self._identified(ring).big_endian)
-            # Copied, since the guest may change its ring while sinks read, and the packet is about to be released. It
-            # is made in one block, since numpy would copy field by field.
+            # The records are copied, since the guest may change its ring while sinks read, and the packet is about to
+            # be released. They are copied in one block, since numpy would copy field by field.
             records = np.frombuffer(span, np.uint8).copy().view(dtype)
             ring.consume(len(span))
             self._in_hand += len(records)
@@ -492,7 +499,7 @@ class Drain:
         return list(self._rings)
 
     def _identified(self, ring: Ring) -> Stream:
-        """The stream of a ring's thread, called once the ring has events or losses."""
+        """The stream of a ring's thread. This is called only when the ring has events or losses."""
         if ring.who is not None:
             ring.stream_number, ring.stream = ring.who()
             ring.who = None
@@ -500,7 +507,7 @@ class Drain:
         return ring.stream
 
     def _take_from_clients(self, *, everything: bool, final: bool) -> float:
-        """Take the records of clients; returns the filled fraction of the fullest of their rings."""
+        """Take the records of clients. Returns the filled fraction of the fullest client ring."""
         fill = 0.0
         if self._client_rings is not None:
             for taken in self._client_rings.take(everything=everything, final=final):
@@ -512,19 +519,19 @@ class Drain:
         return fill
 
     def _is_shared(self, ring: Ring) -> bool:
-        """Whether the ring's thread may also have a ring of the channel."""
+        """Whether the ring's thread may have a ring of the channel, too."""
         rings = self._client_rings
         return rings is not None and ring.stream is not None and ring.stream.pid in rings.processes
 
     def _add_stores(self, ring: Ring, records: Records | None, *, ended: bool = False) -> None:
         if records is None and ring.who is not None:
-            # The ring was lent ahead and not used.
+            # The ring was lent before the thread ran, and the thread has not used it.
             return
         source = Source(*self._numbered(ring))
         self._thread_order.add_stores(ring, source, records, ring.lost, ended=ended)
 
     def _give_in_order(self, complete: int, *, everything: bool) -> int:
-        """Write the records of threads that may have two rings; returns their number."""
+        """Write the records of threads that may have two rings. Returns the number of these records."""
         count = 0
         for given in self._thread_order.give(complete, everything=everything):
             (number, stream), records, sink = given.source, given.records, self._packet_sink
@@ -542,7 +549,7 @@ class Drain:
         self._count_sites(records)
         if self._sinks:
             self._order.add(decode(records, number, self._clock, self._room))
-        # As large as packets of other rings, so that a trace on a full disk ends no earlier than with those.
+        # These packets are as large as packets of other rings, so that a full disk ends the trace no earlier.
         most = self._pool.shape.packet_payload // self._pool.shape.record_size
         for first in range(0, len(records), most):
             self._write_packet(number, stream, records[first : first + most].view("u1").data, discarded)
@@ -565,7 +572,7 @@ class Drain:
             self._guarded(sink, functools.partial(sink.write_packet, number, stream, records, discarded))
 
     def _retire(self, ring: Ring) -> None:
-        """The ring's thread has exited and its records are out: report its losses and free the ring."""
+        """Report the losses of a ring and free it. The ring's thread has exited, and its records were taken out."""
         if ring.lost != ring.reported:
             self._write_packet(*self._numbered(ring), memoryview(b""), ring.lost)
         sink, number = self._packet_sink, ring.stream_number
@@ -582,13 +589,13 @@ class Drain:
     def _guarded(self, sink: Sink | PacketSink, action: Callable[[], None]) -> None:
         """Call ``action`` of a sink.
 
-        If it fails, report the failure and drop the sink; the guest and other sinks go on.
+        If the action fails, report the failure and drop the sink. The guest and the other sinks go on.
         """
         try:
             action()
         except Exception as error:
             self._warnings.warn(Kind.SINK, sink, f"{failure_of(sink, error)}; it gets no more events")
-            # Closing releases its files; the failure to write is reported already.
+            # Closing the sink releases its files. The failure to write has already been reported.
             with suppress(Exception):
                 sink.close()
             if sink in self._sinks:

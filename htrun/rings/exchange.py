@@ -1,9 +1,9 @@
-"""The exchange by which clocks of machines are related to htrun's (`htrun.rings.machine_clock`).
+"""The exchange of numbers and times that relates clocks of machines to htrun's clock (`htrun.rings.machine_clock`).
 
-htrun reads its clock and writes a new number to the channel's header. A client in a machine that finds a new number at
-its next event (or when it claims its ring) reads its own clock, and writes the number and that reading, its *answer*,
-into its ring. So the reading was not before htrun's, and not after the time at which htrun finds it. Nor was any event
-after the time at which htrun finds its record.
+htrun reads its clock and writes a new number to the channel's header. A client in a machine looks for a new number at
+each event, and when it claims its ring. If there is a new number, the client reads its own clock, and writes the number
+and the reading to its ring: this is its *answer*. So the client read its clock after htrun read its own clock, and
+before htrun finds the answer. Each event also happened before htrun finds the event's record.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from htrun.rings.client_ring import Answer
 
 _KEPT = 4096
-"""The number of latest numbers whose times are known."""
+"""The number of exchanges whose times are remembered. These are the latest ones."""
 _MOST_NUMBER = (1 << 32) - 1
 
 
 class ClockAccount(NamedTuple):
-    """How well clocks of machines are known.
+    """The accuracy with which the clocks of machines are known.
 
-    ``answers``: how many came; ``jumps``: how often a clock contradicted itself; ``rate``: htrun's ticks for each tick
-    of the last machine's clock. ``error``: by how many ticks of htrun's clock the time of any event may be wrong, at
-    most; ``last_error``: the same for the last events.
+    ``answers``: the number of answers. ``jumps``: the number of times that a clock contradicted itself. ``rate``: the
+    number of htrun's ticks for each tick of the last machine's clock. ``error``: the maximum error of any event's time,
+    in ticks of htrun's clock. ``last_error``: the maximum error of the last events' times.
     """
 
     answers: int
@@ -43,7 +43,8 @@ class ClockAccount(NamedTuple):
 
 
 class _Ring:
-    """A client's state: its clock since its last jump, the number it has answered, the time of its last event."""
+    """The state of a client: its clock since the last jump, the number that it has answered last, and the time of its
+    last event."""
 
     __slots__ = ("answered", "clock", "last")
 
@@ -54,7 +55,7 @@ class _Ring:
 
 
 class Exchange:
-    """Asks clients in machines for readings of their clocks, and converts their time stamps."""
+    """Asks clients in machines for readings of their clocks, and converts the time stamps of these clients."""
 
     def __init__(
         self,
@@ -65,9 +66,10 @@ class Exchange:
         pause: float,
         jumped: Callable[[int], None],
     ) -> None:
-        """``read``: returns htrun's ticks; ``write``: writes a number to the header; ``rates_of``: what is known of the
-        rate of a clock, by its number (`htrun.channel.ring_layout.CLOCK_TSC`). ``pause``: the least seconds from one
-        number to the next. ``jumped``: is called when a clock has jumped, with the ticks by which it did."""
+        """``read``: returns htrun's ticks; ``write``: writes a number to the header; ``rates_of``: returns the possible
+        rates of the clock with a given number (`htrun.channel.ring_layout.CLOCK_TSC`). ``pause``: the minimum time from
+        one number to the next, in seconds. ``jumped``: is called when a clock has jumped, with the size of the jump in
+        ticks."""
         self._read = read
         self._write = write
         self._rates_of = rates_of
@@ -85,7 +87,7 @@ class Exchange:
 
     @property
     def account(self) -> ClockAccount | None:
-        """How well the clocks are known so far; None if no machine has used one."""
+        """The accuracy of the clocks so far; None if no client in a machine has used a clock."""
         if not self._answers:
             return None
         return ClockAccount(self._answers, self._jumps, self._rate, self._error, self._last_error)
@@ -103,14 +105,16 @@ class Exchange:
             self._asked.popitem(last=False)
 
     def begin(self, ring: int, clock: int) -> None:
-        """Ring number ``ring`` has a new client, whose time stamps are of the clock with the number ``clock``."""
+        """Take note that ring number ``ring`` has a new client. ``clock``: the number of the clock of the client's time
+        stamps."""
         known = self._clocks.get(clock)
         if known is None:
             known = self._clocks[clock] = MachineClock(self._rates_of(clock))
         self._rings[ring] = _Ring(known)
 
     def heard(self, ring: int, clock: int, answer: Answer) -> None:
-        """The client of ring number ``ring`` has given that answer, which may be known already."""
+        """Take note of ``answer``, the last answer of the client of ring number ``ring``. The answer may already be
+        known."""
         client = self._rings[ring]
         now = self._read()
         if answer.number in (0, client.answered):
@@ -125,15 +129,15 @@ class Exchange:
             self._begin_anew(client, clock, answer, asked, now)
 
     def ticks(self, ring: int, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """htrun's ticks at ``stamps`` (not empty) of the client of ring number ``ring``: never before those of an
-        earlier call."""
+        """htrun's ticks at ``stamps`` (not empty) of the client of ring number ``ring``. The result is never before the
+        result of an earlier call."""
         import numpy as np
 
         client, now = self._rings[ring], self._read()
         first, last = int(stamps.min()), int(stamps.max())
         client.clock.add(last, None, now, sure=False)
         if not client.clock.is_bounded:
-            # An answer that was never asked for, or none: the client is not one of the library.
+            # There is no answer, or its number was never asked: the client does not use the guest library.
             return np.full(len(stamps), now, np.uint64)
         line = client.clock.line()
         self._rate = line.rate
@@ -144,7 +148,7 @@ class Exchange:
         return ticks
 
     def _begin_anew(self, client: _Ring, clock: int, answer: Answer, asked: int, now: int) -> None:
-        """The clock has jumped before ``answer``: earlier bounds say nothing of later stamps."""
+        """Start over, since the clock has jumped before ``answer``: earlier bounds do not apply to later stamps."""
         before = client.clock.line()
         self._jumps += 1
         self._jumped(round((asked + now) / 2 - before.ticks - before.at(answer.stamp)))

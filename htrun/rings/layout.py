@@ -3,14 +3,15 @@
 This is the contract between the machine code of the trampolines (`Host.build`) and the Python that drains it.
 
 *Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
-``num_args`` u64 arguments; the first three in the host's byte order, the arguments in the guest's. There is no commit
-word: a trampoline publishes a record by advancing the ring's position past it (x86 keeps stores in order). A signal
-handler never runs in the middle of a trampoline, because htrun sees every signal before the thread does and moves the
-thread out of the trampoline first.
+``num_args`` u64 arguments; The first three are in the host's byte order, the arguments in the guest's byte order. There
+is no commit word: a trampoline publishes a record by advancing the ring's position past the record (x86 keeps stores in
+order). A signal handler never runs in the middle of a trampoline, because htrun sees every signal before the thread
+does and moves the thread out of the trampoline first.
 
 *Packet*: `PACKET_HEADER` bytes that belong to the reader, then records. A packet is written to the trace unchanged.
 
-*Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes, of one guest thread.
+*Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes each. All packets of a ring
+belong to one guest thread.
 
 *Thread table*: one for each address space. It maps a thread pointer to the address of a control block. Only htrun
 *writes it.
@@ -24,7 +25,7 @@ from typing import NamedTuple
 PAGE = 4096
 
 RECORD_HEADER = 16
-"""The size of a record in bytes without its arguments."""
+"""The size in bytes of a record without its arguments."""
 RECORD_SITE = 8
 RECORD_INDEX = 12
 """Offsets of the u32 ``site`` and the u32 ``index`` in a record."""
@@ -36,30 +37,32 @@ PACKET_HEADER = 256
 POSITION = 0x00
 """u64: address of the next record."""
 PACKET_END = 0x08
-"""u64: the address from which on no record fits into the current packet; a trampoline whose position is not below it
-takes the slow path. 0 (armed) makes the next event trap."""
+"""u64: the lowest address at which no further record fits into the current packet. A trampoline whose position is not
+below this address takes the slow path. The value 0 (armed) makes the next event trap."""
 PACKET_NUMBER = 0x10
-"""u64: the number of packets finished before the current packet, which is at index ``number & mask`` in the ring."""
+"""u64: the number of packets that were finished before the current packet. The current packet is at index ``number &
+mask`` in the ring."""
 DROPPED = 0x18
-"""u64: events lost because the ring was full and the overflow policy does not block."""
+"""u64: the number of events that were lost because the ring was full and the overflow policy does not block."""
 TRAP_TIME = 0x50
-"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed: this is the time of the
-event that then traps. 0 once htrun has read it."""
+"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed. It is the time of the event
+that then traps. htrun sets it to 0 after reading it."""
 # Constants of the ring, written by htrun before the thread sees it.
 PACKETS = 0x20
-"""u64: address of the first packet."""
+"""u64: the address of the first packet."""
 PACKET_MASK = 0x28
 """u64: the number of packets, a power of two, minus one."""
 PACKET_STRIDE = 0x30
-"""u64: bytes from one packet to the next."""
+"""u64: the distance from one packet to the next, in bytes."""
 PACKET_PAYLOAD = 0x38
-"""u64: bytes of records a packet holds: a multiple of the record's size."""
+"""u64: the room for records in a packet, in bytes: a multiple of the record's size."""
 # Second cache line: written by the reader.
 RELEASED = 0x40
 """u64: the number of packets that the reader has released to the writer; packet N may be started while ``N <
-released``. Always one less than a whole ring ahead of the reader, so that a full ring and an empty one differ."""
+released``. This number is always one less than a whole ring ahead of the reader, so that a full ring and an empty ring
+differ."""
 ON_FULL = 0x48
-"""u64: the action of a trampoline when the next packet is not released, `ON_FULL_TRAP` or `ON_FULL_DROP`."""
+"""u64: the action of a trampoline when the next packet is not released: `ON_FULL_TRAP` or `ON_FULL_DROP`."""
 
 ON_FULL_TRAP = 0
 """Execute the original store: it traps, htrun drains the ring, and the thread tries again. Nothing is lost."""
@@ -67,39 +70,43 @@ ON_FULL_DROP = 1
 """Increment `DROPPED` and continue after the site."""
 
 TABLE_ENTRIES = 1 << 15
-"""The table's size.
+"""The number of entries in the thread table.
 
-A thread that finds both of its entries taken traps at each event; the table is so large that this hardly happens with a
-few thousand threads. Only pages that hold a thread take memory.
+If both entries of a thread are taken, each event of the thread traps. The table is so large that this hardly happens
+with a few thousand threads. Only pages that contain a thread take memory.
 """
 TABLE_ENTRY = 16
-"""Bytes: u64 key (the thread pointer; 0 is free), u64 address of its ring's control block."""
+"""The size of an entry in bytes: a u64 key (the thread pointer; 0 if the entry is free), and the u64 address of the
+control block of the thread's ring."""
 TABLE_SIZE = TABLE_ENTRIES * TABLE_ENTRY
 TABLE_MULTIPLIER = 0x9E3779B1
-"""2**32 divided by the golden ratio: the factor spreads thread pointers, which differ in few bits, over the table."""
+"""2**32 divided by the golden ratio. Thread pointers differ in few bits, and this factor spreads them over the
+table."""
 TABLE_SHIFT = 32 - (TABLE_SIZE - 1).bit_length()
-"""The product's upper bits are the entry's offset in the table."""
+"""The number of bits by which the product is shifted right. Its upper bits are the offset of the entry in the table."""
 
 
 def table_offsets(thread_pointer: int) -> tuple[int, int]:
     """The two byte offsets in the thread table at which a thread's entry may be: the hashed offset, then its neighbour.
 
-    In machine code, 32 bits wide: multiply by `TABLE_MULTIPLIER`, shift right by `TABLE_SHIFT`, and with ``TABLE_SIZE -
-    TABLE_ENTRY``; the neighbour's offset is the first one exclusive-or `TABLE_ENTRY`.
+    Machine code computes the first offset in 32 bits: it multiplies by `TABLE_MULTIPLIER`, shifts right by
+    `TABLE_SHIFT`, and masks with ``TABLE_SIZE - TABLE_ENTRY``. The neighbour's offset is the first offset exclusive-or
+    `TABLE_ENTRY`.
     """
     first = ((thread_pointer & 0xFFFFFFFF) * TABLE_MULTIPLIER & 0xFFFFFFFF) >> TABLE_SHIFT & (TABLE_SIZE - TABLE_ENTRY)
     return first, first ^ TABLE_ENTRY
 
 
 def record_size(num_args: int) -> int:
-    """Bytes of a record with ``num_args`` arguments."""
+    """The size in bytes of a record with ``num_args`` arguments."""
     return RECORD_HEADER + 8 * num_args
 
 
 class RingShape(NamedTuple):
-    """The sizes that all rings of a run have.
+    """The shape of the rings of a run; all rings have the same shape.
 
-    ``num_args``: 1 to 64; ``packets``: a power of two; ``packet_stride``: bytes.
+    ``num_args``: the number of arguments, 1 to 64. ``packets``: the number of packets, a power of two.
+    ``packet_stride``: the distance from one packet to the next, in bytes.
     """
 
     num_args: int
@@ -108,16 +115,16 @@ class RingShape(NamedTuple):
 
     @property
     def record_size(self) -> int:
-        """Bytes of one record."""
+        """The size of one record in bytes."""
         return record_size(self.num_args)
 
     @property
     def packet_payload(self) -> int:
-        """Bytes of the records in a full packet: a multiple of `record_size`, and less than the available room, so that
-        the end of a packet's records is not the start of the next packet."""
+        """The size in bytes of the records in a full packet: a multiple of `record_size`. It is less than the available
+        room, so that the end of a packet's records is not the start of the next packet."""
         return (self.packet_stride - PACKET_HEADER - 1) // self.record_size * self.record_size
 
     @property
     def size(self) -> int:
-        """The size of one ring in bytes with its control block."""
+        """The size of one ring in bytes, including its control block."""
         return PAGE + self.packets * self.packet_stride

@@ -1,10 +1,11 @@
-"""The clock of a machine, related to htrun's by bounds: at a reading of the machine's clock, htrun's was not before one
-time and not after another.
+"""Relates the clock of a machine to htrun's clock by bounds: when the machine's clock was read, htrun's clock was
+between a lower and an upper bound.
 
 Between two jumps, the ratio of the clocks is constant, so htrun's ticks are a straight line over the machine's stamps.
-Every bound is a point that the line must not be below, or not above. All lines that respect all bounds are possible;
-`MachineClock` takes one in the middle, and computes how far the others are from it. Only the bounds on the convex hulls
-matter, as in Trace Compass's synchronisation of traces.
+A lower bound is a point that the line must not pass below; an upper bound is a point that the line must not pass above.
+All lines that respect all bounds are possible. `MachineClock` takes a line in the middle, and computes how far the
+other lines are from this line. Only the bounds on the convex hulls matter, as in Trace Compass's synchronisation of
+traces.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_POINTS = 64
-"""Points of a hull that are kept. Without some of them the bounds are wider, but still true."""
+"""The maximum number of points of a hull that are kept. If points are dropped, the bounds are wider, but still true."""
 _ROUNDING = 2.0
-"""Ticks by which computed bounds are widened, because ratios are computed in floating point."""
+"""The number of ticks by which computed bounds are widened, because ratios are computed in floating point."""
 _SLACK = 64
-"""Ticks by which every bound is widened: a machine's clock may show multiples of some ticks only, and its processors'
-counters may differ a little."""
+"""The number of ticks by which every bound is widened. A machine's clock may advance by several ticks at a time, and
+the counters of the machine's processors may differ a little."""
 Point = tuple[int, int]
 
 
@@ -53,8 +54,8 @@ class Line(NamedTuple):
 class MachineClock:
     """One machine's clock between two jumps.
 
-    ``rates``: what is known of the ratio beforehand, from the most to the least likely range: a range counts until a
-    bound contradicts it.
+    ``rates``: the ranges of ratios that are expected, the most likely first. A range is used until a bound contradicts
+    it.
     """
 
     def __init__(self, rates: Sequence[Rates]) -> None:
@@ -65,14 +66,15 @@ class MachineClock:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there are bounds from both sides."""
+        """Whether there are both lower and upper bounds."""
         return bool(self._lows and self._highs)
 
     def add(self, stamp: int, low: int | None, high: int, *, sure: bool = True) -> bool:
-        """Take note that htrun's ticks at ``stamp`` were at least ``low`` (None: unknown) and at most ``high``.
+        """Take note that htrun's ticks at ``stamp`` were at least ``low`` (None if this is unknown) and at most
+        ``high``.
 
-        Returns False if that contradicts the bounds so far, which then stay as they are. ``sure``: whether the bound
-        may show that a range of rates was wrong.
+        Returns False if the new bounds contradict the bounds so far; then the bounds stay as they are. ``sure``:
+        whether the new bounds may show that a range of rates was wrong.
         """
         lows = _hull(self._lows, (stamp, low - _SLACK), 1) if low is not None else self._lows
         highs = _hull(self._highs, (stamp, high + _SLACK), -1)
@@ -85,7 +87,7 @@ class MachineClock:
         return False
 
     def line(self) -> Line:
-        """The line in the middle of all that are possible. There must be bounds from both sides."""
+        """The line in the middle of all possible lines. There must be both lower and upper bounds."""
         rate = (self._possible.low + self._possible.high) / 2
         stamp, ticks = self._highs[-1]
         low = max(value - ticks - rate * (at - stamp) for at, value in self._lows)
@@ -93,7 +95,7 @@ class MachineClock:
         return Line(stamp, ticks + round((low + high) / 2), rate)
 
     def error(self, line: Line, stamp: int) -> float:
-        """How many ticks any possible line is away from ``line`` at ``stamp``, at most."""
+        """The maximum distance of any possible line from ``line`` at ``stamp``, in ticks."""
         slow, fast = self._possible
         middle = line.at(stamp)
         low = max(
@@ -106,10 +108,11 @@ class MachineClock:
 
 
 def converted(line: Line, stamps: NDArray[np.uint64], first: int, last: int) -> NDArray[np.uint64]:
-    """htrun's ticks at ``stamps``, from ``first`` to ``last``: others are impossible."""
+    """htrun's ticks at ``stamps``. Times before ``first`` or after ``last`` are impossible, so the result is clipped to
+    this range."""
     import numpy as np
 
-    # Differences are small enough for floating point; stamps that a guest has made up need not be.
+    # Differences are small enough for floating point, except those of stamps that a guest has made up.
     away = (stamps - np.uint64(line.stamp)).view(np.int64).astype(np.float64) * line.rate
     ticks = np.clip(away, float(first - line.ticks), float(last - line.ticks))
     return (np.int64(line.ticks) + np.rint(ticks).astype(np.int64)).astype(np.uint64)
@@ -131,7 +134,8 @@ def _possible_rates(lows: Sequence[Point], highs: Sequence[Point], within: Rates
 
 
 def _hull(points: Sequence[Point], point: Point, side: int) -> list[Point]:
-    """The convex hull of ``points``, which are one, and ``point``: from above (``side`` 1) or below (-1)."""
+    """The upper (``side`` 1) or lower (-1) convex hull of ``points`` and ``point``. ``points`` are already such a
+    hull."""
     every = list(points)
     bisect.insort(every, point)
     hull: list[Point] = []
@@ -145,6 +149,6 @@ def _hull(points: Sequence[Point], point: Point, side: int) -> list[Point]:
 
 
 def _turn(first: Point, second: Point, third: Point) -> int:
-    """Positive if the way over three points turns left, 0 if it is straight."""
+    """A positive number if the path through the three points turns left; 0 if the path is straight."""
     (x1, y1), (x2, y2), (x3, y3) = first, second, third
     return (x2 - x1) * (y3 - y1) - (y2 - y1) * (x3 - x1)

@@ -1,16 +1,19 @@
-"""The intervals at which the rings are polled: long while few events come, but short enough that no ring fills up."""
+"""Chooses the intervals at which the rings are polled. They are long while few events come, but short enough that no
+ring fills up."""
 
 from __future__ import annotations
 
 PERIOD = 0.015
-"""The maximum of seconds between two rounds.
+"""The maximum time between two rounds, in seconds.
 
-With the time for which `TimeOrder` holds events back, it is well under the 50 ms that a live log may lag.
+This time and the time for which `TimeOrder` holds events back are together well under the 50 ms by which a live log may
+lag.
 """
 _AIM = 0.5
-"""The fraction of a ring that should be full at the next poll if events keep coming as fast: a burst needs the rest."""
+"""The fraction of a ring that should be full at the next poll, if events keep coming at the same rate. The rest is for
+bursts."""
 _SHORTEST = 0.002
-"""The minimum of seconds between two rounds. A shorter pause would take no longer than the round itself."""
+"""The minimum time between two rounds, in seconds. A shorter pause would take no longer than the round itself."""
 
 
 class Pace:
@@ -25,7 +28,8 @@ class Pace:
         self._taken += fill
 
     def pause(self, now: float) -> float:
-        """Seconds until the next round; 0: start it at once. ``now``: seconds of any clock, at the end of a round."""
+        """The time in seconds until the next round; 0 to start it immediately. ``now``: the time in seconds at the end
+        of a round, on any clock."""
         seconds, self._since = now - self._since, now
         taken, self._taken = self._taken, 0.0
         if taken * PERIOD <= _AIM * seconds:

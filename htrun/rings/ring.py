@@ -1,7 +1,7 @@
-"""Rings from htrun's side: a pool of shared memory, cut into rings that are lent to guest threads.
+"""Rings as htrun sees them: a pool of shared memory is divided into rings, which are lent to guest threads.
 
-The pool is one sealed memory file, sparse until used. Each ring is mapped when it is first needed. Layout and roles are
-in `htrun.rings.layout`.
+The pool is one sealed memory file, whose pages are allocated when they are used. Each ring is mapped when it is first
+needed. `htrun.rings.layout` describes the layout, and who writes which field.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _ENDLESS = 1 << 62
 
 
 _LONGEST_TRAP = 1 << 40
-"""The maximum of ticks between an event and its trap: some minutes, because the thread may be stopped for long in
-between."""
+"""The maximum number of ticks between an event and its trap. This is some minutes, because the thread may be stopped
+for a long time in between."""
 
 _MOST_EVENTS = 1 << 48
-"""More events than any thread can emit: a trampoline has not written a higher count."""
+"""A number of events that is greater than any thread can emit. No trampoline writes a higher count."""
 _MOST_REPAIRS = 8
-"""The maximum of times that a ring is repaired for one event."""
+"""The maximum number of times that a ring is repaired for one event."""
 _WORD_MASK = (1 << 64) - 1
 
 
 class Ring:
-    """One thread's ring. Positions are addresses in the tracee, where the pool is at ``base``."""
+    """One thread's ring. Positions are addresses in the tracee, in which the pool is mapped at ``base``."""
 
     __slots__ = (
         "_control",
@@ -92,7 +92,7 @@ class Ring:
         self.offset = number * shape.size
         self._memory = _mapped(pool.file, self.offset, shape.size)
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        """The address of the control block in htrun."""
+        """The address of the control block in htrun's memory."""
         self._control = self._memory[: layout.PAGE].cast("Q")
         self._record_size = shape.record_size
         self.shape = shape
@@ -100,8 +100,8 @@ class Ring:
         self.stream: Stream | None = None
         self.stream_number = 0
         self.who: Callable[[], tuple[int, Stream]] | None = None
-        """Returns the thread's number and stream, if ``stream`` is provisional: the ring was lent ahead of the thread's
-        first event."""
+        """A function that returns the thread's number and stream, if ``stream`` is provisional because the ring was
+        lent before the thread's first event; otherwise None."""
         self._read_packet = 0
         self._read_bytes = 0
         self.damaged = False
@@ -119,7 +119,8 @@ class Ring:
         self._vain_repairs = 0
 
     def lend(self, stream: Stream, stream_number: int, base: int, overflow: Overflow) -> None:
-        """Prepare the ring for a thread in whose address space the pool is at ``base`` (0: nowhere)."""
+        """Prepare the ring for a thread. ``base``: the address of the pool in the thread's address space; 0 if it is
+        not mapped."""
         self.base = base
         self.stream = stream
         self.stream_number = stream_number
@@ -140,7 +141,7 @@ class Ring:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the ring was never lent: its memory is not allocated yet."""
+        """Whether the ring was never lent, so that its memory is not allocated yet."""
         return self._reached is None
 
     @property
@@ -181,8 +182,8 @@ class Ring:
 
     @property
     def extent(self) -> int:
-        """The number of bytes from the ring's start that the thread has reached; all of them once the reader has
-        wrapped around."""
+        """The number of bytes from the ring's start that the thread has reached. This is the ring's size after the
+        reader has wrapped around."""
         if self._read_packet >= self.shape.packets:
             return self.shape.size
         return min(max(self._control[layout.POSITION // _WORD] - self.address, 0), self.shape.size)
@@ -195,7 +196,8 @@ class Ring:
 
     @property
     def lost(self) -> int:
-        """Events lost so far because the ring was full: according to the guest's memory, but it never decreases."""
+        """The number of events that were lost so far because the ring was full. It comes from the guest's memory, but
+        never decreases."""
         drops = self.overflow is Overflow.DROP
         dropped = self._control[layout.DROPPED // _WORD] if drops else 0
         self._lost = max(self._lost, min(self._lost_before_repair + dropped + self.overwritten, _MOST_EVENTS))
@@ -216,8 +218,9 @@ class Ring:
         self._control[layout.PACKET_END // _WORD] = self._end_of(packet)
 
     def settle(self) -> None:
-        """Complete the step to the next packet, if the thread has begun it: the step sets the position first and the
-        number last. The thread is stopped and about to leave its trampoline. Also clears the time of a pending trap."""
+        """Complete the step to the next packet, if the thread has begun this step, which sets the position first and
+        the packet number last. The thread is stopped and about to leave its trampoline. This method also clears the
+        time of a pending trap."""
         control = self._control
         control[layout.TRAP_TIME // _WORD] = 0
         number = control[layout.PACKET_NUMBER // _WORD] + 1
@@ -226,15 +229,17 @@ class Ring:
             self.disarm()
 
     def take_trap_time(self, now: int) -> int:
-        """The ticks of the event for which the thread has trapped: those that its trampoline read, if it did, else
-        ``now``. A value that the guest may have written there is accepted only within `_LONGEST_TRAP`."""
+        """The ticks of the event for which the thread has trapped: the ticks that the trampoline has stored, or ``now``
+        if it has stored none. The guest may have written the stored value, so it is accepted only within
+        `_LONGEST_TRAP`."""
         time = self._control[layout.TRAP_TIME // _WORD]
         self._control[layout.TRAP_TIME // _WORD] = 0
         return time if 0 <= now - time < _LONGEST_TRAP else now
 
     def append(self, timestamp: int, site: int, index: int, arguments: bytes | memoryview) -> bool:
-        """Write a record for the (stopped) thread; False if the ring must be drained first: it is full, or the guest
-        has overwritten its control block. Nothing is ever written outside the ring's packets."""
+        """Write a record for the thread, which must be stopped. Returns False if the ring must be drained first,
+        because it is full or the guest has overwritten its control block. Nothing is ever written outside the ring's
+        packets."""
         control = self._control
         if control[0] >= control[1] and not self._next_packet():
             return self.damaged and self._gives_up()
@@ -251,9 +256,9 @@ class Ring:
         return True
 
     def room(self) -> tuple[int, int, int, int] | None:
-        """The position of the stopped thread's next record, if the ring can take it: the address of the control block
-        in htrun, its `layout.POSITION` and `layout.PACKET_END`, and the difference between a position and its address
-        in htrun. None if the ring is full, armed or damaged."""
+        """The place for the stopped thread's next record: the address of the control block in htrun, the block's
+        `layout.POSITION` and `layout.PACKET_END`, and the difference between a position and its address in htrun. None
+        if the ring is full, armed or damaged."""
         position, end = self._control[0], self._control[1]
         if not (position < end and self._has_room(position)):
             return None
@@ -266,7 +271,7 @@ class Ring:
         return self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
 
     def _gives_up(self) -> bool:
-        """Whether the event must be counted as lost because other threads of the guest keep overwriting the ring."""
+        """Whether to count the event as lost, because other threads of the guest keep overwriting the ring."""
         self._vain_repairs += 1
         if self._vain_repairs < _MOST_REPAIRS:
             return False
@@ -301,7 +306,7 @@ class Ring:
 
     def _is_current(self, number: int, position: int) -> bool:
         """Whether a thread at ``position`` can be in packet ``number``."""
-        # The reader takes the end of a packet for the start of the next, so it may be one packet ahead.
+        # To the reader, the end of a packet is the start of the next one, so the reader may be one packet ahead.
         ahead = number + 1 - self._read_packet
         if not 0 <= ahead <= (_MOST_EVENTS if self.overwrites else self.shape.packets):
             return False
@@ -316,7 +321,7 @@ class Ring:
     # The reader's side. Values that the guest may have written are trusted only within its own ring.
 
     def unread(self) -> Iterator[memoryview]:
-        """Chunks of whole records that were written and not yet passed to `consume`, oldest first: one per packet."""
+        """The records that `consume` has not processed, oldest first: one chunk of whole records for each packet."""
         if self.damaged:
             return
         shape = self.shape
@@ -331,7 +336,7 @@ class Ring:
         if ahead == 0 and used < self._read_bytes:
             self.damaged = True
             return
-        # Fixed now, since `consume` advances while the caller iterates over the chunks.
+        # These values are fixed now, since `consume` advances while the caller iterates over the chunks.
         start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead
         for number in range(first_packet, last_packet + 1):
             end = used if number == last_packet else shape.packet_payload
@@ -341,10 +346,10 @@ class Ring:
             start = 0
 
     def _skip_overwritten(self, place: int, used: int) -> None:
-        """Begin with the oldest packet that is still complete, and count the lost ones."""
+        """Begin with the oldest packet that is still complete, and count the records of overwritten packets as lost."""
         shape = self.shape
         number = self._control[layout.PACKET_NUMBER // _WORD]
-        # `_locate` takes the end of a packet for the start of the next, which the thread has not begun yet.
+        # To `_locate`, the end of a packet is the start of the next one, which the thread has not begun yet.
         current = number + 1 if (number + 1) & (shape.packets - 1) == place and used == 0 else number
         oldest = current - (shape.packets - 1)
         if current & (shape.packets - 1) == place and self._read_packet < oldest < _MOST_EVENTS:
@@ -356,7 +361,8 @@ class Ring:
         return self._read_bytes + length == self.shape.packet_payload
 
     def consume(self, length: int) -> None:
-        """``length`` bytes of the first chunk of `unread` are processed; the writer gets a finished packet back."""
+        """Take note that ``length`` bytes of the first chunk of `unread` are processed. A finished packet is released
+        to the writer."""
         self._read_bytes += length
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0
@@ -365,20 +371,20 @@ class Ring:
                 self._control[layout.RELEASED // _WORD] = self._read_packet + self.shape.packets - 1
 
     def _locate(self, position: int) -> tuple[int, int | None]:
-        """The index of ``position``'s packet in the ring, and the bytes of records before it there, None if it is
-        impossible."""
+        """The index in the ring of the packet that contains ``position``, and the number of bytes of records before
+        ``position`` in this packet; None instead of this number if ``position`` is impossible."""
         shape = self.shape
         place, within = divmod(position - self.base - self.offset - layout.PAGE, shape.packet_stride)
         used = within - layout.PACKET_HEADER
         if not (0 <= place < shape.packets and 0 <= used <= shape.packet_payload and used % shape.record_size == 0):
             return 0, None
-        # The end of a packet is the start of the next, even before the writer has moved there. A writer never gets a
-        # whole ring ahead (`RELEASED`), so its position identifies the lap.
+        # The end of a packet is the start of the next one, even before the writer has moved there. A writer never gets
+        # a whole ring ahead (`RELEASED`), so its position identifies the lap.
         return ((place + 1) & (shape.packets - 1), 0) if used == shape.packet_payload else (place, used)
 
 
 def _mapped(file: int, offset: int, size: int) -> memoryview:
-    """A part of ``file``, mapped. Raises OSError.
+    """Map a part of ``file``. Raises OSError.
 
     Python's own mmap keeps a descriptor for each mapping, and there are thousands of mappings.
     """
@@ -392,9 +398,9 @@ def _mapped(file: int, offset: int, size: int) -> memoryview:
 
 
 class RingPool:
-    """The memory of all rings of a run. ``most``: the maximum number of rings at once.
+    """The memory of all rings of a run. ``most``: the maximum number of rings that are lent at the same time.
 
-    Raises `HtrunError` if there is not enough.
+    Raises `HtrunError` if there is not enough memory.
     """
 
     def __init__(self, shape: RingShape, most: int) -> None:
@@ -412,12 +418,12 @@ class RingPool:
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.most = most
         self._free: list[tuple[int, Ring]] = []
-        """A heap of free rings, lowest number first: processes have the first rings mapped, and forked children inherit
-        them."""
+        """A heap of free rings, lowest number first. Processes have the first rings mapped, and forked children inherit
+        these mappings."""
         self._made = 0
 
     def take(self) -> Ring | None:
-        """A free ring; None when all are lent. Raises `HtrunError` if there is no memory for it."""
+        """A free ring; None if all rings are lent. Raises `HtrunError` if there is no memory for the ring."""
         if self._free:
             return heapq.heappop(self._free)[1]
         if self._made == self.most:

@@ -1,9 +1,10 @@
-"""One order for the events of a thread that records them in two ways: in a ring of the channel
-(`htrun.rings.client_rings`), and by stores that trap or are patched, whose records are in a ring that htrun lends.
+"""Puts the events of a thread into one order when the thread records them in two ways. One way is a ring of the channel
+(`htrun.rings.client_rings`). The other way is stores that trap or are patched; their records are in a ring that htrun
+lends.
 
 A round reads the rings of the channel first, so it finds all stores that precede an event of those rings. Stores after
-the start of the round wait for the next round, because older events may not have been found. The result is merged by
-time.
+the start of the round wait for the next round, because older events may not have been found yet. The records from both
+rings are merged by time.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ _NEVER = (1 << 64) - 1
 
 
 class Given(NamedTuple):
-    """The ``records`` of one thread in order of time; None if only a loss or its end is to be reported.
+    """The ``records`` of one thread in order of time; None if there is only a loss, or the end of the thread, to
+    report.
 
-    ``discarded``: the number of its events that were lost so far; ``lost_more``: whether it has grown since the last
-    report. ``ended``: whether the thread has no ring any more.
+    ``discarded``: the number of events that the thread has lost so far. ``lost_more``: whether this number has grown
+    since the last report. ``ended``: whether the thread has no ring any more.
     """
 
     source: Source
@@ -38,9 +40,9 @@ class Given(NamedTuple):
 
 
 class _Thread:
-    """``clients``: records from rings of the channel, and ``stores``: records of its stores; both are still to be
-    given. ``rings``: the thread's current rings, of either kind. Losses are those of current and of earlier rings;
-    ``reported``: the number of losses already reported."""
+    """The state of one thread. ``clients``: the records from rings of the channel that have still to be given.
+    ``stores``: the records of stores that have still to be given. ``rings``: the thread's current rings of both kinds.
+    Losses include those of earlier rings. ``reported``: the number of losses that were already reported."""
 
     __slots__ = ("client_lost", "client_lost_before", "clients", "reported", "rings", "source", "store_lost", "stores")
 
@@ -57,12 +59,12 @@ class _Thread:
 
 
 class ThreadOrder:
-    """Collects the records that a round finds, by thread."""
+    """Collects the records that a round finds, for each thread."""
 
     def __init__(self) -> None:
         self._threads: dict[int, _Thread] = {}
         self.waiting = 0
-        """Records that were added and not returned yet."""
+        """The number of records that were added but not returned yet."""
 
     def add_client(self, taken: Taken) -> None:
         """Add the content of one ring of the channel."""
@@ -79,7 +81,7 @@ class ThreadOrder:
     def add_stores(self, ring: object, source: Source, records: Records | None, lost: int, *, ended: bool) -> None:
         """Add the content of the ring that htrun has lent to a thread, which has lost ``lost`` events so far.
 
-        ``ended``: whether the ring will have no further content.
+        ``ended``: whether no further records will come from this ring.
         """
         thread = self._thread(source)
         if records is not None:
@@ -91,7 +93,7 @@ class ThreadOrder:
             thread.rings.discard(ring)
 
     def give(self, complete: int, *, everything: bool) -> Iterator[Given]:
-        """The records that need not wait.
+        """The records that need not wait any more, as one `Given` for each thread.
 
         ``complete``: the ticks just before the rings of the channel were read in this round.
         """
@@ -114,7 +116,7 @@ class ThreadOrder:
 
 
 def _merged(thread: _Thread, complete: int) -> Records | None:
-    """Take the thread's records up to ``complete``; None if there are none."""
+    """Take the thread's records up to ``complete``. Returns None if there are none."""
     import numpy as np
 
     clients, thread.clients = thread.clients, []
@@ -131,6 +133,6 @@ def _merged(thread: _Thread, complete: int) -> Records | None:
     if not clients:
         return None
     records = joined(clients)
-    # numpy would copy structures field by field.
+    # Whole rows are copied, since numpy would copy structures field by field.
     rows = records.view(f"V{records.dtype.itemsize}")
     return rows[np.argsort(records["timestamp"], kind="stable")].view(records.dtype)
