@@ -1,8 +1,9 @@
-"""Whether spans got slower: two sets of runs compared name by name.
+"""Compares two sets of runs, A and B, name by name: did the spans get slower?
 
-The unit of comparison is the run. Runs differ in memory layout, frequency, other programs and so on, which all spans of
-a run share. So thousands of spans of one run are one sample, and two single runs permit no verdict. The logarithms of
-the medians of the runs of A and B are compared by a permutation test (`htrun.analysis.timing.permutation`).
+The unit of comparison is the run. Runs differ in memory layout, frequency, other programs, and so on. All spans of a
+run share these conditions, so even thousands of spans of one run are only one sample, and a single run on each side
+permits no verdict. A permutation test (`htrun.analysis.timing.permutation`) compares the logarithms of the medians of
+the runs.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.figures import Figures
 
 _NORMAL = 1.96
-"""Half the width of a 95% interval in standard errors."""
+"""Half the width of a 95% interval, in standard errors."""
 _MOST_LOGARITHM = 700.0
 DIFFERENCE = 0.05
-"""The difference for which `Comparison.needed` is computed unless another one is of interest."""
+"""The default difference for which `Comparison.needed` is computed."""
 
 
 class Verdict(Enum):
@@ -37,15 +38,16 @@ class Verdict(Enum):
     SAME = "same"
     INCONCLUSIVE = "inconclusive"
     NONE = "no verdict"
-    """One side has a single run."""
+    """There is only one run on a side."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The spans of one name in one run: their median with its interval, in ns, and their ``count``.
+    """The spans of one name in one run.
 
-    ``reach``: the possible error of all durations due to the code around the events, which is taken to be the same in
-    all runs.
+    ``median``: the median of their durations with its interval, in ns. ``count``: the number of spans. ``resolved``:
+    see `Figures`. ``reach``: the error that all durations may have because of the code around the events. This error
+    is assumed to be the same in all runs.
     """
 
     median: Interval
@@ -61,8 +63,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Ratio:
-    """B's time divided by A's, with its 95% interval, corrected for the number of names: 0 and infinity if the runs are
-    too few to bound it."""
+    """The time of B divided by the time of A, with its 95% interval, which is corrected for the number of names. The
+    ends of the interval are 0 and infinity if there are too few runs to bound it."""
 
     value: float
     low: float
@@ -75,13 +77,13 @@ class Ratio:
 
     @classmethod
     def of(cls, logarithms: Shift) -> Ratio:
-        """The ratio whose logarithm is ``logarithms``."""
+        """The ratio and interval whose logarithms are ``logarithms``."""
         return cls(_exp(logarithms.value), _exp(logarithms.low), _exp(logarithms.high))
 
 
 @dataclass(frozen=True)
 class Needed:
-    """``runs`` on each side find a change by ``difference`` (0.05: 5%) in 90% of all cases.
+    """The number of ``runs`` needed on each side to find a change by ``difference`` (0.05: 5%) in 90% of all cases.
 
     ``guessed``: whether the spread between runs had to be assumed (`htrun.analysis.timing.power.GUESSED_SPREAD`).
     """
@@ -93,10 +95,15 @@ class Needed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The spans of one name in A and B. ``medians``: the `middle` of each. ``ratio``: None if a median is below the
-    clock's resolution. ``probability``: the probability of a ratio at least this different from 1 if A and B are the
-    same, corrected for the number of names (Bonferroni); None with one run on a side. It is at most 0.05 if and only if
-    the ratio's interval excludes 1. ``needed``: None if there is no ratio.
+    """The comparison of the spans of one name in A and B.
+
+    ``medians``: the `middle` of the runs of each side.
+    ``runs``, ``counts``: the numbers of runs and of spans of each side.
+    ``ratio``: the ratio of B to A; None if a median is below the clock's resolution.
+    ``probability``: the probability of a ratio at least this different from 1 if A and B are the same, corrected for
+    the number of names (Bonferroni). It is at most 0.05 if and only if the interval of ``ratio`` excludes 1. None if a
+    side has only one run.
+    ``needed``: the number of runs needed for a verdict; None if there is no ratio.
     """
 
     name: str
@@ -117,10 +124,13 @@ def compare(
     difference: float = DIFFERENCE,
     looks: int = 1,
 ) -> list[Comparison]:
-    """The names that both sides have. ``threshold``: ratios that differ from 1 by less count as the same (0.01: 1%).
-    ``difference``: the difference for which `Comparison.needed` is computed. ``looks``: the number of comparisons of
-    the two sides while runs are added. Stopping at the first verdict makes false alarms more likely, for which this
-    corrects."""
+    """Compare the names that both sides have.
+
+    ``threshold``: the minimum change (0.01: 1%); spans with a smaller change count as the same.
+    ``difference``: the difference for which `Comparison.needed` is computed.
+    ``looks``: the number of times that the two sides are compared while runs are added. Stopping at the first verdict
+    makes false alarms more likely; the results are corrected for this.
+    """
     names = [name for name in one if name in other]
     tries = max(len(names), 1) * looks
     return [_comparison(name, one[name], other[name], threshold, difference, tries) for name in names]
@@ -148,22 +158,22 @@ def _comparison(
 
 
 def ratio_of(one: Sequence[Run], other: Sequence[Run]) -> Ratio | None:
-    """The ratio of the runs' medians; None if meaningless.
+    """The ratio of the runs' medians; None if a median is too uncertain for a ratio.
 
-    The interval allows for the time that the code around the events may add to all durations, or subtract from all.
+    The interval includes the effect of the code around the events, which may lengthen or shorten all durations.
     """
     found = _shift(one, other, 1 - CONFIDENCE)
     return None if found is None else Ratio.of(found)
 
 
 def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | None:
-    """The difference of the logarithms of the medians; None if a median is too uncertain to have a logarithm."""
+    """The difference of the logarithms of the medians; None if a median is too uncertain for a logarithm."""
     if not _has_ratio(one, other):
         return None
     signs = (0, 1, -1) if any(run.reach for run in (*one, *other)) else (0,)
     by_runs = [_shift_by_runs(one, other, level, sign) for sign in signs]
     value = by_runs[0].value
-    # A few runs may by chance agree better than the spread of their spans permits, so that spread counts as well.
+    # A few runs may happen to agree better than the spread of their spans permits, so this spread is also considered.
     found = [*by_runs, _shift_by_spans(value, one, other, level)]
     return Shift(
         value,
@@ -174,26 +184,28 @@ def _shift(one: Sequence[Run], other: Sequence[Run], level: float) -> Shift | No
 
 
 def _has_ratio(one: Sequence[Run], other: Sequence[Run]) -> bool:
-    """Whether all medians are certain enough to divide them."""
+    """Whether all medians are certain enough for a ratio."""
     return all(run.resolved and run.median.value > run.reach for run in (*one, *other))
 
 
 def _shift_by_runs(one: Sequence[Run], other: Sequence[Run], level: float, sign: int) -> Shift:
-    """The shift of the runs' medians, each lowered or raised by its `Run.reach`, depending on ``sign``."""
+    """The shift of the logarithms of the runs' medians. Each median is first raised by ``sign`` times its
+    `Run.reach`."""
     first, second = ([math.log(run.median.value + sign * run.reach) for run in side] for side in (one, other))
     return _shift_of(first, second, level)
 
 
 def _shift_of(first: Sequence[float], second: Sequence[float], level: float) -> Shift:
-    """The shift from ``first`` to ``second``, which have a value for each run; unbounded with one run on a side."""
+    """The shift from ``first`` to ``second``, which contain a value for each run. It is unbounded if a side has only
+    one run."""
     if min(len(first), len(second)) == 1:
         return Shift(sum(second) / len(second) - sum(first) / len(first), -math.inf, math.inf, 1.0)
     return shift(first, second, level)
 
 
 def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], level: float) -> Shift:
-    """The shift ``value`` with the interval that follows from the intervals of the runs' medians, as if all runs were
-    the same."""
+    """The shift ``value`` with the interval that results from the intervals of the runs' medians if all runs of a side
+    are assumed to be the same."""
     from scipy.stats import norm
 
     error = math.sqrt(sum(_variance_within(side) / len(side) for side in (one, other)))
@@ -204,8 +216,8 @@ def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], leve
 
 
 def _variance_within(runs: Sequence[Run]) -> float:
-    """The variance that the logarithms of the medians would have if all runs were the same: the mean of their
-    variances."""
+    """The variance of the logarithms of the medians if all ``runs`` are assumed to be the same: the mean of the
+    variances of single runs."""
     return sum(_within(run) ** 2 for run in runs) / len(runs)
 
 
@@ -222,14 +234,16 @@ def _needed(one: Sequence[Run], other: Sequence[Run], difference: float, level: 
 
 
 def _exp(logarithm: float) -> float:
-    """A ratio from its logarithm. With a few very different spans the interval may exceed any float."""
+    """The ratio with this ``logarithm``, limited to the range of floats. The interval of a few very different spans may
+    exceed this range."""
     if logarithm == math.inf:
         return math.inf
     return math.exp(min(logarithm, _MOST_LOGARITHM))
 
 
 def middle(runs: Sequence[Run]) -> float:
-    """The geometric mean of the runs' medians, whose ratio `ratio_of` returns; their median if one has no logarithm."""
+    """The geometric mean of the runs' medians, or the median of these medians if one has no logarithm. `ratio_of`
+    returns the ratio of two geometric means."""
     medians = [run.median.value for run in runs]
     if len(medians) == 1 or min(medians) <= 0:
         return Distribution.of(medians).median
@@ -237,7 +251,8 @@ def middle(runs: Sequence[Run]) -> float:
 
 
 def fewest(runs: tuple[int, int], tries: int) -> int | None:
-    """The number of runs on each side that permits a verdict, if ``runs`` do not.
+    """The minimum number of runs on each side that permits a verdict; None if ``runs``, the numbers of runs, permit
+    one.
 
     ``tries``: the number of names compared, multiplied by the number of comparisons.
     """
@@ -246,8 +261,11 @@ def fewest(runs: tuple[int, int], tries: int) -> int | None:
 
 
 def verdict(ratio: Ratio | None, probability: float | None, threshold: float) -> Verdict:
-    """Slower or faster if the test rejects equality (if and only if the interval excludes 1) and the change is at least
-    the threshold; the same if the whole interval is within the threshold."""
+    """The verdict on ``ratio``.
+
+    Slower or faster if the test rejects equality (if and only if the interval excludes 1) and the change is at least
+    ``threshold``; the same if the whole interval is within ``threshold``.
+    """
     if ratio is None:
         return Verdict.INCONCLUSIVE
     if 1 / (1 + threshold) <= ratio.low and ratio.high <= 1 + threshold:
@@ -260,8 +278,8 @@ def verdict(ratio: Ratio | None, probability: float | None, threshold: float) ->
 
 
 def geometric_mean(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequence[Run]]) -> Ratio | None:
-    """The geometric mean of the ratios of all names that both sides have, with its interval, by the mean logarithm of
-    each run. None if a run lacks one of the names, or if a ratio has no meaning."""
+    """The geometric mean of the ratios of all names that both sides have, with its interval. It is computed from the
+    mean logarithm of each run. None if a run lacks one of the names, or if a median is too uncertain for a ratio."""
     names = [name for name in one if name in other]
     if not all(_has_ratio(one[name], other[name]) for name in names):
         return None

@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Spans
 
 CALIBRATION_LEAST = 20
-"""The minimum of pairs of a kind; with fewer, no cost is reported."""
+"""The minimum number of pairs of a kind. With fewer pairs, no cost is reported."""
 _WARM_UP = 2
-"""The number of first pairs of each kind and thread that are discarded: their sites trap, and their code is not cached.
+"""The number of pairs of each kind that are discarded at the start of each thread: their sites trap, and their code is
+not cached.
 """
 
 _BEYOND = 2.2
-"""The cost around any code is assumed to lie within this many half ranges of the middle of the measured costs.
-`Cost.after` has five kinds: of six values from a normal distribution, the sixth is within this distance of the middle
-of the other five in 95% of cases."""
+"""The maximum distance of the cost around any code from the middle of the measured costs, in units of half their range.
+The value assumes five kinds of work in `Cost.after`: of six values from a normal distribution, the sixth is within this
+distance from the middle of the other five in 95% of cases."""
 _BEYOND_FEW = 3
-"""The same number for an older guest library, which measured only two values."""
+"""The same distance for an older guest library, which measured only two values."""
 _SHARE = 0.25
-"""The minimum uncertainty of the cost, as a share of the cost alone.
+"""The minimum of `Cost.reach`, as a share of `Cost.alone`.
 
-Even if all kinds of work agree, other code may differ: on one processor (AMD Zen 3), two kinds agreed to 1 ns, and
-after a third an event cost 6 ns less. An event consists of reading the clock and of stores. Only the stores can overlap
-with other code; this is their share.
+Even if the costs after all kinds of work agree, the cost after other code may differ. On one processor (AMD Zen 3), the
+costs after two kinds of work agreed to 1 ns, but the cost after a third was 6 ns less. An event reads the clock and
+stores its data. Only the stores can overlap with other code; this is their share of the cost.
 """
 
 
@@ -43,11 +44,12 @@ with other code; this is their share.
 class Cost:
     """The cost of an event, in ns.
 
-    ``alone``: the cost with nothing before the event, so that no part of it can overlap with other work. ``after``: the
-    cost after each kind of work (`WORKS`), by name: the work keeps the processor waiting, so that much of the event can
-    overlap. If a kind of work is so slow that the clock is read before the work has completed, that cost is negative.
-    ``after`` is empty if the guest library was too old to measure it. ``pairs``: the number of pairs that ``alone`` was
-    measured on; ``threads``: the number of threads with pairs.
+    ``alone``: the cost if no work precedes the event, so that no part of the event overlaps with other work.
+    ``after``: the cost after each kind of work (`WORKS`), by its name. The work makes the processor wait, so that a
+    large part of the event can overlap with it. The cost is negative if the clock is read before the work has
+    completed. ``after`` is empty if the guest library is too old to measure these costs.
+    ``pairs``: the number of pairs from which ``alone`` was measured.
+    ``threads``: the number of threads that have pairs.
     """
 
     alone: Interval
@@ -57,7 +59,8 @@ class Cost:
 
     @classmethod
     def of(cls, sorts: Sequence[Distribution | None], threads: int) -> Cost | None:
-        """The cost from pairs of each kind of `PAIRS`; None if there are too few."""
+        """The cost, from the durations ``sorts`` of the pairs of each kind of `PAIRS`; None if there are too few
+        pairs."""
         medians = {
             pair: None if each is None or each.count < CALIBRATION_LEAST else median_interval(each)
             for pair, each in zip(PAIRS, sorts, strict=True)
@@ -71,8 +74,8 @@ class Cost:
             if once is None or twice is None:
                 continue
             found = _without_work(once, twice)
-            # If the duration of the work itself varied, like that of loads on a busy machine, it does not show the cost
-            # of the event after it.
+            # The duration of the work itself may vary, like that of loads on a busy machine. The cost of the event
+            # after the work is then unknown.
             if found.high - found.low <= alone.value:
                 after[work.name] = found
         return cls(alone, after, empty.count, threads)
@@ -85,7 +88,7 @@ class Cost:
 
     @property
     def interval(self) -> Interval:
-        """The estimate of the cost: the middle of the measured range. The interval is the uncertainty from sampling."""
+        """The estimate of the cost: the middle of the measured range, with its interval from sampling."""
         one, other = self._ends
         value = (one.value + other.value) / 2
         low = math.hypot(one.value - one.low, other.value - other.low) / 2
@@ -99,9 +102,10 @@ class Cost:
 
     @property
     def reach(self) -> float:
-        """The maximum distance in ns between `interval` and the cost around any code.
+        """The maximum distance, in ns, of the cost around any code from the estimate `interval`.
 
-        If only `alone` was measured, the distance reaches down to a cost of zero.
+        If only `alone` was measured, the distance is the cost itself: the cost around any code is then assumed to be
+        zero or more.
         """
         if not self.after:
             return self.interval.value
@@ -115,8 +119,8 @@ class Cost:
 
 
 def _without_work(work: Interval, twice: Interval) -> Interval:
-    """The duration of pairs with work, without the work itself: the line through both measurements, extrapolated to no
-    work."""
+    """The duration of a pair, without the work in it: a line through the durations with the work once and twice,
+    extrapolated to no work."""
     value = 2 * work.value - twice.value
     low = math.hypot(2 * (work.value - work.low), twice.high - twice.value)
     high = math.hypot(2 * (work.high - work.value), twice.value - twice.low)
@@ -124,7 +128,7 @@ def _without_work(work: Interval, twice: Interval) -> Interval:
 
 
 class _Tries:
-    """The pairs of one kind and thread, without the first ones."""
+    """The pairs of one kind in one thread, without the first `_WARM_UP` pairs."""
 
     def __init__(self) -> None:
         self._tally = Tally()
@@ -133,7 +137,7 @@ class _Tries:
     def add(self, step: ClockStep, spans: Spans) -> None:
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
-        # Otherwise other events came between, such as those of a signal handler.
+        # Pairs with more steps contain other events, such as those of a signal handler.
         own = own[own["steps"] == 1]
         self._tally.add(step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
 

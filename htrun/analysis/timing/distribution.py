@@ -1,12 +1,13 @@
-"""Durations as a distribution: the distinct values and the number of times that each occurred.
+"""Distributions of durations: the distinct values, and the number of times that each occurred.
 
-The clock advances in steps, so there are few distinct values however many spans there are. All figures are exact, in
-memory that hardly grows with the trace.
+The clock advances in steps, so even a large number of spans has few distinct durations. All figures are exact, and the
+memory used hardly grows with the trace.
 
 Quantiles are those of the *mid-distribution* (Ma, Genton, Parzen: Asymptotic properties of sample quantiles of discrete
 distributions, 2011): half of a value's share lies below it and half above it, with linear interpolation between values.
-A duration of 2.3 steps is measured as 2 in seven of ten cases and as 3 in three. Its median is then 2.3, whereas the
-usual median would be 2. If all values are distinct, these are the usual quantiles (Hazen's).
+A duration of 2.3 steps is measured as 2 steps in seven of ten cases, and as 3 steps in the other three. The median is
+then 2.3, whereas the usual median would be 2. If all values are distinct, quantiles of the mid-distribution are the
+usual quantiles (Hazen's).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PENDING = 1 << 17
 class Distribution:
     """A distribution that is not empty.
 
-    ``values``: distinct and ascending; ``counts``: the number of times each occurred.
+    ``values``: the distinct values in ascending order; ``counts``: the number of times that each value occurred.
     """
 
     values: Floats
@@ -41,7 +42,8 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Any, counts: Any = None) -> Distribution:
-        """The distribution of any ``values``, each ``counts`` times (once without ``counts``)."""
+        """The distribution of ``values``, which may be in any order. ``counts``: the number of times that each value
+        occurs; None: once."""
         values = np.asarray(values, np.float64)
         counts = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, np.int64)
         different, places = np.unique(values, return_inverse=True)
@@ -72,17 +74,17 @@ class Distribution:
 
     @cached_property
     def places(self) -> Floats:
-        """For each value, the share of all that lies below its middle."""
+        """For each value, the share of all values below it, plus half of its own share."""
         places: Floats = (np.cumsum(self.counts) - self.counts / 2) / self.count
         return places
 
     def quantiles(self, shares: Any) -> Floats:
-        """The quantiles at ``shares``, each 0 to 1."""
+        """The quantiles at ``shares``, each from 0 to 1."""
         quantiles: Floats = np.interp(shares, self.places, self.values)
         return quantiles
 
     def quantile(self, share: float) -> float:
-        """One quantile."""
+        """The quantile at ``share``, from 0 to 1."""
         return float(self.quantiles(share))
 
     @property
@@ -115,12 +117,13 @@ class Distribution:
         return int(self.counts[(self.values < low) | (self.values > high)].sum())
 
     def histogram(self, edges: Floats) -> Ints:
-        """The numbers of values between each of ``edges`` and the next; values on the last edge count for the last."""
+        """The number of values in each interval between two consecutive ``edges``. Values on the last edge are counted
+        in the last interval."""
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
 
 
 class Tally:
-    """Counts pairs of a duration, in steps of the clock, and a number of events within it."""
+    """Counts pairs of a duration, in steps of the clock, and the number of events within the duration."""
 
     def __init__(self) -> None:
         self._rows = np.empty((0, 2), np.int64)
@@ -129,7 +132,7 @@ class Tally:
         self._pending = 0
 
     def add(self, durations: Ints, events: Ints) -> None:
-        """Count some values, or none."""
+        """Count pairs. ``durations`` and ``events`` have the same length, which may be 0."""
         if not len(durations):
             return
         self._waiting.append(np.column_stack([events, durations]))

@@ -1,4 +1,4 @@
-"""Reasons to doubt measured times, found from the facts of a trace."""
+"""Derives reasons to doubt measured times from the facts of a trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENVIRONMENT = (
 
 EMULATED = "under emulation: these are host times of translated code, not cycles of the target"
 _BUSY = 0.5
-"""The load per processor from which on other programs interfere."""
+"""The minimum load per processor at which other programs are assumed to interfere."""
 _COMPARED = {
     "hostname": "machines",
     "cpu_model": "processors",
@@ -39,7 +39,7 @@ _COMPARED = {
 
 
 def environment_of(facts: Facts) -> dict[str, str | int]:
-    """The ``facts`` that describe the origin of times."""
+    """Those of ``facts`` that describe the origin of times."""
     return {key: facts[key] for key in ENVIRONMENT if key in facts and facts[key] != ""}
 
 
@@ -65,8 +65,8 @@ def doubts(facts: Facts) -> Iterator[str]:
 
 
 def differences(one: Facts, other: Facts) -> Iterator[str]:
-    """The differences of two environments, one line each. A fact that only one of them has is not a difference, unless
-    one ran under an emulator and the other did not."""
+    """The differences between the environments of two runs, one line each. A fact that only one run has is not a
+    difference, unless only one run was under an emulator."""
     for key, what in _COMPARED.items():
         mine, theirs = str(one.get(key, "")), str(other.get(key, ""))
         if mine != theirs and ((mine and theirs) or key == "emulator"):

@@ -1,9 +1,9 @@
-"""The durations of a trace's spans: collected in one pass, then corrected for the cost of the events themselves.
+"""Collects the durations of a trace's spans in one pass, and corrects them for the cost of the events themselves.
 
-A span lasts from the timestamp of its begin to that of its end, so it contains the cost of one event, and of each
-further event of its thread in between. That cost depends on the code around the events: see `Cost`. It is measured by
-the calibration pairs that the trace contains (`htrun.events.calibration`). For a thread without such pairs, those of
-the other threads are used.
+A span lasts from the timestamp of its begin to the timestamp of its end. So it contains the cost of one event, and the
+cost of each further event that its thread emits in between. The cost of an event depends on the code around it (see
+`Cost`). It is measured from the calibration pairs in the trace (`htrun.events.calibration`). If a thread has no
+calibration pairs, those of the other threads are used.
 """
 
 from __future__ import annotations
@@ -31,38 +31,40 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
     Grouping = Callable[[Spans], NDArray[np.uint64]]
-    """The group of each span, as a number."""
+    """A function that returns the group of each span, as a number."""
     Choice = Callable[[Spans], NDArray[np.bool_]]
-    """A mask of the selected spans."""
+    """A function that returns a mask of the selected spans."""
 
 MOST_GROUPS = 10_000
 PERCENTILES = {"p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 _BEYOND = 10
-"""The minimum of values beyond a percentile that is reported."""
+"""A percentile is reported only if at least this number of values lie beyond it."""
 _MILD, _SEVERE = 1.5, 3.0
-"""Outliers are this many interquartile ranges beyond the quartiles (Tukey, Exploratory Data Analysis, 1977, 2D)."""
+"""The distances of mild and severe outliers from the quartiles, in interquartile ranges (Tukey, Exploratory Data
+Analysis, 1977, 2D)."""
 
 
 class SpanSource(Protocol):
-    """Finds spans: `spans.Pairer` and the like."""
+    """An object that finds spans, such as a `spans.Pairer`."""
 
     names: SpanNames
 
     def feed(self, events: Events) -> Spans:
-        """The spans that end within ``events``."""
+        """Process the next ``events`` of the trace, and return the spans that end in them."""
 
     def finish(self) -> Mapping[str, Unpaired]:
-        """The begins and ends without a partner, by name."""
+        """The counts of begins and ends without a partner, by name."""
 
 
 @dataclass(frozen=True)
 class Figures:
     """Figures of durations, in ns.
 
-    ``median``: with its uncertainty from sampling; ``percentiles``: None for those with too few values beyond;
-    ``modes``: the most frequent values, if there are several clusters; ``reach``: the further possible error of all
-    figures due to the code around the events; ``resolved``: whether the median exceeds a step of the clock and the
-    error of the events' cost.
+    ``median``: the median, with its interval from sampling.
+    ``percentiles``: the percentiles by name; None for a percentile beyond which there are too few values.
+    ``modes``: the centres of the clusters of values; empty if there is only one cluster.
+    ``reach``: the additional error that all figures may have because of the code around the events.
+    ``resolved``: whether the median exceeds both a step of the clock and the error of the cost of events.
     """
 
     distribution: Distribution
@@ -74,8 +76,11 @@ class Figures:
 
     @classmethod
     def of(cls, distribution: Distribution, step: ClockStep, error: float = 0.0, reach: float = 0.0) -> Figures:
-        """The figures of ``distribution``; ``error``: half the 95% interval of a common error of all values, in ns;
-        ``reach``: the maximum common error due to the code around the events, in ns."""
+        """The figures of ``distribution``.
+
+        ``error``: half the width of the 95% interval of an error that all values have in common, in ns.
+        ``reach``: the maximum common error of all values because of the code around the events, in ns.
+        """
         interval = median_interval(distribution)
         if error:
             low = math.hypot(interval.value - interval.low, error)
@@ -90,15 +95,16 @@ class Figures:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The range that contains the true median: the 95% interval, extended by `reach` on both sides. None for a
-        single value, which gives no range."""
+        """The range that contains the true median: the 95% interval, extended by `reach` on both sides. None if there
+        is only one value."""
         if self.distribution.count == 1:
             return None
         return self.median.low - self.reach, self.median.high + self.reach
 
     @property
     def fences(self) -> tuple[float, float, float, float]:
-        """The limits of outliers: severe and mild low ones, mild and severe high ones."""
+        """The limits beyond which values are outliers: the severe and the mild low limit, the mild and the severe high
+        limit."""
         first, third = self.distribution.quartiles
         spread = third - first
         return (
@@ -110,7 +116,8 @@ class Figures:
 class Trapped:
     """Spans in which an event trapped (`first_events.FirstEvents`).
 
-    ``total``: sum of their durations in ns. ``included``: whether the other figures include them.
+    ``count``: the number of these spans. ``total``: the sum of their durations in ns. ``included``: whether the other
+    figures include these spans.
     """
 
     count: int = 0
@@ -123,11 +130,14 @@ class Trapped:
 
 @dataclass(frozen=True)
 class Timing:
-    """Spans of one name and one group.
+    """The results for the spans of one name and one group.
 
-    ``corrected``: None if the trace has no calibration; ``drift``: rise of the durations from first to last, in ns,
-    None if there is no drift; ``mild``, ``severe``: numbers of outliers; ``step``: resolution of the clock;
-    ``trapped``: spans in which a first event trapped.
+    ``raw``, ``corrected``: the figures before and after the correction for the cost of events. ``corrected`` is None if
+    the trace has no calibration.
+    ``drift``: the increase of the durations from the first to the last span, in ns; None if there is no drift.
+    ``mild``, ``severe``: the numbers of outliers.
+    ``step``: the resolution of the clock.
+    ``trapped``: the spans in which an event trapped.
     """
 
     name: str
@@ -151,9 +161,11 @@ class Timing:
 class Timings:
     """Collects the spans of a trace.
 
-    ``step``: resolution of its clock; ``grouping``: groups spans further than by name; ``choice``: selects spans;
-    ``with_trapped``: whether the figures include spans in which an event trapped. If not, they include them only where
-    there are no others.
+    ``step``: the resolution of the trace's clock.
+    ``grouping``: divides the spans of each name into groups; None: a single group for each name.
+    ``choice``: selects the spans; None: all spans.
+    ``with_trapped``: whether the figures include spans in which an event trapped. If it is False, the figures of a name
+    and group include such spans only if it has no other spans.
     """
 
     step: ClockStep
@@ -232,15 +244,15 @@ class Timings:
         return Cost.of([Distribution.together(parts) if parts else None for parts in sorts], len(some))
 
     def cost_of(self, stream: int) -> Cost | None:
-        """The cost of an event on the thread ``stream``: from the thread's own pairs if there are enough, otherwise
-        from those of all threads."""
+        """The cost of an event on the thread ``stream``: from the pairs of this thread if there are enough, otherwise
+        from the pairs of all threads."""
         if stream not in self._costs:
             own = self._cost_of([stream]) if stream in self._pairs else None
             self._costs[stream] = own or self.cost
         return self._costs[stream]
 
     def timings(self) -> list[Timing]:
-        """All results, by name in the order of definition and by group."""
+        """The results for all names and groups, sorted by the number of the name and then by group."""
         keys = sorted({key[:2] for key in (*self._tallies, *self._trapped_tallies)})
         return [self._timing(name, group) for name, group in keys]
 
@@ -272,7 +284,8 @@ class Timings:
         return Timing(self._names[name], key, figures, better, cost, moved, mild, severe, self.step, trapped)
 
     def _tallies_of(self, name: int, group: int) -> tuple[dict[int, Tally], Trapped]:
-        """The spans of one name and group that count, by stream, and the figures of those with a trap."""
+        """The spans of one name and group that the figures include, by stream, and the spans in which an event
+        trapped."""
         trapped = self._trapped.get((name, group), Trapped())
         for found, included in ((self._tallies, self.with_trapped), (self._trapped_tallies, True)):
             own = {key[2]: tally for key, tally in found.items() if key[:2] == (name, group)}
@@ -282,8 +295,8 @@ class Timings:
 
 
 def together(timings: Sequence[Timing]) -> Timing:
-    """The spans of one name in several runs as one; see `_of_runs` for the median's interval. Drift here is drift from
-    run to run; drift within each run is ignored."""
+    """Combine the spans of one name and group in several runs into one timing. `_of_runs` describes the interval of the
+    median. The result has no drift."""
     if len(timings) == 1:
         return timings[0]
     first = timings[0]
@@ -296,8 +309,8 @@ def together(timings: Sequence[Timing]) -> Timing:
 
 
 def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
-    """All of ``runs`` as one. Spans of one run are more alike than spans of different runs, so the median's interval is
-    that of the runs' medians (Student's distribution) if that is wider."""
+    """The figures of all ``runs`` together. Spans of the same run are more alike than spans of different runs. So the
+    interval of the median is the interval of the runs' medians (Student's distribution), if the latter is wider."""
     from statistics import stdev
 
     from scipy.stats import t
@@ -306,7 +319,7 @@ def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
     medians = [run.median.value for run in runs]
     half = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
     value = figures.median.value
-    # Each run's own interval includes the uncertainty of the calibration.
+    # The interval of each run includes the uncertainty of the calibration.
     own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))
     half = max(half, own)
     interval = Interval(value, min(figures.median.low, value - half), max(figures.median.high, value + half))

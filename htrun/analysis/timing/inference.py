@@ -1,4 +1,4 @@
-"""Statistical inference from durations, by scipy: intervals, modes, drift, and whether two runs differ."""
+"""Statistical inference from durations, with scipy: intervals of medians, modes, and drift."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ _SEED = 1
 """A fixed seed: the same trace always has the same figures."""
 _RESAMPLES = 2000
 _WINDOW = 6.0
-"""The distance from the median, in standard errors, within which values are resampled one by one."""
+"""The distance from the median, in standard errors, within which each value is resampled individually."""
 _MOST_VALUES = 512
-"""The maximum of distinct values in that window for resampling. With more, no steps are visible."""
+"""The maximum number of distinct values within `_WINDOW` for resampling. If there are more, no steps are visible."""
 _FEW = 0.8
-"""The maximum share of distinct values in that window with which the values count as steps of the clock."""
+"""The maximum share of distinct values among the values within `_WINDOW` for resampling. If the share is greater, the
+values do not form steps."""
 
 _MODES_LEAST = 50
-"""The minimum number of values in which modes are searched for."""
+"""The minimum number of values required for a search for modes."""
 _GRID = 512
 _SECOND_PEAK = 0.1
-"""The minimum height of a second mode relative to the first."""
+"""The minimum height of a second mode, relative to the first."""
 _VALLEY = 0.6
-"""The maximum height of the valley relative to the second mode."""
+"""The maximum height of the valley between two modes, relative to the lower mode."""
 _SHARE = 0.05
-"""The minimum share of all values that belong to a mode."""
+"""The minimum share of the values of a mode among all values."""
 
 _DRIFT_LEAST = 20
-"""The minimum number of blocks of time in which drift is searched for."""
+"""The minimum number of blocks of time required for a search for drift."""
 _DRIFT_PROBABILITY = 1e-3
 _DRIFT_SHARE = 0.01
 
@@ -56,11 +57,12 @@ class Interval:
 
 
 def median_interval(distribution: Distribution) -> Interval:
-    """The median with its bootstrap interval (percentiles).
+    """The median with its bootstrap interval (percentile method).
 
-    Resampling changes how many values fall on each step of the clock near the median, so only these counts are drawn.
-    If the values near the median are distinct, or too many for steps to be visible, the bootstrap's limit is known
-    (Efron 1979, section 3: order statistics of the sample, by a binomial distribution) and is used without drawing.
+    Resampling changes only the number of values on each step of the clock near the median, so only these numbers are
+    drawn. If the values near the median are distinct, or too many for steps to be visible, nothing is drawn: the limit
+    of the bootstrap is known for this case (Efron 1979, section 3: order statistics of the sample, whose ranks follow
+    from a binomial distribution).
     """
     count, places = distribution.count, distribution.places
     reach = _WINDOW / 2 / np.sqrt(count)
@@ -78,10 +80,10 @@ def median_interval(distribution: Distribution) -> Interval:
 
 @functools.cache
 def _order_share(count: int) -> float:
-    """The lower end of the interval between two of ``count`` sorted values, as a share of these.
+    """The rank of the lower end of the median's interval among ``count`` sorted values, as a share of ``count``.
 
-    It is the greatest ``k`` for which the ``k``-th value exceeds the true median with a probability of at most 2.5%.
-    That probability is binomial; the beta distribution interpolates between whole ``k``.
+    The rank is the greatest ``k`` for which the ``k``-th value exceeds the true median with a probability of at most
+    2.5%. This probability is binomial. Between whole numbers ``k``, it is interpolated by the beta distribution.
     """
     from scipy.optimize import brentq
     from scipy.special import betainc
@@ -96,11 +98,11 @@ def _order_share(count: int) -> float:
 
 
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
-    """Medians of `_RESAMPLES` samples that are drawn from ``distribution`` and have its size; values outside ``first ..
-    last`` are replaced by the nearer of the two."""
+    """The medians of `_RESAMPLES` samples that are drawn from ``distribution`` and have its size. Values whose index is
+    below ``first`` or above ``last`` are replaced by the value at ``first`` or ``last``."""
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
-    # The outer two represent many values, but no median comes near them.
+    # The first and the last count represent many values, but no median comes near these values.
     values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
@@ -120,7 +122,8 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
 def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     """The centres of the clusters of values, if there are several clusters with clear valleys between them.
 
-    ``step``: of the clock; clusters no further apart are one. The lowest and highest hundredth are ignored.
+    ``step``: the step of the clock; clusters whose distance is at most one step are a single cluster. The lowest and
+    the highest 1% of the values are ignored.
     """
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks
@@ -154,7 +157,8 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
 
 def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
-    """The ``peaks`` that deep valleys of ``density`` separate. Of two peaks that none separates, the higher is kept."""
+    """The ``peaks`` between which ``density`` has deep valleys. Of two peaks without a deep valley between them, only
+    the higher is kept."""
     kept: list[int] = []
     for peak in peaks:
         while kept and density[kept[-1] : peak].min() > _VALLEY * min(density[kept[-1]], density[peak]):
@@ -167,9 +171,10 @@ def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
 
 
 def drift(blocks: Floats, step: float) -> float | None:
-    """The rise or fall of ``blocks``, medians of consecutive equal stretches, from the first to the last.
+    """The increase from the first to the last of ``blocks``, the medians of consecutive stretches of equal size.
 
-    None if it may be due to random variation (Kendall's tau) or is negligible: less than ``step`` or 1%.
+    The result is negative for a decrease. It is None if the change may be due to random variation (Kendall's tau), or
+    is negligible: at most ``step``, or at most 1% of the median.
     """
     from scipy.stats import kendalltau, theilslopes
 
@@ -184,7 +189,8 @@ def drift(blocks: Floats, step: float) -> float | None:
 
 
 class Blocks:
-    """Medians of consecutive stretches of durations. Their number is bounded: when there are too many, pairs merge."""
+    """The medians of consecutive stretches of durations. The number of stretches is bounded: when there are too many,
+    each two adjacent stretches are merged."""
 
     _MOST = 512
     _FIRST = 16

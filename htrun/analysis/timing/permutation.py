@@ -1,9 +1,9 @@
-"""An exact test, with its interval, whether two small groups of values differ: it exchanges values between them.
+"""An exact permutation test of whether two small groups of values differ, and the interval that belongs to the test.
 
-If A and B are the same, all ways to distribute their values over the two are equally likely. So the probability of a
-difference of means as large as the observed one is the share of ways with such a difference (Fisher 1935). Nothing is
-assumed about the distribution of the values. The interval contains every shift of B that this test does not reject, so
-test and interval never contradict each other.
+If A and B are the same, all ways to distribute the values over A and B are equally likely. So the probability of a
+difference of means at least as large as the observed one is the share of ways with such a difference (Fisher 1935). The
+test assumes nothing about the distribution of the values. The interval contains every shift of B that the test does not
+reject, so the test and the interval never contradict each other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _MOST_EXCHANGES = 200_000
-"""The maximum of ways that are tried; if there are more, this many are drawn. 10 runs of each have 184,756 ways."""
+"""The maximum number of ways that are tried. If there are more, this number of ways is drawn. Two groups of 10 runs
+have 184,756 ways."""
 _ROUNDING = 1e-13
 _SEED = 1
 """A fixed seed: the same runs always have the same figures."""
@@ -33,10 +34,10 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Shift:
-    """The difference of B's mean and A's.
+    """The mean of B minus the mean of A.
 
-    ``low``, ``high``: the ends of the interval, infinite if there are too few values to bound it. ``probability``:
-    two-sided, of a difference at least as large if A and B are the same.
+    ``low``, ``high``: the ends of its interval; infinite if there are too few values to bound the interval.
+    ``probability``: the two-sided probability of a difference at least this large if A and B are the same.
     """
 
     value: float
@@ -48,13 +49,13 @@ class Shift:
 def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
     """The shift from ``one`` to ``other``.
 
-    The interval includes the truth with probability 1 - ``level`` or more; it excludes 0 if and only if
+    The interval includes the true shift with probability 1 - ``level`` or more. It excludes 0 if and only if
     `Shift.probability` is at most ``level``.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     value = float(second.mean() - first.mean())
     # If B is shifted back by `limit`, an exchange does not change the difference of means: the mean of the values that
-    # # leave B then equals the mean of the values that enter it.
+    # leave B then equals the mean of the values that enter it.
     limits = _exchanges(len(first), len(second)) @ np.concatenate([first, second])
     # Sums of the same values in another order may differ in the last bit.
     limits[np.abs(limits) <= _ROUNDING * max(np.abs(first).max(), np.abs(second).max())] = 0
@@ -69,7 +70,7 @@ def shift(one: Sequence[float], other: Sequence[float], level: float) -> Shift:
 
 
 def can_reject(first: int, second: int, level: float) -> bool:
-    """Whether groups of ``first`` and ``second`` values can have a probability of ``level`` or less at all."""
+    """Whether two groups of ``first`` and ``second`` values are large enough for a probability of ``level`` or less."""
     return level * math.comb(first + second, first) >= 2
 
 
@@ -80,10 +81,10 @@ def fewest_runs(level: float) -> int:
 
 @functools.lru_cache(maxsize=2)
 def _exchanges(first: int, second: int) -> Floats:
-    """The ways to exchange values of A and B, except the one that exchanges none.
+    """A matrix with a row for each way to exchange values of A and B, except the way that exchanges none.
 
-    One row each, with a column for each value, those of A first. A row multiplied by the values is the mean of the
-    values that leave B minus the mean of those that leave A. 10 runs of each need 30 MB.
+    It has a column for each value; the values of A come first. The product of a row and the values is the mean of the
+    values that leave B, minus the mean of the values that leave A. The matrix for two groups of 10 runs has 30 MB.
     """
     chosen = _choices(first, second)
     counts = chosen[:, first:].sum(axis=1, keepdims=True)
@@ -92,7 +93,7 @@ def _exchanges(first: int, second: int) -> Floats:
 
 
 def _choices(first: int, second: int) -> Booleans:
-    """Ways to choose the values that belong to A, except the observed way. True stands for A."""
+    """The ways to choose the values that belong to A, except the observed way. True means that a value belongs to A."""
     total = first + second
     ways = math.comb(total, first)
     if ways <= _MOST_EXCHANGES:
@@ -104,6 +105,6 @@ def _choices(first: int, second: int) -> Booleans:
     generator = np.random.default_rng(_SEED)
     order = generator.random((_MOST_EXCHANGES, total)).argsort(axis=1)
     chosen = order < first
-    # A drawn way that exchanges nothing counts like the observed one.
+    # A drawn way that exchanges nothing is the observed way.
     observed = chosen[:, :first].all(axis=1)
     return chosen[~observed]

@@ -14,24 +14,26 @@ if TYPE_CHECKING:
 POWER = 0.9
 """The probability with which the difference is to be found."""
 GUESSED_SPREAD = 0.03
-"""The standard deviation between runs, relative to their mean, that is assumed if there is one run only.
+"""The standard deviation between runs, relative to their mean, that is assumed if there is only one run.
 
-On shared machines, programs that take some milliseconds differ by 1 to 5% from run to run.
+On shared machines, the times of programs that take some milliseconds differ by 1 to 5% from run to run.
 """
 _DOUBT = 0.2
 """The probability that the true spread exceeds the spread used.
 
-The observed spread of a few runs may be too small by coincidence, so the upper end of a one-sided interval by the
-chi-square distribution is used.
+A few runs may happen to agree better than is typical. So the spread used is the upper end of a one-sided interval, from
+the chi-square distribution.
 """
 _MOST = 10_000
 _CERTAIN = 30.0
-"""The number of standard errors from which on a difference is always found; the distribution is not computed beyond."""
+"""A difference of at least this number of standard errors is assumed to be found always, without computing the
+distribution."""
 
 
 def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool]:
-    """The upper limit of the standard deviation between runs, estimated from the logarithms of medians ``sides``, and
-    whether it had to be guessed. ``within``: the standard error of one run's logarithm, known from its spans."""
+    """The upper limit of the standard deviation between runs, and whether the deviation had to be guessed. ``sides``:
+    the logarithms of the medians of the runs of each side. ``within``: the standard error of the logarithm of one run,
+    known from its spans."""
     from scipy.stats import chi2
 
     freedom = sum(len(side) - 1 for side in sides)
@@ -42,9 +44,11 @@ def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool
 
 
 def runs_needed(deviation: float, difference: float, level: float) -> int:
-    """The number of runs on each side that find ``difference``, of means of logarithms, in `POWER` of all cases.
+    """The number of runs needed on each side to find ``difference``, a difference of mean logarithms, with probability
+    `POWER`.
 
-    ``deviation``: standard deviation between runs. ``level``: the probability of a false alarm. At most `_MOST`.
+    ``deviation``: the standard deviation between runs. ``level``: the probability of a false alarm. The result is at
+    most `_MOST`.
     """
     least, most = fewest_runs(level), _MOST
     if _power(least, deviation, difference, level) >= POWER:

@@ -1,4 +1,4 @@
-"""The names of spans: those that the user has given, and those of the calibration pairs."""
+"""The names of spans: the names given by the user, and the names of the calibration pairs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PAIRS = tuple(pair.name for pair in calibration.PAIRS)
 
 @dataclass(frozen=True)
 class SpanNames:
-    """The names of the spans of one source, by the number that a span has as its ``name``.
+    """The names of the spans of one source, by number. The field ``name`` of a span contains the number of its name.
 
-    ``own``: those of the user's spans, or of kinds of events. The names of the calibration pairs have the numbers after
-    these. Spans of the user's may have the same names.
+    ``own``: the names of the user's spans, or of kinds of events. The names of the calibration pairs have the following
+    numbers. The user's spans may have the same names as calibration pairs.
     """
 
     own: tuple[str, ...] = ()
 
     def __getitem__(self, number: int) -> str:
-        """The name with a number."""
+        """The name with the number ``number``."""
         return self.own[number] if number < len(self.own) else _PAIRS[number - len(self.own)]
 
     def __iter__(self) -> Iterator[str]:
@@ -40,10 +40,10 @@ class SpanNames:
         return len(self.own) + len(_PAIRS)
 
     def are_own(self, spans: NDArray[Any]) -> NDArray[np.bool_]:
-        """A mask of the ``spans``, or begins and ends, that belong to no calibration pair."""
+        """A mask of the ``spans`` (or begins and ends) that do not belong to a calibration pair."""
         found: NDArray[np.bool_] = spans["name"] < len(self.own)
         return found
 
     def of_pair(self, index: int) -> int:
-        """The number of the name of a pair, by its index in `calibration.PAIRS`."""
+        """The number of the name of the calibration pair that has the index ``index`` in `calibration.PAIRS`."""
         return len(self.own) + index

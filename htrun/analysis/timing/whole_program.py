@@ -1,4 +1,5 @@
-"""A whole program's time without htrun: the usage of single runs, and figures of several runs like hyperfine's."""
+"""The times of a whole program without htrun: the usage of each run, and figures of several runs like those of
+hyperfine."""
 
 from __future__ import annotations
 
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.figures import Figures, Timing
 
 PROGRAM = "(program)"
-"""The name of the whole program's wall time among spans."""
+"""The name that the wall time of the whole program has among the names of spans."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """The time of one run in ns. ``wall``: from start to exit; ``user``, ``system``: processor time of the program and
-    of every process that it started and waited for."""
+    """The times of one run, in ns. ``wall``: the time from start to exit; ``user``, ``system``: the processor time of
+    the program and of every process that the program started and waited for."""
 
     wall: int
     user: int
     system: int
 
     def line(self) -> str:
-        """The text of this usage as a line of a file, which `of` parses."""
+        """The times as a line of text, which `of` can parse."""
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
@@ -45,13 +46,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class WholeProgram:
-    """The runs of one program without htrun, at least one."""
+    """One or more runs of a program without htrun."""
 
     usages: Sequence[Usage]
 
     @cached_property
     def figures(self) -> Mapping[str, Figures]:
-        """The distribution of ``wall``, ``user`` or ``system``."""
+        """The figures of ``wall``, ``user`` and ``system``."""
         from htrun.analysis.timing.clock_step import ClockStep
         from htrun.analysis.timing.distribution import Distribution
         from htrun.analysis.timing.figures import Figures
@@ -68,7 +69,7 @@ class WholeProgram:
 
     @property
     def timing(self) -> Timing:
-        """The wall time as the timing of a span."""
+        """The wall time, in the form of a timing of spans."""
         from htrun.analysis.timing.clock_step import ClockStep
         from htrun.analysis.timing.figures import Timing
 
