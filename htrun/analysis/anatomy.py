@@ -5,8 +5,9 @@ A piece is the time of a span that contains no others, or a gap between the span
 waited, a piece is long, and the cause is among the overlapping spans of other threads: a span that covers most of the
 piece and ends shortly before the piece ends.
 
-A span with a key may begin in one thread and end in another. Its parts are then those of its first thread until that
-began its next span of this name, and those of its last thread since that ended its previous span of this name.
+A span with a key may begin in one thread and end in another. It then contains the first thread's spans up to the start
+of that thread's next span of this name, and the last thread's spans from the end of that thread's previous span of this
+name on.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Runs a program many times, with htrun and without."""
+"""Runs a program many times, with htrun and without it."""

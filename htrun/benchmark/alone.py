@@ -1,4 +1,4 @@
-"""One run of a program without htrun, measured."""
+"""Runs a program once without htrun, and measures this run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def measure(executable: str, arguments: Sequence[str], processors: Collection[int]) -> tuple[int, Usage]:
-    """Run a program until it exits, without input and with its output discarded, on ``processors`` (none: any).
+    """Run a program until it exits, without input, and discard its output. ``processors``: the processors to run it on;
+    empty for any.
 
-    Returns its exit status; a negative one is the signal that killed it. Little else runs between the two readings of
-    the clock: `subprocess` would add half a millisecond. Raises `HtrunError` if it cannot be executed.
+    Returns the exit status and the measured usage. A negative exit status is the number of the signal that has killed
+    the program. Little else runs between the two readings of the clock: `subprocess` would add half a millisecond.
+    Raises `HtrunError` if the program cannot be executed.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     to_nowhere = [(os.POSIX_SPAWN_DUP2, nowhere, standard) for standard in range(3)]
@@ -44,7 +46,7 @@ def measure(executable: str, arguments: Sequence[str], processors: Collection[in
 
 
 def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int, int, struct_rusage]:
-    """Wait for ``child``; an interrupt kills it, also an interrupt that `_interrupts_held` has held.
+    """Wait for ``child``. An interrupt kills the child, even if `_interrupts_held` has delayed the interrupt.
 
     Returns the child's wait status, the ns since ``began``, and the child's resource usage.
     """
@@ -60,11 +62,11 @@ def _ended(child: int, began: int, let_through: Callable[[], None]) -> tuple[int
 
 @contextmanager
 def _interrupts_held() -> Iterator[Callable[[], None]]:
-    """Holds SIGINT back until the yielded function is called: a child may already run while its id, which is needed to
-    kill it, is still unknown."""
+    """Delays SIGINT until the yielded function is called. The child may already run while its id is still unknown, and
+    the id is needed to kill the child."""
     former = signal.getsignal(signal.SIGINT)
     if not callable(former):
-        # The child must inherit that SIGINT is ignored.
+        # SIGINT is ignored, and the child must inherit this.
         yield lambda: None
         return
     came: list[int] = []
@@ -85,7 +87,8 @@ def _interrupts_held() -> Iterator[Callable[[], None]]:
 def _running_on(processors: Collection[int]) -> Iterator[None]:
     """A context in which this process runs on ``processors``.
 
-    Children that start in it stay there; taskset would add its own time.
+    Children that are started in the context stay on these processors. Starting them with taskset would add time to the
+    measurement.
     """
     if not processors:
         yield

@@ -8,7 +8,7 @@
 
     [[emulator]]
     name = "native"
-    arch = "x86_64"                         # any further key is a word for commands
+    arch = "x86_64"                         # commands can refer to any further key
 
     [[emulator]]
     name = "aarch64"
@@ -36,7 +36,8 @@ _NAME = re.compile(r"[\w.+-]+")
 
 @dataclass(frozen=True)
 class Cell:
-    """One benchmark. ``group``: program and parameters, equal for every emulator; ``emulator``: its name."""
+    """One benchmark. ``group``: the program and the parameters, which are the same for every emulator. ``emulator``:
+    the name of the emulator."""
 
     group: str
     emulator: str
@@ -49,7 +50,7 @@ class Cell:
 
 
 def load(path: Path) -> list[Cell]:
-    """The cells in the file ``path``, sorted into groups. Raises `HtrunError`."""
+    """The cells that the file ``path`` defines, sorted into groups. Raises `HtrunError`."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,8 @@
-"""The runs of ``hypertrace bench``: for each command, first those without htrun, then those under it.
+"""The runs of ``hypertrace bench``. Each command first runs without htrun, and then under htrun.
 
-The two are not interleaved: a run under htrun evicts the program from the processor's caches, and a program of a
-millisecond that runs next takes half as long again. Tools such as hyperfine report the time of consecutive runs.
+The two kinds of run do not alternate: a run under htrun evicts the program from the processor's caches, and if the
+program takes a millisecond, its next run then takes half as long again. Tools such as hyperfine also report the time of
+consecutive runs.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
     from htrun.launch.program import Launch
 
 _ALONE = "alone.jsonl"
-"""In a cell's directory: the times of each run without htrun."""
+"""The file, in the directory of a cell, with the times of each run without htrun."""
 _UNFINISHED = "unfinished-"
-"""In a cell's directory: the prefix of the names of incomplete traces."""
+"""The prefix of the names of incomplete traces in the directory of a cell."""
 _CALIBRATION_PAIRS = 300
 _MOST_TOLD = 2000
-"""The maximum of characters of a failed program's last output that are shown."""
+"""The maximum number of characters that are shown from the end of a failed program's output."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
     """The number and kind of each command's runs.
 
-    ``warmup``: number of runs before, which do not count; ``processors``: the processors to run on, empty for any;
-    ``events``: the file with names of events; ``options``: further options of htrun; ``whole``: whether each command is
-    also run without htrun.
+    ``warmup``: the number of runs that come first and do not count. ``processors``: the processors to run on; empty for
+    any. ``events``: the file that names events. ``options``: further options of htrun. ``whole``: whether each command
+    is also run without htrun.
     """
 
     runs: int
@@ -53,7 +54,8 @@ class RunPlan:
 
 
 def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -> None:
-    """Run every cell as often as ``plan`` says, and store the results in ``places``, one directory per cell.
+    """Run every cell as often as ``plan`` says, and store the results in ``places``, which has one directory for each
+    cell.
 
     Existing runs are not repeated. Raises `HtrunError`.
     """
@@ -79,7 +81,7 @@ def usages_of(place: Path) -> list[Usage]:
     if not file.exists():
         return []
     whole, newline, _ = file.read_bytes().rpartition(b"\n")
-    # If a bench was killed in the middle of a line, the next bench continues after the last complete line.
+    # If a bench was killed in the middle of a line, this bench continues after the last complete line.
     os.truncate(file, len(whole + newline))
     return [Usage.of(line, file) for line in whole.splitlines()]
 
@@ -89,7 +91,7 @@ def _name(number: int) -> str:
 
 
 def _claim(place: Path, cell: Cell) -> None:
-    """Make the directory of a cell. Raises `HtrunError` if it belongs to another cell."""
+    """Create the directory of a cell. Raises `HtrunError` if the directory belongs to another cell."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         command = place / "command"
@@ -101,7 +103,7 @@ def _claim(place: Path, cell: Cell) -> None:
 
 
 def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
-    """Run and side, in the order A B B A A B ..., so that drift affects all sides alike."""
+    """Pairs of run and side, in the order A B B A A B ..., so that drift affects all sides equally."""
     for run in range(runs):
         order = range(sides) if run % 2 == 0 else reversed(range(sides))
         yield from ((run, side) for side in order)
@@ -109,7 +111,7 @@ def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Which:
-    """The position of a run in its cell. ``number``: from 0; ``count``: number of runs."""
+    """The position of a run in its cell. ``number``: counts from 0. ``count``: the number of runs."""
 
     number: int
     count: int
@@ -120,20 +122,20 @@ class _Which:
 
 
 class _Runs(Protocol):
-    """The runs of one cell, with htrun or without."""
+    """The runs of one cell, either with htrun or without it."""
 
     def warm_up(self) -> None:
-        """Run the warm-ups, unless no runs are left to do. Raises `HtrunError`."""
+        """Make the warm-up runs, unless all runs have already been made. Raises `HtrunError`."""
 
     def run(self, number: int) -> None:
-        """Make the run number ``number``, from 0, unless its result exists. Raises `HtrunError`."""
+        """Make run ``number``, which counts from 0, unless its result exists. Raises `HtrunError`."""
 
 
 class _RunsAlone:
     """Runs without htrun.
 
     Each run adds a line to a file; little else is done between runs. A whole machine is not run, because its guest
-    would not find its device, nor is a command that names the channel.
+    would not find the device. A command that names the channel is not run either.
     """
 
     def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
@@ -168,7 +170,7 @@ class _RunsAlone:
 
 
 def _launch_alone(cell: Cell) -> Launch | None:
-    """The launch of a cell's program without htrun; None if that is impossible."""
+    """The launch of a cell's program without htrun; None if the program cannot run without htrun."""
     from htrun.launch.program import ProgramKind, resolve
 
     if any("{channel}" in word for word in cell.command):
@@ -182,7 +184,7 @@ def _launch_alone(cell: Cell) -> Launch | None:
 
 
 class _TracedRuns:
-    """Runs under htrun. Each leaves a trace."""
+    """Runs under htrun. Each run leaves a trace."""
 
     def __init__(self, cell: Cell, place: Path, plan: RunPlan) -> None:
         self._cell = cell
@@ -201,8 +203,8 @@ class _TracedRuns:
     def run(self, number: int) -> None:
         """See `_Runs`.
 
-        The trace gets its name when it is complete. Until then it has a name that no other run uses: a run of a killed
-        bench may still be in progress.
+        A trace gets its final name when it is complete. Until then it has a name that no other run uses, because a run
+        of an earlier, killed bench may still be in progress.
         """
         final = self._place / _name(number)
         if final.exists():
@@ -238,7 +240,8 @@ class _TracedRuns:
 
 
 def _clear_unfinished(place: Path) -> None:
-    """Remove the remains of a killed bench from a cell's directory, except for traces that are still being written."""
+    """Remove what a killed bench has left in the directory of a cell, except for traces that are still being
+    written."""
     from htrun.ctf.following import is_being_written
 
     for trace in place.glob(f"{_UNFINISHED}*"):

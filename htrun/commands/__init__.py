@@ -1,4 +1,4 @@
-"""The two programs: module `run` is ``htrun``, module `hypertrace` is ``hypertrace``.
+"""The two programs: ``htrun`` is in module `run`, ``hypertrace`` is in module `hypertrace`.
 
 Each has a ``main`` that returns the exit code.
 """

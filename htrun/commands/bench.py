@@ -46,8 +46,9 @@ finds the channel with qemu_hypertrace_init(NULL). If it needs the path as an ar
 not run alone. The guest library calibrates the cost of an event. -o keeps the traces, and continues an interrupted
 bench that was started with the same -o.
 
-A matrix (--matrix FILE) is a TOML file of [[program]] and [[emulator]] tables, each with name and command, and
-[parameters] with lists of values; commands refer to them in braces.
+A matrix (--matrix FILE) is a TOML file. It has [[program]] and [[emulator]] tables, each with a name and a command,
+and a table [parameters] with lists of values. {KEY} in a command stands for a parameter, or for any further key of the
+program or emulator.
 
 examples:
   hypertrace bench --events events.toml -- ./app
@@ -134,7 +135,7 @@ examples:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A cell and its results. ``whole``: its runs without htrun; None if there are none."""
+    """A cell and its results. ``whole``: the runs of the program without htrun; None if there are none."""
 
     cell: Cell
     runs: Sequence[TimedRun]
@@ -169,7 +170,7 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
 
 
 def _words_of(option: str, text: str) -> tuple[str, ...]:
-    """The words of the command ``text``, the value of ``option``. Raises `HtrunError`."""
+    """The words of the command ``text``, which is the value of ``option``. Raises `HtrunError`."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
@@ -186,7 +187,7 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
 
 
 def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
-    """Run every cell as often as requested: with --vs the two cells alternately, otherwise one cell after the other."""
+    """Run every cell as often as requested. With --vs the two cells run alternately, otherwise one after the other."""
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
     if arguments.matrix is None:
@@ -210,7 +211,8 @@ def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.N
 
 
 def _looks(arguments: argparse.Namespace) -> list[int]:
-    """The numbers of runs after which the two commands are compared; each is half as large again as the last.
+    """The numbers of runs after which the two commands are compared. Each number is half as large again as the one
+    before.
 
     Raises `HtrunError`.
     """
@@ -231,7 +233,7 @@ def _compared(
 ) -> ComparisonReport:
     """Run two commands and compare them.
 
-    Several ``plans``, with more and more runs, are executed until every name has a verdict.
+    ``plans``: executed one after the other until every name has a verdict. Each plan has more runs than the one before.
     """
     for plan in plans:
         benches = _run_all(cells, directory, plan, arguments)
@@ -258,7 +260,7 @@ def _comparison(benches: Sequence[_Bench], verdicts: Verdicts, looks: int) -> Co
 
 
 def _report_of(bench: _Bench) -> Report:
-    """All runs of one program. Raises `HtrunError` if nothing was measured."""
+    """The report on all runs of one program. Raises `HtrunError` if nothing was measured."""
     first, rows, source = bench.runs[0], combined(bench.runs), shlex.join(bench.cell.command)
     if not rows and bench.whole is None:
         raise HtrunError(f"{source} {first.missing}")
@@ -270,7 +272,7 @@ def _report_of(bench: _Bench) -> Report:
 
 
 def _report_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.Namespace) -> int:
-    """Report all cells, each compared with the first cell of its group; returns the exit code."""
+    """Report all cells, each compared with the first cell of its group. Returns the exit code."""
     firsts: dict[str, _Bench] = {}
     cells = [_cell_report(bench, firsts.setdefault(bench.cell.group, bench), verdicts) for bench in benches]
     if not any(cell.rows for cell in cells):
@@ -280,7 +282,7 @@ def _report_matrix(benches: Sequence[_Bench], verdicts: Verdicts, arguments: arg
 
 
 def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport:
-    """``bench`` compared with ``first``, the first of its group."""
+    """The report on ``bench``, compared with ``first``, which is the first of its group."""
     from htrun.analysis.timing.comparison import compare, middle
 
     corrected = can_be_corrected([*first.runs, *bench.runs])
@@ -300,5 +302,5 @@ def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport
 
 
 def _with_whole(bench: _Bench, spans: dict[str, list[Run]]) -> dict[str, list[Run]]:
-    """The ``spans`` of ``bench``, after the whole program as a span."""
+    """The ``spans`` of ``bench``, after a span that is the run of the whole program."""
     return spans if bench.whole is None else {PROGRAM: bench.whole.runs, **spans}

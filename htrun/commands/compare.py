@@ -1,4 +1,4 @@
-"""``hypertrace compare``: what got slower from one set of runs to another."""
+"""``hypertrace compare``: shows what has become slower from one set of runs to another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ examples:
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: A, B, the selection of spans, and the limits with which to fail."""
+        """Add the arguments: A, B, the selection of spans, and the limits at which the command fails."""
         complete_file(
             parser.add_argument(
                 "runs",
@@ -73,7 +73,7 @@ examples:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
-        # Not for --help: it imports numpy.
+        # Imported here, since --help does not need it and it imports numpy.
         from htrun.reports.saved_runs import is_saved
 
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
@@ -96,7 +96,8 @@ examples:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side. ``whole``: the runs of the program without htrun, if all of the side's documents have such runs."""
+    """One side of the comparison. ``whole``: the runs of the program without htrun, if all documents of this side have
+    them."""
 
     name: str
     runs: Sequence[RunOfSpans]
@@ -145,7 +146,7 @@ def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path
 
 
 def _refuse_choices(arguments: argparse.Namespace) -> None:
-    """Raise `HtrunError` if an option selects events: saved figures contain none."""
+    """Raise `HtrunError` if an option selects events, since saved figures contain no events."""
     given = {"--between": arguments.between, "--intervals": arguments.intervals, "--by": arguments.by}
     for option, value in (given | {"--all": arguments.all}).items():
         if value:
@@ -153,7 +154,7 @@ def _refuse_choices(arguments: argparse.Namespace) -> None:
 
 
 def _both_in(directory: Path) -> tuple[Path, Path]:
-    """The sides of a bench in ``directory``. Raises `HtrunError` if there are not both."""
+    """The two sides of a bench in ``directory``. Raises `HtrunError` unless both exist."""
     one, other = sides = directory / "a", directory / "b"
     if not one.is_dir() or not other.is_dir():
         raise HtrunError(

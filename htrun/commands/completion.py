@@ -1,4 +1,4 @@
-"""``hypertrace completion``: a script with which a shell completes command lines."""
+"""``hypertrace completion``: prints a script with which a shell completes command lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ examples:
 
 
 def _formats() -> str:
-    """The function that completes the names of formats in bash."""
+    """The definition of the bash function that completes the names of formats."""
     return f'_hypertrace_formats() {{ compgen -W "{_format_names()}" -- "$1"; }}\n'
 
 
@@ -50,21 +50,21 @@ def _format_names() -> str:
     return " ".join(known.name for known in FORMATS if known.name != CTF)
 
 
-# The same as shtab.FILE and shtab.DIRECTORY, so that shtab is only imported to print a script.
+# The same as shtab.FILE and shtab.DIRECTORY. shtab is imported only to print a script.
 _FILE = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 _DIRECTORY = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 
 
 def complete_file(action: argparse.Action) -> None:
-    """Complete ``action`` with names of files."""
+    """Make the shell complete ``action`` with names of files."""
     action.complete = _FILE  # type: ignore[attr-defined]
 
 
 def complete_format(action: argparse.Action) -> None:
-    """Complete ``action`` with the formats that a trace can be converted to."""
+    """Make the shell complete ``action`` with the formats that a trace can be converted to."""
     action.complete = {"bash": "_hypertrace_formats", "zsh": f"({_format_names()})"}  # type: ignore[attr-defined]
 
 
 def complete_directory(action: argparse.Action) -> None:
-    """Complete ``action`` with names of directories."""
+    """Make the shell complete ``action`` with names of directories."""
     action.complete = _DIRECTORY  # type: ignore[attr-defined]

@@ -1,4 +1,5 @@
-"""Finds configuration files. A run without any imports only this module, so it must cost next to nothing."""
+"""Finds configuration files. If there are none, a run does not import the modules that read them, but it always imports
+this module. So the import must cost next to nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ _USER_FILE = ("htrun", "config.toml")
 
 
 class ConfigFile(NamedTuple):
-    """A file that exists.
+    """A configuration file that exists.
 
-    ``of_project``: whether it is in the current directory or a parent, so that its author may be a stranger.
+    ``of_project``: whether the file is in the current directory or in one of its parents. Its author may then be a
+    stranger.
     """
 
     path: str
@@ -24,9 +26,9 @@ class ConfigFile(NamedTuple):
 
 
 class Found(NamedTuple):
-    """``files``: the files to read; earlier ones take precedence.
+    """The result of the search. ``files``: the files to read; earlier files take precedence.
 
-    ``remark``: a warning that a file is not read; None if all are read.
+    ``remark``: a warning that a file is not read; None if all files are read.
     """
 
     files: tuple[ConfigFile, ...]
@@ -34,12 +36,13 @@ class Found(NamedTuple):
 
 
 def config_files(environment: Mapping[str, str]) -> Found:
-    """The project's file, htrun.toml in the current directory or the nearest parent that has one, and the user's."""
+    """The project's file and the user's file. The project's file is htrun.toml in the current directory, or in the
+    nearest parent directory that has this file."""
     found, remark = [], None
     project = _nearest()
     if project is not None:
         owner = os.stat(project).st_uid
-        # The same check as git's: anyone may put a file into /tmp, above the directories of other users.
+        # git makes the same check. Anyone may put a file into /tmp, and other users may have directories there.
         if owner in {0, os.geteuid()}:
             found.append(ConfigFile(project, of_project=True))
         else:
@@ -54,7 +57,7 @@ def _nearest() -> str | None:
     try:
         directory = os.getcwd()
     except FileNotFoundError:
-        # The file was removed meanwhile.
+        # The working directory has been removed.
         return None
     while True:
         path = os.path.join(directory, PROJECT_FILE)

@@ -1,7 +1,7 @@
 """The contents of configuration files.
 
-Each file has a table of options for each command, ``[htrun]`` and ``[hypertrace]``; the latter contains a table for
-each verb, such as ``[hypertrace.stat]``.
+Each file has two tables of options, one for each command: ``[htrun]`` and ``[hypertrace]``. The table ``[hypertrace]``
+contains a table for each verb, such as ``[hypertrace.stat]``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMMANDS = ("htrun", "hypertrace")
 
 
 class Setting(NamedTuple):
-    """A key of a table with its ``value``. ``key``: the long name of an option, without its dashes."""
+    """A key of a table, and its ``value``. ``key``: the long name of an option, without the dashes."""
 
     file: ConfigFile
     table: str
@@ -39,17 +39,17 @@ class Setting(NamedTuple):
         raise HtrunError(f"{self.label}: {reason}")
 
     def fail_unknown(self, known: Iterable[str]) -> NoReturn:
-        """Raise `HtrunError`, which reports that only the keys ``known`` exist."""
+        """Raise `HtrunError` for an unknown key. ``known``: the keys that exist."""
         close = get_close_matches(self.key, list(known), n=1)
         self.fail("there is no such option" + (f"; did you mean {close[0]}?" if close else ""))
 
     def check_project(self, allowed: Iterable[str]) -> None:
-        """Raise `HtrunError` if this is a project's file, and the key is not among ``allowed``."""
+        """Raise `HtrunError` if this setting is in a project's file and its key is not among ``allowed``."""
         if self.file.of_project and self.key not in allowed:
             self.fail("a project's file may not set this option; set it in your own (~/.config/htrun/config.toml)")
 
     def flag(self) -> bool:
-        """The value of an option that takes none. Raises `HtrunError`."""
+        """The value of an option that takes no value on the command line: true or false. Raises `HtrunError`."""
         if not isinstance(self.value, bool):
             self.fail("must be true or false")
         return self.value
@@ -61,7 +61,8 @@ class Setting(NamedTuple):
         return str(self.value)
 
     def texts(self) -> list[str]:
-        """The values of an option that can be repeated: a list, or one value. Raises `HtrunError`."""
+        """The values of an option that can be repeated. The setting is a list or a single value. Raises
+        `HtrunError`."""
         values = self.value if isinstance(self.value, list) else [self.value]
         if any(isinstance(each, bool) or not isinstance(each, str | int | float) for each in values):
             self.fail("must be a string or a list of strings")
@@ -80,12 +81,12 @@ class Setting(NamedTuple):
         return self.value
 
     def path_beside(self, text: str) -> str:
-        """The path of a file to read: relative paths are relative to the directory of the configuration file."""
+        """The path of a file to read. A relative path is relative to the directory of the configuration file."""
         return os.path.join(os.path.dirname(self.file.path), os.path.expanduser(text))
 
 
 def settings(file: ConfigFile, command: str) -> list[Setting]:
-    """The settings of ``command`` in ``file``, including those of tables within its table. Raises `HtrunError`."""
+    """The settings of ``command`` in ``file``, including those in the tables of verbs. Raises `HtrunError`."""
     content = _load(file)
     for name, table in content.items():
         if name not in _COMMANDS:
@@ -98,7 +99,7 @@ def settings(file: ConfigFile, command: str) -> list[Setting]:
             found += [Setting(file, f"{command}.{key}", inner, each) for inner, each in value.items()]
         else:
             found.append(Setting(file, command, key, value))
-    # Settings of one verb take precedence over those of all verbs.
+    # Settings for one verb take precedence over settings for all verbs.
     return sorted(found, key=lambda each: each.table != command)
 
 

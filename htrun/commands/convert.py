@@ -67,8 +67,8 @@ examples:
         if chosen.name == CTF:
             known = ", ".join(known.name for known in FORMATS if known.name != CTF)
             raise HtrunError(f"the trace is in the native format already; give --format, one of {known}")
-        # QEMU's scripts cannot show the decoded events of a guest's kernel, so its trace is kept in the pieces in which
-        # it was sent.
+        # QEMU's scripts cannot show the decoded events of a guest's kernel. So the trace of the guest's kernel is
+        # written undecoded, in the pieces in which it arrived.
         trace = open_trace(arguments, guest=chosen.name != SIMPLE)
         wanted = filter_of(arguments, trace)
         if arguments.force:
@@ -90,7 +90,7 @@ examples:
 def _report_losses(sink: Sink, trace: Trace, window: Window) -> None:
     """Report the losses of the selected threads.
 
-    They are reported at the end of the trace, because the exact time of a loss is unknown: it lies between two packets.
+    A loss is reported at the end of the trace, because its exact time is unknown: it lies between two packets.
     """
     wanted = window.streams
     lost = sum(count for number, count in enumerate(trace.discarded) if wanted is None or number in wanted)

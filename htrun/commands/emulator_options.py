@@ -1,9 +1,10 @@
-"""Options of htrun in the command line of an emulator. QEMUs that were patched for hypertrace accepted them there.
+"""Finds options of htrun in the command line of an emulator. QEMUs that were patched for hypertrace accepted these
+options.
 
-``htrun qemu-x86_64 -hypertrace /tmp/ht -trace 'guest*' ./app`` is ``htrun -hypertrace /tmp/ht -trace 'guest*'
-qemu-x86_64 ./app``. ``-hypertrace`` is always htrun's, since no released QEMU has it. ``-trace`` is htrun's if its
-pattern begins like the names of htrun's events, since no other event of QEMU has such a name. ``-D`` then is htrun's,
-too, unless there is an option that makes QEMU itself log.
+``htrun qemu-x86_64 -hypertrace /tmp/ht -trace 'guest*' ./app`` means ``htrun -hypertrace /tmp/ht -trace 'guest*'
+qemu-x86_64 ./app``. ``-hypertrace`` is always an option of htrun, since no released QEMU has it. ``-trace`` is an
+option of htrun if its pattern begins like the names of htrun's events, since no other event of QEMU has such a name. In
+this case ``-D`` is an option of htrun, too, unless another option makes QEMU itself write a log.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ _QEMU = re.compile(r"qemu-(?P<system>system-)?[A-Za-z0-9_]+(?:-static)?")
 _USER_VALUES = frozenset(
     ["0", "B", "D", "E", "L", "R", "U", "cpu", "d", "dfilter", "g", "hypertrace", "p", "plugin", "r", "s", "seed"]
 ) | {"trace"}
-"""Options of qemu-user whose value is the next word (linux-user/main.c, arg_table)."""
+"""The options of qemu-user whose value is the next word (linux-user/main.c, arg_table)."""
 _OURS = re.compile(r"(?:enable=)?-?guest")
 _LOGGED = frozenset({"d", "trace"})
-"""Options that make QEMU write to the file of ``-D``."""
+"""The options that make QEMU write to the file of ``-D``."""
 
 
 class Split(NamedTuple):
-    """``program``: the remaining command line. ``options``: htrun's options, each followed by its value."""
+    """A command line of an emulator, without htrun's options. ``program``: the remaining words. ``options``: htrun's
+    options, each followed by its value."""
 
     program: Sequence[str]
     options: Sequence[str]
 
 
 def split(program: Sequence[str]) -> Split:
-    """Take htrun's options out of the command line of an emulator. Raises `HtrunError` if one lacks its value."""
+    """Take htrun's options out of the command line of an emulator. Raises `HtrunError` if an option lacks its value."""
     match = _QEMU.fullmatch(PurePath(program[0]).name)
     if match is None:
         return Split(program, ())
@@ -70,7 +72,7 @@ def _is_ours(program: Sequence[str], place: int) -> bool:
 
 
 def _of_user(program: Sequence[str]) -> Iterator[int]:
-    """The positions of the options of a qemu-user, which end at the program."""
+    """The positions of the options of a qemu-user. The program ends the options."""
     place = 1
     while place < len(program) and program[place].startswith("-") and program[place] not in {"-", "--"}:
         yield place
@@ -78,8 +80,8 @@ def _of_user(program: Sequence[str]) -> Iterator[int]:
 
 
 def _of_machine(program: Sequence[str]) -> Iterator[int]:
-    """The positions of the options of a qemu-system: all words that look like options and are not values of htrun's
-    options."""
+    """The positions of the options of a qemu-system. These are all words that look like options, except for the values
+    of htrun's options."""
     place = 1
     while place < len(program):
         if program[place].startswith("-"):

@@ -14,7 +14,8 @@ FORMS = ("json", "csv", "markdown", "pyperf")
 
 
 def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -> argparse._ArgumentGroup:
-    """Add an option for each of ``forms``. Returns their group, to which others can be added."""
+    """Add an option for each form in ``forms``. Returns the group of these options, to which other options can be
+    added."""
     group = parser.add_argument_group("output")
     for name in forms:
         group.add_argument(
@@ -27,12 +28,13 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
 
 
 def refuse_all_but(forms: Collection[str], arguments: argparse.Namespace, why: str) -> None:
-    """Raise `HtrunError` with the reason ``why`` if a form not in ``forms`` is requested. Called before a long run."""
+    """Raise `HtrunError` with the reason ``why`` if a form that is not in ``forms`` is requested. To be called before a
+    long run."""
     for name in FORMS:
         if getattr(arguments, name, None) is not None and name not in forms:
             raise HtrunError(f"--{name} {why}")
 
 
 def targets_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The files that the user named with the options of `add_exports`, by form, in the order of `FORMS`."""
+    """The files that the user has named with the options of `add_exports`, by form, in the order of `FORMS`."""
     return {name: target for name in FORMS if (target := getattr(arguments, name, None)) is not None}

@@ -1,4 +1,4 @@
-"""``hypertrace guest``: the options to compile and link a program with the guest library, which comes with htrun."""
+"""``hypertrace guest``: prints the options with which a compiler finds the guest library that comes with htrun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``hypertrace header``: a C header with a function for each named event, for equal names in source and trace."""
+"""``hypertrace header``: generates a C header with a function for each named event, so that source and trace use the
+same names."""
 
 from __future__ import annotations
 
@@ -73,8 +74,8 @@ examples:
 
 
 def header(names: NamedEvents, prefix: str, source: Path) -> str:
-    """The header for ``names``, which come from the file ``source``. Raises `HtrunError` for a name that is impossible
-    in C."""
+    """The text of the header for ``names``, which come from the file ``source``. Raises `HtrunError` for a name that is
+    not possible in C."""
     guard = re.sub(r"\W", "_", f"{prefix}{source.stem}_H", flags=re.ASCII).upper()
     functions = _function_names(names.events, prefix, guard)
     parts = [
@@ -86,7 +87,7 @@ def header(names: NamedEvents, prefix: str, source: Path) -> str:
 
 
 _HEAD = """\
-/* Made by hypertrace header from {source}; change that file, and make this one anew. */
+/* Made by hypertrace header from {source}; change that file, and generate this one again. */
 #ifndef {guard}
 #define {guard}
 
@@ -106,7 +107,7 @@ _TAIL = """
 
 
 def _function_names(events: Sequence[NamedEvent], prefix: str, guard: str) -> list[str]:
-    """The names of the events in C; a begin and its end have different ones."""
+    """The names of the events in C. The begin and the end of a span have different names."""
     from htrun.events.named import Phase
 
     taken = {f"{prefix}num_args": "the number of arguments", guard: "the header itself"}
@@ -170,10 +171,9 @@ def _c_type(argument: Argument) -> str:
 
 
 def _parameter(event: NamedEvent, name: str) -> str:
-    """``name`` as the name of a parameter, with a ``_`` appended: without it, the name may be a macro of a file that
-    includes the header. A ``_`` at the start is reserved for the compiler, as in ``__linux__`` (C23, 7.1.3). Names of
-    local variables do not end with ``_``.
-    """
+    """The name of the parameter for the argument ``name``: the argument's name with a ``_`` appended. Without it, the
+    name could be a macro in a file that includes the header. Names that begin with ``_`` are reserved for the compiler,
+    as in ``__linux__`` (C23, 7.1.3). Names of local variables do not end with ``_``."""
     if re.match("_[A-Z_]", name):
         raise HtrunError(
             f"the argument {name!r} of the event {event.name!r} can't be a name in C, where such names are the "

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """A verb. The first line of its docstring is its help; ``examples`` are printed below its options."""
+    """A verb. The first line of its docstring is its help text. ``examples`` is printed after its options."""
 
     examples: str
 
@@ -60,11 +60,11 @@ COMMANDS: dict[str, Command] = {
     "guest": GuestCommand(),
     "completion": CompletionCommand(lambda: _parser()),
 }
-"""Every verb by its name."""
+"""The verbs, by name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``hypertrace`` with ``arguments`` (default: those of this process); returns its exit code."""
+    """Run ``hypertrace`` with ``arguments`` (default: the arguments of this process). Returns the exit code."""
     try:
         parsed = _parse(_help_last(sys.argv[1:] if arguments is None else arguments))
         return COMMANDS[parsed.verb].run(parsed)
@@ -74,21 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReaderGone as gone:
         return gone.exit_code
     except KeyboardInterrupt:
-        # Exit by the signal, so that a shell stops its script, too.
+        # Die from the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
 
 
 def _help_last(words: Sequence[str]) -> list[str]:
-    """``help VERB`` as ``VERB --help``, and ``help`` alone as ``--help``."""
+    """``help VERB`` changed to ``VERB --help``, and a single ``help`` changed to ``--help``."""
     return [*words[1:], "--help"] if words[:1] == ["help"] else list(words)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments ``words``, with the defaults from configuration files. Raises `HtrunError`."""
+    """Parse ``words``, with the defaults from configuration files. Raises `HtrunError`."""
     parser, verbs = _parser_and_verbs()
-    # argparse drops the --.
+    # argparse drops the word ``--``.
     separated = "--" in words
     own = words[: words.index("--")] if separated else words
     unconfigured = "--no-config" in own
@@ -139,7 +139,7 @@ def _parser_and_verbs() -> tuple[argparse.ArgumentParser, dict[str, argparse.Arg
 
 
 def _add_no_config(parser: argparse.ArgumentParser) -> None:
-    """Add the option that `_parse` obeys; it may stand before the verb and after it."""
+    """Add the option that `_parse` obeys. It may stand before the verb or after the verb."""
     parser.add_argument(
         "--no-config", action="store_true", default=argparse.SUPPRESS, help="do not read configuration files"
     )

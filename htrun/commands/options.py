@@ -1,6 +1,6 @@
-"""The command line of ``htrun``. It is parsed by hand: ``argparse`` accepts long options with one dash (as QEMU has
-them) only together with abbreviations, cannot stop reliably at the program's name, and costs a tenth of the start-up
-time.
+"""The command line of ``htrun``. It is parsed without ``argparse``, which has three disadvantages. It accepts long
+options with one dash (like those of QEMU) only together with abbreviations. It cannot stop reliably at the program's
+name. It takes a tenth of the start-up time.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ _MIN_RING_SIZE, _MAX_RING_SIZE = 64 * _KIB, 1 * _KIB**3
 
 
 class RunRequest(NamedTuple):
-    """The user wants to run a program. ``unknown_events``: names in ``-trace`` patterns that match no event;
-    ``remark``: why a configuration file is not read, None if all are."""
+    """A request to run a program. ``unknown_events``: the names in ``-trace`` patterns that match no event. ``remark``:
+    the reason why a configuration file is not read; None if all files are read."""
 
     options: RunOptions
     unknown_events: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ class RunRequest(NamedTuple):
 
 
 class Information(NamedTuple):
-    """The user has requested information only: ``text``."""
+    """A request for information only. ``text``: the information to print."""
 
     text: str
 
@@ -136,8 +136,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
     """Parse ``arguments``, which do not include htrun's own name. Raises `HtrunError`.
 
     Options end at ``--`` or at the first word that is not an option; the rest is the program and its arguments.
-    ``environment``: its HTRUN_TRACE is like a ``-trace`` before all others, HYPERTRACE_CALIBRATE in it selects exact
-    times, and it says where the user's configuration file is.
+    ``environment``: HTRUN_TRACE acts like a ``-trace`` before all other options, HYPERTRACE_CALIBRATE selects ordered
+    time stamps, and other variables determine where the user's configuration file is.
     """
     environment = environment or {}
     words, taken = deque(arguments), _Taken()
@@ -181,7 +181,7 @@ def _request(program: Sequence[str], taken: _Taken) -> RunRequest:
         raise HtrunError("--via ring and --timestamp ordered exclude each other; try: --via store")
     values |= taken.traces.fields()
     _check_outputs(values)
-    # With a trace there is no log, unless a file for the log is given.
+    # If there is a trace, there is no log, unless a file for the log is given.
     log_wanted = "log" in values or not values.keys() & {"trace", "outputs"}
     options = RunOptions(program=tuple(program), log_wanted=log_wanted, **values)
     if options.no_ptrace:
@@ -190,7 +190,7 @@ def _request(program: Sequence[str], taken: _Taken) -> RunRequest:
 
 
 def _check_untraced(options: RunOptions) -> None:
-    """Raise `HtrunError` if ``options`` need ptrace in addition to --no-ptrace."""
+    """Raise `HtrunError` if --no-ptrace is given but other ``options`` need ptrace."""
     if options.tracer_events:
         names = ", ".join(definition.name for definition in options.tracer_events)
         raise HtrunError(f"--no-ptrace: only ptrace shows {names}; leave out --syscalls, --decode and -trace")
@@ -200,7 +200,7 @@ def _check_untraced(options: RunOptions) -> None:
 
 
 def _check_outputs(values: Mapping[str, Any]) -> None:
-    """Raise `HtrunError` if two outputs would be written to one file. Devices and pipes may be shared."""
+    """Raise `HtrunError` if two outputs would be written to the same file. Devices and pipes may be shared."""
     outputs = [values.get("trace"), values.get("log"), values.get("summary")]
     paths = [path.absolute() for path in (*outputs, *(path for path, _ in values.get("outputs", ()))) if path]
     for path in paths:
@@ -209,7 +209,7 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
 
 
 def _of_environment(environment: Mapping[str, str]) -> _Taken:
-    """The options that environment variables set. Raises `HtrunError`."""
+    """The options that are set by environment variables. Raises `HtrunError`."""
     taken = _Taken()
     taken.patterns_before = _inherited_patterns(environment)
     if environment.get(_CALIBRATE_VARIABLE, "") not in {"", "0"}:
@@ -218,7 +218,7 @@ def _of_environment(environment: Mapping[str, str]) -> _Taken:
 
 
 def _of_file(file: ConfigFile) -> _Taken:
-    """The options that the table ``[htrun]`` of a configuration file sets. Raises `HtrunError`."""
+    """The options that are set by the table ``[htrun]`` of a configuration file. Raises `HtrunError`."""
     from htrun.commands.configuration import settings
 
     taken = _Taken()
@@ -252,7 +252,7 @@ def _take_setting(taken: _Taken, setting: Setting) -> None:
 
 
 def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
-    """The value of HTRUN_TRACE, if it is set. Raises `HtrunError` if it is invalid."""
+    """The patterns in HTRUN_TRACE, if it is set. Raises `HtrunError` if the value is invalid."""
     inherited = environment.get(_PATTERNS_VARIABLE)
     if not inherited:
         return []
@@ -264,9 +264,9 @@ def _inherited_patterns(environment: Mapping[str, str]) -> list[str]:
 
 
 class _Taken:
-    """The effect of the options so far.
+    """The effect of all options that were taken so far.
 
-    ``values``: fields of `RunOptions`; ``patterns_before``: patterns that come before those of the command line.
+    ``values``: fields of `RunOptions`. ``patterns_before``: patterns that come before those of the command line.
     """
 
     def __init__(self) -> None:
@@ -279,7 +279,8 @@ class _Taken:
     def take(self, option: str, value: str, label: str | None = None) -> Information | None:
         """Take one option with its value.
 
-        Returns the information that it requests, if any. ``label``: the option's name in errors. Raises `HtrunError`.
+        Returns the information that the option requests; None if it requests none. ``label``: the name of the option in
+        error messages. Raises `HtrunError`.
         """
         label = label or option
         if option in _TRACE_OPTIONS:
@@ -299,7 +300,8 @@ class _Taken:
         return None
 
     def complete(self, lower: _Taken) -> None:
-        """Take the options from ``lower`` that are not set here. A list is taken or left as a whole."""
+        """Take those options from ``lower`` that are not set here. Lists are not merged: a list is taken from ``lower``
+        only if it is not set here."""
         values = dict(lower.values)
         if self.values.get("via") is Via.RING and values.get("timestamp") is Timestamp.ORDERED:
             del values["timestamp"]
@@ -312,7 +314,8 @@ class _Taken:
 
 
 def _traced(value: str) -> str:
-    """The calls in strace's ``-e trace=CALLS``, or ``-e CALLS``. Raises `HtrunError` for its other expressions."""
+    """The calls in strace's ``-e trace=CALLS`` or ``-e CALLS``. Raises `HtrunError` for any other expression of
+    strace."""
     kind, equals, calls = value.rpartition("=")
     if equals and kind not in {"trace", "t"}:
         raise HtrunError(f"{_STRACE_OPTION} {value}: htrun knows trace=NAME,... only")
@@ -320,14 +323,14 @@ def _traced(value: str) -> str:
 
 
 class _SystemCalls:
-    """The requested system calls. ``names``: None for all; ``events``: the events that the request enables."""
+    """The requested system calls. ``names``: None for all calls. ``events``: the events that the request enables."""
 
     def __init__(self) -> None:
         self.names: frozenset[str] | None = None
         self.events: frozenset[str] = frozenset()
 
     def take(self, option: str, value: str) -> None:
-        """Parse ``value``, which is names separated by commas, or ``all``. Raises `HtrunError`."""
+        """Parse ``value``: names separated by commas, or ``all``. Raises `HtrunError`."""
         from htrun.events.syscalls import is_known, similar
 
         names = frozenset(value.split(","))
@@ -344,7 +347,7 @@ class _SystemCalls:
 
 
 def _expanded(option: str, names: frozenset[str]) -> frozenset[str]:
-    """``names`` with the calls of each class in place of its name. Raises `HtrunError`."""
+    """``names``, with the name of each class replaced by the calls in the class. Raises `HtrunError`."""
     from htrun.events.call_classes import call_classes
 
     known, classes = call_classes(), {name for name in names if name.startswith("%")}
@@ -361,7 +364,7 @@ def _system_calls() -> str:
 
 
 class _Traces:
-    """The requested traces: each ``-o`` with the ``--format`` that belongs to it."""
+    """The requested traces: each ``-o`` and the ``--format`` that belongs to this ``-o``."""
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
@@ -381,7 +384,7 @@ class _Traces:
 
     @property
     def is_given(self) -> bool:
-        """Whether there was any such option."""
+        """Whether any of these options was given."""
         return bool(self._paths or self._formats)
 
     def fields(self) -> dict[str, Any]:
@@ -413,7 +416,8 @@ def _take_flags(word: str, values: dict[str, Any]) -> bool:
 
 
 def _take_value(word: str, words: deque[str]) -> tuple[str, str]:
-    """The option in ``word`` and its value, from ``word`` itself (-Dlog, --log=log) or the next of ``words``."""
+    """The option in ``word`` and its value. The value is a part of ``word`` (-Dlog, --log=log), or it is the next of
+    ``words``."""
     known = _VALUES.keys() | _PATTERN_OPTIONS | _TRACE_OPTIONS | {_CALLS_OPTION, _STRACE_OPTION}
     name, equals, value = word.partition("=")
     if word in known:
@@ -457,8 +461,8 @@ def _hypertrace(option: str, value: str) -> dict[str, Any]:
 
 
 def _device_arguments(values: dict[str, Any]) -> str:
-    """The arguments for QEMU that add the channel described by ``values`` to a machine, quoted for a shell, on one
-    line."""
+    """The QEMU arguments that add the channel described by ``values`` to a machine. They are on one line, and quoted
+    for a shell."""
     import shlex
 
     from htrun.launch.system import Device
@@ -480,7 +484,7 @@ def _ring_size(option: str, value: str) -> dict[str, Any]:
 
 
 def processors_of(option: str, value: str) -> frozenset[int]:
-    """The processors in ``value``, such as 0-3,6. Raises `HtrunError` for those that this process may not use."""
+    """The processors in ``value``, such as 0-3,6. Raises `HtrunError` if this process may not use one of them."""
     import os
 
     found: set[int] = set()
@@ -533,7 +537,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "-L": _named("sysroot"),
     "--emulator": _named("emulator"),
 }
-"""Options with a value: each gives the fields of `RunOptions` that it sets."""
+"""The options with a value. Each function returns the fields of `RunOptions` that its option sets."""
 
 _FLAGS: dict[str, tuple[str, object]] = {
     "--no-patch": ("patch", False),
@@ -546,12 +550,12 @@ _FLAGS: dict[str, tuple[str, object]] = {
     "-q": ("verbosity", -1),
     "--no-config": ("configured", False),
 }
-"""Options without a value, each with the field that it sets."""
+"""The options without a value, each with the field of `RunOptions` that it sets and the field's value."""
 
 _PATTERN_OPTIONS = {"--trace", "-trace"}
 _PATTERNS_VARIABLE = "HTRUN_TRACE"
 _CALIBRATE_VARIABLE = "HYPERTRACE_CALIBRATE"
-"""A variable of the guest library: it calibrates the cost of an event."""
+"""The environment variable that makes the guest library measure the cost of an event."""
 _CALLS_OPTION = "--syscalls"
 _STRACE_OPTION = "-e"
 _TRACE_OPTIONS = {"-o", "--output", "--format"}
@@ -560,11 +564,12 @@ _REPEATABLE = {"--trace", "--output", _CALLS_OPTION}
 _CONFIGURABLE = (
     {each for each in (*_VALUES, *_FLAGS) if each.startswith("--")} - {"--no-config", "--print-device"}
 ) | _REPEATABLE
-"""Options that a configuration file may have as keys. A --format belongs to an -o of the same command line."""
+"""The options that a configuration file may have as keys. --format is missing, since it belongs to an -o of the same
+command line."""
 _OF_PROJECTS = frozenset({
     "cpu", "decode", "events", "hypertrace", "no-device", "no-patch", "overflow", "ring-size", "syscalls", "timestamp",
     "trace", "via",
 })  # fmt: skip
-"""The options that a project's file may set: none that writes a file or chooses a program."""
+"""The options that a project's file may set. None of them writes a file or chooses a program."""
 
 _INFORMATION = {"-h": HELP, "--help": HELP, "--version": f"htrun {htrun.__version__}\n"}

@@ -1,4 +1,4 @@
-"""The parser of ``hypertrace``: mistakes are reported in one line, and help fits the terminal."""
+"""The parser of ``hypertrace``. It reports mistakes in one line, and its help fits the terminal."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 _WIDEST = 120
-"""The maximum width of help in columns: longer lines are hard to read."""
+"""The maximum width of help texts in columns. Longer lines are hard to read."""
 
 
 class Parser(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` that raises `HtrunError` for bad usage, with the word that was probably meant."""
+    """An `argparse.ArgumentParser` that raises `HtrunError` for wrong usage, with the word that the user probably
+    meant."""
 
     def error(self, message: str) -> NoReturn:
-        """Report bad usage as every other failure: in one line, with our own exit code."""
+        """Report wrong usage like every other failure: in one line, with htrun's own exit code."""
         found = _WORD.search(message)
         meant = similar(found[1].partition("=")[0], self._known_words()) if found is not None else None
         hint = f"did you mean {meant}? try" if meant is not None else "try"
-        # argparse's message would list all verbs in one line.
+        # argparse's message would list all verbs on one line.
         said = message.partition(" (choose from")[0].replace("argument VERB: invalid choice:", "there is no verb")
         raise HtrunError(f"{said}; {hint}: {self.prog} --help")
 
     def _known_words(self) -> Iterable[str]:
-        """Options and verbs, also those of the verbs: `argparse` leaves their unknown options to the main parser."""
+        """The options and verbs, including the options of the verbs: `argparse` leaves a verb's unknown options to the
+        main parser."""
         for action in self._actions:
             yield from action.option_strings
             for choice in action.choices or ():
@@ -41,9 +43,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Fills paragraphs of text to the width of the terminal, or that in the environment variable COLUMNS.
+    """Fills paragraphs of text to the width of the terminal, or to the width in the environment variable COLUMNS.
 
-    Indented lines, such as examples, stay as they are.
+    Indented lines, such as examples, are not changed.
     """
 
     def __init__(self, prog: str) -> None:
@@ -57,7 +59,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _filled(paragraph: str, width: int, indent: str) -> str:
-    """``paragraph`` with each run of lines that are not indented filled to ``width``."""
+    """``paragraph`` with its unindented lines filled to ``width``. Indented lines are not changed."""
     lines: list[str] = []
     run: list[str] = []
     for line in [*paragraph.splitlines(), None]:
@@ -75,5 +77,5 @@ def _filled(paragraph: str, width: int, indent: str) -> str:
 
 
 def similar(word: str, known: Iterable[str]) -> str | None:
-    """The most similar word to ``word`` among ``known``; None if none is similar."""
+    """The word among ``known`` that is most similar to ``word``; None if none is similar."""
     return next(iter(difflib.get_close_matches(word, dict.fromkeys(known), n=1, cutoff=0.7)), None)

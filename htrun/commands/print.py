@@ -93,7 +93,7 @@ examples:
 
 
 def _plain(trace: Trace, wanted: Filter, lines: Lines, arguments: argparse.Namespace) -> Iterator[bytes]:
-    # A progress bar would appear between lines on the same terminal.
+    # A progress bar would appear between the lines if both are printed on the same terminal.
     batches = with_progress(
         wanted.batches(trace, texts=lines.decode), len(trace), "printing", wanted=not sys.stdout.isatty()
     )
@@ -144,7 +144,8 @@ def _json(trace: Trace, batches: Iterator[Events], *, decode: bool) -> Iterator[
 
 
 def _palette(choice: str) -> Palette:
-    """Colours if requested; by default only on a terminal, and not if NO_COLOR is set in the environment."""
+    """The colours, if they are requested. By default they are used only on a terminal, and only if NO_COLOR is not set
+    in the environment."""
     from htrun.reports.lines import COLOURS, Palette
 
     wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

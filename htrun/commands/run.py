@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from htrun.launch.launcher import Launcher
 
 _OWN_FAILURE = 125
-"""`htrun.errors.ExitCode.OWN_FAILURE`, which is not imported yet."""
+"""The value of `htrun.errors.ExitCode.OWN_FAILURE`, which is not imported yet."""
 _PROCESS_ONE = "--process-one="
-"""The same as in `htrun/launch/launcher.S`."""
+"""The same string as in `htrun/launch/launcher.S`."""
 _SUPERVISE = "--supervise="
-"""The same as `htrun.runner.supervisor.OPTION`, which only supervisors import."""
+"""The same string as `htrun.runner.supervisor.OPTION`. Only supervisors import that module."""
 
 
 def main() -> int:
-    """Run htrun with the arguments of this process; returns its exit code. Does not return if it traces a program."""
+    """Run htrun with the arguments of this process. Returns the exit code. Does not return if it traces a program."""
     if not is_supported():
         from sysconfig import get_platform
 
         sys.stderr.write(f"htrun: htrun runs on x86-64 Linux only; this is Python for {get_platform()}\n")
         return _OWN_FAILURE
-    # Imported modules are never garbage, and a search for garbage in them takes a tenth of the start. The tracer
+    # Imported modules never become garbage, and garbage collection takes a tenth of the start-up time. The tracer
     # enables the collector again (htrun/runner/run.py).
     gc.disable()
     if sys.argv[1:2] and sys.argv[1].startswith(_PROCESS_ONE):
@@ -48,7 +48,7 @@ def main() -> int:
     launcher = Launcher.of(sys.argv)
     if launcher is None:
         return _unlaunched()
-    # Signals of the terminal are for the program.
+    # The terminal's signals are meant for the program.
     os.setsid()
     code, message = _attempt(sys.argv[2:], launcher)
     launcher.exit(code, message)
@@ -56,11 +56,11 @@ def main() -> int:
 
 
 def _unlaunched() -> int:
-    """Run as ``python -m htrun``: start the launcher if there is a program to run; print help and errors here."""
+    """Run as ``python -m htrun``: print help and errors here, or start the launcher if there is a program to run."""
     try:
         code, message = _attempt(sys.argv[1:], None)
     except KeyboardInterrupt:
-        # Exit by the signal, so that a shell stops its script, too.
+        # Die from the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
@@ -69,7 +69,7 @@ def _unlaunched() -> int:
 
 
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
-    """Execute the request in ``words``. If it is not a run, returns the exit code and the message to print."""
+    """Execute the request in ``words``. Returns the exit code and the message to print, unless a program is run."""
     from htrun.commands.options import Information, RunRequest, parse
     from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show
@@ -90,11 +90,11 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
         return ExitCode.OWN_FAILURE, f"htrun: cannot import a part of htrun or Python: {error}\n"
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            # Any import can raise this.
+            # Any import can raise this error.
             return ExitCode.OWN_FAILURE, f"htrun: {error.strerror}: raise the limit (ulimit -n)\n"
         if not isinstance(error, FileNotFoundError):
             raise
-        # Making a relative path absolute can raise this.
+        # This error can be raised when a relative path is made absolute.
         if _directory_exists():
             raise
         return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"
@@ -115,7 +115,7 @@ def _run(request: RunRequest, launcher: Launcher) -> NoReturn:
             print(f"htrun: warning: {request.remark}", file=sys.stderr)
         for name in request.unknown_events:
             print(f"htrun: warning: there is no event {name!r}; -trace help lists them", file=sys.stderr)
-    # Imported late: help and errors do not need it.
+    # Imported only here, because help and errors do not need it.
     from htrun.runner.run import run
 
     run(request.options, launcher)

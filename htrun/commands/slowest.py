@@ -1,4 +1,4 @@
-"""``hypertrace slowest``: the longest spans of a trace, and the reasons for their durations."""
+"""``hypertrace slowest``: shows the longest spans of a trace, and the reasons for their durations."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ For each span, slowest prints its duration relative to the median of its name, t
 pieces of its time in which none of these ran. For each piece it prints the spans of other threads that overlap with
 it. If the thread waited for a lock, one of them belongs to the thread that held the lock: this span covers the wait
 and ends shortly before the wait ends. Other spans of the same name are left out, since they wait for the same lock.
-If one thread begins a span and another ends it (by a key), it contains the spans of the first thread until that began
-its next span of this name, and those of the last thread since that ended its previous span of this name.
+If one thread begins a span and another thread ends it (by a key), the span contains the first thread's spans up to
+the start of that thread's next span of this name, and the last thread's spans from the end of that thread's previous
+span of this name on.
 
 A number after # is the id of a span, which is the id of its first event. hypertrace print --id, stat --id and view
 --at accept it.

@@ -1,4 +1,4 @@
-"""``hypertrace stat``: the durations of a trace's spans."""
+"""``hypertrace stat``: reports the durations of the spans in a trace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from htrun.reports.timing import Row
 
 _MOST_OUTLIERS = 1000
-"""The maximum of outliers of one name that are listed."""
+"""The maximum number of outliers that are listed for one name."""
 
 
 class StatCommand:
@@ -74,7 +74,7 @@ examples:
 
 
 def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row]:
-    """``rows`` with the ids of the events that end an outlier. This takes a second pass over the trace."""
+    """``rows`` with the ids of the events that end an outlier. Finding these takes a second pass over the trace."""
     import numpy as np
 
     source = wanted.source(trace)
@@ -90,7 +90,8 @@ def _with_outliers(rows: list[Row], wanted: SpanQuery, trace: Trace) -> list[Row
             own = np.array([name == timing.name for name in source.names])[spans["name"]]
             if grouping is not None and timing.group is not None:
                 own &= grouping(spans) == np.uint64(timing.group)
-            # Times are in whole nanoseconds, durations in steps of the clock: they differ by less than half a step.
+            # Times are whole nanoseconds, but durations are multiples of the clock's step. The two differ by less than
+            # half a step.
             half = timing.step.ns / 2
             outside = own & ((durations < low - half) | (durations > high + half))
             numbers = found[timing.name, timing.group]

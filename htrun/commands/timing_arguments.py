@@ -1,4 +1,4 @@
-"""Arguments that verbs about time share: the selection of spans, their groups, and the form of the report."""
+"""Arguments of verbs that report durations: the selection of spans, their groups, and the form of the report."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def output_report(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def span_query_of(arguments: argparse.Namespace) -> SpanQuery:
-    """The spans that the user selected with the options of `add_choice` and, if present, of `add_window`. Raises
+    """The spans that the user has selected with the options of `add_choice` and, if present, of `add_window`. Raises
     `HtrunError` if the options contradict each other."""
     from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.window_query import UNLIMITED

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LEAST_INTERVAL, _MOST_INTERVAL = 0.05, 60.0
 _SIGNALLED = 128
 _END_SECONDS = 10
-"""Seconds from the request to a program to exit until it is killed."""
+"""The time, in seconds, that a program has to exit after it was asked to. After this time it is killed."""
 
 
 class TopCommand:
@@ -84,15 +84,15 @@ examples:
             except HtrunError:
                 if program.process.poll() != ExitCode.OWN_FAILURE:
                     raise
-                # The output of htrun says why there is no trace.
+                # htrun's own output shows why there is no trace.
                 ended = True
             return program.end(ended)
 
 
 @dataclass
 class _Program:
-    """A program that was started under htrun. ``trace``: the directory of its trace; ``printed``: the file with its
-    output."""
+    """A program that was started under htrun. ``trace``: the directory of the trace. ``printed``: the file with the
+    program's output."""
 
     process: subprocess.Popen[bytes]
     trace: Path
@@ -103,7 +103,8 @@ class _Program:
         return self.process.poll() is None
 
     def end(self, ended: bool) -> int:
-        """Print the program's output and return its exit code; 0 if it has not ``ended`` because the user quit."""
+        """Print the program's output, and return the program's exit code. ``ended``: whether the program has exited; if
+        not, because the user quit, the exit code is 0."""
         if not ended:
             self.process.terminate()
         try:
@@ -114,13 +115,14 @@ class _Program:
         show(self.printed.read_text(errors="replace"))
         if not ended:
             return 0
-        # As in a shell, for a program that was killed by a signal.
+        # A program that was killed by a signal has the same exit code as in a shell.
         return status if status >= 0 else _SIGNALLED - status
 
 
 @contextmanager
 def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
-    """Start the command in ``arguments`` under htrun. The command gets no terminal, because the display uses it."""
+    """Start the command in ``arguments`` under htrun. The command has no access to the terminal, because the display
+    uses it."""
     with tempfile.TemporaryDirectory(prefix="hypertrace-") as directory:
         trace, printed = Path(directory) / "trace", Path(directory) / "printed"
         trace.mkdir()
@@ -139,7 +141,7 @@ def _started(arguments: argparse.Namespace) -> Iterator[_Program]:
 
 
 class _Top:
-    """Shows one trace. ``title``: the traced program."""
+    """The display of one trace. ``title``: the traced program."""
 
     def __init__(self, arguments: argparse.Namespace, path: Path, title: str) -> None:
         from htrun.ctf.following import Follower
@@ -155,8 +157,8 @@ class _Top:
         self._title = title
 
     def show(self, running: Callable[[], bool]) -> bool:
-        """Show the trace until it is complete and ``running`` returns False, or the user quits. Returns whether it
-        completed first. Raises `HtrunError`.
+        """Show the trace until it is complete and ``running`` returns False, or until the user quits. Returns False if
+        the user quit. Raises `HtrunError`.
         """
         from htrun.reports.live import summary
         from htrun.view import wording
@@ -173,7 +175,8 @@ class _Top:
         return ended
 
     def _wait(self, running: Callable[[], bool]) -> bool:
-        """Read all events that are in the trace now; if top runs the program, go on until it has exited."""
+        """Read all events that are in the trace now. If top runs the program itself, continue until the program has
+        exited."""
         while running():
             self._trace.read()
             time.sleep(self._interval)
@@ -197,8 +200,8 @@ class _Top:
 
 
 def _split_command(parser: argparse.ArgumentParser) -> None:
-    """Make ``parser`` keep the words after ``--`` as ``command``: argparse cannot distinguish them from those before
-    it."""
+    """Make ``parser`` store the words after ``--`` as ``command``, because argparse does not distinguish them from the
+    words before ``--``."""
     parse = parser.parse_known_args
 
     def split(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """Add TRACE and the options that say how to read it. ``optional``: whether TRACE may be left out."""
+    """Add TRACE, and the options that determine how it is read. ``optional``: whether TRACE may be omitted."""
     complete_directory(
         parser.add_argument(
             "trace",
@@ -54,9 +54,9 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
 
 
 def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
-    """Open the trace of `add_trace`; damage is reported on standard error.
+    """Open the trace that the arguments of `add_trace` name. Damage is reported on standard error.
 
-    ``guest``: whether the trace of a guest's kernel is decoded, unless the user has disabled that. Raises `HtrunError`.
+    ``guest``: whether the trace of a guest's kernel is decoded, unless the user has disabled this. Raises `HtrunError`.
     """
     from htrun.analysis.trace import Trace
     from htrun.events.named import NamedEvents
@@ -71,7 +71,7 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:
-    """Passes each message on once: some verbs read a trace several times and find the same damage each time."""
+    """Pass each message on only once. Some verbs read a trace several times, and find the same damage each time."""
     seen: set[str] = set()
 
     def report_new(message: str) -> None:
@@ -94,7 +94,7 @@ def _guest_formats(path: Path | None) -> list[EventFormat]:
 
 
 def event_id(text: str) -> int:
-    """The id of an event or of a span that a user has given as ``text``. Raises `ValueError`."""
+    """The id of an event or of a span, which the user has given as ``text``. Raises `ValueError`."""
     number = int(text)
     if not 0 < number < 1 << 62:
         raise ValueError(text)
@@ -102,7 +102,7 @@ def event_id(text: str) -> int:
 
 
 def add_filter(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options that select events. Returns their group, to which others can be added."""
+    """Add the options that select events. Returns the group of these options, to which other options can be added."""
     group = parser.add_argument_group("which events")
     group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
     group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
@@ -132,14 +132,14 @@ system calls, syscall is the name of the call and error the name of its error ("
 
 
 def window_query_of(arguments: argparse.Namespace) -> WindowQuery:
-    """The times and threads that the user selected with --from, --to, --thread and --process."""
+    """The times and threads that the user has selected with --from, --to, --thread and --process."""
     from htrun.analysis.window_query import WindowQuery
 
     return WindowQuery(arguments.begin, arguments.end, tuple(arguments.thread), tuple(arguments.process))
 
 
 def filter_of(arguments: argparse.Namespace, trace: Trace) -> Filter:
-    """The filter that the user gave with the options of `add_filter`. Raises `HtrunError`."""
+    """The filter that the user has given with the options of `add_filter`. Raises `HtrunError`."""
     from htrun.analysis.expressions import Expression
     from htrun.analysis.filters import Filter, field_names, unknown_events
 

@@ -1,4 +1,4 @@
-"""Configuration files as defaults of the options of ``hypertrace``'s verbs."""
+"""Makes configuration files the defaults for the options of ``hypertrace``'s verbs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_PROJECTS = frozenset({
     "or-inconclusive", "outliers", "prefix", "process", "runs", "span", "thread", "threshold", "time", "to", "until",
     "warm", "warmup", "where",
 })  # fmt: skip
-"""The options that a project's file may set: none that writes a file, runs a program or changes the machine."""
+"""The options that a project's file may set. None of them writes a file, runs a program or changes the machine."""
 _READ = frozenset({"events", "guest-formats", "matrix", "compare"})
 """The options whose value is a file to read."""
 _NO_SETTINGS = frozenset({"help", "no-config", "id", "at", "vs"})
@@ -29,10 +29,10 @@ Lists = dict[str, dict[str, list[Any]]]
 
 
 def configure(verbs: Mapping[str, argparse.ArgumentParser], files: Iterable[ConfigFile]) -> Lists:
-    """Make the settings of ``files`` the defaults of ``verbs``. Earlier files take precedence.
+    """Make the settings in ``files`` the defaults of ``verbs``. Earlier files take precedence.
 
-    The values of options that can be repeated are returned: they apply only if the command line has none, while
-    `argparse` would add to them. Raises `HtrunError`.
+    Returns the values of options that can be repeated. These values apply only if the command line does not have the
+    option; as defaults of `argparse`, they would be merged with the values on the command line. Raises `HtrunError`.
     """
     lists: Lists = {}
     for file in reversed(list(files)):
@@ -46,7 +46,7 @@ def configure(verbs: Mapping[str, argparse.ArgumentParser], files: Iterable[Conf
 
 
 def _actions(verbs: Mapping[str, argparse.ArgumentParser], setting: Setting) -> Iterable[tuple[str, argparse.Action]]:
-    """Each verb that ``setting`` is for, with its option. Raises `HtrunError` if there is none."""
+    """Each verb to which ``setting`` applies, with the option that it sets. Raises `HtrunError` if there is none."""
     _, dot, verb = setting.table.partition(".")
     if dot and verb not in verbs:
         setting.fail(f"there is no verb {verb}")
@@ -70,7 +70,7 @@ def _values(setting: Setting, action: argparse.Action) -> list[Any]:
 
 
 def _value(setting: Setting, action: argparse.Action) -> object:
-    """The value of ``setting`` as the option's own parser would give it. Raises `HtrunError`."""
+    """The value of ``setting`` as the option's own parser would return it. Raises `HtrunError`."""
     if action.nargs == 0:
         return setting.flag()
     if isinstance(action.nargs, int):

@@ -1,4 +1,4 @@
-"""Arguments of verbs that compare: the differences that count, and those with which the verb fails."""
+"""Arguments of verbs that compare: which differences count, and at which difference the verb fails."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from htrun.reports.comparison import ComparisonReport
 
 FAILED = 3
-"""The exit code if a difference reaches that of --fail-on."""
+"""The exit code if a difference reaches the limit of --fail-on."""
 _PERCENT = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{1,6})?)%?")
 
 
 def add_verdicts(parser: argparse.ArgumentParser) -> None:
-    """Add the options for differences that count."""
+    """Add the options that determine which differences count."""
     group = parser.add_argument_group("verdicts")
     group.add_argument(
         "--threshold", default="1%", metavar="PERCENT", help="ignore a smaller difference (default: 1%%)"
@@ -42,10 +42,10 @@ def add_verdicts(parser: argparse.ArgumentParser) -> None:
 
 
 class Verdicts(NamedTuple):
-    """``threshold``: smaller differences, as a share, do not count.
+    """The limits for differences. ``threshold``: a smaller difference, as a share, does not count.
 
-    ``limit``: the share by which a span must be slower (below 0: faster) for the verb to fail; None if it never fails.
-    ``unless_ruled_out``: whether it also fails if such a change cannot be ruled out.
+    ``limit``: the verb fails if a span is slower by at least this share (if negative: faster); None if the verb never
+    fails. ``unless_ruled_out``: whether the verb also fails if a difference of this size cannot be ruled out.
     """
 
     threshold: float
@@ -54,14 +54,14 @@ class Verdicts(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The change that matters to the user: reports give the number of runs that would show it."""
+        """The difference that matters to the user. Reports give the number of runs that are needed to detect it."""
         from htrun.analysis.timing.comparison import DIFFERENCE
 
         return DIFFERENCE if not self.limit else self.limit
 
     def exit_code(self, comparisons: Iterable[Comparison]) -> int:
-        """`FAILED` if a comparison shows a difference that reaches the limit, or if `unless_ruled_out` is set and a
-        comparison does not rule it out; otherwise 0."""
+        """The exit code of the verb. It is `FAILED` if a comparison shows a difference that reaches the limit, or if
+        `unless_ruled_out` is set and a comparison does not rule out such a difference. Otherwise it is 0."""
         if self.limit is None:
             return 0
         fails = _may_fail if self.unless_ruled_out else _fails
@@ -69,7 +69,7 @@ class Verdicts(NamedTuple):
 
 
 def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
-    """The limits that the user gave with the options of `add_verdicts`. Raises `HtrunError`."""
+    """The limits that the user has given with the options of `add_verdicts`. Raises `HtrunError`."""
     limit = None if arguments.fail_on is None else _percent("--fail-on", arguments.fail_on)
     if limit is None and arguments.or_inconclusive:
         raise HtrunError("--or-inconclusive needs --fail-on, which says what must be ruled out")
@@ -79,7 +79,7 @@ def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
 
 
 def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: argparse.Namespace) -> int:
-    """Print ``report``, or write the files of `add_exports`; returns the exit code. Warnings go to standard error.
+    """Print ``report``, or write the files of `add_exports`. Returns the exit code. Warnings go to standard error.
     Raises `HtrunError`."""
     for line in report.remarks:
         warn(line)
@@ -88,7 +88,7 @@ def print_comparison(report: ComparisonReport, verdicts: Verdicts, arguments: ar
 
 
 def _percent(option: str, text: str) -> float:
-    """The share in ``text``: 0.05 for +5%. Raises `HtrunError`."""
+    """The share that ``text`` stands for: 0.05 for +5%. Raises `HtrunError`."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise HtrunError(f"{option} {text}: not a percentage such as +5%")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HEAD = 4096
-"""The number of bytes at the start of a page that contain its mark."""
+"""The number of bytes at the start of a page among which its mark is found."""
 
 
 class ViewCommand:
@@ -130,8 +130,8 @@ def _comparison(trace: Trace, arguments: argparse.Namespace) -> dict[str, Any]:
 def _output(path: Path | None, trace: Path, *, force: bool) -> Path:
     """The path of the page.
 
-    A page of an earlier call is replaced, any other file only with ``force``: a mistyped name may be that of a valuable
-    file. Raises `HtrunError`.
+    A page that an earlier call has written is replaced. Any other file is replaced only with ``force``, because a
+    mistyped name may be the name of a valuable file. Raises `HtrunError`.
     """
     output = path or Path(f"{trace.resolve().name}.html")
     if output.is_dir():
@@ -161,7 +161,7 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     try:
         try:
             for piece in pieces:
-                # A path may contain any bytes, which Python represents by surrogates.
+                # A path may contain any bytes. Python represents invalid bytes by surrogates.
                 output.write(piece.encode(errors="replace"))
         finally:
             output.close()

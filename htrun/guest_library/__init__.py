@@ -1,1 +1,1 @@
-"""The guest library and the kernel module as they come with htrun: their sources, and archives for a compiler."""
+"""The guest library and the kernel module, as distributed with htrun: their sources, and archives for compilers."""

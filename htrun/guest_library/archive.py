@@ -1,4 +1,5 @@
-"""The guest library as an archive for one compiler: prebuilt, or built by the library's own Makefile into a cache."""
+"""The guest library as an archive for one compiler. The archive is prebuilt, or the library's own Makefile builds it
+into a cache."""
 
 from __future__ import annotations
 
@@ -15,20 +16,22 @@ from htrun.guest_library.sources import guest_directory, prebuilt_archives
 _USUAL = "x86_64-linux-gnu"
 NAME = "libqemu-hypertrace-guest.a"
 _FLAGS = "CFLAGS=-O2 -g -Wno-error"
-"""Warnings are no errors, because a compiler that is newer than the library may warn where older ones did not."""
+"""Warnings are not errors here, because a compiler that is newer than the library may give new warnings."""
 
 
 def archive(compiler: str | None = None) -> Path:
-    """The library's archive for ``compiler``, such as ``aarch64-linux-gnu-gcc`` or ``gcc -m32``; by default ``gcc``.
+    """The library's archive for ``compiler``, such as ``aarch64-linux-gnu-gcc`` or ``gcc -m32``. The default is
+    ``gcc``.
 
-    Without gcc or make, it is the archive for x86-64 and glibc. Raises `HtrunError` if it cannot be built.
+    Without gcc or make, the default is the archive for x86-64 and glibc. Raises `HtrunError` if the archive cannot be
+    built.
     """
     found = _prebuilt(compiler)
     return found if found is not None else _built(_named(compiler))
 
 
 def install(prefix: str, destination: str, compiler: str | None) -> None:
-    """Install the header, the archive and a file for pkg-config below ``destination`` + ``prefix``.
+    """Install the header, the archive and a file for pkg-config in ``destination`` + ``prefix``.
 
     Raises `HtrunError`.
     """
@@ -42,7 +45,7 @@ def _named(compiler: str | None) -> str:
 
 
 def _prebuilt(compiler: str | None) -> Path | None:
-    """The archive that came with htrun for the target of ``compiler``; None if there is none."""
+    """The archive for the target of ``compiler`` that was distributed with htrun; None if there is none."""
     can_ask = shutil.which("gcc") and shutil.which("make")
     target = _USUAL if compiler is None and not can_ask else _target(_named(compiler))
     path = prebuilt_archives() / target / NAME
@@ -50,12 +53,14 @@ def _prebuilt(compiler: str | None) -> Path | None:
 
 
 def _target(compiler: str) -> str:
-    """The target of ``compiler``, which is the name of the Makefile's directory for it: ``x86_64-linux-gnu``."""
+    """The target of ``compiler``, such as ``x86_64-linux-gnu``. The Makefile's directory for the target has the same
+    name."""
     return Path(_make("path", f"CC={compiler}").strip()).parent.name
 
 
 def _built(compiler: str) -> Path:
-    """Build the archive, unless it is in the cache. Several runs may build it at once: their archives are the same."""
+    """Build the archive, unless it is in the cache. Several runs may build it at the same time, since the result is the
+    same."""
     target = _target(compiler)
     path = _cache() / target / NAME
     if path.is_file():
@@ -71,7 +76,7 @@ def _built(compiler: str) -> Path:
 
 
 def _cache() -> Path:
-    """A directory for archives of exactly these sources (XDG Base Directory Specification)."""
+    """A directory for archives that were built from exactly these sources (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()
     digest = hashlib.sha256()
@@ -82,7 +87,7 @@ def _cache() -> Path:
 
 
 def _make(goal: str, *words: str) -> str:
-    """Run the library's Makefile; returns its output. Raises `HtrunError` with the first line of an error."""
+    """Run the library's Makefile. Returns the output of make. Raises `HtrunError` with the first line of an error."""
     compiler = next(word.removeprefix("CC=") for word in words if word.startswith("CC="))
     program = compiler.split()[0] if compiler.split() else ""
     if shutil.which(program) is None:
@@ -90,7 +95,7 @@ def _make(goal: str, *words: str) -> str:
     if shutil.which("make") is None:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
     command = ["make", "--silent", "--no-print-directory", "-C", str(guest_directory() / "user"), goal, *words]
-    # If make runs htrun, its variables are for its own goals.
+    # If htrun is run by a make, the variables of that make are not for this one.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }

@@ -33,7 +33,7 @@ _HEAD = """\
 
 
 def single_header(version: str) -> str:
-    """The public header, and the library's code for the file that defines ``QEMU_HYPERTRACE_IMPLEMENTATION``."""
+    """The public header, and the code of the library for the file that defines ``QEMU_HYPERTRACE_IMPLEMENTATION``."""
     directory = guest_directory()
     user = directory / "user"
     licence = "\n".join(f" * {line}".rstrip() for line in (directory / "LICENSE").read_text().splitlines())
@@ -50,7 +50,7 @@ def single_header(version: str) -> str:
 
 
 def _expanded(directory: Path, name: str, included: set[str]) -> str:
-    """The text of a file, with the library's own headers inserted where they are first included."""
+    """The text of a file. Each of the library's own headers is inserted where it is first included."""
     included.add(name)
     text = (directory / name).read_text()
     return _INCLUDE.sub(

@@ -8,14 +8,14 @@ from pathlib import Path
 from htrun.errors import HtrunError
 
 _INSTALLED = Path(__file__).parent / "files"
-"""The copy of the repository's ``guest`` in an installed htrun; ``setup.py`` makes it."""
+"""The copy of the repository's ``guest`` directory in an installed htrun. ``setup.py`` makes the copy."""
 _REPOSITORY = Path(__file__).parents[2] / "guest"
 _BUILT = ("build", "*.o", "*.d", "prebuilt")
-"""Patterns of files next to the sources that are not sources: build products, and prebuilt archives."""
+"""Patterns of files that lie among the sources but are not sources: build products and prebuilt archives."""
 
 
 def guest_directory() -> Path:
-    """The directory with ``user`` (the library), ``linux-module`` and ``LICENSE``. Raises `HtrunError`."""
+    """The directory that contains ``user`` (the library), ``linux-module`` and ``LICENSE``. Raises `HtrunError`."""
     for directory in (_INSTALLED, _REPOSITORY):
         if (directory / "user" / "qemu-hypertrace.h").is_file():
             return directory
@@ -23,7 +23,7 @@ def guest_directory() -> Path:
 
 
 def prebuilt_archives() -> Path:
-    """The directory with an archive for each target that the wheel was built with; it need not exist."""
+    """The directory with an archive for each target that the wheel was built for. It need not exist."""
     return guest_directory() / "prebuilt"
 
 

@@ -1,4 +1,5 @@
-"""Decides what to execute for a program: a program for this machine, one for another (with its emulator), or a script.
+"""Decides what to execute for the user's program: a program for this machine, a program for another machine (with its
+emulator), or a script.
 
-Nothing here uses ptrace.
+Nothing in this package uses ptrace.
 """

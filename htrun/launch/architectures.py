@@ -1,7 +1,7 @@
-"""The architectures that qemu-user emulates, and the choice among them by an ELF header.
+"""The architectures that qemu-user emulates, and the choice of an architecture by an ELF header.
 
-Machine numbers are those of Linux' ``include/uapi/linux/elf-em.h`` and of QEMU's ``include/elf.h``. Each target's
-``elf_check_arch`` in QEMU's ``linux-user`` defines the numbers that its emulator accepts.
+Machine numbers are those in Linux' ``include/uapi/linux/elf-em.h`` and in QEMU's ``include/elf.h``. In QEMU's
+``linux-user``, the ``elf_check_arch`` of each target defines the numbers that the target's emulator accepts.
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
@@ -17,21 +17,21 @@ from htrun.launch.elf import ElfError, ElfHeader
 _EM_386, _EM_486, _EM_MIPS, _EM_X86_64 = 3, 6, 8, 62
 
 _EF_MIPS_ABI2 = 0x20
-"""Set in ``e_flags`` of a 32-bit MIPS program with the n32 calling convention; clear for o32."""
+"""The bit in ``e_flags`` of a 32-bit MIPS program that is set for the n32 calling convention and clear for o32."""
 
 _IA32_EMULATION_SIGN = "/proc/sys/abi/vsyscall32"
-"""A 64-bit x86 kernel has this file exactly if it was built to run 32-bit programs (``arch/x86/entry/vdso``)."""
+"""A 64-bit x86 kernel has this file if and only if it was built to run 32-bit programs (``arch/x86/entry/vdso``)."""
 
 
 class UnknownMachineError(ElfError):
-    """No emulator of qemu-user runs programs of this machine, class and byte order."""
+    """No emulator of qemu-user runs programs for this machine, class and byte order."""
 
 
 class Architecture(NamedTuple):
-    """One emulator's architecture. ``name``: as in ``qemu-NAME``.
+    """The architecture of one emulator.
 
-    ``triples``: the GNU names under which distributions install such programs' libraries in ``/usr``, most common
-    first.
+    ``name``: as in ``qemu-NAME``. ``triples``: the GNU names of the architecture under which distributions install its
+    libraries in ``/usr``, the most common name first.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Architecture(NamedTuple):
 
 
 _Key = tuple[int, int, bool]
-"""``e_machine``, bits, whether big-endian."""
+"""The key of an architecture: ``e_machine``, the number of bits, and whether it is big-endian."""
 
 _LITTLE, _BIG = False, True
 
@@ -85,17 +85,18 @@ _MIPS_N32 = {
 }
 
 _SYNONYMS = {_EM_486: _EM_386, 0xBAAB: 189}
-"""Unofficial numbers from before the official ones: that of the 486, and that of Microblaze."""
+"""Unofficial machine numbers that are older than the official ones: for the 486 and for Microblaze. Each maps to the
+official number."""
 
 _NATIVE_64 = {(_EM_X86_64, 64), (_EM_X86_64, 32)}
 _NATIVE_32 = {(_EM_386, 32), (_EM_486, 32)}
 
 NAMES = frozenset(entry.name for entry in (*_BY_HEADER.values(), *_MIPS_N32.values()))
-"""All ``ARCH`` for which there is a ``qemu-ARCH``."""
+"""Each ``ARCH`` for which qemu-user has a ``qemu-ARCH``."""
 
 
 def find_architecture(header: ElfHeader) -> Architecture | None:
-    """The architecture that ``header`` describes; None if there is none."""
+    """The architecture that ``header`` describes; None if it describes none that qemu-user emulates."""
     machine = _SYNONYMS.get(header.machine, header.machine)
     if machine == _EM_MIPS and header.bits == 32 and header.flags & _EF_MIPS_ABI2:
         return _MIPS_N32[header.big_endian]
@@ -103,7 +104,7 @@ def find_architecture(header: ElfHeader) -> Architecture | None:
 
 
 def architecture(header: ElfHeader, path: str) -> Architecture:
-    """Like `find_architecture`, but raises `UnknownMachineError`, which names ``path``, if there is none."""
+    """Like `find_architecture`, but raises `UnknownMachineError` if there is none. ``path``: named in the error."""
     found = find_architecture(header)
     if found is None:
         order = "big" if header.big_endian else "little"
@@ -115,9 +116,9 @@ def architecture(header: ElfHeader, path: str) -> Architecture:
 
 
 def is_native(header: ElfHeader) -> bool:
-    """Whether an x86-64 kernel starts a program with this ``header`` by itself.
+    """Whether an x86-64 kernel can start a program with this ``header`` itself.
 
-    Programs of the x32 convention count as native: no emulator runs them, so the kernel decides.
+    Programs of the x32 convention count as native. No emulator runs them, so the kernel decides whether they run.
     """
     if header.big_endian:
         return False

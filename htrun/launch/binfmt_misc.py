@@ -1,8 +1,8 @@
 """The program formats that the administrator has registered with the kernel: binfmt_misc.
 
 A registered handler precedes the kernel's own formats (``fs/binfmt_misc.c`` inserts itself first), so the kernel starts
-any file that matches a handler. ``Documentation/admin-guide/binfmt-misc.rst`` of the kernel describes the files that
-are read here.
+any file that matches a handler. The kernel's ``Documentation/admin-guide/binfmt-misc.rst`` describes the files that
+this module reads.
 """
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
@@ -17,10 +17,11 @@ DIRECTORY = "/proc/sys/fs/binfmt_misc"
 
 
 class Handler(NamedTuple):
-    """One enabled handler: a pattern for files, and the program that runs them.
+    """One enabled handler: a pattern for files, and the program that runs these files.
 
-    If the handler has an ``extension`` (without the dot), it matches files by that. Otherwise it matches files with
-    ``magic`` at ``offset`` bytes; only the bits set in ``mask`` count, all if ``mask`` is empty.
+    A handler with an ``extension`` (stored without the dot) matches files by this extension. Other handlers match files
+    that contain ``magic`` at ``offset`` bytes. Only the bits that are set in ``mask`` are compared; all bits if
+    ``mask`` is empty.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Handler(NamedTuple):
     def takes(self, path: str, start: bytes) -> bool:
         """Whether the kernel passes the file at ``path``, which begins with ``start``, to this handler."""
         if self.extension is not None:
-            # The kernel looks for the last dot of the whole path, directories included.
+            # The kernel looks for the last dot of the whole path, including the directories.
             _, dot, extension = path.rpartition(".")
             return bool(dot) and extension == self.extension
         found = start[self.offset : self.offset + len(self.magic)].ljust(len(self.magic), b"\0")
@@ -43,12 +44,12 @@ class Handler(NamedTuple):
 
 @cache
 def handlers() -> tuple[Handler, ...]:
-    """The handlers enabled when first called; empty if binfmt_misc is switched off or is not mounted."""
+    """The handlers that are enabled at the first call; empty if binfmt_misc is switched off or is not mounted."""
     return read_handlers(DIRECTORY)
 
 
 def read_handlers(directory: str) -> tuple[Handler, ...]:
-    """The enabled handlers that the binfmt_misc file system mounted at ``directory`` shows."""
+    """The enabled handlers in ``directory``, where the binfmt_misc file system is mounted."""
     if _read(f"{directory}/status").strip() != "enabled":
         return ()
     names = [name for name in os.listdir(directory) if name not in ("register", "status")]
@@ -57,7 +58,7 @@ def read_handlers(directory: str) -> tuple[Handler, ...]:
 
 
 def parse_handler(name: str, text: str) -> Handler | None:
-    """The handler that the file ``name`` with content ``text`` describes; None if it is disabled."""
+    """The handler that the file ``name`` with the content ``text`` describes; None if the handler is disabled."""
     state, *lines = text.splitlines() or [""]
     if state != "enabled":
         return None
@@ -74,7 +75,8 @@ def parse_handler(name: str, text: str) -> Handler | None:
 
 
 def _read(path: str) -> str:
-    """A file's text; empty if the file does not exist: binfmt_misc may not be mounted, and handlers may disappear."""
+    """The text of a file; empty if the file does not exist. binfmt_misc may not be mounted, and handlers may
+    disappear."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()

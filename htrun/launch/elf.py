@@ -1,6 +1,6 @@
-"""Reads the headers of an ELF program without a library: they are a few hundred bytes.
+"""Reads the headers of an ELF program, without a library, since they have only a few hundred bytes.
 
-Layouts and numbers are those of elf(5) and of Linux' ``include/uapi/linux/elf.h``.
+Layouts and numbers are those in elf(5) and in Linux' ``include/uapi/linux/elf.h``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from htrun.errors import ExitCode, HtrunError
 MAGIC = b"\x7fELF"
 
 _MAX_PROGRAM_HEADERS_SIZE = 65536
-"""Bytes. Linux (``load_elf_phdrs``) refuses to run a program with larger program headers."""
+"""The maximum size of the program headers in bytes. Linux (``load_elf_phdrs``) refuses to run a program with more."""
 _MAX_INTERPRETER_SIZE = 4096
-"""Bytes, with the terminating NUL. Linux (``load_elf_binary``) refuses more than ``PATH_MAX``."""
+"""The maximum length of an interpreter's path in bytes, with the terminating NUL. Linux (``load_elf_binary``) refuses a
+path longer than ``PATH_MAX``."""
 
 _CLASS_BITS = {1: 32, 2: 64}
 _DATA_BIG_ENDIAN = {1: False, 2: True}
@@ -25,7 +26,7 @@ _PT_LOAD, _PT_INTERP = 1, 3
 
 
 class ElfError(HtrunError):
-    """The file is not a program that an ELF loader could start. Exit code 126."""
+    """The file is not a program that an ELF loader could start. The exit code is 126."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, ExitCode.NOT_EXECUTABLE)
@@ -36,11 +37,11 @@ class NotElfError(ElfError):
 
 
 class TruncatedElfError(ElfError):
-    """The file ends before something that its headers refer to."""
+    """The file ends before the end of something that its headers describe."""
 
 
 class MalformedElfError(ElfError):
-    """The headers contradict themselves or the requirements of every ELF loader."""
+    """The headers contradict each other, or violate the requirements of every ELF loader."""
 
 
 class UnreadableElfError(ElfError):
@@ -48,7 +49,7 @@ class UnreadableElfError(ElfError):
 
 
 class ElfType(IntEnum):
-    """``e_type``: the kind of ELF file. Only the second and third are programs."""
+    """``e_type``: the kind of an ELF file. Only EXEC and DYN files are programs."""
 
     REL = 1
     EXEC = 2
@@ -57,11 +58,11 @@ class ElfType(IntEnum):
 
 
 class ElfHeader(NamedTuple):
-    """The part of the headers that decides where a program can run.
+    """The part of the headers that determines where a program can run.
 
-    ``machine``: ``e_machine``. ``bits``: 32 or 64, the file's class. ``type``: ``e_type``, 2 (fixed address) or 3
-    (position independent) in a program. ``flags``: ``e_flags``, whose meaning depends on the machine.
-    ``interpreter``: the dynamic linker's path inside the program's root, None in a static program.
+    ``machine``: ``e_machine``. ``bits``: 32 or 64, the class of the file. ``type``: ``e_type``, for a program 2 (fixed
+    address) or 3 (position independent). ``flags``: ``e_flags``, whose meaning depends on the machine. ``interpreter``:
+    the path of the dynamic linker inside the program's root; None in a static program.
     """
 
     machine: int
@@ -89,7 +90,7 @@ _CLASSES = {
 
 
 class _ProgramHeaders(NamedTuple):
-    """The location of the table of program headers. ``offset`` and ``entry_size`` are bytes."""
+    """The location of the table of program headers. ``offset`` and ``entry_size`` are in bytes."""
 
     offset: int
     entries: int
@@ -97,10 +98,10 @@ class _ProgramHeaders(NamedTuple):
 
 
 def read_header(path: str | os.PathLike[str]) -> ElfHeader:
-    """The headers of the program at ``path``, including its interpreter.
+    """The headers of the program at ``path``, with the path of its interpreter.
 
-    Raises a specific `ElfError` for a file that cannot be read, is not an ELF file, ends too early (also before the end
-    of a loadable segment) or has invalid headers. Any ELF file type is accepted.
+    Raises a subclass of `ElfError` for a file that cannot be read, is not an ELF file, has invalid headers, or is
+    truncated, for example before the end of a loadable segment. Any type of ELF file is accepted.
     """
     name = os.fspath(path)
     try:
@@ -116,7 +117,8 @@ def read_header(path: str | os.PathLike[str]) -> ElfHeader:
 
 
 def parse_header(start: bytes, name: str) -> ElfHeader:
-    """The header in a file's first bytes (64 are enough), without its interpreter. ``name``: for error messages."""
+    """The header in the first bytes of a file (64 bytes are enough), without the interpreter. ``name``: the name of the
+    file in error messages."""
     return _parse(start, name)[0]
 
 

@@ -19,15 +19,15 @@ from htrun.launch.search import find_executable
 from htrun.launch.sysroots import find_sysroot
 
 PACKAGE = "qemu-user"
-"""Debian's package of every emulator."""
+"""The Debian package that contains every emulator."""
 
 _NAME = re.compile(r"qemu-([a-z0-9_]+)(-static|-[0-9.]+)?")
 
 
 class Emulation(NamedTuple):
-    """The way to run a foreign program: with the emulator at ``emulator``, whose command line is ``argv``.
+    """The way to run a foreign program: the emulator at ``emulator`` with the command line ``argv``.
 
-    ``sysroot``: the directory of the program's libraries that ``argv`` names, None if it names none.
+    ``sysroot``: the directory of the program's libraries that ``argv`` names; None if ``argv`` names no such directory.
     ``warning``: one line for the user if the start is likely to fail.
     """
 
@@ -40,7 +40,8 @@ class Emulation(NamedTuple):
 class Emulators(NamedTuple):
     """The emulators of one run, according to the user's options and environment.
 
-    ``override``: absolute path of the emulator the user chose; ``sysroot``: absolute path of the directory.
+    ``override``: the absolute path of the emulator that the user has chosen. ``sysroot``: the absolute path of the
+    directory that the user has chosen.
     """
 
     environment: Mapping[str, str]
@@ -51,7 +52,7 @@ class Emulators(NamedTuple):
     def choose(cls, environment: Mapping[str, str], *, sysroot: str | None, emulator: str | None) -> Emulators:
         """Evaluate the options ``-L`` and ``--emulator``.
 
-        Raises HtrunError if the directory or program does not exist.
+        Raises HtrunError if the directory or the program does not exist.
         """
         if sysroot is not None and not os.path.isdir(sysroot):
             raise HtrunError(f"-L {sysroot}: not a directory")
@@ -61,17 +62,17 @@ class Emulators(NamedTuple):
         return cls(environment, override, None if sysroot is None else os.path.abspath(sysroot))
 
     def handlers(self) -> tuple[Handler, ...]:
-        """The binfmt_misc handlers that take precedence, without those for ELF files if the user chose emulator or
-        libraries."""
+        """The binfmt_misc handlers that take precedence over htrun's choice. If the user has chosen an emulator or a
+        directory of libraries, these do not include handlers for ELF files."""
         found = binfmt_misc.handlers()
         if self.override is None and self.sysroot is None:
             return found
         return tuple(handler for handler in found if not handler.magic.startswith(MAGIC))
 
     def override_takes(self, header: ElfHeader) -> bool:
-        """Whether the emulator that the user chose runs programs with this ``header``.
+        """Whether the emulator that the user has chosen runs programs with this ``header``.
 
-        An emulator not named ``qemu-ARCH`` counts as one for all programs.
+        An emulator that is not named ``qemu-ARCH`` is assumed to run all programs.
         """
         if self.override is None:
             return False
@@ -80,10 +81,10 @@ class Emulators(NamedTuple):
         return name is None or (wanted is not None and name == wanted.name)
 
     def wanted_for(self, header: ElfHeader, files: FileView = HERE) -> bool:
-        """Whether the program of ``header`` needs an emulator, because the kernel cannot run it.
+        """Whether the program with this ``header`` needs an emulator because the kernel cannot run it.
 
-        This includes a native program (usually an i386 one) whose interpreter is missing in ``files`` but exists in a
-        cross compiler's directory: the kernel could not start it.
+        This includes some native programs, usually for i386: if the interpreter is missing in ``files`` but exists in
+        the directory of a cross compiler, the kernel could not start the program.
         """
         if not is_native(header):
             return True
@@ -99,9 +100,10 @@ class Emulators(NamedTuple):
         return find_executable(plain, self.environment) or find_executable(f"{plain}-static", self.environment)
 
     def emulate(self, header: ElfHeader, path: str, argv: Sequence[str], *, override: bool = False) -> Emulation:
-        """The way to run the program at ``path`` with arguments ``argv``, including its own name.
+        """The way to run the program at ``path``. ``argv``: the program's arguments, including its own name.
 
-        ``override``: use the emulator that the user chose for any program. Raises HtrunError if there is no emulator.
+        ``override``: whether to use the emulator that the user has chosen for any program. Raises HtrunError if there
+        is no emulator.
         """
         if self.override is not None and (override or self.override_takes(header)):
             emulator = self.override
@@ -145,6 +147,7 @@ class Emulators(NamedTuple):
 
 
 def emulated_architecture(program: str) -> str | None:
-    """The ``ARCH`` of ``program`` (a path) if it is named ``qemu-ARCH``, like qemu-user's emulators; otherwise None."""
+    """The ``ARCH`` in the name of ``program`` (a path), if the name is ``qemu-ARCH`` like those of qemu-user's
+    emulators; None otherwise."""
     match = _NAME.fullmatch(os.path.basename(program))
     return match[1] if match and match[1] in NAMES else None

@@ -1,8 +1,9 @@
-"""The environment of the guest: exactly the entries that the caller passed, since a program may look at any of them.
+"""The environment of the guest. It consists of exactly the entries that the caller has passed to htrun, because a
+program may read any entry.
 
-Python's own mapping lacks entries without ``=`` and second entries of one name, and has the LC_CTYPE that Python sets
-for itself in the C locale (PEP 538). So the entries are read from the kernel, which keeps those that the last exec
-passed.
+Python's own mapping lacks entries without ``=``, and all but one of several entries with the same name. In the C locale
+it also contains an LC_CTYPE that Python has set for itself (PEP 538). So the entries are read from the kernel, which
+keeps those that the last exec has passed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 CHANNEL_VARIABLE = "HYPERTRACE"
-"""The variable with the channel's path, which the guest library uses if the program names none."""
+"""The variable that contains the channel's path. The guest library uses this path if the program passes no other
+path."""
 
 
 DESCRIPTOR_VARIABLE = "HYPERTRACE_FD"
-"""The number of a descriptor of the channel that the program inherits, for processes that cannot follow the path."""
+"""The variable that contains the number of a descriptor of the channel. The program inherits this descriptor, for
+processes that cannot follow the path."""
 
 
 def block_of(process: int) -> list[bytes]:
@@ -27,7 +30,7 @@ def block_of(process: int) -> list[bytes]:
 
 
 def guest_environment(entries: Sequence[bytes], channel: bytes) -> list[bytes]:
-    """``entries`` with the path of the ``channel``, which replaces an earlier one.
+    """``entries`` with the path of the ``channel``. It replaces an existing path.
 
     Emulators pass the entries on to their guests.
     """

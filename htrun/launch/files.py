@@ -1,4 +1,4 @@
-"""Files as seen by the process that executes them."""
+"""Files as they are seen by the process that executes them."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -11,24 +11,26 @@ import stat
 from typing import NamedTuple
 
 START_SIZE = 256
-"""The number of bytes of a file that Linux reads to decide how to start it (``BINPRM_BUF_SIZE``)."""
+"""The number of bytes that Linux reads from the start of a file to decide how to execute it (``BINPRM_BUF_SIZE``)."""
 
 _OWN_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/dev/(stdin|stdout|stderr)")
 _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
 
 
 class FileView(NamedTuple):
-    """The file system of this process (``pid`` None) or of another, whose paths are looked up through ``/proc/PID``.
+    """The file system as seen by this process (``pid`` None) or by another process, whose paths are looked up through
+    ``/proc/PID``.
 
-    ``directory``: the start of relative paths, as seen by this process; None: the working directory.
-    In a process with another root directory, a symbolic link with an absolute target is looked up in our root.
+    ``directory``: the directory, as seen by this process, to which relative paths are relative; None for the working
+    directory. If the other process has another root directory, a symbolic link with an absolute target is still looked
+    up in the root directory of this process.
     """
 
     pid: int | None = None
     directory: str | None = None
 
     def host_path(self, path: str) -> str:
-        """The path in this process of the file that is ``path`` in the other one."""
+        """The path in this process of the file that the other process sees as ``path``."""
         if not path.startswith("/"):
             directory = self.directory
             if directory is None and self.pid is not None:
@@ -52,9 +54,9 @@ class FileView(NamedTuple):
         return True
 
     def read_start(self, path: str) -> bytes | None:
-        """The first `START_SIZE` bytes of an executable file; None if it may be executed but not read.
+        """The first `START_SIZE` bytes of an executable file; None if the file may be executed but not read.
 
-        Raises the OSError that its ``execve`` would return.
+        Raises the OSError that an ``execve`` of the file would return.
         """
         where = self.host_path(path)
         self._check_executable(where)
@@ -69,7 +71,7 @@ class FileView(NamedTuple):
 
     @staticmethod
     def _check_executable(where: str) -> None:
-        # For a directory or device the kernel returns EACCES, as for a missing permission or a noexec mount.
+        # The kernel returns EACCES for a directory or a device, as it does for a missing permission or a noexec mount.
         if not stat.S_ISREG(os.stat(where).st_mode) or not os.access(where, os.X_OK, effective_ids=True):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
 

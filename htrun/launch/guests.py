@@ -1,4 +1,5 @@
-"""Finds the program whose code runs in a process: its own program, or, in an emulator, the emulated one."""
+"""Finds the program whose code runs in a process: the program that the process executes or, if that is an emulator, the
+emulated program."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -14,7 +15,8 @@ from htrun.launch.qemu_options import guest_position
 
 
 def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | None:
-    """The headers of the program that the emulator with the command line ``argv`` runs; None if unknown."""
+    """The headers of the program that an emulator with the command line ``argv`` runs; None if the program is
+    unknown."""
     position = guest_position(argv)
     if position is None:
         return None
@@ -25,7 +27,8 @@ def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | N
 
 
 def guest_of_process(pid: int) -> ElfHeader | None:
-    """The headers of the program whose code runs in process ``pid``, which has just executed it; None if unknown.
+    """The headers of the program whose code runs in process ``pid``; None if the program is unknown. The process has
+    just executed the program.
 
     Raises OSError if the process is gone or may not be inspected.
     """
@@ -39,7 +42,7 @@ def guest_of_process(pid: int) -> ElfHeader | None:
 
 
 def command_line(pid: int) -> list[str]:
-    """The command line of process ``pid``. Raises OSError like `guest_of_process`."""
+    """The command line of process ``pid``. Raises the same OSErrors as `guest_of_process`."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read().split(b"\0")[:-1]
     return [os.fsdecode(word) for word in words]

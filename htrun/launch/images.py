@@ -1,4 +1,5 @@
-"""Predicts what the kernel does for execve(2) of a file: run a program, a script or a registered format, or fail.
+"""Predicts what execve(2) of a file does: the kernel runs a program, a script or a file with a registered format, or it
+returns an error.
 
 The rules are those of Linux 5.1 and later: ``search_binary_handler`` in ``fs/exec.c`` asks ``fs/binfmt_misc.c``, then
 ``fs/binfmt_script.c`` and ``fs/binfmt_elf.c``.
@@ -17,8 +18,8 @@ from htrun.launch.elf import MAGIC, ElfHeader, parse_header
 from htrun.launch.files import START_SIZE, FileView
 
 _MAX_SCRIPTS = 5
-"""The maximum length of a chain of scripts that are each other's interpreters; a longer one fails with ELOOP
-(``exec_binprm``)."""
+"""The maximum length of a chain in which each file is a script and the next file is its interpreter. A longer chain
+fails with ELOOP (``exec_binprm``)."""
 
 _NEWLINE = re.compile(rb"[^\n\0]*\n")
 _NOT_BLANK = re.compile(rb"[^ \t]")
@@ -26,20 +27,20 @@ _TERMINATOR = re.compile(rb"[ \t\0]")
 
 
 class Program(NamedTuple):
-    """An ELF file. ``header`` has no interpreter, because that is further on in the file."""
+    """An ELF file. ``header`` lacks the interpreter, because its path is not in the first bytes of the file."""
 
     header: ElfHeader
 
 
 class Script(NamedTuple):
-    """A file that begins with ``#!``. ``argument``: the rest of the line after the interpreter, as one word."""
+    """A file that begins with ``#!``. ``argument``: the part of the line after the interpreter, as one word."""
 
     interpreter: str
     argument: str | None
 
 
 class Handled(NamedTuple):
-    """A file that matches a binfmt_misc handler. ``header``: header of the file itself, if it is an ELF file."""
+    """A file that matches a binfmt_misc handler. ``header``: the header of the file itself, if it is an ELF file."""
 
     handler: Handler
     header: ElfHeader | None
@@ -50,9 +51,9 @@ class Unreadable:
 
 
 class Unknown(NamedTuple):
-    """A file of a format that the kernel does not know: ENOEXEC.
+    """A file with a format that the kernel does not know: ENOEXEC.
 
-    ``text``: whether a shell would run it as a shell script.
+    ``text``: whether a shell would run the file as a shell script.
     """
 
     text: bool
@@ -64,7 +65,8 @@ Image = Program | Script | Handled | Unreadable | Unknown
 class Execution(NamedTuple):
     """The program that finally runs when a file is executed: ``image`` at ``path``, with the arguments ``argv``.
 
-    If the given file is a script, it is replaced by its interpreter, and so on.
+    If the file is a script, this is its interpreter. If the interpreter is a script, this is the interpreter of that
+    script, and so on.
     """
 
     path: str
@@ -75,7 +77,8 @@ class Execution(NamedTuple):
 def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[Handler]) -> Execution:
     """The program that the kernel would run for ``execve(path, argv)``, with scripts replaced by their interpreters.
 
-    Raises the kernel's OSError if a file cannot be executed, ElfError for an ELF file with a broken header.
+    Raises the OSError that the kernel would return if a file cannot be executed, and ElfError for an ELF file with a
+    broken header.
     """
     words = tuple(argv)
     for _ in range(_MAX_SCRIPTS + 1):
@@ -89,8 +92,8 @@ def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[H
 
 
 def inspect(path: str, start: bytes | None, handlers: Sequence[Handler]) -> Image:
-    """The kind of the file ``path``, which begins with ``start`` (`START_SIZE` bytes or all of it; None:
-    unreadable)."""
+    """The kind of the file ``path``. ``start``: its first `START_SIZE` bytes, or all of it if it is shorter; None if
+    the file can't be read."""
     if start is None:
         return Unreadable()
     for handler in handlers:
@@ -104,9 +107,10 @@ def inspect(path: str, start: bytes | None, handlers: Sequence[Handler]) -> Imag
 
 
 def parse_script(start: bytes) -> Script | None:
-    """The ``#!`` line at the start of a file; None if the kernel finds no complete path of an interpreter in it.
+    """The ``#!`` line at the start of a file; None if the kernel does not find a complete path of an interpreter in the
+    line.
 
-    The steps are those of the kernel's ``load_script``, so that unusual lines give the same arguments.
+    The steps are those of the kernel's ``load_script``, so that unusual lines give the same arguments as in the kernel.
     """
     buffer = start[:START_SIZE].ljust(START_SIZE, b"\0")
     last = START_SIZE - 1
@@ -134,5 +138,5 @@ def parse_script(start: bytes) -> Script | None:
 
 
 def _looks_like_text(start: bytes) -> bool:
-    """Whether there is no NUL in the first line: the rule of POSIX' ``sh`` and of bash."""
+    """Whether the first line contains no NUL. This is the rule of POSIX ``sh`` and of bash."""
     return b"\0" not in start.partition(b"\n")[0]

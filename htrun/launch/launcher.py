@@ -1,7 +1,7 @@
-"""The process that becomes the program (`launcher.S`), and the plan that it waits for.
+"""The process that becomes the program (`launcher.S`), and the plan that this process waits for.
 
-A plan is a block of memory that the launcher reads to a fixed address, so the pointers in it are ready to use. The
-launcher passes the pointers to a few system calls and decides nothing itself.
+A plan is a block of memory. The launcher reads it to a fixed address, so the pointers in the plan are valid without
+relocation. The launcher passes the pointers to a few system calls and makes no decisions itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from htrun.errors import ExitCode, HtrunError
 from htrun.launch.environment import block_of
 
 LAUNCHED = "--launched="
-"""The prefix of a tracer's first argument; the process id of its launcher and a descriptor follow."""
+"""The prefix of a tracer's first argument. The process id of the launcher and a descriptor follow."""
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "htrun")
-"""The launcher's program; the installed command ``htrun`` is a copy of it."""
+"""The launcher's program. The installed command ``htrun`` is a copy of this file."""
 
 _PYTHON = "--launcher-python="
 _ADDRESS = 0x10000000
@@ -34,8 +34,8 @@ _EXEC_FIELDS = (
     "filter_failures", "processors_failures", "exec_failures", "supervisor", "channel", "descriptor",
 )  # fmt: skip
 _FAILURE_FIELDS = ("errno", "code", "text", "length")
-"""The words of the two plans and of a failure, in their order: `tools/assembly_constants.py` gives their offsets to the
-launcher."""
+"""The words of the two plans and of a failure, in this order. `tools/assembly_constants.py` passes their offsets to the
+launcher's source."""
 _EXIT_PLAN = struct.Struct(f"={len(_EXIT_FIELDS)}Q")
 _EXEC_PLAN = struct.Struct(f"={len(_EXEC_FIELDS)}Q")
 _FILTER = struct.Struct("=H6xQ")
@@ -48,16 +48,17 @@ _ERRORS = (
     errno.ELIBBAD, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT,
     errno.ENOEXEC, errno.ENOMEM, errno.ENOSYS, errno.ENOTDIR, errno.EPERM, errno.ESRCH, errno.ESTALE, errno.ETXTBSY,
 )  # fmt: skip
-"""The errors of seccomp(2), sched_setaffinity(2) and execve(2)."""
+"""The errors that seccomp(2), sched_setaffinity(2) and execve(2) can return."""
 _NO_FILTER = "cannot install a seccomp filter ({}): is htrun in a sandbox?"
 
 
 class Supervision(NamedTuple):
-    """For a program that a child of the launcher becomes, while the launcher itself becomes the program's supervisor.
+    """The plan's supervision part, if a child of the launcher becomes the program and the launcher itself becomes the
+    program's supervisor.
 
-    ``option``: begins the supervisor's first argument, of at most 24 bytes, to which the launcher adds the child's
-    process id and the descriptor from which the supervisor reads. ``channel``: a file that the program gets, open for
-    reading and writing, as ``descriptor``.
+    ``option``: the start of the supervisor's first argument, at most 24 bytes. The launcher appends the child's process
+    id and the number of the descriptor from which the supervisor reads. ``channel``: the path of a file that the
+    program gets open for reading and writing. ``descriptor``: the number of the descriptor that it gets.
     """
 
     option: str
@@ -68,8 +69,9 @@ class Supervision(NamedTuple):
 class Program(NamedTuple):
     """The program that the launcher will execute.
 
-    ``stops``: the seccomp filter that it installs first, if it is not supervised; ``processors``: the processors that
-    it may run on; None: the caller's. ``supervision``: None if the launcher itself becomes the program.
+    ``stops``: the seccomp filter that the launcher installs first, unless the program is supervised. ``processors``:
+    the processors that the program may run on; None for the caller's processors. ``supervision``: None if the launcher
+    itself becomes the program.
     """
 
     executable: str
@@ -81,14 +83,14 @@ class Program(NamedTuple):
 
 
 class Launcher(NamedTuple):
-    """The launcher that has started this process: its process id, and the pipe to it."""
+    """The launcher that has started this process: the launcher's process id, and the pipe to the launcher."""
 
     pid: int
     descriptor: int
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Launcher | None:
-        """The launcher that an argument list names; None if it names none."""
+        """The launcher that an argument list names; None if the list names no launcher."""
         if len(words) < 2 or not words[1].startswith(LAUNCHED):
             return None
         pid, descriptor = map(int, words[1].removeprefix(LAUNCHED).split(","))
@@ -96,44 +98,45 @@ class Launcher(NamedTuple):
         return cls(pid, descriptor)
 
     def environment(self) -> list[bytes]:
-        """The entries of the launcher's environment, which the user has given."""
+        """The entries of the launcher's environment, as the user has passed them."""
         return block_of(self.pid)
 
     def exit(self, code: int, message: str = "") -> None:
-        """Make the launcher print ``message`` and exit with ``code``. If it is dead, nothing happens."""
+        """Make the launcher print ``message`` and exit with ``code``. If the launcher is dead, nothing happens."""
         text = os.fsencode(message)
         plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
         self._send(plan + text)
         os.close(self.descriptor)
 
     def become(self, program: Program) -> None:
-        """Make the launcher execute ``program``. The pipe to its supervisor, if there is one, stays open."""
+        """Make the launcher execute ``program``. If there is a supervisor, the pipe to it stays open."""
         self._send(_plan(program))
         if program.supervision is None:
             os.close(self.descriptor)
 
     def _send(self, plan: bytes) -> None:
         rest = memoryview(len(plan).to_bytes(8, "little") + plan)
-        # If the launcher was killed, nothing waits for the plan.
+        # If the launcher was killed, no process waits for the plan.
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
 
 
 def command() -> list[str]:
-    """The words with which another program starts htrun: the launcher, with this process's Python for the tracer."""
+    """The words with which another program can start htrun: the launcher, and the option that makes the tracer use the
+    Python of this process."""
     return [FILE, _PYTHON + sys.executable]
 
 
 def start(words: Sequence[str], executable: str) -> NoReturn:
     """Become a launcher whose tracer is ``executable -m htrun`` with the arguments ``words``.
 
-    For an htrun that was not started through the launcher. The program inherits the changes that Python has made in the
-    process, except for those of the environment. Raises `HtrunError`.
+    This is for an htrun that was not started by the launcher. The program inherits the changes that Python has made in
+    the process, except for those to the environment. Raises `HtrunError`.
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python has ignored these two signals when it started. Their earlier actions are unknown.
+    # Python ignored these two signals when it started. Which actions they had before is unknown.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]
@@ -147,22 +150,22 @@ def _pointers(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
 
 
 class _Block:
-    """Bytes for the launcher's memory, from `_ADDRESS` on."""
+    """Bytes for the launcher's memory, starting at `_ADDRESS`."""
 
     def __init__(self, reserved: int) -> None:
         self._pieces: list[bytes] = []
         self._end = _ADDRESS + reserved
 
     def put(self, data: bytes) -> int:
-        """Add ``data`` at a multiple of 8; returns its address."""
+        """Add ``data`` at a multiple of 8. Returns the address of the data."""
         address = self._end
         self._pieces.append(data.ljust(-(-len(data) // 8) * 8, b"\0"))
         self._end += len(self._pieces[-1])
         return address
 
     def put_words(self, words: Sequence[bytes]) -> int:
-        """Add null-terminated ``words`` and a list of pointers to them, as for execve(2); returns the list's
-        address."""
+        """Add null-terminated ``words``, and a list of pointers to them as for execve(2). Returns the address of the
+        list."""
         text = b"\0".join([*words, b""])
         at = self.put(text)
         pointers = []
@@ -172,10 +175,10 @@ class _Block:
         return self.put(struct.pack(f"={len(words) + 1}Q", *pointers, 0))
 
     def put_failures(self, message: str, reasons: Mapping[int, str], codes: Mapping[int, int]) -> int:
-        """Add a table with a message and an exit code for each error.
+        """Add a table with a message and an exit code for each error. Returns the address of the table.
 
-        ``message``: contains a placeholder for one of the ``reasons``; ``codes``: exit codes by error, and at 0 the
-        exit code for all other errors.
+        ``message``: contains a placeholder for one of the ``reasons``. ``codes``: the exit code for each error; the
+        code at key 0 is for all other errors.
         """
         rows = []
         for number, reason in reasons.items():
@@ -184,7 +187,7 @@ class _Block:
         return self.put(b"".join(rows))
 
     def content(self) -> bytes:
-        """All bytes that were added."""
+        """All bytes that have been added."""
         return b"".join(self._pieces)
 
 

@@ -24,34 +24,34 @@ _SHELL = "/bin/sh"
 _SEARCH_ON = frozenset(
     [errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT],
 )
-"""Errors after which glibc's ``execvp`` goes on to the next directory of PATH."""
+"""The errors after which glibc's ``execvp`` continues with the next directory of PATH."""
 
 
 class ProgramKind(Enum):
-    """The kind of a program, by what runs it."""
+    """The kinds of programs, by what runs them."""
 
     NATIVE = auto()
-    """The kernel: a program for this machine."""
+    """The kernel runs it: it is a program for this machine."""
     SCRIPT = auto()
-    """The kernel, through an interpreter for this machine."""
+    """The kernel runs it, by an interpreter for this machine."""
     HANDLED = auto()
-    """The kernel, through a registered binfmt_misc handler."""
+    """The kernel runs it, by a registered binfmt_misc handler."""
     FOREIGN = auto()
-    """An emulator that htrun chose."""
+    """An emulator that htrun has chosen runs it."""
     EMULATED = auto()
-    """An emulator that the user named as the program."""
+    """The user has named an emulator as the program, and the emulator runs it."""
     SYSTEM = auto()
-    """An emulator of whole machines."""
+    """It is an emulator of whole machines."""
 
 
 class Launch(NamedTuple):
     """The program to execute.
 
-    ``executable``: the file for ``execve``; ``argv``: its arguments, including its name.
-    ``program``: the path of the program that the user named, as found in PATH.
-    ``guest``: the headers of the program whose code emits the events; None if unknown.
-    ``emulator``: the emulator's path, None without an emulator. ``sysroot``: the directory of the guest's libraries, if
-    htrun passes it to the emulator. ``warning``: one line for the user if the start is likely to fail.
+    ``executable``: the file to pass to ``execve``. ``argv``: the arguments, including the program's name. ``program``:
+    the path of the program that the user has named, as found in PATH. ``guest``: the headers of the program whose code
+    emits the events; None if they are unknown. ``emulator``: the path of the emulator; None if there is none.
+    ``sysroot``: the directory of the guest's libraries, if htrun passes it to the emulator. ``warning``: one line for
+    the user if the start is likely to fail.
     """
 
     kind: ProgramKind
@@ -71,14 +71,14 @@ def resolve(
     sysroot: str | None = None,
     emulator: str | None = None,
 ) -> Launch:
-    """The way to start ``argv``, whose program is searched for as by ``execvp`` in ``environment``.
+    """The way to start ``argv``. The program is searched for as ``execvp`` does, in ``environment``.
 
-    A text file of no known format is run by ``/bin/sh``, as with ``execvp`` (and so with env, nohup or timeout, but not
-    strace). ``sysroot``, ``emulator``: the options ``-L`` and ``--emulator``. ``emulator`` runs even a native program,
-    and a native script's interpreter if the emulator is for such programs; otherwise it is for foreign programs that
-    are executed later.
+    A text file with no known format is run by ``/bin/sh``, as ``execvp`` does (and so env, nohup and timeout, but not
+    strace). ``sysroot``, ``emulator``: the values of the options ``-L`` and ``--emulator``. The program runs in
+    ``emulator`` even if it is native. The interpreter of a native script runs in ``emulator`` only if the emulator is
+    for native programs; otherwise the emulator is only for foreign programs that are executed later.
 
-    Raises HtrunError: exit code 127 if there is no such program, 126 if it cannot be executed.
+    Raises HtrunError, with exit code 127 if there is no such program, and 126 if it cannot be executed.
     """
     if not argv:
         raise HtrunError("no program given")
@@ -86,7 +86,7 @@ def resolve(
 
 
 def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
-    """Like `resolve`, with the emulators already chosen. ``argv`` is not empty."""
+    """Like `resolve`, but the emulators have already been chosen. ``argv`` must not be empty."""
     found = _search(argv, emulators.environment, emulators.handlers())
     match found.last.image:
         case Program():
@@ -98,9 +98,9 @@ def launch(argv: Sequence[str], emulators: Emulators) -> Launch:
 
 
 class _Found(NamedTuple):
-    """The ``program`` found by its name.
+    """A program that was found by its name.
 
-    ``execve(executable, argv)`` starts it; ``last`` is the image that finally runs.
+    ``program``: the path. ``execve(executable, argv)`` starts the program. ``last``: the image that finally runs.
     """
 
     program: str
@@ -130,7 +130,7 @@ def _launch_program(found: _Found, emulators: Emulators) -> Launch:
 
 
 def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Sequence[Handler]) -> _Found:
-    """The first of the program's candidates that can be executed, by the rules of ``execvp``."""
+    """The first candidate for the program that can be executed. The rules are those of ``execvp``."""
     name = argv[0]
     failure: OSError | None = None
     reason = f"{name}: no such file" if "/" in name else f"{name}: no such program in PATH"
@@ -143,7 +143,7 @@ def _search(argv: Sequence[str], environment: Mapping[str, str], handlers: Seque
             if error.errno not in _SEARCH_ON or "/" in name:
                 failure = error
                 break
-            # Of the failures in all directories, that of a file that exists but may not be executed takes precedence.
+            # If all directories fail, report the file that exists but may not be executed.
             if isinstance(error, PermissionError):
                 failure = failure or error
         except ValueError as error:
@@ -177,7 +177,8 @@ def _read_program(path: str) -> ElfHeader:
 
 
 def _check_interpreter(path: str, program: ElfHeader) -> None:
-    """Raise an error if the program's dynamic linker is missing: the kernel's ENOENT would not explain that."""
+    """Raise an error if the program's dynamic linker is missing. The kernel would only return ENOENT, which does not
+    show the reason."""
     if program.interpreter is not None and not HERE.is_executable(program.interpreter):
         raise HtrunError(
             f"{path}: its interpreter {program.interpreter} is missing or not executable: install the C library it "

@@ -1,8 +1,9 @@
 """Finds the guest program in the command line of qemu-user.
 
-The options are those of ``linux-user/main.c`` from QEMU 7.2 to 11.1, with the ones that came and went in between
-(``singlestep`` and ``p`` are gone; ``one-insn-per-tb``, ``tb-size``, ``t``, ``perfmap`` and ``jitdump`` are new).
-An option's value is always a word of its own, one or two dashes mean the same, and ``--`` ends the options.
+The options are those in ``linux-user/main.c`` from QEMU 7.2 to 11.1, including options that only some of these versions
+have (``singlestep`` and ``p`` were removed; ``one-insn-per-tb``, ``tb-size``, ``t``, ``perfmap`` and ``jitdump`` were
+added). The value of an option is always a separate word, options begin with one or two dashes, and ``--`` ends the
+options.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ _WITH_VALUE = frozenset(
     ],
 )
 _WITHOUT_VALUE = frozenset(["one-insn-per-tb", "singlestep", "strace", "perfmap", "jitdump", "xtensa-abi-call0"])
-"""The options without a value. ``h``, ``help`` and ``version`` are left out, because with them QEMU runs no program."""
+"""The options without a value. ``h``, ``help`` and ``version`` are missing, because QEMU runs no program if they are
+given."""
 
 
 def guest_position(arguments: Sequence[str]) -> int | None:
-    """The index of the guest program in ``arguments``, an emulator's whole command line (its own name is number 0).
+    """The index of the guest program in ``arguments``, the whole command line of an emulator (index 0 is the emulator's
+    own name).
 
-    None if QEMU would run no program: none is given, an option is unknown or lacks its value, or help is requested.
+    None if QEMU would not run a program: if no program is given, if an option is unknown or lacks its value, or if help
+    is requested.
     """
     position = 1
     while position < len(arguments):

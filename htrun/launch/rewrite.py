@@ -1,4 +1,4 @@
-"""Changes an ``execve`` by a tracee: a program of another architecture gets its emulator."""
+"""Replaces an ``execve`` that a tracee is about to make: a program for another architecture is run by its emulator."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from htrun.launch.system import is_system_emulator
 
 
 class ExecRewrite(NamedTuple):
-    """The ``execve`` to make instead: ``executable`` with ``argv`` emulates the program that ``guest`` describes, or a
-    whole machine, whose programs are not known (None)."""
+    """The ``execve`` to make instead: ``executable`` with ``argv``. It emulates a program, whose headers are ``guest``,
+    or a whole machine, whose programs are not known (``guest`` is None)."""
 
     executable: bytes
     argv: tuple[bytes, ...]
@@ -31,17 +31,20 @@ def rewrite_exec(
     files: FileView = HERE,
     machine: Callable[[str, Sequence[str]], Sequence[str]] | None = None,
 ) -> ExecRewrite | None:
-    """The ``execve`` that replaces ``execve(path, argv())`` in the process whose files ``files`` shows.
+    """The ``execve`` that replaces ``execve(path, argv())`` in a process. ``files``: shows the files as this process
+    sees them.
 
-    ``argv`` is called only if the call is replaced: there may be a hundred thousand words, and most programs are
-    native.
+    ``argv``: called only if the execve is replaced, because most programs are native, and a call may have a hundred
+    thousand arguments.
 
-    Returns None if the call is left to the kernel: for programs for this machine, scripts run by such a program, files
-    with a registered binfmt_misc handler, and all files that fail, so that the tracee gets the kernel's own error. It
-    also returns None for a foreign program without an emulator, which fails as it would without htrun. ``machine`` gets
-    the path of qemu-system, as this process sees it, and the command line. It returns the command line with the channel
-    added to the machine. If it raises HtrunError, it has already reported why, and the machine runs without the
-    channel.
+    Returns None if the kernel must make the call unchanged. This is so for programs for this machine, for scripts that
+    are run by such a program, for files with a registered binfmt_misc handler, and for all files that can't be
+    executed, so that the tracee gets the kernel's own error. It is also so for a foreign program without an emulator,
+    which fails as it would without htrun.
+
+    ``machine``: called with the path of qemu-system, as this process sees it, and the command line. Returns the command
+    line with the channel added to the machine. If it raises HtrunError, it has already reported the reason, and the
+    machine runs without the channel.
     """
     if not path:
         return None
@@ -66,13 +69,13 @@ def rewrite_exec(
 
 
 def _words(path: bytes, argv: Sequence[bytes], emulators: Emulators, files: FileView) -> Sequence[str]:
-    """The arguments of the program that finally runs. Raises the exceptions of `follow`."""
+    """The arguments of the program that finally runs. Raises the same exceptions as `follow`."""
     return follow(os.fsdecode(path), [os.fsdecode(word) for word in argv], files, emulators.handlers()).argv
 
 
 def _surely_native(header: ElfHeader) -> bool:
-    """Whether a program is native without any doubt.
+    """Whether a program is certainly native.
 
-    Only its first bytes are read, so that the common case stays cheap.
+    The check needs only the first bytes of the file, so the common case is fast.
     """
     return header.bits == 64 and is_native(header)

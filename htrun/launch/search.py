@@ -1,4 +1,4 @@
-"""Searches for a program in the directories of PATH, like ``execvp`` of the GNU C library."""
+"""Searches for a program in the directories of PATH, as ``execvp`` in the GNU C library does."""
 
 # A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
 
@@ -14,9 +14,10 @@ _DEFAULT_PATH = "/bin:/usr/bin"
 
 
 def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """The paths to try for ``name``: the name itself if it has a slash, otherwise one for each directory of PATH.
+    """The paths to try for ``name``: the name itself if it contains a slash, otherwise one path for each directory of
+    PATH.
 
-    An empty directory in PATH is the working directory; an empty name has no candidates.
+    An empty directory in PATH is the working directory. An empty name has no candidates.
     """
     if "/" in name:
         yield name
@@ -27,5 +28,5 @@ def candidates(name: str, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def find_executable(name: str, environment: Mapping[str, str]) -> str | None:
-    """The absolute path of the first of the `candidates` that may be executed."""
+    """The absolute path of the first candidate that may be executed; None if there is none."""
     return next((os.path.abspath(path) for path in candidates(name, environment) if HERE.is_executable(path)), None)

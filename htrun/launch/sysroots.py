@@ -9,16 +9,17 @@ from htrun.launch.elf import ElfError, ElfHeader, parse_header
 from htrun.launch.files import HERE
 
 _INSIDE_TRIPLE = ("", "/sys-root", "/sysroot", "/libc")
-"""Directories under ``/usr/TRIPLE``: of Debian, Ubuntu, Arch and Gentoo; of Fedora; of custom and vendors' cross
-compilers."""
+"""The directories to try in ``/usr/TRIPLE``. Debian, Ubuntu, Arch and Gentoo use the first, Fedora uses the second, and
+custom cross compilers and those of vendors use the others."""
 
 
 def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") -> str | None:
-    """The first usual directory that holds the interpreter of ``header`` for the right machine; None if there is none.
+    """The first of the usual directories that contains the interpreter of ``header`` for the right machine; None if
+    there is none.
 
-    The empty string is the root directory itself, where Debian's multiarch packages put foreign libraries. Several
-    machines share one interpreter's path (``/lib/ld.so.1``), so the file itself is checked. ``base`` is prepended to
-    each directory.
+    An empty string is the root directory, where Debian's multiarch packages put foreign libraries. Interpreters for
+    several machines have the same path (``/lib/ld.so.1``), so the file itself is checked. ``base``: a prefix for each
+    directory.
     """
     if header.interpreter is None or not header.interpreter.startswith("/"):
         return None
@@ -26,7 +27,7 @@ def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") 
 
 
 def _places(architecture: Architecture) -> Iterator[str]:
-    """The directories to try: QEMU's own default directories first, and the root directory last."""
+    """The directories to try. QEMU's own default directories come first, and the root directory comes last."""
     yield f"/etc/qemu-binfmt/{architecture.name}"
     yield f"/usr/gnemul/qemu-{architecture.name}"
     yield ""

@@ -1,9 +1,9 @@
-"""Whole machines: the channel as a PCI device of a stock ``qemu-system-*``.
+"""Whole machines: the channel is a PCI device of an unmodified ``qemu-system-*``.
 
-The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``), whose BAR 2 is a file's memory. With the
-TCG accelerator, a guest's store to it is a store of the QEMU process, like any guest's under an emulator. With KVM, the
-processor makes the store inside the guest, where nothing outside can see it: there, only programs that write their
-records to the channel's rings have events, and the device's memory includes rings.
+The device is QEMU's ``ivshmem-plain`` (``docs/system/devices/ivshmem.rst``). Its BAR 2 is the memory of a file. With
+the TCG accelerator, a guest's store to this memory is a store of the QEMU process, like a store of any other emulated
+guest. With KVM, the processor makes the store inside the guest, and nothing outside can see it. So under KVM, only
+programs that write their records to the channel's rings have events, and the memory of the device includes the rings.
 """
 
 from __future__ import annotations
@@ -26,37 +26,39 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"qemu-system-[a-z0-9_]+(-[a-z0-9.]+)*")
 _OTHER_NAMES = frozenset(["kvm", "qemu-kvm"])
-"""Other names under which distributions install the same program."""
+"""Other names under which distributions install qemu-system."""
 _KVM = "kvm"
-"""An accelerator. A program name with this ending makes QEMU try it before TCG (QEMU's ``configure_accelerators``)."""
+"""The name of an accelerator. If the name of the program ends with it, QEMU tries it before TCG (QEMU's
+``configure_accelerators``)."""
 _MEMORY_BACKEND, _DEVICE = b"memory-backend-file\0", b"ivshmem-plain\0"
-"""Strings in QEMU's program: every qemu-system contains the first; one with the device compiled in contains the second.
-"""
+"""Strings in the executable file of QEMU. Every qemu-system contains the first string. The second is present only if
+the device is compiled in."""
 _WITH_DEVICE = "aarch64, arm, i386, loongarch64, mips64el, ppc, ppc64, riscv32, riscv64, x86_64"
-"""The architectures whose emulators have the device in Debian's QEMU 7.2: those with message-signalled interrupts."""
+"""The architectures for which Debian's QEMU 7.2 has the device: those with message-signalled interrupts."""
 _VCPU = re.compile(r"CPU (\d+)/TCG")
 _EVERY_VCPU = "ALL CPUs/TCG"
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
-"""Settings of ``-smp`` whose product is the number of processors."""
+"""The settings of ``-smp`` whose product is the number of processors."""
 _KVM_MACHINE = "anon_inode:kvm-vm"
-"""The link in ``/proc/PID/fd`` to a machine that KVM runs."""
+"""The target of the link in ``/proc/PID/fd`` that belongs to a machine run by KVM."""
 _MEMORY = "hypertrace-channel"
 _DRIVER = "hypertrace"
-"""The name of the device in patched QEMUs that had a device of their own.
+"""The name of the hypertrace device in patched QEMUs.
 
-``-device hypertrace`` can still set its position.
+``-device hypertrace`` can still be used to set the position of the device.
 """
 _NO_MACHINE = "none"
-"""A machine without processors or buses, which launchers (libvirt) use to query QEMU's features."""
+"""A machine type without processors or buses. Launchers such as libvirt use it to query the features of QEMU."""
 _WITHOUT_PCI = frozenset([_NO_MACHINE, "isapc", "microvm", "xenpv"])
-"""Machine types that cannot have the device. Other unsuitable types, mostly boards, are rejected by QEMU itself."""
+"""Machine types that cannot have the device. QEMU itself rejects other unsuitable types, most of which are boards."""
 
 
 class Device(NamedTuple):
-    """The channel as a device. ``path``: the channel's, absolute; ``size``: bytes of its memory.
+    """The channel as a device of a machine.
 
-    ``size_with_rings``: bytes of its memory if it includes rings; 0 if the channel has none. ``rings_for_all``: whether
-    the device always includes them, and not only under KVM.
+    ``path``: the absolute path of the channel. ``size``: the size of the device's memory in bytes. ``size_with_rings``:
+    its size if it includes rings; 0 if the channel has no rings. ``rings_for_all``: whether the memory always includes
+    the rings, and not only under KVM.
     """
 
     path: str
@@ -66,7 +68,7 @@ class Device(NamedTuple):
 
     @classmethod
     def of(cls, path: str, layout: Layout, rings: RingLayout | None) -> Device:
-        """The device of a channel with ``layout`` and ``rings`` (None: none)."""
+        """The device of a channel with ``layout`` and ``rings`` (None if it has no rings)."""
         if rings is None:
             return cls(path, layout.total_size)
         device = cls(path, layout.total_size, rings.device_size, rings.mode == EVERY_CLIENT)
@@ -81,23 +83,25 @@ class Device(NamedTuple):
             "share": "on",
             "mem-path": self.path,
             "size": str(self.size),
-            # Allocates memory by storing to each page, like ``-mem-prealloc``.
+            # With preallocation, QEMU would allocate the memory by a store to each page, as with ``-mem-prealloc``.
             "prealloc": "off",
         }
         return "-object", joined(words, "qom-type")
 
     def pci(self, placed: dict[str, str] | None = None) -> tuple[str, str]:
-        """The option that creates the PCI device, with the properties ``placed`` (``addr``, ``bus``, ...)."""
+        """The option that creates the PCI device. ``placed``: the device's properties that determine its position
+        (``addr``, ``bus``, ...)."""
         return "-device", joined({"driver": "ivshmem-plain", "memdev": _MEMORY, **(placed or {})}, "driver")
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The words that a command line needs for the device."""
+        """The words that the device adds to a command line."""
         return (*self.memory, *self.pci())
 
 
 def is_system_emulator(program: str) -> bool:
-    """Whether ``program`` (a path, as seen by this process) is an emulator of whole machines, or a link to one."""
+    """Whether ``program`` is an emulator of whole machines, or a link to one. ``program``: a path as seen by this
+    process."""
     name = os.path.basename(program)
     if _NAME.fullmatch(name):
         return True
@@ -107,7 +111,7 @@ def is_system_emulator(program: str) -> bool:
 
 
 def runs_machine(pid: int) -> bool:
-    """Whether the process ``pid`` is an emulator of whole machines."""
+    """Whether process ``pid`` is an emulator of whole machines."""
     executable = f"/proc/{pid}/exe"
     try:
         name = os.path.basename(os.readlink(executable).removesuffix(" (deleted)"))
@@ -117,9 +121,10 @@ def runs_machine(pid: int) -> bool:
 
 
 def is_virtualized(pid: int) -> bool:
-    """Whether the emulator ``pid`` has KVM run its machine. It opens KVM before it maps the memory of devices."""
+    """Whether KVM runs the machine of the emulator ``pid``. The emulator opens KVM before it maps the memory of
+    devices."""
     directory = f"/proc/{pid}/fd"
-    # It may close descriptors meanwhile, or be gone.
+    # The process may close descriptors meanwhile, or it may be gone.
     with suppress(OSError):
         for name in os.listdir(directory):
             with suppress(FileNotFoundError):
@@ -130,7 +135,7 @@ def is_virtualized(pid: int) -> bool:
 
 def _has(program: str, text: bytes) -> bool:
     """Whether the file ``program`` contains ``text``; false if it cannot be read."""
-    import mmap  # Imported for machines only: they take longer to start than the search in the file.
+    import mmap  # Imported only for machines: their start takes longer than the search in the file.
 
     try:
         with open(program, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
@@ -140,10 +145,11 @@ def _has(program: str, text: bytes) -> bool:
 
 
 def vcpu_of(comm: str) -> int | None:
-    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if that thread does not run
-    exactly one.
+    """The number of the virtual processor that QEMU runs in the thread named ``comm``; None if the thread does not run
+    exactly one processor.
 
-    ``CPU 0/TCG``: ``tcg-accel-ops-mttcg.c``. QEMU names threads with ``-name debug-threads=on``.
+    The names have the form ``CPU 0/TCG`` (``tcg-accel-ops-mttcg.c``). QEMU names its threads if ``-name
+    debug-threads=on`` is given.
     """
     match = _VCPU.fullmatch(comm)
     return int(match[1]) if match else None
@@ -158,9 +164,9 @@ def is_shared_by_vcpus(comm: str) -> bool:
 
 
 def processors(argv: Sequence[str]) -> int:
-    """The number of virtual processors with which the machine of a qemu-system command line starts.
+    """The number of virtual processors that the machine of a qemu-system command line has at its start.
 
-    Raises ValueError for a number that QEMU would reject as well.
+    Raises ValueError for a number that QEMU would also reject.
     """
     given = list(options(argv))
     counts = {key.removeprefix("smp."): text for key, text in _machine(given).items() if key.startswith("smp.")}
@@ -176,12 +182,13 @@ def processors(argv: Sequence[str]) -> int:
 def with_device(
     argv: Sequence[str], device: Device, *, add: bool = True, emulator: str | None = None
 ) -> tuple[str, ...]:
-    """``argv``, a command line of qemu-system, with ``device`` in the machine and named threads.
+    """``argv``, a command line of qemu-system, changed so that the machine has ``device`` and QEMU names its threads.
 
-    The device replaces ``-device hypertrace[,addr=...][,bus=...]`` if that is present; else it comes last, so that the
-    other devices keep their positions. A command line that already has the device, with the words of
-    `Device.arguments`, keeps it. ``add``: False leaves the device to the user. ``emulator``: the program's path, None
-    if it need not be inspected. Command lines that only query QEMU are not changed.
+    If ``argv`` contains ``-device hypertrace[,addr=...][,bus=...]``, the device takes its place. Otherwise the device
+    comes last, so that the other devices keep their positions. If ``argv`` already contains the device (the words of
+    `Device.arguments`), the device is not added again. ``add``: False to leave it to the user to add the device.
+    ``emulator``: the path of the program; None if the program need not be inspected. A command line that only queries
+    QEMU is not changed.
 
     Raises HtrunError if htrun could not see the machine's events.
     """
@@ -210,7 +217,7 @@ def with_device(
 
 
 def uses_device(argv: Sequence[str], device: Device) -> bool:
-    """Whether a machine of the command line ``argv`` has ``device``."""
+    """Whether the machine of the command line ``argv`` has ``device``."""
     return bool(_backends(list(options(argv)), device.path))
 
 
@@ -224,7 +231,7 @@ def _driver(option: Option) -> str | None:
 
 
 def _placed(wish: Option) -> dict[str, str]:
-    """The device's properties that the user has given, except for those that the channel determines."""
+    """The properties of the device that the user has set, except those that the channel determines."""
     placed = settings(wish.value, "driver")
     if placed.pop("share", "on") in OFF:
         raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: remove share=off")
@@ -235,7 +242,7 @@ def _placed(wish: Option) -> dict[str, str]:
 
 
 def _backends(given: Sequence[Option], path: str) -> list[Option]:
-    """The memory backends that are the channel at ``path``."""
+    """The memory backends whose file is the channel at ``path``."""
     found = []
     for option in given:
         words = settings(option.value, "qom-type") if option.name == "object" else {}
@@ -248,9 +255,10 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
 
 
 def _prefers_kvm(given: Sequence[Option], name: str) -> bool:
-    """Whether QEMU, started as ``name``, runs the machine with KVM where that is possible, else with TCG.
+    """Whether QEMU, started as ``name``, runs the machine with KVM if that is possible, and with TCG otherwise.
 
-    QEMU uses the first named accelerator that works, and TCG always works. Raises `HtrunError` for other accelerators.
+    QEMU uses the first of the given accelerators that works, and TCG always works. Raises `HtrunError` for other
+    accelerators.
     """
     named = [settings(option.value, "accel").get("accel", "") for option in given if option.name == "accel"]
     from_machine = _machine(given).get("accel")
@@ -297,7 +305,7 @@ def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
 
 
 def _machine(given: Sequence[Option]) -> dict[str, str]:
-    """The machine's settings; if one is repeated, the last counts."""
+    """The settings of the machine. If a setting is repeated, the last one applies."""
     machine: dict[str, str] = {}
     for option in given:
         if option.name in ("M", "machine"):
@@ -306,6 +314,6 @@ def _machine(given: Sequence[Option]) -> dict[str, str]:
 
 
 def _thread_names(given: Sequence[Option]) -> tuple[str, ...]:
-    """The option that makes QEMU name its threads; it merges with others of its kind (``merge_lists``)."""
+    """The option that makes QEMU name its threads. QEMU merges it with other ``-name`` options (``merge_lists``)."""
     names = [settings(option.value, "guest") for option in given if option.name == "name"]
     return () if any("debug-threads" in name for name in names) else ("-name", "debug-threads=on")

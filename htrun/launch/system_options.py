@@ -1,7 +1,7 @@
-"""The command line of qemu-system: its options in order, and the settings in their values.
+"""The command line of qemu-system: the options in their order, and the settings in their values.
 
-A word that begins with one or two dashes is an option, and the next word is its value if the option takes one
-(``lookup_opt`` in QEMU's ``softmmu/vl.c``, later ``system/vl.c``); any other word is a disk image.
+A word that begins with one or two dashes is an option. If the option takes a value, the next word is its value
+(``lookup_opt`` in QEMU's ``softmmu/vl.c``, later ``system/vl.c``). Any other word is a disk image.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ _WITHOUT_VALUE = frozenset(
         "xen-domid-restrict",
     ]
 )
-"""The options without a value: entries of QEMU's ``qemu-options.hx`` without HAS_ARG, from 7.2 to 11.1, including some
-that were removed."""
+"""The options without a value: the entries in QEMU's ``qemu-options.hx`` without HAS_ARG, from QEMU 7.2 to 11.1. Some
+of them have been removed since."""
 
 OFF = frozenset(["off", "no", "false", "n"])
 """QEMU's spellings of a false boolean."""
@@ -66,7 +66,7 @@ OFF = frozenset(["off", "no", "false", "n"])
 class Option(NamedTuple):
     """One option of a command line.
 
-    ``position``: index of its first word; ``value``: empty if the option takes none.
+    ``position``: the index of the option's word. ``value``: empty if the option takes no value.
     """
 
     position: int
@@ -75,7 +75,8 @@ class Option(NamedTuple):
 
 
 def options(argv: Sequence[str]) -> Iterator[Option]:
-    """The options in ``argv``, a whole command line (the program's own name is number 0). A value may be missing."""
+    """The options in ``argv``, a whole command line (index 0 is the program's own name). The last option may lack its
+    value."""
     position = 1
     while position < len(argv):
         word, at = argv[position], position
@@ -91,11 +92,12 @@ def options(argv: Sequence[str]) -> Iterator[Option]:
 
 
 def settings(value: str, implied: str) -> dict[str, str]:
-    """``KEY=VALUE,...`` as a dictionary. A first word without a key is the value of ``implied``; other words without a
-    key get the value ``on``.
+    """``KEY=VALUE,...`` as a dictionary. A first word without a key is the value of the key ``implied``. Other words
+    without a key are keys with the value ``on``.
 
-    A doubled comma is a comma. ``-device`` and ``-object`` may also be written in JSON, whose strings, numbers and
-    booleans are then returned in QEMU's spelling. Broken JSON gives an empty dictionary, since QEMU reports it.
+    A doubled comma stands for one comma. The values of ``-device`` and ``-object`` may also be written in JSON;
+    strings, numbers and booleans are then returned as QEMU spells them. Broken JSON gives an empty dictionary, since
+    QEMU reports it.
     """
     if value.startswith("{"):
         return _json_settings(value)
@@ -112,7 +114,7 @@ def settings(value: str, implied: str) -> dict[str, str]:
 
 
 def joined(words: dict[str, str], implied: str) -> str:
-    """The value whose `settings` are ``words``."""
+    """The value of an option whose `settings` are ``words``."""
     return ",".join(
         text.replace(",", ",,") if key == implied else f"{key}={text.replace(',', ',,')}" for key, text in words.items()
     )
@@ -123,7 +125,7 @@ def _parts(value: str) -> list[str]:
 
 
 def _json_settings(value: str) -> dict[str, str]:
-    import json  # Rarely needed, and its import takes time before the program is started.
+    import json  # Imported here: it is rarely needed, and the import would delay the start of the program.
 
     try:
         members = json.loads(value)
