@@ -145,7 +145,7 @@ def test_no_permission_for_the_channel(tmp_path: Path) -> None:
 def test_under_another_tracer(tmp_path: Path) -> None:
     strace = require_tool("strace", "strace")
     done = subprocess.run(
-        [strace, "-f", "-o", "/dev/null", HTRUN, "true"],
+        [strace, "-f", "-o", "/dev/null", HTRUN, "--via", "store", "true"],
         capture_output=True,
         text=True,
         timeout=240,
@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 def test_in_a_sandbox(call: str, words: str, toolchain: Toolchain, tmp_path: Path) -> None:
     sandbox = toolchain.compile_text(_SANDBOX, f"sandbox_{call}", flags=(f"-DFORBIDDEN={call}",))
     done = subprocess.run(
-        [sandbox, HTRUN, "true"],
+        [sandbox, HTRUN, "--via", "store", "true"],
         capture_output=True,
         text=True,
         timeout=240,

@@ -305,7 +305,8 @@ def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ..
     result = run("hazard_remapping", "code_unmapped_amid_events", options=options)
     (counted,), jumps = words(result, "events"), words(result, "jumps")
     assert sum(map(int, jumps)) > 0
-    assert result.summary["warnings"] == {}
+    # Generated code too short for a jump is not patched.
+    assert result.summary["warnings"].keys() <= {"costly-site"}
     assert int(counted) - sum(map(int, jumps)) <= result.summary["events"] <= int(counted)
     assert result.summary["events"] > 0
 

@@ -121,7 +121,7 @@ def test_meaning(text: str, expected: list[int]) -> None:
         ("arg1 is 1", "comparisons are"),
         ("arg1 in arg2", "comparisons are"),
         ("arg1 == (1, 2)", "not understood"),
-        ("comm == 1", "a text and a number"),
+        ("comm == 1", "one is a text, the other a number"),
         ("comm + 1", "is a text"),
         ("-comm", "is a text"),
         ("kind == 'REED'", "never 'REED'; its values are READ, WRITE"),
