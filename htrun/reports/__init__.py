@@ -1,1 +1,1 @@
-"""The output of hypertrace's verbs."""
+"""The output of the commands of hypertrace."""

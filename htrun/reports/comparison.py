@@ -1,4 +1,4 @@
-"""Reports of a comparison of two sides: as text, and for other programs."""
+"""Reports on a comparison of two sides, as text and for other programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CSV = (
 
 @dataclass(frozen=True)
 class Side:
-    """One side that was just run. ``whole``: the runs of the program without htrun, if there are any."""
+    """A side whose command was just run. ``whole``: the runs of the program without htrun, if there are any."""
 
     command: str
     whole: WholeProgram | None
@@ -39,9 +39,13 @@ class Side:
 class ComparisonReport:
     """The contents of a report.
 
-    ``comparisons``: comparisons of spans; ``alone``: names that only one side has; ``remarks``: reasons to doubt the
-    comparison; ``sides``: A and B, if they were just run; ``program``: comparison of their runs without htrun;
-    ``mean``: geometric mean of the ratios of all spans, if every run has all of them.
+    ``comparisons``: the comparisons of spans.
+    ``alone``: for each side, the names that only this side has.
+    ``remarks``: the reasons to doubt the comparison.
+    ``corrected``: whether durations are corrected for the cost of events.
+    ``sides``: A and B, if their commands were just run.
+    ``program``: the comparison of the runs without htrun, if there are any.
+    ``mean``: the geometric mean of the ratios of all spans; None if a run lacks a span.
     """
 
     comparisons: Sequence[Comparison]
@@ -54,7 +58,7 @@ class ComparisonReport:
 
     @property
     def is_decided(self) -> bool:
-        """Whether every verdict is final, so that more runs cannot change it."""
+        """Whether all verdicts are final, so that more runs cannot change them."""
         from htrun.analysis.timing.comparison import Verdict
 
         open_verdicts = {Verdict.INCONCLUSIVE, Verdict.NONE}
@@ -155,7 +159,7 @@ def _below(report: ComparisonReport) -> Iterator[str]:
 
 
 def _undecided(lines: Sequence[Comparison]) -> Iterator[str]:
-    """For each comparison without a decision, the number of runs that would decide it."""
+    """For each comparison without a decision, the number of runs that would permit one."""
     from htrun.analysis.timing.comparison import Verdict
     from htrun.analysis.timing.power import GUESSED_SPREAD
 
@@ -178,7 +182,7 @@ def _range(ratio: Ratio) -> str:
 def _times(ratio: float) -> str:
     """The text of a ratio.
 
-    If there are few spans that differ widely, the end of an interval may have hundreds of digits.
+    If a few spans differ widely, the end of an interval may have hundreds of digits.
     """
     return f"{ratio:.3f}" if ratio == 0 or 0.001 <= ratio < _LONG else f"{ratio:.1e}"
 

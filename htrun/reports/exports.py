@@ -1,4 +1,5 @@
-"""Figures for other programs: writes the formats that a verb offers, and has the parts that the formats share."""
+"""Writes figures for other programs, in the formats that a command offers. Contains the parts that the formats
+share."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from htrun.reports.output import show, write_or_show
 def export(
     forms: Mapping[str, Callable[[], str]], targets: Mapping[str, str], text: Callable[[], Iterable[str]]
 ) -> None:
-    """Write the ``forms`` that have a target: a file, or ``-`` for standard output.
+    """Write those of ``forms`` that have a target. A target is a file, or ``-`` for standard output.
 
-    ``text`` is shown on standard output, unless a form is written there. Raises `HtrunError`.
+    ``text`` is printed on standard output, unless a form is written there. Raises `HtrunError`.
     """
     for name, target in targets.items():
         write_or_show(target, forms[name]())
@@ -21,7 +22,7 @@ def export(
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines of comma-separated values; None is an empty field."""
+    """Lines of comma-separated values. None becomes an empty field."""
     import csv
     import io
 
@@ -33,7 +34,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
-    """A table for a document or a review comment. ``right``: whether each column is aligned to the right."""
+    """A table for a document or a review comment. ``right``: for each column, whether it is aligned to the right."""
     rule = ["---:" if to_right else "---" for to_right in right]
     lines = [head, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

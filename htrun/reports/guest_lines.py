@@ -1,4 +1,4 @@
-"""The events of a guest's kernel as printed by the kernel's own tools: by the format's ``print fmt``."""
+"""Formats the events of a guest's kernel with the ``print fmt`` of their formats, as the kernel itself does."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ _PID = "common_pid"
 
 
 class GuestLines:
-    """Formats events whose kinds are ``events``."""
+    """Formats events of the kinds ``events``."""
 
     def __init__(self, events: Sequence[KernelEvent]) -> None:
         self._makers = {event.named.id: _Maker.of(event) for event in events}
 
     def columns(self, shape: Shape, events: Events) -> list[Column] | None:
-        """The text of ``events``, which are all of ``shape``, after their names; None if it cannot be made."""
+        """The text that follows the name of each of ``events``, which are all of ``shape``; None if such events cannot
+        be formatted."""
         maker = self._makers.get(shape.named.id) if shape.named is not None else None
         return None if maker is None else maker.columns(events["args"])
 
 
 class _Maker:
-    """Formats one kind of event. ``members``: each argument and its position, by the name in its format."""
+    """Formats one kind of event. ``members``: each argument and its position, by the argument's name in the format."""
 
     def __init__(self, parts: Sequence[Piece], members: Mapping[str, tuple[Argument, int]]) -> None:
         self._parts = parts
@@ -46,7 +47,7 @@ class _Maker:
 
     @classmethod
     def of(cls, event: KernelEvent) -> _Maker | None:
-        """A maker for ``event``; None if its format needs a value that is known to the kernel only."""
+        """A maker for ``event``; None if the format of ``event`` uses a value that only the kernel knows."""
         members = {name: (event.named.arguments[place], place + 1) for name, place in event.members()}
         known = {name.partition("[")[0] for name in members}
         try:
@@ -65,7 +66,8 @@ class _Maker:
         ]
 
     def _column(self, part: Conversion, arguments: NDArray[np.uint64]) -> Column:
-        """The output of one conversion: vectorised for plain numbers, otherwise made once for each distinct input."""
+        """The output of one conversion. It is vectorised for plain numbers; otherwise it is computed once for each
+        distinct input."""
         import numpy as np
 
         plain = self._plain(part, arguments)
@@ -89,7 +91,8 @@ class _Maker:
         return value if isinstance(value, str) else int(value)
 
     def _plain(self, part: Conversion, arguments: NDArray[np.uint64]) -> Column | None:
-        """The column of a field that is printed unchanged, at its own width."""
+        """The column of a field that is printed as a plain number in its own width; None if ``part`` is not such a
+        field."""
         if part.layout or not isinstance(part.node, Record):
             return None
         name = _member(part.node)
@@ -123,7 +126,7 @@ def _member(node: Record) -> str | None:
 
 
 def _without_zeros(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``text``, which consists of digits, with its leading zeros replaced by NULs, except for the last digit."""
+    """``text``, which consists of digits, with NULs instead of leading zeros. The last digit is always kept."""
     import numpy as np
 
     leading = np.logical_and.accumulate(text[:, :-1] == ord("0"), axis=1)

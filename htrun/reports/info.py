@@ -1,4 +1,4 @@
-"""Reports on the contents of a trace, and on recording on this machine: as text, and for other programs."""
+"""Reports on the contents of a trace, and on how this machine can record, as text and for other programs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the JSON (schemas/info.json)."""
 MOST_ROWS = 20
-"""The maximum of rows of a table that are shown by default."""
+"""The default maximum number of rows that are shown of a table."""
 _MOST_CHARACTERS = 200
 
 
 def machine_facts() -> dict[str, str]:
-    """The report on recording on this machine."""
+    """The report on how this machine can record."""
     clock = hosts.current().best_clock()
     return {
         "version": htrun.__version__,
@@ -38,7 +38,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
-    """The whole report as data for programs."""
+    """The complete report on ``trace``, as data for programs."""
     known = sites_of(trace.environment)
     environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
     threads = [
@@ -74,12 +74,12 @@ def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
 
 
 def report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    """The contents of ``trace`` as text. ``most``: maximum of rows of each table, None for all."""
+    """The report on ``trace`` as text. ``most``: the maximum number of rows of each table; None: all rows."""
     facts = trace.environment
     host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
     emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
     rate = f"{counts.rate:,.0f} a second" if counts.rate is not None else ""
-    # A thread that executes another program has a stream under each of its names.
+    # A thread that executes another program has a separate stream for each of its names.
     threads = len({(stream.pid, stream.tid) for stream in trace.streams})
     told = {
         "trace": str(trace.path),
@@ -118,7 +118,7 @@ def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
     known, total = sites_of(trace.environment), max(counts.events, 1)
     rows = []
     for place, (number, events) in enumerate(counts.sites.most_common()):
-        # Names are resolved only for the rows that are shown.
+        # Names of functions are looked up only for the rows that are shown.
         facts = known.get(number) if most is None or place < most else None
         name, code = (facts.name, facts.instruction) if facts is not None else ("", "")
         what = f"{number}" + (f" {printable(name)}: {printable(code)}" if name else "")
@@ -133,7 +133,7 @@ def _sites(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
 
 
 def _section(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int | None) -> Iterator[str]:
-    """A table of ``rows``, or of the first ``most``: words to the left, numbers to the right."""
+    """A table of ``rows``, or of the first ``most`` rows. Words are aligned to the left, numbers to the right."""
     if not rows:
         return
     shown = rows if most is None else rows[:most]
@@ -144,7 +144,7 @@ def _section(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int |
 
 
 def pairs_as_lines(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names and their values, one per line."""
+    """Names and their values, one pair per line."""
     return "".join(f"{key + ':':<11}{_shortened(printable(value))}\n" for key, value in pairs)
 
 
@@ -158,7 +158,7 @@ def _date(nanoseconds: int) -> str:
     try:
         local = time.localtime(second)
     except (OverflowError, OSError):
-        # A damaged clock may give a year that no calendar covers.
+        # The year of a damaged time may be out of range.
         return f"@{second}.{rest:09}"
     return time.strftime(f"%Y-%m-%d %H:%M:%S.{rest:09} %z", local)
 

@@ -47,9 +47,13 @@ COLOURS = Palette(b"\x1b[2m", b"\x1b[36m", b"\x1b[1m", b"\x1b[34m", b"\x1b[0m")
 
 @dataclass
 class Lines:
-    """Formats events as lines. ``begin``: the start of relative times, in ns since the epoch; ``clocks``: the kinds of
-    times at the start of each line; ``guest``: formats the events of a guest's kernel; ``decode``: whether system calls
-    are shown by their names."""
+    """Formats events as lines.
+
+    ``begin``: the start of relative times, in ns since the epoch.
+    ``clocks``: the kinds of times that each line begins with.
+    ``guest``: formats the events of a guest's kernel; None: they are formatted like other events.
+    ``decode``: whether system calls are shown with their names.
+    """
 
     shapes: Shapes
     streams: Sequence[Stream]
@@ -61,14 +65,14 @@ class Lines:
     _last: int | None = None
 
     def pieces(self, batches: Iterator[Events]) -> Iterator[bytes]:
-        """The text of ``batches`` in pieces of whole lines."""
+        """The text of ``batches``, in pieces that contain complete lines."""
         for events in batches:
             yield from map(self.text, in_batches(events, BATCH))
 
     def text(self, events: Events, ids: NDArray[np.uint64] | None = None) -> bytes:
-        """The lines of ``events``, at least one, which follow those of the previous call.
+        """The lines of ``events``, which are the events after those of the previous call. There must be at least one.
 
-        ``ids``: shown at the start of the lines; one for each event that is not a text of a call.
+        ``ids``: the ids that the lines begin with, one for each event that is not a text of a call. None: no ids.
         """
         events, texts = split(events)
         shown: list[Column] = [] if ids is None else [self.palette.time, b"#", decimal(ids), self.palette.off, b" "]
@@ -125,7 +129,7 @@ def _thread(stream: Stream) -> bytes:
 
 
 def _seconds(nanoseconds: NDArray[np.uint64], width: int) -> list[Column]:
-    """Seconds with nine decimals; the integer part is padded to ``width`` characters."""
+    """Seconds with nine decimals. The integer part is padded to ``width`` characters."""
     seconds, fraction = np.divmod(nanoseconds, np.uint64(_SECOND))
     whole = decimal(seconds)
     room = width - whole.shape[1]
@@ -135,7 +139,7 @@ def _seconds(nanoseconds: NDArray[np.uint64], width: int) -> list[Column]:
 
 
 def _dates(times: NDArray[np.uint64]) -> list[Column]:
-    """Local date and time with nine decimals."""
+    """The local date and time, with nine decimals."""
     seconds, fraction = np.divmod(times, np.uint64(_SECOND))
     used, place = np.unique(seconds, return_inverse=True)
     texts = from_texts([_date(second) for second in used.tolist()])
@@ -146,5 +150,5 @@ def _date(second: int) -> bytes:
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)).encode()
     except (OverflowError, ValueError, OSError):
-        # A damaged clock may give a year that no calendar covers.
+        # The year of a damaged time may be out of range.
         return b"@%d" % second

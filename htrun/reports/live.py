@@ -1,4 +1,4 @@
-"""The text that `hypertrace top` prints: the lines of the latest events, and a summary at the end."""
+"""The text that `hypertrace top` prints: the lines of the latest events, and the final summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def latest_lines(
 ) -> list[str]:
     """The lines of the last ``most`` events of ``batches``.
 
-    ``begin``: the start of their relative times, in ns since the epoch.
+    ``begin``: the start of relative times, in ns since the epoch.
     """
     from htrun.reports.lines import Lines
 
@@ -34,7 +34,7 @@ def latest_lines(
 
 
 def summary(figures: Sequence[tuple[str, str]], tables: Sequence[Rows]) -> Iterator[str]:
-    """The text of ``figures``, which are pairs of a name and a value, and of the first rows of ``tables``."""
+    """The text of the summary: ``figures``, which are pairs of a name and a value, and the first rows of ``tables``."""
     for name, value in figures:
         yield f"{name + ':':<9}{value}\n"
     for head, rows in tables:

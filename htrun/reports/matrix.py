@@ -1,4 +1,4 @@
-"""Reports of a matrix of benchmarks: each cell next to the first emulator of its program."""
+"""Reports on a matrix of benchmarks. Each cell is compared with the cell of the first emulator of its program."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ _CSV = ("program", "emulator", "name", "count", "median_ns", "ratio", "ratio_low
 
 @dataclass(frozen=True)
 class CellReport:
-    """One cell. ``comparisons``: by span, with the first emulator (``against``); empty for the first emulator itself.
-    ``centers``: by span, the value that ratios compare: the geometric mean of the runs' medians."""
+    """One cell: a program on an emulator.
+
+    ``comparisons``: for each span, the comparison with the first emulator; empty for the first emulator itself.
+    ``centers``: for each span, the geometric mean of the runs' medians. Ratios are ratios of these values.
+    ``against``: the name of the first emulator.
+    """
 
     program: str
     emulator: str

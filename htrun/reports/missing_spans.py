@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def no_events(trace: Trace) -> str:
-    """The reason for a trace without any event; it is printed after the trace's name."""
+    """The reason why ``trace`` has no events. It is printed after the name of the trace."""
     lost = sum(trace.discarded)
     return "has no events" + (f": all {lost:,} were lost" if lost else "")
 
 
 def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool) -> str:
-    """The reason for a trace without any span; it is printed after the trace's name.
+    """The reason why ``trace`` has no spans. It is printed after the name of the trace.
 
     ``need_names``: whether only named events form spans.
     """

@@ -1,4 +1,4 @@
-"""Events with their ids, as lines and as JSON: the output of hypertrace print --ids and --id."""
+"""Prints events with their ids, as lines and as JSON, for hypertrace print --ids and --id."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from htrun.reports.lines import Lines
 
     Numbered = Iterator[tuple[NDArray[np.uint64], Events]]
-    """Batches of events, each with their ids."""
+    """Batches of events, and the ids of the events of each batch."""
 
 _TEXT = DEFINITIONS.index(USER_SYSCALL_TEXT)
 
 
 def numbered(wanted: Filter, trace: Trace, ids: Collection[int], *, texts: bool) -> Numbered:
-    """The events of ``trace`` that ``wanted`` selects and that have one of ``ids``; empty: any id.
+    """The events of ``trace`` that ``wanted`` selects and whose id is in ``ids``. If ``ids`` is empty, the id does not
+    matter.
 
     ``texts``: see `Trace.events`.
     """
@@ -53,7 +54,7 @@ def first_numbered(batches: Numbered, count: int) -> Numbered:
 
 
 def as_lines(batches: Iterable[tuple[NDArray[np.uint64], Events]], lines: Lines, *, shown: bool) -> Iterator[bytes]:
-    """The text of ``batches``. ``shown``: whether the ids are shown."""
+    """The lines of ``batches``. ``shown``: whether they contain the ids."""
     for ids, events in _pieces(batches):
         yield lines.text(events, ids if shown else None)
 
@@ -67,7 +68,7 @@ def as_json(
 
 
 def _pieces(batches: Iterable[tuple[NDArray[np.uint64], Events]]) -> Numbered:
-    """``batches`` in pieces of the size in which text is formatted, with ids for all events but texts of calls."""
+    """``batches`` divided into pieces of the size in which text is formatted. Texts of calls have no ids."""
     for ids, events in batches:
         start = 0
         for piece in in_batches(events, BATCH):

@@ -1,4 +1,4 @@
-"""Printing the output that a user asked for."""
+"""Prints the output that the user requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class ReaderGone(Exception):
-    """The reader of standard output has closed it (``| head``). The program exits silently, as if killed by SIGPIPE."""
+    """The reader of standard output, such as ``| head``, has closed the pipe. The program exits silently, as if killed
+    by SIGPIPE."""
 
     exit_code = 141
     """The exit status that a shell reports for a program killed by SIGPIPE."""
@@ -39,25 +40,26 @@ codecs.register_error(_ERRORS, _as_well_as_possible)
 
 
 def show(text: str) -> None:
-    """Print ``text`` on standard output. Raises `HtrunError` if writing fails, `ReaderGone` if nobody reads it."""
+    """Print ``text`` on standard output. Raises `HtrunError` if writing fails, `ReaderGone` if the reader has closed
+    the pipe."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # Otherwise Python would try again to write the rest when it exits, and print an error.
+        # Otherwise Python would try to write the rest when it exits, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise HtrunError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def warn(message: str) -> None:
-    """Print one line with a warning on standard error; the work goes on."""
+    """Print a warning as one line on standard error."""
     print(f"hypertrace: warning: {message}", file=sys.stderr)
 
 
 def write_or_show(target: str, content: str) -> None:
-    """Write ``content`` to the file ``target``, or print it if that is ``-``. Raises `HtrunError`."""
+    """Write ``content`` to the file ``target``, or to standard output if ``target`` is ``-``. Raises `HtrunError`."""
     if target == "-":
         show(content)
         return
@@ -68,8 +70,8 @@ def write_or_show(target: str, content: str) -> None:
 
 
 def stream_out(pieces: Iterable[bytes]) -> None:
-    """Print ``pieces`` on standard output as they come. Raises `HtrunError` if writing fails, `ReaderGone` if nobody
-    reads it."""
+    """Print each of ``pieces`` on standard output as soon as it is available. Raises `HtrunError` if writing fails,
+    `ReaderGone` if the reader has closed the pipe."""
     for piece in pieces:
         rest = memoryview(piece)
         while rest:

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal for work that takes long enough to need one."""
+"""A progress bar on the terminal, for work that takes more than a second."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _PATIENCE = 1.0
-"""Seconds of work before a bar is shown."""
+"""The time in seconds before a bar is shown."""
 
 
 def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: bool = True) -> Iterator[Events]:
-    """Yield ``batches`` unchanged while a bar on standard error shows how many of ``total`` events have passed.
+    """Yield ``batches`` unchanged, while a bar on standard error shows how many of ``total`` events they contained so
+    far.
 
-    Nothing is shown if standard error is not a terminal, or if not ``wanted``.
+    ``what``: the title of the bar. No bar is shown if standard error is not a terminal, or if ``wanted`` is False.
     """
     if not wanted or not sys.stderr.isatty():
         yield from batches
@@ -40,7 +41,7 @@ def with_progress(batches: Iterator[Events], total: int, what: str, *, wanted: b
 
 
 def _bar() -> Any:
-    # Imported only now, when the user has to wait anyway.
+    # Imported only here, because importing it takes a noticeable time.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,5 @@
-"""SQL on a trace: DuckDB over the tables of `htrun.analysis.tables`, and the answer as text, JSON, CSV and Markdown."""
+"""Evaluates SQL on a trace, with DuckDB and the tables of `htrun.analysis.tables`. Prints answers as text, JSON, CSV
+and Markdown."""
 
 from __future__ import annotations
 
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
 
 PUBLIC = ("events", "spans", "threads", "sites", "run")
-"""The tables that every trace has; each named event has one more."""
+"""The tables that every trace has. In addition, there is a table for each named event."""
 _ROWS = 1000
-"""The number of rows printed at once. The first rows determine the width of a table's columns."""
+"""The number of rows that are fetched and printed together. The first of these batches determines the widths of a
+table's columns."""
 
 
 def tables_of(trace: Trace, wanted: Filter) -> dict[str, Table]:
-    """The tables of ``trace`` by name. ``wanted``: selects their events."""
+    """The tables of ``trace`` by name. ``wanted``: selects the events that the tables contain."""
     threads = ThreadColumns(trace.streams)
     watch = partial(with_progress, total=len(trace), what="reading")
     found: dict[str, Table] = {
@@ -59,7 +61,7 @@ def _threads(trace: Trace) -> SmallTable:
         values: dict[str, Sequence[object]] = {
             name: [getattr(stream, name) for stream in streams] for name in ("tid", "pid", "vcpu", "comm")
         }
-        # Some recordings do not contain the starts of threads.
+        # Some recordings do not contain the times at which threads started.
         return values | {"start_ns": [stream.start or None for stream in streams], "lost": trace.discarded}
 
     return SmallTable(arrow.schema(columns.items()), build)
@@ -77,7 +79,7 @@ def _sites(trace: Trace) -> SmallTable:
         }
         values["site"] = list(known)
         if "symbol" in wanted:
-            # Names of functions are looked up in the program's files, which takes a while.
+            # The names of functions are looked up in the program's files, which takes time.
             values["symbol"] = [facts.name for facts in known.values()]
         return values
 
@@ -96,7 +98,7 @@ def _run(trace: Trace) -> SmallTable:
 
 
 class Listing:
-    """The answer to SHOW TABLES, with the interface of an answer of DuckDB's.
+    """The answer to SHOW TABLES, with the interface of a DuckDB answer.
 
     Loading DuckDB and Arrow takes longer than a user should wait for a list of names.
     """
@@ -122,9 +124,10 @@ _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 
 @contextmanager
 def answer_to(sql: str, trace: Trace, wanted: Filter) -> Iterator[Any]:
-    """A context with DuckDB's answer to the query ``sql`` on ``trace``, which must be read within it.
+    """A context manager for DuckDB's answer to the query ``sql`` on ``trace``. The answer must be read within its
+    block.
 
-    Raises `HtrunError`, also while the answer is read.
+    Raises `HtrunError`, even while the answer is read.
     """
     if _SHOW_TABLES.fullmatch(sql):
         yield Listing(trace)
@@ -162,7 +165,7 @@ def _require_duckdb() -> Any:
 
 
 def as_text(answer: Any) -> Iterator[bytes]:
-    """The rows of ``answer`` as a table to read."""
+    """The rows of ``answer`` as a table of text."""
     head, right = _head(answer)
     shown = False
     while rows := answer.fetchmany(_ROWS):
@@ -183,7 +186,7 @@ def as_json(answer: Any) -> Iterator[bytes]:
 
 
 def _plain(value: object) -> object:
-    """``value`` converted to a type that JSON has."""
+    """``value`` converted to a type that JSON can represent."""
     return float(value) if isinstance(value, Decimal) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Runs for the verbs that compare them: a trace is one run, a directory of traces is several."""
+"""Runs, for the commands that compare runs. A trace is one run, and a directory of traces is several runs."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ class RunOfSpans(Protocol):
 
     @property
     def facts(self) -> Mapping[str, str | int]:
-        """The facts of its environment."""
+        """The facts of the run's environment."""
 
     @property
     def lost(self) -> int:
-        """The number of its lost events."""
+        """The number of lost events of the run."""
 
     @property
     def missing(self) -> str:
-        """The reason why there are no spans, if there are none."""
+        """The reason why the run has no spans; empty if it has spans."""
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Its differences from other runs of its side."""
+        """The differences of the run from other runs of its side."""
 
     @property
     def is_corrected(self) -> bool:
-        """Whether all of its spans are corrected for the cost of events."""
+        """Whether all spans of the run are corrected for the cost of events."""
 
     def spans(self, *, corrected: bool) -> Mapping[str, Run]:
-        """Its spans by name and group. ``corrected``: for the cost of events."""
+        """The spans of the run by name and group. ``corrected``: whether they are corrected for the cost of events."""
 
 
 @dataclass(frozen=True)
 class TimedRun:
     """The results of one trace.
 
-    ``facts``: facts of its environment; ``rows``: its spans; ``lost``: number of lost events; ``missing``: the reason
-    why there are no spans, if there are none.
+    ``facts``: the facts of its environment; ``rows``: its spans; ``lost``: the number of lost events; ``missing``: the
+    reason why it has no spans, empty if it has spans.
     """
 
     path: Path
@@ -84,7 +84,8 @@ class TimedRun:
         return {name: Run.of(figures) for name, figures in self.figures(corrected=corrected).items()}
 
     def figures(self, *, corrected: bool) -> Mapping[str, Figures]:
-        """The figures of its spans by name and group. ``corrected``: for the cost of events."""
+        """The figures of the run's spans by name and group. ``corrected``: whether they are corrected for the cost of
+        events."""
         found = {row.title: row.timing.corrected if corrected else row.timing.raw for row in self.rows}
         return {name: figures for name, figures in found.items() if figures is not None}
 
@@ -92,7 +93,7 @@ class TimedRun:
     def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
         """Read the trace at ``path``.
 
-        ``events``: a file with names of events, used instead of the trace's own. Raises `HtrunError`.
+        ``events``: a file with names of events, which replace the names in the trace. Raises `HtrunError`.
         """
         from htrun.analysis.trace import Trace
         from htrun.events.named import NamedEvents
@@ -102,7 +103,8 @@ class TimedRun:
 
     @classmethod
     def of(cls, trace: Trace, wanted: SpanQuery, batches: Iterable[Events] | None = None) -> TimedRun:
-        """The ``wanted`` spans of ``trace``, or only of some ``batches`` of its events. Raises `HtrunError`."""
+        """The results of the ``wanted`` spans of ``trace``. ``batches``: the events that are read; None: all events.
+        Raises `HtrunError`."""
         timings = wanted.timings(trace, events_with_progress(trace) if batches is None else batches)
         rows = rows_of(wanted, trace, timings.timings())
         missing = "" if rows else no_spans(trace, timings.unpaired, need_names=wanted.needs_names)
@@ -111,23 +113,24 @@ class TimedRun:
 
 
 def events_with_progress(trace: Trace) -> Iterator[Events]:
-    """The events of ``trace`` in which spans are searched for, with a progress bar on a terminal."""
+    """The events of ``trace``, with a progress bar on a terminal while they are read."""
     return with_progress(trace.events(), len(trace), "pairing")
 
 
 def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[Row]:
-    """A row for each of ``timings``, which ``query`` has found in ``trace``, with the text of its group."""
+    """A row for each of ``timings``, which are results of ``query`` on ``trace``. The row contains the text of the
+    timing's group."""
     return [Row(timing, query.label(trace, timing)) for timing in timings]
 
 
 def must_have_spans(runs: Sequence[RunOfSpans], name: str) -> None:
-    """Raise `HtrunError` if none of ``runs`` has any spans. ``name``: name of the runs in the message."""
+    """Raise `HtrunError` if none of ``runs`` has spans. ``name``: the name of the runs in the message."""
     if not any(run.spans(corrected=False) for run in runs):
         raise HtrunError(f"{name} {runs[0].missing}")
 
 
 def differing(runs: Sequence[RunOfSpans]) -> list[str]:
-    """The differences between the environments of ``runs`` and that of the first run, one line each."""
+    """The differences between the environments of the first of ``runs`` and the other runs, one line each."""
     from htrun.analysis.timing.doubts import differences
 
     found = dict.fromkeys(line for run in runs[1:] for line in differences(runs[0].facts, run.facts))
@@ -135,7 +138,7 @@ def differing(runs: Sequence[RunOfSpans]) -> list[str]:
 
 
 def traces_in(path: Path) -> list[Path]:
-    """``path`` itself if it is a trace, otherwise the traces in it, as created by bench -o.
+    """``path`` itself if it is a trace. Otherwise the traces in the directory ``path``, such as ``bench -o`` creates.
 
     Raises `HtrunError` if there are none.
     """
@@ -146,7 +149,7 @@ def traces_in(path: Path) -> list[Path]:
         return [path]
     traces = _traces_below(path)
     if not traces and not (path / "b").exists() and (path / "a").is_dir():
-        # bench -o without --vs.
+        # Such a directory is created by bench -o without --vs.
         traces = _traces_below(path / "a")
     if not traces:
         raise HtrunError(f"{path} is neither a trace nor a directory of traces")
@@ -172,7 +175,7 @@ def can_be_corrected(runs: Sequence[RunOfSpans]) -> bool:
 
 
 def combined(runs: Sequence[TimedRun]) -> list[Row]:
-    """The spans of all ``runs`` together. The interval of a median is that of the runs' medians, if wider."""
+    """The spans of all ``runs`` together, as `htrun.analysis.timing.figures.together` combines them."""
     from htrun.analysis.timing.figures import together
 
     parts: dict[tuple[str, str | None], dict[int, Timing]] = {}

@@ -1,4 +1,4 @@
-"""Saved figures of runs: the JSON of ``hypertrace stat`` and of ``hypertrace bench`` with one program."""
+"""Reads saved figures of runs: the JSON of ``hypertrace stat``, and of ``hypertrace bench`` with one program."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MOST_RUNS = 100_000
 
 @dataclass(frozen=True)
 class SavedRun:
-    """One run of a document; see `htrun.reports.runs.RunOfSpans`. ``raw``, ``corrected``: its spans by name and
-    group."""
+    """One run of a document; see `htrun.reports.runs.RunOfSpans`. ``raw``, ``corrected``: the run's spans by name and
+    group, before and after the correction for the cost of events."""
 
     raw: Mapping[str, Run]
     corrected: Mapping[str, Run]
@@ -47,7 +47,8 @@ class SavedRun:
 
 @dataclass(frozen=True)
 class SavedRuns:
-    """The contents of a document. ``source``: the trace or the command; ``whole``: the program's runs without htrun."""
+    """The contents of a document. ``source``: the trace or the command; ``whole``: the runs of the program without
+    htrun, if there are any."""
 
     source: str
     runs: Sequence[SavedRun]
@@ -68,7 +69,7 @@ class SavedRuns:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether ``path`` must be such a document, because it is not a directory like a trace."""
+    """Whether ``path`` can only be a document: a trace is a directory, and ``path`` is not."""
     return str(path) == _STANDARD_INPUT or (path.exists() and not path.is_dir())
 
 
@@ -90,14 +91,14 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
 
 
 class _Document:
-    """A document of the schema ``stat``, checked where it is read."""
+    """A document of the schema ``stat``. Each value is checked when it is read."""
 
     def __init__(self, name: str, content: Mapping[str, Any]) -> None:
         self._name = name
         self._content = content
 
     def saved(self, patterns: Sequence[str]) -> SavedRuns:
-        """What it says. Raises `HtrunError`."""
+        """The contents of the document. Raises `HtrunError`."""
         spans = [self._object(each, "spans") for each in self._list(self._content, "spans")]
         chosen = [each for each in spans if _is_wanted(self._text(each, "name"), patterns)]
         if spans and not chosen:
@@ -122,7 +123,7 @@ class _Document:
         missing = "holds no spans"
         lost = self._whole_number(self._content, "lost")
         runs = [SavedRun(raw[number], corrected.get(number, {}), facts, 0, missing) for number in sorted(raw)]
-        # Facts about all runs together are reported once, with the first run.
+        # Facts that concern all runs are reported only with the first run.
         first = SavedRun(runs[0].raw, runs[0].corrected, facts, lost, missing, self._differences())
         return [first, *runs[1:]]
 

@@ -1,4 +1,4 @@
-"""The comparison of two sides of runs."""
+"""Compares the runs of two sides, A and B."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def compare_sides(
 ) -> ComparisonReport:
     """Compare the runs of two ``sides`` with `htrun.analysis.timing.comparison.compare`.
 
-    ``run_now``: the two commands, if they were just run; if both were also run without htrun, these runs are compared,
-    too. Raises `HtrunError`.
+    ``run_now``: the two sides, if their commands were just run. If both commands were also run without htrun, those
+    runs are also compared. Raises `HtrunError`.
     """
     from htrun.analysis.timing.comparison import compare, geometric_mean
 
@@ -40,7 +40,7 @@ def compare_sides(
     remarks = [*_remarks(sides, corrected=corrected), *_few(comparisons, looks)]
     alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
     if not comparisons:
-        raise HtrunError(f"A and B have no spans of one name: {', '.join(one)}; {', '.join(other)}")
+        raise HtrunError(f"A and B have no spans with the same name: {', '.join(one)}; {', '.join(other)}")
     program = next((each for each in comparisons if each.name == PROGRAM), None)
     spans = [each for each in comparisons if each is not program]
     mean = geometric_mean(*({name: runs for name, runs in side.items() if name != PROGRAM} for side in (one, other)))
@@ -64,7 +64,7 @@ def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Itera
 
 
 def _few(comparisons: Sequence[Comparison], looks: int) -> Iterator[str]:
-    """Remarks on names that have too few spans or runs to compare."""
+    """Remarks on names with too few spans or runs for a comparison."""
     from htrun.analysis.timing.comparison import fewest
 
     both = min((each.runs for each in comparisons), key=min, default=(0, 0))

@@ -1,4 +1,4 @@
-"""Reports of slow spans: the parts of each, and the spans of other threads meanwhile."""
+"""Reports on slow spans: the parts of each slow span, and the overlapping spans of other threads."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class SlowReport:
         return self.slowest.names[int(span["name"])]
 
     def thread(self, stream: int) -> str:
-        """The text of a thread: ``comm:tid``."""
+        """The text for the thread with the number ``stream``: ``comm:tid``."""
         found = self.trace.streams[stream]
         return f"{found.comm}:{found.tid}"
 
     def threads(self, span: np.void) -> str:
-        """The thread of ``span``, or both threads if another thread ended it."""
+        """The text for the thread of ``span``, or for both threads if another thread ended ``span``."""
         first, last = int(span["begin_stream"]), int(span["end_stream"])
         return self.thread(first) + ("" if first == last else f" to {self.thread(last)}")
 
     def arguments(self, span: np.void) -> dict[str, str]:
-        """The arguments of the begin event of ``span`` by their names, as text."""
+        """The arguments of the begin event of ``span``: their values as text, by name."""
         words = span["begin_args"].tolist()
         event = self.trace.names.lookup(words[0]) if self.trace.names is not None and words else None
         arguments = () if event is None else event.arguments
@@ -63,11 +63,11 @@ class SlowReport:
         return " ".join([self.name(span), *(f"{name}={text}" for name, text in self.arguments(span).items())])
 
     def median(self, span: np.void) -> float:
-        """The median in ns of all durations in the trace of the name of ``span``, within 4%."""
+        """The median duration in ns of all spans in the trace with the same name as ``span``, accurate to 4%."""
         return self.slowest.medians[int(span["name"])]
 
     def link(self, span: np.void) -> str:
-        """The command that shows ``span`` on the time line."""
+        """The command that shows ``span`` on the timeline."""
         return f"hypertrace view {shlex.quote(str(self.trace.path))} --at {span['begin_number']}"
 
 
@@ -107,7 +107,8 @@ def _slow_span(report: SlowReport, place: int, slow: SlowSpan, anatomy: Anatomy)
 
 
 def _parts_table(report: SlowReport, begin: int, anatomy: Anatomy) -> tuple[list[str], list[list[str]], list[bool]]:
-    """The table of the spans within a slow one: its head, its rows, and whether each column is aligned to the right."""
+    """The table of the spans within a slow span: its head, its rows, and for each column whether it is aligned to the
+    right."""
     rows = []
     for part in anatomy.parts:
         span = part.span
@@ -185,7 +186,7 @@ def _overlap_object(report: SlowReport, overlap: Overlap) -> dict[str, Any]:
     described = _span(report, overlap.span)
     return {
         **described,
-        # The end of a span that ended later than the slow one is not known.
+        # The end of a span that ended later than the slow span is unknown.
         **({} if ended else {"duration": None}),
         "count": overlap.count,
         "overlap": overlap.overlap,
@@ -233,7 +234,8 @@ def _cells(report: SlowReport) -> Iterator[list[object]]:
 
 
 def as_csv(report: SlowReport) -> str:
-    """One line for each slow span: its longest piece, and the span of another thread that overlaps most with it."""
+    """One line for each slow span, with its longest piece, and the span of another thread that overlaps most with this
+    piece."""
     return csv_text(_COLUMNS, _cells(report))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
-    """The lines of a table, each with its line end. ``right``: whether each column is aligned to the right."""
+    """The lines of a table, each with a newline. ``right``: for each column, whether it is aligned to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         cells = [
@@ -17,6 +17,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bo
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with unprintable characters escaped: a guest chooses its threads' names, and control
-    sequences in them must not reach the terminal."""
+    """``text`` as one line, with unprintable characters escaped. A guest chooses the names of its threads, and control
+    sequences in these names must not reach the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,4 +1,4 @@
-"""Reports of timings: as tables for people, and as JSON, CSV, Markdown and pyperf's JSON for programs."""
+"""Reports on timings: as text, and as JSON, CSV, Markdown and pyperf's JSON."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VERSION = 1
 _BARS = " ▁▂▃▄▅▆▇█"
 _BINS = 48
 _ENOUGH = 6
-"""The minimum number of values for which the median lies between the least and the greatest with 95% confidence: it
-lies outside the range of ``n`` values with a probability of 2 in 2**n."""
+"""The minimum number of values whose range contains the true median with 95% confidence. The median lies outside the
+range of ``n`` values with a probability of 2 in 2**n."""
 _DOUBTFUL = 0.01
-"""The share of a median up to which a possible error due to the code around events is not mentioned."""
+"""A possible error because of the code around events is mentioned only if it exceeds this share of the median."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
@@ -36,18 +36,23 @@ _COLUMNS = (
 
 
 OF_RUNS = "runs"
-"""The key of the figures of single runs, from which a saved report can be compared (`htrun.reports.saved_runs`)."""
+"""The JSON key of the figures of single runs. They are needed to compare a saved report
+(`htrun.reports.saved_runs`)."""
 
 
 def title(name: str, group: str | None) -> str:
-    """The title in reports of spans with this ``name`` and ``group``."""
+    """The title that spans with this ``name`` and ``group`` have in reports."""
     return printable(name if group is None else f"{name} [{group}]")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report. ``group``: its text; ``outliers``: ids of their end events, if requested; ``runs``: the
-    timings of the single runs, by the run's number; empty for one run."""
+    """One line of a report.
+
+    ``group``: the text of the group; None without grouping.
+    ``outliers``: the ids of the end events of outliers, if requested.
+    ``runs``: the timings of the single runs, by the number of the run; empty if there is only one run.
+    """
 
     timing: Timing
     group: str | None = None
@@ -64,8 +69,8 @@ class Row:
 class Report:
     """The contents of ``hypertrace stat``.
 
-    ``lost``: number of lost events; ``remarks``: further doubts, one line each; ``whole``: the runs of the program
-    without htrun, if there are any.
+    ``lost``: the number of lost events; ``remarks``: further reasons to doubt the figures, one line each; ``whole``:
+    the runs of the program without htrun, if there are any.
     """
 
     source: str
@@ -104,14 +109,14 @@ class Report:
             )
         elif self.facts.get("timestamp") == "tsc" and any(map(_is_doubtful, self.rows)):
             lines.append(
-                "note: the processor may have read the clock early or late: htrun --timestamp ordered, as hypertrace "
-                "bench has it, is exacter for short spans"
+                "note: the processor may have read the clock early or late: htrun --timestamp ordered, which "
+                "hypertrace bench uses, is more accurate for short spans"
             )
         return lines
 
 
 def _is_doubtful(row: Row) -> bool:
-    """Whether the possible error due to the code around events is more than a hundredth of the median."""
+    """Whether the possible error because of the code around events is more than 1% of the median."""
     corrected = row.timing.corrected
     return corrected is not None and corrected.reach > _DOUBTFUL * corrected.median.value
 
@@ -144,8 +149,8 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
 
 
 def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[bool]]:
-    """The table of the program's times without htrun: its head, its rows, and whether each column is aligned to the
-    right."""
+    """The table of the program's times without htrun: its head, its rows, and for each column whether it is aligned to
+    the right."""
     head = ["program", "runs", "mean", "sigma", "median", "95%", "min", "max"]
     rows = []
     for kind, figures in whole.figures.items():
@@ -158,7 +163,7 @@ def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[
 
 
 def whole_line(whole: WholeProgram) -> str:
-    """The program's times without htrun in one line."""
+    """The program's times without htrun, as one line."""
     wall, deviation = whole.figures["wall"], whole.deviation("wall")
     mean = _ns(wall.distribution.mean) + ("" if deviation is None else f" ± {_ns(deviation)}")
     low, high = (_ns(float(wall.distribution.values[place])) for place in (0, -1))
@@ -167,7 +172,7 @@ def whole_line(whole: WholeProgram) -> str:
 
 
 def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
-    """The program's times without htrun for JSON, in ns."""
+    """The program's times without htrun in ns, for JSON."""
     if whole is None:
         return None
     kinds = {kind: {**figures_of(each), "stddev": whole.deviation(kind)} for kind, each in whole.figures.items()}
@@ -175,7 +180,7 @@ def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
-    """The cost of an event, its accuracy, and the shortest duration that it permits to measure."""
+    """The cost of an event, its accuracy, and the shortest duration that can be measured with this accuracy."""
     value = cost.interval.value
     least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
     yield (
@@ -224,7 +229,7 @@ def _spread_table(report: Report) -> Iterator[str]:
 
 
 def flags(timing: Timing) -> list[str]:
-    """Remarks on unusual properties of a span's durations."""
+    """Remarks on unusual properties of the durations of ``timing``."""
     found = []
     if timing.count == 1:
         found.append("one sample only: its spread is unknown")
@@ -265,7 +270,7 @@ def _unpaired(unpaired: Mapping[str, Unpaired]) -> Iterator[str]:
 
 
 def _histogram(row: Row) -> Iterator[str]:
-    """A bar chart of the durations. Its range excludes severe outliers, which would flatten the rest."""
+    """A bar chart of the durations. Its range excludes severe outliers, which would make all other bars too narrow."""
     import numpy as np
 
     figures = row.timing.corrected or row.timing.raw
@@ -334,7 +339,7 @@ def _span(row: Row) -> dict[str, Any]:
 
 
 def _run(number: int, timing: Timing) -> dict[str, Any]:
-    """The data of one run that a comparison needs."""
+    """The data of one run that are needed for a comparison."""
     corrected = None if timing.corrected is None else _median_of_run(timing.corrected)
     return {"run": number, "count": timing.count, "raw": _median_of_run(timing.raw), "corrected": corrected}
 
@@ -366,7 +371,8 @@ def figures_of(figures: Figures) -> dict[str, Any]:
 
 
 def as_csv(report: Report) -> str:
-    """The lines of the whole program, then one for each span's raw figures and one for its corrected ones."""
+    """The lines of the whole program. Then, for each span, a line with its raw figures and a line with its corrected
+    figures."""
     lines: list[list[object]] = []
     for kind, each in ({} if report.whole is None else report.whole.figures).items():
         told = {"count": each.distribution.count, **figures_of(each)}
@@ -395,12 +401,13 @@ def as_markdown(report: Report) -> str:
 
 
 def _range(figures: Figures) -> str:
-    """The text of the median's interval; empty if unknown."""
+    """The text of the median's interval; empty if the interval is unknown."""
     return "" if figures.interval is None else " to ".join(map(_ns, figures.interval))
 
 
 def as_pyperf(report: Report) -> str:
-    """JSON for ``pyperf stats``, ``pyperf compare_to`` and the like: a benchmark for each span, in seconds.
+    """JSON for the commands of pyperf, such as ``pyperf stats`` and ``pyperf compare_to``: a benchmark for each span,
+    in seconds.
 
     pyperf keeps every value, so many spans are represented by a hundred evenly spaced quantiles.
     """

@@ -1,1 +1,1 @@
-"""Draws a trace: as one HTML page, which needs no network and can be opened as a file, and live in a terminal."""
+"""Shows a trace: as a single HTML page, which can be opened as a file without a network, or live in a terminal."""

@@ -1,8 +1,8 @@
-"""Columns of numbers in the form that a page contains: small, and quick to turn into typed arrays.
+"""Stores columns of numbers in a page in a compact form, which the page can quickly convert to typed arrays.
 
-A column of 64-bit words is cut into eight planes: all the lowest bytes, all the second ones, and so on. A plane whose
-bytes are all the same is not stored, and the others compress much better than whole words: times differ little from one
-to the next, and most arguments are small. ``assets/js/codec.js`` is the reader.
+A column of 64-bit words is divided into eight planes: the lowest bytes of all words, the second bytes of all words, and
+so on. A plane is not stored if all of its bytes are the same. The other planes compress much better than whole words,
+because consecutive times differ little and most arguments are small. ``assets/js/codec.js`` reads the columns.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORD = 8
-"""The number of bytes of a word, and so of planes."""
+"""The number of bytes in a word, and thus the number of planes."""
 _LEVEL = 6
-"""The level of compression: at higher levels, planes of arguments take several times as long and hardly get smaller."""
+"""The level of compression. Higher levels take several times as long for planes of arguments, and hardly reduce their
+size."""
 
 
 class Section:
@@ -32,8 +33,8 @@ class Section:
         self._size = 0
 
     def add(self, values: NDArray[Any], *, rising: bool = False) -> dict[str, Any]:
-        """Store ``values``, integers not below zero; returns the description that the page needs to read them.
-        ``rising``: whether they never decrease; then their differences are stored.
+        """Store ``values``, which are integers of 0 or more, and return the description that the page needs to read
+        them. ``rising``: whether the values never decrease. In this case, their differences are stored.
         """
         words = values.astype("<u8")
         if rising and len(words):
@@ -43,11 +44,12 @@ class Section:
         return {"section": self.number, "start": start, "count": len(words), "planes": planes, "rising": rising}
 
     def text(self) -> str:
-        """The section, compressed, in characters that have no meaning in HTML. Nothing can be added after this call."""
+        """The compressed section, encoded in characters without a special meaning in HTML. Nothing can be added after
+        this call."""
         return b64encode(b"".join([*self._parts, self._compressor.flush()])).decode()
 
     def _plane(self, plane: NDArray[np.uint8]) -> int | None:
-        """The value of all bytes of ``plane``; None if they differ, so that the plane must be stored."""
+        """The value of all bytes of ``plane``; None if the bytes differ. Stores the plane if they differ."""
         if not len(plane) or bool((plane == plane[0]).all()):
             return int(plane[0]) if len(plane) else 0
         self._parts.append(self._compressor.compress(plane.tobytes()))

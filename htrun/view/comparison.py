@@ -1,4 +1,4 @@
-"""The comparison of two traces: for each name of spans, the figures of both, and their histograms on one scale."""
+"""Compares two traces: for each name of spans, the figures of both traces, and their histograms with the same scale."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.figures import Figures
 
     Runs = Mapping[str, Figures]
-    """Figures of each trace by the name of the spans."""
+    """The figures of the spans of a trace, by name."""
 
 _THRESHOLD = 0.01
-"""The threshold: a ratio that differs from 1 by less counts as no change."""
+"""The minimum change: a ratio that differs less from 1 counts as no change."""
 _BINS = 64
 _ALONE = 9
 """The number of bins if all durations are equal."""
 _WIDE = 30
-"""The scale is logarithmic if the longest duration is more than this many times the shortest."""
+"""The scale is logarithmic if the ratio of the longest to the shortest duration exceeds this number."""
 
 
 def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
-    """The data, for JSON, that the page shows of two traces. ``titles``: their names; ``remarks``: reasons to doubt the
-    comparison.
+    """The data of the comparison for the page, to be stored as JSON. ``titles``: the names of the two traces;
+    ``remarks``: the reasons to doubt the comparison.
 
-    Two single traces permit no verdict (`htrun.analysis.timing.comparison`).
+    Only two traces do not permit a verdict (`htrun.analysis.timing.comparison`).
     """
     from htrun.analysis.timing.comparison import Run, compare
 
@@ -55,12 +55,12 @@ def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Seq
 
 
 def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
-    """Counts of both in the same bins, which have equal or logarithmic widths."""
+    """The counts of both distributions in the same bins, which have equal or logarithmic widths."""
     some = [each.values for each in both if each is not None]
     low, high = float(min(values[0] for values in some)), float(max(values[-1] for values in some))
     logarithmic = low > 0 and high / low > _WIDE
     if low == high:
-        # The same as in the page's script: one bar in the middle, whose width is a fiftieth of the value.
+        # A single bar in the middle, whose width is 1/50 of the value. The script of the page does the same.
         edges = low + (np.arange(_ALONE + 1) - _ALONE / 2) * max(low / 50, 1.0)
     else:
         edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)

@@ -1,7 +1,8 @@
-"""The content of a page: the events of a trace as columns, and the spans that they form.
+"""The content of a page: the events of a trace as columns, and their spans.
 
-The result is plain data for JSON, and sections of columns (`htrun.view.columns`). The first section has the data that
-the page needs before it can draw; each other section has a column of arguments, which is unpacked when it is needed.
+The content consists of plain data for JSON, and sections of columns (`htrun.view.columns`). The first section contains
+the data that the page needs before it can draw. Each other section contains a column of arguments, which the page
+unpacks when it is needed.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
 MOST_EVENTS = 4_000_000
-"""The default maximum of events on a page: a browser needs some 100 bytes of memory for each."""
+"""The default maximum number of events on a page. A browser needs about 100 bytes of memory for each event."""
 
 
 _BATCH = 1 << 17
-"""The number of events paired at once: the memory for this is small compared with that for all events."""
+"""The number of events in a batch for pairing. The memory needed for a batch is small compared with that for all
+events."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Content:
 
 
 def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int = MOST_EVENTS) -> Chosen:
-    """All events of ``batches``. Raises `HtrunError` if there are more than ``most``."""
+    """All events of ``batches``. Raises `HtrunError` if there are more than ``most`` events."""
     from htrun.events.records import event_dtype
 
     kept: list[Events] = [np.empty(0, event_dtype(num_args))]
@@ -78,14 +80,14 @@ def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int =
 def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS) -> tuple[Chosen, int]:
     """The events of ``trace`` that ``wanted`` selects, and the position among them of the event with the id ``at``.
 
-    If the trace has more than ``most`` events, only this many around that event. Raises `HtrunError` if it is not
-    selected.
+    If the trace has more than ``most`` events, only about ``most`` events around the event ``at`` are considered.
+    Raises `HtrunError` if ``wanted`` does not select the event ``at``.
     """
     half = len(trace) if len(trace) <= most else most // 2
     kept: list[Events] = []
     position, count = None, 0
     for ids, events in wanted.numbered(trace):
-        # Ids count from 1, so this cannot be negative.
+        # Written as a sum, because a difference of unsigned numbers would wrap around below 0.
         near = (ids + np.uint64(half) > np.uint64(at)) & (ids < np.uint64(at + half))
         ids, events = ids[near], events[near]
         found = int(np.searchsorted(ids, np.uint64(at)))
@@ -99,9 +101,9 @@ def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS
 
 
 def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
-    """The page's content for the events ``chosen`` from ``trace``.
+    """The content of a page that shows the events ``chosen`` from ``trace``.
 
-    ``at``: the position of the event that the page shows first; None: the page shows all.
+    ``at``: the position of the event that the page shows first; None: the page first shows all events.
     """
     events, first = chosen.events, Section(0)
     begin = int(events["time"][0]) if len(events) else 0
@@ -113,7 +115,7 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
         "thread": first.add(events["stream"]),
     }
     pairer = Pairer(trace.names, trace.losses)
-    # A part of the trace may lack events that trapped.
+    # A part of the trace may not contain the events that trapped, so the whole trace is searched for them.
     everything = [events] if len(events) == len(trace) else trace.events()
     trapped = FirstTimes([stream.pid for stream in trace.streams], everything)
     spans = _spans(pairer, events, first, trapped)
@@ -147,8 +149,8 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
 
 
 def _spans(pairer: Pairer, events: Events, section: Section, trapped: FirstTimes) -> list[dict[str, Any]]:
-    """The spans of each name, in the order of their begins: the numbers of their two events, from 0, and whether an
-    event in the span trapped."""
+    """For each name, its spans in the order of their begins. A span is described by the numbers of its two events,
+    counted from 0, and whether an event in it trapped."""
     found = [pairer.feed(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
     spans = np.concatenate([np.empty(0, span_dtype()), *found])
     spans = spans[pairer.names.are_own(spans)]
@@ -174,25 +176,25 @@ def _spans(pairer: Pairer, events: Events, section: Section, trapped: FirstTimes
 
 
 class _Sections:
-    """The sections of a page after ``first``."""
+    """The sections of a page. ``first``: the first section."""
 
     def __init__(self, first: Section) -> None:
         self.first = first
         self._all = [first]
 
     def later(self) -> Section:
-        """Add a section for data that a page does not need at once."""
+        """Add a section for data that the page does not need before it can draw."""
         self._all.append(Section(len(self._all)))
         return self._all[-1]
 
     def texts(self) -> tuple[str, ...]:
-        """The texts of all sections, which are finished by this."""
+        """The texts of all sections. Nothing can be added to the sections afterwards."""
         return tuple(section.text() for section in self._all)
 
 
 def _kind(shape: Shape, events: Events, sections: _Sections) -> dict[str, Any]:
     """The data of ``events``, which are all events of ``shape``."""
-    # A counter's line is drawn from the start.
+    # The values of counters are needed for the first drawing.
     section = sections.first if shape.phase is Phase.COUNTER else None
     fields = []
     if shape.number_column is not None and shape.named is None:
@@ -222,7 +224,7 @@ _FACTS: Sequence[tuple[str, str]] = (
     ("clock_source", "clock"),
     ("clock_error_ns", "clock error, ns"),
 )
-"""Facts of a run that a page shows, and their titles."""
+"""The facts of a run that a page shows, and their titles."""
 
 
 def _facts(environment: Mapping[str, str | int]) -> Iterator[tuple[str, str]]:

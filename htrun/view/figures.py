@@ -1,4 +1,5 @@
-"""The figures of `hypertrace top`: numbers and rates of events, by name and thread, and durations of spans."""
+"""The figures of `hypertrace top`: the numbers and rates of events by name and by thread, and the durations of
+spans."""
 
 from __future__ import annotations
 
@@ -21,18 +22,19 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shapes
 
 LATEST = 40
-"""The maximum of latest events that are kept: more lines than most screens have room for."""
+"""The number of latest events that are kept. Few screens have more lines."""
 _DURATIONS = 4096
-"""The number of latest durations of each name that percentiles are computed from."""
+"""The number of latest durations of each name from which percentiles are computed."""
 _WINDOW = 3.0
-"""The approximate seconds over which a rate is averaged."""
+"""The approximate time in seconds over which a rate is averaged."""
 _HISTORY = 120
 """The number of past rates that are kept."""
 
 
 @dataclass
 class SpanFigures:
-    """The spans of one name. Durations are in ns. ``latest``: the durations of the last few thousand."""
+    """The figures of the spans of one name. ``total``, ``least``, ``most``: the sum, minimum and maximum of their
+    durations, in ns. ``latest``: the durations of the last few thousand spans, in ns."""
 
     count: int
     total: int
@@ -46,11 +48,11 @@ class SpanFigures:
         return self.total / self.count
 
     def percentile(self, part: float) -> float:
-        """A percentile of the latest spans. ``part``: from 0 to 100."""
+        """A percentile of the durations of the latest spans. ``part``: the percentage, from 0 to 100."""
         return float(np.percentile(self.latest, part))
 
     def add(self, durations: NDArray[np.int64]) -> None:
-        """Add ``durations``, at least one."""
+        """Add ``durations``, of which there must be at least one."""
         self.count += len(durations)
         self.total += int(durations.sum())
         self.least = min(self.least, int(durations.min()))
@@ -60,20 +62,20 @@ class SpanFigures:
 
 @dataclass
 class Rates:
-    """Rates of counts by key over the last few seconds. ``moments``: the times in seconds at which counts were noted,
-    each with the counts.
+    """The rates of counts over the last few seconds, by key. ``moments``: the times in seconds at which counts were
+    noted, and the counts at these times.
     """
 
     moments: deque[tuple[float, Mapping[object, int]]] = field(default_factory=deque)
 
     def note(self, now: float, counts: Mapping[object, int]) -> None:
-        """Remember the ``counts`` at the time ``now``."""
+        """Note the ``counts`` at the time ``now``, in seconds."""
         self.moments.append((now, dict(counts)))
         while len(self.moments) > 2 and self.moments[1][0] < now - _WINDOW:
             self.moments.popleft()
 
     def of(self, key: object) -> float:
-        """The events per second for ``key``; 0 until counts have been noted twice."""
+        """The number of events per second for ``key``; 0 until counts have been noted twice."""
         if len(self.moments) < 2:
             return 0.0
         (begin, before), (end, after) = self.moments[0], self.moments[-1]
@@ -86,30 +88,30 @@ class LiveFigures:
     def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:
         self.events = 0
         self.first: int | None = None
-        """The time of the first event, and then of the last, in ns since the epoch."""
+        """The time of the first event, in ns since the epoch; `last` is that of the last event."""
         self.last: int | None = None
         self.threads: Counter[int] = Counter()
-        """The numbers of events by stream (key: the stream's number), and by name."""
+        """The number of events by the number of the stream; `names` has the number of events by name."""
         self.names: Counter[str] = Counter()
         self.spans: dict[str, SpanFigures] = {}
         self.latest: list[Events] = []
-        """The latest events, oldest first."""
+        """Batches of the latest events, in order of time."""
         self._shapes = shapes
         self._pairer = Pairer(names)
         self._keep = keep
 
     @property
     def seconds(self) -> float:
-        """The seconds from the first event to the last."""
+        """The time from the first event to the last, in seconds."""
         return 0.0 if self.first is None or self.last is None else max(self.last - self.first, 0) / 1e9
 
     @property
     def open(self) -> int:
-        """The number of spans that have begun and not ended."""
+        """The number of spans that have begun but not ended."""
         return int(self._pairer.names.are_own(self._pairer.open).sum())
 
     def add(self, events: Events) -> None:
-        """Count ``events``, at least one, which follow those counted before."""
+        """Count ``events``, which are the events after those of the previous call. There must be at least one."""
         self.events += len(events)
         self.first = int(events["time"][0]) if self.first is None else min(self.first, int(events["time"][0]))
         self.last = max(self.last or 0, int(events["time"][-1]))
@@ -124,7 +126,7 @@ class LiveFigures:
     def _add_spans(self, events: Events) -> None:
         spans = self._pairer.feed(events)
         spans = spans[self._pairer.names.are_own(spans)]
-        # The clock is corrected during a run, so the later of two times near each other may seem to be earlier.
+        # The clock is corrected during a run, so the end of a short span may seem to be earlier than its begin.
         taken = np.maximum(spans["end"].astype(np.int64) - spans["begin"].astype(np.int64), 0)
         for place in np.unique(spans["name"]).tolist():
             name, own = self._pairer.names[place], taken[spans["name"] == place]
@@ -139,7 +141,8 @@ class LiveFigures:
 
 
 class LiveTrace:
-    """The trace that ``follower`` reads. ``figures``: None until the first event."""
+    """The trace that ``follower`` reads. ``figures``: the figures of the events read so far; None until the first
+    event."""
 
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
@@ -154,7 +157,7 @@ class LiveTrace:
             self.figures.add(events)
 
     def counts(self) -> dict[object, int]:
-        """The counts from which rates are computed: of all events (key None), and by name and thread."""
+        """The counts from which rates are computed: of all events (key None), of each name and of each thread."""
         figures = self.figures
         if figures is None:
             return {None: 0}
@@ -166,7 +169,7 @@ class LiveTrace:
 
 @dataclass
 class Sparks:
-    """The latest rates of events per second, for a line of bars."""
+    """The latest rates in events per second, which are shown as a line of bars."""
 
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 

@@ -1,4 +1,4 @@
-"""Reads keys from the terminal one at a time and without echo, and restores the terminal's settings at the end."""
+"""Reads single keys from the terminal without echo, and restores the terminal's settings at the end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from types import FrameType
 
 
 class Ended(Exception):
-    """A signal has requested the end: SIGTERM, or SIGHUP after the terminal was closed.
+    """A signal has requested this process to end: SIGTERM, or SIGHUP after the terminal was closed.
 
-    ``number``: number of the signal.
+    ``number``: the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,10 +36,10 @@ class Keys:
 
 @contextmanager
 def taken_over(descriptor: int) -> Iterator[Keys]:
-    """The keys of the terminal ``descriptor``, until the block ends.
+    """A context manager that takes over the terminal ``descriptor``, and provides its keys.
 
     Ctrl-C raises `KeyboardInterrupt` as usual. A signal that requests the end raises `Ended`. Ctrl-Z and Ctrl-\\ do
-    nothing: if they stopped or killed the program, the terminal would keep the view's settings.
+    nothing: if they stopped or killed the program, the terminal would keep the settings of the view.
     """
     before = termios.tcgetattr(descriptor)
     own = termios.tcgetattr(descriptor)

@@ -1,4 +1,4 @@
-"""Shows a trace that is still being written on the terminal, until its run ends."""
+"""Shows a trace on the terminal while the trace is being written."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ def watch(
     title: Callable[[], str],
     latest: Callable[[], Sequence[str]],
 ) -> bool:
-    """Show the trace on the terminal until it is complete and ``running`` returns False, or the user quits. Returns
-    whether it completed first.
+    """Show ``trace`` on the terminal until it is complete and ``running`` returns False, or until the user quits.
+    Returns False if the user has quit, otherwise True.
 
-    ``interval``: seconds between two updates. ``title``: returns the name of the traced program; ``latest``: returns
-    the lines of the latest events, the last one at the end.
+    ``interval``: the time between two updates, in seconds.
+    ``title``: a function that returns the name of the traced program.
+    ``latest``: a function that returns the lines of the latest events, in order of time.
     """
     begun, rates, sparks, console = time.monotonic(), Rates(), Sparks(), Console()
     follower = trace.follower
     try:
         with taken_over(sys.stdin.fileno()) as keys, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                # Called before reading, so that events written in between are read.
+                # `running` is called before the trace is read, so that no event written before the end is missed.
                 going_on = running() or follower.running() or trace.figures is None
                 trace.read()
                 rates.note(time.monotonic(), trace.counts())
@@ -55,7 +56,7 @@ def watch(
     except KeyboardInterrupt:
         return False
     except Ended as ended:
-        # Exit by the signal, as if there were no screen.
+        # Let the signal kill this process, as it would without the screen.
         signal.signal(ended.number, signal.SIG_DFL)
         os.kill(os.getpid(), ended.number)
         raise

@@ -1,8 +1,9 @@
 """Joins small JavaScript modules into one script.
 
-A page that was opened as a file cannot import anything, not even from itself. So each module becomes a function that
-returns what the module exports; a module comes after those that it imports. The modules keep to two forms, each at the
-beginning of a line: ``import { a, b } from "./x.js";``, and ``export`` before a function, a class or a constant.
+A page that was opened as a file cannot import modules, not even from itself. So each module is converted to a function
+that returns the module's exports, and each module is placed after the modules that it imports. Modules may use only two
+forms, each at the beginning of a line: ``import { a, b } from "./x.js";``, and ``export`` before a function, a class or
+a constant.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ _OTHER_FORM = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
-    """The script of the module ``entry`` and of all modules that it needs. ``read``: returns the text of a module by
-    its name. Raises `ValueError` if a module imports a name that is not exported, uses another form, or needs itself.
+    """The script of the module ``entry`` and all modules that it needs. ``read``: a function that returns the text of
+    the module with a name. Raises `ValueError` if a module imports a name that is not exported, uses another form of
+    import or export, or imports itself directly or indirectly.
     """
     done: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            raise ValueError(f"modules need one another in a circle: {' -> '.join([*path, name])}")
+            raise ValueError(f"circular import: {' -> '.join([*path, name])}")
         if name in done:
             return
         text = read(name)
@@ -39,7 +41,8 @@ def bundle(entry: str, read: Callable[[str], str]) -> str:
 
 
 def _as_function(name: str, text: str) -> tuple[str, tuple[str, ...]]:
-    """The text of a module as a function that is called immediately, and the names that it exports."""
+    """The text of a module, converted to a function that is called immediately, and the names that the module
+    exports."""
     exported = tuple(_EXPORT.findall(text))
     text = _EXPORT.sub("", _IMPORT.sub(lambda found: f"const {{{found[1]}}} = ${found[2]};\n", text))
     if other := _OTHER_FORM.search(text):

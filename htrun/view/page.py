@@ -1,4 +1,4 @@
-"""One HTML page: the skeleton, styles and scripts of ``assets/``, and the data to show."""
+"""Builds an HTML page from the skeleton, styles and scripts in ``assets/``, and the data to show."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ENTRY = "main"
 
 
 def page(content: Content, comparison: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """The text of the page, piece by piece. ``comparison``: the result of `htrun.view.comparison` if there are two
-    traces.
+    """The text of the page, in pieces. ``comparison``: the result of `htrun.view.comparison`, if there are two traces.
 
-    The parts that the page needs first come first: the script runs while the browser still reads the columns.
+    The parts are in the order in which the page needs them: the script already runs while the browser reads the
+    columns.
     """
     skeleton = _asset("page.html")
     before, after = skeleton.split("<!-- data -->\n")
@@ -43,7 +43,8 @@ def _section(number: int, sections: Sequence[str]) -> str:
 
 
 def _data(name: str, text: str) -> str:
-    """An element that contains ``text``, escaped so that no name chosen by a guest can end the element."""
+    """An element that contains ``text``. The text is escaped, so that a name chosen by a guest cannot end the
+    element."""
     safe = text.replace("<", "\\u003c")
     return f'<script type="application/octet-stream" id="{name}">{safe}</script>\n'
 

@@ -29,10 +29,14 @@ _WIDE = 110
 
 @dataclass(frozen=True)
 class Moment:
-    """The content of the screen.
+    """The content of the screen at one moment.
 
-    ``title``: the program; ``begun``: `time.monotonic` at the start; ``figures``: None until the first event;
-    ``latest``: lines of the latest events; ``rates``: rates of all events (key None), and by name and thread.
+    ``title``: the name of the program.
+    ``begun``: the value of `time.monotonic` at the start.
+    ``figures``: the figures of all events; None until the first event.
+    ``lost``: the number of lost events.
+    ``rates``: the rates of all events (key None), of each name and of each thread.
+    ``latest``: the lines of the latest events.
     """
 
     title: str
@@ -46,7 +50,7 @@ class Moment:
 
 
 def screen(moment: Moment, width: int, height: int) -> RenderableType:
-    """The whole screen, for a terminal of this size."""
+    """The whole screen, for a terminal of ``width`` columns and ``height`` lines."""
     if moment.figures is None:
         waiting = Text("waiting for the first event", style="dim italic", justify="center")
         return Group(_head(moment, width), Text(""), waiting)
@@ -120,6 +124,6 @@ def _table(head: Row, rows: Sequence[Row], style: str) -> Table:
             ratio=None if place else 1,
         )
     for row in rows:
-        # A guest chooses its names, which must not be interpreted as markup.
+        # Names chosen by a guest must not be interpreted as markup.
         table.add_row(*(Text(cell) for cell in row))
     return table

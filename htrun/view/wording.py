@@ -16,20 +16,20 @@ _COUNTS = ((1e6, "M/s"), (1e3, "k/s"))
 SPAN_HEAD = ("span", "count", "total", "mean", "p50", "p99", "min", "max")
 NAME_HEAD = ("event", "count", "rate")
 THREAD_HEAD = ("thread", "pid", "tid", "vcpu", "count", "rate")
-"""The heads of `span_rows`, `name_rows` and `thread_rows`."""
+"""The heads of the tables of `span_rows`, `name_rows` and `thread_rows`."""
 
 Row = tuple[str, ...]
 
 
 def duration(nanoseconds: float) -> str:
-    """A duration with three digits and its unit."""
+    """The text of a duration, with three digits and its unit."""
     size, unit = next(((size, unit) for size, unit in _UNITS if nanoseconds >= size), _UNITS[-1])
     value = nanoseconds / size
     return f"{value:.{0 if value >= 100 or size == 1 else 1 if value >= 10 else 2}f} {unit}"
 
 
 def rate(events: float) -> str:
-    """Events per second, with three digits."""
+    """The text of a number of events per second, with three digits."""
     for size, unit in _COUNTS:
         if events >= size:
             value = events / size
@@ -38,7 +38,8 @@ def rate(events: float) -> str:
 
 
 def span_rows(figures: LiveFigures) -> list[Row]:
-    """The spans of each name, sorted by their total duration. Percentiles are of the latest few thousand."""
+    """A row for the spans of each name, sorted by their total duration. Percentiles are those of the latest few
+    thousand spans."""
     spans = sorted(figures.spans.items(), key=lambda item: -item[1].total)
     return [
         (
@@ -51,12 +52,14 @@ def span_rows(figures: LiveFigures) -> list[Row]:
 
 
 def name_rows(figures: LiveFigures, rate_of: Callable[[str], float]) -> list[Row]:
-    """The events of each name, the most frequent first. ``rate_of``: events per second by the name."""
+    """A row for the events of each name, the most frequent first. ``rate_of``: a function that returns the events per
+    second of a name."""
     return [(name, f"{count:,}", rate(rate_of(name))) for name, count in figures.names.most_common()]
 
 
 def thread_rows(figures: LiveFigures, streams: Sequence[Stream], rate_of: Callable[[int], float]) -> list[Row]:
-    """The events of each thread, the busiest first. ``rate_of``: events per second by the number of the stream."""
+    """A row for the events of each thread, the busiest first. ``rate_of``: a function that returns the events per
+    second of the stream with a number."""
     rows: list[Row] = []
     for number, count in figures.threads.most_common():
         stream = streams[number]
@@ -75,7 +78,7 @@ def totals(figures: LiveFigures | None, lost: int) -> list[tuple[str, str]]:
 
 
 def tables(figures: LiveFigures | None, streams: Sequence[Stream]) -> list[tuple[Row, list[Row]]]:
-    """All tables, each with its head. Rates are those of the whole run."""
+    """All tables, each with its head. Rates are averages over the whole run."""
     if figures is None:
         return []
     seconds = figures.seconds or float("inf")
