@@ -1,9 +1,10 @@
 """The channel as an object in memory and as a path that guests open.
 
 The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``. If htrun dies, the link dangles,
-so the next run recognises it as stale. Memory and path are created separately because the process that parses the
-options is not the one that will own the memory: `Channel.create` runs before the fork, `Channel.publish` in the process
-that stays. For processes that cannot follow such a link there is a second memory (`htrun.channel.public_file`).
+so the next run recognises the link as stale. The memory and the path are created separately, because the process that
+parses the options is not the process that will own the memory. `Channel.create` runs before the fork, and
+`Channel.publish` runs in the process that stays. For processes that cannot follow such a link, there is a second memory
+(`htrun.channel.public_file`).
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ _PROC = Path("/proc")
 _NOWHERE = Path("/dev/null/hypertrace")
 _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
-"""The beginning of the target of a link in ``/proc/PID/fd`` to such a file: memfd_create(2)."""
+"""The beginning of the target of a link in ``/proc/PID/fd`` that leads to the memory file (memfd_create(2))."""
 NO_INDEX = 0xFFFFFFFF
-"""What the control word is where nothing was stored; no channel has so many slots."""
+"""The control word before anything was stored. No channel has so many slots."""
 _NOTHING_STORED = b"\xff" * 16
-"""The control region's first bytes then."""
+"""The first bytes of the control region before anything was stored."""
 _MFD_NOEXEC_SEAL = 0x0008
-"""memfd_create(2), Linux 6.3: never executable. Such kernels log a complaint if it is missing."""
+"""A flag of memfd_create(2), since Linux 6.3: the file is never executable. These kernels log a complaint if the flag
+is missing."""
 
 
 class Identity(NamedTuple):
-    """Identifies a mapping as one of the channel: ``st_dev`` and ``st_ino`` of its file."""
+    """Identifies a file, in order to find mappings of the channel: ``st_dev`` and ``st_ino`` of the file."""
 
     device: int
     inode: int
@@ -56,14 +58,15 @@ class Identity(NamedTuple):
 
 
 class Channel:
-    """One run's channel, mapped into htrun. Create it with `create`.
+    """The channel of one run, mapped into htrun. It is created with `create`.
 
-    ``path``: what guests open. ``descriptor``: the memory's file; close-on-exec, inherited by forks. ``memory``: all
-    `Layout.total_size` bytes, shared with the guests, which may write any of them at any time. ``reachable``: whether
-    guests can open the path at all (`without_path`). ``rings``: the rings after ``memory`` in the same file; None:
-    none.
+    ``path``: the path that guests open. ``descriptor``: the descriptor of the memory's file; it is close-on-exec, and
+    forked processes inherit it. ``memory``: all `Layout.total_size` bytes. The guests share this memory, and may write
+    any byte at any time. ``reachable``: whether guests can open the path (see `without_path`). ``rings``: the rings
+    after ``memory`` in the same file; None if there are none.
 
-    The channel's memories are numbered: 0 is ``memory``, 1 that of the public file, if there is one (`open_to`).
+    The channel's memories are numbered. Memory 0 is ``memory``. Memory 1 is the public file, if there is one
+    (`open_to`).
     """
 
     def __init__(
@@ -91,10 +94,11 @@ class Channel:
 
     @classmethod
     def create(cls, path: Path | None, layout: Layout, rings: RingLayout | None = None) -> Channel:
-        """A channel whose memory exists but whose path does not yet: guests can open it after `publish`.
+        """Create a channel with its memory, but without its path. Guests can open the channel after `publish`.
 
-        If ``path`` is None, the run gets its own path, in a directory that only this user can enter. ``rings``: the
-        rings that the channel offers; None: none. Raises `HtrunError` if the path already turns out to be unusable.
+        If ``path`` is None, the run gets its own path in a directory that only this user can enter. ``rings``: the
+        rings that the channel offers; None if it offers none. Raises `HtrunError` if this method finds that the path is
+        unusable.
         """
         _require_proc()
         directory = None
@@ -118,9 +122,10 @@ class Channel:
         return cls(_NOWHERE, layout, _memory_file(layout, None), None, reachable=False)
 
     def publish(self, pid: int) -> None:
-        """Let guests open the path, which leads to the memory while the process ``pid`` lives.
+        """Create the path, so that guests can open it. It leads to the memory while the process ``pid`` lives.
 
-        ``pid`` must have inherited the channel. Raises `HtrunError` if something else has taken the path since.
+        The process ``pid`` must have inherited the channel. Raises `HtrunError` if the path has been taken since
+        `create`.
         """
         if not self.reachable:
             return
@@ -140,7 +145,7 @@ class Channel:
 
     @property
     def slots_address(self) -> int:
-        """The offset of the slot of index 0 in htrun's memory."""
+        """The address of the slot of index 0 in htrun's memory."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self.memory, DATA_OFFSET))
 
     def arguments(self, index: int, memory: int = 0) -> bytes:
@@ -154,7 +159,7 @@ class Channel:
         return self.memory[start : start + self._arguments_size]
 
     def memory_of(self, identity: Identity) -> int | None:
-        """The number of the memory whose file has ``identity``; None if it is not a file of the channel."""
+        """The number of the memory whose file has ``identity``; None if this file is not a file of the channel."""
         if identity == self.identity:
             return 0
         public = self._public
@@ -165,7 +170,8 @@ class Channel:
         return self._public.descriptor if memory and self._public is not None else self.descriptor
 
     def offer(self, rings: RingLayout) -> None:
-        """Offer ``rings`` in place of others of the same size, before anybody has opened the channel."""
+        """Offer ``rings`` instead of the current rings, before any process has opened the channel. Both must have the
+        same size."""
         assert self.rings is not None
         assert self.rings.file_size == rings.file_size
         self.rings = rings
@@ -173,12 +179,12 @@ class Channel:
         self.memory[FIELDS_OFFSET : FIELDS_OFFSET + len(fields)] = fields
 
     def await_stores(self) -> None:
-        """Prepare the control region to show stores where nobody catches them."""
+        """Prepare the control region so that `stored` can find stores that no tracer catches."""
         self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)] = _NOTHING_STORED
 
     def stored(self) -> int | None:
-        """The index that was stored last since `await_stores`; `NO_INDEX` if only the byte order was stored, None if
-        nothing was."""
+        """The index that was stored last since `await_stores`; `NO_INDEX` if only the byte order was stored; None if
+        nothing was stored."""
         words = self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)]
         if words == _NOTHING_STORED:
             return None
@@ -191,8 +197,8 @@ class Channel:
             self._public.write(offset, data)
 
     def open_to(self, user: int) -> None:
-        """Open the path to processes that cannot follow a link into this process's ``/proc``: those of ``user``, and
-        those of this user in other namespaces. Raises OSError."""
+        """Make the path usable for processes that cannot follow a link into this process's ``/proc``: processes of
+        ``user``, and this user's processes in other namespaces. Raises OSError."""
         if self._public is None and self._is_ours():
             self._public = PublicFile(self.path, self.layout)
         if self._public is not None and user != os.geteuid():
@@ -203,7 +209,7 @@ class Channel:
     def remove(self) -> None:
         """Remove the path if it still leads to this channel.
 
-        The memory exists while any process has it mapped. Never fails.
+        The memory exists as long as any process has it mapped. This method never fails.
         """
         with suppress(OSError):
             if self._is_ours():
@@ -212,7 +218,7 @@ class Channel:
             self._directory.remove()
 
     def clear_left_behind(self) -> None:
-        """Remove the channels of killed runs, if this channel is in a directory of its own."""
+        """Remove the channels of killed runs, if this channel is in its own private directory."""
         if self._directory is not None:
             self._directory.clear_left_behind()
 
@@ -222,8 +228,8 @@ class Channel:
         return self._target is not None and _target_of(self.path) == self._target
 
     def _leads_here(self) -> bool:
-        """Whether the path leads to this channel: also a link of an earlier run with the same process id and descriptor
-        does."""
+        """Whether the path leads to this channel. This also holds for a link of an earlier run that had the same
+        process id and descriptor."""
         with suppress(OSError):
             leads_to_proc = _PROC_LINK.fullmatch(_target_of(self.path) or "") is not None
             return leads_to_proc and Identity.of(self.path.stat()) == self.identity
@@ -258,7 +264,8 @@ def _fill(descriptor: int, size: int, layout: Layout, rings: RingLayout | None) 
 
 @contextmanager
 def _lifted_file_size() -> Iterator[None]:
-    """Raises this process's limit of file sizes as high as possible, because the limit is not meant for memory.
+    """A context in which this process's limit of file sizes is as high as possible, because the limit is not meant for
+    memory.
 
     The program inherits the original limit.
     """
@@ -294,8 +301,8 @@ def _memfd_create() -> int:
 
 
 def _require_proc() -> None:
-    """Raise `HtrunError` unless ``/proc`` is mounted and belongs to our own process id namespace, so that it shows the
-    programs."""
+    """Raise `HtrunError` unless ``/proc`` is mounted and belongs to htrun's own process id namespace, so that it shows
+    the programs."""
     with suppress(OSError):
         if (_PROC / "self").readlink() == Path(str(os.getpid())):
             return
@@ -311,7 +318,7 @@ def _check_place(path: Path) -> None:
         path.lstat()
         _require_stale(path)
     except FileNotFoundError:
-        # The path does not exist; or another run has just removed a stale link there.
+        # The path does not exist, or another run has just removed a stale link at this path.
         if not path.parent.is_dir():
             raise _unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))) from None
         if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -321,7 +328,8 @@ def _check_place(path: Path) -> None:
 
 
 def _require_stale(path: Path) -> None:
-    """Raise `HtrunError` unless ``path`` is a link that a dead run left, FileNotFoundError if it does not exist."""
+    """Check that ``path`` is a link that a dead run has left. Raises FileNotFoundError if ``path`` does not exist, and
+    `HtrunError` if it is anything else."""
     target = _target_of(path)
     if target is None:
         kind = "a directory" if path.is_dir() else "a file that htrun did not make"
@@ -343,7 +351,8 @@ def _require_stale(path: Path) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove ``path``, which exists, if a dead run left it; return if it vanishes first. Else raise `HtrunError`."""
+    """Remove the existing ``path`` if a dead run has left it. If another process removes it first, do nothing. Raises
+    `HtrunError` if the path is anything else."""
     with suppress(FileNotFoundError), _locked(path):
         _require_stale(path)
         path.unlink()
@@ -351,9 +360,9 @@ def _remove_stale(path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other htruns from removing links in the directory of ``path``.
+    """A context in which no other htrun removes links in the directory of ``path``.
 
-    Two runs may find the same stale link. Without the lock, the slower one would remove the link that the faster one
+    Two runs may find the same stale link. Without the lock, the slower run would remove the link that the faster run
     has just made.
     """
     try:

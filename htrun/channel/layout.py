@@ -19,7 +19,7 @@ MAGIC = b"HYPRTRC1"
 VERSION = 1
 
 REGION_ALIGNMENT = 64 * 1024
-"""The largest page size in bytes of any guest; every region starts at a multiple of it."""
+"""The largest page size of any guest, in bytes. Every region starts at a multiple of this size."""
 
 HEADER_SIZE = REGION_ALIGNMENT
 CONTROL_OFFSET = REGION_ALIGNMENT
@@ -27,11 +27,13 @@ CONTROL_SIZE = REGION_ALIGNMENT
 DATA_OFFSET = CONTROL_OFFSET + CONTROL_SIZE
 
 EMIT_OFFSET = 0
-"""Offset in the control region: a 4- or 8-byte store here emits the event of the stored index."""
+"""An offset in the control region. A 4- or 8-byte store at this offset emits the event of the stored index."""
 EMIT_HIGH_OFFSET = 4
-"""Offset of the second half of a 64-bit store of a 32-bit little-endian guest; ignored."""
+"""The offset in the control region at which a 32-bit little-endian guest stores the second half of a 64-bit value. This
+store is ignored."""
 HELLO_OFFSET = 8
-"""Offset where the guest library stores `HELLO_VALUE` once, which reveals the guest's byte order."""
+"""The offset in the control region at which the guest library stores `HELLO_VALUE` once, to show the guest's byte
+order."""
 HELLO_VALUE = 0x01020304
 
 MIN_ARGS, MAX_ARGS, DEFAULT_ARGS = 1, 64, 4
@@ -45,8 +47,8 @@ _HEADER = struct.Struct("<8sIIQQQQQQ")
 class Layout(NamedTuple):
     """The shape of one channel.
 
-    ``num_args``: unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`.
-    ``max_clients``: number of slots, `MIN_CLIENTS` to `MAX_CLIENTS`; valid indexes are ``0 .. max_clients - 1``.
+    ``num_args``: the number of unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`. ``max_clients``:
+    number of slots, `MIN_CLIENTS` to `MAX_CLIENTS`; valid indexes are ``0 .. max_clients - 1``.
     """
 
     num_args: int = DEFAULT_ARGS
@@ -54,7 +56,8 @@ class Layout(NamedTuple):
 
     @property
     def slot_stride(self) -> int:
-        """Bytes from one slot to the next: a multiple of 64, so that two slots never share a cache line."""
+        """The distance from one slot to the next, in bytes: a multiple of 64, so that two slots never share a cache
+        line."""
         return _round_up(8 * self.num_args, _SLOT_ALIGNMENT)
 
     @property

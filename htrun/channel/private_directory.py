@@ -1,7 +1,8 @@
-"""A run's own directory for its channel if the user names no path, and the removal of directories of killed runs.
+"""A run's own directory for its channel, which is used if the user gives no path. This module also removes the
+directories of killed runs.
 
 Every process that uses such a directory holds a shared lock on it (flock(2)). The lock is released when the last
-process that inherited it exits, in whatever way. The lock also works from other process id namespaces, where the link
+process that inherited it exits for any reason. The lock also works from other process id namespaces, in which the link
 in the directory leads nowhere.
 """
 
@@ -20,11 +21,11 @@ _CHANNEL = "channel"
 
 
 class PrivateDirectory:
-    """A directory that only this user can enter, unless `let_others_enter`, until `remove`."""
+    """A directory that exists until `remove`. Only this user can enter it, until `let_others_enter` is called."""
 
     def __init__(self) -> None:
-        """Raises `HtrunError` if no directory can be made."""
-        # Without tempfile, since its import would add 5 ms to the start-up.
+        """Creates the directory. Raises `HtrunError` if this fails."""
+        # The module tempfile is not used, since its import would add 5 ms to the start-up.
         places = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
         parent = Path(next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), "/tmp"))
         try:
@@ -43,7 +44,7 @@ class PrivateDirectory:
         return self._path / _CHANNEL
 
     def let_others_enter(self) -> None:
-        """Let other users open files whose names they know. Raises OSError."""
+        """Let other users open the files whose names they know. Raises OSError."""
         self._path.chmod(0o711)
 
     def remove(self) -> None:
@@ -52,7 +53,8 @@ class PrivateDirectory:
             self._path.rmdir()
 
     def clear_left_behind(self) -> None:
-        """Remove the directories next to it that were left by this user's runs killed by SIGKILL. Never fails."""
+        """Remove the directories next to this one that this user's runs have left because SIGKILL has killed them.
+        Never fails."""
         with suppress(OSError), os.scandir(self._path.parent) as entries:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
@@ -63,7 +65,7 @@ class PrivateDirectory:
 def _locked(directory: Path) -> int | None:
     """A descriptor of the new ``directory`` with this run's lock on it; None if the directory is gone.
 
-    Until it is locked, another run can mistake it for a leftover and remove it.
+    Until the directory is locked, another run can mistake it for a leftover and remove it.
     """
     try:
         guard = _opened(directory)
@@ -77,13 +79,14 @@ def _locked(directory: Path) -> int | None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove a directory and its channel. Raises OSError if a process uses it, or is about to."""
+    """Remove a directory and its channel. Raises OSError if a process uses the directory, or is about to use it."""
     guard = _opened(directory)
     try:
         if os.fstat(guard).st_uid != os.geteuid():
             return
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # There is none if the run was killed before it published its channel, or just after it removed the channel.
+        # There is no channel if the run was killed before it published its channel, or just after it removed the
+        # channel.
         with suppress(FileNotFoundError):
             os.unlink(_CHANNEL, dir_fd=guard)
         directory.rmdir()

@@ -1,9 +1,9 @@
-"""A second memory of the channel, for processes that can't follow a link into htrun's ``/proc``: those of other users,
-or with another ``/proc``.
+"""A second memory of the channel, for processes that can't follow a link into htrun's ``/proc``: processes of other
+users, or processes that have another ``/proc``.
 
-It is a regular file, which replaces the link. Any process that can write such a file can truncate it, and an access to
-a mapping of the truncated part raises SIGBUS. So htrun never maps the file, and the file offers no rings
-(`htrun.channel.ring_layout`): programs that open it store their events.
+The memory is a regular file, which replaces the link. Any process that can write this file can also truncate it, and an
+access to a mapping of the truncated part raises SIGBUS. So htrun never maps the file, and the file offers no rings
+(`htrun.channel.ring_layout`). Programs that open the file emit their events by stores.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ _OWNER_ONLY, _EVERYBODY = 0o600, 0o666
 
 
 class PublicFile:
-    """The file that is created at ``path``. ``descriptor``: open for reading and writing; close-on-exec."""
+    """The file that is created at ``path``. ``descriptor``: the descriptor of the file, which is open for reading and
+    writing, and close-on-exec."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        """Atomically replaces any file at ``path``. Raises OSError."""
+        """Create the file. It atomically replaces any file at ``path``. Raises OSError."""
         self._owner: int | None = None
         self._path = path
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -38,7 +39,7 @@ class PublicFile:
             raise
 
     def read(self, offset: int, size: int) -> bytes:
-        """``size`` bytes at ``offset``; zeros where the file has been truncated."""
+        """Read ``size`` bytes at ``offset``. If the file has been truncated, the missing bytes are zeros."""
         return os.pread(self.descriptor, size, offset).ljust(size, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
@@ -48,7 +49,7 @@ class PublicFile:
     def give_to(self, user: int) -> None:
         """Let ``user`` open the file.
 
-        The first user becomes the file's owner; for a second user, the file is opened to everybody. Raises OSError.
+        The first user becomes the file's owner. For a second user, everybody gets access to the file. Raises OSError.
         """
         if self._owner in (None, user):
             os.fchown(self.descriptor, user, -1)

@@ -1,8 +1,9 @@
-"""The rings that a channel offers to clients that write their records themselves.
+"""The layout of the rings that a channel offers. Clients write their records to these rings themselves.
 
-A *ring* is for one thread at a time, which takes it with one atomic operation and writes its records there. Clients
-that do not know of rings map `Layout.total_size` bytes of the channel, so they never map a ring. Fields of the header,
-from `FIELDS_OFFSET` on, describe the rings; they are zero if there are none. All of these fields are little-endian.
+A *ring* belongs to one thread at a time. The thread takes the ring with one atomic operation, and writes its records
+there. Clients that do not know about rings map `Layout.total_size` bytes of the channel, so they never map a ring.
+Fields of the header, from `FIELDS_OFFSET` on, describe the rings. These fields are little-endian, and zero if there are
+no rings.
 
 A ring is a control block of one page, then ``records`` records: u64 time stamp, u32 *lap word*, u32 index, arguments.
 Record number n of a ring, counted from the channel's beginning, is at position ``n % records``. The lap word is written
@@ -17,78 +18,87 @@ from typing import NamedTuple
 from htrun.channel.layout import REGION_ALIGNMENT, Layout
 
 FIELDS_OFFSET = 0x40
-"""Offset in the header of the fields that describe the rings."""
+"""The offset in the header of the fields that describe the rings."""
 _FIELDS = struct.Struct("<IIQQIIIIQI4x")
 
 EXCHANGE_OFFSET = 0x74
-"""Offset in the header of the number (u32) that clients in machines answer (`htrun.rings.exchange`); 0: none."""
+"""The offset in the header of the number (u32) that clients in machines answer (`htrun.rings.exchange`). The number 0
+needs no answer."""
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
-"""The clients that may use the rings: only native ones, which the host's processors run themselves, or also emulated
-ones."""
+"""The clients that may use the rings. Either only native clients may use them, which the host's processors run
+themselves, or emulated clients may use them, too."""
 
 UNTRACED = 1
-"""A flag: no tracer sees whose a ring is, so a client says in which PID namespace it has its ids, and since when."""
+"""A flag of the rings: no tracer sees to which thread a ring belongs. So a client writes the PID namespace of its ids
+to the ring, and the time at which it took the ring."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 """The behaviour of a client when its ring is full: it waits, loses the event, or overwrites the oldest event."""
 
 CONTROL_SIZE = 4096
-"""Bytes of a ring before its records."""
+"""The size in bytes of the control block before the records of a ring."""
 RECORD_HEADER = 16
-"""Bytes of a record before its arguments."""
+"""The size in bytes of the part of a record before its arguments."""
 
-# Offsets in the control block, whose words are little-endian. The client writes these.
+# Offsets in the control block, whose words are little-endian. The client writes the words at these offsets:
 OWNER = 0x00
-"""u64: process and thread id of the client, as it sees them (`owner_word`); 0: the ring is free."""
+"""u64: the process id and the thread id of the client, as the client sees them (`owner_word`); 0 if the ring is
+free."""
 COOKIE = 0x08
-"""u64: a random number of the program image."""
+"""u64: a random number that identifies the program image."""
 STATE = 0x10
 """u32: one of `FREE` to `ENDED`."""
 FLAGS = 0x14
-"""u32: bit 0: the client is big-endian; bit 1: it runs in a machine; bits 8 to 15: its clock (`CLOCK_TSC`)."""
+"""u32: bit 0 is set if the client is big-endian. Bit 1 is set if the client runs in a machine. Bits 8 to 15 are the
+number of the client's clock (`CLOCK_TSC`)."""
 NAME, NAME_SIZE = 0x18, 16
 """The thread's name, padded with zeros."""
 NAMESPACE = 0x28
-"""u64: the inode of the client's PID namespace; 0: unknown, or the client has a tracer."""
+"""u64: the inode of the client's PID namespace; 0 if it is unknown, or if the client has a tracer."""
 CLAIM_TIME = 0x30
-"""u64: when it took the ring, CLOCK_MONOTONIC_RAW in ns; 0: unknown, or it has a tracer."""
+"""u64: the time at which the client took the ring (CLOCK_MONOTONIC_RAW in ns); 0 if it is unknown, or if the client has
+a tracer."""
 RESERVED = 0x40
-"""u64: records reserved since the channel exists; the last of them may be unfinished."""
+"""u64: the number of records that were reserved since the channel was created. The last of these records may be
+unfinished."""
 DROPPED = 0x48
-"""u64: events lost because the ring was full."""
+"""u64: the number of events that were lost because the ring was full."""
 BELL = 0x50
-"""u32: not 0 while the client waits for room; the reader clears it."""
+"""u32: nonzero while the client waits for room. The reader sets it to 0."""
 ANSWERED = 0x58
-"""u32: the number that a client in a machine has answered last; 0 while it writes `ANSWER`."""
+"""u32: the number that a client in a machine has answered last; 0 while the client writes `ANSWER`."""
 ANSWER = 0x60
 """u64: the reading of the client's clock that answers `ANSWERED`."""
-# The reader writes these.
+# The reader writes the word at this offset:
 RELEASED = 0x80
 """u64: a client may write record n when n < released + records."""
 
 FREE, CLAIMED, IN_USE, ENDED = range(4)
-"""States of a ring: free; its thread is filling in the first fields; in use; its thread has exited."""
+"""The states of a ring. FREE: the ring has no owner. CLAIMED: the owner is filling in the first fields. IN_USE: the
+owner uses the ring. ENDED: the owner has exited."""
 
 BIG_ENDIAN = 1
 IN_MACHINE = 2
-"""The client's ids and clock are those of a machine, not of htrun's host."""
+"""The bit of `FLAGS` that says that the client's ids and clock are those of a machine, not of htrun's host."""
 KERNEL = 0xFFFFFFFF
-"""The process of a machine's kernel, which has a ring for each processor; the thread is the processor's number + 1."""
+"""The process id in the rings of a machine's kernel. The kernel has a ring for each processor; the thread id is the
+processor's number plus 1."""
 CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
 CLOCK_TSC, CLOCK_RAW_NS = 0, 1
-"""Clocks of time stamps: the host's time stamp counter (x86); CLOCK_MONOTONIC_RAW in nanoseconds."""
+"""The numbers of the clocks of time stamps: the host's time stamp counter (x86), and CLOCK_MONOTONIC_RAW in
+nanoseconds."""
 
 WRITTEN = 0x80000000
 """A bit that is set in every lap word, so that no lap word is zero."""
 LAPS = 0x7FFFFFFF
-"""Laps are numbered from 1 to this, then from 1 again."""
+"""The greatest number of a lap. Laps are numbered from 1 to this number, then from 1 again."""
 
 _MOST_RINGS = 1024
 _FEWEST_RECORDS = 256
 _MOST_MAPPED = 16 << 20
-"""The maximum of bytes that a client maps at once for rings, unless a single ring is larger: a client may lock all its
-memory (mlockall(2))."""
+"""The maximum number of bytes that a client maps together for rings, unless a single ring is larger. This is limited
+because a client may lock all its memory (mlockall(2))."""
 _MOST_IN_A_CHUNK = 64
 _MOST_IN_A_DEVICE = 256 << 20
 
@@ -96,10 +106,10 @@ _MOST_IN_A_DEVICE = 256 << 20
 class RingLayout(NamedTuple):
     """The rings of one channel.
 
-    ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: position of the first
-    ring in the channel's file, in bytes; ``stride``: bytes from one ring to the next; ``rings``: number of rings;
-    ``records``: records in a ring. ``chunk``: number of rings that a client must map at once. ``overflow``: `BLOCK`,
-    `DROP` or `OVERWRITE`. ``record_size``: bytes.
+    ``mode``: `NATIVE_CLIENTS` or `EVERY_CLIENT`. ``machine``: e_machine of the host. ``offset``: the position of the
+    first ring in the channel's file, in bytes. ``stride``: the distance from one ring to the next, in bytes. ``rings``:
+    the number of rings. ``records``: the number of records in a ring. ``chunk``: the number of rings that a client must
+    map together. ``overflow``: `BLOCK`, `DROP` or `OVERWRITE`. ``record_size``: the size of a record in bytes.
     """
 
     mode: int
@@ -120,8 +130,8 @@ class RingLayout(NamedTuple):
     ) -> RingLayout:
         """The rings of a channel with ``layout``.
 
-        ``machine``: e_machine of the host. ``ring_size``: bytes of a ring, rounded to a multiple of 64 KiB; increased
-        if a few nested signal handlers could fill the ring.
+        ``machine``: e_machine of the host. ``ring_size``: the size of a ring in bytes. It is rounded to a multiple of
+        64 KiB, and increased if a few nested signal handlers could fill the ring.
         """
         record_size = RECORD_HEADER + 8 * layout.num_args
         stride = max(ring_size, CONTROL_SIZE + _FEWEST_RECORDS * record_size + REGION_ALIGNMENT - 1)
@@ -141,19 +151,20 @@ class RingLayout(NamedTuple):
 
     @property
     def device_size(self) -> int:
-        """The size in bytes of a PCI device's memory that has rings: a power of two, no more than the file's size. A
-        client uses the rings that it sees, and a larger one may not fit below 4 GiB, where 32-bit machines need it."""
+        """The size in bytes of the memory of a PCI device that has rings: a power of two, no more than the file's size.
+        The memory must be below 4 GiB for 32-bit machines, and a larger memory may not fit there. A client uses only
+        the rings that it sees."""
         most = max(_MOST_IN_A_DEVICE, 2 * self.offset)
         return 1 << min(self.file_size, most).bit_length() - 1
 
     @property
     def size(self) -> int:
-        """Bytes of all rings."""
+        """The size of all rings in bytes."""
         return self.rings * self.stride
 
     @property
     def file_size(self) -> int:
-        """Size of the channel's file in bytes. Only pages that were written take memory."""
+        """The size of the channel's file in bytes. Only pages that were written take memory."""
         return self.offset + self.size
 
     def fields(self) -> bytes:
@@ -178,5 +189,5 @@ def lap_word(number: int, records: int) -> int:
 
 
 def owner_word(pid: int, tid: int) -> int:
-    """The owner of a ring, as one number."""
+    """The owner of a ring as one number: the process id and the thread id."""
     return pid << 32 | tid

@@ -1,4 +1,4 @@
-"""Typed arguments: the meaning of the 64 bits of an event's argument, and their text."""
+"""Typed arguments: the meaning of the 64 bits of an event's argument, and the text that shows them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-"""The valid names of arguments and of an enumeration's values: names that C and SQL accept as well."""
+"""The valid names of arguments and of an enumeration's values. C and SQL accept these names, too."""
 _MAX_WORD = (1 << 64) - 1
 _MIN_SIGNED = -(1 << 63)
 
 
 class ArgumentType(Enum):
-    """The type of an argument's 64 bits; the value is the name in a TOML file."""
+    """The type of an argument's 64 bits. The value of a member is its name in a TOML file."""
 
     U64 = "u64"
     I64 = "i64"
@@ -41,9 +41,9 @@ _DECLARED = {type_.value: type_ for type_ in ArgumentType if type_ is not Argume
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument. ``spec``: a Python format specification, empty for the usual text of the type.
+    """One argument. ``spec``: a Python format specification; empty for the default format of the type.
 
-    ``labels``: the names of an enumeration's values; for `ArgumentType.TEXT`, all texts so far.
+    ``labels``: the names of an enumeration's values. For `ArgumentType.TEXT`, these are all texts so far.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Argument:
 
     @classmethod
     def parse(cls, text: str) -> Argument:
-        """Parse ``NAME[:TYPE[:SPEC]]``. Raises `ValueError` with one line that says what is wrong."""
+        """Parse ``NAME[:TYPE[:SPEC]]``. Raises `ValueError` with a message of one line."""
         name, _, rest = text.partition(":")
         type_name, _, spec = rest.partition(":")
         if not IDENTIFIER.fullmatch(name):
@@ -72,7 +72,8 @@ class Argument:
         return cls(name, type_, spec)
 
     def value(self, word: int) -> int | float | bool | str:
-        """The value of the 64 bits ``word``; for an enumeration, its label, or the number if it has no label."""
+        """The value of the 64 bits ``word``. For an enumeration, this is the value's label, or the number if the value
+        has no label."""
         match self.type:
             case ArgumentType.I64:
                 return word - (1 << 64) if word >> 63 else word
@@ -99,7 +100,7 @@ class Argument:
                 return str(value)
 
     def values(self, words: NDArray[np.uint64]) -> NDArray[Any]:
-        """The values of many ``words`` at once, as u8, i8, f8 or bool; enumerations and texts remain numbers."""
+        """The values of all ``words``, as u8, i8, f8 or bool. Enumerations and texts remain numbers."""
         import numpy as np
 
         match self.type:

@@ -1,10 +1,11 @@
 """Pairs of events that a guest emits to measure the cost of an event.
 
-``qemu_hypertrace_calibrate()`` of the guest library emits them. A span is too long by the duration of a pair with
-nothing between, and each event within a span adds that much again, provided that the processor does not overlap the
-event with the guest's code. To measure the overlap after some work, there are pairs with such work and pairs with twice
-as much: twice the duration of the former minus that of the latter is the cost of the event after this work. The cost
-depends on the work and the processor, so there are several kinds of work.
+``qemu_hypertrace_calibrate()`` of the guest library emits them. An empty pair has no work between its two events, and
+its duration is the cost of an event. Each span is too long by this cost, and each event within a span adds the same
+cost again, unless the processor overlaps the event with the guest's code. To measure this overlap, there are pairs with
+some work between their events, and pairs with twice as much work. Twice the duration of the single work minus the
+duration of the double work is the cost of an event after this work. The cost depends on the work and the processor, so
+there are several kinds of work.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """One kind of pairs. ``name``: the name of their spans; ``begin``, ``end``: ``arg1`` of the two events."""
+    """One kind of pairs. ``name``: the name of the pairs' spans. ``begin``, ``end``: ``arg1`` of the two events of a
+    pair."""
 
     name: str
     begin: int
@@ -31,7 +33,7 @@ def _pair(name: str, number: int) -> Pair:
 
 @dataclass(frozen=True)
 class Work:
-    """A kind of work that is timed by events: pairs with some of it, and with twice as much."""
+    """A kind of work between two events: pairs with some of this work, and pairs with twice as much."""
 
     name: str
     once: Pair
@@ -44,12 +46,13 @@ class Work:
 
 
 EMPTY = _pair("(calibration)", 0)
-"""Pairs with nothing between: ``QEMU_HYPERTRACE_CALIBRATION_BEGIN`` and ``_END`` of the guest library."""
+"""Pairs without work between the events, ``QEMU_HYPERTRACE_CALIBRATION_BEGIN`` and ``_END`` of the guest library."""
 WORKS = tuple(
     Work.of(name, 1 + 2 * place) for place, name in enumerate(("chain", "loop", "division", "branches", "loads"))
 )
-"""Arithmetic in which each step needs the result of the previous one; the same in a loop; divisions; unpredictable
-branches; loads that miss the nearest cache. Older guest libraries emit only the first, the oldest none."""
+"""The kinds of work: arithmetic in which each step needs the result of the previous step; the same arithmetic in a
+loop; divisions; unpredictable branches; loads that miss the nearest cache. Older guest libraries emit only the first
+kind, and the oldest libraries emit none."""
 PAIRS = (EMPTY, *(pair for work in WORKS for pair in (work.once, work.twice)))
 IDS = tuple(each for pair in PAIRS for each in (pair.begin, pair.end))
-"""``arg1`` of all events of calibration."""
+"""``arg1`` of all calibration events."""

@@ -1,4 +1,4 @@
-"""Classes of system calls, such as ``%file``, with the names that strace(1) gives them under ``-e trace``."""
+"""Classes of system calls, such as ``%file``. The names of the classes are those of ``strace -e trace`` (strace(1))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INDENT = "    "
 
 @cache
 def call_classes() -> Mapping[str, frozenset[str]]:
-    """The calls of each class, by the class's name, which begins with %."""
+    """The calls of each class. The keys are the names of the classes, which begin with %."""
     classes: dict[str, set[str]] = {}
     calls: set[str] = set()
     for line in files("htrun.events").joinpath("call_classes.txt").read_text().splitlines():

@@ -1,7 +1,9 @@
-"""The texts that arguments of system calls point to: paths, the words of a command line, data read and written.
+"""The texts that arguments of system calls point to: paths, the words of a command line, and data that was read or
+written.
 
-Events have a fixed size, so a text is stored in as many events of its own (``guest_user_syscall_text``) as it needs,
-directly after the call or return that it belongs to. The first argument of such an event, its *part*, identifies it:
+Events have a fixed size, so a text is stored in one or more separate events (``guest_user_syscall_text``). These events
+directly follow the call or the return to which the text belongs. The first argument of such an event, its *part*,
+identifies the part of the text:
 
 =========  =============================================================
 bits 0-7   the index of the call's argument, from 0
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Rows
 
 TEXT_BYTES = 8 * TEXT_WORDS
-"""The maximum of bytes of text in one event."""
+"""The maximum number of bytes of text in one event."""
 _WORDS = struct.Struct(f"<{TEXT_WORDS}Q")
 _KIND = DEFINITIONS.index(USER_SYSCALL_TEXT)
 _OWNERS = (DEFINITIONS.index(USER_SYSCALL), DEFINITIONS.index(USER_SYSCALL_RET))
@@ -39,8 +41,8 @@ _PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
 class Text(NamedTuple):
     """The memory that a pointer refers to.
 
-    ``place``: the index of the argument; ``element``: the index of the text in its array, 0 if there is no array;
-    ``cut``: whether ``data`` is only the beginning.
+    ``place``: the index of the argument. ``element``: the index of the text in its array; 0 if there is no array.
+    ``cut``: whether ``data`` is only the beginning of the text.
     """
 
     place: int
@@ -62,7 +64,7 @@ _OfCall = Mapping[int, Sequence[Text]]
 
 
 class BatchTexts:
-    """The texts of a batch of calls and returns, by their positions in it."""
+    """The texts of a batch of calls and returns, by the positions of these calls and returns in the batch."""
 
     def __init__(self, found: Mapping[int, _OfCall] = MappingProxyType({})) -> None:
         self._found = found
@@ -71,14 +73,14 @@ class BatchTexts:
         return bool(self._found)
 
     def of_rows(self, rows: Rows) -> BatchTexts:
-        """The texts of the batch that has only these ``rows``."""
+        """The texts of the smaller batch that has only these ``rows``."""
         if isinstance(rows, slice) or not self._found:
             return self
         found = self._found
         return BatchTexts({new: found[old] for new, old in enumerate(rows.tolist()) if old in found})
 
     def places(self) -> set[int]:
-        """The arguments for which any call has a text."""
+        """The indexes of the arguments for which any call has a text."""
         return {place for of_call in self._found.values() for place in of_call}
 
     def of(self, row: int, place: int) -> Sequence[Text]:
@@ -96,7 +98,8 @@ def without_texts(events: Events) -> Events:
 
 
 def split(events: Events) -> tuple[Events, BatchTexts]:
-    """``events`` without texts, and the texts. Each text must directly follow the event that it belongs to."""
+    """Split ``events`` into the events without texts, and the texts. Each text must directly follow the event to which
+    it belongs."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -120,8 +123,8 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
 
 
 def after_their_calls(events: Events) -> Events:
-    """``events``, which are in order of time, with each text directly after its call or return. Texts whose calls are
-    missing, as in a damaged trace, are dropped."""
+    """``events`` with each text directly after its call or return. ``events`` are in order of time. If a call is
+    missing, as in a damaged trace, its texts are dropped."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -136,7 +139,8 @@ def after_their_calls(events: Events) -> Events:
 
 
 def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``chosen``, a mask of ``events``, with each text included exactly if its call or return is."""
+    """The mask ``chosen`` of ``events``, changed so that a text is chosen if and only if its call or return is
+    chosen."""
     import numpy as np
 
     is_text = events["kind"] == _KIND
@@ -147,7 +151,8 @@ def like_their_calls(events: Events, chosen: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def first(events: Events, count: int) -> tuple[Events, int]:
-    """The first ``count`` of ``events``, or all if there are fewer, with their texts; and the number of events."""
+    """The first ``count`` of ``events`` with their texts, or all events if there are fewer; and the number of
+    events."""
     import numpy as np
 
     ordinals = np.cumsum(events["kind"] != _KIND)
@@ -156,7 +161,7 @@ def first(events: Events, count: int) -> tuple[Events, int]:
 
 
 def in_batches(events: Events, size: int) -> Iterator[Events]:
-    """``events`` in batches of about ``size`` that never separate a text from its call."""
+    """``events`` in batches of about ``size``. A text is always in the same batch as its call."""
     start = 0
     while start < len(events):
         end = whole(events, min(start + size, len(events)))
@@ -165,7 +170,7 @@ def in_batches(events: Events, size: int) -> Iterator[Events]:
 
 
 def whole(events: Events, end: int) -> int:
-    """The first position from ``end`` on where ``events`` can be split without separating a text from its call."""
+    """The first position from ``end`` on at which ``events`` can be split without separating a text from its call."""
     kinds = events["kind"]
     while end < len(events) and kinds[end] == _KIND:
         end += 1

@@ -1,9 +1,10 @@
 """Time: the meaning of the time stamps in rings.
 
-A timestamp is a reading of a counter of the processor, or, if none is reliable, of CLOCK_MONOTONIC. `Clock` relates it
-to the system's clocks by *anchors*: pairs of ticks and nanoseconds that were read at the same moment. Every conversion
-takes a fresh anchor first, and a record is always older than its conversion. So every time lies between two anchors,
-nothing is extrapolated, and the same ticks always convert to the same time.
+A time stamp is a reading of the processor's counter, or of CLOCK_MONOTONIC if this counter is not reliable. The unit of
+a time stamp is the *tick*. `Clock` relates ticks to the system's clocks by *anchors*: pairs of ticks and nanoseconds
+that were read at the same moment. Every conversion first takes a new anchor, and a record is always older than its
+conversion. So every time lies between two anchors, no time is extrapolated, and the same ticks always convert to the
+same time.
 
 The anchors follow CLOCK_MONOTONIC, since it is never set. The wall clock is taken as CLOCK_MONOTONIC plus a constant
 that is measured at the start, so setting the wall clock during a run does not affect the run's times.
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MAX_ANCHORS = 4096
 _RECENT_ANCHORS = 2048
-"""The number of latest anchors that are never thinned out: at least two seconds of a drain that runs each millisecond.
+"""The number of latest anchors that are never thinned out. If the drain runs each millisecond, they cover at least two
+seconds.
 """
 _TRIES = 8
-"""The number of samples that are taken; the one with the shortest window is used, which had no interrupt or cache miss.
+"""The number of samples that are taken. The sample with the shortest window is used, since it had no interrupt or cache
+miss.
 """
 
 
 class Sample(NamedTuple):
-    """One system clock's time between two readings of the ticks: ``before <= ticks at nanoseconds <= after``."""
+    """The time of a system clock, read between two readings of the ticks: ``before <= ticks at nanoseconds <=
+    after``."""
 
     before: int
     nanoseconds: int
@@ -45,12 +49,12 @@ class Sample(NamedTuple):
 
     @property
     def middle(self) -> int:
-        """The estimated ticks at ``nanoseconds``, off by at most half of `window`."""
+        """The estimated ticks at ``nanoseconds``. The error is at most half of `window`."""
         return self.before + self.window // 2
 
 
 class ClockSource(Protocol):
-    """The counter that time stamps are read from."""
+    """The counter from which time stamps are read."""
 
     name: str
 
@@ -71,7 +75,7 @@ class MonotonicSource:
         return time.monotonic_ns()
 
     def sample(self, clock_id: int) -> Sample:
-        """One sample; its window is the time of three Python calls, some 300 ns."""
+        """One sample. Its window is the duration of three Python calls, about 300 ns."""
         before = time.monotonic_ns()
         if clock_id == time.CLOCK_MONOTONIC:
             return Sample(before, before, before)
@@ -97,10 +101,12 @@ class Fit(NamedTuple):
 
 
 class Clock:
-    """Converts ticks to nanoseconds. Must be created when the run starts: earlier ticks count as the start.
+    """Converts ticks to nanoseconds. It must be created when the run starts: ticks before this moment count as the
+    start.
 
-    ``source``: the counter of the ticks. ``error_ns``: the maximum error of a converted time against CLOCK_REALTIME,
-    unless that is set meanwhile, if the clocks' rates are steady between two conversions.
+    ``source``: the counter of the ticks. ``error_ns``: the maximum error of a converted time compared with
+    CLOCK_REALTIME. It holds if the clocks' rates are steady between two conversions, and if CLOCK_REALTIME is not set
+    during the run.
     """
 
     def __init__(self, source: ClockSource) -> None:
@@ -119,7 +125,8 @@ class Clock:
 
     @property
     def error_ns(self) -> int:
-        """The error of an anchor in nanoseconds: half the time of reading the clock, for each of two clocks."""
+        """The error of an anchor in nanoseconds: half the time that it takes to read a clock, for each of the two
+        clocks."""
         return 2 * self._half_window
 
     def refit(self) -> None:
@@ -128,7 +135,7 @@ class Clock:
         sample = _tightest(self.source, time.CLOCK_MONOTONIC)
         if sample.middle <= last_ticks:
             return
-        # Two anchors that are closer than their own error could seem to go backwards.
+        # Two anchors that are closer than their errors could go backwards.
         self._anchors.append((sample.middle, max(sample.nanoseconds, last_nanoseconds)))
         if len(self._anchors) > _MAX_ANCHORS:
             self._anchors = _thinned(self._anchors)
@@ -136,8 +143,8 @@ class Clock:
     def to_monotonic_ns(self, ticks: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """CLOCK_MONOTONIC at ``ticks``, in nanoseconds.
 
-        Later ticks never give an earlier time, within one call or between calls. Ticks from the future, which only a
-        guest that writes to its ring can produce, count as now.
+        Later ticks never give an earlier time, neither within one call nor in different calls. Ticks in the future
+        count as the current time; only a guest that writes to its ring can produce them.
         """
         import numpy as np
 
@@ -165,12 +172,13 @@ def _tightest(source: ClockSource, clock_id: int) -> Sample:
 
 
 def _thinned(anchors: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """All recent anchors, and one per second of the old ones, whose records were all converted long ago."""
+    """All recent anchors, and one old anchor per second. The records near old anchors were all converted long ago."""
     return anchors[:-_RECENT_ANCHORS:2] + anchors[-_RECENT_ANCHORS:]
 
 
 def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
-    """Index of the last anchor that is not after ``ticks``, or 0. Searches from the end, since ticks are recent."""
+    """The index of the last anchor that is not after ``ticks``; 0 if there is none. The search begins at the end, since
+    ticks are recent."""
     for place in range(len(anchors) - 1, 0, -1):
         if anchors[place][0] <= ticks:
             return place
@@ -180,10 +188,11 @@ def _first_needed(anchors: Sequence[tuple[int, int]], ticks: int) -> int:
 def interpolated(
     ticks: NDArray[np.uint64], anchor_ticks: NDArray[np.uint64], anchor_ns: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """Nanoseconds at ``ticks``, linearly interpolated between the anchors, and constant beyond them.
+    """Nanoseconds at ``ticks``: interpolated linearly between the anchors, and constant before the first and after the
+    last anchor.
 
-    Only differences from an anchor are computed in floating point. They stay below 2**53, so the result is exact to the
-    nanosecond, while an absolute time of some 2**60 would lose up to 256.
+    Only differences from an anchor are computed in floating point. These differences stay below 2**53, so the result is
+    exact to the nanosecond. An absolute time is about 2**60, and floating point would round it by up to 256 ns.
     """
     import numpy as np
 
@@ -200,7 +209,7 @@ def interpolated(
 def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: int) -> Fit:
     """The least-squares line through the anchors.
 
-    It is centred on the first anchor, so that every difference is small enough to be exact.
+    The computation is relative to the first anchor, so that every difference is small enough to be exact.
     """
     first_ticks, first_ns = anchors[0]
     points = [(ticks - first_ticks, nanoseconds - first_ns) for ticks, nanoseconds in anchors]
@@ -220,7 +229,8 @@ def _line(anchors: Sequence[tuple[int, int]], realtime_offset: int, error_ns: in
 
 
 def _weights(ticks: Sequence[int]) -> list[int]:
-    """Weights by the time that an anchor represents, so that a busy second counts no more than a quiet one."""
+    """The weight of each anchor: the time that the anchor represents. So a busy second counts no more than a quiet
+    second."""
     if len(ticks) < 3:
         return [1] * len(ticks)
     gaps = [after - before for before, after in pairwise(ticks)]

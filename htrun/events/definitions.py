@@ -8,9 +8,9 @@ from typing import NamedTuple
 class Definition(NamedTuple):
     """One kind of event.
 
-    ``name``: as in patterns and traces. ``fields``: the columns of a decoded event that are shown with its arguments.
-    ``arguments``: the names of the elements of ``args``; None: as many as the run's channel has. ``context``: the
-    columns that say where the event comes from.
+    ``name``: the name in patterns and traces. ``fields``: the columns of a decoded event that are shown with its
+    arguments. ``arguments``: the names of the elements of ``args``; None if the event has as many arguments as the
+    run's channel. ``context``: the columns that say where the event comes from.
     """
 
     name: str
@@ -20,7 +20,8 @@ class Definition(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that such an event uses, among ``site``, ``index``, ``num`` and ``arch`` of a decoded event."""
+        """The columns that an event of this kind uses, among the columns ``site``, ``index``, ``num`` and ``arch`` of a
+        decoded event."""
         return (*self.context, *self.fields)
 
     def argument_names(self, num_args: int) -> tuple[str, ...]:
@@ -54,7 +55,8 @@ USER_SYSCALL_TEXT = Definition(
 )
 """A part of a text that an argument of a system call points to, recorded on request: `htrun.events.call_texts`.
 
-It directly follows the call or the return that it belongs to, and has the same time. Readers may skip it.
+The event directly follows the call or the return to which the text belongs, and has the same time. Readers may skip
+this event.
 """
 CPU_ENTER = Definition("guest_cpu_enter")
 """A thread of the guest starts."""
@@ -64,4 +66,4 @@ CPU_EXIT = Definition("guest_cpu_exit")
 EVENTS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
 """Every kind of event that a pattern can name."""
 DEFINITIONS = (*EVENTS, USER_SYSCALL_TEXT)
-"""The ``kind`` of a decoded event is its index here."""
+"""All kinds of events. The ``kind`` of a decoded event is an index of this tuple."""

@@ -1,4 +1,4 @@
-"""Losses of events in a trace, as far as its packets show them."""
+"""Losses of events in a trace, as reported by the trace's packets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Loss:
-    """A stretch of a thread's time in which events were lost. ``stream``: the thread's number; ``begin`` and ``end``:
-    ns since the epoch; the events strictly between may be incomplete. ``events``: number of lost events."""
+    """A time interval in which events of a thread were lost. ``stream``: the number of the thread's stream. ``begin``,
+    ``end``: the limits of the interval, in ns since the epoch; the events strictly between them may be incomplete.
+    ``events``: the number of lost events."""
 
     stream: int
     begin: int

@@ -1,4 +1,4 @@
-"""Events that users name: a TOML file that gives meaning to values of ``arg1``.
+"""Named events. The user writes a TOML file that gives names to values of ``arg1``.
 
 ::
 
@@ -9,7 +9,7 @@
     args = ["size:u64", "kind:enum:READ=0,WRITE=1"]     # arg2 and on
     key = "size"                            # pairs begin and end across threads
 
-A begin and an end with the same name are a span.
+An event with phase "begin" and an event with phase "end" form a span if they have the same name.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ if TYPE_CHECKING:
     from htrun.events.toml_lines import TomlLines
 
 _MAX_ARGUMENTS = 63
-"""Arguments of an event in addition to ``arg1``: a channel has at most 64 (`htrun.channel.layout`)."""
+"""The maximum number of arguments of an event in addition to ``arg1``. A channel has at most 64 arguments
+(`htrun.channel.layout`)."""
 _MAX_ID = (1 << 64) - 1
 _KEYS = ("id", "name", "phase", "args", "key")
 NAMED_EVENTS_FACT = "named_events"
-"""The fact in a trace's metadata that holds the TOML text of its named events."""
+"""The name of the fact in a trace's metadata that contains the TOML text of the trace's named events."""
 
 
 class Phase(StrEnum):
-    """The meaning of an event; the value is its name in a TOML file."""
+    """The meaning of an event. The value of a member is its name in a TOML file."""
 
     INSTANT = "instant"
     BEGIN = "begin"
@@ -51,8 +52,9 @@ class Phase(StrEnum):
 class NamedEvent:
     """One event. ``id``: the value of ``arg1``. ``arguments``: the types of ``arg2`` and on.
 
-    ``key``: name of the argument that pairs a begin with its end; None if they pair within a thread. ``carried``:
-    whether its arguments come from a guest's kernel instead of the channel, so that there may be more of them.
+    ``key``: the name of the argument that pairs a begin with its end; None if a begin pairs with an end of the same
+    thread. ``carried``: whether the arguments come from a guest's kernel instead of the channel, so that there may be
+    more arguments than the channel has.
     """
 
     id: int
@@ -71,14 +73,14 @@ class NamedEvent:
 
 @dataclass(frozen=True)
 class NamedEvents:
-    """The contents of one TOML file. ``text``: the file itself, to be stored in a trace."""
+    """The contents of one TOML file. ``text``: the text of the file, which is stored in a trace."""
 
     events: tuple[NamedEvent, ...]
     text: str
 
     @classmethod
     def load(cls, path: Path) -> NamedEvents:
-        """Read the file ``path``. Raises `HtrunError`, which reports the line."""
+        """Read the file ``path``. Raises `HtrunError`; the message contains the number of the wrong line."""
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -89,7 +91,8 @@ class NamedEvents:
 
     @classmethod
     def parse(cls, text: str, source: str = "events") -> NamedEvents:
-        """Parse the TOML ``text``; ``source`` is its name in errors. Raises `HtrunError`, which reports the line."""
+        """Parse the TOML ``text``. ``source``: the name of the text in error messages. Raises `HtrunError`; the message
+        contains the number of the wrong line."""
         import tomllib
 
         from htrun.events.toml_lines import TomlLines
@@ -101,12 +104,12 @@ class NamedEvents:
         return cls(_Reader(TomlLines(text, "event"), source).events(document), text)
 
     def lookup(self, arg1: int) -> NamedEvent | None:
-        """The event with this ``arg1``, if it has a name."""
+        """The named event with this ``arg1``; None if there is none."""
         place = self._places.get(arg1)
         return None if place is None else self.events[place]
 
     def places(self, arg1: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """For each ``arg1`` the index of its event in ``events``, or -1."""
+        """For each ``arg1``, the index of the named event in ``events``; -1 if there is none."""
         import numpy as np
 
         if not self.events:
@@ -117,7 +120,7 @@ class NamedEvents:
 
     @property
     def num_args(self) -> int:
-        """The number of arguments that a channel needs for all these events: ``arg1`` and the declared ones."""
+        """The number of arguments that a channel needs for all these events: ``arg1`` and the declared arguments."""
         return 1 + max((len(event.arguments) for event in self.events), default=0)
 
     @cached_property

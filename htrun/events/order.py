@@ -1,4 +1,4 @@
-"""Puts events of many threads into one time order while they still arrive.
+"""Puts events of many threads into one time order, while events still arrive.
 
 Each thread's events arrive in order, but an event may arrive after younger events of another thread: a thread can be
 interrupted between its time stamp and its record, and an event that traps is seen microseconds after it happened. So
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HOLD_BACK_NS = 5_000_000
-"""The minimum of ns for which an event is held back; the maximum is twice this plus the pause between two calls."""
+"""The minimum time in ns for which an event is held back. The maximum is twice this time plus the pause between two
+calls."""
 
 
 class TimeOrder:
-    """Takes batches, each in time order, and returns one sequence in time order."""
+    """Merges batches, each of which is in time order, into one sequence in time order."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -36,8 +37,9 @@ class TimeOrder:
         return bool(self._batches)
 
     def begin_round(self) -> None:
-        """Must be called each time before all threads' records are collected. The age of an event at this time decides
-        whether it is settled, since collecting may take arbitrarily long."""
+        """Begin a round. This must be called each time before the records of all threads are collected. The age of an
+        event at the time of this call decides whether the event is settled, since collecting may take arbitrarily
+        long."""
         now = time.monotonic_ns()
         if now >= self._next_at:
             self._settled, self._next_settled = self._next_settled, self._clock.source.read()
@@ -48,7 +50,8 @@ class TimeOrder:
         self._batches.append(events)
 
     def take(self, *, everything: bool) -> Events | None:
-        """The events that no event still to come can precede, or all if ``everything``; None if there are none."""
+        """Take the events that are older than any event that may still arrive, or all events if ``everything``. Returns
+        None if there are none."""
         import numpy as np
 
         if not self._batches:

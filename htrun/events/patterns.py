@@ -1,8 +1,8 @@
 """QEMU's ``-trace`` argument: the choice of the events to record.
 
-``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is an event's name, in which ``*`` matches any text and
-``?`` any character; a leading ``-`` disables. ``events=FILE`` names a file of patterns, one per line, with comments
-after ``#``. A comma within a value is doubled. (QEMU: docs/devel/tracing.rst, trace/control.c.)
+``[[enable=]PATTERN][,events=FILE][,file=FILE]``: ``PATTERN`` is the name of an event. In it, ``*`` matches any text,
+and ``?`` matches any character. A leading ``-`` disables the events. ``events=FILE`` names a file of patterns, one per
+line, with comments after ``#``. A comma within a value is doubled. (QEMU: docs/devel/tracing.rst, trace/control.c.)
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Selection(NamedTuple):
     """The result of the ``-trace`` arguments of a command line.
 
-    ``events``: names of the events to record. ``file``: where to write, if one was given. ``unknown``: given names of
-    no event, for a warning.
+    ``events``: the names of the events to record. ``file``: the output file, if the arguments name one. ``unknown``:
+    the names in the arguments that no event has, for a warning.
     """
 
     events: frozenset[str] = frozenset({HYPERTRACE.name})
@@ -33,8 +33,8 @@ class Selection(NamedTuple):
 def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Selection:
     """The selection after ``arguments`` were applied in order. Raises `HtrunError`.
 
-    If no argument enables anything, the arguments apply to `Selection`'s default events. ``also``: events that are
-    enabled before the first.
+    If no argument enables anything, the arguments apply to `Selection`'s default events. ``also``: the events that are
+    enabled before the first argument is applied.
     """
     patterns: list[str] = []
     file = None
@@ -76,7 +76,7 @@ def _patterns_in(path: Path) -> list[str]:
 
 
 def _apply(patterns: Sequence[str], also: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The names that ``patterns`` leave enabled, and those of ``patterns`` that name no event."""
+    """The names of the events that are enabled after ``patterns``, and the patterns that match no event."""
     enabling = any(pattern and not pattern.startswith("-") for pattern in patterns)
     events = set(also) if enabling else set(also | Selection().events)
     unknown = []

@@ -1,6 +1,6 @@
-"""Batches of events as numpy arrays: raw, as in a ring, and decoded, as passed to sinks.
+"""Batches of events as numpy arrays. Raw records are as in a ring; decoded events are passed to sinks.
 
-Importing numpy takes 0.1 s, so every function imports it when it is first called, when the program already runs.
+Importing numpy takes 0.1 s, so each function imports numpy when it is called; the program is already running then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 NUMBER_PAIRS = (("site", "index"), ("num", "arch"))
-"""Pairs of columns of a decoded event that share a word, so that both are copied or cleared at once.
+"""Pairs of columns of a decoded event. The two columns of a pair share a word, so that they are copied or cleared
+together.
 
 A kind of event has both columns of a pair or neither.
 """
@@ -34,12 +35,13 @@ NUMBERS = tuple(name for pair in NUMBER_PAIRS for name in pair)
 
 
 RING_SITE = 0
-"""The ``site`` of events that the guest library wrote to a ring itself. The numbers of instructions begin with 1."""
+"""The ``site`` of events that the guest library itself wrote to a ring. The numbers of instructions begin with 1."""
 
 
 @functools.cache
 def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
-    """A record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's byte order."""
+    """The type of a record in a ring: u64 ``timestamp`` (ticks), u32 ``site`` and ``index``, ``args`` in the guest's
+    byte order."""
     import numpy as np
 
     args = ">u8" if big_endian else "<u8"
@@ -47,13 +49,14 @@ def record_dtype(num_args: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def event_dtype(num_args: int) -> np.dtype[Any]:
-    """A decoded event.
+    """The type of a decoded event.
 
-    ``time``: ns since the epoch. ``stream``: the number of the thread it came from. ``kind``: the kind of event, an
-    index of `DEFINITIONS`. ``site``: number of the instruction that emitted it, or `RING_SITE`. ``index``: the slot.
-    ``num``: the low 32 bits of a system call's number, which is all that the kernel uses. ``arch``: its interface
-    (`htrun.events.syscalls`). Columns that are not among an event's `Definition.columns` are 0. ``args``: ``num_args``
-    arguments; if an event has fewer, the rest is zero. A batch with system calls has room for at least `SYSCALL_ARGS`.
+    ``time``: ns since the epoch. ``stream``: the number of the stream of the event's thread. ``kind``: the kind of the
+    event, an index of `DEFINITIONS`. ``site``: the number of the instruction that emitted the event, or `RING_SITE`.
+    ``index``: the index of the slot. ``num``: the low 32 bits of a system call's number; the kernel uses only these.
+    ``arch``: the interface of the system call (`htrun.events.syscalls`). Columns that are not among an event's
+    `Definition.columns` are 0. ``args``: ``num_args`` arguments; if an event has fewer arguments, the others are zero.
+    A batch with system calls has room for at least `SYSCALL_ARGS` arguments.
     """
     import numpy as np
 
@@ -63,8 +66,8 @@ def event_dtype(num_args: int) -> np.dtype[Any]:
 
 
 def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDArray[np.void]:
-    """``count`` words of each row's ``field``, from word ``first`` on, as one value. numpy copies such values in one
-    block, but would copy several numbers one by one. ``count`` must not be 0."""
+    """``count`` words of each row's ``field``, from word ``first`` on, as one value. numpy copies such a value in one
+    block; it would copy several numbers one by one. ``count`` must not be 0."""
     import numpy as np
 
     offset = _offset(rows.dtype, field) + 8 * first
@@ -73,15 +76,15 @@ def words_of(rows: NDArray[np.void], field: str, first: int, count: int) -> NDAr
 
 
 def _offset(dtype: np.dtype[Any], field: str) -> int:
-    """The offset of ``field`` in a row of ``dtype`` in bytes."""
+    """The offset in bytes of ``field`` in a row of ``dtype``."""
     assert dtype.fields is not None
     return dtype.fields[field][1]
 
 
 def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    """The ``batches``, at least one and all of the same type, joined to one array.
+    """The ``batches`` joined to one array. There must be at least one batch, and all must have the same type.
 
-    They are copied in blocks, since numpy would copy field by field.
+    The batches are copied in blocks, since numpy would copy field by field.
     """
     import numpy as np
 
@@ -91,7 +94,7 @@ def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
 
 
 def is_pair(rows: NDArray[np.void], first: str, second: str) -> bool:
-    """Whether ``rows`` have the columns ``first`` and ``second``, of 32 bits each and next to each other."""
+    """Whether ``rows`` have the columns ``first`` and ``second``, each of 32 bits, and directly after each other."""
     fields: Mapping[str, Any] = rows.dtype.fields or {}
     if first not in fields or second not in fields:
         return False
@@ -100,7 +103,7 @@ def is_pair(rows: NDArray[np.void], first: str, second: str) -> bool:
 
 
 def pair_of(rows: NDArray[np.void], first: str) -> NDArray[np.uint64]:
-    """The pair of columns that begins with ``first`` (`is_pair`), as one word."""
+    """The column ``first`` and the column after it (`is_pair`), as one word."""
     return words_of(rows, first, 0, 1).view("<u8")
 
 
@@ -110,9 +113,9 @@ def without_arguments(events: Events) -> NDArray[np.void]:
 
 
 def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events:
-    """The ``guest_hypertrace`` events of ``records``, which all come from the stream with the number ``stream``.
+    """The ``guest_hypertrace`` events of ``records``. All records come from the stream with the number ``stream``.
 
-    ``room``: the minimum number of arguments of the result, so that it can be merged with other batches.
+    ``room``: the minimum number of arguments of the result, so that the result can be merged with other batches.
     """
     import numpy as np
 
@@ -128,7 +131,7 @@ def decode(records: Records, stream: int, clock: Clock, room: int = 0) -> Events
 
 
 def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Events:
-    """The events of ``records``. ``room``: number of arguments of the result, at least `SYSCALL_ARGS`."""
+    """The events of ``records``. ``room``: the number of arguments of the result, at least `SYSCALL_ARGS`."""
     import numpy as np
 
     events = np.zeros(len(records), event_dtype(room))
@@ -142,7 +145,7 @@ def decode_tracer_records(records: TracerRecords, clock: Clock, room: int) -> Ev
 
 
 def merge(batches: Sequence[Events]) -> Events:
-    """The ``batches`` merged to one, in time order; events with equal times keep their order.
+    """The ``batches`` merged into one batch in time order. Events with equal times keep their order.
 
     ``batches`` must not be empty.
     """

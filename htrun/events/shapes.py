@@ -1,4 +1,5 @@
-"""Batches by shape: events of one kind and name have the same fields, so a sink can format them column by column."""
+"""Shapes of events. Events with the same kind and name have the same fields, so a sink can format them column by
+column."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 class Shape:
     """The fields of one kind of event.
 
-    ``named``: set if the user has named the event. ``arguments``: the types of ``args``, from index ``first`` on.
+    ``named``: the user's declaration of the event; None if the user has not named the event. ``arguments``: the types
+    of ``args``, from index ``first`` on.
     """
 
     definition: Definition
@@ -38,13 +40,13 @@ class Shape:
 
     @property
     def number_column(self) -> str | None:
-        """The column of events that is shown with their arguments: a slot's index or a call's number; None if such
-        events have neither."""
+        """The column that is shown with the arguments of an event: the index of a slot, or the number of a call; None
+        if events of this shape have neither."""
         return next(iter(self.definition.fields), None)
 
     @property
     def title(self) -> str:
-        """The user's name of the event, or else the name of its kind."""
+        """The name that the user has given to the event; otherwise the name of the event's kind."""
         return self.named.name if self.named else self.definition.name
 
     @property
@@ -53,7 +55,7 @@ class Shape:
         return self.named.phase if self.named else Phase.INSTANT
 
     def words(self, events: Events) -> Iterator[tuple[Argument, NDArray[np.uint64]]]:
-        """Each argument with its column of ``events``, which are all of this shape."""
+        """Each argument with its column of ``events``. All events must have this shape."""
         for place, argument in enumerate(self.arguments, self.first):
             yield argument, events["args"][:, place]
 
@@ -62,14 +64,15 @@ class Shape:
 class Shapes:
     """The shapes that the events of one trace can have.
 
-    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names.
+    ``num_args``: the number of arguments of a ``guest_hypertrace`` event. ``named``: the named events of the user.
     """
 
     num_args: int
     named: NamedEvents | None = None
 
     def split(self, events: Events) -> list[tuple[Shape, Rows]]:
-        """The shapes among ``events``, each with a mask of its events. Rows keep the order of ``events``."""
+        """The shapes that occur in ``events``, each with the rows of its events. The rows keep the order of
+        ``events``."""
         import numpy as np
 
         codes = self.codes(events)
@@ -90,7 +93,7 @@ class Shapes:
         return self.num_args
 
     def codes(self, events: Events) -> NDArray[np.int64]:
-        """The index in `all` of each event's shape: first come the kinds, then the named events."""
+        """The index in `all` of the shape of each event. `all` contains the kinds first, then the named events."""
         import numpy as np
 
         kinds = events["kind"].astype(np.int64)
@@ -101,10 +104,10 @@ class Shapes:
 
     @cached_property
     def named_columns(self) -> dict[str, tuple[Argument, dict[int, int]]]:
-        """The arguments that the user has named, as columns ``NAME.ARGUMENT`` of a table of all events.
+        """The arguments that the user has named. The keys are column names ``NAME.ARGUMENT`` for a table of all events.
 
-        The values: the argument's type, and the argument's index in each shape that has it, by the shape's index in
-        `all`.
+        The values are the argument's type, and the argument's index in each shape that has the argument, by the shape's
+        index in `all`.
         """
         columns: dict[str, tuple[Argument, dict[int, int]]] = {}
         for number, shape in enumerate(self.all()):
@@ -113,7 +116,7 @@ class Shapes:
             for place, argument in enumerate(shape.arguments, shape.first):
                 name = f"{shape.named.name}.{argument.name}"
                 if name in columns and columns[name][0] != argument:
-                    # A begin and an end may use the same name for different things.
+                    # The begin event and the end event of a span may use the same name for different things.
                     name = f"{shape.named.name}.{shape.named.phase.value}.{argument.name}"
                 columns.setdefault(name, (argument, {}))[1][number] = place
         return columns
@@ -133,5 +136,6 @@ class Shapes:
         return (*plain, *named)
 
     def _own(self, event: NamedEvent) -> tuple[Argument, ...]:
-        """The arguments of an event in this trace: no more than the channel has, although more may be declared."""
+        """The arguments of an event in this trace. There are no more arguments than the channel has, although the user
+        may declare more."""
         return event.arguments if event.carried else event.arguments[: self.num_args - 1]

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class SinkError(Exception):
-    """A sink cannot write any more. ``str()`` is one line with the output's name and the reason."""
+    """A sink cannot write any more. ``str()`` is one line that contains the output's name and the reason."""
 
 
 class Sink(Protocol):
-    """An output of decoded events. Every method may raise `SinkError`; after that only `close` may be called."""
+    """An output of decoded events. Every method may raise `SinkError`. After this error, only `close` may be called."""
 
     def write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Write a batch in time order. ``streams[event["stream"]]`` is an event's stream."""
+        """Write a batch of events, which are in time order. ``streams[event["stream"]]`` is the stream of ``event``."""
 
     def flush(self) -> None:
         """Flush everything written so far to the kernel."""
@@ -36,14 +36,14 @@ class LossSink(Protocol):
     """A `Sink` of a format that can represent losses."""
 
     def dropped(self, count: int, time: int) -> None:
-        """Report ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
+        """Report that ``count`` events were lost up to ``time`` (ns since the epoch). Raises `SinkError`."""
 
 
 def failure_of(sink: Sink | PacketSink, error: Exception) -> str:
-    """One line that says why ``sink`` takes no more events.
+    """A message of one line that says why ``sink`` takes no more events.
 
-    An exception other than `SinkError` is a bug in htrun, or is due to text that the format cannot represent: it must
-    not affect the other sinks.
+    An exception other than `SinkError` is a bug in htrun, or the format cannot represent some text. Such an exception
+    must not affect the other sinks.
     """
     if isinstance(error, SinkError):
         return str(error)
@@ -52,7 +52,8 @@ def failure_of(sink: Sink | PacketSink, error: Exception) -> str:
 
 
 def decodes(sink: Sink) -> bool:
-    """Whether a sink also takes texts of system calls (`htrun.events.call_texts`): its ``decodes`` says so."""
+    """Whether a sink also takes texts of system calls (`htrun.events.call_texts`). The sink's attribute ``decodes``
+    says so."""
     return bool(getattr(sink, "decodes", False))
 
 
@@ -62,18 +63,18 @@ class PacketSink(Protocol):
     def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write whole raw records of one stream, in the order in which the thread wrote them.
 
-        ``number``: the stream's number, as for `Sink`. ``records``: bytes of whole records, unchanged until the next
-        `flush`; empty if there is only a loss to report. ``discarded``: number of events that the stream has lost since
-        its start.
+        ``number``: the stream's number, as for `Sink`. ``records``: the bytes of whole records, which stay unchanged
+        until the next `flush`; empty if there is only a loss to report. ``discarded``: the number of events that the
+        stream has lost since its start.
         """
 
     def thread_ended(self, number: int) -> None:
-        """The stream with this ``number`` is finished."""
+        """Take note that the stream with this ``number`` has ended."""
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
         """Write the tracer's own events, which are in order of time.
 
-        ``streams``: all streams, by number as for `Sink`.
+        ``streams``: all streams; the index of a stream is its number, as for `Sink`.
         """
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
@@ -87,7 +88,8 @@ class PacketSink(Protocol):
 
 
 class Closing(ABC):
-    """An output that is open, then perhaps failed, and at last closed. A failed output is released but not finished.
+    """An output that is open until it is closed. If an action fails, the output has failed: `close` releases it, but
+    does not finish it.
 
     ``name``: the output's name in messages.
     """
@@ -99,7 +101,7 @@ class Closing(ABC):
 
     @contextmanager
     def _attempt(self) -> Iterator[None]:
-        """A context for an action: if it raises an exception, the output has failed and is never finished."""
+        """A context for an action. If the action raises an exception, the output has failed and is never finished."""
         try:
             yield
         except BaseException:

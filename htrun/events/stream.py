@@ -10,9 +10,10 @@ from typing import NamedTuple, overload
 class Stream(NamedTuple):
     """A guest thread that emits events.
 
-    ``tid``, ``pid``: its ids on the host. ``vcpu``: its number among the guest's threads, from 0. ``comm``: its name
-    (the kernel keeps at most 15 bytes). ``big_endian``: the byte order of its arguments. ``start``: when htrun first
-    saw it, nanoseconds since the epoch.
+    ``tid``, ``pid``: the ids of the thread and its process on the host. ``vcpu``: the number of the thread among the
+    guest's threads, from 0. ``comm``: the name of the thread (the kernel keeps at most 15 bytes). ``big_endian``:
+    whether the thread's arguments are big-endian. ``start``: the time at which htrun first saw the thread, in
+    nanoseconds since the epoch.
     """
 
     tid: int
@@ -24,18 +25,19 @@ class Stream(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The thread that has recorded something. ``number``: of the stream."""
+    """The thread that has recorded events. ``number``: the number of ``stream``."""
 
     number: int
     stream: Stream
 
 
 class StreamTable(Sequence[Stream]):
-    """Every thread of a run, stored compactly: a program that keeps starting threads may have millions."""
+    """All threads of a run, in compact form, since a program that keeps starting threads may have millions."""
 
     def __init__(self, streams: Iterable[Stream] = ()) -> None:
         self._ids = array("q")
-        """Four numbers per stream: thread, process, vCPU, and the index of its name and byte order in `_names`."""
+        """Four numbers for each stream: thread id, process id, vCPU, and the index in `_names` of the stream's name and
+        byte order."""
         self._starts = array("q")
         self._names: list[tuple[str, bool]] = []
         self._name_places: dict[tuple[str, bool], int] = {}

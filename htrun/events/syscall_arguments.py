@@ -1,6 +1,7 @@
 """The arguments and results of system calls: their names and types, and how their values are formatted.
 
-Their C declarations are in `htrun.events.syscalls`, the names of flags and commands in `htrun.events.value_names`.
+The C declarations of the calls are in `htrun.events.syscalls`. The names of flags and commands are in
+`htrun.events.value_names`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class ValueKind(Enum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a call. ``text``: formats a value; only for `ValueKind.NAMES`."""
+    """One argument of a call. ``text``: formats a value; it is used only if ``kind`` is `ValueKind.NAMES`."""
 
     name: str
     kind: ValueKind
@@ -56,7 +57,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """A call. ``result_is_address``: whether its result is an address, unless it is an error."""
+    """The signature of a call. ``result_is_address``: whether a result that is not an error is an address."""
 
     name: str
     parameters: tuple[Parameter, ...]
@@ -79,7 +80,7 @@ def signature(arch: int, number: int) -> Signature:
 
 
 def error_name(result: int) -> str | None:
-    """The name of the error ``result``, a signed number; None if it is not an error.
+    """The name of the error ``result`` (a signed number); None if ``result`` is not an error.
 
     The kernel's internal codes for restarting a call after a signal have names, too.
     """
@@ -97,7 +98,8 @@ _OF_16_BITS = frozenset(
     {"chown", "lchown", "fchown", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid"}
     | {"setfsgid"}
 )
-"""The original calls with 16-bit ids of users and groups, which a 32-bit program can still make (kernel/uid16.c)."""
+"""The original calls with 16-bit ids of users and groups. 32-bit programs can still make these calls
+(kernel/uid16.c)."""
 
 _SIGNED = frozenset({"int", "pid_t", "clockid_t", "timer_t", "key_t", "mqd_t", "__s32", "key_serial_t", "old_time32_t"})
 _SIGNED_WORDS = frozenset({"long", "off_t", "loff_t"})
@@ -113,7 +115,7 @@ _DESCRIPTOR_NAMES = frozenset({"fd", "oldfd", "newfd", "fildes"})
 
 @dataclass(frozen=True)
 class _OfInt:
-    """Formats with ``text`` the low half of a word, which is all that the kernel uses."""
+    """Formats the low half of a word with ``text``. The kernel uses only this half."""
 
     text: ValueText
 
@@ -136,7 +138,7 @@ def _parameter(arch: int, call: str, type_: str, name: str) -> Parameter:
 
 
 def _is_wide(arch: int, call: str, type_: str, name: str) -> bool:
-    # The flags of mmap are a whole word, but the kernel ignores its upper half.
+    # The flags of mmap are a whole word, but the kernel ignores the upper half of this word.
     word = type_ in _UNSIGNED_WORDS | _SIGNED_WORDS and arch != ARCH_I386
     return word and (call, name) not in _HALF_READ
 

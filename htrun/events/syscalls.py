@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ARCH_X86_64 = 0xC000003E
 ARCH_I386 = 0x40000003
-"""AUDIT_ARCH_* (<linux/audit.h>): the kernel's way to identify the interface of a call."""
+"""AUDIT_ARCH_* (<linux/audit.h>): the numbers by which the kernel identifies the interface of a call."""
 Declared = tuple[tuple[str, str], ...]
-"""Types and names of a call's arguments, as in its C declaration."""
+"""The types and names of a call's arguments, as in the C declaration of the call."""
 
 _FILE = Path(__file__).with_name("system_calls.txt")
 _INTERFACES = {ARCH_X86_64: "x86-64", ARCH_I386: "i386"}
@@ -30,15 +30,17 @@ _INTERFACES = {ARCH_X86_64: "x86-64", ARCH_I386: "i386"}
 
 @dataclass(frozen=True)
 class SyscallTable:
-    """One interface's calls. ``names``: by number; ``numbers``: by name."""
+    """The calls of one interface. ``names``: the name of each call by its number. ``numbers``: the number of each call
+    by its name."""
 
     names: Mapping[int, str]
     numbers: Mapping[str, int]
     declarations: Mapping[str, str]
-    """The arguments of each call by its name, as they are in the file."""
+    """The arguments of each call by its name, in the notation of the file."""
 
     def name(self, number: int) -> str:
-        """The name of call ``number``; ``syscall_N`` if the call is too new or does not exist."""
+        """The name of call ``number``; ``syscall_N`` if the table does not contain the call, because it is too new or
+        does not exist."""
         return self.names.get(number) or f"syscall_{number}"
 
     def declared(self, name: str) -> Declared | None:
@@ -52,7 +54,7 @@ class SyscallTable:
 
 @cache
 def table(arch: int) -> SyscallTable:
-    """The table of the interface `ARCH_X86_64` or `ARCH_I386`; an empty one for any other number."""
+    """The table of the interface `ARCH_X86_64` or `ARCH_I386`; an empty table for any other number."""
     names: dict[int, str] = {}
     declarations: dict[str, str] = {}
     for line in _lines_of(_INTERFACES.get(arch)):
@@ -65,7 +67,7 @@ def table(arch: int) -> SyscallTable:
 
 
 def _lines_of(interface: str | None) -> Iterator[str]:
-    """The lines of the file for one interface."""
+    """The lines of the file that belong to one interface."""
     if interface is None:
         return
     inside = False
@@ -83,7 +85,7 @@ def is_known(name: str) -> bool:
 
 
 def names_of(events: Events) -> NDArray[np.str_]:
-    """The name of the call of each of ``events``, which are calls and returns."""
+    """For each of ``events``, which must be calls and returns, the name of the call."""
     import numpy as np
 
     keys = np.stack([events["arch"], events["num"]], axis=1)
@@ -93,7 +95,7 @@ def names_of(events: Events) -> NDArray[np.str_]:
 
 
 def similar(name: str) -> list[str]:
-    """Names similar to the unknown ``name``, the most similar first."""
+    """The names of calls that are similar to the unknown ``name``. The most similar name is first."""
     from difflib import get_close_matches
 
     known = table(ARCH_X86_64).numbers.keys() | table(ARCH_I386).numbers.keys()

@@ -1,7 +1,8 @@
 """The arguments of system calls that point to text, and the length of that text.
 
-Strings that end with a NUL (paths, names), arrays of them (the words of a command line), and bytes whose number is in
-another argument or in the result (data read and written).
+An argument may point to a string that ends with a NUL (a path, a name), to an array of such strings (the words of a
+command line), or to bytes (data that is read or written). The number of bytes is in another argument, or is the result
+of the call.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Pointed(Enum):
 
 @dataclass(frozen=True)
 class TextArgument:
-    """``place``: the index of the argument, from 0. ``size``: for `Pointed.BYTES`, the index of the argument with the
-    size, None if it is the result. ``after``: whether the kernel fills it in, so that it is readable once the call has
-    returned."""
+    """An argument that points to text. ``place``: the index of the argument, from 0. ``size``: for `Pointed.BYTES`, the
+    index of the argument that contains the size; None if the size is the result of the call. ``after``: whether the
+    kernel writes the text, so that it can be read only after the call has returned."""
 
     place: int
     pointed: Pointed
@@ -39,13 +40,14 @@ _WRITTEN = {
     "setdomainname": (0, 1), "mq_timedsend": (1, 2), "setxattr": (2, 3), "lsetxattr": (2, 3), "fsetxattr": (2, 3),
     "add_key": (2, 3),
 }  # fmt: skip
-"""Calls that pass bytes to the kernel: the indexes of the pointer and of the size."""
+"""Calls that pass bytes to the kernel. The values are the indexes of the pointer and of the size."""
 _READ = {
     "read": 1, "pread64": 1, "recvfrom": 1, "recv": 1, "readlink": 1, "readlinkat": 2, "getrandom": 0,
     "mq_timedreceive": 1, "getxattr": 2, "lgetxattr": 2, "fgetxattr": 2, "listxattr": 1, "llistxattr": 1,
     "flistxattr": 1,
 }  # fmt: skip
-"""Calls that fill in as many bytes as their result says: the index of the pointer."""
+"""Calls that write bytes to the program's memory; the result is the number of bytes. The values are the indexes of the
+pointers."""
 _STRINGS = {"execve": 1, "execveat": 2}
 _NO_TEXT = frozenset({"mincore", "shmat", "shmdt", "setsockopt", "getsockopt", "syslog", "lookup_dcookie", "seccomp"})
 """Calls whose ``char *`` is not text, or is text of unknown size."""

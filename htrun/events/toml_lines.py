@@ -1,4 +1,4 @@
-"""Finds the lines of tables and keys in a TOML text: the standard library gives lines of syntax errors only."""
+"""Finds the lines of tables and keys in a TOML text. The standard library gives the lines of syntax errors only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 
 class TomlLines:
-    """Finds lines, counted from 1, in a valid TOML ``text`` that holds an array of tables called ``array``."""
+    """Finds lines in a valid TOML ``text`` that contains an array of tables called ``array``. Lines are counted from
+    1."""
 
     def __init__(self, text: str, array: str) -> None:
         self._lines = text.splitlines()
@@ -18,10 +19,10 @@ class TomlLines:
         return self._first(re.compile(rf"\s*(\[+\s*)?{name}\s*[=.\]]"), 0, len(self._lines))
 
     def of_table(self, number: int, key: str | None = None, text: str | None = None) -> int:
-        """The line of table ``number`` (from 0) of the array; or of its ``key``; or of the first ``text`` after that
-        key.
+        """The line of table ``number`` (from 0) of the array. With ``key``, the line of this key in the table. With
+        ``text``, the line of the first ``text`` after the key.
 
-        If the key is missing, it is the table's line.
+        If the table does not have the key, the result is the table's line.
         """
         headers = self._headers()
         if number >= len(headers):
@@ -34,8 +35,8 @@ class TomlLines:
         return line if text is None else self._first(re.compile(".*" + re.escape(text)), line - 1, end)
 
     def _first(self, pattern: re.Pattern[str], start: int, end: int) -> int:
-        """The line of the first match of ``pattern`` at the start of a line within ``start .. end``; otherwise that of
-        ``start``."""
+        """The line of the first match of ``pattern`` at the start of a line within ``start .. end``. If there is no
+        match, the line of ``start``."""
         found = (place for place in range(start, end) if pattern.match(self._lines[place]))
         return next(found, start) + 1
 

@@ -1,8 +1,8 @@
-"""Events that the tracer itself sees, on their way from its main thread to the drain: system calls, and the start and
-exit of threads.
+"""Events that the tracer itself sees: system calls, and the start and exit of threads. The tracer's main thread passes
+these events to the drain.
 
-They are in a ring of memory that one thread fills and another empties. Machine code (`fastpath.call_wait`) fills it,
-too, so the layout is fixed: `RECORD`, and `_Control`.
+The events are in a ring buffer that one thread fills and another thread empties. Machine code (`fastpath.call_wait`)
+also fills this buffer, so the layout is fixed: `RECORD`, and `_Control`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     """A batch of raw records, of `tracer_dtype`."""
 
 RECORD = struct.Struct(f"<QIIQQ{SYSCALL_ARGS}Q")
-"""Ticks, number of the stream, kind (an index of `DEFINITIONS`), interface of the call, its number, arguments."""
+"""A record: the ticks, the number of the stream, the kind (an index of `DEFINITIONS`), the interface and the number of
+the call, and the arguments."""
 _CAPACITY = 1 << 15
-"""The number of records in the ring: some 20 ms of system calls at the fastest rate that a tracer can see."""
+"""The number of records in the ring. At the fastest rate of system calls that a tracer can see, they last about 20
+ms."""
 
 
 def tracer_dtype() -> np.dtype[Any]:
-    """numpy's type of a `RECORD`."""
+    """The numpy type of a `RECORD`."""
     import numpy as np
 
     fields = [("timestamp", "<u8"), ("stream", "<u4"), ("kind", "<u4"), ("arch", "<u8"), ("num", "<u8")]
@@ -38,8 +40,8 @@ def tracer_dtype() -> np.dtype[Any]:
 
 
 class _Control(ctypes.Structure):
-    """The state that writer and reader share. ``head``: number of records ever written; ``tail``: number of these that
-    the reader has taken.
+    """The state that the writer and the reader share. ``head``: the number of records that were ever written. ``tail``:
+    the number of records that the reader has taken.
     """
 
     _fields_ = [
@@ -54,11 +56,11 @@ class _Control(ctypes.Structure):
 class TracerEvents:
     """The ring. ``append`` is for the tracer's main thread only, ``take`` for the holder of the drain's lock.
 
-    ``address``: of the `_Control`.
+    ``address``: the address of the `_Control`.
     """
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
-        """``capacity``: records; a power of two."""
+        """``capacity``: the number of records for which the ring has room, a power of two."""
         self._memory = mmap.mmap(-1, capacity * RECORD.size)
         self._capacity = capacity
         self._control = _Control(
@@ -86,7 +88,7 @@ class TracerEvents:
 
     @property
     def pending(self) -> bool:
-        """Whether there are records that were not taken yet."""
+        """Whether there are records to take."""
         return bool(self._control.head != self._control.tail)
 
     def append(
@@ -98,9 +100,9 @@ class TracerEvents:
         arch: int = 0,
         number: int = 0,
     ) -> None:
-        """Write ``records``, which are also taken together; there must be room.
+        """Write ``records``. The reader also takes them together. There must be enough room.
 
-        Each record is given as its kind and its first arguments; the other arguments are zero.
+        Each record consists of its kind and its first arguments; the other arguments are zero.
         """
         head = self._control.head
         for place, (definition, arguments) in enumerate(records, head):
@@ -111,13 +113,13 @@ class TracerEvents:
         self._control.head = head + len(records)
 
     def discard(self) -> int:
-        """Discard all records that were not taken yet; returns how many."""
+        """Discard all remaining records. Returns the number of discarded records."""
         head, tail = self._control.head, self._control.tail
         self._control.tail = head
         return int(head - tail)
 
     def take(self) -> TracerRecords | None:
-        """A copy of all records that were not taken yet, in order of time; None if there are none."""
+        """Take all remaining records. Returns a copy of the records in order of time; None if there are none."""
         import numpy as np
 
         head, tail = self._control.head, self._control.tail

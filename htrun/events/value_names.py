@@ -1,4 +1,4 @@
-"""The names of the values of system calls' arguments: names of numbers and of bits.
+"""The names of the values that arguments of system calls can have: names of numbers and names of bits.
 
 The names are in `argument_names.txt`, which is read on first use.
 """
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ValueText = Callable[[int], str]
-"""Formats an argument's value, given as a whole word even if the argument uses only a part of it."""
+"""Formats the value of an argument. The value is a whole word, even if the argument uses only a part of the word."""
 
 _FILE = Path(__file__).with_name("argument_names.txt")
 _GROUP = re.compile(r"(?P<name>\w+): (?P<kind>numbers|bits)(?:, numbers in (?P<mask>0x\w+))? \((?P<headers>.+)\)")
@@ -22,8 +22,8 @@ _INT = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Group:
-    """Names that belong together. ``mask``: the bits that hold a number; None if the whole value is a number.
-    ``arguments``: each ``call.argument`` that uses these names."""
+    """A group of names that belong together. ``mask``: the bits that contain a number; None if the whole value is a
+    number. ``arguments``: all arguments that use these names, as ``call.argument``."""
 
     name: str
     mask: int | None
@@ -78,8 +78,8 @@ class Bits:
 
 @dataclass(frozen=True)
 class WithPart:
-    """Formats the bits of ``mask`` with ``part``, and the others with ``text``. If all bits of ``mask`` are 0, they are
-    omitted."""
+    """Formats the bits of ``mask`` with ``part``, and the other bits with ``text``. If all bits of ``mask`` are 0,
+    these bits are omitted."""
 
     text: ValueText
     mask: int
@@ -95,7 +95,7 @@ class WithPart:
 
 @dataclass(frozen=True)
 class _HugePages:
-    """Formats the binary logarithm of a page size, which has bits of its own (asm-generic/hugetlb_encode.h)."""
+    """Formats the binary logarithm of a page size, which is a separate bit field (asm-generic/hugetlb_encode.h)."""
 
     shift: str
 
@@ -170,7 +170,7 @@ _FILE_BITS = ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX"))
 
 
 def statx_flags(value: int) -> str:
-    """The text of statx's flags; two of the bits form a number that selects how fresh the answer must be."""
+    """The text of statx's flags. Two of the bits form a number that selects how up to date the answer must be."""
     text = groups()["statx"].text()(value)
     if value & _STATX_FRESHNESS:
         return text
@@ -209,12 +209,13 @@ _PARTS: Mapping[str, tuple[int, ValueText]] = {
     "ipc_create": (0o777, mode),
     "swap": (0x7FFF, str),
 }
-"""Masks of numbers that are combined with flags, and the function that formats the number, by the name of the group."""
+"""Groups whose values combine flags with a number: the mask of the number, and the function that formats the number, by
+the name of the group."""
 
 
 @cache
 def meanings() -> Mapping[str, ValueText]:
-    """The function that formats the value of an argument, by ``call.argument``."""
+    """The functions that format the values of arguments, by ``call.argument``."""
     return {argument: text for group in groups().values() for text in [group.text()] for argument in group.arguments}
 
 

@@ -1,5 +1,5 @@
-"""Warnings about errors of the guest, printed once for each kind and place, and about htrun's own errors; all are
-counted."""
+"""Warnings about the guest's errors and about htrun's own errors. A warning about the guest is printed once for each
+kind and place. All warnings are counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """The kinds of warnings; the value is the name in the summary."""
+    """The kinds of warnings. The value of a member is its name in the summary."""
 
     WILD_INDEX = "wild-index"
     WRONG_OFFSET = "wrong-offset"
@@ -32,17 +32,18 @@ class Kind(Enum):
 
 
 class Warnings:
-    """Collects warnings. ``quiet``: count, but print nothing."""
+    """Collects warnings. ``quiet``: whether warnings are only counted, and not printed."""
 
     def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
-        """``verbose``: print the tracebacks of failures."""
+        """``verbose``: whether the tracebacks of failures are printed."""
         self.counts: Counter[str] = Counter()
         self._quiet = quiet
         self._verbose = verbose
         self._said: set[tuple[Kind, object]] = set()
 
     def warn(self, kind: Kind, place: object, message: str) -> None:
-        """Count a warning of ``kind``; print ``message`` unless the same kind was printed for the same place."""
+        """Count a warning of ``kind``. Print ``message``, unless a warning of this kind was already printed for this
+        ``place``."""
         self.counts[kind.value] += 1
         if self._quiet or (kind, place) in self._said:
             return
@@ -50,7 +51,8 @@ class Warnings:
         self._print(f"htrun: warning: {message}\n")
 
     def failed(self, error: Exception, consequence: str) -> None:
-        """Count and print, even if quiet, a failure of htrun's own. ``consequence``: its effect on the run."""
+        """Count and print a failure of htrun's own, even if warnings are not printed. ``consequence``: the effect of
+        the failure on the run."""
         self.counts[Kind.INTERNAL.value] += 1
         hint = "" if self._verbose else " with what -v shows"
         text = f"htrun: internal error: {type(error).__name__}: {error}; {consequence}. Please report it{hint}.\n"
@@ -65,5 +67,5 @@ class Warnings:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            # Standard error is closed (a broken pipe): nobody would see it.
+            # Standard error is closed (a broken pipe), so nobody would see a warning.
             self._quiet = True

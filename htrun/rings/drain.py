@@ -51,10 +51,9 @@ do not wake the drain."""
 
 
 class _Silence:
-    """Measures the time since the last record. After half of ``seconds`` (None: never), the rings are armed; after the
-    other half,
-    the drain sleeps. If a thread has just checked its ring's end when the rings are armed, it has the other half to
-    write its record."""
+    """Measures the time since the last record. After half of ``seconds`` the rings are armed; after the other half the
+    drain sleeps. If ``seconds`` is None, neither happens. If a thread has just checked its ring's end when the rings
+    are armed, it has the other half to write its record."""
 
     def __init__(self, seconds: float | None) -> None:
         self._half = float("inf") if seconds is None else seconds / 2

@@ -3,7 +3,7 @@
 This is the contract between the machine code of the trampolines (`Host.build`) and the Python that drains it.
 
 *Record*: u64 ``timestamp`` (time stamp counter), u32 ``site`` (which instruction emitted it), u32 ``index``, then
-``num_args`` u64 arguments; The first three are in the host's byte order, the arguments in the guest's byte order. There
+``num_args`` u64 arguments. The first three are in the host's byte order, the arguments in the guest's byte order. There
 is no commit word: a trampoline publishes a record by advancing the ring's position past the record (x86 keeps stores in
 order). A signal handler never runs in the middle of a trampoline, because htrun sees every signal before the thread
 does and moves the thread out of the trampoline first.
@@ -13,9 +13,8 @@ does and moves the thread out of the trampoline first.
 *Ring*: a control block of one page, then ``packets`` packets of ``packet_stride`` bytes each. All packets of a ring
 belong to one guest thread.
 
-*Thread table*: one for each address space. It maps a thread pointer to the address of a control block. Only htrun
-*writes it.
-All addresses in a control block or table are addresses in the tracee.
+*Thread table*: one for each address space. The table maps a thread pointer to the address of a control block. Only
+htrun writes the table. All addresses in a control block or a table are addresses in the tracee.
 """
 
 from __future__ import annotations
