@@ -1,1 +1,1 @@
-"""Turns a guest's stores into records: channel mappings, traps, sites, signals, patches."""
+"""Turns a guest's stores into records: the channel's mappings, traps, sites, signals and patches."""

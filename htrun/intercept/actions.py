@@ -1,12 +1,12 @@
-"""The action for SIGSEGV in a process that has mapped the channel: the guest's own setting, and the kernel's.
+"""The action for SIGSEGV in a process that has mapped the channel. There are two values: the setting that the guest has
+made, and the setting that the kernel has.
 
 When a thread that blocks SIGSEGV makes a store that traps, the kernel unblocks the signal and resets its action to the
-default (kernel/signal.c, force_sig_info_to_task). htrun can see this only by the reset action. If the guest has set a
-handler, the reset is visible because the handler is gone.
-If the guest has set no handler, htrun gives the kernel a *marker* in place of one: an address where no code can be. The
-marker is never called: each SIGSEGV stops the thread for the tracer first, and htrun restores the default action before
-a SIGSEGV that kills. A guest that queries the action gets its own setting; only ``SigCgt`` in ``/proc`` shows the
-marker.
+default (kernel/signal.c, force_sig_info_to_task). The reset action is the only sign of this that htrun can see. If the
+guest has set a handler, the reset is visible because the handler is gone. If the guest has set no handler, htrun sets a
+*marker* as the handler: an address where no code can be. The marker is never called: each SIGSEGV stops the thread for
+the tracer first, and htrun restores the default action before a SIGSEGV that kills. A guest that queries the action
+gets its own setting; only ``SigCgt`` in ``/proc`` shows the marker.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
 
 _FORM = {64: (8, 8, 8, 8), 32: (4, 4, 4, 8)}
-"""Bytes of handler, flags, restorer and mask in the struct sigaction of rt_sigaction."""
+"""The sizes in bytes of handler, flags, restorer and mask in the struct sigaction of rt_sigaction, for 64-bit and
+32-bit code."""
 _SIZE = {64: 32, 32: 20}
 _OLD_SIZE = 16
-"""Size in bytes of struct old_sigaction: handler, mask, flags and restorer, four bytes each."""
+"""The size of struct old_sigaction in bytes. It contains handler, mask, flags and restorer, four bytes each."""
 _OF_SIGNAL = 0xC0000000
-"""The flags of an action that is set by signal(2) as a system call: SA_RESETHAND | SA_NODEFER."""
+"""The flags of an action that was set by the system call signal(2): SA_RESETHAND | SA_NODEFER."""
 _CLONE_CLEAR_SIGHAND = 1 << 32
 
 
@@ -49,12 +50,12 @@ class Actions:
 
     def called(self, call: StoppedCall) -> None:
         """Handle a thread that is stopped before a call that sets or queries the action for SIGSEGV. If a channel is
-        mapped, the call is made now, and the thread is then stopped after the call."""
+        mapped, htrun lets the thread make the call, and the thread is then stopped after the call."""
         thread, actions = call.thread, call.thread.process.actions
         try:
             asked = _asked(call)
         except OSError:
-            # A bad address: the kernel will return EFAULT.
+            # The address is invalid: the kernel will return EFAULT.
             return
         if not (thread.space.mappings or actions.marked):
             if asked is not None:
@@ -70,8 +71,8 @@ class Actions:
             _hide_marker(call)
 
     def _call(self, call: StoppedCall, *, mark: bool) -> bool:
-        """Let the call be made; with ``mark``, pass the marker in place of a default action. Returns whether the marker
-        was passed."""
+        """Let the thread make the call. ``mark``: whether to pass the marker in place of a default action. Returns
+        whether the marker was passed."""
         given = call.argument(1)
         with ExitStack() as stack:
             if mark:
@@ -90,7 +91,8 @@ class Actions:
         return mark
 
     def _with_marker(self, stack: ExitStack, call: StoppedCall) -> int:
-        """The second argument for the call, with the marker in place of the guest's default action."""
+        """The second argument for a call that passes the marker in place of the guest's default action: the marker
+        itself for signal(2), otherwise the address of a struct with the marker."""
         abi, space = call.abi, call.thread.space
         if call.name == "signal":
             return abi.nowhere
@@ -108,7 +110,7 @@ class Actions:
         actions.marked = True
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> bool:
-        """Restore the action that the kernel has reset to the default. Returns whether that succeeded. ``registers``:
+        """Restore the action that the kernel has reset to the default. Returns whether this succeeded. ``registers``:
         the registers with which the thread will continue."""
         thread = stopped.thread
         actions, space = thread.process.actions, thread.space
@@ -128,8 +130,8 @@ class Actions:
             self._warnings.warn(
                 Kind.INJECTION,
                 thread.process.pid,
-                f"process {thread.process.pid} emits while it ignores or blocks SIGSEGV, whose action the kernel then "
-                f"resets and htrun could not restore ({error.strerror})",
+                f"process {thread.process.pid} emits while it ignores or blocks SIGSEGV. The kernel has reset the "
+                f"action of this signal, and htrun could not restore it ({error.strerror})",
             )
             return False
         return True
@@ -145,8 +147,8 @@ class Actions:
 
     def make_default(self, stopped: StoppedThread) -> None:
         """Make the kernel remove the marker, while the thread is stopped for a SIGSEGV that must kill it. The thread
-        faults once with the signal blocked, which resets the action. A filter of the guest could forbid a system call
-        that does this."""
+        faults once with the signal blocked, which resets the action. A system call could do the same, but a filter of
+        the guest could forbid it."""
         info, mask, registers = stopped.signal_info(), stopped.signal_mask(), stopped.registers()
         lost = registers.copy()
         lost.pc = hosts.current().interface(registers.bits).nowhere
@@ -163,7 +165,7 @@ class Actions:
 
     def stop_again(self, stopped: StoppedThread, info: bytes) -> None:
         """Make a thread that was stopped for a SIGSEGV stop for the signal that ``info``, a siginfo_t, describes. This
-        works even if calls injected by htrun have ended the first stop."""
+        works even if htrun has injected calls, which end the first stop."""
         if _signal_of(stopped.signal_info()) != signal.SIGSEGV:
             # A signal sent by a tracer causes another stop before the thread runs any instruction.
             self._run_to_signal(stopped, _signal_of(info))
@@ -197,8 +199,8 @@ def _asked(call: StoppedCall) -> bytes | None:
 
 
 def _in_form(action: bytes, abi: Abi) -> bytes:
-    """``action`` as the struct sigaction of rt_sigaction in ``abi``. The guest may have set it through the other
-    interface (32-bit or 64-bit)."""
+    """``action`` converted to the struct sigaction of rt_sigaction in ``abi``. The guest may have set the action
+    through the other interface (32-bit or 64-bit)."""
     at, parts = 0, []
     for size in _FORM[64 if len(action) == _SIZE[64] else 32]:
         parts.append(int.from_bytes(action[at : at + size], "little"))
@@ -209,8 +211,8 @@ def _in_form(action: bytes, abi: Abi) -> bytes:
 
 
 def _hide_marker(call: StoppedCall) -> None:
-    """Replace htrun's marker by the default action in the former action that the call has returned. The thread is
-    stopped after the call."""
+    """Replace htrun's marker by the default action in the former action that the call has returned to the guest. The
+    thread is stopped after the call."""
     abi = call.abi
     if call.name == "signal":
         if call.registers.result & 0xFFFFFFFF == abi.nowhere:
@@ -229,8 +231,8 @@ def _signal_of(info: bytes) -> int:
 
 
 def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
-    """The actions of a new child that does not share those of ``creator``. ``stopped``: the creator, stopped in the
-    call that has created the child; None if the creator was killed."""
+    """The actions of a new child that does not share the actions of ``creator``. ``stopped``: the creator, stopped in
+    the call that has created the child; None if the creator was killed."""
     actions = creator.process.actions
     if actions.ignored or (actions.is_unmarked_default and actions.segv is None):
         return actions.copy()
@@ -238,7 +240,7 @@ def inherited(creator: Thread, stopped: StoppedThread | None) -> SignalActions:
         return actions.copy()
     with suppress(TraceeDied, OSError):
         host = hosts.current()
-        # The same number in each interface (asm-generic/unistd.h).
+        # The number is the same in each interface (asm-generic/unistd.h).
         if stopped.user_word(host.words.call_number) & 0xFFFFFFFF == host.native.numbers["clone3"]:
             registers, memory = stopped.registers(), creator.space.memory
             abi = host.interface(registers.bits)

@@ -1,12 +1,13 @@
 """The memory that htrun maps into a tracee so that its sites can be patched.
 
-Threads that have trapped map four kinds of memory, by injected calls: rings, as threads need them; the thread table;
-pages of trampolines, where a patch needs them; and a second mapping of the channel's data. The second mapping keeps
-trampolines from faulting after the guest has unmapped the first. The tracee cannot write code, and cannot execute
-rings: no page is both writable and executable for it. htrun writes code and table from outside the process.
+htrun injects calls into threads that have trapped. These calls map four kinds of memory: rings, when threads need them;
+the thread table; pages of trampolines, when a patch needs them; and a second mapping of the channel's data. The guest
+may unmap its own mapping of the data, and trampolines must not fault then. The tracee cannot write the code, and cannot
+execute the rings: no page is both writable and executable for it. htrun writes the code and the table from outside the
+process.
 
-A forked child has this memory at the same addresses: it shares the rings and the code, and has a private copy of the
-table.
+A forked child has this memory at the same addresses. It shares the rings and the code with its parent, and has a
+private copy of the table.
 """
 
 from __future__ import annotations
@@ -31,38 +32,40 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Site
 
 _F_SEAL_FUTURE_WRITE = 0x0010
-"""<linux/fcntl.h>, since Linux 5.1; Python has this constant from 3.13 on."""
+"""From <linux/fcntl.h>, since Linux 5.1. Python has this constant only from 3.13 on."""
 _CODE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 _CODE_SPAN = 256 << 20
-"""The most bytes of trampolines that a run can have at one time. When all are used, further sites keep trapping."""
+"""The maximum number of bytes of trampolines that a run can have at one time. When all are used, new sites keep
+trapping."""
 _LEAST_CODE_SPAN = 1 << 20
 _NOBODY = 1
-"""A key that no thread has. It fills the table entries for thread pointer 0: in a free entry the key is 0, which would
-match that pointer."""
+"""A key that no thread has. It fills the table entries for thread pointer 0, because the key of a free entry is 0 and
+would match that pointer."""
 
 
 class NoRoom(Exception):
-    """There is no free memory near enough for a trampoline, or no trampoline can be built."""
+    """There is no free memory near enough for a trampoline, or the trampoline cannot be built."""
 
 
 class CodeMemory:
-    """The memory file that holds the trampolines of a whole run. htrun writes it through its own mapping.
+    """The memory file that holds all trampolines of a run. htrun writes it through its own mapping.
 
-    ``ranges``: the addresses at which the file is mapped, in all processes.
+    ``ranges``: the addresses at which the file is mapped, in any process.
     """
 
     def __init__(self, ranges: CodeRanges) -> None:
         self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
-        # The file holds the code of every process of the run, so only this mapping may write it.
+        # The file holds the code of all processes of the run, so only this mapping may write it.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
         self._free: dict[int, list[int]] = {}
 
     def _mapped(self, size: int) -> tuple[mmap.mmap, int]:
-        """A mapping of the file, and its size: ``size`` bytes, or fewer if htrun's address space is limited."""
+        """A mapping of the file, and its size. The size is ``size`` bytes, or less if htrun's address space is
+        limited."""
         while True:
             os.ftruncate(self.file, size)
             try:
@@ -73,7 +76,7 @@ class CodeMemory:
                 size //= 4
 
     def take(self, size: int) -> int:
-        """The file offset of ``size`` fresh bytes (a multiple of the page size). Raises `NoRoom`."""
+        """The file offset of ``size`` unused bytes. ``size``: a multiple of the page size. Raises `NoRoom`."""
         if self._free.get(size):
             return self._free[size].pop()
         if self._used + size > self._size:
@@ -83,14 +86,14 @@ class CodeMemory:
         return offset
 
     def give_back(self, offset: int, size: int) -> None:
-        """Free ``size`` bytes from ``offset`` on, which are no longer mapped anywhere."""
+        """Free ``size`` bytes from ``offset`` on. They must no longer be mapped in any process."""
         self._free.setdefault(size, []).append(offset)
 
 
 @dataclass(eq=False, slots=True)
 class CodeRun:
-    """A contiguous run of trampoline pages: ``size`` bytes, at ``address`` in the tracee and at ``offset`` in the
-    code memory."""
+    """Contiguous pages of trampolines: ``size`` bytes, at ``address`` in the tracee and at ``offset`` in the code
+    memory."""
 
     address: int
     size: int
@@ -107,7 +110,8 @@ class CodeRun:
         return self.address + self.size
 
     def take(self, low: int, high: int, size: int) -> int | None:
-        """Allocate ``size`` bytes at the first free address in ``[low, high)``, and return it."""
+        """Allocate ``size`` bytes at the first free address in ``[low, high)``, and return this address; None if there
+        is no room."""
         for place, (start, end) in enumerate(self.free):
             address = max(start, low)
             if address >= high:
@@ -121,16 +125,16 @@ class CodeRun:
 
 @dataclass(eq=False, slots=True)
 class ThreadTable:
-    """The table from thread pointer to ring, at ``address`` in the tracee, which can only read the table."""
+    """The table that maps thread pointers to rings. It is at ``address`` in the tracee. The tracee can only read it."""
 
     address: int
     entries: dict[int, int] = field(default_factory=dict)
-    """The thread pointer in each used entry, by the entry's offset in the table (bytes)."""
+    """The thread pointer in each used entry. The keys are the offsets of the entries in the table (bytes)."""
     written: set[int] = field(default_factory=set)
-    """The offsets of all entries that were ever used (bytes)."""
+    """The offsets of all entries that have ever been used (bytes)."""
 
     def fork(self) -> ThreadTable:
-        """The copy of the table that a forked child has. It must be cleared before the child runs."""
+        """The copy of the table in a forked child. It must be cleared before the child runs."""
         return ThreadTable(self.address, written=set(self.written))
 
     def prepare(self, memory: Memory) -> None:
@@ -139,12 +143,12 @@ class ThreadTable:
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def add(self, memory: Memory, thread_pointer: int, ring: int) -> bool:
-        """Enter the address ``ring`` for the thread with ``thread_pointer``; False if both entries that this pointer
-        can have are taken."""
+        """Enter the address ``ring`` for the thread with ``thread_pointer``. Returns False if both entries that this
+        pointer can use are taken."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset, thread_pointer) == thread_pointer:
                 self.written.add(offset)
-                # The ring is written before the key, since a thread that finds its key must also find its ring.
+                # The ring is written before the key, because a thread that finds its key must also find its ring.
                 memory.write(self.address + offset + 8, ring.to_bytes(8, "little"))
                 memory.write(self.address + offset, thread_pointer.to_bytes(8, "little"))
                 self.entries[offset] = thread_pointer
@@ -152,8 +156,8 @@ class ThreadTable:
         return False
 
     def place_of(self, thread_pointer: int) -> int:
-        """The offset of the entry for ``thread_pointer``; if the pointer has no entry, the offset of an entry that is
-        never free."""
+        """The offset of the entry for ``thread_pointer``. If the pointer has no entry, this is the offset of an entry
+        that is never free."""
         for offset in ring_layout.table_offsets(thread_pointer):
             if self.entries.get(offset) == thread_pointer:
                 return offset
@@ -168,8 +172,8 @@ class ThreadTable:
                 memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
 
     def clear(self, memory: Memory) -> None:
-        """Empty the table in ``memory``, the memory of a forked child. The child's copy may hold entries that were
-        removed from the parent's table after the fork. Raises OSError if the memory is gone."""
+        """Empty the table in ``memory``, which is the memory of a forked child. The child's copy may hold entries that
+        were removed from the parent's table after the fork. Raises OSError if the memory is gone."""
         for offset in self.written:
             memory.write(self.address + offset, _NOBODY.to_bytes(8, "little"))
         self.entries.clear()
@@ -178,7 +182,7 @@ class ThreadTable:
 
 @dataclass(eq=False, slots=True)
 class Arena:
-    """htrun's memory in one address space. All addresses are the tracee's."""
+    """The memory that htrun has in one address space. All addresses are the tracee's."""
 
     rings: RingMaps
     """The rings that are mapped."""
@@ -188,32 +192,32 @@ class Arena:
     """The size of the data region in bytes."""
     table: ThreadTable
     self_pointers: bool
-    """Whether trampolines identify threads by the word that the thread pointer points to (`TrampolineContext`)."""
+    """Whether trampolines identify a thread by the word at the address in its thread pointer (`TrampolineContext`)."""
     code: CodeMemory
     memory: int = 0
-    """The number of the channel's memory whose events the trampolines record."""
+    """The number of the channel's memory. Trampolines record only the events in this memory."""
     family: Family = field(default_factory=Family)
-    """The family of the process."""
+    """The processes with which this process shares trampolines."""
     free_memory: FreeMemory = field(default_factory=FreeMemory)
     controls: frozenset[int] = frozenset()
-    """The control words for which there may be patches."""
+    """The addresses of the control words for which there may be patches."""
     additions: int = 0
     """The value of ``family.additions`` when this address space was last compared with its family."""
     trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
-    """Trampolines by start address. A trampoline stays after its patch is removed, since a thread may still be
+    """The trampolines, by start address. A trampoline stays after its patch is removed, because a thread may still be
     inside."""
     runtimes: list[int] = field(default_factory=list)
-    """The addresses of the runtime stubs. All trampolines within reach of a stub share it."""
+    """The addresses of the runtime stubs. All trampolines that can reach a stub share it."""
     runs: list[CodeRun] = field(default_factory=list)
-    """The runs of trampoline pages, sorted by address."""
+    """The code runs, sorted by address."""
     _run_starts: list[int] = field(default_factory=list)
     _starts: list[int] = field(default_factory=list)
     """The keys of `trampolines`, sorted."""
 
     def fork(self, mapped: list[tuple[int, int]]) -> Arena | None:
-        """The arena in a forked child's copy of the memory. ``mapped``: the ranges that the child has mapped; memory
-        that the parent got after the fork is not among them. Returns None if the child lacks the data or the table. The
-        copy has no trampolines yet."""
+        """The arena in the memory of a forked child. ``mapped``: the ranges that the child has mapped, without memory
+        that the parent has mapped after the fork. Returns None if the child lacks the data or the table. The copy has
+        no trampolines yet."""
         present = _Ranges(mapped)
         if not all(start in present for start in (self.data, self.table.address)):
             return None
@@ -234,7 +238,7 @@ class Arena:
         return [self.data, self.table.address, *pieces, *(run.address for run in self.runs)]
 
     def close(self) -> None:
-        """Free the runs of an address space that is gone."""
+        """Free the code runs of an address space that is gone."""
         for run in self.runs:
             self.code.ranges.remove(run.address, run.end)
             run.shares -= 1
@@ -250,7 +254,7 @@ class Arena:
         self.code.ranges.add(run.address, run.end)
 
     def run_at(self, address: int) -> CodeRun | None:
-        """The run of trampoline pages that contains ``address``."""
+        """The code run that contains ``address``; None if there is none."""
         place = bisect.bisect_right(self._run_starts, address) - 1
         return self.runs[place] if place >= 0 and address < self.runs[place].end else None
 
@@ -259,12 +263,12 @@ class Arena:
         return self.run_at(address) is not None
 
     def serves(self, address: int) -> bool:
-        """Whether ``address`` lies in memory that trampolines read or write: rings, table or data."""
+        """Whether ``address`` lies in memory that trampolines read or write: the rings, the table or the data."""
         parts = (self.table.address, ring_layout.TABLE_SIZE), (self.data, self.data_size)
         return address in self.rings or any(start <= address < start + size for start, size in parts)
 
     def take(self, low: int, high: int, size: int) -> int | None:
-        """Allocate ``size`` bytes that start in ``[low, high)``, in the existing runs; None if there is no room."""
+        """Allocate ``size`` bytes in the existing code runs, starting in ``[low, high)``; None if there is no room."""
         first = max(bisect.bisect_right(self._run_starts, low) - 1, 0)
         for run in self.runs[first : bisect.bisect_left(self._run_starts, high)]:
             address = run.take(low, high, size)
@@ -273,7 +277,8 @@ class Arena:
         return None
 
     def at(self, address: int) -> tuple[Site, Trampoline] | None:
-        """The trampoline that contains ``address``, and its site; None if ``address`` is in a runtime stub."""
+        """The trampoline that contains ``address``, and the trampoline's site; None if ``address`` is in a runtime
+        stub."""
         place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0:
             site, trampoline = self.trampolines[self._starts[place]]
@@ -287,7 +292,7 @@ class Arena:
         return max((runtime for runtime in self.runtimes if runtime <= address), default=None)
 
     def adopt(self, trampoline: Trampoline, site: Site) -> None:
-        """Make ``trampoline`` belong to ``site``."""
+        """Note that ``trampoline`` belongs to ``site``."""
         start = trampoline.address
         if start not in self.trampolines:
             bisect.insort(self._starts, start)
@@ -301,8 +306,8 @@ class Arena:
         self.code.view[at : at + len(code)] = code
 
     def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
-        """The value by which a trampoline identifies a thread with ``thread_pointer``; None if reading that value would
-        fault, so that the event traps."""
+        """The value by which a trampoline identifies the thread with ``thread_pointer``. None if an attempt to read
+        this value would fault; the events of the thread then trap."""
         return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:
@@ -311,7 +316,7 @@ class Arena:
 
 
 def self_pointer(memory: Memory, thread_pointer: int) -> int | None:
-    """The word that a thread pointer points to; None if it cannot be read."""
+    """The word at the address in a thread pointer; None if this word cannot be read."""
     try:
         return int.from_bytes(memory.read(thread_pointer, 8), "little")
     except OSError:
@@ -319,7 +324,7 @@ def self_pointer(memory: Memory, thread_pointer: int) -> int | None:
 
 
 class _Ranges:
-    """Sorted, separate address ranges."""
+    """Sorted address ranges that do not overlap."""
 
     def __init__(self, ranges: list[tuple[int, int]]) -> None:
         self._ranges = ranges

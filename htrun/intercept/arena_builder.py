@@ -1,4 +1,4 @@
-"""Makes arenas: maps htrun's memory into a tracee, by calls injected into the thread that trapped."""
+"""Makes arenas: injects calls into the thread that has trapped, which map htrun's memory into the tracee."""
 
 from __future__ import annotations
 
@@ -26,33 +26,34 @@ _O_RDONLY_CLOEXEC, _O_RDWR_CLOEXEC = 0o2000000, 0o2000002
 _MADV_DONTDUMP = 16
 _MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6
 _MOST_RUNS = 1 << 14
-"""The most mappings of trampolines in one address space: a quarter of the default vm.max_map_count (proc_sys_vm(5))."""
+"""The maximum number of trampoline mappings in one address space: a quarter of the default vm.max_map_count
+(proc_sys_vm(5))."""
 _NEAR_CHUNK = 16 * PAGE
-"""Bytes that are mapped at once for trampolines that may lie anywhere near their sites."""
+"""The number of bytes that are mapped in one call, for trampolines that may lie anywhere near their sites."""
 _FAR = 0x4000_0000_0000
-"""The preferred address for rings. It is far from code: gigabytes of rings near code would leave no room for
+"""The preferred address for rings. It is far from code: gigabytes of rings near the code would leave no room for
 trampolines."""
 _LIMITED_SHARE = 8
-"""If the guest's address space is limited, the rings take at most the remaining space divided by this number."""
+"""If the address space of the guest is limited, the rings take at most the remaining space divided by this number."""
 _SCRATCH_OFFSET = 0x1000
-"""An offset in the channel's header region, of which the ABI uses the first 64 bytes. htrun writes this region; the
-tracee can only read it."""
+"""An offset in the channel's header region. The ABI uses only the first 64 bytes of this region. htrun writes to the
+region; the tracee can only read it."""
 
 
 class ArenaBuilder:
-    """Makes arenas, by calls injected into a tracee."""
+    """Makes arenas, by calls that are injected into a tracee."""
 
     def __init__(self, channel: Channel, pool: RingPool, ranges: CodeRanges, *, by_register: bool) -> None:
-        """``ranges``: the addresses at which trampolines are mapped; kept up to date here. ``by_register``: whether
-        trampolines always identify threads by the register that holds the thread pointer."""
+        """``ranges``: the addresses at which trampolines are mapped; this class keeps it up to date. ``by_register``:
+        whether trampolines always identify threads by the register that holds the thread pointer."""
         self._channel = channel
         self._pool = pool
         self._by_register = by_register
         self._code = CodeMemory(ranges)
 
     def build(self, injection: Injection, space: AddressSpace, tid: int, thread_pointer: int) -> Arena:
-        """Make the arena of an address space that has the channel mapped. ``thread_pointer``: the thread pointer of
-        thread ``tid``, which decides how trampolines can identify the program's threads. Raises OSError or
+        """Make the arena of an address space in which the channel is mapped. ``thread_pointer``: the thread pointer of
+        thread ``tid``. It determines how trampolines can identify the threads of the program. Raises OSError or
         `NoRoom`."""
         mapping = _with_header(space)
         data_size = self._channel.layout.total_size - channel_layout.DATA_OFFSET
@@ -73,7 +74,7 @@ class ArenaBuilder:
         return arena
 
     def map_rings(self, injection: Injection, space: AddressSpace, tid: int, number: int) -> None:
-        """Map ring ``number``, and some neighbours of this ring, into the address space. Raises OSError or `NoRoom`."""
+        """Map ring ``number``, and some rings next to it, into the address space. Raises OSError or `NoRoom`."""
         arena = space.arena
         assert arena is not None
         size = self._pool.shape.size
@@ -85,9 +86,10 @@ class ArenaBuilder:
         arena.rings.add(piece)
 
     def _map_pool(self, injection: Injection, space: AddressSpace, tid: int, offset: int, size: int) -> int:
-        """Map ``size`` bytes of the rings from ``offset`` on; returns the address. Raises OSError or `NoRoom`."""
+        """Map ``size`` bytes of the rings, from ``offset`` on. Returns the address. Raises OSError or `NoRoom`."""
         protection = _PROT_READ | _PROT_WRITE
-        # The kernel does not populate locked memory that cannot be read. Once unlocked, it is not populated either.
+        # The kernel does not populate locked memory that cannot be read. After the memory is unlocked, it is not
+        # populated either.
         first = protection if not space.locks_memory else _PROT_NONE
         where, file, at = _with_header(space), self._pool.file, _FAR + offset
         address = self._map(injection, space, tid, where, file, offset, size, first, at, fixed=False, writable=True)
@@ -99,9 +101,10 @@ class ArenaBuilder:
     def place(
         self, injection: Injection, space: AddressSpace, tid: int, windows: list[tuple[int, int]], size: int
     ) -> tuple[int, int]:
-        """Allocate ``size`` bytes for code that starts in one of ``windows`` (``[low, high)``, the best one first).
+        """Allocate ``size`` bytes for code that starts in one of ``windows``. A window is a range ``[low, high)``; the
+        best window comes first.
 
-        Returns the index of the window and the address. Maps more memory if the existing runs have no room. Raises
+        Returns the index of the window and the address. Maps more memory if the existing code runs have no room. Raises
         `NoRoom`.
         """
         arena = space.arena
@@ -122,7 +125,7 @@ class ArenaBuilder:
         raise NoRoom("no free memory where a jump from here can lead")
 
     def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
-        """The address of a runtime stub that code at ``at`` can jump to. Raises `NoRoom`."""
+        """The address of a runtime stub that can be reached by a jump from ``at``. Raises `NoRoom`."""
         host, arena = hosts.current(), space.arena
         assert arena is not None
         for runtime in arena.runtimes:
@@ -150,7 +153,7 @@ class ArenaBuilder:
             except OSError as error:
                 self._code.give_back(offset, end - start)
                 if isinstance(error, FileExistsError):
-                    # The guest has mapped something there since the last look.
+                    # The guest has mapped something there since the free memory was last determined.
                     continue
                 raise
             arena.free_memory.take(start, end)
@@ -174,8 +177,8 @@ class ArenaBuilder:
         fixed: bool = True,
         writable: bool = False,
     ) -> int:
-        """Let the tracee map ``file``, which htrun has open. ``at``: the address; if ``fixed`` is false, only a
-        preference. ``writable``: whether the tracee may ever write to this mapping.
+        """Let the tracee map ``file``, a file that htrun has open. ``at``: the address at which to map it. ``fixed``:
+        False if this address is only a preference. ``writable``: whether the tracee may ever write to the mapping.
 
         Raises OSError; FileExistsError if something is already mapped at the fixed address.
         """
@@ -189,7 +192,7 @@ class ArenaBuilder:
     def _opened(
         self, injection: Injection, space: AddressSpace, tid: int, mapping: Mapping, file: int, *, writable: bool
     ) -> int:
-        """Let the tracee open ``file``, which htrun has open. Returns the tracee's descriptor. Raises OSError."""
+        """Let the tracee open ``file``, a file that htrun has open. Returns the tracee's descriptor. Raises OSError."""
         low, _high = mapping.header
         path = f"/proc/{os.getpid()}/fd/{file}".encode() + b"\0"
         self._channel.write_header(_SCRATCH_OFFSET, path)
@@ -199,11 +202,11 @@ class ArenaBuilder:
             descriptor = injection.call("open", low + _SCRATCH_OFFSET, mode, 0)
             if _is_same(tid, descriptor, file):
                 return descriptor
-            # In another PID namespace the path names another file.
+            # In another PID namespace, the same path names another file.
             injection.call("close", descriptor)
         from htrun.intercept.passed_file import pass_file
 
-        # Only the process of thread ``tid`` will do: a process created by vfork has a file table of its own.
+        # This must be the process of thread ``tid``, since a process created by vfork has its own file table.
         pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
         return pass_file(injection, space.memory, pid, file, writable=writable)
 
@@ -214,7 +217,7 @@ def register_barrier(injection: Injection) -> None:
 
 
 def _with_header(space: AddressSpace) -> Mapping:
-    """A mapping of the channel that contains the part of the header that htrun needs. Raises `NoRoom`."""
+    """A mapping of the channel that contains the part of the header that htrun uses. Raises `NoRoom`."""
     for mapping in space.mappings:
         low, high = mapping.header
         if mapping.offset == 0 and high - low >= _SCRATCH_OFFSET + PAGE:
@@ -223,13 +226,14 @@ def _with_header(space: AddressSpace) -> Mapping:
 
 
 def _is_same(tid: int, descriptor: int, file: int) -> bool:
-    """Whether a tracee's descriptor refers to ``file``, which htrun has open."""
+    """Whether the tracee's ``descriptor`` refers to ``file``, a file that htrun has open."""
     theirs, ours = os.stat(f"/proc/{tid}/fd/{descriptor}"), os.fstat(file)
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def _most_rings(tid: int, pool: RingPool) -> int:
-    """The number of rings that may be mapped now: all, unless the guest's address space is limited. Raises `NoRoom`."""
+    """The number of rings that may be mapped now. This is all rings, unless the guest's address space is limited.
+    Raises `NoRoom`."""
     limit = limit_of(tid, "Max address space")
     if limit is None:
         return pool.most

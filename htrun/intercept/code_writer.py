@@ -1,4 +1,4 @@
-"""Replaces code that other threads may run at the same moment, and restores the original bytes of sites."""
+"""Replaces code that other threads may be running at the same moment, and restores the original bytes of sites."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Rewritten(Exception):
 def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
     """Replace ``old`` by ``new`` at ``address`` while other threads may run there. The steps are those of the kernel's
     text_poke_bp: first a halt instruction, then the tail, then the first byte, with a serializing barrier in all
-    threads after each step. Without an ``injection`` there are no barriers. The halt alone then keeps threads from
-    running a half-written instruction, as it did on every processor that was tried.
+    threads after each step. Without an ``injection`` there are no barriers. Then only the halt keeps threads from
+    running a half-written instruction. This was enough on every processor that was tried.
 
     Raises `Rewritten` if the code there is not ``old``, or cannot be read.
     """
@@ -46,15 +46,15 @@ def write(injection: Injection | None, space: AddressSpace, address: int, old: b
             try:
                 _synchronize(injection)
             except TraceeDied as death:
-                # Other processes may run in the same memory (vfork), so the change must be finished.
+                # Other processes may run in the same memory (vfork), so the change must be completed.
                 died, injection = death, None
     if died is not None:
         raise died
 
 
 def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes, old: bytes) -> None:
-    """Write one step of the change from ``old`` to a patch at ``address``. ``expected``: the bytes that should be there
-    now. Raises `Rewritten` if they are not."""
+    """Write one step of the change from ``old`` to a patch at ``address``. ``expected``: the bytes that should be at
+    ``address`` now. Raises `Rewritten` if other bytes are there."""
     try:
         found = space.memory.read(address, len(old))
         if found == expected:
@@ -70,7 +70,7 @@ def _write_step(space: AddressSpace, address: int, step: Write, expected: bytes,
 
 
 def _synchronize(injection: Injection) -> None:
-    """Let every thread of the process serialize its instruction stream."""
+    """Make every thread of the process serialize its instruction stream."""
     try:
         injection.call("membarrier", _MEMBARRIER_SYNC_CORE, 0, 0)
     except OSError as error:
@@ -81,21 +81,21 @@ def _synchronize(injection: Injection) -> None:
 
 
 def met_halt(space: AddressSpace, address: int) -> bool:
-    """Whether a thread that is stopped at ``address`` ran into the halt of a change that is now finished. A halt that
-    is still there belongs to the guest."""
+    """Whether a thread that is stopped at ``address`` has run into the halt of a change that is now complete. If there
+    is still a halt at this address, it belongs to the guest."""
     if address not in space.breakpoints:
         return False
     try:
         halt = hosts.current().halt
         return space.memory.read(address, len(halt)) != halt
     except OSError:
-        # The thread's code is gone, so the thread will fault without htrun's help.
+        # The code at this address is gone, so the thread will fault without htrun's help.
         return True
 
 
 def settle(space: AddressSpace, parent: AddressSpace) -> None:
-    """Find out which patches ``space`` has, and undo a change that was half made. ``space`` was copied by a fork while
-    other threads of ``parent`` ran, and htrun may have patched their sites during the copying."""
+    """Find out which patches ``space`` has, and undo a change that is incomplete. ``space`` is the copy that a fork has
+    made while other threads of ``parent`` ran. htrun may have patched sites of these threads during the copying."""
     for address, site in space.sites.items():
         try:
             code = space.memory.read(address, len(site.code))
@@ -110,7 +110,7 @@ def settle(space: AddressSpace, parent: AddressSpace) -> None:
 
 
 def still_holds(space: AddressSpace, site: Site) -> bool:
-    """Whether the code at a patched site is still the patch, followed by the bytes that its jump borrows."""
+    """Whether the code at a patched site is still the patch, followed by the bytes that the patch's jump borrows."""
     patch = site.patch
     if patch is None:
         return False
@@ -123,7 +123,7 @@ def still_holds(space: AddressSpace, site: Site) -> bool:
 
 
 def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-    """Restore the original bytes of ``sites`` whose patches are still in place."""
+    """Restore the original bytes of those ``sites`` whose patches are still in place."""
     for site in with_owners(space, sites):
         patch = site.patch
         if patch is not None and still_holds(space, site):
@@ -133,7 +133,7 @@ def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site
 
 
 def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, sites: list[Site]) -> None:
-    """As `take_back`, with barriers that a thread stopped with ``registers`` makes."""
+    """Like `take_back`. The barriers are made by the thread ``stopped``, which is stopped with ``registers``."""
     if not sites:
         return
     thread = stopped.thread
@@ -145,8 +145,8 @@ def take_back_by(stopped: StoppedThread, waiter: Waiter, registers: Registers, s
 
 
 def injection_of(stopped: StoppedThread, waiter: Waiter, registers: Registers) -> Injection:
-    """An injection of system calls into a thread that is stopped with ``registers``. Raises `NoRoom` if a call might
-    kill the thread."""
+    """An injection of system calls into a thread that is stopped with ``registers``. Raises `NoRoom` if an injected
+    call might kill the thread."""
     space = stopped.thread.space
     assert space.abi is not None
     if stopped.thread.process.filtered:

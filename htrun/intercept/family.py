@@ -1,9 +1,10 @@
-"""Reuses a trampoline that was built for a site of one process in the related processes.
+"""Reuses trampolines in related processes: a trampoline that was built for a site of one process also serves the
+others.
 
 Forked processes share the pages of trampolines that existed at the fork, so they also share the trampolines that are
-written to these pages later. Without this reuse, a server that forks a child for each request would build the same
-trampoline in each child until those pages are full, and the account of the run would list the same call site once for
-each child.
+written to these pages later. Consider a server that forks a child for each request. Without this reuse, htrun would
+build the same trampoline in each child until these pages are full, and the account of the run would list the same call
+site once for each child.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from htrun.intercept.sites import Patch, Site
 
     RunAt = Callable[[int], object]
-    """Returns an object that stands for the pages of trampolines at an address of one process; None if there are no
-    such pages. Processes that share the pages have the same object."""
+    """Returns an object that represents the pages of trampolines at an address of one process; None if there are no
+    pages. Processes that share the pages have the same object."""
 
 _SURE, _MOST_SURE = 2, 4
 
 Kind = tuple[int, bool, bool]
-"""The properties, besides the site, that a trampoline depends on: the address of the control word, the way in which it
-identifies threads (`Arena.self_pointers`), and whether the guest is big-endian."""
+"""The properties that determine a trampoline, in addition to the site: the address of the control word, how the
+trampoline identifies threads (`Arena.self_pointers`), and whether the guest is big-endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +41,30 @@ class Made:
 
 @dataclass(eq=False, slots=True)
 class Family:
-    """Processes whose address spaces were forked from one that had an arena."""
+    """Processes whose address spaces were forked from a common address space that had an arena."""
 
     additions: int = 0
-    """The number of patches that were made so far."""
+    """The number of patches that have been made so far."""
     _emitted: int = 0
-    """A score of recent threads: plus one for a thread that has emitted, minus one for a thread that has exited without
-    an event; at least 0, at most `_MOST_SURE`."""
+    """A score of recent threads. A thread that has emitted adds one, and a thread that has exited without an event
+    subtracts one. The score is at least 0 and at most `_MOST_SURE`."""
     _sites: dict[int, list[Site]] = field(default_factory=dict)
     _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
     """The latest patch for each site number and kind."""
     _newest: dict[int, Site] = field(default_factory=dict)
-    """The sites for which patches were made, by address; the site with the latest patch is last."""
+    """The sites for which patches were made, by address. The site with the most recent patch is last."""
 
     @property
     def emits(self) -> bool:
-        """Whether the family's next thread will probably emit."""
+        """Whether the next thread of the family will probably emit."""
         return self._emitted >= _SURE
 
     def learn(self, *, emitted: bool) -> None:
-        """Count a thread that has ``emitted``, or that has exited without an event."""
+        """Count a thread. ``emitted``: True if it has emitted, False if it has exited without an event."""
         self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
-        """The site of a related process at ``address``, if ``code`` begins with the bytes of that site."""
+        """The site of a related process at ``address``; None unless ``code`` begins with the bytes of that site."""
         return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
 
     def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:
@@ -77,12 +78,12 @@ class Family:
         self.additions += 1
 
     def newest(self, count: int) -> list[Site]:
-        """The sites of the last ``count`` patches, the latest first."""
+        """The sites of the last ``count`` patches, the most recent first."""
         return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
-        """The latest patch for ``site``, if the process to which ``run_at`` belongs has the pages of its trampoline and
-        stub."""
+        """The latest patch for ``site``; None unless the process of ``run_at`` has the pages that contain the patch's
+        trampoline and stub."""
         made = self._made.get((site.number, kind))
         if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
             return None

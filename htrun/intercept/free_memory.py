@@ -9,13 +9,14 @@ from pathlib import Path
 PAGE = 4096
 _HIGHEST = (1 << 47) - PAGE
 _HEAP_ROOM = 256 << 20
-"""Bytes after the program break that stay free, so that the heap can grow as it would without htrun."""
+"""The number of bytes after the program break that stay free, so that the heap can grow as it would without htrun."""
 _STACK_ROOM = 1 << 30
-"""Bytes below the stack that stay free if the stack limit is infinite."""
+"""The number of bytes below the stack that stay free if the stack limit is infinite."""
 _STACK_GUARD = 1 << 20
-"""Bytes that the kernel keeps free below a stack (stack_guard_gap, Documentation/admin-guide/kernel-parameters.txt)."""
+"""The number of bytes that the kernel keeps free below a stack (stack_guard_gap,
+Documentation/admin-guide/kernel-parameters.txt)."""
 _START_BRK = 46
-"""Index of start_brk among the words of /proc/PID/stat (proc_pid_stat(5), field 47)."""
+"""The index of start_brk among the words of /proc/PID/stat (field 47 in proc_pid_stat(5))."""
 
 Range = tuple[int, int]
 
@@ -23,8 +24,8 @@ Range = tuple[int, int]
 class FreeMemory:
     """The free ranges of one address space, as of the last `look`.
 
-    The guest maps and unmaps memory meanwhile, so a range is only a proposal: the caller maps it with
-    MAP_FIXED_NOREPLACE, and looks again if something was there.
+    The guest maps and unmaps memory meanwhile, so a free range is only a proposal. The caller maps it with
+    MAP_FIXED_NOREPLACE, and calls `look` again if something else was mapped there.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class FreeMemory:
         self._ranges = list(gaps(sorted(_used(tid)), lowest, _HIGHEST))
 
     def take(self, start: int, end: int) -> None:
-        """Remove the range ``[start, end)``, which is mapped now, from the free ranges."""
+        """Remove the range ``[start, end)`` from the free ranges, because it is mapped now."""
         place = bisect.bisect_right(self._ranges, (start, _HIGHEST)) - 1
         if place >= 0:
             low, high = self._ranges[place]
@@ -44,8 +45,9 @@ class FreeMemory:
             self._ranges[place : place + 1] = [piece for piece in pieces if piece[0] < piece[1]]
 
     def proposals(self, low: int, high: int, size: int, most: int) -> Iterator[Range]:
-        """Free ranges of whole pages in which ``size`` bytes can start in ``[low, high)``. If the window is larger than
-        ``most`` bytes, a range may have up to ``most`` bytes. Otherwise it has only the pages that are needed."""
+        """Free ranges of whole pages in which ``size`` bytes can start in ``[low, high)``. If ``[low, high)`` is larger
+        than ``most`` bytes, a free range may have up to ``most`` bytes. Otherwise a free range has only the pages that
+        are needed."""
         place = max(bisect.bisect_right(self._ranges, (low, _HIGHEST)) - 1, 0)
         for start, end in self._ranges[place:]:
             if start >= high:
@@ -76,7 +78,7 @@ def limit_of(tid: int, name: str) -> int | None:
 
 
 def _used(tid: int) -> Iterator[Range]:
-    """The ranges that are mapped, and those into which the heap and the stack of the first thread may grow."""
+    """The ranges that are mapped, and the ranges into which the heap and the first thread's stack may grow."""
     stat = Path(f"/proc/{tid}/stat").read_text(encoding="utf-8", errors="replace")
     heap_end = int(stat.rpartition(")")[2].split()[_START_BRK - 2])
     room = min(limit_of(tid, "Max stack size") or _STACK_ROOM, _STACK_ROOM)

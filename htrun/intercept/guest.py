@@ -1,4 +1,4 @@
-"""The state that htrun keeps of its tracees: address spaces, processes and threads."""
+"""The state of the tracees, as htrun tracks it: address spaces, processes and threads."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Machine(Enum):
-    """Whether a process runs a whole machine, and how: it translates the machine's code; or KVM has the processor run
-    that code, whose stores htrun can't see."""
+    """Whether and how a process runs a whole machine: it translates the machine's code itself, or it has KVM run the
+    code. In the latter case htrun can't see the machine's stores."""
 
     NONE = "none"
     TRANSLATED = "translated"
@@ -44,7 +44,8 @@ class Mapping(NamedTuple):
         return self.start + self.length
 
     def part(self, offset: int, length: int) -> tuple[int, int]:
-        """The addresses ``[low, high)`` that show file bytes ``[offset, offset + length)``; empty if low >= high."""
+        """The addresses ``[low, high)`` at which the mapping shows the file bytes ``[offset, offset + length)``; empty
+        if low >= high."""
         low = max(self.start, self.start + offset - self.offset)
         high = min(self.end, self.start + offset + length - self.offset)
         return low, high
@@ -61,12 +62,12 @@ class Mapping(NamedTuple):
 
     @property
     def control_word(self) -> int | None:
-        """The address to which a guest stores an event's index; None if the mapping does not show it."""
+        """The address to which a guest stores the index of an event; None if this address is not in the mapping."""
         low, high = self.part(layout.CONTROL_OFFSET, 1)
         return low if low < high else None
 
     def without(self, start: int, end: int) -> list[Mapping]:
-        """The parts of the mapping that remain when ``[start, end)`` is unmapped: at most two."""
+        """The parts of the mapping that remain when ``[start, end)`` is unmapped. There are at most two."""
         pieces = []
         if self.start < min(start, self.end):
             pieces.append(self._replace(length=min(start, self.end) - self.start))
@@ -77,7 +78,7 @@ class Mapping(NamedTuple):
 
 
 class Mappings:
-    """The channel's mappings in one address space, ordered by address."""
+    """The channel's mappings in one address space, sorted by address."""
 
     def __init__(self) -> None:
         self._all: list[Mapping] = []
@@ -90,19 +91,19 @@ class Mappings:
         return iter(self._all)
 
     def find(self, address: int) -> Mapping | None:
-        """The mapping that contains ``address``."""
+        """The mapping that contains ``address``; None if there is none."""
         place = bisect.bisect_right(self._starts, address) - 1
         if place >= 0 and address < self._all[place].end:
             return self._all[place]
         return None
 
     def add(self, mapping: Mapping) -> None:
-        """Add a mapping, which replaces all earlier ones at its addresses."""
+        """Add a mapping. It replaces all earlier mappings at its addresses."""
         self.remove(mapping.start, mapping.end)
         self._set([*self._all, mapping])
 
     def remove(self, start: int, end: int) -> list[Mapping]:
-        """Remove ``[start, end)``. Returns the mappings that lost a part."""
+        """Remove ``[start, end)``. Returns the mappings that have lost a part."""
         hit = [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
         if hit:
             kept = [mapping for mapping in self._all if mapping not in hit]
@@ -110,17 +111,17 @@ class Mappings:
         return hit
 
     def overlapping(self, start: int, end: int) -> list[Mapping]:
-        """The mappings that have a byte in ``[start, end)``."""
+        """The mappings that contain a byte of ``[start, end)``."""
         return [mapping for mapping in self._all if mapping.start < end and start < mapping.end]
 
     def control_words(self) -> frozenset[int]:
-        """All addresses to which an event's index can be stored."""
+        """All addresses to which the index of an event can be stored."""
         return frozenset(word for mapping in self._all if (word := mapping.control_word) is not None)
 
     def copy(self) -> Mappings:
         """An independent copy, for a forked child."""
         twin = Mappings()
-        # Never changed, only replaced.
+        # These lists are never changed, only replaced.
         twin._all, twin._starts = self._all, self._starts
         return twin
 
@@ -130,7 +131,7 @@ class Mappings:
 
 
 class ThreadPointers:
-    """The threads of an address space by their thread pointer (`Thread.pointer`)."""
+    """The threads of an address space, by thread pointer (`Thread.pointer`)."""
 
     def __init__(self) -> None:
         self._threads: dict[int, set[Thread]] = {}
@@ -153,12 +154,12 @@ class ThreadPointers:
                 del self._threads[thread.pointer]
 
     def others(self, thread: Thread) -> list[Thread]:
-        """The other threads with the same thread pointer as ``thread``."""
+        """All other threads that have the same thread pointer as ``thread``."""
         return [other for other in self._threads.get(thread.pointer, ()) if other is not thread]
 
 
 class AddressSpace:
-    """One memory, shared by the threads of a process and by a vfork child and its parent."""
+    """A memory that is shared by the threads of a process, and by a vfork child and its parent."""
 
     __slots__ = (
         "abi",
@@ -182,37 +183,38 @@ class AddressSpace:
         self.memory = memory
         self.mappings = Mappings()
         self.sites: dict[int, Site] = {}
-        """The sites, by the address of the instruction."""
+        """The sites, by the address of their instruction."""
         self.threads: set[Thread] = set()
         """The threads that run in this address space."""
         self.machine = False
-        """Whether the guest is a whole machine, whose emulator would crash on a fault that the guest causes."""
+        """Whether the guest is a whole machine. The machine's emulator would crash on a fault that the guest causes."""
 
         # Set by `htrun.intercept.mapping_calls`.
         self.virtualized = False
-        """Whether KVM runs the machine, so that nothing of the channel is protected and ``mappings`` lacks it."""
+        """Whether KVM runs the machine. The channel is then not protected, and ``mappings`` does not contain it."""
         self.abi: Abi | None = None
-        """The interface of the call that mapped a channel; None before one was mapped."""
+        """The interface of the call that has mapped a channel; None if no channel was mapped."""
         self.syscall_instruction = 0
         """The address at which a system call instruction of ``abi`` was last seen."""
         self.unrecorded = False
-        """Whether stores to the channel are no longer recorded, since recording has failed."""
+        """Whether stores to the channel are no longer recorded, because recording has failed."""
 
         # Set by the patcher.
         self.arena: Arena | None = None
-        """htrun's own memory in the address space; None before the first site is patched."""
+        """The memory that htrun has mapped in the address space; None before the first site is patched."""
         self.unpatchable = ""
         """The reason why no site in the address space can be patched; empty if sites can be patched."""
         self.breakpoints: set[int] = set()
-        """Addresses at which code was ever replaced. A thread may have executed the temporary halt there."""
+        """The addresses at which code has ever been replaced. A thread may have executed the temporary halt there."""
         self.pointers = ThreadPointers()
 
-        # Set by mapping calls (``locks_memory``), and for execs that are redirected to an emulator (``exec_rooms``).
+        # ``locks_memory`` is set by mapping calls. ``exec_rooms`` is set for execs that are redirected to an emulator.
         self.locks_memory = False
         """Whether the kernel locks all memory that is mapped from now on (MCL_FUTURE, mlockall(2)). A child does not
-        inherit this."""
+        inherit this setting."""
         self.exec_rooms: list[tuple[int, int]] = []
-        """Address and size of memory that htrun has mapped for the arguments of execs, and that is unused now."""
+        """The address and size of each piece of memory that htrun has mapped for the arguments of execs and that is
+        unused now."""
 
         memory.threads = lambda: [thread.tid for thread in self.threads]
 
@@ -228,7 +230,8 @@ class AddressSpace:
         return self.virtualized or bool(self.mappings)
 
     def fork(self, tid: int) -> AddressSpace:
-        """The copy of the address space in a forked child. Its code is the same, so the sites are the same too."""
+        """The address space of a forked child, which is a copy of this one. Its code is the same, so its sites are the
+        same, too."""
         copy = AddressSpace(Memory(tid))
         copy.mappings = self.mappings.copy()
         copy.sites = {address: site.fork() for address, site in self.sites.items()}
@@ -246,22 +249,22 @@ _RESETHAND = 0x80000000
 
 
 class SignalActions:
-    """A process's action for SIGSEGV, as far as htrun can know it. Processes share it after CLONE_SIGHAND."""
+    """The action for SIGSEGV of a process, as far as htrun can know it. Processes created with CLONE_SIGHAND share it
+    with their creator."""
 
     __slots__ = ("marked", "segv")
 
     def __init__(self, segv: bytes | None = None, *, marked: bool = False) -> None:
         self.segv = segv
-        """The kernel's struct sigaction as the guest last set it, in the form of the guest's own rt_sigaction: 32 bytes
-        from 64-bit code, 20 bytes from 32-bit code; None if the guest has not set it."""
+        """The kernel's struct sigaction as the guest has last set it; None if the guest has not set it. It has the form
+        of the guest's rt_sigaction: 32 bytes if set by 64-bit code, 20 bytes if set by 32-bit code."""
         self.marked = marked
-        """Whether the kernel has htrun's marker (`htrun.intercept.actions`), while the guest sees the default
-        action."""
+        """Whether the kernel has htrun's marker (`htrun.intercept.actions`) while the guest sees the default action."""
 
     @classmethod
     def ignoring(cls) -> SignalActions:
-        """The action that ignores SIGSEGV, as a program inherits it through exec: no flags, no mask. It is valid for
-        32-bit code too."""
+        """The action that ignores SIGSEGV, as a program inherits it through an exec: without flags or mask. It is also
+        valid for 32-bit code."""
         return cls(_IGNORE.to_bytes(32, "little"))
 
     def copy(self) -> SignalActions:
@@ -270,7 +273,7 @@ class SignalActions:
 
     @property
     def handler(self) -> int:
-        """The guest's setting: the address of its handler, or 0 for the default, or 1 to ignore the signal."""
+        """The handler that the guest has set: its address, or 0 for the default action, or 1 to ignore the signal."""
         return handler_of(self.segv) if self.segv is not None else _DEFAULT
 
     @property
@@ -280,7 +283,7 @@ class SignalActions:
 
     @property
     def is_default(self) -> bool:
-        """Whether SIGSEGV kills the process by the action that the guest has set."""
+        """Whether SIGSEGV kills the process, according to the action that the guest has set."""
         return self.handler == _DEFAULT
 
     @property
@@ -290,16 +293,16 @@ class SignalActions:
 
     @property
     def is_unmarked_default(self) -> bool:
-        """Whether SIGSEGV kills the process by the kernel's action as well."""
+        """Whether SIGSEGV kills the process, according to both the guest's setting and the kernel's action."""
         return self.is_default and not self.marked
 
     @property
     def reset_by_delivery(self) -> bool:
-        """Whether the guest has a handler that the kernel removes on entry (SA_RESETHAND)."""
+        """Whether the guest has a handler that the kernel removes when it calls the handler (SA_RESETHAND)."""
         return self.segv is not None and self.has_handler and bool(_flags_of(self.segv) & _RESETHAND)
 
     def handler_taken(self) -> None:
-        """Note that the kernel has reset the handler to the default, and has kept the flags and the mask."""
+        """Note that the kernel has reset the handler to the default. The flags and the mask have not changed."""
         if self.segv is not None:
             self.segv = with_handler(self.segv, _DEFAULT)
         self.marked = False
@@ -326,16 +329,18 @@ def _flags_of(action: bytes) -> int:
 
 
 class MaskFilter:
-    """The state of a process's mask filter, which stops threads that change their masks (`htrun.intercept.masks`)."""
+    """The state of a process's mask filter. This filter stops threads that change their signal masks
+    (`htrun.intercept.masks`)."""
 
     __slots__ = ("followed", "hidden", "watched")
 
     def __init__(self) -> None:
         self.watched = False
-        """Whether the filter was installed in the process. A filter stays through exec; a child inherits the filter,
-        and may get it a second time."""
+        """Whether the filter was installed in the process. A filter stays through exec. A child inherits the filter,
+        and may get the filter a second time."""
         self.followed = False
-        """Whether the stops of the filter keep `ThreadSignals.segv_blocked` of the process's threads up to date."""
+        """Whether the stops that the filter causes keep `ThreadSignals.segv_blocked` up to date for the threads of the
+        process."""
         self.hidden = ""
         """The reason why the filter can't be installed in the process; empty if it can."""
 
@@ -367,14 +372,14 @@ class Process:
         self.living = 0
         """The number of threads that have not exited."""
         self.filtered = False
-        """Whether the process has a seccomp filter that is not htrun's, set by itself or inherited."""
+        """Whether the process has a seccomp filter that is not htrun's. It has installed or inherited this filter."""
         self.guarded: list[tuple[int, int]] = []
-        """The address ranges for which the process has channel filters of htrun's, set by htrun or inherited. A filter
-        stays for good, through forks and exec."""
+        """The address ranges for which the process has channel filters of htrun's. htrun has installed these, or the
+        process has inherited them. A filter can never be removed; it stays through forks and execs."""
         self.masks = MaskFilter()
         self.action_in_doubt = False
-        """Whether the process has not run yet, and may have inherited the SIGSEGV action of its parent just after a
-        trap had reset that action."""
+        """Whether the process has not run yet and may have inherited a SIGSEGV action that a trap in its parent had
+        just reset."""
 
 
 class ThreadSignals:
@@ -384,36 +389,38 @@ class ThreadSignals:
 
     def __init__(self) -> None:
         self.segv_blocked = False
-        """Whether the thread blocks SIGSEGV. Valid at a trap. Kept up to date at all times if the masks of the process
-        are followed and a channel is mapped."""
+        """Whether the thread blocks SIGSEGV. Always valid at a trap. If htrun follows the masks of the process and a
+        channel is mapped, it is valid at all times."""
         self.swallowed: bytes | None = None
-        """The siginfo of a SIGSEGV that was pending when the thread's store trapped. htrun makes the signal pending
-        again when the thread continues. None if there was no such signal."""
+        """The siginfo of a SIGSEGV that was pending when the thread's store trapped; None if there was no pending
+        SIGSEGV. htrun makes the signal pending again when the thread continues."""
         self.stepped = False
-        """Whether the thread single-steps itself and htrun must still send it the SIGTRAP for the step that was the
-        trapped store."""
+        """Whether the thread single-steps itself, and the last step was the trapped store, so that htrun must still
+        send the thread the SIGTRAP for this step."""
         self.entering_handler = False
-        """Whether the thread was resumed with a single step into a signal handler, so that htrun can read the mask
-        there."""
+        """Whether the thread was resumed by a single step into a signal handler. htrun reads the thread's mask after
+        this step."""
 
 
 class RedirectedExec:
-    """The state of an exec that `htrun.runner.foreign_exec` has redirected to an emulator, until the exec is done."""
+    """The state of an exec that `htrun.runner.foreign_exec` has redirected to an emulator, until the exec is
+    finished."""
 
     __slots__ = ("big_endian", "registers", "room")
 
     def __init__(self) -> None:
         self.registers: Registers | None = None
-        """The thread's registers before the exec, which are restored if the exec fails; None if no such exec is under
-        way."""
+        """The thread's registers before the exec, to be restored if the exec fails; None if no redirected exec is in
+        progress."""
         self.room: tuple[int, int] | None = None
-        """Address and size of the memory that holds the exec's arguments: one of `AddressSpace.exec_rooms`."""
+        """The address and size of the memory that holds the arguments of the exec. It was taken from
+        `AddressSpace.exec_rooms`."""
         self.big_endian = False
         """Whether the program that the exec starts is big-endian."""
 
 
 class Doubt:
-    """A fault that the code at a thread's program counter can't have raised, and how often it was seen."""
+    """A fault that the code at a thread's program counter can't have caused, and how often it was seen."""
 
     __slots__ = ("fault", "times")
 
@@ -421,7 +428,7 @@ class Doubt:
         self.fault: tuple[int, int, bytes] | None = None
         """The program counter, the address of the fault, and the code; None if there is no such fault."""
         self.times = 0
-        """How many times in a row this fault was seen."""
+        """The number of times in a row that this fault was seen."""
 
 
 class Thread:
@@ -446,7 +453,7 @@ class Thread:
         self.tid = tid
         self.process = process
         self.number = number
-        """The index of the thread in its process, in order of appearance, from 0."""
+        """The index of the thread in its process, in the order in which threads appeared, from 0."""
         self.exiting = False
         """Whether the thread's exit event has been seen."""
         self.signals = ThreadSignals()
@@ -455,22 +462,22 @@ class Thread:
 
         # Set by the recording.
         self.ring: Ring | None = None
-        """The ring that takes the records of the thread's stores; None before the first."""
+        """The ring that takes the records of the thread's stores; None before the first store."""
         self.source: Source | None = None
-        """The thread's stream; None before it has one."""
+        """The thread's stream and its number; None before the thread has a stream."""
         self.comm: str | None = None
-        """The thread's name, kept from its exit event on, since the name cannot be read later."""
+        """The thread's name; None before the thread's exit event. It is kept because it can't be read later."""
 
         # Set by `htrun.intercept.thread_rings`.
         self.pointer = 0
-        """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if none is
-        known."""
+        """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if it is
+        unknown."""
         self.registered = False
-        """Whether trampolines find the thread's ring by that pointer."""
+        """Whether trampolines find the thread's ring by `pointer`."""
 
     @property
     def space(self) -> AddressSpace:
-        """The memory the thread runs in."""
+        """The address space in which the thread runs."""
         return self.process.space
 
 

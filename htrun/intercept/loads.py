@@ -33,7 +33,7 @@ class Loads:
                 "gets a SIGSEGV",
             )
         elif not known:
-            # The leak check of valgrind looks for pointers in all mapped memory, word by word, and expects SIGSEGV.
+            # valgrind's leak check reads every word of mapped memory, to search for pointers, and expects SIGSEGV.
             self._warnings.warn(
                 Kind.LOAD,
                 pid,

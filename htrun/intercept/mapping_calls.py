@@ -1,10 +1,11 @@
-"""Handles system calls that make, change or remove the channel's mappings; seccomp filters stop threads at these calls.
+"""Handles system calls that make, change or remove mappings of the channel. Seccomp filters stop threads at these
+calls.
 
-htrun protects a new mapping of the channel before the thread that made it goes on: the header becomes read-only, the
-control region inaccessible. In a whole machine the control region, which holds zeros, becomes read-only as well, since
-the emulator would crash on a load that faults. htrun follows all later changes of a mapping. After the guest has
-unmapped, moved or replaced a part, faults there belong to the guest. After the guest has made a part accessible, htrun
-protects that part again.
+After a thread has mapped the channel, htrun protects the mapping before the thread continues: the header becomes
+read-only, and the control region becomes inaccessible. If the guest is a whole machine, the control region, which holds
+zeros, becomes read-only, too, since the emulator would crash on a load that faults. htrun tracks all later changes of a
+mapping. If the guest has unmapped, moved or replaced a part, faults in this part belong to the guest. If the guest has
+made a part accessible, htrun protects this part again.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ ControlsLeave = Callable[[AddressSpace, Injection | None, frozenset[int]], None]
 
 
 def _no_patches(_space: AddressSpace, _injection: Injection | None, _words: frozenset[int]) -> None:
-    """Do nothing, in a run without patches."""
+    """Do nothing: a run without patches has none to remove."""
 
 
 class MappingCalls:
     """Handles mmap, mremap, munmap and mprotect calls that affect the channel.
 
-    There is a method for each call. It must be called while the thread is stopped before the call. When it returns, the
-    thread may still be stopped before the call, or after it.
+    There is a method for each system call. It must be called while the thread is stopped before the system call. When
+    the method returns, the thread is stopped, either before or after the system call.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class MappingCalls:
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
-        """``recorded``: the recorded calls, at which further filters must also stop. ``machine_of``: returns how the
-        process with this id runs a whole machine. ``controls_leave``: removes the patches for control words that
-        the guest is about to unmap, by injected calls where these are allowed. ``rings_mapped``: is called when a
-        thread maps rings of the channel."""
+        """``recorded``: the recorded calls; filters that are added must stop at these calls, too. ``machine_of``:
+        returns how the process with a given id runs a whole machine. ``controls_leave``: removes the patches for
+        control words that the guest is about to unmap. It injects calls if these are allowed. ``rings_mapped``: called
+        when a thread maps rings of the channel."""
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
         self._machine_of = machine_of
@@ -90,10 +91,10 @@ class MappingCalls:
 
     def open_control(self, stopped: StoppedThread, registers: Registers) -> None:
         """Make the control region writable in the memory of the thread, so that stores no longer trap and are no longer
-        recorded. ``registers``: the thread's registers, which do not change. Raises OSError if that is impossible."""
+        recorded. ``registers``: the thread's registers, which do not change. Raises OSError if this is impossible."""
         thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
-            # The process's own filter may kill the thread for the call.
+            # A filter that the process has installed may kill the thread for the call.
             raise PermissionError(1, f"process {thread.process.pid} has a seccomp filter of its own")
         with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             for mapping in space.mappings:
@@ -108,11 +109,11 @@ class MappingCalls:
         leaving: frozenset[int] = frozenset(),
         instead: Callable[[Injection], int] | None = None,
     ) -> None:
-        """Let the thread make the call. With ``instead``, htrun makes other calls in the thread, and the thread gets
-        their result.
+        """Let the thread make the call. ``instead``: makes other calls in the thread; the thread then gets their result
+        instead.
 
-        ``leaving``: addresses that will no longer be control words of the channel. The patches for them are removed
-        first: another thread may map the freed memory, and stores there are no events.
+        ``leaving``: the addresses that will no longer be control words of the channel. Patches for these addresses are
+        removed first: another thread may map the freed memory, and stores to it are not events.
         """
         space = call.thread.space
         patched = bool(leaving) and space.arena is not None
@@ -136,7 +137,7 @@ class MappingCalls:
         try:
             asked = Mmap.of(call, thread.space.memory)
         except OSError:
-            # A bad address: the kernel will return EFAULT.
+            # The address is invalid: the kernel will return EFAULT.
             return
         space = thread.space
         memory = self._memory_of(thread, asked.descriptor) if asked.is_shared_file else None
@@ -150,12 +151,12 @@ class MappingCalls:
                 # The new mapping contains nothing that must be protected.
                 return
         if not ours and not replaced and not thread.process.filtered:
-            # The kernel chooses free addresses, so the channel's mappings stay as they are.
+            # The kernel chooses free addresses, so the mappings of the channel do not change.
             return
         leaving = words_of(replaced, asked.start, asked.end)
         if ours and replaced:
             if all(other.memory == memory for other in replaced):
-                # The same control word stays mapped, and other threads may emit meanwhile: keep its patches.
+                # The same control word stays mapped, and other threads may emit meanwhile, so its patches are kept.
                 leaving -= frozenset({asked.mapping.control_word})
             pieces = cut([asked.mapping], asked.start, asked.end, machine=space.machine)
             self._run(call, leaving, lambda injection: map_pieces(injection, call.abi, asked, pieces))
@@ -178,19 +179,21 @@ class MappingCalls:
             return
         space.mappings.add(mapping)
         if thread.process.filtered:
-            # The guest's own filter may forbid mprotect, but has just allowed an mmap with these arguments.
+            # The guest's filter may forbid mprotect, but it has just allowed an mmap with these arguments.
             remap = asked.flags | seccomp.MAP_FIXED, asked.descriptor
             self._protect(call, [mapping], remap)
         else:
             self._protect(call, [mapping])
 
     def _has_rings(self, mapping: Mapping) -> bool:
-        """Whether a mapping that begins before the rings contains some: the memory of a machine's device."""
+        """Whether a mapping that begins before the rings also contains rings. This is the memory of a machine's
+        device."""
         rings = self._channel.rings
         return rings is not None and mapping.memory == 0 and mapping.offset + mapping.length > rings.offset
 
     def _memory_of(self, thread: Thread, descriptor: int) -> int | None:
-        """The number of the channel's memory that the thread has open as ``descriptor``; None if it is another file."""
+        """The number of the channel's memory that the thread has open as ``descriptor``; None if this is another
+        file."""
         try:
             status = os.stat(f"/proc/{thread.tid}/fd/{descriptor}")
         except PermissionError:
@@ -210,8 +213,8 @@ class MappingCalls:
         """Protect the mappings, and add a filter that reports the guest's changes to them. The thread is stopped after
         the call.
 
-        ``remap``: flags and file descriptor to map the regions again with the new protection, if mprotect cannot be
-        called.
+        ``remap``: the flags and the file descriptor with which the regions are mapped again to set their protection;
+        None to use mprotect.
         """
         space, pid = call.thread.space, call.thread.process.pid
         try:
@@ -255,14 +258,16 @@ class MappingCalls:
     def _guard(self, injection: Injection, call: StoppedCall, mapping: Mapping) -> None:
         """Add a filter for the mapping, unless an existing filter covers it.
 
-        If that is impossible, the channel works, but htrun does not see the guest's later changes to the mapping.
+        If no filter can be added, the channel works, but htrun does not see later changes that the guest makes to the
+        mapping.
         """
         process = call.thread.process
         low, high = mapping.part(0, layout.CONTROL_OFFSET + layout.CONTROL_SIZE)
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
-            # Each further filter makes every system call slower, and the kernel allows at most a few hundred
-            # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets one filter for all addresses.
+            # Each additional filter makes every system call slower, and the kernel allows at most a few hundred
+            # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets one filter that covers all
+            # addresses.
         if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
         try:
@@ -273,10 +278,10 @@ class MappingCalls:
             self._warnings.warn(
                 Kind.INJECTION,
                 process.pid,
-                f"process {process.pid} has mapped the channel, but htrun cannot watch what becomes of the mapping "
+                f"process {process.pid} has mapped the channel, but htrun cannot watch for changes of the mapping "
                 f"({error.strerror}): stores after an munmap or mprotect of the control region may not be events",
             )
-        # Set even if installing the filter failed, since another attempt would fail again.
+        # Note the range even if the filter could not be installed, since another attempt would fail, too.
         process.guarded.append((low, high))
 
     def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
@@ -320,9 +325,9 @@ class MappingCalls:
             self._protect(call, [mapping])
 
     def lock_memory(self, call: StoppedCall) -> None:
-        """Handle mlockall(2) and munlockall(2), so that the guest does not lock htrun's rings. Rings that no thread has
-        are unmapped before the call: the kernel would populate them, and count them against the guest's limit. The
-        other rings are unlocked after the call."""
+        """Handle mlockall(2) and munlockall(2), so that the guest does not lock htrun's rings. Rings that are not lent
+        to a thread are unmapped before the call: otherwise the kernel would populate them, and would count them against
+        the guest's limit. The other rings are unlocked after the call."""
         space, arena = call.thread.space, call.thread.space.arena
         flags = call.argument(0) if call.name == "mlockall" else 0
         if arena is not None and flags & _MCL_CURRENT:
@@ -348,10 +353,11 @@ class MappingCalls:
 
 
 def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, space: AddressSpace) -> int:
-    """Make ``call``, an mlockall(2), in such a way that it locks none of ``rings``."""
+    """Make ``call``, an mlockall(2), so that it locks none of ``rings``."""
     lent = {thread.ring.number for thread in space.threads if thread.ring is not None}
     for piece in list(rings.spare(lent)):
-        # Unmapping the middle of a mapping leaves two, which may exceed the limit on mappings.
+        # To unmap the middle of a mapping makes two mappings of it, which may exceed the limit on the number of
+        # mappings.
         with suppress(OSError):
             injection.call("munmap", piece.address, piece.length)
             rings.remove(piece)
@@ -364,7 +370,8 @@ def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, spac
 
 
 def _instruction(call: StoppedCall) -> int:
-    """The address of the instruction that makes ``call``, which can make further calls; 0 if none may be made."""
+    """The address of the instruction that makes ``call``. htrun can make further calls with this instruction; 0 if it
+    must not make any."""
     if call.thread.process.filtered:
         return 0
     try:
@@ -374,7 +381,7 @@ def _instruction(call: StoppedCall) -> int:
 
 
 def _result_of(injection: Injection, make: Callable[[Injection], int]) -> int:
-    """The result of ``make`` as the kernel returns it to the thread: an error is a negated errno."""
+    """The result of ``make``, as the kernel returns it to the thread: an error is a negated errno."""
     try:
         return make(injection)
     except OSError as error:

@@ -1,5 +1,5 @@
-"""Makes calls that affect the channel's mappings piece by piece, so that header and control region are always
-protected.
+"""Makes calls that affect the channel's mappings, one piece at a time, so that the header and the control region are
+always protected.
 
 If they were unprotected for a moment, stores by other threads would be lost.
 """
@@ -34,7 +34,8 @@ class Mmap(NamedTuple):
     def of(cls, call: StoppedCall, memory: Memory) -> Mmap:
         """The arguments of ``call``. Raises OSError if they can't be read."""
         if call.name == "old_mmap":
-            # The i386 call of 1991 has one argument, the address of all six (mm/mmap.c, struct mmap_arg_struct).
+            # The i386 call of 1991 has one argument: the address of a structure with all six (mm/mmap.c, struct
+            # mmap_arg_struct).
             block = memory.read_whole(call.argument(0), 24)
             return cls(*(int.from_bytes(block[at : at + 4], "little") for at in range(0, 24, 4)))
         start, length, protection, flags, descriptor, offset = (call.argument(index) for index in range(6))
@@ -42,7 +43,7 @@ class Mmap(NamedTuple):
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the call replaces existing mappings at its address, unless the kernel refuses the call."""
+        """Whether the call replaces existing mappings at its address. The kernel may still refuse the call."""
         return bool(self.flags & seccomp.MAP_FIXED) and self.start % PAGE == self.offset % PAGE == 0
 
     @property
@@ -52,7 +53,7 @@ class Mmap(NamedTuple):
 
     @property
     def mapping(self) -> Mapping:
-        """The mapping of the channel that the call makes if it gets the address that it asks for."""
+        """The mapping of the channel that results if the call gets the address that it asks for."""
         return Mapping(self.start, whole_pages(self.length), self.offset)
 
     @property
@@ -62,7 +63,7 @@ class Mmap(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The range ``[start, end)`` and its required protection; None where the guest may choose the protection."""
+    """A range ``[start, end)`` and the protection that it must have; None if the guest may choose the protection."""
 
     start: int
     end: int
@@ -72,8 +73,8 @@ class Piece(NamedTuple):
 def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> list[Piece]:
     """``[start, end)``, cut at the start and the end of each protected region of ``mappings``.
 
-    Pieces without a required protection come first, since the guest's call may fail there. ``machine``: see
-    `control_protection`.
+    Pieces for which the guest may choose the protection come first, because the guest's call may fail at these.
+    ``machine``: see `control_protection`.
     """
     control = control_protection(machine=machine)
     regions = []
@@ -90,13 +91,13 @@ def cut(mappings: Iterable[Mapping], start: int, end: int, *, machine: bool) -> 
 
 
 def control_protection(*, machine: bool) -> int:
-    """The protection of a control region. ``machine``: whether the guest is a whole machine, whose emulator would crash
-    on a load that faults; the region is readable then."""
+    """The protection of a control region. ``machine``: whether the guest is a whole machine. The region is readable
+    then, because the machine's emulator would crash on a load that faults."""
     return PROT_READ if machine else PROT_NONE
 
 
 def map_pieces(injection: Injection, abi: Abi, asked: Mmap, pieces: Sequence[Piece]) -> int:
-    """Map the channel over existing mappings. Returns the address. Raises OSError with the errno of the call."""
+    """Map the channel in place of existing mappings. Returns the address. Raises OSError with the errno of the call."""
     for piece in pieces:
         protection = asked.protection if piece.protection is None else piece.protection
         offset = (asked.offset + piece.start - asked.start) // offset_unit(abi)
@@ -120,10 +121,10 @@ def words_of(mappings: Iterable[Mapping], start: int, end: int) -> frozenset[int
 
 
 def whole_pages(length: int) -> int:
-    """``length`` in bytes, rounded up to whole pages as the kernel does."""
+    """``length`` in bytes, rounded up to whole pages, as the kernel does."""
     return -(-length // PAGE) * PAGE
 
 
 def offset_unit(abi: Abi) -> int:
-    """The unit of mmap's offset argument in bytes: a page for 32-bit code, which calls mmap2(2)."""
+    """The unit of mmap's offset argument in bytes. For 32-bit code, which calls mmap2(2), the unit is a page."""
     return 4096 if abi.bits == 32 else 1

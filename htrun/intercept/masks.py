@@ -2,11 +2,11 @@
 
 When a store faults while its thread blocks or ignores SIGSEGV, the kernel unblocks the signal and resets its action to
 the default before the tracer sees the stop. The reset action shows that this has happened (`htrun.intercept.actions`).
-So htrun need not follow signal masks, unless two threads may have reset the action at the same time, or the process
-ignores the signal. In these two cases htrun follows the masks of all threads of the process through their changes:
-rt_sigprocmask, rt_sigreturn, and the entry of each signal handler. Where a site keeps trapping, htrun only watches for
-these changes. As long as there is none, the result for one trap of a thread is valid for its next trap
-(`fastpath.known_traps`).
+So htrun need not follow signal masks, except in two cases: two threads may have reset the action at the same time, or
+the process ignores the signal. In these cases htrun follows the masks of all threads of the process, by watching
+everything that changes a mask: rt_sigprocmask, rt_sigreturn, and the entry of each signal handler. If a site keeps
+trapping, htrun only watches for such changes. As long as a thread's mask does not change, the result for one trap of
+the thread is valid for the next one (`fastpath.known_traps`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Masks:
-    """Restores the guest's mask and action for SIGSEGV."""
+    """Restores the guest's signal mask and the guest's action for SIGSEGV."""
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class Masks:
         look_at_signals: Callable[[], None],
         recorded: seccomp.RecordedCalls = seccomp.NO_CALLS,
     ) -> None:
-        """``look_at_signals``: is called when every signal must be inspected from now on. ``recorded``: the recorded
-        calls, at which each filter must also stop."""
+        """``look_at_signals``: called when every signal must be inspected from now on. ``recorded``: the recorded
+        calls; each filter that is added must stop at these calls, too."""
         self._waiter = waiter
         self._scratch = scratch
         self._warnings = warnings
@@ -52,11 +52,11 @@ class Masks:
         self._look_at_signals = look_at_signals
         self._actions = Actions(waiter, scratch, warnings)
 
-    # The initial state of a thread.
+    # Methods for the initial state of a thread.
 
     @staticmethod
     def adopt(thread: Thread) -> None:
-        """Initialise a thread whose creator's mask is unknown, and which may ignore SIGSEGV."""
+        """Initialise a thread. The mask of its creator is unknown, and the thread may ignore SIGSEGV."""
         state = signal_state(thread.tid)
         thread.signals.segv_blocked = bool(state.blocked & SEGV_BIT)
         if state.ignored & SEGV_BIT:
@@ -64,13 +64,14 @@ class Masks:
 
     @staticmethod
     def inherit(parent: Thread, child: Thread) -> None:
-        """Initialise a new thread, which starts with its creator's mask."""
+        """Initialise a new thread. It starts with the mask of its creator."""
         child.signals.segv_blocked = parent.signals.segv_blocked
         # The child may have copied the action just after a trap in another thread had reset it.
         child.process.action_in_doubt = child.process is not parent.process and not is_alone(parent)
 
     def born(self, stopped: StoppedThread) -> None:
-        """Restore or mark the kernel's action if this first stop of a thread is also the first stop of a process."""
+        """At the first stop of a thread that is also the first stop of its process, restore or mark the kernel's
+        action."""
         thread, process = stopped.thread, stopped.thread.process
         doubt, process.action_in_doubt = process.action_in_doubt, False
         if not thread.space.mappings or process.filtered:
@@ -80,13 +81,13 @@ class Masks:
         elif doubt and signal_state(thread.tid).segv_is_default:
             self._actions.restore(stopped, stopped.registers())
 
-    # Changes of masks and actions.
+    # Methods for changes of masks and actions.
 
     def begin(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Prepare for traps: the thread, stopped with ``registers``, has mapped a channel."""
+        """Prepare for traps of a thread. It is stopped with ``registers`` and has mapped a channel."""
         process, space = stopped.thread.process, stopped.thread.space
         if process.masks.followed:
-            # All threads except this one are running, so their masks are read from /proc.
+            # All other threads are running, so their masks are read from /proc.
             for other in space.threads:
                 other.signals.segv_blocked = bool(signal_state(other.tid).blocked & SEGV_BIT)
         elif process.actions.ignored:
@@ -132,21 +133,21 @@ class Masks:
     @staticmethod
     def must_see_handler(thread: Thread, number: int) -> bool:
         """Whether a thread that is about to get signal ``number`` must be stopped at the first instruction of the
-        handler, since its masks are followed."""
+        handler, because htrun follows the masks of its process."""
         if not thread.process.masks.followed or not thread.space.mappings:
             return False
         return bool(signal_state(thread.tid).caught & bit_of(number))
 
     def handler_entered(self, stopped: StoppedThread) -> None:
-        """Handle a thread that is at the first instruction of a signal handler, or that has continued without one."""
+        """Handle a thread that is at the first instruction of a signal handler, or has continued without a handler."""
         thread = stopped.thread
         if thread.process.masks.followed:
             thread.signals.segv_blocked = bool(stopped.signal_mask() & SEGV_BIT)
         self._actions.mark_if_default(stopped, stopped.registers())
 
     def watch(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Install the filter that stops a thread of this process before each change of its mask. ``stopped`` is stopped
-        with ``registers``."""
+        """Install the filter that stops each thread of this process before the thread changes its mask. ``stopped`` is
+        stopped with ``registers``."""
         process, space = stopped.thread.process, stopped.thread.space
         if process.masks.watched or process.masks.hidden or process.filtered or space.abi is None:
             return
@@ -155,14 +156,15 @@ class Masks:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
-            # Every trap must then be inspected. The action shows each trap, unless two come at the same time.
+            # Every trap must be inspected then. The reset action shows each trap, unless two traps come at the same
+            # time.
             process.masks.hidden = str(error.strerror)
         else:
             process.masks.watched = True
 
     def _follow(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Follow from now on which threads of this process block SIGSEGV. For ``stopped``, which is stopped with
-        ``registers``, this is already known."""
+        """From now on, follow which threads of this process block SIGSEGV. For the thread ``stopped``, which is stopped
+        with ``registers``, this is already known."""
         thread = stopped.thread
         process, space = thread.process, thread.space
         self.watch(stopped, registers)
@@ -184,10 +186,10 @@ class Masks:
                 was_unblocked = was_reset and self._faults(other, state) and blocks_other_faults(state.blocked)
                 other.signals.segv_blocked = was_unblocked or bool(state.blocked & SEGV_BIT)
 
-    # Traps, and the guest's own faults.
+    # Methods for traps, and for faults that are the guest's own.
 
     def look(self, thread: Thread) -> None:
-        """Find out whether a thread whose store has trapped blocks SIGSEGV."""
+        """Find out whether a thread blocks SIGSEGV. The thread's store has trapped."""
         process = thread.process
         if process.masks.followed:
             return
@@ -195,15 +197,15 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # The action is the default in any case. Only the other blocked signals can show that the thread blocks
-            # SIGSEGV.
+            # The action is the default in any case. So the only sign that the thread blocks SIGSEGV are the other
+            # signals that it blocks.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
         """Whether a fault of this thread, which now has ``mask``, has reset the action. If several threads have faulted
-        at the same time, the other signals that they block are the only sign of which thread it was."""
+        at the same time, the other signals that each thread blocks are the only sign of which thread it was."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))
@@ -215,7 +217,7 @@ class Masks:
 
     def restore(self, stopped: StoppedThread, registers: Registers) -> int:
         """Restore the mask and the action that the kernel changed when the thread's store trapped. Returns the signal
-        with which the thread must continue. ``registers``: the registers with which it will continue."""
+        with which the thread must continue. ``registers``: the registers with which the thread will continue."""
         thread = stopped.thread
         actions = thread.process.actions
         if not thread.signals.segv_blocked and not actions.ignored:
@@ -235,8 +237,8 @@ class Masks:
         return 0 if swallowed is None else signal.SIGSEGV
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Stop a thread for the SIGTRAP of its own single step, after htrun has made the store of this step. Returns
-        SIGTRAP, or 0 if the thread blocks this signal. ``registers``: the registers with which the thread will
+        """Stop a thread for the SIGTRAP of its own single step, if htrun has made the store of this step for it.
+        Returns SIGTRAP, or 0 if the thread blocks SIGTRAP. ``registers``: the registers with which the thread will
         continue."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):
@@ -247,7 +249,8 @@ class Masks:
         return signal.SIGTRAP
 
     def before_fault(self, stopped: StoppedThread) -> None:
-        """Make the kernel's action the one that the guest has set, before the thread gets a SIGSEGV of its own.
+        """Set the kernel's action to the action that the guest has set, before a SIGSEGV of the guest's own is
+        delivered.
 
         A trap in another thread that blocks SIGSEGV may have reset the action of the whole process. The action is
         restored then, unless the kernel has reset it for this fault.
@@ -267,7 +270,7 @@ class Masks:
         if not thread.process.masks.followed:
             thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
-                # This must happen now, while the action still shows which other threads block the signal.
+                # This must happen now, while the reset action still shows which other threads block the signal.
                 self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
             self._actions.restore(stopped, registers)
@@ -275,14 +278,14 @@ class Masks:
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:
-        """Whether the thread's own faults reach a handler without help from htrun."""
+        """Whether a handler gets the faults that are the thread's own without help from htrun."""
         actions = thread.process.actions
         return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 
     @staticmethod
     def delivered(thread: Thread) -> bool:
-        """Note that a SIGSEGV is delivered to the thread. Returns whether the thread must be stopped at the entry of
-        its handler, because the kernel removes this handler (SA_RESETHAND)."""
+        """Note that a SIGSEGV is delivered to the thread. Returns whether the thread must be stopped at the first
+        instruction of its handler, because the kernel removes this handler (SA_RESETHAND)."""
         actions = thread.process.actions
         if not actions.reset_by_delivery:
             return False
@@ -296,7 +299,7 @@ def is_alone(thread: Thread) -> bool:
 
 
 def _sharers(thread: Thread) -> Iterator[Thread]:
-    """The other threads with the same signal actions. They also share the memory (clone(2), CLONE_SIGHAND)."""
+    """The other threads that have the same signal actions. They also share the memory (clone(2), CLONE_SIGHAND)."""
     actions = thread.process.actions
     for other in thread.space.threads:
         if other is not thread and other.process.actions is actions and not other.exiting:

@@ -1,5 +1,5 @@
-"""Replaces `Patcher` where htrun patches no site: with --no-patch, if machine code cannot read the clock, and until the
-first channel is mapped."""
+"""Replaces `Patcher` while htrun patches no site: if --no-patch is given, if machine code cannot read the clock, and
+before the first channel is mapped."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class NoThreadRings:
-    """Replaces `ThreadRings` where every event traps, so that no thread looks for its ring."""
+    """Replaces `ThreadRings` if every event traps, so that no thread looks for its ring."""
 
     def reach(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> int:
-        """Return 0: the rings are mapped in no address space."""
+        """Return 0: the rings are not mapped in any address space."""
         return 0
 
     def register(self, _stopped: StoppedThread, _ring: Ring, _registers: Registers) -> None:
@@ -39,17 +39,17 @@ class NoThreadRings:
 
 
 class NoPatcher:
-    """Replaces `Patcher`; leaves every site unpatched, so that each event traps."""
+    """Replaces `Patcher`. It leaves every site unpatched, so each event traps."""
 
     def __init__(self) -> None:
         self.rings = NoThreadRings()
 
     def prepare(self, _stopped: StoppedThread, _registers: Registers) -> str:
-        """The reason why nothing is patched."""
+        """Return the reason why nothing is patched."""
         return "--no-patch"
 
     def patch(self, _stopped: StoppedThread, _site: Site, _mapping: Mapping, _registers: Registers) -> None:
-        """Leave the site as it is."""
+        """Do nothing: the site stays as it is."""
 
     def forked(self, _child: Thread, _parent: AddressSpace) -> None:
         """Do nothing: there are no patches to copy."""

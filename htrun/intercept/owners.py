@@ -1,7 +1,7 @@
-"""Finds the owner of a byte of code: the patched site whose store or whose jump contains this byte.
+"""Finds the owner of a byte of code: the patched site whose store or jump contains this byte.
 
-A patched site owns its store and the bytes after the store that its jump borrows. No other site's patch may change
-these bytes. If a jump ends in the jump of another site, it must be removed before the other jump.
+A patched site owns its store, and the bytes after the store that its jump borrows. No patch of another site may change
+these bytes. If a jump ends inside the jump of another site, it must be removed before the other jump.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from htrun.intercept.guest import AddressSpace
 from htrun.intercept.sites import Site
 
 _LONGEST_PUN = 8
-"""The longest jump that borrows bytes: a store of four bytes, and four borrowed bytes."""
+"""The length of the longest jump that borrows bytes: a store of four bytes, and four borrowed bytes."""
 
 
 def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
-    """The other sites whose patches contain bytes of this site's store."""
+    """The other sites whose patches contain bytes of the store of ``site``."""
     for address in range(site.address - _LONGEST_PUN + 1, site.address + site.store.length):
         other = space.sites.get(address)
         if other is None or other is site or other.patch is None:
@@ -26,8 +26,8 @@ def owners_of(space: AddressSpace, site: Site) -> Iterator[Site]:
 
 
 def with_owners(space: AddressSpace, sites: Iterable[Site]) -> list[Site]:
-    """``sites`` in an order in which their patches may be removed: a site comes after the sites whose patches cover
-    some of its bytes."""
+    """``sites``, and the sites that own bytes of their stores, in an order in which the patches may be removed: each
+    site comes after the sites whose patches cover some of its bytes."""
     found: dict[Site, None] = {}
 
     def add(site: Site) -> None:

@@ -1,8 +1,8 @@
-"""Passes a file that htrun has open to a tracee that can't open the file through htrun's ``/proc``, because it belongs
-to another user or has another ``/proc``.
+"""Passes a file that htrun has open to a tracee that can't open it through htrun's ``/proc``, because the tracee
+belongs to another user or has another ``/proc``.
 
-The tracee makes a pair of sockets. htrun takes one of the two (pidfd_getfd(2)), and sends the file through it (unix(7),
-SCM_RIGHTS). The tracee receives the file from the other socket.
+The tracee makes a pair of sockets. htrun takes one of them (pidfd_getfd(2)), and sends the file through this socket
+(unix(7), SCM_RIGHTS). The tracee receives the file from the other socket.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ _MSG_CMSG_CLOEXEC = 0x40000000
 _SOCKETS = struct.Struct("<ii")
 _IOVEC = struct.Struct("<QQ")
 _MSGHDR = struct.Struct("<QQQQQQQ")
-"""The fields of struct msghdr: name and its length, vectors and their number, control data and their length, flags."""
+"""The fields of struct msghdr: the name and its length, the vectors and their number, the control data and its length,
+and the flags."""
 _CMSGHDR = struct.Struct("<QiiQ")
-"""A control message: length, level and type; then one descriptor, and padding to a multiple of eight."""
+"""A control message: its length, level and type; then a descriptor; then padding to a multiple of eight bytes."""
 _DESCRIPTOR_AT = 16
 _AT_DATA, _AT_VECTOR, _AT_CONTROL, _AT_MESSAGE = 0x40, 0x80, 0xC0, 0x100
-"""Offsets in the page of data, vector, control data and message. The two sockets are at the start of the page."""
+"""The offsets of data, vector, control data and message in the page. The two sockets are at the start of the page."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writable: bool) -> int:
-    """Open htrun's ``file`` in process ``pid`` too. Returns the process's descriptor for the file, which is closed on
-    exec. ``memory``: the memory of the process. Raises OSError."""
+    """Open htrun's ``file`` in process ``pid``. Returns the process's descriptor for the file. The descriptor is closed
+    on exec. ``memory``: the memory of the process. Raises OSError."""
     page = injection.call("mmap", 0, PAGE, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0)
     try:
         injection.call("socketpair", socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, page)
@@ -54,7 +55,7 @@ def pass_file(injection: Injection, memory: Memory, pid: int, file: int, *, writ
 
 def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
     mode = os.O_RDWR if writable else os.O_RDONLY
-    # The receiver gets the file in the mode in which it was opened, so htrun opens it again in the wanted mode.
+    # The receiver gets the file in the mode in which it was opened. So htrun opens it again in the required mode.
     sent = os.open(f"/proc/self/fd/{file}", mode | os.O_CLOEXEC)
     try:
         with closing(socket.socket(fileno=_taken(pid, descriptor))) as end:
@@ -64,7 +65,7 @@ def _send(pid: int, descriptor: int, file: int, *, writable: bool) -> None:
 
 
 def _taken(pid: int, descriptor: int) -> int:
-    """htrun's own descriptor for the file that process ``pid`` has open as ``descriptor``."""
+    """A descriptor of htrun's for the file that process ``pid`` has open as ``descriptor``."""
     process = os.pidfd_open(pid)
     try:
         taken = int(_libc.syscall(hosts.current().native.numbers["pidfd_getfd"], process, descriptor, 0))

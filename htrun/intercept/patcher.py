@@ -1,7 +1,7 @@
 """Patches sites: replaces a trapping store with a jump, so that each further event costs only nanoseconds.
 
-A patch must be safe. It writes only the bytes of the store itself. The bytes after the store may be part of the jump
-only if nothing rewrites them. Sites that can't be patched keep trapping, and `Site.refused` has the reason.
+A patch must be safe. It changes only the bytes of the store itself. The bytes after the store may be part of the jump
+only if nothing changes them. A site that can't be patched keeps trapping, and `Site.refused` contains the reason.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from htrun.intercept.arena import Arena
 
 _LOOK_AHEAD = 256
-"""The number of bytes after a site that are read, to find bytes that a jump can borrow and flags that the code uses."""
+"""The number of bytes after a site that are read. They show which bytes a jump can borrow, and which flags the code
+uses."""
 
 _FEW_PARTS = 12
 _EACH_TRAPS = "each event traps, which costs thousands of times more"
@@ -61,20 +62,20 @@ class Patcher:
         *,
         ordered: bool,
     ) -> None:
-        """``ranges``: the addresses at which trampolines are mapped; kept up to date here."""
+        """``ranges``: the addresses at which trampolines are mapped; this class keeps it up to date."""
         self._channel = channel
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        # With --timestamp ordered, events do not overlap in any case, and the cost of an event varies less if threads
+        # With --timestamp ordered, events do not overlap in any case. The cost of an event then varies less if threads
         # are identified by the register.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
 
     def prepare(self, stopped: StoppedThread, registers: Registers) -> str:
-        """Make an arena for the thread's address space if it has none. Returns the reason why there can be none; empty
-        if there is one."""
+        """Make an arena for the thread's address space, unless there is one. Returns the reason why there can be none;
+        empty if there is an arena."""
         thread, space = stopped.thread, stopped.thread.space
         if space.unpatchable or space.arena is not None:
             return space.unpatchable
@@ -99,11 +100,11 @@ class Patcher:
             return
         space = child.space
         arena = None if parent.unpatchable else parent.arena.fork(_mapped_in(child, parent.arena.parts))
-        # An OSError means that the process was killed meanwhile, so that its memory is no longer used.
+        # An OSError means that the process was killed meanwhile, so its memory is no longer used.
         with suppress(OSError):
             if len(parent.threads) > 1:
                 settle(space, parent)
-            # A copied patch must not lead to memory that the guest has unmapped, or that the child does not inherit.
+            # A copied patch must not lead to memory that the guest has unmapped, or that the child has not inherited.
             take_back(None, space, [site for site in space.sites.values() if not _leads_into(site, arena)])
             if arena is not None:
                 space.arena = arena
@@ -117,9 +118,9 @@ class Patcher:
                 arena.adopt(trampoline, twin if twin is not None and twin.number == site.number else site)
 
     def learn_from_children(self, thread: Thread) -> None:
-        """Patch the sites of a thread that is stopped at a fork event, if earlier children have patched them in their
-        own memory. Further children inherit these patches, and need not trap. This is done only if no other thread runs
-        in the memory, and not for generated code, which each process may rewrite."""
+        """Patch the sites of a thread that is stopped at a fork event, if earlier children have patched these sites in
+        their own memory. Later children inherit the patches and need not trap. This is not done if other threads run in
+        the memory, or for generated code, which each process may rewrite."""
         space, arena = thread.space, thread.space.arena
         if arena is None or arena.additions == arena.family.additions or len(space.threads) > 1:
             return
@@ -129,12 +130,12 @@ class Patcher:
         space.memory.reach_through(thread.tid)
         for relative in arena.family.newest(new):
             if relative.address not in space.sites and relative.place.file:
-                # A failure here does no harm: each child then patches the site at its first event.
+                # A failure does no harm: each child then patches the site at its first event.
                 with suppress(OSError, NoRoom, Rewritten):
                     self._patch_as_relative(thread, relative.met_again())
 
     def _patch_as_relative(self, thread: Thread, site: Site) -> None:
-        """Patch ``site`` with a trampoline of a related process. Raises OSError, `NoRoom` or `Rewritten` if that is
+        """Patch ``site`` with a trampoline of a related process. Raises OSError, `NoRoom` or `Rewritten` if this is
         impossible."""
         space, arena = thread.space, thread.space.arena
         assert arena is not None
@@ -143,7 +144,7 @@ class Patcher:
                 continue
             control = mapping.control[0]
             if arena.family.made(site, _kind(thread, control), arena.run_at) is None:
-                # The site's trampoline lies in pages that only the child has.
+                # The trampoline of the site lies in pages that only the child has.
                 continue
             site.place = place_of(thread.tid, site.address)
             patch = self._of_family(thread, site, control, *self._possible(thread, site))
@@ -155,7 +156,7 @@ class Patcher:
                 return
 
     def patch(self, stopped: StoppedThread, site: Site, mapping: Mapping, registers: Registers) -> None:
-        """Patch ``site`` if that is safe; if not, set ``site.refused`` to the reason."""
+        """Patch ``site`` if this is safe. Otherwise set ``site.refused`` to the reason."""
         if site.traps < site.not_before:
             return
         thread = stopped.thread
@@ -183,12 +184,12 @@ class Patcher:
 
     def controls_leave(self, space: AddressSpace, injection: Injection | None, words: frozenset[int]) -> None:
         """Restore the original bytes of all sites that store to the control words ``words``. The guest is about to
-        unmap, move or replace the mappings with these words, and later stores there are its own."""
+        unmap, move or replace the mappings that contain these words. Later stores to them are not events."""
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Remove patches for control words that are gone, after a call whose effect on the mappings could not be known
-        before the call."""
+        """Remove the patches for control words that are gone. Called after a call whose effect on the mappings could
+        not be known before the call."""
         space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
@@ -198,8 +199,8 @@ class Patcher:
         take_back_by(stopped, self._waiter, registers, gone)
 
     def abandon(self, thread: Thread) -> None:
-        """Remove all patches of an address space whose guest has unmapped trampolines, or memory that they use. A
-        thread that is inside a trampoline will fault."""
+        """Remove all patches in an address space in which the guest has unmapped trampolines, or memory that
+        trampolines use. A thread that is inside a trampoline will fault."""
         space = thread.space
         space.unpatchable = f"process {thread.process.pid} has unmapped htrun's memory"
         self._warnings.warn(Kind.INJECTION, space, f"{space.unpatchable}; its events trap")
@@ -208,8 +209,8 @@ class Patcher:
             other.registered = False
 
     def _patch_for(self, injection: Injection, thread: Thread, site: Site, mapping: Mapping) -> Patch:
-        """Find or build the trampoline for a site, and the jump that leads to it. Raises `NoRoom`, `NotAStore` or
-        `OutOfReach` with the reason if there can be none."""
+        """Find or build the trampoline for a site, and the jump that leads to the trampoline. Raises `NoRoom`,
+        `NotAStore` or `OutOfReach`, with the reason, if this is impossible."""
         if site.losses or site.made:
             site.place = place_of(thread.tid, site.address)
         candidates, live = self._possible(thread, site)
@@ -222,8 +223,8 @@ class Patcher:
         )
 
     def _possible(self, thread: Thread, site: Site) -> tuple[tuple[Candidate, ...], bool]:
-        """The jumps that could replace ``site``, and whether the arithmetic flags must survive. Raises `NoRoom` with
-        the reason if there are none."""
+        """The jumps that could replace ``site``, and whether the arithmetic flags must be preserved. Raises `NoRoom`
+        with the reason if there are no jumps."""
         place, length = site.place, site.store.length
         if place.shared:
             pid = thread.process.pid
@@ -256,7 +257,7 @@ class Patcher:
     def _of_family(
         thread: Thread, site: Site, control: int, candidates: tuple[Candidate, ...], live: bool
     ) -> Patch | None:
-        """The patch that was made in a related process, if it is right for this process too."""
+        """The patch that was made in a related process; None if there is none that is right for this process, too."""
         arena = thread.space.arena
         assert arena is not None
         made = arena.family.made(site, _kind(thread, control), arena.run_at)
@@ -288,7 +289,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("the jump cannot reach any usable address")
-        # The size of the code is the same for all stores of one form, and slow to compute.
+        # The size of the code is the same for all stores of the same form, and it takes long to compute.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:
@@ -322,8 +323,8 @@ class Patcher:
 
 
 def _mapped_in(child: Thread, parts: list[int]) -> list[tuple[int, int]]:
-    """The address ranges that a forked child has mapped. If all addresses in ``parts`` can be read, as in nearly all
-    children, the result has only these addresses: reading them is much faster than reading /proc."""
+    """The address ranges that a forked child has mapped. If all addresses in ``parts`` can be read, which is so in
+    nearly all children, the result contains only these addresses: reading them is much faster than reading /proc."""
     if len(parts) <= _FEW_PARTS:
         with suppress(OSError):
             if all(child.space.memory.read(address, 1) for address in parts):
@@ -338,17 +339,17 @@ def _kind(thread: Thread, control: int) -> family.Kind:
 
 
 def _is_for(site: Site, controls: frozenset[int]) -> bool:
-    """Whether the site's patch records stores to one of these control words."""
+    """Whether the patch of the site records stores to one of the control words ``controls``."""
     return site.patch is not None and site.patch.control in controls
 
 
 def _leads_into(site: Site, arena: Arena | None) -> bool:
-    """Whether the site's patch, if it has one, leads to a trampoline that ``arena`` holds."""
+    """Whether the site has no patch, or has a patch that leads to a trampoline in ``arena``."""
     return site.patch is None or (arena is not None and arena.holds(site.patch.at))
 
 
 def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
-    """Whether a patch that was made earlier is right for the code that is there now."""
+    """Whether a patch that was made earlier is right for the code that is at the site now."""
     if live and not made.keeps_flags:
         return False
     return any(
@@ -360,8 +361,8 @@ def _serves(made: Patch, candidates: tuple[Candidate, ...], live: bool) -> bool:
 
 
 def _window(candidate: Candidate, site: Site) -> tuple[int, int]:
-    """The range ``[low, high)`` in which a trampoline may start. The jump must reach the trampoline, and the trampoline
-    must reach the site and each address that the store names relative to itself."""
+    """The range ``[low, high)`` in which a trampoline may start. The jump must reach the trampoline. The trampoline
+    must reach the site, and each address that the store encodes relative to its own address."""
     near, reach = (site.address, *site.store.near), hosts.current().reach
     low = max([candidate.low, *(address - reach for address in near)])
     return low, min([candidate.high, *(address + reach for address in near)])

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 class Place:
     """The mapping that contains an instruction: its addresses ``[start, end)`` and its file.
 
-    ``file``: the path; empty for generated code, that is anonymous memory or memory that the tracee can write.
-    ``offset``: the offset of the mapping in the file (bytes). ``shared``: whether a write to the mapping would change
-    the file, or the memory of other processes.
+    ``file``: the path. It is empty for generated code, which is code in anonymous memory or in memory that the tracee
+    can write. ``offset``: the offset of the mapping in the file (bytes). ``shared``: whether a write to the mapping
+    would change the file, or the memory of other processes.
     """
 
     start: int
@@ -39,8 +39,8 @@ def place_of(tid: int, address: int) -> Place:
 
 
 class PlaceFinder:
-    """Finds the mappings of many addresses. It is faster than `place_of` if a program has thousands of mappings and the
-    addresses lie in one of them."""
+    """Finds the mappings of many addresses. If a program has thousands of mappings and the addresses lie in the same
+    mapping, this is faster than `place_of`."""
 
     def __init__(self) -> None:
         self._space: object = None
@@ -55,7 +55,7 @@ class PlaceFinder:
 
 
 def _is_there(tid: int, place: Place) -> bool:
-    """Whether the file of ``place`` is still mapped at exactly these addresses, not writable
+    """Whether the file of ``place`` is still mapped at exactly these addresses and is not writable
     (proc_pid_map_files(5))."""
     try:
         return not os.lstat(f"/proc/{tid}/map_files/{place.start:x}-{place.end:x}").st_mode & 0o200
@@ -64,8 +64,8 @@ def _is_there(tid: int, place: Place) -> bool:
 
 
 def is_emulator(tid: int) -> bool:
-    """Whether thread ``tid`` runs QEMU. In code that QEMU generates, only the displacements of direct branches are
-    rewritten later."""
+    """Whether thread ``tid`` runs QEMU. QEMU generates code, and later rewrites only the displacements of direct
+    branches."""
     try:
         return "qemu-" in os.path.basename(os.readlink(f"/proc/{tid}/exe"))
     except OSError:
@@ -73,7 +73,7 @@ def is_emulator(tid: int) -> bool:
 
 
 def mapped_ranges(tid: int) -> list[tuple[int, int]]:
-    """The address ranges ``[start, end)`` that are mapped, in order; none if the thread is gone."""
+    """The address ranges ``[start, end)`` that are mapped, in order; empty if the thread is gone."""
     return [(start, end) for start, end, _line in _maps(tid)]
 
 

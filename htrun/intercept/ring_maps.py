@@ -1,8 +1,8 @@
-"""Tracks which rings of the run's pool an address space has mapped, and at which addresses.
+"""Tracks which rings of the run's pool are mapped in an address space, and at which addresses.
 
-A process maps rings as its threads need them. It also maps a few more, for its next threads and for forked children,
-which inherit the mappings. All rings of the pool take gigabytes: too much for a program that limits its address space
-(RLIMIT_AS) or locks its memory (mlockall(2)).
+A process maps rings when its threads need them. It also maps a few more rings, for its next threads and for forked
+children, which inherit the mappings. The rings of the whole pool take gigabytes. This is too much for a program that
+limits its address space (RLIMIT_AS) or locks its memory (mlockall(2)).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FEW = 32
-"""The fewest rings that are mapped at a time. Most programs do not have more threads that emit. They also do not have
-more children that exit between two rounds of the drain, which frees the children's rings."""
+"""The minimum number of rings that are mapped in one call. Most programs do not have more threads that emit. Nor do
+they have more children that exit between two rounds of the drain, which frees the children's rings."""
 _MANY = 256
-"""The most rings that are mapped at a time."""
+"""The maximum number of rings that are mapped in one call."""
 
 
 class Piece(NamedTuple):
-    """``rings`` rings of ``size`` bytes each, mapped at ``address``; the first of them has the number ``first``."""
+    """``rings`` rings of ``size`` bytes each, mapped at ``address``. ``first``: the number of the first ring."""
 
     first: int
     rings: int
@@ -39,27 +39,28 @@ class Piece(NamedTuple):
 
     @property
     def base(self) -> int:
-        """The address that ring 0 would have if all rings before this piece were mapped just below it."""
+        """The address that ring 0 would have if all rings with lower numbers were mapped just before this piece."""
         return self.address - self.first * self.size
 
     def part(self, first: int, count: int) -> Piece:
-        """The part of the piece with ``count`` rings from number ``first`` on."""
+        """The part of the piece that begins with ring ``first`` and has ``count`` rings."""
         return Piece(first, count, self.size, self.base + first * self.size)
 
 
 @dataclass(eq=False, slots=True)
 class RingMaps:
-    """The mapped rings of one address space. ``most``: the number of rings in the pool."""
+    """The rings that are mapped in one address space. ``most``: the number of rings in the pool."""
 
     most: int
     pieces: list[Piece] = field(default_factory=list)
-    """The pieces, sorted by ring number; no two of them overlap."""
+    """The pieces, sorted by ring number. They do not overlap."""
 
     def __contains__(self, address: int) -> bool:
         return any(piece.address <= address < piece.end for piece in self.pieces)
 
     def base_of(self, number: int) -> int | None:
-        """The address that ring 0 would have in the mapping of ring ``number``; None if that ring is not mapped."""
+        """The address that ring 0 would have in the mapping that contains ring ``number``; None if that ring is not
+        mapped."""
         place = bisect.bisect_right(self.pieces, number, key=lambda piece: piece.first) - 1
         if place < 0:
             return None
@@ -67,9 +68,9 @@ class RingMaps:
         return piece.base if number < piece.first + piece.rings else None
 
     def wanted(self, number: int, most: int = _MANY) -> tuple[int, int]:
-        """The rings to map so that ring ``number``, which is not mapped yet, becomes mapped. Returns the number of the
-        first ring, and the count, at most ``most``. Each call doubles the number of mapped rings, so that a few calls
-        map thousands."""
+        """The rings that must be mapped so that ring ``number`` is mapped. It is not mapped yet. Returns the number of
+        the first ring, and the count, which is at most ``most``. Each call doubles the number of mapped rings, so a few
+        calls map thousands."""
         count = min(max(sum(piece.rings for piece in self.pieces), _FEW), _MANY, most)
         count = 1 << count.bit_length() - 1
         while count > 1:
@@ -84,11 +85,11 @@ class RingMaps:
         bisect.insort(self.pieces, piece)
 
     def fork(self, is_mapped: Callable[[int], bool]) -> RingMaps:
-        """The rings that a forked child has mapped."""
+        """The rings that are mapped in a forked child. ``is_mapped``: whether the child has mapped an address."""
         return RingMaps(self.most, [piece for piece in self.pieces if is_mapped(piece.address)])
 
     def spare(self, used: Iterable[int]) -> Iterator[Piece]:
-        """The mapped rings except those with the numbers ``used``."""
+        """The mapped rings, except for those whose numbers are in ``used``."""
         for piece in self.pieces:
             start, end = piece.first, piece.first + piece.rings
             for number in sorted(number for number in used if start <= number < end):
@@ -99,7 +100,7 @@ class RingMaps:
                 yield piece.part(start, end - start)
 
     def remove(self, gone: Piece) -> None:
-        """Remove ``gone``, a part of a piece, which is no longer mapped."""
+        """Remove ``gone``, a part of a piece, because it is no longer mapped."""
         place = bisect.bisect_right(self.pieces, gone.first, key=lambda piece: piece.first) - 1
         piece = self.pieces[place]
         end = gone.first + gone.rings

@@ -1,7 +1,7 @@
 """Memory in a tracee for the arguments of an injected call.
 
 The channel's header region takes 64 KiB, of which the ABI uses 64 bytes. htrun may write this region through its own
-mapping, and the tracee may read it. So it is used where a thread's stack is too small, for example with a few bytes
+mapping, and the tracee may read it. So it is used if a thread's stack is too small, for example if only a few bytes are
 left before a guard page.
 """
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from htrun.hosts.host import Registers
 
 _OFFSET = 0x8000
-"""The offset in the header region (bytes), after all fields that a later version of the ABI may put at its start."""
+"""The offset in the header region (bytes). It is greater than the offsets of all fields that a later version of the ABI
+may define."""
 _ROOM = HEADER_SIZE - _OFFSET
 
 
@@ -33,8 +34,8 @@ class Scratch:
     def holding(
         self, space: AddressSpace, registers: Registers, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
-        """Lend ``size`` bytes in the memory of a thread that is stopped with ``registers``, within the context. Yields
-        the address. ``content`` takes the address and returns the bytes to put there.
+        """A context in which ``size`` bytes in the memory of a thread are lent. The thread is stopped with
+        ``registers``. Yields the address. ``content``: called with the address; returns the bytes to write there.
 
         Raises OSError if neither the header nor the thread's stack has room.
         """
@@ -49,13 +50,13 @@ class Scratch:
         try:
             yield address
         finally:
-            # If the thread died meanwhile, the memory is gone, and the caller already gets an exception for that.
+            # If the thread has died meanwhile, the memory is gone, and the caller already gets an exception for this.
             with suppress(OSError):
                 space.memory.write(address, saved)
 
     @staticmethod
     def _in_header(space: AddressSpace, size: int) -> int | None:
-        """The scratch address in a mapping of the channel; None if the guest has mapped no such part of the header."""
+        """The scratch address in a mapping of the channel; None if the guest has not mapped this part of the header."""
         for mapping in space.mappings:
             low, high = mapping.part(_OFFSET, _ROOM)
             if high - low >= size and mapping.offset <= _OFFSET:

@@ -1,6 +1,6 @@
-"""Stores the sites of a run as facts of its trace, so that a reader of the trace can find the names of the sites.
+"""Stores the sites of a run as facts in its trace, so that a reader of the trace can find the names of the sites.
 
-The run only stores file and offset of each site, since looking symbols up takes half a second.
+The run stores only the file and the offset of each site, because it takes half a second to look symbols up.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from htrun.intercept.symbols import symbol_of
 
 _PREFIX = "site_"
 _MOST = 4096
-"""The most sites that are described. Generated code of an emulator may have many more, but these have no names."""
+"""The maximum number of sites that are described. The generated code of an emulator may have many more sites, but these
+have no names."""
 
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """One site. ``file``: the path of the file with its code; empty for generated code. ``offset``: the offset of the
-    site in the file (bytes). ``size`` (bytes) and ``modified`` (ns since the epoch) identify the file that ran."""
+    """One site. ``file``: the path of the file that contains the site's code; empty for generated code. ``offset``: the
+    offset of the site in the file (bytes). ``size`` (bytes) and ``modified`` (ns since the epoch) identify the file
+    that was running."""
 
     pid: int
     address: int
@@ -34,14 +36,14 @@ class SiteFacts:
 
     @property
     def name(self) -> str:
-        """The function that contains the site, if the file is unchanged; if not, the file and the offset."""
+        """The function that contains the site. If the file has changed, the file and the offset instead."""
         if self.file and _stamp(self.file) != (self.size, self.modified):
             return f"{self.file}+{self.offset:#x}"
         return symbol_of(Place(self.address, self.address, self.file, self.offset, shared=False), self.address)
 
 
 def facts_of(sites: Sequence[Site]) -> dict[str, str]:
-    """The facts of ``sites``, by keys that `sites_of` knows."""
+    """The facts about ``sites``. `sites_of` knows their keys."""
     return {f"{_PREFIX}{site.number}": json.dumps(asdict(_facts(site))) for site in sites[:_MOST]}
 
 
@@ -51,7 +53,7 @@ def is_site(key: str) -> bool:
 
 
 def sites_of(facts: Mapping[str, str | int]) -> dict[int, SiteFacts]:
-    """The sites that the facts of a trace describe, by number. Invalid facts are left out."""
+    """The sites that the facts of a trace describe, by site number. Invalid facts are left out."""
     found = {}
     for key, text in facts.items():
         if is_site(key):
@@ -72,7 +74,7 @@ def _facts(site: Site) -> SiteFacts:
 
 
 def _stamp(file: str) -> tuple[int, int]:
-    """Size (bytes) and modification time (ns) of ``file``; zeros if the file does not exist."""
+    """The size (bytes) and the modification time (ns) of ``file``; zeros if the file does not exist."""
     try:
         status = os.stat(file)
     except OSError:

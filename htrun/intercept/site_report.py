@@ -1,4 +1,4 @@
-"""Reports the state of each site at the end of a run, for the summary and for ``-v``."""
+"""Reports the final state of each site, for the summary and for ``-v``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Account = dict[str, str | int]
 
 
 def account(sites: Sequence[Site], events: Mapping[int, int], find: Callable[[str, int], str | None]) -> list[Account]:
-    """An entry for each site. ``events``: the number of events of each site, by site number; ``find``: see
+    """An entry for each site. ``events``: the number of events of each site, by site number. ``find``: see
     `symbol_of`."""
     return [
         {
@@ -41,7 +41,7 @@ def lines(accounts: Sequence[Account]) -> Iterator[str]:
 
 
 def _why_not(site: Site, events: int) -> str:
-    """The reason why a site has no patch at the end of the run; empty if it has one."""
+    """The reason why a site has no patch at the end of the run; empty if it has a patch."""
     if site.patch is not None:
         return ""
     if site.refused:

@@ -1,4 +1,4 @@
-"""Sites: the instructions that have stored to a control region, and the patch of each."""
+"""Sites and their patches. A site is an instruction that has stored to a control region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FREE_LOSSES = 16
 _MOST_PATIENCE = 4096
-"""The most traps to wait before a site is patched again. A patch costs as much as about ten traps."""
+"""The maximum number of traps to wait before a site is patched again. A patch costs as much as about ten traps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Patch:
     written: bytes
     """The bytes that replace the store."""
     borrowed: bytes
-    """The unchanged bytes after the store that are also part of the jump."""
+    """The bytes after the store that are also part of the jump, unchanged."""
     trampoline: Trampoline
     control: int
     """The address of the control word whose events the trampoline records."""
@@ -40,17 +40,18 @@ class Patch:
 
 
 _MANY_TRAPS = 1000
-"""The number of traps of a site that are worth a warning: they have taken about a tenth of a second."""
+"""The number of traps of a site at which a warning is given. By then, the traps have taken about a tenth of a
+second."""
 
 
 @dataclass(eq=False, slots=True)
 class Site:
-    """One instruction, in one address space, that stored to the control region."""
+    """One instruction in one address space that has stored to the control region."""
 
     number: int
-    """The number of the site in records, unique in the run."""
+    """The number of the site in records. It is unique in the run."""
     pid: int
-    """The process in which it was first seen."""
+    """The id of the process in which the site was first seen."""
     address: int
     """The address of the instruction."""
     code: bytes
@@ -66,18 +67,18 @@ class Site:
     refused: str = ""
     """The reason why the site can't be patched; empty if it can be."""
     made: dict[int, Patch] = field(default_factory=dict)
-    """Patches that were in place once and may be used again, by the address of the control word."""
+    """Patches that were in place earlier and may be used again, by the address of their control word."""
     losses: int = 0
-    """How many times the guest has overwritten a patch of the site."""
+    """The number of times that the guest has overwritten a patch of the site."""
     not_before: int = 0
-    """The number of traps from which on the site may be patched again."""
+    """The number of traps after which the site may be patched again."""
     siblings: dict[bytes, Site] = field(default_factory=dict)
-    """All sites that were ever at this address, including this site, by the bytes of the instruction."""
+    """All sites that have ever been at this address, including this site, by the bytes of their instruction."""
     parent: Site | None = None
-    """The same site in the related process that had it first; None in that process itself."""
+    """The same site in the related process that had the site first; None in that process itself."""
 
     def fork(self) -> Site:
-        """A copy of the site for a forked child, patched if this site is."""
+        """A copy of the site for a forked child. The copy is patched if this site is patched."""
         return Site(
             self.number,
             self.pid,
@@ -91,25 +92,27 @@ class Site:
         )
 
     def met_again(self) -> Site:
-        """A copy of the site for the memory of a related process (`htrun.intercept.family`), not patched."""
+        """A copy of the site for the memory of a related process (`htrun.intercept.family`). The copy is not
+        patched."""
         first = self.parent or self
         return Site(self.number, self.pid, self.address, self.code, self.store, self.place, parent=first)
 
     def trapped(self, times: int = 1) -> None:
-        """Count ``times`` more traps, here and in the process that had the site first."""
+        """Count ``times`` additional traps, for this site and for the site in the process that had the site first."""
         self.traps += times
         if self.parent is not None:
             self.parent.traps += times
 
     def succeed(self, former: Site) -> None:
-        """Take over the history of ``former``, whose code the guest has replaced with the code of this site."""
+        """Take over the history of ``former``. The guest has replaced the code of ``former`` with the code of this
+        site."""
         self.siblings = former.siblings
         self.losses = former.losses
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """Note that the guest has overwritten the patch. After several losses, a new patch pays only if enough events
-        come before the next loss."""
+        """Note that the guest has overwritten the patch. After several losses, a new patch is worthwhile only if enough
+        events come before the next loss."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience

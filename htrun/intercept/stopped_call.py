@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class StoppedCall:
-    """A system call of the thread ``stopped``. The thread is stopped before the call; after the call was made or
-    skipped, it is stopped after the call. ``registers``: the registers of the thread."""
+    """A system call of the thread ``stopped``. The thread is stopped before the call. After the call was made or
+    skipped, the thread is stopped after the call. ``registers``: the registers of the thread."""
 
     __slots__ = ("abi", "name", "registers", "stopped", "thread")
 
@@ -28,15 +28,16 @@ class StoppedCall:
 
     @property
     def result(self) -> int:
-        """The result of a call that was made: -4095 to -1 is a negated errno."""
+        """The result of a call that was made. -4095 to -1 is a negated errno."""
         return self.abi.result(self.registers)
 
     def argument(self, index: int) -> int:
-        """The argument with the index 0 to 5. The registers that hold arguments keep their values during the call."""
+        """The argument at ``index``, which is 0 to 5. The registers that hold arguments keep their values during the
+        call."""
         return self.abi.argument(self.registers, index)
 
     def set_argument(self, index: int, value: int) -> None:
-        """Replace the argument with the index 0 to 5 in ``registers``."""
+        """Replace the argument at ``index``, which is 0 to 5, in ``registers``."""
         self.abi.set_argument(self.registers, index, value)
 
     def write_registers(self) -> None:
@@ -45,7 +46,7 @@ class StoppedCall:
 
     def finish(self, waiter: Waiter) -> None:
         """Let the thread make the call. Raises `TraceeDied`."""
-        # No signal is delivered between the start of a call and its syscall-exit-stop, so none can be lost here.
+        # No signal is delivered between the start of a call and its syscall-exit-stop, so no signal can be lost here.
         self.stopped.run_to_syscall_stop(waiter)
         self.stopped.read_registers(self.registers)
 

@@ -1,4 +1,4 @@
-"""Keeps names of code in the user's cache directory, in one small file for each program or library."""
+"""Stores names of code in the user's cache directory, in a small file for each program or library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Names = dict[int, str | None]
 
 
 class SymbolCache:
-    """The cache files in ``directory``. If there is no directory, or if it is not writable, nothing is kept."""
+    """The cache files in ``directory``. If there is no directory, or if it is not writable, nothing is stored."""
 
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
@@ -27,7 +27,7 @@ class SymbolCache:
         return cls(os.path.join(base, "htrun", "symbols") if os.path.isabs(base) else None)
 
     def load(self, file: str) -> _Names:
-        """The known names in the present version of ``file``, by offset (bytes)."""
+        """The known names in the current version of ``file``, by offset (bytes)."""
         path = self._path(file)
         if path is None:
             return {}
@@ -43,7 +43,7 @@ class SymbolCache:
             return {}
 
     def store(self, file: str, names: _Names) -> None:
-        """Keep ``names`` for the next run. If that fails, the next run looks the names up again."""
+        """Store ``names`` for the next run. If this fails, the next run looks the names up again."""
         path, text = self._path(file), json.dumps(names)
         if path is None or self._directory is None or len(text) > _MOST_BYTES:
             return
@@ -51,7 +51,7 @@ class SymbolCache:
         with suppress(OSError):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             if os.stat(self._directory).st_uid != os.geteuid():
-                # sudo may keep the user's HOME. Root must not leave files of its own there.
+                # sudo may keep the user's HOME. Root must not leave files there that belong to root.
                 return
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
@@ -64,7 +64,7 @@ class SymbolCache:
             self._remove_oldest(self._directory)
 
     def _path(self, file: str) -> str | None:
-        """The path of the cache file for ``file`` in its present version; None if ``file`` does not exist."""
+        """The path of the cache file for the current version of ``file``; None if ``file`` does not exist."""
         if self._directory is None:
             return None
         try:

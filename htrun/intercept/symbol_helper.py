@@ -1,7 +1,8 @@
-"""A process beside the tracer that looks names up with lief, whose import takes half a second of processor time.
+"""A separate process that looks names up with lief. To import lief takes half a second of processor time.
 
-The helper is a child of a thread of the tracer, so the program can't wait for it. It is in the tracer's session, so no
-terminal reaches it. It runs without the user's environment, and ends with the thread that created it.
+The helper is a child of a thread of the tracer, so the program can't wait for it. It is in the tracer's session, so it
+gets no signals from a terminal. It runs without the user's environment. It dies when the thread that has created it
+exits.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class SymbolHelper:
     """A running helper process. Only `kill` may be called from threads other than the one that created the helper."""
 
     def __init__(self, *, lowest: bool) -> None:
-        """``lowest``: whether the helper runs at the lowest priority. Raises OSError if it can't be started."""
+        """``lowest``: whether the helper runs at the lowest priority. Raises OSError if the helper can't be started."""
         package = os.path.dirname(os.path.dirname(os.path.abspath(htrun.__file__)))
-        # Python is isolated (-I -S): it finds only the modules that the tracer finds.
+        # Python runs isolated (-I -S), so it finds only the modules that the tracer finds.
         arguments = [sys.executable, "-I", "-S", "-c", _CODE, LOWEST if lowest else "", *sys.path, package]
         questions, self._questions = os.pipe()
         self._answers, answers = os.pipe()
@@ -34,7 +35,7 @@ class SymbolHelper:
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ]
         try:
-            # posix_spawn uses vfork, so none of the tracer's memory is copied.
+            # posix_spawn uses vfork, so it does not copy the tracer's memory.
             self._pid = os.posix_spawn(sys.executable, arguments, {}, file_actions=files)
         except OSError:
             os.close(self._questions)
@@ -45,8 +46,8 @@ class SymbolHelper:
             os.close(answers)
 
     def ask(self, file: str, offset: int) -> str | None:
-        """The function at ``offset`` of ``file``; None if it has no name. Raises OSError if the helper does not
-        answer."""
+        """The function at ``offset`` of ``file``; None if the function has no name. Raises OSError if the helper does
+        not answer."""
         question = memoryview(json.dumps([file, offset]).encode() + b"\n")
         while question:
             question = question[os.write(self._questions, question) :]
@@ -60,7 +61,7 @@ class SymbolHelper:
         return name if isinstance(name, str) else None
 
     def kill(self) -> None:
-        """Make `ask` fail at once. May be called from any thread, before `close`."""
+        """Make `ask` fail immediately. May be called from any thread, before `close`."""
         os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:

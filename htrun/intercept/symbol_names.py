@@ -11,17 +11,17 @@ from htrun.intercept.symbol_cache import SymbolCache
 from htrun.intercept.symbol_helper import SymbolHelper
 
 _PATIENCE = 1.0
-"""Seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine that
-helper might need minutes, so a helper of normal priority replaces it then."""
+"""The seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine such
+a helper might need minutes, so a helper of normal priority replaces it after this time."""
 _LONGEST = 30.0
-"""Seconds that the helper of normal priority may take. Code whose name is not found by then gets no name."""
+"""The seconds that the helper of normal priority may take. Code whose name is not found by then gets no name."""
 _MOST_HELPERS = 3
-"""The most helpers of a run. A helper may die because of a damaged file, or may be replaced."""
+"""The maximum number of helpers in a run. A helper may die because of a damaged file, or it may be replaced."""
 
 
 class SymbolNames:
-    """A thread that looks names up in the cache, and asks a `SymbolHelper` for names that are not there. The first
-    question starts thread and helper."""
+    """Looks names up in a thread. The thread searches the cache first, and asks a `SymbolHelper` for names that are not
+    there. The first question starts the thread and the helper."""
 
     def __init__(self, cache: SymbolCache, processors: set[int]) -> None:
         """``processors``: the processors on which the thread and its helper may run."""
@@ -38,19 +38,19 @@ class SymbolNames:
         self._thread: threading.Thread | None = None
 
     def ask(self, file: str, offset: int) -> None:
-        """Start to look up the name at ``offset`` of ``file``, which `find` returns later."""
+        """Start to look up the name at ``offset`` of ``file``. `find` returns the name later."""
         if (file, offset) in self._asked:
             return
         self._asked.add((file, offset))
         self._questions.put((file, offset))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="symbols", daemon=True)
-            # Without a further thread there are no names.
+            # If no thread can be started, there are no names.
             with suppress(RuntimeError):
                 self._thread.start()
 
     def finish(self) -> None:
-        """Wait until all names that were asked for are found, or the time is up."""
+        """Wait until all requested names are found, or until the time is up."""
         self._questions.put(None)
         if self._thread is None or not self._thread.is_alive():
             return
@@ -62,12 +62,12 @@ class SymbolNames:
         self._thread.join(_LONGEST)
 
     def find(self, file: str, offset: int) -> str | None:
-        """The name at ``offset`` of ``file``, which must have been asked for before `finish`; None if it has no
-        name."""
+        """The name at ``offset`` of ``file``; None if there is no name. The name must have been requested before
+        `finish`."""
         return self._names.get(file, {}).get(offset)
 
     def _run(self) -> None:
-        # The tracer's thread may be bound to the processor of the guest.
+        # The tracer's thread may be bound to the guest's processor.
         os.sched_setaffinity(0, self._processors)
         try:
             while (question := self._questions.get()) is not None:
@@ -89,7 +89,7 @@ class SymbolNames:
                 self._close()
 
     def _started(self) -> SymbolHelper | None:
-        """The helper, which is started if there is none; None if no more may be started."""
+        """The helper, which is started if there is none; None if no further helper may be started."""
         if self._helper is None and self._helpers < _MOST_HELPERS:
             self._helpers += 1
             with self._lock, suppress(OSError):

@@ -1,6 +1,7 @@
-"""The process that looks names up for a run; `htrun.intercept.symbol_helper` starts it.
+"""The process that looks names up for a run. `htrun.intercept.symbol_helper` starts it.
 
-A question is one line: a JSON list of a file and an offset in this file. The answer is one line: a name, or null.
+A question is a line with a JSON list: a file, and an offset in this file. The answer is a line with a name in JSON, or
+null.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(priority: str) -> None:
     """Answer questions until the input is closed. ``priority``: LOWEST to use only processors that are idle."""
-    # Without the tracer nobody reads the answers, and importing lief takes long: end with the tracer.
+    # When the tracer has exited, nobody reads the answers, and the import of lief takes long. So this process dies with
+    # the tracer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if priority == LOWEST:
         with suppress(OSError):
@@ -34,5 +36,5 @@ def _name(path: str, offset: int) -> str | None:
     try:
         return function_at(path, offset)
     except (ImportError, OSError, ValueError, RuntimeError):
-        # lief is missing, or cannot read the file: the code has no name.
+        # lief is missing, or it cannot read the file. The code has no name then.
         return None

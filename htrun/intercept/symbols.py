@@ -1,6 +1,6 @@
 """Finds names of code in the symbol tables of files.
 
-Importing lief takes 0.5 s, so a run does this in a process of its own (`htrun.intercept.symbol_helper`).
+To import lief takes 0.5 s, so a run uses this module in a separate process (`htrun.intercept.symbol_helper`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ GENERATED = "generated code"
 
 
 def function_at(path: str, offset: int) -> str | None:
-    """The function that contains byte ``offset`` of a file, and the distance from its start, as ``function+0x12``; None
-    if there is no such function, or the file is not an ELF file."""
+    """The function that contains byte ``offset`` of a file, and the distance from the function's start, as
+    ``function+0x12``. None if there is no such function, or if the file is not an ELF file."""
     return _table(path).name_of(offset)
 
 
 def symbol_of(place: Place, address: int, find: Callable[[str, int], str | None] = function_at) -> str:
     """The result of ``find`` for ``address``, which lies in ``place``. If ``find`` returns None, the name of the file
-    and an offset; if there is no file, `GENERATED`."""
+    and the offset. If there is no file, `GENERATED`."""
     if not place.file:
         return GENERATED
     offset = place.offset_of(address)
@@ -38,10 +38,10 @@ def symbol_of(place: Place, address: int, find: Callable[[str, int], str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The functions of a file, and the addresses at which its bytes are loaded.
+    """The functions of a file, and the addresses to which the bytes of the file are loaded.
 
-    ``segments``: ``(file offset, virtual address, bytes)``. ``starts``: the addresses of the functions, sorted.
-    ``functions``: the name and the size of each; size 0 means that the size is unknown.
+    ``segments``: ``(file offset, virtual address, bytes)``. ``starts``: the start addresses of the functions, sorted.
+    ``functions``: the name and the size of each function; size 0 means that the size is unknown.
     """
 
     segments: Sequence[tuple[int, int, int]]
@@ -80,7 +80,7 @@ def _read(binary: ELF.Binary) -> _Table:
         for segment in binary.segments
         if segment.type == ELF.Segment.TYPE.LOAD
     ]
-    # Of several symbols at one address, the one with the greatest size wins: a function rather than a label.
+    # If there are several symbols at the same address, the largest is used: it is a function rather than a label.
     functions = sorted((symbol.value, symbol.size, str(symbol.name)) for symbol in binary.symbols if _is_code(symbol))
     by_address = {value: (name, size) for value, size, name in functions}
     return _Table(segments, list(by_address), list(by_address.values()))

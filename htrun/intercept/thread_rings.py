@@ -1,4 +1,5 @@
-"""Maintains the table in an address space by which trampolines find the ring of a thread from its thread pointer."""
+"""Maintains the table in an address space that maps thread pointers to rings. Trampolines find the ring of a thread in
+it."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ class ThreadRings:
     def register(self, stopped: StoppedThread, ring: Ring, registers: Registers) -> None:
         """Let trampolines find the thread's ring by its thread pointer, unless another thread has the same pointer.
 
-        Two threads can have the same pointer: a vfork child and its parent, or threads of a raw clone without
-        CLONE_SETTLS. A trampoline could not distinguish them, so both keep trapping while both exist.
+        Two threads can have the same pointer: a vfork child and its parent, or threads that were created by clone(2)
+        without CLONE_SETTLS. A trampoline could not distinguish them, so both keep trapping while both exist.
         """
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
@@ -63,9 +64,9 @@ class ThreadRings:
             thread.registered = arena.table.add(space.memory, thread.pointer, ring.address)
 
     def _know_by_register(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Make trampolines identify threads by the register from now on, and remove all existing patches. The word that
-        the thread pointer points to is not the thread pointer itself: the program keeps nothing there, or it has copied
-        another thread's control block."""
+        """Make trampolines identify threads by the register from now on, and remove all existing patches. The word at
+        the address in the thread pointer is not the thread pointer itself: the program stores something else there, or
+        it has copied the control block of another thread."""
         space = stopped.thread.space
         assert space.arena is not None
         space.arena.self_pointers = False
@@ -86,7 +87,7 @@ class ThreadRings:
 
     def learn_pointer(self, stopped: StoppedThread) -> bool:
         """Find out whether a thread shares its thread pointer with another thread, before one of the two continues. The
-        thread is at its first stop, or at the event that reports a child. Returns whether trampolines could identify
+        thread is at its first stop, or at the event that reports its child. Returns whether trampolines could identify
         the thread by its pointer."""
         thread = stopped.thread
         space, arena = thread.space, thread.space.arena
@@ -107,13 +108,13 @@ class ThreadRings:
         """Whether a new thread of this address space should get a ring before its first event."""
         if space.arena is None or space.unpatchable or space.unrecorded:
             return False
-        # A machine's thread gets its stream only when it has a name.
+        # A thread of a machine gets its stream only after it has a name.
         return space.arena.family.emits and not space.machine
 
     @staticmethod
     def register_ahead(thread: Thread, ring: Ring) -> None:
-        """Do the same as `register` before the first event of a thread for which `learn_pointer` has just returned
-        True."""
+        """Do the same as `register`, before the thread's first event. `learn_pointer` must just have returned True for
+        the thread."""
         space = thread.space
         assert space.arena is not None
         # If the process was killed meanwhile, its memory is gone.

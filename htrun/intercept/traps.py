@@ -1,6 +1,6 @@
 """Handles traps: a thread is stopped by SIGSEGV because a site has stored to a control region.
 
-This is the hot path of sites that are not patched: four ptrace requests, one look-up and one record for each event.
+This is the hot path for sites that are not patched. Each event takes four ptrace requests, one look-up and one record.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""How often in a row a thread may have a fault that the code at its program counter can't have caused. Up to this
-number, htrun assumes that the code has changed. A load of the control region, for example, faults each time."""
+"""The number of times in a row that a thread may have a fault that the code at its program counter can't have caused.
+Up to this number, htrun assumes that the code has changed. If there are more, the fault repeats for another reason: a
+load from the control region, for example, faults each time."""
 
 
 class _CodeChanged(Exception):
@@ -43,10 +44,10 @@ class _CodeChanged(Exception):
 
 
 class Recorder(Protocol):
-    """The object that lends rings to threads and makes room in them."""
+    """The object that lends rings to threads, and makes room in these rings."""
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
-        """The thread's ring, which is lent at its first event. ``base_for``: see `Drain.lend`."""
+        """The thread's ring, which is lent to it at its first event. ``base_for``: see `Drain.lend`."""
 
     def make_room(self) -> None:
         """Drain the rings, so that a full ring takes at least one more record."""
@@ -56,7 +57,7 @@ class Recorder(Protocol):
 
 
 class Traps:
-    """Turns SIGSEGV stops that are stores to a control region into records."""
+    """Turns SIGSEGV stops into records, if they were caused by stores to a control region."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Traps:
         patcher: Patcher | NoPatcher,
         met: Callable[[Site], None],
     ) -> None:
-        """``met`` is called with each new site."""
+        """``met``: called with each new site."""
         self.wait = wait
         self._handled = 0
         self._sites: list[Site] = []
@@ -121,7 +122,7 @@ class Traps:
         try:
             site = site or self._site_at(thread, address, registers)
         except _CodeChanged:
-            # The store has not happened: the thread will execute the code that is there now, or fault again.
+            # The store has not been executed. The thread will execute the code that is there now, or fault again.
             return True
         except OSError as error:
             pid = thread.process.pid
@@ -136,7 +137,7 @@ class Traps:
         site.trapped()
         self._handled += 1
         if offset == layout.EMIT_OFFSET and site.store.size in _INDEX_SIZES:
-            # Machine code can read the arguments of a known trap only in the channel's first memory.
+            # Machine code can read the arguments of a known trap only if they are in the channel's first memory.
             if self._emit(stopped, site, mapping, registers) and mapping.memory == 0:
                 self._masks.watch(stopped, registers)
                 self._learn(thread, site, address)
@@ -148,8 +149,8 @@ class Traps:
         return True
 
     def _swallowing_fault(self, stopped: StoppedThread, registers: Registers) -> int:
-        """The address at which the thread's store has faulted, at a stop for a SIGSEGV that a process has sent; 0 if no
-        store has faulted.
+        """The address at which the thread's store has faulted; 0 if no store has faulted. The thread is stopped for a
+        SIGSEGV that a process has sent.
 
         If a SIGSEGV was pending and blocked when the store faulted, the kernel has unblocked this signal, and has
         dropped the signal of the fault (kernel/signal.c, legacy_queue). The first signal must be made pending again.
@@ -169,8 +170,7 @@ class Traps:
         return address
 
     def _back_to_site(self, stopped: StoppedThread, address: int, registers: Registers) -> tuple[Site | None, bool]:
-        """Handle a fault at ``address`` of a thread that is in a page of trampolines. The guest must never see the
-        thread there.
+        """Handle a fault at ``address``. The thread is in a page of trampolines, and the guest must never see it there.
 
         Returns two values. The first is the site, if the copy of the site's store has faulted; the thread was moved to
         the site. The second is whether another instruction of the trampoline has faulted; the thread then continues
@@ -189,7 +189,7 @@ class Traps:
             stopped.set_registers(registers)
             return site, False
         if registers.pc == site.address:
-            # The thread's stack has no room below, so the thread stays at the trampoline's copy of the store.
+            # The stack has no room below, so the thread stays at the trampoline's copy of the store.
             registers.pc = trampoline.address + trampoline.original
         return None, True
 
@@ -199,18 +199,18 @@ class Traps:
 
     @staticmethod
     def is_step_inside(stopped: StoppedThread) -> bool:
-        """Whether this SIGTRAP reports that the thread, which single-steps itself, has executed an instruction of a
-        trampoline. To the guest, this instruction is a part of its store."""
+        """Whether this SIGTRAP reports a single step inside a trampoline. The thread single-steps itself. To the guest,
+        the instructions of the trampoline are a part of its store."""
         return way_out.is_step_inside(stopped)
 
     @staticmethod
     def leave_trampoline(stopped: StoppedThread) -> None:
-        """Move the thread out of a trampoline, before a signal is delivered to it."""
+        """Move the thread out of a trampoline, before a signal is delivered to the thread."""
         way_out.leave_for_signal(stopped)
 
     @property
     def sites(self) -> Sequence[Site]:
-        """All sites of the run, in the order of their numbers, from 1."""
+        """All sites of the run, in the order of their numbers, which start at 1."""
         self.wait.known.settle()
         return self._sites
 
@@ -220,7 +220,7 @@ class Traps:
         return self._handled + self.wait.known.count
 
     def _ignore(self, thread: Thread, address: int, region: tuple[int, int], registers: Registers) -> bool:
-        """Ignore a store of a machine to ``region``, which is no event. Returns False if that is impossible."""
+        """Ignore a store of a machine to ``region`` that is not an event. Returns False if this is impossible."""
         memory, at = thread.space.memory, registers.pc
         try:
             text = self._host.ignore_store(memory.read(at, self._longest), registers, address, region[1], memory.read)
@@ -296,7 +296,7 @@ class Traps:
         return site.store.value(registers)
 
     def _other_store(self, stopped: StoppedThread, site: Site, offset: int, registers: Registers) -> None:
-        """Handle a store to the control region that is no event: hello, the second half of a 64-bit store, or a
+        """Handle a store to the control region that is not an event: a hello, the second half of a 64-bit store, or a
         mistake."""
         size, process = site.store.size, stopped.thread.process
         if offset == layout.HELLO_OFFSET and size == 4:
@@ -315,8 +315,8 @@ class Traps:
         )
 
     def _site_at(self, thread: Thread, fault: int, registers: Registers) -> Site | None:
-        """The site at which a thread is stopped, known or new; None if the instruction is not a plain store. The fault
-        is then the program's own, and htrun warns.
+        """The site at which a thread is stopped. It may be a new site; None if the instruction is not a plain store.
+        The fault is then the program's own, and htrun warns.
 
         Raises `_CodeChanged` if another thread has meanwhile unmapped or replaced the code.
         """
@@ -342,7 +342,7 @@ class Traps:
         if site is not None:
             if site.patch is not None:
                 if code.startswith(site.patch.written):
-                    # The thread trapped before another thread's trap caused the patch.
+                    # The thread trapped before another thread's trap led to the patch.
                     return site
                 site.lost_patch()
             if code.startswith(site.code):
@@ -356,8 +356,8 @@ class Traps:
 
     @staticmethod
     def _expect_no_change(thread: Thread, fault: int, registers: Registers, code: bytes) -> None:
-        """Raise `_CodeChanged`, since ``code`` at the program counter can't have caused this fault. Return if the same
-        fault repeats."""
+        """Raise `_CodeChanged`, because ``code`` at the program counter can't have caused this fault. Return normally
+        if the same fault has repeated too often."""
         doubt = registers.pc, fault, code
         if thread.doubt.fault != doubt:
             thread.doubt.fault, thread.doubt.times = doubt, 0

@@ -1,8 +1,8 @@
-"""Moves a thread that is stopped inside a trampoline out of it.
+"""Moves a thread that is stopped inside a trampoline out of the trampoline.
 
-The thread executes no instruction for this: a trampoline saves everything that it changes, so htrun can restore it. A
-thread that has not yet published its record is moved back to the site, as if it had not left the site. A thread that
-has published its record is moved past the site. So the guest never sees a thread inside a trampoline.
+The thread executes no instruction for this: a trampoline saves everything that it changes, so htrun can restore it. If
+the thread has not published its record yet, it is moved back to the site, as if it had not left the site. If it has
+published its record, it is moved past the site. So the guest never sees a thread inside a trampoline.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def is_step_inside(stopped: StoppedThread) -> bool:
-    """Whether a thread that is stopped for a SIGTRAP has single-stepped inside a trampoline by its own request."""
+    """Whether a thread has single-stepped itself inside a trampoline. It is stopped for a SIGTRAP."""
     arena = stopped.thread.space.arena
     if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return False
@@ -29,7 +29,8 @@ def is_step_inside(stopped: StoppedThread) -> bool:
 
 
 def leave_for_signal(stopped: StoppedThread) -> None:
-    """Move a thread that is inside a trampoline to its site or past it, before a signal is delivered to the thread."""
+    """Move a thread that is inside a trampoline to the site or past the site, before a signal is delivered to the
+    thread."""
     thread, arena = stopped.thread, stopped.thread.space.arena
     if arena is None or not arena.holds(stopped.user_word(hosts.current().words.pc)):
         return
@@ -41,9 +42,9 @@ def leave_for_signal(stopped: StoppedThread) -> None:
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
-    """Change ``registers`` to those that the thread would have at its site, or past it. Returns site and trampoline.
-    Returns None, with nothing changed, if the thread is not in a trampoline or did not enter it through a patch.
-    """
+    """Change ``registers`` to the values that they would have at the site or past the site. Returns the site and the
+    trampoline. Returns None, without a change, if the thread is not in a trampoline, or did not enter the trampoline
+    through a patch."""
     found = arena.at(registers.pc)
     if found is not None:
         site, trampoline = found
@@ -63,7 +64,7 @@ def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Tra
 
 def _leave_runtime(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline, bool] | None:
     """Restore ``registers`` to their values before the call of the runtime stub in which the thread is stopped. Returns
-    the site, its trampoline, and whether a lost record was counted."""
+    the site, the site's trampoline, and whether a lost record was counted."""
     host, start = hosts.current(), arena.runtime_at(registers.pc)
     if start is None:
         return None
