@@ -1,4 +1,5 @@
-"""What setup.cfg can't say: the command ``htrun`` is an ELF program, and the guest library comes with the package."""
+"""The parts of the build that setup.cfg cannot describe: the command ``htrun`` is an ELF program, and the package
+contains the guest library."""
 
 from __future__ import annotations
 
@@ -23,14 +24,16 @@ COMPILERS = (
         for target in ("aarch64-linux-gnu", "riscv64-linux-gnu", "arm-linux-gnueabihf", "i686-linux-gnu")
     ),
 )
-"""Those that are there build an archive for the wheel; for other targets `hypertrace guest --cc` builds one."""
+"""The compilers for which the wheel contains an archive, if they are installed. For other targets, `hypertrace guest
+--cc` builds an archive."""
 
 
 class BuildScripts(build_scripts):
-    """Copies without a look into the files, which need not be text."""
+    """Copies scripts without reading them as text, since they may be binaries."""
 
     def copy_scripts(self) -> tuple[list[str], list[str]]:
-        """Copy all to the directory that they are installed from; where they are, and which of them are new."""
+        """Copy all scripts to the directory from which they are installed. Returns the paths of the copies, and those
+        of new copies."""
         self.mkpath(self.build_dir)
         names = [(script, os.path.join(self.build_dir, os.path.basename(script))) for script in self.scripts]
         copies = [self.copy_file(script, target) for script, target in names]
@@ -38,10 +41,10 @@ class BuildScripts(build_scripts):
 
 
 class BuildPy(build_py):
-    """Adds the sources in ``guest`` to the package, and the library built for the compilers that are there."""
+    """Adds the sources in ``guest`` to the package, and the library built with each installed compiler."""
 
     def run(self) -> None:
-        """Build; an editable installation uses ``guest`` itself."""
+        """Build the package. Nothing is added to an editable installation, which uses ``guest`` itself."""
         super().run()
         if not self.editable_mode:
             files = Path(self.build_lib) / "htrun" / "guest_library" / "files"
@@ -52,12 +55,12 @@ class BuildPy(build_py):
 
 
 def build_archive(compiler: str, prebuilt: Path) -> None:
-    """Build the library into the directory of the compiler's target in ``prebuilt``."""
+    """Build the library with ``compiler``, in the directory of its target in ``prebuilt``."""
     make = ["make", "--silent", "--no-print-directory", "-C", str(GUEST / "user"), f"CC={compiler}"]
     usual = subprocess.run([*make, "path"], check=True, capture_output=True, text=True).stdout.strip()
     target = prebuilt / Path(usual).parent.name
     build = target.absolute() / "build"
-    # Without -g, whose paths would be those of the machine that built the wheel.
+    # Without -g: debug information would contain paths of the machine that built the wheel.
     subprocess.run([*make, f"BUILD={build}", "CFLAGS=-O2"], check=True)
     shutil.move(build / ARCHIVE, target / ARCHIVE)
     shutil.rmtree(build)

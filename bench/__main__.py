@@ -31,11 +31,11 @@ RESULTS = SOURCE / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the benches that the arguments select. Returns 0, 1 if a bench failed, or 125 after an error in the command
-    line."""
+    """Run the benches that the arguments select. Returns 0 on success, 1 if a bench failed, or 125 after an error in
+    the command line."""
     options = _parser().parse_args(arguments)
-    # A run's session daemons and probes must be removed even after a signal: the exception unwinds everything that was
-    # set up.
+    # The daemons and probes of a run must be removed even after a signal: the handler raises an exception, which undoes
+    # all preparation.
     signal.signal(signal.SIGTERM, _on_termination)
     console = Console(stderr=True)
     try:

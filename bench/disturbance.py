@@ -1,9 +1,9 @@
-"""Finds the bursts that had their core for themselves.
+"""Finds the bursts during which no other program used the same core.
 
-A virtual machine's processor is often one of two hyper-threads of a core, and the other one may belong to another
-virtual machine, a neighbour. A busy neighbour takes half of the core's arithmetic units: a recorder that needs them
-then takes half as long again, while the floor, which waits for the time stamp counter, does not change. So ratios
-depend on the neighbours. The probe of ``measure.h`` detects neighbours: it is slow when the core is shared.
+The processor of a virtual machine is often one of the two hyper-threads of a core. The other hyper-thread may belong to
+another virtual machine, a neighbour. A busy neighbour takes half of the core's arithmetic units. A recorder that needs
+these units then takes 50% longer. The floor does not change, because it waits for the time stamp counter. So ratios
+depend on neighbours. The probe of ``measure.h`` detects a neighbour: the probe is slow while the core is shared.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from statistics import median
 from bench.outcome import Sample
 
 _TOLERANCE, _EMULATED_TOLERANCE = 1.04, 1.1
-"""The time of a probe in an undisturbed burst, at most, relative to the best probe: the clock of an undisturbed core
-changes by less (some 2%), and a neighbour costs more (10% to 60%). An emulator's translation of the probe differs from
-run to run."""
+"""The maximum time of a probe in an undisturbed burst, relative to the best probe. The clock of an undisturbed core
+changes by less (about 2%), and a neighbour costs more (10% to 60%). Under an emulator, the limit is higher, because its
+translation of the probe differs from run to run."""
 _FEWEST = 5
-"""The minimum of undisturbed bursts for a figure."""
+"""The minimum number of undisturbed bursts for a figure."""
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """``count`` of ``bursts`` were undisturbed, in all rounds together. ``value``: their median, in ns per event;
-    None if there were too few."""
+    """The undisturbed bursts of a bench. ``count``: their number, of all ``bursts`` in all rounds. ``value``: their
+    median, in ns per event; None if there are too few."""
 
     count: int
     bursts: int
@@ -33,17 +33,17 @@ class Undisturbed:
 
 
 def best_probe(samples: Iterable[Sample]) -> float | None:
-    """The best time of the slower of the two probes around a burst: such a burst had the core for itself.
+    """The minimum, over all bursts, of the time of the slower of the two probes around the burst. None without bursts.
 
-    None without bursts.
+    A burst with this minimum had the core for itself.
     """
     return min((burst.probe for sample in samples for burst in sample.bursts), default=None)
 
 
 def undisturbed(samples: Sequence[Sample], best: float, *, emulated: bool) -> Undisturbed | None:
-    """The undisturbed bursts of ``samples``; None if there are no bursts at all.
+    """The undisturbed bursts of ``samples``; None if ``samples`` contain no bursts.
 
-    ``best``: the `best_probe` of the whole run on the same machine; ``emulated``: whether that is an emulator.
+    ``best``: the `best_probe` of the whole run on the same machine; ``emulated``: whether this machine is an emulator.
     """
     bursts = [burst for sample in samples for burst in sample.bursts]
     if not bursts:

@@ -1,6 +1,6 @@
-"""Puts the tables and the plot of a report into the documents, between two markers.
+"""Writes the tables and the plot of a report to the documents, between two markers.
 
-The costs of an event go to the README; the other tables and the goals go to the page on benchmarks.
+The cost of an event is written to the README. The other tables and the goals are written to the page on benchmarks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _TRACED_NAMES = {group.name for group in TRACED.values()}
 
 
 def update(readme: Path, page: Path, report: Report, plot: str) -> None:
-    """Put the results into the documents.
+    """Write the results to the documents.
 
-    A run may have measured everything, or only the cost of tracing for a program. Raises `HtrunError` like the
-    functions below.
+    A report may contain all benches, or only the cost of tracing for a program. Raises `HtrunError` like the functions
+    below.
     """
     names = {group.name for group in report.groups}
     if names & _TRACED_NAMES:
@@ -35,23 +35,23 @@ def update(readme: Path, page: Path, report: Report, plot: str) -> None:
 
 
 def update_readme(readme: Path, report: Report, plot: str) -> None:
-    """Put the cost of an event into ``readme``. ``plot``: the path of the picture, relative to the README.
+    """Write the cost of an event to ``readme``. ``plot``: the path of the plot, relative to the README.
 
-    Raises `HtrunError` if the markers are not there exactly once and in order.
+    Raises `HtrunError` unless the document contains each marker exactly once, in order.
     """
     tables = markdown(replace(report, groups=tuple(group for group in report.groups if group.name == COST.name)))
     _replace(readme, f"{_measured(report)}\n\n![What an event costs]({plot})\n\n{tables}")
 
 
 def update_page(page: Path, report: Report) -> None:
-    """Put all other tables, and the goals, into ``page``. Raises `HtrunError` like `update_readme`."""
+    """Write all other tables, and the goals, to ``page``. Raises `HtrunError` like `update_readme`."""
     elsewhere = _TRACED_NAMES | {COST.name}
     others = replace(report, groups=tuple(group for group in report.groups if group.name not in elsewhere))
     _replace(page, f"{_measured(report)}\n\n{markdown(others)}\n{_goals(report.verdicts)}")
 
 
 def update_traced(page: Path, report: Report) -> None:
-    """Put the cost of tracing for a program into ``page``, as one table. Raises `HtrunError` like `update_readme`."""
+    """Write the cost of tracing for a program to ``page``, as one table. Raises `HtrunError` like `update_readme`."""
     groups = [group for group in report.groups if group.name in _TRACED_NAMES]
     _replace(page, f"{_measured(report)}\n\n{markdown_table(control_grid(report, groups))}", TRACED_BEGIN, TRACED_END)
 

@@ -1,4 +1,5 @@
-"""The stock emulators to measure under: the installed one, and later ones that the tests have downloaded."""
+"""The stock emulators under which benches measure: the installed emulator, and later versions that the tests have
+downloaded."""
 
 from __future__ import annotations
 
@@ -15,18 +16,18 @@ from lab.debian import cache as downloads
 
 _VERSION = re.compile(r"version (\d+\.\d+)")
 LATER = ("10.0", "11.1")
-"""The generations in addition to the installed one: QEMU's way of storing to guest memory differs between these."""
+"""The generations of QEMU in addition to the installed one. They differ in how QEMU stores to guest memory."""
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """``qemu-ARCHITECTURE`` of ``generation``, such as 10.0; None is the installed one."""
+    """The program ``qemu-ARCHITECTURE``. ``generation``: its version, such as 10.0; None: the installed version."""
 
     architecture: str
     generation: str | None
 
     def find(self) -> Path:
-        """The path of its program. Raises `UnavailableError`."""
+        """The path of the program. Raises `UnavailableError`."""
         name = f"qemu-{self.architecture}"
         if self.generation is None:
             installed = shutil.which(name)

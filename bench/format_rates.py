@@ -1,8 +1,9 @@
-"""Traces read and written in a process of its own: ``python -m bench.format_rates WHAT TRACE OUT``.
+"""Measures how fast traces are read and written: ``python -m bench.format_rates WHAT TRACE OUT``.
 
-WHAT is ``numpy`` (read the trace), ``ctf`` (write one, from records in memory, as a run does) or a format that the
-trace is converted to: read, in the order of time, and written. Prints one line of JSON: ``ns``, nanoseconds for each
-event, from the opening of the trace to the end of writing. The start of Python and its packages is not counted.
+WHAT is ``numpy`` (read TRACE), ``ctf`` (write a trace from records in memory, as a run does), or a format: TRACE is
+then read in order of time and written in this format. The program prints one line of JSON with the member ``ns``: the
+time for each event in ns, from opening TRACE to the end of writing. The start of Python and the import of packages are
+not counted.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 NUM_ARGS, _THREADS, _PACKET = 4, 4, 1365
-"""Arguments of an event, threads, and records of 48 bytes in a packet (as with rings of the usual size)."""
+"""The number of arguments of an event, of threads, and of records of 48 bytes in a packet (the same as with rings of
+the default size)."""
 
 
 def write_trace(path: Path, events: int) -> None:
-    """A trace of at least ``events`` events, which four threads emit in turn."""
+    """Write a trace of at least ``events`` events from four threads, which emit alternately."""
     clock = hosts.current().best_clock()
     _write(CtfTrace.create(path, NUM_ARGS, clock, {"tracer_name": "htrun"}), clock, events)
 
 
 def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
-    """Seconds that the writing took."""
+    """Write the events. Returns the time that writing took, in seconds."""
     streams = [Stream(100 + thread, 100 + thread // 2, thread, f"thread{thread}") for thread in range(_THREADS)]
     records = np.zeros(_PACKET, record_dtype(NUM_ARGS, big_endian=False))
     taken = 0.0
@@ -57,7 +59,7 @@ def _write(trace: CtfTrace, clock: Clock, events: int) -> float:
 
 def _fill(records: Records, number: int, thread: int, clock: Clock) -> None:
     places = np.arange(number * _PACKET, (number + 1) * _PACKET, dtype=np.uint64)
-    # Times in the past; the threads' events alternate.
+    # The times are in the past. Events of different threads alternate.
     now = np.uint64(clock.source.read() - _PACKET * 10)
     records["timestamp"] = now + np.arange(_PACKET, dtype=np.uint64) * np.uint64(10)
     records["site"], records["index"] = thread, thread
@@ -67,7 +69,7 @@ def _fill(records: Records, number: int, thread: int, clock: Clock) -> None:
 
 @dataclass(frozen=True)
 class Taken:
-    """The number of ``events``, and the ``seconds`` that they took."""
+    """The number of ``events``, and the time in ``seconds`` that they took."""
 
     seconds: float
     events: int
@@ -87,7 +89,7 @@ def _write_native(trace: Path, out: Path) -> Taken:
 def _convert(name: str, path: Path, out: Path) -> Taken:
     """Convert a trace in the same way as ``hypertrace convert``."""
     chosen = by_name(name)
-    # Modules that would be imported later are imported before the measurement.
+    # Import modules now that would otherwise be imported during the measurement.
     import_module(chosen.module)
     import_module("pyarrow.parquet")
     begin = time.perf_counter()

@@ -18,14 +18,14 @@ class Measure(Enum):
     AT_LEAST = "at least {limit:g} times {over}"
     BEYOND = "at most {limit:g} ms beyond {over}"
     REACHES = "at least {limit:g}"
-    """No comparison: the bench's figure, in the unit of its group."""
+    """No comparison: the figure of the bench itself, in the unit of its group."""
     AGREES = "at most {limit:g}% from {over}"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """``name`` compared with ``over``, both names of benches (the same if nothing is compared). ``limit``: the
-    bound."""
+    """A goal: a comparison of the bench ``name`` with the bench ``over`` (the same bench if nothing is compared).
+    ``limit``: the bound."""
 
     name: str
     measure: Measure
@@ -33,7 +33,7 @@ class Goal:
     limit: float
 
     def judge(self, results: Sequence[Result]) -> Verdict | None:
-        """The figure; None if either bench was not measured."""
+        """The verdict on the goal; None if either bench was not measured."""
         found = {each.name: each for each in results if each.status is Status.MEASURED}
         if self.name not in found or self.over not in found:
             return None
@@ -66,8 +66,8 @@ def _emulated() -> Iterator[Goal]:
 
 
 def _machines() -> Iterator[Goal]:
-    """The goals of whole machines: their loads and stores go through a table of pages, unlike those of a native
-    program."""
+    """The goals of whole machines. Unlike those of a native program, their loads and stores use a software page
+    table."""
     for architecture in ("x86_64", "aarch64"):
         yield Goal(f"htrun-system-{architecture}", Measure.AT_MOST, "htrun-native", 1.6)
         yield Goal(f"htrun-system-{architecture}-kernel", Measure.AT_MOST, "htrun-native", 1.6)
@@ -83,8 +83,8 @@ def _rates() -> Iterator[Goal]:
 
 
 def _traced() -> Iterator[Goal]:
-    """The goals of traced programs: a program's own work costs at most twice as much as under strace. htrun does not
-    stop at changes of signal masks."""
+    """The goals of traced programs: a program's work costs at most twice as much as under strace. htrun does not stop
+    the program at changes of signal masks."""
     for name in TRACED:
         if name != "masks":
             yield Goal(f"{name}-channel", Measure.AT_MOST, f"{name}-strace", 2)
@@ -113,7 +113,7 @@ GOALS = (
     Goal("processes-trace", Measure.AT_MOST, "processes-strace", 1),
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
-    # The results of other tools that measure the same quantity agree.
+    # The results agree with those of other tools that measure the same quantity.
     *(Goal(f"hash-{size}-spans", Measure.AGREES, f"hash-{size}", 2) for size in (1_000, 10_000, 100_000)),
     Goal("program-bench", Measure.AGREES, "program", 2),
     Goal("short-program-bench", Measure.BEYOND, "short-program", 0.1),
@@ -121,5 +121,5 @@ GOALS = (
 
 
 def judge_all(results: Sequence[Result]) -> tuple[Verdict, ...]:
-    """The verdict on each goal that was measured."""
+    """The verdicts on all goals whose benches were measured."""
     return tuple(verdict for goal in GOALS if (verdict := goal.judge(results)) is not None)

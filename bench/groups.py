@@ -27,7 +27,7 @@ TRACED = {
         ("file-map", "mmap and munmap of a shared file"),
     )
 }
-"""The kinds of a program's own work that a tracer slows down, by name."""
+"""The groups for the kinds of work of a program that a tracer slows down, by name."""
 
 SUSTAINED = Group(
     "sustained",

@@ -1,4 +1,4 @@
-"""The function that peers and htrun both time (``hash.c``), and the program that calls it between two events."""
+"""The function that both htrun and other tools time (``hash.c``), and the program that calls it between two events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bench.workshop import Workshop
 
 
 def function(shop: Workshop) -> str:
-    """The function's object file, which all programs use.
+    """The object file of the function, which all programs use.
 
-    It is aligned, so that its position in the cache lines is the same.
+    The function is aligned, so that its position in the cache lines is the same in all programs.
     """
     return str(shop.build("hash.c", "-c", "-falign-functions=64", name="hash.o"))
 

@@ -1,4 +1,4 @@
-"""Starting htrun from a bench, and checking that it recorded what the guest emitted."""
+"""Starts htrun from a bench, and checks that htrun has recorded all events of the guest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bench.workshop import MEMORY, Plan, Workshop
 
 @cache
 def command() -> tuple[str, ...]:
-    """The words that start htrun: the installed script, which starts faster, or else the module."""
+    """The words that start htrun: the path of the installed script, which starts faster, otherwise Python with the
+    module."""
     script = Path(sys.executable).with_name("htrun")
     return (str(script),) if script.exists() else (sys.executable, "-m", "htrun")
 
@@ -29,14 +30,14 @@ def hypertrace() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Account:
-    """Facts from htrun's summary: recorded events, lost events, traps."""
+    """The figures of htrun's summary: the numbers of recorded events, of lost events and of traps."""
 
     events: int
     lost: int
     traps: int
 
     def check(self, emitted: int) -> None:
-        """Raises `FailedError` unless each of ``emitted`` events was recorded."""
+        """Raise `FailedError` unless all of the ``emitted`` events were recorded."""
         if (self.events, self.lost) != (emitted, 0):
             raise FailedError(f"the guest emitted {emitted} events, htrun recorded {self.events} and lost {self.lost}")
 
@@ -45,7 +46,7 @@ class Account:
 class Traced:
     """One run of htrun.
 
-    ``words``: the command line up to the program; ``trace``, ``summary``: the paths that it will write.
+    ``words``: the command line up to the program; ``trace``, ``summary``: the files that htrun will write.
     """
 
     words: list[str]
@@ -53,7 +54,7 @@ class Traced:
     summary: Path
 
     def account(self) -> Account:
-        """The counts of the finished run. Raises `FailedError` if there is no summary."""
+        """The figures of the finished run. Raises `FailedError` if there is no summary."""
         try:
             found = json.loads(self.summary.read_text())
             return Account(**{key: int(found[key]) for key in ("events", "lost", "traps")})
@@ -62,7 +63,7 @@ class Traced:
 
 
 def traced(directory: Path, *options: str) -> Traced:
-    """htrun with its files in ``directory``, which is empty, and a native trace.
+    """A run of htrun with a native trace. ``directory``: an empty directory for its files.
 
     Events are stores, unless ``options`` contain another ``--via``.
     """
@@ -82,7 +83,8 @@ def traced(directory: Path, *options: str) -> Traced:
 
 
 def patches(shop: Workshop, program: Sequence[str], *options: str) -> bool:
-    """Whether the guest's sites are patched, from a short run: a trap for each event costs a thousand times more."""
+    """Whether the sites of the guest ``program`` are patched: a trap for each event costs a thousand times more. Runs
+    the program briefly."""
     plan = Plan(events=100, bursts=5, warmup=0, singles=0)
     with shop.temporary_directory(MEMORY) as directory:
         run = traced(directory, *options)
@@ -93,7 +95,7 @@ def patches(shop: Workshop, program: Sequence[str], *options: str) -> bool:
 
 
 def works() -> None:
-    """Raises `FailedError` if htrun cannot even print its version."""
+    """Raise `FailedError` if htrun cannot even print its version."""
     done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]

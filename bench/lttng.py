@@ -1,4 +1,4 @@
-"""A session of LTTng-UST with a session daemon of its own."""
+"""A session of LTTng-UST, with a separate session daemon."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from bench.outcome import FailedError, UnavailableError
 from bench.workshop import MEMORY, SOURCE, Workshop
 
 _SUB_BUFFERS = ("--subbuf-size=4M", "--num-subbuf=8")
-"""32 MiB of buffers for each processor: with larger buffers, events cost no less; with the default ones, more are lost.
+"""32 MiB of buffers for each processor. With larger buffers, events do not cost less. With the default buffers, more
+events are lost.
 """
 _SHARED = "lttng-ust-wait-8"
-"""The name of the file that LTTng-UST 2.13 leaves in shared memory for root's daemon; for other users, the user's
-number is appended."""
+"""The name of the file that LTTng-UST 2.13 leaves in shared memory for root's daemon. For other users, the user id is
+appended."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A running session: recording from `start` to `stop`.
+    """A running session, which records from `start` to `stop`.
 
-    Root's daemon would serve the whole machine, so root runs all this as `nobody`.
+    A daemon of root would serve the whole machine. So if the user is root, the session runs as the user `nobody`.
     """
 
     shop: Workshop
@@ -37,11 +38,11 @@ class Session:
     environment: dict[str, str]
 
     def command(self, *words: str) -> str:
-        """Runs ``lttng WORDS`` and returns what it printed."""
+        """Run ``lttng WORDS`` and return its output."""
         return self.shop.call(["lttng", *words], self.environment, self.user)
 
     def discarded(self) -> int:
-        """Events lost so far because the buffers were full."""
+        """The number of events lost so far because the buffers were full."""
         found = re.search(r"Discarded events:\s+(\d+)", self.command("list", "bench"))
         if found is None:
             raise FailedError("`lttng list` prints no number of discarded events")
@@ -49,9 +50,9 @@ class Session:
 
 
 def open_session(shop: Workshop, *, blocking: bool = False) -> Session:
-    """Builds the program, starts the daemon and a recording session. Raises `UnavailableError`.
+    """Build the program, start the daemon and a recording session. Raises `UnavailableError`.
 
-    ``blocking``: the program waits if a buffer is full; otherwise, which is LTTng's default, the event is lost.
+    ``blocking``: whether the program waits if a buffer is full. If not (LTTng's default), the event is lost.
     """
     for tool, package in (("lttng-sessiond", "lttng-tools"), ("lttng", "lttng-tools")):
         if shutil.which(tool) is None:
@@ -90,7 +91,7 @@ def _program(shop: Workshop, home: Path) -> Path:
 
 
 def _start_daemon(session: Session) -> None:
-    """Starts the daemon; the command returns when it is ready. It is stopped after the run."""
+    """Start the daemon. The function returns when the daemon is ready. The daemon is stopped after the run."""
     pid_file = session.home / "sessiond.pid"
     user = os.geteuid() if session.user is None else session.user
     for left_behind in (MEMORY / _SHARED, MEMORY / f"{_SHARED}-{user}"):

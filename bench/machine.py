@@ -1,4 +1,4 @@
-"""The properties of a machine that figures depend on."""
+"""The properties of this machine that influence figures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def facts() -> dict[str, str]:
-    """The properties by name: processor, kernel, memory, load at the start of the run, and versions of all programs
-    involved."""
+    """The properties by name: the processor, the kernel, the memory, the load at the start of the run, and the versions
+    of all programs involved."""
     usable = len(os.sched_getaffinity(0))
     found = {
         "processor": f"{_cpuinfo('model name')}, {usable} of {psutil.cpu_count()} usable",

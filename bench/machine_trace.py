@@ -1,11 +1,11 @@
 """Extracts the bursts from the trace of a machine.
 
-A machine's clock is its emulator's, and its rate is an estimate by the machine's kernel at boot. So a program there
-measures time by events: a reading of the clock is an event with a separate index. Its time stamp is the host's, like
-those of the other guests.
+The clock of a machine is provided by its emulator, and the machine's kernel estimates the rate of the clock at boot. So
+a program in a machine measures time with events: a reading of the clock is an event with a separate index. The time
+stamps of events come from the host's clock, as for other guests.
 
-The same loop with stores to ordinary memory, just before each burst, shows what the emulator's translation of the guest
-costs by itself: the rest of an event's cost is htrun's.
+Just before each burst, the same loop stores to ordinary memory. This shows the cost of the loop under the emulator
+without events. The rest of the cost of an event is due to htrun.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 READINGS = 8
-"""The number of readings of the clock for each burst: around the probe before it, around the stores to ordinary memory,
-at the burst's begin and end, and around the probe after it. The events are between the fifth and the sixth reading."""
+"""The number of readings of the clock for each burst: before and after the first probe, before and after the stores to
+ordinary memory, before and after the burst, and before and after the second probe. The events are between the fifth and
+the sixth reading."""
 
 
 class Emitter(Enum):
-    """An emitter. The value is the index of its events; the next index is that of its readings of the clock."""
+    """An emitter of events. The value is the index of its events. Its readings of the clock have the next index."""
 
     PROGRAM = 0
     KERNEL = 2
 
 
 def samples(trace: Path, plan: Plan) -> dict[Emitter, Sample]:
-    """The sample of each emitter of a machine, in which all emitters have executed ``plan``. Raises `FailedError`."""
+    """The sample of each emitter of a machine. Each emitter has executed ``plan``. Raises `FailedError`."""
     events = htrun.open(trace).to_numpy()
     return {emitter: sample_of(events, emitter, plan) for emitter in Emitter}
 
 
 def sample_of(events: Events, emitter: Emitter, plan: Plan) -> Sample:
-    """The sample of one emitter among ``events``, which are in the order of their times. Raises `FailedError`."""
+    """The sample of one emitter from ``events``, which are in order of time. Raises `FailedError`."""
     mine = events[(events["index"] // 2) == emitter.value // 2]
     clock = np.flatnonzero(mine["index"] != emitter.value)
     bursts = plan.warmup + plan.bursts

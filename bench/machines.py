@@ -1,4 +1,4 @@
-"""Whole machines to measure in: builds their parts, and the command line that boots one."""
+"""Whole machines in which benches measure. Builds the parts of a machine, and the command line that boots it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = "qemu-system-x86 qemu-system-arm"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of machine: its ``architecture`` as in the names of benches, its ``board``, and the ``compiler`` of its
+    """A kind of machine. ``architecture``: its name in the names of benches. ``compiler``: the compiler for its
     programs."""
 
     architecture: str
@@ -38,7 +38,8 @@ KINDS = (Kind("x86_64", X86_64, "gcc"), Kind("aarch64", ARM64, "aarch64-linux-gn
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of machines of one kind. ``qemu``: the program; ``programs``: by their names in the machine."""
+    """The parts of machines of one kind. ``qemu``: the path of QEMU; ``programs``: the programs by their names in the
+    machine."""
 
     board: Board
     qemu: Path
@@ -47,14 +48,15 @@ class Parts:
     modules: tuple[Path, ...]
 
     def command(self, directory: Path, steps: Sequence[str]) -> list[str]:
-        """The command line of a machine that does ``steps`` and powers off. ``directory``: for its file system."""
+        """The command line of a machine that executes ``steps`` and powers off. ``directory``: receives the machine's
+        file system."""
         initrd = directory / "initrd"
         initrd.write_bytes(machines.file_system(self.init, steps, self.programs, self.modules))
         return [str(self.qemu), *self.board.arguments(initrd)]
 
 
 def bare(shop: Workshop, kind: Kind) -> Parts:
-    """A machine that can only boot. Raises `UnavailableError` if a package is not available."""
+    """The parts of a machine that can only boot. Raises `UnavailableError` if a package is not available."""
     program = shutil.which(kind.board.emulator)
     if program is None:
         raise UnavailableError(f"no {kind.board.emulator}: apt-get install {_PACKAGES}")
@@ -67,7 +69,7 @@ def bare(shop: Workshop, kind: Kind) -> Parts:
 
 
 def equipped(shop: Workshop, kind: Kind) -> Parts:
-    """A machine with the program and the kernel modules that measure events. Raises `UnavailableError`."""
+    """The parts of a machine with the program and the kernel modules that measure events. Raises `UnavailableError`."""
     parts = bare(shop, kind)
     program = shop.build_guest("guests/machine_emit.c", compiler=kind.compiler)
     return Parts(parts.board, parts.qemu, parts.init, {"emit": program}, _modules(shop, kind.board))

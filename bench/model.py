@@ -1,4 +1,4 @@
-"""A bench: something that is prepared once and run repeatedly, in a group of benches that are compared."""
+"""Benches and groups of benches. A bench is prepared once and run repeatedly. The benches of a group are compared."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from bench.workshop import Workshop
 
 @dataclass(frozen=True)
 class Group:
-    """Benches that belong in one table.
+    """The benches of one table.
 
-    ``baseline``: name of the bench that the others' ratios refer to. ``rounds``, ``quick_rounds``: number of runs of
-    each bench of the group, at least 1. ``facts``: names of the samples' facts that the table shows. ``probed``: the
-    figures are so small that another user of the core changes them: undisturbed bursts have separate figures, by which
-    goals are judged.
+    ``baseline``: the name of the bench to which the ratios of the other benches refer.
+    ``rounds``, ``quick_rounds``: the number of runs of each bench, at least 1.
+    ``facts``: the names of the facts of samples that the table shows.
+    ``probed``: whether the figures are so small that another user of the core changes them. If so, undisturbed bursts
+    have separate figures, which goals refer to.
     """
 
     name: str
@@ -31,15 +32,17 @@ class Group:
 
 
 Run = Callable[[], Sample]
-"""Runs a bench once. Raises `FailedError`."""
+"""A function that runs a bench once. Raises `FailedError`."""
 
 
 class Bench(ABC):
     """One of the alternatives that its group compares.
 
-    ``name``: unique, as on the command line. ``title``: as in tables, one line. ``tags``: more names that select it.
-    ``machine``: the machine that runs its program, this one (empty) or an emulator: probes are compared within one
-    machine.
+    ``name``: its unique name on the command line.
+    ``title``: its title in tables, one line.
+    ``tags``: further names that select it.
+    ``machine``: the machine that runs its program: an emulator, or empty for this machine. Probes are only compared
+    with probes on the same machine.
     """
 
     name: str
@@ -50,6 +53,6 @@ class Bench(ABC):
 
     @abstractmethod
     def prepare(self, shop: Workshop) -> Run:
-        """Builds and starts what the bench needs and returns a function that runs it once. Cleaning up is left to
-        ``shop.cleanup``. Raises `UnavailableError` or `FailedError`.
+        """Build and start what the bench needs, and return a function that runs the bench once. ``shop.cleanup`` undoes
+        the preparation. Raises `UnavailableError` or `FailedError`.
         """

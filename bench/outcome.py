@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 
 
 class UnavailableError(Exception):
-    """The kernel, the machine or a missing package rules a bench out. ``str()`` is the reason, and what to do."""
+    """A bench is not possible because of the kernel, the machine or a missing package. The message is the reason, and
+    how to remove it."""
 
 
 class FailedError(Exception):
-    """A bench ran and failed, which is a bug, not a property of the machine. ``str()`` is the reason."""
+    """A bench has run and failed. This is a bug, not a property of the machine. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst: nanoseconds per event, and the time of the slower probe around it, in a unit that all benches of one
-    machine share."""
+    """One burst. ``ns``: the time per event in ns; ``probe``: the time of the slower probe around the burst, in a unit
+    that is the same for all benches of a machine."""
 
     ns: float
     probe: float
@@ -27,9 +28,10 @@ class Burst:
 class Sample:
     """The result of one run.
 
-    ``value``: in the unit of the group. ``p50``, ``p99``: percentiles of single events, in the same unit, if they can
-    be timed. ``facts``: other results by name. ``bursts``: those of which ``value`` is the median, if there are any; a
-    saved report has none.
+    ``value``: the main result, in the unit of the group.
+    ``p50``, ``p99``: percentiles of the times of single events, in the same unit; None if they cannot be timed.
+    ``facts``: other results by name.
+    ``bursts``: the bursts whose median is ``value``, if there are any. A saved report contains no bursts.
     """
 
     value: float

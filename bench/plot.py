@@ -1,4 +1,4 @@
-"""A bar chart as SVG, drawn without a library: one bar for each bench of a group, on a logarithmic scale."""
+"""Draws a bar chart as SVG, without a library. It has a bar for each bench of a group, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from bench.tables import figure
 
 _LABELS = 330
-"""The width of the names left of the bars, in pixels like all lengths here."""
+"""The width of the names to the left of the bars. All lengths in this module are in pixels."""
 _BARS = 470
 _VALUES = 90
 _ROW = 26
@@ -38,7 +38,7 @@ text { fill: #f0f6fc }
 
 @dataclass(frozen=True)
 class Bar:
-    """``value``: above 0. ``ours``: drawn in the accent colour."""
+    """A bar of the chart. ``value``: its value, above 0. ``ours``: whether it is drawn in the accent colour."""
 
     label: str
     value: float
@@ -46,7 +46,7 @@ class Bar:
 
 
 def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
-    """The chart as an SVG document; it follows the reader's light or dark theme. ``bars``: at least one."""
+    """The chart as an SVG document, which adapts to the reader's light or dark theme. ``bars``: one or more bars."""
     low = math.floor(math.log10(min(bar.value for bar in bars)))
     high = max(math.ceil(math.log10(max(bar.value for bar in bars))), low + 1)
     scale = _BARS / (high - low)
@@ -65,7 +65,8 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
 
 
 def _amount(value: float, unit: str, form: str | None = None) -> str:
-    """A value with its unit; long times are in microseconds. ``form``: a format; by default `figure`."""
+    """The text of a value with its unit. Long times are in microseconds. ``form``: the format of the number; None:
+    `figure`."""
     if unit == "ns" and value >= 1000:
         value, unit = value / 1000, "µs"
     return f"{figure(value) if form is None else format(value, form)} {unit}"

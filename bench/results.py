@@ -1,4 +1,4 @@
-"""The results of a run of the benchmarks: as objects, and as JSON."""
+"""The results of a run of the benchmarks, as objects and as JSON."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ class Status(StrEnum):
 
     MEASURED = "measured"
     SKIPPED = "skipped"
-    """The bench is impossible on this machine."""
+    """The bench is not possible on this machine."""
     FAILED = "failed"
-    """It failed."""
+    """The bench failed."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One bench. ``reason``: why it was not measured. ``samples``: one for each round; empty unless measured.
-    ``undisturbed``: the undisturbed bursts of all rounds, in a probed group."""
+    """The result of one bench.
+
+    ``reason``: the reason why it was not measured; empty if it was measured.
+    ``samples``: a sample for each round; empty if it was not measured.
+    ``undisturbed``: the undisturbed bursts of all rounds; None if its group is not probed.
+    """
 
     name: str
     title: str
@@ -53,22 +57,22 @@ class Result:
 
     @property
     def values(self) -> list[float]:
-        """One value for each round."""
+        """The value of each round."""
         return [sample.value for sample in self.samples]
 
     @property
     def median(self) -> float:
-        """The median of the rounds; like the properties below, only for a measured bench."""
+        """The median of the rounds. Like the following properties, it exists only if the bench was measured."""
         return median(self.values)
 
     @property
     def p50(self) -> float | None:
-        """The median of the rounds' medians of single events, if they were timed."""
+        """The median of the rounds' medians of single events; None if single events were not timed."""
         return _median_of([sample.p50 for sample in self.samples])
 
     @property
     def p99(self) -> float | None:
-        """Like `p50`, of the 99th percentile."""
+        """Like `p50`, for the 99th percentile."""
         return _median_of([sample.p99 for sample in self.samples])
 
     def ratio(self, base: Result) -> float:
@@ -76,7 +80,7 @@ class Result:
         return paired_ratio(self.values, base.values)
 
     def undisturbed_ratio(self, base: Result) -> float | None:
-        """The ratio to ``base``, of undisturbed bursts only; None if either has too few."""
+        """The ratio to ``base``, computed from undisturbed bursts only; None if either bench has too few."""
         this, other = (each.undisturbed.value if each.undisturbed else None for each in (self, base))
         return None if this is None or other is None else this / other
 
@@ -92,8 +96,12 @@ def _median_of(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal and its result. ``text``: the goal; ``met``: whether it is reached. ``reached``: the figure; in a probed
-    group, that of undisturbed bursts, None if there were too few of them; ``of_all``: the same figure of all bursts.
+    """A goal and its result.
+
+    ``text``: the text of the goal.
+    ``reached``: the figure. In a probed group, it is the figure of undisturbed bursts, and None if there are too few.
+    ``met``: whether the goal is reached.
+    ``of_all``: in a probed group, the figure of all bursts.
     """
 
     text: str
@@ -104,7 +112,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run. ``when``: ISO 8601; ``seconds``: its duration; ``machine``: facts of its machine, by name."""
+    """The results of a whole run. ``when``: its time in ISO 8601; ``seconds``: its duration; ``machine``: the
+    properties of the machine, by name."""
 
     when: str
     quick: bool
@@ -115,11 +124,11 @@ class Report:
     verdicts: tuple[Verdict, ...] = field(default=())
 
     def measured(self, group: Group) -> list[Result]:
-        """The measured benches of a group."""
+        """The results of the measured benches of ``group``."""
         return [each for each in self.results if each.group == group.name and each.status is Status.MEASURED]
 
     def unmeasured(self) -> list[Result]:
-        """Every bench that was skipped or failed."""
+        """The results of all benches that were skipped or failed."""
         return [each for each in self.results if each.status is not Status.MEASURED]
 
     def failed(self) -> bool:
@@ -127,23 +136,24 @@ class Report:
         return any(each.status is Status.FAILED for each in self.results)
 
     def baseline(self, group: Group) -> Result | None:
-        """The bench that the ratios of the group refer to, when it was measured."""
+        """The result of the baseline of ``group``; None if the baseline was not measured."""
         return next((each for each in self.measured(group) if each.name == group.baseline), None)
 
     def save(self, path: Path) -> None:
-        """Writes the report as JSON, including the figures derived from the samples, for other programs."""
+        """Write the report as JSON. It includes the figures derived from the samples, for other programs."""
         path.parent.mkdir(parents=True, exist_ok=True)
         found = asdict(self)
         for raw, result in zip(found["results"], self.results, strict=True):
             raw["derived"] = self._derived(result)
             for sample in raw["samples"]:
-                # The ten thousand bursts are left out: the values summarise them.
+                # The thousands of bursts are left out. The values summarise them.
                 del sample["bursts"]
         path.write_text(json.dumps(found, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        """Reads a report that `save` wrote. Raises OSError, ValueError, KeyError or TypeError for any other file."""
+        """Read a report that `save` has written. Raises OSError, ValueError, KeyError or TypeError for any other
+        file."""
         found: dict[str, Any] = json.loads(path.read_text())
         return cls(
             **{name: found[name] for name in ("when", "quick", "seconds", "machine")},

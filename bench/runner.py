@@ -1,4 +1,4 @@
-"""Runs benches alternately: A B C, A B C, ..., so that a slow phase of the machine slows all of them equally."""
+"""Runs benches alternately (A B C, A B C, ...), so that a slow phase of the machine slows all benches equally."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.results import Result, Status
 from bench.workshop import Workshop
 
 Tell = Callable[[str], None]
-"""Called with one line about the progress."""
+"""A function that is called with one line about the progress."""
 
 
 @dataclass
 class _Entry:
-    """A bench during the rounds. ``result``: set when it cannot continue."""
+    """The state of a bench during the rounds. ``result``: its result, once it cannot continue."""
 
     bench: Bench
     run: Run | None = None
@@ -30,7 +30,7 @@ class _Entry:
     result: Result | None = None
 
     def attempt(self, step: Callable[[], None]) -> None:
-        """Does one step of the bench. A bench that fails is not run again."""
+        """Do one step of the bench. A bench that has failed is not run again."""
         try:
             step()
         except UnavailableError as error:
@@ -48,7 +48,7 @@ class _Entry:
     def finish(self, best: float | None) -> Result:
         """The result of the bench.
 
-        ``best``: the best probe of its machine; None if disturbed bursts are not excluded.
+        ``best``: the best probe of the bench's machine; None if disturbed bursts are not excluded.
         """
         if self.result is not None:
             return self.result
@@ -57,7 +57,7 @@ class _Entry:
 
 
 def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell) -> list[Result]:
-    """Prepares the benches of one group, runs them alternately and undoes what they set up."""
+    """Prepare the benches of one group, run them alternately, and undo the preparation."""
     entries = [_Entry(bench) for bench in benches]
     with tempfile.TemporaryDirectory(prefix="htrun-bench-") as scratch, ExitStack() as cleanup:
         shop = Workshop(quick, Path(scratch), cleanup)
@@ -74,7 +74,7 @@ def run_group(group: Group, benches: Sequence[Bench], *, quick: bool, tell: Tell
 
 
 def _best_probes(entries: Sequence[_Entry]) -> dict[str, float | None]:
-    """The best probe of each machine that runs programs of the benches."""
+    """The best probe of each machine on which programs of the benches run."""
     samples: dict[str, list[Sample]] = {}
     for entry in entries:
         samples.setdefault(entry.bench.machine, []).extend(entry.samples)

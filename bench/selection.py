@@ -9,8 +9,10 @@ from htrun.errors import HtrunError
 
 
 def select(benches: Sequence[Bench], only: str | None) -> list[Bench]:
-    """The benches in ``only``: names, groups or tags separated by commas, each group with its baseline; None: all.
-    Their order is kept. Raises `HtrunError` for an unknown word.
+    """Those of ``benches`` that ``only`` selects, in the same order.
+
+    ``only``: names, groups or tags, separated by commas; None: all benches. The baseline of each selected bench's group
+    is also selected. Raises `HtrunError` for an unknown word.
     """
     if only is None:
         return list(benches)

@@ -1,4 +1,4 @@
-"""A report as tables: on a terminal, and in Markdown for the README."""
+"""Draws a report as tables: on a terminal, and in Markdown for the README."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Grid:
 
 
 def figure(value: float | None) -> str:
-    """The text of a figure: a count with all digits, any other number with three significant digits, with commas
-    between thousands; empty for None."""
+    """The text of a figure; empty for None. A count has all its digits, any other number three significant digits.
+    Thousands are separated by commas."""
     if value is None:
         return ""
     if isinstance(value, int):
@@ -35,7 +35,7 @@ def figure(value: float | None) -> str:
 
 
 def grids(report: Report) -> Iterator[Grid]:
-    """One table for each group with measured benches."""
+    """A table for each group that has measured benches."""
     for group in report.groups:
         results = report.measured(group)
         if results:
@@ -72,8 +72,8 @@ def _undisturbed(result: Result, base: Result | None) -> list[str]:
 
 
 def control_grid(report: Report, groups: Sequence[Group]) -> Grid:
-    """One table of groups that have the same benches: a row for each group, a column for each bench, with its ratio to
-    the group's baseline, round by round."""
+    """A table of groups that have the same benches. It has a row for each group and a column for each bench. A cell
+    contains the ratio of the bench to the group's baseline, round by round."""
     found = {group: report.measured(group) for group in groups}
     titles = list(dict.fromkeys(each.title for results in found.values() for each in results))
     rows = []
@@ -93,7 +93,7 @@ def _with_ratio(result: Result | None, base: Result | None) -> str:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print all tables, the benches that were not measured with the reasons, and the goals."""
+    """Print all tables, the reasons why benches were not measured, and the goals."""
     for grid in grids(report):
         table = Table(title=grid.title, title_justify="left", title_style="bold")
         for number, column in enumerate(grid.columns):

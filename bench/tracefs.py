@@ -1,4 +1,4 @@
-"""The kernel's ftrace files: where they are mounted, and a separate tracing instance."""
+"""The kernel's ftrace files: finds or mounts them, and creates a separate tracing instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _USUAL = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 
 def mounted(shop: Workshop) -> Path:
-    """The root of tracefs, which is mounted for the run if it was not mounted. Raises `UnavailableError`."""
+    """The root of tracefs. If tracefs is not mounted, it is mounted until the end of the run. Raises
+    `UnavailableError`."""
     for place in _USUAL:
         if os.access(place / "trace_marker", os.W_OK):
             return place
@@ -31,7 +32,7 @@ def mounted(shop: Workshop) -> Path:
 
 
 def instance(shop: Workshop, name: str) -> Path:
-    """A separate tracing instance with its own buffers, so that other users of tracing are not affected."""
+    """A separate tracing instance with its own buffers. Other users of tracing are not affected."""
     made = mounted(shop) / "instances" / f"htrun-bench-{name}-{os.getpid()}"
     made.mkdir()
     shop.cleanup.callback(made.rmdir)

@@ -1,4 +1,4 @@
-"""Builds and runs benches: compilers, temporary directories, processes, and cleaning up."""
+"""The tools to build and run benches: compilers, temporary directories, processes, and cleaning up."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ MEMORY = Path("/dev/shm")
 
 _CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread")
 _PATIENCE = 120
-"""Seconds after which a run counts as hung: far longer than the longest run, so that the limit never affects a figure.
+"""The time in seconds after which a run is considered to hang. It is far longer than the longest run, so that it never
+affects a figure.
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of a measured program: the arguments of ``measure.h``, which documents each.
+    """The work of a measured program: the arguments of ``measure.h``, which documents them.
 
-    A burst should take no more than a few milliseconds: shorter than the time slices of a busy machine, so that most
-    bursts have the processor for themselves. Bursts should be short and many, so that some also have the core for
-    themselves (`bench.disturbance`): a few tenths of a millisecond are best.
+    A burst should take at most a few milliseconds. It is then shorter than the time slices of a busy machine, so that
+    most bursts have the processor for themselves. Many short bursts are better than a few long ones, because some of
+    them also have the core for themselves (`bench.disturbance`). A few tenths of a millisecond are best.
 
-    htrun takes a record out of its ring some 15 ms after it was written. The events that a guest of a plan emits
-    meanwhile fit into a ring, so a burst shows the cost of an event while htrun keeps up. The sustained bench shows the
-    opposite case.
+    htrun removes a record from its ring about 15 ms after it was written. The events that the guest emits during this
+    time fit into the ring. So a burst shows the cost of an event while htrun keeps up. The sustained bench shows the
+    cost while htrun does not keep up.
     """
 
     events: int = 10_000
@@ -50,17 +51,17 @@ class Plan:
     own_cpu: int = 1
 
     def arguments(self) -> list[str]:
-        """The plan as arguments of the program."""
+        """The arguments of the program for this plan."""
         return [f"{item.name}={getattr(self, item.name)}" for item in fields(self)]
 
     @property
     def emitted(self) -> int:
-        """Events of a whole run, warm-up and single ones included."""
+        """The number of events in a whole run, including the warm-up and single events."""
         return self.threads * (self.events * (self.warmup + self.bursts) + self.singles)
 
     def scaled(self, factor: float) -> Plan:
-        """The same plan with ``factor`` times the bursts and single events, at least one of each, and the whole
-        warm-up."""
+        """The same plan, with the numbers of bursts and single events multiplied by ``factor``, at least 1 each. The
+        warm-up is the same."""
         return replace(self, bursts=max(1, int(self.bursts * factor)), singles=int(self.singles * factor))
 
     def without_singles(self) -> Plan:
@@ -72,8 +73,8 @@ class Plan:
 class Workshop:
     """One run of the benchmarks.
 
-    ``quick``: shorter runs. ``scratch``: a directory that is removed after the run. ``cleanup``: undoes the set-up of
-    benches, in reverse order.
+    ``quick``: whether runs are shortened. ``scratch``: a directory that is removed after the run. ``cleanup``: undoes
+    the preparation of benches, in reverse order.
     """
 
     quick: bool
@@ -85,7 +86,7 @@ class Workshop:
         return plan.scaled(0.25) if self.quick else plan
 
     def build(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
-        """Compiles ``source`` (below bench/) and returns the program. It is compiled each time, which is quick."""
+        """Compile ``source`` (below bench/) and return the program. It is compiled in each run, which is quick."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         program = BUILD / self.target(compiler) / (name or Path(source).stem)
@@ -94,7 +95,7 @@ class Workshop:
         return program
 
     def build_guest(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
-        """Compiles a static program against the guest library, itself built for the compiler's target."""
+        """Compile a static program with the guest library, which is also built for the compiler's target."""
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         self.call(["make", "--silent", "-C", str(GUEST_LIBRARY), f"CC={compiler}"])
@@ -106,21 +107,22 @@ class Workshop:
         return self.call([compiler, "-dumpmachine"]).strip()
 
     def directory(self, parent: Path | None = None) -> Path:
-        """A new empty directory that is removed after the run; in ``parent``, by default in `scratch`."""
+        """A new empty directory in ``parent`` (default: `scratch`). It is removed after the run."""
         made = tempfile.mkdtemp(prefix="htrun-bench-", dir=parent or self.scratch)
         self.cleanup.callback(shutil.rmtree, made, ignore_errors=True)
         return Path(made)
 
     @contextmanager
     def temporary_directory(self, parent: Path) -> Iterator[Path]:
-        """A directory in ``parent`` for one run; it is removed after the run, since a trace may be large."""
+        """A context manager for a directory in ``parent``, which is removed at the end of the block, since a trace may
+        be large."""
         with tempfile.TemporaryDirectory(prefix="htrun-bench-", dir=parent) as made:
             yield Path(made)
 
     def call(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, user: int | None = None
     ) -> str:
-        """Runs a command and returns its standard output. Raises `FailedError` with what it printed."""
+        """Run a command and return its standard output. Raises `FailedError` with the command's output."""
         done = subprocess.run(
             command,
             env={**os.environ, **(environment or {})},
@@ -145,15 +147,15 @@ class Workshop:
         environment: Mapping[str, str] | None = None,
         user: int | None = None,
     ) -> Sample:
-        """Runs a program that measures itself with ``measure.h``.
+        """Run a program that measures itself with ``measure.h``.
 
-        The sample's value is the median of its bursts in ns per event.
+        The value of the sample is the median of the program's bursts, in ns per event.
         """
         return parse_measurement(self.call([*command, *plan.arguments()], environment, user))
 
 
 def parse_measurement(output: str) -> Sample:
-    """The sample that a measured program printed as the last line of ``output``. Raises `FailedError`."""
+    """The sample in the last line of ``output``, which is the output of a measured program. Raises `FailedError`."""
     lines = output.splitlines() or [""]
     try:
         found = json.loads(lines[-1])
@@ -170,7 +172,7 @@ def last_processor() -> int:
 
 
 def needs_processors(count: int) -> None:
-    """Raises `UnavailableError` if this process may not use ``count`` processors."""
+    """Raise `UnavailableError` if this process may use fewer than ``count`` processors."""
     usable = len(os.sched_getaffinity(0))
     if usable < count:
         raise UnavailableError(f"needs {count} processors, has {usable}")

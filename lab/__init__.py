@@ -1,4 +1,5 @@
-"""What tests and bench run htrun on: Debian's packages, unpacked in a directory, and machines.
+"""The programs and machines on which the tests and the benches run htrun: packages of Debian, unpacked in a directory,
+and whole machines.
 
-Imports neither the tests nor the bench.
+It imports neither the tests nor the benches.
 """

@@ -1,8 +1,9 @@
-"""Debian packages of any suite and architecture, unpacked in a directory and kept from one run of the tests to the
-next.
+"""Debian packages of any suite and architecture. They are unpacked in a directory and kept for the next run of the
+tests.
 
-They are fetched by apt, with separate lists and a separate cache, from the mirror in the machine's own sources
-(``HTRUN_TEST_DEBIAN_MIRROR`` names another, for machines that are not Debian).
+The packages are fetched by apt, with separate lists and a separate cache. The mirror is that of the machine's own
+sources, unless the variable ``HTRUN_TEST_DEBIAN_MIRROR`` contains the address of another mirror, as it must on machines
+that are not Debian.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ _APT_SOURCES = Path("/etc/apt")
 
 
 class MissingError(Exception):
-    """Something is not available on this machine. ``str()`` says what, and where it comes from."""
+    """Something is not available on this machine. The message names it, and where to get it."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
     """Packages to unpack in one directory.
 
-    ``name``: of the directory. ``suite``: empty for that of the machine's own sources. ``patterns``: regular
-    expressions, each for the whole name of one package; where several match, the last in the order of their versions is
-    taken. ``architecture``: Debian's name; empty for the machine's own.
+    ``name``: the name of the directory.
+    ``suite``: the Debian suite; empty for the suite of the machine's own sources.
+    ``patterns``: regular expressions, each of which matches the whole name of a package. If several packages match, the
+    last in order of version is taken.
+    ``architecture``: Debian's name of the architecture; empty for the architecture of the machine.
     """
 
     name: str
@@ -40,7 +43,8 @@ class Unpacked:
     architecture: str = ""
 
     def directory(self) -> Path:
-        """Their directory; the first call may download them. Raises `MissingError` without network or apt."""
+        """The directory of the packages. The first call may download them. Raises `MissingError` without network or
+        apt."""
         return make_once(cache() / self.name, self._unpack)
 
     def _unpack(self, directory: Path) -> None:
@@ -60,13 +64,13 @@ class Unpacked:
 
 
 def cache() -> Path:
-    """A directory that is kept."""
+    """The directory for everything that is kept from one run to the next."""
     home = os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests"
     return Path(home)
 
 
 def missing(what: str) -> NoReturn:
-    """Raises `MissingError`."""
+    """Raise `MissingError`."""
     raise MissingError(what)
 
 
@@ -85,7 +89,7 @@ def _run(command: list[str], workshop: Path) -> str:
 
 
 def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
-    """Options with which apt uses only ``suite`` and writes only in ``workshop``."""
+    """Options that make apt use only ``suite`` and write only in ``workshop``."""
     sources = workshop / "only.sources"
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
     sources.write_text(f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n{signed}")
@@ -96,12 +100,12 @@ def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State::lists": workshop / "lists",
         "Dir::Cache": workshop / "cache",
-        # As root, apt changes to a user who cannot write below a private directory.
+        # If run by root, apt would change to a user who cannot write to a private directory.
         "APT::Sandbox::User": "root",
         "APT::Update::Post-Invoke-Success": "",
     }
     if architecture:
-        # Ignore the packages that are installed here, which are of another architecture.
+        # Ignore the packages that are installed on this machine, which may have another architecture.
         (workshop / "status").touch()
         settings |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
         settings |= {"Dir::State::status": workshop / "status"}
@@ -109,13 +113,14 @@ def _private_apt(workshop: Path, suite: str, architecture: str) -> list[str]:
 
 
 def _mirror() -> str:
-    """The Debian mirror in the machine's own sources; raises `MissingError` without one."""
+    """The mirror in ``HTRUN_TEST_DEBIAN_MIRROR`` if it is set, otherwise the Debian mirror in the machine's own
+    sources. Raises `MissingError` if there is none."""
     named = os.environ.get("HTRUN_TEST_DEBIAN_MIRROR")
     if named:
         return named
     texts = [path.read_text() for path in sorted(_APT_SOURCES.glob("sources.list*"), reverse=True) if path.is_file()]
     texts += [path.read_text() for path in sorted(_APT_SOURCES.glob("sources.list.d/*")) if path.is_file()]
-    # One-line style and deb822 style; a mirror's path ends in "debian", that of its security archive does not.
+    # One-line style and deb822 style. The path of a mirror ends in "debian", the path of its security archive does not.
     found = re.search(r"^(?:deb\b.*?|URIs:.*?)(\S+:/\S*/debian)/?(?=\s|$)", "\n".join(texts), re.MULTILINE)
     if not found:
         missing("a Debian mirror among apt's sources; name one in HTRUN_TEST_DEBIAN_MIRROR")

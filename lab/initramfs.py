@@ -1,6 +1,6 @@
-"""A machine's first file system, in the format of the kernel: a cpio archive of the "newc" kind.
+"""Packs the first file system of a machine: a cpio archive of the "newc" kind.
 
-The format: ``Documentation/driver-api/early-userspace/buffer-format.rst`` of the kernel.
+The kernel describes the format in ``Documentation/driver-api/early-userspace/buffer-format.rst``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 _TRAILER = "TRAILER!!!"
 _CONSOLE = (5, 1)
-"""Device number of ``/dev/console``, which the kernel opens for the first process before anything is mounted."""
+"""The device number of ``/dev/console``. The kernel opens it for the first process before anything is mounted."""
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """The archive of ``files``: their contents by path, without the leading slash. All of them may be executed."""
+    """The archive of ``files``: the contents of the files by path, without a leading slash. All files are
+    executable."""
     directories = {"dev"}
     for path in files:
         parts = path.split("/")[:-1]

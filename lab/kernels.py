@@ -1,6 +1,7 @@
-"""Linux kernels to boot, and what is needed to build modules for them: Debian's kernels for cloud machines.
+"""Linux kernels to boot, and the headers to build modules for them. They are Debian's kernels for cloud machines.
 
-Except for headers of this machine's architecture, all of it is unpacked in a directory; nothing is installed.
+Headers of this machine's architecture must be installed. All other packages are unpacked in a directory, and are not
+installed.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ _SOURCES = Path("/usr/src")
 
 @dataclass(frozen=True)
 class Kernel:
-    """``image``: for QEMU's ``-kernel``. ``headers``: for building modules; ``flags``: for ``make``."""
+    """A kernel. ``image``: the file for QEMU's option ``-kernel``. ``headers``: the directory of the headers for
+    building modules. ``flags``: arguments of ``make``."""
 
     image: Path
     headers: Path
     flags: tuple[str, ...] = ()
 
     def build_directory(self, scratch: Path) -> Path:
-        """The value of ``KDIR`` for ``make``. ``scratch``: a directory that does not exist yet, for what has to be
-        created.
+        """The value of ``KDIR`` for ``make``. ``scratch``: a directory that does not exist; it may be created.
 
-        Debian's makefile contains the path at which its package would be installed.
+        If the package is only unpacked, a changed copy is needed: Debian's makefile contains the path at which its
+        package would be installed.
         """
         makefile = (self.headers / "Makefile").read_text()
         (common,) = re.findall(rf"^include {_SOURCES}/(\S+)/Makefile$", makefile, re.MULTILINE)
@@ -44,9 +46,10 @@ class Kernel:
         return scratch
 
     def build_modules(self, source: Path, directory: Path, *arguments: str) -> str:
-        """Copy ``source`` to ``directory``, which does not exist yet, and build its modules there by its own makefile.
+        """Copy ``source`` to ``directory``, which must not exist, and build the modules there with their own makefile.
 
-        ``arguments``: further ones of ``make``. Returns what it said, and raises CalledProcessError with that.
+        ``arguments``: further arguments of ``make``. Returns the output of ``make``. Raises CalledProcessError with the
+        output.
         """
         shutil.copytree(source, directory)
         kdir = self.build_directory(directory / "kernel")
@@ -74,7 +77,7 @@ def amd64() -> Kernel:
 
 @cache
 def arm64() -> Kernel:
-    """Debian 12's kernel for 64-bit ARM."""
+    """The kernel of Debian 12 for 64-bit ARM."""
     patterns = (
         r"linux-image-[0-9.-]+-cloud-arm64",
         r"linux-headers-[0-9.-]+-cloud-arm64",
@@ -89,7 +92,7 @@ def arm64() -> Kernel:
 
 @cache
 def i686() -> Kernel:
-    """Debian 12's kernel for 32-bit x86."""
+    """The kernel of Debian 12 for 32-bit x86."""
     patterns = (r"linux-image-[0-9.-]+-686", r"linux-headers-[0-9.-]+-686", r"linux-headers-[0-9.-]+-common")
     directory = Unpacked("linux-i686", "bookworm", patterns, "i386").directory()
     (image,) = (directory / "boot").glob("vmlinuz-*")
@@ -99,10 +102,11 @@ def i686() -> Kernel:
 
 
 def _give_programs(directory: Path) -> None:
-    """Copy the programs that the kernel's makefiles run, which are for this architecture, to headers of another one."""
+    """Copy the programs that the kernel's makefiles run to ``directory``, which has headers of another architecture.
+    The programs are for this machine's architecture."""
     programs = Unpacked("linux-kbuild", "bookworm", (r"linux-kbuild-6\.1",), "amd64").directory()
     place = Path("usr") / "lib" / "linux-kbuild-6.1"
     with suppress(FileExistsError):
-        # The target of links in the headers.
+        # Links in the headers point to this directory.
         (directory / place).parent.mkdir(exist_ok=True)
         (directory / place).symlink_to(programs / place)

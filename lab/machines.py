@@ -1,5 +1,5 @@
-"""Whole Linux machines for a stock ``qemu-system-*``: a board, a kernel, and a first process that executes a list of
-steps. The first process is ``init.c``, which describes the steps.
+"""Whole Linux machines for a stock ``qemu-system-*``. A machine consists of a board, a kernel, and a first process that
+executes a list of steps. The program of the first process is ``init.c``, which documents the steps.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ _PLAIN = ("-nodefaults", "-nographic", "-serial", "stdio", "-accel", "tcg", "-no
 
 @dataclass(frozen=True)
 class Board:
-    """``emulator``: name of the program; ``options``: those for a machine of the kind; ``console``: the kernel's name
-    of the serial port, which is standard input and output; ``kernel``: finds it, and may download it."""
+    """A board.
+
+    ``emulator``: the name of QEMU's program.
+    ``options``: the options for a machine with this board.
+    ``console``: the kernel's name of the serial port, which is QEMU's standard input and output.
+    ``kernel``: a function that returns the kernel, and may download it.
+    """
 
     emulator: str
     options: tuple[str, ...]
@@ -27,7 +32,8 @@ class Board:
     kernel: Callable[[], Kernel]
 
     def arguments(self, initrd: Path, *kernel_options: str) -> list[str]:
-        """The emulator's arguments for a machine with the first file system ``initrd``; more may follow."""
+        """The arguments of the emulator for a machine with the first file system ``initrd``. Further arguments may be
+        appended."""
         options = ["panic=-1", "quiet", f"console={self.console}", *kernel_options]
         kernel = ["-kernel", str(self.kernel().image), "-initrd", str(initrd)]
         return [*self.options, *_PLAIN, *kernel, "-append", " ".join(options)]
@@ -39,8 +45,8 @@ ARM64 = Board("qemu-system-aarch64", ("-M", "virt", "-cpu", "cortex-a57", "-m", 
 
 
 def file_system(init: Path, steps: Sequence[str], programs: Mapping[str, Path], modules: Sequence[Path] = ()) -> bytes:
-    """A first file system: the program ``init`` and the ``steps`` that it executes, ``programs`` in ``/bin`` by their
-    names, ``modules`` in the root directory."""
+    """A first file system. It contains the program ``init``, the ``steps`` that ``init`` executes, ``programs`` in
+    ``/bin`` by their names, and ``modules`` in the root directory."""
     files = {"init": init.read_bytes(), "steps": "".join(f"{step}\n" for step in steps).encode()}
     files |= {f"bin/{name}": path.read_bytes() for name, path in programs.items()}
     files |= {path.name: path.read_bytes() for path in modules}
@@ -48,9 +54,9 @@ def file_system(init: Path, steps: Sequence[str], programs: Mapping[str, Path], 
 
 
 def later_qemu(name: str) -> list[str]:
-    """The program ``name`` of QEMU 10, with the options that say where its files are. Raises `MissingError`."""
+    """The program ``name`` of QEMU 10, with the options for the directories of its files. Raises `MissingError`."""
     packages = ("qemu-system-x86", "qemu-system-data", "qemu-system-common", "seabios")
     directory = Unpacked("qemu-system-x86-bookworm-backports", "bookworm-backports", packages).directory() / "usr"
-    # No network card: its boot program is in a separate package.
+    # No network card, because its boot program is in a separate package.
     files = [f"-L{directory}/share/{part}" for part in ("qemu", "seabios")]
     return [str(directory / "bin" / name), "-nic", "none", *(word for file in files for word in (file[:2], file[2:]))]

@@ -1,4 +1,4 @@
-"""Make a file or directory once, also when several processes want it at the same time."""
+"""Creates a file or directory only once, even if several processes need it at the same time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:
-    """Return ``target``, created by ``make(temporary_path)`` if it does not exist. The result of ``make`` is renamed in
-    one step, so an interrupted attempt is never taken for the result. Other processes wait meanwhile.
+    """Return ``target``, after creating it if it does not exist. It is created by ``make(temporary_path)``, and then
+    renamed in one step, so an interrupted attempt is never mistaken for the result. Other processes wait until it
+    exists.
     """
     if target.exists():
         return target

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the numbers that assembly shares with Python, as ``.set`` lines: offsets in structures, sizes, constants.
+"""Writes the numbers that assembly code shares with Python as ``.set`` lines: offsets in structures, sizes, and
+constants.
 
     tools/assembly_constants.py [--into DIRECTORY]
 
-Each ``.S`` file that shares numbers includes a file of its own, ``NAME_shared.inc``. `tools/assemble` runs this first;
-a test compares the files with the output of this program.
+Each ``.S`` file that shares numbers includes a separate file, ``NAME_shared.inc``. `tools/assemble` runs this program
+first. A test compares the files with the output of this program.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ Numbers = Iterable[tuple[str, int]]
 
 
 def structure(kind: type[ctypes.Structure], prefix: str = "") -> Iterator[tuple[str, int]]:
-    """The offset of each field of ``kind``, in upper case."""
+    """The names of the fields of ``kind`` in upper case, and their offsets."""
     for name, *_ in kind._fields_:
         yield prefix + name.upper(), getattr(kind, name).offset
 
 
 def words(names: Sequence[str], prefix: str = "") -> Iterator[tuple[str, int]]:
-    """The offsets of 64-bit words with these ``names``, and the size of all."""
+    """The offsets of consecutive 64-bit words called ``names``, and the size of all words together."""
     for place, name in enumerate(names):
         yield prefix + name.upper(), 8 * place
     yield f"{prefix}SIZE", 8 * len(names)
 
 
 def shift(size: int) -> int:
-    """The number of bits by which an index is shifted to multiply it by ``size``, which must be a power of two."""
+    """The number of bits of a shift that multiplies an index by ``size``. ``size`` must be a power of two."""
     assert size.bit_count() == 1, f"{size} is no power of two"
     return size.bit_length() - 1
 

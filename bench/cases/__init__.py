@@ -25,7 +25,7 @@ from bench.model import Bench
 
 
 def every_bench() -> list[Bench]:
-    """All benches; those of a group are consecutive, with the baseline first."""
+    """All benches. The benches of a group are consecutive, and its baseline comes first."""
     return [
         floor.Floor(threads=1),
         floor.Floor(threads=2),

@@ -14,7 +14,8 @@ from bench.workshop import MEMORY, Workshop
 
 
 class Boot(Bench):
-    """``traced``: whether it runs under htrun, with the channel's device in the machine, or alone."""
+    """A machine that boots and powers off. ``traced``: whether it runs under htrun, with the device of the channel, or
+    alone."""
 
     group = BOOT
 
@@ -44,7 +45,7 @@ class Boot(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """A machine of each kind, alone and under htrun."""
+    """The benches of a machine of each kind, alone and under htrun."""
     for kind in KINDS:
         yield Boot(kind, traced=False)
         yield Boot(kind, traced=True)

@@ -1,4 +1,4 @@
-"""The cost of htrun for a program that emits nothing and only calls the kernel."""
+"""The cost of htrun for a program that emits no events and only makes system calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAN = Plan(events=1_000, bursts=100, pause_us=0, singles=0)
 
 
 class Under(Enum):
-    """The tool that the program runs under; the value is the end of the bench's title."""
+    """The tool under which the program runs. The value is the end of the bench's title."""
 
     NOTHING = "alone"
     FILTER = "under htrun's seccomp filter alone"
@@ -24,7 +24,7 @@ class Under(Enum):
 
 
 class Calls(Bench):
-    """``number``: number of the program in ``syscalls.c``."""
+    """A program of ``syscalls.c`` under a tool. ``number``: the number of the program in ``syscalls.c``."""
 
     def __init__(self, group: Group, number: int, under: Under) -> None:
         self.group = group
@@ -52,8 +52,8 @@ class Calls(Bench):
 
 
 def _filter_file(shop: Workshop) -> Path:
-    """htrun's own filter as a file, changed to allow the calls at which it would stop: without a tracer, such calls
-    fail."""
+    """A file with htrun's filter, changed so that it allows the calls at which it would stop the program. Without a
+    tracer, such calls would fail."""
     from htrun.tracee.seccomp import first_filter
 
     instruction = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
@@ -68,7 +68,7 @@ def _filter_file(shop: Workshop) -> Path:
 
 
 def benches() -> Iterator[Bench]:
-    """For each program: alone, under the filter, under htrun."""
+    """The benches of each program: alone, under the filter, and under htrun."""
     for number, group in enumerate((GETPPID, MMAP), start=1):
         for under in Under:
             yield Calls(group, number, under)

@@ -1,4 +1,4 @@
-"""A time stamp and a record in memory, in a loop: no way of recording can cost less."""
+"""A loop that reads a time stamp and writes a record to memory. No method of recording can cost less."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.workshop import Plan, Workshop, needs_processors
 
 
 class Floor(Bench):
-    """``threads``: 1 or 2, each pinned to a processor of its own."""
+    """The floor. ``threads``: the number of threads, 1 or 2; each is pinned to its own processor."""
 
     group = COST
 

@@ -32,7 +32,7 @@ RATES = {
 
 
 def _trace(shop: Workshop) -> Path:
-    """The trace that all benches of the group read; the first writes it."""
+    """The trace that all benches of the group read. The first bench writes it."""
     path = shop.scratch / "trace"
     if not path.exists():
         write_trace(path, _QUICK_EVENTS if shop.quick else _EVENTS)
@@ -40,7 +40,7 @@ def _trace(shop: Workshop) -> Path:
 
 
 class Text(Bench):
-    """A whole program that prints a trace to /dev/null, its start included."""
+    """A program that prints a trace to /dev/null. Its start is included in the time."""
 
     group = FORMATS
 
@@ -75,7 +75,7 @@ class Text(Bench):
 
 
 class Rate(Bench):
-    """One of `RATES`, without the start of Python."""
+    """One of `RATES`. The start of Python is not included in the time."""
 
     group = FORMATS
 
@@ -101,7 +101,7 @@ class Rate(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """The two programs that print, then htrun's formats."""
+    """The benches of the two programs that print, then those of htrun's formats."""
     yield Text("babeltrace2-text", "babeltrace2, text", ["babeltrace2"])
     yield Text("print-text", "hypertrace print", [str(Path(sys.executable).with_name("hypertrace")), "print"])
     for what in RATES:

@@ -1,4 +1,5 @@
-"""One function timed by Google Benchmark and by htrun's spans: both report the time of a call, and should agree."""
+"""A function timed by Google Benchmark and by htrun's spans. Both report the time of a call, so the results should
+agree."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from bench.workshop import MEMORY, Workshop, last_processor
 
 _CALIBRATION = {"HYPERTRACE_CALIBRATE": "1000"}
 _REPETITION = ("iteration", "ns")
-"""Google Benchmark's names for one repetition, which is not a mean or median of several, and for its unit."""
+"""The run type and the unit that Google Benchmark reports for a single repetition, as opposed to a mean or median of
+several."""
 _NAMES = """\
 [[event]]
 id = 1
@@ -33,8 +35,13 @@ phase = "end"
 
 @dataclass(frozen=True)
 class _Length:
-    """``size``: bytes to hash; ``calls``: the number of calls that Google Benchmark times together, about a quarter of
-    a millisecond, so that most repetitions are not interrupted; ``times``: the number of repetitions."""
+    """The work of a bench.
+
+    ``size``: the number of bytes to hash.
+    ``calls``: the number of calls in a repetition of Google Benchmark. They take about a quarter of a millisecond, so
+    that most repetitions are not interrupted.
+    ``times``: the number of repetitions.
+    """
 
     size: int
     calls: int
@@ -42,7 +49,7 @@ class _Length:
 
     @property
     def name(self) -> str:
-        """The index in its group."""
+        """The name of this work in the names of its group and benches."""
         return f"hash-{self.size}"
 
 
@@ -50,7 +57,7 @@ _LENGTHS = (_Length(1_000, 250), _Length(10_000, 25), _Length(100_000, 3))
 
 
 class ByGoogleBenchmark(Bench):
-    """The median of repetitions, each of some calls in a loop."""
+    """The median of repetitions. A repetition is a loop of calls."""
 
     tags = frozenset({"peers", "google-benchmark"})
 
@@ -107,7 +114,7 @@ class BySpans(Bench):
 
         def run() -> Sample:
             with shop.temporary_directory(MEMORY) as directory:
-                # As `hypertrace bench` runs it.
+                # The options with which `hypertrace bench` runs htrun.
                 options = ["-q", "--timestamp", "ordered", "--events", str(names), "--cpu", str(last_processor())]
                 traced = htrun.traced(directory, *options)
                 shop.call([*traced.words, str(program), str(self._length.size), str(calls)], _CALIBRATION)
@@ -125,7 +132,7 @@ class BySpans(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """For each length, one bench by Google Benchmark and one by spans."""
+    """For each length, a bench with Google Benchmark and a bench with spans."""
     for group, length in zip(HASHES, _LENGTHS, strict=True):
         yield ByGoogleBenchmark(group, length)
         yield BySpans(group, length)

@@ -1,4 +1,4 @@
-"""An event of a guest under htrun: native and emulated, patched and not."""
+"""The cost of an event of a guest under htrun: native and emulated, with a patched site and with a trap."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ _COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 
 class HtrunEvent(Bench):
-    """``emulator``: None for a native guest. ``patch``: False: each event takes the trap path. ``threads``: 1 or 2.
+    """An event of a guest under htrun.
 
-    ``rings``: the guest library writes the records itself.
+    ``emulator``: the emulator; None for a native guest.
+    ``patch``: whether the site may be patched; if not, each event traps.
+    ``threads``: the number of threads, 1 or 2.
+    ``rings``: whether the guest library writes the records to a ring itself.
     """
 
     group = COST
@@ -54,10 +57,10 @@ class HtrunEvent(Bench):
         guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
-        # If a site cannot be patched, fewer events are emitted: this many traps would take an hour, and fewer also show
-        # # the cost.
+        # If the site cannot be patched, the guest emits fewer events: so many traps would take an hour, and fewer are
+        # enough to show the cost.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
-        # Only an x86-64 guest can read a clock often enough to time single events.
+        # Only an x86-64 guest can read its clock fast enough to time single events.
         plan = shop.plan(plan if architecture == "x86_64" else plan.without_singles())
 
         def run() -> Sample:
@@ -72,7 +75,7 @@ class HtrunEvent(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """The native benches, then those of each emulator, then those of the trap path."""
+    """The benches of native guests, then those of each emulator, then those of the trap path."""
     yield HtrunEvent()
     yield HtrunEvent(threads=2)
     yield HtrunEvent(rings=True)

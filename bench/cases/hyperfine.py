@@ -1,4 +1,5 @@
-"""Whole programs timed by hyperfine and by ``hypertrace bench``: both report wall time, and should agree."""
+"""Whole programs timed by hyperfine and by ``hypertrace bench``. Both report the wall time, so the results should
+agree."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from bench.outcome import FailedError, Sample, UnavailableError
 from bench.workshop import MEMORY, Workshop, last_processor
 
 _RUNS = 10
-"""The number of runs of the program by each of the two tools, one after the other, in every round of the bench."""
+"""The number of consecutive runs of the program by each of the two tools, in every round of the bench."""
 _WORK = ("100000", "500")
-"""The arguments of the longer program: 500 hashes of 100 kB, which take some 50 ms."""
+"""The arguments of the longer program: 500 hashes of 100 kB, which take about 50 ms."""
 
 
 def _program(group: Group, shop: Workshop) -> list[str]:
@@ -77,7 +78,8 @@ class ByHypertraceBench(Bench):
 
 
 def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
-    """The median at the path ``way`` in the JSON file ``told``; ``scale``: factor that converts it to ms."""
+    """The median that the path ``way`` leads to in the JSON file ``told``. ``scale``: the factor that converts the
+    median to ms."""
     try:
         found = json.loads(told.read_text())
         for step in way:
@@ -88,7 +90,7 @@ def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
 
 
 def benches() -> Iterator[Bench]:
-    """A program that takes some 50 ms, and one that takes less than 1 ms."""
+    """The benches of a program that takes about 50 ms, and of one that takes less than 1 ms."""
     for group in (PROGRAM, SHORT_PROGRAM):
         yield ByHyperfine(group)
         yield ByHypertraceBench(group)

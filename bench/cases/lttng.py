@@ -1,4 +1,4 @@
-"""LTTng-UST: the fastest tracer of instrumented programs in wide use."""
+"""The cost of an event with LTTng-UST, the fastest widely used tracer of instrumented programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.workshop import Plan, Workshop, needs_processors
 
 
 class LttngEvent(Bench):
-    """A tracepoint with four u64. ``threads``: 1 or 2, each pinned to a processor of its own."""
+    """A tracepoint with four u64. ``threads``: the number of threads, 1 or 2; each is pinned to its own processor."""
 
     group = COST
     tags = frozenset({"rival", "lttng"})

@@ -1,5 +1,5 @@
-"""An event in a whole Linux machine under a stock qemu-system: of a program, through sysfs, and of the machine's
-kernel."""
+"""The cost of an event in a whole Linux machine under a stock qemu-system. The event is emitted by a program, through
+sysfs, or by the machine's kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WHO = {Emitter.PROGRAM: "a program", Emitter.KERNEL: "the kernel"}
 
 
 class _Runs:
-    """Runs of one machine. Each run measures all emitters and so serves several benches."""
+    """The runs of one machine. A run measures all emitters, so several benches share it."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -30,7 +30,7 @@ class _Runs:
         self._parts = self._parts or equipped(shop, self._kind)
 
     def sample(self, shop: Workshop, emitter: Emitter) -> Sample:
-        """A sample that no bench has used yet."""
+        """A sample of ``emitter`` that has not been used yet. Runs the machine if there is none."""
         if emitter not in self._left:
             self._left = self._run(shop)
         return self._left.pop(emitter)
@@ -39,7 +39,7 @@ class _Runs:
         plan = shop.plan(_PLAN)
         words = [f"{name}={getattr(plan, name)}" for name in ("events", "pause_us")]
         steps = [
-            # The kernel module would prevent a program from using the device through sysfs.
+            # The kernel module is loaded afterwards: it would prevent the program from using the device through sysfs.
             " ".join(["/bin/emit", *words, f"bursts={plan.bursts}", f"warmup={plan.warmup}"]),
             "insmod /qemu-hypertrace.ko",
             " ".join(["insmod /qemu-hypertrace-bench.ko", *words, f"bursts={plan.warmup + plan.bursts}"]),
@@ -59,7 +59,8 @@ class _Runs:
 
 
 class MachineEvent(Bench):
-    """``emitter``: the emitter of the measured events; ``runs``: shared with the other benches of the machine."""
+    """An event in a machine. ``emitter``: the emitter of the measured events; ``runs``: the runs that all benches of
+    the machine share."""
 
     group = COST
 
@@ -78,7 +79,7 @@ class MachineEvent(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """A program and the kernel, in a machine of each kind."""
+    """The benches with a program and with the kernel, in a machine of each kind."""
     for kind in KINDS:
         runs = _Runs(kind)
         for emitter in Emitter:

@@ -1,4 +1,4 @@
-"""The trap path in bare C: no tracer that stops at each event can be cheaper."""
+"""The trap path in bare C. No tracer that stops the program at each event can be faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.workshop import Plan, Workshop, needs_processors
 
 
 class PtraceLoop(Bench):
-    """``processors``: 1: tracer and tracee share a processor; 2: each has its own."""
+    """A tracer in bare C. ``processors``: 1: the tracer and the tracee share a processor; 2: each has its own."""
 
     group = COST
     tags = frozenset({"rival", "trap", "ptrace"})

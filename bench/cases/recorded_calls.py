@@ -1,5 +1,5 @@
-"""The cost of a recorded system call, compared with strace: both stop the thread before the call, by a seccomp filter,
-and after it, and write a record."""
+"""The cost of a recorded system call, compared with strace. Both tools use a seccomp filter to stop the thread before
+the call, stop it again after the call, and write a record."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)
 _CALL = "getppid"
 _OTHER_CALL = "openat"
 _PROCESSES = 900
-"""The number of programs: so large that the start of the recorder, where strace is quicker, is a small part of the
-time."""
+"""The number of programs. It is so large that the start of the recorder, which is faster for strace, takes only a small
+part of the time."""
 _SCRIPT = f"i=0; while [ $i -lt {_PROCESSES} ]; do /bin/true; i=$((i+1)); done"
 
 
 class By(Enum):
-    """The recorder; the value is the end of the bench's title."""
+    """The recorder. The value is the start of the bench's title."""
 
     STRACE = "strace -f --seccomp-bpf -o FILE"
     LOG = "htrun -D FILE"
@@ -39,7 +39,7 @@ class By(Enum):
         return [*htrun.command(), "--syscalls", call, *output, "--"]
 
     def check(self, directory: Path, least: int) -> None:
-        """Raises `FailedError` unless at least ``least`` calls were written."""
+        """Raise `FailedError` unless the recorder has written at least ``least`` calls."""
         file = directory / ("trace/metadata" if self is By.TRACE else "log")
         written = file.read_bytes().count(b"\n") if file.exists() else 0
         if self is not By.TRACE and written < least:
@@ -49,7 +49,7 @@ class By(Enum):
 
 
 class RecordedCalls(Bench):
-    """A loop of one call, which is recorded if ``wanted``."""
+    """A program that makes one call in a loop. ``wanted``: whether this call is recorded."""
 
     group = RECORDED
 
@@ -75,7 +75,7 @@ class RecordedCalls(Bench):
 
 
 class RecordedProcesses(Bench):
-    """A shell that starts a program repeatedly, with all of its calls recorded. ``by``: None: without a recorder."""
+    """A shell that starts a program repeatedly. All calls are recorded. ``by``: the recorder; None: no recorder."""
 
     group = PROCESSES
 
@@ -107,8 +107,8 @@ def _timed(command: Sequence[str]) -> float:
 
 
 def benches() -> Iterator[Bench]:
-    """Calls that are recorded and calls that are not, and a script of many short programs, each by strace and by
-    htrun."""
+    """The benches of calls that are recorded, of calls that are not, and of a script of many short programs, each with
+    strace and with htrun."""
     for wanted in (True, False):
         for by in By:
             yield RecordedCalls(by, wanted=wanted)

@@ -1,5 +1,5 @@
-"""A signal handler inside the program in place of a tracer, as in QEMU's hypertrace patches, which were never
-merged."""
+"""A signal handler inside the program instead of a tracer. QEMU's hypertrace patches, which were never merged, used
+this method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.workshop import Plan, Workshop
 
 
 class SigsegvHandler(Bench):
-    """Fault, handler, record, step over the store, return."""
+    """The path of an event: a fault, the handler, writing the record, skipping the store, the return."""
 
     name = "sigsegv-handler"
     title = "SIGSEGV handler inside the program"

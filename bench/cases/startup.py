@@ -15,7 +15,7 @@ from bench.workshop import Workshop
 
 
 class StartUp(Bench):
-    """``command``: the command line with which a user starts the program."""
+    """The start and exit of a program. ``command``: the command line that starts the program."""
 
     group = STARTUP
 
@@ -28,7 +28,7 @@ class StartUp(Bench):
     def prepare(self, shop: Workshop) -> Run:
         if self._command[: len(htrun.command())] == list(htrun.command()):
             htrun.works()
-        self._run()  # so that the files are in memory
+        self._run()  # brings the files into memory
         return self._run
 
     def _run(self) -> Sample:
@@ -41,7 +41,8 @@ class StartUp(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """The program alone, a Python that does nothing for comparison, and the program under htrun."""
+    """The benches of the program alone, of a Python that does nothing (for comparison), and of the program under
+    htrun."""
     yield StartUp("true", "true", ["true"])
     yield StartUp("python", "Python that does nothing", [sys.executable, "-c", "pass"])
     yield StartUp("htrun-true", "htrun true", htrun.without_options(["true"]))

@@ -1,5 +1,5 @@
-"""Two threads that emit without a pause, to a trace in memory: the number of events that reach the trace in a second,
-and of those that are lost."""
+"""Two threads emit without a pause, to a trace in memory. Measures the number of events that reach the trace in a
+second, and the number of lost events."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _EVENTS, _QUICK_EVENTS = 50_000_000, 2_000_000
 _RING_SIZE = "32M"
-"""The memory for each thread: as much as LTTng-UST gets for each processor."""
+"""The ring size for each thread. LTTng-UST gets the same memory for each processor."""
 _BYTES_EACH = 64
-"""An upper limit of the bytes that any of these tracers writes for an event."""
+"""An upper limit of the number of bytes that any of these tracers writes for an event."""
 
 
 def _plan(shop: Workshop) -> Plan:
-    """All events in one burst. Raises `UnavailableError` if the machine is too small for them."""
+    """A plan with all events in one burst. Raises `UnavailableError` if the machine has too little memory for them."""
     needs_processors(2)
     events = _QUICK_EVENTS if shop.quick else _EVENTS
     need = events * _BYTES_EACH
@@ -38,7 +38,7 @@ def _plan(shop: Workshop) -> Plan:
 def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: int) -> Sample:
     """The figures of a run.
 
-    Raises `FailedError` if the number of events in the trace is not the one that the tracer reports.
+    Raises `FailedError` if the number of events in the trace differs from the number that the tracer reports.
     """
     if counted != emitted - lost:
         raise FailedError(f"{emitted} events emitted, {lost} reported as lost, but babeltrace2 counts {counted}")
@@ -47,7 +47,7 @@ def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: i
 
 
 def _count(shop: Workshop, trace: Path) -> int:
-    """The number of events in a CTF trace, all read by babeltrace2."""
+    """The number of events in a CTF trace, counted by babeltrace2, which reads them all."""
     output = shop.call(["babeltrace2", str(trace), "--component=sink.utils.counter", "--params=step=+0"])
     found = re.search(r"(\d+) Event message", output)
     if found is None:
@@ -61,7 +61,7 @@ def _needs_babeltrace() -> None:
 
 
 class SustainedHtrun(Bench):
-    """htrun to a native trace; the guest waits if a ring is full, so nothing may be lost."""
+    """htrun with a native trace. The guest waits if a ring is full, so no event may be lost."""
 
     name = "sustained-htrun"
     title = "htrun, native, CTF trace"
@@ -119,7 +119,7 @@ class SustainedLttng(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """LTTng-UST in both of its modes, then htrun."""
+    """The benches of LTTng-UST in both modes, then of htrun."""
     yield SustainedLttng(blocking=False)
     yield SustainedLttng(blocking=True)
     yield SustainedHtrun()

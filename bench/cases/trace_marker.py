@@ -1,4 +1,4 @@
-"""A write to ftrace's trace_marker: one system call for each event, into the kernel's ring buffer."""
+"""A write to ftrace's trace_marker. Each event is one system call, which writes to the kernel's ring buffer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.workshop import Plan, Workshop
 
 
 class TraceMarker(Bench):
-    """48 bytes for each event, written in binary: formatting text would cost extra."""
+    """Each event writes 48 binary bytes. Text would also have to be formatted."""
 
     name = "trace-marker"
     title = "write to ftrace's trace_marker"

@@ -1,4 +1,4 @@
-"""The cost of tracing for a program's signals, threads, processes and mappings, with strace as the control."""
+"""The cost of tracing for a program's signals, threads, processes and mappings, compared with strace."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _PLANS = {
     "fault": Plan(events=50),
     "file-map": Plan(events=50),
 }
-"""The bursts of each program. ``events``: the number of times that it does its work in a burst. Processes are created
-in long bursts since the first few after a pause cost most.
+"""The bursts of each program. ``events``: the number of times that the program does its work in a burst. Processes are
+created in long bursts since the first few after a pause cost most.
 """
 _EVENTS = ("thread", "fork", "exec")
-"""The programs whose threads or children emit in one of the benches."""
+"""The programs whose threads or children emit events in one of the benches."""
 
 
 _CALLS = {"file-map": "mmap,munmap"}
-"""The calls that strace records: those at which htrun must stop, too.
+"""The calls that strace records: those at which htrun must also stop the program.
 
-By default a call that the program does not make.
+For other programs, strace records a call that the program does not make.
 """
 
 
 class Under(Enum):
-    """The tool that the program runs under; the value is the end of the bench's title."""
+    """The tool under which the program runs. The value is the title of the bench."""
 
     STRACE = "strace -f --seccomp-bpf"
     ALONE = "alone"
@@ -47,12 +47,12 @@ class Under(Enum):
 
     @property
     def channel(self) -> int:
-        """The program's use of a channel; the numbers are those of ``traced.c``."""
+        """The number that ``traced.c`` has for the program's use of a channel."""
         return {Under.CHANNEL: 1, Under.EVENTS: 2}.get(self, 0)
 
 
 class Traced(Bench):
-    """``number``: number of the work in ``traced.c``."""
+    """A program of ``traced.c`` under a tool. ``number``: the number of the program's work in ``traced.c``."""
 
     def __init__(self, name: str, number: int, under: Under) -> None:
         self.group = TRACED[name]
@@ -91,7 +91,7 @@ class Traced(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """Each kind of work under strace, alone, and under htrun in several ways."""
+    """The benches of each kind of work: under strace, alone, and under htrun in several ways."""
     for number, name in enumerate(TRACED, start=1):
         for under in Under:
             if under is not Under.EVENTS or name in _EVENTS:

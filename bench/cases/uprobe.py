@@ -13,7 +13,8 @@ from bench.workshop import Plan, Workshop
 
 
 class Uprobe(Bench):
-    """``nop_bytes``: 1, the site of USDT; 5, a site which Linux from 6.18 on turns into a call into the kernel."""
+    """A site with a uprobe. ``nop_bytes``: 1: the site of USDT; 5: a site that Linux 6.18 and later converts to a call
+    into the kernel."""
 
     group = COST
     tags = frozenset({"rival", "ftrace", "usdt"})
@@ -49,7 +50,8 @@ class Uprobe(Bench):
 
 
 def _append(file: Path, line: str) -> None:
-    # Python's own append mode seeks to the end, which these files refuse; writing without O_APPEND removes all probes.
+    # Python's append mode seeks to the end, which these files do not support. Writing without O_APPEND would remove all
+    # probes.
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, f"{line}\n".encode())
@@ -58,7 +60,7 @@ def _append(file: Path, line: str) -> None:
 
 
 def _tail(trace: Path) -> str:
-    """Lines of the trace buffer; the first few are enough to see whether events arrive."""
+    """The first lines of the trace buffer. They are enough to see whether events arrive."""
     with trace.open() as stream:
         return "".join(line for line, _ in zip(stream, range(30), strict=False))
 

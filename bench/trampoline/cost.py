@@ -1,10 +1,10 @@
-"""Measures one trampoline and the floor in this process: no tracer, no reader, no second processor.
+"""Measures a trampoline and the floor in this process, without a tracer, a reader or a second processor.
 
     python bench/trampoline/cost.py [--args N] [--repeats N] [--cpu N]
 
-The floor is ``rdtsc`` and a record of the same size, in a loop over the same memory. The event is a loop that stores
-its arguments and runs a patched site, ``mov %ebx,(%r12)``. Rounds are short and each has its own floor, so that other
-load on the machine affects both equally.
+The floor is a loop that executes ``rdtsc`` and writes a record of the same size to the same memory. The event is a loop
+that stores its arguments and executes a patched site, ``mov %ebx,(%r12)``. Rounds are short, and each round measures
+both, so that other load on the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ RESTORED = (Register.RBX, Register.RBP, Register.R12, Register.R13, Register.R14
 
 @dataclass(frozen=True)
 class Area:
-    """Executable memory with a ring and a table, and one data slot that is mapped twice, as in a guest and in htrun."""
+    """Executable memory with a ring and a table, and a data slot that is mapped twice: once as in a guest, and once as
+    in htrun."""
 
     memory: mmap.mmap
     base: int
@@ -68,7 +69,7 @@ def address(memory: mmap.mmap) -> int:
 
 
 def routine(where: Area, *body: object) -> Callable[[], None]:
-    """Machine code as a C function."""
+    """A C function that executes the machine code ``body``."""
     pushes = b"".join(asm.encode(Instruction.create_reg(Code.PUSH_R64, register)) for register in RESTORED)
     pops = b"".join(asm.encode(Instruction.create_reg(Code.POP_R64, register)) for register in reversed(RESTORED))
     names = {"ring": where.base + RING, "slot": where.guest_slot, "trampoline": where.base + TRAMPOLINE}
@@ -78,7 +79,7 @@ def routine(where: Area, *body: object) -> Callable[[], None]:
 
 
 def loop(*body: object) -> tuple[object, ...]:
-    """``body`` `EVENTS` times, counted in R14."""
+    """A loop that executes ``body`` `EVENTS` times. R14 is the counter."""
     return (
         asm.immediate(Register.R14, EVENTS),
         Place("loop"),
@@ -94,7 +95,7 @@ def set_arguments(count: int) -> list[bytes]:
 
 
 def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
-    """The floor: ``rdtsc`` and a record in the same ring; it starts over at the ring's end."""
+    """The floor: ``rdtsc`` and a record in the same ring. At the end of the ring, it continues at the start."""
     record = Register.R12
     size = shape.packet_payload * shape.packets
     return routine(
@@ -123,7 +124,7 @@ def floor(where: Area, shape: ring.RingShape) -> Callable[[], None]:
 def event(
     where: Area, shape: ring.RingShape, *, flags_live: bool, ordered: bool, own_mapping: bool, self_pointers: bool
 ) -> Callable[[], None]:
-    """The event: the patched site; the arguments are stored before each event."""
+    """The event: the patched site, preceded by the stores of the arguments."""
     context = TrampolineContext(
         control_address=0x7FFF_0000_0000,
         data_address=where.own_slot if own_mapping else where.guest_slot,
@@ -155,7 +156,7 @@ def event(
 
 
 def prepare_ring(where: Area, shape: ring.RingShape) -> None:
-    """Set up a ring of this thread that is never full."""
+    """Set up a ring for this thread. The ring is never full."""
     packets = where.base + RING + ring.PAGE
     first = packets + ring.PACKET_HEADER
     values = {
@@ -177,19 +178,19 @@ def prepare_ring(where: Area, shape: ring.RingShape) -> None:
 
 
 def thread_pointer(where: Area) -> int:
-    """The thread pointer of this thread, by which trampolines find its ring."""
+    """The thread pointer of this thread, from which trampolines find the ring."""
     code = asm.thread_pointer("fs", Register.RAX) + b"\xc3"
     where.memory[CODE : CODE + len(code)] = code
     return int(ctypes.CFUNCTYPE(ctypes.c_uint64)(where.base + CODE)())
 
 
 def put(where: Area, offset: int, value: int) -> None:
-    """Write a 64-bit word, ``offset`` bytes into the area."""
+    """Write a 64-bit word at ``offset`` bytes from the start of the area."""
     where.memory[offset : offset + 8] = value.to_bytes(8, "little")
 
 
 def nanoseconds(function: Callable[[], None]) -> float:
-    """The time of one of the `EVENTS` events of ``function``."""
+    """The time in ns of each of the `EVENTS` events of ``function``."""
     start = time.perf_counter_ns()
     function()
     return (time.perf_counter_ns() - start) / EVENTS
