@@ -117,7 +117,9 @@ examples:
             raise HtrunError("--fail-on needs something to compare with: --vs or --matrix")
         if len(cells) > 1:
             refuse_all_but(
-                matrix_report.FORMS, arguments, "holds the figures of one program: leave it out, or the others"
+                matrix_report.FORMS,
+                arguments,
+                "holds the figures of only one program: leave out the option, or the other programs",
             )
         plan, looks = _plan(arguments), _looks(arguments)
         with contextlib.ExitStack() as stack:

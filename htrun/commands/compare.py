@@ -28,12 +28,12 @@ class CompareCommand:
 
     examples = """
 Each of A and B is a trace, a directory with one trace for each run (as created by bench -o), or the JSON that stat
-and bench print. Several of a side are given before and after --vs. The ratio is that of the geometric means of the
-runs' medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the share of
-such ratios among all ways to exchange runs between A and B (permutation test). The verdict is slower or faster if p,
-corrected for the number of names, is at most 0.05 and the ratio differs from 1 by at least the threshold; the 95%
-interval then excludes 1. A verdict needs at least 4 runs of each side. Two single traces are shown side by side,
-without a verdict, since they do not show how much runs differ.
+and bench print. To give several for a side, write --vs between those of A and those of B. The ratio is the geometric
+mean of B's medians, divided by the geometric mean of A's medians. p is the probability of a ratio at least this
+different from 1 if A and B are the same: the share of such ratios among all ways to exchange runs between A and B
+(permutation test). The verdict is slower or faster if p, corrected for the number of names, is at most 0.05 and the
+ratio differs from 1 by at least the threshold; the 95% interval then excludes 1. A verdict needs at least 4 runs of
+each side. Two single traces are shown side by side, without a verdict, since they do not show how much runs differ.
 
 examples:
   hypertrace compare before after
@@ -134,7 +134,9 @@ def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path
         case [first, second], None:
             sides = [first], [second]
         case _, None:
-            raise HtrunError(f"{len(arguments.runs)} are given: write --vs between those of A and those of B")
+            raise HtrunError(
+                f"{len(arguments.runs)} paths are given: write --vs between the paths of A and the paths of B"
+            )
         case one, other:
             sides = one, other
     for side in sides:

@@ -87,7 +87,7 @@ Running PROGRAM:
   --emulator PROGRAM    the emulator for a foreign PROGRAM
   --no-device           do not add the channel to machines (qemu-system-*) as a PCI device
   --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
-  --no-ptrace           do not trace PROGRAM: it runs as a child of htrun, under or beside gdb, strace, valgrind, or
+  --no-ptrace           do not trace PROGRAM: it runs as a child of htrun, under or around gdb, strace, valgrind, or
                         in a sandbox. Only events that the guest library writes to rings are recorded. htrun does
                         this by itself, with a warning, where PROGRAM cannot be traced, unless --via is store
   --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
@@ -205,7 +205,7 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
     paths = [path.absolute() for path in (*outputs, *(path for path, _ in values.get("outputs", ()))) if path]
     for path in paths:
         if paths.count(path) > 1 and (path.is_file() or not path.exists()):
-            raise HtrunError(f"two outputs would be written to {path}; give each a file of its own")
+            raise HtrunError(f"two outputs would be written to {path}; give each its own file")
 
 
 def _of_environment(environment: Mapping[str, str]) -> _Taken:

@@ -185,8 +185,8 @@ def _can_be_marked(thread: Thread) -> bool:
 
 
 def _asked(call: StoppedCall) -> bytes | None:
-    """The action that the call would set, as the struct sigaction of rt_sigaction in the interface of the call; None
-    if the call only queries the action. Raises OSError."""
+    """The action that the call would set, as the struct sigaction of rt_sigaction in the call's interface; None if the
+    call only queries the action. Raises OSError."""
     address, memory = call.argument(1), call.thread.space.memory
     if call.name == "signal":
         return address.to_bytes(4, "little") + _OF_SIGNAL.to_bytes(4, "little") + bytes(12)

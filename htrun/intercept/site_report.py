@@ -50,4 +50,4 @@ def _why_not(site: Site, events: int) -> str:
         return "it never emitted an event"
     if site.losses:
         return f"its code was rewritten {site.losses} times" if site.losses > 1 else "its code was rewritten"
-    return "the channel is no longer mapped where it stored to"
+    return "the channel is no longer mapped at the address of its store"

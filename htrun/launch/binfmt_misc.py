@@ -5,7 +5,7 @@ any file that matches a handler. The kernel's ``Documentation/admin-guide/binfmt
 this module reads.
 """
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 

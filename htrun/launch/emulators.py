@@ -1,6 +1,6 @@
-"""The choice of the emulator for a foreign program, its path and its command line."""
+"""Chooses the emulator for a foreign program, and the emulator's command line."""
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Emulators(NamedTuple):
         return bool(libraries) and self.find(wanted) is not None
 
     def find(self, wanted: Architecture) -> str | None:
-        """The absolute path of ``qemu-ARCH`` or ``qemu-ARCH-static`` in PATH."""
+        """The absolute path of ``qemu-ARCH`` or ``qemu-ARCH-static`` in PATH; None if PATH has neither."""
         plain = f"qemu-{wanted.name}"
         return find_executable(plain, self.environment) or find_executable(f"{plain}-static", self.environment)
 

@@ -1,6 +1,6 @@
 """Files as they are seen by the process that executes them."""
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Finds the program whose code runs in a process: the program that the process executes or, if that is an emulator, the
 emulated program."""
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decides what to execute for the program on htrun's command line."""
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 

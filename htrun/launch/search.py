@@ -1,6 +1,6 @@
 """Searches for a program in the directories of PATH, as ``execvp`` in the GNU C library does."""
 
-# A path must stay as it was given ("./a" is not "a"), and pathlib is slow to import.
+# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
 
 from __future__ import annotations
 

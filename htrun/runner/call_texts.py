@@ -65,7 +65,7 @@ class CallTexts:
         return [each for each in text_arguments(arch, number) if each.after] if self._returns else []
 
     def entering(self, thread: Thread, call: Entry) -> list[Text]:
-        """The texts that the arguments of ``call``, which is about to be made, point to."""
+        """The texts that the arguments of ``call`` point to. The call is about to be made."""
         return [
             text
             for argument in self._before(call.arch, call.number)
@@ -101,7 +101,8 @@ def _memory(thread: Thread) -> Memory:
 
 
 def _texts(argument: TextArgument, address: int, call: Entry, memory: Memory) -> Iterator[Text]:
-    """The texts at ``address``. ``call``: the entry or the return of the call, which contains the size."""
+    """The texts at ``address``. ``call``: the entry or the return of the call. The size of a buffer is among its
+    arguments."""
     if not address:
         return
     try:

@@ -39,7 +39,7 @@ event happens."""
 
 
 class Calls:
-    """Records the events that `CallWait` does not record by itself.
+    """Records those events that `CallWait` does not record.
 
     ``wanted``: the calls to record. ``events``: the names of the events to record. ``clock``: returns the ticks.
     ``stream_of``: returns the number of a new stream for a thread. ``texts``: reads the texts that arguments point to;
@@ -117,7 +117,7 @@ class Calls:
             self.entered(stopped)
 
     def watch(self, thread: Thread) -> None:
-        """Make sure that the loop sees the end of the call that the thread is in."""
+        """Make sure that the loop sees the end of the thread's current call."""
         self.wait.watch(thread.tid)
 
     def returned(self, stopped: StoppedThread) -> None:

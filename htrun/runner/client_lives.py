@@ -3,8 +3,8 @@
 A ring has the ids that its owner sees, and the inode of the owner's PID namespace. With these, htrun finds the process
 in ``/proc``. A descriptor of the process (pidfd_open(2)) reports its exit, however it dies. A thread that exits by
 itself marks its ring; a thread that was killed has disappeared from ``/proc``. An exec kills all threads of a program
-but starts no new process: if the new program takes a ring, its image differs but its ids are the same, which shows that
-the rings of the former image are abandoned.
+but starts no new process: if the new program takes a ring, this ring has the same ids but another image. This shows
+that the rings of the former image are abandoned.
 """
 
 from __future__ import annotations

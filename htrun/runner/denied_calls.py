@@ -42,19 +42,21 @@ class DeniedCalls:
             self._hide(each.tid)
 
     def look_out(self, thread: Thread) -> None:
-        """Make sure that the machine code handles no stop of a thread with a filter by itself."""
+        """If the thread's process has installed a filter, make sure that the machine code leaves all stops of the
+        thread to Python."""
         if thread.process.filtered:
             self._wait.watch(thread.tid)
             self._hide(thread.tid)
 
     def made(self, thread: Thread) -> None:
-        """Note that a filter of htrun's has stopped a thread before a call, which is therefore not denied."""
+        """Note that a filter of htrun's has stopped a thread before a call. So the call is not denied."""
         if thread.process.filtered:
             self._made.add(thread.tid)
             self.look_out(thread)
 
     def call(self, stopped: StoppedThread, ticks: int) -> Entry | None:
-        """The denied call after which a thread is stopped; None if there is none, or if it is not to be recorded."""
+        """The denied call after which a thread is stopped. None if the thread is not stopped after a denied call, or if
+        the call is not to be recorded."""
         if not stopped.thread.process.filtered or stopped.tid in self._made or not self._wait.has_returned(stopped):
             return None
         registers = stopped.registers()
@@ -73,11 +75,11 @@ class DeniedCalls:
             self.look_out(stopped.thread)
 
     def stream(self, tid: int) -> int | None:
-        """The number of the thread's stream, which is kept from `CallWait`; None if there is no such number."""
+        """The number of the thread's stream, if it is hidden from `CallWait`; None otherwise."""
         return self._streams.get(tid)
 
     def executed(self, former: int, tid: int) -> None:
-        """Handle an exec: thread ``former`` has the id ``tid`` now, and a new name, and is still in its call."""
+        """Handle an exec: thread ``former`` now has the id ``tid`` and a new name. It is still in its call."""
         self._streams.pop(former, None)
         self._streams.pop(tid, None)
         if former in self._made:

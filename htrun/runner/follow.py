@@ -35,14 +35,15 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 
 _RUN = 64
-"""The number of consecutive traps of one thread, with no trap of another thread, after which it may be kept."""
+"""The number of consecutive traps of one thread, without a trap of another thread, after which the thread may be
+kept."""
 _DENSE_NS = 10_000_000
-"""The longest duration of a run of `_RUN` traps, in nanoseconds, for which the thread is kept. Such a thread spends
-much of its time in traps."""
+"""A thread is kept if `_RUN` consecutive traps take less than this time, in nanoseconds. Such a thread spends much of
+its time in traps."""
 CALL_STOPS = 16
 """The number of stops for recorded calls after which a thread may be kept."""
 _DENSE_CALLS_NS = 4_000_000
-"""The longest duration of `CALL_STOPS` stops, in nanoseconds, for which the thread is kept."""
+"""A thread is kept if `CALL_STOPS` stops take less than this time, in nanoseconds."""
 _MANY_STOPS = 1 << 30
 """The number of stops that a kept thread is allotted: so many that they never run out."""
 _QUIET = 0.02

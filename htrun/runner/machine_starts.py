@@ -90,7 +90,7 @@ class MachineStarts:
             if other.pid != pid and (starting or (other.space.machine and other.space.has_channel)):
                 raise HtrunError(
                     f"the machine of process {other.pid} has the device, and two machines would overwrite each other's "
-                    "arguments: start this one under an htrun of its own"
+                    "arguments: start this machine under another htrun"
                 )
 
     def _warn_of_sharing(self, pid: int, other: int) -> None:
@@ -98,5 +98,5 @@ class MachineStarts:
             Kind.SHARED_CHANNEL,
             "",
             f"processes {other} and {pid} share the channel, and one of them is a machine: if both choose the same "
-            "index, each overwrites the other's arguments. Run the machine under an htrun of its own",
+            "index, each overwrites the other's arguments. Run the machine under another htrun",
         )

@@ -74,7 +74,7 @@ def _started(options: RunOptions, launch: Launch, launcher: Launcher, channel: C
 
 
 def _with_device(launch: Launch, options: RunOptions, channel: Channel) -> Launch:
-    """Change the start of a machine so that the channel is a device of the machine. Raises `HtrunError` if that is
+    """Change the start of a machine so that the channel is a device of the machine. Raises `HtrunError` if this is
     impossible."""
     device = Device.of(str(channel.path), channel.layout, channel.rings)
     add = options.device and channel.reachable
@@ -186,8 +186,8 @@ def _report(error: Exception, options: RunOptions) -> None:
 
 def _occupy_standard_streams() -> None:
     """Open files for standard input, output and error if the user has closed them, so that no other file of htrun gets
-    their numbers. The tracer later replaces input and output, and prints to standard error. The program still starts
-    with all three closed, as without htrun, since exec closes these files."""
+    their numbers. The tracer later replaces input and output, and prints to standard error. The exec of the program
+    closes these files, so the program still starts with the same streams closed, as without htrun."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

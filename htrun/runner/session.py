@@ -264,4 +264,4 @@ class Session(RecordedRun):
 
 
 def _no_program_matters(_pid: int) -> None:
-    """Do nothing: the start of a program does not matter to this run."""
+    """Do nothing: the start of a program has no effect on this run."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _FEW_SIGNALS = 8
-"""The number of signals of a run up to which all are delivered here. Only if there are more is it worth the time to
-import the machine code."""
+"""If a run has at most this many signals, all of them are delivered here. It is worth importing the machine code only
+if there are more."""
 
 
 class SignalStops:

@@ -23,7 +23,7 @@ class SiteAccount:
 
     def __init__(self, options: RunOptions) -> None:
         self.sites: Sequence[Account] = ()
-        """The summary's entry for each site; empty before `finish`."""
+        """The summary's entry for each site; empty before `finish` is called."""
         self._print = options.verbosity > 0
         self._wanted = options.summary is not None or self._print
         # Read here, because the tracer's main thread may later be bound to the program's processor.

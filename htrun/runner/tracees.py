@@ -1,4 +1,5 @@
-"""The registry of tracees: handles the start, exec, exit and death of threads, in any order the kernel reports them."""
+"""The registry of tracees. It handles the start, exec, exit and death of threads, in any order in which the kernel
+reports them."""
 
 from __future__ import annotations
 
@@ -151,9 +152,9 @@ class Tracees:
 
     def orphans(self, dead: Thread) -> list[Stop]:
         """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
-        exit event if a further signal that kills ends the stop at this event (kernel/signal.c, complete_signal).
-        Returns the stops of the registered strangers: those that belong to the dead thread's process or are its
-        children, and all others, too, if that process is gone."""
+        exit event if another fatal signal ends the stop at this event (kernel/signal.c, complete_signal). Returns the
+        stops of the registered strangers: those that belong to the dead thread's process or are its children, and all
+        others, too, if that process is gone."""
         found: list[Stop] = []
         if dead.exiting:
             return found
@@ -213,8 +214,8 @@ class Tracees:
         """Handle a thread that has been reaped. Returns all threads that have ended with it.
 
         A thread group leader is reaped last. In an exec, a thread takes over the id of its leader (fs/exec.c,
-        de_thread). If the process was killed just then, no event has reported the new id: the thread is registered
-        under its former id, for which no further stop comes.
+        de_thread). If the process was killed just then, no event has reported the new id: the thread is still
+        registered under its former id, and no stop will come for this id.
         """
         if thread.tid == self._first.pid:
             self._first.died(how)
@@ -307,7 +308,8 @@ class Tracees:
         del self.threads[thread.tid]
         process, space = thread.process, thread.space
         if thread in space.threads:
-            # Threads that an exec has ended belong to the former memory of the process, and are not in this set.
+            # Threads that an exec has ended belong to the former address space of the process. They are not in this
+            # set.
             space.threads.remove(thread)
             space.pointers.forget(thread)
             process.living -= 1

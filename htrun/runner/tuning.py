@@ -55,7 +55,8 @@ def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
 
 @contextmanager
 def _unwound_by_signals() -> Iterator[None]:
-    """A context that SIGTERM and SIGHUP end as an exception would, with the exit status that a shell would report."""
+    """A context that SIGTERM and SIGHUP leave by an exception. htrun then exits with the status that a shell would
+    report."""
 
     def end(number: int, frame: object) -> NoReturn:
         raise SystemExit(128 + number)

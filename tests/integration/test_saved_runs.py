@@ -201,7 +201,7 @@ def test_what_is_no_json_of_ours_is_refused(refused: Callable[..., str], content
 
 
 def test_sides_must_be_clear(refused: Callable[..., str]) -> None:
-    assert "3 are given: write --vs between those of A and those of B" in refused(*files("a", 3))
+    assert "3 paths are given: write --vs between the paths of A and the paths of B" in refused(*files("a", 3))
     assert "a0.json is given twice on one side: a run counts once" in refused("b", "--vs", "a0.json", "a0.json")
     assert "a/0 is given twice on one side" in refused("a/0", "a/../a/0", "--vs", "b")
     assert "nowhere does not exist" in refused("nowhere", "a0.json")

@@ -238,7 +238,7 @@ def test_one_machine_at_a_time(htrun: Htrun, tmp_path: Path) -> None:
     assert "PCI device" in result.stdout
     assert HAS_DEVICE not in result.stdout
     (line,) = result.stderr.splitlines()
-    assert "start this one under an htrun of its own" in line
+    assert "start this machine under another htrun" in line
     assert result.summary["warnings"] == {"no-device": 1}
 
 

@@ -125,7 +125,7 @@ def reason(subject: Site, events: int) -> object:
 def test_why_no_patch_stands() -> None:
     subject = site()
     assert reason(subject, 0) == "it never emitted an event"
-    assert reason(subject, 1) == "the channel is no longer mapped where it stored to"
+    assert reason(subject, 1) == "the channel is no longer mapped at the address of its store"
     subject.lost_patch()
     assert reason(subject, 1) == "its code was rewritten"
     subject.lost_patch()
