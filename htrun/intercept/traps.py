@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""The number of times in a row that a thread may have a fault that the code at its program counter can't have caused.
-Up to this number, htrun assumes that the code has changed. If there are more, the fault repeats for another reason: a
-load from the control region, for example, faults each time."""
+"""The number of times in a row for which htrun assumes that the code has changed, if a thread has a fault that the code
+at its program counter can't have caused. After that, the fault has another cause: a load from the control region, for
+example, faults each time."""
 
 
 class _CodeChanged(Exception):

@@ -16,8 +16,8 @@ from htrun.launch.system import is_system_emulator
 
 
 class ExecRewrite(NamedTuple):
-    """The ``execve`` to make instead: ``executable`` with ``argv``. It emulates a program, whose headers are ``guest``,
-    or a whole machine, whose programs are not known (``guest`` is None)."""
+    """The ``execve`` to make instead: ``executable`` with ``argv``. It emulates the program whose headers are
+    ``guest``, or a whole machine (``guest`` is None, because the machine's programs are not known)."""
 
     executable: bytes
     argv: tuple[bytes, ...]

@@ -9,8 +9,8 @@ from htrun.launch.elf import ElfError, ElfHeader, parse_header
 from htrun.launch.files import HERE
 
 _INSIDE_TRIPLE = ("", "/sys-root", "/sysroot", "/libc")
-"""The directories to try in ``/usr/TRIPLE``. Debian, Ubuntu, Arch and Gentoo use the first, Fedora uses the second, and
-custom cross compilers and those of vendors use the others."""
+"""The directories to try in ``/usr/TRIPLE``. Debian, Ubuntu, Arch and Gentoo use the first, and Fedora uses the second.
+The others are for custom cross compilers and the cross compilers of vendors."""
 
 
 def find_sysroot(header: ElfHeader, architecture: Architecture, base: str = "") -> str | None:

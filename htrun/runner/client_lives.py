@@ -202,7 +202,7 @@ class ClientLives:
                 self._exited(number, claim, rings)
 
     def _process(self, ids: _Ids) -> _Process:
-        """The process whose own view of its ids is ``ids``; a process marked dead if there is none."""
+        """The process that sees its own id and PID namespace as ``ids``; a process marked dead if there is none."""
         process = self._processes.get(ids)
         if process is None or process.dead:
             found = self._found(ids)

@@ -44,7 +44,7 @@ class Outputs(NamedTuple):
 
     @classmethod
     def open(cls, options: RunOptions, launch: Launch) -> Outputs:
-        """Open all outputs that ``options`` name. Raises `HtrunError` for the first that can't be written."""
+        """Open all outputs that ``options`` name. Raises `HtrunError` for the first output that can't be written."""
         facts = _facts(options, launch)
         named = _named_events(options)
         if options.force:

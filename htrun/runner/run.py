@@ -160,7 +160,7 @@ def _session(start: Start, options: RunOptions, channel: Channel, outputs: Outpu
 
 def _end_when_asked(session: RecordedRun, channel: Channel) -> None:
     """End the run when the tracer is asked to end; its records are still written. At the second request, exit
-    immediately, since the write may be blocked by a log reader that no longer reads."""
+    immediately: the write may be blocked because the reader of the log has stopped reading."""
     await_end()
     session.end()
     await_end()
