@@ -1,7 +1,7 @@
-// What is within a span, and what other threads did meanwhile.
+// Finds the spans within a span, and the spans of other threads that overlap with it.
 
-// The spans of the same thread directly within `span`, by name: { names: [{ name, count, total }], the longest first;
-// own: the time that is in none of them }.
+// The spans of the same thread directly within `span`, by name: { names, own }. `names`: [{ name, count, total }], the
+// greatest total first. `own`: the time of `span` that is in none of these spans.
 export function within(trace, span) {
   const across = trace.head.spans.map((each) => each.across);
   const thread = trace.thread[trace.spanBegin[span]];
@@ -12,7 +12,7 @@ export function within(trace, span) {
   if (across[trace.spanName[span]] || thread !== trace.thread[trace.spanEnd[span]]) return { names: [], own };
   for (let other = span + 1; other < trace.spans && trace.start[other] < end; other++) {
     const name = trace.spanName[other];
-    // What begins before the last child has ended is within that child.
+    // A span that begins before the end of the last child is within this child.
     if (trace.start[other] < free || trace.end[other] > end || across[name]) continue;
     if (trace.thread[trace.spanBegin[other]] !== thread) continue;
     free = trace.end[other];
@@ -25,8 +25,8 @@ export function within(trace, span) {
   return { names: [...byName.values()].sort((one, another) => another.total - one.total), own };
 }
 
-// The spans of other threads, and those across threads, that `span` overlaps: [{ span, time }], at most `most`, those
-// with which it shares the most time first.
+// The spans of other threads and across threads that overlap with `span`: [{ span, time }], the longest overlap first.
+// At most `most` spans are returned.
 export function meanwhile(trace, span, most) {
   const thread = trace.thread[trace.spanBegin[span]];
   const [begin, end] = [trace.start[span], trace.end[span]];

@@ -1,4 +1,4 @@
-// Columns of numbers in the format of htrun/view/columns.py: sections of byte planes, compressed, in base64.
+// Reads columns of numbers in the format of htrun/view/columns.py: compressed sections of byte planes, in base64.
 
 const WORD = 8;
 
@@ -15,7 +15,7 @@ async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Resolves to the element with this id, when the browser has read it.
+// Resolves to the element with this id, as soon as the browser has read the element.
 async function element(id) {
   const found = document.getElementById(id);
   // A section that is followed by another element has been read completely.
@@ -29,7 +29,7 @@ export class Columns {
     this.sections = new Map();
   }
 
-  // The column as an array of `Type` (Float64Array, Uint32Array, ...); numbers from 2^53 on are rounded.
+  // The column as an array of `Type` (Float64Array, Uint32Array, ...). Numbers of 2^53 or more are rounded.
   async numbers(column, Type) {
     const bytes = await this.section(column.section);
     const numbers = new Type(column.count);
@@ -53,7 +53,7 @@ export class Columns {
     return numbers;
   }
 
-  // The column as 64-bit words with all bits. Only valid for columns that are not stored as differences.
+  // The column as exact 64-bit words. Only for columns that are not stored as differences.
   async words(column) {
     const bytes = await this.section(column.section);
     const words = new Uint8Array(column.count * WORD);

@@ -6,7 +6,7 @@ import { Histogram } from "./histogram.js";
 
 const HEADS = ["name", "n A", "n B", "median A", "median B", "B / A", "verdict"];
 
-// The interval of a few very different spans may be unbounded: such a bound is shown as infinity.
+// The interval of a few very different spans may be unbounded. Such a bound is shown as infinity.
 const ratio = (value) => (value < 1000 ? value.toFixed(3) : "∞");
 
 export class ComparisonPage {

@@ -1,4 +1,4 @@
-// The page "Details": the facts of the span or event that was selected.
+// The page "Details": the properties of the selected span or event.
 
 import { meanwhile, within } from "./around.js";
 import { make, swatch } from "./dom.js";
@@ -6,11 +6,11 @@ import { count, duration, exact, percent, value, wallClock } from "./format.js";
 import { Histogram, bins } from "./histogram.js";
 import { lowerBound } from "./pyramid.js";
 
-// How many names within a span and how many spans beside it are listed.
+// The number of names within a span, and of spans that overlap with it, that are listed.
 const MOST = 8;
 
 export class DetailsPage {
-  // `actions`: `step(by)`, `fit()`, `open(event)`.
+  // `actions`: an object with the functions `step(by)`, `fit()` and `open(event)`.
   constructor(holder, state, actions) {
     this.holder = holder;
     this.state = state;
@@ -23,7 +23,7 @@ export class DetailsPage {
       "Click a span or an event in the timeline, or go from one to the next with , and . (comma and full stop)."));
   }
 
-  // Show `chosen` (see hit.js), or that nothing is selected.
+  // Show the item `chosen` (see hit.js), or a hint if it is null.
   async show(chosen) {
     if (!chosen) {
       this.clear();
@@ -40,7 +40,7 @@ export class DetailsPage {
     this.distribution(span);
   }
 
-  // Cards of what is within a span, what ran meanwhile, and where it is among the others of its name.
+  // Cards with the spans within a span, the spans that overlap with it, and its rank among the spans of the same name.
   around(span) {
     const { trace } = this.state;
     const inside = within(trace, span);
@@ -66,7 +66,7 @@ export class DetailsPage {
     return [open, `${duration(time)} of ${duration(trace.duration(span))}, ${thread.comm || "thread"} ${thread.tid}`];
   }
 
-  // The histogram of all spans of its name, once there is room for it.
+  // The histogram of all spans with the same name, drawn when the page has a size.
   distribution(span) {
     if (span < 0) return;
     const { trace, palette } = this.state;
@@ -80,7 +80,7 @@ export class DetailsPage {
     histogram.show(bins(this.durations(span), palette.styles[trace.spanName[span]]), trace.duration(span));
   }
 
-  // Draw the histogram again: the page was hidden, or has another size.
+  // Draw the histogram again, after the page was hidden or its size has changed.
   draw() {
     if (!this.holder.hidden) this.histogram?.draw();
   }
@@ -115,13 +115,13 @@ export class DetailsPage {
     ];
   }
 
-  // The share of the spans of its name that are shorter.
+  // The share of shorter spans among the spans with the same name.
   rank(span) {
     const all = this.durations(span);
     return `${percent(lowerBound(all, this.state.trace.duration(span)) / all.length)} of ${count(all.length)}`;
   }
 
-  // The durations of all spans of its name, sorted.
+  // The sorted durations of all spans with the same name.
   durations(span) {
     const { trace } = this.state;
     this.sorted ??= new Map();
@@ -129,7 +129,7 @@ export class DetailsPage {
     if (!this.sorted.has(name)) {
       const all = [];
       for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(i);
-      // As in the statistics, without those that include a trap, unless there are no others.
+      // As in the statistics, spans in which an event trapped are left out, unless there are no others.
       const kept = all.filter((each) => !trace.trapped[each]);
       this.sorted.set(name, Float64Array.from(kept.length ? kept : all, (each) => trace.duration(each)).sort());
     }
@@ -167,7 +167,7 @@ export function threadText(thread) {
   return `${thread.comm || "?"} (${thread.tid}, process ${thread.pid}, ${numberText(thread)})`;
 }
 
-// A thread's number in its process; for a machine, the number of the thread's virtual processor.
+// The number of a thread in its process. In a machine, the number of the thread's virtual processor.
 export function numberText(thread) {
   return `${thread.is_vcpu ? "vCPU" : "thread"} ${thread.ordinal}`;
 }

@@ -1,6 +1,6 @@
-// Creates elements in one line. Text is never parsed as HTML: a guest chooses the names of its threads.
+// Creates elements concisely. Text is never parsed as HTML, because a guest chooses the names of its threads.
 
-// `attributes`: the element's; functions are listeners; `children`: texts and elements.
+// `attributes`: the attributes of the element; a function is added as a listener. `children`: texts and elements.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -19,7 +19,7 @@ export function say(text) {
   byId("said").textContent = text;
 }
 
-// A small square in the colour of a name.
+// A small square with the colour of a name.
 export function swatch(palette, name) {
   const element = make("span", { class: "swatch", "aria-hidden": "true" });
   element.style.background = palette.styles[name];

@@ -1,7 +1,9 @@
-// Time by nesting: spans of one name within spans of the same names are one node of a tree.
+// The time taken by spans, as a tree. Spans with the same name form a node if the spans around them also have the same
+// names.
 
-// A node. `name`: of its spans (-1 for the root); `count`: their number; `total`: their time in ns; `own`: the part of
-// it that is in no child; `parent`; `children`: the longest first.
+// A node. `name`: the name of its spans (-1 for the root); `count`: the number of its spans; `total`: their time in ns;
+// `own`: the part of `total` that is in no child; `parent`: its parent; `children`: its children, the greatest total
+// first.
 class Node {
   constructor(name, parent) {
     this.name = name;
@@ -13,7 +15,7 @@ class Node {
     this.children = [];
   }
 
-  // `nodes`: all nodes, to which a new one is added.
+  // The child with the name `name`, created if it does not exist. `nodes`: receives a new node.
   child(name, nodes) {
     let found = this.byName.get(name);
     if (!found) {
@@ -25,7 +27,7 @@ class Node {
     return found;
   }
 
-  // Compute the values that depend on all spans and children.
+  // Compute the values that depend on all spans and children of the node.
   finish() {
     const within = this.children.reduce((sum, child) => sum + child.total, 0);
     this.children.sort((one, other) => other.total - one.total);
@@ -34,11 +36,11 @@ class Node {
   }
 }
 
-// The maximum of levels, more than anyone looks at: the height of a canvas is limited.
+// The maximum number of levels, because the height of a canvas is limited.
 const MOST_LEVELS = 400;
 
-// The tree of the times that spans take between `begin` and `end`. `thread`: the number of the only thread to include,
-// or null for all. Spans with a key are not in it: they are not nested, but overlap.
+// The tree of the times that spans take between `begin` and `end`. `thread`: the number of the only thread that is
+// included; null: all threads. Spans with a key are left out, because they overlap and are not nested.
 export function flameTree(trace, begin, end, thread) {
   const root = new Node(-1, null);
   const nodes = [root];
@@ -50,7 +52,7 @@ export function flameTree(trace, begin, end, thread) {
     if (to < begin || across[trace.spanName[span]] || (thread !== null && own !== thread)) continue;
     const around = open[own];
     while (around.length && around[around.length - 1].to <= from) around.pop();
-    // The innermost node that contains all of it.
+    // The innermost open span that contains the whole span.
     let place = around.length - 1;
     while (place >= 0 && around[place].to < to) place--;
     const node = (place >= 0 ? around[place].node : root).child(trace.spanName[span], nodes);
@@ -62,8 +64,8 @@ export function flameTree(trace, begin, end, thread) {
   return root;
 }
 
-// The boxes to draw in `width` pixels if `top` is chosen: `top` and the nodes around it take the whole width. Each box
-// is { node, level, left, width }; boxes narrower than `least` are left out.
+// The boxes of the graph, `width` pixels wide, if the node `top` is chosen. `top` and the nodes around it take the
+// whole width. A box is { node, level, left, width }. Boxes narrower than `least` pixels are left out.
 export function boxesOf(top, width, least = 1) {
   const boxes = [];
   let level = 0;
@@ -82,7 +84,7 @@ export function boxesOf(top, width, least = 1) {
   };
   const chain = [];
   for (let node = top.parent; node; node = node.parent) chain.unshift(node);
-  // If the chain is long, only the nodes next to the chosen one are shown.
+  // If `top` has many ancestors, only the nearest are shown.
   for (const node of chain.slice(-MOST_LEVELS / 2)) boxes.push({ node, level: level++, left: 0, width });
   add(top, 0, width);
   return boxes;

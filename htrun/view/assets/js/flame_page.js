@@ -1,4 +1,4 @@
-// The page "Flame graph": time by nesting, of the measured interval or of the whole trace.
+// The page "Flame graph": the time taken by nested spans, in the measured interval or in the whole trace.
 
 import { make } from "./dom.js";
 import { boxesOf, flameTree } from "./flame.js";
@@ -45,7 +45,7 @@ export class FlamePage {
     );
   }
 
-  // Make the tree for the measured interval, and draw it. Does nothing while the page is hidden.
+  // Compute the tree for the measured interval, and draw it. Does nothing while the page is hidden.
   show() {
     const { range, trace } = this.state;
     if (this.holder.hidden) return;
@@ -55,7 +55,7 @@ export class FlamePage {
       const [begin, end] = range ? [range.begin, range.end] : [0, trace.length + 1];
       this.root = flameTree(trace, begin, end, this.thread);
       this.top = this.root;
-      // A span that includes a trap may hold everything else, so none is left out.
+      // Spans in which an event trapped are not left out: such a span may contain all others.
       const trapped = trappedSpans(trace, begin, end, this.thread);
       this.about.textContent = (range
         ? `Time by nesting in the ${duration(end - begin)} that are measured`
@@ -94,7 +94,7 @@ export class FlamePage {
     for (const box of this.boxes) this.box(context, box, chosen);
   }
 
-  // `chosen`: the level of the chosen box; those above it are fainter.
+  // `chosen`: the level of the chosen box. Boxes above this level are fainter.
   box(context, { node, level, left, width }, chosen) {
     const { palette } = this.state;
     const y = level * LINE;

@@ -49,8 +49,8 @@ export function percent(part) {
   return `${(part * 100).toFixed(part < 0.1 ? 2 : part < 0.9995 ? 1 : 0)}%`;
 }
 
-// The text of the time taken as a share of an interval. If spans overlap, on several threads or inside each other, the
-// time taken may exceed the interval: then the text is the mean number of spans at a time.
+// The text of the time taken, as a share of an interval. If spans overlap, in several threads or inside each other, the
+// time taken may exceed the interval. The text is then the mean number of simultaneous spans.
 export function shareText(part) {
   return part <= 1 ? percent(part) : `${part.toFixed(part < 9.95 ? 1 : 0)} at a time`;
 }
@@ -60,7 +60,7 @@ export function plain(number) {
   return Number(number.toPrecision(6)).toString();
 }
 
-// The text of an argument's word, which has the type of `field`.
+// The text of an argument. Its word has the type of `field`.
 export function value(field, word) {
   switch (field.type) {
     case "i64":

@@ -1,19 +1,20 @@
-// The fragment of the page's address holds the state of the view, so that a link shows the same view.
+// The fragment of the page's address contains the state of the view, so that a link leads to the same view.
 //
 // #t=12.5..300&e=17&m=20..40&q=dur>10us&p=details&y=120&c=4711,4712
 //
-// t: the shown times, ns since the first event; e: the number of the selected event, from 1; m: the measured times;
-// q: the search; p: the page below; y: how far the tracks are scrolled; c: processes that are closed; u: the
-// numbers of unfolded tracks.
+// t: the shown times, in ns since the first event; e: the number of the selected event, counted from 1; m: the measured
+// times; q: the search; p: the page in the lower part; y: the vertical scroll position of the tracks; c: the ids of
+// closed processes; u: the numbers of unfolded tracks.
 
 const TIMES = { t: "shown", m: "measured" };
 const WORDS = { q: "query", p: "page" };
 const LISTS = { c: "closed", u: "unfolded" };
-// Fractions of a nanosecond matter only if few of them are shown.
+// Fractions of a nanosecond are stored only if fewer nanoseconds than this are shown.
 const FINE = 1000;
 
-// `view`: { shown, measured: { begin, end }; event, scroll: numbers; query, page: texts; closed: pids; unfolded: numbers of tracks }. What is
-// missing or null is left out.
+// `view`: an object with the members `shown` and `measured` (each { begin, end }), `event` and `scroll` (numbers),
+// `query` and `page` (texts), `closed` (process ids) and `unfolded` (numbers of tracks). Members that are missing or
+// null are left out.
 export function toFragment(view) {
   const parts = [];
   for (const [key, name] of Object.entries(TIMES)) {
@@ -29,7 +30,7 @@ export function toFragment(view) {
   return parts.join("&");
 }
 
-// The view that the text of a fragment describes. Invalid parts are left out: a link may be cut off.
+// The view that the fragment `text` describes. Invalid parts are left out, because a link may be cut off.
 export function fromFragment(text) {
   const view = {};
   for (const part of text.replace(/^#/, "").split("&")) {

@@ -1,5 +1,5 @@
-// Histograms: bins of equal width or, if the values differ by orders of magnitude, of logarithmic width; and their
-// picture.
+// Computes and draws histograms. Bins have equal widths, or logarithmic widths if the values differ by orders of
+// magnitude.
 
 import { count, duration, percent } from "./format.js";
 import { lowerBound } from "./pyramid.js";
@@ -16,7 +16,7 @@ const MARKS = [
   [0.99, "p99"],
 ];
 
-// Sorted values as bins, in the form that the picture needs.
+// Divide sorted values into bins, in the form that `Histogram` draws.
 export function bins(values, color) {
   if (!values.length) return null;
   const { edges, logarithmic } = edgesOf(values[0], values[values.length - 1]);
@@ -29,7 +29,7 @@ export function bins(values, color) {
 function edgesOf(low, high) {
   const logarithmic = low > 0 && high / low > WIDE;
   if (high <= low) {
-    // One bar in the middle, whose width is a fiftieth of the value.
+    // A single bar in the middle, whose width is 1/50 of the value.
     const width = Math.max(low / 50, 1);
     return { edges: Array.from({ length: ALONE + 1 }, (_, i) => low + (i - ALONE / 2) * width), logarithmic: false };
   }
@@ -37,7 +37,7 @@ function edgesOf(low, high) {
     const share = i / BINS;
     return logarithmic ? low * (high / low) ** share : low + (high - low) * share;
   });
-  // Rounding must not exclude the greatest value.
+  // The greatest value must not be excluded by rounding.
   edges[BINS] = high;
   return { edges, logarithmic };
 }
@@ -55,7 +55,7 @@ function binned(values, edges) {
 }
 
 export class Histogram {
-  // `tell`: called with the text for the bin under the pointer, or "".
+  // `tell`: called with the text for the bin under the pointer, or "" if there is none.
   constructor(canvas, palette, tell) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
@@ -66,7 +66,8 @@ export class Histogram {
     canvas.addEventListener("pointerleave", () => this.tell(""));
   }
 
-  // `shown`: from `bins`, of one series or several drawn over each other; null for nothing. `marked`: a value to mark.
+  // `shown`: the result of `bins`, for one series or for several series that are drawn over each other; null: nothing
+  // is drawn. `marked`: a value to mark.
   show(shown, marked = null) {
     this.shown = shown;
     this.marked = marked;
@@ -83,7 +84,7 @@ export class Histogram {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (!shown || this.width < 60) return;
     const { edges, series } = shown;
-    // Lists of different lengths are compared by the share in each bin.
+    // Several series may have different numbers of values, so the share of values in each bin is drawn.
     this.shares = series.map(({ counts }) => {
       const total = counts.reduce((sum, each) => sum + each, 0);
       return counts.map((each) => each / Math.max(total, 1));

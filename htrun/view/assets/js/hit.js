@@ -4,7 +4,7 @@ import { lowerBound } from "./pyramid.js";
 
 const NEAR = 6;
 
-// The item at a point, in CSS pixels of the timeline: { row, place, item, event }; null if there is none.
+// The item at a point (in CSS pixels of the timeline): { row, place, item, event }; null if there is no item.
 export function hit(state, x, y) {
   const placed = state.layout.rowAt(y + state.scroll);
   if (!placed) return null;
@@ -15,7 +15,7 @@ export function hit(state, x, y) {
     const place = lowerBound(row.start, time + Number.EPSILON) - 1;
     return place >= 0 ? target(state.trace, row, place) : null;
   }
-  // The candidates are the last item that begins before the point, and its neighbours.
+  // The candidates are the last item that begins before the point, and the two items next to it.
   const first = lowerBound(row.end, time - near);
   let best = null;
   let distance = Infinity;
@@ -48,7 +48,7 @@ export function find(state, event) {
   return null;
 }
 
-// The time at x, or of the edge of a span or event in the row at y that is within a few pixels.
+// The time at x. If the edge of a span or event in the row at y is only a few pixels away, the time of this edge.
 export function snap(state, x, y) {
   const time = state.viewport.time(x);
   const placed = state.layout.rowAt(y + state.scroll);

@@ -1,4 +1,4 @@
-// The keys, and the dialog that lists them.
+// Handles keys, and shows the dialog that lists them.
 
 import { byId, make } from "./dom.js";
 
@@ -6,7 +6,7 @@ const PAN = 0.2;
 const ZOOM = 1.6;
 const SCROLL = 60;
 
-// For each function: its keys, its title, and a call of the actions of main.js.
+// The functions: for each, its keys, its title, and a call of an action of main.js.
 const KEYS = [
   [["ArrowLeft", "a"], "← or A", "earlier", (act) => act.pan(-PAN)],
   [["ArrowRight", "d"], "→ or D", "later", (act) => act.pan(PAN)],
@@ -45,7 +45,7 @@ export function listen(actions) {
       if (event.key === "Escape") actions.clear();
       return;
     }
-    // A button or a tab has keys of its own.
+    // A button or a tab handles keys itself.
     const own = target.closest("button, [role=tab], [role=separator], .page, summary");
     if (own && ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home"].includes(event.key)) return;
     const found = KEYS.find(([keys, , , , alt]) => keys.includes(event.key) && event.altKey === (alt === "alt"));

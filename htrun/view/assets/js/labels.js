@@ -1,9 +1,9 @@
-// The column beside the tracks, with their names. Elements exist only for tracks on the screen.
+// The column with the names of the tracks. Only tracks on the screen have elements.
 
 import { make } from "./dom.js";
 
 export class Labels {
-  // `toggled`: called with a process to expand or collapse.
+  // `toggled`: called with a process that is to be expanded or collapsed.
   constructor(holder, state, toggled) {
     this.holder = holder;
     this.state = state;
@@ -11,7 +11,7 @@ export class Labels {
     this.shown = new Map();
   }
 
-  // Remove all elements, so that they are created again.
+  // Remove all elements. They are created again with the next frame.
   clear() {
     for (const element of this.shown.values()) element.remove();
     this.shown.clear();
@@ -37,7 +37,7 @@ export class Labels {
       }
       element.style.transform = `translateY(${placed.top - scroll}px)`;
       element.style.height = `${placed.height}px`;
-      // The name of a tall track stays visible.
+      // Keep the name of a tall track visible.
       const inner = element.firstElementChild;
       const hidden = Math.max(0, scroll - placed.top);
       inner.style.transform = hidden ? `translateY(${Math.min(hidden, Math.max(0, placed.height - 38))}px)` : "";
@@ -60,7 +60,7 @@ export class Labels {
     return make("div", { class: "header", role: "listitem" }, button);
   }
 
-  // The button with which a track with many lines is folded and unfolded.
+  // The button that folds and unfolds a track with many lines.
   fold(track) {
     const button = make("button", { type: "button", class: "fold", "aria-expanded": String(track.unfolded), "aria-label": `All ${track.lanes.length} lines of ${track.title}` },
       make("span", { class: "chevron", "aria-hidden": "true" }, "▾"), `${track.lanes.length} lines`);

@@ -1,5 +1,5 @@
-// Assigns each span a line of its track, so that none covers another: the first line that is free when the span begins.
-// A nested span is drawn below the one around it.
+// Assigns each span a line of its track, so that no span covers another. It is the first line that is free when the
+// span begins. A nested span is drawn below the span around it.
 
 class Heap {
   constructor() {
@@ -47,7 +47,8 @@ class Heap {
   }
 }
 
-// For spans `order[0]`, `order[1]`, ... in the order in which they begin: the line of each, and the number of lines.
+// The line of each of the spans `order[0]`, `order[1]`, ..., and the number of lines. The spans are in the order in
+// which they begin.
 export function assignLanes(order, start, end) {
   const lanes = new Uint32Array(order.length);
   const busy = new Heap();

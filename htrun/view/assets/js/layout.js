@@ -11,7 +11,8 @@ export class Layout {
     this.arrange();
   }
 
-  // `headers`: processes; `tracks`: those of expanded processes; `rows`: rows of these. Each has `top` and `height`.
+  // `headers`: the processes. `tracks`: the tracks of expanded processes. `rows`: the rows of these tracks. Each
+  // element has a `top` and a `height`.
   arrange() {
     this.headers = [];
     this.tracks = [];

@@ -1,4 +1,4 @@
-// The page as a whole: reads the trace, keeps the state, and lets the parts draw when it changes.
+// The page as a whole. It reads the trace, keeps the state, and makes the parts draw when the state changes.
 
 import { Columns } from "./codec.js";
 import { ComparisonPage } from "./comparison_page.js";
@@ -30,12 +30,14 @@ import { Viewport } from "./viewport.js";
 
 const PAUSE_MS = 120;
 const FILLED = 0.6;
-// The address changes this many ms after the last change of the view: browsers allow only some changes a second.
+// The time in ms from the last change of the view to the change of the address. Browsers allow only a few changes of
+// the address per second.
 const ADDRESS_MS = 250;
 
 class Page {
-  // `state`: all data that the parts draw. `range`: the measured interval; `chosen`, `hover`: see hit.js;
-  // `found`: see search.js; each null if there is none.
+  // `state`: all data that the parts draw. `range`: the measured interval; `chosen`, `hover`: the selected item and the
+  // item under the pointer (see hit.js); `found`: the result of the search (see search.js). Each of these is null if
+  // there is none.
   constructor(trace, processes) {
     this.trace = trace;
     this.processes = processes;
@@ -67,7 +69,7 @@ class Page {
       .join(" · ");
   }
 
-  // Fills the lower part, which would delay the first picture.
+  // Fill the lower part. This is done later because it would delay the first drawing.
   fillPanel() {
     const { head } = this.trace;
     this.statistics = new StatisticsPage(byId("page-statistics"), this.state, { search: (name) => this.searchFor(name) });
@@ -116,7 +118,7 @@ class Page {
     this.remember();
   }
 
-  // Put the state of the view into the page's address, once nothing has changed for a moment.
+  // Store the state of the view in the page's address, as soon as it has not changed for a moment.
   remember() {
     if (!this.restored) return;
     clearTimeout(this.addressing);
@@ -132,7 +134,7 @@ class Page {
     return this.processes.flatMap((process) => process.tracks);
   }
 
-  // The view that the page's address describes: see fragment.js.
+  // The view that the page's address describes (see fragment.js).
   view() {
     const { viewport, range, chosen, scroll } = this.state;
     const [begin, end] = viewport.all();
@@ -149,10 +151,10 @@ class Page {
     };
   }
 
-  // Show the view that a link describes; the parts that it leaves out are as at the start.
+  // Show the view that a link describes. Parts of the view that the link leaves out are reset.
   async restore(view) {
     const { state } = this;
-    // Only items of an open process can be found.
+    // Open the processes first: only items of open processes can be found.
     for (const process of this.processes) process.open = true;
     for (const track of this.tracks()) track.unfolded = view.unfolded?.includes(track.id) ?? false;
     this.arrange();
@@ -184,7 +186,7 @@ class Page {
 
   arrange() {
     this.state.layout.arrange();
-    // Everything above the tracks leaves room for their scroll bar.
+    // Everything above the tracks leaves room for the scroll bar of the tracks.
     const tracks = byId("tracks");
     tracks.parentElement.style.setProperty("--bar", `${tracks.offsetWidth - tracks.clientWidth}px`);
     byId("room").style.height = `${Math.max(0, this.state.layout.height - tracks.clientHeight)}px`;
@@ -199,7 +201,7 @@ class Page {
     });
     new ResizeObserver(() => this.resize()).observe(tracks);
     watchTheme(() => this.recolour());
-    // A link to this page that is opened in its own tab.
+    // A link to this page was opened in the tab of this page.
     addEventListener("hashchange", () => this.restore(fromFragment(location.hash)));
     this.actions = this.makeActions();
     this.pointer = new Pointer(byId("timeline"), this.state, this.actions);
@@ -346,8 +348,8 @@ class Page {
     this.choose(item);
   }
 
-  // The event number `event`, or the span that it begins or ends; null if its process is closed. Its track is unfolded
-  // if need be.
+  // The item of the event number `event`, or of the span that this event begins or ends. Null if its process is closed.
+  // Unfolds its track if necessary.
   locate(event) {
     const { state, trace } = this;
     const found = find(state, event);
@@ -363,7 +365,7 @@ class Page {
     return null;
   }
 
-  // Select the event number `event`, or the span that it begins or ends, and fill the window with that.
+  // Select the event number `event`, or the span that this event begins or ends, and zoom to it.
   open(event) {
     const item = this.locate(event);
     if (!item) return;
@@ -371,7 +373,7 @@ class Page {
     this.zoomTo(item);
   }
 
-  // Glide to an interval, with room on both sides.
+  // Move smoothly to an interval, with room on both sides.
   show(begin, end) {
     const room = ((end - begin) * (1 / FILLED - 1)) / 2;
     this.state.viewport.glide(begin - room, end + room);
@@ -384,7 +386,8 @@ class Page {
     else viewport.glide(...viewport.all());
   }
 
-  // Measure from one time to another; `done`: whether the interval is final, so that its statistics are computed.
+  // Measure the interval between two times. `done`: whether the interval is final; only then its statistics are
+  // computed.
   measure(from, to, done) {
     this.state.range = { begin: Math.min(from, to), end: Math.max(from, to) };
     this.request();
@@ -394,7 +397,7 @@ class Page {
     say(`measured ${duration(Math.abs(to - from))}`);
   }
 
-  // The measured times have changed.
+  // The measured interval has changed.
   measured() {
     this.statistics?.update();
     this.flame?.show();
@@ -450,7 +453,7 @@ class Page {
     this.request();
   }
 
-  // Go to the next or the previous match from the selected item; wraps around at the ends.
+  // Go to the match after or before the selected item. Wraps around at the ends.
   match(by) {
     const { state } = this;
     const events = state.found?.events;

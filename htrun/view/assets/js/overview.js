@@ -1,4 +1,5 @@
-// The whole trace in a strip: the number of events over time, matches of the search, and the part that is shown below.
+// A strip that shows the whole trace: the number of events over time, the matches of the search, and the part that the
+// timeline shows.
 
 import { Picture } from "./picture.js";
 
@@ -21,7 +22,7 @@ export class Overview extends Picture {
     return counts;
   }
 
-  // Mark the places of `events`: a bucket is set if it contains one of them.
+  // Mark the positions of `events`: a bucket is set if it contains at least one of these events.
   mark(events) {
     this.marks = null;
     this.painted = null;
@@ -32,7 +33,8 @@ export class Overview extends Picture {
     }
   }
 
-  // The position of a time. The whole trace takes the same share of the strip's width as of the tracks' width.
+  // The position of a time. The margins are the same shares of the width as in the tracks when they show the whole
+  // trace.
   x(time) {
     const [begin, end] = this.state.viewport.all();
     return ((time - begin) / (end - begin)) * this.width;
@@ -43,7 +45,8 @@ export class Overview extends Picture {
     return begin + (x / this.width) * (end - begin);
   }
 
-  // The bars change only with the theme and the size, and drawing them takes longer than everything else.
+  // The bars are cached: they change only with the theme and the size, and drawing them takes longer than everything
+  // else.
   paint() {
     const { state, ratio, width, height, counts } = this;
     this.picture.width = this.canvas.width;

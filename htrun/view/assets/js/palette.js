@@ -1,4 +1,4 @@
-// Colours: those of names, which are the same on all pages, and the others, from the style sheet.
+// The colours of names, which are the same on all pages, and the other colours, which come from the style sheet.
 
 const HUES = 12;
 const FIRST_HUE = 255;
@@ -48,7 +48,7 @@ export class Palette {
     this.font = of("font");
     this.fills = Array.from({ length: this.names }, (_, name) => this.fill(name));
     this.styles = this.fills.map(([r, g, b]) => `rgb(${r} ${g} ${b})`);
-    // The words of an image's pixels, without alpha; little-endian, like every machine with a browser.
+    // The pixels of an image as words, without alpha. Words are little-endian, as on every machine with a browser.
     this.words = Uint32Array.from(this.fills, ([r, g, b]) => (b << 16) | (g << 8) | r);
   }
 

@@ -1,4 +1,4 @@
-// The mouse, a pen or a finger on the timeline.
+// Handles the mouse, a pen or a finger on the timeline.
 
 import { hit, snap } from "./hit.js";
 
@@ -8,7 +8,7 @@ const LINE = 16;
 const WHEEL = 0.0018;
 
 export class Pointer {
-  // `actions`: functions of main.js for the pointer.
+  // `actions`: the functions of main.js that the pointer calls.
   constructor(canvas, state, actions) {
     this.canvas = canvas;
     this.state = state;
@@ -21,7 +21,7 @@ export class Pointer {
     canvas.addEventListener("pointerleave", () => actions.hover(null));
     canvas.addEventListener("dblclick", (event) => actions.zoomTo(hit(state, event.offsetX, event.offsetY)));
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    // Browsers scroll the page on a drag with the middle button: prevent that.
+    // Prevent browsers from scrolling the page on a drag with the middle button.
     canvas.addEventListener("auxclick", (event) => event.preventDefault());
   }
 
@@ -35,7 +35,7 @@ export class Pointer {
     grip.begin = viewport.begin;
     grip.anchor = pans ? null : this.time(event);
     const edge = range && !pans ? this.edge(event.offsetX) : null;
-    // One edge of the measured interval is moved; the other stays.
+    // One edge of the measured interval is moved. The other edge stays.
     if (edge) grip.anchor = edge === "begin" ? range.end : range.begin;
     this.grip = grip;
     this.actions.hover(null);
@@ -98,7 +98,7 @@ export class Pointer {
       viewport.show(viewport.begin + by, viewport.end + by);
       return;
     }
-    // Browsers report a pinch gesture as a turn of the wheel with Ctrl, in smaller steps.
+    // Browsers report a pinch gesture as a turn of the wheel with Ctrl pressed, in smaller steps.
     const factor = Math.exp(event.deltaY * unit * WHEEL * (event.ctrlKey ? 4 : 1));
     viewport.show(...viewport.zoom(factor, viewport.time(event.offsetX)));
   }

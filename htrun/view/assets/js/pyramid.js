@@ -1,4 +1,5 @@
-// Levels of detail: sums of sections of an array, so that drawing a frame takes time by pixel and not by event.
+// Levels of detail: summaries of sections of an array. With them, the time to draw a frame depends on the number of
+// pixels, not on the number of events.
 
 const SHIFT = 4;
 const FAN = 1 << SHIFT;
@@ -54,7 +55,7 @@ export class Greatest {
   }
 }
 
-// The least and the greatest element of any section of an array: `low` and `high` after `look(i, j)`.
+// Finds the least and the greatest of the elements i .. j-1: `low` and `high` after a call of `look(i, j)`.
 export class Extremes {
   constructor(values) {
     this.values = values;
@@ -70,7 +71,7 @@ export class Extremes {
   }
 }
 
-// The first index from `from` on whose value is not below `limit`, in a sorted array; `values.length` if there is none.
+// The first index from `from` on whose value is at least `limit`, in a sorted array; `values.length` if there is none.
 export function lowerBound(values, limit, from = 0, to = values.length) {
   while (from < to) {
     const middle = (from + to) >>> 1;
@@ -80,7 +81,7 @@ export function lowerBound(values, limit, from = 0, to = values.length) {
   return from;
 }
 
-// Like `lowerBound`, for an index that is probably near `from`: the cost depends only on the distance.
+// Like `lowerBound`, but faster if the index is near `from`: the time depends only on the distance.
 export function gallop(values, limit, from) {
   let step = 1;
   let low = from;

@@ -1,16 +1,17 @@
-// One line of a track: its items in the order of time, and the data for drawing them at any zoom.
+// The lines of tracks. A line has items in order of time, and the data for drawing them at any zoom level.
 
 import { Extremes, Greatest } from "./pyramid.js";
 
-// The elements of `values` with the indices `items`. (By a loop, since Float64Array.from with a function takes several
-// times as long.)
+// The elements of `values` with the indices `items`. It uses a loop, since Float64Array.from with a function is several
+// times slower.
 function pick(values, items) {
   const picked = new Float64Array(items.length);
   for (let i = 0; i < items.length; i++) picked[i] = values[items[i]];
   return picked;
 }
 
-// Spans that do not overlap. `items`: their numbers; `busy`: for each, the sum of the durations of the spans before it.
+// Spans that do not overlap. `items`: their numbers. `busy`: for each span, the sum of the durations of the spans
+// before it.
 export class SpanRow {
   constructor(trace, items) {
     this.kind = "spans";
@@ -37,8 +38,8 @@ export class InstantRow {
   }
 }
 
-// How many of the spans `items`, which overlap, are open at each time: a counter of its own. `items`: the numbers of the
-// events that begin and end them.
+// A row that shows how many of the overlapping spans `items` are open at each time, like a counter. The `items` of the
+// row are the numbers of the events that begin and end the spans.
 export function densityRow(trace, items) {
   const events = new Uint32Array(2 * items.length);
   for (let i = 0; i < items.length; i++) {
@@ -58,8 +59,8 @@ export function densityRow(trace, items) {
   return row;
 }
 
-// Those of the spans `items`, in the order in which they begin, that no longer one of them overlaps, more or less: the
-// longest of all is always among them, and none overlaps another.
+// Approximately those of the spans `items` that overlap with no longer span. The longest span is always among them, and
+// they do not overlap each other. `items` are in the order in which they begin.
 export function longestOf(trace, items) {
   const kept = [];
   for (const item of items) {
@@ -70,7 +71,7 @@ export function longestOf(trace, items) {
   return Uint32Array.from(kept);
 }
 
-// One argument of a counter. `items`: the numbers of the counter's events.
+// The values of one argument of a counter. `items`: the numbers of the counter's events.
 export class CounterRow {
   constructor(trace, items, values, name) {
     this.kind = "counter";

@@ -17,7 +17,7 @@ export class Ruler extends Picture {
       context.fillStyle = palette.line;
       context.fillRect(x, height - 8, 1, 8);
       context.fillStyle = palette.dim;
-      // At the right edge, the text of a time is to the left of its tick.
+      // At the right edge, the text of a tick is to the left of the tick.
       const text = moment(time, ticks.step);
       const room = context.measureText(text).width + 5;
       context.fillText(text, x + room > width ? x - room : x + 5, height / 2);

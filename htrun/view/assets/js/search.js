@@ -1,8 +1,8 @@
-// Finding events: by name, by duration, by thread, by the values of arguments.
+// Finds events by name, duration, thread, and the values of arguments.
 //
-// A query consists of words separated by spaces, all of which must match: a part of a name, or a condition such as
-// `size>=4096`, `kind=READ`, `dur>10us`, `thread=worker`. The match for a span is its begin; its arguments are those of
-// both its events.
+// A query consists of words separated by spaces. All words must match. A word is a part of a name, or a condition such
+// as `size>=4096`, `kind=READ`, `dur>10us` or `thread=worker`. If a span matches, the match is its begin event. The
+// arguments of a span are those of both its events.
 
 const CONDITION = /^([A-Za-z_]\w*)(<=|>=|!=|==|=|<|>)(.+)$/;
 const DURATION = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s)?$/;
@@ -16,13 +16,13 @@ const COMPARE = {
   ">=": (a, b) => a >= b,
 };
 
-// The result of a search: `events`, the numbers of the matches in order; `has`: returns whether an event is a match.
+// The result of a search. `events`: the numbers of the matches, in order; `has`: returns whether an event is a match.
 export class Found {
   constructor(trace, fits) {
     this.bits = new Uint8Array(trace.count);
     let count = 0;
     for (let event = 0; event < trace.count; event++) {
-      // The end of a span matches if its begin does.
+      // The end of a span matches if the begin of the span matches.
       if (trace.spanOf[event] < -1 || !fits(event)) continue;
       this.bits[event] = 1;
       count++;
@@ -36,7 +36,7 @@ export class Found {
   }
 }
 
-// The events that match `query`; null if it is empty. Throws an Error whose message says what is wrong with the query.
+// The events that match `query`; null if `query` is empty. If `query` is invalid, throws an Error with an explanation.
 export async function search(trace, query) {
   const words = query.split(/\s+/).filter(Boolean);
   if (!words.length) return null;

@@ -1,4 +1,4 @@
-// The bar between the tracks and the lower part, which can be moved by the mouse or by the arrow keys.
+// The bar between the tracks and the lower part. It can be moved with the mouse or the arrow keys.
 
 const LEAST = 90;
 const STEP = 30;

@@ -1,13 +1,14 @@
-// Statistics of an interval of time, by name: spans that begin in it, intervals between single events, counters.
+// Statistics of an interval of time, by name: of spans that begin in it, of the intervals between single events, and of
+// counters.
 
 import { lowerBound } from "./pyramid.js";
 
-// With fewer values, a high percentile would only be one of the greatest values.
+// With fewer values, a high percentile would be determined by a few values.
 const ENOUGH = { p90: 10, p99: 100, p999: 1000 };
 
-// `begin`, `end`: ns; `thread`: the number of the only thread to include, or null for all. Returns the rows of a table,
-// from `summary`, each with its `name` and `what`: "span", "interval" or "counter". Spans in which an event trapped are
-// left out, as by `hypertrace stat`.
+// `begin`, `end`: the interval in ns. `thread`: the number of the only thread that is included; null: all threads.
+// Returns the rows of a table: each is a result of `summary` with a `name` and `what`, which is "span", "interval" or
+// "counter". Like `hypertrace stat`, it leaves out spans in which an event trapped.
 export function statistics(trace, begin, end, thread) {
   return [...spans(trace, begin, end, thread), ...singles(trace, begin, end, thread)];
 }
@@ -32,7 +33,7 @@ export function summary(values) {
   };
 }
 
-// Interpolated between the two nearest values, as in numpy.
+// Interpolates between the two nearest values, as numpy does.
 export function quantile(values, share) {
   if (!values.length) return NaN;
   const place = share * (values.length - 1);
@@ -63,7 +64,8 @@ export function trappedSpans(trace, begin, end, thread) {
   return found;
 }
 
-// Single events: the intervals from one to the next of the same name and thread; counters: the number of samples.
+// For single events, the intervals to the next event with the same name in the same thread; for counters, the number of
+// samples.
 function singles(trace, begin, end, thread) {
   const from = lowerBound(trace.time, begin);
   const to = lowerBound(trace.time, end, from);
@@ -100,7 +102,8 @@ function rows(lists, what) {
   return lists.map((values, name) => ({ name, what, ...summary(values) })).filter((row) => row.count);
 }
 
-// Sorted values by name, of the indices from .. to-1. `nameOf`: -1 excludes an index.
+// The sorted values of the indices from .. to-1, by name. `nameOf`: returns the name of an index; -1 excludes the
+// index.
 function collect(names, from, to, nameOf, valueOf) {
   const sizes = new Uint32Array(names);
   for (let i = from; i < to; i++) {

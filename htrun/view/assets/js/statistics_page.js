@@ -1,5 +1,4 @@
-// The page "Statistics": a table of names for the measured interval or the whole trace, and the histogram of one of
-// them.
+// The page "Statistics": a table of names for the measured interval or the whole trace, and the histogram of a name.
 
 import { make, swatch } from "./dom.js";
 import { count, duration, shareText } from "./format.js";
@@ -24,7 +23,7 @@ const WORDS = { span: "", interval: "between events", counter: "counter" };
 const keyOf = (row) => `${row.what} ${row.name}`;
 
 export class StatisticsPage {
-  // `actions`: `search(name)`.
+  // `actions`: an object with the function `search(name)`.
   constructor(holder, state, actions) {
     this.holder = holder;
     this.state = state;
@@ -66,7 +65,7 @@ export class StatisticsPage {
     );
   }
 
-  // Compute the statistics again: for the measured interval, or for the whole trace if there is none.
+  // Compute the statistics again, for the measured interval or, if no interval is measured, for the whole trace.
   update() {
     const { state } = this;
     const { range, trace } = state;

@@ -1,6 +1,6 @@
-// Draws items that are too small to be drawn by themselves: for each row one line of pixels. A pixel has the colour of
-// the longest span there, and its opacity is the share of its time that spans take. All lines are one image, which
-// is stretched to the heights of the rows.
+// Draws items that are too small to be drawn individually. Each row is drawn as one line of pixels. The colour of a
+// pixel is that of the longest span in the pixel's time, and its opacity is the share of this time that spans take. All
+// lines form one image, whose lines are stretched to the heights of the rows.
 
 import { gallop, lowerBound } from "./pyramid.js";
 
@@ -14,7 +14,7 @@ export class Strip {
     this.image = null;
   }
 
-  // Make room for `rows` lines of `width` pixels, all transparent.
+  // Make room for `rows` lines of `width` transparent pixels.
   clear(width, rows) {
     if (!this.image || this.image.width !== width || this.image.height < rows) {
       this.canvas.width = width;
@@ -28,15 +28,15 @@ export class Strip {
     this.rows = rows;
   }
 
-  // Paint the spans of `row` on the given line, except those of at least `least` pixels, which are appended to `large`.
-  // `begin`, `scale`: the time at the left edge, and device pixels per ns.
+  // Paint the spans of `row` on `line`. For each span of at least `least` pixels, `large` is called instead. `begin`:
+  // the time at the left edge. `scale`: the number of device pixels per ns.
   spans(line, row, begin, scale, look, large, least) {
     const { start, end, busy, items, longest } = row;
     const { width, pixels } = this;
     const from = line * width;
     const until = begin + width / scale;
     let i = lowerBound(end, begin);
-    // A span that ends where the picture begins is only drawn if it has no length.
+    // A span that ends at the left edge is only drawn if its length is 0.
     while (i < start.length && start[i] < until) {
       const left = (start[i] - begin) * scale;
       const right = (end[i] - begin) * scale;
@@ -51,7 +51,7 @@ export class Strip {
         i++;
         continue;
       }
-      // The spans before index j begin within this pixel.
+      // The spans from index i to j-1 begin within this pixel.
       let j = gallop(start, begin + (pixel + 1) / scale, i);
       if (j === i) j = i + 1;
       if (j > i + 1 && (end[j - 1] - start[j - 1]) * scale >= 2) j--;
@@ -62,7 +62,7 @@ export class Strip {
     }
   }
 
-  // Paint single events, except those with `apart` pixels of room after them, which are appended to `large`.
+  // Paint single events. For each event that is followed by `apart` pixels of room, `large` is called instead.
   instants(line, row, begin, scale, look, large, apart) {
     const { start, items } = row;
     const { width, pixels } = this;
@@ -87,18 +87,18 @@ export class Strip {
     this.pixels.fill(shade(look, alpha), from + left, from + Math.max(left + 1, right));
   }
 
-  // Copy the lines to the image that `line` draws from.
+  // Copy the lines to the canvas from which `line` draws.
   done() {
     this.context.putImageData(this.image, 0, 0, 0, 0, this.width, this.rows);
   }
 
-  // Draw one line, stretched.
+  // Draw a line, stretched.
   draw(context, line, x, y, height) {
     context.drawImage(this.canvas, 0, line, this.width, 1, x, y, this.width, height);
   }
 }
 
-// The pixel of `look`, a colour with 1 in its highest byte if it is dimmed.
+// The pixel for `look`, which is a colour, with 1 in the highest byte if the colour is dimmed.
 function shade(look, alpha) {
   const opacity = look >>> 24 ? Math.min(alpha, DIMMED) : alpha;
   return ((look & 0xffffff) | (opacity << 24)) >>> 0;

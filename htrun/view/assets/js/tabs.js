@@ -1,9 +1,9 @@
-// The tabs of the lower part, with the keys of WAI-ARIA's pattern for tabs.
+// The tabs of the lower part. Their keys follow the WAI-ARIA pattern for tabs.
 
 import { byId, make } from "./dom.js";
 
 export class Tabs {
-  // `pages`: pairs of an id and a title; `shown`: called with the id of a page when it is shown.
+  // `pages`: pairs of an id and a title; `shown`: called with the id of a page when the page is shown.
   constructor(holder, pages, shown) {
     this.shown = shown;
     this.ids = pages.map(([id]) => id);

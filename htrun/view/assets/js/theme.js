@@ -1,4 +1,4 @@
-// Light or dark: the system's setting, until the user switches.
+// The light or dark theme. It follows the setting of the system until the user switches it.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const listeners = [];

@@ -2,7 +2,7 @@
 
 const APART = 110;
 
-// The times of the ticks in an interval, their positions, and the step between them.
+// The ticks in an interval: their times, their positions, and the time between two ticks.
 export function ticksOf(viewport) {
   const least = (APART / viewport.width) * viewport.span;
   const power = 10 ** Math.floor(Math.log10(least));

@@ -57,7 +57,7 @@ export class Timeline extends Picture {
     for (const { top, height } of layout.within(layout.tracks, scroll, scroll + this.height)) {
       context.fillRect(0, top + height - scroll - 1, this.width, 1);
     }
-    // The time before the first event and after the last has another background.
+    // The time before the first event and after the last event has a different background.
     context.fillStyle = palette.band;
     const first = state.viewport.x(0);
     const last = state.viewport.x(state.trace.length);
@@ -65,7 +65,7 @@ export class Timeline extends Picture {
     if (last < this.width) context.fillRect(last, 0, this.width - last, this.height);
   }
 
-  // Paint small items on the strip; return the large ones: their indexes in the row and their pixels.
+  // Paint small items on the strip. Return the large items: their indices in the row, and their positions in pixels.
   collect({ row }, line, begin, scale) {
     const large = [];
     const { trace, palette, found } = this.state;
@@ -261,7 +261,7 @@ export class Timeline extends Picture {
     context.globalAlpha = 1;
   }
 
-  // As much of `text` as fits in `room` pixels; nothing if that is less than two letters.
+  // The part of `text` that fits in `room` pixels; empty if fewer than two letters fit.
   fitting(text, room) {
     if (this.measure(text) <= room) return text;
     const letters = Math.floor((room / this.measure(text)) * text.length) - 1;

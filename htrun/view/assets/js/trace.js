@@ -1,9 +1,9 @@
-// The trace as arrays: events in the order of time, and the spans that they form.
+// The trace as arrays: its events in order of time, and its spans.
 //
-// Events are numbered from 0; spans are numbered in the order in which they begin.
+// Events are numbered from 0. Spans are numbered from 0 in the order in which they begin.
 
 export class Trace {
-  // `head`: the page's plain data; `columns`: returns its columns. Must be created with `Trace.load`.
+  // Use `Trace.load` to create a trace. `head`: the plain data of the page; `columns`: reads the columns of the page.
   constructor(head, columns) {
     this.head = head;
     this.columns = columns;
@@ -26,12 +26,12 @@ export class Trace {
     return trace;
   }
 
-  // `rank`: the index of each event among those of its kind, and so in the columns of its kind.
+  // `rank`: the index of each event among the events of its kind, which is its index in the columns of this kind.
   number() {
     this.rank = new Uint32Array(this.count);
     this.kindCounts = new Uint32Array(this.kinds.length);
     for (let event = 0; event < this.count; event++) this.rank[event] = this.kindCounts[this.kind[event]]++;
-    // First the names of spans, then those of kinds of events that do not begin or end spans.
+    // The names of spans come first, then the names of kinds of events that do not begin or end spans.
     this.names = this.head.spans.map((span) => span.name);
     this.kindName = this.kinds.map((kind) => {
       const place = this.names.indexOf(kind.name);
@@ -48,7 +48,7 @@ export class Trace {
         await columns.numbers(span.trapped, Uint8Array),
       ]),
     );
-    // `spanOf`: for an event that begins span N, N; for an event that ends it, -N - 2; for others -1.
+    // `spanOf`: N for the event that begins span N; -N - 2 for the event that ends span N; -1 for other events.
     this.spanOf = new Int32Array(count).fill(-1);
     const endOf = new Uint32Array(count);
     const nameOf = new Uint16Array(count);
@@ -66,7 +66,7 @@ export class Trace {
     this.spanBegin = new Uint32Array(total);
     this.spanEnd = new Uint32Array(total);
     this.spanName = new Uint16Array(total);
-    // Whether an event in the span trapped, which took a part of its time.
+    // Whether an event in the span trapped. The trap took a part of the span's time.
     this.trapped = new Uint8Array(total);
     this.start = new Float64Array(total);
     this.end = new Float64Array(total);
@@ -95,7 +95,7 @@ export class Trace {
     return place >= -1 ? place : -2 - place;
   }
 
-  // The name of the event, as an index of `names`.
+  // The name of the event, as an index into `names`.
   nameOf(event) {
     const span = this.spanAt(event);
     return span >= 0 ? this.spanName[span] : this.kindName[this.kind[event]];
@@ -107,14 +107,14 @@ export class Trace {
     return this.spanOf[event] === -1 && (phase === "begin" || phase === "end");
   }
 
-  // The arguments of an event: pairs of a field and its 64-bit word.
+  // The arguments of an event, as pairs of a field and its 64-bit word.
   async fields(event) {
     const { fields } = this.kinds[this.kind[event]];
     const words = await Promise.all(fields.map((field) => this.words(field)));
     return fields.map((field, place) => [field, words[place][this.rank[event]]]);
   }
 
-  // All words of a field, one for each event of its kind.
+  // All words of a field, one for each event of the field's kind.
   words(field) {
     field.words ??= this.columns.words(field.column);
     return field.words;

@@ -29,7 +29,7 @@ export function showTrace(holder, trace) {
   holder.replaceChildren(make("div", { class: "cards" }, ...cards));
 }
 
-// Reasons to doubt the trace: each has a text and at least one number.
+// The reasons to doubt the trace. Each has a text and at least one number.
 export function lacking(trace) {
   const lost = trace.threads.reduce((sum, thread) => sum + thread.lost, 0);
   const words = { begins: "begins without an end", ends: "ends without a begin", negative: "ends before their begin",

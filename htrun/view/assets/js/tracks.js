@@ -1,10 +1,10 @@
-// The tracks and their contents: for every process its threads, its spans across threads, and its counters.
+// The tracks and their contents. A process has tracks for its threads, its spans across threads, and its counters.
 
 import { numberText } from "./details_page.js";
 import { assignLanes } from "./lanes.js";
 import { CounterRow, InstantRow, SpanRow, densityRow, longestOf } from "./rows.js";
 
-// Spans with a key that need more lines than this are folded.
+// A track of spans with a key is folded if it needs more lines than this.
 const MANY = 8;
 
 // The processes, each with its tracks: { title, detail, rows, kind }.
@@ -47,8 +47,8 @@ export async function tracksOf(trace) {
   return used;
 }
 
-// The track of spans across threads. If there are many at a time, it is folded to how many there are, with the longest
-// of them above: `lanes` are then the lines that it has if it is `unfolded`.
+// The track of spans across threads. If many spans are open at the same time, the track is folded: it shows the number
+// of open spans, and above it the longest of the spans. `lanes` are the lines of the track when it is `unfolded`.
 function acrossTrack(trace, items) {
   const title = trace.names[trace.spanName[items[0]]];
   const rows = spanRows(trace, items);
@@ -65,7 +65,7 @@ function acrossTrack(trace, items) {
   };
 }
 
-// The indices of `keys` grouped by key, each group in order. `keys`: 0 and more; -1 excludes an index.
+// The indices of `keys`, grouped by key; each group is in order. `keys`: numbers of 0 or more; -1 excludes an index.
 function grouped(keys) {
   let most = -1;
   for (let i = 0; i < keys.length; i++) if (keys[i] > most) most = keys[i];
@@ -77,7 +77,8 @@ function grouped(keys) {
   return new Map([...groups.entries()].filter(([, group]) => group.length));
 }
 
-// A span is on the track of its thread; one across threads on that of its name in the process where it begins.
+// A span is on the track of its thread. A span across threads is on the track of its name, in the process in which it
+// begins.
 function trackOfSpans(trace) {
   const keys = new Int32Array(trace.spans);
   const across = trace.head.spans.map((span) => span.across);
@@ -91,7 +92,7 @@ function trackOfSpans(trace) {
   return keys;
 }
 
-// An event is on the track of its thread, except for samples of counters and for begins and ends of spans.
+// An event is on the track of its thread, unless it is a sample of a counter, or the begin or end of a span.
 function trackOfEvents(trace) {
   const keys = new Int32Array(trace.count);
   const counts = trace.kinds.map((kind) => kind.phase === "counter");
@@ -133,7 +134,7 @@ async function counters(trace) {
   return tracks;
 }
 
-// The words of a field as JavaScript's numbers.
+// The words of a field as JavaScript numbers.
 export function asNumbers(field, words) {
   if (field.type === "f64") return new Float64Array(words.buffer);
   const integers = field.type === "i64" ? new BigInt64Array(words.buffer) : words;

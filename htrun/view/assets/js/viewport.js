@@ -1,11 +1,11 @@
-// The interval of time that is shown, and how it moves.
+// The interval of time that is shown. It can be moved and zoomed.
 
 const LEAST = 20;
 const MARGIN = 0.03;
 const GLIDE_MS = 160;
 
 export class Viewport {
-  // `length`: ns of the whole trace; `changed`: called when the interval has changed.
+  // `length`: the length of the whole trace in ns; `changed`: called when the interval has changed.
   constructor(length, changed) {
     this.length = Math.max(length, 1);
     this.changed = changed;
@@ -21,7 +21,7 @@ export class Viewport {
     return this.end - this.begin;
   }
 
-  // CSS pixels per ns.
+  // The number of CSS pixels per ns.
   get scale() {
     return this.width / this.span;
   }
@@ -62,7 +62,7 @@ export class Viewport {
         this.place(begin, end);
         return;
       }
-      // The width changes exponentially; the edges follow from it.
+      // The width of the interval changes exponentially. The positions of its edges follow from the width.
       const width = (from[1] - from[0]) * Math.exp(ratio * eased);
       const share = Math.abs(ratio) < 1e-6 ? eased : (width - (from[1] - from[0])) / (end - begin - from[1] + from[0]);
       const left = from[0] + (begin - from[0]) * share;
