@@ -1,1 +1,1 @@
-"""The native trace, CTF 1.8: its layout, writer and reader."""
+"""The native trace format, CTF 1.8: its layout, its writer and its reader."""

@@ -1,8 +1,8 @@
-"""Follows a native trace that is still being written: returns the new events since the last poll.
+"""Follows a native trace that is still being written. Each poll returns the events since the last poll.
 
-The files of a trace are valid at every moment (`htrun.ctf.stream_files`): each ends with an empty packet, which the
-next packet will replace. A poll continues at the empty packet that the last poll found, so its cost depends only on the
-amount of new data.
+The files of a trace are valid at every moment (`htrun.ctf.stream_files`). Each file ends with an empty packet, which
+the next packet will replace. A poll continues at the empty packet that the last poll found, so its cost depends only on
+the amount of new data.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class _Tail:
     """The position up to which a file has been read.
 
-    ``offset``: in bytes; ``discarded``: number of events that its stream had lost up to there; ``damaged``: whether the
-    rest of the file is unreadable.
+    ``offset``: the position in bytes. ``discarded``: the number of events that the stream had lost up to this position.
+    ``damaged``: whether the rest of the file is unreadable.
     """
 
     offset: int = 0
@@ -47,7 +47,7 @@ class _Tail:
 
 
 class Follower:
-    """Follows the trace in the directory ``path``. ``names``: replaces the named events in the trace."""
+    """Follows the trace in the directory ``path``. ``names``: the named events to use instead of those in the trace."""
 
     def __init__(self, path: Path, names: NamedEvents | None = None) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class Follower:
         """The threads found so far; an event's ``stream`` is an index of this list."""
         self.names = names
         self.shapes: Shapes | None = None
-        """The fields of each kind of event; None until the first event has come."""
+        """The fields of each kind of event; None until the first event was read."""
         self._metadata: Metadata | None = None
         self._stamp: tuple[int, int] | None = None
         self._tails: dict[Path, _Tail] = {}
@@ -95,9 +95,9 @@ class Follower:
             yield events
 
     def _read_metadata(self) -> bool:
-        """Read the metadata again if it has changed, since its clock becomes more accurate.
+        """Read the metadata again if it has changed. During a run, the clock in the metadata becomes more accurate.
 
-        Returns whether it exists.
+        Returns whether the metadata exists.
         """
         try:
             found = os.stat(self.path / "metadata")
@@ -116,7 +116,7 @@ class Follower:
             self.names = NamedEvents.parse(text, f"{self.path}: the named events in its metadata")
 
     def _files(self) -> list[StreamFile]:
-        """The files that have new packets since the last poll, with only these packets."""
+        """The files that have new packets since the last poll. Each `StreamFile` contains only the new packets."""
         found: list[StreamFile] = []
         for paths in stream_files(self.path):
             for path in paths:
@@ -126,7 +126,8 @@ class Follower:
         return found
 
     def _news(self, path: Path, number: int) -> StreamFile | None:
-        """The new packets of the file ``path``, which gets the index ``number``; None if there are none."""
+        """The new packets of the file ``path``; None if there are none. ``number``: the index of the file in this
+        poll."""
         tail = self._tails.setdefault(path, _Tail())
         pieces = bytearray()
         last: PacketHeader | None = None
@@ -144,7 +145,7 @@ class Follower:
         return None if last is None or not pieces else _file(path, last, bytes(pieces))
 
     def _packet(self, descriptor: int, tail: _Tail) -> PacketHeader | None:
-        """The packet at the end of what was read; None if it is the empty packet, or cannot be parsed."""
+        """The header of the next packet to read; None if this is the empty packet, or if it cannot be parsed."""
         assert self._metadata is not None
         try:
             header = read_header(descriptor, tail.offset, self._metadata)
@@ -157,19 +158,19 @@ class Follower:
         return header
 
     def _places(self, streams: Sequence[Stream]) -> Any:
-        """The indexes of ``streams`` in ``self.streams``; new streams are added to it."""
+        """The indexes of ``streams`` in ``self.streams``. New streams are added to this list."""
         for stream in streams:
             if self._numbers.setdefault(stream, len(self.streams)) == len(self.streams):
                 self.streams.append(stream)
         return np.array([self._numbers[stream] for stream in streams], np.uint32)
 
     def _tell(self, path: Path, _damage: str, _place: int) -> None:
-        """Called when a time in a file is impossible: the rest of the file is not read."""
+        """Take note that a time in the file ``path`` is impossible. The rest of the file is not read."""
         self._tails[path].damaged = True
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether an htrun still writes the trace in the directory ``path`` and so holds a lock on it.
+    """Whether an htrun is still writing the trace in the directory ``path``, and so holds a lock on this directory.
 
     Raises `HtrunError`.
     """
@@ -190,7 +191,7 @@ def is_being_written(path: Path) -> bool:
 
 
 def _file(path: Path, last: PacketHeader, pieces: bytes) -> StreamFile:
-    """The file at ``path`` with only its new ``pieces``. ``last``: header of the last packet."""
+    """The file at ``path`` with only its new ``pieces``. ``last``: the header of the last packet."""
     return StreamFile(
         path,
         last.identity.stream(last.stream_class),

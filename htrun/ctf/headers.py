@@ -1,5 +1,4 @@
-"""The headers of a native trace's packets, read and checked, both of a finished trace and of one still being
-written."""
+"""Reads and checks the headers of a native trace's packets. The trace may be finished or still being written."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ class Damaged(Exception):
 class StreamIdentity(NamedTuple):
     """The fields that all packets of a stream share.
 
-    ``instance``: the stream's number in the trace; ``comm``: bytes.
+    ``instance``: the stream's number in the trace. ``comm``: the thread's name as bytes.
     """
 
     instance: int
@@ -30,15 +29,16 @@ class StreamIdentity(NamedTuple):
     comm: bytes
 
     def stream(self, stream_class: StreamClass) -> Stream:
-        """The stream's thread."""
+        """The thread of the stream."""
         comm = self.comm.rstrip(b"\0").decode(errors="replace")
         return Stream(self.tid, self.pid, self.vcpu, comm, stream_class.big_endian)
 
 
 class PacketHeader(NamedTuple):
-    """The header of one packet. ``begin`` and ``end``: ticks of its first and last event; ``content`` and ``size``:
-    bytes without and with its padding; ``discarded``: events that the stream had lost by its end; ``number``: how many
-    packets of the stream precede it."""
+    """The header of one packet. ``begin``, ``end``: the ticks of the packet's first and last event. ``content``: the
+    size of the packet in bytes without its padding. ``size``: the size with its padding. ``discarded``: the number of
+    events that the stream had lost at the end of the packet. ``number``: the number of earlier packets of the
+    stream."""
 
     stream_class: StreamClass
     identity: StreamIdentity
@@ -56,9 +56,9 @@ class PacketHeader(NamedTuple):
 
 
 def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeader | None:
-    """The header at ``offset`` of an open file; None if the file ends before or within it.
+    """The header at ``offset`` of an open file; None if the file ends before or within the header.
 
-    Raises `Damaged` if it is not a packet of the trace of ``metadata``.
+    Raises `Damaged` if this is not a packet of the trace of ``metadata``.
     """
     some = next(iter(metadata.classes.values()))
     raw = os.pread(descriptor, some.header_size, offset)

@@ -1,8 +1,8 @@
 """The metadata of a native trace: the layout of its packets, in CTF 1.8's language TSDL.
 
-The layout serves the rings: a packet's header and context fill exactly `PACKET_HEADER` bytes, and an event has the
-layout of a record in a ring. In streams that threads share, each event also contains its thread. Both kinds of streams
-have a stream class for each of the two byte orders of the arguments.
+The layout is made for the rings: the header and the context of a packet fill exactly `PACKET_HEADER` bytes, and an
+event has the layout of a record in a ring. In streams that threads share, each event also contains its thread. For
+streams of one thread and for shared streams, there is one stream class for each byte order of the arguments.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
 FIRST_SHARED_CLASS, FIRST_TRACER_CLASS = 2, 4
-"""Numbers of stream classes.
+"""The numbers of the first stream classes of two kinds.
 
-Classes 0 and 1 are streams of one thread's ``guest_hypertrace``, little- and big-endian; 2 and 3 are streams that
-threads share; from 4 on are streams of the tracer's own events.
+Classes 0 and 1 are for the ``guest_hypertrace`` events of one thread (little-endian, big-endian). Classes 2 and 3 are
+for streams that threads share. The classes from 4 on are for the tracer's own events.
 """
 
 _HEADER = struct.Struct("<I16sIQ96xQQIII16s20xQ24xQ8xQQ")
-"""The header's fields in the order of `_PACKET` below, with the gaps that its alignments leave."""
+"""The fields of a packet's header and context, with the gaps between them that the alignments cause."""
 _ORDERS = ("le", "be")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
 class Packet(NamedTuple):
-    """The contents of a packet's header. ``begin`` and ``end``: ticks of the first and last record.
+    """The contents of a packet's header. ``begin``, ``end``: the ticks of the first and the last record.
 
-    ``records_size``: in bytes. ``discarded``: number of events that the stream had lost up to the end of the packet.
-    ``number``: number of earlier packets of the stream. ``instance``: the stream's number in the trace. ``padding``:
-    unused bytes after the records that belong to the packet. ``stream_class``: the number of the stream's class.
+    ``records_size``: the size of the records in bytes. ``discarded``: the number of events that the stream had lost at
+    the end of the packet. ``number``: the number of earlier packets of the stream. ``instance``: the stream's number in
+    the trace. ``padding``: the number of unused bytes at the end of the packet, after the records. ``stream_class``:
+    the number of the stream's class.
     """
 
     begin: int
@@ -59,7 +60,7 @@ class Packet(NamedTuple):
 
 
 def packet_header(uuid: UUID, stream: Stream, packet: Packet) -> bytes:
-    """The `PACKET_HEADER` bytes that turn the records after them into a CTF packet."""
+    """The `PACKET_HEADER` bytes that, together with the records after them, form a CTF packet."""
     return _HEADER.pack(
         MAGIC,
         uuid.bytes,
@@ -88,9 +89,9 @@ def metadata(
 ) -> str:
     """The text of the metadata file.
 
-    ``source``: description of the counter that counts the ticks. ``environment``: facts of the run; its keys must be C
-    identifiers. ``tracer_events``: the kinds of events that the tracer itself records, each of which has a stream class
-    of its own, in this order.
+    ``source``: the description of the counter that counts the ticks. ``environment``: the facts of the run; the keys
+    must be C identifiers. ``tracer_events``: the kinds of events that the tracer itself records. Each of these kinds
+    has its own stream class, in this order.
     """
     classes = [_own_class(number, order, num_args) for number, order in enumerate(_ORDERS)]
     classes += [_shared_class(number, order, num_args) for number, order in enumerate(_ORDERS, FIRST_SHARED_CLASS)]
@@ -187,8 +188,8 @@ def _environment(environment: Mapping[str, str | int]) -> str:
 def _literal(value: str | int) -> str:
     if isinstance(value, int):
         return str(value)
-    # A raw line end would end TSDL's string, and surrogates, which stand for undecodable bytes of file names in Python,
-    # are not valid UTF-8.
+    # A raw line end would end the string in TSDL. Surrogates are not valid UTF-8; in Python, they stand for undecodable
+    # bytes of file names.
     plain = (character if character.isprintable() else "?" for character in value)
     return '"' + "".join(_ESCAPES.get(given, shown) for given, shown in zip(value, plain, strict=True)) + '"'
 
@@ -204,7 +205,7 @@ def _clock(fit: Fit, source: str) -> str:
 
 
 def _own_class(number: int, order: str, num_args: int) -> str:
-    """The stream class of streams of one thread."""
+    """The stream class of streams that belong to one thread."""
     return _class_of(number, HYPERTRACE, ["u32 site;"], _hypertrace_fields(order, num_args))
 
 
@@ -219,11 +220,12 @@ def _hypertrace_fields(order: str, num_args: int) -> Sequence[str]:
 
 
 def _tracer_class(number: int, definition: Definition) -> str:
-    """The stream class of an event of the tracer: one stream for all threads (see `htrun.ctf.tracer_streams`)."""
+    """The stream class of a kind of tracer event. There is one stream for all threads (see
+    `htrun.ctf.tracer_streams`)."""
     context = [*_THREAD_CONTEXT, "audit_arch arch;"] if definition.fields else _THREAD_CONTEXT
     arguments = [f"arg_le {argument};" for argument in definition.argument_names(0)]
     if definition is USER_SYSCALL_TEXT:
-        # The words after the first are the bytes of a text, which readers show better as characters.
+        # The words after the first word are the bytes of a text. Readers show them better as characters.
         arguments[1:] = [f"character text[{TEXT_BYTES}];"]
     return _class_of(number, definition, context, [f"u64 {field};" for field in definition.fields] + arguments)
 

@@ -1,8 +1,8 @@
 """Indexes a native trace by the headers of its packets, without reading any event.
 
-The result is an index of *pieces*: parts of one packet that are small enough to be read at once. Inconsistencies (a
-file that ends within a packet, time that goes backwards, another trace's packet) are damage; a stream is read up to its
-first damage.
+The result is an index of *pieces*. A piece is a part of one packet, and is small enough to be read in one step. An
+inconsistency is damage: a file that ends within a packet, time that goes backwards, or a packet of another trace. A
+stream is read up to its first damage.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ if TYPE_CHECKING:
 _NEVER = (1 << 63) - 1
 """A time in ticks that is never reached."""
 _NAME = re.compile(r"stream-(\d{1,9})-(\d{1,9})(?:\.([1-9]\d{0,4}))?")
-"""The stream's number, the thread's id, and the number of the file if it is not the stream's first."""
+"""The stream's number, the thread's id, and, except in the stream's first file, the number of the file."""
 _TIMESTAMP = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
 class Damage:
-    """The first damage of a file. ``what``: its description; ``place``: its offset in the file in bytes."""
+    """The first damage of a file. ``what``: the description of the damage. ``place``: the offset of the damage in the
+    file, in bytes."""
 
     what: str
     place: int
 
 
 _RING_PACKETS = 17
-"""The number of packets, written by a thread before a loss, that can follow the packet that reports the loss: those of
-a full ring, and the one that the drain was taking out."""
+"""The maximum number of packets that can follow the packet that reports a loss although the thread has filled them
+before the loss. These are the packets of a full ring, and the packet that the drain was taking out."""
 
 
 @dataclass(frozen=True)
 class TickLoss:
     """A loss of ``events`` events between the ticks ``begin`` and ``end``.
 
-    ``packet``: number of the packet that reports it.
+    ``packet``: the number of the packet that reports the loss.
     """
 
     packet: int
@@ -60,9 +61,10 @@ class TickLoss:
 class StreamFile:
     """One file of a trace.
 
-    ``identity``: the fields that all packets of its stream share. ``pieces``: the file's part of the index, packed;
-    ``events``: number of events before any damage. Totals of the stream up to the end of this file: ``packets``;
-    ``last``: its latest tick; ``discarded``: number of lost events; ``losses``: when they were lost.
+    ``identity``: the fields that all packets of the file's stream share. ``pieces``: the file's part of the index, as
+    packed bytes. ``events``: the number of events before any damage. The other attributes describe the stream up to the
+    end of this file. ``packets``: the number of packets. ``last``: the latest ticks. ``discarded``: the number of lost
+    events. ``losses``: the times at which events were lost.
     """
 
     path: Path
@@ -93,10 +95,10 @@ def stream_files(directory: Path) -> list[list[Path]]:
 
 
 def scan(path: Path, number: int, metadata: Metadata, size: int, before: StreamFile | None) -> StreamFile | Damage:
-    """The contents of ``path``, the trace's file ``number``, in pieces of ``size`` bytes.
+    """Index the file ``path`` in pieces of ``size`` bytes. ``number``: the number of the file in the trace.
 
-    ``before``: the previous file of the same stream, None if this is the first.
-    Returns the damage if not even the first packet is valid.
+    ``before``: the previous file of the same stream; None if this is the first file. Returns a `Damage` if even the
+    first packet is invalid.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -173,7 +175,7 @@ class _Scanner:
         if not lost:
             return
         if self.losses and self.packets < self.losses[-1].packet + _RING_PACKETS:
-            # Overlapping losses are merged, so that memory does not grow with the time for which a thread loses events.
+            # Overlapping losses are merged. Otherwise memory would grow while a thread keeps losing events.
             self.losses[-1] = replace(self.losses[-1], packet=self.packets, events=self.losses[-1].events + lost)
         else:
             self.losses.append(TickLoss(self.packets, self.last, _NEVER, lost))
@@ -199,7 +201,8 @@ class _Scanner:
             raise Damaged("a packet is of another stream")
 
     def _add_pieces(self, header: PacketHeader, count: int) -> None:
-        """Index ``count`` events. Raises `Damaged` at a piece that does not begin between its neighbours."""
+        """Index ``count`` events. Raises `Damaged` if the time at which a piece begins does not lie between its
+        neighbours' times."""
         size = header.stream_class.event_size
         most = max(self._piece // size, 1)
         begin, end = header.begin, header.end

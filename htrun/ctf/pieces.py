@@ -1,6 +1,6 @@
-"""The index of a native trace: parts of one packet that are small enough to be read at once.
+"""The index of a native trace. It consists of pieces: parts of one packet that are small enough to be read in one step.
 
-An index is built piece by piece as packed bytes, and read as a numpy array: a trace has millions of pieces.
+An index is built piece by piece as packed bytes, and read as a numpy array, since a trace may have millions of pieces.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pieces = NDArray[np.void]
-"""An index, of `PIECE_FIELDS`."""
+"""An index: an array with the fields `PIECE_FIELDS`."""
 
 PIECE_FIELDS = [("begin", "<u8"), ("limit", "<u8"), ("offset", "<u8"), ("count", "<u4"), ("file", "<u4")]
-"""``begin``: ticks of the first event. ``limit``: no event has later ticks. ``offset``: position in the file in bytes.
-``count``: number of events. ``file``: the number of the stream's file."""
+"""``begin``: the ticks of the first event. ``limit``: the upper limit of the events' ticks. ``offset``: the position in
+the file, in bytes. ``count``: the number of events. ``file``: the number of the file."""
 
 _PIECE = struct.Struct("<QQQII")
 _SIZE, _LEAST_SIZE = 1 << 18, 1 << 12
-"""The usual and the least size of a piece in bytes: its events stay in the processor's cache while they are decoded."""
+"""The usual and the minimum size of a piece in bytes. The events of a piece stay in the processor's cache while they
+are decoded."""
 _ALL_SIZE = 1 << 25
-"""The maximum size in bytes of one piece of each stream together: if all threads emit at the same time, all are in
-memory."""
+"""The maximum total size in bytes of one piece from each file. If all threads emit at the same time, all these pieces
+are in memory together."""
 
 
 def piece_size(files: int) -> int:
@@ -37,7 +38,7 @@ def packed(begin: int, limit: int, offset: int, count: int, file: int) -> bytes:
 
 
 def pieces_of(index: bytes) -> Pieces:
-    """The pieces in ``index``, which are packed one after the other."""
+    """The pieces in ``index``, the packed bytes of an index."""
     return np.frombuffer(index, np.dtype(PIECE_FIELDS))
 
 

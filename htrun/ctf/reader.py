@@ -1,7 +1,7 @@
 """Reads native traces as batches of events in order of time, in memory that does not grow with the trace.
 
 Pieces (see `htrun.ctf.packets`) are read in the order in which they begin. Events that are older than the start of the
-next piece are returned, since nothing older can follow; the rest waits. No step loops over single events.
+next piece are returned, since no older event can follow. The other events wait. No step loops over single events.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     _Warn = Callable[[Path, str, int], None]
-    """Called for damage, with the file, a description, and the offset in the file."""
+    """A function that is called for damage, with the file, a description of the damage, and the offset in the file."""
 
 _MOST_METADATA = 1 << 24
-"""The maximum size of metadata in bytes. A larger file is not htrun's."""
+"""The maximum size of metadata in bytes. htrun never writes a larger file."""
 _OPEN_FILES = 64
 _SECOND = 1_000_000_000
 _SHARED = 2**32 - 1
-"""The thread number of a file of a shared stream, whose events contain their threads."""
+"""The thread number of a file that belongs to a shared stream. The events of such a stream contain their threads."""
 
 
 class CtfReader:
     """A native trace.
 
-    ``streams``: its threads; ``files``: the index of each file; ``discarded``: number of lost events by stream.
+    ``streams``: the threads of the trace. ``files``: the index of each file. ``discarded``: the number of lost events
+    of each stream.
     """
 
     def __init__(self, path: Path, metadata: Metadata, files: list[StreamFile], warn: _Warn) -> None:
@@ -65,7 +66,8 @@ class CtfReader:
         self._stream_numbers = [numbers.get(_thread(file.stream), _SHARED) for file in files]
         self._named = ThreadNumbers({number: numbers[stream] for number, stream in named.items()})
         self.discarded = [0] * len(self.streams)
-        # A thread may have several streams, and a stream several files, each of which counts from the stream's start.
+        # A thread may have several streams, and a stream may have several files. Each file counts losses from the
+        # stream's start.
         ends = {file.instance: file for file in own}
         for file in ends.values():
             self.discarded[numbers[_thread(file.stream)]] += file.discarded
@@ -90,7 +92,7 @@ class CtfReader:
     def open(cls, path: Path, warn: Callable[[str], None]) -> CtfReader:
         """Open the trace in the directory ``path``.
 
-        ``warn`` is called for damage. Raises `HtrunError` if it is not a trace.
+        ``warn`` is called for damage. Raises `HtrunError` if ``path`` is not a trace.
         """
 
         def tell(file: Path, damage: str, place: int) -> None:
@@ -118,12 +120,12 @@ class CtfReader:
 
     @property
     def events(self) -> int:
-        """The number of events in the trace: exact unless times within a packet are damaged."""
+        """The number of events in the trace. It is exact unless times within a packet are damaged."""
         return sum(file.events for file in self._files)
 
     @property
     def texts(self) -> int:
-        """The number of `events` that are only texts of system calls (`htrun.events.call_texts`)."""
+        """The number of those `events` that are texts of system calls (`htrun.events.call_texts`)."""
         kinds = ((file.events, DEFINITIONS[file.stream_class.kind]) for file in self._files)
         return sum(count for count, kind in kinds if kind is USER_SYSCALL_TEXT)
 
@@ -179,7 +181,8 @@ class CtfReader:
             loader.close()
 
     def _of_threads(self, events: Events, window: Window) -> Events:
-        """The ``events`` of the threads of ``window``. Only shared streams contain events of other threads."""
+        """Those of ``events`` that belong to the threads of ``window``. Only shared streams contain events of other
+        threads."""
         if window.streams is None or _SHARED not in self._stream_numbers:
             return events
         return events[np.isin(events["stream"], list(window.streams))]
@@ -198,9 +201,9 @@ class CtfReader:
 
 
 def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
-    """The wall clock at ``ticks``, in ns since the epoch; the vectorised form of `Fit.to_realtime_ns`.
+    """The wall clock at ``ticks``, in ns since the epoch. This is the vectorised form of `Fit.to_realtime_ns`.
 
-    Whole seconds are split off first to avoid overflow and double rounding.
+    The whole seconds are computed separately, to avoid overflow and double rounding.
     """
     frequency = np.uint64(clock.frequency)
     moved = ticks + np.uint64(clock.offset_ticks)
@@ -210,8 +213,8 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
 
 
 def _thread(stream: Stream) -> Stream:
-    """The key that identifies the thread of a file's stream: without the byte order, which differs between files with
-    different kinds of events."""
+    """The key that identifies the thread of a file's stream. It does not include the byte order, since files with
+    different kinds of events may have different byte orders."""
     return stream._replace(big_endian=False)
 
 
@@ -253,8 +256,8 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
     while place < len(pieces):
-        # The next step reads at least as many events as are waiting already; otherwise events of very many threads
-        # would be sorted again and again.
+        # Each step reads at least as many events as are already waiting. Otherwise events of very many threads would be
+        # sorted again and again.
         wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
         upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
@@ -270,7 +273,8 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
 
 
 def _sorted(runs: Sequence[Events]) -> Events:
-    """One batch in order of time; a thread's events with equal times, which are in one run, keep their order."""
+    """Merge ``runs`` into one batch in order of time. Events of a thread with equal times keep their order, since they
+    are in one run."""
     runs = [run for run in runs if len(run)] or runs[:1]
     # numpy copies structures field by field, but rows of words in one block.
     words = runs[0].dtype.itemsize // 8
@@ -285,7 +289,7 @@ def _sorted(runs: Sequence[Events]) -> Events:
 
 
 def within(events: Events, window: Window) -> Events:
-    """The ``events`` that happened in ``window``."""
+    """Those of ``events`` that happened in ``window``."""
     times = events["time"]
     if not len(events) or (window.begin <= int(times[0]) and int(times[-1]) < window.end):
         return events
@@ -293,7 +297,7 @@ def within(events: Events, window: Window) -> Events:
 
 
 class _Loader:
-    """Reads and decodes pieces until a stream turns out to be damaged."""
+    """Reads and decodes pieces. If a stream turns out to be damaged, no more of its pieces are read."""
 
     def __init__(
         self,
@@ -318,7 +322,8 @@ class _Loader:
         self._damaged: set[int] = set()
 
     def load(self, pieces: Pieces) -> list[Events]:
-        """The events of ``pieces`` up to the first impossible one of each stream: a batch for each class."""
+        """The events of ``pieces``, in one batch for each stream class. The events of a stream end before its first
+        impossible event."""
         batches = []
         classes = self._class_numbers[pieces["file"]]
         for number, stream_class in self._classes.items():
@@ -338,7 +343,7 @@ class _Loader:
             os.close(self._open.popitem()[1])
 
     def _records(self, pieces: Pieces, stream_class: StreamClass) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """The plausible records of ``pieces``, and their number in each piece."""
+        """The plausible records of ``pieces``, and the number of these records in each piece."""
         records = np.empty(int(pieces["count"].sum()), stream_class.event_dtype)
         counts = pieces["count"].astype(np.int64)
         starts = np.cumsum(counts) - counts
@@ -356,7 +361,7 @@ class _Loader:
         return np.concatenate(kept), np.array(right, np.int64)
 
     def _read(self, piece: tuple[int, ...], records: NDArray[np.void]) -> int:
-        """Fill ``records`` with those of ``piece``; returns their number."""
+        """Read the records of ``piece`` into ``records``. Returns the number of records."""
         _, _, offset, _, number = piece
         if self._files[number].instance in self._damaged:
             return 0
@@ -376,7 +381,8 @@ class _Loader:
         return descriptor
 
     def _right(self, piece: Any, times: NDArray[np.uint64]) -> int:
-        """The number of a piece's ``times`` before the first impossible one; reports the damage if there is one."""
+        """The number of ``times`` of a piece before the first impossible time. If there is an impossible time, this
+        reports the damage."""
         number = int(piece["file"])
         file = self._files[number]
         if file.instance in self._damaged:
@@ -405,7 +411,7 @@ class _Loader:
 
 
 def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definition) -> None:
-    """Fill the columns of `NUMBER_PAIRS`. Fields missing from ``records`` are 0."""
+    """Fill the columns of `NUMBER_PAIRS` in ``events``. If ``records`` do not have a field, the column is 0."""
     held = records.dtype.names or ()
     for pair in NUMBER_PAIRS:
         if not set(pair) & set(definition.columns):
@@ -418,7 +424,7 @@ def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definit
 
 
 def _all_right(times: NDArray[np.uint64], pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:
-    """Whether the times of each piece never go backwards and stay within the bounds that the index gives."""
+    """Whether, in each piece, the times never go backwards and stay within the bounds from the index."""
     back = times[1:] < times[:-1]
     back[starts[1:] - 1] = False
     return bool(

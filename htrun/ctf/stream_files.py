@@ -1,14 +1,14 @@
-"""The files of one stream of a native trace. Each is readable at every moment, even after htrun was killed.
+"""The files of one stream of a native trace. Each file is readable at every moment, even after htrun was killed.
 
 SIGKILL can stop a write(2) between two pages, and readers reject a file with part of a packet. So packets are never
 appended at the end of a file. Instead, a file is extended in advance, without using disk space, and ends with an empty
-packet whose padding is all of the unused part. A new packet is written into that padding, where no reader looks, and
-after it the header of the next empty packet. Only then does the new packet's header replace that of the empty packet.
-This is atomic because a header lies within one page. When the run ends, or the next packet does not fit, the file is
-truncated after its last packet.
+packet. The padding of the empty packet is the whole unused part of the file, and no reader looks into this padding. The
+new packet is written there, followed by the header of the next empty packet. Then the header of the new packet replaces
+the header of the old empty packet. This is atomic because a header lies within one page. When the run ends, or when the
+next packet does not fit, the file is truncated after its last packet.
 
-Once a file is full the stream continues in another, like LTTng's with rotation: ``stream-0-1234``, ``stream-0-1234.1``.
-A file gets its name when it is valid.
+When a file is full, the stream continues in another file, as LTTng's streams do with rotation: ``stream-0-1234``,
+``stream-0-1234.1``. A file gets its name when it is valid.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 _ALIGNMENT = PACKET_HEADER
 """Packets begin at multiples of this many bytes, so that no header spans two pages."""
 _FIRST_LENGTH, _MOST_LENGTH = 1 << 20, 1 << 30
-"""The size in bytes of a stream's first file, and the maximum; every further file is as long as all earlier ones
-together.
+"""The size in bytes of a stream's first file, and the maximum size of a file. Each further file is as long as all
+earlier files together.
 """
 _APART = 64
-"""The minimum of ticks between two packets, at least a few ns: babeltrace2 orders packets by the nanosecond in which
-they begin."""
+"""The minimum number of ticks between two packets. This is at least a few ns, since babeltrace2 orders packets by the
+nanosecond in which they begin."""
 
 
 class StreamFiles:
-    """One stream. ``instance``: its number in the trace; ``stream_class``: the number of its class.
+    """One stream. ``instance``: the number of the stream in the trace. ``stream_class``: the number of the stream's
+    class.
 
-    Files are open only while they are written: there may be thousands of threads."""
+    Files are open only while they are written, since there may be thousands of threads."""
 
     def __init__(self, directory: Path, instance: int, stream: Stream, uuid: UUID, stream_class: int) -> None:
         self._directory = directory
@@ -54,15 +55,15 @@ class StreamFiles:
         self._total = 0
         self._packets = 0
         self.last = 0
-        """The end of its last packet in ticks."""
+        """The end of the last packet in ticks."""
         self._path = directory
         self._end = self._length = 0
 
     def write(self, records: Records, discarded: int, now: int) -> None:
-        """Append a packet of ``records``; if they are empty, it only reports losses. ``now``: ticks; no record is
-        later.
+        """Append a packet of ``records``. If there are no records, the packet only reports losses. ``now``: the current
+        ticks; no record is later.
 
-        Raises `SinkError`; packets written before remain readable.
+        Raises `SinkError`. Packets that were written earlier remain readable.
         """
         begin = end = max(self.last, now)
         if len(records):
@@ -91,10 +92,10 @@ class StreamFiles:
             raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
 
     def _begin(self, packet: Packet, records: Records) -> None:
-        """Make a file that begins with ``packet``."""
+        """Create a file that begins with ``packet``."""
         name = f"stream-{self._instance}-{self._stream.tid}" + (f".{self._files}" if self._files else "")
         self._path = self._directory / name
-        # Readers take every file for a stream unless its name begins with a dot.
+        # To readers, every file is a stream unless its name begins with a dot.
         hidden = self._directory / f".{name}"
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
@@ -121,7 +122,7 @@ class StreamFiles:
             os.close(descriptor)
 
     def _put(self, descriptor: int, packet: Packet, records: Records) -> None:
-        """Write ``packet`` over the empty one at the file's end."""
+        """Replace the empty packet at the end of the file by ``packet``."""
         behind = self._end + packet.size
         rest = self._length - behind
         tail = bytes(packet.padding)
@@ -136,7 +137,7 @@ class StreamFiles:
         return Packet(begin, end, size, discarded, number, self._instance, padding, self._stream_class)
 
     def _finish(self) -> None:
-        """Truncate the file after its last packet; nothing more is written to it."""
+        """Truncate the file after its last packet. No more packets are written to this file."""
         if self._end < self._length:
             os.truncate(self._path, self._end)
         self._end = self._length = 0
@@ -148,13 +149,14 @@ def _padding(size: int) -> int:
 
 
 def _reserve(descriptor: int, least: int, wanted: int) -> int:
-    """Extend a file to ``wanted`` bytes, or, if files cannot be that long, to ``least`` or more."""
+    """Extend a file to ``wanted`` bytes, or, if files cannot be that long, to at least ``least`` bytes. Returns the new
+    size."""
     length = max(wanted // _ALIGNMENT * _ALIGNMENT, least)
     while True:
         try:
             os.ftruncate(descriptor, length)
         except OSError as error:
-            # A limit of the user (RLIMIT_FSIZE) or of the file system.
+            # This is a limit of the user (RLIMIT_FSIZE) or of the file system.
             if error.errno != errno.EFBIG or length == least:
                 raise
             length = max(length // 2 // _ALIGNMENT * _ALIGNMENT, least)
@@ -166,14 +168,15 @@ def _write_at(descriptor: int, offset: int, *parts: memoryview | bytes) -> None:
     size = sum(map(len, parts))
     written = os.pwritev(descriptor, parts, offset)
     if written < size:
-        # The disk is full, or nearly: the next write reports it.
+        # The disk is full, or almost full. If it is full, the next write reports this.
         rest = memoryview(b"".join(parts))
         while written < size:
             written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
 def in_order(records: Records, earliest: int, latest: int) -> Records:
-    """``records`` if their times lie in ``earliest .. latest`` and never go backwards; otherwise a corrected copy."""
+    """``records`` themselves if their times lie in ``earliest .. latest`` and never go backwards; otherwise a corrected
+    copy."""
     import numpy as np
 
     if len(records) == 1 and earliest <= int(records["timestamp"][0]) <= latest:

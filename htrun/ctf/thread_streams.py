@@ -1,12 +1,13 @@
-"""Chooses the stream of a native trace for a guest thread's events: one of its own, or one that threads share.
+"""Chooses the stream for the events of a guest thread in a native trace: either the thread's own stream, or a stream
+that threads share.
 
-A stream is at least one file, and readers keep every file open. So the first threads of a run get streams of their own,
-and so do threads that emit much, up to a few hundred. All other threads share streams; each event of a shared stream
-contains its thread.
+A stream is at least one file, and readers keep every file open. So only up to a few hundred threads have their own
+streams: the first threads of a run, and threads that emit many events. All other threads share streams. Each event of a
+shared stream contains its thread.
 
 Time never goes backwards in a stream. The events of one round of the drain are sorted here. But a round reads the rings
-one after the other, so an event can be older than the last event that the previous round has written to a stream. It
-then goes to another stream.
+one after the other, so an event can be older than the last event that the previous round has written to a stream. Such
+an event is written to another stream.
 """
 
 from __future__ import annotations
@@ -31,22 +32,24 @@ if TYPE_CHECKING:
     from htrun.events.records import Records
 
 NO_THREAD = Stream(0, 0)
-"""The thread in the packets of shared streams, whose events contain their threads."""
+"""The thread in the headers of packets of shared streams. The events of these streams contain their threads."""
 _ALWAYS_OWN, _MOST_OWN = 32, 256
-"""Numbers of streams of one thread: the first 32 threads get one, other threads only until there are 256.
+"""The limits for streams of one thread. The first 32 threads get their own streams. Other threads get their own streams
+only until there are 256.
 
-The limit of open files may be low (``ulimit -n``: 1024).
+There is a limit because the limit of open files may be low (``ulimit -n``: 1024).
 """
 _MUCH = 1 << 16
-"""A thread with this many bytes of records gets a stream of its own."""
+"""The number of bytes of records with which a thread gets its own stream."""
 _MOST_WAITING = 1 << 25
-"""At most this many bytes of records wait for the end of a round."""
+"""The maximum number of bytes of records that wait for the end of a round."""
 
 
 class _Thread:
     """A running thread.
 
-    ``files``: its own stream, if any; ``size``: bytes of its records so far; ``last``: ticks of its last record.
+    ``files``: the thread's own stream; None if it has none. ``size``: the size of the thread's records so far, in
+    bytes. ``last``: the ticks of the thread's last record.
     """
 
     __slots__ = ("files", "last", "size")
@@ -58,7 +61,7 @@ class _Thread:
 
 
 class _Waiting(NamedTuple):
-    """Records of a thread that shares a stream."""
+    """Records that wait for the end of a round. Their thread shares a stream."""
 
     number: int
     stream: Stream
@@ -82,13 +85,14 @@ class ThreadStreams:
 
     @property
     def alive(self) -> int:
-        """The number of threads that are remembered."""
+        """The number of threads that have written records and have not ended."""
         return len(self._threads)
 
     def write(self, number: int, stream: Stream, records: Records, discarded: int, now: int) -> None:
         """Write ``records`` of thread ``number``.
 
-        ``discarded``: the thread's losses so far. ``now``: no record is later.
+        ``discarded``: the number of events that the thread has lost so far. ``now``: the current ticks; no record is
+        later.
         """
         thread = self._threads.get(number)
         if thread is None:
@@ -114,7 +118,7 @@ class ThreadStreams:
             thread.files.close()
 
     def flush(self, now: int) -> None:
-        """Write the waiting records at the end of a round. ``now``: no record is later."""
+        """Write the waiting records at the end of a round. ``now``: the current ticks; no record is later."""
         waiting, self._waiting, self._waiting_size = self._waiting, [], 0
         for big_endian, streams in self._shared.items():
             own = [each for each in waiting if each.stream.big_endian is big_endian]
@@ -135,7 +139,8 @@ class ThreadStreams:
         return self._own < (_MOST_OWN if thread.size > _MUCH else _ALWAYS_OWN)
 
     def _begin_own(self, stream: Stream, last: int, nothing: Records) -> StreamFiles:
-        """A stream for a thread whose events up to ``last`` are in other streams: losses in this stream came later."""
+        """Begin a stream for a thread. The thread's events up to ``last`` are in other streams, so losses in the new
+        stream are later than ``last``."""
         self._own += 1
         files = StreamFiles(self._directory, self._next_instance(), stream, self._uuid, int(stream.big_endian))
         if last:
@@ -145,7 +150,7 @@ class ThreadStreams:
     def _write_shared(self, streams: list[StreamFiles], events: NDArray[np.void], big_endian: bool, now: int) -> None:
         """Write each of ``events`` to the first of ``streams`` that ends before the event.
 
-        Since each thread's own events are in order, there are never more streams than threads that run at the same
+        Since the events of each thread are in order, there are never more streams than threads that run at the same
         time.
         """
         import numpy as np
@@ -166,7 +171,7 @@ class ThreadStreams:
         import numpy as np
 
         counts = [len(each.records) for each in waiting]
-        # Structures would be copied field by field.
+        # Copied as blocks of bytes, since numpy would copy structures field by field.
         width = record_dtype(self._num_args, big_endian).itemsize
         rows = np.concatenate([each.records.view("u1").reshape(-1, width) for each in waiting])
         threads = np.repeat(np.arange(len(waiting)), counts)

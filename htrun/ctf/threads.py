@@ -1,4 +1,4 @@
-"""The threads of shared streams, in which each event contains its thread."""
+"""Finds the threads of shared streams. In such streams, each event contains its thread."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from htrun.ctf.packets import StreamFile
 
 _MOST_THREADS = 1 << 24
-"""More threads than any run has; a higher number means damage."""
+"""A number of threads that no run has. A higher number in a trace means damage."""
 
 
 def threads_in(files: Iterable[StreamFile]) -> dict[int, Stream]:
-    """Every thread that occurs in events of ``files``, by its number in the run. Raises `HtrunError`."""
+    """All threads that occur in the events of ``files``, by their numbers in the run. Raises `HtrunError`."""
     threads: dict[int, Stream] = {}
     for file in files:
         for events in _events(file):
@@ -40,12 +40,12 @@ class ThreadNumbers:
     """Translates the thread numbers in events to indexes of a list of streams."""
 
     def __init__(self, places: Mapping[int, int]) -> None:
-        """``places``: the index for each number."""
+        """``places``: the index for each thread number."""
         self._numbers = np.array(sorted(places), np.uint32)
         self._places = np.array([places[number] for number in sorted(places)], np.uint32)
 
     def places(self, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The indexes for ``numbers``, each of which was found by `threads_in`."""
+        """The indexes for ``numbers``. `threads_in` must have found each of these numbers."""
         return self._places[np.searchsorted(self._numbers, numbers)]
 
 

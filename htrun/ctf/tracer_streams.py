@@ -1,8 +1,8 @@
 """The tracer's own events in the layout of a native trace: one stream for each kind of event.
 
-Each stream holds the events of all threads, so each event contains its thread, like LTTng's contexts. A stream per
-thread would be thousands of files if a script starts thousands of programs, and readers keep every file open.
-``thread`` is the thread's number in the run, since ids are reused.
+Each stream contains the events of all threads, so each event contains its thread, as LTTng's contexts do. With one
+stream for each thread, there would be thousands of files if a script starts thousands of programs, and readers keep
+every file open. The field ``thread`` is the thread's number in the run, since thread ids are reused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 THREAD_FIELDS = ("pid", "tid", "vcpu")
 THREAD_LAYOUT = [*((field, "<u4") for field in THREAD_FIELDS), ("comm", f"S{COMM_SIZE}")]
-"""An event's fields about its thread, in addition to ``thread``."""
+"""The fields of an event that describe its thread, in addition to ``thread``."""
 
 
 def by_definition(records: TracerRecords, streams: Sequence[Stream]) -> Iterator[tuple[Definition, NDArray[np.void]]]:

@@ -1,7 +1,7 @@
 """Parses the metadata of a native trace.
 
-TSDL is the language of CTF 1.8, section C. This is a strict parser of the subset that htrun writes (integers, arrays of
-characters, flat structures); it rejects anything else instead of guessing.
+TSDL is the language of CTF 1.8, section C. This is a strict parser of the subset that htrun writes: integers, arrays of
+characters, and flat structures. The parser rejects all other constructs.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 
 
 class TsdlError(Exception):
-    """The text is not the metadata that htrun writes. ``str()`` says what is wrong with it."""
+    """The text is not the metadata that htrun writes. ``str()`` says what is wrong with the text."""
 
 
 @dataclass(frozen=True)
 class TsdlField:
-    """A field of a structure. ``code``: numpy's name of the type; ``offset``, ``alignment``: bytes; ``size``: bytes of
-    all ``count`` elements (None: it is not an array)."""
+    """A field of a structure. ``code``: numpy's name of the type. ``offset``, ``alignment``: in bytes. ``count``: the
+    number of elements; None if the field is not an array. ``size``: the size of the whole field in bytes."""
 
     name: str
     code: str
@@ -70,8 +70,8 @@ class TsdlField:
 class StreamClass:
     """One kind of stream.
 
-    ``kind``: the kind of its events, an index of `DEFINITIONS`; ``header``: the fields of a packet's header; ``event``:
-    the fields of an event; ``arguments``: the number of its arguments.
+    ``kind``: the kind of the stream's events, an index of `DEFINITIONS`. ``header``: the fields of a packet's header.
+    ``event``: the fields of an event. ``arguments``: the number of arguments of an event.
     """
 
     number: int
@@ -82,12 +82,12 @@ class StreamClass:
 
     @cached_property
     def header_size(self) -> int:
-        """Bytes from the start of a packet to its first event."""
+        """The distance from the start of a packet to its first event, in bytes."""
         return _aligned(self.header[-1].end, _alignment(self.event))
 
     @cached_property
     def event_size(self) -> int:
-        """Bytes from an event to the next."""
+        """The distance from one event to the next, in bytes."""
         return _aligned(self.event[-1].end, _alignment(self.event))
 
     @property
@@ -101,8 +101,8 @@ class StreamClass:
         return self.event[-1].code.startswith(">")
 
     def header_values(self, raw: bytes) -> tuple[Any, ...]:
-        """The fields of a packet's header, from its bytes ``raw``, in the order of `HEADER_FIELDS`: numbers, and arrays
-        as bytes."""
+        """The values of the fields of a packet's header, in the order of `HEADER_FIELDS`. Arrays are returned as bytes.
+        ``raw``: the bytes of the header."""
         return self._header_order(self._header_struct.unpack(raw))
 
     @cached_property
@@ -135,7 +135,7 @@ class Metadata:
 
 
 def environment_of(text: str) -> dict[str, str | int]:
-    """The facts of the run in the metadata ``text``, of whatever program; empty if there are none."""
+    """The facts of the run in the metadata ``text``, which any program may have written; empty if there are none."""
     match = re.search(r"\benv\s*\{(.*?)\n?\s*\};", text, re.DOTALL)
     pairs = re.findall(r'(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*;', match[1]) if match else []
     return {key: _value(value) for key, value in pairs}
@@ -186,7 +186,7 @@ class _Parser:
         events = {_number(event, "stream_id"): event for event in self._blocks["event"]}
         classes = [_stream_class(_number(stream, "id"), trace, stream, events) for stream in self._blocks["stream"]]
         if len({each.header for each in classes}) != 1 or len({each.header_size for each in classes}) != 1:
-            raise TsdlError("there is not one kind of packet")
+            raise TsdlError("the streams have different packet headers")
         return Metadata(_uuid(trace), environment, _fit(clock, environment), {each.number: each for each in classes})
 
     def _only(self, name: str) -> _Block:
@@ -332,36 +332,37 @@ HEADER_FIELDS = {
     "pid": 4, "tid": 4, "vcpu": 4, "comm": 16, "content_size": 8, "packet_size": 8, "events_discarded": 8,
     "packet_seq_num": 8,
 }  # fmt: skip
-"""The required fields of a packet's header and context, in any order, and their size in bytes."""
+"""The required fields of a packet's header and context, with their sizes in bytes. Their order does not matter."""
 _EVENT_FIELDS = {"timestamp": 8, "site": 4}
 _SHARED_EVENT_FIELDS = {"timestamp": 8, "thread": 4, "pid": 4, "tid": 4, "vcpu": 4, "comm": 16}
-"""The required fields of an event's header and context in a stream that threads share, and their size in bytes."""
+"""The required fields of an event's header and context, with their sizes in bytes, in a stream that threads share."""
 
 
 def _check(fields: Sequence[TsdlField], needed: Mapping[str, int], where: str) -> None:
     sizes = {field.name: field.size for field in fields}
     for name, size in needed.items():
         if sizes.get(name) != size:
-            raise TsdlError(f"the {where}'s field {name} is missing or of another size")
+            raise TsdlError(f"the {where}'s field {name} is missing or has the wrong size")
     if len(sizes) != len(fields):
         raise TsdlError(f"the {where} has two fields with the same name")
 
 
 def _check_arguments(fields: Sequence[TsdlField], kind: int, arguments: int) -> None:
-    """Check that the arguments are consecutive 64-bit numbers of one byte order with the names of the event's kind."""
+    """Check that the arguments have the names of the event's kind, and are consecutive 64-bit numbers with the same
+    byte order."""
     own = fields[len(fields) - arguments - len(DEFINITIONS[kind].fields) :] if arguments >= 0 else ()
     if tuple(field.name for field in own) != DEFINITIONS[kind].field_names(arguments):
-        raise TsdlError(f"the fields of {DEFINITIONS[kind].name} are others")
+        raise TsdlError(f"the fields of {DEFINITIONS[kind].name} are not those that htrun writes")
     last = fields[len(fields) - arguments :]
     steps = {after.offset - before.offset for before, after in pairwise(last)}
     if len({field.code for field in last} | {"u8"}) > 2 or not steps <= {8} or any(field.size != 8 for field in last):
-        raise TsdlError(f"the arguments of {DEFINITIONS[kind].name} are not alike")
+        raise TsdlError(f"the arguments of {DEFINITIONS[kind].name} are not consecutive numbers of the same type")
 
 
 def _words_of(text: TsdlField) -> tuple[TsdlField, ...]:
-    """The words that hold a text: events have only words as arguments."""
+    """The words of memory that contain a text, as fields. The arguments of events are always words."""
     if text.name != "text" or text.size != TEXT_BYTES:
-        raise TsdlError("the texts of system calls are of another size")
+        raise TsdlError("the texts of system calls have the wrong size")
     names = USER_SYSCALL_TEXT.argument_names(0)[1:]
     return tuple(
         TsdlField(name, "<u8", text.offset + 8 * place, text.alignment, None) for place, name in enumerate(names)
@@ -413,4 +414,4 @@ def _struct_format(fields: Sequence[TsdlField], size: int) -> Iterator[str]:
 
 
 _STRUCT_CODES = {"<u1": "s", "<u4": "I", "<u8": "Q"}
-"""The codes of `struct` for numpy's types. Single bytes occur only in arrays: a UUID, a name."""
+"""The `struct` codes for numpy's types. Single bytes occur only in arrays: in a UUID, or in a name."""

@@ -1,8 +1,8 @@
 """The native trace: a CTF 1.8 directory with streams of guest threads (`htrun.ctf.thread_streams`).
 
-A packet of a thread that has a stream of its own is written unchanged, after a header that is filled in; nothing is
-converted. The metadata exists before the first packet, and packets appear only when complete
-(`htrun.ctf.stream_files`), so if htrun is killed, the trace is readable up to that moment.
+If a thread has its own stream, its packets are written unchanged: only the header is filled in. The metadata exists
+before the first packet, and a packet appears only when it is complete (`htrun.ctf.stream_files`). So if htrun is
+killed, the trace is readable up to this moment.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerRecords
 
 _FIRST_REFIT = 1.0
-"""Seconds from the start until the clock in the metadata is first corrected; it is corrected again whenever the run's
-age has doubled. If htrun is killed, the times since the last correction are accurate to a few parts in a million."""
+"""The time in seconds from the start until the clock in the metadata is first corrected. The clock is corrected again
+whenever the run's age has doubled. If htrun is killed, the times since the last correction are accurate to a few parts
+in a million."""
 
 
 class CtfTrace(Closing):
-    """A trace that is being written. ``path``: its directory. Create it with `create`."""
+    """A trace that is being written. ``path``: the directory of the trace. It is created with `create`."""
 
     def __init__(
         self,
@@ -72,8 +73,8 @@ class CtfTrace(Closing):
     ) -> CtfTrace:
         """Create a trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
 
-        ``environment``: facts of the run for the metadata; its keys must be C identifiers. ``tracer_events``: the kinds
-        of events that will be passed to `write_tracer_records`. Raises `HtrunError`.
+        ``environment``: the facts of the run for the metadata; the keys must be C identifiers. ``tracer_events``: the
+        kinds of events that will be passed to `write_tracer_records`. Raises `HtrunError`.
         """
         make_directory(path)
         trace = cls(path, num_args, clock, environment, tracer_events)
@@ -102,7 +103,7 @@ class CtfTrace(Closing):
 
     @property
     def threads_alive(self) -> int:
-        """The number of threads that have emitted and whose exit was not reported."""
+        """The number of threads that have emitted, and whose exit has not been reported."""
         return self._threads.alive
 
     def thread_ended(self, number: int) -> None:
@@ -110,7 +111,7 @@ class CtfTrace(Closing):
         self._threads.ended(number)
 
     def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
-        """Write the tracer's own events: see `PacketSink`. Raises `SinkError`."""
+        """Write the tracer's own events; see `PacketSink`. Raises `SinkError`."""
         from htrun.ctf.tracer_streams import by_definition
 
         for definition, events in by_definition(records, streams):
@@ -138,7 +139,7 @@ class CtfTrace(Closing):
         self.flush()
 
     def _release(self) -> None:
-        """Truncate the streams' files, and correct the clock for the whole run."""
+        """Truncate the files of the streams, and correct the clock for the whole run."""
         with ExitStack() as last:
             last.callback(os.close, self._lock)
             last.callback(self._write_metadata)
@@ -151,7 +152,7 @@ class CtfTrace(Closing):
         fit = self._clock.fit()
         facts = self._environment | {"clock_source": self._clock.source.name, "clock_error_ns": fit.error_ns}
         text = metadata(self._uuid, self._num_args, fit, self._clock.source.name, facts, self._tracer_events)
-        # Readers take every file for a stream unless its name begins with a dot.
+        # To readers, every file is a stream unless its name begins with a dot.
         temporary = self.path / ".metadata"
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -161,7 +162,7 @@ class CtfTrace(Closing):
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory ``path``, which may exist if it is empty. Raises `HtrunError`."""
+    """Create the directory ``path``. The directory may already exist if it is empty. Raises `HtrunError`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(path.iterdir())
@@ -180,14 +181,14 @@ def make_directory(path: Path) -> None:
 def _locked(path: Path) -> int:
     """A descriptor with a lock on the directory ``path``.
 
-    The lock shows readers that follow the trace that it is still being written; the kernel releases it when htrun
-    exits, in whatever way. Raises `HtrunError`.
+    Readers may follow the trace; the lock shows them that the trace is still being written. The kernel releases the
+    lock when htrun exits for any reason. Raises `HtrunError`.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise HtrunError(f"cannot write a trace to {path}: {error.strerror}") from error
-    # Some network file systems have no locks; the trace does not need one.
+    # Some network file systems have no locks. The trace does not need a lock.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
