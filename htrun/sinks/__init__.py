@@ -1,1 +1,1 @@
-"""Output formats, one module each."""
+"""The output formats. Most formats have one module each."""

@@ -1,10 +1,11 @@
 """Chrome's trace event format: JSON for chrome://tracing, Perfetto's viewer, Speedscope and others.
 
-(Google, "Trace Event Format".) Its times are microseconds in a float, which is too imprecise for nanoseconds since
-1970; so they count from the whole second before the first event, and ``otherData`` holds that second.
+(Google, "Trace Event Format".) The format's times are microseconds in a float, which is too imprecise for nanoseconds
+since 1970. So the times count from the whole second before the first event, and ``otherData`` contains this second.
 
-Spans pair within a thread (``B``, ``E``), or, if they have a key, by the key (``b``, ``e``). System calls and the start
-and exit of threads pair by a key, too, so that an end whose begin was not recorded does not close another span.
+The begin and the end of a span are paired within a thread (``B``, ``E``), or, if they have a key, by the key (``b``,
+``e``). System calls, and the start and exit of threads, are also paired by a key. So if the begin of a span was not
+recorded, its end does not close another span.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _ASYNC = {
     CPU_ENTER: ("b", "guest CPU"),
     CPU_EXIT: ("e", "guest CPU"),
 }
-"""QEMU's events that begin or end a span: the letter of their phase, and the span's category."""
+"""QEMU's events that begin or end a span. The values are the letter of the event's phase, and the span's category."""
 _PHASES = {Phase.INSTANT: "i", Phase.BEGIN: "B", Phase.END: "E", Phase.COUNTER: "C"}
 
 
@@ -53,7 +54,7 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 class ChromeTrace:
-    """Creates the text of a trace: `head` once, then `format` for each batch."""
+    """Creates the text of a trace. Call `head` once, then `format` for each batch."""
 
     def __init__(self, facts: TraceFacts) -> None:
         self._facts = facts
@@ -63,19 +64,20 @@ class ChromeTrace:
         self._separator = b""
 
     def head(self, first: int | None) -> bytes:
-        """The text before the first event. ``first``: the time of that event, ns since the epoch; None if there is no
-        event."""
+        """The text before the first event. ``first``: the time of the first event in ns since the epoch; None if there
+        is no event."""
         self._base = (self._facts.start if first is None else first) // _SECOND * _SECOND
         other = {**self._facts.environment, "start_time_ns": str(self._base)}
         return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":[\n'.encode()
 
     def format(self, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The names of threads that are new in ``streams``, then the text of ``events`` (at least one)."""
+        """The lines with the names of the threads that are new in ``streams``, then the text of ``events`` (at least
+        one event)."""
         lines = text_by_shape(events, self._shapes, lambda shape, own, found: self._lines(shape, own, streams, found))
         names = [_names(stream) for stream in streams[self._described :]]
         self._described = len(streams)
         text = b"".join(names) + lines
-        # The separator is at the start of each line, because it is unknown at the end whether another line follows.
+        # Each line begins with the separator, because at the end of a line it is unknown whether another line follows.
         start = 1 if not self._separator else 0
         self._separator = b","
         return text[start:]
@@ -106,7 +108,8 @@ class ChromeTrace:
 
 
 def _title(shape: Shape, calls: NDArray[np.str_] | None) -> list[Column]:
-    """The title of each event. ``calls``: the names of the events' system calls; None if they are not decoded."""
+    """The title of each event. ``calls``: the names of the events' system calls; None if system calls are not
+    decoded."""
     phase, name = _ASYNC.get(shape.definition, ("i", shape.title))
     category = "guest"
     if shape.named is not None:

@@ -1,6 +1,7 @@
-"""Text and bytes of many events at once: each column is created for a whole batch, and then the columns are joined.
+"""Creates the text or the bytes of many events. Each column is created for a whole batch, and then the columns are
+joined.
 
-A text column is an array with a row for each event and a column for each character; shorter texts are padded with NULs.
+A text column is an array with a row for each event and a column for each character. Shorter texts are padded with NULs.
 Nothing is done event by event, except for texts that only Python can create (`from_texts`).
 """
 
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     Column = bytes | NDArray[np.uint8]
-    """The same bytes for every event, or an array with a row of bytes for each event."""
+    """Either the same bytes for every event, or an array with a row of bytes for each event."""
 
 BATCH = 1 << 12
-"""The number of events formatted at once: their text fits in the processor's second-level cache and is written at once.
+"""The number of events that are formatted together. Their text fits in the processor's second-level cache, and is
+written in one step.
 """
 
 _GROUP_DIGITS = 4
 _GROUP = 10**_GROUP_DIGITS
-"""Decimal numbers are split into groups of four digits, and each group is looked up in a table."""
+"""The number of values that a group of four digits can have. Decimal numbers are split into such groups, and each group
+is looked up in a table."""
 
 
 def side_by_side(columns: Sequence[Column], rows: int) -> NDArray[np.uint8]:
-    """Join ``columns``: a row of bytes for each event."""
+    """Join ``columns``. The result has a row of bytes for each of the ``rows`` events."""
     import numpy as np
 
     widths = [width(column) for column in columns]
@@ -49,7 +52,8 @@ def width(column: Column) -> int:
 
 
 def text_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes:
-    """The text of ``rows`` events. ``parts``: positions of events, and their text; NULs are removed."""
+    """The text of ``rows`` events, without NULs. ``parts``: the positions of some events, and the text of these
+    events."""
     import numpy as np
 
     if len(parts) == 1:
@@ -64,7 +68,7 @@ def text_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> bytes
 
 
 def bytes_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> memoryview:
-    """Like `text_of`, for rows of binary data: NULs are kept."""
+    """Like `text_of`, but for rows of binary data: NULs are kept."""
     import numpy as np
 
     if len(parts) == 1:
@@ -83,7 +87,7 @@ def bytes_of(parts: Sequence[tuple[Rows, NDArray[np.uint8]]], rows: int) -> memo
 def of_streams(
     numbers: NDArray[np.uint32], streams: Sequence[Stream], text: Callable[[Stream], bytes]
 ) -> NDArray[np.uint8]:
-    """A column with the ``text`` of each event's stream. ``numbers``: the stream's number for each event."""
+    """A column with the ``text`` of each event's stream. ``numbers``: the number of each event's stream."""
     import numpy as np
 
     if (numbers == numbers[0]).all():
@@ -121,7 +125,7 @@ def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     if not negative.any():
         return decimal(words)
     minus = np.where(negative, np.uint8(ord("-")), np.uint8(0))[:, None]
-    # Unsigned, so that the lowest number is also correct, although it has no positive counterpart.
+    # The subtraction is unsigned, so that the lowest number is also correct, although it has no positive counterpart.
     return np.hstack([minus, decimal(np.where(negative, np.uint64(0) - words, words))])
 
 
@@ -141,7 +145,7 @@ def digits(values: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
 
 
 def hexadecimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """``values`` as 16 hexadecimal digits each; the result has one dimension more than ``values``."""
+    """Each of ``values`` as 16 hexadecimal digits. The result has one dimension more than ``values``."""
     import numpy as np
 
     octets = values.astype(">u8").view(np.uint8).reshape(*values.shape, 8)
@@ -150,7 +154,7 @@ def hexadecimal(values: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 @cache
 def _groups() -> NDArray[np.uint32]:
-    """The text of 0000 to 9999, each four characters in one element."""
+    """The texts of 0000 to 9999. Each element contains the four characters of one number."""
     import numpy as np
 
     return np.array([f"{number:0{_GROUP_DIGITS}}".encode() for number in range(_GROUP)]).view(np.uint32)
@@ -158,7 +162,7 @@ def _groups() -> NDArray[np.uint32]:
 
 @cache
 def _leading(count: int) -> NDArray[np.uint8]:
-    """Masks for texts of ``count`` digits. Row N keeps N + 1 digits."""
+    """Masks for texts of ``count`` digits. The mask in row N keeps N + 1 digits."""
     import numpy as np
 
     kept = np.arange(count)[None, :] >= count - 1 - np.arange(count)[:, None]
@@ -167,7 +171,7 @@ def _leading(count: int) -> NDArray[np.uint8]:
 
 @cache
 def _hexadecimal_pairs() -> NDArray[np.uint16]:
-    """The text of 00 to ff, each two characters in one element."""
+    """The texts of 00 to ff. Each element contains the two characters of one number."""
     import numpy as np
 
     return np.array([f"{byte:02x}".encode() for byte in range(256)]).view(np.uint16)

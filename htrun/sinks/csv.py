@@ -1,9 +1,9 @@
-"""CSV as in RFC 4180: a head line, fields separated by commas, lines that end with CR LF.
+"""CSV as in RFC 4180: a header line, fields that are separated by commas, and lines that end with CR LF.
 
-The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,num,arch,arg1,...``. A
-field is empty if an event has no such value. An argument is in the column of its number, as text of its type; the
-result of a system call is in ``arg1``. On request there is one more column, ``syscall``: the decoded call
-(`htrun.sinks.syscall_text`).
+The columns are the same for every event: ``time_ns,pid,tid,vcpu,comm,event,name,phase,index,num,arch,arg1,...``. If an
+event does not have a value, the field is empty. Argument N is in the column ``argN``, as text of the argument's type.
+The result of a system call is in ``arg1``. On request there is one more column, ``syscall``, which contains the decoded
+call (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ def open_sink(path: Path, facts: TraceFacts) -> TextSink:
 
 
 def head(shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The head line.
+    """The header line.
 
-    It always has enough columns for a system call's arguments, since it is written before the events are known.
+    The line always has enough columns for the arguments of a system call, since it is written before the events are
+    known.
     """
     arguments = [f"arg{number}" for number in range(1, _argument_columns(shapes) + 1)]
     return ",".join((*_FACTS, *_NUMBERS, *arguments, *(["syscall"] if decode else []))).encode() + b"\r\n"
 
 
 def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, decode: bool = False) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
-    well."""
+    """The lines of ``events`` (at least one event), each with its line end. ``decode``: whether system calls are also
+    decoded."""
     count = _argument_columns(shapes)
 
     def lines(shape: Shape, own: Events, found: BatchTexts) -> NDArray[np.uint8]:
@@ -68,7 +69,7 @@ def format_lines(events: Events, streams: Sequence[Stream], shapes: Shapes, *, d
 
 
 def field(text: str) -> bytes:
-    """``text`` as a field."""
+    """``text`` as a field of CSV."""
     return comma_separated(text).encode(errors="replace")
 
 

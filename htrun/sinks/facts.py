@@ -1,4 +1,4 @@
-"""The facts about a trace that its sink gets."""
+"""The facts about a trace that a sink gets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TraceFacts:
-    """Facts known before the first event.
+    """The facts that are known before the first event.
 
-    ``num_args``: arguments of a ``guest_hypertrace`` event. ``named``: the user's names. ``start``: start of the run,
-    ns since the epoch. ``host``: name of its host. ``environment``: the facts of the run, as in a trace's metadata.
-    ``kinds``: the kinds of events that can occur. ``decode``: whether the user wants system calls decoded, if the
-    format can show that.
+    ``num_args``: the number of arguments of a ``guest_hypertrace`` event. ``named``: the named events of the user.
+    ``start``: the start of the run in ns since the epoch. ``host``: the name of the host. ``environment``: the facts of
+    the run, as in a trace's metadata. ``kinds``: the kinds of events that can occur. ``decode``: whether the user wants
+    decoded system calls in formats that can show them.
     """
 
     num_args: int = DEFAULT_ARGS

@@ -1,8 +1,8 @@
-"""Events in the host kernel's own trace: each event is a line written to ``trace_marker`` of tracefs.
+"""Writes events to the host kernel's own trace. Each event is a line that is written to ``trace_marker`` of tracefs.
 
-The kernel gives a marker the time at which it is written, which is some milliseconds after the event; so each marker is
-a line as in the log, with the event's own time and thread. PATH is tracefs, one of its instances, or a ``trace_marker``
-itself. (Linux: Documentation/trace/ftrace.rst.)
+The kernel gives a marker the time at which the marker is written. This time is some milliseconds after the event, so
+each marker is a line as in the log format, with the event's own time and thread. PATH is tracefs, an instance in
+tracefs, or a ``trace_marker`` file. (Linux: Documentation/trace/ftrace.rst.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARKER = "trace_marker"
 
 
 class FtraceSink(FormatSink):
-    """Writes events to the open ``trace_marker`` ``descriptor``, which it takes over."""
+    """Writes events to ``descriptor``, an open ``trace_marker``. The sink closes the descriptor at the end."""
 
     def __init__(self, descriptor: int, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         super().__init__(name, decodes=decode)
@@ -50,9 +50,9 @@ class FtraceSink(FormatSink):
         os.close(self._descriptor)
 
     def _put(self, lines: list[bytes]) -> None:
-        """Write each of ``lines`` as a marker: the kernel creates one for each element of the vector.
+        """Write each of ``lines`` as a marker. The kernel creates a marker for each element of the vector.
 
-        A line that is too long for a marker (1 KiB in older kernels) continues in the next one.
+        A line that is too long for a marker (1 KiB in older kernels) continues in the next marker.
         """
         while lines:
             try:
@@ -69,7 +69,7 @@ class FtraceSink(FormatSink):
 
 
 def open_sink(path: Path, facts: TraceFacts) -> FtraceSink:
-    """Markers in the tracefs at ``path``. Raises `HtrunError`."""
+    """A sink that writes markers to the tracefs at ``path``. Raises `HtrunError`."""
     marker = path / _MARKER if path.is_dir() else path
     if marker.name != _MARKER:
         raise HtrunError(f"cannot write to ftrace at {path}: give a {_MARKER} or tracefs, such as /sys/kernel/tracing")

@@ -1,12 +1,12 @@
-"""JSON lines: one object a line for each event.
+"""JSON lines: one line with a JSON object for each event.
 
 ::
 
     {"time_ns":1473096085744211999,"pid":1,"tid":2,"vcpu":0,"comm":"app","event":"guest_hypertrace","index":0,"args":{"arg1":51966}}
 
-An event that the user has named has ``name`` and ``phase`` as well, and its own arguments in ``args``. Numbers have all
-their digits; NaN and infinities are strings. A system call and its return have ``num`` and ``arch`` in place of
-``index``, and on request ``syscall``: the decoded call (`htrun.sinks.syscall_text`).
+If the user has named an event, it also has ``name`` and ``phase``, and the declared arguments are in ``args``. Numbers
+have all their digits; NaN and infinities are strings. A system call or a return has ``num`` and ``arch`` instead of
+``index``, and on request ``syscall``, the decoded call (`htrun.sinks.syscall_text`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 
 _SHOWN = ("index", "num", "arch")
-"""The numbers that an event may have in addition to its arguments."""
+"""The columns of numbers that an event may have in addition to its arguments."""
 
 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
-    """JSON lines in the file ``path``. Raises `HtrunError`."""
+    """A sink that writes JSON lines to the file ``path``. Raises `HtrunError`."""
     shapes = Shapes(facts.num_args, facts.named)
     return TextSink(
         new_output(path),
@@ -57,8 +57,8 @@ def format_lines(
     decode: bool = False,
     ids: NDArray[np.uint64] | None = None,
 ) -> bytes:
-    """The lines of ``events`` (at least one), each with its line end. ``decode``: whether system calls are decoded as
-    well. ``ids``: shown as ``id``; one for each event that is not a text of a call."""
+    """The lines of ``events`` (at least one event), each with its line end. ``decode``: whether system calls are also
+    decoded. ``ids``: the numbers to show as ``id``, one for each event that is not a text of a call."""
     events, found = split(events)
     parts = []
     for shape, rows in shapes.split(events):

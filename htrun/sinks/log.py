@@ -4,9 +4,9 @@
 
     TID@SECONDS.MICROSECONDS:guest_hypertrace cpu=0x0  index=0 arg1=0x000000000000cafe arg2=0x000000000000babe
 
-QEMU (trace/log backend of 7.2) prints a pointer after ``cpu=``; here it is the guest thread's number. An event that the
-user has named has that name, and so have its arguments. If it is not an instant, its phase comes before all names that
-a user can choose::
+After ``cpu=``, QEMU (trace/log backend of 7.2) prints a pointer; htrun prints the guest thread's number. If the user
+has named an event, the line has the user's names of the event and of its arguments. If the event is not an instant, its
+phase comes before all names that a user can choose::
 
     TID@SECONDS.MICROSECONDS:job cpu=0x0  phase=begin index=0 size=4096
 """
@@ -43,8 +43,8 @@ _US_PER_SECOND = 1_000_000
 
 
 class LogSink(TextSink):
-    """Writes events as lines to ``output``, which it takes over. ``shapes``: None: all arguments are shown;
-    ``decode``: see `format_lines`."""
+    """Writes events as lines to ``output``, and closes ``output`` at the end. ``shapes``, ``decode``: see
+    `format_lines`."""
 
     def __init__(self, output: Output, shapes: Shapes | None = None, *, decode: bool = False) -> None:
         super().__init__(
@@ -53,7 +53,7 @@ class LogSink(TextSink):
 
 
 def open_sink(path: Path, facts: TraceFacts) -> LogSink:
-    """A log in the file ``path``. Raises `HtrunError`."""
+    """A sink that writes a log to the file ``path``. Raises `HtrunError`."""
     return LogSink(new_output(path), Shapes(facts.num_args, facts.named), decode=facts.decode)
 
 
@@ -62,7 +62,8 @@ def format_lines(
 ) -> bytes:
     """The lines of ``events``, each with its line end.
 
-    ``shapes``: None: all arguments are shown, and no names; ``decode``: whether system calls are decoded.
+    ``shapes``: the shapes of the events; if None, all arguments are shown, without the user's names. ``decode``:
+    whether system calls are decoded.
     """
     if not len(events):
         return b""
@@ -91,7 +92,7 @@ def _lines(
         phase = "" if shape.phase is Phase.INSTANT else f" phase={shape.phase.value}"
         columns += [f" {phase} index=".encode(), decimal(events["index"])]
     elif shape.number_column is not None:
-        # As in QEMU's trace-events: num=0x%016"PRIx64".
+        # This is the format in QEMU's trace-events: num=0x%016"PRIx64".
         columns += [f"  {shape.number_column}=0x".encode(), hexadecimal(events[shape.number_column])]
     for argument, words in shape.words(events):
         columns += [f" {argument.name}=".encode(), *texts(argument, words, LOG)]

@@ -1,4 +1,4 @@
-"""Files, pipes and devices that are written, and the errors of writing."""
+"""Files, pipes and devices to which output is written, and the errors of writing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 
 _PIPE_BUF = select.PIPE_BUF
-"""The maximum of bytes that are written to a pipe in one piece, even if other processes write to it: pipe(7)."""
+"""The maximum number of bytes that are written to a pipe in one piece, even if other processes write to the same pipe
+(pipe(7))."""
 _OWN_DESCRIPTORS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
@@ -26,10 +27,10 @@ def output_path(text: str) -> Path:
 
 
 class Output:
-    """A file open for writing. ``name``: its name in messages."""
+    """A file that is open for writing. ``name``: the name of the file in messages."""
 
     def __init__(self, descriptor: int, name: str) -> None:
-        """``descriptor``: is closed by `close`."""
+        """``descriptor``: the descriptor of the file; `close` closes it."""
         self.name = name
         self._descriptor = descriptor
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -38,8 +39,9 @@ class Output:
     def open(cls, path: Path) -> Output:
         """Open and truncate the file ``path``. Raises `HtrunError`.
 
-        Paths of htrun's own descriptors (``/dev/stdout``) are duplicated, not opened: a file opened again would have a
-        position of its own and overwrite what the program writes to it; a socket cannot be opened.
+        If ``path`` names a descriptor of htrun (``/dev/stdout``), the descriptor is duplicated, and the path is not
+        opened. A file that is opened again would have its own position, and htrun would overwrite what the program
+        writes to the file. A socket cannot be opened.
         """
         try:
             own = own_descriptor(path)
@@ -52,17 +54,17 @@ class Output:
 
     @classmethod
     def standard_error(cls) -> Output:
-        """htrun's standard error. Raises `HtrunError` if it is closed."""
+        """htrun's standard error. Raises `HtrunError` if standard error is closed."""
         try:
             return cls(os.dup(2), "standard error")
         except OSError as error:
             raise HtrunError(f"cannot write to standard error: {error.strerror}; give -D FILE") from error
 
     def write_lines(self, text: bytes) -> None:
-        """Write whole lines so that no text of another writer comes in the middle of a line. Raises
-        `SinkError`.
+        """Write whole lines, so that no other writer's text is in the middle of a line. Raises `SinkError`.
 
-        A write to a file is always in one piece; to a pipe, a terminal or a socket, up to PIPE_BUF bytes are.
+        Data is always written to a file in one piece. To a pipe, a terminal or a socket, up to PIPE_BUF bytes are
+        written in one piece.
         """
         if self._regular:
             self.write(text)
@@ -75,7 +77,7 @@ class Output:
             start = end
 
     def write(self, data: memoryview | bytes) -> None:
-        """Write all of ``data``; wait for its reader if necessary. Raises `SinkError`."""
+        """Write all of ``data``. If necessary, wait for the reader of the output. Raises `SinkError`."""
         while len(data):
             try:
                 written = os.write(self._descriptor, data)
@@ -88,8 +90,8 @@ class Output:
                 data = data[written:]
 
     def close(self) -> None:
-        """Close the file. A second call does nothing. Raises `SinkError` if the system reports a failed write only
-        now."""
+        """Close the file. A second call does nothing. Raises `SinkError` if the system reports a failed write at this
+        time."""
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
@@ -100,13 +102,13 @@ class Output:
 
 
 def own_descriptor(path: Path) -> int | None:
-    """The file descriptor of this process that ``path`` stands for (``/dev/stdout``); None if it is any other file."""
+    """The file descriptor of this process for which ``path`` stands (``/dev/stdout``); None for any other path."""
     match = _DESCRIPTOR.fullmatch(str(path))
     return int(match[1]) if match else _OWN_DESCRIPTORS.get(str(path))
 
 
 def _wait_writable(descriptor: int) -> None:
-    """Return when a write would no longer block, or would fail."""
+    """Wait until a write would no longer block, or would fail."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     poll.poll()

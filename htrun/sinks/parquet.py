@@ -1,6 +1,7 @@
 """Parquet, with typed columns, for DuckDB, Spark, ClickHouse, pandas and others.
 
-A PATH that ends in ``.parquet`` is one file. Any other is a directory in the layout of Hive, to which each run adds::
+If PATH ends in ``.parquet``, the trace is one file. Any other PATH is a directory in the layout of Hive, to which each
+run adds a file::
 
     PATH/run_date=2026-01-31/host=name/run_id=20260131T101500-1a2b3c4d/part-0.parquet
 
@@ -9,8 +10,8 @@ user has named nothing), ``site`` and ``index`` (null for system calls), ``num``
 ``arg1`` ... as u64; and a column of its own type for each argument that the user has named, called ``NAME.ARGUMENT``,
 null for other events.
 
-A file gets its name only when it is complete. Its rows are in groups of about a hundred thousand. Nothing of a live run
-can be read before its end. A separate thread writes one group while the next is filled.
+A file gets its name only when it is complete. The rows of a file are in groups of about a hundred thousand. The events
+of a run can be read only after the run has ended. A separate thread writes one group while the next group is filled.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _SECOND = 1_000_000_000
 
 
 def open_sink(path: Path, facts: TraceFacts) -> ParquetSink:
-    """A trace in the file ``path``, or below the directory ``path``. Raises `HtrunError`."""
+    """A sink that writes a trace to the file ``path``, or below the directory ``path``. Raises `HtrunError`."""
     if find_spec("pyarrow") is None:
         raise HtrunError("the format parquet needs pyarrow; install it with: pip install 'htrun[arrow]'")
     target = path if path.suffix == SUFFIX else path / partition(facts) / f"part-0{SUFFIX}"
@@ -62,7 +63,7 @@ def open_sink(path: Path, facts: TraceFacts) -> ParquetSink:
 
 
 def partition(facts: TraceFacts) -> Path:
-    """The directories of one run in the layout of Hive; values are quoted as in a URL."""
+    """The directories of one run in the layout of Hive. Values are quoted as in a URL."""
     start = time.gmtime((facts.start or time.time_ns()) // _SECOND)
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', start)}-{uuid4().hex[:8]}"
     host = quote(facts.host or os.uname().nodename, safe="")
@@ -70,7 +71,7 @@ def partition(facts: TraceFacts) -> Path:
 
 
 class ParquetSink(FormatSink):
-    """Writes the file ``target``, which is called ``temporary`` until it is complete."""
+    """Writes the file ``target``. Until the file is complete, its name is ``temporary``."""
 
     def __init__(self, target: Path, temporary: Path, facts: TraceFacts) -> None:
         super().__init__(str(target))
@@ -86,7 +87,8 @@ class ParquetSink(FormatSink):
         self._streams: Sequence[Stream] = ()
 
     def _write(self, events: Events, streams: Sequence[Stream]) -> None:
-        """Collect ``events``; they are written when there are enough for a group, even if `flush` is called earlier."""
+        """Collect ``events``. They are written when there are enough events for a group; an earlier `flush` does not
+        write them."""
         self._streams = streams
         while len(events):
             if self._filled is None:
@@ -104,13 +106,12 @@ class ParquetSink(FormatSink):
 
     def _release(self) -> None:
         self._thread.shutdown()
-        # The writer is closed already unless something has failed; then its buffer is not needed.
+        # The writer is already closed, unless an action has failed. In this case the writer's buffer is not needed.
         with suppress(OSError):
             self._file.close()
 
     def _write_group(self) -> None:
-        """Pass the collected events to the writing thread, and reuse the columns of the previous group, once it is
-        written."""
+        """Pass the collected events to the writing thread. When the previous group is written, reuse its columns."""
         self._await()
         filled, self._filled, self._spare = self._filled, self._spare, self._filled
         if self._filled is not None:
@@ -127,7 +128,7 @@ class ParquetSink(FormatSink):
     def _open(self) -> Any:
         """Open the file.
 
-        It is encoded but not compressed: compression would take several times as long as all the rest.
+        The data is encoded but not compressed, since compression would take several times as long as all other work.
         """
         import pyarrow.parquet as pq
 
@@ -158,6 +159,6 @@ class ParquetSink(FormatSink):
                 written.result()
         except OSError as error:
             self._temporary.unlink(missing_ok=True)
-            # Arrow replaces the system's message with its own.
+            # Arrow replaces the system's message with its own message, so the system's message is restored.
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SinkError(f"cannot write {self._target}: {reason}") from error

@@ -1,8 +1,8 @@
-"""The columns of a Parquet file, filled row by row and passed on as Arrow tables without another copy.
+"""The columns of a Parquet file. They are filled row by row, and passed on as Arrow tables without another copy.
 
-In memory, events are stored row by row, and a column is one word of each row. To extract columns from a hundred
-thousand rows at once, all rows would be read from memory once for each column. So a few thousand rows at a time are
-split into columns, while they are in the processor's cache.
+In memory, events are stored row by row, and a column is one word of each row. If columns were extracted from a hundred
+thousand rows together, all rows would be read from memory once for each column. So only a few thousand rows are split
+into columns at a time, while these rows are in the processor's cache.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 _BLOCK = 1 << 12
-"""The number of rows that are split into columns at once."""
+"""The number of rows that are split into columns at a time."""
 _REPEATED = ("pid", "tid", "vcpu", "site", "num", "arch")
-"""Columns of numbers with few different values."""
+"""The columns of numbers that have few different values."""
 
 
 class Schema:
@@ -38,13 +38,14 @@ class Schema:
         self.shapes = Shapes(facts.num_args, facts.named)
         self.possible = [shape for shape in self.shapes.all() if shape.definition in facts.kinds]
         self.room = max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
-        # Arguments and host names may contain any bytes, which Python represents by surrogates; Arrow accepts UTF-8
-        # only.
+        # Arguments and host names may contain any bytes. Python represents invalid bytes by surrogates, but Arrow
+        # accepts only UTF-8.
         self._environment = {key: str(value).encode(errors="replace") for key, value in facts.environment.items()}
 
     @cached_property
     def arguments(self) -> int:
-        """The number of ``arg`` columns. Arguments of carried events only have columns of their own names."""
+        """The number of ``arg`` columns. The arguments of carried events are not in these columns, but only in named
+        columns."""
         own = [shape for shape in self.possible if shape.named is None or not shape.named.carried]
         return max((self.shapes.width(shape) for shape in own), default=0)
 
@@ -77,7 +78,8 @@ class Schema:
 
     @cached_property
     def dictionaries(self) -> list[str]:
-        """The columns that are written as a dictionary: each value once, and then its number."""
+        """The columns that are written with a dictionary: each value is written once, and the rows contain the numbers
+        of the values."""
         import pyarrow as pa
 
         return [field.name for field in self.arrow if pa.types.is_dictionary(field.type) or field.name in _REPEATED]
@@ -86,8 +88,8 @@ class Schema:
     def encodings(self) -> dict[str, str]:
         """The encodings of the other columns.
 
-        Integers are encoded as differences from row to row, which is as quick, and several times smaller for counters,
-        sizes and addresses.
+        Integers are encoded as differences from row to row. This is as fast as plain encoding, and several times
+        smaller for counters, sizes and addresses.
         """
         import pyarrow as pa
 
@@ -105,7 +107,7 @@ class Schema:
 
 
 class Columns:
-    """Memory for ``room`` events of ``schema``. ``rows``: number of events in it."""
+    """Memory for ``room`` events of ``schema``. ``rows``: the number of events in this memory."""
 
     def __init__(self, schema: Schema, room: int) -> None:
         import numpy as np
@@ -129,9 +131,9 @@ class Columns:
         self.rows = 0
 
     def add(self, events: Events) -> int:
-        """Add as many of ``events`` as there is room for; returns their number."""
+        """Add as many of ``events`` as there is room for. Returns the number of added events."""
         count = min(len(events), self._room - self.rows)
-        # Some events have fewer arguments than columns; the rest is never read.
+        # Some events have fewer arguments than there are columns. The remaining words are never read.
         width = min(events["args"].shape[1], self._schema.room)
         self._shape[self.rows : self.rows + count] = self._schema.shapes.codes(events[:count])
         for start in range(0, count, _BLOCK):
@@ -147,7 +149,7 @@ class Columns:
         return count
 
     def table(self, streams: Sequence[Stream]) -> Any:
-        """An Arrow table of all events, which refers to this object's memory."""
+        """An Arrow table of all events. The table refers to this object's memory."""
         import numpy as np
         import pyarrow as pa
 
@@ -184,7 +186,7 @@ class Columns:
         return self._whole(self._numbers[name], used, having) if having else pa.nulls(self.rows, pa.uint32())
 
     def _whole(self, values: NDArray[np.unsignedinteger[Any]], used: Sequence[int], having: set[int]) -> Any:
-        """The column of ``values``, null for events of the shapes that are not among ``having``."""
+        """The column of ``values``. It is null for events whose shapes are not in ``having``."""
         import pyarrow as pa
 
         type_ = pa.from_numpy_dtype(values.dtype)
@@ -213,7 +215,8 @@ class Columns:
                 return pa.Array.from_buffers(type_, self.rows, [_bits(present), pa.py_buffer(words)])
 
     def _joined(self, places: dict[int, int]) -> NDArray[np.uint64]:
-        """One column of the arguments at ``places``, by shape. Values for events of other shapes have no meaning."""
+        """One column with the argument of each event. ``places``: the index of the argument, by shape. The values for
+        events of other shapes have no meaning."""
         first, *others = dict.fromkeys(places.values())
         words = self._args[first, : self.rows]
         for place in others:
@@ -222,7 +225,7 @@ class Columns:
         return words
 
     def _present(self, used: Sequence[int], having: set[int]) -> NDArray[np.bool_] | None:
-        """A mask of the events of the shapes ``having``; None if all events are."""
+        """A mask of the events whose shapes are in ``having``; None if this is true of all events."""
         import numpy as np
 
         if len(having) == len(used):
@@ -233,7 +236,7 @@ class Columns:
 
 
 def _bits(present: NDArray[np.bool_] | None) -> Any:
-    """The bitmap of values that are not null, for Arrow; None if none is null."""
+    """The bitmap of values that are not null, for Arrow; None if no value is null."""
     import numpy as np
     import pyarrow as pa
 
@@ -249,7 +252,7 @@ def _chosen(
 
 
 def _labels(argument: Argument, words: NDArray[np.uint64], present: NDArray[np.bool_] | None) -> Any:
-    """The labels of an enumeration; a value without a label is written as a number."""
+    """The labels of an enumeration. A value without a label is written as a number."""
     import numpy as np
     import pyarrow as pa
 

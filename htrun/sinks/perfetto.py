@@ -50,14 +50,14 @@ _STATE_CLEARED = 1
 _REALTIME = 1
 """``BuiltinClock``: CLOCK_REALTIME."""
 _MAX_KEYS = 1 << 18
-# Fields of Trace and of TracePacket.
+# The numbers of fields of Trace and of TracePacket.
 _PACKET, _CLOCK_SNAPSHOT, _INTERNED_DATA, _TIMESTAMP_CLOCK_ID, _DEFAULTS, _TRACK_DESCRIPTOR = 1, 6, 12, 58, 59, 60
-# Fields of TrackDescriptor.
+# The numbers of fields of TrackDescriptor.
 _UUID, _NAME, _PROCESS, _THREAD, _PARENT, _COUNTER = 1, 2, 3, 4, 5, 8
 
 
 class PerfettoSink(FormatSink):
-    """Writes events to ``output``, which it takes over."""
+    """Writes events to ``output``, and closes ``output`` at the end."""
 
     def __init__(self, output: Output, facts: TraceFacts) -> None:
         super().__init__(output.name, decodes=facts.decode)
@@ -96,7 +96,8 @@ class PerfettoSink(FormatSink):
         self._output.write(bytes_of(parts, len(events)))
 
     def _finish(self) -> None:
-        """Write the clock and the names, if they have not been written: a trace without events is also a trace."""
+        """Write the clock and the names, if they have not been written yet: a trace without events must be valid,
+        too."""
         self._begin(self._start)
 
     def _release(self) -> None:
@@ -114,8 +115,8 @@ class PerfettoSink(FormatSink):
         self._output.write(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
 
     def _by_thread(self, events: Events) -> Events:
-        """``events`` with the number of the first stream of their thread: an exec gives a thread a new stream, and a
-        span that began before it ends after it."""
+        """``events``, in which the stream number of each event is replaced by that of the first stream of its thread.
+        An exec gives a thread a new stream, but a span may begin before the exec and end after it."""
         import numpy as np
 
         if len(self._threads) == len(self._places):
@@ -125,7 +126,8 @@ class PerfettoSink(FormatSink):
         return events
 
     def _thread(self, stream: Stream, number: int) -> bytes:
-        """The tracks of a thread and, if it is new, of its process; for a known thread, its new name."""
+        """The tracks of a thread, and the track of its process if the process is new. For a known thread, its new
+        name."""
         known = number
         number = self._threads.setdefault((stream.pid, stream.tid), number)
         self._places.append(number)
@@ -146,7 +148,7 @@ class PerfettoSink(FormatSink):
     def _track(self, uuid: int, *fields: list[Column], again: bool = False) -> bytes:
         """The packet that describes a track; empty if it has been written before.
 
-        ``again``: write it again, to replace the earlier description.
+        ``again``: whether the packet is written again, to replace the earlier description.
         """
         if uuid in self._tracks and not again:
             return b""
@@ -154,18 +156,18 @@ class PerfettoSink(FormatSink):
         return _packet(pb.message(_TRACK_DESCRIPTOR, pb.number(_UUID, uuid), *fields))
 
     def _new_tracks(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The tracks that are first needed by ``events``, which are of ``shape``."""
+        """The tracks that ``events`` are the first to need. All ``events`` have the same ``shape``."""
         if shape.named is not None and shape.named.phase is Phase.COUNTER:
             return self._counters(shape, events, streams)
         return self._keyed(shape, events)
 
     def _new_texts(self, shape: Shape, events: Events) -> bytes:
-        """The texts that first occur in ``events``, which are of ``shape``."""
+        """The texts that occur in ``events`` for the first time. All ``events`` have the same ``shape``."""
         texts = self._names.learn(_INTERNED_DATA, shape, events)
         return _packet(texts) if texts else b""
 
     def _new_calls(self, events: Events) -> bytes:
-        """The names of the system calls that first occur in ``events``."""
+        """The names of the system calls that occur in ``events`` for the first time."""
         import numpy as np
 
         names = self._names.learn_events(_INTERNED_DATA, np.unique(names_of(events)).tolist())
@@ -194,7 +196,7 @@ class PerfettoSink(FormatSink):
         if not new:
             return b""
         if len(self._keys) > _MAX_KEYS:
-            # Describing a track twice does no harm, but a set of all keys would grow with the trace.
+            # It does no harm to describe a track twice, but a set of all keys would grow with the trace.
             self._keys.clear()
         self._keys |= new
         uuids = pb.number(_UUID, pb.varints(np.array(list(new), np.uint64)))
@@ -203,7 +205,7 @@ class PerfettoSink(FormatSink):
 
 
 def open_sink(path: Path, facts: TraceFacts) -> PerfettoSink:
-    """A trace in the file ``path``. Raises `HtrunError`."""
+    """A sink that writes a trace to the file ``path``. Raises `HtrunError`."""
     return PerfettoSink(new_output(path), facts)
 
 

@@ -1,7 +1,7 @@
 """Decoded system calls in a Perfetto trace.
 
-A batch has one layout, but texts differ in length. So calls of about the same length are written together, and shorter
-texts are padded (`htrun.sinks.protobuf.padded_texts`).
+A batch has one layout, but texts differ in length. So calls whose texts have about the same length are written
+together, and shorter texts are padded (`htrun.sinks.protobuf.padded_texts`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from htrun.sinks.perfetto_names import Names
 
 _ROOM = 32
-"""The unit in bytes by which texts are grouped by length."""
+"""The step in bytes between the lengths by which texts are grouped."""
 _STRING = 6
-"""Field of DebugAnnotation."""
+"""The number of a field of DebugAnnotation."""
 
 
 def decoded_calls(
     shape: Shape, rows: Rows, events: Events, found: BatchTexts, names: Names
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """The packets of the ``events`` at ``rows``, which are calls or returns, and the positions of these events.
-    ``found``: the texts that the calls point to; ``names`` must contain the calls.
+    """The packets of the ``events`` at ``rows``, and the positions of these events. The events must be calls or
+    returns. ``found``: the texts to which the calls point. ``names``: must contain the names of the calls.
     """
     import numpy as np
 

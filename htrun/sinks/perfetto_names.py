@@ -1,4 +1,5 @@
-"""The names in a Perfetto trace: each is written once and then referred to by number (*interned*)."""
+"""The names in a Perfetto trace. Each name is written once, and packets refer to the name by its number (it is
+*interned*)."""
 
 from __future__ import annotations
 
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from htrun.sinks.columns import Column
 
 CATEGORY = 1
-"""The number of the one category that all events have."""
+"""The number of the only category. All events have this category."""
 CALL = "call"
-"""The annotation with a decoded system call."""
+"""The name of the annotation that contains a decoded system call."""
 
-# Fields of InternedData; each entry has its number in field 1 and its text in field 2.
+# The numbers of fields of InternedData. Each entry has its number in field 1 and its text in field 2.
 _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
     """The names that events of ``shapes`` need, numbered from 1.
 
-    All names but texts are known before the first event.
+    All names are known before the first event, except texts and the names of system calls.
     """
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
@@ -42,7 +43,7 @@ class Names:
         )
 
     def interned(self, field: int) -> list[Column]:
-        """All names as the field ``field``, an InternedData."""
+        """All names as an InternedData in the field ``field``."""
         tables = {
             _CATEGORIES: {"hypertrace": CATEGORY},
             _EVENT_NAMES: self.events,
@@ -52,8 +53,8 @@ class Names:
         return pb.message(field, *(entry for kind, table in tables.items() for entry in _entries(kind, table)))
 
     def learn(self, field: int, shape: Shape, events: Events) -> list[Column]:
-        """The texts that first occur in ``events``, which are of ``shape``, as the field ``field``; empty if there are
-        none."""
+        """The texts that occur in ``events`` for the first time, as the field ``field``; empty if there are none. All
+        ``events`` have the same ``shape``."""
         import numpy as np
 
         used = {
@@ -68,7 +69,7 @@ class Names:
         return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
 
     def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
-        """The new event names in ``names``, as the field ``field``; empty if there are none."""
+        """Those of the event ``names`` that are new, as the field ``field``; empty if there are none."""
         new = {}
         for name in names:
             if name not in self.events:

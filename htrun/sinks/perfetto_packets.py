@@ -1,4 +1,4 @@
-"""The packets of events in a Perfetto trace: one layout for all events of one shape."""
+"""The packets of events in a Perfetto trace. All events of one shape have the same layout."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     Fields = list[Column]
 
 SEQUENCE_ID, SEQUENCE_FLAGS = 10, 13
-"""Fields of TracePacket."""
+"""The numbers of fields of TracePacket."""
 SEQUENCE = 1
 _PACKET, _TIMESTAMP, _TRACK_EVENT = 1, 8, 11
 _NEEDS_STATE = 2
-# Fields of TrackEvent.
+# The numbers of fields of TrackEvent.
 _CATEGORY_IIDS, _ANNOTATIONS, _TYPE, _NAME_IID, _TRACK_UUID, _COUNTER_VALUE, _DOUBLE_VALUE = 3, 4, 9, 10, 11, 30, 44
-# Fields of DebugAnnotation.
+# The numbers of fields of DebugAnnotation.
 _ANNOTATION_NAME_IID, _BOOL, _UINT, _INT, _DOUBLE, _POINTER, _STRING_IID = 1, 2, 3, 4, 5, 7, 17
 
 _BEGIN, _END, _INSTANT, _COUNT = 1, 2, 3, 4
@@ -44,13 +44,13 @@ _HALVES = {
     USER_SYSCALL: (_BEGIN, Track.SYSCALLS),
     USER_SYSCALL_RET: (_END, Track.SYSCALLS),
 }
-"""QEMU's events that begin or end a span: their type, and the track."""
+"""QEMU's events that begin or end a span. The values are the type of the event, and the track."""
 
 
 def call_packets(
     shape: Shape, events: Events, names: Names, titles: NDArray[np.uint64], meaning: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The packets of ``events``, which are system calls or returns. ``titles``: the numbers of their names;
+    """The packets of ``events``, which must be system calls or returns. ``titles``: the numbers of the calls' names.
     ``meaning``: the value of one more annotation, from `htrun.sinks.protobuf.padded_texts`."""
     type_, of = _HALVES[shape.definition]
     title = pb.number(_NAME_IID, pb.varints(titles))
@@ -61,9 +61,9 @@ def call_packets(
 
 
 def packets(shape: Shape, events: Events, streams: Sequence[Stream], names: Names) -> NDArray[np.uint8]:
-    """The packets of ``events``, which are all of ``shape``, as a row of bytes for each.
+    """The packets of ``events``, one row of bytes for each packet. All ``events`` have the same ``shape``.
 
-    A counter has a packet for each argument.
+    An event that is a counter has a packet for each argument.
     """
     if shape.named is not None and shape.named.phase is Phase.COUNTER:
         tracks = counter_tracks(shape, events, streams, names)
@@ -100,7 +100,7 @@ def _count(events: Events, track: NDArray[np.uint64], argument: Argument, words:
         return _event(events, _COUNT, track, pb.double(_DOUBLE_VALUE, values))
     number = pb.number(_COUNTER_VALUE, pb.varints(values.astype("u8")))
     if argument.type not in {ArgumentType.I64, ArgumentType.BOOL} and bool((words >> 63).any()):
-        # Perfetto's counters are signed: a greater value is written as a float. A float is shorter, so the type is
+        # Perfetto's counters are signed, so a greater value is written as a float. A float is shorter, so the type is
         # written twice.
         real = [*pb.double(_DOUBLE_VALUE, words.astype("f8")), *pb.number(_TYPE, _COUNT)]
         return _event(events, _COUNT, track, [_either(words >> 63 != 0, real, number)])
@@ -108,7 +108,8 @@ def _count(events: Events, track: NDArray[np.uint64], argument: Argument, words:
 
 
 def _either(chosen: NDArray[np.bool_], first: Fields, second: Fields) -> NDArray[np.uint8]:
-    """The fields ``first`` for the events that are ``chosen``, ``second`` for the others; both have the same size."""
+    """The fields ``first`` for the events that are ``chosen``, and the fields ``second`` for the other events. Both
+    must have the same size."""
     import numpy as np
 
     return np.where(chosen[:, None], side_by_side(first, len(chosen)), side_by_side(second, len(chosen)))
@@ -146,7 +147,7 @@ def _value(argument: Argument, words: NDArray[np.uint64], names: Names) -> Field
 
 
 def _label(argument: Argument, words: NDArray[np.uint64], names: Names) -> NDArray[np.uint8]:
-    """The number of a label, or the value if it has no label; both in the same number of bytes."""
+    """The number of a value's label, or the value itself if it has no label. Both take the same number of bytes."""
     import numpy as np
 
     used, place = np.unique(words, return_inverse=True)

@@ -1,6 +1,6 @@
-"""The tracks of a Perfetto trace: their numbers, and the track of each event.
+"""The tracks of a Perfetto trace: the numbers of the tracks, and the track of each event.
 
-The upper bits of a track's number (``uuid``) are its kind, the lower bits distinguish tracks of one kind.
+The upper bits of a track's number (``uuid``) are the track's kind. The lower bits distinguish tracks of the same kind.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _SHIFT = 56
 _EVENT_SHIFT, _ARGUMENT_SHIFT = 38, 32
-"""The positions in a counter track's number of the counter's event (there may be a few hundred thousand) and of its
-argument; the process id is in the bits below."""
+"""The bit positions in the number of a counter's track: the position of the counter's event (there may be a few hundred
+thousand events), and the position of its argument. The process id is in the bits below."""
 _KEYED = 1 << 63
-"""The bit that is set in the numbers of keys' tracks; all other bits are a hash."""
+"""The bit that is set in the number of the track of a key. All other bits of this number are a hash."""
 _SPREAD = 0x9E3779B97F4A7C15
-"""2**64 divided by the golden ratio: spreads keys that differ in few bits."""
+"""2**64 divided by the golden ratio. This factor spreads keys that differ in few bits."""
 
 
 class Track(IntEnum):
@@ -44,19 +44,20 @@ class Track(IntEnum):
 
 
 def counter_uuid(event: int, argument: int, pid: int) -> int:
-    """The track of one counter. ``event``: the number of its name; ``argument``: the index of its argument."""
+    """The number of a counter's track. ``event``: the number of the counter's name. ``argument``: the index of the
+    counter's argument."""
     return Track.COUNTER.uuid(event << _EVENT_SHIFT | argument << _ARGUMENT_SHIFT | pid)
 
 
 def thread_tracks(of: Track, events: Events) -> NDArray[np.uint64]:
-    """The track of each event's thread, or a track below it."""
+    """For each event, the track of its thread, or a track below this track."""
     import numpy as np
 
     return events["stream"].astype(np.uint64) | np.uint64(of.uuid(0))
 
 
 def counter_tracks(shape: Shape, events: Events, streams: Sequence[Stream], names: Names) -> list[NDArray[np.uint64]]:
-    """For each argument of a counter, the track of each event."""
+    """For each argument of a counter, the tracks of all ``events``."""
     import numpy as np
 
     pids = np.array([stream.pid for stream in streams], np.uint64)[events["stream"]]
@@ -65,8 +66,8 @@ def counter_tracks(shape: Shape, events: Events, streams: Sequence[Stream], name
 
 
 def key_tracks(shape: Shape, events: Events, names: Names) -> NDArray[np.uint64] | None:
-    """The track of each event's key; None if events of ``shape`` have no key. A begin and its end have the same
-    track."""
+    """For each event, the track of its key; None if events of ``shape`` have no key. The begin and the end of a span
+    have the same track."""
     import numpy as np
 
     place = shape.named.key_place if shape.named is not None else None

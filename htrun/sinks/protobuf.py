@@ -1,7 +1,7 @@
-"""Protocol buffers, written without a library: one message, or the same message for many events at once.
+"""Writes protocol buffers without a library: either one message, or messages for many events together.
 
-A message for many events has the same layout for each: every value has a fixed number of bytes, so that whole batches
-can be assembled column by column. Protocol buffers allow that: a varint may have more bytes than it needs, up to ten
+The messages for many events have the same layout. Every value has a fixed number of bytes, so that whole batches can be
+assembled column by column. Protocol buffers allow this: a varint may have more bytes than it needs, up to ten
 (protobuf.dev, "Encoding").
 """
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 _VARINT, _FIXED64, _LENGTH = 0, 1, 2
 _UNKNOWN = 100_000
 WORD = 10
-"""The number of bytes of a varint that can hold any 64 bits."""
+"""The number of bytes of a varint that can contain any 64-bit value."""
 
 
 def varint(value: int, size: int = 1) -> bytes:
-    """``value`` as a varint of at least ``size`` bytes; a negative value as its two's complement in 64 bits."""
+    """``value`` as a varint of at least ``size`` bytes. A negative value is written as its two's complement in 64
+    bits."""
     value &= (1 << 64) - 1
     octets = bytearray()
     while value or len(octets) < size:
@@ -37,7 +38,7 @@ def varint(value: int, size: int = 1) -> bytes:
 
 
 def varints(values: NDArray[np.uint64], size: int = WORD) -> NDArray[np.uint8]:
-    """``values``, each below ``2 ** (7 * size)``, as varints of ``size`` bytes each."""
+    """``values`` as varints of ``size`` bytes each. All values must be below ``2 ** (7 * size)``."""
     import numpy as np
 
     octets = np.empty((len(values), size), np.uint8)
@@ -48,33 +49,33 @@ def varints(values: NDArray[np.uint64], size: int = WORD) -> NDArray[np.uint8]:
 
 
 def number(field: int, value: int | NDArray[np.uint8]) -> list[Column]:
-    """A field of a varint: one ``value``, or the varints of many events."""
+    """A field that is a varint. ``value``: one value, or the varints of many events."""
     return [_tag(field, _VARINT), varint(value) if isinstance(value, int) else value]
 
 
 def padded_number(field: int, value: int, size: int) -> bytes:
-    """A field of a varint that takes ``size`` bytes in all."""
+    """A field that is a varint. The whole field takes ``size`` bytes."""
     tag = _tag(field, _VARINT)
     return tag + varint(value, size - len(tag))
 
 
 def double(field: int, values: NDArray[np.float64]) -> list[Column]:
-    """A field of a float, for many events."""
+    """A field that is a float, for many events."""
     import numpy as np
 
     return [_tag(field, _FIXED64), values.astype("<f8").view(np.uint8).reshape(len(values), 8)]
 
 
 def text(field: int, value: str | bytes) -> list[Column]:
-    """A field of text or bytes."""
+    """A field that is text or bytes."""
     data = value.encode(errors="replace") if isinstance(value, str) else value
     return [_tag(field, _LENGTH), varint(len(data)), data]
 
 
 def padded_texts(field: int, texts: Sequence[bytes], room: int) -> NDArray[np.uint8]:
-    """A field of text for many events, none longer than ``room``.
+    """A field that is text, for many events. No text may be longer than ``room`` bytes.
 
-    Shorter texts are padded with a field whose number no message uses, since readers skip unknown fields.
+    Shorter texts are padded with a field of a number that no message uses. Readers skip unknown fields.
     """
     import numpy as np
 
@@ -94,7 +95,7 @@ def message(field: int, *parts: Sequence[Column]) -> list[Column]:
 
 
 def single(columns: Sequence[Column]) -> bytes:
-    """The bytes of fields that are the same for all events."""
+    """The bytes of ``columns``, which must be the same for all events."""
     return b"".join(bytes(column) for column in columns)
 
 

@@ -1,6 +1,6 @@
-"""The texts that arguments of system calls point to, in the notation of C and of JSON.
+"""Formats the texts that arguments of system calls point to, in the notation of C or of JSON.
 
-For people they are C strings as in strace, with an ellipsis after a text that was cut::
+For people, the texts are C strings as in strace. If a text was cut, an ellipsis follows::
 
     "/etc/hosts"    "\\177ELF\\2\\1\\1"...    ["ls", "-l"]
 """
@@ -24,14 +24,14 @@ _ELLIPSIS = "..."
 
 
 def as_c(pointed: Pointed, texts: Sequence[Text]) -> bytes:
-    """``texts``, all of one argument, in the notation of C."""
+    """``texts`` in the notation of C. All texts must belong to one argument."""
     if pointed is not Pointed.STRINGS:
         return _c_string(texts[0])
     return b"[" + b", ".join(_c_string(text) if text.data or not text.cut else b"..." for text in texts) + b"]"
 
 
 def as_json(pointed: Pointed, texts: Sequence[Text]) -> bytes:
-    """``texts`` as a JSON string, or an array of strings. Bytes that are not UTF-8 are escaped as in C."""
+    """``texts`` as a JSON string, or as an array of JSON strings. Bytes that are not UTF-8 are escaped as in C."""
     strings = [text.data.decode(errors="backslashreplace") + (_ELLIPSIS if text.cut else "") for text in texts]
     return json.dumps(strings if pointed is Pointed.STRINGS else strings[0], separators=(",", ":")).encode()
 
@@ -45,5 +45,5 @@ def _escape(match: re.Match[bytes]) -> bytes:
     octet = match[0][0]
     if octet in _NAMED:
         return _NAMED[octet].encode()
-    # Before a digit, the escape needs three digits; otherwise the digit would be read as part of it.
+    # Before a digit, the escape sequence needs three digits. Otherwise the digit would be part of the escape sequence.
     return b"\\%03o" % octet if match[1] else b"\\%o" % octet

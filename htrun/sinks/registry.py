@@ -1,4 +1,4 @@
-"""Every output format by name and by suffix. A format's module is imported when the format is used."""
+"""The output formats, by name and by suffix. The module of a format is imported when the format is used."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from htrun.sinks.facts import TraceFacts
 
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]{1,11}")
-"""A suffix that looks like a format: not the end of a version (``trace-9.1``) or of a directory (``trace.d``)."""
+"""A suffix that looks like the suffix of a format. The end of a version (``trace-9.1``) or of a directory's name
+(``trace.d``) does not match."""
 
 CTF = "ctf"
-"""The native format. It has no `Sink`, because it takes records as they are in a ring (`htrun.ctf.writer`)."""
+"""The name of the native format. This format has no `Sink`, because it takes records as they are in a ring
+(`htrun.ctf.writer`)."""
 
 
 SIMPLE = "simple"
 
 
 class Format(NamedTuple):
-    """One format. ``suffixes``: the suffixes for which it is the default. ``summary``: a few words for a list of
-    formats.
+    """One format. ``suffixes``: the suffixes for which this format is the default. ``summary``: a short description for
+    a list of formats.
 
-    ``module``: the module with its ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the optional extra of
-    htrun's package that it needs.
+    ``module``: the module that contains the format's ``open_sink(path, facts)``; empty for `CTF`. ``extra``: the
+    optional extra of htrun's package that the format needs.
     """
 
     name: str
@@ -67,14 +69,15 @@ def by_name(name: str) -> Format:
 
 
 def by_suffix(path: Path) -> Format | None:
-    """The format for the suffix of ``path``; None if there is none."""
+    """The format for the suffix of ``path``; None if there is no such format."""
     return next((known for known in FORMATS if known.suffixes and str(path).endswith(known.suffixes)), None)
 
 
 def choose(path: Path, name: str | None) -> Format:
-    """The format ``name``; without a name, the format for the suffix of ``path``, or else the native one.
+    """The format ``name``. If ``name`` is None, this is the format for the suffix of ``path``, or the native format if
+    ``path`` does not end in a suffix like a format's.
 
-    Raises `HtrunError` for a suffix of no known format: ``-o trace.xml`` is not meant to make a directory.
+    Raises `HtrunError` if no format has the suffix, since ``-o trace.xml`` is not meant to create a directory.
     """
     if name is not None:
         return by_name(name)

@@ -1,4 +1,4 @@
-"""Replacing outputs that exist, for ``--force``."""
+"""Replaces existing outputs, for ``--force``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def make_way(path: Path) -> None:
-    """Remove the file or the trace at ``path``, so that a new one can be written there. Devices and pipes
-    stay. Raises `HtrunError` for any other directory, and for a trace that is still being written."""
+    """Remove the file or the trace at ``path``, so that a new output can be written there. Devices and pipes are kept.
+    Raises `HtrunError` for any other directory, and for a trace that is still being written."""
     if path.is_symlink():
-        # Links stay: /dev/stdout leads to a device, and a file that a link leads to is emptied when it is opened.
+        # Links are kept. /dev/stdout leads to a device; if a link leads to a file, the file is emptied when it is
+        # opened.
         return
     try:
         if path.is_file():

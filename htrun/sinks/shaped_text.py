@@ -1,5 +1,5 @@
-"""The text of events of many shapes: the events of one shape are formatted together, and the result has all events in
-their order."""
+"""Formats events of many shapes as text. The events of one shape are formatted together, and the result contains all
+events in their original order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from htrun.events.shapes import Shape, Shapes
 
     Lines = Callable[[Shape, Events, BatchTexts], NDArray[np.uint8]]
-    """Creates the lines of events of one shape, some of which may be calls with texts: a row of bytes for each
-    event."""
+    """A function that creates the lines of events of one shape: a row of bytes for each event. Some of these events may
+    be calls with texts."""
 
 
 def text_by_shape(events: Events, shapes: Shapes, lines: Lines) -> bytes:
-    """The text of ``events`` (at least one); the texts of system calls are in the lines of their calls."""
+    """The text of ``events`` (at least one event). The texts of system calls are in the lines of their calls."""
     events, found = call_texts.split(events)
     parts = [(rows, lines(shape, events[rows], found.of_rows(rows))) for shape, rows in shapes.split(events)]
     return text_of(parts, len(events))

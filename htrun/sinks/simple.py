@@ -1,16 +1,17 @@
 """QEMU's ``simple`` trace, version 4: binary, in the host's byte order, for ``scripts/simpletrace.py`` of QEMU.
 
-The file begins with three u64: all ones, a magic number, 4. Then come records, each with a u64 type first:
+The file begins with three u64: all ones, a magic number, and 4. Records follow. Each record begins with a u64, the
+type:
 
 - 0, a name: u64 id, u32 length, the name
 - 1, an event: u64 id, u64 time in ns, u32 length (from the id on), u32 pid, the arguments as u64
 
-(QEMU: trace/simple.c.) An event's arguments are ``cpu``, the guest thread's number, and then its fields as in the log.
-A second file, ``PATH.trace-events-all``, has the names of events and fields for simpletrace.py::
+(QEMU: trace/simple.c.) The arguments of an event are ``cpu`` (the guest thread's number), and then the event's fields
+as in the log. A second file, ``PATH.trace-events-all``, contains the names of events and fields for simpletrace.py::
 
     simpletrace.py trace.simple.trace-events-all trace.simple
 
-Times are ns since the epoch; those of QEMU count from the machine's start.
+Times are ns since the epoch. QEMU's own times count from the machine's start.
 """
 
 from __future__ import annotations
@@ -44,17 +45,19 @@ _VERSION = 4
 _NAME, _EVENT = 0, 1
 _DROPPED_ID = 0xFFFFFFFFFFFFFFFE
 _EVENT_HEADER = struct.Struct("=QQII")
-"""Id, time, length, pid: the part of an event before its arguments, which its length includes."""
+"""The part of an event before its arguments: the id, the time, the length, and the pid. The length includes the
+arguments."""
 _BATCH = 1 << 13
 
 
 class SimpleSink(FormatSink):
-    """Writes events to ``output``, which it takes over. ``num_args``: arguments of a ``guest_hypertrace`` event."""
+    """Writes events to ``output``, and closes ``output`` at the end. ``num_args``: the number of arguments of a
+    ``guest_hypertrace`` event."""
 
     def __init__(self, output: Output, num_args: int) -> None:
         super().__init__(output.name)
         self._output = output
-        # The user's names of events are not used: QEMU's scripts know only QEMU's names.
+        # The user's names of events are not used, since QEMU's scripts know only QEMU's names.
         self._shapes = Shapes(num_args)
         self._head = struct.pack("=QQQ", _HEADER_ID, _MAGIC, _VERSION) + _names()
 
@@ -66,7 +69,7 @@ class SimpleSink(FormatSink):
             self._output.write(bytes_of(parts, len(batch)))
 
     def dropped(self, count: int, time: int) -> None:
-        """Report ``count`` events that were lost up to ``time``, ns since the epoch. Raises `SinkError`."""
+        """Report that ``count`` events were lost up to ``time`` (ns since the epoch). Raises `SinkError`."""
         size = _EVENT_HEADER.size + 8
         header = struct.pack("=Q", _EVENT) + _EVENT_HEADER.pack(_DROPPED_ID, time, size, 0)
         with self._attempt():
@@ -74,7 +77,7 @@ class SimpleSink(FormatSink):
             self._output.write(header + struct.pack("=Q", count))
 
     def _finish(self) -> None:
-        """Write the head, if it has not been written: a trace without events is also a trace."""
+        """Write the head, if it has not been written yet: a trace without events must be valid, too."""
         self._write_head()
 
     def _release(self) -> None:
@@ -86,7 +89,8 @@ class SimpleSink(FormatSink):
 
 
 def open_sink(path: Path, facts: TraceFacts) -> SimpleSink:
-    """A trace in the file ``path``, and its trace-events file beside it. Raises `HtrunError`."""
+    """A sink that writes a trace to the file ``path``. The trace-events file is in the same directory. Raises
+    `HtrunError`."""
     output = new_output(path)
     described = path.with_name(path.name + ".trace-events-all")
     if path.is_file() and not path.is_symlink():
@@ -116,13 +120,13 @@ def _names() -> bytes:
 
 
 def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray[np.uint8]:
-    """The records of ``events``, which are all of ``shape``, as a row of bytes for each."""
+    """The records of ``events``, one row of bytes for each event. All ``events`` have the same ``shape``."""
     import numpy as np
 
     numbered, count = int(shape.number_column is not None), len(shape.arguments)
     words = 1 + numbered + count
     head = [("type", "u8"), ("id", "u8"), ("time", "u8"), ("length", "u4"), ("pid", "u4")]
-    # The fields that all events of a thread share are set once, and copied with the whole record.
+    # The fields that all events of a thread share are set once for each thread, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
     own["type"] = _EVENT
     own["id"] = EVENTS.index(shape.definition)

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
 
 class SummaryFile:
-    """The file of the summary.
+    """The file to which the summary is written.
 
-    A pipe, a device or ``/dev/stdout`` is opened at once, because the tracer's own standard output is closed when the
-    run is over.
+    A pipe, a device or ``/dev/stdout`` is opened immediately, because the tracer's own standard output is closed when
+    the run is over.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises `HtrunError` if a summary cannot be written to ``path``."""
+        """``path``: the path of the file. Raises `HtrunError` if a summary cannot be written to it."""
         self.path = path
         _check(path)
         opened_now = own_descriptor(path) is not None or (path.exists() and not path.is_file())
         self._output = Output.open(path) if opened_now else None
 
     def write(self, mapping: Mapping[str, Any]) -> None:
-        """Write ``mapping``. Someone who reads the file sees the old content or all of the new. Raises `HtrunError`."""
+        """Write ``mapping``. A reader of the file sees either the old content or the whole new content. Raises
+        `HtrunError`."""
         # Imported here, since most runs write no summary.
         import json
 
@@ -68,7 +69,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Whether another file may replace ``path``: not if it is a link, a pipe or a device (/dev/stdout)."""
+    """Whether another file may replace ``path``. A link, a pipe or a device (/dev/stdout) must not be replaced."""
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 

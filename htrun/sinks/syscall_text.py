@@ -1,4 +1,4 @@
-"""Decoded system calls: by name, with the meaning of arguments and results.
+"""Decoded system calls: the names of calls, and the meaning of arguments and results.
 
 ::
 
@@ -6,8 +6,9 @@
     openat = -2 ENOENT
     read = 5 buf="hello"
 
-Calls of one name are formatted column by column; only names of flags and errors are looked up, each value once, and the
-texts that pointers refer to are formatted one by one. If a text was not recorded, the address is shown.
+Calls with the same name are formatted column by column. The names of flags and errors are looked up once for each
+different value. Only the texts that pointers refer to are formatted one by one. If a text was not recorded, the address
+is shown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from htrun.sinks.columns import Column
 
     _Writer = Callable[[Definition, "_Calls"], list[Column]]
-    """Creates the columns of calls or returns of one signature."""
+    """A function that creates the columns of calls or returns with the same signature."""
     _Quote = Callable[[Pointed, Sequence[Text]], bytes]
 
 _LEAST_ERROR = (1 << 64) - MOST_ERRNO
@@ -48,7 +49,8 @@ def is_call(definition: Definition) -> bool:
 
 @dataclass(frozen=True)
 class _Calls:
-    """Some calls of one signature, or returns from them. ``bits``: size of a word of the interface."""
+    """Some calls with the same signature, or returns from these calls. ``bits``: the size of a word of the interface in
+    bits."""
 
     signature: Signature
     bits: int
@@ -58,14 +60,15 @@ class _Calls:
 
 
 def lines(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
-    """The text of each of ``events``, which are all calls, or all returns. ``texts``: the texts that they point to."""
+    """The text of each of ``events``, which must be all calls or all returns. ``texts``: the texts to which the calls
+    point."""
     return _each(definition, events, texts, _line)
 
 
 def objects(definition: Definition, events: Events, texts: BatchTexts = NO_TEXTS) -> NDArray[np.uint8]:
     """Each of ``events`` as JSON: ``{"name":"openat","args":{"dirfd":"AT_FDCWD",...}}``, or
-    ``{"name":"openat","result":-2, "error":"ENOENT"}``. Addresses, values with a name, and texts pointed to are
-    strings."""
+    ``{"name":"openat","result":-2, "error":"ENOENT"}``. Addresses, values with a name, and texts to which arguments
+    point are strings."""
     return _each(definition, events, texts, _object)
 
 
@@ -91,7 +94,8 @@ def _each(definition: Definition, events: Events, texts: BatchTexts, write: _Wri
 
 
 def _groups(events: Events) -> list[tuple[int, int, NDArray[np.int64]]]:
-    """The different calls among ``events``: interface, number, and the positions of the call's events."""
+    """The different calls among ``events``. For each call: the interface, the number, and the positions of its
+    events."""
     import numpy as np
 
     keys = np.stack([events["arch"], events["num"]], axis=1)
@@ -128,7 +132,8 @@ def _object(definition: Definition, calls: _Calls) -> list[Column]:
 
 
 def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, quote: bytes = b"") -> list[Column]:
-    """The value of an argument, in ``quote``, or the texts that it points to, if they were recorded."""
+    """The value of an argument, with ``quote`` before and after it. If the texts to which the argument points were
+    recorded, these texts are used instead."""
     value = [quote, *_value(parameter, calls.bits, calls.events["args"][:, place]), quote]
     if place not in calls.texts.places() or place not in calls.pointed:
         return value
@@ -139,9 +144,9 @@ def _argument(calls: _Calls, place: int, parameter: Parameter, write: _Quote, qu
 
 
 def _filled_in(calls: _Calls, head: str, write: _Quote, tail: str = "") -> list[Column]:
-    """The texts that a call has filled in, shown with its return.
+    """The texts that the kernel has written for a call. They are shown with the return of the call.
 
-    ``head``: the characters before each, with a placeholder for the argument's name.
+    ``head``: the characters before each text, with a placeholder for the argument's name.
     """
     columns: list[Column] = []
     for place in sorted(calls.texts.places() & calls.pointed.keys()):

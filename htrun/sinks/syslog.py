@@ -1,4 +1,4 @@
-"""Events as messages to the system's log. PATH is its socket, ``/dev/log``.
+"""Sends events as messages to the system's log. PATH is the socket of the log, ``/dev/log``.
 
 A message has the form of the C library's syslog(3), with the facility ``user``, the level ``info`` and the event's own
 time: ``<14>Jan 31 10:15:00 htrun[TID]: LINE``, where LINE is the event's line in the log format. (RFC 3164.)
@@ -31,13 +31,14 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class SyslogSink(FormatSink):
-    """Sends events through ``connection``, which it takes over. ``name``: its name in error messages."""
+    """Sends events through ``connection``, and closes ``connection`` at the end. ``name``: the name of the log in error
+    messages."""
 
     def __init__(self, connection: socket.socket, name: str, shapes: Shapes, *, decode: bool = False) -> None:
         super().__init__(name, decodes=decode)
         self._socket = connection
         self._shapes = shapes
-        # A stream has no message boundaries: its reader takes a NUL or a line end for the end of a message.
+        # A stream has no message boundaries. For its reader, a message ends at a NUL or at a line end.
         self._end = b"\n" if connection.type == socket.SOCK_STREAM else b""
 
     def _write(self, events: Events, streams: Sequence[Stream]) -> None:
@@ -61,7 +62,7 @@ class SyslogSink(FormatSink):
 
 
 def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
-    """Messages to the socket ``path``. Raises `HtrunError`."""
+    """A sink that sends messages to the socket ``path``. Raises `HtrunError`."""
     shapes = Shapes(facts.num_args, facts.named)
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         connection = socket.socket(socket.AF_UNIX, kind)
@@ -76,7 +77,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
 
 
 def _head(seconds: int) -> bytes:
-    """The head of a message of that second. Months are in English in every locale."""
+    """The head of a message with the time ``seconds``. Names of months are in English in every locale."""
     moment = time.localtime(seconds)
     date = f"{_MONTHS[moment.tm_mon - 1]} {moment.tm_mday:2} {moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}"
     return f"<{_PRIORITY}>{date} ".encode()

@@ -1,4 +1,4 @@
-"""The base of all text formats: a head, text for each batch of events, and a tail."""
+"""The base class of all text formats. A text consists of a head, the text of each batch of events, and a tail."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from htrun.events.stream import Stream
 
     Formatter = Callable[[Events, Sequence[Stream]], bytes]
-    """Creates whole lines for at least one event."""
+    """A function that creates whole lines for at least one event."""
 
 
 class TextSink(FormatSink):
-    """Writes events as lines to ``output``, which it takes over. Nothing is buffered."""
+    """Writes events as lines to ``output``, and closes ``output`` at the end. Nothing is buffered."""
 
     def __init__(
         self,
@@ -32,8 +32,9 @@ class TextSink(FormatSink):
         tail: bytes = b"",
         decodes: bool = False,
     ) -> None:
-        """``head``: returns the text before the first event, given its time (ns since the epoch; None if there is no
-        event); ``tail``: the text after the last event; ``decodes``: see `htrun.events.sink.decodes`."""
+        """``head``: returns the text before the first event; its argument is the time of the first event in ns since
+        the epoch, or None if there is no event. ``tail``: the text after the last event. ``decodes``: see
+        `htrun.events.sink.decodes`."""
         super().__init__(output.name, decodes=decodes)
         self._output = output
         self._formatter = formatter
@@ -62,7 +63,7 @@ class TextSink(FormatSink):
 
 
 def new_output(path: Path) -> Output:
-    """The file ``path`` for a trace: a new or empty one, a pipe, or a device. Raises `HtrunError`."""
+    """Open the file ``path`` for a trace: a new or empty file, a pipe, or a device. Raises `HtrunError`."""
     if path.is_file() and not path.is_symlink() and path.stat().st_size:
         raise HtrunError(f"cannot write a trace to {path}: it exists; give another, or -f to replace it")
     if path.is_dir():

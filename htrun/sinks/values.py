@@ -24,8 +24,8 @@ class Notation:
     """The notation of a format for values that are not plain numbers.
 
     ``real``: formats a float. ``label``: formats an enumeration's label, or a text. ``hexadecimal``: the characters
-    before and after hexadecimal digits; None: such arguments are decimal numbers. ``spec``: whether the user's format
-    specifications are followed.
+    before and after hexadecimal digits; None if hexadecimal arguments are written as decimal numbers. ``spec``: whether
+    the user's format specifications are followed.
     """
 
     real: Callable[[float], str]
@@ -35,7 +35,8 @@ class Notation:
 
 
 def json_real(value: float) -> str:
-    """JSON has no infinities and no NaN: they are strings that Python, JavaScript and DuckDB convert to floats."""
+    """``value`` in JSON. JSON has no infinities and no NaN, so these values become strings that Python, JavaScript and
+    DuckDB convert to floats."""
     if math.isfinite(value):
         return repr(value)
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
@@ -48,20 +49,21 @@ def comma_separated(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """``text`` with characters that would end or spoil a line escaped as in Python."""
+    """``text`` on one line. Characters that would end or spoil the line are escaped as in Python."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 JSON = Notation(json_real, json.dumps)
-"""JSON for programs: addresses are numbers, too."""
+"""The notation of JSON for programs: addresses are numbers, too."""
 VIEWER = Notation(json_real, json.dumps, hexadecimal=(b'"0x', b'"'))
-"""JSON for people, and for viewers that keep only 53 bits of a number."""
+"""The notation of JSON for people, and for viewers that keep only 53 bits of a number."""
 CSV = Notation(repr, comma_separated)
 LOG = Notation(str, on_one_line, hexadecimal=(b"0x", b""), spec=True)
 
 
 def texts(argument: Argument, words: NDArray[np.uint64], notation: Notation) -> list[Column]:
-    """The columns that together are the text of each of ``words`` (at least one), read as ``argument``."""
+    """The columns that together form the text of each of ``words`` (at least one word). ``argument``: the meaning of
+    the words."""
     if argument.spec and notation.spec:
         return [from_texts([argument.text(word).encode() for word in words.tolist()])]
     match argument.type:
