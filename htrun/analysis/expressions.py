@@ -130,7 +130,7 @@ def _check(node: ast.AST, text: str, level: int) -> None:
         ):  # fmt: skip
             pass
         case _:
-            raise _wrong(text, f"{ast.unparse(node)[:40]!r} is not understood; comparisons with and, or, not are")
+            raise _wrong(text, f"{ast.unparse(node)[:40]!r} is not understood; use comparisons, and, or, not")
     for child in ast.iter_child_nodes(node):
         _check(child, text, level + 1)
 
@@ -229,7 +229,7 @@ class _Evaluation:
     def _number(self, node: ast.expr) -> Any:
         value = self._value(node)
         if _is_text(value):
-            raise _wrong(self._text, f"{ast.unparse(node)} is a text; one can only compare it")
+            raise _wrong(self._text, f"{ast.unparse(node)} is a text; texts can only be compared")
         return value.astype(np.int64) if value.dtype == np.bool_ else value
 
     def _unary(self, op: ast.unaryop, value: Any) -> Any:

@@ -96,7 +96,7 @@ def _slow_span(report: SlowReport, place: int, slow: SlowSpan, anatomy: Anatomy)
     moment = f"{(begin - first) // 10**9}.{(begin - first) % 10**9:09}"
     yield printable(f"   #{span['begin_number']} in {report.threads(span)} at {moment} s") + "\n"
     if span["trapped"]:
-        yield "   it holds an event that trapped, as the first of its call site or of its thread; see --warm\n"
+        yield "   it holds an event that trapped, the first of its call site or thread; see --warm\n"
     if anatomy.parts:
         yield "".join(f"   {line}" for line in table(*_parts_table(report, begin, anatomy)))
     if anatomy.hidden:

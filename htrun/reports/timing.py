@@ -184,8 +184,9 @@ def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:
     value = cost.interval.value
     least, most = (value + sign * (cost.uncertainty + cost.reach) for sign in (-1, 1))
     yield (
-        f"an event costs {_ns(value)} ({_ns(least)} to {_ns(most)}, as the code around it is; {cost.pairs:,} pairs), "
-        f"a step of the clock is {_ns(step.ns)}: corrected durations hold from {_ns(cost.floor(step))} up\n"
+        f"an event costs {_ns(value)} ({_ns(least)} to {_ns(most)}, depending on the code around it; "
+        f"{cost.pairs:,} pairs), a step of the clock is {_ns(step.ns)}: "
+        f"corrected durations are valid from {_ns(cost.floor(step))} up\n"
     )
 
 
@@ -249,7 +250,7 @@ def _trapped(trapped: Trapped) -> str:
     single = trapped.count == 1
     which = "of them" if trapped.included else "more"
     those = f"one {which} holds" if single else f"{trapped.count:,} {which} hold"
-    told = f"{those} an event that trapped, as the first of its call site or of its thread ({_ns(trapped.total)})"
+    told = f"{those} an event that trapped, the first of its call site or thread ({_ns(trapped.total)})"
     return told if trapped.included else f"{told}, left out here; --all includes {'it' if single else 'them'}"
 
 

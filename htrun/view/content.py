@@ -66,7 +66,7 @@ def choose(batches: Iterable[Events], shapes: Shapes, num_args: int, most: int =
         count += len(events)
         if count > most:
             raise HtrunError(
-                f"these are more than {most:,} events, too many for a page; "
+                f"the selection has more than {most:,} events, too many for a page; "
                 "choose some with --from, --to, --thread or --event, or raise --most"
             )
         kept.append(events)

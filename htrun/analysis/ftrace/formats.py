@@ -101,7 +101,7 @@ def parse_formats(text: str, source: str) -> list[EventFormat]:
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("name:")]
     if not starts:
-        raise HtrunError(f"{source}: it has no format of an event, which begins with a line 'name: ...'")
+        raise HtrunError(f"{source}: no format of an event: the text has no line 'name: ...'")
     formats = []
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         system = lines[start - 1].strip() if start > 0 else ""
@@ -146,7 +146,7 @@ def _field(line: str) -> Field:
         # In "__data_loc char[] name", the brackets belong to the type.
         type_, array = type_.removesuffix("[]").strip(), "[]"
         if size != _LOCATION_SIZE:
-            raise ValueError(f"{line.strip()!r}: what says where a field is has {_LOCATION_SIZE} bytes")
+            raise ValueError(f"{line.strip()!r}: the word with the location of a field has {_LOCATION_SIZE} bytes")
     elif type_.endswith("[]"):
         type_, array = type_.removesuffix("[]").strip(), array or "[]"
     length = int(array[1:-1]) if array and _NUMBER.fullmatch(array[1:-1]) else 0

@@ -160,7 +160,7 @@ def _flags(number: int, delimiter: str, names: Iterator[tuple[int, str]]) -> str
 def _pairs(arguments: Sequence[Node], evaluation: Evaluation) -> Iterator[tuple[int, str]]:
     for node in arguments:
         if not isinstance(node, Braces) or len(node.elements) != 2:
-            raise CError("a list of values and names is none")
+            raise CError("a list of values and names is malformed")
         value, name = node.elements
         yield fitted_number(evaluation.number(value), 64, signed=False), str(evaluation.value(name))
 

@@ -56,9 +56,9 @@ def doubts(facts: Facts) -> Iterator[str]:
     if governors not in {"", "performance"}:
         yield f"the processor's speed may change (governor {governors}); hypertrace bench --tune sets performance"
     if facts.get("cpu_turbo") == "on":
-        yield "turbo is on: speed depends on what else runs and on temperature; hypertrace bench --tune switches it off"
+        yield "turbo is on: speed depends on load and temperature; hypertrace bench --tune switches it off"
     if facts.get("hypervisor") == 1:
-        yield "the machine is virtual: others on its host may take time unseen"
+        yield "the machine is virtual: other machines on its host may take processor time"
     count, load = facts.get("cpu_count"), _as_float(facts.get("load", ""))
     if isinstance(count, int) and count and load is not None and load / count >= _BUSY:
         yield f"the machine was busy when the run began (load {load} on {count} processors)"

@@ -155,7 +155,7 @@ def _places(trace: Trace, source: SpanSource, by: str) -> dict[int, tuple[str, i
             field = fields.get(event.phase, "begin_args")
             found[source.names.own.index(event.name)] = (field, names.index(by) + 1)
     if not found:
-        raise HtrunError(f"--by {by}: none of thread, process, vcpu, argN, nor an argument of any span's events")
+        raise HtrunError(f"--by {by}: it must be thread, process, vcpu, argN or an argument of a span's events")
     return found
 
 

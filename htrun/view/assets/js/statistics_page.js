@@ -8,8 +8,8 @@ import { statistics, trappedSpans } from "./statistics.js";
 const COLUMNS = [
   ["name", "name", "Name"],
   ["count", "count", "How many"],
-  ["total", "total", "Time taken by all of them together"],
-  ["share", "share", "Time taken, as a part of the stretch; of spans that overlap, how many there are at a time"],
+  ["total", "total", "The total time taken"],
+  ["share", "share", "The share of the interval that is taken; if spans overlap, their mean number at a time"],
   ["mean", "mean", "Mean"],
   ["median", "median", "Half are shorter"],
   ["p90", "p90", "90% are shorter; from 10 values on"],

@@ -33,7 +33,7 @@ export function showTrace(holder, trace) {
 export function lacking(trace) {
   const lost = trace.threads.reduce((sum, thread) => sum + thread.lost, 0);
   const words = { begins: "begins without an end", ends: "ends without a begin", negative: "ends before their begin",
-    lost: "begins and ends beside lost events" };
+    lost: "begins and ends next to lost events" };
   const rows = lost ? [["lost events", count(lost)]] : [];
   for (const { name, ...counts } of trace.head.unpaired) {
     const texts = Object.entries(counts).filter(([, number]) => number).map(([key, number]) => `${count(number)} ${words[key]}`);
