@@ -90,7 +90,8 @@ class Expression:
         return cls(text, names, tree)
 
     def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
-        """A mask of those of ``count`` events that match. A comparison with a field that the events lack is false.
+        """A mask of the events that match. ``count``: the number of events. A comparison with a field that the events
+        lack is false.
 
         Raises `HtrunError` if the condition cannot be evaluated for these events.
         """

@@ -7,8 +7,8 @@
         print(event.time, event.stream.comm, event.name, event.values)
     for batch in trace.events():              # numpy record arrays, in constant memory
         ...
-    trace.to_numpy(), trace.to_arrow()        # all of it
-    trace.spans()                             # what lies between begins and ends
+    trace.to_numpy(), trace.to_arrow()        # all events
+    trace.spans()                             # all spans
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Lines:
             yield from map(self.text, in_batches(events, BATCH))
 
     def text(self, events: Events, ids: NDArray[np.uint64] | None = None) -> bytes:
-        """The lines of ``events``, which are the events after those of the previous call. There must be at least one.
+        """The lines of the next ``events`` of the trace. There must be at least one event.
 
         ``ids``: the ids that the lines begin with, one for each event that is not a text of a call. None: no ids.
         """

@@ -88,7 +88,7 @@ class LiveFigures:
     def __init__(self, shapes: Shapes, names: NamedEvents | None, keep: int = 0) -> None:
         self.events = 0
         self.first: int | None = None
-        """The time of the first event, in ns since the epoch; `last` is that of the last event."""
+        """The time of the first event in ns since the epoch. `last` is the time of the last event."""
         self.last: int | None = None
         self.threads: Counter[int] = Counter()
         """The number of events by the number of the stream; `names` has the number of events by name."""
@@ -111,7 +111,7 @@ class LiveFigures:
         return int(self._pairer.names.are_own(self._pairer.open).sum())
 
     def add(self, events: Events) -> None:
-        """Count ``events``, which are the events after those of the previous call. There must be at least one."""
+        """Count the next ``events`` of the trace. There must be at least one."""
         self.events += len(events)
         self.first = int(events["time"][0]) if self.first is None else min(self.first, int(events["time"][0]))
         self.last = max(self.last or 0, int(events["time"][-1]))

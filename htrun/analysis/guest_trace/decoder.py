@@ -95,7 +95,7 @@ class GuestTrace:
         return cls(streams, num_args, search.machines, np.array(sorted(search.keys), np.uint64))
 
     def names(self, named: NamedEvents | None) -> NamedEvents:
-        """The names of the user's events, and those of the events of guests' kernels."""
+        """The names of the user's events and of the events of guests' kernels."""
         mine = tuple(event.named for event in self.events)
         return NamedEvents((*(named.events if named else ()), *mine), named.text if named else "")
 

@@ -251,8 +251,8 @@ def middle(runs: Sequence[Run]) -> float:
 
 
 def fewest(runs: tuple[int, int], tries: int) -> int | None:
-    """The minimum number of runs on each side that permits a verdict; None if ``runs``, the numbers of runs, permit
-    one.
+    """The minimum number of runs on each side that permits a verdict. None if ``runs``, the numbers of runs, already
+    permit a verdict.
 
     ``tries``: the number of names compared, multiplied by the number of comparisons.
     """
@@ -290,7 +290,7 @@ def geometric_mean(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequenc
 
 
 def _means(side: Mapping[str, Sequence[Run]], names: Sequence[str]) -> list[float]:
-    """The mean logarithm of the medians of ``names`` in each run; empty if not every run has all of them."""
+    """The mean logarithm of the medians of ``names`` in each run; empty if a run lacks one of the names."""
     if len({len(side[name]) for name in names}) != 1:
         return []
     runs = zip(*(side[name] for name in names), strict=True)

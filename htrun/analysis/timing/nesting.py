@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def last_above(values: _Ints, before: _Ints, limits: _Ints) -> _Ints:
-    """For each index in ``before`` and the corresponding limit in ``limits``: the last index less than this index at
-    which ``values`` exceeds the limit; -1 if there is none.
+    """For each index in ``before`` and its limit in ``limits``, find the last smaller index at which ``values`` exceeds
+    the limit. The result is -1 if there is none.
 
     The values are the leaves of a binary tree, in which an inner node has the maximum of the leaves below it. A search
     climbs from its leaf until the node to the left exceeds the limit. Then it descends from that node, and prefers the

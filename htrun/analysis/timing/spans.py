@@ -8,8 +8,8 @@ guessed. The memory used grows only with the number of spans that are open at th
 
     pairer = Pairer(trace.names, trace.losses)
     for events in trace.events():
-        spans = pairer.feed(events)           # spans that end in this batch, in the order of their ends names =
-        pairer.names[spans["name"][0]], ...
+        spans = pairer.feed(events)           # spans that end in this batch, in the order of their ends
+        names = pairer.names[spans["name"][0]], ...
     pairer.finish()                           # counts of begins and ends without a partner, by name
 """
 
@@ -139,7 +139,7 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
 
 
 class Pairer:
-    """Pairs begins and ends. ``keyed``: for each name, by its number, whether its spans have a key.
+    """Pairs begins and ends. ``keyed``: for the number of each name, whether its spans have a key.
 
     ``named``: the user's names of events.
     ``losses``: the losses of events.
@@ -204,8 +204,9 @@ class Pairer:
     def resume(self, waiting: Marks, seen: int) -> None:
         """Continue from the state of another pairer.
 
-        ``waiting``: the open begins of the other pairer. If it has not determined arguments and parents, those of these
-        begins are 0. ``seen``: the number of events that it has processed. `steps` counts events from here on.
+        ``waiting``: the open begins of the other pairer. Their arguments and parents are 0 if the other pairer has not
+        determined them. ``seen``: the number of events that the other pairer has processed. `steps` counts events from
+        here on.
         """
         self._open = np.zeros(len(waiting), mark_dtype(self._num_args))
         for field in waiting.dtype.names or ():
@@ -538,8 +539,8 @@ def _epochs(stretches: NDArray[np.uint64], times: NDArray[np.uint64]) -> _Ints:
 
 @dataclass(frozen=True)
 class _Paired:
-    """The positions of marks. ``begins``, ``ends``: those of the pairs, in the order of the ends; ``open``: those of
-    begins that still wait for their ends; ``stray``: those of ends without a begin."""
+    """The positions of marks. ``begins``, ``ends``: the begins and ends that form pairs, in the order of the ends;
+    ``open``: the begins that still wait for their ends; ``stray``: the ends without a begin."""
 
     begins: _Ints
     ends: _Ints
@@ -639,8 +640,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
     around = begins[~keyed[marks["name"][begins]]]
     around = around[np.argsort(places[around])]
     before = np.searchsorted(places[around], places[asking])
-    # For most begins, the previous begin in the thread is that of the parent. A depth above 0 means that there is a
-    # parent.
+    # The parent of most begins is the previous begin in the thread. A begin has a parent if its depth is above 0.
     nearest = before - 1
     far = np.flatnonzero(until[around[nearest]] < asking)
     nearest[far] = last_above(until[around], before[far], asking[far])
@@ -648,7 +648,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
 
 
 def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
-    """A mask of the ``begins`` shortly before which ``ends`` has an end with the same name and key."""
+    """A mask of the ``begins`` that closely follow an end in ``ends`` with the same name and key."""
     found = np.zeros(len(begins), bool)
     if not len(begins) or not len(ends):
         return found

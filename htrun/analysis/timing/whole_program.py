@@ -1,5 +1,5 @@
-"""The times of a whole program without htrun: the usage of each run, and figures of several runs like those of
-hyperfine."""
+"""The times of a whole program without htrun: the usage of each run, and figures of several runs, as hyperfine reports
+them."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ export function densityRow(trace, items) {
   return row;
 }
 
-// Approximately those of the spans `items` that overlap with no longer span. The longest span is always among them, and
-// they do not overlap each other. `items` are in the order in which they begin.
+// Approximately the spans of `items` that do not overlap with any longer span. The longest span is always among them,
+// and they do not overlap each other. `items` are in the order in which they begin.
 export function longestOf(trace, items) {
   const kept = [];
   for (const item of items) {
